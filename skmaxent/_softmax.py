@@ -1,0 +1,578 @@
+"""Softmax, log-softmax, cross-entropy and their derivatives, for NumPy arrays.
+
+Every function starts from the logits shifted by their maximum along the class axis, so that no
+finite input overflows, and sums the terms below the maximum apart from it, so that quantities
+close to zero (the log of a probability close to one, the complement of that probability) keep
+their relative accuracy.
+
+Conventions shared by all functions:
+
+* ``float32`` and ``float64`` input keeps its type; integers and booleans are computed in
+  ``float64`` and ``float16`` in ``float32``.
+* A logit of ``-inf`` is a class of probability zero; a single ``+inf`` takes all the probability.
+  Where the limit does not exist (several ``+inf``; several classes, all ``-inf``) and where a
+  logit is NaN, the whole vector of results is NaN. No floating-point warning is issued.
+* Input is never modified. A zero-dimensional result is a NumPy scalar.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_coef_gradient",
+    "cross_entropy_gradient",
+    "log_softmax",
+    "logsumexp",
+    "sigmoid",
+    "softmax",
+    "softmax_jacobian",
+]
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+def _float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
+    """Return the floating-point type in which to compute with an argument of this dtype."""
+    if dtype.kind == "f":
+        return np.promote_types(dtype, np.float32)
+    if dtype.kind in "biu":
+        return np.dtype(np.float64)
+    raise TypeError(f"{name} must hold real numbers, found dtype {dtype}")
+
+
+def _as_float(values: ArrayLike, name: str) -> FloatArray:
+    """Return the argument as a floating-point array, copied only if its type must change."""
+    array = np.asarray(values)
+    return array.astype(_float_dtype(array.dtype, name), copy=False)
+
+
+def _classes_last(logits: ArrayLike, axis: int) -> FloatArray:
+    """Return the logits as a floating-point array whose last axis is the class axis."""
+    z = _as_float(logits, "logits")
+    if z.ndim == 0:
+        raise ValueError("logits must have at least one dimension, found a scalar")
+    axis = operator.index(axis)
+    if not -z.ndim <= axis < z.ndim:
+        raise np.exceptions.AxisError(axis, z.ndim, "logits")
+    return np.moveaxis(z, axis, -1)
+
+
+def _shifted_exponentials(z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return max(z), s = z - max(z), exp(s), and sum(exp(s)) - 1, along the last axis.
+
+    The sum is NaN where an infinite maximum is shared, since softmax has no limit there.
+    """
+    peak = z.max(axis=-1, keepdims=True, initial=-np.inf)
+    at_peak = z == peak
+    ties = at_peak.sum(axis=-1, keepdims=True, dtype=z.dtype)
+    shifted = z - peak
+    shifted[at_peak] = 0  # inf - inf would be NaN
+    exponentials = np.exp(shifted)
+    # Each tied maximum contributes exactly one; adding the first of them here would swamp the rest.
+    rest = np.where(at_peak, 0, exponentials).sum(axis=-1, keepdims=True) + (ties - 1)
+    rest[np.isinf(peak) & (ties > 1)] = np.nan
+    return peak, shifted, exponentials, rest
+
+
+def _check_non_negative(values: FloatArray, name: str) -> None:
+    invalid = ~((values >= 0) & (values < np.inf))
+    if invalid.any():
+        raise ValueError(f"{name} must be non-negative and finite, found {values[invalid][0]}")
+
+
+def _as_distribution(targets: ArrayLike, z: FloatArray, axis: int) -> FloatArray:
+    """Return the targets, class indices made one-hot, in the layout of z (classes last)."""
+    t = np.asarray(targets)
+    dtype = _float_dtype(t.dtype, "targets")
+    n_classes = z.shape[-1]
+    index_shape, logits_shape = z.shape[:-1], np.moveaxis(z, -1, axis).shape
+    # An empty list is an array of floats, yet a valid array of no indices.
+    if t.shape == index_shape and (t.dtype.kind in "iu" or t.size == 0):
+        invalid = (t < 0) | (t >= n_classes)
+        if invalid.any():
+            raise ValueError(
+                f"targets must hold class indices from 0 to {n_classes - 1} "
+                f"(logits have {n_classes} classes), found {t[invalid][0]}"
+            )
+        one_hot: FloatArray = (t[..., np.newaxis] == np.arange(n_classes)).astype(z.dtype)
+        return one_hot
+    if t.shape == logits_shape:
+        distribution = np.moveaxis(t.astype(dtype, copy=False), axis, -1)
+        _check_non_negative(distribution, "targets")
+        return distribution
+    raise ValueError(
+        f"targets must be integer class indices of shape {index_shape} or a distribution of shape "
+        f"{logits_shape}, found dtype {t.dtype} and shape {t.shape}"
+    )
+
+
+def _optional_vector(
+    values: ArrayLike | None, name: str, default: float, length: int, dtype: np.dtype[Any]
+) -> FloatArray:
+    """Return the argument as a vector of this length, filled with the default if not given."""
+    if values is None:
+        return np.full(length, default, dtype=dtype)
+    vector = _as_float(values, name)
+    if vector.shape != (length,):
+        raise ValueError(f"{name} must have shape ({length},), found {vector.shape}")
+    return vector
+
+
+def softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
+    """Map logits to probabilities that sum to one along an axis.
+
+    Parameters
+    ----------
+    logits : array_like of real numbers, at least one-dimensional
+        One score per class along ``axis``.
+    axis : int, default=-1
+        The class axis.
+
+    Returns
+    -------
+    ndarray of the shape of ``logits``
+        The probabilities. Empty if the class axis is empty.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` does not hold real numbers.
+    ValueError
+        If ``logits`` is a scalar.
+    numpy.exceptions.AxisError
+        If ``axis`` is out of range.
+
+    Notes
+    -----
+    With m the maximum of z along the axis [1]_, the softmax [2]_ is computed as ::
+
+        p_i = exp(z_i - m) / sum_j exp(z_j - m)
+
+    A logit of ``-inf`` has probability 0 and a single ``+inf`` probability 1. Several ``+inf``,
+    or several classes all at ``-inf``, give NaN, and so does any NaN. A single class has
+    probability 1 whatever its logit, unless that is NaN.
+
+    References
+    ----------
+    .. [1] P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and
+       softmax functions", IMA Journal of Numerical Analysis, 41(4), 2311-2330, 2021.
+    .. [2] J. S. Bridle, "Probabilistic interpretation of feedforward classification network
+       outputs, with relationships to statistical pattern recognition", in Neurocomputing:
+       Algorithms, Architectures and Applications, Springer, 227-236, 1990.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import softmax
+    >>> softmax([[0, 1], [-10000, -9999]])
+    array([[0.26894142, 0.73105858],
+           [0.26894142, 0.73105858]])
+    """
+    z = _classes_last(logits, axis)
+    with np.errstate(all="ignore"):
+        _, _, exponentials, rest = _shifted_exponentials(z)
+        return np.moveaxis(exponentials / (1 + rest), -1, axis)
+
+
+def log_softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
+    """Compute the logarithm of the softmax along an axis.
+
+    Parameters
+    ----------
+    logits : array_like of real numbers, at least one-dimensional
+        One score per class along ``axis``.
+    axis : int, default=-1
+        The class axis.
+
+    Returns
+    -------
+    ndarray of the shape of ``logits``
+        The log-probabilities, ``-inf`` where the probability is zero.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` does not hold real numbers.
+    ValueError
+        If ``logits`` is a scalar.
+    numpy.exceptions.AxisError
+        If ``axis`` is out of range.
+
+    Notes
+    -----
+    With m the maximum of z along the axis, attained at index k [1]_::
+
+        log p_i = (z_i - m) - log1p(sum_{j != k} exp(z_j - m))
+
+    Both terms have the same sign, so nothing cancels, and the log of a probability that rounds to
+    one is still accurate. A difference z_i - m beyond the floating-point range gives ``-inf``.
+
+    References
+    ----------
+    .. [1] P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and
+       softmax functions", IMA Journal of Numerical Analysis, 41(4), 2311-2330, 2021.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import log_softmax
+    >>> log_softmax([0.0, 1000.0])
+    array([-1000.,     0.])
+    """
+    z = _classes_last(logits, axis)
+    with np.errstate(all="ignore"):
+        _, shifted, _, rest = _shifted_exponentials(z)
+        return np.moveaxis(shifted - np.log1p(rest), -1, axis)
+
+
+def logsumexp(logits: ArrayLike, axis: int = -1) -> FloatArray:
+    """Compute the logarithm of the sum of exponentials along an axis.
+
+    Parameters
+    ----------
+    logits : array_like of real numbers, at least one-dimensional
+        One score per class along ``axis``.
+    axis : int, default=-1
+        The class axis.
+
+    Returns
+    -------
+    ndarray of the shape of ``logits`` without ``axis``
+        The log-sum-exp; ``-inf`` if the class axis is empty.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` does not hold real numbers.
+    ValueError
+        If ``logits`` is a scalar.
+    numpy.exceptions.AxisError
+        If ``axis`` is out of range.
+
+    Notes
+    -----
+    With m the maximum of z along the axis, attained at index k [1]_::
+
+        logsumexp(z) = m + log1p(sum_{j != k} exp(z_j - m))
+
+    Unlike the softmax it has a limit at every infinity: ``+inf`` if any logit is ``+inf``, and
+    ``-inf`` if all are ``-inf``.
+
+    References
+    ----------
+    .. [1] P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and
+       softmax functions", IMA Journal of Numerical Analysis, 41(4), 2311-2330, 2021.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import logsumexp
+    >>> logsumexp([[0.0, 0.0], [1000.0, 1000.0]])
+    array([6.93147181e-01, 1.00069315e+03])
+    """
+    z = _classes_last(logits, axis)
+    with np.errstate(all="ignore"):
+        peak, _, _, rest = _shifted_exponentials(z)
+        result: FloatArray = np.where(np.isinf(peak), peak, peak + np.log1p(rest))[..., 0]
+    return result[()]
+
+
+def sigmoid(logits: ArrayLike) -> FloatArray:
+    """Compute the logistic sigmoid of each element, the softmax of two classes.
+
+    Parameters
+    ----------
+    logits : array_like of real numbers
+        The log-odds of the second class against the first.
+
+    Returns
+    -------
+    ndarray of the shape of ``logits``
+        The probability of the second class, ``softmax([0, z])[1]``.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` does not hold real numbers.
+
+    Notes
+    -----
+    ``1 / (1 + exp(-z))`` where z >= 0 and ``exp(z) / (1 + exp(z))`` elsewhere, so that neither
+    tail overflows and the lower one keeps its relative accuracy down to the subnormal numbers.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import sigmoid
+    >>> sigmoid([-1e308, -1.0, 0.0, 1.0, 1e308])
+    array([0.        , 0.26894142, 0.5       , 0.73105858, 1.        ])
+    """
+    z = _as_float(logits, "logits")
+    one = z.dtype.type(1)  # a plain 1 would widen a float32 scalar under NumPy 1
+    with np.errstate(all="ignore"):
+        decay = np.exp(-np.abs(z))
+        result: FloatArray = np.where(z >= 0, one, decay) / (one + decay)
+    return result
+
+
+def softmax_jacobian(logits: ArrayLike, axis: int = -1) -> FloatArray:
+    """Compute the matrix of derivatives of the softmax with respect to the logits.
+
+    Parameters
+    ----------
+    logits : array_like of real numbers, at least one-dimensional
+        One score per class along ``axis``.
+    axis : int, default=-1
+        The class axis, of length K.
+
+    Returns
+    -------
+    ndarray of shape (..., K, K)
+        The symmetric Jacobian of each vector of logits. The remaining axes of ``logits`` come
+        first, in their order.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` does not hold real numbers.
+    ValueError
+        If ``logits`` is a scalar.
+    numpy.exceptions.AxisError
+        If ``axis`` is out of range.
+
+    Notes
+    -----
+    The Jacobian is ``diag(p) - p p^T`` [1]_. Its diagonal is computed without subtraction, as ::
+
+        p_i (1 - p_i) = sum_{j != i} p_i p_j
+
+    which keeps its relative accuracy when p_i is close to one and makes each row sum to zero.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, Pattern Recognition and Machine Learning, Springer, 2006, equation 4.106.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import softmax_jacobian
+    >>> softmax_jacobian([0.0, 0.0])
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
+    """
+    p = np.moveaxis(softmax(logits, axis), axis, -1)
+    eye = np.eye(p.shape[-1], dtype=p.dtype)
+    with np.errstate(all="ignore"):
+        products = p[..., :, np.newaxis] * p[..., np.newaxis, :] * (1 - eye)
+        result: FloatArray = eye * products.sum(axis=-1, keepdims=True) - products
+    return result
+
+
+def cross_entropy(logits: ArrayLike, targets: ArrayLike, axis: int = -1) -> FloatArray:
+    """Compute the cross-entropy between targets and the softmax of logits, for each sample.
+
+    Parameters
+    ----------
+    logits : array_like of real numbers, at least one-dimensional
+        One score per class along ``axis``.
+    targets : array_like of numbers
+        Either class indices: an integer array of the shape of ``logits`` without ``axis``. Or a
+        distribution over the classes: an array of the shape of ``logits``, of any real type,
+        non-negative; it need not sum to one, so counts are allowed.
+    axis : int, default=-1
+        The class axis.
+
+    Returns
+    -------
+    ndarray of the shape of ``logits`` without ``axis``, of the type of the logits
+        The loss of each sample, in nats; 0 if the class axis is empty.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` or ``targets`` does not hold real numbers.
+    ValueError
+        If ``logits`` is a scalar, if the type and shape of ``targets`` fit neither form, or if
+        ``targets`` holds an index out of range or a negative, infinite or NaN value.
+    numpy.exceptions.AxisError
+        If ``axis`` is out of range.
+
+    Notes
+    -----
+    The loss [1]_ is computed from log-probabilities that come straight from the logits z::
+
+        logsumexp(z) sum_i t_i - sum_i t_i z_i = -sum_i t_i log p_i
+
+    Classes with t_i = 0 contribute nothing, even with a logit of ``-inf``. A class with t_i > 0
+    and zero probability makes the loss ``+inf``.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, Pattern Recognition and Machine Learning, Springer, 2006, equation 4.108.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import cross_entropy
+    >>> cross_entropy([[0.0, 0.0], [0.0, 1000.0]], [0, 0])
+    array([6.93147181e-01, 1.00000000e+03])
+    >>> cross_entropy([[0.0, 0.0], [0.0, 1000.0]], [[3, 1], [0.25, 0.75]])
+    array([  2.77258872, 250.        ])
+    """
+    z = _classes_last(logits, axis)
+    t = _as_distribution(targets, z, axis)
+    with np.errstate(all="ignore"):
+        _, shifted, _, rest = _shifted_exponentials(z)
+        surprisal = np.log1p(rest) - shifted
+        surprisal[(t == 0) & np.isinf(surprisal)] = 0  # 0 log 0 = 0
+        result: FloatArray = (t * surprisal).sum(axis=-1).astype(z.dtype)
+    return result
+
+
+def cross_entropy_gradient(logits: ArrayLike, targets: ArrayLike, axis: int = -1) -> FloatArray:
+    """Compute the gradient of each sample's cross-entropy with respect to its logits.
+
+    Parameters
+    ----------
+    logits : array_like of real numbers, at least one-dimensional
+        One score per class along ``axis``.
+    targets : array_like of numbers
+        Class indices or a distribution over the classes, as for ``cross_entropy``.
+    axis : int, default=-1
+        The class axis.
+
+    Returns
+    -------
+    ndarray of the shape and type of the logits
+        The gradient. It sums to zero along ``axis``.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` or ``targets`` does not hold real numbers.
+    ValueError
+        If ``logits`` is a scalar, if the type and shape of ``targets`` fit neither form, or if
+        ``targets`` holds an index out of range or a negative, infinite or NaN value.
+    numpy.exceptions.AxisError
+        If ``axis`` is out of range.
+
+    Notes
+    -----
+    The gradient is ``p_i sum_j t_j - t_i``, that is ``p - t`` for a distribution [1]_, computed
+    as ::
+
+        p_i sum_{j != i} t_j - t_i sum_{j != i} p_j
+
+    which does not cancel where a confident prediction is right.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, Pattern Recognition and Machine Learning, Springer, 2006, equation 4.109.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import cross_entropy_gradient
+    >>> cross_entropy_gradient([[0.0, 0.0], [0.0, 40.0]], [0, 1])
+    array([[-5.00000000e-01,  5.00000000e-01],
+           [ 4.24835426e-18, -4.24835426e-18]])
+    """
+    z = _classes_last(logits, axis)
+    t = _as_distribution(targets, z, axis)
+    with np.errstate(all="ignore"):
+        _, shifted, exponentials, rest = _shifted_exponentials(z)
+        total = 1 + rest
+        # Below the maximum at most half the total is subtracted; at the maximum, nothing.
+        others = np.where(shifted == 0, rest, total - exponentials)
+        other_targets = t.sum(axis=-1, keepdims=True) - t
+        gradient = (exponentials * other_targets - t * others) / total
+        return np.moveaxis(gradient.astype(z.dtype, copy=False), -1, axis)
+
+
+def cross_entropy_coef_gradient(
+    X: ArrayLike | sparse.sparray | sparse.spmatrix,
+    targets: ArrayLike,
+    coef: ArrayLike,
+    intercept: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Compute the gradient of a linear model's mean cross-entropy with respect to its parameters.
+
+    Parameters
+    ----------
+    X : array_like or SciPy sparse array or matrix of shape (n_samples, n_features)
+        The features.
+    targets : array_like of shape (n_samples,) or (n_samples, n_classes)
+        Class indices or a distribution over the classes, as for ``cross_entropy``.
+    coef : array_like of shape (n_classes, n_features)
+        The coefficients.
+    intercept : array_like of shape (n_classes,), optional
+        The intercepts; zero if not given.
+    sample_weight : array_like of shape (n_samples,), optional
+        Non-negative weights of the samples in the mean; equal if not given.
+
+    Returns
+    -------
+    coef_gradient : ndarray of shape (n_classes, n_features)
+        The gradient with respect to ``coef``.
+    intercept_gradient : ndarray of shape (n_classes,)
+        The gradient with respect to ``intercept``, also where that is not given.
+
+    Raises
+    ------
+    TypeError
+        If an argument does not hold real numbers.
+    ValueError
+        If shapes do not match, if ``targets`` or ``sample_weight`` holds an invalid value, or if
+        the weights (without them, the number of samples) do not have a positive, finite sum.
+
+    Notes
+    -----
+    With logits ``Z = X coef^T + intercept``, G the gradient of each sample's loss with respect to
+    its logits, and w the weights divided by their sum [1]_::
+
+        coef_gradient = (diag(w) G)^T X
+        intercept_gradient = G^T w
+
+    There is no penalty term. A sparse X is never made dense.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, Pattern Recognition and Machine Learning, Springer, 2006, equation 4.109.
+
+    Examples
+    --------
+    >>> from skmaxent._softmax import cross_entropy_coef_gradient
+    >>> coef_gradient, intercept_gradient = cross_entropy_coef_gradient(
+    ...     X=[[1.0, 0.0], [0.0, 2.0]], targets=[0, 1], coef=[[0.0, 0.0], [0.0, 0.0]]
+    ... )
+    >>> coef_gradient
+    array([[-0.25,  0.5 ],
+           [ 0.25, -0.5 ]])
+    >>> intercept_gradient
+    array([0., 0.])
+    """
+    design: Any = X if sparse.issparse(X) else np.asarray(X)
+    design = design.astype(_float_dtype(design.dtype, "X"), copy=False)
+    coefficients = _as_float(coef, "coef")
+    if design.ndim != 2:
+        raise ValueError(f"X must be two-dimensional, found shape {design.shape}")
+    n_samples, n_features = design.shape
+    if coefficients.ndim != 2 or coefficients.shape[1] != n_features:
+        raise ValueError(
+            f"coef must have shape (n_classes, {n_features}) to match X, found {coefficients.shape}"
+        )
+    bias = _optional_vector(intercept, "intercept", 0, coefficients.shape[0], coefficients.dtype)
+    sample = _optional_vector(sample_weight, "sample_weight", 1, n_samples, coefficients.dtype)
+    _check_non_negative(sample, "sample_weight")
+    with np.errstate(all="ignore"):
+        total = sample.sum(dtype=np.float64)
+        if not 0 < total < np.inf:
+            raise ValueError(
+                "sample_weight must have a positive, finite sum (without it, X at least one "
+                f"sample), found {total}"
+            )
+        z = design @ coefficients.T + bias
+        fraction = (sample / total).astype(z.dtype)
+        residual = cross_entropy_gradient(z, targets) * fraction[:, np.newaxis]
+        return (design.T @ residual).T, residual.sum(axis=0)
