@@ -1,0 +1,109 @@
+"""The two log-likelihoods on class-major logits (n_logits, rows).
+
+`Softmax` has a logit for each of K >= 2 classes. `Logistic` is softmax over (0, z): one logit,
+two classes. Everything above is indifferent to which of them it works on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Likelihood(Protocol):
+    n_logits: int
+
+    def probabilities(self, Z: Array) -> Array:
+        """Turn logits into probabilities, in place; return each row's log-normaliser."""
+
+    def target_sum(self, Z: Array, codes: Array) -> Array:
+        """The logit of each row's class."""
+
+    def subtract_targets(self, P: Array, codes: Array) -> None:
+        """P - T in place."""
+
+    def curvature(self, P: Array, U: Array) -> Array:
+        """(diag p - p pᵀ) u for every row, written to U."""
+
+    def mean_curvature(self, shares: Array) -> Array:
+        """The matrix A = diag π - π πᵀ at class shares π, in coordinates of the logits."""
+
+    def null_intercept(self, shares: Array) -> Array:
+        """Intercepts of the model without features."""
+
+
+def _pick(Z: Array, codes: Array) -> tuple[Array, Array]:
+    return codes, np.arange(Z.shape[1])
+
+
+class Softmax:
+    """Multinomial likelihood, K logits."""
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_logits = n_classes
+
+    def probabilities(self, Z: Array) -> Array:
+        top = Z.max(axis=0)
+        Z -= top
+        np.exp(Z, out=Z)
+        total = Z.sum(axis=0)
+        Z *= 1.0 / total
+        return np.asarray(np.log(total, out=total) + top)
+
+    def target_sum(self, Z: Array, codes: Array) -> Array:
+        return np.asarray(Z[_pick(Z, codes)])
+
+    def subtract_targets(self, P: Array, codes: Array) -> None:
+        P[_pick(P, codes)] -= 1.0
+
+    def curvature(self, P: Array, U: Array) -> Array:
+        U -= np.einsum("km,km->m", P, U)
+        U *= P
+        return U
+
+    def mean_curvature(self, shares: Array) -> Array:
+        return np.asarray(np.diag(shares) - np.outer(shares, shares))
+
+    def null_intercept(self, shares: Array) -> Array:
+        logs = np.log(shares)
+        return np.asarray(logs - logs.mean())
+
+
+class Logistic:
+    """Binomial likelihood, one logit: that of class 1 against class 0."""
+
+    n_logits = 1
+
+    def probabilities(self, Z: Array) -> Array:
+        # e = exp(-|z|) serves both: log(1 + exp z) = max(z, 0) + log1p(e), p = 1/(1+e) or e/(1+e).
+        z = Z[0]
+        e = np.exp(-np.abs(z))
+        normaliser = np.maximum(z, 0) + np.log1p(e)
+        np.divide(np.where(z >= 0, 1.0, e), 1.0 + e, out=z)
+        return np.asarray(normaliser)
+
+    def target_sum(self, Z: Array, codes: Array) -> Array:
+        return np.asarray(Z[0] * codes)
+
+    def subtract_targets(self, P: Array, codes: Array) -> None:
+        P[0] -= codes
+
+    def curvature(self, P: Array, U: Array) -> Array:
+        U *= P
+        U *= 1.0 - P
+        return U
+
+    def mean_curvature(self, shares: Array) -> Array:
+        return np.asarray([[shares[0] * shares[1]]])
+
+    def null_intercept(self, shares: Array) -> Array:
+        return np.asarray([np.log(shares[1]) - np.log(shares[0])])
+
+
+def likelihood(n_classes: int) -> Likelihood:
+    """The likelihood for `n_classes`: one logit for two classes, K for K > 2."""
+    return Logistic() if n_classes == 2 else Softmax(n_classes)

@@ -1,0 +1,239 @@
+"""Metrics: cheap stand-ins for the Hessian that cure scale, correlation and class imbalance.
+
+Both have `solve(G)`, the product of the inverse metric with a gradient of shape (R, d + 1).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from skmaxent._blocks import Block, RowBlocks
+from skmaxent._objective import MultinomialObjective
+
+Array = NDArray[Any]
+
+# A d × d eigenproblem beyond this costs more than it saves.
+FULL_COVARIANCE_FEATURES = 2000
+# An assembled Hessian beyond this costs more than conjugate gradients.
+ASSEMBLED_SIZE = 1200
+
+
+class Metric(Protocol):
+    is_exact: bool
+
+    def solve(self, G: Array) -> Array:
+        """M⁻¹ G."""
+
+
+def reference_size(objective: MultinomialObjective) -> int:
+    """Number of free parameters: those of all classes but the reference."""
+    R, width = objective.shape
+    return max(1, R - 1) * width
+
+
+class AssembledMetric:
+    """The Hessian at θ, assembled over all rows (then exact) or a sample, and factored.
+
+    Works in reference coding, δ_k = w_k - w_K, where the ridge is Λ ⊗ (I - 11ᵀ/K); the result is
+    brought back to coefficients that sum to zero over classes. A single logit needs neither.
+    """
+
+    def __init__(
+        self,
+        objective: MultinomialObjective,
+        theta: Array,
+        sample: RowBlocks,
+        variances: Array,
+        *,
+        loss_scale: float = 1.0,
+        blend: float | None = None,
+    ) -> None:
+        R, width = objective.shape
+        r = max(1, R - 1)
+        self._coded = R > 1
+        self.is_exact = sample is objective.blocks
+        H = objective.fisher_information(theta, sample) * loss_scale
+        ridge = np.append(objective.penalty.strength, 0.0)
+        classes = np.eye(r) - (1.0 / R if self._coded else 0.0)
+        blocks = H.reshape(r, width, r, width)
+        column = np.arange(width)
+        diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
+        diagonal += classes * ridge[:, None, None]
+        if blend is None:
+            blend = 0.0 if self.is_exact else 0.02
+        if blend:
+            # A sample may miss a rare column altogether; the variances know of it.
+            spread = np.append(variances, float(objective.fit_intercept))
+            curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
+            diagonal += blend * spread[:, None, None] * np.diag(np.diag(curvature))
+        if not objective.fit_intercept:
+            diagonal[-1] += np.eye(r)
+        blocks[:, column, :, column] = diagonal
+        scale = np.sqrt(H.diagonal())
+        scale[scale == 0.0] = 1.0
+        self._inverse_scale = 1.0 / scale
+        H *= self._inverse_scale[:, None]
+        H *= self._inverse_scale
+        # Collinear columns leave directions without curvature: rounding decides their sign.
+        H.flat[:: len(H) + 1] = 1.0 + 4 * len(H) * np.finfo(float).eps
+        self._factor = _cholesky(H)
+        self._shape = (r, width)
+
+    def solve(self, G: Array) -> Array:
+        r = self._shape[0]
+        rhs = G[:r].ravel() * self._inverse_scale
+        delta = linalg.cho_solve((self._factor, True), rhs, check_finite=False)
+        delta = (delta * self._inverse_scale).reshape(self._shape)
+        if not self._coded:
+            return np.asarray(delta)
+        theta = np.vstack([delta, np.zeros(self._shape[1])])
+        return np.asarray(theta - theta.mean(axis=0))
+
+    def inverse_blocks(self) -> Array:
+        """The diagonal blocks of M⁻¹ in reference coding, (r, d + 1, d + 1)."""
+        r, width = self._shape
+        out = np.empty((r, width, width))
+        for k in range(r):
+            s = slice(k * width, (k + 1) * width)
+            unit = np.zeros((r * width, width))
+            unit[s] = np.diag(self._inverse_scale[s])
+            solved = linalg.cho_solve((self._factor, True), unit, check_finite=False)
+            out[k] = solved[s] * self._inverse_scale[s, None]
+        return out
+
+
+def _cholesky(H: Array) -> Array:
+    jitter = 0.0
+    while True:
+        try:
+            return np.asarray(linalg.cholesky(H, lower=True, check_finite=False))
+        except linalg.LinAlgError:
+            step = max(9 * jitter, 1e-13)
+            H.flat[:: len(H) + 1] += step
+            jitter += step
+            if jitter > 1e6:  # H is not finite
+                raise
+
+
+class KroneckerMetric:
+    """A ⊗ Σ + I ⊗ Λ, with Σ full or diagonal.
+
+    A = U a Uᵀ is the mean of diag p - p pᵀ, its null direction dropped; Σ the covariance of X
+    under row weights 1 - ‖p‖². T with Tᵀ(Σ + Λ/ā)T = I and TᵀΣT = diag γ diagonalises Σ and Λ
+    together, so that each class direction has a_r γ + ā (1 - γ) on its diagonal.
+    """
+
+    is_exact = False
+
+    def __init__(
+        self, objective: MultinomialObjective, theta: Array, sample: RowBlocks, variances: Array
+    ) -> None:
+        self._fit_intercept = objective.fit_intercept
+        full = not sample.is_sparse and sample.n_features <= FULL_COVARIANCE_FEATURES
+        A, covariance, total = sample.map_reduce(
+            _curvature_moments, objective, *objective.to_raw(theta), full
+        )
+        A = A / (sample.n_samples if sample.weights is None else sample.weights.sum())
+        a, U = np.linalg.eigh(A)
+        # diag p - p pᵀ is singular along 1, a single logit is not.
+        drop = 1 if len(a) > 1 else 0
+        self._U = U[:, drop:]
+        self._a = np.maximum(a[drop:], 1e-10 * max(a[-1], 1e-300))
+        mean = float(self._a.mean())
+        ridge = objective.penalty.strength
+        covariance = covariance / max(total, 1e-300)
+        diagonal = covariance.diagonal() if full else covariance
+        # Mixed with all rows' variances: a sample may miss a rare column.
+        scale = 0.95 * diagonal + 0.05 * variances + ridge / mean
+        scale[scale <= 0.0] = 1.0
+        self._column = 1.0 / np.sqrt(scale)
+        self._ridge = ridge * self._column**2
+        if full:
+            covariance *= 0.95
+            covariance.flat[:: len(covariance) + 1] += 0.05 * variances
+            self._T, gamma = _joint_diagonal(covariance, self._column, self._ridge / mean)
+            self._D = 1.0 / (np.multiply.outer(self._a, gamma) + mean * (1.0 - gamma))
+        else:
+            self._T = None
+            spread = (0.95 * diagonal + 0.05 * variances) * self._column**2
+            self._D = 1.0 / np.maximum(np.multiply.outer(self._a, spread) + self._ridge, 1e-12)
+
+    def solve(self, G: Array) -> Array:
+        out = np.empty_like(G)
+        projected = self._U.T @ G
+        V = projected[:, :-1] * self._column
+        if self._T is None:
+            V *= self._D
+        else:
+            V = ((V @ self._T) * self._D) @ self._T.T
+        V *= self._column
+        out[:, :-1] = self._U @ V
+        if self._fit_intercept:
+            out[:, -1] = self._U @ (projected[:, -1] / self._a)
+        else:
+            out[:, -1] = 0.0
+        return out
+
+
+def _joint_diagonal(covariance: Array, column: Array, ridge: Array) -> tuple[Array, Array]:
+    """T and γ with Tᵀ(Σ + Λ)T = I, TᵀΣT = diag γ, in columns scaled by `column`."""
+    scaled = covariance * np.multiply.outer(column, column)
+    total = scaled.copy()
+    total.flat[:: len(total) + 1] += ridge + 1e-10
+    L = _cholesky(total)
+    half = linalg.solve_triangular(L, scaled, lower=True, check_finite=False)
+    inner = linalg.solve_triangular(L, half.T, lower=True, check_finite=False)
+    gamma, Q = np.linalg.eigh((inner + inner.T) / 2)
+    T = linalg.solve_triangular(L, Q, lower=True, trans="T", check_finite=False)
+    return np.asarray(T), np.clip(gamma, 1e-10, 1.0)
+
+
+def _curvature_moments(
+    block: Block, objective: MultinomialObjective, coef: Array, intercept: Array, full: bool
+) -> tuple[Any, ...]:
+    P = block.logits(coef, intercept)
+    objective.likelihood.probabilities(P)
+    P = P.astype(np.float64, copy=False)
+    weights = block.weights_or_ones().astype(np.float64)
+    if len(P) == 1:
+        spread = P[0] * (1.0 - P[0]) * weights
+        A = spread.sum()[None, None]
+    else:
+        weighted = P * weights
+        A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
+        spread = ((1.0 - np.einsum("km,km->m", P, P)) * weights).clip(0.0)
+    if full:
+        X = block.dense()
+        X -= objective.center
+        X *= np.sqrt(spread)[:, None]
+        return A, X.T @ X, spread.sum()
+    sums = block.gram(spread[None, :].astype(block.X.dtype))[0]
+    center = objective.center
+    squares = block.squares(spread) - 2 * center * sums + center**2 * spread.sum()
+    return A, squares.clip(0.0), spread.sum()
+
+
+def choose(
+    objective: MultinomialObjective,
+    theta: Array,
+    variances: Array,
+    *,
+    solver: str = "auto",
+    seed: int = 0,
+) -> Metric:
+    """The metric that pays for itself at θ."""
+    p = reference_size(objective)
+    blocks = objective.blocks
+    if solver == "newton-cholesky":
+        return AssembledMetric(objective, theta, blocks, variances)
+    if solver == "auto" and p <= ASSEMBLED_SIZE:
+        # n p² for the Hessian against some twenty products of 4 n d K.
+        n_rows = blocks.n_samples if p <= 120 else max(20 * p, 2000)
+        if not blocks.is_sparse or blocks.n_features <= 200:
+            return AssembledMetric(objective, theta, blocks.sample(n_rows, seed), variances)
+    n_rows = max(20 * blocks.n_features, 4000) if not blocks.is_sparse else 20_000
+    return KroneckerMetric(objective, theta, blocks.sample(n_rows, seed), variances)

@@ -1,0 +1,248 @@
+"""The penalised mean negative log-likelihood and its derivatives, by row blocks.
+
+Conventions
+-----------
+Coefficients are one array θ of shape (R, d + 1): the last column is the intercept at the centre
+μ of X, so that z = W (x - μ) + c. R is the number of logits: K, or 1 for two classes. Without
+intercept the last column is zero and stays so. X itself is never centred: the shift is carried
+by the intercept, b = c - W μ, which keeps sparse X sparse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._blocks import Block, RowBlocks
+from skmaxent._likelihood import Likelihood
+from skmaxent._penalty import Ridge
+
+Array = NDArray[Any]
+
+# Probabilities are kept for Hessian products up to this size, recomputed above it.
+KEEP_BYTES = 1 << 28
+
+
+@dataclass
+class Counter:
+    """Passes over X, by kind: the cost of a fit that does not depend on the machine."""
+
+    gradients: int = 0
+    hessian_products: int = 0
+
+
+class MultinomialObjective:
+    """F(θ) = 1/S Σ_i s_i [log-normaliser(z_i) - z_i·t_i] + penalty(W).
+
+    Parameters
+    ----------
+    blocks : RowBlocks
+        Rows with class codes and weights.
+    likelihood : Likelihood
+        Softmax, or logistic for two classes.
+    penalty : Ridge
+    fit_intercept : bool
+    center : ndarray of shape (n_features,), optional
+        μ; zero without an intercept.
+    keep_bytes : int
+        Budget for kept probabilities.
+    """
+
+    def __init__(
+        self,
+        blocks: RowBlocks,
+        likelihood: Likelihood,
+        penalty: Ridge,
+        *,
+        fit_intercept: bool = True,
+        center: Array | None = None,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        self.blocks = blocks
+        self.likelihood = likelihood
+        self.penalty = penalty
+        self.fit_intercept = fit_intercept
+        weights = blocks.weights
+        self.total_weight = float(blocks.n_samples if weights is None else weights.sum(dtype=float))
+        d = blocks.n_features
+        self.center = np.zeros(d) if center is None or not fit_intercept else center
+        bytes_needed = likelihood.n_logits * blocks.n_samples * blocks.dtype.itemsize
+        self.keeps = bytes_needed <= keep_bytes
+        self.counter = Counter()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.likelihood.n_logits, self.blocks.n_features + 1
+
+    def to_raw(self, theta: Array) -> tuple[Array, Array]:
+        """(W, b) in the dtype of X, for logits W x + b."""
+        coef = theta[:, :-1]
+        intercept = theta[:, -1] - coef @ self.center
+        dtype = self.blocks.dtype
+        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
+
+    def from_raw(self, coef: Array, intercept: Array) -> Array:
+        """θ of coefficients and intercept as the user knows them."""
+        theta = np.empty(self.shape)
+        theta[:, :-1] = coef
+        theta[:, -1] = intercept + coef @ self.center
+        return theta
+
+    def _to_centred(self, coef_gradient: Array, logit_gradient: Array) -> Array:
+        """Gradient with respect to θ of sums over rows."""
+        out = np.empty(self.shape)
+        out[:, :-1] = coef_gradient
+        if self.fit_intercept:
+            out[:, :-1] -= np.multiply.outer(logit_gradient, self.center)
+            out[:, -1] = logit_gradient
+        else:
+            out[:, -1] = 0.0
+        out /= self.total_weight
+        return out
+
+    def at(self, theta: Array) -> Point:
+        """Value, gradient and curvature at θ: one pass over X."""
+        kept: dict[int, Array] = {}
+        value, coef_gradient, logit_gradient = self.blocks.map_reduce(
+            _value_and_gradient,
+            self.likelihood,
+            *self.to_raw(theta),
+            kept if self.keeps else None,
+        )
+        self.counter.gradients += 1
+        gradient = self._to_centred(coef_gradient, logit_gradient)
+        loss = float(value) / self.total_weight
+        gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
+        return Point(
+            self, theta, loss + self.penalty.value(theta[:, :-1]), gradient, loss, kept
+        )
+
+    def fisher_information(self, theta: Array, blocks: RowBlocks | None = None) -> Array:
+        """Hessian of the mean loss, without the penalty, over `blocks` (default: all rows).
+
+        In reference coding: the last of K classes is left out, so that the matrix is regular;
+        shape (r·(d+1), r·(d+1)) with r = max(1, R - 1), class-major.
+        """
+        blocks = self.blocks if blocks is None else blocks
+        (H,) = blocks.map_reduce(
+            _information, self.likelihood, *self.to_raw(theta), self.center, self.fit_intercept
+        )
+        weights = blocks.weights
+        H /= blocks.n_samples if weights is None else weights.sum(dtype=float)
+        return np.asarray(H)
+
+
+@dataclass
+class Point:
+    """The objective at θ."""
+
+    objective: MultinomialObjective
+    theta: Array
+    value: float
+    gradient: Array
+    loss: float
+    kept: dict[int, Array] = field(repr=False)
+
+    def hessian_product(self, direction: Array) -> Array:
+        """H[direction], penalty included: one pass over X, without exponentials if p is kept."""
+        objective = self.objective
+        products = objective.blocks.map_reduce(
+            _hessian_product,
+            objective.likelihood,
+            *objective.to_raw(direction),
+            self.kept,
+            None if self.kept else objective.to_raw(self.theta),
+        )
+        objective.counter.hessian_products += 1
+        out = objective._to_centred(*products)
+        out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
+        return out
+
+
+def _value_and_gradient(
+    block: Block,
+    likelihood: Likelihood,
+    coef: Array,
+    intercept: Array,
+    kept: dict[int, Array] | None,
+) -> tuple[Any, ...]:
+    Z = block.logits(coef, intercept)
+    target = likelihood.target_sum(Z, block.targets)
+    losses = likelihood.probabilities(Z) - target
+    if kept is not None:
+        kept[block.index] = Z
+        Z = Z.copy()
+    likelihood.subtract_targets(Z, block.targets)
+    if block.weights is None:
+        value = losses.sum(dtype=np.float64)
+    else:
+        value = np.dot(losses.astype(np.float64), block.weights)
+        Z *= block.weights
+    return value, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
+
+
+def _hessian_product(
+    block: Block,
+    likelihood: Likelihood,
+    coef: Array,
+    intercept: Array,
+    kept: dict[int, Array],
+    at: tuple[Array, Array] | None,
+) -> tuple[Any, ...]:
+    if at is None:
+        P = kept[block.index]
+    else:
+        P = block.logits(*at)
+        likelihood.probabilities(P)
+    U = likelihood.curvature(P, block.logits(coef, intercept))
+    if block.weights is not None:
+        U *= block.weights
+    return block.gram(U), U.sum(axis=1, dtype=np.float64)
+
+
+def _information(
+    block: Block,
+    likelihood: Likelihood,
+    coef: Array,
+    intercept: Array,
+    center: Array,
+    fit_intercept: bool,
+) -> tuple[Array]:
+    P = block.logits(coef, intercept)
+    likelihood.probabilities(P)
+    P = P[: max(1, P.shape[0] - 1)].astype(np.float64)
+    r, m = P.shape
+    X = block.dense()
+    X -= center
+    X = np.column_stack([X, np.full(m, float(fit_intercept))])
+    weights = block.weights
+    # Σ_i s_i (diag p_i - p_i p_iᵀ) ⊗ x_i x_iᵀ: the second term is one large Gram matrix.
+    root = np.sqrt(weights) if weights is not None else np.ones(m)
+    width = X.shape[1]
+    Y = ((P * root).T[:, :, None] * X[:, None, :]).reshape(m, r * width)
+    H = Y.T @ Y
+    H *= -1.0
+    for k in range(r):
+        s = slice(k * width, (k + 1) * width)
+        scaled = X * (np.sqrt(P[k]) * root)[:, None]
+        H[s, s] += scaled.T @ scaled
+    return (H,)
+
+
+def class_weights(blocks: RowBlocks, n_classes: int) -> Array:
+    """Total weight of each class."""
+    return np.bincount(blocks.targets, weights=blocks.weights, minlength=n_classes).astype(float)
+
+
+def column_moments(blocks: RowBlocks) -> tuple[Array, Array]:
+    """Weighted mean and mean square of each column: one pass over X."""
+    total, sums, squares = blocks.map_reduce(_moments)
+    return sums[0] / total, squares / total
+
+
+def _moments(block: Block) -> tuple[Any, ...]:
+    weights = block.weights_or_ones()
+    return weights.sum(dtype=np.float64), block.gram(weights[None, :]), block.squares(weights)

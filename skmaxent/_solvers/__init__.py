@@ -1,0 +1,107 @@
+"""solve(): start, run, certify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._blocks import RowBlocks
+from skmaxent._likelihood import likelihood
+from skmaxent._objective import MultinomialObjective, class_weights, column_moments
+from skmaxent._penalty import Ridge
+from skmaxent._solvers._certificate import relative_gap
+from skmaxent._solvers._smooth import newton
+from skmaxent._solvers._solution import Iteration, Solution, Status
+
+Array = NDArray[Any]
+
+__all__ = ["Iteration", "Solution", "Status", "solve"]
+
+
+def solve(
+    blocks: RowBlocks,
+    n_classes: int,
+    strength: Array,
+    *,
+    fit_intercept: bool,
+    tol: float,
+    max_iter: int,
+    solver: str = "auto",
+    seed: int = 0,
+    start: tuple[Array, Array] | None = None,
+    callback: Callable[[Iteration], None] | None = None,
+) -> Solution:
+    """Fit coefficients to the rows in `blocks`.
+
+    Parameters
+    ----------
+    blocks : RowBlocks
+        Every class has a row of positive weight.
+    n_classes : int
+    strength : ndarray of shape (n_features,)
+        Ridge strength of each column, relative to the mean loss.
+    fit_intercept : bool
+    tol : float
+        Distance to the optimum, in standard errors.
+    max_iter : int
+    solver : {"auto", "newton-cg", "newton-cholesky"}
+    seed : int
+        For the rows that preconditioners are built from.
+    start : (coef, intercept), optional
+    callback : callable, optional
+        Called with each `Iteration`.
+
+    Returns
+    -------
+    Solution
+    """
+    model = likelihood(n_classes)
+    mean, mean_square = column_moments(blocks)
+    # Without an intercept nothing is profiled out: second moments take the place of variances.
+    variances = np.maximum(mean_square - mean**2, 0.0) if fit_intercept else mean_square
+    objective = MultinomialObjective(
+        blocks, model, Ridge(strength), fit_intercept=fit_intercept, center=mean
+    )
+    weight = class_weights(blocks, n_classes)
+    shares = weight / weight.sum()
+    null = np.zeros(objective.shape)
+    if fit_intercept:
+        null[:, -1] = model.null_intercept(shares)
+    theta = null if start is None else objective.from_raw(*start)
+    point, status, history = newton(
+        objective,
+        theta,
+        variances,
+        tol=tol,
+        max_iter=max_iter,
+        effective_size=_effective_size(blocks),
+        solver=solver,
+        seed=seed,
+        callback=callback,
+    )
+    gap = relative_gap(point, variances, shares, null)
+    coef, intercept = point.theta[:, :-1], point.theta[:, -1]
+    intercept = intercept - coef @ objective.center
+    if not fit_intercept:
+        intercept = np.zeros_like(intercept)
+    return Solution(
+        coef=coef,
+        intercept=intercept,
+        value=point.value,
+        distance=history[-1].distance if history else np.inf,
+        gap=gap,
+        n_iter=max(len(history), 1),
+        status=status,
+        history=history,
+    )
+
+
+def _effective_size(blocks: RowBlocks) -> float:
+    """(Σs)²/Σs² (Kish 1965): the number of rows, whatever the scale of the weights."""
+    if blocks.weights is None:
+        return float(blocks.n_samples)
+    weights = blocks.weights.astype(float) / float(blocks.weights.max())
+    return float(weights.sum() ** 2 / np.square(weights).sum())

@@ -1,0 +1,94 @@
+"""Preconditioned conjugate gradients inside a trust region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigvalsh_tridiagonal
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step s, the decrease of the quadratic model it promises, and its length in the metric.
+
+    `smallest_ritz` estimates the smallest eigenvalue of M⁻¹H seen on the way.
+    """
+
+    direction: Array
+    predicted: float
+    length: float
+    on_boundary: bool
+    smallest_ritz: float
+
+
+def steihaug(
+    product: Callable[[Array], Array],
+    solve: Callable[[Array], Array],
+    gradient: Array,
+    *,
+    radius: float,
+    tolerance: float,
+    max_products: int,
+) -> Step:
+    """Minimise gᵀs + sᵀHs/2 over ‖s‖_M <= radius, to ‖residual‖_{M⁻¹} <= tolerance.
+
+    Steihaug (1983), SIAM J. Numer. Anal. 20, 626-637; lengths in the metric come from recurrences
+    (Conn, Gould & Toint 2000, section 7.5.1), so that M itself is never applied.
+    """
+    s = np.zeros_like(gradient)
+    residual = gradient.copy()
+    z = solve(residual)
+    direction = -z
+    rz = float(np.vdot(residual, z))
+    ss, sd, dd = 0.0, 0.0, rz
+    predicted = 0.0
+    alphas: list[float] = []
+    betas: list[float] = []
+    on_boundary = False
+    while rz > tolerance**2 and len(alphas) < max_products:
+        Hd = product(direction)
+        curvature = float(np.vdot(direction, Hd))
+        if curvature <= 0.0:  # rounding: F is convex
+            break
+        alpha = rz / curvature
+        new_ss = ss + 2 * alpha * sd + alpha**2 * dd
+        if new_ss >= radius**2:
+            tau = (np.sqrt(sd**2 + dd * (radius**2 - ss)) - sd) / dd
+            s += tau * direction
+            predicted += tau * rz - 0.5 * tau**2 * curvature
+            ss = radius**2
+            on_boundary = True
+            alphas.append(alpha)
+            break
+        s += alpha * direction
+        predicted += 0.5 * alpha * rz
+        ss = new_ss
+        residual += alpha * Hd
+        z = solve(residual)
+        new_rz = float(np.vdot(residual, z))
+        beta = new_rz / rz
+        alphas.append(alpha)
+        betas.append(beta)
+        sd = beta * (sd + alpha * dd)
+        dd = new_rz + beta**2 * dd
+        direction *= beta
+        direction -= z
+        rz = new_rz
+    return Step(s, predicted, float(np.sqrt(ss)), on_boundary, _smallest_ritz(alphas, betas))
+
+
+def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
+    """Smallest eigenvalue of the Lanczos matrix behind the iteration (Saad 2003, section 6.7.3)."""
+    if not alphas:
+        return 1.0
+    a, b = np.array(alphas), np.array(betas[: len(alphas) - 1])
+    diagonal = 1.0 / a
+    diagonal[1:] += b / a[:-1]
+    off = np.sqrt(b) / a[:-1]
+    return float(max(eigvalsh_tridiagonal(diagonal, off)[0], 1e-12))

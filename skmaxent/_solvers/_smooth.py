@@ -1,0 +1,142 @@
+"""Trust-region Newton for smooth penalties, preconditioned by a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent import _metric
+from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._solution import Iteration, Status
+
+Array = NDArray[Any]
+
+MAX_PRODUCTS = 200
+
+
+def newton(
+    objective: MultinomialObjective,
+    theta: Array,
+    variances: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    effective_size: float,
+    solver: str = "auto",
+    seed: int = 0,
+    callback: Callable[[Iteration], None] | None = None,
+) -> tuple[Point, Status, tuple[Iteration, ...]]:
+    """Minimise the objective from θ until it is `tol` standard errors from the optimum.
+
+    The distance is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
+    value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit.
+    """
+    point = objective.at(theta)
+    root_n = np.sqrt(effective_size)
+    radius = np.inf
+    history: list[Iteration] = []
+    status = Status.MAX_ITER
+    ritz = 1.0
+    metric: _metric.Metric | None = None
+    for n_iter in range(1, max_iter + 1):
+        if metric is None or metric.is_exact or n_iter in (2, 3, 5, 8) or n_iter % 6 == 0:
+            metric = _metric.choose(objective, point.theta, variances, solver=solver, seed=seed)
+        natural = metric.solve(point.gradient)
+        norm = np.sqrt(max(float(np.vdot(point.gradient, natural)), 0.0))
+        distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
+        history.append(_record(objective, n_iter, point, distance))
+        if callback is not None:
+            callback(history[-1])
+        if distance <= tol:
+            status = Status.CONVERGED
+            break
+        if _separated(objective, point):
+            status = Status.SEPARATED
+            break
+        while True:
+            step = _step(point, metric, natural, norm, radius, tol / root_n)
+            ritz = step.smallest_ritz
+            candidate = objective.at(point.theta + step.direction)
+            ratio = _agreement(point, candidate, step, metric, norm)
+            if ratio < 0.25:
+                radius = 0.25 * step.length
+            elif ratio > 0.75 and step.on_boundary:
+                radius *= 3.0
+            if ratio > 1e-4 or _exhausted(point, step):
+                break
+        if ratio <= 1e-4:
+            status = Status.PRECISION
+            break
+        point = candidate
+    return point, status, tuple(history)
+
+
+def _record(
+    objective: MultinomialObjective, n_iter: int, point: Point, distance: float
+) -> Iteration:
+    counter = objective.counter
+    return Iteration(n_iter, point.value, distance, counter.gradients, counter.hessian_products)
+
+
+def _step(
+    point: Point,
+    metric: _metric.Metric,
+    natural: Array,
+    norm: float,
+    radius: float,
+    target: float,
+) -> Step:
+    if metric.is_exact:
+        # The Newton step itself, shortened to the trust region; lengths are in the Hessian.
+        t = min(1.0, radius / norm)
+        return Step(-t * natural, norm**2 * (t - 0.5 * t**2), t * norm, t < 1.0, 1.0)
+    forcing = min(0.25, np.sqrt(norm))
+    return steihaug(
+        point.hessian_product,
+        metric.solve,
+        point.gradient,
+        radius=radius,
+        tolerance=max(forcing * norm, 0.3 * target),
+        max_products=MAX_PRODUCTS,
+    )
+
+
+def _rounding(point: Point) -> float:
+    """Size of differences of F that rounding can make."""
+    eps = float(np.finfo(point.objective.blocks.dtype).eps)
+    return 10 * eps * max(point.value, eps)
+
+
+def _exhausted(point: Point, step: Step) -> bool:
+    return step.predicted <= 1e-3 * _rounding(point) or step.length == 0.0
+
+
+def _agreement(
+    point: Point, candidate: Point, step: Step, metric: _metric.Metric, norm: float
+) -> float:
+    """Actual over predicted decrease; where F cannot tell, whether the gradient decreased."""
+    if not np.isfinite(candidate.value):
+        return -1.0
+    if step.predicted > _rounding(point):
+        return (point.value - candidate.value) / step.predicted
+    if candidate.value > point.value + _rounding(point):
+        return -1.0
+    new = float(np.vdot(candidate.gradient, metric.solve(candidate.gradient)))
+    return 1.0 if new < (0.9 * norm) ** 2 else 0.0
+
+
+def _separated(objective: MultinomialObjective, point: Point) -> bool:
+    """Whether every row has more than half of the probability on its own class.
+
+    Then any multiple of the coefficients separates, and without a penalty F has no minimum. A
+    total loss below log 2 of the lightest row proves it.
+    """
+    if objective.penalty.strength.any():
+        return False
+    weights = objective.blocks.weights
+    lightest = 1.0 if weights is None else float(weights[weights > 0].min())
+    return point.loss * objective.total_weight < np.log(2.0) * lightest
