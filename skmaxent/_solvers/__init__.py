@@ -25,6 +25,7 @@ def solve(
     blocks: RowBlocks,
     n_classes: int,
     strength: Array,
+    moments: tuple[Array, Array] | None = None,
     *,
     fit_intercept: bool,
     tol: float,
@@ -43,6 +44,8 @@ def solve(
     n_classes : int
     strength : ndarray of shape (n_features,)
         Ridge strength of each column, relative to the mean loss.
+    moments : (mean, mean_square) of the columns, optional
+        Computed where not given.
     fit_intercept : bool
     tol : float
         Distance to the optimum, in standard errors.
@@ -59,7 +62,7 @@ def solve(
     Solution
     """
     model = likelihood(n_classes)
-    mean, mean_square = column_moments(blocks)
+    mean, mean_square = column_moments(blocks) if moments is None else moments
     # Without an intercept nothing is profiled out: second moments take the place of variances.
     variances = np.maximum(mean_square - mean**2, 0.0) if fit_intercept else mean_square
     objective = MultinomialObjective(

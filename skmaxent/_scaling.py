@@ -1,0 +1,50 @@
+"""Columns whose squares leave the range of floating point, brought back by powers of two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def needs_scaling(mean_square: Array, dtype: Any) -> bool:
+    """Whether a column is so large or so small that its square is not to be relied on."""
+    limits = np.finfo(dtype)
+    high = float(limits.max) ** 0.7
+    low = float(limits.tiny) ** 0.7
+    return not bool(((mean_square < high) & (mean_square > low)).all())
+
+
+def column_exponents(X: Any) -> Array:
+    """e with max|x_j| in [2^(e-1), 2^e) for each column, 0 for columns without entries."""
+    if sp.issparse(X):
+        peak = abs(X).max(axis=0).toarray().ravel()
+    else:
+        peak = np.maximum(X.max(axis=0), -X.min(axis=0))
+    return np.asarray(np.frexp(peak)[1])
+
+
+def scale_columns(X: Any, exponents: Array) -> Any:
+    """X · 2^(-e), exact but for what underflows: a copy."""
+    if sp.issparse(X):
+        X = X.copy()
+        X.data = np.ldexp(X.data, -exponents[X.indices])
+        return X
+    return np.ldexp(X, -exponents)
+
+
+def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:
+    """Coefficients of the columns as they were, kept finite in `dtype`."""
+    top = float(np.finfo(dtype).max)
+    with np.errstate(over="ignore"):
+        return np.clip(np.ldexp(coef, -exponents), -top, top)
+
+
+def scale_strength(strength: Array, exponents: Array) -> Array:
+    """Ridge strengths for the scaled columns."""
+    with np.errstate(over="ignore"):
+        return np.minimum(np.ldexp(strength, -2 * exponents), 1e100)

@@ -1,0 +1,149 @@
+"""User input to plain arrays, with messages that name the argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array, compute_class_weight
+
+Array = NDArray[Any]
+
+# scikit-learn's names for ways to the same optimum.
+_OWN_SOLVERS = {"auto", "newton-cg", "newton-cholesky"}
+_OTHER_SOLVERS = {"lbfgs", "sag", "saga"}
+SOLVERS = _OWN_SOLVERS | _OTHER_SOLVERS | {"liblinear"}
+
+REMOVED_PARAMETERS = {
+    "multi_class": "the fit is always multinomial (one logit for two classes): leave it out, and "
+    "for one-vs-rest use sklearn.multiclass.OneVsRestClassifier(MaxentClassifier())",
+    "dual": "there is no dual formulation to choose: leave it out",
+    "intercept_scaling": "the intercept is never penalised, so that it needs no scaling: "
+    "leave it out",
+}
+
+
+def resolve_solver(solver: str) -> str:
+    """Our solver for a name that may be scikit-learn's."""
+    if solver == "liblinear":
+        raise ValueError(
+            "solver='liblinear' penalises the intercept, which MaxentClassifier never does; "
+            "write solver='auto' for the fit that scikit-learn's other solvers give."
+        )
+    return solver if solver in _OWN_SOLVERS else "auto"
+
+
+def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> float:
+    """C, or infinity where the penalty is spelled None."""
+    if penalty in ("l1", "elasticnet") or l1_ratio:
+        found = f"l1_ratio={l1_ratio!r}" if l1_ratio else f"penalty={penalty!r}"
+        raise ValueError(
+            f"{found} asks for an L1 penalty, which this version of MaxentClassifier does not "
+            "have yet; expected l1_ratio=0 (ridge), or C=np.inf for no penalty."
+        )
+    return np.inf if penalty is None else float(C)
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
+    """Weights as float64 of shape (n_samples,), None for all ones."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    weights: Array = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weights.ndim != 1:
+        raise ValueError(
+            f"Sample weights must be 1D array or scalar: sample_weight has {weights.ndim} "
+            f"dimensions, expected shape ({n_samples},)."
+        )
+    if len(weights) != n_samples:
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected {(n_samples,)}: one weight a row."
+        )
+    if (weights < 0).any():
+        raise ValueError(
+            f"Negative values in data passed to `sample_weight`: found {weights.min()}, expected "
+            "weights of zero or more."
+        )
+    if not weights.any():
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number: every sample_weight is 0."
+        )
+    return weights
+
+
+def check_class_weight(
+    class_weight: Any, classes: Array, codes: Array, sample_weight: Array | None
+) -> Array | None:
+    """The weight of each class, None for all ones."""
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown and not set(classes) & set(class_weight):
+            raise ValueError(
+                f"class_weight has the labels {unknown}, none of which is in y; expected labels "
+                f"among {list(classes)}."
+            )
+        weights = np.array([class_weight.get(label, 1.0) for label in classes], dtype=float)
+    elif sample_weight is None:
+        weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=codes)
+    else:
+        # Zero weights must act as absent rows.
+        totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+        present = totals > 0
+        weights = np.ones(len(classes))
+        weights[present] = totals.sum() / (present.sum() * totals[present])
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError(
+            f"class_weight must be finite and not negative, found {weights.tolist()} for the "
+            f"classes {list(classes)}."
+        )
+    return np.asarray(weights)
+
+
+@dataclass(frozen=True)
+class ClassCodes:
+    """Row weights and codes among the classes that weigh anything.
+
+    `scale` times `weights` are the weights that the user gave, `active` the classes that the
+    codes count.
+    """
+
+    codes: Array
+    weights: Array | None
+    scale: float
+    active: Array
+
+
+def combine_weights(
+    codes: Array, classes: Array, sample_weight: Array | None, class_weight: Array | None
+) -> ClassCodes:
+    """One weight a row, scaled to at most 1, so that no sum of them can overflow."""
+    K = len(classes)
+    if sample_weight is None and class_weight is None:
+        return ClassCodes(codes, None, 1.0, np.arange(K))
+    weights, scale = np.ones(len(codes)), 1.0
+    for factor in (sample_weight, None if class_weight is None else class_weight[codes]):
+        if factor is not None and factor.max() > 0:
+            top = float(factor.max())
+            weights = weights * (factor / top)
+            scale *= top
+        elif factor is not None:
+            weights = np.zeros(len(codes))
+    totals = np.bincount(codes, weights=weights, minlength=K)
+    active = np.flatnonzero(totals > 0)
+    if len(active) < 2:
+        names = [str(label) for label in classes[active]]
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data with positive weight "
+            f"(sample_weight times class_weight), but found {len(active)} class: {names}."
+        )
+    position = np.zeros(K, dtype=np.intp)
+    position[active] = np.arange(len(active))
+    return ClassCodes(position[codes], weights, scale, active)
