@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from skmaxent._blocks import Block, RowBlocks
-from skmaxent._objective import MultinomialObjective
+from skmaxent._objective import MultinomialObjective, column_moments
 
 Array = NDArray[Any]
 
@@ -20,6 +20,8 @@ Array = NDArray[Any]
 FULL_COVARIANCE_FEATURES = 2000
 # An assembled Hessian beyond this costs more than conjugate gradients.
 ASSEMBLED_SIZE = 1200
+# Up to this size the Hessian costs less than anything else.
+ALWAYS_ASSEMBLED = 120
 
 
 class Metric(Protocol):
@@ -50,7 +52,7 @@ class AssembledMetric:
         variances: Array,
         *,
         loss_scale: float = 1.0,
-        blend: float | None = None,
+        fill: bool = True,
     ) -> None:
         R, width = objective.shape
         r = max(1, R - 1)
@@ -63,13 +65,10 @@ class AssembledMetric:
         column = np.arange(width)
         diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
         diagonal += classes * ridge[:, None, None]
-        if blend is None:
-            blend = 0.0 if self.is_exact else 0.02
-        if blend:
-            # A sample may miss a rare column altogether; the variances know of it.
-            spread = np.append(variances, float(objective.fit_intercept))
+        if fill and not self.is_exact:
+            missing = np.append(_missing_variance(sample, objective, variances), 0.0)
             curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
-            diagonal += blend * spread[:, None, None] * np.diag(np.diag(curvature))
+            diagonal += missing[:, None, None] * np.diag(np.diag(curvature))
         if not objective.fit_intercept:
             diagonal[-1] += np.eye(r)
         blocks[:, column, :, column] = diagonal
@@ -104,6 +103,13 @@ class AssembledMetric:
             solved = linalg.cho_solve((self._factor, True), unit, check_finite=False)
             out[k] = solved[s] * self._inverse_scale[s, None]
         return out
+
+
+def _missing_variance(sample: RowBlocks, objective: MultinomialObjective, variances: Array) -> Array:
+    """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
+    mean, mean_square = column_moments(sample)
+    center = objective.center
+    return np.asarray(np.maximum(0.5 * variances - (mean_square - 2 * center * mean + center**2), 0))
 
 
 def _cholesky(H: Array) -> Array:
@@ -147,19 +153,19 @@ class KroneckerMetric:
         ridge = objective.penalty.strength
         covariance = covariance / max(total, 1e-300)
         diagonal = covariance.diagonal() if full else covariance
-        # Mixed with all rows' variances: a sample may miss a rare column.
-        scale = 0.95 * diagonal + 0.05 * variances + ridge / mean
+        missing = np.maximum(0.5 * variances - diagonal, 0.0)
+        diagonal = diagonal + missing
+        scale = diagonal + ridge / mean
         scale[scale <= 0.0] = 1.0
         self._column = 1.0 / np.sqrt(scale)
         self._ridge = ridge * self._column**2
         if full:
-            covariance *= 0.95
-            covariance.flat[:: len(covariance) + 1] += 0.05 * variances
+            covariance.flat[:: len(covariance) + 1] = diagonal
             self._T, gamma = _joint_diagonal(covariance, self._column, self._ridge / mean)
             self._D = 1.0 / (np.multiply.outer(self._a, gamma) + mean * (1.0 - gamma))
         else:
             self._T = None
-            spread = (0.95 * diagonal + 0.05 * variances) * self._column**2
+            spread = diagonal * self._column**2
             self._D = 1.0 / np.maximum(np.multiply.outer(self._a, spread) + self._ridge, 1e-12)
 
     def solve(self, G: Array) -> Array:
@@ -217,23 +223,56 @@ def _curvature_moments(
     return A, squares.clip(0.0), spread.sum()
 
 
-def choose(
-    objective: MultinomialObjective,
-    theta: Array,
-    variances: Array,
-    *,
-    solver: str = "auto",
-    seed: int = 0,
-) -> Metric:
-    """The metric that pays for itself at θ."""
-    p = reference_size(objective)
-    blocks = objective.blocks
-    if solver == "newton-cholesky":
-        return AssembledMetric(objective, theta, blocks, variances)
-    if solver == "auto" and p <= ASSEMBLED_SIZE:
-        # n p² for the Hessian against some twenty products of 4 n d K.
-        n_rows = blocks.n_samples if p <= 120 else max(20 * p, 2000)
-        if not blocks.is_sparse or blocks.n_features <= 200:
-            return AssembledMetric(objective, theta, blocks.sample(n_rows, seed), variances)
-    n_rows = max(20 * blocks.n_features, 4000) if not blocks.is_sparse else 20_000
-    return KroneckerMetric(objective, theta, blocks.sample(n_rows, seed), variances)
+class MetricChoice:
+    """Which metric to use when, from what building it and a Hessian product cost.
+
+    The Kronecker form is nearly free and exact at the null model; an assembled Hessian pays once
+    the products that it saves would cost more. Costs are in multiplications at the speed of a
+    large matrix product; a Hessian product runs at about a quarter of it.
+    """
+
+    def __init__(
+        self,
+        objective: MultinomialObjective,
+        variances: Array,
+        *,
+        solver: str = "auto",
+        seed: int = 0,
+    ) -> None:
+        self._objective = objective
+        self._variances = variances
+        self._seed = seed
+        blocks = objective.blocks
+        p = reference_size(objective)
+        self._product_cost = 8.0 * blocks.size * blocks.n_logits
+        self._always = solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED)
+        self._never = solver == "newton-cg" or p > ASSEMBLED_SIZE
+        if solver == "newton-cholesky":
+            self._never = False
+        self._assembled_rows = blocks.n_samples
+        if not self._always or solver == "auto":
+            self._assembled_rows = max(5 * p, 2000)
+        rows = min(self._assembled_rows, blocks.n_samples)
+        self._assembled_cost = rows * float(p) ** 2 + p**3 / 3.0
+        d = float(blocks.n_features)
+        self._kronecker_rows = 20_000 if blocks.is_sparse else max(20 * blocks.n_features, 4000)
+        full = not blocks.is_sparse and d <= FULL_COVARIANCE_FEATURES
+        self._kronecker_cost = self._kronecker_rows * d * d + 20.0 * d**3 if full else 0.0
+        self._metric: Metric | None = None
+
+    def at(self, theta: Array, last_products: int) -> tuple[Metric, bool]:
+        """The metric to use at θ, after a step of so many Hessian products; whether it is new."""
+        spent = last_products * self._product_cost
+        assemble = self._always or (not self._never and spent > self._assembled_cost)
+        if self._metric is not None and not assemble and spent <= self._kronecker_cost:
+            return self._metric, False
+        if self._metric is not None and isinstance(self._metric, AssembledMetric):
+            assemble = not self._never
+            if not self._always and spent <= self._assembled_cost:
+                return self._metric, False
+        sample = self._objective.blocks.sample(
+            self._assembled_rows if assemble else self._kronecker_rows, self._seed
+        )
+        build = AssembledMetric if assemble else KroneckerMetric
+        self._metric = build(self._objective, theta, sample, self._variances)
+        return self._metric, True

@@ -101,7 +101,7 @@ def self_concordance_bound(point: Point, variances: Array) -> float:
     sample = blocks.sample(n_rows)
     scale = _weight(sample) / objective.total_weight
     metric = AssembledMetric(
-        objective, point.theta, sample, variances, loss_scale=scale, blend=0.0
+        objective, point.theta, sample, variances, loss_scale=scale, fill=False
     )
     decrement = float(np.sqrt(max(np.vdot(point.gradient, metric.solve(point.gradient)), 0.0)))
     (largest,) = blocks.map_reduce(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent import _metric
+from skmaxent._metric import Metric, MetricChoice
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._solution import Iteration, Status
@@ -41,10 +41,12 @@ def newton(
     history: list[Iteration] = []
     status = Status.MAX_ITER
     ritz = 1.0
-    metric: _metric.Metric | None = None
+    products = 0
+    choice = MetricChoice(objective, variances, solver=solver, seed=seed)
     for n_iter in range(1, max_iter + 1):
-        if metric is None or metric.is_exact or n_iter in (2, 3, 5, 8) or n_iter % 6 == 0:
-            metric = _metric.choose(objective, point.theta, variances, solver=solver, seed=seed)
+        metric, is_new = choice.at(point.theta, products)
+        exact = is_new and metric.is_exact
+        products = objective.counter.hessian_products
         natural = metric.solve(point.gradient)
         norm = np.sqrt(max(float(np.vdot(point.gradient, natural)), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
@@ -58,7 +60,7 @@ def newton(
             status = Status.SEPARATED
             break
         while True:
-            step = _step(point, metric, natural, norm, radius, tol / root_n)
+            step = _step(point, metric, exact, natural, norm, radius, tol / root_n)
             ritz = step.smallest_ritz
             candidate = objective.at(point.theta + step.direction)
             ratio = _agreement(point, candidate, step, metric, norm)
@@ -72,6 +74,7 @@ def newton(
             status = Status.PRECISION
             break
         point = candidate
+        products = objective.counter.hessian_products - products
     return point, status, tuple(history)
 
 
@@ -84,13 +87,14 @@ def _record(
 
 def _step(
     point: Point,
-    metric: _metric.Metric,
+    metric: Metric,
+    exact: bool,
     natural: Array,
     norm: float,
     radius: float,
     target: float,
 ) -> Step:
-    if metric.is_exact:
+    if exact:
         # The Newton step itself, shortened to the trust region; lengths are in the Hessian.
         t = min(1.0, radius / norm)
         return Step(-t * natural, norm**2 * (t - 0.5 * t**2), t * norm, t < 1.0, 1.0)
@@ -116,7 +120,7 @@ def _exhausted(point: Point, step: Step) -> bool:
 
 
 def _agreement(
-    point: Point, candidate: Point, step: Step, metric: _metric.Metric, norm: float
+    point: Point, candidate: Point, step: Step, metric: Metric, norm: float
 ) -> float:
     """Actual over predicted decrease; where F cannot tell, whether the gradient decreased."""
     if not np.isfinite(candidate.value):
