@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -136,7 +137,7 @@ class RowBlocks:
 
     def _groups_of_blocks(self) -> Iterator[range]:
         edges = np.linspace(0, self.n_blocks, min(self._groups, self.n_blocks) + 1).astype(int)
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             yield range(low, high)
 
     def map_reduce(

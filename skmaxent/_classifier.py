@@ -248,15 +248,13 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         K = len(rows.active)
         weights = rows.weights if rows.weights is None else rows.weights.astype(X.dtype)
         n_threads = effective_threads(self.n_jobs)
-        blocks = RowBlocks(
-            X, rows.codes, weights, n_logits=1 if K == 2 else K, n_threads=n_threads
-        )
+        blocks = RowBlocks(X, rows.codes, weights, n_logits=1 if K == 2 else K, n_threads=n_threads)
         total = float(X.shape[0] if weights is None else weights.sum(dtype=float))
         strength = np.full(X.shape[1], min(1.0 / C, 1e100) / rows.scale / total)
         exponents = None
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             moments = column_moments(blocks)
-            if _scaling.needs_scaling(moments[1], X.dtype):
+            if _scaling.needs_scaling(moments.mean_square, X.dtype):
                 exponents = _scaling.column_exponents(X)
                 blocks = RowBlocks(
                     _scaling.scale_columns(X, exponents),
@@ -334,9 +332,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
-        )
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return _prediction.logits(
             X,
             _prediction.dense_coef(self.coef_),
@@ -437,9 +433,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         pandas.DataFrame
             X's index (where it is a pandas object) by class labels.
         """
-        return _frames.probability_frame(
-            self.predict_proba(X), _frames.row_index(X), self.classes_
-        )
+        return _frames.probability_frame(self.predict_proba(X), _frames.row_index(X), self.classes_)
 
 
 def _seed(random_state: Any) -> int:

@@ -73,8 +73,10 @@ class AssembledMetric:
             diagonal[-1] += np.eye(r)
         blocks[:, column, :, column] = diagonal
         scale = np.sqrt(H.diagonal())
-        scale[scale == 0.0] = 1.0
-        self._inverse_scale = 1.0 / scale
+        # Columns of zero variance are constant: their coefficients stay where they are.
+        still = np.tile(np.append(variances == 0.0, False), r) | (scale == 0.0)
+        scale[still] = 1.0
+        self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
         H *= self._inverse_scale[:, None]
         H *= self._inverse_scale
         # Collinear columns leave directions without curvature: rounding decides their sign.
@@ -105,11 +107,15 @@ class AssembledMetric:
         return out
 
 
-def _missing_variance(sample: RowBlocks, objective: MultinomialObjective, variances: Array) -> Array:
+def _missing_variance(
+    sample: RowBlocks, objective: MultinomialObjective, variances: Array
+) -> Array:
     """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
     mean, mean_square = column_moments(sample)
     center = objective.center
-    return np.asarray(np.maximum(0.5 * variances - (mean_square - 2 * center * mean + center**2), 0))
+    return np.asarray(
+        np.maximum(0.5 * variances - (mean_square - 2 * center * mean + center**2), 0)
+    )
 
 
 def _cholesky(H: Array) -> Array:
@@ -156,15 +162,17 @@ class KroneckerMetric:
         missing = np.maximum(0.5 * variances - diagonal, 0.0)
         diagonal = diagonal + missing
         scale = diagonal + ridge / mean
-        scale[scale <= 0.0] = 1.0
-        self._column = 1.0 / np.sqrt(scale)
+        # Columns of zero variance are constant: their coefficients stay where they are.
+        still = (variances == 0.0) | (scale <= 0.0)
+        scale[still] = 1.0
+        self._column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
         self._ridge = ridge * self._column**2
+        self._T: Array | None = None
         if full:
             covariance.flat[:: len(covariance) + 1] = diagonal
             self._T, gamma = _joint_diagonal(covariance, self._column, self._ridge / mean)
             self._D = 1.0 / (np.multiply.outer(self._a, gamma) + mean * (1.0 - gamma))
         else:
-            self._T = None
             spread = diagonal * self._column**2
             self._D = 1.0 / np.maximum(np.multiply.outer(self._a, spread) + self._ridge, 1e-12)
 

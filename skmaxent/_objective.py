@@ -116,9 +116,7 @@ class MultinomialObjective:
         gradient = self._to_centred(coef_gradient, logit_gradient)
         loss = float(value) / self.total_weight
         gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
-        return Point(
-            self, theta, loss + self.penalty.value(theta[:, :-1]), gradient, loss, kept
-        )
+        return Point(self, theta, loss + self.penalty.value(theta[:, :-1]), gradient, loss, kept)
 
     def fisher_information(self, theta: Array, blocks: RowBlocks | None = None) -> Array:
         """Hessian of the mean loss, without the penalty, over `blocks` (default: all rows).
@@ -237,12 +235,37 @@ def class_weights(blocks: RowBlocks, n_classes: int) -> Array:
     return np.bincount(blocks.targets, weights=blocks.weights, minlength=n_classes).astype(float)
 
 
-def column_moments(blocks: RowBlocks) -> tuple[Array, Array]:
-    """Weighted mean and mean square of each column: one pass over X."""
+@dataclass(frozen=True)
+class Moments:
+    """Weighted mean, mean square and variance of each column."""
+
+    mean: Array
+    mean_square: Array
+    variance: Array
+
+    @property
+    def is_constant(self) -> Array:
+        """Columns whose spread is no more than the rounding of their mean."""
+        return np.asarray(self.variance <= 1e-26 * self.mean_square)
+
+
+def column_moments(blocks: RowBlocks) -> Moments:
+    """Moments of the columns: one pass over X, a second where a mean dwarfs a spread."""
     total, sums, squares = blocks.map_reduce(_moments)
-    return sums[0] / total, squares / total
+    mean, mean_square = sums[0] / total, squares / total
+    variance = mean_square - mean**2
+    if (variance < 1e-8 * mean_square).any() and not blocks.is_sparse:
+        (deviations,) = blocks.map_reduce(_deviations, mean)
+        variance = deviations / total
+    return Moments(mean, mean_square, np.maximum(variance, 0.0))
 
 
 def _moments(block: Block) -> tuple[Any, ...]:
     weights = block.weights_or_ones()
     return weights.sum(dtype=np.float64), block.gram(weights[None, :]), block.squares(weights)
+
+
+def _deviations(block: Block, mean: Array) -> tuple[Array]:
+    X = block.dense()
+    X -= mean
+    return (np.square(X, out=X).T @ block.weights_or_ones().astype(np.float64),)

@@ -17,6 +17,8 @@ _OWN_SOLVERS = {"auto", "newton-cg", "newton-cholesky"}
 _OTHER_SOLVERS = {"lbfgs", "sag", "saga"}
 SOLVERS = _OWN_SOLVERS | _OTHER_SOLVERS | {"liblinear"}
 
+_NEGLIGIBLE_WEIGHT = 1e-30
+
 REMOVED_PARAMETERS = {
     "multi_class": "the fit is always multinomial (one logit for two classes): leave it out, and "
     "for one-vs-rest use sklearn.multiclass.OneVsRestClassifier(MaxentClassifier())",
@@ -74,7 +76,8 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
         raise ValueError(
             "Sample weights must contain at least one non-zero number: every sample_weight is 0."
         )
-    return weights
+    # Beside the largest weight these cannot be told from zero; their reciprocals overflow.
+    return np.where(weights < _NEGLIGIBLE_WEIGHT * weights.max(), 0.0, weights)
 
 
 def check_class_weight(
@@ -95,7 +98,8 @@ def check_class_weight(
         weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=codes)
     else:
         # Zero weights must act as absent rows.
-        totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+        relative = sample_weight / sample_weight.max()
+        totals = np.bincount(codes, weights=relative, minlength=len(classes))
         present = totals > 0
         weights = np.ones(len(classes))
         weights[present] = totals.sum() / (present.sum() * totals[present])
@@ -133,9 +137,10 @@ def combine_weights(
         if factor is not None and factor.max() > 0:
             top = float(factor.max())
             weights = weights * (factor / top)
-            scale *= top
+            scale = min(max(scale * top, 1e-300), 1e300)
         elif factor is not None:
             weights = np.zeros(len(codes))
+    weights = np.where(weights < _NEGLIGIBLE_WEIGHT, 0.0, weights)
     totals = np.bincount(codes, weights=weights, minlength=K)
     active = np.flatnonzero(totals > 0)
     if len(active) < 2:

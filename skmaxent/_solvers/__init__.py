@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from skmaxent._blocks import RowBlocks
 from skmaxent._likelihood import likelihood
-from skmaxent._objective import MultinomialObjective, class_weights, column_moments
+from skmaxent._objective import (
+    Moments,
+    MultinomialObjective,
+    class_weights,
+    column_moments,
+)
 from skmaxent._penalty import Ridge
 from skmaxent._solvers._certificate import relative_gap
 from skmaxent._solvers._smooth import newton
@@ -25,7 +30,7 @@ def solve(
     blocks: RowBlocks,
     n_classes: int,
     strength: Array,
-    moments: tuple[Array, Array] | None = None,
+    moments: Moments | None = None,
     *,
     fit_intercept: bool,
     tol: float,
@@ -44,7 +49,7 @@ def solve(
     n_classes : int
     strength : ndarray of shape (n_features,)
         Ridge strength of each column, relative to the mean loss.
-    moments : (mean, mean_square) of the columns, optional
+    moments : Moments of the columns, optional
         Computed where not given.
     fit_intercept : bool
     tol : float
@@ -62,11 +67,14 @@ def solve(
     Solution
     """
     model = likelihood(n_classes)
-    mean, mean_square = column_moments(blocks) if moments is None else moments
+    if moments is None:
+        moments = column_moments(blocks)
     # Without an intercept nothing is profiled out: second moments take the place of variances.
-    variances = np.maximum(mean_square - mean**2, 0.0) if fit_intercept else mean_square
+    variances = moments.mean_square
+    if fit_intercept:
+        variances = np.where(moments.is_constant, 0.0, moments.variance)
     objective = MultinomialObjective(
-        blocks, model, Ridge(strength), fit_intercept=fit_intercept, center=mean
+        blocks, model, Ridge(strength), fit_intercept=fit_intercept, center=moments.mean
     )
     weight = class_weights(blocks, n_classes)
     shares = weight / weight.sum()

@@ -103,9 +103,13 @@ def self_concordance_bound(point: Point, variances: Array) -> float:
     metric = AssembledMetric(
         objective, point.theta, sample, variances, loss_scale=scale, fill=False
     )
-    decrement = float(np.sqrt(max(np.vdot(point.gradient, metric.solve(point.gradient)), 0.0)))
+    squared = float(np.vdot(point.gradient, metric.solve(point.gradient)))
+    decrement = float(np.sqrt(max(squared, 0.0)))
     (largest,) = blocks.map_reduce(
-        _leverage, metric.inverse_blocks(), objective.center, objective.fit_intercept,
+        _leverage,
+        metric.inverse_blocks(),
+        objective.center,
+        objective.fit_intercept,
         combine=np.maximum,
     )
     rho = float(largest) * decrement

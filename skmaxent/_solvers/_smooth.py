@@ -67,7 +67,7 @@ def newton(
             if ratio < 0.25:
                 radius = 0.25 * step.length
             elif ratio > 0.75 and step.on_boundary:
-                radius *= 3.0
+                radius = min(3.0 * radius, 1e100)
             if ratio > 1e-4 or _exhausted(point, step):
                 break
         if ratio <= 1e-4:
@@ -119,9 +119,7 @@ def _exhausted(point: Point, step: Step) -> bool:
     return step.predicted <= 1e-3 * _rounding(point) or step.length == 0.0
 
 
-def _agreement(
-    point: Point, candidate: Point, step: Step, metric: Metric, norm: float
-) -> float:
+def _agreement(point: Point, candidate: Point, step: Step, metric: Metric, norm: float) -> float:
     """Actual over predicted decrease; where F cannot tell, whether the gradient decreased."""
     if not np.isfinite(candidate.value):
         return -1.0
