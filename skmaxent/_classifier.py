@@ -250,7 +250,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         n_threads = effective_threads(self.n_jobs)
         blocks = RowBlocks(X, rows.codes, weights, n_logits=1 if K == 2 else K, n_threads=n_threads)
         total = float(X.shape[0] if weights is None else weights.sum(dtype=float))
-        strength = np.full(X.shape[1], min(1.0 / C, 1e100) / rows.scale / total)
+        strength = np.full(X.shape[1], min(min(1.0 / C, 1e100) / rows.scale / total, 1e100))
         exponents = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             moments = column_moments(blocks)

@@ -72,13 +72,15 @@ class AssembledMetric:
         if not objective.fit_intercept:
             diagonal[-1] += np.eye(r)
         blocks[:, column, :, column] = diagonal
-        scale = np.sqrt(H.diagonal())
+        scale = np.sqrt(H.diagonal().clip(0.0))
         # Columns of zero variance are constant: their coefficients stay where they are.
         still = np.tile(np.append(variances == 0.0, False), r) | (scale == 0.0)
         scale[still] = 1.0
         self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
         H *= self._inverse_scale[:, None]
         H *= self._inverse_scale
+        # A semidefinite matrix of unit diagonal has no larger entry; rounding may.
+        np.clip(H, -1.0, 1.0, out=H)
         # Collinear columns leave directions without curvature: rounding decides their sign.
         H.flat[:: len(H) + 1] = 1.0 + 4 * len(H) * np.finfo(float).eps
         self._factor = _cholesky(H)

@@ -54,7 +54,7 @@ def steihaug(
     while rz > tolerance**2 and len(alphas) < max_products:
         Hd = product(direction)
         curvature = float(np.vdot(direction, Hd))
-        if curvature <= 0.0:  # rounding: F is convex
+        if curvature <= 1e-14 * dd:  # none left but rounding: F is convex
             break
         alpha = rz / curvature
         new_ss = ss + 2 * alpha * sd + alpha**2 * dd
