@@ -26,6 +26,7 @@ ALWAYS_ASSEMBLED = 120
 
 class Metric(Protocol):
     is_exact: bool
+    is_close: bool  # whether eigenvalues of M⁻¹H are near 1
 
     def solve(self, G: Array) -> Array:
         """M⁻¹ G."""
@@ -43,6 +44,8 @@ class AssembledMetric:
     Works in reference coding, δ_k = w_k - w_K, where the ridge is Λ ⊗ (I - 11ᵀ/K); the result is
     brought back to coefficients that sum to zero over classes. A single logit needs neither.
     """
+
+    is_close = True
 
     def __init__(
         self,
@@ -142,6 +145,7 @@ class KroneckerMetric:
     """
 
     is_exact = False
+    is_close = False
 
     def __init__(
         self, objective: MultinomialObjective, theta: Array, sample: RowBlocks, variances: Array

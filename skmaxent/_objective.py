@@ -47,6 +47,8 @@ class MultinomialObjective:
     fit_intercept : bool
     center : ndarray of shape (n_features,), optional
         μ; zero without an intercept.
+    column_size : ndarray of shape (n_features,), optional
+        Root mean square of each column, to tell how rounding adds up.
     keep_bytes : int
         Budget for kept probabilities.
     """
@@ -59,6 +61,7 @@ class MultinomialObjective:
         *,
         fit_intercept: bool = True,
         center: Array | None = None,
+        column_size: Array | None = None,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
         self.blocks = blocks
@@ -69,6 +72,7 @@ class MultinomialObjective:
         self.total_weight = float(blocks.n_samples if weights is None else weights.sum(dtype=float))
         d = blocks.n_features
         self.center = np.zeros(d) if center is None or not fit_intercept else center
+        self.column_size = np.ones(d) if column_size is None else column_size
         bytes_needed = likelihood.n_logits * blocks.n_samples * blocks.dtype.itemsize
         self.keeps = bytes_needed <= keep_bytes
         self.counter = Counter()
@@ -106,17 +110,27 @@ class MultinomialObjective:
     def at(self, theta: Array) -> Point:
         """Value, gradient and curvature at θ: one pass over X."""
         kept: dict[int, Array] = {}
-        value, coef_gradient, logit_gradient = self.blocks.map_reduce(
-            _value_and_gradient,
-            self.likelihood,
-            *self.to_raw(theta),
-            kept if self.keeps else None,
+        coef, intercept = self.to_raw(theta)
+        value, magnitude, coef_gradient, logit_gradient = self.blocks.map_reduce(
+            _value_and_gradient, self.likelihood, coef, intercept, kept if self.keeps else None
         )
         self.counter.gradients += 1
         gradient = self._to_centred(coef_gradient, logit_gradient)
         loss = float(value) / self.total_weight
         gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
-        return Point(self, theta, loss + self.penalty.value(theta[:, :-1]), gradient, loss, kept)
+        # A loss is a difference of logits, and these are sums that may cancel.
+        terms = np.abs(coef) @ self.column_size + np.abs(intercept)
+        size = float(magnitude) / self.total_weight + float(terms.max())
+        rounding = 4.0 * float(np.finfo(self.blocks.dtype).eps) * (loss + size)
+        return Point(
+            objective=self,
+            theta=theta,
+            value=loss + self.penalty.value(theta[:, :-1]),
+            gradient=gradient,
+            loss=loss,
+            rounding=rounding,
+            kept=kept,
+        )
 
     def fisher_information(self, theta: Array, blocks: RowBlocks | None = None) -> Array:
         """Hessian of the mean loss, without the penalty, over `blocks` (default: all rows).
@@ -135,13 +149,14 @@ class MultinomialObjective:
 
 @dataclass
 class Point:
-    """The objective at θ."""
+    """The objective at θ; `rounding` is the size of the errors that rounding makes in `value`."""
 
     objective: MultinomialObjective
     theta: Array
     value: float
     gradient: Array
     loss: float
+    rounding: float
     kept: dict[int, Array] = field(repr=False)
 
     def hessian_product(self, direction: Array) -> Array:
@@ -169,17 +184,20 @@ def _value_and_gradient(
 ) -> tuple[Any, ...]:
     Z = block.logits(coef, intercept)
     target = likelihood.target_sum(Z, block.targets)
-    losses = likelihood.probabilities(Z) - target
+    normaliser = likelihood.probabilities(Z)
+    losses = normaliser - target
     if kept is not None:
         kept[block.index] = Z
         Z = Z.copy()
     likelihood.subtract_targets(Z, block.targets)
     if block.weights is None:
         value = losses.sum(dtype=np.float64)
+        magnitude = np.abs(normaliser).sum(dtype=np.float64)
     else:
         value = np.dot(losses.astype(np.float64), block.weights)
+        magnitude = np.dot(np.abs(normaliser), block.weights)
         Z *= block.weights
-    return value, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
+    return value, magnitude, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
 
 
 def _hessian_product(

@@ -74,7 +74,12 @@ def solve(
     if fit_intercept:
         variances = np.where(moments.is_constant, 0.0, moments.variance)
     objective = MultinomialObjective(
-        blocks, model, Ridge(strength), fit_intercept=fit_intercept, center=moments.mean
+        blocks,
+        model,
+        Ridge(strength),
+        fit_intercept=fit_intercept,
+        center=moments.mean,
+        column_size=np.sqrt(moments.mean_square),
     )
     weight = class_weights(blocks, n_classes)
     shares = weight / weight.sum()

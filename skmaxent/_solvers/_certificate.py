@@ -28,9 +28,8 @@ def relative_gap(point: Point, variances: Array, shares: Array, null: Array) -> 
         bound = min(bound, duality_gap(point, shares, null))
     if bound > TIGHT * point.value:
         bound = min(bound, self_concordance_bound(point, variances))
-    # Neither bound can be smaller than the rounding of F itself.
-    eps = float(np.finfo(point.objective.blocks.dtype).eps)
-    return float(min(1.0, bound / point.value + eps))
+    # No bound is better than what rounding makes of F itself.
+    return float(min(1.0, (bound + point.rounding) / point.value))
 
 
 def duality_gap(point: Point, shares: Array, null: Array) -> float:

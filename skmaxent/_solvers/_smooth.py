@@ -33,7 +33,8 @@ def newton(
     """Minimise the objective from θ until it is `tol` standard errors from the optimum.
 
     The distance is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
-    value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit.
+    value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit. Where
+    the metric is not close to the Hessian, conjugate gradients have the last word.
     """
     point = objective.at(theta)
     root_n = np.sqrt(effective_size)
@@ -50,6 +51,8 @@ def newton(
         natural = metric.solve(point.gradient)
         norm = np.sqrt(max(float(np.vdot(point.gradient, natural)), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
+        if distance <= tol and not metric.is_close:
+            distance = max(distance, float(root_n * _decrement(point, metric, norm)))
         history.append(_record(objective, n_iter, point, distance))
         if callback is not None:
             callback(history[-1])
@@ -104,28 +107,35 @@ def _step(
         metric.solve,
         point.gradient,
         radius=radius,
-        tolerance=max(forcing * norm, 0.3 * target),
+        tolerance=min(max(forcing * norm, 0.3 * target), 0.25 * norm),
         max_products=MAX_PRODUCTS,
     )
 
 
-def _rounding(point: Point) -> float:
-    """Size of differences of F that rounding can make."""
-    eps = float(np.finfo(point.objective.blocks.dtype).eps)
-    return 10 * eps * max(point.value, eps)
+def _decrement(point: Point, metric: Metric, norm: float) -> float:
+    """The Newton decrement, by conjugate gradients rather than by the metric alone."""
+    step = steihaug(
+        point.hessian_product,
+        metric.solve,
+        point.gradient,
+        radius=np.inf,
+        tolerance=0.1 * norm,
+        max_products=MAX_PRODUCTS,
+    )
+    return float(np.sqrt(2.0 * step.predicted))
 
 
 def _exhausted(point: Point, step: Step) -> bool:
-    return step.predicted <= 1e-3 * _rounding(point) or step.length == 0.0
+    return step.predicted <= 1e-3 * point.rounding or step.length == 0.0
 
 
 def _agreement(point: Point, candidate: Point, step: Step, metric: Metric, norm: float) -> float:
     """Actual over predicted decrease; where F cannot tell, whether the gradient decreased."""
     if not np.isfinite(candidate.value):
         return -1.0
-    if step.predicted > _rounding(point):
+    if step.predicted > 3 * point.rounding:
         return (point.value - candidate.value) / step.predicted
-    if candidate.value > point.value + _rounding(point):
+    if candidate.value > point.value + 3 * point.rounding:
         return -1.0
     new = float(np.vdot(candidate.gradient, metric.solve(candidate.gradient)))
     return 1.0 if new < (0.9 * norm) ** 2 else 0.0
