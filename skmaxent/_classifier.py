@@ -251,6 +251,9 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         blocks = RowBlocks(X, rows.codes, weights, n_logits=1 if K == 2 else K, n_threads=n_threads)
         total = float(X.shape[0] if weights is None else weights.sum(dtype=float))
         strength = np.full(X.shape[1], min(min(1.0 / C, 1e100) / rows.scale / total, 1e100))
+        if K == 2 < rows.n_classes:
+            # Two symmetric logits ±δ/2 have half the penalty of a single logit δ.
+            strength *= 0.5
         exponents = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             moments = column_moments(blocks)

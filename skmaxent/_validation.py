@@ -123,6 +123,7 @@ class ClassCodes:
     weights: Array | None
     scale: float
     active: Array
+    n_classes: int
 
 
 def combine_weights(
@@ -131,7 +132,7 @@ def combine_weights(
     """One weight a row, scaled to at most 1, so that no sum of them can overflow."""
     K = len(classes)
     if sample_weight is None and class_weight is None:
-        return ClassCodes(codes, None, 1.0, np.arange(K))
+        return ClassCodes(codes, None, 1.0, np.arange(K), K)
     weights, scale = np.ones(len(codes)), 1.0
     for factor in (sample_weight, None if class_weight is None else class_weight[codes]):
         if factor is not None and factor.max() > 0:
@@ -151,4 +152,4 @@ def combine_weights(
         )
     position = np.zeros(K, dtype=np.intp)
     position[active] = np.arange(len(active))
-    return ClassCodes(position[codes], weights, scale, active)
+    return ClassCodes(position[codes], weights, scale, active, K)

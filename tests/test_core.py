@@ -160,7 +160,9 @@ def test_threads_change_rounding_only_and_restore_the_limit(monkeypatch):
     results = []
     for n_threads in (1, 2, 2):
         blocks = RowBlocks(X, y, n_logits=3, n_threads=n_threads)
-        results.append(solve(blocks, 3, np.full(4, 0.01), fit_intercept=True, tol=1e-6, max_iter=50))
+        results.append(
+            solve(blocks, 3, np.full(4, 0.01), fit_intercept=True, tol=1e-6, max_iter=50)
+        )
     np.testing.assert_allclose(results[0].coef, results[1].coef, rtol=1e-9)
     np.testing.assert_array_equal(results[1].coef, results[2].coef)
     assert _threads.blas_threads() == before
