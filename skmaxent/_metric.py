@@ -116,11 +116,9 @@ def _missing_variance(
     sample: RowBlocks, objective: MultinomialObjective, variances: Array
 ) -> Array:
     """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
-    mean, mean_square = column_moments(sample)
-    center = objective.center
-    return np.asarray(
-        np.maximum(0.5 * variances - (mean_square - 2 * center * mean + center**2), 0)
-    )
+    spread = column_moments(sample)
+    about_center = spread.variance + (spread.mean - objective.center) ** 2
+    return np.asarray(np.maximum(0.5 * variances - about_center, 0.0))
 
 
 def _cholesky(H: Array) -> Array:
