@@ -105,8 +105,7 @@ class RowBlocks:
         self.dtype = X.dtype
         self.is_sparse = bool(sp.issparse(X))
         self.size = X.nnz if self.is_sparse else self.n_samples * self.n_features
-        work = self.size * n_logits
-        self._groups = n_threads if n_threads > 1 and work >= THREAD_WORK else 1
+        self._groups = 1 if self.is_small else max(n_threads, 1)
         self.block_rows = self._rows_per_block()
 
     def _rows_per_block(self) -> int:
@@ -118,6 +117,11 @@ class RowBlocks:
             # Each block's gradient has the size of the coefficients: blocks no smaller than it.
             budget = max(budget, 4.0 * item * self.n_logits * self.n_features)
         return max(1, min(int(budget / row), -(-self.n_samples // self._groups)))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a pass is too little work for threads."""
+        return self.size * self.n_logits < THREAD_WORK
 
     @property
     def n_blocks(self) -> int:

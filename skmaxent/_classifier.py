@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from skmaxent import _frames, _prediction, _scaling, _validation
 from skmaxent._blocks import RowBlocks
 from skmaxent._objective import column_moments
 from skmaxent._solvers import Iteration, Solution, Status, solve
-from skmaxent._threads import effective_threads
+from skmaxent._threads import effective_threads, one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,7 +255,8 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
             # Two symmetric logits ±δ/2 have half the penalty of a single logit δ.
             strength *= 0.5
         exponents = None
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        blas = one_blas_thread() if blocks.is_small else nullcontext()
+        with blas, np.errstate(over="ignore", under="ignore", invalid="ignore"):
             moments = column_moments(blocks)
             if _scaling.needs_scaling(moments.mean_square, X.dtype):
                 exponents = _scaling.column_exponents(X)

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import joblib
@@ -50,6 +50,11 @@ class _SharedBlasLimit:
 
 
 _blas_limit = _SharedBlasLimit()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Hold BLAS to one thread: for small problems, where its threads only wait for each other."""
+    return _blas_limit.hold()
 
 
 def blas_threads() -> int:

@@ -71,7 +71,8 @@ DATA = {
 def test_coefficients_equal_logistic_regression(name, weighted, fit_intercept):
     X, y = DATA[name]
     weights = np.random.default_rng(1).uniform(0.2, 2, len(y)) if weighted else None
-    options = {"fit_intercept": fit_intercept, "class_weight": "balanced" if weighted else None}
+    class_weight = {label: 0.5 + label for label in np.unique(y)} if weighted else None
+    options = {"fit_intercept": fit_intercept, "class_weight": class_weight}
     ours = MaxentClassifier(tol=1e-7, **options).fit(X, y, weights)
     solver = "newton-cg" if sp.issparse(X) else "newton-cholesky"
     theirs = LogisticRegression(solver=solver, tol=1e-12, max_iter=10_000, **options)
@@ -84,6 +85,13 @@ def test_coefficients_equal_logistic_regression(name, weighted, fit_intercept):
     np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-6, atol=1e-6 * scale)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-7)
     assert ours.score(X, y) == theirs.score(X, y)
+
+
+def test_balanced_class_weights_equal_logistic_regressions():
+    X, y = IRIS[0][20:], IRIS[1][20:]
+    ours = MaxentClassifier(tol=1e-8, class_weight="balanced").fit(X, y)
+    theirs = LogisticRegression(solver="newton-cholesky", tol=1e-12, class_weight="balanced")
+    np.testing.assert_allclose(ours.coef_, theirs.fit(X, y).coef_, rtol=1e-6)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"])
