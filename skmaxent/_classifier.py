@@ -16,8 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _prediction, _scaling, _validation
 from skmaxent._blocks import RowBlocks
@@ -207,26 +206,14 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         -----
         ConvergenceWarning
             Where `max_iter` is reached, or where there is no penalty and the classes are
-            perfectly separated, so that no optimum exists.
+            separated, perfectly or in part (quasi-completely), so that no optimum exists.
         """
         with _restored_on_failure(self):
             self._validate_params()
             C = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
             solver = _validation.resolve_solver(self.solver)
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                accept_sparse="csr",
-                dtype=[np.float64, np.float32],
-            )
-            check_classification_targets(y)
-            classes, codes = np.unique(y, return_inverse=True)
-            if len(classes) < 2:
-                raise ValueError(
-                    "This solver needs samples of at least 2 classes in the data, but y contains "
-                    f"only one class: {classes[0]!r}"
-                )
+            X, y = _validation.check_data(self, X, y)
+            classes, codes = _validation.encode_labels(y)
             sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
             class_weight = _validation.check_class_weight(
                 self.class_weight, classes, codes, sample_weight
@@ -326,7 +313,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        elif solution.status is Status.SEPARATED:
+        elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             warnings.warn(
                 f"{solution.status.value[0].upper()}{solution.status.value[1:]}. Set a finite C, "
                 "or remove the features that separate.",
@@ -336,7 +323,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = _validation.check_data(self, X, reset=False)
         return _prediction.logits(
             X,
             _prediction.dense_coef(self.coef_),

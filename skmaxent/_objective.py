@@ -24,6 +24,8 @@ Array = NDArray[Any]
 
 # Probabilities are kept for Hessian products up to this size, recomputed above it.
 KEEP_BYTES = 1 << 28
+# Size of the array whose Gram matrix is the information of some rows.
+INFORMATION_BYTES = 1 << 22
 
 
 @dataclass
@@ -234,13 +236,16 @@ def _information(
     X = block.dense()
     X -= center
     X = np.column_stack([X, np.full(m, float(fit_intercept))])
-    weights = block.weights
-    # Σ_i s_i (diag p_i - p_i p_iᵀ) ⊗ x_i x_iᵀ: the second term is one large Gram matrix.
-    root = np.sqrt(weights) if weights is not None else np.ones(m)
+    root = np.sqrt(block.weights_or_ones().astype(np.float64))
     width = X.shape[1]
-    Y = ((P * root).T[:, :, None] * X[:, None, :]).reshape(m, r * width)
-    H = Y.T @ Y
-    H *= -1.0
+    # Σ_i s_i (diag p_i - p_i p_iᵀ) ⊗ x_i x_iᵀ: the second term is one large Gram matrix, of rows
+    # that are r times as long as those of X.
+    H = np.zeros((r * width, r * width))
+    step = max(1, INFORMATION_BYTES // (8 * r * width))
+    for start in range(0, m, step):
+        s = slice(start, start + step)
+        Y = ((P[:, s] * root[s]).T[:, :, None] * X[s, None, :]).reshape(-1, r * width)
+        H -= Y.T @ Y
     for k in range(r):
         s = slice(k * width, (k + 1) * width)
         scaled = X * (np.sqrt(P[k]) * root)[:, None]

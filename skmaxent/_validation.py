@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
 
 Array = NDArray[Any]
 
@@ -49,15 +51,83 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> fl
     return np.inf if penalty is None else float(C)
 
 
+def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
+    """X, or X and y, by scikit-learn's rules; X dense or CSR, float32 or float64."""
+    try:
+        return validate_data(
+            estimator,
+            *arrays,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+        )
+    except (TypeError, ValueError) as error:
+        columns = _columns_without_numbers(arrays[0]) if _is_about_types(error) else []
+        if not columns:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"X must be numeric, but has columns that are not: {', '.join(columns)}. Encode them, "
+            "for instance by sklearn.preprocessing.OneHotEncoder in a ColumnTransformer "
+            f"({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _is_about_types(error: Exception) -> bool:
+    return "convert" in str(error) or isinstance(error, np.exceptions.DTypePromotionError)
+
+
+def _columns_without_numbers(X: Any) -> list[str]:
+    """Names, or positions, and types of the columns of X that do not convert to float."""
+    named = hasattr(X, "columns")
+    if not named:
+        X = np.asarray(X, dtype=object)
+    found = []
+    for column in X.columns if named else range(X.shape[1] if X.ndim == 2 else 0):
+        values = np.asarray(X[column]) if named else X[:, column]
+        try:
+            if values.dtype.kind in "mM":
+                raise TypeError(values.dtype)
+            values.astype(np.float64)
+        except (TypeError, ValueError):
+            kind = values.dtype if values.dtype.kind != "O" else type(values[0]).__name__
+            found.append(f"{column!r} ({kind})")
+    return found
+
+
+def encode_labels(y: Any) -> tuple[Array, Array]:
+    """Sorted classes, and each row's position among them."""
+    try:
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y})
+        raise ValueError(
+            f"y has labels of types that cannot be sorted together: {', '.join(kinds)}; expected "
+            "labels of one type, and none missing."
+        ) from error
+    if len(classes) < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but y contains "
+            f"only one class: {classes[0]!r}"
+        )
+    return classes, codes
+
+
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     """Weights as float64 of shape (n_samples,), None for all ones."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, sample_weight)
-    weights: Array = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
+    try:
+        weights: Array = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )
+    except (TypeError, ValueError) as error:
+        if "sample_weight" in str(error):
+            raise
+        raise ValueError(f"sample_weight must be numeric: {error}.") from error
     if weights.ndim != 1:
         raise ValueError(
             f"Sample weights must be 1D array or scalar: sample_weight has {weights.ndim} "
@@ -91,7 +161,7 @@ def check_class_weight(
         if unknown and not set(classes) & set(class_weight):
             raise ValueError(
                 f"class_weight has the labels {unknown}, none of which is in y; expected labels "
-                f"among {list(classes)}."
+                f"among {classes.tolist()}."
             )
         weights = np.array([class_weight.get(label, 1.0) for label in classes], dtype=float)
     elif sample_weight is None:
@@ -106,7 +176,7 @@ def check_class_weight(
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError(
             f"class_weight must be finite and not negative, found {weights.tolist()} for the "
-            f"classes {list(classes)}."
+            f"classes {classes.tolist()}."
         )
     return np.asarray(weights)
 

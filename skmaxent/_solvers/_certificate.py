@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._blocks import Block, RowBlocks
-from skmaxent._metric import ASSEMBLED_SIZE, AssembledMetric, reference_size
+from skmaxent._likelihood import Likelihood
+from skmaxent._metric import (
+    ASSEMBLED_SIZE,
+    FULL_COVARIANCE_FEATURES,
+    AssembledMetric,
+    reference_size,
+)
 from skmaxent._objective import Point
+from skmaxent._solvers._conjugate_gradients import steihaug
 
 Array = NDArray[Any]
 
-# Relative gap below which a second bound is not worth a pass.
-TIGHT = 1e-9
-# Multiplications that a certificate may cost, in those of a pass.
-CERTIFICATE_PASSES = 20
+# Relative gap below which a better bound is not worth a pass.
+TIGHT = 1e-7
+# Passes that a certificate may cost: Hessian products, or as many multiplications.
+MAX_PRODUCTS = 10
 
 
 def relative_gap(point: Point, variances: Array, shares: Array, null: Array) -> float:
@@ -27,7 +36,7 @@ def relative_gap(point: Point, variances: Array, shares: Array, null: Array) -> 
     if point.objective.penalty.is_strict:
         bound = min(bound, duality_gap(point, shares, null))
     if bound > TIGHT * point.value:
-        bound = min(bound, self_concordance_bound(point, variances))
+        bound = min(bound, self_concordance_bound(point, variances, shares))
     # No bound is better than what rounding makes of F itself.
     return float(min(1.0, (bound + point.rounding) / point.value))
 
@@ -78,60 +87,168 @@ def duality_gap(point: Point, shares: Array, null: Array) -> float:
     return max(point.value - float(dual), 0.0)
 
 
-def self_concordance_bound(point: Point, variances: Array) -> float:
+def self_concordance_bound(point: Point, variances: Array, shares: Array) -> float:
     """F(θ) - F* from the Newton decrement, with no assumption on where the optimum is.
 
     Along a step Δ the curvature changes by at most a factor exp(t), t the largest range over
     classes of the logits' change (a third cumulant is at most range times variance; Bach 2010,
     Electron. J. Stat. 4, 384-414; Marteau-Ferey, Bach & Rudi 2019, NeurIPS 32). With r the
-    largest such range of a step of unit length in H, δ the decrement and ρ = r δ < 1,
+    largest such range of a step of unit length in M, any matrix below H, δ the Newton decrement
+    and ρ = r δ < 1,
 
         F(θ) - F* <= [ρ + (1 - ρ) log(1 - ρ)] / r²   (δ²/2 for small ρ).
 
-    H may be replaced by any M below it: here the rows of a sample where all are too many, for
-    each row adds a positive semidefinite term.
+    Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
+    q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q.
     """
+    below = _kronecker_below(point, shares)
+    bound = np.inf if below is None else _bound_within(point, below)
+    if bound == np.inf:
+        below = _assembled_below(point, variances)
+        bound = np.inf if below is None else _bound_within(point, below)
+    return bound
+
+
+def _bound_within(point: Point, below: _Below) -> float:
+    """The bound that M gives, by M alone where that will do, else by conjugate gradients."""
+    norm = np.sqrt(max(float(np.vdot(point.gradient, below.solve(point.gradient))), 0.0))
+    bound = _self_concordance(norm, below.largest_range)
+    if bound <= TIGHT * point.value:
+        return bound
+    step = steihaug(
+        point.hessian_product,
+        below.solve,
+        point.gradient,
+        radius=np.inf,
+        tolerance=0.03 * norm,
+        max_products=MAX_PRODUCTS,
+    )
+    decrement = float(np.sqrt(2.0 * step.predicted + step.residual_norm**2))
+    return _self_concordance(decrement, below.largest_range)
+
+
+def _self_concordance(decrement: float, largest_range: float) -> float:
+    rho = largest_range * decrement
+    if not rho < 1.0:
+        return np.inf
+    if rho < 1e-3:  # the closed form cancels; its series is below ρ²/2 (1 + ρ/2)
+        return 0.5 * decrement**2 * (1.0 + 0.5 * rho)
+    return float((rho + (1.0 - rho) * np.log1p(-rho)) / largest_range**2)
+
+
+@dataclass(frozen=True)
+class _Below:
+    """A matrix M below the Hessian: M⁻¹, and the largest range of a step of unit length in M."""
+
+    solve: Callable[[Array], Array]
+    largest_range: float
+
+
+def _assembled_below(point: Point, variances: Array) -> _Below | None:
+    """The Hessian of a sample of rows: each row adds a positive semidefinite term."""
     objective = point.objective
     blocks = objective.blocks
     p = reference_size(objective)
-    n_rows = CERTIFICATE_PASSES * 4 * blocks.size * blocks.n_logits // p**2
+    n_rows = MAX_PRODUCTS * 4 * blocks.size * blocks.n_logits // p**2
     if p > ASSEMBLED_SIZE or n_rows < 2 * p:
-        return np.inf
+        return None
     sample = blocks.sample(n_rows)
     scale = _weight(sample) / objective.total_weight
     metric = AssembledMetric(
         objective, point.theta, sample, variances, loss_scale=scale, fill=False
     )
-    squared = float(np.vdot(point.gradient, metric.solve(point.gradient)))
-    decrement = float(np.sqrt(max(squared, 0.0)))
     (largest,) = blocks.map_reduce(
-        _leverage,
+        _range_in_assembled,
         metric.inverse_blocks(),
         objective.center,
         objective.fit_intercept,
         combine=np.maximum,
     )
-    rho = float(largest) * decrement
-    if not rho < 1.0:
-        return np.inf
-    if rho < 1e-3:  # the closed form cancels; its series is below ρ²/2 (1 + ρ/2)
-        return 0.5 * decrement**2 * (1.0 + 0.5 * rho)
-    return float((rho + (1.0 - rho) * np.log1p(-rho)) / float(largest) ** 2)
+    return _Below(metric.solve, float(largest))
+
+
+def _kronecker_below(point: Point, shares: Array) -> _Below | None:
+    """A ⊗ G with A = diag π - π πᵀ and G = mean β_i x̃_i x̃_iᵀ, β_i = min_k p_ik/π_k.
+
+    For uᵀ(diag p - p pᵀ)u = min_c Σ_k p_k (u_k - c)² >= β min_c Σ_k π_k (u_k - c)². A row's
+    logits k, l then differ by at most sqrt(1/π_k + 1/π_l) sqrt(x̃ᵀG⁻¹x̃).
+    """
+    objective = point.objective
+    blocks = objective.blocks
+    if blocks.n_features > FULL_COVARIANCE_FEATURES:
+        return None
+    (G,) = blocks.map_reduce(
+        _least_curvature,
+        objective.likelihood,
+        *objective.to_raw(point.theta),
+        shares,
+        objective.center,
+        objective.fit_intercept,
+    )
+    G /= objective.total_weight
+    scale = np.sqrt(G.diagonal())
+    inverse_scale = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0.0)
+    G *= np.multiply.outer(inverse_scale, inverse_scale)
+    # Directions without curvature are none of the data's, or they make the range huge.
+    g, Q = np.linalg.eigh(G)
+    root = (inverse_scale[:, None] * Q) / np.sqrt(np.maximum(g, 1e-13))
+    A = objective.likelihood.mean_curvature(shares)
+    inverse_A = np.linalg.pinv(A, hermitian=True)
+    (leverage,) = blocks.map_reduce(
+        _largest_leverage, root, objective.center, objective.fit_intercept, combine=np.maximum
+    )
+    rarest = np.partition(shares, 1)[:2]
+    largest = float(np.sqrt(float((1.0 / rarest).sum()) * float(leverage)))
+    return _Below(lambda gradient: inverse_A @ (gradient @ root) @ root.T, largest)
 
 
 def _weight(blocks: RowBlocks) -> float:
     return float(blocks.n_samples if blocks.weights is None else blocks.weights.sum())
 
 
-def _leverage(block: Block, inverse: Array, center: Array, fit_intercept: bool) -> tuple[Array]:
+def _augmented(block: Block, center: Array, fit_intercept: bool) -> Array:
+    """x̃ = (x - μ, 1), or (x, 0) without an intercept."""
+    X = block.dense()
+    X -= center
+    return np.column_stack([X, np.full(len(X), float(fit_intercept))])
+
+
+def _range_in_assembled(
+    block: Block, inverse: Array, center: Array, fit_intercept: bool
+) -> tuple[Array]:
     """Bound on the range of logits that a step of unit length can make on a row, largest row.
 
     A logit k can change by sqrt(x̃ᵀ [M⁻¹]_kk x̃), a difference by the sum of two of them.
     """
-    X = block.dense()
-    X -= center
-    X = np.column_stack([X, np.full(len(X), float(fit_intercept))])
+    X = _augmented(block, center, fit_intercept)
     change = np.stack([np.einsum("ij,ij->i", X @ B, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
     change.sort(axis=0)
     return (np.asarray(change[-2:].sum(axis=0).max()),)
+
+
+def _least_curvature(
+    block: Block,
+    likelihood: Likelihood,
+    coef: Array,
+    intercept: Array,
+    shares: Array,
+    center: Array,
+    fit_intercept: bool,
+) -> tuple[Array]:
+    P = block.logits(coef, intercept)
+    likelihood.probabilities(P)
+    if len(P) == 1:
+        least = P[0] * (1.0 - P[0]) / (shares[0] * shares[1])
+    else:
+        least = (P / shares[:, None]).min(axis=0)
+    X = _augmented(block, center, fit_intercept)
+    X *= np.sqrt(least * block.weights_or_ones())[:, None]
+    return (X.T @ X,)
+
+
+def _largest_leverage(
+    block: Block, root: Array, center: Array, fit_intercept: bool
+) -> tuple[Array]:
+    X = _augmented(block, center, fit_intercept) @ root
+    return (np.asarray(np.einsum("ij,ij->i", X, X).max()),)

@@ -12,18 +12,25 @@ from scipy.linalg import eigvalsh_tridiagonal
 
 Array = NDArray[Any]
 
+# Squared lengths below this are no longer numbers to divide by.
+UNDERFLOW = 1e-290
+# The least eigenvalue that a Ritz value can stand for.
+SMALLEST = 1e-12
+
 
 @dataclass(frozen=True)
 class Step:
     """A step s, the decrease of the quadratic model it promises, and its length in the metric.
 
-    `smallest_ritz` estimates the smallest eigenvalue of M⁻¹H seen on the way.
+    `residual_norm` is that of g + H s in M⁻¹ (for a step inside the region), `smallest_ritz`
+    estimates the smallest eigenvalue of M⁻¹H seen on the way.
     """
 
     direction: Array
     predicted: float
     length: float
     on_boundary: bool
+    residual_norm: float
     smallest_ritz: float
 
 
@@ -51,7 +58,7 @@ def steihaug(
     alphas: list[float] = []
     betas: list[float] = []
     on_boundary = False
-    while rz > tolerance**2 and len(alphas) < max_products:
+    while rz > max(tolerance**2, UNDERFLOW) and len(alphas) < max_products:
         Hd = product(direction)
         curvature = float(np.vdot(direction, Hd))
         if curvature <= 1e-14 * dd:  # none left but rounding: F is convex
@@ -80,7 +87,14 @@ def steihaug(
         direction *= beta
         direction -= z
         rz = new_rz
-    return Step(s, predicted, float(np.sqrt(ss)), on_boundary, _smallest_ritz(alphas, betas))
+    return Step(
+        direction=s,
+        predicted=predicted,
+        length=float(np.sqrt(ss)),
+        on_boundary=on_boundary,
+        residual_norm=float(np.sqrt(max(rz, 0.0))),
+        smallest_ritz=_smallest_ritz(alphas, betas),
+    )
 
 
 def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
@@ -91,4 +105,6 @@ def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
     diagonal = 1.0 / a
     diagonal[1:] += b / a[:-1]
     off = np.sqrt(b) / a[:-1]
-    return float(max(eigvalsh_tridiagonal(diagonal, off)[0], 1e-12))
+    if not (np.isfinite(diagonal).all() and np.isfinite(off).all()):
+        return SMALLEST
+    return float(max(eigvalsh_tridiagonal(diagonal, off)[0], SMALLEST))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._blocks import Block
 from skmaxent._metric import Metric, MetricChoice
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
@@ -16,6 +17,10 @@ from skmaxent._solvers._solution import Iteration, Status
 Array = NDArray[Any]
 
 MAX_PRODUCTS = 200
+# A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
+UNKNOWN_LOGIT = 100.0
+# The distance from which on this is looked at; much closer, rounding hides it.
+NEAR = 1e-3
 
 
 def newton(
@@ -51,13 +56,18 @@ def newton(
         natural = metric.solve(point.gradient)
         norm = np.sqrt(max(float(np.vdot(point.gradient, natural)), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
+        newton_step = natural
         if distance <= tol and not metric.is_close:
-            distance = max(distance, float(root_n * _decrement(point, metric, norm)))
+            newton_step = _newton_step(point, metric, norm)
+            decrement = np.sqrt(abs(float(np.vdot(point.gradient, newton_step))))
+            distance = max(distance, float(root_n * decrement))
         history.append(_record(objective, n_iter, point, distance))
         if callback is not None:
             callback(history[-1])
         if distance <= tol:
             status = Status.CONVERGED
+            if _is_unbounded(objective, newton_step, distance):
+                status = Status.QUASI_SEPARATED
             break
         if _separated(objective, point):
             status = Status.SEPARATED
@@ -75,6 +85,9 @@ def newton(
                 break
         if ratio <= 1e-4:
             status = Status.PRECISION
+            break
+        if distance <= NEAR and _is_unbounded(objective, step.direction, distance):
+            status = Status.QUASI_SEPARATED
             break
         point = candidate
         products = objective.counter.hessian_products - products
@@ -100,7 +113,14 @@ def _step(
     if exact:
         # The Newton step itself, shortened to the trust region; lengths are in the Hessian.
         t = min(1.0, radius / norm)
-        return Step(-t * natural, norm**2 * (t - 0.5 * t**2), t * norm, t < 1.0, 1.0)
+        return Step(
+            direction=-t * natural,
+            predicted=norm**2 * (t - 0.5 * t**2),
+            length=t * norm,
+            on_boundary=t < 1.0,
+            residual_norm=(1.0 - t) * norm,
+            smallest_ritz=1.0,
+        )
     forcing = min(0.25, np.sqrt(norm))
     return steihaug(
         point.hessian_product,
@@ -112,17 +132,16 @@ def _step(
     )
 
 
-def _decrement(point: Point, metric: Metric, norm: float) -> float:
-    """The Newton decrement, by conjugate gradients rather than by the metric alone."""
-    step = steihaug(
+def _newton_step(point: Point, metric: Metric, norm: float) -> Array:
+    """The Newton step, by conjugate gradients rather than by the metric alone."""
+    return steihaug(
         point.hessian_product,
         metric.solve,
         point.gradient,
         radius=np.inf,
         tolerance=0.1 * norm,
         max_products=MAX_PRODUCTS,
-    )
-    return float(np.sqrt(2.0 * step.predicted))
+    ).direction
 
 
 def _exhausted(point: Point, step: Step) -> bool:
@@ -152,3 +171,25 @@ def _separated(objective: MultinomialObjective, point: Point) -> bool:
     weights = objective.blocks.weights
     lightest = 1.0 if weights is None else float(weights[weights > 0].min())
     return point.loss * objective.total_weight < np.log(2.0) * lightest
+
+
+def _is_unbounded(objective: MultinomialObjective, newton_step: Array, distance: float) -> bool:
+    """Whether F still decreases along a direction in which some logits go to infinity.
+
+    There gradient and curvature vanish together: the next step changes a logit as much as the
+    last, though F gains nothing. Elsewhere a logit changes by its standard error at most times
+    the distance; one so large that nothing is known of the logit is the mark of separation.
+    """
+    if objective.penalty.strength.any():
+        return False
+    (change,) = objective.blocks.map_reduce(
+        _range_of_logits, *objective.to_raw(newton_step), combine=np.maximum
+    )
+    return float(change) > max(UNKNOWN_LOGIT * distance, 0.1)
+
+
+def _range_of_logits(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+    Z = block.logits(coef, intercept)
+    if len(Z) == 1:
+        return (np.abs(Z).max(),)
+    return ((Z.max(axis=0) - Z.min(axis=0)).max(),)

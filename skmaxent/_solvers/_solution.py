@@ -19,6 +19,11 @@ class Status(Enum):
         "the classes are perfectly separated and there is no penalty, so that no finite "
         "coefficients are optimal: the likelihood grows for ever along a separating direction"
     )
+    QUASI_SEPARATED = (
+        "some rows are separated from some classes (quasi-complete separation) and there is no "
+        "penalty, so that no finite coefficients are optimal: some grow for ever while the "
+        "likelihood hardly changes"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,24 @@
+"""Ways to store X, and blocks small enough to have many."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skmaxent import _blocks
+
+
+def as_stored(X, how, tmp_path):
+    if how == "memmap":
+        np.save(tmp_path / "X.npy", X)
+        return np.load(tmp_path / "X.npy", mmap_mode="r")
+    return {"C": np.ascontiguousarray, "F": np.asfortranarray, "csr": sp.csr_array}[how](X)
+
+
+@pytest.fixture(params=["C", "F", "csr", "memmap"])
+def stored(request, tmp_path):
+    return lambda X: as_stored(X, request.param, tmp_path)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 2000)

@@ -1,0 +1,41 @@
+"""Objectives, fits and data that several test files need."""
+
+import numpy as np
+from sklearn.datasets import load_iris, load_wine
+
+from skmaxent._blocks import RowBlocks
+from skmaxent._likelihood import likelihood
+from skmaxent._objective import MultinomialObjective
+from skmaxent._penalty import Ridge
+from skmaxent._solvers import solve
+
+
+def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
+    blocks = RowBlocks(X, y, weights, n_logits=1 if K == 2 else K)
+    ridge = Ridge(np.full(X.shape[1], strength))
+    return MultinomialObjective(
+        blocks, likelihood(K), ridge, fit_intercept=fit_intercept, **options
+    )
+
+
+def fit(X, y, C, *, fit_intercept=True, **options):
+    K = int(y.max()) + 1
+    blocks = RowBlocks(X, y, n_logits=1 if K == 2 else K)
+    strength = np.full(X.shape[1], 1.0 / C / len(X))
+    options = {"tol": 1e-4, "max_iter": 100} | options
+    return solve(blocks, K, strength, fit_intercept=fit_intercept, **options)
+
+
+def datasets():
+    rng = np.random.default_rng(6)
+    iris, wine = load_iris(return_X_y=True), load_wine(return_X_y=True)
+    units = 10.0 ** np.linspace(-3, 3, 4)
+    return {
+        "iris": iris,
+        "raw wine": wine,
+        "units": (iris[0] * units + 1e3 * units, iris[1]),
+        "duplicates": (np.hstack([iris[0], iris[0], iris[0] @ rng.normal(size=(4, 2))]), iris[1]),
+        "d > n": (rng.normal(size=(20, 50)), np.arange(20) % 3),
+        "single member": (iris[0], np.append(iris[1][:-1] // 2, 2)),
+        "two classes": (iris[0], (iris[1] == 1).astype(int)),
+    }

@@ -1,0 +1,21 @@
+"""The README's code does what its comments say."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_side_by_side_does_what_it_says():
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    before, first, after = re.split(r"(?m)^(theirs = .*\n)", code, maxsplit=1)
+    namespace = {}
+    exec(before, namespace)
+    with pytest.warns(ConvergenceWarning, match="failed to converge"):
+        exec(first, namespace)
+    exec(after, namespace)
+    assert namespace["ours"].optimality_gap_ < 1e-8
+    assert abs(namespace["ours"].coef_ - namespace["theirs"].coef_).max() < 1e-6

@@ -1,0 +1,108 @@
+"""Solvers and certificates against an optimum in extended precision."""
+
+import numpy as np
+import pytest
+import reference
+from problems import datasets, fit
+from sklearn.datasets import load_breast_cancer, load_iris
+
+from skmaxent._solvers import Status, _certificate
+
+
+def excess(found, X, y, C, fit_intercept=True):
+    """F and F - F* in extended precision, from the coefficients that were returned."""
+    strength = 1.0 / C / len(X)
+    value = reference.objective(X, y, found.coef, found.intercept, strength)
+    return value, value - reference.optimum(X, y, strength, fit_intercept)
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton-cg", "newton-cholesky"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("C", [1e-8, 1.0, 1e3])
+@pytest.mark.parametrize("name", datasets())
+def test_the_gap_bounds_the_distance_to_the_optimum(name, C, fit_intercept, solver):
+    X, y = datasets()[name]
+    for tol in (3.0, 1e-1, 1e-4, 1e-9):
+        found = fit(X, y, C, fit_intercept=fit_intercept, tol=tol, solver=solver)
+        assert found.status in (Status.CONVERGED, Status.PRECISION)
+        value, difference = excess(found, X, y, C, fit_intercept)
+        assert difference <= found.gap * value
+        # Twice the total log-likelihood to be gained is the squared distance in standard errors.
+        distance = np.sqrt(2 * len(X) * max(difference, 0.0))
+        assert distance <= 3 * tol + 1e-6
+
+
+@pytest.mark.parametrize("name", ["iris", "raw wine", "units", "two classes"])
+def test_the_gap_is_tight_at_the_default_tol(name):
+    assert fit(*datasets()[name], 1.0).gap < 1e-6
+
+
+def overlapping(name):
+    X, y = datasets()[name]
+    flipped = np.random.default_rng(0).random(len(y)) < 0.15
+    return X, np.where(flipped, (y + 1) % (y.max() + 1), y)
+
+
+@pytest.mark.parametrize("below", ["assembled", "sampled", "Kronecker"])
+@pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky"])
+@pytest.mark.parametrize("name", ["iris", "raw wine", "units", "two classes", "raw breast cancer"])
+def test_without_penalty_the_gap_bounds_too(name, solver, below, monkeypatch):
+    if name == "raw breast cancer":
+        X, y = load_breast_cancer(return_X_y=True)
+        X, y = X[:, :10], (y + (X[:, 20] > 20)) % 3  # three classes that overlap
+    else:
+        X, y = overlapping(name)
+    if below == "Kronecker":
+        monkeypatch.setattr(_certificate, "ASSEMBLED_SIZE", 0)
+    if below == "sampled":
+        original = _certificate.RowBlocks.sample
+        monkeypatch.setattr(
+            _certificate.RowBlocks,
+            "sample",
+            lambda rows, n, seed=0: original(rows, min(n, len(y) // 2)),
+        )
+    for tol in (1.0, 1e-1, 1e-2, 1e-4):
+        found = fit(X, y, np.inf, tol=tol, solver=solver)
+        assert found.status is Status.CONVERGED
+        value, difference = excess(found, X, y, np.inf)
+        assert difference <= found.gap * value
+    assert found.gap < 1e-6
+
+
+def test_without_penalty_many_classes_have_a_bound():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8000, 30)) * 10.0 ** rng.uniform(-3, 3, 30)
+    logits = X / X.std(axis=0) @ rng.normal(size=(30, 50)) / 5
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    assert fit(X, y, np.inf).gap < 1e-9
+    best = fit(X, y, np.inf, tol=1e-9).value
+    loose = fit(X, y, np.inf, tol=1e-2)
+    assert 0 < (loose.value - best) / loose.value <= loose.gap
+
+
+def test_separated_classes_without_penalty_have_no_optimum():
+    X, y = load_iris(return_X_y=True)
+    assert fit(X, (y == 0).astype(int), np.inf).status is Status.SEPARATED
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_quasi_complete_separation_has_no_optimum(n_classes, solver, tol):
+    rng = np.random.default_rng(1)
+    indicator = np.arange(90) % 3 == 0
+    X = np.column_stack([indicator, rng.normal(size=90)])
+    y = np.where(indicator, n_classes - 1, rng.integers(0, n_classes, 90))
+    assert fit(X, y, np.inf, tol=tol, solver=solver).status is Status.QUASI_SEPARATED
+    y[0] = 0  # one row on the other side, and an optimum exists
+    y[3] = 1
+    assert fit(X, y, np.inf, tol=tol, solver=solver).status in (Status.CONVERGED, Status.PRECISION)
+
+
+def test_passes_over_the_data_do_not_grow():
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(4000, 60)) @ rng.normal(size=(60, 60))
+    y = (X @ rng.normal(size=(60, 8)) / 8 + rng.gumbel(size=(4000, 8))).argmax(axis=1)
+    last = fit(X, y, 1.0).history[-1]
+    assert last.n_gradients <= 14
+    assert last.n_hessian_products <= 150
