@@ -102,6 +102,8 @@ def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
     if not alphas:
         return 1.0
     a, b = np.array(alphas), np.array(betas[: len(alphas) - 1])
+    if a.min() < UNDERFLOW:
+        return SMALLEST
     diagonal = 1.0 / a
     diagonal[1:] += b / a[:-1]
     off = np.sqrt(b) / a[:-1]
