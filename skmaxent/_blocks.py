@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,14 @@ class Block:
             return np.asarray(self.X.toarray(), dtype=np.float64)
         return np.array(self.X, dtype=np.float64)
 
+    def augmented(self, center: Array, fit_intercept: bool) -> Array:
+        """Rows x̃ = (x - center, 1), or (x, 0) without an intercept, as a new float64 array."""
+        out = np.empty((self.stop - self.start, self.X.shape[1] + 1))
+        out[:, :-1] = self.X.toarray() if self.is_sparse else self.X
+        out[:, :-1] -= center
+        out[:, -1] = fit_intercept
+        return out
+
     def squares(self, weights: Array) -> Array:
         """Weighted sum of squares of each column."""
         if self.is_sparse:
@@ -107,6 +115,8 @@ class RowBlocks:
         self.size = X.nnz if self.is_sparse else self.n_samples * self.n_features
         self._groups = 1 if self.is_small else max(n_threads, 1)
         self.block_rows = self._rows_per_block()
+        edges = np.linspace(0, self.n_blocks, min(self._groups, self.n_blocks) + 1).astype(int)
+        self._ranges = [range(low, high) for low, high in itertools.pairwise(edges.tolist())]
 
     def _rows_per_block(self) -> int:
         # The bytes of a row are those of X and of three arrays of logits.
@@ -139,11 +149,6 @@ class RowBlocks:
             weights=None if self.weights is None else self.weights[start:stop],
         )
 
-    def _groups_of_blocks(self) -> Iterator[range]:
-        edges = np.linspace(0, self.n_blocks, min(self._groups, self.n_blocks) + 1).astype(int)
-        for low, high in itertools.pairwise(edges):
-            yield range(low, high)
-
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
@@ -164,8 +169,9 @@ class RowBlocks:
                         combine(accumulated, term, out=accumulated)
             return sums
 
-        groups = list(self._groups_of_blocks())
-        partial = _threads.run([lambda group=group: total(group) for group in groups])  # type: ignore[misc]
+        if self.n_blocks == 1:
+            return tuple(total(self._ranges[0]))
+        partial = _threads.run([lambda group=group: total(group) for group in self._ranges])  # type: ignore[misc]
         for other in partial[1:]:
             for accumulated, term in zip(partial[0], other, strict=True):
                 combine(accumulated, term, out=accumulated)
@@ -179,8 +185,7 @@ class RowBlocks:
                 block = self._block(index)
                 out[block.start : block.stop] = kernel(block, *args)
 
-        groups = list(self._groups_of_blocks())
-        _threads.run([lambda group=group: collect(group) for group in groups])  # type: ignore[misc]
+        _threads.run([lambda group=group: collect(group) for group in self._ranges])  # type: ignore[misc]
         return out
 
     def sample(self, n_rows: int, seed: int = 0) -> RowBlocks:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from scipy.linalg import lapack
 
 from skmaxent._blocks import Block, RowBlocks
-from skmaxent._objective import MultinomialObjective, column_moments
+from skmaxent._objective import MultinomialObjective, Point, column_moments
 
 Array = NDArray[Any]
 
@@ -49,19 +50,19 @@ class AssembledMetric:
 
     def __init__(
         self,
-        objective: MultinomialObjective,
-        theta: Array,
+        point: Point,
         sample: RowBlocks,
         variances: Array,
         *,
         loss_scale: float = 1.0,
         fill: bool = True,
     ) -> None:
+        objective = point.objective
         R, width = objective.shape
         r = max(1, R - 1)
         self._coded = R > 1
         self.is_exact = sample is objective.blocks
-        H = objective.fisher_information(theta, sample) * loss_scale
+        H = point.fisher_information(sample) * loss_scale
         ridge = np.append(objective.penalty.strength, 0.0)
         classes = np.eye(r) - (1.0 / R if self._coded else 0.0)
         blocks = H.reshape(r, width, r, width)
@@ -77,7 +78,8 @@ class AssembledMetric:
         blocks[:, column, :, column] = diagonal
         scale = np.sqrt(H.diagonal().clip(0.0))
         # Columns of zero variance are constant: their coefficients stay where they are.
-        still = np.tile(np.append(variances == 0.0, False), r) | (scale == 0.0)
+        still = scale == 0.0
+        still.reshape(r, width)[:, :-1] |= variances == 0.0
         scale[still] = 1.0
         self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
         H *= self._inverse_scale[:, None]
@@ -92,7 +94,7 @@ class AssembledMetric:
     def solve(self, G: Array) -> Array:
         r = self._shape[0]
         rhs = G[:r].ravel() * self._inverse_scale
-        delta = linalg.cho_solve((self._factor, True), rhs, check_finite=False)
+        delta, _ = lapack.dpotrs(self._factor, rhs, lower=True)
         delta = (delta * self._inverse_scale).reshape(self._shape)
         if not self._coded:
             return np.asarray(delta)
@@ -107,7 +109,7 @@ class AssembledMetric:
             s = slice(k * width, (k + 1) * width)
             unit = np.zeros((r * width, width))
             unit[s] = np.diag(self._inverse_scale[s])
-            solved = linalg.cho_solve((self._factor, True), unit, check_finite=False)
+            solved, _ = lapack.dpotrs(self._factor, unit, lower=True)
             out[k] = solved[s] * self._inverse_scale[s, None]
         return out
 
@@ -122,16 +124,17 @@ def _missing_variance(
 
 
 def _cholesky(H: Array) -> Array:
+    # LAPACK itself: for small matrices SciPy's checks cost more than the factorisation.
     jitter = 0.0
     while True:
-        try:
-            return np.asarray(linalg.cholesky(H, lower=True, check_finite=False))
-        except linalg.LinAlgError:
-            step = max(9 * jitter, 1e-13)
-            H.flat[:: len(H) + 1] += step
-            jitter += step
-            if jitter > 1e6:  # H is not finite
-                raise
+        L, info = lapack.dpotrf(H, lower=True, clean=True)
+        if info == 0:
+            return np.asarray(L)
+        step = max(9 * jitter, 1e-13)
+        H.flat[:: len(H) + 1] += step
+        jitter += step
+        if jitter > 1e6:
+            raise linalg.LinAlgError("the Hessian is not finite")
 
 
 class KroneckerMetric:
@@ -145,13 +148,12 @@ class KroneckerMetric:
     is_exact = False
     is_close = False
 
-    def __init__(
-        self, objective: MultinomialObjective, theta: Array, sample: RowBlocks, variances: Array
-    ) -> None:
+    def __init__(self, point: Point, sample: RowBlocks, variances: Array) -> None:
+        objective = point.objective
         self._fit_intercept = objective.fit_intercept
         full = not sample.is_sparse and sample.n_features <= FULL_COVARIANCE_FEATURES
         A, covariance, total = sample.map_reduce(
-            _curvature_moments, objective, *objective.to_raw(theta), full
+            _curvature_moments, objective, *objective.to_raw(point.theta), full
         )
         A = A / (sample.n_samples if sample.weights is None else sample.weights.sum())
         a, U = np.linalg.eigh(A)
@@ -272,8 +274,8 @@ class MetricChoice:
         self._kronecker_cost = self._kronecker_rows * d * d + 20.0 * d**3 if full else 0.0
         self._metric: Metric | None = None
 
-    def at(self, theta: Array, last_products: int) -> tuple[Metric, bool]:
-        """The metric to use at θ, after a step of so many Hessian products; whether it is new."""
+    def at(self, point: Point, last_products: int) -> tuple[Metric, bool]:
+        """The metric to use, after a step of so many Hessian products; whether it is new."""
         spent = last_products * self._product_cost
         assemble = self._always or (not self._never and spent > self._assembled_cost)
         if self._metric is not None and not assemble and spent <= self._kronecker_cost:
@@ -286,5 +288,5 @@ class MetricChoice:
             self._assembled_rows if assemble else self._kronecker_rows, self._seed
         )
         build = AssembledMetric if assemble else KroneckerMetric
-        self._metric = build(self._objective, theta, sample, self._variances)
+        self._metric = build(point, sample, self._variances)
         return self._metric, True

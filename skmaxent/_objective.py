@@ -134,20 +134,6 @@ class MultinomialObjective:
             kept=kept,
         )
 
-    def fisher_information(self, theta: Array, blocks: RowBlocks | None = None) -> Array:
-        """Hessian of the mean loss, without the penalty, over `blocks` (default: all rows).
-
-        In reference coding: the last of K classes is left out, so that the matrix is regular;
-        shape (r·(d+1), r·(d+1)) with r = max(1, R - 1), class-major.
-        """
-        blocks = self.blocks if blocks is None else blocks
-        (H,) = blocks.map_reduce(
-            _information, self.likelihood, *self.to_raw(theta), self.center, self.fit_intercept
-        )
-        weights = blocks.weights
-        H /= blocks.n_samples if weights is None else weights.sum(dtype=float)
-        return np.asarray(H)
-
 
 @dataclass
 class Point:
@@ -169,12 +155,32 @@ class Point:
             objective.likelihood,
             *objective.to_raw(direction),
             self.kept,
-            None if self.kept else objective.to_raw(self.theta),
+            objective.to_raw(self.theta),
         )
         objective.counter.hessian_products += 1
         out = objective._to_centred(*products)
         out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
         return out
+
+    def fisher_information(self, blocks: RowBlocks | None = None) -> Array:
+        """Hessian of the mean loss, without the penalty, over `blocks` (default: all rows).
+
+        In reference coding: the last of K classes is left out, so that the matrix is regular;
+        shape (r·(d+1), r·(d+1)) with r = max(1, R - 1), class-major.
+        """
+        objective = self.objective
+        blocks = objective.blocks if blocks is None else blocks
+        (H,) = blocks.map_reduce(
+            _information,
+            objective.likelihood,
+            self.kept if blocks is objective.blocks else None,
+            objective.to_raw(self.theta),
+            objective.center,
+            objective.fit_intercept,
+        )
+        weights = blocks.weights
+        H /= blocks.n_samples if weights is None else weights.sum(dtype=float)
+        return np.asarray(H)
 
 
 def _value_and_gradient(
@@ -202,19 +208,25 @@ def _value_and_gradient(
     return value, magnitude, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
 
 
+def _probabilities(
+    block: Block, likelihood: Likelihood, kept: dict[int, Array] | None, at: tuple[Array, Array]
+) -> Array:
+    if kept:
+        return kept[block.index]
+    P = block.logits(*at)
+    likelihood.probabilities(P)
+    return P
+
+
 def _hessian_product(
     block: Block,
     likelihood: Likelihood,
     coef: Array,
     intercept: Array,
     kept: dict[int, Array],
-    at: tuple[Array, Array] | None,
+    at: tuple[Array, Array],
 ) -> tuple[Any, ...]:
-    if at is None:
-        P = kept[block.index]
-    else:
-        P = block.logits(*at)
-        likelihood.probabilities(P)
+    P = _probabilities(block, likelihood, kept, at)
     U = likelihood.curvature(P, block.logits(coef, intercept))
     if block.weights is not None:
         U *= block.weights
@@ -224,33 +236,31 @@ def _hessian_product(
 def _information(
     block: Block,
     likelihood: Likelihood,
-    coef: Array,
-    intercept: Array,
+    kept: dict[int, Array] | None,
+    at: tuple[Array, Array],
     center: Array,
     fit_intercept: bool,
 ) -> tuple[Array]:
-    P = block.logits(coef, intercept)
-    likelihood.probabilities(P)
-    P = P[: max(1, P.shape[0] - 1)].astype(np.float64)
+    P = _probabilities(block, likelihood, kept, at)
+    P = P[: max(1, P.shape[0] - 1)].astype(np.float64, copy=False)
     r, m = P.shape
-    X = block.dense()
-    X -= center
-    X = np.column_stack([X, np.full(m, float(fit_intercept))])
-    root = np.sqrt(block.weights_or_ones().astype(np.float64))
+    X = block.augmented(center, fit_intercept)
     width = X.shape[1]
-    # Σ_i s_i (diag p_i - p_i p_iᵀ) ⊗ x_i x_iᵀ: the second term is one large Gram matrix, of rows
-    # that are r times as long as those of X.
-    H = np.zeros((r * width, r * width))
+    H = np.zeros((r, width, r, width))
     step = max(1, INFORMATION_BYTES // (8 * r * width))
     for start in range(0, m, step):
-        s = slice(start, start + step)
-        Y = ((P[:, s] * root[s]).T[:, :, None] * X[s, None, :]).reshape(-1, r * width)
-        H -= Y.T @ Y
+        rows = slice(start, start + step)
+        for k in range(r):
+            # p_k (δ_kl - p_l) for l >= k: as many columns of X as classes, one large product.
+            spread = P[k:, rows] * -P[k, rows]
+            spread[0] += P[k, rows]
+            if block.weights is not None:
+                spread *= block.weights[rows]
+            Y = (spread.T[:, :, None] * X[rows, None, :]).reshape(len(X[rows]), -1)
+            H[k, :, k:, :] += (X[rows].T @ Y).reshape(width, r - k, width)
     for k in range(r):
-        s = slice(k * width, (k + 1) * width)
-        scaled = X * (np.sqrt(P[k]) * root)[:, None]
-        H[s, s] += scaled.T @ scaled
-    return (H,)
+        H[k + 1 :, :, k, :] = H[k, :, k + 1 :, :].transpose(1, 2, 0)
+    return (H.reshape(r * width, r * width),)
 
 
 def class_weights(blocks: RowBlocks, n_classes: int) -> Array:

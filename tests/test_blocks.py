@@ -20,8 +20,9 @@ def test_working_memory_does_not_grow_with_n(monkeypatch):
         objective = problem(X, y, 4, keep_bytes=0)
         theta = rng.normal(size=objective.shape)
         tracemalloc.start()
-        objective.at(theta).hessian_product(theta)
-        objective.fisher_information(theta)
+        point = objective.at(theta)
+        point.hessian_product(theta)
+        point.fisher_information()
         top = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return top

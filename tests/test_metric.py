@@ -16,8 +16,8 @@ def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
     sample = objective.blocks.sample(2000)
     assert not sample.X[:, -1].any()
     theta = 0.1 * rng.normal(size=objective.shape)
-    metric = AssembledMetric(objective, theta, sample, X.var(axis=0))
     point = objective.at(theta)
+    metric = AssembledMetric(point, sample, X.var(axis=0))
     eigenvalues = []
     for _ in range(20):
         step = metric.solve(point.hessian_product(rng.normal(size=objective.shape)))
@@ -31,9 +31,9 @@ def test_a_fit_that_assembles_a_sampled_hessian(monkeypatch):
     built = []
     original = AssembledMetric.__init__
 
-    def record(self, objective, theta, sample, *args, **options):
+    def record(self, point, sample, *args, **options):
         built.append(sample.n_samples)
-        original(self, objective, theta, sample, *args, **options)
+        original(self, point, sample, *args, **options)
 
     monkeypatch.setattr(AssembledMetric, "__init__", record)
     rng = np.random.default_rng(9)

@@ -83,7 +83,7 @@ def test_fisher_information_is_the_matrix_of_hessian_products(small_blocks, K):
             unit = np.zeros(objective.shape)
             unit[k, j] = 1.0
             columns.append(point.hessian_product(unit)[:r].ravel())
-    np.testing.assert_allclose(objective.fisher_information(theta), np.array(columns), atol=1e-14)
+    np.testing.assert_allclose(point.fisher_information(), np.array(columns), atol=1e-14)
 
 
 def test_recomputed_probabilities_give_the_same_products(small_blocks):

@@ -154,9 +154,7 @@ def _assembled_below(point: Point, variances: Array) -> _Below | None:
         return None
     sample = blocks.sample(n_rows)
     scale = _weight(sample) / objective.total_weight
-    metric = AssembledMetric(
-        objective, point.theta, sample, variances, loss_scale=scale, fill=False
-    )
+    metric = AssembledMetric(point, sample, variances, loss_scale=scale, fill=False)
     (largest,) = blocks.map_reduce(
         _range_in_assembled,
         metric.inverse_blocks(),
@@ -206,13 +204,6 @@ def _weight(blocks: RowBlocks) -> float:
     return float(blocks.n_samples if blocks.weights is None else blocks.weights.sum())
 
 
-def _augmented(block: Block, center: Array, fit_intercept: bool) -> Array:
-    """x̃ = (x - μ, 1), or (x, 0) without an intercept."""
-    X = block.dense()
-    X -= center
-    return np.column_stack([X, np.full(len(X), float(fit_intercept))])
-
-
 def _range_in_assembled(
     block: Block, inverse: Array, center: Array, fit_intercept: bool
 ) -> tuple[Array]:
@@ -220,7 +211,7 @@ def _range_in_assembled(
 
     A logit k can change by sqrt(x̃ᵀ [M⁻¹]_kk x̃), a difference by the sum of two of them.
     """
-    X = _augmented(block, center, fit_intercept)
+    X = block.augmented(center, fit_intercept)
     change = np.stack([np.einsum("ij,ij->i", X @ B, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
     change.sort(axis=0)
@@ -242,7 +233,7 @@ def _least_curvature(
         least = P[0] * (1.0 - P[0]) / (shares[0] * shares[1])
     else:
         least = (P / shares[:, None]).min(axis=0)
-    X = _augmented(block, center, fit_intercept)
+    X = block.augmented(center, fit_intercept)
     X *= np.sqrt(least * block.weights_or_ones())[:, None]
     return (X.T @ X,)
 
@@ -250,5 +241,5 @@ def _least_curvature(
 def _largest_leverage(
     block: Block, root: Array, center: Array, fit_intercept: bool
 ) -> tuple[Array]:
-    X = _augmented(block, center, fit_intercept) @ root
+    X = block.augmented(center, fit_intercept) @ root
     return (np.asarray(np.einsum("ij,ij->i", X, X).max()),)

@@ -50,7 +50,7 @@ def newton(
     products = 0
     choice = MetricChoice(objective, variances, solver=solver, seed=seed)
     for n_iter in range(1, max_iter + 1):
-        metric, is_new = choice.at(point.theta, products)
+        metric, is_new = choice.at(point, products)
         exact = is_new and metric.is_exact
         products = objective.counter.hessian_products
         natural = metric.solve(point.gradient)
