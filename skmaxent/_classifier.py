@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -242,8 +242,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
             # Two symmetric logits ±δ/2 have half the penalty of a single logit δ.
             strength *= 0.5
         exponents = None
-        blas = one_blas_thread() if blocks.is_small else nullcontext()
-        with blas, np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
             moments = column_moments(blocks)
             if _scaling.needs_scaling(moments.mean_square, X.dtype):
                 exponents = _scaling.column_exponents(X)

@@ -53,7 +53,11 @@ _blas_limit = _SharedBlasLimit()
 
 
 def one_blas_thread() -> AbstractContextManager[None]:
-    """Hold BLAS to one thread: for small problems, where its threads only wait for each other."""
+    """Hold BLAS to one thread.
+
+    For small problems its threads only wait for each other; and after a product of many threads
+    OpenBLAS's go on spinning for some 20 ms, in the way of ours.
+    """
     return _blas_limit.hold()
 
 
