@@ -87,18 +87,20 @@ def solve(
     if fit_intercept:
         null[:, -1] = model.null_intercept(shares)
     theta = null if start is None else objective.from_raw(*start)
+    effective_size = _effective_size(blocks)
     point, status, history = newton(
         objective,
         theta,
         variances,
         tol=tol,
         max_iter=max_iter,
-        effective_size=_effective_size(blocks),
+        effective_size=effective_size,
         solver=solver,
         seed=seed,
         callback=callback,
     )
-    gap = relative_gap(point, variances, shares, null)
+    distance = history[-1].distance if history else np.inf
+    gap = relative_gap(point, variances, shares, null, distance / np.sqrt(effective_size))
     coef, intercept = point.theta[:, :-1], point.theta[:, -1]
     intercept = intercept - coef @ objective.center
     if not fit_intercept:
@@ -107,7 +109,7 @@ def solve(
         coef=coef,
         intercept=intercept,
         value=point.value,
-        distance=history[-1].distance if history else np.inf,
+        distance=distance,
         gap=gap,
         n_iter=max(len(history), 1),
         status=status,

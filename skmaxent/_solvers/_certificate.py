@@ -28,15 +28,20 @@ TIGHT = 1e-7
 MAX_PRODUCTS = 10
 
 
-def relative_gap(point: Point, variances: Array, shares: Array, null: Array) -> float:
-    """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0."""
+def relative_gap(
+    point: Point, variances: Array, shares: Array, null: Array, decrement: float = 0.0
+) -> float:
+    """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0.
+
+    `decrement` estimates the Newton decrement, to leave out what cannot succeed.
+    """
     if point.value <= 0.0:
         return 0.0
     bound = point.value
     if point.objective.penalty.is_strict:
         bound = min(bound, duality_gap(point, shares, null))
     if bound > TIGHT * point.value:
-        bound = min(bound, self_concordance_bound(point, variances, shares))
+        bound = min(bound, self_concordance_bound(point, variances, shares, decrement))
     # No bound is better than what rounding makes of F itself.
     return float(min(1.0, (bound + point.rounding) / point.value))
 
@@ -87,7 +92,9 @@ def duality_gap(point: Point, shares: Array, null: Array) -> float:
     return max(point.value - float(dual), 0.0)
 
 
-def self_concordance_bound(point: Point, variances: Array, shares: Array) -> float:
+def self_concordance_bound(
+    point: Point, variances: Array, shares: Array, decrement: float = 0.0
+) -> float:
     """F(θ) - F* from the Newton decrement, with no assumption on where the optimum is.
 
     Along a step Δ the curvature changes by at most a factor exp(t), t the largest range over
@@ -102,18 +109,18 @@ def self_concordance_bound(point: Point, variances: Array, shares: Array) -> flo
     q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q.
     """
     below = _kronecker_below(point, shares)
-    bound = np.inf if below is None else _bound_within(point, below)
+    bound = np.inf if below is None else _bound_within(point, below, decrement)
     if bound == np.inf:
         below = _assembled_below(point, variances)
-        bound = np.inf if below is None else _bound_within(point, below)
+        bound = np.inf if below is None else _bound_within(point, below, decrement)
     return bound
 
 
-def _bound_within(point: Point, below: _Below) -> float:
+def _bound_within(point: Point, below: _Below, estimate: float) -> float:
     """The bound that M gives, by M alone where that will do, else by conjugate gradients."""
     norm = np.sqrt(max(float(np.vdot(point.gradient, below.solve(point.gradient))), 0.0))
     bound = _self_concordance(norm, below.largest_range)
-    if bound <= TIGHT * point.value:
+    if bound <= TIGHT * point.value or _self_concordance(estimate, below.largest_range) == np.inf:
         return bound
     step = steihaug(
         point.hessian_product,

@@ -17,6 +17,8 @@ from skmaxent._solvers._solution import Iteration, Status
 Array = NDArray[Any]
 
 MAX_PRODUCTS = 200
+# For the last look at the distance.
+CHECK_PRODUCTS = 10
 # A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
 UNKNOWN_LOGIT = 100.0
 # The distance from which on this is looked at; much closer, rounding hides it.
@@ -58,9 +60,9 @@ def newton(
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
         newton_step = natural
         if distance <= tol and not metric.is_close:
-            newton_step = _newton_step(point, metric, norm)
-            decrement = np.sqrt(abs(float(np.vdot(point.gradient, newton_step))))
-            distance = max(distance, float(root_n * decrement))
+            check = _newton_step(point, metric, norm)
+            newton_step = check.direction
+            distance = max(distance, float(root_n * _decrement(check)))
         history.append(_record(objective, n_iter, point, distance))
         if callback is not None:
             callback(history[-1])
@@ -132,16 +134,22 @@ def _step(
     )
 
 
-def _newton_step(point: Point, metric: Metric, norm: float) -> Array:
+def _newton_step(point: Point, metric: Metric, norm: float) -> Step:
     """The Newton step, by conjugate gradients rather than by the metric alone."""
     return steihaug(
         point.hessian_product,
         metric.solve,
         point.gradient,
         radius=np.inf,
-        tolerance=0.1 * norm,
-        max_products=MAX_PRODUCTS,
-    ).direction
+        tolerance=0.3 * norm,
+        max_products=CHECK_PRODUCTS,
+    )
+
+
+def _decrement(step: Step) -> float:
+    """The Newton decrement: what the step accounts for, and what its residual may hide."""
+    hidden = step.residual_norm**2 / min(1.0, step.smallest_ritz)
+    return float(np.sqrt(2.0 * step.predicted + hidden))
 
 
 def _exhausted(point: Point, step: Step) -> bool:
