@@ -1,147 +1,162 @@
-"""Time to a relative gap of 1e-6: MaxentClassifier against scikit-learn's LogisticRegression.
+"""Time to a relative objective gap: skmaxent against its peers.
 
     python benchmarks/run.py [case ...] [--repeats 3]
 
-Each solver gets the loosest of its own tolerances that reaches the gap; ours is also timed at its
-default. Runs alternate; times are medians. Writes docs/benchmark.md.
+Every contender has a process of its own with the same data and the same number of threads; they
+take turns. For each gap a contender gets the loosest of its own tolerances that reaches it, and
+that fit is timed again; times are medians. A contender is stopped where it takes more than
+`--patience` times as long as skmaxent at its tightest tolerance (and at least 10 s). Figures are
+kept in benchmarks/results/, one file a case; docs/benchmark.md and its pictures are written from
+all of them.
 """
 
 import argparse
+import importlib.util
+import json
 import os
-import platform
+import tempfile
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
-import scipy
-import sklearn
+import report
+import scipy.sparse as sp
 from cases import CASES
-from scipy.special import logsumexp
-from sklearn.linear_model import LogisticRegression
+from contenders import CONTENDERS, MODULES, OURS, applies
+from measure import Contender, objective, save
+from whole import TASKS
 
-import skmaxent
-from skmaxent import MaxentClassifier
-
-GAP = 1e-6
-OURS = (1e-1, 1e-2, 1e-4)
-PEERS = dict.fromkeys(("lbfgs", "newton-cg", "newton-cholesky"), (0.0001, 1e-06, 1e-08))
-# Far above the defaults; an iteration of a Newton method is many passes over the data.
-MAX_ITER = {"lbfgs": 1000, "newton-cg": 100, "newton-cholesky": 100}
-# Above this size the assembled Hessian of newton-cholesky takes more than 1 GB.
-CHOLESKY_SIZE = 11_000
+GAPS = (1e-3, 1e-6, 1e-9)
+RESULTS = Path(__file__).parent / "results"
 
 
-def objective(model, X, y, C):
-    """The objective, apart from the code under test."""
-    Z = np.asarray(X @ model.coef_.T + model.intercept_, dtype=np.float64)
-    loss = logsumexp(Z, axis=1) - Z[np.arange(len(y)), y]
-    return loss.mean() + 0.5 * (model.coef_**2).sum() / (C * len(y))
-
-
-def timed(model, X, y):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def pair_seconds(X, n_classes):
+    """Seconds for one X @ W and one Xᵀ @ G, the least that an evaluation can cost."""
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(X.shape[1], n_classes)).astype(X.dtype)
+    G = rng.normal(size=(X.shape[0], n_classes)).astype(X.dtype)
+    times = []
+    for _ in range(7):
         start = time.perf_counter()
-        model.fit(X, y)
-        return time.perf_counter() - start, model
+        X @ W
+        X.T @ G
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
 
 
-def peers(X, y, C):
-    for name, tolerances in PEERS.items():
-        size = X.shape[1] * (y.max() + 1)
-        if name == "newton-cholesky" and size > CHOLESKY_SIZE:
-            continue
-        yield (
-            name,
-            [
-                LogisticRegression(C=C, solver=name, tol=tol, max_iter=MAX_ITER[name])
-                for tol in tolerances
-            ],
-        )
+def explore(contenders, X, y, C, patience):
+    """Each contender at each of its tolerances, once: points of (tol, seconds, MB, value)."""
+    limit, points, notes = 600.0, {}, {}
+    for contender in contenders:
+        points[contender.name] = []
+        best = np.inf
+        for tol in CONTENDERS[contender.name][1]:
+            error, seconds, megabytes, coef = contender.fit(tol, limit)
+            if error:
+                notes[contender.name] = error
+                break
+            value = objective(*coef, X, y, C)
+            points[contender.name].append((tol, seconds, megabytes, value))
+            print(
+                f"  {contender.name:18s} tol {tol:7.0e} {seconds:9.4f} s   {value:.12g}", flush=True
+            )
+            if seconds > limit / 3 and value > best * (1 - 1e-12):
+                break  # a tighter tolerance takes longer and gains nothing
+            best = min(best, value)
+        if contender.name == OURS:
+            limit = max(10.0, patience * points[OURS][-1][1])
+    return points, notes
 
 
-def run(name, repeats):
+def chosen(points, least):
+    """For each gap and contender the loosest tolerance that reaches it."""
+    return {
+        gap: {
+            name: next(tol for tol, *_, value in rows if (value - least) <= gap * abs(least))
+            for name, rows in points.items()
+            if any((value - least) <= gap * abs(least) for *_, value in rows)
+        }
+        for gap in GAPS
+    }
+
+
+def repeated(contenders, choice, points, repeats):
+    """Median seconds for every (contender, tolerance) that was chosen, runs alternating."""
+    first = {(name, tol): s for name, rows in points.items() for tol, s, *_ in rows}
+    wanted = {(name, tol) for by_name in choice.values() for name, tol in by_name.items()}
+    times = {key: [] for key in wanted}
+    by_name = {contender.name: contender for contender in contenders}
+    slowest = max(first[key] for key in wanted)
+    for _ in range(max(repeats, min(50, int(1 / slowest)))):
+        for name, tol in sorted(wanted):
+            error, seconds, *_ = by_name[name].fit(tol, 600)
+            if not error:
+                times[name, tol].append(seconds)
+    return {key: float(np.median(values)) for key, values in times.items()}
+
+
+def run(name, repeats, patience):
     X, y, C = CASES[name]()
-    best = objective(timed(MaxentClassifier(C=C, tol=1e-7), X, y)[1], X, y, C)
-
-    def reaches(model):
-        return (objective(model, X, y, C) - best) / best <= GAP
-
-    contenders = {"skmaxent, default tol": MaxentClassifier(C=C)}
-    unreached = {}
-    candidates = [("skmaxent", [MaxentClassifier(C=C, tol=tol) for tol in OURS])]
-    for solver, models in [*candidates, *peers(X, y, C)]:
-        for model in models:
-            seconds, fitted = timed(model, X, y)
-            if reaches(fitted):
-                contenders[solver] = model
-                break
-            if fitted.n_iter_[0] >= model.max_iter:
-                break
-        if solver not in contenders:
-            unreached[solver] = seconds
-    times = {solver: [] for solver in contenders}
-    slowest = max(timed(model, X, y)[0] for model in contenders.values())
-    for _ in range(max(repeats, min(50, int(2 / slowest)))):
-        for solver, model in contenders.items():
-            times[solver].append(timed(model, X, y)[0])
-    medians = {solver: float(np.median(values)) for solver, values in times.items()}
-    tolerances = {solver: model.tol for solver, model in contenders.items()}
-    print(name, medians, "gave up:", unreached, flush=True)
-    return medians, tolerances, unreached
-
-
-def cell(solver, medians, tolerances, unreached):
-    if solver in medians:
-        return f"{medians[solver]:.3g} s (tol {tolerances[solver]:g})"
-    return f"gap not reached, {unreached[solver]:.3g} s" if solver in unreached else "not run"
-
-
-def table(results):
-    columns = ["skmaxent", "skmaxent, default tol", *PEERS]
-    lines = [
-        f"| case | {' | '.join(columns)} | best peer / skmaxent | best peer / default tol |",
-        "|---" * (len(columns) + 3) + "|",
+    n_classes = int(y.max()) + 1
+    print(f"{name}: {CASES[name].__doc__}", flush=True)
+    names = [
+        contender
+        for contender in CONTENDERS
+        if applies(contender, X, n_classes, C)
+        and importlib.util.find_spec(MODULES.get(contender, "sklearn"))
     ]
-    ratios = []
-    for name, result in results.items():
-        medians = result[0]
-        peer = min(medians[solver] for solver in PEERS if solver in medians)
-        ratios.append([peer / medians[column] for column in columns[:2]])
-        cells = [cell(column, *result) for column in columns]
-        numbers = [f"{ratio:.2f}" for ratio in ratios[-1]]
-        lines.append(f"| {name}: {CASES[name].__doc__} | {' | '.join(cells + numbers)} |")
-    means = np.exp(np.mean(np.log(ratios), axis=0))
-    return "\n".join(lines), means
+    with tempfile.TemporaryDirectory() as folder:
+        save(X, y, folder)
+        contenders = [Contender(contender, folder, C) for contender in names]
+        try:
+            points, notes = explore(contenders, X, y, C, patience)
+            least = min(value for rows in points.values() for *_, value in rows)
+            choice = chosen(points, least)
+            medians = repeated(contenders, choice, points, repeats)
+        finally:
+            for contender in contenders:
+                contender.stop()
+    return {
+        "case": name,
+        "description": CASES[name].__doc__,
+        "sparse": bool(sp.issparse(X)),
+        "least": least,
+        "pair": pair_seconds(X, n_classes),
+        "points": {
+            contender: [
+                {"tol": tol, "seconds": s, "megabytes": mb, "gap": (value - least) / abs(least)}
+                for tol, s, mb, value in rows
+            ]
+            for contender, rows in points.items()
+        },
+        "notes": notes,
+        "times": {
+            f"{gap:g}": {
+                contender: {"tol": tol, "seconds": medians[contender, tol]}
+                for contender, tol in choice[gap].items()
+            }
+            for gap in GAPS
+        },
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("cases", nargs="*", default=[*CASES], help=", ".join(CASES))
+    every = [*CASES, *TASKS]
+    parser.add_argument("cases", nargs="*", default=every, help=", ".join(every))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--patience", type=float, default=20.0)
     arguments = parser.parse_args()
-    results = {name: run(name, arguments.repeats) for name in arguments.cases}
-    lines, means = table(results)
-    text = f"""# Benchmark
-
-Time to a relative objective gap of {GAP:g}, each solver with the loosest of its tolerances that
-reaches it; medians of {arguments.repeats} or more alternating runs in one process, ridge penalty
-C = 1.
-Written by `python benchmarks/run.py`.
-
-{lines}
-
-Geometric mean of the ratios: {means[0]:.2f} with the loosest tolerance that reaches the gap,
-{means[1]:.2f} at our default tolerance.
-
-{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy
-{np.__version__}, SciPy {scipy.__version__}, scikit-learn {sklearn.__version__}, skmaxent
-{skmaxent.__version__}; default threads for all. newton-cholesky is not run where its Hessian has
-more than {CHOLESKY_SIZE} rows.
-"""
-    Path(__file__).parents[1].joinpath("docs", "benchmark.md").write_text(text)
-    print(text)
+    os.environ.setdefault("SKLEARNEX_VERBOSE", "ERROR")
+    RESULTS.mkdir(exist_ok=True)
+    for name in arguments.cases:
+        if name in TASKS:
+            result = TASKS[name](arguments.repeats)
+        else:
+            result = run(name, arguments.repeats, arguments.patience)
+        result["machine"] = report.machine()
+        RESULTS.joinpath(f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    report.write(RESULTS, every)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     intercept_ : ndarray of shape (n_classes,) or (1,)
         Intercepts.
     n_iter_ : ndarray of shape (1,)
-        Newton iterations.
+        Newton iterations, at least 1.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)

@@ -169,7 +169,7 @@ def softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
 
     Examples
     --------
-    >>> from skmaxent._softmax import softmax
+    >>> from skmaxent import softmax
     >>> softmax([[0, 1], [-10000, -9999]])
     array([[0.26894142, 0.73105858],
            [0.26894142, 0.73105858]])
@@ -220,7 +220,7 @@ def log_softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
 
     Examples
     --------
-    >>> from skmaxent._softmax import log_softmax
+    >>> from skmaxent import log_softmax
     >>> log_softmax([0.0, 1000.0])
     array([-1000.,     0.])
     """
@@ -270,7 +270,7 @@ def logsumexp(logits: ArrayLike, axis: int = -1) -> FloatArray:
 
     Examples
     --------
-    >>> from skmaxent._softmax import logsumexp
+    >>> from skmaxent import logsumexp
     >>> logsumexp([[0.0, 0.0], [1000.0, 1000.0]])
     array([6.93147181e-01, 1.00069315e+03])
     """
@@ -306,7 +306,7 @@ def sigmoid(logits: ArrayLike) -> FloatArray:
 
     Examples
     --------
-    >>> from skmaxent._softmax import sigmoid
+    >>> from skmaxent import sigmoid
     >>> sigmoid([-1e308, -1.0, 0.0, 1.0, 1e308])
     array([0.        , 0.26894142, 0.5       , 0.73105858, 1.        ])
     """
@@ -357,7 +357,7 @@ def softmax_jacobian(logits: ArrayLike, axis: int = -1) -> FloatArray:
 
     Examples
     --------
-    >>> from skmaxent._softmax import softmax_jacobian
+    >>> from skmaxent import softmax_jacobian
     >>> softmax_jacobian([0.0, 0.0])
     array([[ 0.25, -0.25],
            [-0.25,  0.25]])
@@ -414,7 +414,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, axis: int = -1) -> Floa
 
     Examples
     --------
-    >>> from skmaxent._softmax import cross_entropy
+    >>> from skmaxent import cross_entropy
     >>> cross_entropy([[0.0, 0.0], [0.0, 1000.0]], [0, 0])
     array([6.93147181e-01, 1.00000000e+03])
     >>> cross_entropy([[0.0, 0.0], [0.0, 1000.0]], [[3, 1], [0.25, 0.75]])
@@ -472,7 +472,7 @@ def cross_entropy_gradient(logits: ArrayLike, targets: ArrayLike, axis: int = -1
 
     Examples
     --------
-    >>> from skmaxent._softmax import cross_entropy_gradient
+    >>> from skmaxent import cross_entropy_gradient
     >>> cross_entropy_gradient([[0.0, 0.0], [0.0, 40.0]], [0, 1])
     array([[-5.00000000e-01,  5.00000000e-01],
            [ 4.24835426e-18, -4.24835426e-18]])
@@ -542,7 +542,7 @@ def cross_entropy_coef_gradient(
 
     Examples
     --------
-    >>> from skmaxent._softmax import cross_entropy_coef_gradient
+    >>> from skmaxent import cross_entropy_coef_gradient
     >>> coef_gradient, intercept_gradient = cross_entropy_coef_gradient(
     ...     X=[[1.0, 0.0], [0.0, 2.0]], targets=[0, 1], coef=[[0.0, 0.0], [0.0, 0.0]]
     ... )

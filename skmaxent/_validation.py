@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -44,11 +45,21 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> fl
     """C, or infinity where the penalty is spelled None."""
     if penalty in ("l1", "elasticnet") or l1_ratio:
         found = f"l1_ratio={l1_ratio!r}" if l1_ratio else f"penalty={penalty!r}"
+        instead = "l1_ratio=0" if l1_ratio else "penalty left out"
         raise ValueError(
             f"{found} asks for an L1 penalty, which this version of MaxentClassifier does not "
-            "have yet; expected l1_ratio=0 (ridge), or C=np.inf for no penalty."
+            f"have yet; expected {instead} (ridge), or C=np.inf for no penalty."
         )
-    return np.inf if penalty is None else float(C)
+    if penalty is not None:
+        return float(C)
+    if C not in (1.0, np.inf):
+        warnings.warn(
+            f"penalty=None means no penalty and overrides C={C}: leave penalty out to have a "
+            "ridge penalty, or write C=np.inf.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return np.inf
 
 
 def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
@@ -62,37 +73,63 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
             dtype=[np.float64, np.float32],
         )
     except (TypeError, ValueError) as error:
+        if len(arrays) > 1 and _has_missing(arrays[1]):
+            raise ValueError(_MISSING_LABELS) from error
         columns = _columns_without_numbers(arrays[0]) if _is_about_types(error) else []
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"X must be numeric, but has columns that are not: {', '.join(columns)}. Encode them, "
-            "for instance by sklearn.preprocessing.OneHotEncoder in a ColumnTransformer "
-            f"({str(error).splitlines()[0]})."
+            f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
+            "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
+            "ColumnTransformer, and convert or impute the rest "
+            f"({str(error).splitlines()[0][:120]})."
         ) from error
 
 
+_MISSING_LABELS = (
+    "Input y contains NaN or other missing labels; expected a label for every row: drop the rows "
+    "without one."
+)
+
+
+def _has_missing(y: Any) -> bool:
+    import pandas as pd
+
+    values = np.asarray(y, dtype=object)
+    return values.ndim == 1 and bool(pd.isna(values).any())
+
+
 def _is_about_types(error: Exception) -> bool:
-    return "convert" in str(error) or isinstance(error, np.exceptions.DTypePromotionError)
+    about = ("convert", "must be a string or a real number", "setting an array element")
+    return any(words in str(error) for words in about) or isinstance(
+        error, np.exceptions.DTypePromotionError
+    )
 
 
 def _columns_without_numbers(X: Any) -> list[str]:
-    """Names, or positions, and types of the columns of X that do not convert to float."""
+    """Name, or position, of each column of X that does not convert, with its first such value."""
     named = hasattr(X, "columns")
     if not named:
         X = np.asarray(X, dtype=object)
     found = []
     for column in X.columns if named else range(X.shape[1] if X.ndim == 2 else 0):
         values = np.asarray(X[column]) if named else X[:, column]
-        try:
-            if values.dtype.kind in "mM":
-                raise TypeError(values.dtype)
-            values.astype(np.float64)
-        except (TypeError, ValueError):
-            kind = values.dtype if values.dtype.kind != "O" else type(values[0]).__name__
-            found.append(f"{column!r} ({kind})")
+        if values.dtype.kind in "mM":
+            found.append(f"{column!r} ({values.dtype})")
+        elif values.dtype.kind not in "fiub":
+            wrong = [value for value in values if not _is_number(value)]
+            if wrong:
+                found.append(f"{column!r} (holds {wrong[0]!r}, a {type(wrong[0]).__name__})")
     return found
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def encode_labels(y: Any) -> tuple[Array, Array]:
@@ -100,11 +137,15 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
     try:
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
+        if _has_missing(y):
+            raise ValueError(_MISSING_LABELS) from error
         kinds = sorted({type(label).__name__ for label in y})
+        if len(kinds) == 1:
+            raise
         raise ValueError(
             f"y has labels of types that cannot be sorted together: {', '.join(kinds)}; expected "
-            "labels of one type, and none missing."
+            "labels of one type."
         ) from error
     if len(classes) < 2:
         raise ValueError(
@@ -158,11 +199,16 @@ def check_class_weight(
         return None
     if isinstance(class_weight, dict):
         unknown = [label for label in class_weight if label not in classes]
-        if unknown and not set(classes) & set(class_weight):
+        if unknown and not set(classes.tolist()) <= set(class_weight):
             raise ValueError(
-                f"class_weight has the labels {unknown}, none of which is in y; expected labels "
+                f"class_weight has the labels {unknown}, which are not in y; expected labels "
                 f"among {classes.tolist()}."
             )
+        for label, weight in class_weight.items():
+            if not isinstance(weight, Real):
+                raise ValueError(
+                    f"class_weight[{label!r}] is {weight!r}; expected a number, zero or more."
+                )
         weights = np.array([class_weight.get(label, 1.0) for label in classes], dtype=float)
     elif sample_weight is None:
         weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=codes)

@@ -118,14 +118,30 @@ def test_separation_without_penalty_is_named():
 
 
 def test_max_iter_says_how_far_there_is_to_go():
-    with pytest.warns(ConvergenceWarning, match="max_iter=2 was reached, about .* standard errors"):
-        MaxentClassifier(max_iter=2).fit(*IRIS)
+    n_iter = MaxentClassifier().fit(*IRIS).n_iter_[0]
+    with pytest.warns(ConvergenceWarning, match="about 0.0035 standard errors") as record:
+        MaxentClassifier(max_iter=n_iter - 1).fit(*IRIS)
+    assert f"max_iter={n_iter - 1} was reached" in str(record[0].message)
+    MaxentClassifier(max_iter=n_iter).fit(*IRIS)
+
+
+def test_a_penalty_that_is_overridden_is_warned_of():
+    with pytest.warns(UserWarning, match=r"penalty=None .* overrides C=0\.1"):
+        MaxentClassifier(penalty=None, C=0.1).fit(IRIS[0][50:], IRIS[1][50:])
+
+
+@pytest.mark.parametrize("C", [1e6, 1e9, 1e12])
+def test_a_weak_penalty_on_separated_classes(C):
+    X, y = load_wine(return_X_y=True)
+    found = MaxentClassifier(C=C).fit(X, y)
+    best = MaxentClassifier(C=C, tol=1e-9).fit(X, y)
+    np.testing.assert_allclose(found.coef_, best.coef_, rtol=2e-3, atol=2e-3)
 
 
 def test_warm_start_verbose_and_sparse_coefficients(capsys):
     clf = MaxentClassifier(warm_start=True, verbose=1).fit(*IRIS)
     cold = clf.n_iter_[0]
-    assert capsys.readouterr().out.count("standard errors") == cold
+    assert capsys.readouterr().out.count("standard errors") == cold + 1
     proba = clf.predict_proba(IRIS[0])
     clf.sparsify()
     assert sp.issparse(clf.coef_)

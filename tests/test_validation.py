@@ -28,6 +28,8 @@ FRAME = pd.DataFrame(IRIS[0], columns=NAMES)
         ({"tol": -1}, "The 'tol' parameter"),
         ({"max_iter": 0}, "The 'max_iter' parameter"),
         ({"class_weight": {7: 2.0}}, "class_weight has the labels"),
+        ({"class_weight": {0: 1, "1": 5, 2: 1}}, r"class_weight has the labels \['1'\]"),
+        ({"class_weight": {0: "a"}}, r"class_weight\[0\] is 'a'; expected a number"),
         ({"class_weight": {0: -1.0}}, "class_weight must be finite and not negative"),
     ],
 )
@@ -218,14 +220,24 @@ def test_any_finite_problem_has_a_clear_error_or_finite_probabilities(problem):
         (
             FRAME.assign(b="red"),
             ValueError,
-            r"X must be numeric.* not: 'b' \((str|object)\).*Encode",
+            r"X must be numeric.* not: 'b' .holds 'red', a str.*Encode",
         ),
         (
             FRAME.assign(c=pd.Timestamp("2020-01-01")),
             TypeError,
             r"X must be numeric.* 'c' \(datetime",
         ),
-        (np.array([["x", 1], ["y", 2]] * 75, dtype=object), ValueError, r"not: 0 \(str\)"),
+        (
+            np.array([["x", 1], ["y", 2]] * 75, dtype=object),
+            ValueError,
+            r"not: 0 \(holds 'x', a str\)",
+        ),
+        (FRAME.astype(object).mask(FRAME["a"] > 7.6, pd.NA), TypeError, r"'a' \(holds <NA>"),
+        (
+            FRAME.astype(object).mask(FRAME["a"] > 7.6, "?"),
+            ValueError,
+            r"'a' \(holds '\?', a str\)",
+        ),
         (FRAME.astype("Float64").mask(FRAME["a"] > 7), ValueError, "Input X contains NaN"),
         (pl.DataFrame(IRIS[0]).with_columns(z=pl.lit("red")), ValueError, "not: 'z'"),
         (IRIS[0][:, 0], ValueError, "Expected 2D array, got 1D array"),
@@ -242,7 +254,10 @@ def test_columns_that_are_not_numbers_are_named(X, error, message):
     [
         (None, "requires y to be passed"),
         (np.where(IRIS[1] == 0, np.nan, IRIS[1]), "Input y contains NaN"),
-        (np.array(["a", None, "b"] * 50, dtype=object), "y has labels of types.*NoneType, str"),
+        (np.array(["a", None, "b"] * 50, dtype=object), "y contains NaN or other missing"),
+        (pd.Series(["a", None, "b"] * 50, dtype="string"), "y contains NaN or other missing"),
+        (pd.Series(["a", None, "b"] * 50, dtype="category"), "y contains NaN or other missing"),
+        (np.array(["a", 1, "b"] * 50, dtype=object), "y has labels of types.*: int, str"),
         (np.column_stack([IRIS[1], IRIS[1]]), "y should be a 1d array"),
     ],
 )

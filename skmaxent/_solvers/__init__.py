@@ -99,7 +99,7 @@ def solve(
         seed=seed,
         callback=callback,
     )
-    distance = history[-1].distance if history else np.inf
+    distance = history[-1].distance
     gap = relative_gap(point, variances, shares, null, distance / np.sqrt(effective_size))
     coef, intercept = point.theta[:, :-1], point.theta[:, -1]
     intercept = intercept - coef @ objective.center
@@ -111,7 +111,7 @@ def solve(
         value=point.value,
         distance=distance,
         gap=gap,
-        n_iter=max(len(history), 1),
+        n_iter=max(history[-1].n_iter, 1),
         status=status,
         history=history,
     )

@@ -23,6 +23,8 @@ CHECK_PRODUCTS = 10
 UNKNOWN_LOGIT = 100.0
 # The distance from which on this is looked at; much closer, rounding hides it.
 NEAR = 1e-3
+# Total loss, in nats, from which on all that is left is noise.
+SMALLEST_TOTAL = 1e-8
 
 
 def newton(
@@ -41,17 +43,20 @@ def newton(
 
     The distance is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
     value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit. Where
-    the metric is not close to the Hessian, conjugate gradients have the last word.
+    the metric is not close to the Hessian, conjugate gradients have the last word. Where n F is
+    below 1, in nearly separated data, lengths are relative to its root: a standard error says
+    little there.
     """
     point = objective.at(theta)
-    root_n = np.sqrt(effective_size)
     radius = np.inf
     history: list[Iteration] = []
     status = Status.MAX_ITER
     ritz = 1.0
     products = 0
     choice = MetricChoice(objective, variances, solver=solver, seed=seed)
-    for n_iter in range(1, max_iter + 1):
+    for n_iter in range(max_iter + 1):
+        total = min(1.0, max(effective_size * point.value, SMALLEST_TOTAL))
+        root_n = np.sqrt(effective_size / total)
         metric, is_new = choice.at(point, products)
         exact = is_new and metric.is_exact
         products = objective.counter.hessian_products
@@ -73,6 +78,8 @@ def newton(
             break
         if _separated(objective, point):
             status = Status.SEPARATED
+            break
+        if n_iter == max_iter:
             break
         while True:
             step = _step(point, metric, exact, natural, norm, radius, tol / root_n)

@@ -1,0 +1,123 @@
+"""The solvers that are compared, each with its own tolerances from loose to tight.
+
+A contender is a function of (X, y, C, tol) that returns coefficients (K, d) and intercepts (K,),
+or (1, d) and (1,) for two classes. Libraries are imported where they are used.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+
+DECADES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
+OURS = "skmaxent"
+# Above this size an assembled Hessian takes more than a gigabyte.
+CHOLESKY_SIZE = 11_000
+
+
+def skmaxent(X, y, C, tol):
+    from skmaxent import MaxentClassifier
+
+    model = MaxentClassifier(C=C, tol=tol).fit(X, y)
+    return model.coef_, model.intercept_
+
+
+def _logistic_regression(solver, max_iter):
+    def fit(X, y, C, tol):
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(C=C, solver=solver, tol=tol, max_iter=max_iter).fit(X, y)
+        return model.coef_, model.intercept_
+
+    return fit
+
+
+def sklearnex(X, y, C, tol):
+    from sklearnex.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=C, tol=tol, max_iter=10_000).fit(X, y)
+    return model.coef_, model.intercept_
+
+
+def cyanure(X, y, C, tol):
+    from cyanure.estimators import Classifier
+
+    model = Classifier(
+        loss="multiclass-logistic",
+        penalty="l2",
+        lambda_1=1 / (C * len(y)),
+        tol=tol,
+        max_iter=2000,
+        fit_intercept=True,
+        verbose=False,
+    ).fit(X, y)
+    weights, intercept = model.get_weights()
+    return np.asarray(weights).T, np.ravel(intercept)
+
+
+def statsmodels(X, y, C, tol):
+    from statsmodels.discrete.discrete_model import MNLogit
+
+    result = MNLogit(y, np.column_stack([np.ones(len(X)), X])).fit(
+        method="newton", tol=tol, maxiter=200, disp=False
+    )
+    coef = np.column_stack([np.zeros(X.shape[1] + 1), result.params]).T
+    return coef[:, 1:], coef[:, 0]
+
+
+def torch(X, y, C, tol):
+    import torch
+
+    K = int(y.max()) + 1
+    features, targets = torch.from_numpy(X), torch.from_numpy(y.astype(np.int64))
+    coef = torch.zeros((K, X.shape[1]), dtype=features.dtype, requires_grad=True)
+    intercept = torch.zeros(K, dtype=features.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [coef, intercept],
+        max_iter=10_000,
+        max_eval=20_000,
+        tolerance_grad=tol,
+        tolerance_change=tol * 1e-4,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure():
+        optimizer.zero_grad()
+        logits = features @ coef.T + intercept
+        loss = torch.nn.functional.cross_entropy(logits, targets)
+        loss = loss + (coef**2).sum() / (2 * C * len(y))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return coef.detach().numpy(), intercept.detach().numpy()
+
+
+# Name: function, tolerances.
+CONTENDERS = {
+    OURS: (skmaxent, (1.0, 1e-1, 1e-2, 1e-4, 1e-6)),
+    "lbfgs": (_logistic_regression("lbfgs", 10_000), DECADES),
+    "newton-cg": (_logistic_regression("newton-cg", 1000), DECADES),
+    "newton-cholesky": (_logistic_regression("newton-cholesky", 1000), DECADES),
+    "sklearnex lbfgs": (sklearnex, DECADES),
+    "cyanure": (cyanure, (1e-2, 1e-3, 1e-5, 1e-7, 1e-9)),
+    "torch L-BFGS": (torch, (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)),
+    "statsmodels": (statsmodels, (1e-4, 1e-8)),
+}
+MODULES = {
+    "sklearnex lbfgs": "sklearnex",
+    "cyanure": "cyanure",
+    "torch L-BFGS": "torch",
+    "statsmodels": "statsmodels",
+}
+
+
+def applies(name, X, n_classes, C):
+    """Whether a contender can be asked for this case at all."""
+    if name == "newton-cholesky":
+        return X.shape[1] * n_classes <= CHOLESKY_SIZE
+    if name == "statsmodels":
+        return bool(np.isinf(C))
+    if name == "cyanure":
+        return not np.isinf(C) and X.dtype == np.float64
+    if name in ("sklearnex lbfgs", "torch L-BFGS"):
+        return not sp.issparse(X)
+    return True
