@@ -80,14 +80,12 @@ def chosen(points, least):
     }
 
 
-def repeated(contenders, choice, points, repeats):
+def repeated(contenders, choice, repeats):
     """Median seconds for every (contender, tolerance) that was chosen, runs alternating."""
-    first = {(name, tol): s for name, rows in points.items() for tol, s, *_ in rows}
     wanted = {(name, tol) for by_name in choice.values() for name, tol in by_name.items()}
     times = {key: [] for key in wanted}
     by_name = {contender.name: contender for contender in contenders}
-    slowest = max(first[key] for key in wanted)
-    for _ in range(max(repeats, min(50, int(1 / slowest)))):
+    for _ in range(repeats):
         for name, tol in sorted(wanted):
             error, seconds, *_ = by_name[name].fit(tol, 600)
             if not error:
@@ -112,7 +110,7 @@ def run(name, repeats, patience):
             points, notes = explore(contenders, X, y, C, patience)
             least = min(value for rows in points.values() for *_, value in rows)
             choice = chosen(points, least)
-            medians = repeated(contenders, choice, points, repeats)
+            medians = repeated(contenders, choice, repeats)
         finally:
             for contender in contenders:
                 contender.stop()

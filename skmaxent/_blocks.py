@@ -59,11 +59,14 @@ class Block:
         return np.array(self.X, dtype=np.float64)
 
     def augmented(self, center: Array, fit_intercept: bool) -> Array:
-        """Rows x̃ = (x - center, 1), or (x, 0) without an intercept, as a new float64 array."""
-        out = np.empty((self.stop - self.start, self.X.shape[1] + 1))
-        out[:, :-1] = self.X.toarray() if self.is_sparse else self.X
-        out[:, :-1] -= center
-        out[:, -1] = fit_intercept
+        """Columns x̃ = (x - center, 1), or (x, 0) without an intercept: a new float64 array.
+
+        Of shape (n_features + 1, rows), for rows outnumber features.
+        """
+        out = np.empty((self.X.shape[1] + 1, self.stop - self.start))
+        out[:-1] = self.X.toarray().T if self.is_sparse else self.X.T
+        out[:-1] -= center[:, None]
+        out[-1] = fit_intercept
         return out
 
     def squares(self, weights: Array) -> Array:

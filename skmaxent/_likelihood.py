@@ -29,8 +29,8 @@ class Likelihood(Protocol):
     def curvature(self, P: Array, U: Array) -> Array:
         """(diag p - p pᵀ) u for every row, written to U."""
 
-    def mean_curvature(self, shares: Array) -> Array:
-        """The matrix A = diag π - π πᵀ at class shares π, in coordinates of the logits."""
+    def inverse_curvature(self, shares: Array) -> Array:
+        """Pseudo-inverse of diag π - π πᵀ at class shares π, in coordinates of the logits."""
 
     def null_intercept(self, shares: Array) -> Array:
         """Intercepts of the model without features."""
@@ -65,8 +65,11 @@ class Softmax:
         U *= P
         return U
 
-    def mean_curvature(self, shares: Array) -> Array:
-        return np.asarray(np.diag(shares) - np.outer(shares, shares))
+    def inverse_curvature(self, shares: Array) -> Array:
+        # J diag(1/π) J with J = I - 11ᵀ/K: on contrasts, diag π - π πᵀ is diag π.
+        inverse = np.diag(1.0 / shares)
+        inverse -= inverse.mean(axis=0)
+        return np.asarray(inverse - inverse.mean(axis=1)[:, None])
 
     def null_intercept(self, shares: Array) -> Array:
         logs = np.log(shares)
@@ -97,8 +100,8 @@ class Logistic:
         U *= 1.0 - P
         return U
 
-    def mean_curvature(self, shares: Array) -> Array:
-        return np.asarray([[shares[0] * shares[1]]])
+    def inverse_curvature(self, shares: Array) -> Array:
+        return np.asarray([[1.0 / (shares[0] * shares[1])]])
 
     def null_intercept(self, shares: Array) -> Array:
         return np.asarray([np.log(shares[1]) - np.log(shares[0])])

@@ -23,6 +23,8 @@ FULL_COVARIANCE_FEATURES = 2000
 ASSEMBLED_SIZE = 1200
 # Up to this size the Hessian costs less than anything else.
 ALWAYS_ASSEMBLED = 120
+# The Hessian of all rows is worth this many Hessian products: about what a sampled one asks for.
+EXACT_PRODUCTS = 6
 
 
 class Metric(Protocol):
@@ -264,7 +266,8 @@ class MetricChoice:
         if solver == "newton-cholesky":
             self._never = False
         self._assembled_rows = blocks.n_samples
-        if not self._always or solver == "auto":
+        all_rows = blocks.n_samples * float(p) ** 2
+        if solver != "newton-cholesky" and all_rows > EXACT_PRODUCTS * self._product_cost:
             self._assembled_rows = max(5 * p, 2000)
         rows = min(self._assembled_rows, blocks.n_samples)
         self._assembled_cost = rows * float(p) ** 2 + p**3 / 3.0

@@ -24,8 +24,8 @@ Array = NDArray[Any]
 
 # Probabilities are kept for Hessian products up to this size, recomputed above it.
 KEEP_BYTES = 1 << 28
-# Size of the array whose Gram matrix is the information of some rows.
-INFORMATION_BYTES = 1 << 22
+# Size of the array of weighted rows: it stays in cache, and malloc does not give it back.
+INFORMATION_BYTES = 1 << 19
 
 
 @dataclass
@@ -208,9 +208,10 @@ def _value_and_gradient(
     return value, magnitude, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
 
 
-def _probabilities(
+def probabilities(
     block: Block, likelihood: Likelihood, kept: dict[int, Array] | None, at: tuple[Array, Array]
 ) -> Array:
+    """Class probabilities of a block: those that were kept, or computed anew."""
     if kept:
         return kept[block.index]
     P = block.logits(*at)
@@ -226,7 +227,7 @@ def _hessian_product(
     kept: dict[int, Array],
     at: tuple[Array, Array],
 ) -> tuple[Any, ...]:
-    P = _probabilities(block, likelihood, kept, at)
+    P = probabilities(block, likelihood, kept, at)
     U = likelihood.curvature(P, block.logits(coef, intercept))
     if block.weights is not None:
         U *= block.weights
@@ -241,25 +242,25 @@ def _information(
     center: Array,
     fit_intercept: bool,
 ) -> tuple[Array]:
-    P = _probabilities(block, likelihood, kept, at)
+    P = probabilities(block, likelihood, kept, at)
     P = P[: max(1, P.shape[0] - 1)].astype(np.float64, copy=False)
     r, m = P.shape
     X = block.augmented(center, fit_intercept)
-    width = X.shape[1]
+    width = len(X)
     H = np.zeros((r, width, r, width))
-    step = max(1, INFORMATION_BYTES // (8 * r * width))
+    step = max(256, INFORMATION_BYTES // (8 * r * width))
     for start in range(0, m, step):
         rows = slice(start, start + step)
         for k in range(r):
-            # p_k (δ_kl - p_l) for l >= k: as many columns of X as classes, one large product.
+            # p_k (δ_kl - p_l) for l >= k: as many copies of X as classes, one large product.
             spread = P[k:, rows] * -P[k, rows]
             spread[0] += P[k, rows]
             if block.weights is not None:
                 spread *= block.weights[rows]
-            Y = (spread.T[:, :, None] * X[rows, None, :]).reshape(len(X[rows]), -1)
-            H[k, :, k:, :] += (X[rows].T @ Y).reshape(width, r - k, width)
+            Y = (spread[:, None, :] * X[:, rows]).reshape((r - k) * width, -1)
+            H[k:, :, k, :] += (Y @ X[:, rows].T).reshape(r - k, width, width)
     for k in range(r):
-        H[k + 1 :, :, k, :] = H[k, :, k + 1 :, :].transpose(1, 2, 0)
+        H[k, :, k + 1 :, :] = H[k + 1 :, :, k, :].transpose(2, 0, 1)
     return (H.reshape(r * width, r * width),)
 
 

@@ -135,8 +135,7 @@ def _is_number(value: Any) -> bool:
 def encode_labels(y: Any) -> tuple[Array, Array]:
     """Sorted classes, and each row's position among them."""
     try:
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        classes, codes = _integer_classes(y) if y.dtype.kind in "iu" else _sorted_classes(y)
     except (TypeError, ValueError) as error:
         if _has_missing(y):
             raise ValueError(_MISSING_LABELS) from error
@@ -153,6 +152,24 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
             f"only one class: {classes[0]!r}"
         )
     return classes, codes
+
+
+def _sorted_classes(y: Array) -> tuple[Array, Array]:
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    return classes, codes
+
+
+def _integer_classes(y: Array) -> tuple[Array, Array]:
+    """Classes and codes by counting, where integers are close enough together."""
+    low, high = int(y.min()), int(y.max())
+    if high - low > 2 * len(y) + 100:
+        return _sorted_classes(y)
+    shifted = y - low if low else y
+    present = np.bincount(shifted) > 0
+    values = np.flatnonzero(present)
+    codes = shifted if len(values) == len(present) else (np.cumsum(present) - 1)[shifted]
+    return (values + low).astype(y.dtype), codes.astype(np.intp, copy=False)
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:

@@ -28,6 +28,7 @@ def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
 
 def test_a_fit_that_assembles_a_sampled_hessian(monkeypatch):
     monkeypatch.setattr(_metric, "ALWAYS_ASSEMBLED", 0)
+    monkeypatch.setattr(_metric, "EXACT_PRODUCTS", 0)
     built = []
     original = AssembledMetric.__init__
 

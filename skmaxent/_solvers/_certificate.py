@@ -17,7 +17,7 @@ from skmaxent._metric import (
     AssembledMetric,
     reference_size,
 )
-from skmaxent._objective import Point
+from skmaxent._objective import Point, probabilities
 from skmaxent._solvers._conjugate_gradients import steihaug
 
 Array = NDArray[Any]
@@ -185,7 +185,8 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
     (G,) = blocks.map_reduce(
         _least_curvature,
         objective.likelihood,
-        *objective.to_raw(point.theta),
+        point.kept,
+        objective.to_raw(point.theta),
         shares,
         objective.center,
         objective.fit_intercept,
@@ -197,8 +198,7 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
     # Directions without curvature are none of the data's, or they make the range huge.
     g, Q = np.linalg.eigh(G)
     root = (inverse_scale[:, None] * Q) / np.sqrt(np.maximum(g, 1e-13))
-    A = objective.likelihood.mean_curvature(shares)
-    inverse_A = np.linalg.pinv(A, hermitian=True)
+    inverse_A = objective.likelihood.inverse_curvature(shares)
     (leverage,) = blocks.map_reduce(
         _largest_leverage, root, objective.center, objective.fit_intercept, combine=np.maximum
     )
@@ -219,7 +219,7 @@ def _range_in_assembled(
     A logit k can change by sqrt(x̃ᵀ [M⁻¹]_kk x̃), a difference by the sum of two of them.
     """
     X = block.augmented(center, fit_intercept)
-    change = np.stack([np.einsum("ij,ij->i", X @ B, X).clip(0.0) for B in inverse])
+    change = np.stack([np.einsum("ij,ij->j", B @ X, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
     change.sort(axis=0)
     return (np.asarray(change[-2:].sum(axis=0).max()),)
@@ -228,25 +228,24 @@ def _range_in_assembled(
 def _least_curvature(
     block: Block,
     likelihood: Likelihood,
-    coef: Array,
-    intercept: Array,
+    kept: dict[int, Array],
+    at: tuple[Array, Array],
     shares: Array,
     center: Array,
     fit_intercept: bool,
 ) -> tuple[Array]:
-    P = block.logits(coef, intercept)
-    likelihood.probabilities(P)
+    P = probabilities(block, likelihood, kept, at)
     if len(P) == 1:
         least = P[0] * (1.0 - P[0]) / (shares[0] * shares[1])
     else:
         least = (P / shares[:, None]).min(axis=0)
     X = block.augmented(center, fit_intercept)
-    X *= np.sqrt(least * block.weights_or_ones())[:, None]
-    return (X.T @ X,)
+    X *= np.sqrt(least * block.weights_or_ones())
+    return (X @ X.T,)
 
 
 def _largest_leverage(
     block: Block, root: Array, center: Array, fit_intercept: bool
 ) -> tuple[Array]:
-    X = block.augmented(center, fit_intercept) @ root
-    return (np.asarray(np.einsum("ij,ij->i", X, X).max()),)
+    X = root.T @ block.augmented(center, fit_intercept)
+    return (np.asarray(np.einsum("ij,ij->j", X, X).max()),)

@@ -1,0 +1,233 @@
+"""Tables and pictures of the results, written into docs/."""
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from contenders import CONTENDERS, OURS
+
+DOCS = Path(__file__).parents[1] / "docs"
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-learn-intelex",
+    "cyanure",
+    "statsmodels",
+    "torch",
+)
+GAPS = ("0.001", "1e-06", "1e-09")
+# Below this many seconds a fit is all fixed cost, and the target is another.
+TINY = "tiny"
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def machine():
+    """What a figure depends on."""
+    model = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": (model or [platform.machine()])[0],
+        "threads": os.cpu_count(),
+        "python": platform.python_version(),
+        "skmaxent": _version("skmaxent"),
+        "environment": {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS")},
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def best_peer(result, gap):
+    """(name, seconds) of the fastest peer that reaches the gap, or None."""
+    times = {k: v["seconds"] for k, v in result["times"][gap].items() if k != OURS}
+    return min(times.items(), key=lambda item: item[1]) if times else None
+
+
+def ratio(result, gap):
+    """Best peer over ours; where no peer gets there, over the longest that one was given."""
+    ours = result["times"][gap].get(OURS)
+    if ours is None:
+        return None, False
+    peer = best_peer(result, gap)
+    if peer is not None:
+        return peer[1] / ours["seconds"], True
+    spent = [
+        max((point["seconds"] for point in points), default=0.0)
+        for name, points in result["points"].items()
+        if name != OURS
+    ]
+    return (max(spent) / ours["seconds"], False) if spent else (None, False)
+
+
+def _seconds(value):
+    return f"{value * 1e3:.2g} ms" if value < 0.1 else f"{value:.2g} s"
+
+
+def _ratio_cell(result, gap):
+    value, reached = ratio(result, gap)
+    if value is None:
+        return "not reached"
+    return f"{value:.1f}" if reached else f"no peer, > {value:.1f}"
+
+
+def summary(results):
+    lines = [
+        "| case | ours, 1e-6 | best peer, 1e-6 | ratio at 1e-3 | at 1e-6 | at 1e-9 | passes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        ours = result["times"]["1e-06"].get(OURS)
+        peer = best_peer(result, "1e-06")
+        ours_cell = "not reached" if ours is None else _seconds(ours["seconds"])
+        units = "" if ours is None else f"{ours['seconds'] / result['pair']:.0f}"
+        lines.append(
+            f"| {result['case']}: {result['description']} | {ours_cell} | "
+            f"{'none' if peer is None else f'{_seconds(peer[1])} ({peer[0]})'} | "
+            + " | ".join(_ratio_cell(result, gap) for gap in GAPS)
+            + f" | {units} |"
+        )
+    return "\n".join(lines)
+
+
+def geometric_mean(results, gap="1e-06"):
+    values = [ratio(result, gap)[0] for result in results]
+    return float(np.exp(np.mean([np.log(value) for value in values if value])))
+
+
+def details(result):
+    lines = [
+        f"### {result['case']}",
+        "",
+        f"{result['description']} ![gap against seconds](figures/{result['case']}.png)",
+        "",
+        "| solver | gap 1e-3 | gap 1e-6 | gap 1e-9 | extra memory | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, points in result["points"].items():
+        cells = []
+        for gap in GAPS:
+            time = result["times"][gap].get(name)
+            cells.append(
+                "" if time is None else f"{_seconds(time['seconds'])} (tol {time['tol']:g})"
+            )
+        memory = max((point["megabytes"] for point in points), default=np.nan)
+        memory = "" if np.isnan(memory) else f"{memory:.0f} MB"
+        lines.append(
+            f"| {name} | {' | '.join(cells)} | {memory} | {result['notes'].get(name, '')} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(result, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    colours = dict(zip(CONTENDERS, plt.get_cmap("tab10").colors, strict=False))
+    for name, points in result["points"].items():
+        if not points:
+            continue
+        seconds = [point["seconds"] for point in points]
+        gaps = [min(max(point["gap"], 1e-14), 1e2) for point in points]
+        ours = name == OURS
+        axes.loglog(
+            seconds,
+            gaps,
+            "o-",
+            color="black" if ours else colours[name],
+            linewidth=2.5 if ours else 1.2,
+            markersize=5 if ours else 3.5,
+            label=name,
+        )
+    axes.set_ylim(5e-15, 1e2)
+    for gap in GAPS:
+        axes.axhline(float(gap), color="0.85", linewidth=0.8, zorder=0)
+    axes.set_xlabel("seconds, one fit at each tolerance")
+    axes.set_ylabel("relative objective gap")
+    axes.set_title(result["description"], fontsize=9)
+    axes.legend(fontsize=7, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def whole_tasks(results):
+    lines = []
+    for result in results:
+        lines += [f"### {result['case']}", "", result["description"], ""]
+        if "memory" in result:
+            m = result["memory"]
+            lines += [
+                f"X is a file of {m['X']:.0f} MB; the fit took {m['seconds']:.3g} s and "
+                f"{m['n_iter']:.0f} iterations (certified gap {m['gap']:.1e}), with "
+                f"{m['extra']:.0f} MB of memory of its own at the peak.",
+                "",
+            ]
+            continue
+        lines += ["| data | skmaxent | scikit-learn | ratio |", "|---|---|---|---|"]
+        for data, times in result["whole"].items():
+            peers = {name: value for name, value in times.items() if name != OURS}
+            name = min(peers, key=peers.get)
+            lines.append(
+                f"| {data} | {_seconds(times[OURS])} | {_seconds(peers[name])} ({name}) | "
+                f"{peers[name] / times[OURS]:.2f} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def write(folder, order):
+    """docs/benchmark.md and a picture a case, from all results in the folder."""
+    found = [
+        json.loads((folder / f"{name}.json").read_text())
+        for name in order
+        if (folder / f"{name}.json").exists()
+    ]
+    fits = [result for result in found if "times" in result]
+    DOCS.joinpath("figures").mkdir(exist_ok=True)
+    for result in fits:
+        draw(result, DOCS / "figures" / f"{result['case']}.png")
+    state = {json.dumps(result["machine"], sort_keys=True) for result in found}
+    machines = "\n".join(
+        "- " + ", ".join(f"{k} {v}" for k, v in json.loads(one).items()) for one in sorted(state)
+    )
+    mean = f"{geometric_mean(fits):.1f}" if fits else "none"
+    text = f"""# Benchmark
+
+Written by `python benchmarks/run.py` (peers: `pip install ".[bench]"`); `python benchmarks/run.py
+CASE` runs one case. Time until the relative gap of the objective to the best value known is 1e-3,
+1e-6 and 1e-9. Each contender has a process of its own with the same data and threads, they take
+turns, and each gets the loosest of its own tolerances that reaches the gap. The ratio is the best
+peer's time over ours. `passes` is our time in units of one `X @ W` and one `X.T @ G` at BLAS speed.
+
+Geometric mean of the ratios at 1e-6: **{mean}**.
+
+{summary(fits)}
+
+## Whole tasks
+
+{whole_tasks([result for result in found if "times" not in result])}
+## Each case
+
+Pictures: one point a tolerance, time of one fit; down and left is better.
+
+{chr(10).join(details(result) + chr(10) for result in fits)}
+## Machine
+
+{machines}
+"""
+    DOCS.joinpath("benchmark.md").write_text(text)
+    print(summary(fits), "\n\ngeometric mean at 1e-6:", mean)
