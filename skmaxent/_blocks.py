@@ -19,6 +19,8 @@ Array = NDArray[Any]
 BLOCK_BYTES = 1 << 22
 # Below this many multiplications a pass is cheaper on one thread.
 THREAD_WORK = 2_000_000
+# Products of sparse rows with themselves are cheaper than dense ones below this density.
+DENSE_ENOUGH = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,20 @@ class Block:
         out[:-1] -= center[:, None]
         out[-1] = fit_intercept
         return out
+
+    def covariance(self, weights: Array, center: Array) -> Array:
+        """Weighted sum of (x - center)(x - center)ᵀ over the rows, in float64."""
+        if self.is_sparse and self.X.nnz < DENSE_ENOUGH * self.X.shape[0] * self.X.shape[1]:
+            X = self.X.astype(np.float64)
+            products = (X.T @ X.multiply(weights[:, None]).tocsr()).toarray()
+            sums = np.multiply.outer(center, X.T @ weights)
+            return np.asarray(
+                products - sums - sums.T + weights.sum() * np.multiply.outer(center, center)
+            )
+        rows = self.dense()
+        rows -= center
+        rows *= np.sqrt(weights)[:, None]
+        return rows.T @ rows
 
     def squares(self, weights: Array) -> Array:
         """Weighted sum of squares of each column."""
@@ -132,9 +148,14 @@ class RowBlocks:
         return max(1, min(int(budget / row), -(-self.n_samples // self._groups)))
 
     @property
+    def work(self) -> int:
+        """Multiplications of a product with coefficients."""
+        return self.size * self.n_logits
+
+    @property
     def is_small(self) -> bool:
         """Whether a pass is too little work for threads."""
-        return self.size * self.n_logits < THREAD_WORK
+        return self.work < THREAD_WORK
 
     @property
     def n_blocks(self) -> int:

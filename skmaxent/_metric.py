@@ -25,6 +25,8 @@ ASSEMBLED_SIZE = 1200
 ALWAYS_ASSEMBLED = 120
 # The Hessian of all rows is worth this many Hessian products: about what a sampled one asks for.
 EXACT_PRODUCTS = 6
+# Products that a full covariance is trusted to save.
+WORTH_PRODUCTS = 200
 
 
 class Metric(Protocol):
@@ -150,10 +152,11 @@ class KroneckerMetric:
     is_exact = False
     is_close = False
 
-    def __init__(self, point: Point, sample: RowBlocks, variances: Array) -> None:
+    def __init__(
+        self, point: Point, sample: RowBlocks, variances: Array, *, full: bool = True
+    ) -> None:
         objective = point.objective
         self._fit_intercept = objective.fit_intercept
-        full = not sample.is_sparse and sample.n_features <= FULL_COVARIANCE_FEATURES
         A, covariance, total = sample.map_reduce(
             _curvature_moments, objective, *objective.to_raw(point.theta), full
         )
@@ -229,10 +232,7 @@ def _curvature_moments(
         A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
         spread = ((1.0 - np.einsum("km,km->m", P, P)) * weights).clip(0.0)
     if full:
-        X = block.dense()
-        X -= objective.center
-        X *= np.sqrt(spread)[:, None]
-        return A, X.T @ X, spread.sum()
+        return A, block.covariance(spread, objective.center), spread.sum()
     sums = block.gram(spread[None, :].astype(block.X.dtype))[0]
     center = objective.center
     squares = block.squares(spread) - 2 * center * sums + center**2 * spread.sum()
@@ -242,9 +242,10 @@ def _curvature_moments(
 class MetricChoice:
     """Which metric to use when, from what building it and a Hessian product cost.
 
-    The Kronecker form is nearly free and exact at the null model; an assembled Hessian pays once
-    the products that it saves would cost more. Costs are in multiplications at the speed of a
-    large matrix product; a Hessian product runs at about a quarter of it.
+    The diagonal Kronecker form is free, the full one exact at the null model; an assembled
+    Hessian is closer still. Each is taken once the products spent would have paid for it. Costs
+    are in multiplications at the speed of a large matrix product: a Hessian product runs at about
+    a quarter of it, a sparse one at a twentieth.
     """
 
     def __init__(
@@ -255,41 +256,62 @@ class MetricChoice:
         solver: str = "auto",
         seed: int = 0,
     ) -> None:
-        self._objective = objective
         self._variances = variances
         self._seed = seed
-        blocks = objective.blocks
-        p = reference_size(objective)
-        self._product_cost = 8.0 * blocks.size * blocks.n_logits
-        self._always = solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED)
-        self._never = solver == "newton-cg" or p > ASSEMBLED_SIZE
-        if solver == "newton-cholesky":
-            self._never = False
-        self._assembled_rows = blocks.n_samples
-        all_rows = blocks.n_samples * float(p) ** 2
-        if solver != "newton-cholesky" and all_rows > EXACT_PRODUCTS * self._product_cost:
-            self._assembled_rows = max(5 * p, 2000)
-        rows = min(self._assembled_rows, blocks.n_samples)
-        self._assembled_cost = rows * float(p) ** 2 + p**3 / 3.0
+        self._blocks = blocks = objective.blocks
+        p = float(reference_size(objective))
         d = float(blocks.n_features)
-        self._kronecker_rows = 20_000 if blocks.is_sparse else max(20 * blocks.n_features, 4000)
-        full = not blocks.is_sparse and d <= FULL_COVARIANCE_FEATURES
-        self._kronecker_cost = self._kronecker_rows * d * d + 20.0 * d**3 if full else 0.0
-        self._metric: Metric | None = None
+        product = (40.0 if blocks.is_sparse else 8.0) * blocks.work
+        self._product_cost = product
+        self._rows = {
+            "diagonal": 20_000,
+            "full": max(int(20 * d), 4000),
+            "assembled": max(int(5 * p), 2000),
+        }
+        if solver == "newton-cholesky" or blocks.n_samples * p**2 <= EXACT_PRODUCTS * product:
+            self._rows["assembled"] = blocks.n_samples
+        rows = {kind: min(number, blocks.n_samples) for kind, number in self._rows.items()}
+        self._costs = {
+            "diagonal": 0.0,
+            "full": rows["full"] * d**2 + 20.0 * d**3,
+            "assembled": rows["assembled"] * p**2 + p**3 / 3.0,
+        }
+        if blocks.is_sparse:
+            per_row = blocks.size / max(blocks.n_samples, 1)
+            self._costs["full"] = rows["full"] * min(d**2, 100.0 * per_row**2) + 20.0 * d**3
+        if d > FULL_COVARIANCE_FEATURES:
+            self._costs["full"] = np.inf
+        if solver == "newton-cg" or p > ASSEMBLED_SIZE:
+            self._costs["assembled"] = np.inf
+        if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
+            self._costs["assembled"] = 0.0
+        self._spent = 0.0
+        self._kind = ""
+        self._metric: Metric
 
     def at(self, point: Point, last_products: int) -> tuple[Metric, bool]:
         """The metric to use, after a step of so many Hessian products; whether it is new."""
-        spent = last_products * self._product_cost
-        assemble = self._always or (not self._never and spent > self._assembled_cost)
-        if self._metric is not None and not assemble and spent <= self._kronecker_cost:
-            return self._metric, False
-        if self._metric is not None and isinstance(self._metric, AssembledMetric):
-            assemble = not self._never
-            if not self._always and spent <= self._assembled_cost:
+        last = last_products * self._product_cost
+        self._spent += last
+        if not self._kind:
+            self._spent = WORTH_PRODUCTS * self._product_cost
+            kind = self._best(("diagonal", "full"), self._spent)
+            kind = "assembled" if self._costs["assembled"] == 0.0 else kind
+            self._spent = 0.0
+        else:
+            kind = self._best(("diagonal", "full", "assembled"), max(last, self._spent / 2))
+            if kind == self._kind and last <= self._costs[kind] and self._costs[kind] > 0.0:
                 return self._metric, False
-        sample = self._objective.blocks.sample(
-            self._assembled_rows if assemble else self._kronecker_rows, self._seed
-        )
-        build = AssembledMetric if assemble else KroneckerMetric
-        self._metric = build(point, sample, self._variances)
+            if self._costs[kind] < self._costs[self._kind]:
+                return self._metric, False
+        sample = self._blocks.sample(self._rows[kind], self._seed)
+        if kind == "assembled":
+            self._metric = AssembledMetric(point, sample, self._variances)
+        else:
+            self._metric = KroneckerMetric(point, sample, self._variances, full=kind == "full")
+        self._kind = kind
         return self._metric, True
+
+    def _best(self, kinds: tuple[str, ...], budget: float) -> str:
+        """The last of `kinds` that the budget pays for."""
+        return [kind for kind in kinds if self._costs[kind] <= budget][-1]

@@ -156,7 +156,7 @@ def _assembled_below(point: Point, variances: Array) -> _Below | None:
     objective = point.objective
     blocks = objective.blocks
     p = reference_size(objective)
-    n_rows = MAX_PRODUCTS * 4 * blocks.size * blocks.n_logits // p**2
+    n_rows = MAX_PRODUCTS * 4 * blocks.work // p**2
     if p > ASSEMBLED_SIZE or n_rows < 2 * p:
         return None
     sample = blocks.sample(n_rows)
@@ -180,7 +180,9 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
     """
     objective = point.objective
     blocks = objective.blocks
-    if blocks.n_features > FULL_COVARIANCE_FEATURES:
+    passes = MAX_PRODUCTS * (1 if objective.penalty.is_strict else 10)
+    cost = blocks.n_samples * blocks.n_features**2
+    if blocks.n_features > FULL_COVARIANCE_FEATURES or cost > passes * 4 * blocks.work:
         return None
     (G,) = blocks.map_reduce(
         _least_curvature,
