@@ -43,21 +43,29 @@ def newton(
 
     The distance is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
     value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit. Where
-    the metric is not close to the Hessian, conjugate gradients have the last word. Where n F is
-    below 1, in nearly separated data, lengths are relative to its root: a standard error says
-    little there.
+    the metric is not close to the Hessian, conjugate gradients have the last word; where it is,
+    and the last step did what the quadratic model said, the Hessian before that step will do.
+    Where n F is below 1, in nearly separated data, lengths are relative to its root: a standard
+    error says little there.
     """
     point = objective.at(theta)
     radius = np.inf
     history: list[Iteration] = []
     status = Status.MAX_ITER
     ritz = 1.0
+    ratio = 0.0
     products = 0
+    metric: Metric | None = None
     choice = MetricChoice(objective, variances, solver=solver, seed=seed)
     for n_iter in range(max_iter + 1):
         total = min(1.0, max(effective_size * point.value, SMALLEST_TOTAL))
         root_n = np.sqrt(effective_size / total)
-        metric, is_new = choice.at(point, products)
+        is_new = False
+        if (
+            not (metric and metric.is_close and abs(ratio - 1.0) < 0.1)
+            or root_n * _length(metric, point) > 0.5 * tol
+        ):
+            metric, is_new = choice.at(point, products)
         exact = is_new and metric.is_exact
         products = objective.counter.hessian_products
         natural = metric.solve(point.gradient)
@@ -101,6 +109,12 @@ def newton(
         point = candidate
         products = objective.counter.hessian_products - products
     return point, status, tuple(history)
+
+
+def _length(metric: Metric, point: Point) -> float:
+    """Length of the gradient in the inverse metric."""
+    squared = float(np.vdot(point.gradient, metric.solve(point.gradient)))
+    return float(np.sqrt(max(squared, 0.0)))
 
 
 def _record(
