@@ -161,9 +161,15 @@ class RowBlocks:
     def n_blocks(self) -> int:
         return -(-self.n_samples // self.block_rows)
 
+    def whole(self) -> Block:
+        """All rows as a single block."""
+        return self._rows(0, 0, self.n_samples)
+
     def _block(self, index: int) -> Block:
         start = index * self.block_rows
-        stop = min(start + self.block_rows, self.n_samples)
+        return self._rows(index, start, min(start + self.block_rows, self.n_samples))
+
+    def _rows(self, index: int, start: int, stop: int) -> Block:
         return Block(
             index=index,
             start=start,

@@ -243,7 +243,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
             strength *= 0.5
         exponents = None
         with one_blas_thread(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            moments = column_moments(blocks)
+            moments = column_moments(blocks, K)
             if _scaling.needs_scaling(moments.mean_square, X.dtype):
                 exponents = _scaling.column_exponents(X)
                 blocks = RowBlocks(
@@ -254,7 +254,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                     n_threads=n_threads,
                 )
                 strength = _scaling.scale_strength(strength, exponents)
-                moments = column_moments(blocks)
+                moments = column_moments(blocks, K)
                 start = None
             solution = solve(
                 blocks,

@@ -29,6 +29,12 @@ class Likelihood(Protocol):
     def curvature(self, P: Array, U: Array) -> Array:
         """(diag p - p pᵀ) u for every row, written to U."""
 
+    def reference_curvature(self, P: Array) -> Array:
+        """diag p - p pᵀ of every row without the last of K classes: (r, r, rows)."""
+
+    def targets(self, codes: Array) -> Array:
+        """Probabilities that match the codes, in the shape of logits."""
+
     def inverse_curvature(self, shares: Array) -> Array:
         """Pseudo-inverse of diag π - π πᵀ at class shares π, in coordinates of the logits."""
 
@@ -65,6 +71,18 @@ class Softmax:
         U *= P
         return U
 
+    def reference_curvature(self, P: Array) -> Array:
+        P = P[:-1]
+        out = P[:, None, :] * -P
+        diagonal = np.arange(len(P))
+        out[diagonal, diagonal] += P
+        return np.asarray(out)
+
+    def targets(self, codes: Array) -> Array:
+        out = np.zeros((self.n_logits, len(codes)))
+        out[codes, np.arange(len(codes))] = 1.0
+        return out
+
     def inverse_curvature(self, shares: Array) -> Array:
         # J diag(1/π) J with J = I - 11ᵀ/K: on contrasts, diag π - π πᵀ is diag π.
         inverse = np.diag(1.0 / shares)
@@ -99,6 +117,12 @@ class Logistic:
         U *= P
         U *= 1.0 - P
         return U
+
+    def reference_curvature(self, P: Array) -> Array:
+        return np.asarray((P * (1.0 - P))[None])
+
+    def targets(self, codes: Array) -> Array:
+        return codes[None].astype(float)
 
     def inverse_curvature(self, shares: Array) -> Array:
         return np.asarray([[1.0 / (shares[0] * shares[1])]])

@@ -122,7 +122,7 @@ def _missing_variance(
     sample: RowBlocks, objective: MultinomialObjective, variances: Array
 ) -> Array:
     """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
-    spread = column_moments(sample)
+    spread = column_moments(sample, objective.n_classes)
     about_center = spread.variance + (spread.mean - objective.center) ** 2
     return np.asarray(np.maximum(0.5 * variances - about_center, 0.0))
 

@@ -80,6 +80,10 @@ class MultinomialObjective:
         self.counter = Counter()
 
     @property
+    def n_classes(self) -> int:
+        return max(2, self.likelihood.n_logits)
+
+    @property
     def shape(self) -> tuple[int, int]:
         return self.likelihood.n_logits, self.blocks.n_features + 1
 
@@ -145,7 +149,11 @@ class Point:
     gradient: Array
     loss: float
     rounding: float
-    kept: dict[int, Array] = field(repr=False)
+    kept: dict[int, Array] | Array = field(repr=False)
+
+    @property
+    def kept_by_block(self) -> bool:
+        return isinstance(self.kept, dict)
 
     def hessian_product(self, direction: Array) -> Array:
         """H[direction], penalty included: one pass over X, without exponentials if p is kept."""
@@ -173,7 +181,7 @@ class Point:
         (H,) = blocks.map_reduce(
             _information,
             objective.likelihood,
-            self.kept if blocks is objective.blocks else None,
+            None if blocks is not objective.blocks and self.kept_by_block else self.kept,
             objective.to_raw(self.theta),
             objective.center,
             objective.fit_intercept,
@@ -209,9 +217,14 @@ def _value_and_gradient(
 
 
 def probabilities(
-    block: Block, likelihood: Likelihood, kept: dict[int, Array] | None, at: tuple[Array, Array]
+    block: Block,
+    likelihood: Likelihood,
+    kept: dict[int, Array] | Array | None,
+    at: tuple[Array, Array],
 ) -> Array:
-    """Class probabilities of a block: those that were kept, or computed anew."""
+    """Class probabilities of a block: those that were kept (or one for all rows), or new."""
+    if isinstance(kept, np.ndarray):
+        return np.broadcast_to(kept[:, None], (len(kept), block.stop - block.start))
     if kept:
         return kept[block.index]
     P = block.logits(*at)
@@ -224,7 +237,7 @@ def _hessian_product(
     likelihood: Likelihood,
     coef: Array,
     intercept: Array,
-    kept: dict[int, Array],
+    kept: dict[int, Array] | Array,
     at: tuple[Array, Array],
 ) -> tuple[Any, ...]:
     P = probabilities(block, likelihood, kept, at)
@@ -237,7 +250,7 @@ def _hessian_product(
 def _information(
     block: Block,
     likelihood: Likelihood,
-    kept: dict[int, Array] | None,
+    kept: dict[int, Array] | Array | None,
     at: tuple[Array, Array],
     center: Array,
     fit_intercept: bool,
@@ -264,18 +277,19 @@ def _information(
     return (H.reshape(r * width, r * width),)
 
 
-def class_weights(blocks: RowBlocks, n_classes: int) -> Array:
-    """Total weight of each class."""
-    return np.bincount(blocks.targets, weights=blocks.weights, minlength=n_classes).astype(float)
-
-
 @dataclass(frozen=True)
 class Moments:
-    """Weighted mean, mean square and variance of each column."""
+    """Weighted moments of the columns, over all rows and by class.
+
+    `class_sums[k]` is the mean over all rows of t_k x, whose sum over classes is the mean; `shares`
+    are the weights of the classes, which sum to one.
+    """
 
     mean: Array
     mean_square: Array
     variance: Array
+    class_sums: Array
+    shares: Array
 
     @property
     def is_constant(self) -> Array:
@@ -283,23 +297,57 @@ class Moments:
         return np.asarray(self.variance <= 1e-26 * self.mean_square)
 
 
-def column_moments(blocks: RowBlocks) -> Moments:
+def column_moments(blocks: RowBlocks, n_classes: int) -> Moments:
     """Moments of the columns: one pass over X, a second where a mean dwarfs a spread."""
-    total, sums, squares = blocks.map_reduce(_moments)
-    mean, mean_square = sums[0] / total, squares / total
+    totals, sums, squares = blocks.map_reduce(_moments, n_classes)
+    total = totals.sum()
+    class_sums, mean_square = sums / total, squares / total
+    mean = class_sums.sum(axis=0)
     variance = mean_square - mean**2
     if (variance < 1e-8 * mean_square).any() and not blocks.is_sparse:
         (deviations,) = blocks.map_reduce(_deviations, mean)
         variance = deviations / total
-    return Moments(mean, mean_square, np.maximum(variance, 0.0))
+    return Moments(mean, mean_square, np.maximum(variance, 0.0), class_sums, totals / total)
 
 
-def _moments(block: Block) -> tuple[Any, ...]:
+def _moments(block: Block, n_classes: int) -> tuple[Any, ...]:
     weights = block.weights_or_ones()
-    return weights.sum(dtype=np.float64), block.gram(weights[None, :]), block.squares(weights)
+    targets = np.zeros((n_classes, len(weights)), dtype=weights.dtype)
+    targets[block.targets, np.arange(len(weights))] = weights
+    return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(weights)
 
 
 def _deviations(block: Block, mean: Array) -> tuple[Array]:
     X = block.dense()
     X -= mean
     return (np.square(X, out=X).T @ block.weights_or_ones().astype(np.float64),)
+
+
+def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
+    """The point without features: W = 0 and the intercepts that give the class shares.
+
+    Its gradient is known from the moments: mean (p - t) (x - μ)ᵀ with the same p for every row.
+    """
+    likelihood, shares = objective.likelihood, moments.shares
+    theta = np.zeros(objective.shape)
+    if objective.fit_intercept:
+        theta[:, -1] = likelihood.null_intercept(shares)
+    p = theta[:, -1:].copy()
+    normaliser = float(likelihood.probabilities(p)[0])
+    all_p = p[:, 0] if len(p) > 1 else np.array([1.0 - p[0, 0], p[0, 0]])
+    gradient = np.zeros((len(shares), theta.shape[1]))
+    gradient[:, :-1] = (
+        np.multiply.outer(all_p, moments.mean - objective.center)
+        - moments.class_sums
+        + np.multiply.outer(shares, objective.center)
+    )
+    loss = normaliser - float(theta[:, -1] @ shares[-len(theta) :])
+    return Point(
+        objective=objective,
+        theta=theta,
+        value=loss,
+        gradient=gradient[-len(theta) :],
+        loss=loss,
+        rounding=8.0 * float(np.finfo(float).eps) * (loss + abs(normaliser)),
+        kept=p[:, 0],
+    )

@@ -10,14 +10,10 @@ from numpy.typing import NDArray
 
 from skmaxent._blocks import RowBlocks
 from skmaxent._likelihood import likelihood
-from skmaxent._objective import (
-    Moments,
-    MultinomialObjective,
-    class_weights,
-    column_moments,
-)
+from skmaxent._objective import Moments, MultinomialObjective, column_moments, null_point
 from skmaxent._penalty import Ridge
 from skmaxent._solvers._certificate import relative_gap
+from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Iteration, Solution, Status
 
@@ -68,7 +64,7 @@ def solve(
     """
     model = likelihood(n_classes)
     if moments is None:
-        moments = column_moments(blocks)
+        moments = column_moments(blocks, n_classes)
     # Without an intercept nothing is profiled out: second moments take the place of variances.
     variances = moments.mean_square
     if fit_intercept:
@@ -81,26 +77,24 @@ def solve(
         center=moments.mean,
         column_size=np.sqrt(moments.mean_square),
     )
-    weight = class_weights(blocks, n_classes)
-    shares = weight / weight.sum()
-    null = np.zeros(objective.shape)
-    if fit_intercept:
-        null[:, -1] = model.null_intercept(shares)
-    theta = null if start is None else objective.from_raw(*start)
-    effective_size = _effective_size(blocks)
-    point, status, history = newton(
-        objective,
-        theta,
-        variances,
-        tol=tol,
-        max_iter=max_iter,
-        effective_size=effective_size,
-        solver=solver,
-        seed=seed,
-        callback=callback,
-    )
+    null = null_point(objective, moments)
+    n = _effective_size(blocks)
+    limits = {"tol": tol, "max_iter": max_iter, "effective_size": n, "callback": callback}
+    history: tuple[Iteration, ...] = ()
+    status = Status.MAX_ITER
+    if is_small(objective) and solver != "newton-cg":
+        theta = null.theta if start is None else objective.from_raw(*start)
+        point, history = newton_small(objective, theta, variances, **limits)
+        if objective.penalty.is_strict and history and history[-1].distance <= tol:
+            status = Status.CONVERGED
+    else:
+        point = null if start is None else objective.at(objective.from_raw(*start))
+    if status is not Status.CONVERGED:
+        point, status, history = newton(
+            point, variances, solver=solver, seed=seed, history=history, **limits
+        )
     distance = history[-1].distance
-    gap = relative_gap(point, variances, shares, null, distance / np.sqrt(effective_size))
+    gap = relative_gap(point, null, variances, moments.shares, distance / np.sqrt(n))
     coef, intercept = point.theta[:, :-1], point.theta[:, -1]
     intercept = intercept - coef @ objective.center
     if not fit_intercept:

@@ -29,7 +29,7 @@ MAX_PRODUCTS = 10
 
 
 def relative_gap(
-    point: Point, variances: Array, shares: Array, null: Array, decrement: float = 0.0
+    point: Point, null: Point, variances: Array, shares: Array, decrement: float = 0.0
 ) -> float:
     """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0.
 
@@ -39,14 +39,14 @@ def relative_gap(
         return 0.0
     bound = point.value
     if point.objective.penalty.is_strict:
-        bound = min(bound, duality_gap(point, shares, null))
+        bound = min(bound, duality_gap(point, null, shares))
     if bound > TIGHT * point.value:
         bound = min(bound, self_concordance_bound(point, variances, shares, decrement))
     # No bound is better than what rounding makes of F itself.
     return float(min(1.0, (bound + point.rounding) / point.value))
 
 
-def duality_gap(point: Point, shares: Array, null: Array) -> float:
+def duality_gap(point: Point, null: Point, shares: Array) -> float:
     """F(θ) - D(q) for a dual-feasible q near p(θ).
 
     The dual of the ridge problem is entropy maximisation, D(q) = mean H(q_i) - Σ_j ‖R_j‖²/(2λ_j)
@@ -58,10 +58,10 @@ def duality_gap(point: Point, shares: Array, null: Array) -> float:
     Parameters
     ----------
     point : Point
+    null : Point
+        The model without features.
     shares : ndarray of shape (K,)
         Mean of t, the weighted class shares.
-    null : ndarray of shape (R, d + 1)
-        θ of the model without features.
     """
     objective = point.objective
     strength = objective.penalty.strength
@@ -84,7 +84,7 @@ def duality_gap(point: Point, shares: Array, null: Array) -> float:
             entropy = -float(np.sum(u * np.log(np.where(u > 0.0, u, 1.0))))
             # μ is the mean of X, so that mean u (x - μ)ᵀ vanishes for every constant u: the
             # gradient at the null model is -mean t (x - μ)ᵀ.
-            null_gradient = objective.at(null).gradient[:, :-1]
+            null_gradient = null.gradient[:, :-1]
             residual = (1.0 - epsilon) * loss_gradient + epsilon * null_gradient
     entropy_p = point.loss - np.vdot(loss_gradient, W) - point.gradient[:, -1] @ c
     dual = (1.0 - epsilon) * entropy_p + epsilon * entropy

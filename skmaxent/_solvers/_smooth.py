@@ -12,7 +12,7 @@ from skmaxent._blocks import Block
 from skmaxent._metric import Metric, MetricChoice
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
-from skmaxent._solvers._solution import Iteration, Status
+from skmaxent._solvers._solution import Iteration, Status, root_size
 
 Array = NDArray[Any]
 
@@ -23,13 +23,10 @@ CHECK_PRODUCTS = 10
 UNKNOWN_LOGIT = 100.0
 # The distance from which on this is looked at; much closer, rounding hides it.
 NEAR = 1e-3
-# Total loss, in nats, from which on all that is left is noise.
-SMALLEST_TOTAL = 1e-8
 
 
 def newton(
-    objective: MultinomialObjective,
-    theta: Array,
+    start: Point,
     variances: Array,
     *,
     tol: float,
@@ -38,28 +35,27 @@ def newton(
     solver: str = "auto",
     seed: int = 0,
     callback: Callable[[Iteration], None] | None = None,
+    history: tuple[Iteration, ...] = (),
 ) -> tuple[Point, Status, tuple[Iteration, ...]]:
-    """Minimise the objective from θ until it is `tol` standard errors from the optimum.
+    """Minimise the objective from a point until it is `tol` standard errors from the optimum.
 
     The distance is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
     value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit. Where
     the metric is not close to the Hessian, conjugate gradients have the last word; where it is,
     and the last step did what the quadratic model said, the Hessian before that step will do.
-    Where n F is below 1, in nearly separated data, lengths are relative to its root: a standard
-    error says little there.
+    `history` is what led to the start, whose iterations count.
     """
-    point = objective.at(theta)
+    objective, point = start.objective, start
     radius = np.inf
-    history: list[Iteration] = []
+    lines = list(history)
     status = Status.MAX_ITER
     ritz = 1.0
     ratio = 0.0
     products = 0
     metric: Metric | None = None
     choice = MetricChoice(objective, variances, solver=solver, seed=seed)
-    for n_iter in range(max_iter + 1):
-        total = min(1.0, max(effective_size * point.value, SMALLEST_TOTAL))
-        root_n = np.sqrt(effective_size / total)
+    for n_iter in range(max(len(lines) - 1, 0), max_iter + 1):
+        root_n = root_size(effective_size, point.value)
         is_new = False
         if (
             not (metric and metric.is_close and abs(ratio - 1.0) < 0.1)
@@ -76,9 +72,9 @@ def newton(
             check = _newton_step(point, metric, norm)
             newton_step = check.direction
             distance = max(distance, float(root_n * _decrement(check)))
-        history.append(_record(objective, n_iter, point, distance))
+        lines.append(_record(objective, n_iter, point, distance))
         if callback is not None:
-            callback(history[-1])
+            callback(lines[-1])
         if distance <= tol:
             status = Status.CONVERGED
             if _is_unbounded(objective, newton_step, distance):
@@ -108,7 +104,7 @@ def newton(
             break
         point = candidate
         products = objective.counter.hessian_products - products
-    return point, status, tuple(history)
+    return point, status, tuple(lines)
 
 
 def _length(metric: Metric, point: Point) -> float:

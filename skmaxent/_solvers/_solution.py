@@ -6,7 +6,22 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+
+
+# Total loss, in nats, from which on all that is left is noise.
+SMALLEST_TOTAL = 1e-8
+
+
+def root_size(effective_size: float, value: float) -> float:
+    """Standard errors in a unit of length: √n, for lengths in the metric of the mean loss.
+
+    Where n F is below 1, in nearly separated data, lengths are relative to its root: a standard
+    error says little there.
+    """
+    total = min(1.0, max(effective_size * value, SMALLEST_TOTAL))
+    return float(np.sqrt(effective_size / total))
 
 
 class Status(Enum):

@@ -1,0 +1,180 @@
+"""Newton's method for problems so small that calls cost more than arithmetic.
+
+The products of all pairs of columns are formed once; with them an exact Hessian is one matrix
+product, and an iteration some twenty calls of NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._solvers._solution import Iteration, root_size
+
+Array = NDArray[np.float64]
+
+# Products of columns: they stay in the cache.
+MAX_PRODUCTS = 400_000
+# Multiplications of a Hessian: beyond, one assembled block by block costs no more.
+MAX_WORK = 10_000_000
+# One more iteration, to this distance, is less than what a certificate costs without it.
+TIGHT = 1e-4
+# Steps that gain a smaller share of what they promise are not taken.
+LEAST_RATIO = 1e-4
+EPS = float(np.finfo(float).eps)
+
+
+def is_small(objective: MultinomialObjective) -> bool:
+    """Whether this solver is the quickest."""
+    R, width = objective.shape
+    products = objective.blocks.n_samples * width**2
+    work = products * max(1, R - 1) ** 2
+    return products <= MAX_PRODUCTS and work <= MAX_WORK and objective.blocks.dtype == np.float64
+
+
+class _State(NamedTuple):
+    value: float
+    loss: float
+    P: Array
+    gradient: Array
+
+
+class _Scaled:
+    """The objective with columns of unit variance, for coefficients Φ = Θ · scale."""
+
+    def __init__(self, objective: MultinomialObjective, variances: Array) -> None:
+        blocks = objective.blocks
+        self.n_evaluations = 0
+        self._likelihood = objective.likelihood
+        R, width = objective.shape
+        self._r = r = max(1, R - 1)
+        moving = variances > 0.0
+        self.scale = np.append(np.sqrt(np.where(moving, variances, 1.0)), 1.0)
+        self.columns = X = blocks.whole().augmented(objective.center, objective.fit_intercept)
+        X /= self.scale[:, None]
+        # Columns of zero variance are constant: their coefficients are zero.
+        X[:-1] *= moving[:, None]
+        self._rows = X.T.copy()
+        self._pairs = (self._rows[:, :, None] * self._rows[:, None, :]).reshape(-1, width * width)
+        weights = blocks.weights
+        n = blocks.n_samples
+        self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
+        self._targets = objective.likelihood.targets(blocks.targets)
+        self._target_means = (self._targets * self._weights) @ self._rows
+        self._strength = np.append(objective.penalty.strength, 0.0) / self.scale**2
+        # Reference coding to coefficients that sum to zero over classes; one logit is neither.
+        self.contrasts = np.eye(R, r) - (1.0 / R if R > 1 else 0.0)
+        self._ridge = np.zeros((r, width, r, width))
+        column = np.arange(width)
+        fixed = ~np.append(moving, objective.fit_intercept)
+        self._ridge[:, column, :, column] = (
+            self.contrasts[:r] * self._strength[:, None, None] + np.eye(r) * fixed[:, None, None]
+        )
+        self._ridge = self._ridge.reshape(r * width, r * width)
+
+    def at(self, phi: Array) -> _State:
+        self.n_evaluations += 1
+        Z = phi @ self.columns
+        normalisers = self._likelihood.probabilities(Z)
+        loss = float(normalisers @ self._weights) - float(np.vdot(phi, self._target_means))
+        penalised = phi * self._strength
+        residual = Z - self._targets
+        residual *= self._weights
+        gradient = residual @ self._rows
+        gradient += penalised
+        return _State(loss + 0.5 * float(np.vdot(phi, penalised)), loss, Z, gradient)
+
+    def factor(self, P: Array) -> Array | None:
+        """Cholesky factor of the Hessian in reference coding; None where rounding forbids it."""
+        r, width = self._r, len(self.columns)
+        curvature = self._likelihood.reference_curvature(P) * self._weights
+        H = (curvature.reshape(r * r, -1) @ self._pairs).reshape(r, r, width, width)
+        H = H.transpose(0, 2, 1, 3).reshape(r * width, r * width)
+        H += self._ridge
+        H.flat[:: r * width + 1] *= 1.0 + 4 * len(H) * EPS  # collinear columns
+        L, info = lapack.dpotrf(H, lower=True)
+        return L if info == 0 else None
+
+    def natural_gradient(self, L: Array, gradient: Array) -> tuple[Array, float]:
+        """H⁻¹ g in reference coding, and the length of g."""
+        g = gradient[: self._r]
+        delta, _ = lapack.dpotrs(L, g.ravel(), lower=True)
+        delta = delta.reshape(g.shape)
+        return delta, float(np.sqrt(max(float(np.vdot(g, delta)), 0.0)))
+
+
+def newton_small(
+    objective: MultinomialObjective,
+    theta: Array,
+    variances: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    effective_size: float,
+    callback: Callable[[Iteration], None] | None = None,
+) -> tuple[Point, tuple[Iteration, ...]]:
+    """Minimise from θ; the point reached, and what happened on the way.
+
+    It stops at `tol` standard errors from the optimum, or where it can do no more: the general
+    solver goes on from there.
+    """
+    tol = min(tol, TIGHT)
+    problem = _Scaled(objective, variances)
+    phi = theta * problem.scale
+    state = problem.at(phi)
+    history: list[Iteration] = []
+    radius, ratio = np.inf, 0.0
+    factor: Array | None = None
+    while True:
+        root_n = root_size(effective_size, state.value)
+        distance = np.inf
+        if factor is not None and abs(ratio - 1.0) < 0.1:
+            # The step did what the model said: the Hessian before it still holds.
+            natural, norm = problem.natural_gradient(factor, state.gradient)
+            distance = root_n * norm
+        if distance > 0.5 * tol:
+            factor = problem.factor(state.P)
+            if factor is None:
+                break
+            natural, norm = problem.natural_gradient(factor, state.gradient)
+            distance = root_n * norm
+        history.append(
+            Iteration(len(history), state.value, distance, problem.n_evaluations, 0)
+        )
+        if callback is not None:
+            callback(history[-1])
+        if distance <= tol or len(history) > max_iter:
+            break
+        direction = problem.contrasts @ natural
+        while True:
+            t = min(1.0, radius / norm)
+            predicted = norm**2 * (t - 0.5 * t**2)
+            candidate = problem.at(phi - t * direction)
+            ratio = (state.value - candidate.value) / predicted
+            if ratio < 0.25:
+                radius = 0.25 * t * norm
+            elif ratio > 0.75 and t < 1.0:
+                radius *= 3.0
+            if ratio > LEAST_RATIO or not predicted > EPS * abs(state.value):
+                break
+        if not ratio > LEAST_RATIO:
+            break
+        phi = phi - t * direction
+        state = candidate
+    objective.counter.gradients += problem.n_evaluations
+    size = abs(state.loss) + float(np.abs(phi).sum(axis=1).max())
+    point = Point(
+        objective=objective,
+        theta=phi / problem.scale,
+        value=state.value,
+        gradient=state.gradient * problem.scale,
+        loss=state.loss,
+        rounding=8.0 * EPS * size,
+        kept={},
+    )
+    return point, tuple(history)
