@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skmaxent import _threads
+from skmaxent._threads import Workers, small_products
 
 Array = NDArray[Any]
 
@@ -21,6 +21,12 @@ BLOCK_BYTES = 1 << 22
 THREAD_WORK = 2_000_000
 # Products of sparse rows with themselves are cheaper than dense ones below this density.
 DENSE_ENOUGH = 0.1
+# OpenBLAS takes products of fewer multiplications for small.
+SMALL_PRODUCT = 1_000_000
+# A sample has this many rows of a class, or all of them.
+FEW_ROWS = 30
+# Slices of fewer rows cost more calls than they save.
+SLICE_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,28 @@ class Block:
     def is_sparse(self) -> bool:
         return bool(sp.issparse(self.X))
 
+    def _slices(self, n_logits: int) -> list[slice]:
+        """Rows of products that BLAS takes for small, where that is quicker; else all of them."""
+        rows, d = self.X.shape
+        step = SMALL_PRODUCT // max(d * n_logits, 1)
+        if n_logits == 1 or step < SLICE_ROWS or step >= rows or not small_products():
+            return [slice(0, rows)]
+        return [slice(start, start + step) for start in range(0, rows, step)]
+
     def logits(self, coef: Array, intercept: Array) -> Array:
         """coef @ Xᵀ + intercept, a new array of shape (n_logits, rows)."""
         if self.is_sparse:
             # A sparse row adds whole rows of coefᵀ: those must be contiguous.
             Z = np.ascontiguousarray((self.X @ np.ascontiguousarray(coef.T)).T)
         else:
-            Z = coef @ self.X.T
+            slices = self._slices(len(coef))
+            if len(slices) == 1:
+                Z = coef @ self.X.T
+            else:
+                by_row = np.empty((self.X.shape[0], len(coef)), dtype=coef.dtype)
+                for rows in slices:
+                    np.matmul(self.X[rows], coef.T, out=by_row[rows])
+                Z = np.ascontiguousarray(by_row.T)
         Z += intercept[:, None]
         return Z
 
@@ -52,7 +73,11 @@ class Block:
         """G @ X: (n_logits, rows) with (rows, n_features) gives (n_logits, n_features)."""
         if self.is_sparse:
             return np.asarray((self.X.T @ np.ascontiguousarray(G.T)).T)
-        return np.asarray(G @ self.X)
+        first, *rest = self._slices(len(G))
+        out = G[:, first] @ self.X[first]
+        for rows in rest:
+            out += G[:, rows] @ self.X[rows]
+        return np.asarray(out)
 
     def dense(self) -> Array:
         """The rows as a new float64 array, for kernels that need d × d work anyway."""
@@ -60,14 +85,15 @@ class Block:
             return np.asarray(self.X.toarray(), dtype=np.float64)
         return np.array(self.X, dtype=np.float64)
 
-    def augmented(self, center: Array, fit_intercept: bool) -> Array:
-        """Columns x̃ = (x - center, 1), or (x, 0) without an intercept: a new float64 array.
+    def augmented(self, center: Array, scale: Array, fit_intercept: bool) -> Array:
+        """Columns ((x - center)/scale, 1), or 0 without an intercept: a new float64 array.
 
         Of shape (n_features + 1, rows), for rows outnumber features.
         """
         out = np.empty((self.X.shape[1] + 1, self.stop - self.start))
         out[:-1] = self.X.toarray().T if self.is_sparse else self.X.T
         out[:-1] -= center[:, None]
+        out[:-1] /= scale[:, None]
         out[-1] = fit_intercept
         return out
 
@@ -110,8 +136,10 @@ class RowBlocks:
         Row weights; None is all ones.
     n_logits : int
         Rows of the coefficients that meet X; sets the size of blocks.
-    n_threads : int
-        Threads a pass may use.
+    workers : Workers, optional
+        Threads a pass may use; one where not given.
+    block_rows : int, optional
+        Rows of a block, where they must be those of another storage.
     """
 
     def __init__(
@@ -121,21 +149,24 @@ class RowBlocks:
         weights: Array | None = None,
         *,
         n_logits: int,
-        n_threads: int = 1,
+        workers: Workers | None = None,
+        block_rows: int | None = None,
     ) -> None:
         self.X = X
         self.targets = targets
         self.weights = weights
         self.n_logits = n_logits
-        self.n_threads = n_threads
+        self.workers = Workers() if workers is None else workers
         self.n_samples, self.n_features = X.shape
         self.dtype = X.dtype
         self.is_sparse = bool(sp.issparse(X))
         self.size = X.nnz if self.is_sparse else self.n_samples * self.n_features
-        self._groups = 1 if self.is_small else max(n_threads, 1)
-        self.block_rows = self._rows_per_block()
+        self.n_passes = 0
+        self._groups = 1 if self.is_small else max(self.workers.n_threads, 1)
+        self.block_rows = self._rows_per_block() if block_rows is None else block_rows
         edges = np.linspace(0, self.n_blocks, min(self._groups, self.n_blocks) + 1).astype(int)
         self._ranges = [range(low, high) for low, high in itertools.pairwise(edges.tolist())]
+        self._slices: dict[int, Any] = {}
 
     def _rows_per_block(self) -> int:
         # The bytes of a row are those of X and of three arrays of logits.
@@ -163,7 +194,7 @@ class RowBlocks:
 
     def whole(self) -> Block:
         """All rows as a single block."""
-        return self._rows(0, 0, self.n_samples)
+        return self._rows(-1, 0, self.n_samples)
 
     def _block(self, index: int) -> Block:
         start = index * self.block_rows
@@ -174,19 +205,33 @@ class RowBlocks:
             index=index,
             start=start,
             stop=stop,
-            X=self.X if stop - start == self.n_samples else self.X[start:stop],
+            X=self._slice(index, start, stop),
             targets=self.targets[start:stop],
             weights=None if self.weights is None else self.weights[start:stop],
         )
+
+    def _slice(self, index: int, start: int, stop: int) -> Any:
+        if stop - start == self.n_samples:
+            return self.X
+        if not self.is_sparse:
+            return self.X[start:stop]
+        if index not in self._slices:
+            # Views of the entries: SciPy's own slices are copies.
+            entries = slice(self.X.indptr[start], self.X.indptr[stop])
+            indptr = self.X.indptr[start : stop + 1] - self.X.indptr[start]
+            arrays = self.X.data[entries], self.X.indices[entries], indptr
+            self._slices[index] = type(self.X)(arrays, shape=(stop - start, self.n_features))
+        return self._slices[index]
 
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
         """Sum of `kernel(block, *args)`, a tuple of numbers and arrays, over all blocks.
 
-        Sums are float64 and their order depends on `n_threads` only. `combine` is another
-        associative ufunc instead of the sum.
+        Sums are float64 and their order depends on the number of threads only. `combine` is
+        another associative ufunc instead of the sum.
         """
+        self.n_passes += 1
 
         def total(group: range) -> list[Any]:
             sums: list[Any] = []
@@ -201,32 +246,75 @@ class RowBlocks:
 
         if self.n_blocks == 1:
             return tuple(total(self._ranges[0]))
-        partial = _threads.run([lambda group=group: total(group) for group in self._ranges])  # type: ignore[misc]
+        partial = self.workers.run([lambda group=group: total(group) for group in self._ranges])  # type: ignore[misc]
         for other in partial[1:]:
             for accumulated, term in zip(partial[0], other, strict=True):
                 combine(accumulated, term, out=accumulated)
         return tuple(partial[0])
 
-    def map_rows(self, kernel: Callable[..., Array], out: Array, *args: Any) -> Array:
+    def map_rows(self, kernel: Callable[..., Any], out: Array, *args: Any) -> Array:
         """Write `kernel(block, *args)`, an array with a row for each row, to `out`."""
+        self.n_passes += 1
 
         def collect(group: range) -> None:
             for index in group:
                 block = self._block(index)
                 out[block.start : block.stop] = kernel(block, *args)
 
-        _threads.run([lambda group=group: collect(group) for group in self._ranges])  # type: ignore[misc]
+        self.workers.run([lambda group=group: collect(group) for group in self._ranges])  # type: ignore[misc]
         return out
 
-    def sample(self, n_rows: int, seed: int = 0) -> RowBlocks:
-        """`n_rows` rows drawn without replacement, in their order; self where that is all."""
-        if n_rows >= self.n_samples:
-            return self
-        rows = np.sort(np.random.default_rng(seed).choice(self.n_samples, n_rows, replace=False))
+    def standardised(
+        self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
+    ) -> RowBlocks:
+        """A copy with columns (x - center)/scale, of all rows or a sample; sparse X keeps its mean.
+
+        Blocks of all rows are the blocks here.
+        """
+        if n_rows is None or n_rows >= self.n_samples:
+            rows, factors = slice(None), None
+        else:
+            rows, factors = self._sample(n_rows, seed)
+        weights = None if self.weights is None else self.weights[rows]
+        if factors is not None:
+            weights = factors if weights is None else weights * factors
         return RowBlocks(
-            self.X[rows],
+            self._scaled_rows(rows, center, scale, dtype),
             self.targets[rows],
-            None if self.weights is None else self.weights[rows],
+            None if weights is None else weights.astype(dtype),
             n_logits=self.n_logits,
-            n_threads=self.n_threads,
+            workers=self.workers,
+            block_rows=self.block_rows if isinstance(rows, slice) else None,
         )
+
+    def _sample(self, n_rows: int, seed: int) -> tuple[Array, Array | None]:
+        """Rows, one from each of `n_rows` runs of equal length, and factors for their weights.
+
+        Classes of which that brings too few rows come in whole, each row for itself.
+        """
+        n = self.n_samples
+        within = np.random.default_rng(seed).random(n_rows)
+        rows = ((np.arange(n_rows) + within) * (n / n_rows)).astype(np.intp)
+        n_classes = int(self.targets.max()) + 1
+        rare = np.bincount(self.targets[rows], minlength=n_classes) < FEW_ROWS
+        if not rare.any():
+            return rows, None
+        whole = np.flatnonzero(rare[self.targets])
+        if len(whole) > n_rows // 2:
+            return rows, None
+        rows = np.sort(np.concatenate([rows[~rare[self.targets[rows]]], whole]))
+        return rows, np.where(rare[self.targets[rows]], n_rows / n, 1.0)
+
+    def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: Any) -> Any:
+        if self.is_sparse:
+            X = self.X[rows] if isinstance(rows, np.ndarray) else self.X
+            data = (X.data / scale[X.indices]).astype(dtype)
+            return type(X)((data, X.indices, X.indptr), shape=X.shape)
+        if isinstance(rows, slice):
+            out = np.empty(self.X.shape, dtype=dtype)
+            return self.map_rows(_standardise, out, center, scale)
+        return ((self.X[rows] - center) / scale).astype(dtype)
+
+
+def _standardise(block: Block, center: Array, scale: Array) -> Array:
+    return np.asarray((block.X - center) / scale)

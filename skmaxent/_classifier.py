@@ -22,7 +22,7 @@ from skmaxent import _frames, _prediction, _scaling, _validation
 from skmaxent._blocks import RowBlocks
 from skmaxent._objective import column_moments
 from skmaxent._solvers import Iteration, Solution, Status, solve
-from skmaxent._threads import effective_threads, one_blas_thread
+from skmaxent._threads import Workers, effective_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,24 +234,27 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     ) -> tuple[Solution, Array]:
         K = len(rows.active)
         weights = rows.weights if rows.weights is None else rows.weights.astype(X.dtype)
-        n_threads = effective_threads(self.n_jobs)
-        blocks = RowBlocks(X, rows.codes, weights, n_logits=1 if K == 2 else K, n_threads=n_threads)
         total = float(X.shape[0] if weights is None else weights.sum(dtype=float))
         strength = np.full(X.shape[1], min(min(1.0 / C, 1e100) / rows.scale / total, 1e100))
         if K == 2 < rows.n_classes:
             # Two symmetric logits ±δ/2 have half the penalty of a single logit δ.
             strength *= 0.5
         exponents = None
-        with one_blas_thread(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        n_logits = 1 if K == 2 else K
+        with (
+            Workers(effective_threads(self.n_jobs)) as workers,
+            np.errstate(over="ignore", under="ignore", invalid="ignore"),
+        ):
+            blocks = RowBlocks(X, rows.codes, weights, n_logits=n_logits, workers=workers)
             moments = column_moments(blocks, K)
-            if _scaling.needs_scaling(moments.mean_square, X.dtype):
+            if _scaling.needs_scaling(X, moments.mean_square):
                 exponents = _scaling.column_exponents(X)
                 blocks = RowBlocks(
                     _scaling.scale_columns(X, exponents),
                     rows.codes,
                     weights,
-                    n_logits=blocks.n_logits,
-                    n_threads=n_threads,
+                    n_logits=n_logits,
+                    workers=workers,
                 )
                 strength = _scaling.scale_strength(strength, exponents)
                 moments = column_moments(blocks, K)
@@ -323,12 +326,10 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
         X = _validation.check_data(self, X, reset=False)
-        return _prediction.logits(
-            X,
-            _prediction.dense_coef(self.coef_),
-            self.intercept_,
-            n_threads=effective_threads(self.n_jobs),
-        )
+        with Workers(effective_threads(self.n_jobs)) as workers:
+            return _prediction.logits(
+                X, _prediction.dense_coef(self.coef_), self.intercept_, workers=workers
+            )
 
     def decision_function(self, X: Any) -> Array:
         """Logits.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.linalg import lapack
 
-from skmaxent._blocks import Block, RowBlocks
-from skmaxent._objective import MultinomialObjective, Point, column_moments
+from skmaxent._blocks import Block
+from skmaxent._objective import MultinomialObjective, Point, Probabilities
 
 Array = NDArray[Any]
 
@@ -25,16 +25,26 @@ ASSEMBLED_SIZE = 1200
 ALWAYS_ASSEMBLED = 120
 # The Hessian of all rows is worth this many Hessian products: about what a sampled one asks for.
 EXACT_PRODUCTS = 6
+# Multiplications of a row and a parameter that a Hessian costs besides those of products.
+CALLS = 80
+# Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
+EXACT_ERROR = 0.2
+# Sampled rows are as many as this many Hessian products pay for, or more.
+SAMPLE_PRODUCTS = 2
+# An assembled Hessian near the optimum is worth this many products.
+NEAR_PRODUCTS = 8
 # Products that a full covariance is trusted to save.
 WORTH_PRODUCTS = 200
 
 
-class Metric(Protocol):
-    is_exact: bool
-    is_close: bool  # whether eigenvalues of M⁻¹H are near 1
-
+class Solves(Protocol):
     def solve(self, G: Array) -> Array:
         """M⁻¹ G."""
+
+
+class Metric(Solves, Protocol):
+    is_exact: bool  # whether M⁻¹g serves as the Newton step: M is H, or nearly
+    is_close: bool  # whether eigenvalues of M⁻¹H are near 1
 
 
 def reference_size(objective: MultinomialObjective) -> int:
@@ -48,6 +58,7 @@ class AssembledMetric:
 
     Works in reference coding, δ_k = w_k - w_K, where the ridge is Λ ⊗ (I - 11ᵀ/K); the result is
     brought back to coefficients that sum to zero over classes. A single logit needs neither.
+    `moving` tells the columns that are not constant; the coefficients of the others stay.
     """
 
     is_close = True
@@ -55,8 +66,8 @@ class AssembledMetric:
     def __init__(
         self,
         point: Point,
-        sample: RowBlocks,
-        variances: Array,
+        sample: MultinomialObjective,
+        moving: Array,
         *,
         loss_scale: float = 1.0,
         fill: bool = True,
@@ -65,7 +76,10 @@ class AssembledMetric:
         R, width = objective.shape
         r = max(1, R - 1)
         self._coded = R > 1
-        self.is_exact = sample is objective.blocks
+        # Of m rows, the relative error of the Hessian is about 2 √(p/m) (random matrices).
+        self.is_exact = sample is objective or (
+            sample.blocks.n_samples * EXACT_ERROR**2 >= 4 * r * width
+        )
         H = point.fisher_information(sample) * loss_scale
         ridge = np.append(objective.penalty.strength, 0.0)
         classes = np.eye(r) - (1.0 / R if self._coded else 0.0)
@@ -73,17 +87,16 @@ class AssembledMetric:
         column = np.arange(width)
         diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
         diagonal += classes * ridge[:, None, None]
-        if fill and not self.is_exact:
-            missing = np.append(_missing_variance(sample, objective, variances), 0.0)
+        if fill and sample is not objective:
+            missing = np.append(_missing_variance(sample, moving), 0.0)
             curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
             diagonal += missing[:, None, None] * np.diag(np.diag(curvature))
         if not objective.fit_intercept:
             diagonal[-1] += np.eye(r)
         blocks[:, column, :, column] = diagonal
         scale = np.sqrt(H.diagonal().clip(0.0))
-        # Columns of zero variance are constant: their coefficients stay where they are.
         still = scale == 0.0
-        still.reshape(r, width)[:, :-1] |= variances == 0.0
+        still.reshape(r, width)[:, :-1] |= ~moving
         scale[still] = 1.0
         self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
         H *= self._inverse_scale[:, None]
@@ -102,8 +115,10 @@ class AssembledMetric:
         delta = (delta * self._inverse_scale).reshape(self._shape)
         if not self._coded:
             return np.asarray(delta)
-        theta = np.vstack([delta, np.zeros(self._shape[1])])
-        return np.asarray(theta - theta.mean(axis=0))
+        theta = np.zeros_like(G)
+        theta[:r] = delta
+        theta -= theta.mean(axis=0)
+        return theta
 
     def inverse_blocks(self) -> Array:
         """The diagonal blocks of M⁻¹ in reference coding, (r, d + 1, d + 1)."""
@@ -118,13 +133,24 @@ class AssembledMetric:
         return out
 
 
-def _missing_variance(
-    sample: RowBlocks, objective: MultinomialObjective, variances: Array
-) -> Array:
+def _missing_variance(sample: MultinomialObjective, moving: Array) -> Array:
     """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
-    spread = column_moments(sample, objective.n_classes)
-    about_center = spread.variance + (spread.mean - objective.center) ** 2
-    return np.asarray(np.maximum(0.5 * variances - about_center, 0.0))
+    (squares,) = sample.blocks.map_reduce(_squares, sample.center)
+    return np.asarray(np.maximum(0.5 * moving - squares / sample.total_weight, 0.0))
+
+
+def _squares(block: Block, center: Array) -> tuple[Array]:
+    weights = block.weights_or_ones()
+    return (_squares_about(block, weights, center),)
+
+
+def _squares_about(block: Block, weights: Array, center: Array) -> Array:
+    """Weighted sum of squares about a center."""
+    squares = block.squares(weights)
+    if not center.any():
+        return squares
+    sums = block.gram(weights[None, :])[0]
+    return np.asarray((squares - 2 * center * sums + center**2 * weights.sum()).clip(0.0))
 
 
 def _cholesky(H: Array) -> Array:
@@ -146,21 +172,29 @@ class KroneckerMetric:
 
     A = U a Uᵀ is the mean of diag p - p pᵀ, its null direction dropped; Σ the covariance of X
     under row weights 1 - ‖p‖². T with Tᵀ(Σ + Λ/ā)T = I and TᵀΣT = diag γ diagonalises Σ and Λ
-    together, so that each class direction has a_r γ + ā (1 - γ) on its diagonal.
+    together, so that each class direction has a_r γ + ā (1 - γ) on its diagonal. `moving` tells
+    the columns that are not constant; the coefficients of the others stay.
     """
 
-    is_exact = False
     is_close = False
 
     def __init__(
-        self, point: Point, sample: RowBlocks, variances: Array, *, full: bool = True
+        self, point: Point, sample: MultinomialObjective, moving: Array, *, full: bool = True
     ) -> None:
         objective = point.objective
         self._fit_intercept = objective.fit_intercept
-        A, covariance, total = sample.map_reduce(
-            _curvature_moments, objective, *objective.to_raw(point.theta), full
+        probabilities = point.probabilities
+        # At the model without features the Hessian has this form.
+        self.is_exact = full and probabilities.are_common
+        A, covariance, total = sample.blocks.map_reduce(
+            _curvature_moments,
+            probabilities if sample is objective else probabilities.elsewhere(),
+            sample.for_blocks(point.theta),
+            sample.center,
+            sample.scale,
+            full,
         )
-        A = A / (sample.n_samples if sample.weights is None else sample.weights.sum())
+        A = A / sample.total_weight
         a, U = np.linalg.eigh(A)
         # diag p - p pᵀ is singular along 1, a single logit is not.
         drop = 1 if len(a) > 1 else 0
@@ -170,11 +204,10 @@ class KroneckerMetric:
         ridge = objective.penalty.strength
         covariance = covariance / max(total, 1e-300)
         diagonal = covariance.diagonal() if full else covariance
-        missing = np.maximum(0.5 * variances - diagonal, 0.0)
+        missing = np.maximum(0.5 * moving - diagonal, 0.0)
         diagonal = diagonal + missing
         scale = diagonal + ridge / mean
-        # Columns of zero variance are constant: their coefficients stay where they are.
-        still = (variances == 0.0) | (scale <= 0.0)
+        still = ~moving | (scale <= 0.0)
         scale[still] = 1.0
         self._column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
         self._ridge = ridge * self._column**2
@@ -182,23 +215,23 @@ class KroneckerMetric:
         if full:
             covariance.flat[:: len(covariance) + 1] = diagonal
             self._T, gamma = _joint_diagonal(covariance, self._column, self._ridge / mean)
-            self._D = 1.0 / (np.multiply.outer(self._a, gamma) + mean * (1.0 - gamma))
+            self._D = 1.0 / (np.multiply.outer(gamma, self._a) + mean * (1.0 - gamma)[:, None])
         else:
-            spread = diagonal * self._column**2
-            self._D = 1.0 / np.maximum(np.multiply.outer(self._a, spread) + self._ridge, 1e-12)
+            spread = np.multiply.outer(diagonal * self._column**2, self._a)
+            self._D = 1.0 / np.maximum(spread + self._ridge[:, None], 1e-12)
 
     def solve(self, G: Array) -> Array:
         out = np.empty_like(G)
-        projected = self._U.T @ G
-        V = projected[:, :-1] * self._column
+        projected = G.T @ self._U  # by features, as the coefficients lie
+        V = projected[:-1] * self._column[:, None]
         if self._T is None:
             V *= self._D
         else:
-            V = ((V @ self._T) * self._D) @ self._T.T
-        V *= self._column
-        out[:, :-1] = self._U @ V
+            V = self._T @ ((self._T.T @ V) * self._D)
+        V *= self._column[:, None]
+        np.matmul(V, self._U.T, out=out.T[:-1])
         if self._fit_intercept:
-            out[:, -1] = self._U @ (projected[:, -1] / self._a)
+            out[:, -1] = self._U @ (projected[-1] / self._a)
         else:
             out[:, -1] = 0.0
         return out
@@ -218,11 +251,14 @@ def _joint_diagonal(covariance: Array, column: Array, ridge: Array) -> tuple[Arr
 
 
 def _curvature_moments(
-    block: Block, objective: MultinomialObjective, coef: Array, intercept: Array, full: bool
+    block: Block,
+    probabilities: Probabilities,
+    at: tuple[Array, Array],
+    center: Array,
+    scale: Array,
+    full: bool,
 ) -> tuple[Any, ...]:
-    P = block.logits(coef, intercept)
-    objective.likelihood.probabilities(P)
-    P = P.astype(np.float64, copy=False)
+    P = probabilities.of(block, *at).astype(np.float64, copy=False)
     weights = block.weights_or_ones().astype(np.float64)
     if len(P) == 1:
         spread = P[0] * (1.0 - P[0]) * weights
@@ -232,11 +268,9 @@ def _curvature_moments(
         A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
         spread = ((1.0 - np.einsum("km,km->m", P, P)) * weights).clip(0.0)
     if full:
-        return A, block.covariance(spread, objective.center), spread.sum()
-    sums = block.gram(spread[None, :].astype(block.X.dtype))[0]
-    center = objective.center
-    squares = block.squares(spread) - 2 * center * sums + center**2 * spread.sum()
-    return A, squares.clip(0.0), spread.sum()
+        covariance = block.covariance(spread, center) / np.multiply.outer(scale, scale)
+        return A, covariance, spread.sum()
+    return A, _squares_about(block, spread.astype(block.X.dtype), center) / scale**2, spread.sum()
 
 
 class MetricChoice:
@@ -251,14 +285,18 @@ class MetricChoice:
     def __init__(
         self,
         objective: MultinomialObjective,
-        variances: Array,
+        moving: Array,
         *,
         solver: str = "auto",
         seed: int = 0,
+        is_near: bool = False,
     ) -> None:
-        self._variances = variances
+        self._is_near = is_near
+        self._moving = moving
         self._seed = seed
-        self._blocks = blocks = objective.blocks
+        self._objective = objective
+        self._samples: dict[int, MultinomialObjective] = {}
+        blocks = objective.blocks
         p = float(reference_size(objective))
         d = float(blocks.n_features)
         product = (40.0 if blocks.is_sparse else 8.0) * blocks.work
@@ -266,15 +304,15 @@ class MetricChoice:
         self._rows = {
             "diagonal": 20_000,
             "full": max(int(20 * d), 4000),
-            "assembled": max(int(5 * p), 2000),
+            "assembled": max(int(5 * p), 2000, int(SAMPLE_PRODUCTS * product / (p * (p + CALLS)))),
         }
-        if solver == "newton-cholesky" or blocks.n_samples * p**2 <= EXACT_PRODUCTS * product:
+        if solver == "newton-cholesky" or blocks.n_samples * p * (p + CALLS) <= EXACT_PRODUCTS * product:
             self._rows["assembled"] = blocks.n_samples
         rows = {kind: min(number, blocks.n_samples) for kind, number in self._rows.items()}
         self._costs = {
             "diagonal": 0.0,
             "full": rows["full"] * d**2 + 20.0 * d**3,
-            "assembled": rows["assembled"] * p**2 + p**3 / 3.0,
+            "assembled": rows["assembled"] * p * (p + CALLS) + p**3 / 3.0,
         }
         if blocks.is_sparse:
             per_row = blocks.size / max(blocks.n_samples, 1)
@@ -296,7 +334,8 @@ class MetricChoice:
         if not self._kind:
             self._spent = WORTH_PRODUCTS * self._product_cost
             kind = self._best(("diagonal", "full"), self._spent)
-            kind = "assembled" if self._costs["assembled"] == 0.0 else kind
+            worth = NEAR_PRODUCTS * self._product_cost if self._is_near else 0.0
+            kind = "assembled" if self._costs["assembled"] <= worth else kind
             self._spent = 0.0
         else:
             kind = self._best(("diagonal", "full", "assembled"), max(last, self._spent / 2))
@@ -304,13 +343,20 @@ class MetricChoice:
                 return self._metric, False
             if self._costs[kind] < self._costs[self._kind]:
                 return self._metric, False
-        sample = self._blocks.sample(self._rows[kind], self._seed)
+        sample = self._sample(self._rows[kind])
         if kind == "assembled":
-            self._metric = AssembledMetric(point, sample, self._variances)
+            self._metric = AssembledMetric(point, sample, self._moving)
         else:
-            self._metric = KroneckerMetric(point, sample, self._variances, full=kind == "full")
+            self._metric = KroneckerMetric(point, sample, self._moving, full=kind == "full")
         self._kind = kind
         return self._metric, True
+
+    def _sample(self, n_rows: int) -> MultinomialObjective:
+        if n_rows >= self._objective.blocks.n_samples:
+            return self._objective
+        if n_rows not in self._samples:
+            self._samples[n_rows] = self._objective.standardised(n_rows, seed=self._seed)
+        return self._samples[n_rows]
 
     def _best(self, kinds: tuple[str, ...], budget: float) -> str:
         """The last of `kinds` that the budget pays for."""

@@ -2,10 +2,11 @@
 
 Conventions
 -----------
-Coefficients are one array θ of shape (R, d + 1): the last column is the intercept at the centre
-μ of X, so that z = W (x - μ) + c. R is the number of logits: K, or 1 for two classes. Without
-intercept the last column is zero and stays so. X itself is never centred: the shift is carried
-by the intercept, b = c - W μ, which keeps sparse X sparse.
+Coefficients are one array θ of shape (R, d + 1) for the standardised columns x̃ = (x - μ)/σ, the
+last column for the intercept: z = θ (x̃, 1). R is the number of logits: K, or 1 for two classes.
+Without intercept μ is 0, and the last column is zero and stays so. X itself is neither centred nor
+scaled: w = θ/σ and b = c - w μ carry it, which keeps sparse X sparse. θ and what has its shape are
+in Fortran order, so that the coefficients of a feature lie together.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ Array = NDArray[Any]
 
 # Probabilities are kept for Hessian products up to this size, recomputed above it.
 KEEP_BYTES = 1 << 28
+# A float32 copy of X serves Hessian products up to this size.
+COPY_BYTES = 1 << 28
+# Hessian products after which the copy is worth its making.
+COPY_PRODUCTS = 2
 # Size of the array of weighted rows: it stays in cache, and malloc does not give it back.
 INFORMATION_BYTES = 1 << 19
 
@@ -36,8 +41,58 @@ class Counter:
     hessian_products: int = 0
 
 
+class Probabilities:
+    """Class probabilities at a point: those of a block kept, alike for all rows, or computed anew.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    keeps : bool, default=False
+        Whether there is room to keep what `keep` is given.
+    common : ndarray of shape (n_logits,), optional
+        The probabilities of every row.
+    """
+
+    def __init__(
+        self, likelihood: Likelihood, *, keeps: bool = False, common: Array | None = None
+    ) -> None:
+        self._likelihood = likelihood
+        self.keeps = keeps
+        self._common = common
+        self._by_block: dict[int, Array] = {}
+        self._narrow: dict[int, Array] = {}
+
+    @property
+    def are_common(self) -> bool:
+        """Whether all rows have the same."""
+        return self._common is not None
+
+    def keep(self, block: Block, P: Array) -> None:
+        self._by_block[block.index] = P
+
+    def elsewhere(self) -> Probabilities:
+        """The same for blocks of other rows."""
+        return Probabilities(self._likelihood, common=self._common)
+
+    def of(self, block: Block, coef: Array, intercept: Array) -> Array:
+        """Probabilities of the rows in `block`, of its dtype; not to be written to."""
+        dtype = block.X.dtype
+        if self._common is not None:
+            common = self._common.astype(dtype, copy=False)[:, None]
+            return np.broadcast_to(common, (len(common), block.stop - block.start))
+        P = self._by_block.get(block.index)
+        if P is None:
+            P = block.logits(coef, intercept)
+            self._likelihood.probabilities(P)
+        elif P.dtype != dtype:
+            if block.index not in self._narrow:
+                self._narrow[block.index] = P.astype(dtype)
+            P = self._narrow[block.index]
+        return P
+
+
 class MultinomialObjective:
-    """F(θ) = 1/S Σ_i s_i [log-normaliser(z_i) - z_i·t_i] + penalty(W).
+    """F(θ) = 1/S Σ_i s_i [log-normaliser(z_i) - z_i·t_i] + penalty(θ).
 
     Parameters
     ----------
@@ -46,13 +101,14 @@ class MultinomialObjective:
     likelihood : Likelihood
         Softmax, or logistic for two classes.
     penalty : Ridge
+        Of the coefficients of standardised columns.
     fit_intercept : bool
-    center : ndarray of shape (n_features,), optional
-        μ; zero without an intercept.
+    center, scale : ndarray of shape (n_features,), optional
+        μ and σ; zero and one where not given, zero without an intercept.
     column_size : ndarray of shape (n_features,), optional
         Root mean square of each column, to tell how rounding adds up.
-    keep_bytes : int
-        Budget for kept probabilities.
+    keep_bytes, copy_bytes : int
+        Budgets for kept probabilities and for a float32 copy of X.
     """
 
     def __init__(
@@ -63,8 +119,10 @@ class MultinomialObjective:
         *,
         fit_intercept: bool = True,
         center: Array | None = None,
+        scale: Array | None = None,
         column_size: Array | None = None,
         keep_bytes: int = KEEP_BYTES,
+        copy_bytes: int = COPY_BYTES,
     ) -> None:
         self.blocks = blocks
         self.likelihood = likelihood
@@ -74,10 +132,15 @@ class MultinomialObjective:
         self.total_weight = float(blocks.n_samples if weights is None else weights.sum(dtype=float))
         d = blocks.n_features
         self.center = np.zeros(d) if center is None or not fit_intercept else center
+        self.scale = np.ones(d) if scale is None else scale
         self.column_size = np.ones(d) if column_size is None else column_size
         bytes_needed = likelihood.n_logits * blocks.n_samples * blocks.dtype.itemsize
+        self._keep_bytes = keep_bytes
         self.keeps = bytes_needed <= keep_bytes
         self.counter = Counter()
+        narrow = np.dtype(np.float32).itemsize
+        self._may_copy = blocks.dtype != np.float32 and blocks.size * narrow <= copy_bytes
+        self._copy: MultinomialObjective | None = None
 
     @property
     def n_classes(self) -> int:
@@ -87,41 +150,70 @@ class MultinomialObjective:
     def shape(self) -> tuple[int, int]:
         return self.likelihood.n_logits, self.blocks.n_features + 1
 
-    def to_raw(self, theta: Array) -> tuple[Array, Array]:
-        """(W, b) in the dtype of X, for logits W x + b."""
-        coef = theta[:, :-1]
-        intercept = theta[:, -1] - coef @ self.center
-        dtype = self.blocks.dtype
-        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
+    def zeros(self) -> Array:
+        return np.zeros(self.shape, order="F")
 
-    def from_raw(self, coef: Array, intercept: Array) -> Array:
-        """θ of coefficients and intercept as the user knows them."""
-        theta = np.empty(self.shape)
-        theta[:, :-1] = coef
+    def coefficients(self, theta: Array) -> tuple[Array, Array]:
+        """(W, b) of θ, for logits W x + b."""
+        coef = theta[:, :-1] / self.scale
+        return coef, theta[:, -1] - coef @ self.center
+
+    def from_coefficients(self, coef: Array, intercept: Array) -> Array:
+        """θ of W and b."""
+        theta = self.zeros()
+        theta[:, :-1] = coef * self.scale
         theta[:, -1] = intercept + coef @ self.center
         return theta
 
-    def _to_centred(self, coef_gradient: Array, logit_gradient: Array) -> Array:
+    def for_blocks(self, theta: Array) -> tuple[Array, Array]:
+        """(W, b) in the dtype of X."""
+        coef, intercept = self.coefficients(theta)
+        dtype = self.blocks.dtype
+        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
+
+    def standardised(
+        self, n_rows: int | None = None, *, dtype: Any = np.float64, seed: int = 0
+    ) -> MultinomialObjective:
+        """The same objective over a copy of all rows or a sample, with the same θ."""
+        blocks = self.blocks.standardised(self.center, self.scale, n_rows, dtype=dtype, seed=seed)
+        return MultinomialObjective(
+            blocks,
+            self.likelihood,
+            self.penalty,
+            fit_intercept=self.fit_intercept,
+            center=self.center / self.scale if blocks.is_sparse else None,
+            keep_bytes=self._keep_bytes,
+            copy_bytes=0,
+        )
+
+    def narrow_copy(self) -> MultinomialObjective:
+        """Over a float32 copy of X once that has paid for itself, else this one."""
+        if self._copy is None and self._may_copy and self.counter.hessian_products >= COPY_PRODUCTS:
+            self._copy = self.standardised(dtype=np.float32)
+        return self if self._copy is None else self._copy
+
+    def _from_sums(self, coef_gradient: Array, logit_gradient: Array) -> Array:
         """Gradient with respect to θ of sums over rows."""
-        out = np.empty(self.shape)
-        out[:, :-1] = coef_gradient
+        out = np.empty(self.shape, order="F")
         if self.fit_intercept:
-            out[:, :-1] -= np.multiply.outer(logit_gradient, self.center)
-            out[:, -1] = logit_gradient
+            np.multiply.outer(logit_gradient, -self.center, out=out[:, :-1])
+            out[:, :-1] += coef_gradient
+            out[:, -1] = logit_gradient / self.total_weight
         else:
+            out[:, :-1] = coef_gradient
             out[:, -1] = 0.0
-        out /= self.total_weight
+        out[:, :-1] /= self.scale * self.total_weight
         return out
 
     def at(self, theta: Array) -> Point:
         """Value, gradient and curvature at θ: one pass over X."""
-        kept: dict[int, Array] = {}
-        coef, intercept = self.to_raw(theta)
+        kept = Probabilities(self.likelihood, keeps=self.keeps)
+        coef, intercept = self.for_blocks(theta)
         value, magnitude, coef_gradient, logit_gradient = self.blocks.map_reduce(
-            _value_and_gradient, self.likelihood, coef, intercept, kept if self.keeps else None
+            _value_and_gradient, self.likelihood, coef, intercept, kept
         )
         self.counter.gradients += 1
-        gradient = self._to_centred(coef_gradient, logit_gradient)
+        gradient = self._from_sums(coef_gradient, logit_gradient)
         loss = float(value) / self.total_weight
         gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
         # A loss is a difference of logits, and these are sums that may cancel.
@@ -135,7 +227,7 @@ class MultinomialObjective:
             gradient=gradient,
             loss=loss,
             rounding=rounding,
-            kept=kept,
+            probabilities=kept,
         )
 
 
@@ -149,46 +241,43 @@ class Point:
     gradient: Array
     loss: float
     rounding: float
-    kept: dict[int, Array] | Array = field(repr=False)
+    probabilities: Probabilities = field(repr=False)
 
-    @property
-    def kept_by_block(self) -> bool:
-        return isinstance(self.kept, dict)
+    def hessian_product(self, direction: Array, *, exact: bool = True) -> Array:
+        """H[direction], penalty included: one pass over X, without exponentials if p is kept.
 
-    def hessian_product(self, direction: Array) -> Array:
-        """H[direction], penalty included: one pass over X, without exponentials if p is kept."""
+        Where that need not be `exact`, a float32 copy of X may serve.
+        """
         objective = self.objective
-        products = objective.blocks.map_reduce(
+        over = objective if exact else objective.narrow_copy()
+        products = over.blocks.map_reduce(
             _hessian_product,
             objective.likelihood,
-            *objective.to_raw(direction),
-            self.kept,
-            objective.to_raw(self.theta),
+            *over.for_blocks(direction),
+            self.probabilities,
+            over.for_blocks(self.theta),
         )
         objective.counter.hessian_products += 1
-        out = objective._to_centred(*products)
+        out = over._from_sums(*products)
         out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
         return out
 
-    def fisher_information(self, blocks: RowBlocks | None = None) -> Array:
-        """Hessian of the mean loss, without the penalty, over `blocks` (default: all rows).
+    def fisher_information(self, sample: MultinomialObjective | None = None) -> Array:
+        """Hessian of the mean loss, without the penalty, over a sample (default: all rows).
 
         In reference coding: the last of K classes is left out, so that the matrix is regular;
         shape (r·(d+1), r·(d+1)) with r = max(1, R - 1), class-major.
         """
-        objective = self.objective
-        blocks = objective.blocks if blocks is None else blocks
-        (H,) = blocks.map_reduce(
+        over = self.objective if sample is None else sample
+        (H,) = over.blocks.map_reduce(
             _information,
-            objective.likelihood,
-            None if blocks is not objective.blocks and self.kept_by_block else self.kept,
-            objective.to_raw(self.theta),
-            objective.center,
-            objective.fit_intercept,
+            self.probabilities if over is self.objective else self.probabilities.elsewhere(),
+            over.for_blocks(self.theta),
+            over.center,
+            over.scale,
+            over.fit_intercept,
         )
-        weights = blocks.weights
-        H /= blocks.n_samples if weights is None else weights.sum(dtype=float)
-        return np.asarray(H)
+        return np.asarray(H / over.total_weight)
 
 
 def _value_and_gradient(
@@ -196,14 +285,14 @@ def _value_and_gradient(
     likelihood: Likelihood,
     coef: Array,
     intercept: Array,
-    kept: dict[int, Array] | None,
+    kept: Probabilities,
 ) -> tuple[Any, ...]:
     Z = block.logits(coef, intercept)
     target = likelihood.target_sum(Z, block.targets)
     normaliser = likelihood.probabilities(Z)
     losses = normaliser - target
-    if kept is not None:
-        kept[block.index] = Z
+    if kept.keeps:
+        kept.keep(block, Z)
         Z = Z.copy()
     likelihood.subtract_targets(Z, block.targets)
     if block.weights is None:
@@ -216,31 +305,15 @@ def _value_and_gradient(
     return value, magnitude, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
 
 
-def probabilities(
-    block: Block,
-    likelihood: Likelihood,
-    kept: dict[int, Array] | Array | None,
-    at: tuple[Array, Array],
-) -> Array:
-    """Class probabilities of a block: those that were kept (or one for all rows), or new."""
-    if isinstance(kept, np.ndarray):
-        return np.broadcast_to(kept[:, None], (len(kept), block.stop - block.start))
-    if kept:
-        return kept[block.index]
-    P = block.logits(*at)
-    likelihood.probabilities(P)
-    return P
-
-
 def _hessian_product(
     block: Block,
     likelihood: Likelihood,
     coef: Array,
     intercept: Array,
-    kept: dict[int, Array] | Array,
+    probabilities: Probabilities,
     at: tuple[Array, Array],
 ) -> tuple[Any, ...]:
-    P = probabilities(block, likelihood, kept, at)
+    P = probabilities.of(block, *at)
     U = likelihood.curvature(P, block.logits(coef, intercept))
     if block.weights is not None:
         U *= block.weights
@@ -249,16 +322,16 @@ def _hessian_product(
 
 def _information(
     block: Block,
-    likelihood: Likelihood,
-    kept: dict[int, Array] | Array | None,
+    probabilities: Probabilities,
     at: tuple[Array, Array],
     center: Array,
+    scale: Array,
     fit_intercept: bool,
 ) -> tuple[Array]:
-    P = probabilities(block, likelihood, kept, at)
+    P = probabilities.of(block, *at)
     P = P[: max(1, P.shape[0] - 1)].astype(np.float64, copy=False)
     r, m = P.shape
-    X = block.augmented(center, fit_intercept)
+    X = block.augmented(center, scale, fit_intercept)
     width = len(X)
     H = np.zeros((r, width, r, width))
     step = max(256, INFORMATION_BYTES // (8 * r * width))
@@ -329,18 +402,18 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
     Its gradient is known from the moments: mean (p - t) (x - μ)ᵀ with the same p for every row.
     """
     likelihood, shares = objective.likelihood, moments.shares
-    theta = np.zeros(objective.shape)
+    theta = objective.zeros()
     if objective.fit_intercept:
         theta[:, -1] = likelihood.null_intercept(shares)
     p = theta[:, -1:].copy()
     normaliser = float(likelihood.probabilities(p)[0])
     all_p = p[:, 0] if len(p) > 1 else np.array([1.0 - p[0, 0], p[0, 0]])
-    gradient = np.zeros((len(shares), theta.shape[1]))
+    gradient = np.zeros((len(shares), theta.shape[1]), order="F")
     gradient[:, :-1] = (
         np.multiply.outer(all_p, moments.mean - objective.center)
         - moments.class_sums
         + np.multiply.outer(shares, objective.center)
-    )
+    ) / objective.scale
     loss = normaliser - float(theta[:, -1] @ shares[-len(theta) :])
     return Point(
         objective=objective,
@@ -349,5 +422,5 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
         gradient=gradient[-len(theta) :],
         loss=loss,
         rounding=8.0 * float(np.finfo(float).eps) * (loss + abs(normaliser)),
-        kept=p[:, 0],
+        probabilities=Probabilities(likelihood, common=p[:, 0]),
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skmaxent._blocks import Block, RowBlocks
 from skmaxent._softmax import log_softmax
+from skmaxent._threads import Workers
 
 Array = NDArray[Any]
 
@@ -19,10 +20,10 @@ def dense_coef(coef: Any) -> Array:
     return coef.toarray() if sp.issparse(coef) else np.asarray(coef)
 
 
-def logits(X: Any, coef: Array, intercept: Array, *, n_threads: int) -> Array:
+def logits(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
     """W x + b for every row, (n_samples, R), finite for finite input."""
     dtype = np.result_type(X.dtype, coef.dtype)
-    blocks = RowBlocks(X, np.empty(X.shape[0]), n_logits=len(coef), n_threads=n_threads)
+    blocks = RowBlocks(X, np.empty(X.shape[0]), n_logits=len(coef), workers=workers)
     out = np.empty((X.shape[0], len(coef)), dtype=dtype)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         blocks.map_rows(_logits, out, coef, intercept)

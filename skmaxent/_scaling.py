@@ -11,12 +11,22 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def needs_scaling(mean_square: Array, dtype: Any) -> bool:
+def needs_scaling(X: Any, mean_square: Array) -> bool:
     """Whether a column is so large or so small that its square is not to be relied on."""
-    limits = np.finfo(dtype)
+    limits = np.finfo(X.dtype)
     high = float(limits.max) ** 0.7
     low = float(limits.tiny) ** 0.7
-    return not bool(((mean_square < high) & (mean_square > low)).all())
+    suspect = ~((mean_square < high) & (mean_square > low))
+    if not suspect.any():
+        return False
+    # Squares may vanish where entries do not; columns of zeros need nothing.
+    return bool((mean_square[suspect] != 0.0).any()) or _has_entries(X, suspect)
+
+
+def _has_entries(X: Any, columns: Array) -> bool:
+    if sp.issparse(X):
+        return bool((columns[X.indices] & (X.data != 0)).any())
+    return bool(X[:, columns].any())
 
 
 def column_exponents(X: Any) -> Array:

@@ -13,9 +13,10 @@ from skmaxent._likelihood import likelihood
 from skmaxent._objective import Moments, MultinomialObjective, column_moments, null_point
 from skmaxent._penalty import Ridge
 from skmaxent._solvers._certificate import relative_gap
+from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import newton
-from skmaxent._solvers._solution import Iteration, Solution, Status
+from skmaxent._solvers._solution import Iteration, Solution, Status, effective_size
 
 Array = NDArray[Any]
 
@@ -66,54 +67,50 @@ def solve(
     if moments is None:
         moments = column_moments(blocks, n_classes)
     # Without an intercept nothing is profiled out: second moments take the place of variances.
+    moving = moments.mean_square > 0.0
     variances = moments.mean_square
     if fit_intercept:
-        variances = np.where(moments.is_constant, 0.0, moments.variance)
+        moving, variances = ~moments.is_constant, moments.variance
+    scale = np.sqrt(np.where(moving, variances, 1.0))
     objective = MultinomialObjective(
         blocks,
         model,
-        Ridge(strength),
+        Ridge(strength / scale**2),
         fit_intercept=fit_intercept,
         center=moments.mean,
+        scale=scale,
         column_size=np.sqrt(moments.mean_square),
     )
     null = null_point(objective, moments)
-    n = _effective_size(blocks)
+    n = effective_size(blocks)
     limits = {"tol": tol, "max_iter": max_iter, "effective_size": n, "callback": callback}
-    history: tuple[Iteration, ...] = ()
-    status = Status.MAX_ITER
+    settings = {"solver": solver, "seed": seed}
+    theta = null.theta if start is None else objective.from_coefficients(*start)
     if is_small(objective) and solver != "newton-cg":
-        theta = null.theta if start is None else objective.from_raw(*start)
-        point, history = newton_small(objective, theta, variances, **limits)
-        if objective.penalty.is_strict and history and history[-1].distance <= tol:
-            status = Status.CONVERGED
+        outcome = newton_small(objective, theta, moving, **limits)
+        if outcome.status is not Status.CONVERGED:
+            outcome = newton(
+                outcome.point, moving, history=outcome.history, **settings, **limits
+            )
     else:
-        point = null if start is None else objective.at(objective.from_raw(*start))
-    if status is not Status.CONVERGED:
-        point, status, history = newton(
-            point, variances, solver=solver, seed=seed, history=history, **limits
-        )
-    distance = history[-1].distance
-    gap = relative_gap(point, null, variances, moments.shares, distance / np.sqrt(n))
-    coef, intercept = point.theta[:, :-1], point.theta[:, -1]
-    intercept = intercept - coef @ objective.center
+        point = null
+        if start is None:
+            theta = sampled_start(null, moving, **settings)
+        if theta is not null.theta:
+            point = objective.at(theta)
+        outcome = newton(point, moving, is_near=theta is not null.theta, **settings, **limits)
+    point, history = outcome.point, outcome.history
+    gap = relative_gap(outcome, null, moving, moments.shares)
+    coef, intercept = objective.coefficients(point.theta)
     if not fit_intercept:
         intercept = np.zeros_like(intercept)
     return Solution(
         coef=coef,
         intercept=intercept,
         value=point.value,
-        distance=distance,
+        distance=history[-1].distance,
         gap=gap,
         n_iter=max(history[-1].n_iter, 1),
-        status=status,
+        status=outcome.status,
         history=history,
     )
-
-
-def _effective_size(blocks: RowBlocks) -> float:
-    """(Σs)²/Σs² (Kish 1965): the number of rows, whatever the scale of the weights."""
-    if blocks.weights is None:
-        return float(blocks.n_samples)
-    weights = blocks.weights.astype(float) / float(blocks.weights.max())
-    return float(weights.sum() ** 2 / np.square(weights).sum())

@@ -9,39 +9,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import Block, RowBlocks
-from skmaxent._likelihood import Likelihood
+from skmaxent._blocks import Block
 from skmaxent._metric import (
     ASSEMBLED_SIZE,
     FULL_COVARIANCE_FEATURES,
     AssembledMetric,
     reference_size,
 )
-from skmaxent._objective import Point, probabilities
-from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._objective import Point, Probabilities
+from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._smooth import Outcome, length
 
 Array = NDArray[Any]
 
 # Relative gap below which a better bound is not worth a pass.
 TIGHT = 1e-7
+# Of the Newton step that a bound is made of, relative to the gradient.
+ACCURACY = 0.03
 # Passes that a certificate may cost: Hessian products, or as many multiplications.
 MAX_PRODUCTS = 10
 
 
-def relative_gap(
-    point: Point, null: Point, variances: Array, shares: Array, decrement: float = 0.0
-) -> float:
-    """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0.
-
-    `decrement` estimates the Newton decrement, to leave out what cannot succeed.
-    """
+def relative_gap(outcome: Outcome, null: Point, moving: Array, shares: Array) -> float:
+    """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0."""
+    point = outcome.point
     if point.value <= 0.0:
         return 0.0
     bound = point.value
     if point.objective.penalty.is_strict:
         bound = min(bound, duality_gap(point, null, shares))
     if bound > TIGHT * point.value:
-        bound = min(bound, self_concordance_bound(point, variances, shares, decrement))
+        bound = min(bound, self_concordance_bound(outcome, moving, shares))
     # No bound is better than what rounding makes of F itself.
     return float(min(1.0, (bound + point.rounding) / point.value))
 
@@ -92,9 +90,7 @@ def duality_gap(point: Point, null: Point, shares: Array) -> float:
     return max(point.value - float(dual), 0.0)
 
 
-def self_concordance_bound(
-    point: Point, variances: Array, shares: Array, decrement: float = 0.0
-) -> float:
+def self_concordance_bound(outcome: Outcome, moving: Array, shares: Array) -> float:
     """F(θ) - F* from the Newton decrement, with no assumption on where the optimum is.
 
     Along a step Δ the curvature changes by at most a factor exp(t), t the largest range over
@@ -108,30 +104,43 @@ def self_concordance_bound(
     Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
     q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q.
     """
-    below = _kronecker_below(point, shares)
-    bound = np.inf if below is None else _bound_within(point, below, decrement)
+    below = _kronecker_below(outcome.point, shares)
+    bound = np.inf if below is None else _bound_within(outcome, below)
     if bound == np.inf:
-        below = _assembled_below(point, variances)
-        bound = np.inf if below is None else _bound_within(point, below, decrement)
+        below = _assembled_below(outcome.point, moving)
+        bound = np.inf if below is None else _bound_within(outcome, below)
     return bound
 
 
-def _bound_within(point: Point, below: _Below, estimate: float) -> float:
-    """The bound that M gives, by M alone where that will do, else by conjugate gradients."""
-    norm = np.sqrt(max(float(np.vdot(point.gradient, below.solve(point.gradient))), 0.0))
-    bound = _self_concordance(norm, below.largest_range)
-    if bound <= TIGHT * point.value or _self_concordance(estimate, below.largest_range) == np.inf:
-        return bound
+def _bound_within(outcome: Outcome, below: _Below) -> float:
+    """The bound that M gives: by M alone where that will do, else by conjugate gradients."""
+    point, metric = outcome.point, outcome.metric
+    norm = length(metric, point.gradient)
+
+    def bound(step: Step | None) -> float:
+        if step is None:
+            decrement = length(below, point.gradient)
+        else:
+            decrement = np.hypot(np.sqrt(2.0 * step.predicted), length(below, step.residual))
+        return _self_concordance(float(decrement), below.largest_range)
+
+    least = bound(None)
+    if least <= TIGHT * point.value or _self_concordance(norm, below.largest_range) == np.inf:
+        return least
+    if outcome.last is not None:
+        least = min(least, bound(outcome.last))
+        # The residual adds no more than the step: a better step could halve the bound at best.
+        if least <= 2.0 * outcome.last.predicted:
+            return least
     step = steihaug(
         point.hessian_product,
-        below.solve,
+        metric.solve,
         point.gradient,
         radius=np.inf,
-        tolerance=0.03 * norm,
+        tolerance=ACCURACY * norm,
         max_products=MAX_PRODUCTS,
     )
-    decrement = float(np.sqrt(2.0 * step.predicted + step.residual_norm**2))
-    return _self_concordance(decrement, below.largest_range)
+    return min(least, bound(step))
 
 
 def _self_concordance(decrement: float, largest_range: float) -> float:
@@ -151,7 +160,7 @@ class _Below:
     largest_range: float
 
 
-def _assembled_below(point: Point, variances: Array) -> _Below | None:
+def _assembled_below(point: Point, moving: Array) -> _Below | None:
     """The Hessian of a sample of rows: each row adds a positive semidefinite term."""
     objective = point.objective
     blocks = objective.blocks
@@ -159,13 +168,14 @@ def _assembled_below(point: Point, variances: Array) -> _Below | None:
     n_rows = MAX_PRODUCTS * 4 * blocks.work // p**2
     if p > ASSEMBLED_SIZE or n_rows < 2 * p:
         return None
-    sample = blocks.sample(n_rows)
-    scale = _weight(sample) / objective.total_weight
-    metric = AssembledMetric(point, sample, variances, loss_scale=scale, fill=False)
+    sample = objective if n_rows >= blocks.n_samples else objective.standardised(n_rows)
+    scale = sample.total_weight / objective.total_weight
+    metric = AssembledMetric(point, sample, moving, loss_scale=scale, fill=False)
     (largest,) = blocks.map_reduce(
         _range_in_assembled,
         metric.inverse_blocks(),
         objective.center,
+        objective.scale,
         objective.fit_intercept,
         combine=np.maximum,
     )
@@ -186,11 +196,11 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
         return None
     (G,) = blocks.map_reduce(
         _least_curvature,
-        objective.likelihood,
-        point.kept,
-        objective.to_raw(point.theta),
+        point.probabilities,
+        objective.for_blocks(point.theta),
         shares,
         objective.center,
+        objective.scale,
         objective.fit_intercept,
     )
     G /= objective.total_weight
@@ -202,25 +212,26 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
     root = (inverse_scale[:, None] * Q) / np.sqrt(np.maximum(g, 1e-13))
     inverse_A = objective.likelihood.inverse_curvature(shares)
     (leverage,) = blocks.map_reduce(
-        _largest_leverage, root, objective.center, objective.fit_intercept, combine=np.maximum
+        _largest_leverage,
+        root,
+        objective.center,
+        objective.scale,
+        objective.fit_intercept,
+        combine=np.maximum,
     )
     rarest = np.partition(shares, 1)[:2]
     largest = float(np.sqrt(float((1.0 / rarest).sum()) * float(leverage)))
-    return _Below(lambda gradient: inverse_A @ (gradient @ root) @ root.T, largest)
-
-
-def _weight(blocks: RowBlocks) -> float:
-    return float(blocks.n_samples if blocks.weights is None else blocks.weights.sum())
+    return _Below(lambda G: inverse_A @ (G @ root) @ root.T, largest)
 
 
 def _range_in_assembled(
-    block: Block, inverse: Array, center: Array, fit_intercept: bool
+    block: Block, inverse: Array, center: Array, scale: Array, fit_intercept: bool
 ) -> tuple[Array]:
     """Bound on the range of logits that a step of unit length can make on a row, largest row.
 
     A logit k can change by sqrt(x̃ᵀ [M⁻¹]_kk x̃), a difference by the sum of two of them.
     """
-    X = block.augmented(center, fit_intercept)
+    X = block.augmented(center, scale, fit_intercept)
     change = np.stack([np.einsum("ij,ij->j", B @ X, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
     change.sort(axis=0)
@@ -229,25 +240,25 @@ def _range_in_assembled(
 
 def _least_curvature(
     block: Block,
-    likelihood: Likelihood,
-    kept: dict[int, Array],
+    probabilities: Probabilities,
     at: tuple[Array, Array],
     shares: Array,
     center: Array,
+    scale: Array,
     fit_intercept: bool,
 ) -> tuple[Array]:
-    P = probabilities(block, likelihood, kept, at)
+    P = probabilities.of(block, *at)
     if len(P) == 1:
         least = P[0] * (1.0 - P[0]) / (shares[0] * shares[1])
     else:
         least = (P / shares[:, None]).min(axis=0)
-    X = block.augmented(center, fit_intercept)
+    X = block.augmented(center, scale, fit_intercept)
     X *= np.sqrt(least * block.weights_or_ones())
     return (X @ X.T,)
 
 
 def _largest_leverage(
-    block: Block, root: Array, center: Array, fit_intercept: bool
+    block: Block, root: Array, center: Array, scale: Array, fit_intercept: bool
 ) -> tuple[Array]:
-    X = root.T @ block.augmented(center, fit_intercept)
+    X = root.T @ block.augmented(center, scale, fit_intercept)
     return (np.asarray(np.einsum("ij,ij->j", X, X).max()),)

@@ -22,11 +22,12 @@ SMALLEST = 1e-12
 class Step:
     """A step s, the decrease of the quadratic model it promises, and its length in the metric.
 
-    `residual_norm` is that of g + H s in M⁻¹ (for a step inside the region), `smallest_ritz`
-    estimates the smallest eigenvalue of M⁻¹H seen on the way.
+    `residual` is g + H s and `residual_norm` its length in M⁻¹ (for a step inside the region),
+    `smallest_ritz` estimates the smallest eigenvalue of M⁻¹H seen on the way.
     """
 
     direction: Array
+    residual: Array
     predicted: float
     length: float
     on_boundary: bool
@@ -89,6 +90,7 @@ def steihaug(
         rz = new_rz
     return Step(
         direction=s,
+        residual=residual,
         predicted=predicted,
         length=float(np.sqrt(ss)),
         on_boundary=on_boundary,

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._objective import MultinomialObjective, Point
-from skmaxent._solvers._solution import Iteration, root_size
+from skmaxent._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._solvers._smooth import Outcome
+from skmaxent._solvers._solution import Iteration, Status, root_size
 
 Array = NDArray[np.float64]
 
@@ -44,54 +45,53 @@ class _State(NamedTuple):
     gradient: Array
 
 
-class _Scaled:
-    """The objective with columns of unit variance, for coefficients Φ = Θ · scale."""
+class _Small:
+    """The objective with what a Newton step needs."""
 
-    def __init__(self, objective: MultinomialObjective, variances: Array) -> None:
+    def __init__(self, objective: MultinomialObjective, moving: Array) -> None:
         blocks = objective.blocks
         self.n_evaluations = 0
         self._likelihood = objective.likelihood
         R, width = objective.shape
         self._r = r = max(1, R - 1)
-        moving = variances > 0.0
-        self.scale = np.append(np.sqrt(np.where(moving, variances, 1.0)), 1.0)
-        self.columns = X = blocks.whole().augmented(objective.center, objective.fit_intercept)
-        X /= self.scale[:, None]
-        # Columns of zero variance are constant: their coefficients are zero.
-        X[:-1] *= moving[:, None]
-        self._rows = X.T.copy()
+        self._columns = blocks.whole().augmented(
+            objective.center, objective.scale, objective.fit_intercept
+        )
+        # Constant columns: their coefficients are zero.
+        self._columns[:-1] *= moving[:, None]
+        self._rows = self._columns.T.copy()
         self._pairs = (self._rows[:, :, None] * self._rows[:, None, :]).reshape(-1, width * width)
         weights = blocks.weights
         n = blocks.n_samples
         self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
         self._targets = objective.likelihood.targets(blocks.targets)
         self._target_means = (self._targets * self._weights) @ self._rows
-        self._strength = np.append(objective.penalty.strength, 0.0) / self.scale**2
+        self._strength = np.append(objective.penalty.strength, 0.0)
         # Reference coding to coefficients that sum to zero over classes; one logit is neither.
         self.contrasts = np.eye(R, r) - (1.0 / R if R > 1 else 0.0)
-        self._ridge = np.zeros((r, width, r, width))
+        ridge = np.zeros((r, width, r, width))
         column = np.arange(width)
         fixed = ~np.append(moving, objective.fit_intercept)
-        self._ridge[:, column, :, column] = (
+        ridge[:, column, :, column] = (
             self.contrasts[:r] * self._strength[:, None, None] + np.eye(r) * fixed[:, None, None]
         )
-        self._ridge = self._ridge.reshape(r * width, r * width)
+        self._ridge = ridge.reshape(r * width, r * width)
 
-    def at(self, phi: Array) -> _State:
+    def at(self, theta: Array) -> _State:
         self.n_evaluations += 1
-        Z = phi @ self.columns
+        Z = theta @ self._columns
         normalisers = self._likelihood.probabilities(Z)
-        loss = float(normalisers @ self._weights) - float(np.vdot(phi, self._target_means))
-        penalised = phi * self._strength
+        loss = float(normalisers @ self._weights) - float(np.vdot(theta, self._target_means))
+        penalised = theta * self._strength
         residual = Z - self._targets
         residual *= self._weights
         gradient = residual @ self._rows
         gradient += penalised
-        return _State(loss + 0.5 * float(np.vdot(phi, penalised)), loss, Z, gradient)
+        return _State(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
 
     def factor(self, P: Array) -> Array | None:
         """Cholesky factor of the Hessian in reference coding; None where rounding forbids it."""
-        r, width = self._r, len(self.columns)
+        r, width = self._r, len(self._columns)
         curvature = self._likelihood.reference_curvature(P) * self._weights
         H = (curvature.reshape(r * r, -1) @ self._pairs).reshape(r, r, width, width)
         H = H.transpose(0, 2, 1, 3).reshape(r * width, r * width)
@@ -108,25 +108,40 @@ class _Scaled:
         return delta, float(np.sqrt(max(float(np.vdot(g, delta)), 0.0)))
 
 
+class _Factored:
+    """The Hessian as a metric."""
+
+    is_exact = True
+    is_close = True
+
+    def __init__(self, problem: _Small, factor: Array | None) -> None:
+        self._problem = problem
+        self._factor = factor
+
+    def solve(self, G: Array) -> Array:
+        if self._factor is None:
+            return G
+        return self._problem.contrasts @ self._problem.natural_gradient(self._factor, G)[0]
+
+
 def newton_small(
     objective: MultinomialObjective,
     theta: Array,
-    variances: Array,
+    moving: Array,
     *,
     tol: float,
     max_iter: int,
     effective_size: float,
     callback: Callable[[Iteration], None] | None = None,
-) -> tuple[Point, tuple[Iteration, ...]]:
+) -> Outcome:
     """Minimise from θ; the point reached, and what happened on the way.
 
     It stops at `tol` standard errors from the optimum, or where it can do no more: the general
     solver goes on from there.
     """
     tol = min(tol, TIGHT)
-    problem = _Scaled(objective, variances)
-    phi = theta * problem.scale
-    state = problem.at(phi)
+    problem = _Small(objective, moving)
+    state = problem.at(theta)
     history: list[Iteration] = []
     radius, ratio = np.inf, 0.0
     factor: Array | None = None
@@ -154,7 +169,7 @@ def newton_small(
         while True:
             t = min(1.0, radius / norm)
             predicted = norm**2 * (t - 0.5 * t**2)
-            candidate = problem.at(phi - t * direction)
+            candidate = problem.at(theta - t * direction)
             ratio = (state.value - candidate.value) / predicted
             if ratio < 0.25:
                 radius = 0.25 * t * norm
@@ -164,17 +179,20 @@ def newton_small(
                 break
         if not ratio > LEAST_RATIO:
             break
-        phi = phi - t * direction
+        theta = theta - t * direction
         state = candidate
     objective.counter.gradients += problem.n_evaluations
-    size = abs(state.loss) + float(np.abs(phi).sum(axis=1).max())
+    size = abs(state.loss) + float(np.abs(theta).sum(axis=1).max())
     point = Point(
         objective=objective,
-        theta=phi / problem.scale,
+        theta=theta,
         value=state.value,
-        gradient=state.gradient * problem.scale,
+        gradient=state.gradient,
         loss=state.loss,
         rounding=8.0 * EPS * size,
-        kept={},
+        probabilities=Probabilities(objective.likelihood),
     )
-    return point, tuple(history)
+    # Without a penalty the general solver looks whether there is an optimum at all.
+    done = objective.penalty.is_strict and bool(history) and history[-1].distance <= tol
+    status = Status.CONVERGED if done else Status.MAX_ITER
+    return Outcome(point, status, tuple(history), _Factored(problem, factor), None)

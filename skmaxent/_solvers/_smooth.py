@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._blocks import Block
-from skmaxent._metric import Metric, MetricChoice
+from skmaxent._metric import Metric, MetricChoice, Solves
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._solution import Iteration, Status, root_size
@@ -25,9 +26,23 @@ UNKNOWN_LOGIT = 100.0
 NEAR = 1e-3
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Where Newton's method ended: the point, how far it is, and the metric used last.
+
+    `last` is a Newton step from the point with its residual, where one was computed.
+    """
+
+    point: Point
+    status: Status
+    history: tuple[Iteration, ...]
+    metric: Metric
+    last: Step | None
+
+
 def newton(
     start: Point,
-    variances: Array,
+    moving: Array,
     *,
     tol: float,
     max_iter: int,
@@ -36,14 +51,18 @@ def newton(
     seed: int = 0,
     callback: Callable[[Iteration], None] | None = None,
     history: tuple[Iteration, ...] = (),
-) -> tuple[Point, Status, tuple[Iteration, ...]]:
+    is_near: bool = False,
+) -> Outcome:
     """Minimise the objective from a point until it is `tol` standard errors from the optimum.
 
     The distance is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
     value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit. Where
     the metric is not close to the Hessian, conjugate gradients have the last word; where it is,
     and the last step did what the quadratic model said, the Hessian before that step will do.
-    `history` is what led to the start, whose iterations count.
+
+    Hessian products are of float32 while they bring the optimum nearer; the last word is exact.
+    `history` is what led to the start, whose iterations count; `is_near` tells that the start is
+    much nearer to the optimum than the model without features.
     """
     objective, point = start.objective, start
     radius = np.inf
@@ -53,25 +72,29 @@ def newton(
     ratio = 0.0
     products = 0
     metric: Metric | None = None
-    choice = MetricChoice(objective, variances, solver=solver, seed=seed)
+    last: Step | None = None
+    narrow = True
+    before = np.inf
+    choice = MetricChoice(objective, moving, solver=solver, seed=seed, is_near=is_near)
     for n_iter in range(max(len(lines) - 1, 0), max_iter + 1):
         root_n = root_size(effective_size, point.value)
         is_new = False
         if (
             not (metric and metric.is_close and abs(ratio - 1.0) < 0.1)
-            or root_n * _length(metric, point) > 0.5 * tol
+            or root_n * length(metric, point.gradient) > 0.5 * tol
         ):
             metric, is_new = choice.at(point, products)
-        exact = is_new and metric.is_exact
         products = objective.counter.hessian_products
         natural = metric.solve(point.gradient)
         norm = np.sqrt(max(float(np.vdot(point.gradient, natural)), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
         newton_step = natural
+        last = None
         if distance <= tol and not metric.is_close:
-            check = _newton_step(point, metric, norm)
-            newton_step = check.direction
-            distance = max(distance, float(root_n * _decrement(check)))
+            last = _newton_step(point, metric, norm)
+            newton_step = last.direction
+            distance = max(distance, float(root_n * _decrement(last)))
+            narrow = False
         lines.append(_record(objective, n_iter, point, distance))
         if callback is not None:
             callback(lines[-1])
@@ -85,8 +108,14 @@ def newton(
             break
         if n_iter == max_iter:
             break
+        narrow = narrow and distance < 0.5 * before
+        before = distance
+        direct = is_new and metric.is_exact
         while True:
-            step = _step(point, metric, exact, natural, norm, radius, tol / root_n)
+            if direct:
+                step = _metric_step(point, natural, norm, radius)
+            else:
+                step = _step(point, metric, norm, radius, tol / root_n, exact=not narrow)
             ritz = step.smallest_ritz
             candidate = objective.at(point.theta + step.direction)
             ratio = _agreement(point, candidate, step, metric, norm)
@@ -104,13 +133,12 @@ def newton(
             break
         point = candidate
         products = objective.counter.hessian_products - products
-    return point, status, tuple(lines)
+    return Outcome(point, status, tuple(lines), metric, last)
 
 
-def _length(metric: Metric, point: Point) -> float:
-    """Length of the gradient in the inverse metric."""
-    squared = float(np.vdot(point.gradient, metric.solve(point.gradient)))
-    return float(np.sqrt(max(squared, 0.0)))
+def length(metric: Solves, gradient: Array) -> float:
+    """Length of a gradient in the inverse metric."""
+    return float(np.sqrt(max(float(np.vdot(gradient, metric.solve(gradient))), 0.0)))
 
 
 def _record(
@@ -120,29 +148,26 @@ def _record(
     return Iteration(n_iter, point.value, distance, counter.gradients, counter.hessian_products)
 
 
+def _metric_step(point: Point, natural: Array, norm: float, radius: float) -> Step:
+    """The step that the metric gives, shortened to the trust region: no product is needed."""
+    t = min(1.0, radius / norm)
+    return Step(
+        direction=-t * natural,
+        residual=(1.0 - t) * point.gradient,
+        predicted=norm**2 * (t - 0.5 * t**2),
+        length=t * norm,
+        on_boundary=t < 1.0,
+        residual_norm=(1.0 - t) * norm,
+        smallest_ritz=1.0,
+    )
+
+
 def _step(
-    point: Point,
-    metric: Metric,
-    exact: bool,
-    natural: Array,
-    norm: float,
-    radius: float,
-    target: float,
+    point: Point, metric: Metric, norm: float, radius: float, target: float, *, exact: bool
 ) -> Step:
-    if exact:
-        # The Newton step itself, shortened to the trust region; lengths are in the Hessian.
-        t = min(1.0, radius / norm)
-        return Step(
-            direction=-t * natural,
-            predicted=norm**2 * (t - 0.5 * t**2),
-            length=t * norm,
-            on_boundary=t < 1.0,
-            residual_norm=(1.0 - t) * norm,
-            smallest_ritz=1.0,
-        )
     forcing = min(0.25, np.sqrt(norm))
     return steihaug(
-        point.hessian_product,
+        lambda direction: point.hessian_product(direction, exact=exact),
         metric.solve,
         point.gradient,
         radius=radius,
@@ -208,7 +233,7 @@ def _is_unbounded(objective: MultinomialObjective, newton_step: Array, distance:
     if objective.penalty.strength.any():
         return False
     (change,) = objective.blocks.map_reduce(
-        _range_of_logits, *objective.to_raw(newton_step), combine=np.maximum
+        _range_of_logits, *objective.for_blocks(newton_step), combine=np.maximum
     )
     return float(change) > max(UNKNOWN_LOGIT * distance, 0.1)
 

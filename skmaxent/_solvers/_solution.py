@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._blocks import RowBlocks
+
 
 # Total loss, in nats, from which on all that is left is noise.
 SMALLEST_TOTAL = 1e-8
+
+
+def effective_size(blocks: RowBlocks) -> float:
+    """(Σs)²/Σs² (Kish 1965): the number of rows, whatever the scale of the weights."""
+    if blocks.weights is None:
+        return float(blocks.n_samples)
+    weights = blocks.weights.astype(float) / float(blocks.weights.max())
+    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def root_size(effective_size: float, value: float) -> float:

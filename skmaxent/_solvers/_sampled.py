@@ -1,0 +1,65 @@
+"""A start from samples of the rows, each a multiple of the one before.
+
+The optimum of m rows is about √(n p/m) standard errors from that of all n, p the number of
+parameters: what the samples cost is paid back where m is a few times p and n many times m.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._metric import reference_size
+from skmaxent._objective import Point
+from skmaxent._solvers._smooth import newton
+from skmaxent._solvers._solution import Status, effective_size
+
+Array = NDArray[Any]
+
+# Rows of a sample in the next.
+GROWTH = 8
+# Rows for each parameter in the smallest sample: fewer may be separated.
+ROWS_PER_PARAMETER = 5
+# Below this many multiplications a pass costs its calls, not its rows.
+LEAST_WORK = 1_000_000
+# Of a sample's own error, how near its optimum is looked for.
+ACCURACY = 0.3
+MAX_ITER = 15
+COPY_BYTES = 1 << 28
+
+
+def sampled_start(null: Point, moving: Array, *, solver: str, seed: int) -> Array:
+    """θ near the optimum, or that of the null model where samples do not pay."""
+    objective = null.objective
+    blocks = objective.blocks
+    p = reference_size(objective)
+    sizes: list[int] = []
+    rows = blocks.n_samples // GROWTH
+    while (
+        rows >= ROWS_PER_PARAMETER * p
+        and rows * (blocks.work / blocks.n_samples) >= LEAST_WORK
+    ):
+        if rows * blocks.n_features * 4 <= COPY_BYTES:
+            sizes.append(rows)
+        rows //= GROWTH
+    theta = null.theta
+    for rows in reversed(sizes):
+        sample = objective.standardised(rows, dtype=np.float32, seed=seed)
+        if len(np.unique(sample.blocks.targets)) < objective.n_classes:
+            continue
+        outcome = newton(
+            sample.at(theta),
+            moving,
+            tol=ACCURACY * float(np.sqrt(p)),
+            max_iter=MAX_ITER,
+            effective_size=effective_size(sample.blocks),
+            solver=solver,
+            seed=seed,
+            is_near=theta is not null.theta,
+        )
+        if outcome.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+            return null.theta
+        theta = outcome.point.theta
+    return theta
