@@ -23,6 +23,8 @@ THREAD_WORK = 2_000_000
 DENSE_ENOUGH = 0.1
 # OpenBLAS takes products of fewer multiplications for small.
 SMALL_PRODUCT = 1_000_000
+# Entries of a sparse matrix that are scaled at a time.
+ENTRIES = 1 << 18
 # A sample has this many rows of a class, or all of them.
 FEW_ROWS = 30
 # Slices of fewer rows cost more calls than they save.
@@ -72,7 +74,7 @@ class Block:
     def gram(self, G: Array) -> Array:
         """G @ X: (n_logits, rows) with (rows, n_features) gives (n_logits, n_features)."""
         if self.is_sparse:
-            return np.asarray((self.X.T @ np.ascontiguousarray(G.T)).T)
+            return np.asarray((_transposed(self.X) @ np.ascontiguousarray(G.T)).T)
         first, *rest = self._slices(len(G))
         out = G[:, first] @ self.X[first]
         for rows in rest:
@@ -114,7 +116,7 @@ class Block:
     def squares(self, weights: Array) -> Array:
         """Weighted sum of squares of each column."""
         if self.is_sparse:
-            return np.asarray(self.X.multiply(self.X).T @ weights)
+            return np.asarray(_transposed(_squared(self.X)) @ weights)
         return np.asarray(weights @ np.square(self.X))
 
     def weights_or_ones(self) -> Array:
@@ -216,11 +218,7 @@ class RowBlocks:
         if not self.is_sparse:
             return self.X[start:stop]
         if index not in self._slices:
-            # Views of the entries: SciPy's own slices are copies.
-            entries = slice(self.X.indptr[start], self.X.indptr[stop])
-            indptr = self.X.indptr[start : stop + 1] - self.X.indptr[start]
-            arrays = self.X.data[entries], self.X.indices[entries], indptr
-            self._slices[index] = type(self.X)(arrays, shape=(stop - start, self.n_features))
+            self._slices[index] = _sparse_rows(self.X, start, stop)
         return self._slices[index]
 
     def map_reduce(
@@ -272,7 +270,8 @@ class RowBlocks:
         Blocks of all rows are the blocks here.
         """
         if n_rows is None or n_rows >= self.n_samples:
-            rows, factors = slice(None), None
+            rows: Any = slice(None)
+            factors = None
         else:
             rows, factors = self._sample(n_rows, seed)
         weights = None if self.weights is None else self.weights[rows]
@@ -308,13 +307,44 @@ class RowBlocks:
     def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: Any) -> Any:
         if self.is_sparse:
             X = self.X[rows] if isinstance(rows, np.ndarray) else self.X
-            data = (X.data / scale[X.indices]).astype(dtype)
+            data = np.empty(X.nnz, dtype=dtype)
+            for start in range(0, X.nnz, ENTRIES):
+                part = slice(start, start + ENTRIES)
+                data[part] = X.data[part] / scale[X.indices[part]]
             return type(X)((data, X.indices, X.indptr), shape=X.shape)
         if isinstance(rows, slice):
             out = np.empty(self.X.shape, dtype=dtype)
             return self.map_rows(_standardise, out, center, scale)
-        return ((self.X[rows] - center) / scale).astype(dtype)
+        sample = self.X[rows] - center
+        sample /= scale
+        return sample.astype(dtype, copy=False)
+
+
+def _sparse_rows(X: Any, start: int, stop: int) -> Any:
+    """Rows of a CSR matrix with views of its entries: SciPy's slices, and its constructor, copy."""
+    rows = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
+    entries = slice(X.indptr[start], X.indptr[stop])
+    rows.data, rows.indices = X.data[entries], X.indices[entries]
+    rows.indptr = X.indptr[start : stop + 1] - X.indptr[start]
+    return rows
+
+
+def _squared(X: Any) -> Any:
+    out = type(X)(X.shape, dtype=X.dtype)
+    out.data, out.indices, out.indptr = X.data * X.data, X.indices, X.indptr
+    return out
+
+
+def _transposed(X: Any) -> Any:
+    """Xᵀ as CSC with the entries of a CSR matrix: SciPy's may copy them."""
+    out = (sp.csc_array if isinstance(X, sp.sparray) else sp.csc_matrix)(
+        X.shape[::-1], dtype=X.dtype
+    )
+    out.data, out.indices, out.indptr = X.data, X.indices, X.indptr
+    return out
 
 
 def _standardise(block: Block, center: Array, scale: Array) -> Array:
-    return np.asarray((block.X - center) / scale)
+    rows = block.X - center
+    rows /= scale
+    return np.asarray(rows)

@@ -30,7 +30,7 @@ class Likelihood(Protocol):
         """(diag p - p pᵀ) u for every row, written to U."""
 
     def reference_curvature(self, P: Array) -> Array:
-        """diag p - p pᵀ of every row without the last of K classes: (r, r, rows)."""
+        """diag p - p pᵀ of every row, without the last of K classes: the upper triangle."""
 
     def targets(self, codes: Array) -> Array:
         """Probabilities that match the codes, in the shape of logits."""
@@ -51,6 +51,8 @@ class Softmax:
 
     def __init__(self, n_classes: int) -> None:
         self.n_logits = n_classes
+        self._pairs = np.triu_indices(n_classes - 1)
+        self._diagonal = np.flatnonzero(self._pairs[0] == self._pairs[1])
 
     def probabilities(self, Z: Array) -> Array:
         top = Z.max(axis=0)
@@ -72,11 +74,12 @@ class Softmax:
         return U
 
     def reference_curvature(self, P: Array) -> Array:
-        P = P[:-1]
-        out = P[:, None, :] * -P
-        diagonal = np.arange(len(P))
-        out[diagonal, diagonal] += P
-        return np.asarray(out)
+        upper, other = self._pairs
+        out = P[upper]
+        out *= P[other]
+        np.negative(out, out=out)
+        out[self._diagonal] += P[:-1]
+        return out
 
     def targets(self, codes: Array) -> Array:
         out = np.zeros((self.n_logits, len(codes)))
@@ -119,7 +122,7 @@ class Logistic:
         return U
 
     def reference_curvature(self, P: Array) -> Array:
-        return np.asarray((P * (1.0 - P))[None])
+        return P * (1.0 - P)
 
     def targets(self, codes: Array) -> Array:
         return codes[None].astype(float)

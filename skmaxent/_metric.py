@@ -17,24 +17,10 @@ from skmaxent._objective import MultinomialObjective, Point, Probabilities
 
 Array = NDArray[Any]
 
-# A d × d eigenproblem beyond this costs more than it saves.
-FULL_COVARIANCE_FEATURES = 2000
-# An assembled Hessian beyond this costs more than conjugate gradients.
-ASSEMBLED_SIZE = 1200
-# Up to this size the Hessian costs less than anything else.
-ALWAYS_ASSEMBLED = 120
-# The Hessian of all rows is worth this many Hessian products: about what a sampled one asks for.
-EXACT_PRODUCTS = 6
-# Multiplications of a row and a parameter that a Hessian costs besides those of products.
-CALLS = 80
 # Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
 EXACT_ERROR = 0.2
-# Sampled rows are as many as this many Hessian products pay for, or more.
-SAMPLE_PRODUCTS = 2
-# An assembled Hessian near the optimum is worth this many products.
-NEAR_PRODUCTS = 8
-# Products that a full covariance is trusted to save.
-WORTH_PRODUCTS = 200
+# Class directions whose curvatures differ by no more than this factor share a factorisation.
+SIMILAR = 2.0
 
 
 class Solves(Protocol):
@@ -171,9 +157,10 @@ class KroneckerMetric:
     """A ⊗ Σ + I ⊗ Λ, with Σ full or diagonal.
 
     A = U a Uᵀ is the mean of diag p - p pᵀ, its null direction dropped; Σ the covariance of X
-    under row weights 1 - ‖p‖². T with Tᵀ(Σ + Λ/ā)T = I and TᵀΣT = diag γ diagonalises Σ and Λ
-    together, so that each class direction has a_r γ + ā (1 - γ) on its diagonal. `moving` tells
-    the columns that are not constant; the coefficients of the others stay.
+    under row weights 1 - ‖p‖². In class direction r that is a_r Σ + Λ. For Σ full, directions
+    whose a differ little share a factorisation of ā Σ + Λ, scaled by a_r/ā: right where the data
+    determine the coefficients, and where the penalty does, off by that little. `moving` tells the
+    columns that are not constant; the coefficients of the others stay.
     """
 
     is_close = False
@@ -186,15 +173,18 @@ class KroneckerMetric:
         probabilities = point.probabilities
         # At the model without features the Hessian has this form.
         self.is_exact = full and probabilities.are_common
-        A, covariance, total = sample.blocks.map_reduce(
-            _curvature_moments,
-            probabilities if sample is objective else probabilities.elsewhere(),
-            sample.for_blocks(point.theta),
-            sample.center,
-            sample.scale,
-            full,
-        )
-        A = A / sample.total_weight
+        if probabilities.are_common and not full:
+            A, covariance, total = probabilities.curvature(), moving.astype(float), 1.0
+        else:
+            A, covariance, total = sample.blocks.map_reduce(
+                _curvature_moments,
+                probabilities if sample is objective else probabilities.elsewhere(),
+                sample.for_blocks(point.theta),
+                sample.center,
+                sample.scale,
+                full,
+            )
+            A = A / sample.total_weight
         a, U = np.linalg.eigh(A)
         # diag p - p pᵀ is singular along 1, a single logit is not.
         drop = 1 if len(a) > 1 else 0
@@ -204,30 +194,31 @@ class KroneckerMetric:
         ridge = objective.penalty.strength
         covariance = covariance / max(total, 1e-300)
         diagonal = covariance.diagonal() if full else covariance
-        missing = np.maximum(0.5 * moving - diagonal, 0.0)
-        diagonal = diagonal + missing
+        diagonal = diagonal + np.maximum(0.5 * moving - diagonal, 0.0)
         scale = diagonal + ridge / mean
         still = ~moving | (scale <= 0.0)
         scale[still] = 1.0
         self._column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
-        self._ridge = ridge * self._column**2
-        self._T: Array | None = None
+        ridge = ridge * self._column**2
+        self._groups: list[tuple[slice, Array]] = []
         if full:
             covariance.flat[:: len(covariance) + 1] = diagonal
-            self._T, gamma = _joint_diagonal(covariance, self._column, self._ridge / mean)
-            self._D = 1.0 / (np.multiply.outer(gamma, self._a) + mean * (1.0 - gamma)[:, None])
+            covariance *= np.multiply.outer(self._column, self._column)
+            for group in _groups_of_similar(self._a):
+                near = float(np.sqrt(self._a[group][0] * self._a[group][-1]))
+                self._groups.append((group, inverse_root(covariance, ridge / near + 1e-10)))
+            self._D = 1.0 / self._a
         else:
             spread = np.multiply.outer(diagonal * self._column**2, self._a)
-            self._D = 1.0 / np.maximum(spread + self._ridge[:, None], 1e-12)
+            self._D = 1.0 / np.maximum(spread + ridge[:, None], 1e-12)
 
     def solve(self, G: Array) -> Array:
         out = np.empty_like(G)
         projected = G.T @ self._U  # by features, as the coefficients lie
         V = projected[:-1] * self._column[:, None]
-        if self._T is None:
-            V *= self._D
-        else:
-            V = self._T @ ((self._T.T @ V) * self._D)
+        V *= self._D
+        for group, root in self._groups:
+            V[:, group] = root.T @ (root @ V[:, group])
         V *= self._column[:, None]
         np.matmul(V, self._U.T, out=out.T[:-1])
         if self._fit_intercept:
@@ -237,17 +228,22 @@ class KroneckerMetric:
         return out
 
 
-def _joint_diagonal(covariance: Array, column: Array, ridge: Array) -> tuple[Array, Array]:
-    """T and γ with Tᵀ(Σ + Λ)T = I, TᵀΣT = diag γ, in columns scaled by `column`."""
-    scaled = covariance * np.multiply.outer(column, column)
-    total = scaled.copy()
-    total.flat[:: len(total) + 1] += ridge + 1e-10
-    L = _cholesky(total)
-    half = linalg.solve_triangular(L, scaled, lower=True, check_finite=False)
-    inner = linalg.solve_triangular(L, half.T, lower=True, check_finite=False)
-    gamma, Q = np.linalg.eigh((inner + inner.T) / 2)
-    T = linalg.solve_triangular(L, Q, lower=True, trans="T", check_finite=False)
-    return np.asarray(T), np.clip(gamma, 1e-10, 1.0)
+def _groups_of_similar(a: Array) -> list[slice]:
+    """Runs of an ascending array in which the last is at most SIMILAR times the first."""
+    groups, start = [], 0
+    while start < len(a):
+        stop = int(np.searchsorted(a, SIMILAR * a[start], side="right"))
+        groups.append(slice(start, stop))
+        start = stop
+    return groups
+
+
+def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
+    """L⁻¹ with L Lᵀ = matrix + diagonal; L⁻ᵀ L⁻¹ stays positive, whatever rounding does."""
+    total = matrix.copy()
+    total.flat[:: len(total) + 1] += diagonal
+    inverse, _ = lapack.dtrtri(_cholesky(total), lower=True, overwrite_c=True)
+    return np.asarray(inverse)
 
 
 def _curvature_moments(
@@ -271,93 +267,3 @@ def _curvature_moments(
         covariance = block.covariance(spread, center) / np.multiply.outer(scale, scale)
         return A, covariance, spread.sum()
     return A, _squares_about(block, spread.astype(block.X.dtype), center) / scale**2, spread.sum()
-
-
-class MetricChoice:
-    """Which metric to use when, from what building it and a Hessian product cost.
-
-    The diagonal Kronecker form is free, the full one exact at the null model; an assembled
-    Hessian is closer still. Each is taken once the products spent would have paid for it. Costs
-    are in multiplications at the speed of a large matrix product: a Hessian product runs at about
-    a quarter of it, a sparse one at a twentieth.
-    """
-
-    def __init__(
-        self,
-        objective: MultinomialObjective,
-        moving: Array,
-        *,
-        solver: str = "auto",
-        seed: int = 0,
-        is_near: bool = False,
-    ) -> None:
-        self._is_near = is_near
-        self._moving = moving
-        self._seed = seed
-        self._objective = objective
-        self._samples: dict[int, MultinomialObjective] = {}
-        blocks = objective.blocks
-        p = float(reference_size(objective))
-        d = float(blocks.n_features)
-        product = (40.0 if blocks.is_sparse else 8.0) * blocks.work
-        self._product_cost = product
-        self._rows = {
-            "diagonal": 20_000,
-            "full": max(int(20 * d), 4000),
-            "assembled": max(int(5 * p), 2000, int(SAMPLE_PRODUCTS * product / (p * (p + CALLS)))),
-        }
-        if solver == "newton-cholesky" or blocks.n_samples * p * (p + CALLS) <= EXACT_PRODUCTS * product:
-            self._rows["assembled"] = blocks.n_samples
-        rows = {kind: min(number, blocks.n_samples) for kind, number in self._rows.items()}
-        self._costs = {
-            "diagonal": 0.0,
-            "full": rows["full"] * d**2 + 20.0 * d**3,
-            "assembled": rows["assembled"] * p * (p + CALLS) + p**3 / 3.0,
-        }
-        if blocks.is_sparse:
-            per_row = blocks.size / max(blocks.n_samples, 1)
-            self._costs["full"] = rows["full"] * min(d**2, 100.0 * per_row**2) + 20.0 * d**3
-        if d > FULL_COVARIANCE_FEATURES:
-            self._costs["full"] = np.inf
-        if solver == "newton-cg" or p > ASSEMBLED_SIZE:
-            self._costs["assembled"] = np.inf
-        if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
-            self._costs["assembled"] = 0.0
-        self._spent = 0.0
-        self._kind = ""
-        self._metric: Metric
-
-    def at(self, point: Point, last_products: int) -> tuple[Metric, bool]:
-        """The metric to use, after a step of so many Hessian products; whether it is new."""
-        last = last_products * self._product_cost
-        self._spent += last
-        if not self._kind:
-            self._spent = WORTH_PRODUCTS * self._product_cost
-            kind = self._best(("diagonal", "full"), self._spent)
-            worth = NEAR_PRODUCTS * self._product_cost if self._is_near else 0.0
-            kind = "assembled" if self._costs["assembled"] <= worth else kind
-            self._spent = 0.0
-        else:
-            kind = self._best(("diagonal", "full", "assembled"), max(last, self._spent / 2))
-            if kind == self._kind and last <= self._costs[kind] and self._costs[kind] > 0.0:
-                return self._metric, False
-            if self._costs[kind] < self._costs[self._kind]:
-                return self._metric, False
-        sample = self._sample(self._rows[kind])
-        if kind == "assembled":
-            self._metric = AssembledMetric(point, sample, self._moving)
-        else:
-            self._metric = KroneckerMetric(point, sample, self._moving, full=kind == "full")
-        self._kind = kind
-        return self._metric, True
-
-    def _sample(self, n_rows: int) -> MultinomialObjective:
-        if n_rows >= self._objective.blocks.n_samples:
-            return self._objective
-        if n_rows not in self._samples:
-            self._samples[n_rows] = self._objective.standardised(n_rows, seed=self._seed)
-        return self._samples[n_rows]
-
-    def _best(self, kinds: tuple[str, ...], budget: float) -> str:
-        """The last of `kinds` that the budget pays for."""
-        return [kind for kind in kinds if self._costs[kind] <= budget][-1]

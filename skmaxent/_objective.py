@@ -67,6 +67,11 @@ class Probabilities:
         """Whether all rows have the same."""
         return self._common is not None
 
+    def curvature(self) -> Array:
+        """diag p - p pᵀ of probabilities that are common."""
+        p = np.asarray(self._common)
+        return np.diag(p) - np.multiply.outer(p, p)
+
     def keep(self, block: Block, P: Array) -> None:
         self._by_block[block.index] = P
 
@@ -108,7 +113,8 @@ class MultinomialObjective:
     column_size : ndarray of shape (n_features,), optional
         Root mean square of each column, to tell how rounding adds up.
     keep_bytes, copy_bytes : int
-        Budgets for kept probabilities and for a float32 copy of X.
+        Budgets for kept probabilities and for a float32 copy of X; KEEP_BYTES and COPY_BYTES
+        where not given.
     """
 
     def __init__(
@@ -121,8 +127,8 @@ class MultinomialObjective:
         center: Array | None = None,
         scale: Array | None = None,
         column_size: Array | None = None,
-        keep_bytes: int = KEEP_BYTES,
-        copy_bytes: int = COPY_BYTES,
+        keep_bytes: int | None = None,
+        copy_bytes: int | None = None,
     ) -> None:
         self.blocks = blocks
         self.likelihood = likelihood
@@ -135,9 +141,10 @@ class MultinomialObjective:
         self.scale = np.ones(d) if scale is None else scale
         self.column_size = np.ones(d) if column_size is None else column_size
         bytes_needed = likelihood.n_logits * blocks.n_samples * blocks.dtype.itemsize
-        self._keep_bytes = keep_bytes
-        self.keeps = bytes_needed <= keep_bytes
+        self._keep_bytes = KEEP_BYTES if keep_bytes is None else keep_bytes
+        self.keeps = bytes_needed <= self._keep_bytes
         self.counter = Counter()
+        copy_bytes = COPY_BYTES if copy_bytes is None else copy_bytes
         narrow = np.dtype(np.float32).itemsize
         self._may_copy = blocks.dtype != np.float32 and blocks.size * narrow <= copy_bytes
         self._copy: MultinomialObjective | None = None

@@ -1,5 +1,7 @@
 """What row blocks promise: memory that does not grow, threads that change rounding only."""
 
+import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -9,6 +11,7 @@ from problems import problem
 from skmaxent import _blocks, _threads
 from skmaxent._blocks import RowBlocks
 from skmaxent._solvers import solve
+from skmaxent._threads import Workers
 
 
 def test_working_memory_does_not_grow_with_n(monkeypatch):
@@ -36,19 +39,32 @@ def test_threads_change_rounding_only_and_restore_the_limit(monkeypatch):
     rng = np.random.default_rng(5)
     X, y = rng.normal(size=(500, 4)), rng.integers(0, 3, 500)
     before = _threads.blas_threads()
+    threads = threading.active_count()
     results = []
     for n_threads in (1, 2, 2):
-        blocks = RowBlocks(X, y, n_logits=3, n_threads=n_threads)
-        results.append(
-            solve(blocks, 3, np.full(4, 0.01), fit_intercept=True, tol=1e-6, max_iter=50)
-        )
+        with Workers(n_threads) as workers:
+            blocks = RowBlocks(X, y, n_logits=3, workers=workers)
+            assert blocks.n_blocks == n_threads
+            results.append(
+                solve(blocks, 3, np.full(4, 0.01), fit_intercept=True, tol=1e-6, max_iter=50)
+            )
+            assert _threads.blas_threads() == 1
+        assert threading.active_count() == threads
     np.testing.assert_allclose(results[0].coef, results[1].coef, rtol=1e-9)
     np.testing.assert_array_equal(results[1].coef, results[2].coef)
     assert _threads.blas_threads() == before
 
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_threads_end_and_the_limit_is_restored_after_an_exception(failing):
+    before, threads = _threads.blas_threads(), threading.active_count()
+
     def fail():
         raise RuntimeError("in a block")
 
-    with pytest.raises(RuntimeError, match="in a block"):
-        _threads.run([fail, fail])
+    tasks = [lambda: time.sleep(0.01), lambda: time.sleep(0.01)]
+    tasks[failing] = fail
+    with pytest.raises(RuntimeError, match="in a block"), Workers(2) as workers:
+        workers.run(tasks)
     assert _threads.blas_threads() == before
+    assert threading.active_count() == threads

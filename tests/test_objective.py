@@ -92,7 +92,7 @@ def test_recomputed_probabilities_give_the_same_products(small_blocks):
     theta, direction = rng.normal(size=(2, 3, 4))
     kept = problem(X, y, 3).at(theta)
     recomputed = problem(X, y, 3, keep_bytes=0).at(theta)
-    assert kept.kept and not recomputed.kept
+    assert kept.probabilities.keeps and not recomputed.probabilities.keeps
     np.testing.assert_allclose(
         kept.hessian_product(direction), recomputed.hessian_product(direction), rtol=1e-13
     )

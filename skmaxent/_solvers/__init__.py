@@ -16,7 +16,7 @@ from skmaxent._solvers._certificate import relative_gap
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import newton
-from skmaxent._solvers._solution import Iteration, Solution, Status, effective_size
+from skmaxent._solvers._solution import Iteration, Options, Solution, Status, effective_size
 
 Array = NDArray[Any]
 
@@ -82,23 +82,17 @@ def solve(
         column_size=np.sqrt(moments.mean_square),
     )
     null = null_point(objective, moments)
-    n = effective_size(blocks)
-    limits = {"tol": tol, "max_iter": max_iter, "effective_size": n, "callback": callback}
-    settings = {"solver": solver, "seed": seed}
+    options = Options(tol, effective_size(blocks), max_iter, solver, seed, callback)
     theta = null.theta if start is None else objective.from_coefficients(*start)
     if is_small(objective) and solver != "newton-cg":
-        outcome = newton_small(objective, theta, moving, **limits)
-        if outcome.status is not Status.CONVERGED:
-            outcome = newton(
-                outcome.point, moving, history=outcome.history, **settings, **limits
-            )
+        outcome = newton_small(objective, theta, moving, options)
+        if outcome.status is Status.MAX_ITER:
+            outcome = newton(outcome.point, moving, options, history=outcome.history)
     else:
-        point = null
         if start is None:
-            theta = sampled_start(null, moving, **settings)
-        if theta is not null.theta:
-            point = objective.at(theta)
-        outcome = newton(point, moving, is_near=theta is not null.theta, **settings, **limits)
+            theta = sampled_start(null, moving, options)
+        is_near = theta is not null.theta
+        outcome = newton(objective.at(theta) if is_near else null, moving, options, is_near=is_near)
     point, history = outcome.point, outcome.history
     gap = relative_gap(outcome, null, moving, moments.shares)
     coef, intercept = objective.coefficients(point.theta)

@@ -10,13 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._blocks import Block
-from skmaxent._metric import (
-    ASSEMBLED_SIZE,
-    FULL_COVARIANCE_FEATURES,
-    AssembledMetric,
-    reference_size,
-)
-from skmaxent._objective import Point, Probabilities
+from skmaxent._metric import AssembledMetric, inverse_root, reference_size
+from skmaxent._metric_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
+from skmaxent._objective import MultinomialObjective, Point, Probabilities
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._smooth import Outcome, length
 
@@ -26,6 +22,8 @@ Array = NDArray[Any]
 TIGHT = 1e-7
 # Of the Newton step that a bound is made of, relative to the gradient.
 ACCURACY = 0.03
+# Room for the rounding of float32 in the largest leverage.
+NARROW = 1.001
 # Passes that a certificate may cost: Hessian products, or as many multiplications.
 MAX_PRODUCTS = 10
 
@@ -160,12 +158,16 @@ class _Below:
     largest_range: float
 
 
+def rows_below(objective: MultinomialObjective) -> int:
+    """Rows whose Hessian costs what a certificate may cost."""
+    return MAX_PRODUCTS * 4 * objective.blocks.work // reference_size(objective) ** 2
+
+
 def _assembled_below(point: Point, moving: Array) -> _Below | None:
     """The Hessian of a sample of rows: each row adds a positive semidefinite term."""
     objective = point.objective
     blocks = objective.blocks
-    p = reference_size(objective)
-    n_rows = MAX_PRODUCTS * 4 * blocks.work // p**2
+    p, n_rows = reference_size(objective), rows_below(objective)
     if p > ASSEMBLED_SIZE or n_rows < 2 * p:
         return None
     sample = objective if n_rows >= blocks.n_samples else objective.standardised(n_rows)
@@ -204,24 +206,19 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
         objective.fit_intercept,
     )
     G /= objective.total_weight
-    scale = np.sqrt(G.diagonal())
-    inverse_scale = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0.0)
-    G *= np.multiply.outer(inverse_scale, inverse_scale)
+    size = np.sqrt(G.diagonal())
+    inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
+    G *= np.multiply.outer(inverse_size, inverse_size)
     # Directions without curvature are none of the data's, or they make the range huge.
-    g, Q = np.linalg.eigh(G)
-    root = (inverse_scale[:, None] * Q) / np.sqrt(np.maximum(g, 1e-13))
+    root = inverse_root(G, 1e-13) * inverse_size
     inverse_A = objective.likelihood.inverse_curvature(shares)
-    (leverage,) = blocks.map_reduce(
-        _largest_leverage,
-        root,
-        objective.center,
-        objective.scale,
-        objective.fit_intercept,
-        combine=np.maximum,
+    over = objective.narrow_copy()
+    (leverage,) = over.blocks.map_reduce(
+        _largest_leverage, root, over.center, over.scale, combine=np.maximum
     )
     rarest = np.partition(shares, 1)[:2]
-    largest = float(np.sqrt(float((1.0 / rarest).sum()) * float(leverage)))
-    return _Below(lambda G: inverse_A @ (G @ root) @ root.T, largest)
+    largest = float(np.sqrt(float((1.0 / rarest).sum()) * float(leverage) * NARROW))
+    return _Below(lambda G: inverse_A @ (G @ root.T) @ root, largest)
 
 
 def _range_in_assembled(
@@ -252,13 +249,17 @@ def _least_curvature(
         least = P[0] * (1.0 - P[0]) / (shares[0] * shares[1])
     else:
         least = (P / shares[:, None]).min(axis=0)
-    X = block.augmented(center, scale, fit_intercept)
-    X *= np.sqrt(least * block.weights_or_ones())
-    return (X @ X.T,)
+    weights = least * block.weights_or_ones()
+    G = np.empty((len(center) + 1, len(center) + 1))
+    G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
+    G[-1, -1] = total = fit_intercept * weights.sum()
+    G[-1, :-1] = G[:-1, -1] = (fit_intercept * block.gram(weights[None]) - total * center) / scale
+    return (G,)
 
 
-def _largest_leverage(
-    block: Block, root: Array, center: Array, scale: Array, fit_intercept: bool
-) -> tuple[Array]:
-    X = root.T @ block.augmented(center, scale, fit_intercept)
-    return (np.asarray(np.einsum("ij,ij->j", X, X).max()),)
+def _largest_leverage(block: Block, root: Array, center: Array, scale: Array) -> tuple[Any]:
+    A = (root[:, :-1] / scale).T
+    b = root[:, -1] - center @ A
+    dtype = block.X.dtype
+    Y = block.X @ A.astype(dtype, copy=False) + b.astype(dtype, copy=False)
+    return (np.einsum("ij,ij->i", Y, Y).max(),)

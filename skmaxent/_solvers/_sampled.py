@@ -6,6 +6,7 @@ parameters: what the samples cost is paid back where m is a few times p and n ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from skmaxent._metric import reference_size
 from skmaxent._objective import Point
 from skmaxent._solvers._smooth import newton
-from skmaxent._solvers._solution import Status, effective_size
+from skmaxent._solvers._solution import Options, Status, effective_size
 
 Array = NDArray[Any]
 
@@ -30,33 +31,32 @@ MAX_ITER = 15
 COPY_BYTES = 1 << 28
 
 
-def sampled_start(null: Point, moving: Array, *, solver: str, seed: int) -> Array:
+def sampled_start(null: Point, moving: Array, options: Options) -> Array:
     """θ near the optimum, or that of the null model where samples do not pay."""
     objective = null.objective
     blocks = objective.blocks
     p = reference_size(objective)
     sizes: list[int] = []
     rows = blocks.n_samples // GROWTH
-    while (
-        rows >= ROWS_PER_PARAMETER * p
-        and rows * (blocks.work / blocks.n_samples) >= LEAST_WORK
-    ):
+    while rows >= ROWS_PER_PARAMETER * p and rows * (blocks.work / blocks.n_samples) >= LEAST_WORK:
         if rows * blocks.n_features * 4 <= COPY_BYTES:
             sizes.append(rows)
         rows //= GROWTH
     theta = null.theta
     for rows in reversed(sizes):
-        sample = objective.standardised(rows, dtype=np.float32, seed=seed)
+        sample = objective.standardised(rows, dtype=np.float32, seed=options.seed)
         if len(np.unique(sample.blocks.targets)) < objective.n_classes:
             continue
         outcome = newton(
             sample.at(theta),
             moving,
-            tol=ACCURACY * float(np.sqrt(p)),
-            max_iter=MAX_ITER,
-            effective_size=effective_size(sample.blocks),
-            solver=solver,
-            seed=seed,
+            replace(
+                options,
+                tol=ACCURACY * float(np.sqrt(p)),
+                max_iter=MAX_ITER,
+                effective_size=effective_size(sample.blocks),
+                callback=None,
+            ),
             is_near=theta is not null.theta,
         )
         if outcome.status in (Status.SEPARATED, Status.QUASI_SEPARATED):

@@ -6,7 +6,6 @@ product, and an iteration some twenty calls of NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +13,16 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
-from skmaxent._solvers._smooth import Outcome
-from skmaxent._solvers._solution import Iteration, Status, root_size
+from skmaxent._solvers._smooth import NEAR, Outcome
+from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._unbounded import is_separated, is_unbounded
 
 Array = NDArray[np.float64]
 
 # Products of columns: they stay in the cache.
-MAX_PRODUCTS = 400_000
+MAX_PRODUCTS = 500_000
 # Multiplications of a Hessian: beyond, one assembled block by block costs no more.
-MAX_WORK = 10_000_000
+MAX_WORK = 5_000_000
 # One more iteration, to this distance, is less than what a certificate costs without it.
 TIGHT = 1e-4
 # Steps that gain a smaller share of what they promise are not taken.
@@ -33,8 +33,8 @@ EPS = float(np.finfo(float).eps)
 def is_small(objective: MultinomialObjective) -> bool:
     """Whether this solver is the quickest."""
     R, width = objective.shape
-    products = objective.blocks.n_samples * width**2
-    work = products * max(1, R - 1) ** 2
+    products = objective.blocks.n_samples * width * (width + 1) // 2
+    work = products * max(1, R * (R - 1) // 2)
     return products <= MAX_PRODUCTS and work <= MAX_WORK and objective.blocks.dtype == np.float64
 
 
@@ -48,7 +48,7 @@ class _State(NamedTuple):
 class _Small:
     """The objective with what a Newton step needs."""
 
-    def __init__(self, objective: MultinomialObjective, moving: Array) -> None:
+    def __init__(self, objective: MultinomialObjective, moving: NDArray[np.bool_]) -> None:
         blocks = objective.blocks
         self.n_evaluations = 0
         self._likelihood = objective.likelihood
@@ -60,7 +60,8 @@ class _Small:
         # Constant columns: their coefficients are zero.
         self._columns[:-1] *= moving[:, None]
         self._rows = self._columns.T.copy()
-        self._pairs = (self._rows[:, :, None] * self._rows[:, None, :]).reshape(-1, width * width)
+        self._pairs = _products_of_pairs(self._columns)
+        self._expand = _expansion(r, width)
         weights = blocks.weights
         n = blocks.n_samples
         self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
@@ -91,12 +92,11 @@ class _Small:
 
     def factor(self, P: Array) -> Array | None:
         """Cholesky factor of the Hessian in reference coding; None where rounding forbids it."""
-        r, width = self._r, len(self._columns)
-        curvature = self._likelihood.reference_curvature(P) * self._weights
-        H = (curvature.reshape(r * r, -1) @ self._pairs).reshape(r, r, width, width)
-        H = H.transpose(0, 2, 1, 3).reshape(r * width, r * width)
+        curvature = self._likelihood.reference_curvature(P)
+        curvature *= self._weights
+        H = np.take(curvature @ self._pairs.T, self._expand)
         H += self._ridge
-        H.flat[:: r * width + 1] *= 1.0 + 4 * len(H) * EPS  # collinear columns
+        H.flat[:: len(H) + 1] *= 1.0 + 4 * len(H) * EPS  # collinear columns
         L, info = lapack.dpotrf(H, lower=True)
         return L if info == 0 else None
 
@@ -106,6 +106,31 @@ class _Small:
         delta, _ = lapack.dpotrs(L, g.ravel(), lower=True)
         delta = delta.reshape(g.shape)
         return delta, float(np.sqrt(max(float(np.vdot(g, delta)), 0.0)))
+
+
+def _products_of_pairs(columns: Array) -> Array:
+    """Products of each column with itself and those after it, a row a pair."""
+    width, n = columns.shape
+    out = np.empty((width * (width + 1) // 2, n))
+    start = 0
+    for j in range(width):
+        np.multiply(columns[j], columns[j:], out=out[start : start + width - j])
+        start += width - j
+    return out
+
+
+def _expansion(r: int, width: int) -> NDArray[np.intp]:
+    """Where, among pairs of classes by pairs of columns, a class-major Hessian has its entries."""
+
+    def index(size: int) -> NDArray[np.intp]:
+        out = np.zeros((size, size), dtype=np.intp)
+        upper = np.triu_indices(size)
+        out[upper] = out.T[upper] = np.arange(len(upper[0]))
+        return out
+
+    columns = index(width)
+    rows = index(r)[:, None, :, None] * (width * (width + 1) // 2)
+    return (rows + columns[None, :, None, :]).reshape(r * width, r * width)
 
 
 class _Factored:
@@ -127,26 +152,23 @@ class _Factored:
 def newton_small(
     objective: MultinomialObjective,
     theta: Array,
-    moving: Array,
-    *,
-    tol: float,
-    max_iter: int,
-    effective_size: float,
-    callback: Callable[[Iteration], None] | None = None,
+    moving: NDArray[np.bool_],
+    options: Options,
 ) -> Outcome:
     """Minimise from θ; the point reached, and what happened on the way.
 
-    It stops at `tol` standard errors from the optimum, or where it can do no more: the general
+    It stops where it is near enough to the optimum, or where it can do no more: the general
     solver goes on from there.
     """
-    tol = min(tol, TIGHT)
+    tol = min(options.tol, TIGHT)
     problem = _Small(objective, moving)
     state = problem.at(theta)
     history: list[Iteration] = []
+    status = Status.MAX_ITER
     radius, ratio = np.inf, 0.0
     factor: Array | None = None
     while True:
-        root_n = root_size(effective_size, state.value)
+        root_n = root_size(options.effective_size, state.value)
         distance = np.inf
         if factor is not None and abs(ratio - 1.0) < 0.1:
             # The step did what the model said: the Hessian before it still holds.
@@ -158,14 +180,18 @@ def newton_small(
                 break
             natural, norm = problem.natural_gradient(factor, state.gradient)
             distance = root_n * norm
-        history.append(
-            Iteration(len(history), state.value, distance, problem.n_evaluations, 0)
-        )
-        if callback is not None:
-            callback(history[-1])
-        if distance <= tol or len(history) > max_iter:
-            break
+        history.append(Iteration(len(history), state.value, distance, problem.n_evaluations, 0))
+        if options.callback is not None:
+            options.callback(history[-1])
         direction = problem.contrasts @ natural
+        if distance <= NEAR and is_unbounded(objective, direction, distance):
+            status = Status.QUASI_SEPARATED
+        elif is_separated(objective, state.loss):
+            status = Status.SEPARATED
+        elif distance <= tol:
+            status = Status.CONVERGED
+        if status is not Status.MAX_ITER or len(history) > options.max_iter:
+            break
         while True:
             t = min(1.0, radius / norm)
             predicted = norm**2 * (t - 0.5 * t**2)
@@ -192,7 +218,4 @@ def newton_small(
         rounding=8.0 * EPS * size,
         probabilities=Probabilities(objective.likelihood),
     )
-    # Without a penalty the general solver looks whether there is an optimum at all.
-    done = objective.penalty.is_strict and bool(history) and history[-1].distance <= tol
-    status = Status.CONVERGED if done else Status.MAX_ITER
     return Outcome(point, status, tuple(history), _Factored(problem, factor), None)

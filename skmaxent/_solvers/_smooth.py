@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import Block
-from skmaxent._metric import Metric, MetricChoice, Solves
+from skmaxent._metric import Metric, Solves
+from skmaxent._metric_choice import MetricChoice
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
-from skmaxent._solvers._solution import Iteration, Status, root_size
+from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._unbounded import is_separated, is_unbounded
 
 Array = NDArray[Any]
 
 MAX_PRODUCTS = 200
+# Actual over predicted decrease of a step that is too short, at a distance where F is quadratic.
+SHORT_STEP = 1.3
+FAR = 10.0
 # For the last look at the distance.
 CHECK_PRODUCTS = 10
-# A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
-UNKNOWN_LOGIT = 100.0
 # The distance from which on this is looked at; much closer, rounding hides it.
 NEAR = 1e-3
 
@@ -43,19 +44,14 @@ class Outcome:
 def newton(
     start: Point,
     moving: Array,
+    options: Options,
     *,
-    tol: float,
-    max_iter: int,
-    effective_size: float,
-    solver: str = "auto",
-    seed: int = 0,
-    callback: Callable[[Iteration], None] | None = None,
     history: tuple[Iteration, ...] = (),
     is_near: bool = False,
 ) -> Outcome:
-    """Minimise the objective from a point until it is `tol` standard errors from the optimum.
+    """Minimise the objective from a point until it is `options.tol` from the optimum.
 
-    The distance is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
+    The distance, in standard errors, is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
     value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit. Where
     the metric is not close to the Hessian, conjugate gradients have the last word; where it is,
     and the last step did what the quadratic model said, the Hessian before that step will do.
@@ -64,26 +60,27 @@ def newton(
     `history` is what led to the start, whose iterations count; `is_near` tells that the start is
     much nearer to the optimum than the model without features.
     """
-    objective, point = start.objective, start
+    objective, point, tol = start.objective, start, options.tol
     radius = np.inf
     lines = list(history)
     status = Status.MAX_ITER
     ritz = 1.0
     ratio = 0.0
     products = 0
-    metric: Metric | None = None
     last: Step | None = None
     narrow = True
-    before = np.inf
-    choice = MetricChoice(objective, moving, solver=solver, seed=seed, is_near=is_near)
-    for n_iter in range(max(len(lines) - 1, 0), max_iter + 1):
-        root_n = root_size(effective_size, point.value)
-        is_new = False
-        if (
-            not (metric and metric.is_close and abs(ratio - 1.0) < 0.1)
-            or root_n * length(metric, point.gradient) > 0.5 * tol
-        ):
-            metric, is_new = choice.at(point, products)
+    choice = MetricChoice(
+        objective, moving, solver=options.solver, seed=options.seed, is_near=is_near
+    )
+    metric, is_new = choice.at(point, 0)
+    first = max(len(lines) - 1, 0)
+    for n_iter in range(first, options.max_iter + 1):
+        root_n = root_size(options.effective_size, point.value)
+        if n_iter > first:
+            holds = metric.is_close and abs(ratio - 1.0) < 0.1
+            is_new = False
+            if not holds or root_n * length(metric, point.gradient) > 0.5 * tol:
+                metric, is_new = choice.at(point, products)
         products = objective.counter.hessian_products
         natural = metric.solve(point.gradient)
         norm = np.sqrt(max(float(np.vdot(point.gradient, natural)), 0.0))
@@ -96,20 +93,20 @@ def newton(
             distance = max(distance, float(root_n * _decrement(last)))
             narrow = False
         lines.append(_record(objective, n_iter, point, distance))
-        if callback is not None:
-            callback(lines[-1])
+        if options.callback is not None:
+            options.callback(lines[-1])
         if distance <= tol:
             status = Status.CONVERGED
-            if _is_unbounded(objective, newton_step, distance):
+            if is_unbounded(objective, newton_step, distance):
                 status = Status.QUASI_SEPARATED
             break
-        if _separated(objective, point):
+        if is_separated(objective, point.loss):
             status = Status.SEPARATED
             break
-        if n_iter == max_iter:
+        if n_iter == options.max_iter:
             break
-        narrow = narrow and distance < 0.5 * before
-        before = distance
+        # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
+        narrow = narrow and not (ratio > SHORT_STEP and distance < FAR)
         direct = is_new and metric.is_exact
         while True:
             if direct:
@@ -128,7 +125,7 @@ def newton(
         if ratio <= 1e-4:
             status = Status.PRECISION
             break
-        if distance <= NEAR and _is_unbounded(objective, step.direction, distance):
+        if distance <= NEAR and is_unbounded(objective, step.direction, distance):
             status = Status.QUASI_SEPARATED
             break
         point = candidate
@@ -208,38 +205,3 @@ def _agreement(point: Point, candidate: Point, step: Step, metric: Metric, norm:
         return -1.0
     new = float(np.vdot(candidate.gradient, metric.solve(candidate.gradient)))
     return 1.0 if new < (0.9 * norm) ** 2 else 0.0
-
-
-def _separated(objective: MultinomialObjective, point: Point) -> bool:
-    """Whether every row has more than half of the probability on its own class.
-
-    Then any multiple of the coefficients separates, and without a penalty F has no minimum. A
-    total loss below log 2 of the lightest row proves it.
-    """
-    if objective.penalty.strength.any():
-        return False
-    weights = objective.blocks.weights
-    lightest = 1.0 if weights is None else float(weights[weights > 0].min())
-    return point.loss * objective.total_weight < np.log(2.0) * lightest
-
-
-def _is_unbounded(objective: MultinomialObjective, newton_step: Array, distance: float) -> bool:
-    """Whether F still decreases along a direction in which some logits go to infinity.
-
-    There gradient and curvature vanish together: the next step changes a logit as much as the
-    last, though F gains nothing. Elsewhere a logit changes by its standard error at most times
-    the distance; one so large that nothing is known of the logit is the mark of separation.
-    """
-    if objective.penalty.strength.any():
-        return False
-    (change,) = objective.blocks.map_reduce(
-        _range_of_logits, *objective.for_blocks(newton_step), combine=np.maximum
-    )
-    return float(change) > max(UNKNOWN_LOGIT * distance, 0.1)
-
-
-def _range_of_logits(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
-    Z = block.logits(coef, intercept)
-    if len(Z) == 1:
-        return (np.abs(Z).max(),)
-    return ((Z.max(axis=0) - Z.min(axis=0)).max(),)

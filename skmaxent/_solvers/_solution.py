@@ -1,7 +1,8 @@
-"""What a solver returns."""
+"""What a solver is given and what it returns."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._blocks import RowBlocks
-
 
 # Total loss, in nats, from which on all that is left is noise.
 SMALLEST_TOTAL = 1e-8
@@ -32,6 +32,32 @@ def root_size(effective_size: float, value: float) -> float:
     """
     total = min(1.0, max(effective_size * value, SMALLEST_TOTAL))
     return float(np.sqrt(effective_size / total))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How far, how long and how to look for the optimum.
+
+    Attributes
+    ----------
+    tol : float
+        Distance to the optimum, in standard errors.
+    effective_size : float
+        Number of rows that a standard error goes by.
+    max_iter : int
+    solver : {"auto", "newton-cg", "newton-cholesky"}
+    seed : int
+        For the rows that preconditioners are built from.
+    callback : callable or None
+        Called with each `Iteration`.
+    """
+
+    tol: float
+    effective_size: float
+    max_iter: int = 100
+    solver: str = "auto"
+    seed: int = 0
+    callback: Callable[[Iteration], None] | None = None
 
 
 class Status(Enum):

@@ -1,0 +1,51 @@
+"""Marks of separated classes: without a penalty there may be no finite optimum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._blocks import Block
+from skmaxent._objective import MultinomialObjective
+
+Array = NDArray[Any]
+
+# A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
+UNKNOWN_LOGIT = 100.0
+
+
+def is_separated(objective: MultinomialObjective, loss: float) -> bool:
+    """Whether every row has more than half of the probability on its own class.
+
+    Then any multiple of the coefficients separates, and without a penalty F has no minimum. A
+    total loss below log 2 of the lightest row proves it.
+    """
+    if objective.penalty.strength.any():
+        return False
+    weights = objective.blocks.weights
+    lightest = 1.0 if weights is None else float(weights[weights > 0].min())
+    return bool(loss * objective.total_weight < np.log(2.0) * lightest)
+
+
+def is_unbounded(objective: MultinomialObjective, newton_step: Array, distance: float) -> bool:
+    """Whether F still decreases along a direction in which some logits go to infinity.
+
+    There gradient and curvature vanish together: the next step changes a logit as much as the
+    last, though F gains nothing. Elsewhere a logit changes by its standard error at most times
+    the distance; one so large that nothing is known of the logit is the mark of separation.
+    """
+    if objective.penalty.strength.any():
+        return False
+    (change,) = objective.blocks.map_reduce(
+        _range_of_logits, *objective.for_blocks(newton_step), combine=np.maximum
+    )
+    return float(change) > max(UNKNOWN_LOGIT * distance, 0.1)
+
+
+def _range_of_logits(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+    Z = block.logits(coef, intercept)
+    if len(Z) == 1:
+        return (np.abs(Z).max(),)
+    return ((Z.max(axis=0) - Z.min(axis=0)).max(),)
