@@ -17,6 +17,8 @@ Array = NDArray[Any]
 
 # Rows of one block: enough work to hide the cost of NumPy calls, few enough for the cache.
 BLOCK_BYTES = 1 << 22
+# Coefficients of many classes are read for each block: for no fewer rows than these.
+LEAST_ROWS = 128
 # Below this many multiplications a pass is cheaper on one thread.
 THREAD_WORK = 2_000_000
 # Products of sparse rows with themselves are cheaper than dense ones below this density.
@@ -174,7 +176,7 @@ class RowBlocks:
         # The bytes of a row are those of X and of three arrays of logits.
         item = self.dtype.itemsize
         row = item * (self.size / max(self.n_samples, 1) + 3 * self.n_logits)
-        budget = float(BLOCK_BYTES)
+        budget = max(float(BLOCK_BYTES), LEAST_ROWS * row)
         if self.is_sparse:
             # Each block's gradient has the size of the coefficients: blocks no smaller than it.
             budget = max(budget, 4.0 * item * self.n_logits * self.n_features)

@@ -19,8 +19,8 @@ Array = NDArray[Any]
 
 # Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
 EXACT_ERROR = 0.2
-# Class directions whose curvatures differ by no more than this factor share a factorisation.
-SIMILAR = 2.0
+# Classes whose curvatures differ by no more than this factor count as alike.
+ALIKE = 3.0
 
 
 class Solves(Protocol):
@@ -154,13 +154,15 @@ def _cholesky(H: Array) -> Array:
 
 
 class KroneckerMetric:
-    """A ⊗ Σ + I ⊗ Λ, with Σ full or diagonal.
+    """A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ α, and Σ full or diagonal.
 
-    A = U a Uᵀ is the mean of diag p - p pᵀ, its null direction dropped; Σ the covariance of X
-    under row weights 1 - ‖p‖². In class direction r that is a_r Σ + Λ. For Σ full, directions
-    whose a differ little share a factorisation of ā Σ + Λ, scaled by a_r/ā: right where the data
-    determine the coefficients, and where the penalty does, off by that little. `moving` tells the
-    columns that are not constant; the coefficients of the others stay.
+    A has the form that diag p - p pᵀ has where all rows share p, and the diagonal that the mean of
+    diag p - p pᵀ has; no K × K matrix is needed. Σ is the covariance of X under row weights
+    1 - ‖p‖². In coordinates that diagonalise Σ and Λ each direction j has
+    diag(γ_j α + λ_j) - γ_j α αᵀ/s, and with h = α/(γ_j α + λ_j) the solution that sums to zero
+    over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). A single logit has A = α.
+
+    `moving` tells the columns that are not constant; the coefficients of the others stay.
     """
 
     is_close = False
@@ -174,9 +176,9 @@ class KroneckerMetric:
         # At the model without features the Hessian has this form.
         self.is_exact = full and probabilities.are_common
         if probabilities.are_common and not full:
-            A, covariance, total = probabilities.curvature(), moving.astype(float), 1.0
+            curvature, covariance, total = probabilities.variances(), moving.astype(float), 1.0
         else:
-            A, covariance, total = sample.blocks.map_reduce(
+            curvature, covariance, total = sample.blocks.map_reduce(
                 _curvature_moments,
                 probabilities if sample is objective else probabilities.elsewhere(),
                 sample.for_blocks(point.theta),
@@ -184,13 +186,12 @@ class KroneckerMetric:
                 sample.scale,
                 full,
             )
-            A = A / sample.total_weight
-        a, U = np.linalg.eigh(A)
-        # diag p - p pᵀ is singular along 1, a single logit is not.
-        drop = 1 if len(a) > 1 else 0
-        self._U = U[:, drop:]
-        self._a = np.maximum(a[drop:], 1e-10 * max(a[-1], 1e-300))
-        mean = float(self._a.mean())
+            curvature = curvature / sample.total_weight
+        curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
+        self._coded = len(curvature) > 1
+        alpha = _star_weights(curvature) if self._coded else curvature
+        self._alpha = alpha
+        mean = float(alpha.mean())
         ridge = objective.penalty.strength
         covariance = covariance / max(total, 1e-300)
         diagonal = covariance.diagonal() if full else covariance
@@ -200,42 +201,55 @@ class KroneckerMetric:
         scale[still] = 1.0
         self._column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
         ridge = ridge * self._column**2
-        self._groups: list[tuple[slice, Array]] = []
+        self._T: Array | None = None
         if full:
             covariance.flat[:: len(covariance) + 1] = diagonal
             covariance *= np.multiply.outer(self._column, self._column)
-            for group in _groups_of_similar(self._a):
-                near = float(np.sqrt(self._a[group][0] * self._a[group][-1]))
-                self._groups.append((group, inverse_root(covariance, ridge / near + 1e-10)))
-            self._D = 1.0 / self._a
+            self._T, gamma = _joint_diagonal(covariance, ridge / mean, alpha)
+            inverse = 1.0 / (np.multiply.outer(alpha, gamma) + mean * (1.0 - gamma))
         else:
-            spread = np.multiply.outer(diagonal * self._column**2, self._a)
-            self._D = 1.0 / np.maximum(spread + ridge[:, None], 1e-12)
+            spread = np.multiply.outer(alpha, diagonal * self._column**2)
+            inverse = 1.0 / np.maximum(spread + ridge, 1e-12 * mean)
+        self._inverse = np.asfortranarray(inverse)
+        self._h = self._inverse * alpha[:, None]
+        self._h /= self._h.sum(axis=0)
 
     def solve(self, G: Array) -> Array:
         out = np.empty_like(G)
-        projected = G.T @ self._U  # by features, as the coefficients lie
-        V = projected[:-1] * self._column[:, None]
-        V *= self._D
-        for group, root in self._groups:
-            V[:, group] = root.T @ (root @ V[:, group])
-        V *= self._column[:, None]
-        np.matmul(V, self._U.T, out=out.T[:-1])
+        y = G[:, :-1] * self._column
+        if self._T is not None:
+            y = (self._T.T @ y.T).T
+        y *= self._inverse
+        if self._coded:
+            y -= self._h * y.sum(axis=0)
+        if self._T is not None:
+            y = (self._T @ y.T).T
+        np.multiply(y, self._column, out=out[:, :-1])
+        out[:, -1] = 0.0
         if self._fit_intercept:
-            out[:, -1] = self._U @ (projected[-1] / self._a)
-        else:
-            out[:, -1] = 0.0
+            c = G[:, -1] / self._alpha
+            out[:, -1] = c - c.mean() if self._coded else c
         return out
 
 
-def _groups_of_similar(a: Array) -> list[slice]:
-    """Runs of an ascending array in which the last is at most SIMILAR times the first."""
-    groups, start = [], 0
-    while start < len(a):
-        stop = int(np.searchsorted(a, SIMILAR * a[start], side="right"))
-        groups.append(slice(start, stop))
-        start = stop
-    return groups
+def _star_weights(curvature: Array) -> Array:
+    """α with α - α²/Σα the mean curvatures of the classes, by fixed-point iteration."""
+    alpha = curvature
+    for _ in range(5):
+        alpha = curvature / (1.0 - np.minimum(alpha / alpha.sum(), 0.5))
+    return np.asarray(alpha)
+
+
+def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Array, Array]:
+    """T and γ with Tᵀ(Σ + Λ)T = I, TᵀΣT = diag γ.
+
+    Where the classes are alike, no penalty can matter more to one than to another: γ = 1 will do.
+    """
+    root = inverse_root(covariance, ridge + 1e-10)
+    if alpha.max() <= ALIKE * alpha.min():
+        return root.T, np.ones(len(root))
+    gamma, Q = np.linalg.eigh(root @ covariance @ root.T)
+    return root.T @ Q, gamma.clip(1e-10, 1.0)
 
 
 def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
@@ -254,16 +268,12 @@ def _curvature_moments(
     scale: Array,
     full: bool,
 ) -> tuple[Any, ...]:
-    P = probabilities.of(block, *at).astype(np.float64, copy=False)
-    weights = block.weights_or_ones().astype(np.float64)
-    if len(P) == 1:
-        spread = P[0] * (1.0 - P[0]) * weights
-        A = spread.sum()[None, None]
-    else:
-        weighted = P * weights
-        A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
-        spread = ((1.0 - np.einsum("km,km->m", P, P)) * weights).clip(0.0)
+    P = probabilities.of(block, *at)
+    weights = block.weights_or_ones()
+    curvature = (P * (1.0 - P)) @ weights
+    spread = 1.0 - np.einsum("km,km->m", P, P) if len(P) > 1 else P[0] * (1.0 - P[0])
+    spread = spread.clip(0.0) * weights
     if full:
-        covariance = block.covariance(spread, center) / np.multiply.outer(scale, scale)
-        return A, covariance, spread.sum()
-    return A, _squares_about(block, spread.astype(block.X.dtype), center) / scale**2, spread.sum()
+        covariance = block.covariance(spread.astype(np.float64), center)
+        return curvature, covariance / np.multiply.outer(scale, scale), spread.sum()
+    return curvature, _squares_about(block, spread, center) / scale**2, spread.sum()

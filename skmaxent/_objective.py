@@ -67,10 +67,10 @@ class Probabilities:
         """Whether all rows have the same."""
         return self._common is not None
 
-    def curvature(self) -> Array:
-        """diag p - p pᵀ of probabilities that are common."""
+    def variances(self) -> Array:
+        """p (1 - p) of probabilities that are common."""
         p = np.asarray(self._common)
-        return np.diag(p) - np.multiply.outer(p, p)
+        return np.asarray(p * (1.0 - p))
 
     def keep(self, block: Block, P: Array) -> None:
         self._by_block[block.index] = P
