@@ -21,6 +21,9 @@ MAX_PRODUCTS = 200
 # Actual over predicted decrease of a step that is too short, at a distance where F is quadratic.
 SHORT_STEP = 1.3
 FAR = 10.0
+# A slope is level where it is at most this share of the slope at the start of a step.
+LEVEL = 0.3
+MAX_SECANTS = 3
 # For the last look at the distance.
 CHECK_PRODUCTS = 10
 # The distance from which on this is looked at; much closer, rounding hides it.
@@ -51,10 +54,11 @@ def newton(
 ) -> Outcome:
     """Minimise the objective from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √n · ‖∇F‖ in the inverse metric, divided by the root of the smallest Ritz
-    value of M⁻¹H, so that a metric that overstates the curvature does not flatter the fit. Where
-    the metric is not close to the Hessian, conjugate gradients have the last word; where it is,
-    and the last step did what the quadratic model said, the Hessian before that step will do.
+    The distance, in standard errors, is √n · ‖∇F‖ in the inverse metric, divided by the root of
+    the smallest Ritz value of M⁻¹H, so that a metric that overstates the curvature does not flatter
+    the fit. Where the metric is not close to the Hessian, conjugate gradients have the last word;
+    where it is, and the last step did what the quadratic model said, the Hessian before that step
+    will do.
 
     Hessian products are of float32 while they bring the optimum nearer; the last word is exact.
     `history` is what led to the start, whose iterations count; `is_near` tells that the start is
@@ -114,10 +118,12 @@ def newton(
             else:
                 step = _step(point, metric, norm, radius, tol / root_n, exact=not narrow)
             ritz = step.smallest_ritz
-            candidate = objective.at(point.theta + step.direction)
+            candidate, share = _along(point, step)
             ratio = _agreement(point, candidate, step, metric, norm)
             if ratio < 0.25:
-                radius = 0.25 * step.length
+                radius = 0.25 * share * step.length
+            elif share < 1.0:
+                radius = 2.0 * share * step.length
             elif ratio > 0.75 and step.on_boundary:
                 radius = min(3.0 * radius, 1e100)
             if ratio > 1e-4 or _exhausted(point, step):
@@ -193,6 +199,33 @@ def _decrement(step: Step) -> float:
 
 def _exhausted(point: Point, step: Step) -> bool:
     return step.predicted <= 1e-3 * point.rounding or step.length == 0.0
+
+
+def _along(point: Point, step: Step) -> tuple[Point, float]:
+    """The end of a step, or, where it goes too far, a point on it where F hardly slopes.
+
+    F is convex, so that its slopes at two points bracket its least value between them; a secant
+    that costs a gradient is cheaper than another step. Returns the share of the step taken too.
+    """
+    objective, s = point.objective, step.direction
+    best, share = objective.at(point.theta + s), 1.0
+    down = -float(np.vdot(point.gradient, s))
+    low, high = (0.0, -down), (1.0, float(np.vdot(best.gradient, s)))
+    for _ in range(MAX_SECANTS):
+        if high[1] <= LEVEL * down:
+            break
+        t = low[0] + (high[0] - low[0]) * np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9)
+        trial = objective.at(point.theta + t * s)
+        slope = float(np.vdot(trial.gradient, s))
+        if not trial.value >= best.value:
+            best, share = trial, float(t)
+        if slope > 0.0:
+            high = (t, slope)
+        else:
+            low = (t, slope)
+            if slope >= -LEVEL * down:
+                break
+    return best, share
 
 
 def _agreement(point: Point, candidate: Point, step: Step, metric: Metric, norm: float) -> float:
