@@ -58,20 +58,30 @@ class Block:
 
     def logits(self, coef: Array, intercept: Array) -> Array:
         """coef @ Xᵀ + intercept, a new array of shape (n_logits, rows)."""
-        if self.is_sparse:
-            # A sparse row adds whole rows of coefᵀ: those must be contiguous.
-            Z = np.ascontiguousarray((self.X @ np.ascontiguousarray(coef.T)).T)
+        if self.is_sparse or len(self._slices(len(coef))) > 1:
+            Z = np.ascontiguousarray(self._products_by_row(coef).T)
         else:
-            slices = self._slices(len(coef))
-            if len(slices) == 1:
-                Z = coef @ self.X.T
-            else:
-                by_row = np.empty((self.X.shape[0], len(coef)), dtype=coef.dtype)
-                for rows in slices:
-                    np.matmul(self.X[rows], coef.T, out=by_row[rows])
-                Z = np.ascontiguousarray(by_row.T)
+            Z = coef @ self.X.T
         Z += intercept[:, None]
         return Z
+
+    def logits_by_row(self, coef: Array, intercept: Array, out: Array) -> None:
+        """The same of shape (rows, n_logits), written to `out`."""
+        if self.is_sparse:
+            np.add(self._products_by_row(coef), intercept, out=out)
+        else:
+            self._products_by_row(coef, out)
+            out += intercept
+
+    def _products_by_row(self, coef: Array, out: Array | None = None) -> Array:
+        if self.is_sparse:
+            # A sparse row adds whole rows of coefᵀ: those must be contiguous.
+            return np.asarray(self.X @ np.ascontiguousarray(coef.T))
+        if out is None:
+            out = np.empty((self.X.shape[0], len(coef)), dtype=coef.dtype)
+        for rows in self._slices(len(coef)):
+            np.matmul(self.X[rows], coef.T, out=out[rows])
+        return out
 
     def gram(self, G: Array) -> Array:
         """G @ X: (n_logits, rows) with (rows, n_features) gives (n_logits, n_features)."""
@@ -168,8 +178,9 @@ class RowBlocks:
         self.n_passes = 0
         self._groups = 1 if self.is_small else max(self.workers.n_threads, 1)
         self.block_rows = self._rows_per_block() if block_rows is None else block_rows
-        edges = np.linspace(0, self.n_blocks, min(self._groups, self.n_blocks) + 1).astype(int)
-        self._ranges = [range(low, high) for low, high in itertools.pairwise(edges.tolist())]
+        groups = min(self._groups, self.n_blocks)
+        edges = [self.n_blocks * group // groups for group in range(groups + 1)]
+        self._ranges = [range(low, high) for low, high in itertools.pairwise(edges)]
         self._slices: dict[int, Any] = {}
 
     def _rows_per_block(self) -> int:
@@ -252,14 +263,14 @@ class RowBlocks:
                 combine(accumulated, term, out=accumulated)
         return tuple(partial[0])
 
-    def map_rows(self, kernel: Callable[..., Any], out: Array, *args: Any) -> Array:
-        """Write `kernel(block, *args)`, an array with a row for each row, to `out`."""
+    def map_rows(self, kernel: Callable[..., None], out: Array, *args: Any) -> Array:
+        """Have `kernel(block, rows, *args)` fill the rows of `out` that belong to each block."""
         self.n_passes += 1
 
         def collect(group: range) -> None:
             for index in group:
                 block = self._block(index)
-                out[block.start : block.stop] = kernel(block, *args)
+                kernel(block, out[block.start : block.stop], *args)
 
         self.workers.run([lambda group=group: collect(group) for group in self._ranges])  # type: ignore[misc]
         return out
@@ -346,7 +357,6 @@ def _transposed(X: Any) -> Any:
     return out
 
 
-def _standardise(block: Block, center: Array, scale: Array) -> Array:
+def _standardise(block: Block, out: Array, center: Array, scale: Array) -> None:
     rows = block.X - center
-    rows /= scale
-    return np.asarray(rows)
+    np.divide(rows, scale, out=out, casting="same_kind")

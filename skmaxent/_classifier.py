@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _prediction, _scaling, _validation
-from skmaxent._blocks import RowBlocks
+from skmaxent._blocks import THREAD_WORK, RowBlocks
 from skmaxent._objective import column_moments
 from skmaxent._solvers import Iteration, Solution, Status, solve
 from skmaxent._threads import Workers, effective_threads
@@ -247,6 +247,8 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         ):
             blocks = RowBlocks(X, rows.codes, weights, n_logits=n_logits, workers=workers)
             moments = column_moments(blocks, K)
+            if not np.isfinite(moments.mean_square.sum()):
+                _validation.check_finite(X)
             if _scaling.needs_scaling(X, moments.mean_square):
                 exponents = _scaling.column_exponents(X)
                 blocks = RowBlocks(
@@ -323,13 +325,15 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                 stacklevel=4,
             )
 
-    def _logits(self, X: Any) -> Array:
+    def _from_rows(self, X: Any, function: Callable[..., Array]) -> Array:
+        """What a function of `_prediction` makes of the rows and the coefficients."""
         check_is_fitted(self)
         X = _validation.check_data(self, X, reset=False)
+        coef = _prediction.dense_coef(self.coef_)
+        if X.shape[0] * coef.size < THREAD_WORK:
+            return function(X, coef, self.intercept_, workers=Workers())
         with Workers(effective_threads(self.n_jobs)) as workers:
-            return _prediction.logits(
-                X, _prediction.dense_coef(self.coef_), self.intercept_, workers=workers
-            )
+            return function(X, coef, self.intercept_, workers=workers)
 
     def decision_function(self, X: Any) -> Array:
         """Logits.
@@ -343,7 +347,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes the logit of ``classes_[1]`` against ``classes_[0]``.
         """
-        Z = self._logits(X)
+        Z = self._from_rows(X, _prediction.logits)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict(self, X: Any) -> Array:
@@ -358,8 +362,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels among `classes_`.
         """
-        Z = self._logits(X)
-        codes = (Z[:, 0] > 0).astype(np.intp) if Z.shape[1] == 1 else Z.argmax(axis=1)
+        codes = self._from_rows(X, _prediction.codes)
         return np.asarray(self.classes_[codes])
 
     def predict_proba(self, X: Any) -> Array:
@@ -374,7 +377,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; rows sum to one.
         """
-        return _prediction.probabilities(self._logits(X))
+        return self._from_rows(X, _prediction.probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of the probabilities, from the logits, finite for every finite X.
@@ -387,7 +390,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return _prediction.log_probabilities(self._logits(X))
+        return self._from_rows(X, _prediction.log_probabilities)
 
     def _feature_names(self) -> Array:
         names = getattr(self, "feature_names_in_", None)

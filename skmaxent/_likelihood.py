@@ -6,6 +6,7 @@ two classes. Everything above is indifferent to which of them it works on.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,13 +47,18 @@ def _pick(Z: Array, codes: Array) -> tuple[Array, Array]:
     return codes, np.arange(Z.shape[1])
 
 
+@functools.lru_cache(maxsize=64)
+def upper_pairs(size: int) -> tuple[Array, Array, Array]:
+    """Rows and columns of the upper triangle, and which of them are on the diagonal."""
+    first, second = np.triu_indices(size)
+    return first, second, np.flatnonzero(first == second)
+
+
 class Softmax:
     """Multinomial likelihood, K logits."""
 
     def __init__(self, n_classes: int) -> None:
         self.n_logits = n_classes
-        self._pairs = np.triu_indices(n_classes - 1)
-        self._diagonal = np.flatnonzero(self._pairs[0] == self._pairs[1])
 
     def probabilities(self, Z: Array) -> Array:
         top = Z.max(axis=0)
@@ -74,11 +80,11 @@ class Softmax:
         return U
 
     def reference_curvature(self, P: Array) -> Array:
-        upper, other = self._pairs
-        out = P[upper]
-        out *= P[other]
+        first, second, equal = upper_pairs(len(P) - 1)
+        out = P[first]
+        out *= P[second]
         np.negative(out, out=out)
-        out[self._diagonal] += P[:-1]
+        out[equal] += P[:-1]
         return out
 
     def targets(self, codes: Array) -> Array:

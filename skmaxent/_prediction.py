@@ -1,18 +1,23 @@
-"""Logits of new rows and what follows from them."""
+"""Logits of new rows and what follows from them, block by block."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import expit, log_expit
 
 from skmaxent._blocks import Block, RowBlocks
-from skmaxent._softmax import log_softmax
 from skmaxent._threads import Workers
+from skmaxent._validation import check_finite
 
 Array = NDArray[Any]
+
+# From this number of logits on, a row of them is long enough to work along.
+MANY_LOGITS = 32
 
 
 def dense_coef(coef: Any) -> Array:
@@ -22,50 +27,99 @@ def dense_coef(coef: Any) -> Array:
 
 def logits(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
     """W x + b for every row, (n_samples, R), finite for finite input."""
-    dtype = np.result_type(X.dtype, coef.dtype)
-    blocks = RowBlocks(X, np.empty(X.shape[0]), n_logits=len(coef), workers=workers)
-    out = np.empty((X.shape[0], len(coef)), dtype=dtype)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        blocks.map_rows(_logits, out, coef, intercept)
-        if not np.isfinite(out).all():
-            _recompute(out, X, coef, intercept)
-    return out
+    return _by_rows(X, coef, intercept, workers, lambda Z, axis: Z, len(coef))
 
 
-def _logits(block: Block, coef: Array, intercept: Array) -> Array:
-    return np.asarray(block.X @ coef.T + intercept)
+def probabilities(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
+    """Softmax of the logits, (n_samples, K), or both classes' probabilities for a single logit."""
+    return _by_rows(X, coef, intercept, workers, _softmax, max(2, len(coef)))
 
 
-def _recompute(out: Array, X: Any, coef: Array, intercept: Array) -> None:
-    """Rows whose logits overflowed, in a wider range and then clipped."""
-    rows = np.flatnonzero(~np.isfinite(out).all(axis=1))
-    wide = X[rows].toarray() if sp.issparse(X) else X[rows]
-    Z = wide.astype(np.longdouble) @ coef.T.astype(np.longdouble) + intercept
-    limit = float(np.finfo(out.dtype).max) / 4
-    out[rows] = np.nan_to_num(np.clip(Z, -limit, limit).astype(out.dtype))
+def log_probabilities(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
+    """log softmax of the logits, kept finite."""
+    return _by_rows(X, coef, intercept, workers, _log_softmax, max(2, len(coef)))
 
 
-def probabilities(Z: Array) -> Array:
-    """Softmax of logits (n, K) in place, or both classes' probabilities for (n, 1)."""
-    with np.errstate(over="ignore", under="ignore"):
-        if Z.shape[1] == 1:
-            e = np.exp(-np.abs(Z[:, 0]))
-            larger, smaller = 1.0 / (1.0 + e), e / (1.0 + e)
-            positive = Z[:, 0] >= 0
-            return np.column_stack(
-                [np.where(positive, smaller, larger), np.where(positive, larger, smaller)]
-            )
-        Z -= Z.max(axis=1, keepdims=True)
-        np.exp(Z, out=Z)
-        Z /= Z.sum(axis=1, keepdims=True)
+def codes(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
+    """Position of the most probable class of each row."""
+    return _by_rows(X, coef, intercept, workers, _most_probable, None)
+
+
+def _softmax(Z: Array, axis: int) -> Array:
+    if Z.shape[axis] == 1:
+        Z = np.concatenate([-Z, Z], axis=axis)
+        return expit(Z, out=Z)
+    Z -= Z.max(axis=axis, keepdims=True)
+    np.exp(Z, out=Z)
+    Z *= 1.0 / Z.sum(axis=axis, keepdims=True)
     return Z
 
 
-def log_probabilities(Z: Array) -> Array:
-    """log softmax of logits, kept finite."""
-    if Z.shape[1] == 1:
-        z = Z[:, 0]
-        with np.errstate(under="ignore"):
-            tail = np.log1p(np.exp(-np.abs(z)))
-        return np.column_stack([-np.maximum(z, 0) - tail, np.minimum(z, 0) - tail])
-    return np.maximum(log_softmax(Z, axis=1), np.finfo(Z.dtype).min)
+def _log_softmax(Z: Array, axis: int) -> Array:
+    if Z.shape[axis] == 1:
+        Z = np.concatenate([-Z, Z], axis=axis)
+        return log_expit(Z, out=Z)
+    Z -= Z.max(axis=axis, keepdims=True)
+    Z -= np.log(np.exp(Z).sum(axis=axis, keepdims=True))
+    return np.maximum(Z, np.finfo(Z.dtype).min, out=Z)
+
+
+def _most_probable(Z: Array, axis: int) -> Array:
+    return Z.ravel() > 0 if Z.shape[axis] == 1 else Z.argmax(axis=axis)
+
+
+def _by_rows(
+    X: Any,
+    coef: Array,
+    intercept: Array,
+    workers: Workers,
+    finish: Callable[[Array, int], Array],
+    n_columns: int | None,
+) -> Array:
+    """`finish` of the logits of each block, which it may write to, along the axis of classes."""
+    dtype = np.result_type(X.dtype, coef.dtype)
+    n = X.shape[0]
+    out = np.empty(n, np.intp) if n_columns is None else np.empty((n, n_columns), dtype)
+    blocks = RowBlocks(X, out, n_logits=len(coef), workers=workers)
+    coef = np.asfortranarray(coef, dtype=dtype)
+    kernel = _along_rows if blocks.is_sparse or len(coef) >= MANY_LOGITS else _along_columns
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return blocks.map_rows(kernel, out, coef, intercept.astype(dtype, copy=False), finish)
+
+
+def _along_columns(
+    block: Block, out: Array, coef: Array, intercept: Array, finish: Callable[[Array, int], Array]
+) -> None:
+    Z = block.logits(coef, intercept)
+    _recompute_if_needed(Z.T, block.X, coef, intercept)
+    out[...] = finish(Z, 0).T
+
+
+def _along_rows(
+    block: Block, out: Array, coef: Array, intercept: Array, finish: Callable[[Array, int], Array]
+) -> None:
+    Z = out if out.shape == (len(block.targets), len(coef)) else None
+    if Z is None:
+        Z = np.empty((len(block.targets), len(coef)), dtype=coef.dtype)
+    block.logits_by_row(coef, intercept, Z)
+    _recompute_if_needed(Z, block.X, coef, intercept)
+    result = finish(Z, 1)
+    if result is not out:
+        out[...] = result
+
+
+def _recompute_if_needed(Z: Array, X: Any, coef: Array, intercept: Array) -> None:
+    """Logits that overflowed, in a wider range and then clipped; no others are not finite.
+
+    A product with NaN or infinity is never finite: so that X need not be looked at before.
+    """
+    if np.isfinite(Z.sum()):  # a sum may overflow where no logit does: then look at them
+        return
+    rows = np.flatnonzero(~np.isfinite(Z).all(axis=1))
+    if not len(rows):
+        return
+    check_finite(X)
+    wide = X[rows].toarray() if sp.issparse(X) else X[rows]
+    exact = wide.astype(np.longdouble) @ coef.T.astype(np.longdouble) + intercept
+    limit = float(np.finfo(Z.dtype).max) / 4
+    Z[rows] = np.nan_to_num(np.clip(exact, -limit, limit).astype(Z.dtype))

@@ -6,12 +6,14 @@ product, and an iteration some twenty calls of NumPy.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from skmaxent._likelihood import upper_pairs
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 from skmaxent._solvers._smooth import NEAR, Outcome
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
@@ -119,13 +121,14 @@ def _products_of_pairs(columns: Array) -> Array:
     return out
 
 
+@functools.lru_cache(maxsize=16)
 def _expansion(r: int, width: int) -> NDArray[np.intp]:
     """Where, among pairs of classes by pairs of columns, a class-major Hessian has its entries."""
 
     def index(size: int) -> NDArray[np.intp]:
         out = np.zeros((size, size), dtype=np.intp)
-        upper = np.triu_indices(size)
-        out[upper] = out.T[upper] = np.arange(len(upper[0]))
+        first, second, _ = upper_pairs(size)
+        out[first, second] = out[second, first] = np.arange(len(first))
         return out
 
     columns = index(width)
