@@ -237,7 +237,7 @@ class RowBlocks:
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
-        """Sum of `kernel(block, *args)`, a tuple of numbers and arrays, over all blocks.
+        """Sum of `kernel(block, *args)`, a tuple of numbers and new arrays, over all blocks.
 
         Sums are float64 and their order depends on the number of threads only. `combine` is
         another associative ufunc instead of the sum.
@@ -249,7 +249,7 @@ class RowBlocks:
             for index in group:
                 terms = kernel(self._block(index), *args)
                 if not sums:
-                    sums = [np.array(term, dtype=np.float64) for term in terms]
+                    sums = [np.asarray(term, dtype=np.float64) for term in terms]
                 else:
                     for accumulated, term in zip(sums, terms, strict=True):
                         combine(accumulated, term, out=accumulated)

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 # Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
 EXACT_ERROR = 0.2
 # Classes whose curvatures differ by no more than this factor count as alike.
-ALIKE = 3.0
+ALIKE = 10.0
 
 
 class Solves(Protocol):
@@ -199,32 +199,34 @@ class KroneckerMetric:
         scale = diagonal + ridge / mean
         still = ~moving | (scale <= 0.0)
         scale[still] = 1.0
-        self._column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
-        ridge = ridge * self._column**2
+        column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
+        ridge = ridge * column**2
         self._T: Array | None = None
         if full:
             covariance.flat[:: len(covariance) + 1] = diagonal
-            covariance *= np.multiply.outer(self._column, self._column)
-            self._T, gamma = _joint_diagonal(covariance, ridge / mean, alpha)
+            covariance *= np.multiply.outer(column, column)
+            T, gamma = _joint_diagonal(covariance, ridge / mean, alpha)
             inverse = 1.0 / (np.multiply.outer(alpha, gamma) + mean * (1.0 - gamma))
         else:
-            spread = np.multiply.outer(alpha, diagonal * self._column**2)
+            spread = np.multiply.outer(alpha, diagonal * column**2)
             inverse = 1.0 / np.maximum(spread + ridge, 1e-12 * mean)
-        self._inverse = np.asfortranarray(inverse)
-        self._h = self._inverse * alpha[:, None]
-        self._h /= self._h.sum(axis=0)
+        h = inverse * alpha[:, None]
+        h /= h.sum(axis=0)
+        if full:
+            self._T = column[:, None] * T
+        else:
+            inverse *= column**2
+        self._inverse, self._h = np.asfortranarray(inverse), np.asfortranarray(h)
 
     def solve(self, G: Array) -> Array:
         out = np.empty_like(G)
-        y = G[:, :-1] * self._column
-        if self._T is not None:
-            y = (self._T.T @ y.T).T
-        y *= self._inverse
+        g = G[:, :-1] if self._T is None else (self._T.T @ G[:, :-1].T).T
+        y = out[:, :-1] if self._T is None else np.empty_like(g)
+        np.multiply(g, self._inverse, out=y)
         if self._coded:
             y -= self._h * y.sum(axis=0)
         if self._T is not None:
-            y = (self._T @ y.T).T
-        np.multiply(y, self._column, out=out[:, :-1])
+            np.matmul(self._T, y.T, out=out[:, :-1].T)
         out[:, -1] = 0.0
         if self._fit_intercept:
             c = G[:, -1] / self._alpha

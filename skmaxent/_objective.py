@@ -139,6 +139,7 @@ class MultinomialObjective:
         d = blocks.n_features
         self.center = np.zeros(d) if center is None or not fit_intercept else center
         self.scale = np.ones(d) if scale is None else scale
+        self._is_centred, self._is_scaled = bool(self.center.any()), scale is not None
         self.column_size = np.ones(d) if column_size is None else column_size
         bytes_needed = likelihood.n_logits * blocks.n_samples * blocks.dtype.itemsize
         self._keep_bytes = KEEP_BYTES if keep_bytes is None else keep_bytes
@@ -162,8 +163,8 @@ class MultinomialObjective:
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """(W, b) of θ, for logits W x + b."""
-        coef = theta[:, :-1] / self.scale
-        return coef, theta[:, -1] - coef @ self.center
+        coef = theta[:, :-1] / self.scale if self._is_scaled else theta[:, :-1]
+        return coef, theta[:, -1] - coef @ self.center if self._is_centred else theta[:, -1]
 
     def from_coefficients(self, coef: Array, intercept: Array) -> Array:
         """θ of W and b."""
@@ -202,14 +203,11 @@ class MultinomialObjective:
     def _from_sums(self, coef_gradient: Array, logit_gradient: Array) -> Array:
         """Gradient with respect to θ of sums over rows."""
         out = np.empty(self.shape, order="F")
-        if self.fit_intercept:
-            np.multiply.outer(logit_gradient, -self.center, out=out[:, :-1])
-            out[:, :-1] += coef_gradient
-            out[:, -1] = logit_gradient / self.total_weight
-        else:
-            out[:, :-1] = coef_gradient
-            out[:, -1] = 0.0
-        out[:, :-1] /= self.scale * self.total_weight
+        out[:, -1] = logit_gradient / self.total_weight if self.fit_intercept else 0.0
+        size = 1.0 / (self.scale * self.total_weight)
+        np.multiply(coef_gradient, size, out=out[:, :-1])
+        if self._is_centred:
+            out[:, :-1] -= np.multiply.outer(self.center * size, logit_gradient).T
         return out
 
     def at(self, theta: Array) -> Point:

@@ -23,7 +23,7 @@ class Ridge:
         self.strength = strength
 
     def value(self, coef: Array) -> float:
-        return float(0.5 * np.vdot(coef, coef * self.strength))
+        return float(0.5 * np.einsum("kj,kj->j", coef, coef) @ self.strength)
 
     def gradient(self, coef: Array) -> Array:
         return np.asarray(coef * self.strength)

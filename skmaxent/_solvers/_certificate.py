@@ -15,6 +15,7 @@ from skmaxent._metric_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._smooth import Outcome, length
+from skmaxent._vectors import inner
 
 Array = NDArray[Any]
 
@@ -82,7 +83,7 @@ def duality_gap(point: Point, null: Point, shares: Array) -> float:
             # gradient at the null model is -mean t (x - μ)ᵀ.
             null_gradient = null.gradient[:, :-1]
             residual = (1.0 - epsilon) * loss_gradient + epsilon * null_gradient
-    entropy_p = point.loss - np.vdot(loss_gradient, W) - point.gradient[:, -1] @ c
+    entropy_p = point.loss - inner(loss_gradient, W) - point.gradient[:, -1] @ c
     dual = (1.0 - epsilon) * entropy_p + epsilon * entropy
     dual -= 0.5 * float((residual**2 / strength).sum())
     return max(point.value - float(dual), 0.0)

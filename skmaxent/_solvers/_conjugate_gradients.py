@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
 
+from skmaxent._vectors import add_scaled, inner
+
 Array = NDArray[Any]
 
 # Squared lengths below this are no longer numbers to divide by.
@@ -49,11 +51,11 @@ def steihaug(
     Steihaug (1983), SIAM J. Numer. Anal. 20, 626-637; lengths in the metric come from recurrences
     (Conn, Gould & Toint 2000, section 7.5.1), so that M itself is never applied.
     """
-    s = np.zeros_like(gradient)
-    residual = gradient.copy()
+    s = np.zeros_like(gradient, order="F")
+    residual = gradient.copy(order="F")
     z = solve(residual)
     direction = -z
-    rz = float(np.vdot(residual, z))
+    rz = inner(residual, z)
     ss, sd, dd = 0.0, 0.0, rz
     predicted = 0.0
     alphas: list[float] = []
@@ -61,25 +63,25 @@ def steihaug(
     on_boundary = False
     while rz > max(tolerance**2, UNDERFLOW) and len(alphas) < max_products:
         Hd = product(direction)
-        curvature = float(np.vdot(direction, Hd))
+        curvature = inner(direction, Hd)
         if curvature <= 1e-14 * dd:  # none left but rounding: F is convex
             break
         alpha = rz / curvature
         new_ss = ss + 2 * alpha * sd + alpha**2 * dd
         if new_ss >= radius**2:
             tau = (np.sqrt(sd**2 + dd * (radius**2 - ss)) - sd) / dd
-            s += tau * direction
+            add_scaled(s, tau, direction)
             predicted += tau * rz - 0.5 * tau**2 * curvature
             ss = radius**2
             on_boundary = True
             alphas.append(alpha)
             break
-        s += alpha * direction
+        add_scaled(s, alpha, direction)
         predicted += 0.5 * alpha * rz
         ss = new_ss
-        residual += alpha * Hd
+        add_scaled(residual, alpha, Hd)
         z = solve(residual)
-        new_rz = float(np.vdot(residual, z))
+        new_rz = inner(residual, z)
         beta = new_rz / rz
         alphas.append(alpha)
         betas.append(beta)

@@ -14,6 +14,7 @@ from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import is_separated, is_unbounded
+from skmaxent._vectors import inner
 
 Array = NDArray[Any]
 
@@ -87,7 +88,7 @@ def newton(
                 metric, is_new = choice.at(point, products)
         products = objective.counter.hessian_products
         natural = metric.solve(point.gradient)
-        norm = np.sqrt(max(float(np.vdot(point.gradient, natural)), 0.0))
+        norm = np.sqrt(max(inner(point.gradient, natural), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
         newton_step = natural
         last = None
@@ -141,7 +142,7 @@ def newton(
 
 def length(metric: Solves, gradient: Array) -> float:
     """Length of a gradient in the inverse metric."""
-    return float(np.sqrt(max(float(np.vdot(gradient, metric.solve(gradient))), 0.0)))
+    return float(np.sqrt(max(inner(gradient, metric.solve(gradient)), 0.0)))
 
 
 def _record(
@@ -209,14 +210,14 @@ def _along(point: Point, step: Step) -> tuple[Point, float]:
     """
     objective, s = point.objective, step.direction
     best, share = objective.at(point.theta + s), 1.0
-    down = -float(np.vdot(point.gradient, s))
-    low, high = (0.0, -down), (1.0, float(np.vdot(best.gradient, s)))
+    down = -inner(point.gradient, s)
+    low, high = (0.0, -down), (1.0, inner(best.gradient, s))
     for _ in range(MAX_SECANTS):
         if high[1] <= LEVEL * down:
             break
         t = low[0] + (high[0] - low[0]) * np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9)
         trial = objective.at(point.theta + t * s)
-        slope = float(np.vdot(trial.gradient, s))
+        slope = inner(trial.gradient, s)
         if not trial.value >= best.value:
             best, share = trial, float(t)
         if slope > 0.0:
@@ -236,5 +237,5 @@ def _agreement(point: Point, candidate: Point, step: Step, metric: Metric, norm:
         return (point.value - candidate.value) / step.predicted
     if candidate.value > point.value + 3 * point.rounding:
         return -1.0
-    new = float(np.vdot(candidate.gradient, metric.solve(candidate.gradient)))
+    new = inner(candidate.gradient, metric.solve(candidate.gradient))
     return 1.0 if new < (0.9 * norm) ** 2 else 0.0
