@@ -6,18 +6,18 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.preprocessing import normalize
 
 
-def _labels(logits, rng):
+def labels(logits, rng):
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
 
 
-def _correlated(n, d, K, rng):
+def correlated(n, d, K, rng):
     X = rng.normal(size=(n, d)) @ (np.eye(d) + rng.normal(size=(d, d)) / np.sqrt(d))
-    return X, _labels(X @ rng.normal(size=(d, K)) / np.sqrt(d), rng)
+    return X, labels(X @ rng.normal(size=(d, K)) / np.sqrt(d), rng)
 
 
 def tall():
     """100,000 x 100, 10 classes, correlated columns."""
-    return *_correlated(100_000, 100, 10, np.random.default_rng(0)), 1.0
+    return *correlated(100_000, 100, 10, np.random.default_rng(0)), 1.0
 
 
 def tall_float32():
@@ -29,7 +29,7 @@ def tall_float32():
 def raw_units():
     """50,000 x 50, 5 classes, units over six decades, shifted."""
     rng = np.random.default_rng(1)
-    X, y = _correlated(50_000, 50, 5, rng)
+    X, y = correlated(50_000, 50, 5, rng)
     units = 10.0 ** rng.uniform(-3, 3, 50)
     return X * units + 5 * units * rng.normal(size=50), y, 1.0
 
@@ -37,9 +37,9 @@ def raw_units():
 def imbalanced():
     """100,000 x 30, 3 classes, the rarest a thousandth of the largest."""
     rng = np.random.default_rng(4)
-    X, _ = _correlated(100_000, 30, 3, rng)
+    X, _ = correlated(100_000, 30, 3, rng)
     logits = X @ rng.normal(size=(30, 3)) / 12 + np.log([1.0, 0.1, 0.001])
-    return X, _labels(logits, rng), 1.0
+    return X, labels(logits, rng), 1.0
 
 
 def digits():
@@ -71,14 +71,14 @@ def many_classes():
     """20,000 x 128, 300 classes."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(20_000, 128))
-    return X, _labels(X @ rng.normal(size=(128, 300)) * (2 / np.sqrt(128)), rng), 1.0
+    return X, labels(X @ rng.normal(size=(128, 300)) * (2 / np.sqrt(128)), rng), 1.0
 
 
 def thousands_of_classes():
     """50,000 x 64, 5,000 classes."""
     rng = np.random.default_rng(6)
     X, W = rng.normal(size=(50_000, 64)), rng.normal(size=(64, 5000)) * (3 / np.sqrt(64))
-    y = np.concatenate([_labels(X[i : i + 2000] @ W, rng) for i in range(0, 50_000, 2000)])
+    y = np.concatenate([labels(X[i : i + 2000] @ W, rng) for i in range(0, 50_000, 2000)])
     y[:5000] = np.arange(5000)
     return X, y, 1.0
 
@@ -92,7 +92,7 @@ def _text(C):
     X.sum_duplicates()
     frequency = np.bincount(X.indices, minlength=d)
     X = normalize((X @ sp.diags(np.log((n + 1) / (frequency + 1)) + 1)).tocsr())
-    return X, _labels(6 * (X @ rng.normal(size=(d, 20))), rng), C
+    return X, labels(6 * (X @ rng.normal(size=(d, 20))), rng), C
 
 
 def text():
@@ -119,17 +119,17 @@ def one_hot():
         (np.ones(n * len(levels)), columns, np.arange(0, n * len(levels) + 1, len(levels))),
         (n, sum(levels)),
     )
-    return X, _labels(X @ rng.normal(size=(sum(levels), 5)), rng), 1.0
+    return X, labels(X @ rng.normal(size=(sum(levels), 5)), rng), 1.0
 
 
 def million_rows():
     """1,000,000 x 20, 3 classes."""
-    return *_correlated(1_000_000, 20, 3, np.random.default_rng(8)), 1.0
+    return *correlated(1_000_000, 20, 3, np.random.default_rng(8)), 1.0
 
 
 def unpenalised():
     """5,000 x 10, 4 classes, no penalty."""
-    return *_correlated(5000, 10, 4, np.random.default_rng(9)), np.inf
+    return *correlated(5000, 10, 4, np.random.default_rng(9)), np.inf
 
 
 CASES = {

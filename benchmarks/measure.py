@@ -1,4 +1,4 @@
-"""Time and peak memory of fits, each contender in a process of its own, taking turns."""
+"""Time and peak memory of tasks, each in a process of its own, taking turns."""
 
 import contextlib
 import multiprocessing
@@ -55,8 +55,8 @@ def reset_peak():
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _serve(connection, name, folder, C):
-    warnings.simplefilter("ignore")
+def fitting(name, folder, C):
+    """A function of tol that fits a contender to saved data."""
     fit = CONTENDERS[name][0]
     X, y = load(folder)
     # What a first call loads and allocates once is no part of a fit.
@@ -64,21 +64,28 @@ def _serve(connection, name, folder, C):
     rows = np.union1d(rows, np.arange(min(len(y), 200)))
     with contextlib.suppress(Exception):
         fit(X[rows], y[rows], min(C, 1.0), 1e-1)
+    return lambda tol: fit(X, y, C, tol)
+
+
+def _serve(connection, make, arguments):
+    warnings.simplefilter("ignore")
+    task = make(*arguments)
     connection.send("ready")
-    while (tol := connection.recv()) is not None:
+    while (argument := connection.recv()) is not None:
         reset_peak()
         before = resident()
         start = time.perf_counter()
         try:
-            coef, intercept = fit(X, y, C, tol)
+            result = task(argument)
         except Exception as error:
             connection.send((type(error).__name__ + ": " + str(error)[:100], None, None, None))
             continue
         seconds = time.perf_counter() - start
         megabytes = resident("VmHWM") - before
-        if seconds < SHORT:  # as inside a grid search: one fit after the other
-            seconds = _median_seconds(lambda tol=tol: fit(X, y, C, tol), int(2 * SHORT / seconds))
-        connection.send((None, seconds, megabytes, (coef, intercept)))
+        if seconds < SHORT:  # as inside a grid search: one after the other
+            repeats = int(2 * SHORT / seconds)
+            seconds = _median_seconds(lambda argument=argument: task(argument), repeats)
+        connection.send((None, seconds, megabytes, result))
 
 
 def _median_seconds(task, repeats):
@@ -90,12 +97,12 @@ def _median_seconds(task, repeats):
     return float(np.median(times))
 
 
-class Contender:
-    """A process that fits one contender on request."""
+class Process:
+    """A process of its own for `make(*arguments)`, a function that is timed there on request."""
 
-    def __init__(self, name, folder, C):
+    def __init__(self, name, make, *arguments):
         self.name = name
-        self._arguments = (name, folder, C)
+        self._arguments = make, arguments
         self._process = None
 
     def _start(self):
@@ -103,16 +110,16 @@ class Contender:
         self._connection, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, *self._arguments), daemon=True)
         self._process.start()
-        if not self._connection.poll(300):
+        if not self._connection.poll(600):
             raise TimeoutError(f"{self.name} did not start")
         self._connection.recv()
 
-    def fit(self, tol, limit):
-        """(error, seconds, extra MB, (coef, intercept)); an error if it took over `limit` s."""
+    def time(self, argument, limit=600.0):
+        """(error, seconds, extra MB, result); an error if it took over `limit` seconds."""
         if self._process is None:
             self._start()
         time.sleep(0.05)  # threads of the one before come to rest
-        self._connection.send(tol)
+        self._connection.send(argument)
         try:
             if self._connection.poll(limit):
                 return self._connection.recv()
@@ -127,3 +134,19 @@ class Contender:
             self._process.kill()
             self._process.join()
             self._process = None
+
+
+def alternate(processes, argument, repeats):
+    """Median seconds of each process, taking turns."""
+    times = {process.name: [] for process in processes}
+    try:
+        for _ in range(repeats):
+            for process in processes:
+                error, seconds, *_ = process.time(argument, 3600.0)
+                if error:
+                    raise RuntimeError(f"{process.name}: {error}")
+                times[process.name].append(seconds)
+    finally:
+        for process in processes:
+            process.stop()
+    return {name: float(np.median(values)) for name, values in times.items()}

@@ -129,12 +129,17 @@ def details(result):
     return "\n".join(lines)
 
 
-def draw(result, path):
+def _pyplot():
     import matplotlib
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot
 
+    return matplotlib.pyplot
+
+
+def draw(result, path):
+    plt = _pyplot()
     figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
     colours = dict(zip(CONTENDERS, plt.get_cmap("tab10").colors, strict=False))
     for name, points in result["points"].items():
@@ -164,28 +169,91 @@ def draw(result, path):
     plt.close(figure)
 
 
+def _ratios(times):
+    lines = ["| data | skmaxent | scikit-learn | ratio |", "|---|---|---|---|"]
+    for data, by_name in times.items():
+        peers = {name: value for name, value in by_name.items() if name != OURS}
+        name = min(peers, key=peers.get)
+        lines.append(
+            f"| {data} | {_seconds(by_name[OURS])} | {_seconds(peers[name])} ({name}) | "
+            f"{peers[name] / by_name[OURS]:.2f} |"
+        )
+    return lines
+
+
+def _threads(times):
+    lines = [
+        "| data | 1 thread | 2 threads | gain | difference of coefficients | reproducible |",
+        "|---|---|---|---|---|---|",
+    ]
+    for data, row in times.items():
+        one, two = row["1 thread"], row["2 threads"]
+        lines.append(
+            f"| {data} | {_seconds(one)} | {_seconds(two)} | {one / two:.2f} | "
+            f"{row['difference']:.0e} | {'yes' if row['reproducible'] else 'no'} |"
+        )
+    return lines
+
+
+def _memory(m):
+    return [
+        f"X is a file of {m['X']:.0f} MB; the fit took {m['seconds']:.3g} s and "
+        f"{m['n_iter']:.0f} iterations (certified gap {m['gap']:.1e}), with "
+        f"{m['extra']:.0f} MB of memory of its own at the peak.",
+    ]
+
+
+def exponent(sizes, seconds):
+    """Slope of log seconds against log size over the larger half of the sizes."""
+    half = len(sizes) // 2
+    return float(np.polyfit(np.log(sizes[half:]), np.log(seconds[half:]), 1)[0])
+
+
+def draw_scaling(sweeps, path):
+    """Time against n, d and K; the slopes for the caption."""
+    plt = _pyplot()
+    figure, panels = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained", sharey=True)
+    slopes = {}
+    for axes, (letter, rows) in zip(panels, sweeps.items(), strict=True):
+        sizes = [row["size"] for row in rows]
+        for name in [name for name in rows[0] if name != "size"]:
+            seconds = [row[name] for row in rows]
+            slopes[letter, name] = exponent(sizes, seconds)
+            axes.loglog(
+                sizes,
+                seconds,
+                "o-",
+                color="black" if name == OURS else "tab:orange",
+                label=f"{name}: slope {slopes[letter, name]:.2f}",
+            )
+        axes.set_xlabel(letter)
+        axes.legend(fontsize=8, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("seconds to a gap of 1e-6")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return slopes
+
+
+def _scaling(sweeps):
+    slopes = draw_scaling(sweeps, DOCS / "figures" / "scaling.png")
+    names = dict.fromkeys(name for _, name in slopes)
+    caption = "; ".join(
+        f"{name}: " + ", ".join(f"{letter}^{slopes[letter, name]:.2f}" for letter in sweeps)
+        for name in names
+    )
+    return ["![time against n, d and K](figures/scaling.png)", "", f"Fitted exponents: {caption}."]
+
+
+SECTIONS = {"whole": _ratios, "threads": _threads, "memory": _memory, "sweeps": _scaling}
+
+
 def whole_tasks(results):
     lines = []
     for result in results:
+        kind = next(kind for kind in SECTIONS if kind in result)
         lines += [f"### {result['case']}", "", result["description"], ""]
-        if "memory" in result:
-            m = result["memory"]
-            lines += [
-                f"X is a file of {m['X']:.0f} MB; the fit took {m['seconds']:.3g} s and "
-                f"{m['n_iter']:.0f} iterations (certified gap {m['gap']:.1e}), with "
-                f"{m['extra']:.0f} MB of memory of its own at the peak.",
-                "",
-            ]
-            continue
-        lines += ["| data | skmaxent | scikit-learn | ratio |", "|---|---|---|---|"]
-        for data, times in result["whole"].items():
-            peers = {name: value for name, value in times.items() if name != OURS}
-            name = min(peers, key=peers.get)
-            lines.append(
-                f"| {data} | {_seconds(times[OURS])} | {_seconds(peers[name])} ({name}) | "
-                f"{peers[name] / times[OURS]:.2f} |"
-            )
-        lines.append("")
+        lines += [*SECTIONS[kind](result[kind]), ""]
     return "\n".join(lines)
 
 

@@ -1,76 +1,140 @@
-"""Whole tasks rather than single fits: a grid search, predictions, more rows than memory."""
+"""Whole tasks rather than single fits: grid search, predictions, threads, scaling, memory."""
 
 import resource
 import subprocess
 import sys
 import tempfile
 import textwrap
-import time
-import warnings
 from pathlib import Path
 
 import numpy as np
-from cases import CASES
+import scipy.sparse as sp
+from cases import CASES, correlated, labels
+from contenders import OURS
+from measure import Process, alternate, fitting, objective, save
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from skmaxent import MaxentClassifier
 
+# scikit-learn's tolerance at which these solvers come within 1e-6.
+PEER_TOL = 1e-6
 
-def _alternate(tasks, repeats):
-    times = {name: [] for name in tasks}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for task in tasks.values():
-            task()
-        for _ in range(repeats):
-            for name, task in tasks.items():
-                start = time.perf_counter()
-                task()
-                times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values)) for name, values in times.items()}
+
+def _model(name):
+    if name == OURS:
+        return MaxentClassifier()
+    return LogisticRegression(solver=name, tol=PEER_TOL, max_iter=1000)
+
+
+def _searching(name, data):
+    X, y, _ = CASES[data]()
+    search = GridSearchCV(_model(name), {"C": np.logspace(-3, 3, 64)})
+    return lambda _: search.fit(X, y) and None
 
 
 def grid_search(repeats):
     """GridSearchCV of 64 candidates, 5 folds, on iris, wine and digits."""
-    candidates = {"C": np.logspace(-3, 3, 64)}
+    peers = {"tiny": ("newton-cholesky", "lbfgs"), "wine": ("newton-cholesky",)}
     times = {}
     for data in ("tiny", "wine", "digits"):
-        X, y, _ = CASES[data]()
-        searches = {
-            "skmaxent": GridSearchCV(MaxentClassifier(), candidates),
-            "newton-cholesky": GridSearchCV(
-                LogisticRegression(solver="newton-cholesky"), candidates
-            ),
-        }
-        if data == "tiny":
-            searches["lbfgs"] = GridSearchCV(LogisticRegression(max_iter=10_000), candidates)
-        tasks = {
-            name: (lambda search=search, X=X, y=y: search.fit(X, y))
-            for name, search in searches.items()
-        }
-        times[data] = _alternate(tasks, repeats if data == "digits" else 2 * repeats + 1)
+        names = (OURS, *peers.get(data, ("newton-cg",)))
+        processes = [Process(name, _searching, name, data) for name in names]
+        times[data] = alternate(processes, 0, 1 if data == "digits" else 2 * repeats + 1)
         print(f"grid_search {data} {times[data]}", flush=True)
     return {"case": "grid_search", "description": grid_search.__doc__, "whole": times}
+
+
+def _predicting(name, data):
+    X, y, C = CASES[data]()
+    rows = slice(0, max(20 * int(y.max() + 1), 3000))
+    model = MaxentClassifier(C=C, tol=1.0).fit(X[rows], y[rows])
+    if name != OURS:
+        ours, model = model, LogisticRegression(C=C)
+        model.coef_, model.intercept_ = ours.coef_, ours.intercept_
+        model.classes_, model.n_features_in_ = ours.classes_, X.shape[1]
+    return lambda _: model.predict_proba(X) is None
 
 
 def prediction(repeats):
     """predict_proba on the rows of a fit."""
     times = {}
     for data in ("tall", "tall_float32", "million_rows", "many_classes", "text", "tiny"):
-        X, y, C = CASES[data]()
-        rows = slice(0, max(20 * int(y.max() + 1), 3000))
-        ours = MaxentClassifier(C=C).fit(X[rows], y[rows])
-        theirs = LogisticRegression(C=C)
-        theirs.coef_, theirs.intercept_ = ours.coef_, ours.intercept_
-        theirs.classes_, theirs.n_features_in_ = ours.classes_, X.shape[1]
-        tasks = {
-            "skmaxent": lambda X=X, ours=ours: ours.predict_proba(X),
-            "LogisticRegression": lambda X=X, theirs=theirs: theirs.predict_proba(X),
-        }
-        times[data] = _alternate(tasks, 101 if data == "tiny" else 2 * repeats + 1)
+        processes = [
+            Process(name, _predicting, name, data) for name in (OURS, "LogisticRegression")
+        ]
+        times[data] = alternate(processes, 0, 2 * repeats + 1)
         print(f"prediction {data} {times[data]}", flush=True)
     return {"case": "prediction", "description": prediction.__doc__, "whole": times}
+
+
+def long_text():
+    """300,000 x 50,000 sparse, 80 words a row, 10 classes."""
+    rng = np.random.default_rng(11)
+    n, d, words = 300_000, 50_000, 80
+    columns = np.minimum(rng.zipf(1.3, n * words) - 1, d - 1)
+    X = sp.csr_matrix((np.ones(n * words), columns, np.arange(0, n * words + 1, words)), (n, d))
+    X.sum_duplicates()
+    return X, labels(X @ rng.normal(size=(d, 10)) / 8, rng), 1.0
+
+
+def _threaded(name, data):
+    X, y, C = long_text() if data == "long_text" else CASES[data]()
+    model = MaxentClassifier(C=C, tol=0.1, n_jobs=int(name[0]))
+    return lambda _: model.fit(X, y).coef_
+
+
+def threads(repeats):
+    """n_jobs=1 against n_jobs=2; the largest difference of coefficients in units of the largest."""
+    times = {}
+    for data in ("tall", "many_classes", "million_rows", "long_text"):
+        pair = [Process(name, _threaded, name, data) for name in ("1 thread", "2 threads")]
+        one, two, again = pair[0].time(0)[3], pair[1].time(0)[3], pair[1].time(0)[3]
+        times[data] = alternate(pair, 0, repeats)
+        times[data]["difference"] = float(abs(one - two).max() / abs(one).max())
+        times[data]["reproducible"] = bool((two == again).all())
+        print(f"threads {data} {times[data]}", flush=True)
+    return {"case": "threads", "description": threads.__doc__, "threads": times}
+
+
+SWEEPS = {
+    "n": [(n, 20, 5) for n in (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000)],
+    "d": [(20_000, d, 5) for d in (10, 30, 100, 300, 1000)],
+    "K": [(20_000, 50, K) for K in (2, 5, 15, 50, 150, 500)],
+}
+
+
+def _time_to_gap(X, y, repeats, gap=1e-6):
+    """Median seconds of ours and of newton-cg, each at its loosest tolerance within the gap."""
+    tolerances = {OURS: (0.1, 1e-2, 1e-4), "newton-cg": (1e-4, 1e-6, 1e-8)}
+    with tempfile.TemporaryDirectory() as folder:
+        save(X, y, folder)
+        processes = {name: Process(name, fitting, name, folder, 1.0) for name in tolerances}
+        values = {
+            (name, tol): objective(*process.time(tol)[3], X, y, 1.0)
+            for name, process in processes.items()
+            for tol in tolerances[name]
+        }
+        least = min(values.values())
+        times = {}
+        for name, process in processes.items():
+            tol = next(t for t in tolerances[name] if values[name, t] - least <= gap * least)
+            times[name] = float(np.median([process.time(tol)[1] for _ in range(repeats)]))
+            process.stop()
+    return times
+
+
+def scaling(repeats):
+    """Time to a gap of 1e-6 against n (d = 20, K = 5), d (n = 20,000, K = 5), K (20,000 x 50)."""
+    sweeps = {}
+    for letter, sizes in SWEEPS.items():
+        sweeps[letter] = []
+        for n, d, K in sizes:
+            X, y = correlated(n, d, K, np.random.default_rng(12))
+            row = {"size": {"n": n, "d": d, "K": K}[letter], **_time_to_gap(X, y, repeats)}
+            sweeps[letter].append(row)
+            print(f"scaling {letter} {row}", flush=True)
+    return {"case": "scaling", "description": scaling.__doc__, "sweeps": sweeps}
 
 
 _OUT_OF_CORE = """
@@ -137,4 +201,10 @@ def out_of_core(repeats, n=10_000_000, d=50, K=3):
     return {"case": "out_of_core", "description": out_of_core.__doc__, "memory": result}
 
 
-TASKS = {"grid_search": grid_search, "prediction": prediction, "out_of_core": out_of_core}
+TASKS = {
+    "grid_search": grid_search,
+    "prediction": prediction,
+    "threads": threads,
+    "scaling": scaling,
+    "out_of_core": out_of_core,
+}
