@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ THREAD_WORK = 2_000_000
 DENSE_ENOUGH = 0.1
 # OpenBLAS takes products of fewer multiplications for small.
 SMALL_PRODUCT = 1_000_000
-# Entries of a sparse matrix that are scaled at a time.
+# Entries that are scaled at a time.
 ENTRIES = 1 << 18
 # A sample has this many rows of a class, or all of them.
 FEW_ROWS = 30
@@ -131,10 +132,23 @@ class Block:
             return np.asarray(_transposed(_squared(self.X)) @ weights)
         return np.asarray(weights @ np.square(self.X))
 
+    def gram_of_squares(self, G: Array) -> Array:
+        """G @ X², with the squares of the entries."""
+        if self.is_sparse:
+            return np.asarray((_transposed(_squared(self.X)) @ np.ascontiguousarray(G.T)).T)
+        return np.asarray(G @ np.square(self.X))
+
     def weights_or_ones(self) -> Array:
         if self.weights is not None:
             return self.weights
         return np.ones(self.stop - self.start, dtype=self.X.dtype)
+
+
+@dataclass
+class Tally:
+    """Rows read so far: n of them are a pass over X."""
+
+    rows: int = 0
 
 
 class RowBlocks:
@@ -154,6 +168,8 @@ class RowBlocks:
         Threads a pass may use; one where not given.
     block_rows : int, optional
         Rows of a block, where they must be those of another storage.
+    tally : Tally, optional
+        Counts the rows read, here and in copies and samples made from here.
     """
 
     def __init__(
@@ -165,6 +181,7 @@ class RowBlocks:
         n_logits: int,
         workers: Workers | None = None,
         block_rows: int | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.X = X
         self.targets = targets
@@ -175,7 +192,7 @@ class RowBlocks:
         self.dtype = X.dtype
         self.is_sparse = bool(sp.issparse(X))
         self.size = X.nnz if self.is_sparse else self.n_samples * self.n_features
-        self.n_passes = 0
+        self.tally = Tally() if tally is None else tally
         self._groups = 1 if self.is_small else max(self.workers.n_threads, 1)
         self.block_rows = self._rows_per_block() if block_rows is None else block_rows
         groups = min(self._groups, self.n_blocks)
@@ -197,6 +214,14 @@ class RowBlocks:
     def work(self) -> int:
         """Multiplications of a product with coefficients."""
         return self.size * self.n_logits
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether X lies in a file, as it does where memory has no room for it."""
+        base = self.X
+        while base is not None and not isinstance(base, mmap.mmap):
+            base = getattr(base, "base", None)
+        return base is not None
 
     @property
     def is_small(self) -> bool:
@@ -242,7 +267,7 @@ class RowBlocks:
         Sums are float64 and their order depends on the number of threads only. `combine` is
         another associative ufunc instead of the sum.
         """
-        self.n_passes += 1
+        self.tally.rows += self.n_samples
 
         def total(group: range) -> list[Any]:
             sums: list[Any] = []
@@ -265,7 +290,7 @@ class RowBlocks:
 
     def map_rows(self, kernel: Callable[..., None], out: Array, *args: Any) -> Array:
         """Have `kernel(block, rows, *args)` fill the rows of `out` that belong to each block."""
-        self.n_passes += 1
+        self.tally.rows += self.n_samples
 
         def collect(group: range) -> None:
             for index in group:
@@ -297,6 +322,7 @@ class RowBlocks:
             n_logits=self.n_logits,
             workers=self.workers,
             block_rows=self.block_rows if isinstance(rows, slice) else None,
+            tally=self.tally,
         )
 
     def _sample(self, n_rows: int, seed: int) -> tuple[Array, Array | None]:
@@ -328,9 +354,12 @@ class RowBlocks:
         if isinstance(rows, slice):
             out = np.empty(self.X.shape, dtype=dtype)
             return self.map_rows(_standardise, out, center, scale)
-        sample = self.X[rows] - center
-        sample /= scale
-        return sample.astype(dtype, copy=False)
+        out = np.empty((len(rows), self.n_features), dtype=dtype)
+        step = max(1, ENTRIES // max(self.n_features, 1))
+        for start in range(0, len(rows), step):
+            part = self.X[rows[start : start + step]] - center
+            np.divide(part, scale, out=out[start : start + step], casting="same_kind")
+        return out
 
 
 def _sparse_rows(X: Any, start: int, stop: int) -> Any:

@@ -19,6 +19,8 @@ Array = NDArray[Any]
 
 # Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
 EXACT_ERROR = 0.2
+# Share of a column's variance that a class is given where it has less.
+LEAST_VARIANCE = 0.01
 # Classes whose curvatures differ by no more than this factor count as alike.
 ALIKE = 10.0
 
@@ -156,9 +158,9 @@ def _cholesky(H: Array) -> Array:
 class KroneckerMetric:
     """A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ α, and Σ full or diagonal.
 
-    A has the form that diag p - p pᵀ has where all rows share p, and the diagonal that the mean of
-    diag p - p pᵀ has; no K × K matrix is needed. Σ is the covariance of X under row weights
-    1 - ‖p‖². In coordinates that diagonalise Σ and Λ each direction j has
+    A has the form that diag p - p pᵀ has where all rows share p, so that no K × K matrix is
+    needed; α is the mean of p (1 - p) over 1 less the mean of p, there p itself. Σ is the
+    covariance of X under row weights 1 - ‖p‖². In coordinates that diagonalise Σ and Λ each direction j has
     diag(γ_j α + λ_j) - γ_j α αᵀ/s, and with h = α/(γ_j α + λ_j) the solution that sums to zero
     over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). A single logit has A = α.
 
@@ -176,9 +178,10 @@ class KroneckerMetric:
         # At the model without features the Hessian has this form.
         self.is_exact = full and probabilities.are_common
         if probabilities.are_common and not full:
-            curvature, covariance, total = probabilities.variances(), moving.astype(float), 1.0
+            curvature, shares = probabilities.variances()
+            covariance, total = moving.astype(float), 1.0
         else:
-            curvature, covariance, total = sample.blocks.map_reduce(
+            curvature, shares, covariance, total = sample.blocks.map_reduce(
                 _curvature_moments,
                 probabilities if sample is objective else probabilities.elsewhere(),
                 sample.for_blocks(point.theta),
@@ -186,10 +189,10 @@ class KroneckerMetric:
                 sample.scale,
                 full,
             )
-            curvature = curvature / sample.total_weight
+            curvature, shares = curvature / sample.total_weight, shares / sample.total_weight
         curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
         self._coded = len(curvature) > 1
-        alpha = _star_weights(curvature) if self._coded else curvature
+        alpha = curvature / np.maximum(1.0 - shares, curvature) if self._coded else curvature
         self._alpha = alpha
         mean = float(alpha.mean())
         ridge = objective.penalty.strength
@@ -234,12 +237,65 @@ class KroneckerMetric:
         return out
 
 
-def _star_weights(curvature: Array) -> Array:
-    """α with α - α²/Σα the mean curvatures of the classes, by fixed-point iteration."""
-    alpha = curvature
-    for _ in range(5):
-        alpha = curvature / (1.0 - np.minimum(alpha / alpha.sum(), 0.5))
-    return np.asarray(alpha)
+class DiagonalMetric:
+    """The diagonal of the Hessian, for each class about its own mean of X.
+
+    With q_k = p_k (1 - p_k), h_kj is the mean of q_k times the variance of column j under weights
+    q_k, plus λ_j, and δ_kj the distance of the column's mean under these weights from the centre.
+    Of a feature the coefficients are solved for under the constraint that they sum to zero,
+    w_kj = (g_kj - ν_j)/h_kj; the intercepts, at the weighted means, by mean (diag p - p pᵀ).
+    """
+
+    is_exact = False
+    is_close = False
+
+    def __init__(self, point: Point, sample: MultinomialObjective, moving: Array) -> None:
+        probabilities = point.probabilities
+        A, q, sums, squares = sample.blocks.map_reduce(
+            _class_moments,
+            probabilities if sample is point.objective else probabilities.elsewhere(),
+            sample.for_blocks(point.theta),
+        )
+        total = sample.total_weight
+        q = np.maximum(q, 1e-10 * max(q.max(), 1e-290))[:, None]
+        mean = sums / q
+        variance = np.maximum(squares / q - mean**2, 0.0) / sample.scale**2
+        # Where a class has seen next to no variance it has a little of what all have.
+        h = (q / total) * np.maximum(variance, LEAST_VARIANCE * moving)
+        h += point.objective.penalty.strength
+        inverse = np.where(moving, 1.0 / np.maximum(h, 1e-300), 0.0)
+        self._inverse = np.asfortranarray(inverse)
+        self._h = self._inverse / np.maximum(inverse.sum(axis=0), 1e-300)
+        self._delta: Array | None = None
+        if sample.fit_intercept:
+            delta = (mean - sample.center) / sample.scale * moving
+            self._delta = np.asfortranarray(delta)
+            self._inverse_A = np.linalg.pinv(A / total, hermitian=True)
+
+    def solve(self, G: Array) -> Array:
+        out = np.empty_like(G)
+        g, c, w = G[:, :-1], G[:, -1], out[:, :-1]
+        out[:, -1] = 0.0
+        if self._delta is not None:
+            g = g - self._delta * c[:, None]
+        np.multiply(g, self._inverse, out=w)
+        w -= self._h * w.sum(axis=0)
+        if self._delta is not None:
+            b = self._inverse_A @ c - np.einsum("kj,kj->k", self._delta, w)
+            out[:, -1] = b - b.mean()
+        return out
+
+
+def _class_moments(
+    block: Block, probabilities: Probabilities, at: tuple[Array, Array]
+) -> tuple[Any, ...]:
+    P = probabilities.of(block, *at)
+    weights = block.weights_or_ones()
+    weighted = P * weights
+    A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
+    Q = weighted
+    Q *= 1.0 - P
+    return A, Q.sum(axis=1), block.gram(Q), block.gram_of_squares(Q)
 
 
 def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Array, Array]:
@@ -272,10 +328,11 @@ def _curvature_moments(
 ) -> tuple[Any, ...]:
     P = probabilities.of(block, *at)
     weights = block.weights_or_ones()
-    curvature = (P * (1.0 - P)) @ weights
+    curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
     spread = 1.0 - np.einsum("km,km->m", P, P) if len(P) > 1 else P[0] * (1.0 - P[0])
     spread = spread.clip(0.0) * weights
     if full:
         covariance = block.covariance(spread.astype(np.float64), center)
-        return curvature, covariance / np.multiply.outer(scale, scale), spread.sum()
-    return curvature, _squares_about(block, spread, center) / scale**2, spread.sum()
+        return curvature, shares, covariance / np.multiply.outer(scale, scale), spread.sum()
+    squares = _squares_about(block, spread, center)
+    return curvature, shares, squares / scale**2, spread.sum()

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._metric import AssembledMetric, KroneckerMetric, Metric, reference_size
+from skmaxent._metric import (
+    AssembledMetric,
+    DiagonalMetric,
+    KroneckerMetric,
+    Metric,
+    reference_size,
+)
 from skmaxent._objective import MultinomialObjective, Point
 
 Array = NDArray[Any]
@@ -36,7 +42,7 @@ WORTH_PRODUCTS = 200
 class MetricChoice:
     """Which metric to use when, from what building it and a Hessian product cost.
 
-    The diagonal Kronecker form costs next to nothing, the full one is exact at the null model; an
+    A diagonal costs next to nothing, the full Kronecker form is exact at the null model; an
     assembled Hessian is closer still. Each is taken once the products spent would have paid for
     it. Costs are in multiplications at the speed of a large matrix product.
     """
@@ -105,7 +111,10 @@ class MetricChoice:
             if (kind == self._kind and dear) or self._costs[kind] < self._costs[self._kind]:
                 return self._metric, False
         sample = self._sample(self._rows[kind])
-        if kind == "assembled":
+        is_null = point.probabilities.are_common
+        if kind == "diagonal" and point.objective.n_classes > 2 and not is_null:
+            self._metric = DiagonalMetric(point, sample, self._moving)
+        elif kind == "assembled":
             self._metric = AssembledMetric(point, sample, self._moving)
         else:
             self._metric = KroneckerMetric(point, sample, self._moving, full=kind == "full")

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 # Probabilities are kept for Hessian products up to this size, recomputed above it.
 KEEP_BYTES = 1 << 28
-# A float32 copy of X serves Hessian products up to this size.
+# A float32 copy of X in memory serves Hessian products up to this size.
 COPY_BYTES = 1 << 28
 # Hessian products after which the copy is worth its making.
 COPY_PRODUCTS = 2
@@ -67,10 +67,10 @@ class Probabilities:
         """Whether all rows have the same."""
         return self._common is not None
 
-    def variances(self) -> Array:
-        """p (1 - p) of probabilities that are common."""
+    def variances(self) -> tuple[Array, Array]:
+        """p (1 - p) and p of probabilities that are common."""
         p = np.asarray(self._common)
-        return np.asarray(p * (1.0 - p))
+        return np.asarray(p * (1.0 - p)), p
 
     def keep(self, block: Block, P: Array) -> None:
         self._by_block[block.index] = P
@@ -113,8 +113,8 @@ class MultinomialObjective:
     column_size : ndarray of shape (n_features,), optional
         Root mean square of each column, to tell how rounding adds up.
     keep_bytes, copy_bytes : int
-        Budgets for kept probabilities and for a float32 copy of X; KEEP_BYTES and COPY_BYTES
-        where not given.
+        Budgets for kept probabilities and for a float32 copy of X. Where not given, KEEP_BYTES
+        and COPY_BYTES, or nothing for a memory map.
     """
 
     def __init__(
@@ -141,13 +141,17 @@ class MultinomialObjective:
         self.scale = np.ones(d) if scale is None else scale
         self._is_centred, self._is_scaled = bool(self.center.any()), scale is not None
         self.column_size = np.ones(d) if column_size is None else column_size
-        bytes_needed = likelihood.n_logits * blocks.n_samples * blocks.dtype.itemsize
-        self._keep_bytes = KEEP_BYTES if keep_bytes is None else keep_bytes
-        self.keeps = bytes_needed <= self._keep_bytes
+        # Where X has no room in memory, what is kept of its rows had better be little.
+        if keep_bytes is None:
+            keep_bytes = 0 if blocks.is_mapped else KEEP_BYTES
+        if copy_bytes is None:
+            copy_bytes = 0 if blocks.is_mapped else COPY_BYTES
+        self._keep_bytes = keep_bytes
+        logits = likelihood.n_logits * blocks.n_samples
+        self.keeps = logits * blocks.dtype.itemsize <= keep_bytes
+        narrow = np.dtype(np.float32)
+        self._may_copy = blocks.dtype != narrow and blocks.size * narrow.itemsize <= copy_bytes
         self.counter = Counter()
-        copy_bytes = COPY_BYTES if copy_bytes is None else copy_bytes
-        narrow = np.dtype(np.float32).itemsize
-        self._may_copy = blocks.dtype != np.float32 and blocks.size * narrow <= copy_bytes
         self._copy: MultinomialObjective | None = None
 
     @property

@@ -68,3 +68,29 @@ def test_threads_end_and_the_limit_is_restored_after_an_exception(failing):
         workers.run(tasks)
     assert _threads.blas_threads() == before
     assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("n_logits", [1, 3])
+def test_products_in_slices_are_the_products(n_logits, monkeypatch):
+    monkeypatch.setattr(_blocks, "small_products", lambda: True)
+    monkeypatch.setattr(_blocks, "SMALL_PRODUCT", 1000)
+    monkeypatch.setattr(_blocks, "SLICE_ROWS", 10)
+    rng = np.random.default_rng(6)
+    X, W, b = rng.normal(size=(203, 7)), rng.normal(size=(n_logits, 7)), rng.normal(size=n_logits)
+    G = rng.normal(size=(n_logits, 203))
+    block = RowBlocks(X, np.zeros(203, int), n_logits=n_logits).whole()
+    np.testing.assert_allclose(block.logits(W, b), W @ X.T + b[:, None], rtol=1e-13)
+    np.testing.assert_allclose(block.gram(G), G @ X, rtol=1e-12, atol=1e-12)
+
+
+def test_a_sample_has_all_rows_of_a_rare_class_with_weights_that_say_so():
+    rng = np.random.default_rng(7)
+    X, y = rng.normal(size=(5000, 3)), np.zeros(5000, int)
+    y[:2500] = 1
+    y[[7, 4000]] = 2
+    sample = RowBlocks(X, y, n_logits=3).standardised(
+        np.zeros(3), np.ones(3), 500, dtype=np.float64
+    )
+    assert (sample.targets == 2).sum() == 2
+    weight = np.bincount(sample.targets, weights=sample.weights) / sample.weights.sum()
+    np.testing.assert_allclose(weight, np.bincount(y) / 5000, atol=0.01)

@@ -1,10 +1,14 @@
 """Metrics against the Hessian that they stand for."""
 
+from functools import partial
+
 import numpy as np
+import pytest
 from problems import fit, problem
 
-from skmaxent import _metric_choice
-from skmaxent._metric import AssembledMetric
+from skmaxent import _metric, _metric_choice
+from skmaxent._metric import AssembledMetric, DiagonalMetric, KroneckerMetric
+from skmaxent._objective import column_moments, null_point
 
 
 def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
@@ -24,6 +28,56 @@ def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
         product = point.hessian_product(step)
         eigenvalues.append(np.vdot(step, product) / np.vdot(product, metric.solve(product)))
     assert min(eigenvalues) > 0.3 and max(eigenvalues) < 3
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("K", [2, 5])
+def test_the_kronecker_form_is_the_hessian_without_features(
+    K, fit_intercept, balanced, monkeypatch
+):
+    monkeypatch.setattr(_metric, "ALIKE", 1.0)
+    rng = np.random.default_rng(12)
+    X = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6))
+    y = np.arange(400) % K
+    if not balanced:
+        y[:300] = 0
+    center, scale = X.mean(axis=0), X.std(axis=0)
+    objective = problem(
+        X, y, K, fit_intercept=fit_intercept, strength=0.01, center=center, scale=scale
+    )
+    point = null_point(objective, column_moments(objective.blocks, K))
+    metric = KroneckerMetric(point, objective, np.ones(6, bool))
+    for _ in range(5):
+        direction = rng.normal(size=objective.shape)
+        direction -= direction.mean(axis=0) if K > 2 else 0.0
+        direction[:, -1] *= fit_intercept
+        back = metric.solve(point.hessian_product(direction))
+        np.testing.assert_allclose(back, direction, rtol=1e-6, atol=1e-6)
+
+
+METRICS = {
+    "full": KroneckerMetric,
+    "diagonal Kronecker": partial(KroneckerMetric, full=False),
+    "diagonal": DiagonalMetric,
+    "assembled": AssembledMetric,
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_inverse_metric_is_symmetric_positive_and_keeps_the_sum_zero(name):
+    rng = np.random.default_rng(13)
+    X = rng.normal(size=(300, 5))
+    y = (X @ rng.normal(size=(5, 4)) + rng.gumbel(size=(300, 4))).argmax(axis=1)
+    objective = problem(X, y, 4, strength=0.1, center=X.mean(axis=0))
+    point = objective.at(rng.normal(size=objective.shape))
+    metric = METRICS[name](point, objective, np.ones(5, bool))
+    directions = rng.normal(size=(2, *objective.shape))
+    G, H = (point.hessian_product(v - v.mean(axis=0)) for v in directions)
+    g, h = metric.solve(G), metric.solve(H)
+    np.testing.assert_allclose(np.vdot(g, H), np.vdot(G, h), rtol=1e-10)
+    assert np.vdot(g, G) > 0
+    np.testing.assert_allclose(g.sum(axis=0), 0.0, atol=1e-10)
 
 
 def test_a_fit_that_assembles_a_sampled_hessian(monkeypatch):

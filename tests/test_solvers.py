@@ -102,3 +102,34 @@ def test_passes_over_the_data_do_not_grow():
     last = fit(X, y, 1.0).history[-1]
     assert last.n_gradients <= 14
     assert last.n_hessian_products <= 150
+
+
+@pytest.mark.parametrize("difference", [1e-3, 1e-5, 1e-6])
+def test_products_in_float32_do_not_flatter_nearly_collinear_columns(difference):
+    rng = np.random.default_rng(10)
+    Z = rng.normal(size=(3000, 6))
+    X = np.column_stack([Z, Z[:, :3] + difference * rng.normal(size=(3000, 3))])
+    logits = (X[:, :3] - X[:, 6:]) / difference @ rng.normal(size=(3, 4)) + Z @ rng.normal(
+        size=(6, 4)
+    )
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    best = fit(X, y, np.inf, tol=1e-9, solver="newton-cholesky").value
+    found = fit(X, y, np.inf, tol=1e-4, solver="newton-cg")
+    assert found.status in (Status.CONVERGED, Status.PRECISION)
+    assert found.history[-1].n_hessian_products > 2
+    assert np.sqrt(2 * len(X) * max(found.value - best, 0.0)) <= 1e-3
+
+
+def test_a_start_from_samples_has_every_class_and_is_near():
+    rng = np.random.default_rng(11)
+    X = rng.normal(size=(100_000, 40))
+    logits = X @ rng.normal(size=(40, 3)) / 6 + np.log([1.0, 0.3, 0.0003])
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    assert 0 < (y == 2).sum() < 100
+    found = fit(X, y, 1.0)
+    # From the null model the first distance is hundreds of standard errors.
+    assert found.history[0].distance < 3 * np.sqrt(8 * 2 * 41)
+    value = reference.objective(X, y, found.coef, found.intercept, 1.0 / len(y))
+    other = fit(X, y, 1.0, start=(np.zeros((3, 40)), np.zeros(3)))
+    assert other.history[0].distance > 3 * found.history[0].distance
+    assert abs(value - other.value) <= 1e-9 * value

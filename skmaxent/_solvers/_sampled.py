@@ -28,7 +28,8 @@ LEAST_WORK = 1_000_000
 # Of a sample's own error, how near its optimum is looked for.
 ACCURACY = 0.3
 MAX_ITER = 15
-COPY_BYTES = 1 << 28
+# No sample takes more memory.
+SAMPLE_BYTES = 1 << 26
 
 
 def sampled_start(null: Point, moving: Array, options: Options) -> Array:
@@ -39,7 +40,7 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
     sizes: list[int] = []
     rows = blocks.n_samples // GROWTH
     while rows >= ROWS_PER_PARAMETER * p and rows * (blocks.work / blocks.n_samples) >= LEAST_WORK:
-        if rows * blocks.n_features * 4 <= COPY_BYTES:
+        if rows * blocks.n_features * 4 <= SAMPLE_BYTES:
             sizes.append(rows)
         rows //= GROWTH
     theta = null.theta

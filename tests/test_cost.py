@@ -1,0 +1,70 @@
+"""What fits cost, in counts that no machine changes: fails where they grow by over a quarter."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_digits, load_wine
+
+from skmaxent._blocks import RowBlocks
+from skmaxent._solvers import Status, solve
+
+MARGIN = 1.25
+
+
+def correlated(n, d, K, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) @ (np.eye(d) + rng.normal(size=(d, d)) / np.sqrt(d))
+    logits = X @ rng.normal(size=(d, K)) / np.sqrt(d)
+    return X, (logits + rng.gumbel(size=(n, K))).argmax(axis=1)
+
+
+def raw_units():
+    X, y = correlated(20_000, 30, 5, 1)
+    units = 10.0 ** np.linspace(-3, 3, 30)
+    return X * units + 5 * units, y
+
+
+def imbalanced():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(30_000, 20))
+    logits = X @ rng.normal(size=(20, 3)) / 4 + np.log([1.0, 0.1, 0.002])
+    return X, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+
+def text():
+    rng = np.random.default_rng(3)
+    columns = np.minimum(rng.zipf(1.3, 40 * 3000) - 1, 4999)
+    X = sp.csr_array((np.ones(40 * 3000), columns, np.arange(0, 40 * 3000 + 1, 40)), (3000, 5000))
+    X.sum_duplicates()
+    logits = X @ rng.normal(size=(5000, 6)) / 3
+    return X, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+
+# Data, C, tol; then gradients, Hessian products and passes over X as they were counted.
+PROBLEMS = {
+    "tall": (lambda: correlated(40_000, 50, 6, 4), 1.0, 1e-2, 4, 6, 16),
+    "many classes": (lambda: correlated(4000, 30, 60, 5), 1.0, 1e-2, 6, 30, 46),
+    "raw units": (raw_units, 1.0, 1e-4, 6, 13, 24),
+    "imbalanced": (imbalanced, 1.0, 1e-4, 6, 9, 19),
+    "text": (text, 1.0, 1e-4, 10, 151, 171),
+    "text, weak penalty": (text, 100.0, 1e-4, 20, 493, 532),
+    "digits": (lambda: load_digits(return_X_y=True), 1.0, 1e-4, 12, 222, 250),
+    "wine": (lambda: load_wine(return_X_y=True), 1.0, 1e-4, 10, 0, 1),
+    "no penalty": (lambda: correlated(5000, 10, 4, 6), np.inf, 1e-4, 6, 0, 5),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_evaluations_and_passes_over_the_data_do_not_grow(name):
+    data, C, tol, *before = PROBLEMS[name]
+    X, y = data()
+    K = int(y.max()) + 1
+    blocks = RowBlocks(X, y, n_logits=K)
+    strength = np.full(X.shape[1], 1.0 / C / len(y))
+    found = solve(blocks, K, strength, fit_intercept=True, tol=tol, max_iter=100)
+    assert found.status is Status.CONVERGED
+    last = found.history[-1]
+    passes = blocks.tally.rows / blocks.n_samples
+    now = last.n_gradients, last.n_hessian_products, passes
+    for kind, count, limit in zip(("gradients", "products", "passes"), now, before, strict=True):
+        assert count <= MARGIN * limit, f"{name}: {count} {kind}, {limit} before"

@@ -1,0 +1,84 @@
+"""Threads of a fit: what they leave behind, and what they do inside joblib's workers."""
+
+import threading
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from joblib import Parallel, cpu_count, delayed
+from sklearn.model_selection import GridSearchCV
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skmaxent import MaxentClassifier, _classifier
+from skmaxent._threads import effective_threads
+
+
+def blas_limits():
+    return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+
+@pytest.fixture(scope="module")
+def large():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30_000, 40))
+    logits = X @ rng.normal(size=(40, 5)) / 3
+    return X, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array])
+def test_threads_change_rounding_only_and_are_reproducible(large, convert):
+    X, y = convert(large[0]), large[1]
+    one, two, again = (MaxentClassifier(n_jobs=n, tol=1e-6).fit(X, y).coef_ for n in (1, 2, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-8, atol=1e-10)
+    np.testing.assert_array_equal(two, again)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_fit_leaves_threads_and_limits_as_they_were(large, limit):
+    with threadpool_limits(limit, user_api="blas"):
+        limits, threads = blas_limits(), threading.active_count()
+        clf = MaxentClassifier(n_jobs=2).fit(*large)
+        clf.predict_proba(large[0])
+        assert blas_limits() == limits
+        assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_so_does_one_that_fails(large, error, monkeypatch):
+    def interrupt(iteration):
+        raise error("stop")
+
+    monkeypatch.setattr(_classifier, "_print_iteration", interrupt)
+    limits, threads = blas_limits(), threading.active_count()
+    with pytest.raises(error, match="stop"):
+        MaxentClassifier(n_jobs=2, verbose=1).fit(*large)
+    assert blas_limits() == limits
+    assert threading.active_count() == threads
+
+
+def test_overlapping_fits_restore_the_limit(large):
+    limits = blas_limits()
+    fits = [threading.Thread(target=MaxentClassifier(n_jobs=2).fit, args=large) for _ in range(3)]
+    for fit in fits:
+        fit.start()
+    for fit in fits:
+        fit.join()
+    assert blas_limits() == limits
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_fits_inside_workers_do_not_oversubscribe(backend):
+    with Parallel(n_jobs=2, backend=backend) as parallel:
+        found = parallel(delayed(effective_threads)(None) for _ in range(4))
+    # loky's processes share out the processors, threads of joblib have one each.
+    share = max(1, cpu_count() // 2) if backend == "loky" else 1
+    assert all(1 <= threads <= share for threads in found)
+
+
+def test_a_grid_search_of_two_processes_equals_one(large):
+    X, y = large[0][:3000], large[1][:3000]
+    scores = [
+        GridSearchCV(MaxentClassifier(), {"C": [1e-4, 1.0]}, n_jobs=n).fit(X, y).cv_results_
+        for n in (1, 2)
+    ]
+    np.testing.assert_allclose(*(s["mean_test_score"] for s in scores), atol=1e-12)
