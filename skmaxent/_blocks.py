@@ -334,7 +334,8 @@ class RowBlocks:
         within = np.random.default_rng(seed).random(n_rows)
         rows = ((np.arange(n_rows) + within) * (n / n_rows)).astype(np.intp)
         n_classes = int(self.targets.max()) + 1
-        rare = np.bincount(self.targets[rows], minlength=n_classes) < FEW_ROWS
+        counts = None if self.weights is None else self.weights[rows] > 0
+        rare = np.bincount(self.targets[rows], counts, minlength=n_classes) < FEW_ROWS
         if not rare.any():
             return rows, None
         whole = np.flatnonzero(rare[self.targets])

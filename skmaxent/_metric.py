@@ -160,9 +160,9 @@ class KroneckerMetric:
 
     A has the form that diag p - p pᵀ has where all rows share p, so that no K × K matrix is
     needed; α is the mean of p (1 - p) over 1 less the mean of p, there p itself. Σ is the
-    covariance of X under row weights 1 - ‖p‖². In coordinates that diagonalise Σ and Λ each direction j has
-    diag(γ_j α + λ_j) - γ_j α αᵀ/s, and with h = α/(γ_j α + λ_j) the solution that sums to zero
-    over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). A single logit has A = α.
+    covariance of X under row weights 1 - ‖p‖². In coordinates that diagonalise Σ and Λ each
+    direction j has diag(γ_j α + λ_j) - γ_j α αᵀ/s, and with h = α/(γ_j α + λ_j) the solution that
+    sums to zero over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). A single logit has A = α.
 
     `moving` tells the columns that are not constant; the coefficients of the others stay.
     """

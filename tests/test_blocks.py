@@ -94,3 +94,13 @@ def test_a_sample_has_all_rows_of_a_rare_class_with_weights_that_say_so():
     assert (sample.targets == 2).sum() == 2
     weight = np.bincount(sample.targets, weights=sample.weights) / sample.weights.sum()
     np.testing.assert_allclose(weight, np.bincount(y) / 5000, atol=0.01)
+
+
+def test_a_sample_counts_rows_without_weight_as_none():
+    rng = np.random.default_rng(8)
+    X, y, weights = rng.normal(size=(5000, 3)), np.arange(5000) % 2, np.ones(5000)
+    weights[1::2] = 0.0
+    weights[[1, 4001]] = 1.0
+    blocks = RowBlocks(X, y, weights, n_logits=1)
+    sample = blocks.standardised(np.zeros(3), np.ones(3), 3000, dtype=np.float64)
+    assert (sample.weights[sample.targets == 1] > 0).sum() in (0, 2)

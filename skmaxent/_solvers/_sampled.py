@@ -46,7 +46,8 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
     theta = null.theta
     for rows in reversed(sizes):
         sample = objective.standardised(rows, dtype=np.float32, seed=options.seed)
-        if len(np.unique(sample.blocks.targets)) < objective.n_classes:
+        weights = np.bincount(sample.blocks.targets, sample.blocks.weights, objective.n_classes)
+        if not weights.all():
             continue
         outcome = newton(
             sample.at(theta),
