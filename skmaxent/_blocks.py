@@ -338,11 +338,12 @@ class RowBlocks:
         rare = np.bincount(self.targets[rows], counts, minlength=n_classes) < FEW_ROWS
         if not rare.any():
             return rows, None
-        whole = np.flatnonzero(rare[self.targets])
+        is_rare = rare[self.targets]
+        whole = np.flatnonzero(is_rare if self.weights is None else is_rare & (self.weights > 0))
         if len(whole) > n_rows // 2:
             return rows, None
-        rows = np.sort(np.concatenate([rows[~rare[self.targets[rows]]], whole]))
-        return rows, np.where(rare[self.targets[rows]], n_rows / n, 1.0)
+        rows = np.sort(np.concatenate([rows[~is_rare[rows]], whole]))
+        return rows, np.where(is_rare[rows], n_rows / n, 1.0)
 
     def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: Any) -> Any:
         if self.is_sparse:
