@@ -325,6 +325,23 @@ class RowBlocks:
             tally=self.tally,
         )
 
+    def columns(self, index: Array, center: Array, scale: Array) -> RowBlocks:
+        """A standardised copy of some columns; sparse X keeps its mean."""
+        if self.is_sparse:
+            X = self.X[:, index]
+            X.data = X.data / scale[index][X.indices]
+        else:
+            X = np.empty((self.n_samples, len(index)), dtype=np.float64)
+            self.map_rows(_standardise_columns, X, index, center[index], scale[index])
+        return RowBlocks(
+            X,
+            self.targets,
+            self.weights,
+            n_logits=self.n_logits,
+            workers=self.workers,
+            tally=self.tally,
+        )
+
     def _sample(self, n_rows: int, seed: int) -> tuple[Array, Array | None]:
         """Rows, one from each of `n_rows` runs of equal length, and factors for their weights.
 
@@ -391,3 +408,10 @@ def _transposed(X: Any) -> Any:
 def _standardise(block: Block, out: Array, center: Array, scale: Array) -> None:
     rows = block.X - center
     np.divide(rows, scale, out=out, casting="same_kind")
+
+
+def _standardise_columns(
+    block: Block, out: Array, index: Array, center: Array, scale: Array
+) -> None:
+    np.subtract(block.X[:, index], center, out=out)
+    out /= scale

@@ -181,15 +181,7 @@ class KroneckerMetric:
             curvature, shares = probabilities.variances()
             covariance, total = moving.astype(float), 1.0
         else:
-            curvature, shares, covariance, total = sample.blocks.map_reduce(
-                _curvature_moments,
-                probabilities if sample is objective else probabilities.elsewhere(),
-                sample.for_blocks(point.theta),
-                sample.center,
-                sample.scale,
-                full,
-            )
-            curvature, shares = curvature / sample.total_weight, shares / sample.total_weight
+            curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
         curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
         self._coded = len(curvature) > 1
         alpha = curvature / np.maximum(1.0 - shares, curvature) if self._coded else curvature
@@ -316,6 +308,25 @@ def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
     total.flat[:: len(total) + 1] += diagonal
     inverse, _ = lapack.dtrtri(_cholesky(total), lower=True, overwrite_c=True)
     return np.asarray(inverse)
+
+
+def curvature_moments(
+    point: Point, sample: MultinomialObjective, *, full: bool
+) -> tuple[Array, Array, Array, float]:
+    """Means of p (1 - p) and of p, and, with weights 1 - ‖p‖², sums of squares and of weights.
+
+    The squares are those of columns about the centre, with all products of columns where `full`.
+    """
+    probabilities = point.probabilities
+    curvature, shares, squares, total = sample.blocks.map_reduce(
+        _curvature_moments,
+        probabilities if sample is point.objective else probabilities.elsewhere(),
+        sample.for_blocks(point.theta),
+        sample.center,
+        sample.scale,
+        full,
+    )
+    return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)
 
 
 def _curvature_moments(

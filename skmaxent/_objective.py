@@ -198,6 +198,17 @@ class MultinomialObjective:
             copy_bytes=0,
         )
 
+    def columns(self, index: Array) -> MultinomialObjective:
+        """The same objective with some columns alone, over a copy of them."""
+        return MultinomialObjective(
+            self.blocks.columns(index, self.center, self.scale),
+            self.likelihood,
+            Ridge(self.penalty.strength[index]),
+            fit_intercept=self.fit_intercept,
+            center=(self.center / self.scale)[index] if self.blocks.is_sparse else None,
+            keep_bytes=self._keep_bytes,
+        )
+
     def narrow_copy(self) -> MultinomialObjective:
         """Over a float32 copy of X once that has paid for itself, else this one."""
         if self._copy is None and self._may_copy and self.counter.hessian_products >= COPY_PRODUCTS:

@@ -1,8 +1,16 @@
-"""Penalties on the coefficients; the intercept is never penalised."""
+"""Penalties and bounds on coefficients; the intercept has neither.
+
+`Ridge` is smooth and treats all classes alike; `Elementwise` and `Grouped` have corners. Theirs is
+one interface: `value`; `prox`, the minimiser of the penalty and a quadratic; `residual`, the
+shortest subgradient of the objective; `tangent`, the manifold on which the penalty is smooth at a
+point; `conjugate`, for the dual. All work on arrays (R, width), of which parameters of shape
+(1, width) serve every row.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +42,217 @@ class Ridge:
     def is_strict(self) -> bool:
         """Whether every coefficient is penalised."""
         return bool(np.all(self.strength > 0))
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """Where a penalty is smooth about a point: the coefficients that are free to move, the
+    penalty's gradient there, and its second derivative.
+
+    The second derivative is `diagonal`, and for groups besides, for each column j with the unit
+    vector u_j = `unit[:, j]`, `bend[j]` (I - u_j u_jᵀ).
+    """
+
+    free: NDArray[np.bool_]
+    gradient: Array
+    diagonal: Array
+    bend: Array | None = None
+    unit: Array | None = None
+
+    def curvature(self, V: Array) -> Array:
+        """Second derivative times a direction within the manifold."""
+        out = V * self.diagonal
+        if self.bend is not None and self.unit is not None:
+            out += self.bend * (V - self.unit * np.einsum("kj,kj->j", self.unit, V))
+        return np.asarray(out)
+
+
+class Penalty(Protocol):
+    """What a solver for penalties with corners asks of them."""
+
+    def value(self, W: Array) -> float:
+        """The penalty."""
+
+    def prox(self, V: Array, step: Array) -> Array:
+        """argmin_W Σ (w - v)²/(2 step) + penalty(W), `step` alike for all rows of a column."""
+
+    def residual(self, W: Array, G: Array) -> Array:
+        """The shortest of G + ∂penalty(W), the gradient of the whole where nothing is in the way."""
+
+    def tangent(self, W: Array) -> Tangent:
+        """The manifold of W."""
+
+    def retract(self, W: Array, onto: Array) -> Array:
+        """W brought back to the manifold of `onto`: what left it stays on its edge."""
+
+    def recentre(self, W: Array) -> Array:
+        """W with each column shifted to where the penalty is least.
+
+        The loss does not change where the coefficients of a feature change by the same for all
+        classes: for several logits the penalty alone decides on that.
+        """
+
+    def conjugate(self, V: Array) -> float:
+        """sup_W ⟨V, W⟩ - penalty(W)."""
+
+    def columns(self, index: Array) -> Penalty:
+        """The penalty of some columns alone."""
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², for lower <= w <= upper.
+
+    Bounds contain zero wherever l1 is positive and both are finite, or not: any box will do.
+    """
+
+    l1: Array
+    ridge: Array
+    target: Array
+    lower: Array
+    upper: Array
+
+    def value(self, W: Array) -> float:
+        return float(
+            np.sum(self.l1 * np.abs(W)) + 0.5 * np.sum(self.ridge * np.square(W - self.target))
+        )
+
+    def prox(self, V: Array, step: Array) -> Array:
+        V = V + step * self.ridge * self.target
+        W = _soften(V, step * self.l1) / (1.0 + step * self.ridge)
+        return np.asarray(np.clip(W, self.lower, self.upper))
+
+    def residual(self, W: Array, G: Array) -> Array:
+        smooth = G + self.ridge * (W - self.target)
+        up = smooth + np.where(W >= 0.0, self.l1, -self.l1)
+        down = smooth + np.where(W > 0.0, self.l1, -self.l1)
+        up[W >= self.upper] = 0.0
+        down[W <= self.lower] = 0.0
+        return np.minimum(up, 0.0) + np.maximum(down, 0.0)
+
+    def tangent(self, W: Array) -> Tangent:
+        free = (W > self.lower) & (W < self.upper) & ((W != 0.0) | (self.l1 == 0.0))
+        gradient = self.l1 * np.sign(W) + self.ridge * (W - self.target)
+        return Tangent(free, gradient, self.ridge)
+
+    def retract(self, W: Array, onto: Array) -> Array:
+        crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
+        return np.asarray(np.clip(np.where(crossed, 0.0, W), self.lower, self.upper))
+
+    def recentre(self, W: Array) -> Array:
+        """The slope of the penalty along the shift c is, right of the i-th smallest w,
+        2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c): c is where it turns positive.
+        """
+        if len(W) == 1:
+            return W
+        order = np.argsort(W, axis=0)
+        ascending = np.take_along_axis(W, order, axis=0)
+        l1 = np.take_along_axis(np.broadcast_to(self.l1, W.shape), order, axis=0)
+        ridge = np.broadcast_to(self.ridge, W.shape)
+        curvature = ridge.sum(axis=0)
+        pull = (ridge * (W - self.target)).sum(axis=0)
+        right = 2.0 * np.cumsum(l1, axis=0) - l1.sum(axis=0) + curvature * ascending - pull
+        left = right - 2.0 * l1
+        flat = 1e-12 * (l1.sum(axis=0) + np.abs(pull))
+        # The first at which the slope is positive to the right, and where it is not negative.
+        after = np.argmax(right > flat, axis=0)
+        column = np.arange(W.shape[1])
+        c = ascending[after, column]
+        rises = left[after, column] > flat
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inside = c - left[after, column] / curvature
+        c = np.where(rises & (curvature > 0.0), inside, c)
+        # Where the slope is zero over an interval, the point of it nearest to no shift.
+        first = np.argmax(right >= -flat, axis=0)
+        low, high = ascending[first, column], ascending[after, column]
+        is_flat = (first < after) & (curvature == 0.0)
+        c = np.where(is_flat, np.clip(0.0, low, high), c)
+        c = np.where((l1.sum(axis=0) == 0.0) & (curvature == 0.0), W.mean(axis=0), c)
+        c = np.clip(c, (W - self.upper).max(axis=0), (W - self.lower).min(axis=0))
+        return np.asarray(W - c)
+
+    def conjugate(self, V: Array) -> float:
+        pull = V + self.ridge * self.target
+        with np.errstate(divide="ignore", invalid="ignore"):
+            W = _soften(pull, self.l1) / self.ridge
+        # Without a ridge, sup ⟨v, w⟩ - l1 |w| is at zero or at a bound.
+        W = np.clip(np.where(np.isnan(W), 0.0, W), self.lower, self.upper)
+        if not np.isfinite(W).all():
+            return np.inf
+        return float(np.vdot(V, W)) - self.value(W)
+
+    def columns(self, index: Array) -> Elementwise:
+        arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
+        return Elementwise(*(array[:, index] for array in arrays))
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Σ_j l1_j ‖w_·j‖ + ridge_j/2 ‖w_·j - target_·j‖²: a feature's coefficients enter together."""
+
+    l1: Array
+    ridge: Array
+    target: Array
+
+    def value(self, W: Array) -> float:
+        ridge = 0.5 * np.sum(self.ridge * np.square(W - self.target))
+        return float(_norms(W) @ self.l1[0] + ridge)
+
+    def prox(self, V: Array, step: Array) -> Array:
+        V = V + step * self.ridge * self.target
+        return _shorten(V, step * self.l1) / (1.0 + step * self.ridge)
+
+    def residual(self, W: Array, G: Array) -> Array:
+        smooth = G + self.ridge * (W - self.target)
+        norms = _norms(W)
+        at_zero = norms == 0.0
+        unit = W / np.where(at_zero, 1.0, norms)
+        return np.where(at_zero, _shorten(smooth, self.l1), smooth + self.l1 * unit)
+
+    def tangent(self, W: Array) -> Tangent:
+        norms = _norms(W)
+        some = (norms > 0.0) | (self.l1[0] == 0.0)
+        safe = np.where(norms > 0.0, norms, 1.0)
+        unit = W / safe
+        gradient = self.l1 * unit + self.ridge * (W - self.target)
+        free = np.broadcast_to(some, W.shape)
+        return Tangent(free, gradient, self.ridge, np.where(some, self.l1[0] / safe, 0.0), unit)
+
+    def retract(self, W: Array, onto: Array) -> Array:
+        # A group that turned by more than a right angle went through zero.
+        turned = (np.einsum("kj,kj->j", W, onto) <= 0.0) & (self.l1[0] > 0.0)
+        return np.where(turned, 0.0, W)
+
+    def recentre(self, W: Array) -> Array:
+        if len(W) == 1 or self.target.any():
+            return W
+        return np.asarray(W - W.mean(axis=0))
+
+    def conjugate(self, V: Array) -> float:
+        pull = V + self.ridge * self.target
+        short = _shorten(pull, self.l1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            W = short / self.ridge
+        W = np.where(np.isnan(W), 0.0, W)
+        if not np.isfinite(W).all():
+            return np.inf
+        return float(np.vdot(V, W)) - self.value(W)
+
+    def columns(self, index: Array) -> Grouped:
+        return Grouped(*(array[:, index] for array in (self.l1, self.ridge, self.target)))
+
+
+def _soften(V: Array, threshold: Array) -> Array:
+    """sign(v) max(|v| - threshold, 0)."""
+    return np.asarray(V - np.clip(V, -threshold, threshold))
+
+
+def _norms(W: Array) -> Array:
+    return np.asarray(np.sqrt(np.einsum("kj,kj->j", W, W)))
+
+
+def _shorten(V: Array, threshold: Array) -> Array:
+    """Columns shortened by a threshold, to nothing where they are shorter."""
+    norms = _norms(V)
+    factor = np.maximum(1.0 - threshold / np.where(norms > 0.0, norms, 1.0), 0.0)
+    return np.asarray(V * factor)

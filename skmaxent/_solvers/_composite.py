@@ -1,0 +1,165 @@
+"""Proximal Newton for penalties with corners and for bounds.
+
+Each iteration minimises a cheap quadratic model of the loss together with the penalty, which finds
+the manifold (which coefficients are zero or at a bound, and the signs of the others), and goes on
+within it by conjugate gradients with the Hessian itself, preconditioned by the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._penalty import Penalty
+from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._models import model_at
+from skmaxent._solvers._quadratic import Model, minimise, within
+from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._vectors import inner
+
+Array = NDArray[Any]
+
+MAX_PRODUCTS = 50
+# Products after a step with an old model that are worth a new one.
+STALE_PRODUCTS = 4
+# Decrease below this share of what rounding makes of F is none.
+NOISE = 1e-3
+
+
+@dataclass(frozen=True)
+class State:
+    """A point with the penalty: F, and the shortest subgradient."""
+
+    point: Point
+    value: float
+
+
+@dataclass(frozen=True)
+class CompositeOutcome:
+    """Where the method ended, with the model used last, for whoever goes on from here."""
+
+    point: Point
+    value: float
+    status: Status
+    history: tuple[Iteration, ...]
+    model: Model
+
+
+def proximal_newton(
+    start: Point,
+    penalty: Penalty,
+    moving: Array,
+    options: Options,
+    *,
+    model: Model | None = None,
+) -> CompositeOutcome:
+    """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
+
+    The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model, and at the
+    end the Hessian, promises: where there are no corners it is the length of the Newton step.
+    `penalty` is that of θ, the columns of the intercepts included.
+    """
+    objective, point = start.objective, start
+    value = point.loss + penalty.value(point.theta)
+    history: list[Iteration] = []
+    status = Status.MAX_ITER
+    is_fresh = model is None
+    if model is None:
+        model = model_at(point, moving, options.seed)
+    narrow = True
+    for n_iter in range(options.max_iter + 1):
+        root_n = root_size(options.effective_size, value)
+        guess = minimise(model, point.gradient, point.theta, penalty)
+        distance = float(root_n * np.sqrt(2.0 * guess.decrease))
+        target = options.tol / root_n
+        is_last = distance <= options.tol
+        before = objective.counter.hessian_products
+        theta, decrease = _refine(
+            point, guess.theta, penalty, model, target, exact=is_last or not narrow
+        )
+        products = objective.counter.hessian_products - before
+        distance = max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0)))) if is_last else distance
+        counter = objective.counter
+        history.append(
+            Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
+        )
+        if options.callback is not None:
+            options.callback(history[-1])
+        if distance <= options.tol:
+            status = Status.CONVERGED
+            break
+        if n_iter == options.max_iter:
+            break
+        narrow = narrow and not is_last
+        candidate, candidate_value = _along(point, value, theta, penalty)
+        if not candidate_value < value - NOISE * point.rounding:
+            if not is_fresh:
+                model, is_fresh = model_at(point, moving, options.seed), True
+                continue
+            status = Status.PRECISION
+            break
+        point, value = candidate, candidate_value
+        is_fresh = False
+        if products >= STALE_PRODUCTS:
+            model, is_fresh = model_at(point, moving, options.seed), True
+    return CompositeOutcome(point, value, status, tuple(history), model)
+
+
+def _refine(
+    point: Point, guess: Array, penalty: Penalty, model: Model, target: float, *, exact: bool
+) -> tuple[Array, float]:
+    """A better minimiser of the true quadratic on the guess's manifold, and its decrease."""
+    step = guess - point.theta
+
+    def loss_hessian(V: Array) -> Array:
+        return point.hessian_product(V, exact=exact) + model.common * V.mean(axis=0)
+
+    product = loss_hessian(step)
+    tangent = penalty.tangent(guess)
+    start = penalty.value(point.theta)
+    decrease = start - penalty.value(guess) - inner(step, point.gradient + 0.5 * product)
+    residual = within(tangent, point.gradient + product + tangent.gradient)
+
+    def hessian(V: Array) -> Array:
+        return within(tangent, loss_hessian(V) + tangent.curvature(V))
+
+    def solve(G: Array) -> Array:
+        return model.solve(G, tangent)
+
+    size = float(np.sqrt(max(inner(residual, solve(residual)), 0.0)))
+    whole = float(np.sqrt(2.0 * max(decrease, 0.0)))
+    forcing = min(0.25, np.sqrt(whole))
+    tolerance = max(forcing * whole, 0.3 * target)
+    if size <= tolerance:
+        return guess, decrease
+    inside = steihaug(
+        hessian, solve, residual, radius=np.inf, tolerance=tolerance, max_products=MAX_PRODUCTS
+    )
+    end = guess + inside.direction
+    better = penalty.retract(end, guess)
+    if np.array_equal(better, end):
+        return penalty.recentre(better), decrease + inside.predicted
+    better = penalty.recentre(better)
+    step = better - point.theta
+    gain = start - penalty.value(better)
+    gain -= inner(step, point.gradient + 0.5 * loss_hessian(step))
+    return (better, gain) if gain > decrease else (guess, decrease)
+
+
+def _along(point: Point, value: float, theta: Array, penalty: Penalty) -> tuple[Point, float]:
+    """The end of a step, or the first of its halves, quarters... at which F is lower."""
+    objective = point.objective
+    step = theta - point.theta
+    t = 1.0
+    best, best_value = point, value
+    while t > 1e-6:
+        candidate = objective.at(point.theta + t * step)
+        candidate_value = candidate.loss + penalty.value(candidate.theta)
+        if candidate_value < best_value:
+            return candidate, candidate_value
+        t *= 0.25
+    return best, best_value

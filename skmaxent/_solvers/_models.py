@@ -1,0 +1,80 @@
+"""Quadratic models of the loss at a point, from samples of the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._metric import curvature_moments
+from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._solvers._quadratic import DenseModel, KroneckerModel, Model
+
+Array = NDArray[Any]
+
+# Up to this many coefficients the Hessian is assembled.
+DENSE_SIZE = 1500
+# Up to this many columns their covariances are.
+FULL_COVARIANCE = 1500
+# Rows for each coefficient, or column, in a sample.
+ROWS_PER_COEFFICIENT = 5
+ROWS_PER_COLUMN = 10
+LEAST_ROWS = 2000
+# Curvature of what has none, relative to what the rest has on the average.
+LEAST_CURVATURE = 1e-9
+
+
+def model_at(point: Point, moving: Array, seed: int) -> Model:
+    """The best model that is cheap for the size of the problem."""
+    R, width = point.objective.shape
+    if R * width <= DENSE_SIZE:
+        return _dense(point, moving, seed)
+    return _kronecker(point, moving, seed, full=width <= FULL_COVARIANCE)
+
+
+def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:
+    n_rows = max(n_rows, LEAST_ROWS)
+    if n_rows >= objective.blocks.n_samples:
+        return objective
+    return objective.standardised(n_rows, seed=seed)
+
+
+def _dense(point: Point, moving: Array, seed: int) -> DenseModel:
+    objective = point.objective
+    R, width = objective.shape
+    r = max(1, R - 1)
+    sample = _sample(objective, ROWS_PER_COEFFICIENT * r * width, seed)
+    H = point.fisher_information(None if sample is objective else sample)
+    H = H.reshape(r, width, r, width)
+    if R > 1:
+        # Coefficients of the last class enter as minus the others'.
+        contrasts = np.vstack([np.eye(r), -np.ones((1, r))])
+        H = np.einsum("ka,aibj->kibj", contrasts, H)
+        H = np.einsum("kibj,lb->kilj", H, contrasts)
+    mean = float(np.einsum("kiki->", H)) / (R * width)
+    column = np.arange(width - 1)
+    missing = np.where(moving, LEAST_CURVATURE * max(mean, 1e-290), 1.0)
+    for k in range(R):
+        H[k, column, k, column] += missing
+    return DenseModel(H.reshape(R * width, R * width), (R, width))
+
+
+def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> KroneckerModel:
+    objective = point.objective
+    width = objective.shape[1]
+    sample = _sample(objective, ROWS_PER_COLUMN * width if full else 20_000, seed)
+    curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
+    alpha = np.maximum(curvature, 1e-10 * max(float(curvature.max()), 1e-290))
+    if len(alpha) > 1:
+        alpha = alpha / np.maximum(1.0 - shares, alpha)
+    covariance = covariance / max(total, 1e-300)
+    diagonal = covariance.diagonal() if full else covariance
+    diagonal = np.where(moving, np.maximum(diagonal, 0.5 * (diagonal < 0.5) * 1.0), 1.0)
+    constant = 1.0 if objective.fit_intercept else 0.0
+    if not full:
+        return KroneckerModel(alpha, np.append(diagonal, constant))
+    whole = np.zeros((width, width))
+    whole[:-1, :-1] = covariance
+    whole.flat[:: width + 1] = np.append(diagonal, constant)
+    return KroneckerModel(alpha, whole)

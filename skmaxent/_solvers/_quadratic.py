@@ -1,0 +1,213 @@
+"""Quadratic models of the loss, and their least value together with a penalty with corners.
+
+A model knows `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
+free coefficients. Arrays are (R, width), the last column for the intercepts. The loss does not change
+where the coefficients of a feature change by the same for all classes: along these directions models
+have the curvature `common`, which makes of each step one of the proximal point method there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from skmaxent._penalty import Penalty, Tangent
+from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._vectors import inner
+
+Array = NDArray[Any]
+
+MAX_STEPS = 50
+COMMON = 1e-6
+POWER_STEPS = 10
+# Relative accuracy of the solution of a model that is not dense.
+ACCURACY = 1e-3
+MAX_PRODUCTS = 100
+EPS = float(np.finfo(float).eps)
+
+
+class Model(Protocol):
+    diagonal: Array
+    common: Array
+
+    def apply(self, V: Array) -> Array:
+        """M V."""
+
+    def solve(self, rhs: Array, tangent: Tangent) -> Array:
+        """x with (M + penalty'') x = rhs among the free coefficients, zero elsewhere."""
+
+
+def common_curvature(diagonal: Array) -> Array:
+    """Curvature for changes that all classes have in common, a little of theirs; 0 for one logit."""
+    return np.asarray(COMMON * diagonal.mean(axis=0) * (len(diagonal) > 1))
+
+
+class DenseModel:
+    """A matrix (R·width, R·width), class-major."""
+
+    def __init__(self, matrix: Array, shape: tuple[int, int]) -> None:
+        R, width = shape
+        self._shape = shape
+        self.common = common_curvature(matrix.diagonal().reshape(shape))
+        blocks = matrix.reshape(R, width, R, width)
+        column = np.arange(width)
+        blocks[:, column, :, column] += self.common[:, None, None] / R
+        self._matrix = matrix
+        self.diagonal = matrix.diagonal().reshape(shape)
+
+    def apply(self, V: Array) -> Array:
+        return (self._matrix @ V.ravel()).reshape(self._shape)
+
+    def solve(self, rhs: Array, tangent: Tangent) -> Array:
+        free = np.flatnonzero(tangent.free.ravel())
+        out = np.zeros(self._shape)
+        if len(free) == 0:
+            return out
+        block = self._matrix[np.ix_(free, free)]
+        diagonal = np.broadcast_to(tangent.diagonal, self._shape).ravel()[free]
+        block.flat[:: len(free) + 1] += diagonal
+        if tangent.bend is not None and tangent.unit is not None:
+            self._add_bend(block, free, tangent.bend, tangent.unit)
+        # A direction that neither the data nor the penalty know stays where it is.
+        size = np.sqrt(np.maximum(block.diagonal(), 1e-300))
+        block /= np.multiply.outer(size, size)
+        block.flat[:: len(free) + 1] += 1e-10
+        while True:
+            L, info = lapack.dpotrf(block, lower=True)
+            if info == 0:
+                break
+            block.flat[:: len(free) + 1] += 1e-8
+        x, _ = lapack.dpotrs(L, rhs.ravel()[free] / size, lower=True)
+        out.flat[free] = x / size
+        return out
+
+    def _add_bend(self, block: Array, free: Array, bend: Array, unit: Array) -> None:
+        R, width = self._shape
+        k, j = np.divmod(free, width)
+        same = j[:, None] == j
+        turn = (k[:, None] == k).astype(float) - unit[k[:, None], j[:, None]] * unit[k, j]
+        block += np.where(same, bend[j] * turn, 0.0)
+
+
+class KroneckerModel:
+    """(diag α - α αᵀ/s) ⊗ Σ, Σ full or diagonal; α itself for a single logit.
+
+    Parameters
+    ----------
+    alpha : ndarray of shape (R,)
+    covariance : ndarray of shape (width, width) or (width,)
+        Of the columns and the constant; the latter does not correlate with the others.
+    """
+
+    def __init__(self, alpha: Array, covariance: Array) -> None:
+        self._alpha = alpha[:, None]
+        self._share = self._alpha / self._alpha.sum() if len(alpha) > 1 else 0.0 * self._alpha
+        self._covariance = covariance
+        variances = covariance.diagonal() if covariance.ndim == 2 else covariance
+        diagonal = (self._alpha * (1.0 - self._share)) * variances
+        self.common = common_curvature(diagonal)
+        self.diagonal = diagonal + self.common / len(alpha)
+
+    def apply(self, V: Array) -> Array:
+        Z = V @ self._covariance if self._covariance.ndim == 2 else V * self._covariance
+        Z = self._alpha * Z
+        Z -= self._share * Z.sum(axis=0)
+        Z += self.common * V.mean(axis=0)
+        return Z
+
+    def solve(self, rhs: Array, tangent: Tangent) -> Array:
+        free = tangent.free
+        inverse = self.diagonal + tangent.diagonal
+        if tangent.bend is not None and tangent.unit is not None:
+            inverse = inverse + tangent.bend * (1.0 - np.square(tangent.unit))
+        inverse = np.where(free, 1.0 / np.maximum(inverse, 1e-300), 0.0)
+        gradient = np.where(free, -rhs, 0.0)
+        norm = float(np.sqrt(np.sum(np.square(gradient) * inverse)))
+        step = steihaug(
+            lambda V: np.where(free, self.apply(V) + tangent.curvature(V), 0.0),
+            lambda G: G * inverse,
+            gradient,
+            radius=np.inf,
+            tolerance=ACCURACY * norm,
+            max_products=MAX_PRODUCTS,
+        )
+        return step.direction
+
+
+def within(tangent: Tangent, gradient: Array) -> Array:
+    """The part of a gradient in the manifold, and of no change that all classes have in common."""
+    out = np.where(tangent.free, gradient, 0.0)
+    if len(out) > 1:
+        out -= np.where(tangent.free.all(axis=0), out.mean(axis=0), 0.0)
+    return out
+
+
+def _safe_step(model: Model) -> Array:
+    """1/(L diag M) with L the largest eigenvalue of M relative to its diagonal, by power iteration.
+
+    Alike for all rows of a column.
+    """
+    diagonal = np.maximum(model.diagonal.max(axis=0, keepdims=True), 1e-300)
+    root = np.sqrt(diagonal)
+    V = np.random.default_rng(0).normal(size=model.diagonal.shape)
+    largest = 1.0
+    for _ in range(POWER_STEPS):
+        V /= float(np.linalg.norm(V))
+        V = model.apply(V / root) / root
+        largest = float(np.linalg.norm(V))
+    return np.asarray(1.0 / (1.1 * largest * diagonal))
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where a model and the penalty have their least value, and how far below the start it is."""
+
+    theta: Array
+    decrease: float
+
+
+def minimise(
+    model: Model, gradient: Array, theta: Array, penalty: Penalty, accuracy: float = 1e-3
+) -> Minimum:
+    """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W), to a relative accuracy.
+
+    A step of the proximal gradient finds the manifold, Newton's method goes on within it (the
+    primal-dual active set method; Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
+    Each is taken only where it brings the value down.
+    """
+    step = _safe_step(model)
+    start = penalty.value(theta)
+    W, q, value = theta, gradient, 0.0
+    first = 0.0
+
+    def at(V: Array) -> tuple[Array, float]:
+        product = model.apply(V - theta)
+        change = inner(V - theta, gradient + 0.5 * product) + penalty.value(V) - start
+        return gradient + product, change
+
+    for n_step in range(MAX_STEPS):
+        residual = penalty.residual(W, q)
+        size = float(np.sqrt(np.sum(np.square(residual) * step)))
+        first = size if n_step == 0 else first
+        if size <= accuracy * first:
+            break
+        U = penalty.recentre(penalty.prox(W - step * q, step))
+        q_U, value_U = at(U)
+        tangent = penalty.tangent(U)
+        newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
+        t = 1.0
+        while t > 0.01:
+            V = penalty.recentre(penalty.retract(U + t * newton, U))
+            q_V, value_V = at(V)
+            if value_V < value_U:
+                U, q_U, value_U = V, q_V, value_V
+                break
+            t *= 0.3
+        if not value_U < value:
+            break
+        W, q, value = U, q_U, value_U
+    return Minimum(W, -value)
