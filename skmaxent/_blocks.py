@@ -44,6 +44,7 @@ class Block:
     X: Any
     targets: Array
     weights: Array | None
+    offset: Array | None = None
 
     @property
     def is_sparse(self) -> bool:
@@ -66,13 +67,22 @@ class Block:
         Z += intercept[:, None]
         return Z
 
+    def logits_at(self, coef: Array, intercept: Array) -> Array:
+        """The logits of a model: with the offset of each row."""
+        Z = self.logits(coef, intercept)
+        if self.offset is not None:
+            Z += self.offset.T
+        return Z
+
     def logits_by_row(self, coef: Array, intercept: Array, out: Array) -> None:
-        """The same of shape (rows, n_logits), written to `out`."""
+        """The logits of a model in the shape (rows, n_logits), written to `out`."""
         if self.is_sparse:
             np.add(self._products_by_row(coef), intercept, out=out)
         else:
             self._products_by_row(coef, out)
             out += intercept
+        if self.offset is not None:
+            out += self.offset
 
     def _products_by_row(self, coef: Array, out: Array | None = None) -> Array:
         if self.is_sparse:
@@ -162,6 +172,8 @@ class RowBlocks:
         Class codes.
     weights : ndarray of shape (n_samples,) or None
         Row weights; None is all ones.
+    offset : ndarray of shape (n_samples, n_logits) or None
+        Known part of the logits.
     n_logits : int
         Rows of the coefficients that meet X; sets the size of blocks.
     workers : Workers, optional
@@ -177,6 +189,7 @@ class RowBlocks:
         X: Any,
         targets: Array,
         weights: Array | None = None,
+        offset: Array | None = None,
         *,
         n_logits: int,
         workers: Workers | None = None,
@@ -186,6 +199,7 @@ class RowBlocks:
         self.X = X
         self.targets = targets
         self.weights = weights
+        self.offset = offset
         self.n_logits = n_logits
         self.workers = Workers() if workers is None else workers
         self.n_samples, self.n_features = X.shape
@@ -248,6 +262,7 @@ class RowBlocks:
             X=self._slice(index, start, stop),
             targets=self.targets[start:stop],
             weights=None if self.weights is None else self.weights[start:stop],
+            offset=None if self.offset is None else self.offset[start:stop],
         )
 
     def _slice(self, index: int, start: int, stop: int) -> Any:
@@ -319,6 +334,7 @@ class RowBlocks:
             self._scaled_rows(rows, center, scale, dtype),
             self.targets[rows],
             None if weights is None else weights.astype(dtype),
+            None if self.offset is None else self.offset[rows].astype(dtype),
             n_logits=self.n_logits,
             workers=self.workers,
             block_rows=self.block_rows if isinstance(rows, slice) else None,
@@ -337,6 +353,7 @@ class RowBlocks:
             X,
             self.targets,
             self.weights,
+            self.offset,
             n_logits=self.n_logits,
             workers=self.workers,
             tally=self.tally,

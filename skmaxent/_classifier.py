@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _prediction, _scaling, _validation
-from skmaxent._blocks import THREAD_WORK, RowBlocks
-from skmaxent._objective import column_moments
+from skmaxent import _frames, _prediction, _validation
+from skmaxent._blocks import THREAD_WORK
+from skmaxent._fit import Data
+from skmaxent._penalty import STRONGEST
+from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._solvers import Iteration, Solution, Status, solve
 from skmaxent._threads import Workers, effective_threads
 
@@ -39,9 +42,11 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     Minimises, over coefficients W and intercepts b, with S the sum of the row weights s_i,
 
-        1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}] + ‖W‖² / (2 C S),
+        1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}]
+            + 1/(C S) Σ_kj f_kj [l1_ratio |w_kj| + (1 - l1_ratio)/2 (w_kj - m_kj)²],
 
-    which is scikit-learn's `LogisticRegression` objective; two classes have a single logit.
+    which is scikit-learn's `LogisticRegression` objective where the factors f are 1 and the prior m
+    is 0; two classes have a single logit.
     The solver is indifferent to the units, the correlation and the balance of the data.
 
     Parameters
@@ -52,7 +57,24 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     C : float, default=1.0
         Inverse strength of the ridge penalty, positive; ``np.inf`` is no penalty.
     l1_ratio : float, default=0.0
-        Share of the L1 penalty. Only 0 is available at present.
+        Share of the L1 penalty: 0 is ridge, 1 the lasso, between them the elastic net. L1 sets
+        coefficients to exactly zero.
+    grouped : bool, default=False
+        Whether the L1 penalty is on the Euclidean length of the coefficients that a feature has
+        for all classes, the group lasso, so that they are zero together or not at all.
+    penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
+            default=None
+        Factors of the penalty of each feature, or of each class and feature; a dict maps names of
+        features to factors, 1 for the others. 0 leaves a coefficient unpenalised, ``np.inf``
+        removes it. They are not rescaled.
+    prior_coef : array-like, DataFrame or fitted model, default=None
+        Coefficients that the ridge part of the penalty pulls towards instead of zero: an array
+        in the shape of `coef_`, a table as `coef_frame` gives, or a fitted linear classifier. Names
+        of features and classes are matched, what is missing is zero; intercepts do not count.
+    bounds : (lower, upper) or dict, default=None
+        Bounds of the coefficients, each a number, an array of shape (n_features,) or (n_classes,
+        n_features), or None; a dict maps names of features to pairs of numbers. They cannot be
+        combined with ``grouped=True``.
     fit_intercept : bool, default=True
         Whether each logit has an intercept; it is never penalised.
     class_weight : dict or "balanced", default=None
@@ -61,7 +83,8 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "sag", "saga"}, default="auto"
         "newton-cg" is trust-region Newton with preconditioned conjugate gradients,
         "newton-cholesky" assembles and factors the Hessian, "auto" takes what is cheaper. The
-        other names of scikit-learn lead to the same optimum and stand for "auto".
+        other names of scikit-learn lead to the same optimum and stand for "auto". With an L1
+        penalty, bounds, a prior or factors per class there is one solver, proximal Newton.
     tol : float, default=1e-4
         Distance to the optimum, in standard errors of the coefficients, at which to stop. It does
         not depend on units; here alone a shared parameter differs from scikit-learn's.
@@ -82,7 +105,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted.
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
-        Coefficients; they sum to zero over three or more classes.
+        Coefficients. With a ridge penalty they sum to zero over three or more classes.
     intercept_ : ndarray of shape (n_classes,) or (1,)
         Intercepts.
     n_iter_ : ndarray of shape (1,)
@@ -118,6 +141,10 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         "penalty": [StrOptions({"l1", "l2", "elasticnet", "deprecated"}), None],
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "grouped": ["boolean"],
+        "penalty_factor": [Mapping, "array-like", None],
+        "prior_coef": ["array-like", HasMethods("predict"), None],
+        "bounds": [tuple, list, Mapping, None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "solver": [StrOptions(_validation.SOLVERS)],
@@ -149,6 +176,10 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         penalty: str | None = "deprecated",
         C: float = 1.0,
         l1_ratio: float | None = 0.0,
+        grouped: bool = False,
+        penalty_factor: Any = None,
+        prior_coef: Any = None,
+        bounds: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         solver: str = "auto",
@@ -162,6 +193,10 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
+        self.prior_coef = prior_coef
+        self.bounds = bounds
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.solver = solver
@@ -181,7 +216,13 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MaxentClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+    ) -> MaxentClassifier:
         """Fit the model.
 
         Parameters
@@ -192,6 +233,9 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; a weight of 2 is the row twice.
+        offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
+            Known part of the logits, added to what the features give; for two classes that of
+            ``classes_[1]``. The columns of a DataFrame are matched to `classes_` by name.
 
         Returns
         -------
@@ -210,7 +254,7 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         """
         with _restored_on_failure(self):
             self._validate_params()
-            C = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+            C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
             solver = _validation.resolve_solver(self.solver)
             X, y = _validation.check_data(self, X, y)
             classes, codes = _validation.encode_labels(y)
@@ -219,74 +263,50 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                 self.class_weight, classes, codes, sample_weight
             )
             rows = _validation.combine_weights(codes, classes, sample_weight, class_weight)
-            start = self._warm_start(classes, rows.active, X.shape[1])
-            solution, coef = self._solve(X, rows, C, solver, start)
+            logits = _validation.check_offset(offset, X.shape[0], classes, X.dtype)
+            with (
+                Workers(effective_threads(self.n_jobs)) as workers,
+                np.errstate(over="ignore", under="ignore", invalid="ignore"),
+            ):
+                part = logits if logits is None else _validation.offset_of(logits, rows.active)
+                data = Data.prepare(X, rows, part, workers)
+                terms = terms_of(
+                    strength=min(1.0 / C, STRONGEST) / rows.scale / data.total_weight,
+                    l1_ratio=l1_ratio,
+                    grouped=self.grouped,
+                    penalty_factor=self.penalty_factor,
+                    prior_coef=self.prior_coef,
+                    bounds=self.bounds,
+                    columns=Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes),
+                )
+                if len(rows.active) < len(classes):
+                    terms = terms.rows(rows.active)
+                solution = solve(
+                    data.blocks,
+                    data.model,
+                    data.terms(terms),
+                    data.moments,
+                    fit_intercept=self.fit_intercept,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    solver=solver,
+                    seed=_seed(self.random_state),
+                    start=None if data.exponents is not None else self._warm_start(classes, rows),
+                    callback=_print_iteration if self.verbose > 0 else None,
+                )
+                coef = data.coefficients(solution.coef)
+            self._warn(solution)
             self._store(solution, coef, classes, rows.active, X.dtype)
+            self._fitted_with_offset = offset is not None
         return self
 
-    def _solve(
-        self,
-        X: Any,
-        rows: _validation.ClassCodes,
-        C: float,
-        solver: str,
-        start: tuple[Array, Array] | None,
-    ) -> tuple[Solution, Array]:
-        K = len(rows.active)
-        weights = rows.weights if rows.weights is None else rows.weights.astype(X.dtype)
-        total = float(X.shape[0] if weights is None else weights.sum(dtype=float))
-        strength = np.full(X.shape[1], min(min(1.0 / C, 1e100) / rows.scale / total, 1e100))
-        if K == 2 < rows.n_classes:
-            # Two symmetric logits ±δ/2 have half the penalty of a single logit δ.
-            strength *= 0.5
-        exponents = None
-        n_logits = 1 if K == 2 else K
-        with (
-            Workers(effective_threads(self.n_jobs)) as workers,
-            np.errstate(over="ignore", under="ignore", invalid="ignore"),
-        ):
-            blocks = RowBlocks(X, rows.codes, weights, n_logits=n_logits, workers=workers)
-            moments = column_moments(blocks, K)
-            if not np.isfinite(moments.mean_square.sum()):
-                _validation.check_finite(X)
-            if _scaling.needs_scaling(X, moments.mean_square):
-                exponents = _scaling.column_exponents(X)
-                blocks = RowBlocks(
-                    _scaling.scale_columns(X, exponents),
-                    rows.codes,
-                    weights,
-                    n_logits=n_logits,
-                    workers=workers,
-                )
-                strength = _scaling.scale_strength(strength, exponents)
-                moments = column_moments(blocks, K)
-                start = None
-            solution = solve(
-                blocks,
-                K,
-                strength,
-                moments,
-                fit_intercept=self.fit_intercept,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                solver=solver,
-                seed=_seed(self.random_state),
-                start=start,
-                callback=_print_iteration if self.verbose > 0 else None,
-            )
-        self._warn(solution)
-        coef = solution.coef
-        if exponents is not None:
-            coef = _scaling.unscale_coef(coef, exponents, X.dtype)
-        return solution, coef
-
     def _warm_start(
-        self, classes: Array, active: Array, n_features: int
+        self, classes: Array, rows: _validation.ClassCodes
     ) -> tuple[Array, Array] | None:
-        if not (self.warm_start and hasattr(self, "coef_")) or len(active) < len(classes):
+        if not (self.warm_start and hasattr(self, "coef_")) or len(rows.active) < len(classes):
             return None
         coef = _prediction.dense_coef(self.coef_)
-        if not np.array_equal(self.classes_, classes) or coef.shape[1] != n_features:
+        if not np.array_equal(self.classes_, classes) or coef.shape[1] != self.n_features_in_:
             return None
         return coef.astype(float), np.asarray(self.intercept_, dtype=float)
 
@@ -297,9 +317,6 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         if len(classes) > len(active):
             full_coef = np.zeros((len(classes), coef.shape[1]))
             full_intercept = np.full(len(classes), _ABSENT_LOGIT)
-            if len(active) == 2:
-                coef = np.vstack([-0.5 * coef, 0.5 * coef])
-                intercept = np.concatenate([-0.5 * intercept, 0.5 * intercept])
             full_coef[active], full_intercept[active] = coef, intercept
             coef, intercept = full_coef, full_intercept
         self.classes_ = classes
@@ -325,72 +342,86 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                 stacklevel=4,
             )
 
-    def _from_rows(self, X: Any, function: Callable[..., Array]) -> Array:
+    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
         """What a function of `_prediction` makes of the rows and the coefficients."""
         check_is_fitted(self)
+        if offset is None and getattr(self, "_fitted_with_offset", False):
+            raise ValueError(
+                "this MaxentClassifier was fitted with an offset: predictions need the offset of "
+                "the rows of X too (offset=0 for none)."
+            )
         X = _validation.check_data(self, X, reset=False)
-        coef = _prediction.dense_coef(self.coef_)
-        if X.shape[0] * coef.size < THREAD_WORK:
-            return function(X, coef, self.intercept_, workers=Workers())
+        offset = _validation.check_offset(offset, X.shape[0], self.classes_, X.dtype)
+        model = _prediction.Linear(_prediction.dense_coef(self.coef_), self.intercept_, offset)
+        if X.shape[0] * model.coef.size < THREAD_WORK:
+            return function(X, model, workers=Workers())
         with Workers(effective_threads(self.n_jobs)) as workers:
-            return function(X, coef, self.intercept_, workers=workers)
+            return function(X, model, workers=workers)
 
-    def decision_function(self, X: Any) -> Array:
+    def decision_function(self, X: Any, offset: Any = None) -> Array:
         """Logits.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes the logit of ``classes_[1]`` against ``classes_[0]``.
         """
-        Z = self._from_rows(X, _prediction.logits)
+        Z = self._from_rows(X, offset, _prediction.logits)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, offset: Any = None) -> Array:
         """The most probable class of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             Labels among `classes_`.
         """
-        codes = self._from_rows(X, _prediction.codes)
+        codes = self._from_rows(X, offset, _prediction.codes)
         return np.asarray(self.classes_[codes])
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any, offset: Any = None) -> Array:
         """Probabilities of the classes, the softmax of the logits.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; rows sum to one.
         """
-        return self._from_rows(X, _prediction.probabilities)
+        return self._from_rows(X, offset, _prediction.probabilities)
 
-    def predict_log_proba(self, X: Any) -> Array:
+    def predict_log_proba(self, X: Any, offset: Any = None) -> Array:
         """Logarithms of the probabilities, from the logits, finite for every finite X.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._from_rows(X, _prediction.log_probabilities)
+        return self._from_rows(X, offset, _prediction.log_probabilities)
 
     def _feature_names(self) -> Array:
         names = getattr(self, "feature_names_in_", None)
@@ -415,19 +446,47 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
             self.classes_,
         )
 
-    def predict_proba_frame(self, X: Any) -> pd.DataFrame:
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+    ) -> float:
+        """Share of the rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+
+        Returns
+        -------
+        float
+        """
+        return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
+
+    def predict_proba_frame(self, X: Any, offset: Any = None) -> pd.DataFrame:
         """Probabilities with names.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
 
         Returns
         -------
         pandas.DataFrame
             X's index (where it is a pandas object) by class labels.
         """
-        return _frames.probability_frame(self.predict_proba(X), _frames.row_index(X), self.classes_)
+        return _frames.probability_frame(
+            self.predict_proba(X, offset), _frames.row_index(X), self.classes_
+        )
 
 
 def _seed(random_state: Any) -> int:

@@ -87,7 +87,7 @@ class Probabilities:
             return np.broadcast_to(common, (len(common), block.stop - block.start))
         P = self._by_block.get(block.index)
         if P is None:
-            P = block.logits(coef, intercept)
+            P = block.logits_at(coef, intercept)
             self._likelihood.probabilities(P)
         elif P.dtype != dtype:
             if block.index not in self._narrow:
@@ -263,6 +263,12 @@ class Point:
     rounding: float
     probabilities: Probabilities = field(repr=False)
 
+    def loss_gradient(self) -> Array:
+        """The gradient without the penalty's."""
+        out = self.gradient.copy(order="F")
+        out[:, :-1] -= self.objective.penalty.gradient(self.theta[:, :-1])
+        return out
+
     def hessian_product(self, direction: Array, *, exact: bool = True) -> Array:
         """H[direction], penalty included: one pass over X, without exponentials if p is kept.
 
@@ -307,7 +313,7 @@ def _value_and_gradient(
     intercept: Array,
     kept: Probabilities,
 ) -> tuple[Any, ...]:
-    Z = block.logits(coef, intercept)
+    Z = block.logits_at(coef, intercept)
     target = likelihood.target_sum(Z, block.targets)
     normaliser = likelihood.probabilities(Z)
     losses = normaliser - target
@@ -414,6 +420,20 @@ def _deviations(block: Block, mean: Array) -> tuple[Array]:
     X = block.dense()
     X -= mean
     return (np.square(X, out=X).T @ block.weights_or_ones().astype(np.float64),)
+
+
+def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
+    """Weighted means of the offsets and of t · offset; None and 0 where there are none."""
+    if objective.blocks.offset is None:
+        return None, 0.0
+    sums, target = objective.blocks.map_reduce(_offset_sums, objective.likelihood)
+    return sums / objective.total_weight, float(target) / objective.total_weight
+
+
+def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
+    offset = np.asarray(block.offset).T
+    weights = block.weights_or_ones()
+    return offset @ weights, likelihood.target_sum(offset, block.targets) @ weights
 
 
 def null_point(objective: MultinomialObjective, moments: Moments) -> Point:

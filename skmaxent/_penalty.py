@@ -9,13 +9,16 @@ point; `conjugate`, for the dual. All work on arrays (R, width), of which parame
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+# A penalty as strong as this leaves nothing of a coefficient; its square is still a number.
+STRONGEST = 1e100
 
 
 class Ridge:
@@ -42,6 +45,90 @@ class Ridge:
     def is_strict(self) -> bool:
         """Whether every coefficient is penalised."""
         return bool(np.all(self.strength > 0))
+
+    def conjugate(self, V: Array) -> float:
+        """sup_W ⟨V, W⟩ - penalty(W)."""
+        squares = np.einsum("kj,kj->j", V, V)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(0.5 * np.sum(np.where(squares > 0.0, squares / self.strength, 0.0)))
+
+    def finite_share(self, V: Array) -> float:
+        """The largest share of V, at most 1, whose conjugate is finite."""
+        return float(not V[:, self.strength == 0.0].any())
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of the coefficients of the columns, before it is known how to meet it.
+
+    Penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², or l1_j ‖w_·j‖ for the first term
+    where `grouped`; bounds lower <= w <= upper. Arrays (R, n_features), or (1, n_features) for all
+    rows alike; `target` and the bounds are None where there are none.
+    """
+
+    l1: Array
+    ridge: Array
+    target: Array | None = None
+    lower: Array | None = None
+    upper: Array | None = None
+    grouped: bool = False
+
+    def scaled(self, scale: Array) -> Terms:
+        """The same for the coefficients of columns divided by `scale`."""
+
+        def times(bound: Array | None) -> Array | None:
+            return None if bound is None else bound * scale
+
+        return replace(
+            self,
+            l1=self.l1 / scale,
+            ridge=self.ridge / scale**2,
+            target=times(self.target),
+            lower=times(self.lower),
+            upper=times(self.upper),
+        )
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether a ridge that treats all classes alike is all there is."""
+        return (
+            not self.l1.any()
+            and len(self.ridge) == 1
+            and self.target is None
+            and self.lower is None
+            and self.upper is None
+        )
+
+    def rows(self, index: Array) -> Terms:
+        """The same for some of the rows."""
+
+        names = ("l1", "ridge", "target", "lower", "upper")
+        arrays = {name: getattr(self, name) for name in names}
+        chosen = {
+            name: array if array is None or len(array) == 1 else array[index]
+            for name, array in arrays.items()
+        }
+        return replace(self, **chosen)
+
+    def smooth(self) -> Ridge:
+        return Ridge(self.ridge[0])
+
+    def with_corners(self) -> Penalty:
+        """The penalty of θ, with a column for the intercepts, which have none."""
+
+        def widened(array: Array | None, default: float) -> Array:
+            array = np.full_like(self.l1[:1], default) if array is None else array
+            return np.column_stack([array, np.full(len(array), default)])
+
+        terms = (widened(self.l1, 0.0), widened(self.ridge, 0.0), widened(self.target, 0.0))
+        if self.grouped:
+            return Grouped(*terms)
+        return Elementwise(*terms, widened(self.lower, -np.inf), widened(self.upper, np.inf))
+
+
+def ridge_terms(strength: Array) -> Terms:
+    """A ridge of so much strength for each column, and nothing else."""
+    return Terms(np.zeros((1, len(strength))), strength[None])
 
 
 @dataclass(frozen=True)
@@ -77,13 +164,16 @@ class Penalty(Protocol):
         """argmin_W Σ (w - v)²/(2 step) + penalty(W), `step` alike for all rows of a column."""
 
     def residual(self, W: Array, G: Array) -> Array:
-        """The shortest of G + ∂penalty(W), the gradient of the whole where nothing is in the way."""
+        """The shortest of G + ∂penalty(W): what is left of the gradient where W may still move."""
 
     def tangent(self, W: Array) -> Tangent:
         """The manifold of W."""
 
     def retract(self, W: Array, onto: Array) -> Array:
         """W brought back to the manifold of `onto`: what left it stays on its edge."""
+
+    def inside(self, W: Array) -> Array:
+        """The nearest W within the bounds."""
 
     def recentre(self, W: Array) -> Array:
         """W with each column shifted to where the penalty is least.
@@ -94,6 +184,9 @@ class Penalty(Protocol):
 
     def conjugate(self, V: Array) -> float:
         """sup_W ⟨V, W⟩ - penalty(W)."""
+
+    def finite_share(self, V: Array) -> float:
+        """The largest share of V, at most 1, whose conjugate is finite."""
 
     def columns(self, index: Array) -> Penalty:
         """The penalty of some columns alone."""
@@ -126,18 +219,21 @@ class Elementwise:
         smooth = G + self.ridge * (W - self.target)
         up = smooth + np.where(W >= 0.0, self.l1, -self.l1)
         down = smooth + np.where(W > 0.0, self.l1, -self.l1)
-        up[W >= self.upper] = 0.0
-        down[W <= self.lower] = 0.0
+        up[self.upper <= W] = 0.0
+        down[self.lower >= W] = 0.0
         return np.minimum(up, 0.0) + np.maximum(down, 0.0)
 
     def tangent(self, W: Array) -> Tangent:
-        free = (W > self.lower) & (W < self.upper) & ((W != 0.0) | (self.l1 == 0.0))
+        free = (self.lower < W) & (self.upper > W) & ((W != 0.0) | (self.l1 == 0.0))
         gradient = self.l1 * np.sign(W) + self.ridge * (W - self.target)
         return Tangent(free, gradient, self.ridge)
 
     def retract(self, W: Array, onto: Array) -> Array:
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
         return np.asarray(np.clip(np.where(crossed, 0.0, W), self.lower, self.upper))
+
+    def inside(self, W: Array) -> Array:
+        return np.clip(W, self.lower, self.upper)
 
     def recentre(self, W: Array) -> Array:
         """The slope of the penalty along the shift c is, right of the i-th smallest w,
@@ -181,6 +277,11 @@ class Elementwise:
             return np.inf
         return float(np.vdot(V, W)) - self.value(W)
 
+    def finite_share(self, V: Array) -> float:
+        unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
+        free = (self.ridge == 0.0) & unbounded
+        return _share(np.where(free, np.abs(V), 0.0), self.l1)
+
     def columns(self, index: Array) -> Elementwise:
         arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
         return Elementwise(*(array[:, index] for array in arrays))
@@ -223,6 +324,9 @@ class Grouped:
         turned = (np.einsum("kj,kj->j", W, onto) <= 0.0) & (self.l1[0] > 0.0)
         return np.where(turned, 0.0, W)
 
+    def inside(self, W: Array) -> Array:
+        return W
+
     def recentre(self, W: Array) -> Array:
         if len(W) == 1 or self.target.any():
             return W
@@ -238,8 +342,20 @@ class Grouped:
             return np.inf
         return float(np.vdot(V, W)) - self.value(W)
 
+    def finite_share(self, V: Array) -> float:
+        return _share(np.where(self.ridge[0] == 0.0, _norms(V), 0.0), self.l1[0])
+
     def columns(self, index: Array) -> Grouped:
         return Grouped(*(array[:, index] for array in (self.l1, self.ridge, self.target)))
+
+
+def _share(sizes: Array, limits: Array) -> float:
+    """The largest share of sizes, at most 1, within their limits."""
+    over = sizes > limits
+    if not over.any():
+        return 1.0
+    limits = np.broadcast_to(limits, sizes.shape)
+    return float((limits[over] / sizes[over]).min() * (1.0 - 1e-14))
 
 
 def _soften(V: Array, threshold: Array) -> Array:

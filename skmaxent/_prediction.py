@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,24 +26,33 @@ def dense_coef(coef: Any) -> Array:
     return coef.toarray() if sp.issparse(coef) else np.asarray(coef)
 
 
-def logits(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
+@dataclass(frozen=True)
+class Linear:
+    """Coefficients (R, n_features), intercepts (R,) and the offsets of rows (n, R), if any."""
+
+    coef: Array
+    intercept: Array
+    offset: Array | None = None
+
+
+def logits(X: Any, model: Linear, *, workers: Workers) -> Array:
     """W x + b for every row, (n_samples, R), finite for finite input."""
-    return _by_rows(X, coef, intercept, workers, lambda Z, axis: Z, len(coef))
+    return _by_rows(X, model, workers, lambda Z, axis: Z, len(model.coef))
 
 
-def probabilities(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
+def probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
     """Softmax of the logits, (n_samples, K), or both classes' probabilities for a single logit."""
-    return _by_rows(X, coef, intercept, workers, _softmax, max(2, len(coef)))
+    return _by_rows(X, model, workers, _softmax, max(2, len(model.coef)))
 
 
-def log_probabilities(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
+def log_probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
     """log softmax of the logits, kept finite."""
-    return _by_rows(X, coef, intercept, workers, _log_softmax, max(2, len(coef)))
+    return _by_rows(X, model, workers, _log_softmax, max(2, len(model.coef)))
 
 
-def codes(X: Any, coef: Array, intercept: Array, *, workers: Workers) -> Array:
+def codes(X: Any, model: Linear, *, workers: Workers) -> Array:
     """Position of the most probable class of each row."""
-    return _by_rows(X, coef, intercept, workers, _most_probable, None)
+    return _by_rows(X, model, workers, _most_probable, None)
 
 
 def _softmax(Z: Array, axis: int) -> Array:
@@ -70,28 +80,28 @@ def _most_probable(Z: Array, axis: int) -> Array:
 
 def _by_rows(
     X: Any,
-    coef: Array,
-    intercept: Array,
+    model: Linear,
     workers: Workers,
     finish: Callable[[Array, int], Array],
     n_columns: int | None,
 ) -> Array:
     """`finish` of the logits of each block, which it may write to, along the axis of classes."""
-    dtype = np.result_type(X.dtype, coef.dtype)
+    dtype = np.result_type(X.dtype, model.coef.dtype)
+    coef = np.asfortranarray(model.coef, dtype=dtype)
+    intercept = model.intercept.astype(dtype, copy=False)
     n = X.shape[0]
     out = np.empty(n, np.intp) if n_columns is None else np.empty((n, n_columns), dtype)
-    blocks = RowBlocks(X, out, n_logits=len(coef), workers=workers)
-    coef = np.asfortranarray(coef, dtype=dtype)
+    blocks = RowBlocks(X, out, None, model.offset, n_logits=len(coef), workers=workers)
     kernel = _along_rows if blocks.is_sparse or len(coef) >= MANY_LOGITS else _along_columns
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return blocks.map_rows(kernel, out, coef, intercept.astype(dtype, copy=False), finish)
+        return blocks.map_rows(kernel, out, coef, intercept, finish)
 
 
 def _along_columns(
     block: Block, out: Array, coef: Array, intercept: Array, finish: Callable[[Array, int], Array]
 ) -> None:
-    Z = block.logits(coef, intercept)
-    _recompute_if_needed(Z.T, block.X, coef, intercept)
+    Z = block.logits_at(coef, intercept)
+    _recompute_if_needed(Z.T, block, coef, intercept)
     out[...] = finish(Z, 0).T
 
 
@@ -102,13 +112,13 @@ def _along_rows(
     if Z is None:
         Z = np.empty((len(block.targets), len(coef)), dtype=coef.dtype)
     block.logits_by_row(coef, intercept, Z)
-    _recompute_if_needed(Z, block.X, coef, intercept)
+    _recompute_if_needed(Z, block, coef, intercept)
     result = finish(Z, 1)
     if result is not out:
         out[...] = result
 
 
-def _recompute_if_needed(Z: Array, X: Any, coef: Array, intercept: Array) -> None:
+def _recompute_if_needed(Z: Array, block: Block, coef: Array, intercept: Array) -> None:
     """Logits that overflowed, in a wider range and then clipped; no others are not finite.
 
     A product with NaN or infinity is never finite: so that X need not be looked at before.
@@ -118,8 +128,11 @@ def _recompute_if_needed(Z: Array, X: Any, coef: Array, intercept: Array) -> Non
     rows = np.flatnonzero(~np.isfinite(Z).all(axis=1))
     if not len(rows):
         return
+    X = block.X
     check_finite(X)
     wide = X[rows].toarray() if sp.issparse(X) else X[rows]
     exact = wide.astype(np.longdouble) @ coef.T.astype(np.longdouble) + intercept
+    if block.offset is not None:
+        exact += block.offset[rows]
     limit = float(np.finfo(Z.dtype).max) / 4
     Z[rows] = np.nan_to_num(np.clip(exact, -limit, limit).astype(Z.dtype))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from skmaxent._penalty import STRONGEST, Terms
 
 Array = NDArray[Any]
 
@@ -54,7 +57,10 @@ def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:
         return np.clip(np.ldexp(coef, -exponents), -top, top)
 
 
-def scale_strength(strength: Array, exponents: Array) -> Array:
-    """Ridge strengths for the scaled columns."""
+def scale_terms(terms: Terms, exponents: Array) -> Terms:
+    """Penalty and bounds for the coefficients of the scaled columns, kept finite."""
     with np.errstate(over="ignore"):
-        return np.minimum(np.ldexp(strength, -2 * exponents), 1e100)
+        scale = np.clip(np.ldexp(1.0, exponents), 1e-150, 1e150)
+        scaled = terms.scaled(1.0 / scale)
+    limit = STRONGEST
+    return replace(scaled, l1=np.minimum(scaled.l1, limit), ridge=np.minimum(scaled.ridge, limit))

@@ -41,17 +41,17 @@ def resolve_solver(solver: str) -> str:
     return solver if solver in _OWN_SOLVERS else "auto"
 
 
-def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> float:
-    """C, or infinity where the penalty is spelled None."""
-    if penalty in ("l1", "elasticnet") or l1_ratio:
-        found = f"l1_ratio={l1_ratio!r}" if l1_ratio else f"penalty={penalty!r}"
-        instead = "l1_ratio=0" if l1_ratio else "penalty left out"
-        raise ValueError(
-            f"{found} asks for an L1 penalty, which this version of MaxentClassifier does not "
-            f"have yet; expected {instead} (ridge), or C=np.inf for no penalty."
-        )
+def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:
+    """C and l1_ratio for what is spelled as in scikit-learn 1.8 and earlier, or as now."""
+    ratio = 0.0 if l1_ratio is None else float(l1_ratio)
+    if penalty == "l1":
+        return float(C), 1.0
+    if penalty == "l2":
+        return float(C), 0.0
+    if penalty == "elasticnet" and l1_ratio is None:
+        raise ValueError("penalty='elasticnet' needs l1_ratio, a number from 0 to 1; found None.")
     if penalty is not None:
-        return float(C)
+        return float(C), ratio
     if C not in (1.0, np.inf):
         warnings.warn(
             f"penalty=None means no penalty and overrides C={C}: leave penalty out to have a "
@@ -59,7 +59,42 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> fl
             UserWarning,
             stacklevel=3,
         )
-    return np.inf
+    return np.inf, 0.0
+
+
+def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Array | None:
+    """Offsets as (n_samples, n_classes), or (n_samples, 1) for two classes; None for none."""
+    if offset is None or (isinstance(offset, Real) and offset == 0):
+        return None
+    K = len(classes)
+    if hasattr(offset, "columns") and hasattr(offset, "loc"):
+        names = list(offset.columns)
+        missing = [label for label in classes if label not in names]
+        if missing:
+            raise ValueError(
+                f"offset has no columns for the classes {missing}; expected a column for each of "
+                f"{classes.tolist()}."
+            )
+        offset = offset.loc[:, classes.tolist()]
+    array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
+    if K == 2 and array.shape == (n_samples,):
+        array = array[:, None]
+    elif K == 2 and array.shape == (n_samples, 2):
+        array = array[:, 1:] - array[:, :1]
+    elif array.shape != (n_samples, K) and array.shape != (n_samples, 1):
+        expected = f"({n_samples}, {K})" + (f" or ({n_samples},)" if K == 2 else "")
+        raise ValueError(f"offset has the shape {array.shape}; expected {expected}.")
+    elif K > 2 and array.shape == (n_samples, 1):
+        raise ValueError(
+            f"offset has the shape {array.shape}; expected ({n_samples}, {K}), a column for each "
+            "class: the same offset for all classes changes nothing."
+        )
+    return array.astype(dtype, copy=False)
+
+
+def offset_of(offset: Array, active: Array) -> Array:
+    """Offsets of the classes that weigh anything."""
+    return offset if offset.shape[1] == 1 else offset[:, active]
 
 
 def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:

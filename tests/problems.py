@@ -6,7 +6,7 @@ from sklearn.datasets import load_iris, load_wine
 from skmaxent._blocks import RowBlocks
 from skmaxent._likelihood import likelihood
 from skmaxent._objective import MultinomialObjective
-from skmaxent._penalty import Ridge
+from skmaxent._penalty import Ridge, ridge_terms
 from skmaxent._solvers import solve
 
 
@@ -23,7 +23,9 @@ def fit(X, y, C, *, fit_intercept=True, **options):
     blocks = RowBlocks(X, y, n_logits=1 if K == 2 else K)
     strength = np.full(X.shape[1], 1.0 / C / len(X))
     options = {"tol": 1e-4, "max_iter": 100} | options
-    return solve(blocks, K, strength, fit_intercept=fit_intercept, **options)
+    return solve(
+        blocks, likelihood(K), ridge_terms(strength), fit_intercept=fit_intercept, **options
+    )
 
 
 def datasets():

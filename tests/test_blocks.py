@@ -10,6 +10,8 @@ from problems import problem
 
 from skmaxent import _blocks, _threads
 from skmaxent._blocks import RowBlocks
+from skmaxent._likelihood import likelihood
+from skmaxent._penalty import ridge_terms
 from skmaxent._solvers import solve
 from skmaxent._threads import Workers
 
@@ -46,7 +48,14 @@ def test_threads_change_rounding_only_and_restore_the_limit(monkeypatch):
             blocks = RowBlocks(X, y, n_logits=3, workers=workers)
             assert blocks.n_blocks == n_threads
             results.append(
-                solve(blocks, 3, np.full(4, 0.01), fit_intercept=True, tol=1e-6, max_iter=50)
+                solve(
+                    blocks,
+                    likelihood(3),
+                    ridge_terms(np.full(4, 0.01)),
+                    fit_intercept=True,
+                    tol=1e-6,
+                    max_iter=50,
+                )
             )
             assert _threads.blas_threads() == 1
         assert threading.active_count() == threads

@@ -6,6 +6,8 @@ import scipy.sparse as sp
 from sklearn.datasets import load_digits, load_wine
 
 from skmaxent._blocks import RowBlocks
+from skmaxent._likelihood import likelihood
+from skmaxent._penalty import ridge_terms
 from skmaxent._solvers import Status, solve
 
 MARGIN = 1.25
@@ -61,7 +63,9 @@ def test_evaluations_and_passes_over_the_data_do_not_grow(name):
     K = int(y.max()) + 1
     blocks = RowBlocks(X, y, n_logits=K)
     strength = np.full(X.shape[1], 1.0 / C / len(y))
-    found = solve(blocks, K, strength, fit_intercept=True, tol=tol, max_iter=100)
+    found = solve(
+        blocks, likelihood(K), ridge_terms(strength), fit_intercept=True, tol=tol, max_iter=100
+    )
     assert found.status is Status.CONVERGED
     last = found.history[-1]
     passes = blocks.tally.rows / blocks.n_samples

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._blocks import Block
-from skmaxent._metric import AssembledMetric, inverse_root, reference_size
+from skmaxent._metric import AssembledMetric, Solves, inverse_root, reference_size
 from skmaxent._metric_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
-from skmaxent._solvers._smooth import Outcome, length
+from skmaxent._solvers._smooth import length
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
@@ -29,67 +30,104 @@ NARROW = 1.001
 MAX_PRODUCTS = 10
 
 
-def relative_gap(outcome: Outcome, null: Point, moving: Array, shares: Array) -> float:
+@dataclass(frozen=True)
+class Means:
+    """Weighted means over the rows that the dual needs.
+
+    Attributes
+    ----------
+    shares : ndarray of shape (K,)
+        Of the targets.
+    target_columns : ndarray of shape (R, d)
+        Of t (x - μ)ᵀ, for standardised columns.
+    offset : ndarray of shape (R,) or None
+    target_offset : float
+        Of t · offset.
+    """
+
+    shares: Array
+    target_columns: Array
+    offset: Array | None = None
+    target_offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where a solver ended: F there, a subgradient of F, and what is known of the Newton step.
+
+    `metric` and `last`, a Newton step with its residual, are None where there are none.
+    """
+
+    point: Point
+    value: float
+    gradient: Array
+    metric: Solves | None = None
+    last: Step | None = None
+
+
+def relative_gap(reached: Reached, penalty: Ridge | Penalty, means: Means, moving: Array) -> float:
     """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0."""
-    point = outcome.point
-    if point.value <= 0.0:
+    value = reached.value
+    if value <= 0.0:
         return 0.0
-    bound = point.value
-    if point.objective.penalty.is_strict:
-        bound = min(bound, duality_gap(point, null, shares))
-    if bound > TIGHT * point.value:
-        bound = min(bound, self_concordance_bound(outcome, moving, shares))
+    bound = min(value, duality_gap(reached.point, value, penalty, means))
+    if bound > TIGHT * value:
+        bound = min(bound, self_concordance_bound(reached, means.shares, moving))
     # No bound is better than what rounding makes of F itself.
-    return float(min(1.0, (bound + point.rounding) / point.value))
+    return float(min(1.0, (bound + reached.point.rounding) / value))
 
 
-def duality_gap(point: Point, null: Point, shares: Array) -> float:
+def duality_gap(point: Point, value: float, penalty: Ridge | Penalty, means: Means) -> float:
     """F(θ) - D(q) for a dual-feasible q near p(θ).
 
-    The dual of the ridge problem is entropy maximisation, D(q) = mean H(q_i) - Σ_j ‖R_j‖²/(2λ_j)
-    with R = mean (q_i - t_i) x_iᵀ; an intercept asks for mean q = mean t. Without intercept, or
-    where its gradient vanishes, q = p is feasible and the gap is Σ_j ‖∂F/∂w_j‖²/(2λ_j). Otherwise
-    q = (1 - ε) p + ε u with the constant distribution u that makes the means agree, and
-    concavity of the entropy, H(q) >= (1 - ε) H(p) + ε H(u).
+    The dual is entropy maximisation: with o_i the offsets, r the penalty and r* its conjugate,
+
+        D(q) = mean [H(q_i) + (q_i - t_i)·o_i] - r*(-R),   R = mean (q_i - t_i) x_iᵀ,
+
+    for any q_i with mean q = mean t, which an intercept asks for. Without intercept, or where its
+    gradient vanishes, q = p will do; a ridge then has the gap Σ_j ‖∂F/∂w_j‖²/(2λ_j). Otherwise
+    q = (1 - ε) p + ε u with the constant distribution u that makes the means agree, and concavity
+    of the entropy, H(q) >= (1 - ε) H(p) + ε H(u). Where r* is infinite, as beyond an L1 penalty,
+    q goes a share of the way from t, whose entropy is zero.
 
     Parameters
     ----------
     point : Point
-    null : Point
-        The model without features.
-    shares : ndarray of shape (K,)
-        Mean of t, the weighted class shares.
+    value : float
+        F there.
+    penalty : Ridge or Penalty
+    means : Means
     """
     objective = point.objective
-    strength = objective.penalty.strength
-    W, c = point.theta[:, :-1], point.theta[:, -1]
-    loss_gradient = point.gradient[:, :-1] - objective.penalty.gradient(W)
-    residual, entropy = loss_gradient, 0.0
-    epsilon = 0.0
+    c = point.theta[:, -1]
+    gradient = point.loss_gradient()
+    residual, shift = gradient[:, :-1], gradient[:, -1]
+    # mean [H(p) + (p - t)·o], for the log-normaliser is H(p) + p·z.
+    dual = point.loss - inner(residual, point.theta[:, :-1]) - float(shift @ c)
     if objective.fit_intercept:
-        logit_gradient = point.gradient[:, -1]
-        means = shares + (
-            logit_gradient if len(c) > 1 else np.array([-logit_gradient[0], logit_gradient[0]])
-        )
-        if (means <= 0.0).any():
+        both = shift if len(c) > 1 else np.array([-shift[0], shift[0]])
+        expected = means.shares + both
+        if (expected <= 0.0).any():
             return np.inf
-        epsilon = float(np.max((means - shares) / means))
+        epsilon = float(np.max(both / expected))
         if epsilon >= 1.0:
             return np.inf
         if epsilon > 0.0:
-            u = np.maximum(means + (shares - means) / epsilon, 0.0)
+            u = np.maximum(expected - both / epsilon, 0.0)
             entropy = -float(np.sum(u * np.log(np.where(u > 0.0, u, 1.0))))
-            # μ is the mean of X, so that mean u (x - μ)ᵀ vanishes for every constant u: the
-            # gradient at the null model is -mean t (x - μ)ᵀ.
-            null_gradient = null.gradient[:, :-1]
-            residual = (1.0 - epsilon) * loss_gradient + epsilon * null_gradient
-    entropy_p = point.loss - inner(loss_gradient, W) - point.gradient[:, -1] @ c
-    dual = (1.0 - epsilon) * entropy_p + epsilon * entropy
-    dual -= 0.5 * float((residual**2 / strength).sum())
-    return max(point.value - float(dual), 0.0)
+            if means.offset is not None:
+                entropy += float(u[-len(c) :] @ means.offset) - means.target_offset
+            dual = (1.0 - epsilon) * dual + epsilon * entropy
+            # μ is the mean of X, so that mean u (x - μ)ᵀ vanishes for every constant u.
+            residual = (1.0 - epsilon) * residual - epsilon * means.target_columns
+    V = np.zeros(point.theta.shape)
+    V[:, :-1] = -residual
+    V = V[:, :-1] if isinstance(penalty, Ridge) else V
+    share = penalty.finite_share(V)
+    return max(value - share * dual + penalty.conjugate(share * V), 0.0)
 
 
-def self_concordance_bound(outcome: Outcome, moving: Array, shares: Array) -> float:
+def self_concordance_bound(reached: Reached, shares: Array, moving: Array) -> float:
     """F(θ) - F* from the Newton decrement, with no assumption on where the optimum is.
 
     Along a step Δ the curvature changes by at most a factor exp(t), t the largest range over
@@ -101,40 +139,43 @@ def self_concordance_bound(outcome: Outcome, moving: Array, shares: Array) -> fl
         F(θ) - F* <= [ρ + (1 - ρ) log(1 - ρ)] / r²   (δ²/2 for small ρ).
 
     Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
-    q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q.
+    q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. Where F has corners, any
+    subgradient serves as g; for F(θ') is above its line by what the loss is.
     """
-    below = _kronecker_below(outcome.point, shares)
-    bound = np.inf if below is None else _bound_within(outcome, below)
+    below = _kronecker_below(reached.point, shares)
+    bound = np.inf if below is None else _bound_within(reached, below)
     if bound == np.inf:
-        below = _assembled_below(outcome.point, moving)
-        bound = np.inf if below is None else _bound_within(outcome, below)
+        below = _assembled_below(reached.point, moving)
+        bound = np.inf if below is None else _bound_within(reached, below)
     return bound
 
 
-def _bound_within(outcome: Outcome, below: _Below) -> float:
+def _bound_within(reached: Reached, below: _Below) -> float:
     """The bound that M gives: by M alone where that will do, else by conjugate gradients."""
-    point, metric = outcome.point, outcome.metric
-    norm = length(metric, point.gradient)
+    point, metric, last, gradient = reached.point, reached.metric, reached.last, reached.gradient
 
     def bound(step: Step | None) -> float:
         if step is None:
-            decrement = length(below, point.gradient)
+            decrement = length(below, gradient)
         else:
             decrement = np.hypot(np.sqrt(2.0 * step.predicted), length(below, step.residual))
         return _self_concordance(float(decrement), below.largest_range)
 
     least = bound(None)
-    if least <= TIGHT * point.value or _self_concordance(norm, below.largest_range) == np.inf:
+    if metric is None or least <= TIGHT * reached.value:
         return least
-    if outcome.last is not None:
-        least = min(least, bound(outcome.last))
+    norm = length(metric, gradient)
+    if _self_concordance(norm, below.largest_range) == np.inf:
+        return least
+    if last is not None:
+        least = min(least, bound(last))
         # The residual adds no more than the step: a better step could halve the bound at best.
-        if least <= 2.0 * outcome.last.predicted:
+        if least <= 2.0 * last.predicted:
             return least
     step = steihaug(
         point.hessian_product,
         metric.solve,
-        point.gradient,
+        gradient,
         radius=np.inf,
         tolerance=ACCURACY * norm,
         max_products=MAX_PRODUCTS,

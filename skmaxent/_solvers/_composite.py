@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._objective import Point
 from skmaxent._penalty import Penalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
@@ -28,14 +28,6 @@ MAX_PRODUCTS = 50
 STALE_PRODUCTS = 4
 # Decrease below this share of what rounding makes of F is none.
 NOISE = 1e-3
-
-
-@dataclass(frozen=True)
-class State:
-    """A point with the penalty: F, and the shortest subgradient."""
-
-    point: Point
-    value: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +74,11 @@ def proximal_newton(
             point, guess.theta, penalty, model, target, exact=is_last or not narrow
         )
         products = objective.counter.hessian_products - before
-        distance = max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0)))) if is_last else distance
+        distance = (
+            max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0))))
+            if is_last
+            else distance
+        )
         counter = objective.counter
         history.append(
             Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)

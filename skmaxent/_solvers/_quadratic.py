@@ -1,9 +1,10 @@
 """Quadratic models of the loss, and their least value together with a penalty with corners.
 
 A model knows `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
-free coefficients. Arrays are (R, width), the last column for the intercepts. The loss does not change
-where the coefficients of a feature change by the same for all classes: along these directions models
-have the curvature `common`, which makes of each step one of the proximal point method there.
+free coefficients. Arrays are (R, width), the last column for the intercepts. The loss does not
+change where the coefficients of a feature change by the same for all classes: along these
+directions models have the curvature `common`, which makes of each step one of the proximal point
+method there.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Model(Protocol):
 
 
 def common_curvature(diagonal: Array) -> Array:
-    """Curvature for changes that all classes have in common, a little of theirs; 0 for one logit."""
+    """Curvature for changes that all classes have in common, next to none; 0 for one logit."""
     return np.asarray(COMMON * diagonal.mean(axis=0) * (len(diagonal) > 1))
 
 
@@ -86,7 +87,7 @@ class DenseModel:
         return out
 
     def _add_bend(self, block: Array, free: Array, bend: Array, unit: Array) -> None:
-        R, width = self._shape
+        width = self._shape[1]
         k, j = np.divmod(free, width)
         same = j[:, None] == j
         turn = (k[:, None] == k).astype(float) - unit[k[:, None], j[:, None]] * unit[k, j]

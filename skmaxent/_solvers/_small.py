@@ -67,8 +67,12 @@ class _Small:
         weights = blocks.weights
         n = blocks.n_samples
         self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
+        self._offset = None if blocks.offset is None else blocks.offset.T
         self._targets = objective.likelihood.targets(blocks.targets)
         self._target_means = (self._targets * self._weights) @ self._rows
+        self._target_offset = 0.0
+        if self._offset is not None:
+            self._target_offset = float((self._targets * self._offset).sum(axis=0) @ self._weights)
         self._strength = np.append(objective.penalty.strength, 0.0)
         # Reference coding to coefficients that sum to zero over classes; one logit is neither.
         self.contrasts = np.eye(R, r) - (1.0 / R if R > 1 else 0.0)
@@ -83,8 +87,11 @@ class _Small:
     def at(self, theta: Array) -> _State:
         self.n_evaluations += 1
         Z = theta @ self._columns
+        if self._offset is not None:
+            Z += self._offset
         normalisers = self._likelihood.probabilities(Z)
         loss = float(normalisers @ self._weights) - float(np.vdot(theta, self._target_means))
+        loss -= self._target_offset
         penalised = theta * self._strength
         residual = Z - self._targets
         residual *= self._weights

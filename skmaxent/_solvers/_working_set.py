@@ -1,0 +1,144 @@
+"""Proximal Newton over the features that matter, with a look at all of them before it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._penalty import Penalty
+from skmaxent._solvers._composite import CompositeOutcome, proximal_newton
+from skmaxent._solvers._quadratic import Model
+from skmaxent._solvers._solution import Iteration, Options, Status
+
+Array = NDArray[Any]
+
+# A working set larger than this share of the features is all of them.
+LARGEST_SHARE = 0.5
+# A copy of the features of a working set takes no more memory.
+COPY_BYTES = 1 << 29
+# Features that a first working set may have.
+LEAST_FEATURES = 100
+# Fewer features than these are not worth choosing among.
+FEW_FEATURES = 400
+MAX_ROUNDS = 30
+
+
+class WorkingSet:
+    """Some features with a copy of their columns, and the model of the loss used last.
+
+    It grows, and serves one penalty after another.
+    """
+
+    def __init__(self, objective: MultinomialObjective, moving: Array, seed: int) -> None:
+        self.objective = objective
+        self._moving = moving
+        self._seed = seed
+        self.index = np.empty(0, dtype=np.intp)
+        self.model: Model | None = None
+        self._is_all = objective.blocks.n_features < FEW_FEATURES
+        if self._is_all:
+            self.index = np.arange(objective.blocks.n_features)
+        self._columns: MultinomialObjective = objective
+
+    @property
+    def is_all(self) -> bool:
+        return self._is_all
+
+    def cover(self, features: Array) -> None:
+        """Make these features (positions) members."""
+        if self._is_all or np.isin(features, self.index).all():
+            return
+        index = np.union1d(self.index, features)
+        blocks = self.objective.blocks
+        too_many = len(index) > LARGEST_SHARE * blocks.n_features
+        too_large = not blocks.is_sparse and 8 * len(index) * blocks.n_samples > COPY_BYTES
+        if too_many or too_large:
+            self._is_all = True
+            index = np.arange(blocks.n_features)
+            self._columns = self.objective
+        else:
+            self._columns = self.objective.columns(index)
+        self.index = index
+        self.model = None
+
+    def within(self, theta: Array) -> Array:
+        """Coefficients of the members, and the intercepts."""
+        return np.asfortranarray(theta[:, self._with_intercept()])
+
+    def _with_intercept(self) -> Array:
+        return np.append(self.index, self.objective.blocks.n_features)
+
+    def minimise(
+        self, point: Point, penalty: Penalty, options: Options
+    ) -> tuple[Array, CompositeOutcome]:
+        """θ that is optimal with all other coefficients as they are at the point."""
+        if self._is_all:
+            start, part = point, penalty
+        else:
+            start = self._columns.at(self.within(point.theta))
+            part = penalty.columns(self._with_intercept())
+        outcome = proximal_newton(start, part, self._moving[self.index], options, model=self.model)
+        self.model = outcome.model
+        theta = point.theta.copy(order="F")
+        theta[:, self._with_intercept()] = outcome.point.theta
+        return theta, outcome
+
+
+def minimise_with_corners(
+    point: Point,
+    penalty: Penalty,
+    working: WorkingSet,
+    options: Options,
+    likely: Array | None = None,
+) -> tuple[Point, float, Status, tuple[Iteration, ...]]:
+    """Minimise from a point at which the gradient of all features is known.
+
+    Features outside the working set are zero (or fixed by their bounds), and before the end each
+    has been seen to stay so: its coefficients have no direction in which F falls. `likely` are
+    features to begin with besides those that are not zero.
+    """
+    history: list[Iteration] = []
+    value = point.loss + penalty.value(point.theta)
+    status = Status.MAX_ITER
+    for _ in range(MAX_ROUNDS):
+        members = _wanted(point, penalty, working, likely)
+        likely = None
+        working.cover(members)
+        rest = replace(options, max_iter=max(options.max_iter - len(history), 1))
+        theta, outcome = working.minimise(point, penalty, rest)
+        history += [replace(line, n_iter=line.n_iter + len(history)) for line in outcome.history]
+        status = outcome.status
+        if working.is_all:
+            return outcome.point, outcome.value, status, tuple(history)
+        point = working.objective.at(theta)
+        value = point.loss + penalty.value(theta)
+        violation = _violation(point, penalty)
+        violation[working.index] = 0.0
+        if not violation.any() or status is Status.MAX_ITER:
+            break
+    return point, value, status, tuple(history)
+
+
+def _violation(point: Point, penalty: Penalty) -> Array:
+    """How much each feature's coefficients would gain by moving: zero where they would not."""
+    residual = penalty.residual(point.theta, point.gradient)[:, :-1]
+    return np.asarray(np.abs(residual).max(axis=0))
+
+
+def _wanted(point: Point, penalty: Penalty, working: WorkingSet, likely: Array | None) -> Array:
+    """Features that are not zero, and those that would gain most, at most as many again."""
+    if working.is_all:
+        return working.index
+    violation = _violation(point, penalty)
+    active = np.flatnonzero(point.theta[:, :-1].any(axis=0))
+    if likely is not None:
+        active = np.union1d(active, likely)
+    room = max(LEAST_FEATURES, len(active))
+    violating = np.flatnonzero(violation)
+    if len(violating) > room:
+        violating = violating[np.argpartition(violation[violating], -room)[-room:]]
+    return np.union1d(active, violating)
