@@ -19,6 +19,7 @@ Array = NDArray[Any]
 
 # A penalty as strong as this leaves nothing of a coefficient; its square is still a number.
 STRONGEST = 1e100
+EPS = float(np.finfo(float).eps)
 
 
 class Ridge:
@@ -110,6 +111,14 @@ class Terms:
         }
         return replace(self, **chosen)
 
+    def onto_bounds(self, coef: Array) -> Array:
+        """Coefficients that rounding took off a bound, back on it."""
+        for bound in (self.lower, self.upper):
+            if bound is not None:
+                near = np.abs(coef - bound) <= 8.0 * EPS * np.abs(coef)
+                coef = np.where(near, bound, coef)
+        return coef
+
     def smooth(self) -> Ridge:
         return Ridge(self.ridge[0])
 
@@ -172,6 +181,9 @@ class Penalty(Protocol):
     def retract(self, W: Array, onto: Array) -> Array:
         """W brought back to the manifold of `onto`: what left it stays on its edge."""
 
+    def edge(self, W: Array, step: Array) -> float:
+        """The largest t in [0, 1] to which W + t step stays on W's manifold, where known, else 0."""
+
     def inside(self, W: Array) -> Array:
         """The nearest W within the bounds."""
 
@@ -232,6 +244,17 @@ class Elementwise:
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
         return np.asarray(np.clip(np.where(crossed, 0.0, W), self.lower, self.upper))
 
+    def edge(self, W: Array, step: Array) -> float:
+        end = W + step
+        at_zero = (self.l1 > 0.0) & (np.sign(end) != np.sign(W))
+        limit = np.where(step > 0.0, self.upper, self.lower)
+        limit = np.where(at_zero, 0.0, limit)
+        beyond = (step != 0.0) & (at_zero | (end > self.upper) | (end < self.lower))
+        if not beyond.any():
+            return 1.0
+        t = float(((limit - W)[beyond] / step[beyond]).min())
+        return min(max(t, 0.0) * (1.0 + 1e-14), 1.0)
+
     def inside(self, W: Array) -> Array:
         return np.clip(W, self.lower, self.upper)
 
@@ -251,18 +274,19 @@ class Elementwise:
         left = right - 2.0 * l1
         flat = 1e-12 * (l1.sum(axis=0) + np.abs(pull))
         # The first at which the slope is positive to the right, and where it is not negative.
-        after = np.argmax(right > flat, axis=0)
+        beyond = right[-1] <= flat
+        after = np.where(beyond, len(W) - 1, np.argmax(right > flat, axis=0))
         column = np.arange(W.shape[1])
         c = ascending[after, column]
-        rises = left[after, column] > flat
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inside = c - left[after, column] / curvature
-        c = np.where(rises & (curvature > 0.0), inside, c)
-        # Where the slope is zero over an interval, the point of it nearest to no shift.
+        slope = np.where(beyond, right[-1], left[after, column])
+        between = (beyond | (slope > flat)) & (curvature > 0.0)
+        c = c - np.divide(slope, curvature, out=np.zeros_like(c), where=between)
+        # Where the slope is zero over an interval, that end of it which leaves the shorter W: one
+        # more coefficient is zero there, and the choice does not depend on the way here.
         first = np.argmax(right >= -flat, axis=0)
-        low, high = ascending[first, column], ascending[after, column]
+        low, high, mean = ascending[first, column], ascending[after, column], W.mean(axis=0)
         is_flat = (first < after) & (curvature == 0.0)
-        c = np.where(is_flat, np.clip(0.0, low, high), c)
+        c = np.where(is_flat, np.where(mean - low <= high - mean, low, high), c)
         c = np.where((l1.sum(axis=0) == 0.0) & (curvature == 0.0), W.mean(axis=0), c)
         c = np.clip(c, (W - self.upper).max(axis=0), (W - self.lower).min(axis=0))
         return np.asarray(W - c)
@@ -323,6 +347,9 @@ class Grouped:
         # A group that turned by more than a right angle went through zero.
         turned = (np.einsum("kj,kj->j", W, onto) <= 0.0) & (self.l1[0] > 0.0)
         return np.where(turned, 0.0, W)
+
+    def edge(self, W: Array, step: Array) -> float:
+        return 0.0
 
     def inside(self, W: Array) -> Array:
         return W

@@ -211,15 +211,16 @@ def terms_of(
     columns: Columns,
 ) -> Terms:
     """Penalty and bounds for the rows of `coef_`; `strength` is 1/(C·S)."""
+    grouped = grouped and l1_ratio > 0.0
     factors = penalty_factors(penalty_factor, columns)
     lower, upper = bounds_of(bounds, columns)
     target = prior_of(prior_coef, columns)
-    if grouped and l1_ratio > 0.0 and len(factors) > 1:
+    if grouped and len(factors) > 1:
         raise ValueError(
             "grouped=True penalises the coefficients of a feature together: penalty_factor must "
             f"have a number for each feature, found the shape {factors.shape}."
         )
-    if grouped and l1_ratio > 0.0 and lower is not None:
+    if grouped and lower is not None:
         raise ValueError(
             "grouped=True and bounds cannot be combined: use bounds with grouped=False, or "
             "grouped=True without bounds."
@@ -231,7 +232,9 @@ def terms_of(
             f"{'and no penalty' if strength == 0.0 else ''}."
         )
     removed = np.isinf(factors)
-    if removed.any():
+    if removed.any() and grouped:
+        strength, factors = 1.0, np.where(removed, STRONGEST, strength * np.where(removed, 0, factors))
+    elif removed.any():
         # Whatever the penalty: no coefficient, and so no cost.
         shape = np.broadcast_shapes(removed.shape, (1, columns.n_features))
         lower = np.where(removed, 0.0, np.full(shape, -np.inf) if lower is None else lower)
@@ -246,5 +249,5 @@ def terms_of(
         target=target,
         lower=lower,
         upper=upper,
-        grouped=grouped and l1_ratio > 0.0,
+        grouped=grouped,
     )

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import settings
 
 from skmaxent import _blocks
+
+# Machines that run tests are shared; a slow moment is no failure.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 def as_stored(X, how, tmp_path):

@@ -96,3 +96,63 @@ def _optimum(X, shape, dtype, y, strength, fit_intercept):
             t /= 2
         V = V + t * step.reshape(V.shape)
     raise ArithmeticError(f"Newton's method stopped at a decrement of {decrement}")
+
+
+def penalty(coef, l1, ridge, target=0.0, *, grouped=False):
+    """Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², or l1_j ‖w_·j‖ where grouped."""
+    K, d = coef.shape
+    l1, ridge, target = (np.broadcast_to(array, (K, d)) for array in (l1, ridge, target))
+    total = WIDE(0)
+    for j in range(d):
+        if grouped:
+            total += l1[0, j] * np.sqrt((coef[:, j].astype(WIDE) ** 2).sum())
+        for k in range(K):
+            total += ridge[k, j] / 2 * WIDE(coef[k, j] - target[k, j]) ** 2
+            if not grouped:
+                total += l1[k, j] * abs(coef[k, j])
+    return total
+
+
+def mean_loss(X, T, coef, intercept, weights=None, offset=None):
+    """Weighted mean of -Σ_k t_k log p_k, and its gradients; T is (n, K), one-hot for labels."""
+    Z = logits(X, coef, intercept)
+    if offset is not None:
+        Z = Z + (np.column_stack([np.zeros(len(Z)), offset]) if np.ndim(offset) == 1 else offset)
+    weights = np.ones(len(T), WIDE) if weights is None else np.asarray(weights, WIDE)
+    log_p = log_softmax(Z)
+    loss = -(weights[:, None] * T * log_p).sum() / weights.sum()
+    residual = weights[:, None] * (T.sum(axis=1, keepdims=True) * np.exp(log_p) - T)
+    residual = residual[:, 1:] if len(coef) == 1 else residual
+    return loss, residual.T @ np.asarray(X, WIDE) / weights.sum(), residual.sum(0) / weights.sum()
+
+
+def kkt_residual(
+    coef, gradient, l1, ridge, target=0.0, lower=-np.inf, upper=np.inf, *, grouped=False
+):
+    """The shortest subgradient, (K, d): zero at an optimum, and nowhere else."""
+    K, d = coef.shape
+    arrays = (l1, ridge, target, lower, upper)
+    l1, ridge, target, lower, upper = (np.broadcast_to(array, (K, d)) for array in arrays)
+    out = np.zeros((K, d))
+    for j in range(d):
+        smooth = gradient[:, j] + ridge[:, j] * (coef[:, j] - target[:, j])
+        if grouped:
+            size = np.sqrt((smooth**2).sum())
+            if coef[:, j].any():
+                length = np.sqrt((coef[:, j] ** 2).sum())
+                out[:, j] = smooth + l1[0, j] * coef[:, j] / length
+            elif size > l1[0, j]:
+                out[:, j] = smooth * (1 - l1[0, j] / size)
+            continue
+        for k in range(K):
+            w = coef[k, j]
+            # Subgradients fill an interval.
+            low = smooth[k] + (l1[k, j] if w > 0 else -l1[k, j])
+            high = smooth[k] + (-l1[k, j] if w < 0 else l1[k, j])
+            # At a bound the set goes on without end: there a force against the bound is no matter.
+            if w <= lower[k, j]:
+                low = -np.inf
+            if w >= upper[k, j]:
+                high = np.inf
+            out[k, j] = max(low, 0.0) + min(high, 0.0)
+    return out

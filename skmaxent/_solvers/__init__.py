@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,8 @@ def solve(
     theta = None if start is None else problem.objective.from_coefficients(*start)
     if problem.terms.is_smooth:
         return _smooth(problem, options, theta)
-    return _with_corners(problem, options, theta)
+    solution = _with_corners(problem, options, theta)
+    return replace(solution, coef=terms.onto_bounds(solution.coef))
 
 
 def _smooth(problem: Problem, options: Options, theta: Array | None) -> Solution:

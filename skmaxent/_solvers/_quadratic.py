@@ -23,6 +23,9 @@ from skmaxent._vectors import inner
 Array = NDArray[Any]
 
 MAX_STEPS = 50
+# Times that a step may end at a corner before new coefficients are let in.
+MAX_CORNERS = 20
+SHORTEST = 0.01
 COMMON = 1e-6
 POWER_STEPS = 10
 # Relative accuracy of the solution of a model that is not dense.
@@ -198,17 +201,27 @@ def minimise(
             break
         U = penalty.recentre(penalty.prox(W - step * q, step))
         q_U, value_U = at(U)
-        tangent = penalty.tangent(U)
-        newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
-        t = 1.0
-        while t > 0.01:
-            V = penalty.recentre(penalty.retract(U + t * newton, U))
-            q_V, value_V = at(V)
-            if value_V < value_U:
-                U, q_U, value_U = V, q_V, value_V
+        for _ in range(MAX_CORNERS):
+            tangent = penalty.tangent(U)
+            newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
+            # Up to the edge of the manifold the value falls.
+            edge, t, has_left = penalty.edge(U, newton), 1.0, False
+            while True:
+                t = edge if t < 2.0 * edge else t
+                end = U + t * newton
+                V = penalty.retract(end, U)
+                has_left = not np.array_equal(V, end) or t == edge < 1.0
+                V = penalty.recentre(V)
+                q_V, value_V = at(V)
+                if value_V < value_U or t <= max(edge, SHORTEST):
+                    break
+                t *= 0.3
+            if not value_V < value_U:
                 break
-            t *= 0.3
+            U, q_U, value_U = V, q_V, value_V
+            if not has_left:
+                break
         if not value_U < value:
             break
         W, q, value = U, q_U, value_U
-    return Minimum(W, -value)
+    return Minimum(W, max(-value, 0.0))
