@@ -6,6 +6,7 @@ import itertools
 import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,14 @@ class RowBlocks:
         edges = [self.n_blocks * group // groups for group in range(groups + 1)]
         self._ranges = [range(low, high) for low, high in itertools.pairwise(edges)]
         self._slices: dict[int, Any] = {}
+
+    @cached_property
+    def effective_size(self) -> float:
+        """(Σs)²/Σs² (Kish 1965): the number of rows, whatever the scale of the weights."""
+        if self.weights is None:
+            return float(self.n_samples)
+        weights = self.weights.astype(float) / float(self.weights.max())
+        return float(weights.sum() ** 2 / np.square(weights).sum())
 
     def _rows_per_block(self) -> int:
         # The bytes of a row are those of X and of three arrays of logits.

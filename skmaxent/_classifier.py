@@ -7,37 +7,27 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import SparseCoefMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _prediction, _validation
-from skmaxent._blocks import THREAD_WORK
-from skmaxent._fit import Data
-from skmaxent._penalty import STRONGEST
+from skmaxent import _prediction, _validation
+from skmaxent._fit import Prepared
+from skmaxent._linear_classifier import LinearClassifier
+from skmaxent._objective import Point
 from skmaxent._penalty_input import Columns, terms_of
-from skmaxent._solvers import Iteration, Solution, Status, solve
+from skmaxent._solvers import Iteration, Options, Solution, Status, minimise
 from skmaxent._threads import Workers, effective_threads
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Array = NDArray[Any]
 
-# Logit of a class without weight. The others sum to zero, so that one of them is at least 0 and
-# this one's probability below exp(-100).
-_ABSENT_LOGIT = -100.0
 
-
-class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
+class MaxentClassifier(LinearClassifier):
     """Multinomial logistic regression, the maximum-entropy classifier.
 
     Minimises, over coefficients W and intercepts b, with S the sum of the row weights s_i,
@@ -159,10 +149,6 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     _doc_link_module = "skmaxent"
     _doc_link_template = "https://skmaxent.readthedocs.io/en/stable/parameters.html"
 
-    coef_: Any
-    intercept_: Array
-    classes_: Array
-
     def __new__(cls, *args: Any, **kwargs: Any) -> MaxentClassifier:
         """Name what to write instead of parameters that scikit-learn has or had."""
         for name, advice in _validation.REMOVED_PARAMETERS.items():
@@ -211,11 +197,6 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     __signature__ = inspect.signature(__init__)
     __signature__ = __signature__.replace(parameters=[*__signature__.parameters.values()][1:])
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
     def fit(
         self,
         X: Any,
@@ -255,74 +236,73 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         with _restored_on_failure(self):
             self._validate_params()
             C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-            solver = _validation.resolve_solver(self.solver)
-            X, y = _validation.check_data(self, X, y)
-            classes, codes = _validation.encode_labels(y)
-            sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
-            class_weight = _validation.check_class_weight(
-                self.class_weight, classes, codes, sample_weight
-            )
-            rows = _validation.combine_weights(codes, classes, sample_weight, class_weight)
-            logits = _validation.check_offset(offset, X.shape[0], classes, X.dtype)
-            with (
-                Workers(effective_threads(self.n_jobs)) as workers,
-                np.errstate(over="ignore", under="ignore", invalid="ignore"),
-            ):
-                part = logits if logits is None else _validation.offset_of(logits, rows.active)
-                data = Data.prepare(X, rows, part, workers)
-                terms = terms_of(
-                    strength=min(1.0 / C, STRONGEST) / rows.scale / data.total_weight,
-                    l1_ratio=l1_ratio,
-                    grouped=self.grouped,
-                    penalty_factor=self.penalty_factor,
-                    prior_coef=self.prior_coef,
-                    bounds=self.bounds,
-                    columns=Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes),
-                )
-                if len(rows.active) < len(classes):
-                    terms = terms.rows(rows.active)
-                solution = solve(
-                    data.blocks,
-                    data.model,
-                    data.terms(terms),
-                    data.moments,
-                    fit_intercept=self.fit_intercept,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
-                    solver=solver,
-                    seed=_seed(self.random_state),
-                    start=None if data.exponents is not None else self._warm_start(classes, rows),
-                    callback=_print_iteration if self.verbose > 0 else None,
-                )
-                coef = data.coefficients(solution.coef)
-            self._warn(solution)
-            self._store(solution, coef, classes, rows.active, X.dtype)
+            with self._prepared(X, y, sample_weight, offset, l1_ratio, np.inf > C) as ready:
+                strength = ready.strengths(np.array([C]))[0]
+                problem = ready.problem.with_penalty(strength, ready.problem)
+                options = self._options(_print_iteration if self.verbose > 0 else None)
+                solution = minimise(problem, options, self._warm_start(ready))
+                self._warn(solution)
+                self._store(solution, ready)
             self._fitted_with_offset = offset is not None
         return self
 
-    def _warm_start(
-        self, classes: Array, rows: _validation.ClassCodes
-    ) -> tuple[Array, Array] | None:
-        if not (self.warm_start and hasattr(self, "coef_")) or len(rows.active) < len(classes):
+    @contextmanager
+    def _prepared(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        l1_ratio: float,
+        is_penalised: bool = True,
+    ) -> Iterator[Prepared]:
+        """Checked data, and the problem with a penalty of strength one, while threads exist."""
+        X, y = _validation.check_data(self, X, y)
+        classes, codes = _validation.encode_labels(y)
+        sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
+        class_weight = _validation.check_class_weight(
+            self.class_weight, classes, codes, sample_weight
+        )
+        rows = _validation.combine_weights(codes, classes, sample_weight, class_weight)
+        logits = _validation.check_offset(offset, X.shape[0], classes, X.dtype)
+        terms = terms_of(
+            l1_ratio=l1_ratio,
+            is_penalised=is_penalised,
+            grouped=self.grouped,
+            penalty_factor=self.penalty_factor,
+            prior_coef=self.prior_coef,
+            bounds=self.bounds,
+            columns=Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes),
+        )
+        with (
+            Workers(effective_threads(self.n_jobs)) as workers,
+            np.errstate(over="ignore", under="ignore", invalid="ignore"),
+        ):
+            yield Prepared.of(
+                X, classes, rows, logits, terms, workers, fit_intercept=self.fit_intercept
+            )
+
+    def _options(self, callback: Callable[[Iteration], None] | None = None) -> Options:
+        return Options(
+            self.tol,
+            max_iter=self.max_iter,
+            solver=_validation.resolve_solver(self.solver),
+            seed=_seed(self.random_state),
+            callback=callback,
+        )
+
+    def _warm_start(self, ready: Prepared) -> Point | None:
+        if not (self.warm_start and hasattr(self, "coef_")) or ready.has_absent_classes:
             return None
         coef = _prediction.dense_coef(self.coef_)
-        if not np.array_equal(self.classes_, classes) or coef.shape[1] != self.n_features_in_:
+        same = coef.shape[1] == self.n_features_in_ and ready.data.exponents is None
+        if not (same and np.array_equal(self.classes_, ready.classes)):
             return None
-        return coef.astype(float), np.asarray(self.intercept_, dtype=float)
+        return ready.point(coef.astype(float), np.asarray(self.intercept_, dtype=float))
 
-    def _store(
-        self, solution: Solution, coef: Array, classes: Array, active: Array, dtype: Any
-    ) -> None:
-        intercept = solution.intercept
-        if len(classes) > len(active):
-            full_coef = np.zeros((len(classes), coef.shape[1]))
-            full_intercept = np.full(len(classes), _ABSENT_LOGIT)
-            full_coef[active], full_intercept[active] = coef, intercept
-            coef, intercept = full_coef, full_intercept
-        self.classes_ = classes
-        top = float(np.finfo(dtype).max)
-        self.coef_ = np.clip(coef, -top, top).astype(dtype)
-        self.intercept_ = np.clip(intercept, -top, top).astype(dtype)
+    def _store(self, solution: Solution, ready: Prepared) -> None:
+        self.classes_ = ready.classes
+        self.coef_, self.intercept_ = ready.coefficients(solution)
         self.n_iter_ = np.array([solution.n_iter], dtype=np.int32)
         self.optimality_gap_ = solution.gap
 
@@ -341,152 +321,6 @@ class MaxentClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-
-    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
-        """What a function of `_prediction` makes of the rows and the coefficients."""
-        check_is_fitted(self)
-        if offset is None and getattr(self, "_fitted_with_offset", False):
-            raise ValueError(
-                "this MaxentClassifier was fitted with an offset: predictions need the offset of "
-                "the rows of X too (offset=0 for none)."
-            )
-        X = _validation.check_data(self, X, reset=False)
-        offset = _validation.check_offset(offset, X.shape[0], self.classes_, X.dtype)
-        model = _prediction.Linear(_prediction.dense_coef(self.coef_), self.intercept_, offset)
-        if X.shape[0] * model.coef.size < THREAD_WORK:
-            return function(X, model, workers=Workers())
-        with Workers(effective_threads(self.n_jobs)) as workers:
-            return function(X, model, workers=workers)
-
-    def decision_function(self, X: Any, offset: Any = None) -> Array:
-        """Logits.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        offset : array-like, default=None
-            Offsets as in `fit`; 0 is none.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            For two classes the logit of ``classes_[1]`` against ``classes_[0]``.
-        """
-        Z = self._from_rows(X, offset, _prediction.logits)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
-
-    def predict(self, X: Any, offset: Any = None) -> Array:
-        """The most probable class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        offset : array-like, default=None
-            Offsets as in `fit`; 0 is none.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels among `classes_`.
-        """
-        codes = self._from_rows(X, offset, _prediction.codes)
-        return np.asarray(self.classes_[codes])
-
-    def predict_proba(self, X: Any, offset: Any = None) -> Array:
-        """Probabilities of the classes, the softmax of the logits.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        offset : array-like, default=None
-            Offsets as in `fit`; 0 is none.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; rows sum to one.
-        """
-        return self._from_rows(X, offset, _prediction.probabilities)
-
-    def predict_log_proba(self, X: Any, offset: Any = None) -> Array:
-        """Logarithms of the probabilities, from the logits, finite for every finite X.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        offset : array-like, default=None
-            Offsets as in `fit`; 0 is none.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._from_rows(X, offset, _prediction.log_probabilities)
-
-    def _feature_names(self) -> Array:
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
-        return np.asarray(names)
-
-    def coef_frame(self) -> pd.DataFrame:
-        """Coefficients with names.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Features, then "Intercept", by classes; one column, of ``classes_[1]``, for two
-            classes. Features without names are x0, x1, ...
-        """
-        check_is_fitted(self)
-        return _frames.coefficient_frame(
-            _prediction.dense_coef(self.coef_),
-            self.intercept_ if self.fit_intercept else None,
-            self._feature_names(),
-            self.classes_,
-        )
-
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        offset: Any = None,
-    ) -> float:
-        """Share of the rows whose class is predicted.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Class labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-        offset : array-like, default=None
-            Offsets as in `fit`; 0 is none.
-
-        Returns
-        -------
-        float
-        """
-        return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
-
-    def predict_proba_frame(self, X: Any, offset: Any = None) -> pd.DataFrame:
-        """Probabilities with names.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        offset : array-like, default=None
-            Offsets as in `fit`; 0 is none.
-
-        Returns
-        -------
-        pandas.DataFrame
-            X's index (where it is a pandas object) by class labels.
-        """
-        return _frames.probability_frame(
-            self.predict_proba(X, offset), _frames.row_index(X), self.classes_
-        )
 
 
 def _seed(random_state: Any) -> int:

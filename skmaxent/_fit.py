@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 from skmaxent import _scaling
 from skmaxent._blocks import RowBlocks
 from skmaxent._likelihood import Likelihood, Softmax, likelihood
-from skmaxent._objective import Moments, column_moments
-from skmaxent._penalty import Terms
+from skmaxent._objective import Moments, Point, column_moments
+from skmaxent._penalty import STRONGEST, Terms
+from skmaxent._solvers import Problem, Solution
 from skmaxent._threads import Workers
-from skmaxent._validation import ClassCodes, check_finite
+from skmaxent._validation import ClassCodes, check_finite, offset_of
 
 Array = NDArray[Any]
+
+# Logit of a class without weight. The others sum to zero, so that one of them is at least 0 and
+# this one's probability below exp(-100).
+ABSENT_LOGIT = -100.0
 
 
 @dataclass(frozen=True)
@@ -71,3 +76,62 @@ class Data:
         if self.exponents is None:
             return coef
         return _scaling.unscale_coef(coef, self.exponents, self.blocks.dtype)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data and the problem that they pose with a penalty of strength one, and the way back."""
+
+    data: Data
+    problem: Problem
+    rows: ClassCodes
+    classes: Array
+    dtype: Any
+
+    @classmethod
+    def of(
+        cls,
+        X: Any,
+        classes: Array,
+        rows: ClassCodes,
+        logits: Array | None,
+        terms: Terms,
+        workers: Workers,
+        *,
+        fit_intercept: bool,
+    ) -> Prepared:
+        part = logits if logits is None else offset_of(logits, rows.active)
+        data = Data.prepare(X, rows, part, workers)
+        if len(rows.active) < len(classes):
+            terms = terms.rows(rows.active)
+        problem = Problem.of(
+            data.blocks, data.model, data.terms(terms), data.moments, fit_intercept=fit_intercept
+        )
+        return cls(data, problem, rows, classes, X.dtype)
+
+    @property
+    def has_absent_classes(self) -> bool:
+        return len(self.rows.active) < len(self.classes)
+
+    def strengths(self, C: Array) -> Array:
+        """1/(C S), with the weights' sum S."""
+        with np.errstate(divide="ignore"):
+            inverse = np.minimum(1.0 / C, STRONGEST)
+        return np.asarray(inverse / self.rows.scale / self.data.total_weight)
+
+    def point(self, coef: Array, intercept: Array) -> Point:
+        """The objective at coefficients."""
+        objective = self.problem.objective
+        return objective.at(objective.from_coefficients(coef, intercept))
+
+    def coefficients(self, solution: Solution) -> tuple[Array, Array]:
+        """Coefficients and intercepts as the user knows them, of all classes."""
+        coef, intercept = self.data.coefficients(solution.coef), solution.intercept
+        if self.has_absent_classes:
+            shape = (len(self.classes), coef.shape[1])
+            some = coef, intercept
+            coef, intercept = np.zeros(shape), np.full(len(self.classes), ABSENT_LOGIT)
+            coef[self.rows.active], intercept[self.rows.active] = some
+        top = float(np.finfo(self.dtype).max)
+        coef, intercept = (np.clip(a, -top, top).astype(self.dtype) for a in (coef, intercept))
+        return coef, intercept

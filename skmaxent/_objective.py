@@ -11,7 +11,8 @@ in Fortran order, so that the coefficients of a feature lie together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,12 @@ class MultinomialObjective:
             keep_bytes=self._keep_bytes,
         )
 
+    def with_penalty(self, penalty: Ridge) -> MultinomialObjective:
+        """The same loss with another penalty, and a count of its own."""
+        other = copy.copy(self)
+        other.penalty, other.counter = penalty, Counter()
+        return other
+
     def narrow_copy(self) -> MultinomialObjective:
         """Over a float32 copy of X once that has paid for itself, else this one."""
         if self._copy is None and self._may_copy and self.counter.hessian_products >= COPY_PRODUCTS:
@@ -262,6 +269,13 @@ class Point:
     loss: float
     rounding: float
     probabilities: Probabilities = field(repr=False)
+
+    def on(self, objective: MultinomialObjective) -> Point:
+        """The same θ under an objective with the same loss."""
+        coef, gradient = self.theta[:, :-1], self.loss_gradient()
+        gradient[:, :-1] += objective.penalty.gradient(coef)
+        value = self.loss + objective.penalty.value(coef)
+        return replace(self, objective=objective, value=value, gradient=gradient)
 
     def loss_gradient(self) -> Array:
         """The gradient without the penalty's."""

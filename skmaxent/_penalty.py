@@ -64,7 +64,8 @@ class Terms:
 
     Penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², or l1_j ‖w_·j‖ for the first term
     where `grouped`; bounds lower <= w <= upper. Arrays (R, n_features), or (1, n_features) for all
-    rows alike; `target` and the bounds are None where there are none.
+    rows alike; `target` and the bounds are None where there are none. A group's bounds are none, or
+    both zero, which removes it.
     """
 
     l1: Array
@@ -73,6 +74,11 @@ class Terms:
     lower: Array | None = None
     upper: Array | None = None
     grouped: bool = False
+
+    def times(self, strength: float) -> Terms:
+        """The same with a penalty so many times as strong."""
+        l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
+        return replace(self, l1=l1, ridge=ridge)
 
     def scaled(self, scale: Array) -> Terms:
         """The same for the coefficients of columns divided by `scale`."""
@@ -120,7 +126,8 @@ class Terms:
         return coef
 
     def smooth(self) -> Ridge:
-        return Ridge(self.ridge[0])
+        """The penalty where it is smooth; where it is not, none."""
+        return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
 
     def with_corners(self) -> Penalty:
         """The penalty of θ, with a column for the intercepts, which have none."""
@@ -131,6 +138,9 @@ class Terms:
 
         terms = (widened(self.l1, 0.0), widened(self.ridge, 0.0), widened(self.target, 0.0))
         if self.grouped:
+            if self.lower is not None and self.upper is not None:  # features that are removed
+                removed = (self.lower == 0.0) & (self.upper == 0.0)
+                terms[0][:, :-1][removed] = STRONGEST
             return Grouped(*terms)
         return Elementwise(*terms, widened(self.lower, -np.inf), widened(self.upper, np.inf))
 
@@ -182,7 +192,7 @@ class Penalty(Protocol):
         """W brought back to the manifold of `onto`: what left it stays on its edge."""
 
     def edge(self, W: Array, step: Array) -> float:
-        """The largest t in [0, 1] to which W + t step stays on W's manifold, where known, else 0."""
+        """The largest t <= 1 to which W + t step stays on W's manifold, 0 where not known."""
 
     def inside(self, W: Array) -> Array:
         """The nearest W within the bounds."""

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skmaxent._penalty import STRONGEST, Terms
+from skmaxent._penalty import Terms
 
 Array = NDArray[Any]
 
@@ -202,15 +202,15 @@ def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> 
 
 def terms_of(
     *,
-    strength: float,
     l1_ratio: float,
+    is_penalised: bool,
     grouped: bool,
     penalty_factor: Any,
     prior_coef: Any,
     bounds: Any,
     columns: Columns,
 ) -> Terms:
-    """Penalty and bounds for the rows of `coef_`; `strength` is 1/(C·S)."""
+    """Penalty, of strength one, and bounds for the rows of `coef_`."""
     grouped = grouped and l1_ratio > 0.0
     factors = penalty_factors(penalty_factor, columns)
     lower, upper = bounds_of(bounds, columns)
@@ -225,27 +225,23 @@ def terms_of(
             "grouped=True and bounds cannot be combined: use bounds with grouped=False, or "
             "grouped=True without bounds."
         )
-    if target is not None and (l1_ratio == 1.0 or strength == 0.0):
+    if target is not None and (l1_ratio == 1.0 or not is_penalised):
         raise ValueError(
             "prior_coef is what the ridge part of the penalty pulls towards, but there is none: "
-            f"expected l1_ratio < 1 and a finite C, found l1_ratio={l1_ratio} "
-            f"{'and no penalty' if strength == 0.0 else ''}."
+            f"expected l1_ratio < 1 and a finite C, found l1_ratio={l1_ratio}"
+            f"{'' if is_penalised else ' and no penalty'}."
         )
     removed = np.isinf(factors)
-    if removed.any() and grouped:
-        strength, factors = 1.0, np.where(removed, STRONGEST, strength * np.where(removed, 0, factors))
-    elif removed.any():
+    if removed.any():
         # Whatever the penalty: no coefficient, and so no cost.
         shape = np.broadcast_shapes(removed.shape, (1, columns.n_features))
         lower = np.where(removed, 0.0, np.full(shape, -np.inf) if lower is None else lower)
         upper = np.where(removed, 0.0, np.full(shape, np.inf) if upper is None else upper)
         factors = np.where(removed, 0.0, factors)
-    if target is not None and removed.any():
-        target = np.where(removed, 0.0, target)
-    weights = np.minimum(strength * factors, STRONGEST)
+        target = None if target is None else np.where(removed, 0.0, target)
     return Terms(
-        l1=weights * l1_ratio,
-        ridge=weights * (1.0 - l1_ratio),
+        l1=factors * l1_ratio,
+        ridge=factors * (1.0 - l1_ratio),
         target=target,
         lower=lower,
         upper=upper,

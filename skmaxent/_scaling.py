@@ -61,6 +61,6 @@ def scale_terms(terms: Terms, exponents: Array) -> Terms:
     """Penalty and bounds for the coefficients of the scaled columns, kept finite."""
     with np.errstate(over="ignore"):
         scale = np.clip(np.ldexp(1.0, exponents), 1e-150, 1e150)
-        scaled = terms.scaled(1.0 / scale)
+        scaled = terms.scaled(scale)
     limit = STRONGEST
     return replace(scaled, l1=np.minimum(scaled.l1, limit), ridge=np.minimum(scaled.ridge, limit))

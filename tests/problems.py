@@ -7,7 +7,7 @@ from skmaxent._blocks import RowBlocks
 from skmaxent._likelihood import likelihood
 from skmaxent._objective import MultinomialObjective
 from skmaxent._penalty import Ridge, ridge_terms
-from skmaxent._solvers import solve
+from skmaxent._solvers import Options, Problem, minimise
 
 
 def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
@@ -18,14 +18,18 @@ def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
     )
 
 
-def fit(X, y, C, *, fit_intercept=True, **options):
+def solve(blocks, K, strength, *, fit_intercept=True, start=None, **options):
+    problem = Problem.of(blocks, likelihood(K), ridge_terms(strength), fit_intercept=fit_intercept)
+    point = None
+    if start is not None:
+        point = problem.objective.at(problem.objective.from_coefficients(*start))
+    return minimise(problem, Options(**({"tol": 1e-4} | options)), point)
+
+
+def fit(X, y, C, **options):
     K = int(y.max()) + 1
     blocks = RowBlocks(X, y, n_logits=1 if K == 2 else K)
-    strength = np.full(X.shape[1], 1.0 / C / len(X))
-    options = {"tol": 1e-4, "max_iter": 100} | options
-    return solve(
-        blocks, likelihood(K), ridge_terms(strength), fit_intercept=fit_intercept, **options
-    )
+    return solve(blocks, K, np.full(X.shape[1], 1.0 / C / len(X)), **options)
 
 
 def datasets():

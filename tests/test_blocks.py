@@ -6,13 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from problems import problem
+from problems import problem, solve
 
 from skmaxent import _blocks, _threads
 from skmaxent._blocks import RowBlocks
-from skmaxent._likelihood import likelihood
-from skmaxent._penalty import ridge_terms
-from skmaxent._solvers import solve
 from skmaxent._threads import Workers
 
 
@@ -47,16 +44,7 @@ def test_threads_change_rounding_only_and_restore_the_limit(monkeypatch):
         with Workers(n_threads) as workers:
             blocks = RowBlocks(X, y, n_logits=3, workers=workers)
             assert blocks.n_blocks == n_threads
-            results.append(
-                solve(
-                    blocks,
-                    likelihood(3),
-                    ridge_terms(np.full(4, 0.01)),
-                    fit_intercept=True,
-                    tol=1e-6,
-                    max_iter=50,
-                )
-            )
+            results.append(solve(blocks, 3, np.full(4, 0.01), tol=1e-6))
             assert _threads.blas_threads() == 1
         assert threading.active_count() == threads
     np.testing.assert_allclose(results[0].coef, results[1].coef, rtol=1e-9)

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from problems import solve
 from sklearn.datasets import load_digits, load_wine
 
 from skmaxent._blocks import RowBlocks
-from skmaxent._likelihood import likelihood
-from skmaxent._penalty import ridge_terms
-from skmaxent._solvers import Status, solve
+from skmaxent._solvers import Status
 
 MARGIN = 1.25
 
@@ -63,9 +62,7 @@ def test_evaluations_and_passes_over_the_data_do_not_grow(name):
     K = int(y.max()) + 1
     blocks = RowBlocks(X, y, n_logits=K)
     strength = np.full(X.shape[1], 1.0 / C / len(y))
-    found = solve(
-        blocks, likelihood(K), ridge_terms(strength), fit_intercept=True, tol=tol, max_iter=100
-    )
+    found = solve(blocks, K, strength, tol=tol)
     assert found.status is Status.CONVERGED
     last = found.history[-1]
     passes = blocks.tally.rows / blocks.n_samples

@@ -22,8 +22,7 @@ FRAME = pd.DataFrame(IRIS[0], columns=NAMES)
     ("options", "message"),
     [
         ({"solver": "liblinear"}, "write solver='auto'"),
-        ({"l1_ratio": 0.5}, "l1_ratio=0.5 asks for an L1 penalty"),
-        ({"penalty": "l1"}, "penalty='l1' asks for an L1 penalty"),
+        ({"l1_ratio": 1.5}, "The 'l1_ratio' parameter"),
         ({"C": 0}, "The 'C' parameter of MaxentClassifier must be"),
         ({"tol": -1}, "The 'tol' parameter"),
         ({"max_iter": 0}, "The 'max_iter' parameter"),
@@ -85,7 +84,7 @@ def test_an_interrupted_fit_keeps_the_earlier_one(monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_classifier, "solve", interrupted)
+    monkeypatch.setattr(_classifier, "minimise", interrupted)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(IRIS[0][:, :2], IRIS[1])
     assert vars(clf) == before

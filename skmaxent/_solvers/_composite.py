@@ -64,7 +64,7 @@ def proximal_newton(
         model = model_at(point, moving, options.seed)
     narrow = True
     for n_iter in range(options.max_iter + 1):
-        root_n = root_size(options.effective_size, value)
+        root_n = root_size(objective.blocks.effective_size, value)
         guess = minimise(model, point.gradient, point.theta, penalty)
         distance = float(root_n * np.sqrt(2.0 * guess.decrease))
         target = options.tol / root_n

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from skmaxent._metric import reference_size
 from skmaxent._objective import Point
 from skmaxent._solvers._smooth import newton
-from skmaxent._solvers._solution import Options, Status, effective_size
+from skmaxent._solvers._solution import Options, Status
 
 Array = NDArray[Any]
 
@@ -56,7 +56,6 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
                 options,
                 tol=ACCURACY * float(np.sqrt(p)),
                 max_iter=MAX_ITER,
-                effective_size=effective_size(sample.blocks),
                 callback=None,
             ),
             is_near=theta is not null.theta,

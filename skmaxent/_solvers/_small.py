@@ -178,7 +178,7 @@ def newton_small(
     radius, ratio = np.inf, 0.0
     factor: Array | None = None
     while True:
-        root_n = root_size(options.effective_size, state.value)
+        root_n = root_size(objective.blocks.effective_size, state.value)
         distance = np.inf
         if factor is not None and abs(ratio - 1.0) < 0.1:
             # The step did what the model said: the Hessian before it still holds.

@@ -80,7 +80,7 @@ def newton(
     metric, is_new = choice.at(point, 0)
     first = max(len(lines) - 1, 0)
     for n_iter in range(first, options.max_iter + 1):
-        root_n = root_size(options.effective_size, point.value)
+        root_n = root_size(objective.blocks.effective_size, point.value)
         if n_iter > first:
             holds = metric.is_close and abs(ratio - 1.0) < 0.1
             is_new = False

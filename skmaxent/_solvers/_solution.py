@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import RowBlocks
+from skmaxent._objective import Point
 
 # Total loss, in nats, from which on all that is left is noise.
 SMALLEST_TOTAL = 1e-8
-
-
-def effective_size(blocks: RowBlocks) -> float:
-    """(Σs)²/Σs² (Kish 1965): the number of rows, whatever the scale of the weights."""
-    if blocks.weights is None:
-        return float(blocks.n_samples)
-    weights = blocks.weights.astype(float) / float(blocks.weights.max())
-    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def root_size(effective_size: float, value: float) -> float:
@@ -42,8 +34,6 @@ class Options:
     ----------
     tol : float
         Distance to the optimum, in standard errors.
-    effective_size : float
-        Number of rows that a standard error goes by.
     max_iter : int
     solver : {"auto", "newton-cg", "newton-cholesky"}
     seed : int
@@ -53,7 +43,6 @@ class Options:
     """
 
     tol: float
-    effective_size: float
     max_iter: int = 100
     solver: str = "auto"
     seed: int = 0
@@ -93,7 +82,7 @@ class Solution:
     """Coefficients and what is known of them.
 
     `distance` estimates how far they are from the optimum in standard errors, `gap` bounds
-    (F - F*)/F.
+    (F - F*)/F; `point` is what whoever goes on from here needs.
     """
 
     coef: NDArray[Any]
@@ -104,3 +93,4 @@ class Solution:
     n_iter: int
     status: Status
     history: tuple[Iteration, ...]
+    point: Point = field(repr=False)

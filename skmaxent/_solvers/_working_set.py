@@ -116,15 +116,15 @@ def minimise_with_corners(
             return outcome.point, outcome.value, status, tuple(history)
         point = working.objective.at(theta)
         value = point.loss + penalty.value(theta)
-        violation = _violation(point, penalty)
+        violation = gains(point, penalty)
         violation[working.index] = 0.0
         if not violation.any() or status is Status.MAX_ITER:
             break
     return point, value, status, tuple(history)
 
 
-def _violation(point: Point, penalty: Penalty) -> Array:
-    """How much each feature's coefficients would gain by moving: zero where they would not."""
+def gains(point: Point, penalty: Penalty) -> Array:
+    """What each feature's coefficients would gain by moving, to first order; zero if nothing."""
     residual = penalty.residual(point.theta, point.gradient)[:, :-1]
     return np.asarray(np.abs(residual).max(axis=0))
 
@@ -133,7 +133,7 @@ def _wanted(point: Point, penalty: Penalty, working: WorkingSet, likely: Array |
     """Features that are not zero, and those that would gain most, at most as many again."""
     if working.is_all:
         return working.index
-    violation = _violation(point, penalty)
+    violation = gains(point, penalty)
     active = np.flatnonzero(point.theta[:, :-1].any(axis=0))
     if likely is not None:
         active = np.union1d(active, likely)

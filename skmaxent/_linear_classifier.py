@@ -1,0 +1,183 @@
+"""What all our linear classifiers can do once they have coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.validation import check_is_fitted
+
+from skmaxent import _frames, _prediction, _validation
+from skmaxent._blocks import THREAD_WORK
+from skmaxent._threads import Workers, effective_threads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+
+
+class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
+    """Predictions and tables from `coef_`, `intercept_` and `classes_`."""
+
+    coef_: Any
+    intercept_: Array
+    classes_: Array
+    fit_intercept: bool
+    n_jobs: int | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
+        """What a function of `_prediction` makes of the rows and the coefficients."""
+        check_is_fitted(self)
+        if offset is None and getattr(self, "_fitted_with_offset", False):
+            raise ValueError(
+                f"this {type(self).__name__} was fitted with an offset: predictions need the "
+                "offset of the rows of X too (offset=0 for none)."
+            )
+        X = _validation.check_data(self, X, reset=False)
+        offset = _validation.check_offset(offset, X.shape[0], self.classes_, X.dtype)
+        model = _prediction.Linear(_prediction.dense_coef(self.coef_), self.intercept_, offset)
+        if X.shape[0] * model.coef.size < THREAD_WORK:
+            return function(X, model, workers=Workers())
+        with Workers(effective_threads(self.n_jobs)) as workers:
+            return function(X, model, workers=workers)
+
+    def decision_function(self, X: Any, offset: Any = None) -> Array:
+        """Logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            For two classes the logit of ``classes_[1]`` against ``classes_[0]``.
+        """
+        Z = self._from_rows(X, offset, _prediction.logits)
+        return Z[:, 0] if Z.shape[1] == 1 else Z
+
+    def predict(self, X: Any, offset: Any = None) -> Array:
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels among `classes_`.
+        """
+        codes = self._from_rows(X, offset, _prediction.codes)
+        return np.asarray(self.classes_[codes])
+
+    def predict_proba(self, X: Any, offset: Any = None) -> Array:
+        """Probabilities of the classes, the softmax of the logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; rows sum to one.
+        """
+        return self._from_rows(X, offset, _prediction.probabilities)
+
+    def predict_log_proba(self, X: Any, offset: Any = None) -> Array:
+        """Logarithms of the probabilities, from the logits, finite for every finite X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._from_rows(X, offset, _prediction.log_probabilities)
+
+    def _feature_names(self) -> Array:
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
+        return np.asarray(names)
+
+    def coef_frame(self) -> pd.DataFrame:
+        """Coefficients with names.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Features, then "Intercept", by classes; one column, of ``classes_[1]``, for two
+            classes. Features without names are x0, x1, ...
+        """
+        check_is_fitted(self)
+        return _frames.coefficient_frame(
+            _prediction.dense_coef(self.coef_),
+            self.intercept_ if self.fit_intercept else None,
+            self._feature_names(),
+            self.classes_,
+        )
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+    ) -> float:
+        """Share of the rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+
+        Returns
+        -------
+        float
+        """
+        return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
+
+    def predict_proba_frame(self, X: Any, offset: Any = None) -> pd.DataFrame:
+        """Probabilities with names.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+
+        Returns
+        -------
+        pandas.DataFrame
+            X's index (where it is a pandas object) by class labels.
+        """
+        return _frames.probability_frame(
+            self.predict_proba(X, offset), _frames.row_index(X), self.classes_
+        )

@@ -1,0 +1,114 @@
+"""Solutions for a sequence of penalties, each from the one before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._penalty import Ridge, Terms
+from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._solution import Options, Solution
+from skmaxent._solvers._strategy import minimise, smooth, with_corners
+from skmaxent._solvers._working_set import WorkingSet, gains
+
+Array = NDArray[Any]
+
+# Without L1 no penalty sets coefficients to zero; a grid then begins where it would for this share
+# of it.
+LEAST_L1_RATIO = 1e-3
+# Of standard errors, for the model that has unpenalised features alone.
+PRECISE = 1e-6
+
+
+class Path:
+    """The minimum for one strength of the penalty after another, best in decreasing order.
+
+    Parameters
+    ----------
+    problem : Problem
+        With a penalty of strength one.
+    options : Options
+    """
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self._unit = problem
+        self._last = problem
+        self._options = options
+        self._strength = np.inf
+        self._solution: Solution | None = None
+        self._working = WorkingSet(problem.objective, problem.moving, options.seed)
+
+    def largest_strength(self) -> float:
+        """The least strength at which all coefficients are zero that are penalised and may be."""
+        problem, terms = self._unit, self._unit.asked
+        size = terms.l1 + terms.ridge
+        lower, upper = (-np.inf if b is None else b for b in (terms.lower, terms.upper))
+        held = (size > 0.0) & (lower <= 0.0) & (upper >= 0.0)
+        removed = (lower == 0.0) & (upper == 0.0) & ~held
+        point = problem.null
+        if not np.all(held | removed) or problem.objective.blocks.offset is not None:
+            options = replace(self._options, tol=min(self._options.tol, PRECISE), callback=None)
+            point = minimise(_without(problem, held), options).point
+        # The gradient in the units of the data, of coefficients that may move.
+        free = replace(terms, l1=0.0 * terms.l1, ridge=0.0 * terms.ridge, target=None)
+        gradient = point.gradient[:, :-1] * problem.objective.scale
+        gradient = np.column_stack([gradient, np.zeros(len(gradient))])
+        theta = np.zeros(gradient.shape)
+        pull = np.abs(free.with_corners().residual(theta, gradient)[:, :-1])
+        if terms.grouped:
+            pull = np.sqrt(np.square(pull).sum(axis=0))[None]
+        l1 = np.maximum(terms.l1, LEAST_L1_RATIO * size)
+        needed = np.divide(pull, l1, out=np.zeros(pull.shape), where=held & (l1 > 0.0))
+        return float(needed.max()) * (1.0 + 1e-6)
+
+    def at(self, strength: float) -> Solution:
+        """The minimum for a strength."""
+        problem = self._last.with_penalty(strength, self._unit)
+        point = None if self._solution is None else self._solution.point
+        if problem.terms.is_smooth:
+            if point is not None:
+                point = point.on(problem.objective)
+            solution = smooth(problem, self._options, point)
+        else:
+            likely = self._likely(point, problem, strength)
+            solution = with_corners(problem, self._options, point, self._working, likely)
+        self._last, self._solution, self._strength = problem, solution, strength
+        return solution
+
+    def _likely(self, point: Any, problem: Problem, strength: float) -> Array | None:
+        """Features that the sequential strong rule does not discard.
+
+        Tibshirani et al. (2012), J. R. Stat. Soc. B 74, 245-266: gradients change no faster than
+        penalties, so that a feature whose gradient is below 2 λ - λ_before stays out.
+        """
+        least = 2.0 * strength - self._strength
+        if point is None or not 0.0 < least < np.inf:
+            return None
+        penalty = self._unit.terms.times(least).with_corners()
+        return np.flatnonzero(gains(point, penalty))
+
+
+def _without(problem: Problem, held: Array) -> Problem:
+    """The problem of unpenalised coefficients, with those that are held removed."""
+
+    def closed(terms: Terms) -> Terms:
+        shape = np.broadcast_shapes(held.shape, terms.l1.shape)
+        lower, upper = (
+            np.where(held, 0.0, np.full(shape, default) if bound is None else bound)
+            for bound, default in ((terms.lower, -np.inf), (terms.upper, np.inf))
+        )
+        return replace(
+            terms, l1=0.0 * terms.l1, ridge=0.0 * terms.ridge, target=None, lower=lower, upper=upper
+        )
+
+    objective = problem.objective.with_penalty(Ridge(np.zeros(problem.terms.ridge.shape[1])))
+    return replace(
+        problem,
+        objective=objective,
+        asked=closed(problem.asked),
+        terms=closed(problem.terms),
+        null=problem.null.on(objective),
+    )

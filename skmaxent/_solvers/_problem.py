@@ -1,0 +1,112 @@
+"""Rows and what is asked of their coefficients, in the coordinates that solvers work in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._blocks import RowBlocks
+from skmaxent._likelihood import Likelihood
+from skmaxent._objective import (
+    Moments,
+    MultinomialObjective,
+    Point,
+    column_moments,
+    null_point,
+    offset_means,
+)
+from skmaxent._penalty import Terms
+from skmaxent._solvers._certificate import Means
+from skmaxent._solvers._solution import Iteration, Solution, Status
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows and terms in standardised coordinates; `asked` are the terms in those of the data.
+
+    `null` is the model without features, best where there is no offset; `moving` marks the columns
+    that are not constant.
+    """
+
+    objective: MultinomialObjective
+    asked: Terms
+    terms: Terms
+    null: Point
+    moving: Array
+    means: Means
+
+    @classmethod
+    def of(
+        cls,
+        blocks: RowBlocks,
+        model: Likelihood,
+        terms: Terms,
+        moments: Moments | None = None,
+        *,
+        fit_intercept: bool,
+    ) -> Problem:
+        if moments is None:
+            moments = column_moments(blocks, max(2, model.n_logits))
+        # Without an intercept nothing is profiled out: second moments take the place of variances.
+        moving = moments.mean_square > 0.0
+        variances = moments.mean_square
+        if fit_intercept:
+            moving, variances = ~moments.is_constant, moments.variance
+        scale = np.sqrt(np.where(moving, variances, 1.0))
+        scaled = terms.scaled(scale)
+        objective = MultinomialObjective(
+            blocks,
+            model,
+            scaled.smooth(),
+            fit_intercept=fit_intercept,
+            center=moments.mean,
+            scale=scale,
+            column_size=np.sqrt(moments.mean_square),
+        )
+        null = null_point(objective, moments)
+        means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
+        return cls(objective, terms, scaled, null, moving, means)
+
+    def with_penalty(self, strength: float, unit: Problem) -> Problem:
+        """The same with that penalty of `unit`, so many times as strong."""
+        terms = unit.terms.times(strength)
+        # Where it has corners, the objective's own penalty is none.
+        objective = self.objective
+        if terms.is_smooth:
+            objective = objective.with_penalty(terms.smooth())
+        return replace(
+            self,
+            objective=objective,
+            asked=unit.asked.times(strength),
+            terms=terms,
+            null=self.null.on(objective),
+        )
+
+    def solution(
+        self,
+        point: Point,
+        value: float,
+        status: Status,
+        history: tuple[Iteration, ...],
+        gap: float,
+    ) -> Solution:
+        coef, intercept = self.objective.coefficients(point.theta)
+        coef = self.asked.onto_bounds(coef)
+        if not self.objective.fit_intercept:
+            intercept = np.zeros_like(intercept)
+        return Solution(
+            coef=coef,
+            intercept=intercept,
+            value=value,
+            distance=history[-1].distance,
+            gap=gap,
+            n_iter=max(history[-1].n_iter, 1),
+            status=status,
+            history=history,
+            point=point,
+        )

@@ -1,0 +1,72 @@
+"""From a problem and a start to a Solution: which solver, and what it reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._objective import Point
+from skmaxent._solvers._certificate import Reached, relative_gap
+from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._sampled import sampled_start
+from skmaxent._solvers._small import is_small, newton_small
+from skmaxent._solvers._smooth import newton
+from skmaxent._solvers._solution import Options, Solution, Status
+from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners
+
+Array = NDArray[Any]
+
+
+def minimise(problem: Problem, options: Options, start: Point | None = None) -> Solution:
+    """The minimum, from a point near it or from the model without features."""
+    if problem.terms.is_smooth:
+        return smooth(problem, options, start)
+    working = WorkingSet(problem.objective, problem.moving, options.seed)
+    return with_corners(problem, options, start, working)
+
+
+def smooth(problem: Problem, options: Options, start: Point | None) -> Solution:
+    """Newton's method, for small problems in few calls, for large ones by way of samples."""
+    objective, moving = problem.objective, problem.moving
+    if is_small(objective) and options.solver != "newton-cg":
+        theta = problem.null.theta if start is None else start.theta
+        outcome = newton_small(objective, theta, moving, options)
+        if outcome.status is Status.MAX_ITER:
+            outcome = newton(outcome.point, moving, options, history=outcome.history)
+    else:
+        is_near = start is not None
+        if start is None:
+            theta = sampled_start(problem.null, moving, options)
+            is_near = theta is not problem.null.theta
+            # With offsets the null model's value and gradient need a pass too.
+            as_known = not is_near and objective.blocks.offset is None
+            start = problem.null if as_known else objective.at(theta)
+        outcome = newton(start, moving, options, is_near=is_near)
+    point = outcome.point
+    reached = Reached(point, point.value, point.gradient, outcome.metric, outcome.last)
+    gap = relative_gap(reached, objective.penalty, problem.means, moving)
+    return problem.solution(point, point.value, outcome.status, outcome.history, gap)
+
+
+def with_corners(
+    problem: Problem,
+    options: Options,
+    start: Point | None,
+    working: WorkingSet,
+    likely: Array | None = None,
+) -> Solution:
+    """Proximal Newton over a working set; `likely` are features that it should have."""
+    objective = problem.objective
+    penalty = problem.terms.with_corners()
+    if start is None:
+        as_known = objective.blocks.offset is None
+        start = problem.null if as_known else objective.at(problem.null.theta)
+    inside = penalty.inside(start.theta)
+    if not np.array_equal(inside, start.theta):
+        start = objective.at(inside)
+    point, value, status, history = minimise_with_corners(start, penalty, working, options, likely)
+    subgradient = penalty.residual(point.theta, point.gradient)
+    gap = relative_gap(Reached(point, value, subgradient), penalty, problem.means, problem.moving)
+    return problem.solution(point, value, status, history, gap)
