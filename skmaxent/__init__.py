@@ -1,6 +1,8 @@
 """Multinomial logistic regression, the maximum-entropy classifier."""
 
 from skmaxent._classifier import MaxentClassifier
+from skmaxent._cross_validation import MaxentClassifierCV
+from skmaxent._path import MaxentPath, maxent_path
 from skmaxent._softmax import (
     cross_entropy,
     cross_entropy_coef_gradient,
@@ -16,11 +18,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MaxentClassifier",
+    "MaxentClassifierCV",
+    "MaxentPath",
     "cross_entropy",
     "cross_entropy_coef_gradient",
     "cross_entropy_gradient",
     "log_softmax",
     "logsumexp",
+    "maxent_path",
     "sigmoid",
     "softmax",
     "softmax_jacobian",

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skmaxent import _prediction, _validation
 from skmaxent._fit import Prepared
-from skmaxent._linear_classifier import LinearClassifier
+from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._objective import Point
 from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._solvers import Iteration, Options, Solution, Status, minimise
@@ -233,7 +232,7 @@ class MaxentClassifier(LinearClassifier):
             Where `max_iter` is reached, or where there is no penalty and the classes are
             separated, perfectly or in part (quasi-completely), so that no optimum exists.
         """
-        with _restored_on_failure(self):
+        with restored_on_failure(self):
             self._validate_params()
             C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
             with self._prepared(X, y, sample_weight, offset, l1_ratio, np.inf > C) as ready:
@@ -255,10 +254,14 @@ class MaxentClassifier(LinearClassifier):
         offset: Any,
         l1_ratio: float,
         is_penalised: bool = True,
+        classes: Array | None = None,
     ) -> Iterator[Prepared]:
-        """Checked data, and the problem with a penalty of strength one, while threads exist."""
+        """Checked data, and the problem with a penalty of strength one, while threads exist.
+
+        Classes that are given may be absent from y.
+        """
         X, y = _validation.check_data(self, X, y)
-        classes, codes = _validation.encode_labels(y)
+        classes, codes = _validation.encode_labels(y, classes)
         sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
         class_weight = _validation.check_class_weight(
             self.class_weight, classes, codes, sample_weight
@@ -336,15 +339,3 @@ def _print_iteration(iteration: Iteration) -> None:
         f"{iteration.n_gradients} gradients, {iteration.n_hessian_products} Hessian products",
         flush=True,
     )
-
-
-@contextmanager
-def _restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
-    """Leave the estimator as it was if the body raises."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise

@@ -22,6 +22,8 @@ Array = NDArray[Any]
 # Logit of a class without weight. The others sum to zero, so that one of them is at least 0 and
 # this one's probability below exp(-100).
 ABSENT_LOGIT = -100.0
+# The weakest penalty of a grid relative to its strongest.
+MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,24 @@ class Prepared:
     @property
     def has_absent_classes(self) -> bool:
         return len(self.rows.active) < len(self.classes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of `coef_`."""
+        K = len(self.classes)
+        return 1 if K == 2 else K, self.data.blocks.n_features
+
+    def grid(self, ends: tuple[float, float], n_points: int) -> Array:
+        """Cs in equal ratios up from that of the first strength of a penalty.
+
+        Down to 1e-4 of the second, or 1e-2 if there are no more rows than features, as in glmnet
+        (Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33).
+        """
+        blocks = self.data.blocks
+        share = MANY_ROWS if blocks.n_samples > blocks.n_features else FEW_ROWS
+        largest = max(ends[0], 1.0 / STRONGEST)
+        first = 1.0 / (self.rows.scale * self.data.total_weight * largest)
+        return first * np.geomspace(1.0, largest / (share * max(ends[1], 1e-300)), n_points)
 
     def strengths(self, C: Array) -> Array:
         """1/(C S), with the weights' sum S."""

@@ -27,6 +27,27 @@ def coefficient_frame(
     )
 
 
+def path_frame(
+    Cs: Array, coefs: Array, intercepts: Array, classes: Array, features: Array
+) -> pd.DataFrame:
+    """A row for each C, class and coefficient that is not zero."""
+    import pandas as pd
+
+    labels = classes[-1:] if coefs.shape[1] == 1 else classes
+    names = np.append(np.asarray(features, dtype=object), "Intercept")
+    at, row, column = coefs.nonzero()
+    constant = np.indices(intercepts.shape).reshape(2, -1)
+    at = np.concatenate([at, constant[0]])
+    row = np.concatenate([row, constant[1]])
+    values = np.concatenate([coefs[coefs != 0.0], intercepts.ravel()])
+    column = np.concatenate([column, np.full(intercepts.size, coefs.shape[2])])
+    order = np.lexsort([column, row, at])
+    at, row, column, values = (array[order] for array in (at, row, column, values))
+    return pd.DataFrame(
+        {"C": Cs[at], "class": labels[row], "feature": names[column], "coef": values}
+    )
+
+
 def row_index(X: Any) -> Any:
     """The index of a pandas object, None for anything else."""
     return getattr(X, "index", None) if hasattr(X, "iloc") else None
@@ -37,3 +58,28 @@ def probability_frame(probabilities: Array, index: Any, classes: Array) -> pd.Da
     import pandas as pd
 
     return pd.DataFrame(probabilities, index=index, columns=pd.Index(classes, name="class"))
+
+
+def results_frame(
+    scores: Array,
+    mean: Array,
+    error: Array,
+    n_features: Array,
+    grid: tuple[Array, Array, Array],
+    chosen: tuple[int, int, int],
+) -> pd.DataFrame:
+    """A row for each l1_ratio, C and gamma; scores are (n_folds, n_l1_ratios, n_Cs, n_gammas)."""
+    import pandas as pd
+
+    ratio, c, gamma = (index.ravel() for index in np.indices(mean.shape))
+    columns = {
+        "l1_ratio": grid[0][ratio],
+        "C": grid[1][c],
+        "gamma": grid[2][gamma],
+        "mean_score": mean.ravel(),
+        "standard_error": error.ravel(),
+        "n_features": n_features[ratio, c],
+        "chosen": (ratio == chosen[0]) & (c == chosen[1]) & (gamma == chosen[2]),
+    }
+    folds = {f"split{i}_score": fold.ravel() for i, fold in enumerate(scores)}
+    return pd.DataFrame(columns | folds)

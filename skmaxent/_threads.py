@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -67,6 +68,10 @@ def effective_threads(n_jobs: int | None) -> int:
     `threadpool_limits`) already accounts for; within joblib's threads it means one.
     """
     if n_jobs is not None:
+        if multiprocessing.current_process().daemon:
+            # joblib knows of no parallelism there, for such processes have no children.
+            with joblib.parallel_config(backend="threading"):
+                return int(joblib.effective_n_jobs(n_jobs))
         return int(joblib.effective_n_jobs(n_jobs))
     backend, _ = joblib.parallel.get_active_backend()
     in_joblib_thread = backend.nesting_level and threading.current_thread() is not (

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import assert_all_finite, check_array, compute_class_weight
+from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -190,8 +190,10 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def encode_labels(y: Any) -> tuple[Array, Array]:
-    """Sorted classes, and each row's position among them."""
+def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
+    """Sorted classes, and each row's position among them; of given classes some may be absent."""
+    if classes is not None:
+        return classes, np.searchsorted(classes, y)
     try:
         classes, codes = _integer_classes(y) if y.dtype.kind in "iu" else _sorted_classes(y)
     except (TypeError, ValueError) as error:
@@ -285,11 +287,9 @@ def check_class_weight(
                     f"class_weight[{label!r}] is {weight!r}; expected a number, zero or more."
                 )
         weights = np.array([class_weight.get(label, 1.0) for label in classes], dtype=float)
-    elif sample_weight is None:
-        weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=codes)
     else:
         # Zero weights must act as absent rows.
-        relative = sample_weight / sample_weight.max()
+        relative = None if sample_weight is None else sample_weight / sample_weight.max()
         totals = np.bincount(codes, weights=relative, minlength=len(classes))
         present = totals > 0
         weights = np.ones(len(classes))
@@ -322,7 +322,8 @@ def combine_weights(
 ) -> ClassCodes:
     """One weight a row, scaled to at most 1, so that no sum of them can overflow."""
     K = len(classes)
-    if sample_weight is None and class_weight is None:
+    unweighted = sample_weight is None and class_weight is None
+    if unweighted and np.bincount(codes, minlength=K).all():
         return ClassCodes(codes, None, 1.0, np.arange(K), K)
     weights, scale = np.ones(len(codes)), 1.0
     for factor in (sample_weight, None if class_weight is None else class_weight[codes]):
@@ -343,4 +344,4 @@ def combine_weights(
         )
     position = np.zeros(K, dtype=np.intp)
     position[active] = np.arange(len(active))
-    return ClassCodes(position[codes], weights, scale, active, K)
+    return ClassCodes(position[codes], None if unweighted else weights, scale, active, K)

@@ -1,5 +1,6 @@
 """Threads of a fit: what they leave behind, and what they do inside joblib's workers."""
 
+import multiprocessing
 import threading
 
 import numpy as np
@@ -82,3 +83,8 @@ def test_a_grid_search_of_two_processes_equals_one(large):
         for n in (1, 2)
     ]
     np.testing.assert_allclose(*(s["mean_test_score"] for s in scores), atol=1e-12)
+
+
+def test_a_daemonic_process_has_threads_if_no_children():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(effective_threads, (2,)) == 2

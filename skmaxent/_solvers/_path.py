@@ -21,6 +21,7 @@ Array = NDArray[Any]
 LEAST_L1_RATIO = 1e-3
 # Of standard errors, for the model that has unpenalised features alone.
 PRECISE = 1e-6
+RELAXED_ITER = 30
 
 
 class Path:
@@ -39,13 +40,20 @@ class Path:
         self._options = options
         self._strength = np.inf
         self._solution: Solution | None = None
+        self._relaxed: tuple[Array, Solution] | None = None
         self._working = WorkingSet(problem.objective, problem.moving, options.seed)
 
-    def largest_strength(self) -> float:
-        """The least strength at which all coefficients are zero that are penalised and may be."""
+    def range(self) -> tuple[float, float]:
+        """The strength at which the last coefficient vanishes, and one at which a lasso would if
+        all features had the median's scale.
+
+        The first is the least at which all coefficients are zero that are penalised and may be. The
+        second is no larger, and the same for sparse X, where scales tell how rare a feature is.
+        """
         problem, terms = self._unit, self._unit.asked
         size = terms.l1 + terms.ridge
-        lower, upper = (-np.inf if b is None else b for b in (terms.lower, terms.upper))
+        lower = -np.inf if terms.lower is None else terms.lower
+        upper = np.inf if terms.upper is None else terms.upper
         held = (size > 0.0) & (lower <= 0.0) & (upper >= 0.0)
         removed = (lower == 0.0) & (upper == 0.0) & ~held
         point = problem.null
@@ -62,7 +70,32 @@ class Path:
             pull = np.sqrt(np.square(pull).sum(axis=0))[None]
         l1 = np.maximum(terms.l1, LEAST_L1_RATIO * size)
         needed = np.divide(pull, l1, out=np.zeros(pull.shape), where=held & (l1 > 0.0))
-        return float(needed.max()) * (1.0 + 1e-6)
+        largest = typical = float(needed.max()) * (1.0 + 1e-6)
+        scale = problem.objective.scale
+        if not problem.objective.blocks.is_sparse and problem.moving.any():
+            alike = float((needed / scale).max() * np.median(scale[problem.moving]))
+            typical = min(largest, alike)
+        return largest, typical * self._l1_ratio
+
+    def relaxed(self) -> Solution:
+        """The last solution's coefficients that are not zero, without penalty.
+
+        Where classes are separated there is no optimum: it ends after some iterations.
+        """
+        assert self._solution is not None, "at() comes first"
+        zero = self._solution.coef == 0.0
+        if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
+            problem = _without(self._unit, zero)
+            options = replace(self._options, max_iter=RELAXED_ITER, callback=None)
+            start = self._solution.point.on(problem.objective)
+            self._relaxed = zero, minimise(problem, options, start)
+        return self._relaxed[1]
+
+    @property
+    def _l1_ratio(self) -> float:
+        """Share of L1 in the penalty, as the largest strength counts it."""
+        l1, ridge = (float(w.max()) for w in (self._unit.asked.l1, self._unit.asked.ridge))
+        return max(l1 / (l1 + ridge), LEAST_L1_RATIO) if l1 > 0.0 else LEAST_L1_RATIO
 
     def at(self, strength: float) -> Solution:
         """The minimum for a strength."""
@@ -92,17 +125,18 @@ class Path:
 
 
 def _without(problem: Problem, held: Array) -> Problem:
-    """The problem of unpenalised coefficients, with those that are held removed."""
+    """The problem without penalty, and without the coefficients that are held at zero."""
 
     def closed(terms: Terms) -> Terms:
+        terms = replace(terms, l1=0.0 * terms.l1, ridge=0.0 * terms.ridge, target=None)
+        if not held.any():
+            return terms
         shape = np.broadcast_shapes(held.shape, terms.l1.shape)
         lower, upper = (
             np.where(held, 0.0, np.full(shape, default) if bound is None else bound)
             for bound, default in ((terms.lower, -np.inf), (terms.upper, np.inf))
         )
-        return replace(
-            terms, l1=0.0 * terms.l1, ridge=0.0 * terms.ridge, target=None, lower=lower, upper=upper
-        )
+        return replace(terms, lower=lower, upper=upper)
 
     objective = problem.objective.with_penalty(Ridge(np.zeros(problem.terms.ridge.shape[1])))
     return replace(

@@ -10,7 +10,8 @@ method there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +35,33 @@ MAX_PRODUCTS = 100
 EPS = float(np.finfo(float).eps)
 
 
-class Model(Protocol):
+class Model:
+    """What models have in common."""
+
     diagonal: Array
     common: Array
 
+    @cached_property
+    def safe_step(self) -> Array:
+        """1/(L diag M), alike for all rows of a column, with L the largest eigenvalue of M relative
+        to its diagonal, by power iteration."""
+        diagonal = np.maximum(self.diagonal.max(axis=0, keepdims=True), 1e-300)
+        root = np.sqrt(diagonal)
+        V = np.random.default_rng(0).normal(size=self.diagonal.shape)
+        largest = 1.0
+        for _ in range(POWER_STEPS):
+            V /= float(np.linalg.norm(V))
+            V = self.apply(V / root) / root
+            largest = float(np.linalg.norm(V))
+        return np.asarray(1.0 / (1.1 * largest * diagonal))
+
     def apply(self, V: Array) -> Array:
         """M V."""
+        raise NotImplementedError
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         """x with (M + penalty'') x = rhs among the free coefficients, zero elsewhere."""
+        raise NotImplementedError
 
 
 def common_curvature(diagonal: Array) -> Array:
@@ -50,7 +69,7 @@ def common_curvature(diagonal: Array) -> Array:
     return np.asarray(COMMON * diagonal.mean(axis=0) * (len(diagonal) > 1))
 
 
-class DenseModel:
+class DenseModel(Model):
     """A matrix (R·width, R·width), class-major."""
 
     def __init__(self, matrix: Array, shape: tuple[int, int]) -> None:
@@ -97,7 +116,7 @@ class DenseModel:
         block += np.where(same, bend[j] * turn, 0.0)
 
 
-class KroneckerModel:
+class KroneckerModel(Model):
     """(diag α - α αᵀ/s) ⊗ Σ, Σ full or diagonal; α itself for a single logit.
 
     Parameters
@@ -150,22 +169,6 @@ def within(tangent: Tangent, gradient: Array) -> Array:
     return out
 
 
-def _safe_step(model: Model) -> Array:
-    """1/(L diag M) with L the largest eigenvalue of M relative to its diagonal, by power iteration.
-
-    Alike for all rows of a column.
-    """
-    diagonal = np.maximum(model.diagonal.max(axis=0, keepdims=True), 1e-300)
-    root = np.sqrt(diagonal)
-    V = np.random.default_rng(0).normal(size=model.diagonal.shape)
-    largest = 1.0
-    for _ in range(POWER_STEPS):
-        V /= float(np.linalg.norm(V))
-        V = model.apply(V / root) / root
-        largest = float(np.linalg.norm(V))
-    return np.asarray(1.0 / (1.1 * largest * diagonal))
-
-
 @dataclass(frozen=True)
 class Minimum:
     """Where a model and the penalty have their least value, and how far below the start it is."""
@@ -183,7 +186,7 @@ def minimise(
     primal-dual active set method; Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
     Each is taken only where it brings the value down.
     """
-    step = _safe_step(model)
+    step = model.safe_step
     start = penalty.value(theta)
     W, q, value = theta, gradient, 0.0
     first = 0.0

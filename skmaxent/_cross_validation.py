@@ -1,0 +1,460 @@
+"""MaxentClassifierCV: the strength and the kind of the penalty by cross-validation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.validation import check_is_fitted
+
+from skmaxent import _frames, _validation
+from skmaxent._classifier import MaxentClassifier
+from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
+from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
+from skmaxent._path import check_Cs, data_grid, fit_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+
+LOG_LOSS = "neg_log_loss"
+# Shares of the penalised coefficients in a relaxed fit, as in glmnet.
+GAMMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+class MaxentClassifierCV(LinearClassifier):
+    """Multinomial logistic regression with its penalty chosen by cross-validation.
+
+    Each fold's path of coefficients is fitted from the strongest penalty to the weakest, each fit
+    from the one before, and scored on the rows left out.
+
+    Parameters
+    ----------
+    Cs : int or array-like of shape (n_cs,), default=100
+        Inverse strengths of the penalty, or their number: then as in `maxent_path`.
+    l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
+        Shares of the L1 penalty to try; see `MaxentClassifier`.
+    cv : int, cross-validation generator or iterable, default=None
+        Folds; None is five, stratified.
+    scoring : str or callable, default=None
+        Larger is better; None is "neg_log_loss".
+    selection : {"best", "one_standard_error"}, default="best"
+        Which penalty to choose: of the best mean score, or the strongest whose mean score is within
+        one standard error of that, at the l1_ratio of the best.
+    refit : bool, default=True
+        Whether to fit all rows at the chosen penalty. Otherwise coefficients are the mean of the
+        folds', each at its own best penalty, and `C_` and `l1_ratio_` are the means of these.
+    relax : bool or array-like, default=False
+        Whether to try, besides, fits without penalty of the coefficients that are not zero, blended
+        with the penalised ones: their shares, True for 0, 0.25, 0.5, 0.75 and 1 [1]_.
+    grouped, penalty_factor, prior_coef, bounds, fit_intercept, class_weight, solver, tol, \
+max_iter, random_state
+        As in `MaxentClassifier`.
+    n_jobs : int, default=None
+        Processes over folds and l1_ratios; None is one, -1 all processors.
+    verbose : int, default=0
+        Print a line per fit where positive.
+
+    Attributes
+    ----------
+    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+        As in `MaxentClassifier`.
+    C_ : float
+        Chosen inverse strength.
+    l1_ratio_ : float
+        Chosen share of the L1 penalty.
+    gamma_ : float
+        Chosen share of the penalised coefficients; 1 unless `relax`.
+    Cs_ : ndarray of shape (n_cs,)
+        Inverse strengths that were tried.
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+        Shares of the L1 penalty that were tried.
+    gammas_ : ndarray of shape (n_gammas,)
+        Shares of the penalised coefficients that were tried.
+    scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
+        Scores of the rows left out; at `gamma_`.
+    relaxed_scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_gammas)
+        Scores at all shares; only with `relax`.
+    coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_classes, n_features + 1)
+        Coefficients, then the intercept; without the latter where `fit_intercept` is False, and
+        with a single row for two classes. Penalised ones, whatever `relax`.
+    n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
+        Newton iterations.
+    optimality_gap_ : float
+        That of the last fit; see `MaxentClassifier`. Only with `refit`, and without `relax`.
+
+    References
+    ----------
+    .. [1] Hastie, Tibshirani & Tibshirani (2020), Best subset, forward stepwise or lasso?,
+       Stat. Sci. 35.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmaxent import MaxentClassifierCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = MaxentClassifierCV(Cs=20, l1_ratios=[1.0]).fit(X, y)
+    >>> clf.scores_.shape
+    (5, 1, 20)
+    >>> bool(clf.score(X, y) > -0.1)
+    True
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "l1_ratios": ["array-like"],
+        "cv": ["cv_object"],
+        "scoring": [str, callable, None],
+        "selection": [StrOptions({"best", "one_standard_error"})],
+        "refit": ["boolean"],
+        "relax": ["boolean", "array-like"],
+        **{
+            name: MaxentClassifier._parameter_constraints[name]
+            for name in (
+                "grouped",
+                "penalty_factor",
+                "prior_coef",
+                "bounds",
+                "fit_intercept",
+                "class_weight",
+                "solver",
+                "tol",
+                "max_iter",
+                "n_jobs",
+                "verbose",
+                "random_state",
+            )
+        },
+    }
+
+    def __init__(
+        self,
+        *,
+        Cs: Any = 100,
+        l1_ratios: Any = (0.0,),
+        cv: Any = None,
+        scoring: Any = None,
+        selection: str = "best",
+        refit: bool = True,
+        relax: Any = False,
+        grouped: bool = False,
+        penalty_factor: Any = None,
+        prior_coef: Any = None,
+        bounds: Any = None,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        solver: str = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.cv = cv
+        self.scoring = scoring
+        self.selection = selection
+        self.refit = refit
+        self.relax = relax
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
+        self.prior_coef = prior_coef
+        self.bounds = bounds
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+        **params: Any,
+    ) -> MaxentClassifierCV:
+        """Choose the penalty and fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, in fits and in scores.
+        offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
+            Known part of the logits.
+        **params
+            `groups` for the splitter; with metadata routing, what splitter and scorer ask for.
+
+        Returns
+        -------
+        self : MaxentClassifierCV
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be fitted; an earlier fit stays as it was.
+        """
+        with restored_on_failure(self):
+            self._validate_params()
+            routed = self._routed(sample_weight, params)
+            Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
+            checked, labels = _validation.check_data(self, X, y)
+            _validation.check_finite(checked)
+            classes, _ = _validation.encode_labels(labels)
+            sample_weight = _validation.check_sample_weight(sample_weight, len(labels))
+            logits = _validation.check_offset(offset, len(labels), classes, np.float64)
+            if isinstance(Cs, int):
+                models = [self._model(l1_ratio=ratio) for ratio in l1_ratios]
+                Cs = data_grid(models, X, labels, Cs, sample_weight, logits)
+            folds = list(
+                check_cv(self.cv, labels, classifier=True).split(
+                    checked, labels, **routed.splitter.split
+                )
+            )
+            task = Task(X, labels, classes, sample_weight, logits, Cs, gammas, self._scorer, routed)
+            found = Parallel(n_jobs=self.n_jobs)(
+                delayed(task.run)(self._model(l1_ratio=ratio), train, test)
+                for train, test in folds
+                for ratio in l1_ratios
+            )
+            shape = len(folds), len(l1_ratios), len(Cs)
+            self.classes_, self.Cs_, self.l1_ratios_, self.gammas_ = classes, Cs, l1_ratios, gammas
+            scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
+            self.n_iter_ = np.reshape([result.path.n_iter for result in found], shape)
+            self._store_paths(found, shape)
+            self._warn_of_absent_classes(folds, labels)
+            self._choose(scores)
+            self._finish(X, labels, sample_weight, logits, found, scores)
+            self._fitted_with_offset = offset is not None
+        return self
+
+    def _l1_ratios(self) -> Array:
+        ratios = np.atleast_1d(np.asarray(self.l1_ratios, dtype=float))
+        if ratios.ndim != 1 or not len(ratios) or not ((ratios >= 0) & (ratios <= 1)).all():
+            raise ValueError(f"l1_ratios must be numbers from 0 to 1, found {self.l1_ratios!r}.")
+        return ratios
+
+    def _gammas(self) -> Array:
+        if isinstance(self.relax, (bool, np.bool_)):
+            return np.array(GAMMAS) if self.relax else np.ones(1)
+        gammas = np.unique(np.asarray(self.relax, dtype=float))
+        if not len(gammas) or not ((gammas >= 0) & (gammas <= 1)).all():
+            raise ValueError(f"relax must be a bool or numbers from 0 to 1, found {self.relax!r}.")
+        return gammas
+
+    @property
+    def _scorer(self) -> Callable[..., float] | None:
+        """None for the log-likelihood, which is scored without a scorer."""
+        if self.scoring is None or self.scoring == LOG_LOSS:
+            return None
+        scorer: Callable[..., float] = check_scoring(self, scoring=self.scoring)
+        return scorer
+
+    def _model(self, **params: Any) -> MaxentClassifier:
+        names = MaxentClassifier._get_param_names()
+        own = {name: value for name, value in self.get_params(deep=False).items() if name in names}
+        return MaxentClassifier(**(own | {"n_jobs": None, "verbose": 0} | params))
+
+    def _store_paths(self, found: list[Fold], shape: tuple[int, ...]) -> None:
+        first = found[0].path.coefs
+        width = first.shape[2] + bool(self.fit_intercept)
+        # Pages of zeros that nobody writes to take no memory.
+        paths = np.zeros((*shape, first.shape[1], width), first.dtype)
+        for path, result in zip(paths.reshape(-1, *paths.shape[2:]), found, strict=True):
+            some = result.path.coefs.nonzero()
+            path[some] = result.path.coefs[some]
+            if self.fit_intercept:
+                path[:, :, -1] = result.path.intercepts
+        self.coefs_paths_ = paths
+
+    def _warn_of_absent_classes(self, folds: Any, y: Array) -> None:
+        for number, (train, test) in enumerate(folds):
+            absent = np.setdiff1d(y[test], y[train])
+            if len(absent):
+                warnings.warn(
+                    f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
+                    "these classes do not count in its score.",
+                    UserWarning,
+                    stacklevel=4,
+                )
+
+    def _choose(self, scores: Array) -> None:
+        """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas)."""
+        mean = np.nanmean(scores, axis=0)
+        if np.isnan(mean).all():
+            raise ValueError("no score is a number: the folds have no rows to score.")
+        # The strongest penalty among equals.
+        order = np.argsort(self.Cs_, kind="stable")
+        ranked = mean[:, order]
+        best = np.unravel_index(np.nanargmax(ranked), ranked.shape)
+        ratio, position, gamma = (int(index) for index in best)
+        if self.selection == "one_standard_error":
+            error = _standard_error(scores)[:, order][ratio, position, gamma]
+            near = ranked[ratio, :, gamma] >= ranked[ratio, position, gamma] - error
+            position = int(np.argmax(near))
+        self._chosen = ratio, int(order[position]), gamma
+        self.l1_ratio_ = float(self.l1_ratios_[ratio])
+        self.C_ = float(self.Cs_[order[position]])
+        self.gamma_ = float(self.gammas_[gamma])
+        self.scores_ = scores[..., gamma]
+        if len(self.gammas_) > 1 or self.relax is not False:
+            self.relaxed_scores_ = scores
+
+    def _finish(
+        self,
+        X: Any,
+        y: Array,
+        sample_weight: Array | None,
+        offset: Array | None,
+        found: list[Fold],
+        scores: Array,
+    ) -> None:
+        """Set the coefficients."""
+        if not self.refit:
+            best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
+            ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
+            self.C_ = float(np.mean(self.Cs_[cs]))
+            self.l1_ratio_ = float(np.mean(self.l1_ratios_[ratios]))
+            self.gamma_ = float(np.mean(self.gammas_[gammas]))
+            n_ratios = len(self.l1_ratios_)
+            parts = [
+                found[fold * n_ratios + ratio].path.blended(self.gammas_[gamma], c)
+                for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
+            ]
+            self.coef_, self.intercept_ = (
+                np.mean(arrays, axis=0) for arrays in zip(*parts, strict=True)
+            )
+            return
+        model = self._model(C=self.C_, l1_ratio=self.l1_ratio_)
+        if self.gamma_ == 1.0:
+            model.fit(X, y, sample_weight, offset)
+            self.coef_, self.intercept_ = model.coef_, model.intercept_
+            self.optimality_gap_ = model.optimality_gap_
+        else:
+            path = fit_path(model, X, y, np.array([self.C_]), sample_weight, offset, relax=True)
+            self.coef_, self.intercept_ = path.blended(self.gamma_, 0)
+
+    def cv_results_frame(self) -> pd.DataFrame:
+        """Results with names.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each l1_ratio, C and, with `relax`, gamma: the mean score over folds, its
+            standard error, the mean number of features that are not zero, the folds' scores
+            (split0_score, ...) and whether the row was `chosen`.
+        """
+        check_is_fitted(self)
+        scores = getattr(self, "relaxed_scores_", self.scores_[..., None])
+        coefs = self.coefs_paths_[..., : self.n_features_in_]
+        n_features = np.array(
+            [[(path != 0.0).any(axis=1).sum(axis=1) for path in fold] for fold in coefs]
+        )
+        frame = _frames.results_frame(
+            scores,
+            np.nanmean(scores, axis=0),
+            _standard_error(scores),
+            n_features.mean(axis=0),
+            (self.l1_ratios_, self.Cs_, self.gammas_),
+            self._chosen,
+        )
+        return frame if hasattr(self, "relaxed_scores_") else frame.drop(columns="gamma")
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+        **params: Any,
+    ) -> float:
+        """The score that `scoring` stands for; larger is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like, default=None
+            Offsets as in `fit`; 0 is none.
+        **params
+            With metadata routing, what the scorer asks for.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if _routing_enabled():
+            routed = process_routing(self, "score", sample_weight=sample_weight, **params)
+            weights = routed.scorer.score
+        else:
+            weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        model = AtOffset.of(self.coef_, self.intercept_, self, offset)
+        scorer = self._scorer or mean_log_likelihood
+        return float(scorer(model, X, y, **weights))
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Which metadata go where.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=check_cv(self.cv, classifier=True),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+            .add(
+                scorer=check_scoring(self, scoring=self.scoring or LOG_LOSS),
+                method_mapping=MethodMapping()
+                .add(caller="fit", callee="score")
+                .add(caller="score", callee="score"),
+            )
+        )
+
+    def _routed(self, sample_weight: Any, params: dict[str, Any]) -> Bunch:
+        if _routing_enabled():
+            return process_routing(self, "fit", sample_weight=sample_weight, **params)
+        unknown = set(params) - {"groups"}
+        if unknown:
+            raise TypeError(
+                f"fit() got unexpected arguments {sorted(unknown)}: without metadata routing, "
+                "only groups is passed on, to the splitter."
+            )
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
+
+
+def _standard_error(scores: Array) -> Array:
+    """Of the mean over folds, the first axis; 0 for a single fold."""
+    n = (~np.isnan(scores)).sum(axis=0)
+    spread = np.nanstd(scores, axis=0) / np.sqrt(np.maximum(n - 1, 1))
+    return np.asarray(np.where(n > 1, spread, 0.0))

@@ -1,0 +1,151 @@
+"""A fold of a cross-validation: a path on its training rows, scored on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_expit, logsumexp
+from sklearn.utils import Bunch, _safe_indexing
+
+from skmaxent import _prediction, _validation
+from skmaxent._classifier import MaxentClassifier
+from skmaxent._linear_classifier import LinearClassifier
+from skmaxent._path import MaxentPath, fit_path
+from skmaxent._prediction import Linear
+from skmaxent._threads import Workers
+
+Array = NDArray[Any]
+
+
+class AtOffset(LinearClassifier):
+    """A fitted classifier whose rows have offsets, as a scorer sees it."""
+
+    _offset: Any
+
+    @classmethod
+    def of(cls, coef: Array, intercept: Array, like: LinearClassifier, offset: Any) -> AtOffset:
+        """With coefficients, for the features and classes of another classifier."""
+        self = cls()
+        self.coef_, self.intercept_, self.classes_ = coef, intercept, like.classes_
+        self.fit_intercept, self.n_jobs = like.fit_intercept, None
+        self.n_features_in_ = like.n_features_in_
+        if hasattr(like, "feature_names_in_"):
+            self.feature_names_in_ = like.feature_names_in_
+        self._offset = offset
+        return self
+
+    def fit(self, X: Any, y: Any) -> AtOffset:
+        """It is fitted already."""
+        return self
+
+    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
+        return super()._from_rows(X, self._offset if offset is None else offset, function)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A path, and scores (n_cs, n_gammas) of the rows that it did not see."""
+
+    path: MaxentPath
+    scores: Array
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all folds have in common; `scorer` None is the mean log-likelihood."""
+
+    X: Any
+    y: Array
+    classes: Array
+    sample_weight: Array | None
+    offset: Array | None
+    Cs: Array
+    gammas: Array
+    scorer: Callable[..., float] | None
+    routed: Bunch
+
+    def run(self, model: MaxentClassifier, train: Array, test: Array) -> Fold:
+        path = fit_path(
+            model,
+            _safe_indexing(self.X, train),
+            self.y[train],
+            self.Cs,
+            None if self.sample_weight is None else self.sample_weight[train],
+            None if self.offset is None else self.offset[train],
+            self.classes,
+            relax=bool((self.gammas < 1.0).any()),
+        )
+        # What a model has never seen tells nothing about its penalty.
+        seen = np.unique(self.y[train])
+        test = np.asarray(test)[np.isin(self.y[test], seen)]
+        scores = np.full((len(self.Cs), len(self.gammas)), np.nan)
+        if len(test):
+            score = self._log_likelihood if self.scorer is None else self._by_scorer
+            score(model, path, test, scores)
+        return Fold(path, scores)
+
+    def _log_likelihood(
+        self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
+    ) -> None:
+        """Fill in scores from logits, which are as linear in gamma as coefficients are."""
+        X = _validation.check_data(model, _safe_indexing(self.X, test), reset=False)
+        codes = np.searchsorted(self.classes, self.y[test])
+        weights = self.routed.scorer.score.get("sample_weight")
+        weights = None if weights is None else np.asarray(weights)[test]
+        offset = None if self.offset is None else self.offset[test].astype(X.dtype)
+
+        def logits(coef: Array, intercept: Array) -> Array:
+            Z = _prediction.logits(X, Linear(coef, intercept, offset), workers=Workers())
+            return Z.astype(float)
+
+        for i in range(len(self.Cs)):
+            Z = logits(path.coefs[i], path.intercepts[i])
+            relaxed = Z
+            if path.relaxed_coefs is not None and path.relaxed_intercepts is not None:
+                relaxed = logits(path.relaxed_coefs[i], path.relaxed_intercepts[i])
+            for j, gamma in enumerate(self.gammas):
+                blend = Z if gamma == 1.0 else gamma * Z + (1.0 - gamma) * relaxed
+                scores[i, j] = np.average(_log_probability(blend, codes), weights=weights)
+
+    def _by_scorer(
+        self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
+    ) -> None:
+        assert self.scorer is not None
+        model.classes_ = self.classes
+        X, y = _safe_indexing(self.X, test), self.y[test]
+        offset = 0 if self.offset is None else self.offset[test]
+        metadata = {
+            name: _safe_indexing(value, test) if np.ndim(value) else value
+            for name, value in self.routed.scorer.score.items()
+        }
+        for i in range(len(self.Cs)):
+            for j, gamma in enumerate(self.gammas):
+                at = AtOffset.of(*path.blended(gamma, i), model, offset)
+                scores[i, j] = self.scorer(at, X, y, **metadata)
+
+
+def _log_probability(Z: Array, codes: Array) -> Array:
+    """Of each row's class, from logits (n, R)."""
+    if Z.shape[1] == 1:
+        return np.asarray(log_expit(np.where(codes == 1, Z[:, 0], -Z[:, 0])))
+    return np.asarray(Z[np.arange(len(Z)), codes] - logsumexp(Z, axis=1))
+
+
+def mean_log_likelihood(
+    model: LinearClassifier, X: Any, y: Any, sample_weight: Any = None
+) -> float:
+    """The score "neg_log_loss", for any subset of the classes in y."""
+    Z = model.decision_function(X).astype(float)
+    codes = np.searchsorted(model.classes_, np.asarray(y))
+    unknown = np.setdiff1d(y, model.classes_)
+    if len(unknown):
+        raise ValueError(
+            f"y has the labels {unknown.tolist()}, which are not among the classes "
+            f"{model.classes_.tolist()} of the fit."
+        )
+    Z = Z[:, None] if Z.ndim == 1 else Z
+    return float(np.average(_log_probability(Z, codes), weights=sample_weight))

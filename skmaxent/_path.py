@@ -1,0 +1,284 @@
+"""maxent_path: coefficients for a sequence of penalties."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent import _frames, _validation
+from skmaxent._classifier import MaxentClassifier
+from skmaxent._fit import Prepared
+from skmaxent._solvers import Path, Solution, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class MaxentPath:
+    """Coefficients for a sequence of penalties.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+        Inverse strengths of the penalty.
+    coefs : ndarray of shape (n_Cs, n_classes, n_features), or (n_Cs, 1, n_features)
+        Coefficients at each, those of a single logit for two classes.
+    intercepts : ndarray of shape (n_Cs, n_classes) or (n_Cs, 1)
+        Intercepts at each.
+    n_iter : ndarray of shape (n_Cs,)
+        Newton iterations at each.
+    optimality_gaps : ndarray of shape (n_Cs,)
+        Bounds on (F - F*)/F at each.
+    classes : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    feature_names : ndarray of shape (n_features,)
+        Names of the features; x0, x1, ... where X has none.
+    l1_ratio : float
+        Share of the L1 penalty.
+    relaxed_coefs, relaxed_intercepts : ndarray or None
+        Of fits without penalty of the coefficients that are not zero, in the shapes of `coefs` and
+        `intercepts`; None unless asked for.
+    """
+
+    Cs: Array
+    coefs: Array = field(repr=False)
+    intercepts: Array = field(repr=False)
+    n_iter: Array = field(repr=False)
+    optimality_gaps: Array = field(repr=False)
+    classes: Array
+    feature_names: Array = field(repr=False)
+    l1_ratio: float
+    relaxed_coefs: Array | None = field(default=None, repr=False)
+    relaxed_intercepts: Array | None = field(default=None, repr=False)
+
+    def blended(self, gamma: float, index: int) -> tuple[Array, Array]:
+        """Coefficients and intercepts at ``Cs[index]``, with a share of a relaxed fit's.
+
+        Parameters
+        ----------
+        gamma : float
+            Share of the penalised coefficients; the rest are the relaxed fit's.
+        index : int
+
+        Returns
+        -------
+        coef : ndarray of shape (n_classes, n_features) or (1, n_features)
+        intercept : ndarray of shape (n_classes,) or (1,)
+
+        Raises
+        ------
+        ValueError
+            Where there is no relaxed fit and `gamma` is not 1.
+        """
+        coef, intercept = self.coefs[index], self.intercepts[index]
+        if gamma == 1.0:
+            return coef, intercept
+        if self.relaxed_coefs is None or self.relaxed_intercepts is None:
+            raise ValueError(f"gamma={gamma} needs a relaxed fit: maxent_path(..., relax=True).")
+        relaxed = self.relaxed_coefs[index], self.relaxed_intercepts[index]
+        coef = gamma * coef + (1.0 - gamma) * relaxed[0]
+        return coef, gamma * intercept + (1.0 - gamma) * relaxed[1]
+
+    @property
+    def n_nonzero(self) -> Array:
+        """Number of features with a coefficient that is not zero, at each C."""
+        return np.asarray((self.coefs != 0.0).any(axis=1).sum(axis=1))
+
+    def coef_frame(self) -> pd.DataFrame:
+        """Coefficients with names.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each C, class and feature that is not zero, "Intercept" included: the columns
+            C, class, feature and coef.
+        """
+        return _frames.path_frame(
+            self.Cs, self.coefs, self.intercepts, self.classes, self.feature_names
+        )
+
+
+def maxent_path(
+    X: Any,
+    y: ArrayLike,
+    *,
+    Cs: int | ArrayLike = 100,
+    l1_ratio: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    offset: Any = None,
+    relax: bool = False,
+    **params: Any,
+) -> MaxentPath:
+    """Fit multinomial logistic regression for a sequence of penalties.
+
+    Each fit starts from the one before, with a stronger penalty, and looks at few features first
+    (Tibshirani et al. 2012, J. R. Stat. Soc. B 74, 245-266) and at all of them in the end.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+        Class labels.
+    Cs : int or array-like of shape (n_Cs,), default=100
+        Inverse strengths of the penalty, or their number: then they rise in equal ratios from the
+        largest C at which no penalised feature has a coefficient. The end is where a lasso has 1e-4
+        of the penalty with which its first feature enters, or 1e-2 if there are no more rows than
+        features; for dense X with the units of the features made alike, so that features in small
+        units come in.
+    l1_ratio : float, default=1.0
+        Share of the L1 penalty. Where it is below 0.001, a grid begins as for 0.001.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
+        Known part of the logits.
+    relax : bool, default=False
+        Whether to fit, besides, the coefficients that are not zero without penalty.
+    **params
+        Other parameters of `MaxentClassifier`.
+
+    Returns
+    -------
+    MaxentPath
+
+    Raises
+    ------
+    ValueError
+        For input that cannot be fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import maxent_path
+    >>> path = maxent_path(*load_iris(return_X_y=True), Cs=5)
+    >>> path.n_nonzero.tolist()
+    [0, 2, 2, 4, 4]
+    """
+    for name in ("C", "penalty", "warm_start"):
+        if name in params:
+            raise TypeError(f"maxent_path has no parameter {name!r}: give Cs and l1_ratio.")
+    model = MaxentClassifier(l1_ratio=l1_ratio, **params)
+    return fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
+
+
+def fit_path(
+    model: MaxentClassifier,
+    X: Any,
+    y: Any,
+    Cs: int | Array,
+    sample_weight: Any = None,
+    offset: Any = None,
+    classes: Array | None = None,
+    *,
+    relax: bool = False,
+) -> MaxentPath:
+    """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on."""
+    model._validate_params()
+    _, l1_ratio = _validation.resolve_penalty(model.penalty, model.C, model.l1_ratio)
+    with model._prepared(X, y, sample_weight, offset, l1_ratio, classes=classes) as ready:
+        path = Path(ready.problem, model._options())
+        if isinstance(Cs, int):
+            Cs = ready.grid(path.range(), Cs)
+        found = _Arrays.zeros(len(Cs), ready)
+        relaxed = _Arrays.zeros(len(Cs), ready) if relax else None
+        n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
+        statuses = []
+        strengths = ready.strengths(Cs)
+        for i in np.argsort(Cs, kind="stable"):
+            solution = path.at(float(strengths[i]))
+            found.put(i, *ready.coefficients(solution))
+            if relaxed is not None:
+                relaxed.put(i, *ready.coefficients(path.relaxed()))
+            n_iter[i], gaps[i] = solution.n_iter, solution.gap
+            statuses.append(solution.status)
+            if model.verbose > 0:
+                _print_fit(Cs[i], solution)
+    _warn(statuses, model)
+    names = model._feature_names()
+    path_of = MaxentPath(
+        Cs, found.coefs, found.intercepts, n_iter, gaps, ready.classes, names, l1_ratio
+    )
+    if relaxed is None:
+        return path_of
+    return replace(path_of, relaxed_coefs=relaxed.coefs, relaxed_intercepts=relaxed.intercepts)
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """Coefficients and intercepts at each C."""
+
+    coefs: Array
+    intercepts: Array
+
+    @classmethod
+    def zeros(cls, n: int, ready: Prepared) -> _Arrays:
+        rows, width = ready.shape
+        # Pages of zeros that nobody writes to take no memory.
+        return cls(np.zeros((n, rows, width), ready.dtype), np.zeros((n, rows), ready.dtype))
+
+    def put(self, index: int, coef: Array, intercept: Array) -> None:
+        some = coef.nonzero()
+        self.coefs[index][some] = coef[some]
+        self.intercepts[index] = intercept
+
+
+def data_grid(
+    models: list[MaxentClassifier],
+    X: Any,
+    y: Any,
+    n_points: int,
+    sample_weight: Any,
+    offset: Any,
+) -> Array:
+    """Cs in equal ratios that cover the grids of all models."""
+    ends = []
+    for model in models:
+        with model._prepared(X, y, sample_weight, offset, float(model.l1_ratio or 0.0)) as ready:
+            path = Path(ready.problem, model._options())
+            ends.append(ready.grid(path.range(), 2))
+    return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
+
+
+def _print_fit(C: float, solution: Solution) -> None:
+    n_features = int(solution.coef.any(axis=0).sum())
+    print(
+        f"C {C:10.4g}   objective {solution.value:.10g}   {n_features} features   "
+        f"{solution.n_iter} iterations",
+        flush=True,
+    )
+
+
+def _warn(statuses: list[Status], model: MaxentClassifier) -> None:
+    unfinished = sum(status is Status.MAX_ITER for status in statuses)
+    if unfinished:
+        warnings.warn(
+            f"max_iter={model.max_iter} was reached at {unfinished} of {len(statuses)} values of "
+            "C: raise max_iter, or leave out the weakest penalties.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def check_Cs(Cs: Any) -> int | Array:
+    """A number of grid points, or an array of positive numbers."""
+    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
+        if Cs < 1:
+            raise ValueError(f"Cs must be a positive number of values, or the values; found {Cs}.")
+        return int(Cs)
+    try:
+        array = np.asarray(Cs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"Cs must be an integer or an array of numbers; found {Cs!r}.") from error
+    if array.ndim != 1 or array.size == 0 or not (array > 0.0).all():
+        raise ValueError(
+            f"Cs must be an integer, or positive numbers in one dimension; found {Cs!r}."
+        )
+    return array
