@@ -48,12 +48,14 @@ def proximal_newton(
     options: Options,
     *,
     model: Model | None = None,
+    share: float = 0.0,
 ) -> CompositeOutcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
     The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model, and at the
     end the Hessian, promises: where there are no corners it is the length of the Newton step.
-    `penalty` is that of θ, the columns of the intercepts included.
+    `penalty` is that of θ, the columns of the intercepts included. With a positive `share` it is
+    enough to come down to that share of the first distance.
     """
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
@@ -63,12 +65,15 @@ def proximal_newton(
     if model is None:
         model = model_at(point, moving, options.seed)
     narrow = True
+    tol = options.tol
     for n_iter in range(options.max_iter + 1):
         root_n = root_size(objective.blocks.effective_size, value)
         guess = minimise(model, point.gradient, point.theta, penalty)
         distance = float(root_n * np.sqrt(2.0 * guess.decrease))
-        target = options.tol / root_n
-        is_last = distance <= options.tol
+        if n_iter == 0:
+            tol = max(tol, share * distance)
+        target = tol / root_n
+        is_last = distance <= tol
         before = objective.counter.hessian_products
         theta, decrease = _refine(
             point, guess.theta, penalty, model, target, exact=is_last or not narrow
@@ -85,7 +90,7 @@ def proximal_newton(
         )
         if options.callback is not None:
             options.callback(history[-1])
-        if distance <= options.tol:
+        if distance <= tol:
             status = Status.CONVERGED
             break
         if n_iter == options.max_iter:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skmaxent._metric import curvature_moments
 from skmaxent._objective import MultinomialObjective, Point
-from skmaxent._solvers._quadratic import DenseModel, KroneckerModel, Model
+from skmaxent._solvers._quadratic import DenseModel, KroneckerModel, Model, SeparableModel
 
 Array = NDArray[Any]
 
@@ -30,7 +30,8 @@ def model_at(point: Point, moving: Array, seed: int) -> Model:
     R, width = point.objective.shape
     if R * width <= DENSE_SIZE:
         return _dense(point, moving, seed)
-    return _kronecker(point, moving, seed, full=width <= FULL_COVARIANCE)
+    full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
+    return _kronecker(point, moving, seed, full=full)
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:
@@ -60,7 +61,7 @@ def _dense(point: Point, moving: Array, seed: int) -> DenseModel:
     return DenseModel(H.reshape(R * width, R * width), (R, width))
 
 
-def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> KroneckerModel:
+def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> Model:
     objective = point.objective
     width = objective.shape[1]
     sample = _sample(objective, ROWS_PER_COLUMN * width if full else 20_000, seed)
@@ -73,7 +74,7 @@ def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> Kroneck
     diagonal = np.where(moving, np.maximum(diagonal, 0.5 * (diagonal < 0.5) * 1.0), 1.0)
     constant = 1.0 if objective.fit_intercept else 0.0
     if not full:
-        return KroneckerModel(alpha, np.append(diagonal, constant))
+        return SeparableModel(alpha, np.append(diagonal, constant))
     whole = np.zeros((width, width))
     whole[:-1, :-1] = covariance
     whole.flat[:: width + 1] = np.append(diagonal, constant)

@@ -117,27 +117,23 @@ class DenseModel(Model):
 
 
 class KroneckerModel(Model):
-    """(diag α - α αᵀ/s) ⊗ Σ, Σ full or diagonal; α itself for a single logit.
+    """(diag α - α αᵀ/s) ⊗ Σ, with α alone for a single logit.
 
     Parameters
     ----------
     alpha : ndarray of shape (R,)
-    covariance : ndarray of shape (width, width) or (width,)
+    covariance : ndarray of shape (width, width)
         Of the columns and the constant; the latter does not correlate with the others.
     """
 
     def __init__(self, alpha: Array, covariance: Array) -> None:
-        self._alpha = alpha[:, None]
-        self._share = self._alpha / self._alpha.sum() if len(alpha) > 1 else 0.0 * self._alpha
+        self._alpha, self._share, self.diagonal = _star(alpha, covariance.diagonal())
         self._covariance = covariance
-        variances = covariance.diagonal() if covariance.ndim == 2 else covariance
-        diagonal = (self._alpha * (1.0 - self._share)) * variances
-        self.common = common_curvature(diagonal)
-        self.diagonal = diagonal + self.common / len(alpha)
+        self.common = common_curvature(self.diagonal)
+        self.diagonal += self.common / len(alpha)
 
     def apply(self, V: Array) -> Array:
-        Z = V @ self._covariance if self._covariance.ndim == 2 else V * self._covariance
-        Z = self._alpha * Z
+        Z = self._alpha * (V @ self._covariance)
         Z -= self._share * Z.sum(axis=0)
         Z += self.common * V.mean(axis=0)
         return Z
@@ -161,6 +157,68 @@ class KroneckerModel(Model):
         return step.direction
 
 
+class SeparableModel(Model):
+    """(diag α - α αᵀ/s) ⊗ diag v: for each column a diagonal matrix less one of rank one.
+
+    Parameters
+    ----------
+    alpha : ndarray of shape (R,)
+    variances : ndarray of shape (width,)
+    """
+
+    def __init__(self, alpha: Array, variances: Array) -> None:
+        self._alpha, self._share, self.diagonal = _star(alpha, variances)
+        self._variances = variances
+        self.common = common_curvature(self.diagonal)
+        self.diagonal += self.common / len(alpha)
+
+    def apply(self, V: Array) -> Array:
+        Z = self._alpha * V
+        Z *= self._variances
+        Z -= self._share * Z.sum(axis=0)
+        Z += self.common * V.mean(axis=0)
+        return Z
+
+    def solve(self, rhs: Array, tangent: Tangent) -> Array:
+        """Column by column, D + U C Uᵀ with at most three columns in U (Woodbury's formula)."""
+        free = tangent.free
+        D = self._alpha * self._variances + tangent.diagonal
+        U, signs = [], []
+        if len(rhs) > 1:
+            U = [np.sqrt(self._share * self._alpha * self._variances), np.sqrt(self._flat)]
+            signs = [-1.0, 1.0]
+        if tangent.bend is not None and tangent.unit is not None:
+            D = D + tangent.bend
+            U.append(np.sqrt(tangent.bend) * tangent.unit)
+            signs.append(-1.0)
+        inverse = np.where(free, 1.0 / np.maximum(D, 1e-300), 0.0)
+        x = inverse * rhs
+        if not U:
+            return x
+        scaled = [inverse * u for u in U]
+        small = np.empty((rhs.shape[1], len(U), len(U)))
+        for a, u in enumerate(U):
+            for b, v in enumerate(scaled):
+                small[:, a, b] = np.einsum("kj,kj->j", u, v) + (a == b) * signs[a]
+        right = np.stack([np.einsum("kj,kj->j", u, x) for u in U], axis=-1)
+        part = np.linalg.solve(small, right[..., None])[..., 0]
+        for a, v in enumerate(scaled):
+            x -= v * part[:, a]
+        return x
+
+    @cached_property
+    def _flat(self) -> Array:
+        """The part that all classes have in common, as a matrix of equal entries."""
+        return np.broadcast_to(self.common / len(self._alpha), self.diagonal.shape)
+
+
+def _star(alpha: Array, variances: Array) -> tuple[Array, Array, Array]:
+    """α, α/s and the diagonal of the Kronecker product, for broadcasting."""
+    alpha = alpha[:, None]
+    share = alpha / alpha.sum() if len(alpha) > 1 else 0.0 * alpha
+    return alpha, share, (alpha * (1.0 - share)) * variances
+
+
 def within(tangent: Tangent, gradient: Array) -> Array:
     """The part of a gradient in the manifold, and of no change that all classes have in common."""
     out = np.where(tangent.free, gradient, 0.0)
@@ -178,7 +236,7 @@ class Minimum:
 
 
 def minimise(
-    model: Model, gradient: Array, theta: Array, penalty: Penalty, accuracy: float = 1e-3
+    model: Model, gradient: Array, theta: Array, penalty: Penalty, accuracy: float = 0.1
 ) -> Minimum:
     """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W), to a relative accuracy.
 

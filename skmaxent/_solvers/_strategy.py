@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._objective import Point
+from skmaxent._penalty import Terms
 from skmaxent._solvers._certificate import Reached, relative_gap
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
@@ -17,6 +18,10 @@ from skmaxent._solvers._solution import Options, Solution, Status
 from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners
 
 Array = NDArray[Any]
+
+# Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
+STAGE = 2.0
+NEAR = 0.5
 
 
 def minimise(problem: Problem, options: Options, start: Point | None = None) -> Solution:
@@ -63,10 +68,33 @@ def with_corners(
     if start is None:
         as_known = objective.blocks.offset is None
         start = problem.null if as_known else objective.at(problem.null.theta)
+        start = _down_to(start, problem.terms, working, options)
     inside = penalty.inside(start.theta)
     if not np.array_equal(inside, start.theta):
         start = objective.at(inside)
-    point, value, status, history = minimise_with_corners(start, penalty, working, options, likely)
+    point, value, status, history = minimise_with_corners(
+        start, penalty, working, options, likely=likely
+    )
     subgradient = penalty.residual(point.theta, point.gradient)
     gap = relative_gap(Reached(point, value, subgradient), penalty, problem.means, problem.moving)
     return problem.solution(point, value, status, history, gap)
+
+
+def _down_to(point: Point, terms: Terms, working: WorkingSet, options: Options) -> Point:
+    """A start for a weak L1 penalty, from stronger ones.
+
+    The fewer coefficients are not zero, the fewer are found in vain, and the better a quadratic
+    model foresees what a step does.
+    """
+    gradient = np.abs(point.gradient[:, :-1])
+    pull = np.sqrt(np.square(gradient).sum(axis=0))[None] if terms.grouped else gradient
+    ratio = float(np.divide(pull, terms.l1, out=np.zeros_like(pull), where=terms.l1 > 0.0).max())
+    if working.is_all or not np.isfinite(ratio):
+        return point
+    n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE))
+    for stage in range(n_stages - 1, 0, -1):
+        penalty = terms.times(STAGE**stage).with_corners()
+        theta = penalty.inside(point.theta)
+        point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
+        point, *_ = minimise_with_corners(point, penalty, working, options, share=NEAR)
+    return point

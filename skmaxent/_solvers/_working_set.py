@@ -24,7 +24,9 @@ COPY_BYTES = 1 << 29
 LEAST_FEATURES = 100
 # Fewer features than these are not worth choosing among.
 FEW_FEATURES = 400
-MAX_ROUNDS = 30
+MAX_ROUNDS = 50
+# Share of its first distance to which a working set is brought that may not be the last.
+ROUGH = 0.3
 
 
 class WorkingSet:
@@ -73,15 +75,17 @@ class WorkingSet:
         return np.append(self.index, self.objective.blocks.n_features)
 
     def minimise(
-        self, point: Point, penalty: Penalty, options: Options
+        self, point: Point, penalty: Penalty, options: Options, share: float
     ) -> tuple[Array, CompositeOutcome]:
-        """θ that is optimal with all other coefficients as they are at the point."""
+        """θ whose coefficients of the members are best, or nearer to that by a share."""
         if self._is_all:
             start, part = point, penalty
         else:
             start = self._columns.at(self.within(point.theta))
             part = penalty.columns(self._with_intercept())
-        outcome = proximal_newton(start, part, self._moving[self.index], options, model=self.model)
+        outcome = proximal_newton(
+            start, part, self._moving[self.index], options, model=self.model, share=share
+        )
         self.model = outcome.model
         theta = point.theta.copy(order="F")
         theta[:, self._with_intercept()] = outcome.point.theta
@@ -93,23 +97,30 @@ def minimise_with_corners(
     penalty: Penalty,
     working: WorkingSet,
     options: Options,
+    *,
     likely: Array | None = None,
+    share: float = 0.0,
 ) -> tuple[Point, float, Status, tuple[Iteration, ...]]:
     """Minimise from a point at which the gradient of all features is known.
 
     Features outside the working set are zero (or fixed by their bounds), and before the end each
     has been seen to stay so: its coefficients have no direction in which F falls. `likely` are
-    features to begin with besides those that are not zero.
+    features to begin with besides those that are not zero. With a positive `share` a single round
+    is enough, to that share of the first distance.
     """
     history: list[Iteration] = []
     value = point.loss + penalty.value(point.theta)
     status = Status.MAX_ITER
+    is_rough = True
     for _ in range(MAX_ROUNDS):
         members = _wanted(point, penalty, working, likely)
         likely = None
         working.cover(members)
-        rest = replace(options, max_iter=max(options.max_iter - len(history), 1))
-        theta, outcome = working.minimise(point, penalty, rest)
+        is_rough = is_rough and not working.is_all
+        left = max(options.max_iter - len(history), 1)
+        theta, outcome = working.minimise(
+            point, penalty, replace(options, max_iter=left), max(share, ROUGH * is_rough)
+        )
         history += [replace(line, n_iter=line.n_iter + len(history)) for line in outcome.history]
         status = outcome.status
         if working.is_all:
@@ -118,8 +129,12 @@ def minimise_with_corners(
         value = point.loss + penalty.value(theta)
         violation = gains(point, penalty)
         violation[working.index] = 0.0
-        if not violation.any() or status is Status.MAX_ITER:
+        if share > 0.0 or status is Status.MAX_ITER:
             break
+        if not violation.any():
+            if not is_rough:
+                break
+            is_rough = False
     return point, value, status, tuple(history)
 
 
