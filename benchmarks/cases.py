@@ -1,9 +1,25 @@
-"""Data for the benchmark: functions that return X, y and C."""
+"""Data for the benchmark: functions that return X, y and C, or a Penalty."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.preprocessing import normalize
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """1/(C n) times the L1 norm, or that of the features' groups, and half the squared L2 norm."""
+
+    C: float
+    l1_ratio: float = 0.0
+    grouped: bool = False
+
+    def value(self, coef, n):
+        sizes = np.sqrt((coef**2).sum(axis=0)) if self.grouped else np.abs(coef)
+        ridge = 0.5 * (coef**2).sum()
+        return (self.l1_ratio * sizes.sum() + (1.0 - self.l1_ratio) * ridge) / (self.C * n)
 
 
 def labels(logits, rng):
@@ -132,6 +148,69 @@ def unpenalised():
     return *correlated(5000, 10, 4, np.random.default_rng(9)), np.inf
 
 
+def _lasso(C, grouped=False):
+    rng = np.random.default_rng(10)
+    X = rng.normal(size=(20_000, 200)) @ (np.eye(200) + rng.normal(size=(200, 200)) / 20.0)
+    W = rng.normal(size=(200, 5)) * (np.arange(200) < 20)[:, None]
+    return X, labels(X @ W / np.sqrt(20), rng), Penalty(C, 1.0, grouped)
+
+
+def lasso():
+    """20,000 x 200, 5 classes, lasso, 20 features that matter."""
+    return _lasso(0.02)
+
+
+def lasso_raw_units():
+    """The same with units over six decades, shifted, C = 0.05."""
+    X, y, _ = _lasso(1.0)
+    rng = np.random.default_rng(11)
+    units = 10.0 ** rng.uniform(-3, 3, 200)
+    return X * units + 5 * units * rng.normal(size=200), y, Penalty(0.05, 1.0)
+
+
+def lasso_text():
+    """20,000 x 50,000 TF-IDF as above, 20 classes, lasso, C = 1."""
+    return *_text(1.0)[:2], Penalty(1.0, 1.0)
+
+
+def lasso_text_weak():
+    """The same with C = 2."""
+    return *_text(1.0)[:2], Penalty(2.0, 1.0)
+
+
+def _wide(C, grouped=False):
+    rng = np.random.default_rng(12)
+    X = sp.random(5000, 20_000, density=0.005, random_state=rng, format="csr")
+    W = 3.0 * rng.normal(size=(20_000, 10)) * (rng.random(20_000) < 0.02)[:, None]
+    return X, labels(X @ W, rng), Penalty(C, 1.0, grouped)
+
+
+def lasso_wide():
+    """5,000 x 20,000 with 0.5 % entries, 10 classes, lasso, C = 1."""
+    return _wide(1.0)
+
+
+def lasso_digits():
+    """1,797 x 64, 10 classes, lasso, C = 0.1."""
+    return *load_digits(return_X_y=True), Penalty(0.1, 1.0)
+
+
+def group_lasso():
+    """20,000 x 200, 5 classes, group lasso."""
+    return _lasso(0.02, grouped=True)
+
+
+def group_lasso_wide():
+    """5,000 x 20,000 with 0.5 % entries, 10 classes, group lasso, C = 1."""
+    return _wide(1.0, grouped=True)
+
+
+def elastic_net():
+    """20,000 x 200, 5 classes, elastic net, half L1."""
+    X, y, _ = _lasso(1.0)
+    return X, y, Penalty(0.02, 0.5)
+
+
 CASES = {
     case.__name__: case
     for case in (
@@ -150,5 +229,20 @@ CASES = {
         text,
         text_weak_penalty,
         one_hot,
+        lasso,
+        lasso_raw_units,
+        lasso_text,
+        lasso_text_weak,
+        lasso_wide,
+        lasso_digits,
+        group_lasso,
+        group_lasso_wide,
+        elastic_net,
     )
 }
+
+
+def problem(name):
+    """X, y and the penalty of a case."""
+    X, y, penalty = CASES[name]()
+    return X, y, penalty if isinstance(penalty, Penalty) else Penalty(penalty)

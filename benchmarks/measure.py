@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ ROWS = 5000
 SHORT = 0.05
 
 
-def objective(coef, intercept, X, y, C):
+def objective(coef, intercept, X, y, penalty):
     """Mean loss and penalty in float64, apart from the code under test."""
     coef, intercept = np.asarray(coef, float), np.asarray(intercept, float)
     total = 0.0
@@ -26,7 +27,7 @@ def objective(coef, intercept, X, y, C):
         if Z.shape[1] == 1:
             Z = np.column_stack([np.zeros(len(Z)), Z])
         total += (logsumexp(Z, axis=1) - Z[np.arange(len(Z)), y[rows]]).sum()
-    return total / len(y) + 0.5 * (coef**2).sum() / (C * len(y))
+    return total / len(y) + penalty.value(coef, len(y))
 
 
 def save(X, y, folder):
@@ -55,7 +56,7 @@ def reset_peak():
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def fitting(name, folder, C):
+def fitting(name, folder, penalty):
     """A function of tol that fits a contender to saved data."""
     fit = CONTENDERS[name][0]
     X, y = load(folder)
@@ -63,8 +64,8 @@ def fitting(name, folder, C):
     rows = np.flatnonzero(np.isin(np.arange(len(y)), np.unique(y, return_index=True)[1]))
     rows = np.union1d(rows, np.arange(min(len(y), 200)))
     with contextlib.suppress(Exception):
-        fit(X[rows], y[rows], min(C, 1.0), 1e-1)
-    return lambda tol: fit(X, y, C, tol)
+        fit(X[rows], y[rows], replace(penalty, C=min(penalty.C, 1.0)), 1e-1)
+    return lambda tol: fit(X, y, penalty, tol)
 
 
 def _serve(connection, make, arguments):

@@ -65,13 +65,23 @@ class Reached:
     last: Step | None = None
 
 
-def relative_gap(reached: Reached, penalty: Ridge | Penalty, means: Means, moving: Array) -> float:
-    """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0."""
+def relative_gap(
+    reached: Reached,
+    penalty: Ridge | Penalty,
+    means: Means,
+    moving: Array,
+    *,
+    least_bound: float = TIGHT,
+) -> float:
+    """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0.
+
+    Where duality gives less than `least_bound` of F, the other is not worth its passes.
+    """
     value = reached.value
     if value <= 0.0:
         return 0.0
     bound = min(value, duality_gap(reached.point, value, penalty, means))
-    if bound > TIGHT * value:
+    if bound > least_bound * value:
         bound = min(bound, self_concordance_bound(reached, means.shares, moving))
     # No bound is better than what rounding makes of F itself.
     return float(min(1.0, (bound + reached.point.rounding) / value))

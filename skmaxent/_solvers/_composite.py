@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._objective import Point
+from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._penalty import Penalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
@@ -28,6 +28,8 @@ MAX_PRODUCTS = 50
 STALE_PRODUCTS = 4
 # Decrease below this share of what rounding makes of F is none.
 NOISE = 1e-3
+# For what the model's distance may be wrong by where it was right on the step before.
+MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ def proximal_newton(
 ) -> CompositeOutcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model, and at the
-    end the Hessian, promises: where there are no corners it is the length of the Newton step.
+    The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model promises: where
+    there are no corners it is the length of the Newton step. At the end the Hessian is asked too,
+    unless it agreed with the model on the step before, and so did F.
     `penalty` is that of θ, the columns of the intercepts included. With a positive `share` it is
     enough to come down to that share of the first distance.
     """
@@ -64,7 +67,7 @@ def proximal_newton(
     is_fresh = model is None
     if model is None:
         model = model_at(point, moving, options.seed)
-    narrow = True
+    narrow, holds = True, False
     tol = options.tol
     for n_iter in range(options.max_iter + 1):
         root_n = root_size(objective.blocks.effective_size, value)
@@ -73,6 +76,11 @@ def proximal_newton(
         if n_iter == 0:
             tol = max(tol, share * distance)
         target = tol / root_n
+        if holds and MARGIN * distance <= tol:
+            distance *= MARGIN
+            _note(history, options, n_iter, value, distance, objective)
+            status = Status.CONVERGED
+            break
         is_last = distance <= tol
         before = objective.counter.hessian_products
         theta, decrease = _refine(
@@ -84,12 +92,7 @@ def proximal_newton(
             if is_last
             else distance
         )
-        counter = objective.counter
-        history.append(
-            Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
-        )
-        if options.callback is not None:
-            options.callback(history[-1])
+        _note(history, options, n_iter, value, distance, objective)
         if distance <= tol:
             status = Status.CONVERGED
             break
@@ -103,11 +106,34 @@ def proximal_newton(
                 continue
             status = Status.PRECISION
             break
+        # Whether model, Hessian and F agree on what the step was worth.
+        holds = _agree(guess.decrease, decrease, 2.0) and _agree(
+            value - candidate_value, decrease, 1.1
+        )
         point, value = candidate, candidate_value
         is_fresh = False
         if products >= STALE_PRODUCTS:
             model, is_fresh = model_at(point, moving, options.seed), True
     return CompositeOutcome(point, value, status, tuple(history), model)
+
+
+def _note(
+    history: list[Iteration],
+    options: Options,
+    n_iter: int,
+    value: float,
+    distance: float,
+    objective: MultinomialObjective,
+) -> None:
+    counter = objective.counter
+    line = Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
+    history.append(line)
+    if options.callback is not None:
+        options.callback(line)
+
+
+def _agree(one: float, other: float, factor: float) -> bool:
+    return other > 0.0 and 1.0 / factor < one / other < factor
 
 
 def _refine(

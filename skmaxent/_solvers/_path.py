@@ -22,6 +22,8 @@ LEAST_L1_RATIO = 1e-3
 # Of standard errors, for the model that has unpenalised features alone.
 PRECISE = 1e-6
 RELAXED_ITER = 30
+# Relative gaps above this are worth the passes of a better certificate.
+LOOSE = 0.05
 
 
 class Path:
@@ -104,10 +106,12 @@ class Path:
         if problem.terms.is_smooth:
             if point is not None:
                 point = point.on(problem.objective)
-            solution = smooth(problem, self._options, point)
+            solution = smooth(problem, self._options, point, least_bound=LOOSE)
         else:
             likely = self._likely(point, problem, strength)
-            solution = with_corners(problem, self._options, point, self._working, likely)
+            solution = with_corners(
+                problem, self._options, point, self._working, likely=likely, least_bound=LOOSE
+            )
         self._last, self._solution, self._strength = problem, solution, strength
         return solution
 

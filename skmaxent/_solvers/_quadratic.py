@@ -75,6 +75,7 @@ class DenseModel(Model):
     def __init__(self, matrix: Array, shape: tuple[int, int]) -> None:
         R, width = shape
         self._shape = shape
+        self._last: tuple[Tangent, Array] | None = None
         self.common = common_curvature(matrix.diagonal().reshape(shape))
         blocks = matrix.reshape(R, width, R, width)
         column = np.arange(width)
@@ -88,25 +89,34 @@ class DenseModel(Model):
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         free = np.flatnonzero(tangent.free.ravel())
         out = np.zeros(self._shape)
-        if len(free) == 0:
-            return out
-        block = self._matrix[np.ix_(free, free)]
+        if len(free):
+            out.flat[free] = lapack.dpotrs(self._factor(tangent, free), rhs.ravel()[free], lower=1)[
+                0
+            ]
+        return out
+
+    def _factor(self, tangent: Tangent, free: Array) -> Array:
+        """Cholesky factor of the free block, kept until another is asked for."""
+        if self._last is not None and _are_same(self._last[0], tangent):
+            return self._last[1]
+        whole = len(free) == len(self._matrix)
+        block = self._matrix.copy() if whole else self._matrix[np.ix_(free, free)]
         diagonal = np.broadcast_to(tangent.diagonal, self._shape).ravel()[free]
         block.flat[:: len(free) + 1] += diagonal
         if tangent.bend is not None and tangent.unit is not None:
             self._add_bend(block, free, tangent.bend, tangent.unit)
         # A direction that neither the data nor the penalty know stays where it is.
-        size = np.sqrt(np.maximum(block.diagonal(), 1e-300))
-        block /= np.multiply.outer(size, size)
-        block.flat[:: len(free) + 1] += 1e-10
+        share = np.maximum(block.diagonal(), 1e-300)
+        block.flat[:: len(free) + 1] += 1e-10 * share
         while True:
-            L, info = lapack.dpotrf(block, lower=True)
+            # LAPACK reads a symmetric matrix in either order.
+            L, info = lapack.dpotrf(block.T, lower=1)
             if info == 0:
                 break
-            block.flat[:: len(free) + 1] += 1e-8
-        x, _ = lapack.dpotrs(L, rhs.ravel()[free] / size, lower=True)
-        out.flat[free] = x / size
-        return out
+            share = 100.0 * share
+            block.flat[:: len(free) + 1] += 1e-10 * share
+        self._last = tangent, L
+        return np.asarray(L)
 
     def _add_bend(self, block: Array, free: Array, bend: Array, unit: Array) -> None:
         width = self._shape[1]
@@ -114,6 +124,20 @@ class DenseModel(Model):
         same = j[:, None] == j
         turn = (k[:, None] == k).astype(float) - unit[k[:, None], j[:, None]] * unit[k, j]
         block += np.where(same, bend[j] * turn, 0.0)
+
+
+def _are_same(one: Tangent, other: Tangent) -> bool:
+    """Whether two manifolds have the same free coefficients and second derivatives."""
+
+    def same(a: Array | None, b: Array | None) -> bool:
+        return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+    return (
+        same(one.free, other.free)
+        and same(one.diagonal, other.diagonal)
+        and same(one.bend, other.bend)
+        and same(one.unit, other.unit)
+    )
 
 
 class KroneckerModel(Model):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skmaxent._objective import Point
 from skmaxent._penalty import Terms
-from skmaxent._solvers._certificate import Reached, relative_gap
+from skmaxent._solvers._certificate import TIGHT, Reached, relative_gap
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
@@ -32,7 +32,9 @@ def minimise(problem: Problem, options: Options, start: Point | None = None) -> 
     return with_corners(problem, options, start, working)
 
 
-def smooth(problem: Problem, options: Options, start: Point | None) -> Solution:
+def smooth(
+    problem: Problem, options: Options, start: Point | None, *, least_bound: float = TIGHT
+) -> Solution:
     """Newton's method, for small problems in few calls, for large ones by way of samples."""
     objective, moving = problem.objective, problem.moving
     if is_small(objective) and options.solver != "newton-cg":
@@ -51,7 +53,7 @@ def smooth(problem: Problem, options: Options, start: Point | None) -> Solution:
         outcome = newton(start, moving, options, is_near=is_near)
     point = outcome.point
     reached = Reached(point, point.value, point.gradient, outcome.metric, outcome.last)
-    gap = relative_gap(reached, objective.penalty, problem.means, moving)
+    gap = relative_gap(reached, objective.penalty, problem.means, moving, least_bound=least_bound)
     return problem.solution(point, point.value, outcome.status, outcome.history, gap)
 
 
@@ -60,7 +62,9 @@ def with_corners(
     options: Options,
     start: Point | None,
     working: WorkingSet,
+    *,
     likely: Array | None = None,
+    least_bound: float = TIGHT,
 ) -> Solution:
     """Proximal Newton over a working set; `likely` are features that it should have."""
     objective = problem.objective
@@ -76,7 +80,13 @@ def with_corners(
         start, penalty, working, options, likely=likely
     )
     subgradient = penalty.residual(point.theta, point.gradient)
-    gap = relative_gap(Reached(point, value, subgradient), penalty, problem.means, problem.moving)
+    gap = relative_gap(
+        Reached(point, value, subgradient),
+        penalty,
+        problem.means,
+        problem.moving,
+        least_bound=least_bound,
+    )
     return problem.solution(point, value, status, history, gap)
 
 

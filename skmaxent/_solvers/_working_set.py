@@ -52,7 +52,7 @@ class WorkingSet:
 
     def cover(self, features: Array) -> None:
         """Make these features (positions) members."""
-        if self._is_all or np.isin(features, self.index).all():
+        if self._is_all or (len(self.index) and np.isin(features, self.index).all()):
             return
         index = np.union1d(self.index, features)
         blocks = self.objective.blocks
@@ -111,7 +111,7 @@ def minimise_with_corners(
     history: list[Iteration] = []
     value = point.loss + penalty.value(point.theta)
     status = Status.MAX_ITER
-    is_rough = True
+    is_rough = likely is None
     for _ in range(MAX_ROUNDS):
         members = _wanted(point, penalty, working, likely)
         likely = None
