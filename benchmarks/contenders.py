@@ -1,7 +1,7 @@
 """The solvers that are compared, each with its own tolerances from loose to tight.
 
-A contender is a function of (X, y, penalty, tol) that returns coefficients (K, d) and intercepts (K,),
-or (1, d) and (1,) for two classes. Libraries are imported where they are used.
+A contender is a function of (X, y, penalty, tol) that returns coefficients (K, d) and intercepts
+(K,), or (1, d) and (1,) for two classes. Libraries are imported where they are used.
 """
 
 import numpy as np

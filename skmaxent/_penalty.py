@@ -10,6 +10,7 @@ point; `conjugate`, for the dual. All work on arrays (R, width), of which parame
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -227,18 +228,39 @@ class Elementwise:
     lower: Array
     upper: Array
 
+    @cached_property
+    def _has_bounds(self) -> bool:
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    @cached_property
+    def _has_ridge(self) -> bool:
+        return bool(self.ridge.any())
+
+    def _smooth_gradient(self, W: Array) -> Array | float:
+        return self.ridge * (W - self.target) if self._has_ridge else 0.0
+
     def value(self, W: Array) -> float:
-        return float(
-            np.sum(self.l1 * np.abs(W)) + 0.5 * np.sum(self.ridge * np.square(W - self.target))
-        )
+        value = float(np.einsum("kj,kj->", np.broadcast_to(self.l1, W.shape), np.abs(W)))
+        if self._has_ridge:
+            value += 0.5 * float(np.sum(self.ridge * np.square(W - self.target)))
+        return value
 
     def prox(self, V: Array, step: Array) -> Array:
-        V = V + step * self.ridge * self.target
-        W = _soften(V, step * self.l1) / (1.0 + step * self.ridge)
-        return np.asarray(np.clip(W, self.lower, self.upper))
+        if self._has_ridge:
+            V = V + step * self.ridge * self.target
+        W = _soften(V, step * self.l1)
+        if self._has_ridge:
+            W /= 1.0 + step * self.ridge
+        return self.inside(W)
 
     def residual(self, W: Array, G: Array) -> Array:
-        smooth = G + self.ridge * (W - self.target)
+        smooth = G + self._smooth_gradient(W)
+        if not self._has_bounds:
+            out = _soften(smooth, self.l1)
+            some = W.nonzero()
+            l1 = np.broadcast_to(self.l1, W.shape)[some]
+            out[some] = smooth[some] + np.copysign(l1, W[some])
+            return out
         up = smooth + np.where(W >= 0.0, self.l1, -self.l1)
         down = smooth + np.where(W > 0.0, self.l1, -self.l1)
         up[self.upper <= W] = 0.0
@@ -246,13 +268,15 @@ class Elementwise:
         return np.minimum(up, 0.0) + np.maximum(down, 0.0)
 
     def tangent(self, W: Array) -> Tangent:
-        free = (self.lower < W) & (self.upper > W) & ((W != 0.0) | (self.l1 == 0.0))
-        gradient = self.l1 * np.sign(W) + self.ridge * (W - self.target)
+        free = (W != 0.0) | (self.l1 == 0.0)
+        if self._has_bounds:
+            free &= (self.lower < W) & (self.upper > W)
+        gradient = self.l1 * np.sign(W) + self._smooth_gradient(W)
         return Tangent(free, gradient, self.ridge)
 
     def retract(self, W: Array, onto: Array) -> Array:
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
-        return np.asarray(np.clip(np.where(crossed, 0.0, W), self.lower, self.upper))
+        return self.inside(np.where(crossed, 0.0, W))
 
     def edge(self, W: Array, step: Array) -> float:
         end = W + step
@@ -266,7 +290,7 @@ class Elementwise:
         return min(max(t, 0.0) * (1.0 + 1e-14), 1.0)
 
     def inside(self, W: Array) -> Array:
-        return np.clip(W, self.lower, self.upper)
+        return np.clip(W, self.lower, self.upper) if self._has_bounds else W
 
     def recentre(self, W: Array) -> Array:
         """The slope of the penalty along the shift c is, right of the i-th smallest w,

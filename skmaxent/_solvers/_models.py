@@ -15,6 +15,7 @@ Array = NDArray[Any]
 
 # Up to this many coefficients the Hessian is assembled.
 DENSE_SIZE = 1500
+SPARSE_SIZE = 300
 # Up to this many columns their covariances are.
 FULL_COVARIANCE = 1500
 # Rows for each coefficient, or column, in a sample.
@@ -28,7 +29,7 @@ LEAST_CURVATURE = 1e-9
 def model_at(point: Point, moving: Array, seed: int) -> Model:
     """The best model that is cheap for the size of the problem."""
     R, width = point.objective.shape
-    if R * width <= DENSE_SIZE:
+    if R * width <= (SPARSE_SIZE if point.objective.blocks.is_sparse else DENSE_SIZE):
         return _dense(point, moving, seed)
     full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
     return _kronecker(point, moving, seed, full=full)

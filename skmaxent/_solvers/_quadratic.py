@@ -225,7 +225,7 @@ class SeparableModel(Model):
             for b, v in enumerate(scaled):
                 small[:, a, b] = np.einsum("kj,kj->j", u, v) + (a == b) * signs[a]
         right = np.stack([np.einsum("kj,kj->j", u, x) for u in U], axis=-1)
-        part = np.linalg.solve(small, right[..., None])[..., 0]
+        part = _solve_small(small, right)
         for a, v in enumerate(scaled):
             x -= v * part[:, a]
         return x
@@ -234,6 +234,18 @@ class SeparableModel(Model):
     def _flat(self) -> Array:
         """The part that all classes have in common, as a matrix of equal entries."""
         return np.broadcast_to(self.common / len(self._alpha), self.diagonal.shape)
+
+
+def _solve_small(A: Array, b: Array) -> Array:
+    """Solutions of many small systems."""
+    if A.shape[-1] != 2:
+        return np.asarray(np.linalg.solve(A, b[..., None])[..., 0])
+    p, q, r, s = A[:, 0, 0], A[:, 0, 1], A[:, 1, 0], A[:, 1, 1]
+    determinant = p * s - q * r
+    return np.stack(
+        [(s * b[:, 0] - q * b[:, 1]) / determinant, (p * b[:, 1] - r * b[:, 0]) / determinant],
+        axis=1,
+    )
 
 
 def _star(alpha: Array, variances: Array) -> tuple[Array, Array, Array]:
