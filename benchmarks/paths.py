@@ -60,7 +60,7 @@ def _versus(make, n_points, ratio, repeats):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         _write(X, y, folder)
-        theirs, strengths, coef = _glmnet(folder, kind, n_points, ratio)
+        _, strengths, coef = _glmnet(folder, kind, n_points, ratio)
         last = Penalty(1.0 / (len(y) * strengths[-1]), 1.0, penalty.grouped)
         coef = coef.reshape(K, -1)
         value = objective(coef[:, 1:], coef[:, 0], X, y, last)

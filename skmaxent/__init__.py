@@ -2,6 +2,7 @@
 
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._cross_validation import MaxentClassifierCV
+from skmaxent._display import CVCurveDisplay, PathDisplay
 from skmaxent._path import MaxentPath, maxent_path
 from skmaxent._softmax import (
     cross_entropy,
@@ -17,9 +18,11 @@ from skmaxent._softmax import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "CVCurveDisplay",
     "MaxentClassifier",
     "MaxentClassifierCV",
     "MaxentPath",
+    "PathDisplay",
     "cross_entropy",
     "cross_entropy_coef_gradient",
     "cross_entropy_gradient",

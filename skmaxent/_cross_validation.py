@@ -303,21 +303,9 @@ max_iter, random_state
 
     def _choose(self, scores: Array) -> None:
         """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas)."""
-        mean = np.nanmean(scores, axis=0)
-        if np.isnan(mean).all():
-            raise ValueError("no score is a number: the folds have no rows to score.")
-        # The strongest penalty among equals.
-        order = np.argsort(self.Cs_, kind="stable")
-        ranked = mean[:, order]
-        best = np.unravel_index(np.nanargmax(ranked), ranked.shape)
-        ratio, position, gamma = (int(index) for index in best)
-        if self.selection == "one_standard_error":
-            error = _standard_error(scores)[:, order][ratio, position, gamma]
-            near = ranked[ratio, :, gamma] >= ranked[ratio, position, gamma] - error
-            position = int(np.argmax(near))
-        self._chosen = ratio, int(order[position]), gamma
+        self._chosen = ratio, c, gamma = chosen_index(scores, self.Cs_, self.selection)
         self.l1_ratio_ = float(self.l1_ratios_[ratio])
-        self.C_ = float(self.Cs_[order[position]])
+        self.C_ = float(self.Cs_[c])
         self.gamma_ = float(self.gammas_[gamma])
         self.scores_ = scores[..., gamma]
         if len(self.gammas_) > 1 or self.relax is not False:
@@ -451,6 +439,25 @@ max_iter, random_state
             )
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
+
+
+def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, int]:
+    """Position of the l1_ratio, the C and the gamma that a rule takes, the strongest among equals.
+
+    Scores are (n_folds, n_l1_ratios, n_cs, n_gammas).
+    """
+    mean = np.nanmean(scores, axis=0)
+    if np.isnan(mean).all():
+        raise ValueError("no score is a number: the folds have no rows to score.")
+    order = np.argsort(Cs, kind="stable")
+    ranked = mean[:, order]
+    best = np.unravel_index(np.nanargmax(ranked), ranked.shape)
+    ratio, position, gamma = (int(index) for index in best)
+    if selection == "one_standard_error":
+        error = _standard_error(scores)[:, order][ratio, position, gamma]
+        near = ranked[ratio, :, gamma] >= ranked[ratio, position, gamma] - error
+        position = int(np.argmax(near))
+    return ratio, int(order[position]), gamma
 
 
 def _standard_error(scores: Array) -> Array:
