@@ -234,7 +234,10 @@ max_iter, random_state
                     checked, labels, **routed.splitter.split
                 )
             )
-            task = Task(X, labels, classes, sample_weight, logits, Cs, gammas, self._scorer, routed)
+            rows = X if hasattr(X, "columns") else checked
+            task = Task(
+                rows, labels, classes, sample_weight, logits, Cs, gammas, self._scorer, routed
+            )
             found = Parallel(n_jobs=self.n_jobs)(
                 delayed(task.run)(self._model(l1_ratio=ratio), train, test)
                 for train, test in folds
@@ -363,8 +366,7 @@ max_iter, random_state
         )
         frame = _frames.results_frame(
             scores,
-            np.nanmean(scores, axis=0),
-            _standard_error(scores),
+            *_mean_and_error(scores),
             n_features.mean(axis=0),
             (self.l1_ratios_, self.Cs_, self.gammas_),
             self._chosen,
@@ -446,7 +448,7 @@ def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, in
 
     Scores are (n_folds, n_l1_ratios, n_cs, n_gammas).
     """
-    mean = np.nanmean(scores, axis=0)
+    mean, standard_error = _mean_and_error(scores)
     if np.isnan(mean).all():
         raise ValueError("no score is a number: the folds have no rows to score.")
     order = np.argsort(Cs, kind="stable")
@@ -454,14 +456,15 @@ def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, in
     best = np.unravel_index(np.nanargmax(ranked), ranked.shape)
     ratio, position, gamma = (int(index) for index in best)
     if selection == "one_standard_error":
-        error = _standard_error(scores)[:, order][ratio, position, gamma]
+        error = standard_error[:, order][ratio, position, gamma]
         near = ranked[ratio, :, gamma] >= ranked[ratio, position, gamma] - error
         position = int(np.argmax(near))
     return ratio, int(order[position]), gamma
 
 
-def _standard_error(scores: Array) -> Array:
-    """Of the mean over folds, the first axis; 0 for a single fold."""
+def _mean_and_error(scores: Array) -> tuple[Array, Array]:
+    """Mean over folds, the first axis, and its standard error, 0 for a single fold."""
     n = (~np.isnan(scores)).sum(axis=0)
-    spread = np.nanstd(scores, axis=0) / np.sqrt(np.maximum(n - 1, 1))
-    return np.asarray(np.where(n > 1, spread, 0.0))
+    mean = np.where(n > 0, np.nansum(scores, axis=0) / np.maximum(n, 1), np.nan)
+    squares = np.nansum(np.square(scores - mean), axis=0)
+    return mean, np.sqrt(squares / np.maximum(n * (n - 1.0), 1.0))

@@ -177,6 +177,10 @@ class Tangent:
 class Penalty(Protocol):
     """What a solver for penalties with corners asks of them."""
 
+    @property
+    def unpenalised(self) -> Array:
+        """Coefficients that nothing holds, (1 or R, width)."""
+
     def value(self, W: Array) -> float:
         """The penalty."""
 
@@ -227,6 +231,11 @@ class Elementwise:
     target: Array
     lower: Array
     upper: Array
+
+    @property
+    def unpenalised(self) -> Array:
+        free = np.isinf(self.lower) & np.isinf(self.upper)
+        return np.asarray((self.l1 == 0.0) & (self.ridge == 0.0) & free)
 
     @cached_property
     def _has_bounds(self) -> bool:
@@ -352,6 +361,10 @@ class Grouped:
     l1: Array
     ridge: Array
     target: Array
+
+    @property
+    def unpenalised(self) -> Array:
+        return np.asarray((self.l1 == 0.0) & (self.ridge == 0.0))
 
     def value(self, W: Array) -> float:
         ridge = 0.5 * np.sum(self.ridge * np.square(W - self.target))

@@ -19,6 +19,7 @@ from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
 from skmaxent._solvers._quadratic import Model, minimise, within
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._unbounded import NEAR, is_unbounded
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
@@ -93,6 +94,11 @@ def proximal_newton(
             else distance
         )
         _note(history, options, n_iter, value, distance, objective)
+        if distance <= NEAR and is_unbounded(
+            objective, theta - point.theta, distance, penalty.unpenalised
+        ):
+            status = Status.QUASI_SEPARATED
+            break
         if distance <= tol:
             status = Status.CONVERGED
             break

@@ -15,9 +15,9 @@ from scipy.linalg import lapack
 
 from skmaxent._likelihood import upper_pairs
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
-from skmaxent._solvers._smooth import NEAR, Outcome
+from skmaxent._solvers._smooth import Outcome
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
-from skmaxent._solvers._unbounded import is_separated, is_unbounded
+from skmaxent._solvers._unbounded import NEAR, is_separated, is_unbounded
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from skmaxent._metric_choice import MetricChoice
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
-from skmaxent._solvers._unbounded import is_separated, is_unbounded
+from skmaxent._solvers._unbounded import NEAR, is_separated, is_unbounded
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
@@ -27,8 +27,6 @@ LEVEL = 0.3
 MAX_SECANTS = 3
 # For the last look at the distance.
 CHECK_PRODUCTS = 10
-# The distance from which on this is looked at; much closer, rounding hides it.
-NEAR = 1e-3
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ Array = NDArray[Any]
 
 # A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
 UNKNOWN_LOGIT = 100.0
+# The distance from which on this is looked at; much closer, rounding hides it.
+NEAR = 1e-3
 
 
 def is_separated(objective: MultinomialObjective, loss: float) -> bool:
@@ -29,17 +31,27 @@ def is_separated(objective: MultinomialObjective, loss: float) -> bool:
     return bool(loss * objective.total_weight < np.log(2.0) * lightest)
 
 
-def is_unbounded(objective: MultinomialObjective, newton_step: Array, distance: float) -> bool:
+def is_unbounded(
+    objective: MultinomialObjective,
+    newton_step: Array,
+    distance: float,
+    unpenalised: NDArray[np.bool_] | None = None,
+) -> bool:
     """Whether F still decreases along a direction in which some logits go to infinity.
 
     There gradient and curvature vanish together: the next step changes a logit as much as the
     last, though F gains nothing. Elsewhere a logit changes by its standard error at most times
-    the distance; one so large that nothing is known of the logit is the mark of separation.
+    the distance; one so large that nothing is known of the logit is the mark of separation. What
+    is penalised is bounded: `unpenalised` marks the other coefficients of θ, and those that the
+    objective's ridge leaves free are meant where it is not given.
     """
-    if objective.penalty.strength.any():
+    if unpenalised is None:
+        unpenalised = np.append(objective.penalty.strength == 0.0, True)
+    if not unpenalised[..., :-1].any():
         return False
+    step = np.where(unpenalised, newton_step, 0.0)
     (change,) = objective.blocks.map_reduce(
-        _range_of_logits, *objective.for_blocks(newton_step), combine=np.maximum
+        _range_of_logits, *objective.for_blocks(step), combine=np.maximum
     )
     return float(change) > max(UNKNOWN_LOGIT * distance, 0.1)
 
