@@ -4,6 +4,7 @@ from skmaxent._classifier import MaxentClassifier
 from skmaxent._cross_validation import MaxentClassifierCV
 from skmaxent._display import CVCurveDisplay, PathDisplay
 from skmaxent._path import MaxentPath, maxent_path
+from skmaxent._separation import Separation, detect_separation
 from skmaxent._softmax import (
     cross_entropy,
     cross_entropy_coef_gradient,
@@ -23,9 +24,11 @@ __all__ = [
     "MaxentClassifierCV",
     "MaxentPath",
     "PathDisplay",
+    "Separation",
     "cross_entropy",
     "cross_entropy_coef_gradient",
     "cross_entropy_gradient",
+    "detect_separation",
     "log_softmax",
     "logsumexp",
     "maxent_path",

@@ -160,7 +160,7 @@ def maxent_path(
     >>> from skmaxent import maxent_path
     >>> path = maxent_path(*load_iris(return_X_y=True), Cs=5)
     >>> path.n_nonzero.tolist()
-    [0, 2, 2, 4, 4]
+    [0, 1, 4, 4, 4]
     """
     for name in ("C", "penalty", "warm_start"):
         if name in params:

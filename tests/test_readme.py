@@ -19,3 +19,13 @@ def test_the_side_by_side_does_what_it_says():
     exec(after, namespace)
     assert namespace["ours"].optimality_gap_ < 1e-8
     assert abs(namespace["ours"].coef_ - namespace["theirs"].coef_).max() < 1e-6
+
+
+def test_the_page_on_penalties_runs():
+    page = README.parent / "docs" / "penalties.md"
+    namespace = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(code, namespace)
+    assert namespace["path"].n_nonzero[0] == 0
+    assert namespace["today"].coef_frame().loc["alcohol"].min() >= 0
+    assert len(namespace["clf"].cv_results_frame()) == 60

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 MAX_PRODUCTS = 50
 # Products after a step with an old model that are worth a new one.
-STALE_PRODUCTS = 4
+STALE_PRODUCTS = 8
 # Decrease below this share of what rounding makes of F is none.
 NOISE = 1e-3
 # For what the model's distance may be wrong by where it was right on the step before.
@@ -52,6 +52,7 @@ def proximal_newton(
     *,
     model: Model | None = None,
     share: float = 0.0,
+    precise: bool = False,
 ) -> CompositeOutcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
@@ -59,7 +60,7 @@ def proximal_newton(
     there are no corners it is the length of the Newton step. At the end the Hessian is asked too,
     unless it agreed with the model on the step before, and so did F.
     `penalty` is that of θ, the columns of the intercepts included. With a positive `share` it is
-    enough to come down to that share of the first distance.
+    enough to come down to that share of the first distance. `precise` models are the Hessian.
     """
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
@@ -67,13 +68,13 @@ def proximal_newton(
     status = Status.MAX_ITER
     is_fresh = model is None
     if model is None:
-        model = model_at(point, moving, options.seed)
+        model = model_at(point, moving, options.seed, precise=precise)
     narrow, holds = True, False
     tol = options.tol
     for n_iter in range(options.max_iter + 1):
         root_n = root_size(objective.blocks.effective_size, value)
         guess = minimise(model, point.gradient, point.theta, penalty)
-        distance = float(root_n * np.sqrt(2.0 * guess.decrease))
+        distance = float(root_n * guess.distance)
         if n_iter == 0:
             tol = max(tol, share * distance)
         target = tol / root_n
@@ -108,7 +109,7 @@ def proximal_newton(
         candidate, candidate_value = _along(point, value, theta, penalty)
         if not candidate_value < value - NOISE * point.rounding:
             if not is_fresh:
-                model, is_fresh = model_at(point, moving, options.seed), True
+                model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
                 continue
             status = Status.PRECISION
             break
@@ -118,8 +119,8 @@ def proximal_newton(
         )
         point, value = candidate, candidate_value
         is_fresh = False
-        if products >= STALE_PRODUCTS:
-            model, is_fresh = model_at(point, moving, options.seed), True
+        if products >= STALE_PRODUCTS or model.is_local:
+            model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
     return CompositeOutcome(point, value, status, tuple(history), model)
 
 

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from skmaxent._metric import curvature_moments
 from skmaxent._objective import MultinomialObjective, Point
-from skmaxent._solvers._quadratic import DenseModel, KroneckerModel, Model, SeparableModel
+from skmaxent._penalty import Tangent
+from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._quadratic import (
+    DenseModel,
+    KroneckerModel,
+    Model,
+    SeparableModel,
+    within,
+)
+from skmaxent._vectors import inner
 
 Array = NDArray[Any]
 
@@ -24,15 +33,53 @@ ROWS_PER_COLUMN = 10
 LEAST_ROWS = 2000
 # Curvature of what has none, relative to what the rest has on the average.
 LEAST_CURVATURE = 1e-9
+# Of a step within a manifold by conjugate gradients.
+ACCURACY = 0.1
+MAX_PRODUCTS = 50
 
 
-def model_at(point: Point, moving: Array, seed: int) -> Model:
+def model_at(point: Point, moving: Array, seed: int, *, precise: bool = False) -> Model:
     """The best model that is cheap for the size of the problem."""
     R, width = point.objective.shape
-    if R * width <= (SPARSE_SIZE if point.objective.blocks.is_sparse else DENSE_SIZE):
+    # Where all rows have the same probabilities, the Kronecker product is the Hessian.
+    cheap = precise or not point.objective.blocks.is_sparse
+    limit = DENSE_SIZE if cheap else SPARSE_SIZE
+    if R * width <= limit and not point.probabilities.are_common:
         return _dense(point, moving, seed)
     full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
-    return _kronecker(point, moving, seed, full=full)
+    simple = _kronecker(point, moving, seed, full=full)
+    return HessianModel(point, simple) if precise else simple
+
+
+class HessianModel(Model):
+    """The Hessian at a point, by products over the rows; a simpler model preconditions.
+
+    Where the simpler one misleads about which coefficients are zero, this one does not.
+    """
+
+    is_local = True
+
+    def __init__(self, point: Point, simple: Model) -> None:
+        self._point, self._simple = point, simple
+        self.diagonal, self.common = simple.diagonal, simple.common
+
+    def apply(self, V: Array) -> Array:
+        product = self._point.hessian_product(V, exact=False)
+        product += self.common * V.mean(axis=0)
+        return product
+
+    def solve(self, rhs: Array, tangent: Tangent) -> Array:
+        gradient = within(tangent, -rhs)
+        natural = self._simple.solve(gradient, tangent)
+        step = steihaug(
+            lambda V: within(tangent, self.apply(V) + tangent.curvature(V)),
+            lambda G: self._simple.solve(G, tangent),
+            gradient,
+            radius=np.inf,
+            tolerance=ACCURACY * float(np.sqrt(max(inner(gradient, natural), 0.0))),
+            max_products=MAX_PRODUCTS,
+        )
+        return step.direction
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:

@@ -27,6 +27,7 @@ MAX_STEPS = 50
 # Times that a step may end at a corner before new coefficients are let in.
 MAX_CORNERS = 20
 SHORTEST = 0.01
+MAX_HALVINGS = 4
 COMMON = 1e-6
 POWER_STEPS = 10
 # Relative accuracy of the solution of a model that is not dense.
@@ -40,20 +41,24 @@ class Model:
 
     diagonal: Array
     common: Array
+    # Whether it is good at one point only.
+    is_local = False
 
     @cached_property
     def safe_step(self) -> Array:
         """1/(L diag M), alike for all rows of a column, with L the largest eigenvalue of M relative
         to its diagonal, by power iteration."""
-        diagonal = np.maximum(self.diagonal.max(axis=0, keepdims=True), 1e-300)
-        root = np.sqrt(diagonal)
+        diagonal = self.diagonal.max(axis=0, keepdims=True)
+        # Without an intercept its column has no curvature, and stays where it is.
+        inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
+        root = np.sqrt(inverse)
         V = np.random.default_rng(0).normal(size=self.diagonal.shape)
         largest = 1.0
         for _ in range(POWER_STEPS):
             V /= float(np.linalg.norm(V))
-            V = self.apply(V / root) / root
+            V = self.apply(V * root) * root
             largest = float(np.linalg.norm(V))
-        return np.asarray(1.0 / (1.1 * largest * diagonal))
+        return np.asarray(inverse / (1.1 * largest))
 
     def apply(self, V: Array) -> Array:
         """M V."""
@@ -265,10 +270,19 @@ def within(tangent: Tangent, gradient: Array) -> Array:
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where a model and the penalty have their least value, and how far below the start it is."""
+    """Where a model and the penalty have their least value, and how far below the start it is.
+
+    `least` is a decrease that a step of the proximal gradient alone makes.
+    """
 
     theta: Array
     decrease: float
+    least: float
+
+    @property
+    def distance(self) -> float:
+        """Length of the step in the model's metric, no less than a short step proves."""
+        return float(np.sqrt(2.0 * max(self.decrease, self.least)))
 
 
 def minimise(
@@ -281,6 +295,7 @@ def minimise(
     Each is taken only where it brings the value down.
     """
     step = model.safe_step
+    halvings = 0
     start = penalty.value(theta)
     W, q, value = theta, gradient, 0.0
     first = 0.0
@@ -298,6 +313,10 @@ def minimise(
             break
         U = penalty.recentre(penalty.prox(W - step * q, step))
         q_U, value_U = at(U)
+        if not value_U < value and halvings < MAX_HALVINGS:
+            # Power iteration found too small an eigenvalue.
+            step, halvings = 0.5 * step, halvings + 1
+            continue
         for _ in range(MAX_CORNERS):
             tangent = penalty.tangent(U)
             newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
@@ -321,4 +340,4 @@ def minimise(
         if not value_U < value:
             break
         W, q, value = U, q_U, value_U
-    return Minimum(W, max(-value, 0.0))
+    return Minimum(W, max(-value, 0.0), 0.5 * first**2)

@@ -20,7 +20,7 @@ from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners
 Array = NDArray[Any]
 
 # Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
-STAGE = 2.0
+STAGE = 3.0
 NEAR = 0.5
 
 

@@ -21,10 +21,12 @@ LARGEST_SHARE = 0.5
 # A copy of the features of a working set takes no more memory.
 COPY_BYTES = 1 << 29
 # Features that a first working set may have.
-LEAST_FEATURES = 100
+LEAST_FEATURES = 1000
 # Fewer features than these are not worth choosing among.
 FEW_FEATURES = 400
 MAX_ROUNDS = 50
+# Iterations after which a model that is not the Hessian has done what it can.
+PATIENCE = 15
 # Share of its first distance to which a working set is brought that may not be the last.
 ROUGH = 0.3
 
@@ -32,7 +34,8 @@ ROUGH = 0.3
 class WorkingSet:
     """Some features with a copy of their columns, and the model of the loss used last.
 
-    It grows, and serves one penalty after another.
+    It grows, and serves one penalty after another. With `precise` the
+    model is the Hessian.
     """
 
     def __init__(self, objective: MultinomialObjective, moving: Array, seed: int) -> None:
@@ -45,6 +48,7 @@ class WorkingSet:
         if self._is_all:
             self.index = np.arange(objective.blocks.n_features)
         self._columns: MultinomialObjective = objective
+        self.precise = False
 
     @property
     def is_all(self) -> bool:
@@ -67,6 +71,10 @@ class WorkingSet:
         self.index = index
         self.model = None
 
+    def be_precise(self) -> None:
+        """Ask for the Hessian itself as a model from now on."""
+        self.model, self.precise = None, True
+
     def within(self, theta: Array) -> Array:
         """Coefficients of the members, and the intercepts."""
         return np.asfortranarray(theta[:, self._with_intercept()])
@@ -84,7 +92,13 @@ class WorkingSet:
             start = self._columns.at(self.within(point.theta))
             part = penalty.columns(self._with_intercept())
         outcome = proximal_newton(
-            start, part, self._moving[self.index], options, model=self.model, share=share
+            start,
+            part,
+            self._moving[self.index],
+            options,
+            model=self.model,
+            share=share,
+            precise=self.precise,
         )
         self.model = outcome.model
         theta = point.theta.copy(order="F")
@@ -104,7 +118,8 @@ def minimise_with_corners(
     """Minimise from a point at which the gradient of all features is known.
 
     Features outside the working set are zero (or fixed by their bounds), and before the end each
-    has been seen to stay so: its coefficients have no direction in which F falls. `likely` are
+    has been seen to stay so: its coefficients have no direction in which F falls, or too little for
+    `options.tol` together with all others. `likely` are
     features to begin with besides those that are not zero. With a positive `share` a single round
     is enough, to that share of the first distance.
     """
@@ -112,19 +127,31 @@ def minimise_with_corners(
     value = point.loss + penalty.value(point.theta)
     status = Status.MAX_ITER
     is_rough = likely is None
+    working.precise = False
+    violation = gains(point, penalty)
     for _ in range(MAX_ROUNDS):
-        members = _wanted(point, penalty, working, likely)
+        members = _wanted(point, violation, working, likely)
         likely = None
         working.cover(members)
+        violation[working.index] = 0.0
         is_rough = is_rough and not working.is_all
         left = max(options.max_iter - len(history), 1)
+        left = left if working.precise else min(left, PATIENCE)
         theta, outcome = working.minimise(
             point, penalty, replace(options, max_iter=left), max(share, ROUGH * is_rough)
         )
         history += [replace(line, n_iter=line.n_iter + len(history)) for line in outcome.history]
         status = outcome.status
+        is_slow = status is Status.MAX_ITER and len(history) < options.max_iter
+        if is_slow and not working.precise:
+            working.be_precise()
+            is_rough = False
+            point = working.objective.at(theta)
+            continue
         if working.is_all:
             return outcome.point, outcome.value, status, tuple(history)
+        if len(outcome.history) == 1 and not is_rough and not violation.any():
+            break  # with all that could gain, it is near enough
         point = working.objective.at(theta)
         value = point.loss + penalty.value(theta)
         violation = gains(point, penalty)
@@ -144,11 +171,10 @@ def gains(point: Point, penalty: Penalty) -> Array:
     return np.asarray(np.abs(residual).max(axis=0))
 
 
-def _wanted(point: Point, penalty: Penalty, working: WorkingSet, likely: Array | None) -> Array:
+def _wanted(point: Point, violation: Array, working: WorkingSet, likely: Array | None) -> Array:
     """Features that are not zero, and those that would gain most, at most as many again."""
     if working.is_all:
         return working.index
-    violation = gains(point, penalty)
     active = np.flatnonzero(point.theta[:, :-1].any(axis=0))
     if likely is not None:
         active = np.union1d(active, likely)
