@@ -4,6 +4,7 @@ from skmaxent._classifier import MaxentClassifier
 from skmaxent._cross_validation import MaxentClassifierCV
 from skmaxent._display import CVCurveDisplay, PathDisplay
 from skmaxent._path import MaxentPath, maxent_path
+from skmaxent._results import InferenceResults
 from skmaxent._separation import Separation, detect_separation
 from skmaxent._softmax import (
     cross_entropy,
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CVCurveDisplay",
+    "InferenceResults",
     "MaxentClassifier",
     "MaxentClassifierCV",
     "MaxentPath",

@@ -14,13 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _prediction, _validation
+from skmaxent._bias_reduction import bias_reduced
 from skmaxent._fit import Prepared
+from skmaxent._infer import dependent_columns, infer
+from skmaxent._inference import SingularInformation
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._objective import Point
 from skmaxent._penalty_input import Columns, terms_of
-from skmaxent._solvers import Iteration, Options, Solution, Status, minimise
+from skmaxent._results import InferenceResults
+from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
 from skmaxent._threads import Workers, effective_threads
 
 Array = NDArray[Any]
@@ -64,6 +69,10 @@ class MaxentClassifier(LinearClassifier):
         Bounds of the coefficients, each a number, an array of shape (n_features,) or (n_classes,
         n_features), or None; a dict maps names of features to pairs of numbers. They cannot be
         combined with ``grouped=True``.
+    bias_reduction : {"jeffreys", "mean"}, default=None
+        Penalise the likelihood by Jeffreys' prior, which gives finite estimates for separated
+        classes too; for this model it is mean bias reduction under another name [3]_ [4]_. Only
+        with ``C=np.inf``, and weights count rows.
     fit_intercept : bool, default=True
         Whether each logit has an intercept; it is never penalised.
     class_weight : dict or "balanced", default=None
@@ -106,13 +115,17 @@ class MaxentClassifier(LinearClassifier):
     optimality_gap_ : float
         Upper bound on (F - F*)/F, in [0, 1]: at most this share of the objective can still be
         gained. From the duality gap where there is a penalty, and from the Newton decrement by
-        generalised self-concordance [1]_ [2]_ otherwise, or where that is better.
+        generalised self-concordance [1]_ [2]_ otherwise, or where that is better. NaN with
+        `bias_reduction`.
 
     References
     ----------
     .. [1] Bach (2010), Self-concordant analysis for logistic regression, Electron. J. Stat. 4.
     .. [2] Marteau-Ferey, Bach & Rudi (2019), Globally convergent Newton methods for
        ill-conditioned generalized self-concordant losses, NeurIPS 32.
+    .. [3] Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80.
+    .. [4] Kosmidis & Firth (2011), Multinomial logit bias reduction via the Poisson log-linear
+       model, Biometrika 98.
 
     Examples
     --------
@@ -134,6 +147,7 @@ class MaxentClassifier(LinearClassifier):
         "penalty_factor": [Mapping, "array-like", None],
         "prior_coef": ["array-like", HasMethods("predict"), None],
         "bounds": [tuple, list, Mapping, None],
+        "bias_reduction": [StrOptions({"jeffreys", "mean"}), None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "solver": [StrOptions(_validation.SOLVERS)],
@@ -165,6 +179,7 @@ class MaxentClassifier(LinearClassifier):
         penalty_factor: Any = None,
         prior_coef: Any = None,
         bounds: Any = None,
+        bias_reduction: str | None = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         solver: str = "auto",
@@ -182,6 +197,7 @@ class MaxentClassifier(LinearClassifier):
         self.penalty_factor = penalty_factor
         self.prior_coef = prior_coef
         self.bounds = bounds
+        self.bias_reduction = bias_reduction
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.solver = solver
@@ -239,7 +255,10 @@ class MaxentClassifier(LinearClassifier):
                 strength = ready.strengths(np.array([C]))[0]
                 problem = ready.problem.with_penalty(strength, ready.problem)
                 options = self._options(_print_iteration if self.verbose > 0 else None)
-                solution = minimise(problem, options, self._warm_start(ready))
+                if self.bias_reduction is None:
+                    solution = minimise(problem, options, self._warm_start(ready))
+                else:
+                    solution = self._bias_reduced(problem, options, ready, C)
                 self._warn(solution)
                 self._store(solution, ready)
             self._fitted_with_offset = offset is not None
@@ -255,12 +274,13 @@ class MaxentClassifier(LinearClassifier):
         l1_ratio: float,
         is_penalised: bool = True,
         classes: Array | None = None,
+        reset: bool = True,
     ) -> Iterator[Prepared]:
         """Checked data, and the problem with a penalty of strength one, while threads exist.
 
         Classes that are given may be absent from y.
         """
-        X, y = _validation.check_data(self, X, y)
+        X, y = _validation.check_data(self, X, y, reset=reset)
         classes, codes = _validation.encode_labels(y, classes)
         sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
         class_weight = _validation.check_class_weight(
@@ -294,6 +314,19 @@ class MaxentClassifier(LinearClassifier):
             callback=callback,
         )
 
+    def _bias_reduced(
+        self, problem: Problem, options: Options, ready: Prepared, C: float
+    ) -> Solution:
+        if np.inf > C or not problem.terms.is_smooth:
+            raise ValueError(
+                "bias_reduction is a penalty of its own: expected C=np.inf and no bounds or "
+                f"infinite penalty_factor, found C={C}."
+            )
+        try:
+            return bias_reduced(problem, options, ready.rows.scale)
+        except SingularInformation as error:
+            raise dependent_columns(error, self._feature_names()) from error
+
     def _warm_start(self, ready: Prepared) -> Point | None:
         if not (self.warm_start and hasattr(self, "coef_")) or ready.has_absent_classes:
             return None
@@ -320,9 +353,110 @@ class MaxentClassifier(LinearClassifier):
         elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             warnings.warn(
                 f"{solution.status.value[0].upper()}{solution.status.value[1:]}. Set a finite C, "
-                "or remove the features that separate.",
+                "or remove the features that separate: skmaxent.detect_separation(X, y) names them.",
                 ConvergenceWarning,
                 stacklevel=4,
+            )
+
+    def infer(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+        *,
+        cov_type: str | None = None,
+        groups: ArrayLike | None = None,
+        weights: str = "frequency",
+        reference: Any = None,
+    ) -> InferenceResults:
+        """Standard errors, intervals and tests for the coefficients.
+
+        The covariance takes memory for the square of (n_classes - 1)(n_features + 1) numbers, four
+        times over, and time for that many multiplied by the rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows of the fit.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights of the fit.
+        offset : array-like, default=None
+            The offsets of the fit.
+        cov_type : {"nonrobust", "HC0", "HC1", "cluster", "laplace"}, default=None
+            "nonrobust" is the inverse Fisher information; "HC0" the sandwich with the outer product
+            of the scores [1]_, "HC1" that times n/(n - p); "cluster" sums scores by `groups`, times
+            G/(G - 1) (n - 1)/(n - p). "laplace" is the inverse of the information and the ridge's
+            second derivative: the covariance of the posterior with a normal prior, for which there
+            are no p-values. None is "laplace" with a ridge penalty, else "nonrobust", or "HC0" for
+            probability weights.
+        groups : array-like of shape (n_samples,), default=None
+            Clusters, for ``cov_type="cluster"``.
+        weights : {"frequency", "probability"}, default="frequency"
+            Whether a weight counts equal rows, or is the inverse of a row's probability to have
+            been sampled.
+        reference : label or "symmetric", default=None
+            The class that coefficients are against; None is the first. "symmetric" is the mean of
+            all classes, as in `coef_`.
+
+        Returns
+        -------
+        InferenceResults
+
+        Raises
+        ------
+        ValueError
+            For L1 penalties and bounds, whose estimates have no such distributions; for linearly
+            dependent features; for arguments that do not go together.
+        MemoryError
+            Where the covariance would not fit; the message has the number of bytes.
+
+        References
+        ----------
+        .. [1] White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmaxent import MaxentClassifier
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> clf = MaxentClassifier(C=np.inf).fit(X[["sepal width (cm)"]], y)
+        >>> table = clf.infer(X[["sepal width (cm)"]], y).summary()
+        >>> table.loc[1, "coef"].round(2).tolist()
+        [-5.44, 17.01]
+        """
+        check_is_fitted(self)
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        if l1_ratio > 0.0 and np.inf > C:
+            raise ValueError(
+                "an L1 penalty selects: its estimates have no standard errors. Select on one half "
+                "of the rows and fit the selected features with C=np.inf on the other, or "
+                "bootstrap."
+            )
+        if self.bounds is not None:
+            raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
+        with self._prepared(
+            X, y, sample_weight, offset, 0.0, np.inf > C, classes=self.classes_, reset=False
+        ) as ready:
+            if ready.data.exponents is not None or ready.problem.asked.lower is not None:
+                raise ValueError(
+                    "infer needs columns whose squares are numbers, and all of them in the model "
+                    "(no infinite penalty_factor)."
+                )
+            return infer(
+                ready,
+                _prediction.dense_coef(self.coef_),
+                self.intercept_,
+                float(ready.strengths(np.array([C]))[0]),
+                self._feature_names(),
+                self.optimality_gap_,
+                cov_type=cov_type,
+                groups=groups,
+                weights=weights,
+                reference=reference,
+                is_bias_reduced=self.bias_reduction is not None,
             )
 
 

@@ -81,6 +81,10 @@ class Terms:
         l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
         return replace(self, l1=l1, ridge=ridge)
 
+    def within(self, lower: Array, upper: Array) -> Terms:
+        """The same with these bounds."""
+        return replace(self, lower=lower, upper=upper)
+
     def scaled(self, scale: Array) -> Terms:
         """The same for the coefficients of columns divided by `scale`."""
 

@@ -102,7 +102,7 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
 
     Whether X is finite shows in what is made of it, without another pass: see `check_finite`.
     """
-    if not reset and _is_plain(arrays[0], estimator):
+    if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
     try:
         return validate_data(

@@ -29,3 +29,11 @@ def test_the_page_on_penalties_runs():
     assert namespace["path"].n_nonzero[0] == 0
     assert namespace["today"].coef_frame().loc["alcohol"].min() >= 0
     assert len(namespace["clf"].cv_results_frame()) == 60
+
+
+def test_the_page_on_inference_runs(capsys):
+    page = README.parent / "docs" / "inference.md"
+    namespace = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(code, namespace)
+    assert "McFadden" in capsys.readouterr().out

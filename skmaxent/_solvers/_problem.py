@@ -72,6 +72,14 @@ class Problem:
         means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
         return cls(objective, terms, scaled, null, moving, means)
 
+    def with_terms(self, terms: Terms) -> Problem:
+        """The same rows with other terms, given for standardised columns."""
+        objective = self.objective.with_penalty(terms.smooth())
+        asked = terms.scaled(1.0 / objective.scale)
+        return replace(
+            self, objective=objective, asked=asked, terms=terms, null=self.null.on(objective)
+        )
+
     def with_penalty(self, strength: float, unit: Problem) -> Problem:
         """The same with that penalty of `unit`, so many times as strong."""
         terms = unit.terms.times(strength)

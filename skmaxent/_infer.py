@@ -1,0 +1,216 @@
+"""From a fitted problem to InferenceResults."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent import _inference
+from skmaxent._fit import Prepared
+from skmaxent._objective import Point
+from skmaxent._results import InferenceResults, symmetric_or_reference
+from skmaxent._solvers import Options, minimise
+from skmaxent._threads import Workers
+
+Array = NDArray[Any]
+
+COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "laplace")
+# Standard errors between coefficients and the optimum for these data that are no accident.
+FAR = 0.5
+
+
+def infer(
+    ready: Prepared,
+    coef: Array,
+    intercept: Array,
+    strength: float,
+    names: Array,
+    gap: float,
+    *,
+    cov_type: str | None,
+    groups: Any,
+    weights: str,
+    reference: Any,
+    is_bias_reduced: bool = False,
+) -> InferenceResults:
+    """Inference for coefficients that are optimal for prepared data and a ridge (or no) penalty."""
+    objective = ready.problem.objective
+    classes = ready.classes
+    is_penalised = strength > 0.0 and bool(ready.problem.asked.ridge.any())
+    cov_type = _resolve(cov_type, weights, is_penalised)
+    codes = _groups(groups, cov_type, objective.blocks.n_samples)
+    reported, position = symmetric_or_reference(reference, classes)
+    if ready.has_absent_classes:
+        raise ValueError("infer needs rows of positive weight in every class.")
+    point = ready.point(coef.astype(float), intercept.astype(float))
+    r, d = max(1, len(point.theta) - 1), objective.blocks.n_features
+    width = d + objective.fit_intercept
+    _inference.check_size(r, width)
+    total = ready.rows.scale * objective.total_weight
+    ridge = ready.problem.terms.ridge[0] * strength
+    V = _covariance(ready, point, ridge, names, cov_type, codes, weights)
+    if cov_type in ("nonrobust", "laplace") and not is_bias_reduced:
+        _check_optimal(point, ridge, V, total)
+    to_raw = _inference.column_map(objective)
+    theta = _inference.against_last(point.theta, objective.fit_intercept)
+    base = _inference.Coding(np.eye(r), to_raw)
+    K = len(classes)
+    if K == 2:
+        both = np.array([[-0.5], [0.5]])
+        contrast = both if position is None else np.array([[1.0 - 2.0 * position]])
+    else:
+        contrast = _inference.class_contrasts(K, position)
+    coding = _inference.Coding(contrast, to_raw)
+    rows = classes.tolist() if position is None else np.delete(classes, position).tolist()
+    columns = [*map(str, names), *(["Intercept"] if objective.fit_intercept else [])]
+    n_obs = total if weights == "frequency" else float(_positive(ready))
+    return InferenceResults(
+        coef=coding.coefficients(theta),
+        covariance=coding.covariance(V),
+        rows=rows,
+        columns=columns,
+        classes=classes.tolist(),
+        reference=reported,
+        cov_type=cov_type,
+        weights=weights,
+        n_obs=n_obs,
+        log_likelihood=-total * point.loss,
+        null_log_likelihood=-total * _loss_with(ready, np.zeros(d, bool)),
+        n_groups=None if codes is None else int(codes.max()) + 1,
+        optimality_gap=gap,
+        _base=(base.coefficients(theta), base.covariance(V)),
+        _fit_without=_Without(ready, columns, total),
+    )
+
+
+def dependent_columns(error: _inference.SingularInformation, names: Array) -> ValueError:
+    """The error with names."""
+    known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
+    return ValueError(
+        f"the coefficients have no covariance: {known} are constant or combinations of other "
+        "features, or the classes are separated (see detect_separation). Remove the former, or "
+        "use a finite C."
+    )
+
+
+def _resolve(cov_type: str | None, weights: str, is_penalised: bool) -> str:
+    if weights not in ("frequency", "probability"):
+        raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+    if cov_type is None:
+        robust = "HC0" if weights == "probability" else "nonrobust"
+        cov_type = "laplace" if is_penalised else robust
+    if cov_type not in COV_TYPES:
+        raise ValueError(f"cov_type must be one of {COV_TYPES}, found {cov_type!r}.")
+    if is_penalised != (cov_type == "laplace"):
+        raise ValueError(
+            f"cov_type={cov_type!r} does not go with this fit, which has "
+            f"{'a ridge' if is_penalised else 'no'} penalty: expected "
+            f"{'laplace, or a fit with C=np.inf' if is_penalised else COV_TYPES[:-1]}."
+        )
+    if weights == "probability" and cov_type in ("nonrobust", "laplace"):
+        raise ValueError(
+            "probability weights have no inverse-information covariance: use cov_type='HC0', "
+            "'HC1' or 'cluster'."
+        )
+    return cov_type
+
+
+def _groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
+    if (groups is None) != (cov_type != "cluster"):
+        raise ValueError("groups and cov_type='cluster' go together.")
+    if groups is None:
+        return None
+    labels, codes = np.unique(np.asarray(groups), return_inverse=True)
+    if codes.shape != (n_samples,):
+        raise ValueError(f"groups has the shape {codes.shape}; expected ({n_samples},).")
+    if len(labels) < 2:
+        raise ValueError("groups must name at least two clusters.")
+    return np.asarray(codes)
+
+
+def _positive(ready: Prepared) -> int:
+    weights = ready.rows.weights
+    return ready.data.blocks.n_samples if weights is None else int((weights > 0).sum())
+
+
+def _covariance(
+    ready: Prepared,
+    point: Point,
+    ridge: Array,
+    names: Array,
+    cov_type: str,
+    codes: Array | None,
+    weights: str,
+) -> Array:
+    """Of θ in reference coding, over all rows."""
+    objective, scale = point.objective, ready.rows.scale
+    total = scale * objective.total_weight
+    width = objective.blocks.n_features + objective.fit_intercept
+    H = _inference.information(point)
+    if cov_type == "laplace":
+        H = H + _inference.ridge_information(ridge, len(ready.classes), objective.fit_intercept)
+    try:
+        V = _inference.inverse(H, width) / total
+    except _inference.SingularInformation as error:
+        raise dependent_columns(error, names) from error
+    if cov_type in ("nonrobust", "laplace"):
+        return V
+    power = 1 if weights == "frequency" and codes is None else 2
+    meat = _inference.score_products(point, codes, power) * scale**power
+    V = V @ meat @ V
+    n = total if weights == "frequency" else float(_positive(ready))
+    if cov_type == "HC1":
+        V = V * n / (n - len(V))
+    if codes is not None:
+        G = int(codes.max()) + 1
+        V = V * (G / (G - 1.0)) * ((n - 1.0) / (n - len(V)))
+    return np.asarray(V)
+
+
+def _check_optimal(point: Point, ridge: Array, V: Array, total: float) -> None:
+    gradient = point.loss_gradient()
+    gradient[:, :-1] += ridge * point.theta[:, :-1]
+    g = gradient if len(gradient) == 1 else gradient[:-1]
+    g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
+    distance = float(np.sqrt(max(float(g @ V @ g), 0.0)))
+    if distance > FAR:
+        warnings.warn(
+            f"the coefficients are {distance:.2g} standard errors from the optimum for X and y: "
+            "infer needs the data of the fit, and a fit that has converged.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _loss_with(ready: Prepared, kept: Array) -> float:
+    """Mean loss at the optimum without penalty of a model with some of the features."""
+    blocks = ready.data.blocks
+    if not kept.any() and blocks.offset is None:
+        return float(ready.problem.null.loss)
+    terms = ready.problem.terms.times(0.0)
+    bound = np.where(kept, np.inf, 0.0)[None]
+    terms = terms.within(-bound, bound)
+    problem = ready.problem.with_terms(terms)
+    return float(minimise(problem, Options(tol=1e-6)).point.loss)
+
+
+class _Without:
+    """log-likelihood and number of coefficients of the model without some columns."""
+
+    def __init__(self, ready: Prepared, columns: list[str], total: float) -> None:
+        self._ready, self._columns, self._total = ready, columns, total
+
+    def __call__(self, names: list[str]) -> tuple[float, int]:
+        unknown = [name for name in names if name not in self._columns or name == "Intercept"]
+        if unknown:
+            raise ValueError(f"{unknown} are no features of the model.")
+        features = self._columns[: self._ready.data.blocks.n_features]
+        kept = np.array([name not in names for name in features], bool)
+        ready = self._ready
+        ready.data.blocks.workers = Workers()  # those of the fit have gone
+        r = len(ready.classes) - 1
+        free = int(kept.sum()) + ("Intercept" in self._columns)
+        return -self._total * _loss_with(ready, kept), r * free

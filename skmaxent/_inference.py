@@ -1,0 +1,226 @@
+"""Covariances of coefficients, and what follows from them, on plain arrays.
+
+Coefficients are θ of standardised columns in reference coding: those of r classes against the last,
+class-major, the intercept last in each; r = 1 for a single logit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack, qr
+
+from skmaxent._blocks import Block
+from skmaxent._objective import MultinomialObjective, Point, Probabilities
+
+Array = NDArray[Any]
+
+# Bytes that the covariance and what it is made from may take.
+MOST_BYTES = 1 << 32
+
+
+class SingularInformation(ValueError):
+    """The columns (positions) of a matrix that are combinations of the others."""
+
+    def __init__(self, columns: Array) -> None:
+        super().__init__(f"columns {columns.tolist()} are combinations of others")
+        self.columns = columns
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Maps from θ against the last class to coefficients as they are reported.
+
+    `classes` is (rows, r), `columns` (width, width): a row of coefficients is
+    `classes @ θ @ columns.T`, and covariances follow.
+    """
+
+    classes: Array
+    columns: Array
+
+    @property
+    def matrix(self) -> Array:
+        return np.kron(self.classes, self.columns)
+
+    def coefficients(self, theta: Array) -> Array:
+        return np.asarray(self.classes @ theta @ self.columns.T)
+
+    def covariance(self, V: Array) -> Array:
+        L = self.matrix
+        return np.asarray(L @ V @ L.T)
+
+
+def class_contrasts(n_classes: int, reference: int | None) -> Array:
+    """From coefficients against the last class to those against another, or (None) the mean."""
+    r = n_classes - 1
+    whole = np.vstack([np.eye(r), np.zeros((1, r))])
+    if reference is None:
+        return whole - whole.mean(axis=0)
+    return np.delete(whole - whole[reference], reference, axis=0)
+
+
+def column_map(objective: MultinomialObjective) -> Array:
+    """From coefficients of standardised columns to those of the columns, intercept included."""
+    d = objective.blocks.n_features
+    T = np.eye(d + 1)
+    T[np.arange(d), np.arange(d)] = 1.0 / objective.scale
+    T[d, :d] = -objective.center / objective.scale
+    return T if objective.fit_intercept else T[:d, :d]
+
+
+def against_last(theta: Array, fit_intercept: bool) -> Array:
+    """θ of K > 2 classes, or of a single logit, in reference coding."""
+    theta = theta if len(theta) == 1 else theta[:-1] - theta[-1]
+    return np.asarray(theta if fit_intercept else theta[:, :-1])
+
+
+def check_size(r: int, width: int) -> None:
+    """Raises MemoryError where a covariance would take too much."""
+    needed = 4 * 8 * (r * width) ** 2
+    if needed > MOST_BYTES:
+        raise MemoryError(
+            f"the covariance of {r * width} coefficients needs {needed:,} bytes, more than the "
+            f"{MOST_BYTES:,} that are allowed (skmaxent._inference.MOST_BYTES): use fewer features."
+        )
+
+
+def information(point: Point) -> Array:
+    """Fisher information of the mean loss, (r·width, r·width)."""
+    objective = point.objective
+    H = point.fisher_information()
+    if objective.fit_intercept:
+        return H
+    width = objective.blocks.n_features + 1
+    kept = np.arange(len(H)) % width < width - 1
+    return H[np.ix_(kept, kept)]
+
+
+def inverse(H: Array, width: int) -> Array:
+    """H⁻¹; raises SingularInformation where columns depend on each other."""
+    size = np.sqrt(np.maximum(H.diagonal(), 0.0))
+    if not (size > 0.0).all():
+        raise SingularInformation(np.unique(np.flatnonzero(size == 0.0) % width))
+    A = H / np.multiply.outer(size, size)
+    L, info = lapack.dpotrf(A, lower=1)
+    pivots = np.square(L.diagonal())
+    if info != 0 or pivots.min() < 1e-11:
+        _, R, order = qr(A, mode="economic", pivoting=True)
+        small = np.abs(R.diagonal()) < 1e-9 * np.abs(R[0, 0])
+        columns = order[small] if small.any() else order[-1:]
+        raise SingularInformation(np.unique(columns % width))
+    V, _ = lapack.dpotri(L, lower=1)
+    V = np.tril(V) + np.tril(V, -1).T
+    return np.asarray(V / np.multiply.outer(size, size))
+
+
+def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
+    """Second derivative of Σ_kj strength_j/2 w_kj² with the w that sum to zero over classes.
+
+    A single logit has the penalty on itself.
+    """
+    diagonal = np.append(strength, 0.0) if fit_intercept else strength
+    if n_classes == 2:
+        return np.diag(diagonal)
+    M = class_contrasts(n_classes, None)
+    return np.kron(M.T @ M, np.diag(diagonal))
+
+
+def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:
+    """Σ u_g u_gᵀ, with u_g the sum over a group's rows (or one row) of the weighted scores.
+
+    `weight_power` is 2 where a weight multiplies a row's score, 1 where it counts equal rows.
+    """
+    objective = point.objective
+    arguments = (
+        point.probabilities,
+        objective.for_blocks(point.theta),
+        objective.center,
+        objective.scale,
+        objective.fit_intercept,
+    )
+    if groups is None:
+        (total,) = objective.blocks.map_reduce(_score_products, *arguments, weight_power)
+        return np.asarray(total)
+    n_groups = int(groups.max()) + 1
+    (sums,) = objective.blocks.map_reduce(_group_scores, *arguments, groups, n_groups)
+    return np.asarray(sums.T @ sums)
+
+
+def _scores(
+    block: Block,
+    probabilities: Probabilities,
+    at: tuple[Array, Array],
+    center: Array,
+    scale: Array,
+    fit_intercept: bool,
+) -> Array:
+    """Scores of the rows without their weights, (rows, r·width)."""
+    P = probabilities.of(block, *at).astype(np.float64)
+    rows = np.arange(P.shape[1])
+    if len(P) == 1:
+        residual = P - block.targets
+    else:
+        residual = P.copy()
+        residual[block.targets, rows] -= 1.0
+        residual = residual[:-1]
+    X = block.augmented(center, scale, fit_intercept)
+    X = X if fit_intercept else X[:-1]
+    return np.asarray((residual[:, None, :] * X).reshape(-1, P.shape[1]).T)
+
+
+def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
+    *where, power = arguments
+    U = _scores(block, *where)
+    if block.weights is not None:
+        U *= np.power(block.weights.astype(float), 0.5 * power)[:, None]
+    return (U.T @ U,)
+
+
+def _group_scores(block: Block, *arguments: Any) -> tuple[Array]:
+    *where, groups, n_groups = arguments
+    U = _scores(block, *where)
+    if block.weights is not None:
+        U *= block.weights.astype(float)[:, None]
+    out = np.zeros((n_groups, U.shape[1]))
+    np.add.at(out, groups[block.start : block.stop], U)
+    return (out,)
+
+
+def effect_sums(P: Array, X: Array, coef: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Sums over rows of ∂p_k/∂x_j and of its derivatives with respect to all coefficients.
+
+    With w̄_j = Σ_q p_q w_qj, the effect is p_k (w_kj - w̄_j), and its derivative by w_lm
+
+        δ_jm p_k (δ_kl - p_l) + x_m [p_k (δ_kl - p_l)(w_kj - w̄_j) - p_k p_l (w_lj - w̄_j)].
+
+    P is (n, K), X (n, width) with a column of ones where there is an intercept, coef (K, d).
+    """
+    n, K = P.shape
+    d, width = coef.shape[1], X.shape[1]
+    weights = np.ones(n) if weights is None else weights
+    apart = coef[None] - (P @ coef)[:, None]  # w_kj - w̄_ij, (n, K, d)
+    effects = np.einsum("n,nk,nkj->kj", weights, P, apart)
+    J = np.zeros((K, d, K, width))
+    column = np.arange(d)
+    for k in range(K):
+        for m in range(K):
+            slope = weights * P[:, k] * ((k == m) - P[:, m])
+            J[k, column, m, column] += slope.sum()
+            change = slope[:, None] * apart[:, k]
+            change -= (weights * P[:, k] * P[:, m])[:, None] * apart[:, m]
+            J[k, :, m, :] += change.T @ X
+    return effects, J
+
+
+def probability_sums(P: Array, X: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Sums over rows of p_k, and of its derivatives p_k (δ_kl - p_l) x_m."""
+    n, K = P.shape
+    weights = np.ones(n) if weights is None else weights
+    J = np.zeros((K, K, X.shape[1]))
+    for k in range(K):
+        for m in range(K):
+            J[k, m] = (weights * P[:, k] * ((k == m) - P[:, m])) @ X
+    return weights @ P, J

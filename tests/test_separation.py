@@ -1,0 +1,74 @@
+"""detect_separation: its verdicts, and a direction that proves them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_iris
+
+from skmaxent import detect_separation
+
+X, y = load_iris(return_X_y=True, as_frame=True)
+
+
+def proves(found, features, labels, fit_intercept=True):
+    """No row's own class falls behind another along the direction; separated rows gain."""
+    D = found.direction.to_numpy()
+    Z = np.asarray(features) @ D[: features.shape[1]] + (D[-1] if fit_intercept else 0.0)
+    own = Z[np.arange(len(Z)), np.searchsorted(found.direction.columns, labels)]
+    gain = own[:, None] - Z
+    assert gain.min() > -1e-6 * np.abs(Z).max()
+    np.testing.assert_array_equal(found.separated, gain.max(axis=1) > 1e-6 * np.abs(gain).max())
+    return gain
+
+
+def test_overlapping_separated_and_partly_separated_classes():
+    assert detect_separation(X.iloc[:, :1], y).kind == "none"
+    complete = detect_separation(X, y == 0)
+    assert complete.kind == "complete"
+    assert complete.separated.all()
+    partly = detect_separation(X, y)
+    assert partly.kind == "quasi-complete"
+    proves(partly, X, y)
+    assert "Separation is quasi-complete" in str(partly)
+    assert "overlap" in str(detect_separation(X.iloc[:, :1], y))
+
+
+def test_a_rare_category_is_the_culprit():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"u": rng.normal(size=200), "rare": 0.0})
+    labels = rng.integers(0, 3, 200)
+    frame.loc[np.flatnonzero(labels == 2)[:3], "rare"] = 1.0
+    found = detect_separation(frame, labels)
+    assert found.kind == "quasi-complete"
+    assert found.features == ["rare"]
+    assert found.classes == [2]
+    assert found.separated.sum() == 3
+    # Without the rows that weigh nothing there is none.
+    weights = 1.0 - frame["rare"]
+    assert detect_separation(frame, labels, sample_weight=weights).kind == "none"
+    assert detect_separation(sp.csr_array(frame.to_numpy()), labels).features == ["x1"]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.booleans())
+def test_directions_prove_separation(seed, K, fit_intercept):
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(15, 3)) * 10.0 ** rng.integers(-3, 4, size=3)
+    labels = np.concatenate([np.arange(K), rng.integers(0, K, 15 - K)])
+    found = detect_separation(Z, labels, fit_intercept=fit_intercept)
+    if found.kind == "none":
+        assert not found.direction.to_numpy().any()
+    else:
+        gain = proves(found, Z, labels, fit_intercept)
+        if found.kind == "complete":
+            others = gain + np.where(gain == 0.0, np.inf, 0.0)
+            assert others.min() > 0.0
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="contains NaN"):
+        detect_separation(X.where(X > 1), y)
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        detect_separation(X, np.zeros(150))
