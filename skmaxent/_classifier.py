@@ -353,7 +353,7 @@ class MaxentClassifier(LinearClassifier):
         elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             warnings.warn(
                 f"{solution.status.value[0].upper()}{solution.status.value[1:]}. Set a finite C, "
-                "or remove the features that separate: skmaxent.detect_separation(X, y) names them.",
+                "or remove the features that separate: skmaxent.detect_separation names them.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
