@@ -18,6 +18,7 @@ PACKAGES = (
     "cyanure",
     "statsmodels",
     "torch",
+    "adelie",
 )
 GAPS = ("0.001", "1e-06", "1e-09")
 # Below this many seconds a fit is all fixed cost, and the target is another.
@@ -308,7 +309,7 @@ def write(folder, order):
     )
     text = f"""# Benchmark
 
-Written by `python benchmarks/run.py` (peers: `pip install ".[bench]"`); `python benchmarks/run.py
+Written by `python benchmarks/run.py` (peers: `pip install ".[bench]"`, `pip install --no-deps adelie`, R with glmnet); `python benchmarks/run.py
 CASE` runs one case. Time until the relative gap of the objective to the best value known is 1e-3,
 1e-6 and 1e-9. Each contender has a process of its own with the same data and threads, they take
 turns, and each gets the loosest of its own tolerances that reaches the gap. The ratio is the best

@@ -129,7 +129,7 @@ def _standardised(X: Any, fit_intercept: bool) -> Any:
     """Columns divided by their largest entry, with one of ones: the sign pattern is the same."""
     peak = np.asarray(abs(X).max(axis=0).todense()).ravel() if sp.issparse(X) else abs(X).max(0)
     size = np.where(peak > 0.0, peak, 1.0)
-    X = sp.csr_array(X / size) if not sp.issparse(X) else sp.csr_array(X @ sp.diags_array(1 / size))
+    X = sp.csr_array(X / size) if not sp.issparse(X) else sp.csr_array(X @ sp.diags(1 / size))
     ones = np.full((X.shape[0], 1), 1.0 if fit_intercept else 0.0)
     return sp.csr_array(sp.hstack([X, sp.csr_array(ones)]))
 
@@ -143,7 +143,7 @@ def _differences(X: Any, codes: Array, n_classes: int) -> tuple[Any, Array]:
         columns = []
         for c in range(n_classes - 1):
             sign = (codes[index] == c).astype(float) - float(c == k)
-            columns.append(sp.diags_array(sign) @ part)
+            columns.append(sp.diags(sign) @ part)
         blocks.append(sp.hstack(columns))
         rows.append(index)
     return sp.csr_array(sp.vstack(blocks)), np.concatenate(rows)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn
 from sklearn import config_context
 from sklearn.datasets import load_iris, load_wine
 from sklearn.linear_model import LogisticRegressionCV
@@ -59,6 +60,7 @@ def test_scores_are_those_of_separate_fits(scoring, l1_ratio):
     assert clf.optimality_gap_ < 1e-6
 
 
+@pytest.mark.skipif(sklearn.__version__ < "1.8", reason="shapes that scikit-learn 1.8 introduced")
 def test_attributes_have_scikit_learns_shapes():
     ratios = (0.2, 1.0)
     theirs = LogisticRegressionCV(

@@ -328,7 +328,7 @@ def test_what_cannot_be_inferred_is_said(params, options, message):
 def test_dependent_features_are_named():
     frame = X.assign(twice=2 * X["age"] + 1)
     clf = MaxentClassifier(C=np.inf).fit(frame, Y)
-    with pytest.raises(ValueError, match=r"\['age', 'twice'\] are constant or comb"):
+    with pytest.raises(ValueError, match=r"('age'|'twice')\] are constant or comb"):
         clf.infer(frame, Y)
 
 

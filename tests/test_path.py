@@ -15,7 +15,7 @@ WINE = load_wine(return_X_y=True)
 
 def sparse_problem():
     rng = np.random.default_rng(3)
-    X = sp.random_array((200, 600), density=0.03, rng=rng, format="csr")
+    X = sp.random(200, 600, 0.03, random_state=rng, format="csr")
     y = (X[:, :5].toarray() * 4 + rng.gumbel(size=(200, 5))).argmax(axis=1)
     return X, y
 

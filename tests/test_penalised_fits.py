@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris, load_wine
@@ -122,11 +123,13 @@ def test_scikit_learns_saga(data, l1_ratio):
     if data == "two classes":
         y = (Y == 1).astype(int)
     if data == "sparse":
-        Z = sp.random_array((200, 30), density=0.2, rng=rng, format="csr")
+        Z = sp.random(200, 30, 0.2, random_state=rng, format="csr")
         y = np.asarray((Z @ rng.normal(size=(30, 5)) + rng.gumbel(size=(200, 5))).argmax(axis=1))
     ours = MaxentClassifier(C=2.0, l1_ratio=l1_ratio, tol=1e-8).fit(Z, y)
+    # Before scikit-learn 1.8 the kind of penalty has a name.
+    kind = {} if sklearn.__version__ >= "1.8" else {"penalty": "elasticnet"}
     theirs = LogisticRegression(
-        C=2.0, l1_ratio=l1_ratio, solver="saga", tol=1e-12, max_iter=200_000, random_state=0
+        C=2.0, l1_ratio=l1_ratio, solver="saga", tol=1e-12, max_iter=200_000, random_state=0, **kind
     ).fit(Z, y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
     np.testing.assert_array_equal(ours.coef_ == 0, np.abs(theirs.coef_) < 1e-7)
@@ -144,7 +147,7 @@ def problems():
     units = 10.0 ** np.linspace(-3, 3, 6)
     tall = rng.normal(size=(3000, 6)) @ (np.eye(6) + 0.5)
     wide = rng.normal(size=(60, 700))
-    sparse = sp.random_array((300, 900), density=0.02, rng=rng, format="csr")
+    sparse = sp.random(300, 900, 0.02, random_state=rng, format="csr")
     labels = {
         "tall": tall @ rng.normal(size=(6, 4)),
         "wide": wide[:, :5] @ rng.normal(size=(5, 3)),
