@@ -310,7 +310,8 @@ def write(folder, order):
     text = f"""# Benchmark
 
 Written by `python benchmarks/run.py`; `python benchmarks/run.py CASE` runs one case. Peers:
-`pip install ".[bench]"`, `pip install --no-deps adelie`, R with glmnet. Time until the relative gap of the objective to the best value known is 1e-3,
+`pip install ".[bench]"`, `pip install --no-deps adelie`, R with glmnet. Time until the
+relative gap of the objective to the best value known is 1e-3,
 1e-6 and 1e-9. Each contender has a process of its own with the same data and threads, they take
 turns, and each gets the loosest of its own tolerances that reaches the gap. The ratio is the best
 peer's time over ours. `passes` is our time in units of one `X @ W` and one `X.T @ G` at BLAS speed.
