@@ -6,13 +6,16 @@ import warnings
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skmaxent import _inference
+from skmaxent._blocks import RowBlocks
 from skmaxent._fit import Prepared
 from skmaxent._objective import Point
+from skmaxent._penalty import ridge_terms
 from skmaxent._results import InferenceResults, symmetric_or_reference
-from skmaxent._solvers import Options, minimise
+from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._threads import Workers
 
 Array = NDArray[Any]
@@ -82,7 +85,7 @@ def infer(
         n_groups=None if codes is None else int(codes.max()) + 1,
         optimality_gap=gap,
         _base=(base.coefficients(theta), base.covariance(V)),
-        _fit_without=_Without(ready, columns, total),
+        _rows=_Rows(ready, columns, total, coef.astype(float), intercept.astype(float)),
     )
 
 
@@ -197,20 +200,62 @@ def _loss_with(ready: Prepared, kept: Array) -> float:
     return float(minimise(problem, Options(tol=1e-6)).point.loss)
 
 
-class _Without:
-    """log-likelihood and number of coefficients of the model without some columns."""
+class _Rows:
+    """The rows of a fit, for tests that need them again."""
 
-    def __init__(self, ready: Prepared, columns: list[str], total: float) -> None:
+    def __init__(
+        self, ready: Prepared, columns: list[str], total: float, coef: Array, intercept: Array
+    ) -> None:
         self._ready, self._columns, self._total = ready, columns, total
+        self._coef, self._intercept = coef, intercept
 
-    def __call__(self, names: list[str]) -> tuple[float, int]:
+    def without(self, names: list[str]) -> tuple[float, int]:
+        """log-likelihood and number of coefficients of the model without some features."""
         unknown = [name for name in names if name not in self._columns or name == "Intercept"]
         if unknown:
             raise ValueError(f"{unknown} are no features of the model.")
-        features = self._columns[: self._ready.data.blocks.n_features]
-        kept = np.array([name not in names for name in features], bool)
         ready = self._ready
         ready.data.blocks.workers = Workers()  # those of the fit have gone
+        features = self._columns[: ready.data.blocks.n_features]
+        kept = np.array([name not in names for name in features], bool)
         r = len(ready.classes) - 1
         free = int(kept.sum()) + ("Intercept" in self._columns)
         return -self._total * _loss_with(ready, kept), r * free
+
+    def score(self, columns: Array) -> tuple[float, int]:
+        """Rao's statistic for features that the model has not, and its degrees of freedom.
+
+        The gradient at their coefficients of zero in the metric of the whole model's information.
+        """
+        data, q = self._ready.data, columns.shape[1]
+        if len(columns) != data.blocks.n_samples:
+            raise ValueError(
+                f"X has {len(columns)} rows, expected the {data.blocks.n_samples} of the fit."
+            )
+        X = data.blocks.X
+        stack = sp.hstack if sp.issparse(X) else np.hstack
+        whole = stack([X, columns.astype(X.dtype)])
+        blocks = RowBlocks(
+            sp.csr_array(whole) if sp.issparse(X) else whole,
+            data.blocks.targets,
+            data.blocks.weights,
+            data.blocks.offset,
+            n_logits=data.blocks.n_logits,
+        )
+        fit_intercept = self._ready.problem.objective.fit_intercept
+        terms = ridge_terms(np.zeros(blocks.n_features))
+        objective = Problem.of(blocks, data.model, terms, fit_intercept=fit_intercept).objective
+        coef = np.hstack([self._coef, np.zeros((len(self._coef), q))])
+        point = objective.at(objective.from_coefficients(coef, self._intercept))
+        H = _inference.information(point)
+        width = blocks.n_features + fit_intercept
+        try:
+            V = _inference.inverse(H, width) / self._total
+        except _inference.SingularInformation as error:
+            raise ValueError(
+                "the features are constant, or combinations of those of the model."
+            ) from error
+        r = max(1, len(point.theta) - 1)
+        gradient = point.gradient[:r] if fit_intercept else point.gradient[:r, :-1]
+        score = gradient.ravel() * self._total
+        return float(score @ V @ score), r * q

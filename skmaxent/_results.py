@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,16 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 ROWS = 4096
+
+
+class Rows(Protocol):
+    """The rows of a fit, for tests that need them again."""
+
+    def without(self, names: list[str]) -> tuple[float, int]:
+        """log-likelihood and number of coefficients of the model without some features."""
+
+    def score(self, columns: Array) -> tuple[float, int]:
+        """Rao's statistic for features that the model has not, and its degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class InferenceResults:
     n_groups: int | None
     optimality_gap: float
     _base: tuple[Array, Array] = field(repr=False)
-    _fit_without: Callable[[list[str]], tuple[float, int]] = field(repr=False)
+    _rows: Rows = field(repr=False)
 
     @property
     def std_errors(self) -> Array:
@@ -257,7 +266,7 @@ class InferenceResults:
         if other is None:
             tests = {}
             for term in self._terms(features, with_intercept=False):
-                log_likelihood, n_parameters = self._fit_without(term)
+                log_likelihood, n_parameters = self._rows.without(term)
                 tests[" + ".join(term)] = (
                     2.0 * (self.log_likelihood - log_likelihood),
                     self.n_parameters - n_parameters,
@@ -278,6 +287,34 @@ class InferenceResults:
                 "no fewer."
             )
         return _chi2_table({"other": (2.0 * (self.log_likelihood - other.log_likelihood), df)})
+
+    def score_test(self, X: Any) -> pd.DataFrame:
+        """Rao's score tests of features that the model has not.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples,) or (n_samples, n_features)
+            The features, for the rows of the fit; a test for each, and one for all of them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each test: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            For other rows, features that depend on those of the model, or a penalised fit.
+        """
+        self._refuse_posterior("score tests")
+        names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+        columns = np.asarray(X, dtype=float)
+        columns = columns[:, None] if columns.ndim == 1 else columns
+        names = [f"x{j}" for j in range(columns.shape[1])] if names is None else names
+        tests = {name: self._rows.score(columns[:, [j]]) for j, name in enumerate(names)}
+        if len(names) > 1:
+            tests[" + ".join(names)] = self._rows.score(columns)
+        return _chi2_table(tests)
 
     def marginal_effects(
         self,

@@ -250,6 +250,20 @@ def test_tests_of_terms(results, theirs):
     assert list(results.wald_test().index) == [*X.columns, "Intercept"]
 
 
+def test_score_tests_are_near_likelihood_ratio_tests_of_noise(results):
+    rng = np.random.default_rng(0)
+    noise = pd.DataFrame(rng.normal(size=(944, 2)), columns=["u", "v"])
+    found = results.score_test(noise)
+    larger = MaxentClassifier(C=np.inf, tol=1e-9).fit(X.join(noise), Y).infer(X.join(noise), Y)
+    ratios = larger.likelihood_ratio_test(features=[["u", "v"]])
+    assert found.loc["u + v", "chi2"] == pytest.approx(ratios["chi2"].item(), rel=0.05)
+    assert found.loc["u", "df"] == 6
+    with pytest.raises(ValueError, match="expected the 944 of the fit"):
+        results.score_test(noise[:100])
+    with pytest.raises(ValueError, match="combinations of those of the model"):
+        results.score_test(2.0 * X[["age"]])
+
+
 def test_p_values_are_adjusted_by_statsmodels(results):
     table = results.summary(adjust="holm")
     assert (table["p_adjusted"].dropna() >= table["p_value"][table["p_adjusted"].notna()]).all()
