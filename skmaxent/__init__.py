@@ -3,6 +3,7 @@
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._cross_validation import MaxentClassifierCV
 from skmaxent._display import CVCurveDisplay, PathDisplay
+from skmaxent._forest import CoefficientDisplay, MarginalEffectsDisplay
 from skmaxent._path import MaxentPath, maxent_path
 from skmaxent._results import InferenceResults
 from skmaxent._separation import Separation, detect_separation
@@ -21,7 +22,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CVCurveDisplay",
+    "CoefficientDisplay",
     "InferenceResults",
+    "MarginalEffectsDisplay",
     "MaxentClassifier",
     "MaxentClassifierCV",
     "MaxentPath",

@@ -22,7 +22,8 @@ GREY = "0.8"
 LABEL_GAP = 0.045
 
 
-def _axes(ax: Axes | None, name: str) -> Axes:
+def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
+    """The axes that are given, or new ones for the display of that name."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -31,7 +32,7 @@ def _axes(ax: Axes | None, name: str) -> Axes:
         ) from error
     if ax is not None:
         return ax
-    axes: Axes = plt.subplots()[1]
+    axes: Axes = plt.subplots(layout="constrained", **figure)[1]
     return axes
 
 
@@ -117,7 +118,6 @@ class PathDisplay:
             Where matplotlib is missing.
         """
         check_is_fitted(estimator)
-        _axes(ax, cls.__name__) if ax is not None else None
         if isinstance(estimator, MaxentClassifierCV):
             C = estimator.C_
             model = estimator._model(C=C, l1_ratio=estimator.l1_ratio_)
@@ -178,7 +178,7 @@ class PathDisplay:
             Where `class_label` is no class.
         """
         values, what = self._values(class_label)
-        ax = _axes(ax, type(self).__name__)
+        ax = new_axes(ax, type(self).__name__)
         order = np.argsort(self.path.Cs)
         Cs, values = self.path.Cs[order], values[order]
         at = len(Cs) - 1 if self.C is None else int(np.abs(np.log(Cs / self.C)).argmin())
@@ -327,7 +327,7 @@ class CVCurveDisplay:
         CVCurveDisplay
             Itself.
         """
-        ax = _axes(ax, type(self).__name__)
+        ax = new_axes(ax, type(self).__name__)
         frame = self.estimator.cv_results_frame()
         if "gamma" in frame:
             frame = frame[frame["gamma"] == self.estimator.gamma_]

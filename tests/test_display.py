@@ -8,7 +8,9 @@ import pytest
 from sklearn.datasets import load_wine
 
 from skmaxent import (
+    CoefficientDisplay,
     CVCurveDisplay,
+    MarginalEffectsDisplay,
     MaxentClassifier,
     MaxentClassifierCV,
     PathDisplay,
@@ -87,6 +89,27 @@ def test_scores_are_drawn_with_their_marks(clf):
     assert any(label.startswith("one standard error") for label in labels)
     assert display.top_ax_.get_xlabel() == "features"
     assert display.ax_.get_ylabel() == "neg_log_loss"
+
+
+def test_coefficients_and_effects_are_drawn_with_their_intervals(figures):
+    few = X[["alcohol", "ash", "hue"]]
+    model = MaxentClassifier(C=1.0).fit(few, y)
+    results = model.infer(few, y)
+    ax = figures.subplots()[1]
+    display = CoefficientDisplay.from_results(results, ax=ax)
+    assert display.ax_ is ax
+    assert len(display.containers_) == 2
+    points = display.containers_[0].lines[0].get_xdata()
+    np.testing.assert_allclose(points, results.coef[0, :3])
+    low = display.containers_[1].lines[2][0].get_segments()[2][0, 0]
+    assert low == pytest.approx(results.conf_int().loc[(2, "hue"), "lower"])
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(few.columns)
+    fewer = CoefficientDisplay.from_estimator(model, few, y, n_features=2, reference="symmetric")
+    assert len(fewer.containers_) == 3
+    assert len(fewer.ax_.get_yticks()) == 2
+    effects = MarginalEffectsDisplay.from_results(results, few)
+    assert len(effects.containers_) == 3
+    assert "probability" in effects.ax_.get_xlabel()
 
 
 def test_without_matplotlib_the_message_says_what_to_do(clf, monkeypatch):
