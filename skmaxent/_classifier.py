@@ -78,6 +78,11 @@ class MaxentClassifier(LinearClassifier):
     class_weight : dict or "balanced", default=None
         Weights of the classes, multiplied with `sample_weight`. "balanced" gives every class the
         same total weight.
+    prior_correction : "empirical", dict or array-like of shape (n_classes,), default=None
+        Shares of the classes in the population, where the rows or `class_weight` have others:
+        intercepts are moved by the logarithm of the ratio, which makes the probabilities right if
+        rows were sampled, or weighted, by class alone [5]_. "empirical" takes the shares in y,
+        before `class_weight`; a dict maps labels to shares.
     solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "sag", "saga"}, default="auto"
         "newton-cg" is trust-region Newton with preconditioned conjugate gradients,
         "newton-cholesky" assembles and factors the Hessian, "auto" takes what is cheaper. The
@@ -126,6 +131,7 @@ class MaxentClassifier(LinearClassifier):
     .. [3] Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80.
     .. [4] Kosmidis & Firth (2011), Multinomial logit bias reduction via the Poisson log-linear
        model, Biometrika 98.
+    .. [5] King & Zeng (2001), Logistic regression in rare events data, Polit. Anal. 9.
 
     Examples
     --------
@@ -150,6 +156,7 @@ class MaxentClassifier(LinearClassifier):
         "bias_reduction": [StrOptions({"jeffreys", "mean"}), None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "prior_correction": [StrOptions({"empirical"}), dict, "array-like", None],
         "solver": [StrOptions(_validation.SOLVERS)],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -182,6 +189,7 @@ class MaxentClassifier(LinearClassifier):
         bias_reduction: str | None = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
+        prior_correction: Any = None,
         solver: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
@@ -200,6 +208,7 @@ class MaxentClassifier(LinearClassifier):
         self.bias_reduction = bias_reduction
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.prior_correction = prior_correction
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -261,6 +270,7 @@ class MaxentClassifier(LinearClassifier):
                     solution = self._bias_reduced(problem, options, ready, C)
                 self._warn(solution)
                 self._store(solution, ready)
+                self._correct_intercepts(ready, y, sample_weight)
             self._fitted_with_offset = offset is not None
         return self
 
@@ -314,6 +324,28 @@ class MaxentClassifier(LinearClassifier):
             callback=callback,
         )
 
+    def _correct_intercepts(self, ready: Prepared, y: Any, sample_weight: Any) -> None:
+        """Move intercepts from the shares of the fit to those of the population."""
+        self._correction = np.zeros(self.intercept_.shape)
+        if self.prior_correction is None:
+            return
+        if not self.fit_intercept or ready.has_absent_classes:
+            raise ValueError(
+                "prior_correction moves intercepts: expected fit_intercept=True and rows of "
+                "positive weight in every class."
+            )
+        shares = _validation.class_shares(
+            self.prior_correction, ready.classes, np.asarray(y), sample_weight
+        )
+        change = np.log(shares) - np.log(ready.data.moments.shares)
+        change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
+        self._correction = change.astype(self.intercept_.dtype)
+        self.intercept_ = self.intercept_ + self._correction
+
+    def _uncorrected_intercept(self) -> Array:
+        """Of the fit itself."""
+        return np.asarray(self.intercept_ - getattr(self, "_correction", 0.0), dtype=float)
+
     def _bias_reduced(
         self, problem: Problem, options: Options, ready: Prepared, C: float
     ) -> Solution:
@@ -334,7 +366,7 @@ class MaxentClassifier(LinearClassifier):
         same = coef.shape[1] == self.n_features_in_ and ready.data.exponents is None
         if not (same and np.array_equal(self.classes_, ready.classes)):
             return None
-        return ready.point(coef.astype(float), np.asarray(self.intercept_, dtype=float))
+        return ready.point(coef.astype(float), self._uncorrected_intercept())
 
     def _store(self, solution: Solution, ready: Prepared) -> None:
         self.classes_ = ready.classes
@@ -435,6 +467,13 @@ class MaxentClassifier(LinearClassifier):
                 "of the rows and fit the selected features with C=np.inf on the other, or "
                 "bootstrap."
             )
+        if self.class_weight is not None and weights == "frequency":
+            warnings.warn(
+                "class_weight changes how many rows of the classes there seem to be, and standard "
+                "errors with it: weights='probability' allows for that.",
+                UserWarning,
+                stacklevel=2,
+            )
         if self.bounds is not None:
             raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
         with self._prepared(
@@ -448,7 +487,7 @@ class MaxentClassifier(LinearClassifier):
             return infer(
                 ready,
                 _prediction.dense_coef(self.coef_),
-                self.intercept_,
+                self._uncorrected_intercept(),
                 float(ready.strengths(np.array([C]))[0]),
                 self._feature_names(),
                 self.optimality_gap_,

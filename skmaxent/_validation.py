@@ -302,6 +302,38 @@ def check_class_weight(
     return np.asarray(weights)
 
 
+def class_shares(given: Any, classes: Array, y: Array, sample_weight: Any) -> Array:
+    """Shares of the classes in the population, positive, with the sum one."""
+    if isinstance(given, str):  # "empirical"
+        codes = np.searchsorted(classes, y.ravel())
+        weights = None if sample_weight is None else check_sample_weight(sample_weight, len(codes))
+        counts = np.bincount(codes, weights, len(classes))
+        return np.asarray(counts / counts.sum())
+    if isinstance(given, dict):
+        unknown = [label for label in given if label not in classes]
+        missing = [label for label in classes.tolist() if label not in given]
+        if unknown or missing:
+            raise ValueError(
+                f"prior_correction must have a share for each of {classes.tolist()}: unknown are "
+                f"{unknown}, missing are {missing}."
+            )
+        given = [given[label] for label in classes]
+    try:
+        shares = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"prior_correction must hold numbers, found {given!r}.") from error
+    if shares.shape != classes.shape:
+        raise ValueError(
+            f"prior_correction has the shape {shares.shape}; expected {classes.shape}, a share for "
+            "each class."
+        )
+    if not (shares > 0.0).all() or abs(shares.sum() - 1.0) > 1e-6:
+        raise ValueError(
+            f"prior_correction must hold positive shares with the sum one, found {shares.tolist()}."
+        )
+    return shares
+
+
 @dataclass(frozen=True)
 class ClassCodes:
     """Row weights and codes among the classes that weigh anything.
