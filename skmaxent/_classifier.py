@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _prediction, _validation
 from skmaxent._bias_reduction import bias_reduced
+from skmaxent._bootstrap import bootstrap_coefficients
 from skmaxent._fit import Prepared
-from skmaxent._infer import dependent_columns, infer
+from skmaxent._infer import dependent_columns, infer, infer_from_replicates
 from skmaxent._inference import SingularInformation
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._objective import Point
@@ -401,6 +402,8 @@ class MaxentClassifier(LinearClassifier):
         groups: ArrayLike | None = None,
         weights: str = "frequency",
         reference: Any = None,
+        method: str | None = None,
+        n_bootstrap: int = 200,
     ) -> InferenceResults:
         """Standard errors, intervals and tests for the coefficients.
 
@@ -432,6 +435,12 @@ class MaxentClassifier(LinearClassifier):
         reference : label or "symmetric", default=None
             The class that coefficients are against; None is the first. "symmetric" is the mean of
             all classes, as in `coef_`.
+        method : {"bootstrap"}, default=None
+            Refit to rows drawn with replacement, for any penalty, in `n_jobs` processes, seeded by
+            `random_state`, with progress where `verbose`: standard errors and percentile intervals
+            of the estimator as it is, shrinkage and selection included; no p-values.
+        n_bootstrap : int, default=200
+            Number of bootstrap samples.
 
         Returns
         -------
@@ -461,11 +470,15 @@ class MaxentClassifier(LinearClassifier):
         """
         check_is_fitted(self)
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        if l1_ratio > 0.0 and np.inf > C:
+        if method is not None:
+            return self._bootstrapped(
+                X, y, sample_weight, offset, method, n_bootstrap, reference, cov_type
+            )
+        if l1_ratio > 0.0 and np.isfinite(C):
             raise ValueError(
                 "an L1 penalty selects: its estimates have no standard errors. Select on one half "
-                "of the rows and fit the selected features with C=np.inf on the other, or "
-                "bootstrap."
+                "of the rows and fit the selected features with C=np.inf on the other, or use "
+                "method='bootstrap'."
             )
         if self.class_weight is not None and weights == "frequency":
             warnings.warn(
@@ -496,6 +509,48 @@ class MaxentClassifier(LinearClassifier):
                 weights=weights,
                 reference=reference,
                 is_bias_reduced=self.bias_reduction is not None,
+            )
+
+    def _bootstrapped(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        method: str,
+        n_bootstrap: int,
+        reference: Any,
+        cov_type: str | None,
+    ) -> InferenceResults:
+        if method != "bootstrap" or cov_type is not None:
+            raise ValueError(
+                "method must be None or 'bootstrap', the latter without cov_type; found "
+                f"{method!r} and cov_type={cov_type!r}."
+            )
+        if not n_bootstrap >= 2:
+            raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
+        replicates = bootstrap_coefficients(
+            self,
+            X,
+            y,
+            sample_weight,
+            offset,
+            n_bootstrap=n_bootstrap,
+            seed=_seed(self.random_state),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        with self._prepared(
+            X, y, sample_weight, offset, 0.0, False, classes=self.classes_, reset=False
+        ) as ready:
+            return infer_from_replicates(
+                ready,
+                _prediction.dense_coef(self.coef_),
+                self._uncorrected_intercept(),
+                replicates,
+                self._feature_names(),
+                self.optimality_gap_,
+                reference=reference,
             )
 
 

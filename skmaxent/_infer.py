@@ -89,6 +89,62 @@ def infer(
     )
 
 
+def infer_from_replicates(
+    ready: Prepared,
+    coef: Array,
+    intercept: Array,
+    replicates: Array,
+    names: Array,
+    gap: float,
+    *,
+    reference: Any,
+) -> InferenceResults:
+    """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1)."""
+    objective, classes = ready.problem.objective, ready.classes
+    K, d = len(classes), objective.blocks.n_features
+    reported, position = symmetric_or_reference(reference, classes)
+    point = ready.point(coef.astype(float), intercept.astype(float))
+    if K == 2:
+        both = np.array([[-0.5], [0.5]])
+        contrast = both if position is None else np.array([[1.0 - 2.0 * position]])
+        last = np.eye(1)
+    else:
+        mean = np.eye(K) - 1.0 / K
+        contrast = mean if position is None else _against(K, position)
+        last = _against(K, K - 1)
+    kept = d + objective.fit_intercept
+    estimate = np.column_stack([coef, intercept]).astype(float)[:, :kept]
+    samples = replicates[:, :, :kept]
+    reported_samples = np.einsum("ck,nkj->ncj", contrast, samples).reshape(len(samples), -1)
+    base_samples = np.einsum("ck,nkj->ncj", last, samples).reshape(len(samples), -1)
+    total = ready.rows.scale * objective.total_weight
+    rows = classes.tolist() if position is None else np.delete(classes, position).tolist()
+    columns = [*map(str, names), *(["Intercept"] if objective.fit_intercept else [])]
+    return InferenceResults(
+        coef=contrast @ estimate,
+        covariance=np.atleast_2d(np.cov(reported_samples.T)),
+        rows=rows,
+        columns=columns,
+        classes=classes.tolist(),
+        reference=reported,
+        cov_type="bootstrap",
+        weights="frequency",
+        n_obs=total,
+        log_likelihood=-total * point.loss,
+        null_log_likelihood=-total * _loss_with(ready, np.zeros(d, bool)),
+        n_groups=None,
+        optimality_gap=gap,
+        _base=(last @ estimate, np.atleast_2d(np.cov(base_samples.T))),
+        _rows=_Rows(ready, columns, total, coef.astype(float), intercept.astype(float)),
+        replicates=reported_samples.reshape(len(samples), *(contrast @ estimate).shape),
+    )
+
+
+def _against(n_classes: int, position: int) -> Array:
+    whole = np.eye(n_classes)
+    return np.delete(whole - whole[position], position, axis=0)
+
+
 def dependent_columns(error: _inference.SingularInformation, names: Array) -> ValueError:
     """The error with names."""
     known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]

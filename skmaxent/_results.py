@@ -52,7 +52,7 @@ class InferenceResults:
     classes : list
         All labels.
     reference : label or "symmetric"
-    cov_type : {"nonrobust", "HC0", "HC1", "cluster", "laplace"}
+    cov_type : {"nonrobust", "HC0", "HC1", "cluster", "laplace", "bootstrap"}
         "laplace" is the posterior covariance under a ridge penalty, seen as a normal prior.
     weights : {"frequency", "probability"}
         What `sample_weight` meant.
@@ -64,6 +64,8 @@ class InferenceResults:
         Clusters.
     optimality_gap : float
         The fit's; see `MaxentClassifier`.
+    replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
+        Coefficients of the bootstrap samples.
     """
 
     coef: Array
@@ -81,6 +83,7 @@ class InferenceResults:
     optimality_gap: float
     _base: tuple[Array, Array] = field(repr=False)
     _rows: Rows = field(repr=False)
+    replicates: Array | None = field(default=None, repr=False)
 
     @property
     def std_errors(self) -> Array:
@@ -93,9 +96,9 @@ class InferenceResults:
         return (len(self.classes) - 1) * len(self.columns)
 
     @property
-    def is_bayesian(self) -> bool:
-        """Whether these are properties of a posterior, so that there are no p-values."""
-        return self.cov_type == "laplace"
+    def has_tests(self) -> bool:
+        """Whether there are p-values: not of a posterior or a bootstrap."""
+        return self.cov_type not in ("laplace", "bootstrap")
 
     @property
     def has_intercept(self) -> bool:
@@ -146,6 +149,8 @@ class InferenceResults:
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Intervals from the normal distribution: confidence, or credible for a posterior.
 
+        Those of a bootstrap are percentiles of its replicates.
+
         Parameters
         ----------
         level : float, default=0.95
@@ -164,6 +169,11 @@ class InferenceResults:
 
         half = _quantile(level) * self.std_errors.ravel()
         estimate = self.coef.ravel()
+        if self.replicates is not None:
+            ends = np.quantile(self.replicates, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
+            return pd.DataFrame(
+                {"lower": ends[0].ravel(), "upper": ends[1].ravel()}, index=self._index()
+            )
         return pd.DataFrame(
             {"lower": estimate - half, "upper": estimate + half}, index=self._index()
         )
@@ -194,14 +204,14 @@ class InferenceResults:
 
         estimate, error = self.coef.ravel(), self.std_errors.ravel()
         table = {"coef": estimate, "std_err": error}
-        if not self.is_bayesian:
+        if self.has_tests:
             z = estimate / error
             table |= {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
         frame = pd.DataFrame(table, index=self._index()).join(self.conf_int(level))
         with np.errstate(over="ignore"):
             frame["relative_risk_ratio"] = np.exp(estimate)
         if adjust is not None:
-            if self.is_bayesian:
+            if not self.has_tests:
                 raise ValueError("adjust is for p-values, which a penalised fit does not have.")
             slopes = frame.index.get_level_values("feature") != "Intercept"
             frame["p_adjusted"] = np.nan
@@ -438,10 +448,10 @@ class InferenceResults:
         return np.column_stack([rows, np.ones(len(rows))]) if self.has_intercept else rows
 
     def _refuse_posterior(self, what: str) -> None:
-        if self.is_bayesian:
+        if not self.has_tests:
             raise ValueError(
-                f"{what} are for fits without a penalty (C=np.inf): shrunken coefficients do not "
-                "have the distributions that these tests rely on."
+                f"{what} are for fits without a penalty (C=np.inf) and without bootstrap: shrunken "
+                "coefficients do not have the distributions that these tests rely on."
             )
 
     def _terms(self, features: Any, with_intercept: bool = True) -> list[list[str]]:
@@ -462,6 +472,7 @@ class InferenceResults:
         what = {
             "nonrobust": "inverse Fisher information",
             "laplace": "Laplace approximation of the posterior under the ridge",
+            "bootstrap": f"bootstrap, {len(self.replicates) if self.replicates is not None else 0}",
         }.get(self.cov_type, f"robust, {self.cov_type}")
         figures = [
             ("Observations", f"{self.n_obs:g}"),
@@ -473,7 +484,7 @@ class InferenceResults:
             ("Covariance", what),
             ("Optimality gap", _bound(self.optimality_gap)),
         ]
-        if not self.is_bayesian:
+        if self.has_tests:
             chi2 = 2.0 * (self.log_likelihood - self.null_log_likelihood)
             p = stats.chi2.sf(chi2, max(self.df_model, 1))
             figures[6:6] = [
@@ -517,7 +528,7 @@ def _effects_table(
     index = pd.MultiIndex.from_tuples(pairs, names=["class", "feature"])
     effect, error = effects.ravel(), errors.ravel()
     table = {"effect": effect, "std_err": error}
-    if not results.is_bayesian:
+    if results.has_tests:
         z = effect / error
         table |= {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
     half = _quantile(level) * error

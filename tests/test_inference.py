@@ -314,6 +314,36 @@ def test_a_ridge_has_a_posterior_and_no_p_values():
             test()
 
 
+def test_a_bootstrap_is_near_theory_and_reproducible():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(500, 2))
+    labels = (Z @ rng.normal(size=(2, 3)) + rng.gumbel(size=(500, 3))).argmax(axis=1)
+    clf = MaxentClassifier(C=np.inf).fit(Z, labels)
+    found = clf.infer(Z, labels, method="bootstrap", n_bootstrap=300)
+    np.testing.assert_allclose(found.std_errors, clf.infer(Z, labels).std_errors, rtol=0.15)
+    np.testing.assert_allclose(found.coef, clf.infer(Z, labels).coef, atol=1e-6)
+    assert "p_value" not in found.summary()
+    assert found.replicates.shape == (300, 2, 3)
+    again = clf.set_params(n_jobs=2).infer(Z, labels, method="bootstrap", n_bootstrap=300)
+    np.testing.assert_allclose(again.replicates, found.replicates, atol=1e-6)
+    np.testing.assert_allclose(
+        found.conf_int(0.9)["lower"], np.quantile(found.replicates, 0.05, axis=0).ravel()
+    )
+
+
+def test_a_lasso_has_a_bootstrap():
+    clf = MaxentClassifier(C=0.02, l1_ratio=1.0).fit(X, Y)
+    found = clf.infer(X, Y, method="bootstrap", n_bootstrap=20, reference="symmetric")
+    np.testing.assert_allclose(found.coef[:, :-1], clf.coef_ - clf.coef_.mean(axis=0), atol=1e-9)
+    assert "bootstrap, 20" in str(found)
+    with pytest.raises(ValueError, match="without bootstrap"):
+        found.wald_test()
+    with pytest.raises(ValueError, match="method must be None or 'bootstrap'"):
+        clf.infer(X, Y, method="jackknife")
+    with pytest.raises(ValueError, match="n_bootstrap must be 2 or more"):
+        clf.infer(X, Y, method="bootstrap", n_bootstrap=1)
+
+
 @pytest.mark.parametrize(
     ("params", "options", "message"),
     [
