@@ -466,7 +466,7 @@ class MaxentClassifier(LinearClassifier):
         >>> clf = MaxentClassifier(C=np.inf).fit(X[["sepal width (cm)"]], y)
         >>> table = clf.infer(X[["sepal width (cm)"]], y).summary()
         >>> table.loc[1, "coef"].round(2).tolist()
-        [-5.44, 17.01]
+        [-6.12, 18.86]
         """
         check_is_fitted(self)
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
