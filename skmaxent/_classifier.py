@@ -27,6 +27,7 @@ from skmaxent._objective import Point
 from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._results import InferenceResults
 from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
+from skmaxent._split import infer_by_split
 from skmaxent._threads import Workers, effective_threads
 
 Array = NDArray[Any]
@@ -435,10 +436,13 @@ class MaxentClassifier(LinearClassifier):
         reference : label or "symmetric", default=None
             The class that coefficients are against; None is the first. "symmetric" is the mean of
             all classes, as in `coef_`.
-        method : {"bootstrap"}, default=None
-            Refit to rows drawn with replacement, for any penalty, in `n_jobs` processes, seeded by
-            `random_state`, with progress where `verbose`: standard errors and percentile intervals
-            of the estimator as it is, shrinkage and selection included; no p-values.
+        method : {"bootstrap", "split"}, default=None
+            "split" selects features with this estimator on a random half of the rows and fits them
+            without penalty to the other half, whose standard errors and tests are valid for them;
+            columns are the selected features. "bootstrap" refits to rows drawn with replacement,
+            for any penalty, in `n_jobs` processes, with progress where `verbose`: standard errors
+            and percentile intervals of the estimator as it is, shrinkage and selection included;
+            no p-values. Both are seeded by `random_state`.
         n_bootstrap : int, default=200
             Number of bootstrap samples.
 
@@ -470,15 +474,33 @@ class MaxentClassifier(LinearClassifier):
         """
         check_is_fitted(self)
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        if method == "split":
+            if offset is not None or self.bounds is not None or self.prior_coef is not None:
+                raise ValueError("method='split' has no offset, bounds or prior_coef.")
+            X, y = _validation.check_data(self, X, y, reset=False)
+            return infer_by_split(
+                self,
+                X,
+                y,
+                sample_weight,
+                self._feature_names(),
+                seed=_seed(self.random_state),
+                options={
+                    "cov_type": cov_type,
+                    "groups": groups,
+                    "weights": weights,
+                    "reference": reference,
+                },
+            )
         if method is not None:
             return self._bootstrapped(
                 X, y, sample_weight, offset, method, n_bootstrap, reference, cov_type
             )
         if l1_ratio > 0.0 and np.isfinite(C):
             raise ValueError(
-                "an L1 penalty selects: its estimates have no standard errors. Select on one half "
-                "of the rows and fit the selected features with C=np.inf on the other, or use "
-                "method='bootstrap'."
+                "an L1 penalty selects: its estimates have no standard errors. method='split' "
+                "selects on one half of the rows and infers on the other; method='bootstrap' "
+                "resamples."
             )
         if self.class_weight is not None and weights == "frequency":
             warnings.warn(
@@ -524,7 +546,7 @@ class MaxentClassifier(LinearClassifier):
     ) -> InferenceResults:
         if method != "bootstrap" or cov_type is not None:
             raise ValueError(
-                "method must be None or 'bootstrap', the latter without cov_type; found "
+                "method must be None, 'split' or 'bootstrap', the last without cov_type; found "
                 f"{method!r} and cov_type={cov_type!r}."
             )
         if not n_bootstrap >= 2:

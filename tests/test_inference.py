@@ -331,6 +331,26 @@ def test_a_bootstrap_is_near_theory_and_reproducible():
     )
 
 
+def test_a_split_selects_and_infers_on_different_rows():
+    rng = np.random.default_rng(0)
+    names = [f"f{j}" for j in range(40)]
+    p_values = []
+    for seed in range(20):
+        Z = pd.DataFrame(rng.normal(size=(400, 40)), columns=names)
+        labels = (1.5 * Z["f3"] + rng.logistic(size=400) > 0).astype(int)
+        clf = MaxentClassifier(C=0.2, l1_ratio=1.0, random_state=seed).fit(Z, labels)
+        found = clf.infer(Z, labels, method="split").summary().loc[1]
+        assert found.loc["f3", "p_value"] < 1e-4
+        assert 0.8 < found.loc["f3", "coef"] < 2.5
+        p_values += found["p_value"].drop(["f3", "Intercept"]).tolist()
+    assert len(p_values) > 100
+    # Of noise that was selected, one in twenty is significant.
+    share = np.mean(np.array(p_values) < 0.05)
+    assert share < 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(p_values))
+    with pytest.raises(ValueError, match="no feature was selected"):
+        MaxentClassifier(C=1e-6, l1_ratio=1.0).fit(Z, labels).infer(Z, labels, method="split")
+
+
 def test_a_lasso_has_a_bootstrap():
     clf = MaxentClassifier(C=0.02, l1_ratio=1.0).fit(X, Y)
     found = clf.infer(X, Y, method="bootstrap", n_bootstrap=20, reference="symmetric")
@@ -338,7 +358,7 @@ def test_a_lasso_has_a_bootstrap():
     assert "bootstrap, 20" in str(found)
     with pytest.raises(ValueError, match="without bootstrap"):
         found.wald_test()
-    with pytest.raises(ValueError, match="method must be None or 'bootstrap'"):
+    with pytest.raises(ValueError, match="method must be None, 'split' or"):
         clf.infer(X, Y, method="jackknife")
     with pytest.raises(ValueError, match="n_bootstrap must be 2 or more"):
         clf.infer(X, Y, method="bootstrap", n_bootstrap=1)

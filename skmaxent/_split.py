@@ -1,0 +1,56 @@
+"""Selection on one half of the rows, inference on the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.model_selection import train_test_split
+
+from skmaxent._results import InferenceResults
+
+Array = NDArray[Any]
+
+
+def infer_by_split(
+    model: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    names: Array,
+    *,
+    seed: int,
+    options: dict[str, Any],
+) -> InferenceResults:
+    """Results of a fit without penalty to one half, of the features that the other half selects.
+
+    What the first half selects does not depend on the second, so that its standard errors and tests
+    are those of any fit to these features.
+    """
+    y = np.asarray(y)
+    first, second = train_test_split(
+        np.arange(len(y)), test_size=0.5, stratify=y, random_state=seed
+    )
+
+    def part(rows: Array) -> dict[str, Any]:
+        weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        return {"y": y[rows], "sample_weight": weights}
+
+    selected = clone(model).set_params(warm_start=False).fit(X[first], **part(first))
+    kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))
+    if not len(kept):
+        raise ValueError(
+            f"no feature was selected on half of the rows at C={model.C}: choose a larger C."
+        )
+    free = clone(model).set_params(
+        C=np.inf, l1_ratio=0.0, penalty="deprecated", warm_start=False, penalty_factor=None
+    )
+    rows = X[second][:, kept]
+    free.fit(rows, **part(second))
+    results: InferenceResults = free.infer(rows, **part(second), **options)
+    columns = [str(name) for name in names[kept]]
+    columns += ["Intercept"] if model.fit_intercept else []
+    return replace(results, columns=columns)
