@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -36,6 +37,10 @@ Array = NDArray[Any]
 LOG_LOSS = "neg_log_loss"
 # Shares of the penalised coefficients in a relaxed fit, as in glmnet.
 GAMMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+REMOVED = {
+    "penalty": "write l1_ratios=[0.0] for 'l2', [1.0] for 'l1'",
+    "use_legacy_attributes": "attributes have the new shapes: leave it out",
+}
 
 
 class MaxentClassifierCV(LinearClassifier):
@@ -143,6 +148,13 @@ max_iter, random_state
         },
     }
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> MaxentClassifierCV:
+        """Name what to write instead of parameters that scikit-learn has or had."""
+        for name, advice in (_validation.REMOVED_PARAMETERS | REMOVED).items():
+            if name in kwargs:
+                raise TypeError(f"{cls.__name__} has no parameter {name!r}: {advice}.")
+        return super().__new__(cls)
+
     def __init__(
         self,
         *,
@@ -185,6 +197,10 @@ max_iter, random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
+
+    # __new__ takes anything; what may be written is what __init__ takes.
+    __signature__ = inspect.signature(__init__)
+    __signature__ = __signature__.replace(parameters=[*__signature__.parameters.values()][1:])
 
     def fit(
         self,

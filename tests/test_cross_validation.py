@@ -243,6 +243,19 @@ def test_what_cannot_be_is_named_and_nothing_is_lost(options, message):
     assert clf.coef_ is before
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("dual", "leave it out"),
+        ("penalty", r"l1_ratios=\[0.0\]"),
+        ("use_legacy_attributes", "new shapes"),
+    ],
+)
+def test_what_scikit_learn_has_is_explained(name, advice):
+    with pytest.raises(TypeError, match=f"no parameter '{name}'.*{advice}"):
+        MaxentClassifierCV(**{name: False})
+
+
 def test_nan_is_named():
     with pytest.raises(ValueError, match="Input X contains NaN"):
         MaxentClassifierCV(Cs=3).fit(np.where(X > 7, np.nan, X), y)
