@@ -42,7 +42,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     total = scale * objective.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
     point = objective.at(problem.null.theta)
-    value, V, adjusted = _penalised(point, total, width)
+    value, V, adjusted = penalised(point, total, width)
     history: list[Iteration] = []
     status = Status.MAX_ITER
     for n_iter in range(options.max_iter + 1):
@@ -61,9 +61,9 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
             break
         t = 1.0
         for _ in range(MAX_HALVINGS):
-            candidate = objective.at(_moved(point, t * step, width))
+            candidate = objective.at(moved(point, t * step, width))
             try:
-                found = _penalised(candidate, total, width)
+                found = penalised(candidate, total, width)
             except _inference.SingularInformation:
                 found = (np.inf, V, adjusted)  # too far out
             if found[0] <= value:
@@ -76,7 +76,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     return problem.solution(point, value / total, status, tuple(history), float("nan"))
 
 
-def _moved(point: Point, step: Array, width: int) -> Array:
+def moved(point: Point, step: Array, width: int) -> Array:
     """θ after a step of the coefficients against the last class, the sum over classes kept."""
     theta = point.theta.copy(order="F")
     r = max(1, len(theta) - 1)
@@ -90,7 +90,7 @@ def _columns(point: Point, width: int) -> slice:
     return slice(0, width) if width < point.theta.shape[1] else slice(None)
 
 
-def _penalised(point: Point, total: float, width: int) -> tuple[float, Array, Array]:
+def penalised(point: Point, total: float, width: int) -> tuple[float, Array, Array]:
     """-log L - log |I|/2, I⁻¹, and the score adjusted for the prior."""
     objective = point.objective
     H = _inference.information(point)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skmaxent import _inference
+from skmaxent._bias_reduction import penalised
 from skmaxent._blocks import RowBlocks
 from skmaxent._fit import Prepared
 from skmaxent._objective import Point
 from skmaxent._penalty import ridge_terms
+from skmaxent._profile import likelihood, profile_interval
 from skmaxent._results import InferenceResults, symmetric_or_reference
 from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._threads import Workers
@@ -85,7 +88,15 @@ def infer(
         n_groups=None if codes is None else int(codes.max()) + 1,
         optimality_gap=gap,
         _base=(base.coefficients(theta), base.covariance(V)),
-        _rows=_Rows(ready, columns, total, coef.astype(float), intercept.astype(float)),
+        _rows=_Rows(
+            ready,
+            columns,
+            total,
+            coef.astype(float),
+            intercept.astype(float),
+            None if cov_type != "nonrobust" else coding.matrix,
+            is_bias_reduced,
+        ),
     )
 
 
@@ -260,10 +271,33 @@ class _Rows:
     """The rows of a fit, for tests that need them again."""
 
     def __init__(
-        self, ready: Prepared, columns: list[str], total: float, coef: Array, intercept: Array
+        self,
+        ready: Prepared,
+        columns: list[str],
+        total: float,
+        coef: Array,
+        intercept: Array,
+        reported: Array | None = None,
+        is_bias_reduced: bool = False,
     ) -> None:
         self._ready, self._columns, self._total = ready, columns, total
         self._coef, self._intercept = coef, intercept
+        self._reported, self._is_bias_reduced = reported, is_bias_reduced
+
+    def profile(self, index: int, quantile: float) -> tuple[float, float]:
+        """Interval for the reported coefficient with that position."""
+        if self._reported is None:
+            raise ValueError("profiles need cov_type='nonrobust'.")
+        ready = self._ready
+        ready.data.blocks.workers = Workers()  # those of the fit have gone
+        problem = ready.problem.with_terms(ready.problem.terms.times(0.0))
+        objective = problem.objective
+        width = objective.blocks.n_features + objective.fit_intercept
+        start = objective.at(objective.from_coefficients(self._coef, self._intercept))
+        state = likelihood(self._total, width)
+        if self._is_bias_reduced:
+            state = partial(penalised, total=self._total, width=width)
+        return profile_interval(state, start, self._reported[index], width, quantile)
 
     def without(self, names: list[str]) -> tuple[float, int]:
         """log-likelihood and number of coefficients of the model without some features."""

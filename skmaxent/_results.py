@@ -31,6 +31,9 @@ class Rows(Protocol):
     def score(self, columns: Array) -> tuple[float, int]:
         """Rao's statistic for features that the model has not, and its degrees of freedom."""
 
+    def profile(self, index: int, quantile: float) -> tuple[float, float]:
+        """Interval for the reported coefficient with that position."""
+
 
 @dataclass(frozen=True)
 class InferenceResults:
@@ -177,6 +180,39 @@ class InferenceResults:
         return pd.DataFrame(
             {"lower": estimate - half, "upper": estimate + half}, index=self._index()
         )
+
+    def profile_conf_int(self, level: float = 0.95, features: Any = None) -> pd.DataFrame:
+        """Confidence intervals from the profile likelihood, penalised where the fit was.
+
+        Each end is found by some fits with the coefficient held; an end is infinite where the
+        likelihood does not fall enough.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+        features : str or list of str, default=None
+            Columns to do this for; None is all of them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns lower and upper.
+
+        Raises
+        ------
+        ValueError
+            For unknown features, and unless ``cov_type="nonrobust"``.
+        """
+        import pandas as pd
+
+        self._refuse_posterior("profiles")
+        quantile = _quantile(level)
+        terms = [name for term in self._terms(features) for name in term]
+        positions = sorted(self._position(name) for name in terms)
+        width = len(self.columns)
+        chosen = [row * width + j for row in range(len(self.rows)) for j in positions]
+        ends = [self._rows.profile(index, quantile) for index in chosen]
+        return pd.DataFrame(ends, index=self._index()[chosen], columns=["lower", "upper"])
 
     def summary(self, level: float = 0.95, adjust: str | None = None) -> pd.DataFrame:
         """The table.

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import statsmodels.api as sm
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
 from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -248,6 +250,62 @@ def test_tests_of_terms(results, theirs):
     with pytest.raises(ValueError, match="are no features"):
         results.likelihood_ratio_test(features="Intercept")
     assert list(results.wald_test().index) == [*X.columns, "Intercept"]
+
+
+def test_profile_intervals_end_where_the_likelihood_has_fallen_enough():
+    """The coefficient held by an offset of its column."""
+    rows = np.arange(0, len(Y), 6)
+    frame, labels = X.iloc[rows], (Y.iloc[rows] > 3).astype(int)
+    clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(frame, labels)
+    found = clf.infer(frame, labels)
+    intervals = found.profile_conf_int(features=["age", "selfLR"])
+    assert intervals.shape == (2, 2)
+    for name in ("age", "selfLR"):
+        for end in intervals.loc[(1, name)]:
+            held = MaxentClassifier(C=np.inf, tol=1e-9)
+            others = frame.drop(columns=name)
+            offset = end * frame[name].to_numpy()
+            held.fit(others, labels, offset=offset)
+            log_p = held.predict_log_proba(others, offset)[np.arange(len(labels)), labels]
+            fall = 2 * (found.log_likelihood - log_p.sum())
+            assert fall == pytest.approx(3.841458820694124, rel=1e-4)
+    wald = found.conf_int().loc[intervals.index]
+    assert np.abs(intervals - wald).to_numpy().max() < 0.3 * found.std_errors.max()
+
+
+def test_profile_intervals_of_many_classes_do_not_depend_on_the_coding(results, clf):
+    intervals = results.profile_conf_int(features="educ")
+    np.testing.assert_allclose(intervals, results.conf_int().loc[intervals.index], atol=0.02)
+    assert not np.allclose(intervals, results.conf_int().loc[intervals.index], atol=1e-6)
+    other = clf.infer(X, Y, reference=3).profile_conf_int(features="educ")
+    np.testing.assert_allclose(other.loc[(0, "educ")], -intervals.loc[(3, "educ")][::-1], rtol=1e-4)
+    robust = clf.infer(X, Y, cov_type="HC0")
+    with pytest.raises(ValueError, match="cov_type='nonrobust'"):
+        robust.profile_conf_int()
+
+
+def test_profile_intervals_of_separated_classes_with_bias_reduction():
+    """Against a direct maximisation of log L + log |I|/2 with the coefficient held."""
+    x = np.array([-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0])
+    labels = (x > 0).astype(int)
+    clf = MaxentClassifier(C=np.inf, bias_reduction="jeffreys", tol=1e-8).fit(x[:, None], labels)
+    lower, upper = clf.infer(x[:, None], labels).profile_conf_int(features="x0").iloc[0]
+
+    def penalised(b, w):
+        z = b + w * x
+        p = expit(z)
+        D = np.column_stack([np.ones(8), x])
+        information = D.T @ (D * (p * (1 - p))[:, None])
+        return (labels * z - np.logaddexp(0, z)).sum() + 0.5 * np.linalg.slogdet(information)[1]
+
+    def profile(w):
+        return minimize_scalar(lambda b: -penalised(b, w), bracket=(-1, 1)).fun
+
+    least = profile(clf.coef_[0, 0])
+    for end in (lower, upper):
+        if np.isfinite(end):
+            assert 2 * (profile(end) - least) == pytest.approx(3.8414588, rel=1e-3)
+    assert lower > 0.0
 
 
 def test_score_tests_are_near_likelihood_ratio_tests_of_noise(results):
