@@ -37,3 +37,14 @@ def test_the_page_on_inference_runs(capsys):
     for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
         exec(code, namespace)
     assert "McFadden" in capsys.readouterr().out
+
+
+def test_the_example_of_a_rare_class_gets_its_share_right(capsys):
+    exec((README.parent / "examples" / "rare_class.py").read_text(), {})
+    lines = capsys.readouterr().out.splitlines()
+    values = {line[:36].strip(): float(line[36:]) for line in lines if line[36:].strip()}
+    share = values.pop("eights among all digits")
+    assert abs(values["corrected"] - share) < 0.02
+    assert abs(values["corrected with the known share"] - share) < 0.02
+    assert values["all rows, balanced"] > share + 0.02
+    assert values["as many of each"] > share + 0.02
