@@ -20,7 +20,7 @@ from skmaxent import _prediction, _validation
 from skmaxent._bias_reduction import bias_reduced
 from skmaxent._bootstrap import bootstrap_coefficients
 from skmaxent._fit import Prepared
-from skmaxent._infer import dependent_columns, infer, infer_from_replicates
+from skmaxent._infer import dependent_columns, infer, infer_features, infer_from_replicates
 from skmaxent._inference import SingularInformation
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._objective import Point
@@ -403,6 +403,7 @@ class MaxentClassifier(LinearClassifier):
         groups: ArrayLike | None = None,
         weights: str = "frequency",
         reference: Any = None,
+        features: list[str] | None = None,
         method: str | None = None,
         n_bootstrap: int = 200,
     ) -> InferenceResults:
@@ -436,6 +437,10 @@ class MaxentClassifier(LinearClassifier):
         reference : label or "symmetric", default=None
             The class that coefficients are against; None is the first. "symmetric" is the mean of
             all classes, as in `coef_`.
+        features : list of str, default=None
+            Names of some features (x0, x1, ... where X has none), for models whose covariance is
+            too large: theirs alone is found, by solving a system over the rows for each of them and
+            each class.
         method : {"bootstrap", "split"}, default=None
             "split" selects features with this estimator on a random half of the rows and fits them
             without penalty to the other half, whose standard errors and tests are valid for them;
@@ -518,6 +523,25 @@ class MaxentClassifier(LinearClassifier):
                 raise ValueError(
                     "infer needs columns whose squares are numbers, and all of them in the model "
                     "(no infinite penalty_factor)."
+                )
+            if features is not None:
+                names = self._feature_names().tolist()
+                unknown = [name for name in features if name not in names]
+                if unknown or groups is not None or weights != "frequency":
+                    raise ValueError(
+                        f"features must name features of X, found {unknown}, and go without groups "
+                        "and probability weights."
+                    )
+                return infer_features(
+                    ready,
+                    _prediction.dense_coef(self.coef_),
+                    self._uncorrected_intercept(),
+                    float(ready.strengths(np.array([C]))[0]),
+                    self._feature_names(),
+                    np.array([names.index(name) for name in features], dtype=np.intp),
+                    self.optimality_gap_,
+                    cov_type=cov_type,
+                    reference=reference,
                 )
             return infer(
                 ready,

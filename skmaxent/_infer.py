@@ -19,6 +19,7 @@ from skmaxent._penalty import ridge_terms
 from skmaxent._profile import likelihood, profile_interval
 from skmaxent._results import InferenceResults, symmetric_or_reference
 from skmaxent._solvers import Options, Problem, minimise
+from skmaxent._some_features import covariance_of
 from skmaxent._threads import Workers
 
 Array = NDArray[Any]
@@ -63,12 +64,7 @@ def infer(
     to_raw = _inference.column_map(objective)
     theta = _inference.against_last(point.theta, objective.fit_intercept)
     base = _inference.Coding(np.eye(r), to_raw)
-    K = len(classes)
-    if K == 2:
-        both = np.array([[-0.5], [0.5]])
-        contrast = both if position is None else np.array([[1.0 - 2.0 * position]])
-    else:
-        contrast = _inference.class_contrasts(K, position)
+    contrast = _class_coding(len(classes), position)
     coding = _inference.Coding(contrast, to_raw)
     rows = classes.tolist() if position is None else np.delete(classes, position).tolist()
     columns = [*map(str, names), *(["Intercept"] if objective.fit_intercept else [])]
@@ -149,6 +145,65 @@ def infer_from_replicates(
         _rows=_Rows(ready, columns, total, coef.astype(float), intercept.astype(float)),
         replicates=reported_samples.reshape(len(samples), *(contrast @ estimate).shape),
     )
+
+
+def infer_features(
+    ready: Prepared,
+    coef: Array,
+    intercept: Array,
+    strength: float,
+    names: Array,
+    positions: Array,
+    gap: float,
+    *,
+    cov_type: str | None,
+    reference: Any,
+) -> InferenceResults:
+    """Inference for some features, from the inverse of the information or of the posterior's."""
+    is_penalised = strength > 0.0 and bool(ready.problem.asked.ridge.any())
+    cov_type = _resolve(cov_type, "frequency", is_penalised)
+    if cov_type not in ("nonrobust", "laplace"):
+        raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
+    classes = ready.classes
+    K = len(classes)
+    reported, position = symmetric_or_reference(reference, classes)
+    problem = ready.problem.with_penalty(strength, ready.problem)
+    objective = problem.objective
+    theta = objective.from_coefficients(coef.astype(float), intercept.astype(float))
+    point = objective.at(theta)
+    V = covariance_of(point, problem.moving, positions) / ready.rows.scale
+    coding = _inference.Coding(_class_coding(K, position), np.eye(len(positions)))
+    part = coef[:, positions].astype(float)
+    part = part if K == 2 else part[:-1] - part[-1]
+    total = ready.rows.scale * objective.total_weight
+    d = objective.blocks.n_features
+    every = [*map(str, names), *(["Intercept"] if objective.fit_intercept else [])]
+    return InferenceResults(
+        coef=coding.coefficients(part),
+        covariance=coding.covariance(V),
+        rows=classes.tolist() if position is None else np.delete(classes, position).tolist(),
+        columns=[str(names[j]) for j in positions],
+        classes=classes.tolist(),
+        reference=reported,
+        cov_type=cov_type,
+        weights="frequency",
+        n_obs=total,
+        log_likelihood=-total * point.loss,
+        null_log_likelihood=-total * _loss_with(ready, np.zeros(d, bool)),
+        n_groups=None,
+        optimality_gap=gap,
+        _base=(part, V),
+        _rows=_Rows(ready, every, total, coef.astype(float), intercept.astype(float)),
+        n_columns=len(every),
+    )
+
+
+def _class_coding(n_classes: int, position: int | None) -> Array:
+    """From classes against the last, or a single logit, to what is reported."""
+    if n_classes > 2:
+        return _inference.class_contrasts(n_classes, position)
+    both = np.array([[-0.5], [0.5]])
+    return both if position is None else np.array([[1.0 - 2.0 * position]])
 
 
 def _against(n_classes: int, position: int) -> Array:

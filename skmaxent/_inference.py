@@ -83,7 +83,8 @@ def check_size(r: int, width: int) -> None:
     if needed > MOST_BYTES:
         raise MemoryError(
             f"the covariance of {r * width} coefficients needs {needed:,} bytes, more than the "
-            f"{MOST_BYTES:,} that are allowed (skmaxent._inference.MOST_BYTES): use fewer features."
+            f"{MOST_BYTES:,} that are allowed (skmaxent._inference.MOST_BYTES): name the features= "
+            "that matter."
         )
 
 

@@ -69,6 +69,8 @@ class InferenceResults:
         The fit's; see `MaxentClassifier`.
     replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
         Coefficients of the bootstrap samples.
+    n_columns : int or None
+        Columns of the model where these are some of them, else None.
     """
 
     coef: Array
@@ -87,6 +89,7 @@ class InferenceResults:
     _base: tuple[Array, Array] = field(repr=False)
     _rows: Rows = field(repr=False)
     replicates: Array | None = field(default=None, repr=False)
+    n_columns: int | None = None
 
     @property
     def std_errors(self) -> Array:
@@ -96,7 +99,7 @@ class InferenceResults:
     @property
     def n_parameters(self) -> int:
         """Free coefficients: (n_classes - 1) times columns."""
-        return (len(self.classes) - 1) * len(self.columns)
+        return (len(self.classes) - 1) * (self.n_columns or len(self.columns))
 
     @property
     def has_tests(self) -> bool:
@@ -478,6 +481,8 @@ class InferenceResults:
         return coef
 
     def _with_ones(self, rows: Array) -> Array:
+        if self.n_columns is not None:
+            raise ValueError("probabilities need all features: infer without features=.")
         d = len(self.columns) - self.has_intercept
         if rows.shape[1] != d:
             raise ValueError(f"X has {rows.shape[1]} features, expected {d}.")

@@ -252,6 +252,42 @@ def test_tests_of_terms(results, theirs):
     assert list(results.wald_test().index) == [*X.columns, "Intercept"]
 
 
+@pytest.mark.parametrize("C", [np.inf, 0.1])
+@pytest.mark.parametrize("reference", [None, 3, "symmetric"])
+def test_some_features_have_their_block_of_the_covariance(C, reference):
+    clf = MaxentClassifier(C=C, tol=1e-9).fit(X, Y)
+    whole = clf.infer(X, Y, reference=reference)
+    some = clf.infer(X, Y, reference=reference, features=["educ", "age"])
+    index = some.cov_params().index
+    np.testing.assert_allclose(
+        some.covariance, whole.cov_params().loc[index, index], rtol=1e-5, atol=1e-9
+    )
+    np.testing.assert_allclose(some.coef.ravel(), whole.summary()["coef"][index], atol=1e-9)
+    if np.inf == C:
+        assert some.aic == pytest.approx(whole.aic)
+        pd.testing.assert_frame_equal(some.wald_test(), whole.wald_test(["educ", "age"]), rtol=1e-5)
+    with pytest.raises(ValueError, match="all features"):
+        some.predict_proba_interval(X)
+    with pytest.raises(ValueError, match=r"found \['height'\]"):
+        clf.infer(X, Y, features=["height"])
+
+
+def test_some_features_of_two_classes_and_of_many_sparse_columns():
+    labels = (Y > 3).astype(int)
+    clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(X, labels)
+    some = clf.infer(X, labels, features=["age"]).std_errors[0, 0]
+    assert some == pytest.approx(clf.infer(X, labels).std_errors[0, 2], rel=1e-5)
+    rng = np.random.default_rng(0)
+    wide = sp.random(500, 300, 0.05, random_state=rng, format="csr")
+    many = rng.integers(0, 4, 500)
+    clf = MaxentClassifier(tol=1e-8).fit(wide, many)
+    some = clf.infer(wide, many, features=["x7", "x200"])
+    whole = clf.infer(wide, many).summary()
+    np.testing.assert_allclose(
+        some.summary()["std_err"], whole["std_err"][some.summary().index], rtol=1e-5
+    )
+
+
 def test_profile_intervals_end_where_the_likelihood_has_fallen_enough():
     """The coefficient held by an offset of its column."""
     rows = np.arange(0, len(Y), 6)

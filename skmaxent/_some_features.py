@@ -1,0 +1,60 @@
+"""The covariance of some features' coefficients, without that of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._metric_choice import MetricChoice
+from skmaxent._objective import Point
+from skmaxent._solvers import conjugate_gradients
+from skmaxent._vectors import inner
+
+Array = NDArray[Any]
+
+ACCURACY = 1e-8
+MAX_PRODUCTS = 2000
+
+
+def covariance_of(point: Point, moving: Array, positions: Array) -> Array:
+    """The block of H⁻¹/S for features, class by class against the last, in the units of the data.
+
+    One system H x = a is solved for each feature and class by preconditioned conjugate gradients
+    over the rows: the covariance of a·θ and b·θ is b·H⁻¹ a. Shape (r·n, r·n) for n features.
+
+    Raises
+    ------
+    ValueError
+        Where a system is not solved: features that depend on each other, or separated classes.
+    """
+    objective = point.objective
+    metric, _ = MetricChoice(objective, moving, is_near=True).at(point, 0)
+    r = max(1, len(point.theta) - 1)
+    contrasts, solutions = [], []
+    for k in range(r):
+        for j in positions:
+            a = objective.zeros()
+            a[k, j] = 1.0 / objective.scale[j]
+            if len(a) > 1:
+                a[-1, j] = -a[k, j]
+            size = float(np.sqrt(inner(a, metric.solve(a))))
+            step = conjugate_gradients(
+                point.hessian_product,
+                metric.solve,
+                -a,
+                radius=np.inf,
+                tolerance=ACCURACY * size,
+                max_products=MAX_PRODUCTS,
+            )
+            left = float(np.sqrt(max(inner(step.residual, metric.solve(step.residual)), 0.0)))
+            if not left <= 1e-4 * size:
+                raise ValueError(
+                    f"the variance of feature {j} was not found in {MAX_PRODUCTS} products: it is "
+                    "nearly a combination of others, or the classes are separated."
+                )
+            contrasts.append(a.ravel())
+            solutions.append(step.direction.ravel())
+    V = np.array(contrasts) @ np.array(solutions).T / objective.total_weight
+    return np.asarray(0.5 * (V + V.T))
