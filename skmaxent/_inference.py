@@ -202,17 +202,19 @@ def effect_sums(P: Array, X: Array, coef: Array, weights: Array | None) -> tuple
     n, K = P.shape
     d, width = coef.shape[1], X.shape[1]
     weights = np.ones(n) if weights is None else weights
-    apart = coef[None] - (P @ coef)[:, None]  # w_kj - w̄_ij, (n, K, d)
-    effects = np.einsum("n,nk,nkj->kj", weights, P, apart)
+    mean = P @ coef  # w̄_ij
+    apart = [coef[k] - mean for k in range(K)]
+    shares = (weights[:, None] * P).T
+    effects = np.array([shares[k] @ apart[k] for k in range(K)])
     J = np.zeros((K, d, K, width))
     column = np.arange(d)
     for k in range(K):
         for m in range(K):
-            slope = weights * P[:, k] * ((k == m) - P[:, m])
+            both = shares[k] * P[:, m]
+            slope = (shares[k] if k == m else 0.0) - both
             J[k, column, m, column] += slope.sum()
-            change = slope[:, None] * apart[:, k]
-            change -= (weights * P[:, k] * P[:, m])[:, None] * apart[:, m]
-            J[k, :, m, :] += change.T @ X
+            J[k, :, m, :] += (apart[k] * slope[:, None]).T @ X
+            J[k, :, m, :] -= (apart[m] * both[:, None]).T @ X
     return effects, J
 
 
