@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import newton
-from skmaxent._solvers._solution import Options, Solution, Status
+from skmaxent._solvers._solution import Iteration, Options, Solution, Status
 from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners
 
 Array = NDArray[Any]
@@ -69,16 +70,19 @@ def with_corners(
     """Proximal Newton over a working set; `likely` are features that it should have."""
     objective = problem.objective
     penalty = problem.terms.with_corners()
+    before: tuple[Iteration, ...] = ()
     if start is None:
         as_known = objective.blocks.offset is None
         start = problem.null if as_known else objective.at(problem.null.theta)
-        start = _down_to(start, problem.terms, working, options)
+        start, before = _down_to(start, problem.terms, working, options)
     inside = penalty.inside(start.theta)
     if not np.array_equal(inside, start.theta):
         start = objective.at(inside)
+    left = replace(options, max_iter=max(options.max_iter - len(before), 1))
     point, value, status, history = minimise_with_corners(
-        start, penalty, working, options, likely=likely
+        start, penalty, working, left, likely=likely
     )
+    history = _joined(before, history)
     subgradient = penalty.residual(point.theta, point.gradient)
     gap = relative_gap(
         Reached(point, value, subgradient),
@@ -90,8 +94,14 @@ def with_corners(
     return problem.solution(point, value, status, history, gap)
 
 
-def _down_to(point: Point, terms: Terms, working: WorkingSet, options: Options) -> Point:
-    """A start for a weak L1 penalty, from stronger ones.
+def _joined(before: tuple[Iteration, ...], after: tuple[Iteration, ...]) -> tuple[Iteration, ...]:
+    return before + tuple(replace(line, n_iter=line.n_iter + len(before)) for line in after)
+
+
+def _down_to(
+    point: Point, terms: Terms, working: WorkingSet, options: Options
+) -> tuple[Point, tuple[Iteration, ...]]:
+    """A start for a weak L1 penalty, from stronger ones, and what led there.
 
     The fewer coefficients are not zero, the fewer are found in vain, and the better a quadratic
     model foresees what a step does.
@@ -99,12 +109,14 @@ def _down_to(point: Point, terms: Terms, working: WorkingSet, options: Options) 
     gradient = np.abs(point.gradient[:, :-1])
     pull = np.sqrt(np.square(gradient).sum(axis=0))[None] if terms.grouped else gradient
     ratio = float(np.divide(pull, terms.l1, out=np.zeros_like(pull), where=terms.l1 > 0.0).max())
+    history: tuple[Iteration, ...] = ()
     if working.is_all or not np.isfinite(ratio):
-        return point
+        return point, history
     n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE))
     for stage in range(n_stages - 1, 0, -1):
         penalty = terms.times(STAGE**stage).with_corners()
         theta = penalty.inside(point.theta)
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
-        point, *_ = minimise_with_corners(point, penalty, working, options, share=NEAR)
-    return point
+        point, *_, lines = minimise_with_corners(point, penalty, working, options, share=NEAR)
+        history = _joined(history, lines)
+    return point, history
