@@ -80,14 +80,10 @@ def moved(point: Point, step: Array, width: int) -> Array:
     """θ after a step of the coefficients against the last class, the sum over classes kept."""
     theta = point.theta.copy(order="F")
     r = max(1, len(theta) - 1)
-    theta[:r, _columns(point, width)] += step.reshape(r, width)
+    theta[:r, :width] += step.reshape(r, width)
     if len(theta) > 1:
         theta -= theta.mean(axis=0)
     return theta
-
-
-def _columns(point: Point, width: int) -> slice:
-    return slice(0, width) if width < point.theta.shape[1] else slice(None)
 
 
 def penalised(point: Point, total: float, width: int) -> tuple[float, Array, Array]:
@@ -107,7 +103,7 @@ def penalised(point: Point, total: float, width: int) -> tuple[float, Array, Arr
         V,
     )
     change *= total / objective.total_weight
-    gradient = point.loss_gradient()[:r, _columns(point, width)]
+    gradient = point.loss_gradient()[:r, :width]
     value = total * point.loss - 0.5 * log_det
     return value, V, (change - total * gradient).ravel()
 

@@ -262,7 +262,7 @@ class MaxentClassifier(LinearClassifier):
         with restored_on_failure(self):
             self._validate_params()
             C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-            with self._prepared(X, y, sample_weight, offset, l1_ratio, np.inf > C) as ready:
+            with self._prepared(X, y, sample_weight, offset, l1_ratio, np.isfinite(C)) as ready:
                 strength = ready.strengths(np.array([C]))[0]
                 problem = ready.problem.with_penalty(strength, ready.problem)
                 options = self._options(_print_iteration if self.verbose > 0 else None)
@@ -351,7 +351,7 @@ class MaxentClassifier(LinearClassifier):
     def _bias_reduced(
         self, problem: Problem, options: Options, ready: Prepared, C: float
     ) -> Solution:
-        if np.inf > C or not problem.terms.is_smooth:
+        if np.isfinite(C) or not problem.terms.is_smooth:
             raise ValueError(
                 "bias_reduction is a penalty of its own: expected C=np.inf and no bounds or "
                 f"infinite penalty_factor, found C={C}."
@@ -517,7 +517,7 @@ class MaxentClassifier(LinearClassifier):
         if self.bounds is not None:
             raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, np.inf > C, classes=self.classes_, reset=False
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self.classes_, reset=False
         ) as ready:
             if ready.data.exponents is not None or ready.problem.asked.lower is not None:
                 raise ValueError(

@@ -48,6 +48,11 @@ def path_frame(
     )
 
 
+def default_names(n_features: int) -> Array:
+    """x0, x1, ... for features without names."""
+    return np.array([f"x{j}" for j in range(n_features)], dtype=object)
+
+
 def row_index(X: Any) -> Any:
     """The index of a pandas object, None for anything else."""
     return getattr(X, "index", None) if hasattr(X, "iloc") else None

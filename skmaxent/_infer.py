@@ -20,7 +20,6 @@ from skmaxent._profile import likelihood, profile_interval
 from skmaxent._results import InferenceResults, symmetric_or_reference
 from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._some_features import covariance_of
-from skmaxent._threads import Workers
 
 Array = NDArray[Any]
 
@@ -315,10 +314,7 @@ def _loss_with(ready: Prepared, kept: Array) -> float:
     blocks = ready.data.blocks
     if not kept.any() and blocks.offset is None:
         return float(ready.problem.null.loss)
-    terms = ready.problem.terms.times(0.0)
-    bound = np.where(kept, np.inf, 0.0)[None]
-    terms = terms.within(-bound, bound)
-    problem = ready.problem.with_terms(terms)
+    problem = ready.problem.without_penalty(~kept[None])
     return float(minimise(problem, Options(tol=1e-6)).point.loss)
 
 
@@ -344,14 +340,12 @@ class _Rows:
         if self._reported is None:
             raise ValueError("profiles need cov_type='nonrobust'.")
         ready = self._ready
-        ready.data.blocks.workers = Workers()  # those of the fit have gone
-        problem = ready.problem.with_terms(ready.problem.terms.times(0.0))
-        objective = problem.objective
+        objective = ready.problem.without_penalty(np.zeros(1, bool)).objective
         width = objective.blocks.n_features + objective.fit_intercept
         start = objective.at(objective.from_coefficients(self._coef, self._intercept))
-        state = likelihood(self._total, width)
-        if self._is_bias_reduced:
-            state = partial(penalised, total=self._total, width=width)
+        state = partial(
+            penalised if self._is_bias_reduced else likelihood, total=self._total, width=width
+        )
         return profile_interval(state, start, self._reported[index], width, quantile)
 
     def without(self, names: list[str]) -> tuple[float, int]:
@@ -360,7 +354,6 @@ class _Rows:
         if unknown:
             raise ValueError(f"{unknown} are no features of the model.")
         ready = self._ready
-        ready.data.blocks.workers = Workers()  # those of the fit have gone
         features = self._columns[: ready.data.blocks.n_features]
         kept = np.array([name not in names for name in features], bool)
         r = len(ready.classes) - 1

@@ -121,7 +121,7 @@ class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     def _feature_names(self) -> Array:
         names = getattr(self, "feature_names_in_", None)
         if names is None:
-            names = np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
+            names = _frames.default_names(self.n_features_in_)
         return np.asarray(names)
 
     def coef_frame(self) -> pd.DataFrame:

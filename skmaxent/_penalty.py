@@ -81,9 +81,21 @@ class Terms:
         l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
         return replace(self, l1=l1, ridge=ridge)
 
-    def within(self, lower: Array, upper: Array) -> Terms:
-        """The same with these bounds."""
-        return replace(self, lower=lower, upper=upper)
+    def without_penalty(self, held: Array) -> Terms:
+        """The bounds alone, both zero for the coefficients that are `held`."""
+        terms = replace(self, l1=0.0 * self.l1, ridge=0.0 * self.ridge, target=None)
+        if not held.any():
+            return terms
+        shape = np.broadcast_shapes(held.shape, self.l1.shape)
+        lower, upper = (
+            np.where(held, 0.0, np.full(shape, default) if bound is None else bound)
+            for bound, default in ((self.lower, -np.inf), (self.upper, np.inf))
+        )
+        return replace(terms, lower=lower, upper=upper)
+
+    def pull(self, gradient: Array) -> Array:
+        """What an L1 penalty must be no less than to hold coefficients at zero, (1 or R, n)."""
+        return _norms(gradient)[None] if self.grouped else np.abs(gradient)
 
     def scaled(self, scale: Array) -> Terms:
         """The same for the coefficients of columns divided by `scale`."""

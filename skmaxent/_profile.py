@@ -29,18 +29,11 @@ MAX_ENDS = 30
 ENDLESS = 100.0
 
 
-def likelihood(total: float, width: int) -> State:
+def likelihood(point: Point, total: float, width: int) -> tuple[float, Array, Array]:
     """The state without penalty."""
-
-    def state(point: Point) -> tuple[float, Array, Array]:
-        V = _inference.inverse(_inference.information(point), width) / total
-        r = max(1, len(point.theta) - 1)
-        gradient = (
-            point.gradient[:r, :width] if width < point.theta.shape[1] else point.gradient[:r]
-        )
-        return total * point.loss, V, -total * gradient.ravel()
-
-    return state
+    V = _inference.inverse(_inference.information(point), width) / total
+    r = max(1, len(point.theta) - 1)
+    return total * point.loss, V, -total * point.gradient[:r, :width].ravel()
 
 
 def profile_interval(

@@ -359,7 +359,7 @@ class InferenceResults:
         names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
         columns = np.asarray(X, dtype=float)
         columns = columns[:, None] if columns.ndim == 1 else columns
-        names = [f"x{j}" for j in range(columns.shape[1])] if names is None else names
+        names = _frames.default_names(columns.shape[1]).tolist() if names is None else names
         tests = {name: self._rows.score(columns[:, [j]]) for j, name in enumerate(names)}
         if len(names) > 1:
             tests[" + ".join(names)] = self._rows.score(columns)

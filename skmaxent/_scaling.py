@@ -34,11 +34,14 @@ def _has_entries(X: Any, columns: Array) -> bool:
 
 def column_exponents(X: Any) -> Array:
     """e with max|x_j| in [2^(e-1), 2^e) for each column, 0 for columns without entries."""
+    return np.asarray(np.frexp(column_peaks(X))[1])
+
+
+def column_peaks(X: Any) -> Array:
+    """max|x_j| for each column."""
     if sp.issparse(X):
-        peak = abs(X).max(axis=0).toarray().ravel()
-    else:
-        peak = np.maximum(X.max(axis=0), -X.min(axis=0))
-    return np.asarray(np.frexp(peak)[1])
+        return np.asarray(abs(X).max(axis=0).toarray().ravel())
+    return np.asarray(np.maximum(X.max(axis=0), -X.min(axis=0)))
 
 
 def scale_columns(X: Any, exponents: Array) -> Any:

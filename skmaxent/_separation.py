@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 from sklearn.base import BaseEstimator
 
-from skmaxent import _frames, _validation
+from skmaxent import _frames, _scaling, _validation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,8 +112,10 @@ def detect_separation(
     classes, codes = _validation.encode_labels(y)
     weights = _validation.check_sample_weight(sample_weight, len(codes))
     kept = np.arange(len(codes)) if weights is None else np.flatnonzero(weights)
-    A, rows = _differences(_standardised(X[kept], fit_intercept), codes[kept], len(classes))
-    direction = _least(-np.asarray(A.sum(axis=0)).ravel(), A, np.zeros(A.shape[0]))
+    peak = _scaling.column_peaks(X[kept])
+    size = np.where(peak > 0.0, peak, 1.0)
+    A, rows = _differences(_standardised(X[kept], size, fit_intercept), codes[kept], len(classes))
+    direction = _least(-np.asarray(A.sum(axis=0)).ravel(), A)
     gain = A @ direction
     strict = gain > POSITIVE * max(1.0, float(np.abs(gain).max(initial=0.0)))
     kind = "none"
@@ -122,14 +124,12 @@ def detect_separation(
         kind = "quasi-complete" if complete is None else "complete"
         direction = direction if complete is None else complete
         strict = A @ direction > 0.5 * POSITIVE if complete is not None else strict
-    return _result(kind, direction, rows[strict], X, kept, codes, classes, owner, fit_intercept)
+    return _result(kind, direction, rows[strict], size, kept, codes, classes, owner, fit_intercept)
 
 
-def _standardised(X: Any, fit_intercept: bool) -> Any:
-    """Columns divided by their largest entry, with one of ones: the sign pattern is the same."""
-    peak = np.asarray(abs(X).max(axis=0).todense()).ravel() if sp.issparse(X) else abs(X).max(0)
-    size = np.where(peak > 0.0, peak, 1.0)
-    X = sp.csr_array(X / size) if not sp.issparse(X) else sp.csr_array(X @ sp.diags(1 / size))
+def _standardised(X: Any, size: Array, fit_intercept: bool) -> Any:
+    """Columns divided by their sizes, with one of ones: the sign pattern is the same."""
+    X = sp.csr_array(X @ sp.diags(1 / size) if sp.issparse(X) else X / size)
     ones = np.full((X.shape[0], 1), 1.0 if fit_intercept else 0.0)
     return sp.csr_array(sp.hstack([X, sp.csr_array(ones)]))
 
@@ -149,9 +149,9 @@ def _differences(X: Any, codes: Array, n_classes: int) -> tuple[Any, Array]:
     return sp.csr_array(sp.vstack(blocks)), np.concatenate(rows)
 
 
-def _least(cost: Array, A: Any, least: Array) -> Array:
-    """x in a box that makes cost·x least, with A x >= least."""
-    result = linprog(cost, A_ub=-A, b_ub=-least, bounds=(-1.0, 1.0), method="highs")
+def _least(cost: Array, A: Any) -> Array:
+    """x in a box that makes cost·x least, with A x >= 0."""
+    result = linprog(cost, A_ub=-A, b_ub=np.zeros(A.shape[0]), bounds=(-1.0, 1.0), method="highs")
     if result.x is None:
         raise RuntimeError(f"the linear program was not solved: {result.message}")
     return np.asarray(result.x)
@@ -162,7 +162,7 @@ def _margin(A: Any) -> Array | None:
     one = sp.csr_array(np.ones((A.shape[0], 1)))
     cost = np.zeros(A.shape[1] + 1)
     cost[-1] = -1.0
-    x = _least(cost, sp.hstack([A, -one]), np.zeros(A.shape[0]))
+    x = _least(cost, sp.hstack([A, -one]))
     return x[:-1] if x[-1] > POSITIVE else None
 
 
@@ -170,14 +170,14 @@ def _result(
     kind: str,
     direction: Array,
     strict: Array,
-    X: Any,
+    size: Array,
     kept: Array,
     codes: Array,
     classes: Array,
     owner: _Input,
     fit_intercept: bool,
 ) -> Separation:
-    n, d = X.shape
+    n, d = len(codes), len(size)
     K = len(classes)
     if kind == "none":
         direction = np.zeros_like(direction)
@@ -186,10 +186,8 @@ def _result(
     largest = float(np.abs(D).max())
     moved = np.abs(D).max(axis=0) > POSITIVE * largest if largest else np.zeros(d + 1, bool)
     D[:, ~moved] = 0.0
-    peak = np.asarray(abs(X[kept]).max(axis=0).todense()).ravel() if sp.issparse(X) else None
-    peak = abs(X[kept]).max(axis=0) if peak is None else peak
-    D[:, :-1] /= np.where(peak > 0.0, peak, 1.0)
-    names = getattr(owner, "feature_names_in_", np.array([f"x{j}" for j in range(d)], object))
+    D[:, :-1] /= size
+    names = getattr(owner, "feature_names_in_", _frames.default_names(d))
     separated = np.zeros(n, bool)
     separated[kept[strict]] = kind != "none"
     frame = _frames.coefficient_frame(

@@ -89,11 +89,8 @@ def proximal_newton(
             point, guess.theta, penalty, model, target, exact=is_last or not narrow
         )
         products = objective.counter.hessian_products - before
-        distance = (
-            max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0))))
-            if is_last
-            else distance
-        )
+        if is_last:
+            distance = max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0))))
         _note(history, options, n_iter, value, distance, objective)
         if distance <= NEAR and is_unbounded(
             objective, theta - point.theta, distance, penalty.unpenalised
@@ -185,15 +182,13 @@ def _refine(
 
 
 def _along(point: Point, value: float, theta: Array, penalty: Penalty) -> tuple[Point, float]:
-    """The end of a step, or the first of its halves, quarters... at which F is lower."""
-    objective = point.objective
+    """The end of a step, or the first of its quarters, sixteenths... at which F is lower."""
     step = theta - point.theta
     t = 1.0
-    best, best_value = point, value
     while t > 1e-6:
-        candidate = objective.at(point.theta + t * step)
+        candidate = point.objective.at(point.theta + t * step)
         candidate_value = candidate.loss + penalty.value(candidate.theta)
-        if candidate_value < best_value:
+        if candidate_value < value:
             return candidate, candidate_value
         t *= 0.25
-    return best, best_value
+    return point, value

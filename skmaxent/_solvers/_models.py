@@ -119,7 +119,7 @@ def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> Model:
         alpha = alpha / np.maximum(1.0 - shares, alpha)
     covariance = covariance / max(total, 1e-300)
     diagonal = covariance.diagonal() if full else covariance
-    diagonal = np.where(moving, np.maximum(diagonal, 0.5 * (diagonal < 0.5) * 1.0), 1.0)
+    diagonal = np.where(moving, np.maximum(diagonal, 0.5), 1.0)
     constant = 1.0 if objective.fit_intercept else 0.0
     if not full:
         return SeparableModel(alpha, np.append(diagonal, constant))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._penalty import Ridge, Terms
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
 from skmaxent._solvers._strategy import minimise, smooth, with_corners
@@ -43,7 +42,7 @@ class Path:
         self._strength = np.inf
         self._solution: Solution | None = None
         self._relaxed: tuple[Array, Solution] | None = None
-        self._working = WorkingSet(problem.objective, problem.moving, options.seed)
+        self._working = WorkingSet(problem.objective, problem.moving)
 
     def range(self) -> tuple[float, float]:
         """The strength at which the last coefficient vanishes, and one at which a lasso would if
@@ -61,15 +60,13 @@ class Path:
         point = problem.null
         if not np.all(held | removed) or problem.objective.blocks.offset is not None:
             options = replace(self._options, tol=min(self._options.tol, PRECISE), callback=None)
-            point = minimise(_without(problem, held), options).point
+            point = minimise(problem.without_penalty(held), options).point
         # The gradient in the units of the data, of coefficients that may move.
-        free = replace(terms, l1=0.0 * terms.l1, ridge=0.0 * terms.ridge, target=None)
+        free = terms.without_penalty(np.zeros(1, bool))
         gradient = point.gradient[:, :-1] * problem.objective.scale
         gradient = np.column_stack([gradient, np.zeros(len(gradient))])
         theta = np.zeros(gradient.shape)
-        pull = np.abs(free.with_corners().residual(theta, gradient)[:, :-1])
-        if terms.grouped:
-            pull = np.sqrt(np.square(pull).sum(axis=0))[None]
+        pull = terms.pull(free.with_corners().residual(theta, gradient)[:, :-1])
         l1 = np.maximum(terms.l1, LEAST_L1_RATIO * size)
         needed = np.divide(pull, l1, out=np.zeros(pull.shape), where=held & (l1 > 0.0))
         largest = typical = float(needed.max()) * (1.0 + 1e-6)
@@ -87,7 +84,7 @@ class Path:
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
         if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
-            problem = _without(self._unit, zero)
+            problem = self._unit.without_penalty(zero)
             options = replace(self._options, max_iter=RELAXED_ITER, callback=None)
             start = self._solution.point.on(problem.objective)
             self._relaxed = zero, minimise(problem, options, start)
@@ -108,14 +105,14 @@ class Path:
                 point = point.on(problem.objective)
             solution = smooth(problem, self._options, point, least_bound=LOOSE)
         else:
-            likely = self._likely(point, problem, strength)
+            likely = self._likely(point, strength)
             solution = with_corners(
                 problem, self._options, point, self._working, likely=likely, least_bound=LOOSE
             )
         self._last, self._solution, self._strength = problem, solution, strength
         return solution
 
-    def _likely(self, point: Any, problem: Problem, strength: float) -> Array | None:
+    def _likely(self, point: Any, strength: float) -> Array | None:
         """Features that the sequential strong rule does not discard.
 
         Tibshirani et al. (2012), J. R. Stat. Soc. B 74, 245-266: gradients change no faster than
@@ -126,27 +123,3 @@ class Path:
             return None
         penalty = self._unit.terms.times(least).with_corners()
         return np.flatnonzero(gains(point, penalty))
-
-
-def _without(problem: Problem, held: Array) -> Problem:
-    """The problem without penalty, and without the coefficients that are held at zero."""
-
-    def closed(terms: Terms) -> Terms:
-        terms = replace(terms, l1=0.0 * terms.l1, ridge=0.0 * terms.ridge, target=None)
-        if not held.any():
-            return terms
-        shape = np.broadcast_shapes(held.shape, terms.l1.shape)
-        lower, upper = (
-            np.where(held, 0.0, np.full(shape, default) if bound is None else bound)
-            for bound, default in ((terms.lower, -np.inf), (terms.upper, np.inf))
-        )
-        return replace(terms, lower=lower, upper=upper)
-
-    objective = problem.objective.with_penalty(Ridge(np.zeros(problem.terms.ridge.shape[1])))
-    return replace(
-        problem,
-        objective=objective,
-        asked=closed(problem.asked),
-        terms=closed(problem.terms),
-        null=problem.null.on(objective),
-    )

@@ -18,7 +18,7 @@ from skmaxent._objective import (
     null_point,
     offset_means,
 )
-from skmaxent._penalty import Terms
+from skmaxent._penalty import Ridge, Terms
 from skmaxent._solvers._certificate import Means
 from skmaxent._solvers._solution import Iteration, Solution, Status
 
@@ -72,12 +72,22 @@ class Problem:
         means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
         return cls(objective, terms, scaled, null, moving, means)
 
-    def with_terms(self, terms: Terms) -> Problem:
-        """The same rows with other terms, given for standardised columns."""
-        objective = self.objective.with_penalty(terms.smooth())
-        asked = terms.scaled(1.0 / objective.scale)
+    def start(self) -> Point:
+        """The model without features; with offsets its value and gradient need a pass."""
+        if self.objective.blocks.offset is None:
+            return self.null
+        return self.objective.at(self.null.theta)
+
+    def without_penalty(self, held: Array) -> Problem:
+        """The same without penalty, and with the coefficients that are `held` at zero."""
+        terms = self.terms.without_penalty(held)
+        objective = self.objective.with_penalty(Ridge(np.zeros(self.objective.blocks.n_features)))
         return replace(
-            self, objective=objective, asked=asked, terms=terms, null=self.null.on(objective)
+            self,
+            objective=objective,
+            asked=self.asked.without_penalty(held),
+            terms=terms,
+            null=self.null.on(objective),
         )
 
     def with_penalty(self, strength: float, unit: Problem) -> Problem:

@@ -33,7 +33,6 @@ POWER_STEPS = 10
 # Relative accuracy of the solution of a model that is not dense.
 ACCURACY = 1e-3
 MAX_PRODUCTS = 100
-EPS = float(np.finfo(float).eps)
 
 
 class Model:
@@ -95,9 +94,8 @@ class DenseModel(Model):
         free = np.flatnonzero(tangent.free.ravel())
         out = np.zeros(self._shape)
         if len(free):
-            out.flat[free] = lapack.dpotrs(self._factor(tangent, free), rhs.ravel()[free], lower=1)[
-                0
-            ]
+            L = self._factor(tangent, free)
+            out.flat[free], _ = lapack.dpotrs(L, rhs.ravel()[free], lower=1)
         return out
 
     def _factor(self, tangent: Tangent, free: Array) -> Array:

@@ -29,7 +29,7 @@ def minimise(problem: Problem, options: Options, start: Point | None = None) -> 
     """The minimum, from a point near it or from the model without features."""
     if problem.terms.is_smooth:
         return smooth(problem, options, start)
-    working = WorkingSet(problem.objective, problem.moving, options.seed)
+    working = WorkingSet(problem.objective, problem.moving)
     return with_corners(problem, options, start, working)
 
 
@@ -48,9 +48,7 @@ def smooth(
         if start is None:
             theta = sampled_start(problem.null, moving, options)
             is_near = theta is not problem.null.theta
-            # With offsets the null model's value and gradient need a pass too.
-            as_known = not is_near and objective.blocks.offset is None
-            start = problem.null if as_known else objective.at(theta)
+            start = objective.at(theta) if is_near else problem.start()
         outcome = newton(start, moving, options, is_near=is_near)
     point = outcome.point
     reached = Reached(point, point.value, point.gradient, outcome.metric, outcome.last)
@@ -72,9 +70,7 @@ def with_corners(
     penalty = problem.terms.with_corners()
     before: tuple[Iteration, ...] = ()
     if start is None:
-        as_known = objective.blocks.offset is None
-        start = problem.null if as_known else objective.at(problem.null.theta)
-        start, before = _down_to(start, problem.terms, working, options)
+        start, before = _down_to(problem.start(), problem.terms, working, options)
     inside = penalty.inside(start.theta)
     if not np.array_equal(inside, start.theta):
         start = objective.at(inside)
@@ -106,8 +102,7 @@ def _down_to(
     The fewer coefficients are not zero, the fewer are found in vain, and the better a quadratic
     model foresees what a step does.
     """
-    gradient = np.abs(point.gradient[:, :-1])
-    pull = np.sqrt(np.square(gradient).sum(axis=0))[None] if terms.grouped else gradient
+    pull = terms.pull(point.gradient[:, :-1])
     ratio = float(np.divide(pull, terms.l1, out=np.zeros_like(pull), where=terms.l1 > 0.0).max())
     history: tuple[Iteration, ...] = ()
     if working.is_all or not np.isfinite(ratio):

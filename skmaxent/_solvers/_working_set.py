@@ -34,36 +34,31 @@ ROUGH = 0.3
 class WorkingSet:
     """Some features with a copy of their columns, and the model of the loss used last.
 
-    It grows, and serves one penalty after another. With `precise` the
-    model is the Hessian.
+    It grows until it `is_all`, and serves one penalty after another. With `precise` the model is
+    the Hessian.
     """
 
-    def __init__(self, objective: MultinomialObjective, moving: Array, seed: int) -> None:
+    def __init__(self, objective: MultinomialObjective, moving: Array) -> None:
         self.objective = objective
         self._moving = moving
-        self._seed = seed
         self.index = np.empty(0, dtype=np.intp)
         self.model: Model | None = None
-        self._is_all = objective.blocks.n_features < FEW_FEATURES
-        if self._is_all:
+        self.is_all = objective.blocks.n_features < FEW_FEATURES
+        if self.is_all:
             self.index = np.arange(objective.blocks.n_features)
         self._columns: MultinomialObjective = objective
         self.precise = False
 
-    @property
-    def is_all(self) -> bool:
-        return self._is_all
-
     def cover(self, features: Array) -> None:
         """Make these features (positions) members."""
-        if self._is_all or (len(self.index) and np.isin(features, self.index).all()):
+        if self.is_all or (len(self.index) and np.isin(features, self.index).all()):
             return
         index = np.union1d(self.index, features)
         blocks = self.objective.blocks
         too_many = len(index) > LARGEST_SHARE * blocks.n_features
         too_large = not blocks.is_sparse and 8 * len(index) * blocks.n_samples > COPY_BYTES
         if too_many or too_large:
-            self._is_all = True
+            self.is_all = True
             index = np.arange(blocks.n_features)
             self._columns = self.objective
         else:
@@ -86,7 +81,7 @@ class WorkingSet:
         self, point: Point, penalty: Penalty, options: Options, share: float
     ) -> tuple[Array, CompositeOutcome]:
         """θ whose coefficients of the members are best, or nearer to that by a share."""
-        if self._is_all:
+        if self.is_all:
             start, part = point, penalty
         else:
             start = self._columns.at(self.within(point.theta))
@@ -119,9 +114,9 @@ def minimise_with_corners(
 
     Features outside the working set are zero (or fixed by their bounds), and before the end each
     has been seen to stay so: its coefficients have no direction in which F falls, or too little for
-    `options.tol` together with all others. `likely` are
-    features to begin with besides those that are not zero. With a positive `share` a single round
-    is enough, to that share of the first distance.
+    `options.tol` together with all others. `likely` are features to begin with besides those that
+    are not zero. With a positive `share` a single round is enough, to that share of the first
+    distance.
     """
     history: list[Iteration] = []
     value = point.loss + penalty.value(point.theta)
