@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -171,13 +170,6 @@ class MaxentClassifier(LinearClassifier):
     _doc_link_module = "skmaxent"
     _doc_link_template = "https://skmaxent.readthedocs.io/en/stable/parameters.html"
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> MaxentClassifier:
-        """Name what to write instead of parameters that scikit-learn has or had."""
-        for name, advice in _validation.REMOVED_PARAMETERS.items():
-            if name in kwargs:
-                raise TypeError(f"{cls.__name__} has no parameter {name!r}: {advice}.")
-        return super().__new__(cls)
-
     def __init__(
         self,
         *,
@@ -218,10 +210,6 @@ class MaxentClassifier(LinearClassifier):
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
-
-    # __new__ takes anything; what may be written is what __init__ takes.
-    __signature__ = inspect.signature(__init__)
-    __signature__ = __signature__.replace(parameters=[*__signature__.parameters.values()][1:])
 
     def fit(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -121,6 +120,8 @@ max_iter, random_state
     True
     """
 
+    _removed_parameters = _validation.REMOVED_PARAMETERS | REMOVED
+
     _parameter_constraints: dict[str, list[Any]] = {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "l1_ratios": ["array-like"],
@@ -147,13 +148,6 @@ max_iter, random_state
             )
         },
     }
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> MaxentClassifierCV:
-        """Name what to write instead of parameters that scikit-learn has or had."""
-        for name, advice in (_validation.REMOVED_PARAMETERS | REMOVED).items():
-            if name in kwargs:
-                raise TypeError(f"{cls.__name__} has no parameter {name!r}: {advice}.")
-        return super().__new__(cls)
 
     def __init__(
         self,
@@ -197,10 +191,6 @@ max_iter, random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
-
-    # __new__ takes anything; what may be written is what __init__ takes.
-    __signature__ = inspect.signature(__init__)
-    __signature__ = __signature__.replace(parameters=[*__signature__.parameters.values()][1:])
 
     def fit(
         self,

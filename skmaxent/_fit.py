@@ -62,11 +62,6 @@ class Data:
             moments = column_moments(blocks, K)
         return cls(blocks, model, moments, exponents)
 
-    @property
-    def total_weight(self) -> float:
-        weights = self.blocks.weights
-        return float(self.blocks.n_samples if weights is None else weights.sum(dtype=float))
-
     def terms(self, terms: Terms) -> Terms:
         """Terms for the columns as they are here."""
         if self.exponents is None:
@@ -121,6 +116,11 @@ class Prepared:
         K = len(self.classes)
         return 1 if K == 2 else K, self.data.blocks.n_features
 
+    @property
+    def total_weight(self) -> float:
+        """S, the sum of the weights that the user gave."""
+        return self.rows.scale * self.problem.objective.total_weight
+
     def grid(self, ends: tuple[float, float], n_points: int) -> Array:
         """Cs in equal ratios up from that of the first strength of a penalty.
 
@@ -130,14 +130,14 @@ class Prepared:
         blocks = self.data.blocks
         share = MANY_ROWS if blocks.n_samples > blocks.n_features else FEW_ROWS
         largest = max(ends[0], 1.0 / STRONGEST)
-        first = 1.0 / (self.rows.scale * self.data.total_weight * largest)
+        first = 1.0 / (self.total_weight * largest)
         return first * np.geomspace(1.0, largest / (share * max(ends[1], 1e-300)), n_points)
 
     def strengths(self, C: Array) -> Array:
         """1/(C S), with the weights' sum S."""
         with np.errstate(divide="ignore"):
             inverse = np.minimum(1.0 / C, STRONGEST)
-        return np.asarray(inverse / self.rows.scale / self.data.total_weight)
+        return np.asarray(inverse / self.rows.scale / self.problem.objective.total_weight)
 
     def point(self, coef: Array, intercept: Array) -> Point:
         """The objective at coefficients."""

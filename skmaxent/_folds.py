@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_expit, logsumexp
 from sklearn.utils import Bunch, _safe_indexing
 
 from skmaxent import _prediction, _validation
@@ -109,7 +108,8 @@ class Task:
                 relaxed = logits(path.relaxed_coefs[i], path.relaxed_intercepts[i])
             for j, gamma in enumerate(self.gammas):
                 blend = Z if gamma == 1.0 else gamma * Z + (1.0 - gamma) * relaxed
-                scores[i, j] = np.average(_log_probability(blend, codes), weights=weights)
+                log_p = _prediction.log_softmax(blend.copy(), 1)
+                scores[i, j] = _mean_at(log_p, codes, weights)
 
     def _by_scorer(
         self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
@@ -128,24 +128,19 @@ class Task:
                 scores[i, j] = self.scorer(at, X, y, **metadata)
 
 
-def _log_probability(Z: Array, codes: Array) -> Array:
-    """Of each row's class, from logits (n, R)."""
-    if Z.shape[1] == 1:
-        return np.asarray(log_expit(np.where(codes == 1, Z[:, 0], -Z[:, 0])))
-    return np.asarray(Z[np.arange(len(Z)), codes] - logsumexp(Z, axis=1))
+def _mean_at(log_p: Array, codes: Array, weights: Any) -> float:
+    return float(np.average(log_p[np.arange(len(log_p)), codes], weights=weights))
 
 
 def mean_log_likelihood(
     model: LinearClassifier, X: Any, y: Any, sample_weight: Any = None
 ) -> float:
     """The score "neg_log_loss", for any subset of the classes in y."""
-    Z = model.decision_function(X).astype(float)
-    codes = np.searchsorted(model.classes_, np.asarray(y))
+    log_p = model.predict_log_proba(X).astype(float)
     unknown = np.setdiff1d(y, model.classes_)
     if len(unknown):
         raise ValueError(
             f"y has the labels {unknown.tolist()}, which are not among the classes "
             f"{model.classes_.tolist()} of the fit."
         )
-    Z = Z[:, None] if Z.ndim == 1 else Z
-    return float(np.average(_log_probability(Z, codes), weights=sample_weight))
+    return _mean_at(log_p, np.searchsorted(model.classes_, np.asarray(y)), sample_weight)

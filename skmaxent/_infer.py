@@ -55,42 +55,32 @@ def infer(
     r, d = max(1, len(point.theta) - 1), objective.blocks.n_features
     width = d + objective.fit_intercept
     _inference.check_size(r, width)
-    total = ready.rows.scale * objective.total_weight
     ridge = ready.problem.terms.ridge[0] * strength
     V = _covariance(ready, point, ridge, names, cov_type, codes, weights)
     if cov_type in ("nonrobust", "laplace") and not is_bias_reduced:
-        _check_optimal(point, ridge, V, total)
+        _check_optimal(point, ridge, V, ready.total_weight)
     to_raw = _inference.column_map(objective)
     theta = _inference.against_last(point.theta, objective.fit_intercept)
     base = _inference.Coding(np.eye(r), to_raw)
-    contrast = _class_coding(len(classes), position)
-    coding = _inference.Coding(contrast, to_raw)
-    rows = classes.tolist() if position is None else np.delete(classes, position).tolist()
-    columns = [*map(str, names), *(["Intercept"] if objective.fit_intercept else [])]
-    n_obs = total if weights == "frequency" else float(_positive(ready))
+    coding = _inference.Coding(_class_coding(len(classes), position), to_raw)
     return InferenceResults(
+        **_common(ready, point, position, gap),
         coef=coding.coefficients(theta),
         covariance=coding.covariance(V),
-        rows=rows,
-        columns=columns,
-        classes=classes.tolist(),
+        columns=_columns(ready, names),
         reference=reported,
         cov_type=cov_type,
         weights=weights,
-        n_obs=n_obs,
-        log_likelihood=-total * point.loss,
-        null_log_likelihood=-total * _loss_with(ready, np.zeros(d, bool)),
+        n_obs=ready.total_weight if weights == "frequency" else float(_positive(ready)),
         n_groups=None if codes is None else int(codes.max()) + 1,
-        optimality_gap=gap,
         _base=(base.coefficients(theta), base.covariance(V)),
         _rows=_Rows(
             ready,
-            columns,
-            total,
-            coef.astype(float),
-            intercept.astype(float),
-            None if cov_type != "nonrobust" else coding.matrix,
-            is_bias_reduced,
+            names,
+            coef,
+            intercept,
+            reported=None if cov_type != "nonrobust" else coding.matrix,
+            is_bias_reduced=is_bias_reduced,
         ),
     )
 
@@ -106,44 +96,32 @@ def infer_from_replicates(
     reference: Any,
 ) -> InferenceResults:
     """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1)."""
-    objective, classes = ready.problem.objective, ready.classes
-    K, d = len(classes), objective.blocks.n_features
-    reported, position = symmetric_or_reference(reference, classes)
+    fit_intercept = ready.problem.objective.fit_intercept
+    reported, position = symmetric_or_reference(reference, ready.classes)
     point = ready.point(coef.astype(float), intercept.astype(float))
-    if K == 2:
-        both = np.array([[-0.5], [0.5]])
-        contrast = both if position is None else np.array([[1.0 - 2.0 * position]])
-        last = np.eye(1)
-    else:
-        mean = np.eye(K) - 1.0 / K
-        contrast = mean if position is None else _against(K, position)
-        last = _against(K, K - 1)
-    kept = d + objective.fit_intercept
-    estimate = np.column_stack([coef, intercept]).astype(float)[:, :kept]
-    samples = replicates[:, :, :kept]
-    reported_samples = np.einsum("ck,nkj->ncj", contrast, samples).reshape(len(samples), -1)
-    base_samples = np.einsum("ck,nkj->ncj", last, samples).reshape(len(samples), -1)
-    total = ready.rows.scale * objective.total_weight
-    rows = classes.tolist() if position is None else np.delete(classes, position).tolist()
-    columns = [*map(str, names), *(["Intercept"] if objective.fit_intercept else [])]
+    whole = np.column_stack([coef, intercept]).astype(float)
+    estimate = _inference.against_last(whole, fit_intercept)
+    base = np.stack([_inference.against_last(one, fit_intercept) for one in replicates])
+    contrast = _class_coding(len(ready.classes), position)
+    samples = np.einsum("ck,nkj->ncj", contrast, base)
     return InferenceResults(
+        **_common(ready, point, position, gap),
         coef=contrast @ estimate,
-        covariance=np.atleast_2d(np.cov(reported_samples.T)),
-        rows=rows,
-        columns=columns,
-        classes=classes.tolist(),
+        covariance=_covariance_of_samples(samples),
+        columns=_columns(ready, names),
         reference=reported,
         cov_type="bootstrap",
         weights="frequency",
-        n_obs=total,
-        log_likelihood=-total * point.loss,
-        null_log_likelihood=-total * _loss_with(ready, np.zeros(d, bool)),
+        n_obs=ready.total_weight,
         n_groups=None,
-        optimality_gap=gap,
-        _base=(last @ estimate, np.atleast_2d(np.cov(base_samples.T))),
-        _rows=_Rows(ready, columns, total, coef.astype(float), intercept.astype(float)),
-        replicates=reported_samples.reshape(len(samples), *(contrast @ estimate).shape),
+        _base=(estimate, _covariance_of_samples(base)),
+        _rows=_Rows(ready, names, coef, intercept),
+        replicates=samples,
     )
+
+
+def _covariance_of_samples(samples: Array) -> Array:
+    return np.atleast_2d(np.cov(samples.reshape(len(samples), -1).T))
 
 
 def infer_features(
@@ -163,38 +141,47 @@ def infer_features(
     cov_type = _resolve(cov_type, "frequency", is_penalised)
     if cov_type not in ("nonrobust", "laplace"):
         raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
-    classes = ready.classes
-    K = len(classes)
-    reported, position = symmetric_or_reference(reference, classes)
+    reported, position = symmetric_or_reference(reference, ready.classes)
     problem = ready.problem.with_penalty(strength, ready.problem)
     objective = problem.objective
     theta = objective.from_coefficients(coef.astype(float), intercept.astype(float))
     point = objective.at(theta)
     V = covariance_of(point, problem.moving, positions) / ready.rows.scale
-    coding = _inference.Coding(_class_coding(K, position), np.eye(len(positions)))
-    part = coef[:, positions].astype(float)
-    part = part if K == 2 else part[:-1] - part[-1]
-    total = ready.rows.scale * objective.total_weight
-    d = objective.blocks.n_features
-    every = [*map(str, names), *(["Intercept"] if objective.fit_intercept else [])]
+    contrast = _class_coding(len(ready.classes), position)
+    coding = _inference.Coding(contrast, np.eye(len(positions)))
+    part = _inference.against_last(coef[:, positions].astype(float), True)
     return InferenceResults(
+        **_common(ready, point, position, gap),
         coef=coding.coefficients(part),
         covariance=coding.covariance(V),
-        rows=classes.tolist() if position is None else np.delete(classes, position).tolist(),
         columns=[str(names[j]) for j in positions],
-        classes=classes.tolist(),
         reference=reported,
         cov_type=cov_type,
         weights="frequency",
-        n_obs=total,
-        log_likelihood=-total * point.loss,
-        null_log_likelihood=-total * _loss_with(ready, np.zeros(d, bool)),
+        n_obs=ready.total_weight,
         n_groups=None,
-        optimality_gap=gap,
         _base=(part, V),
-        _rows=_Rows(ready, every, total, coef.astype(float), intercept.astype(float)),
-        n_columns=len(every),
+        _rows=_Rows(ready, names, coef, intercept),
+        n_columns=len(_columns(ready, names)),
     )
+
+
+def _columns(ready: Prepared, names: Array) -> list[str]:
+    has_intercept = ready.problem.objective.fit_intercept
+    return [*map(str, names), *(["Intercept"] if has_intercept else [])]
+
+
+def _common(ready: Prepared, point: Point, position: int | None, gap: float) -> dict[str, Any]:
+    """What all results have of the fit."""
+    classes, total = ready.classes, ready.total_weight
+    nothing = np.zeros(ready.data.blocks.n_features, bool)
+    return {
+        "rows": (classes if position is None else np.delete(classes, position)).tolist(),
+        "classes": classes.tolist(),
+        "log_likelihood": -total * point.loss,
+        "null_log_likelihood": -total * _loss_with(ready, nothing),
+        "optimality_gap": gap,
+    }
 
 
 def _class_coding(n_classes: int, position: int | None) -> Array:
@@ -203,11 +190,6 @@ def _class_coding(n_classes: int, position: int | None) -> Array:
         return _inference.class_contrasts(n_classes, position)
     both = np.array([[-0.5], [0.5]])
     return both if position is None else np.array([[1.0 - 2.0 * position]])
-
-
-def _against(n_classes: int, position: int) -> Array:
-    whole = np.eye(n_classes)
-    return np.delete(whole - whole[position], position, axis=0)
 
 
 def dependent_columns(error: _inference.SingularInformation, names: Array) -> ValueError:
@@ -270,8 +252,7 @@ def _covariance(
     weights: str,
 ) -> Array:
     """Of θ in reference coding, over all rows."""
-    objective, scale = point.objective, ready.rows.scale
-    total = scale * objective.total_weight
+    objective, total = point.objective, ready.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
     H = _inference.information(point)
     if cov_type == "laplace":
@@ -283,7 +264,7 @@ def _covariance(
     if cov_type in ("nonrobust", "laplace"):
         return V
     power = 1 if weights == "frequency" and codes is None else 2
-    meat = _inference.score_products(point, codes, power) * scale**power
+    meat = _inference.score_products(point, codes, power) * ready.rows.scale**power
     V = V @ meat @ V
     n = total if weights == "frequency" else float(_positive(ready))
     if cov_type == "HC1":
@@ -324,16 +305,17 @@ class _Rows:
     def __init__(
         self,
         ready: Prepared,
-        columns: list[str],
-        total: float,
+        names: Array,
         coef: Array,
         intercept: Array,
+        *,
         reported: Array | None = None,
         is_bias_reduced: bool = False,
     ) -> None:
-        self._ready, self._columns, self._total = ready, columns, total
-        self._coef, self._intercept = coef, intercept
+        self._ready, self._columns = ready, _columns(ready, names)
+        self._coef, self._intercept = coef.astype(float), intercept.astype(float)
         self._reported, self._is_bias_reduced = reported, is_bias_reduced
+        self._total = ready.total_weight
 
     def profile(self, index: int, quantile: float) -> tuple[float, float]:
         """Interval for the reported coefficient with that position."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
 from skmaxent._blocks import Block
+from skmaxent._likelihood import Likelihood
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 
 Array = NDArray[Any]
@@ -136,6 +137,7 @@ def score_products(point: Point, groups: Array | None, weight_power: int) -> Arr
     """
     objective = point.objective
     arguments = (
+        objective.likelihood,
         point.probabilities,
         objective.for_blocks(point.theta),
         objective.center,
@@ -152,6 +154,7 @@ def score_products(point: Point, groups: Array | None, weight_power: int) -> Arr
 
 def _scores(
     block: Block,
+    likelihood: Likelihood,
     probabilities: Probabilities,
     at: tuple[Array, Array],
     center: Array,
@@ -159,17 +162,12 @@ def _scores(
     fit_intercept: bool,
 ) -> Array:
     """Scores of the rows without their weights, (rows, r·width)."""
-    P = probabilities.of(block, *at).astype(np.float64)
-    rows = np.arange(P.shape[1])
-    if len(P) == 1:
-        residual = P - block.targets
-    else:
-        residual = P.copy()
-        residual[block.targets, rows] -= 1.0
-        residual = residual[:-1]
+    residual = probabilities.of(block, *at).astype(np.float64)
+    likelihood.subtract_targets(residual, block.targets)
+    residual = residual[: max(1, len(residual) - 1)]
     X = block.augmented(center, scale, fit_intercept)
     X = X if fit_intercept else X[:-1]
-    return np.asarray((residual[:, None, :] * X).reshape(-1, P.shape[1]).T)
+    return np.asarray((residual[:, None, :] * X).reshape(-1, residual.shape[1]).T)
 
 
 def _score_products(block: Block, *arguments: Any) -> tuple[Array]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,23 @@ class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     classes_: Array
     fit_intercept: bool
     n_jobs: int | None
+    __signature__: inspect.Signature
+
+    # What scikit-learn has or had, and what to write instead.
+    _removed_parameters = _validation.REMOVED_PARAMETERS
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Name what to write instead of parameters that do not exist here."""
+        for name, advice in cls._removed_parameters.items():
+            if name in kwargs:
+                raise TypeError(f"{cls.__name__} has no parameter {name!r}: {advice}.")
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # __new__ takes anything; what may be written is what __init__ takes.
+        super().__init_subclass__(**kwargs)
+        signature = inspect.signature(cls.__init__)
+        cls.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

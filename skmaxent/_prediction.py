@@ -47,7 +47,7 @@ def probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
 
 def log_probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
     """log softmax of the logits, kept finite."""
-    return _by_rows(X, model, workers, _log_softmax, max(2, len(model.coef)))
+    return _by_rows(X, model, workers, log_softmax, max(2, len(model.coef)))
 
 
 def codes(X: Any, model: Linear, *, workers: Workers) -> Array:
@@ -65,7 +65,8 @@ def _softmax(Z: Array, axis: int) -> Array:
     return Z
 
 
-def _log_softmax(Z: Array, axis: int) -> Array:
+def log_softmax(Z: Array, axis: int) -> Array:
+    """Of logits, which are written to; a single one has both classes."""
     if Z.shape[axis] == 1:
         Z = np.concatenate([-Z, Z], axis=axis)
         return log_expit(Z, out=Z)

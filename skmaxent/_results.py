@@ -136,10 +136,7 @@ class InferenceResults:
         return 1.0 - self.log_likelihood / self.null_log_likelihood
 
     def _index(self) -> pd.MultiIndex:
-        import pandas as pd
-
-        pairs = [(label, name) for label in self.rows for name in self.columns]
-        return pd.MultiIndex.from_tuples(pairs, names=["class", "feature"])
+        return _index_of(self.rows, self.columns)
 
     def cov_params(self) -> pd.DataFrame:
         """The covariance with names.
@@ -173,16 +170,13 @@ class InferenceResults:
         """
         import pandas as pd
 
-        half = _quantile(level) * self.std_errors.ravel()
-        estimate = self.coef.ravel()
+        half = _quantile(level) * self.std_errors
+        lower, upper = self.coef - half, self.coef + half
         if self.replicates is not None:
-            ends = np.quantile(self.replicates, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
-            return pd.DataFrame(
-                {"lower": ends[0].ravel(), "upper": ends[1].ravel()}, index=self._index()
-            )
-        return pd.DataFrame(
-            {"lower": estimate - half, "upper": estimate + half}, index=self._index()
-        )
+            shares = [0.5 - 0.5 * level, 0.5 + 0.5 * level]
+            lower, upper = np.quantile(self.replicates, shares, axis=0)
+        table = {"lower": lower.ravel(), "upper": upper.ravel()}
+        return pd.DataFrame(table, index=self._index())
 
     def profile_conf_int(self, level: float = 0.95, features: Any = None) -> pd.DataFrame:
         """Confidence intervals from the profile likelihood, penalised where the fit was.
@@ -244,8 +238,7 @@ class InferenceResults:
         estimate, error = self.coef.ravel(), self.std_errors.ravel()
         table = {"coef": estimate, "std_err": error}
         if self.has_tests:
-            z = estimate / error
-            table |= {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
+            table |= _z_tests(estimate, error)
         frame = pd.DataFrame(table, index=self._index()).join(self.conf_int(level))
         with np.errstate(over="ignore"):
             frame["relative_risk_ratio"] = np.exp(estimate)
@@ -419,7 +412,7 @@ class InferenceResults:
             w = None if weights is None else weights[start : start + ROWS]
             total += len(rows) if w is None else float(w.sum())
             Z = self._with_ones(rows)
-            parts = list(_inference.effect_sums(softmax(Z @ coef.T), Z, coef[:, :d], w))
+            effect, slope = _inference.effect_sums(softmax(Z @ coef.T), Z, coef[:, :d], w)
             for j in positions:
                 high, low = Z.copy(), Z.copy()
                 high[:, j], low[:, j] = 1.0, 0.0
@@ -427,10 +420,10 @@ class InferenceResults:
                     _inference.probability_sums(softmax(end @ coef.T), end, w)
                     for end in (high, low)
                 ]
-                parts[0][:, j] = ends[0][0] - ends[1][0]
-                parts[1][:, j] = ends[0][1] - ends[1][1]
-            effects += parts[0]
-            J += parts[1]
+                effect[:, j] = ends[0][0] - ends[1][0]
+                slope[:, j] = ends[0][1] - ends[1][1]
+            effects += effect
+            J += slope
         J = J[:, :, self._free()].reshape(K * d, -1) / total
         V = self._base[1]
         errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J)).reshape(K, d)
@@ -560,18 +553,27 @@ def _dense(X: Any, start: int, stop: int) -> Array:
     return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows, dtype=float)
 
 
+def _index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
+    import pandas as pd
+
+    return pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
+
+
+def _z_tests(estimate: Array, error: Array) -> dict[str, Array]:
+    z = estimate / error
+    return {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
+
+
 def _effects_table(
     effects: Array, errors: Array, results: InferenceResults, names: list[str], level: float
 ) -> pd.DataFrame:
     import pandas as pd
 
-    pairs = [(label, name) for label in results.classes for name in names]
-    index = pd.MultiIndex.from_tuples(pairs, names=["class", "feature"])
+    index = _index_of(results.classes, names)
     effect, error = effects.ravel(), errors.ravel()
     table = {"effect": effect, "std_err": error}
     if results.has_tests:
-        z = effect / error
-        table |= {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
+        table |= _z_tests(effect, error)
     half = _quantile(level) * error
     return pd.DataFrame(table | {"lower": effect - half, "upper": effect + half}, index=index)
 
