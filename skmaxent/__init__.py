@@ -4,6 +4,7 @@ from skmaxent._classifier import MaxentClassifier
 from skmaxent._cross_validation import MaxentClassifierCV
 from skmaxent._display import CVCurveDisplay, PathDisplay
 from skmaxent._forest import CoefficientDisplay, MarginalEffectsDisplay
+from skmaxent._multilabel import MultilabelMaxentClassifier
 from skmaxent._path import MaxentPath, maxent_path
 from skmaxent._results import InferenceResults
 from skmaxent._separation import Separation, detect_separation
@@ -28,6 +29,7 @@ __all__ = [
     "MaxentClassifier",
     "MaxentClassifierCV",
     "MaxentPath",
+    "MultilabelMaxentClassifier",
     "PathDisplay",
     "Separation",
     "cross_entropy",

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._likelihood import likeliest
 from skmaxent._threads import Workers, small_products
 
 Array = NDArray[Any]
@@ -169,8 +170,8 @@ class RowBlocks:
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
         Never copied: blocks are views, of a memory map too.
-    targets : ndarray of shape (n_samples,)
-        Class codes.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_logits)
+        What rows say of their classes: see `_likelihood`.
     weights : ndarray of shape (n_samples,) or None
         Row weights; None is all ones.
     offset : ndarray of shape (n_samples, n_logits) or None
@@ -350,6 +351,19 @@ class RowBlocks:
             tally=self.tally,
         )
 
+    def with_targets(self, targets: Array) -> RowBlocks:
+        """The same rows, of which other classes are known."""
+        return RowBlocks(
+            self.X,
+            targets,
+            self.weights,
+            self.offset,
+            n_logits=self.n_logits,
+            workers=self.workers,
+            block_rows=self.block_rows,
+            tally=self.tally,
+        )
+
     def columns(self, index: Array, center: Array, scale: Array) -> RowBlocks:
         """A standardised copy of some columns; sparse X keeps its mean."""
         if self.is_sparse:
@@ -376,12 +390,13 @@ class RowBlocks:
         n = self.n_samples
         within = np.random.default_rng(seed).random(n_rows)
         rows = ((np.arange(n_rows) + within) * (n / n_rows)).astype(np.intp)
-        n_classes = int(self.targets.max()) + 1
+        classes = likeliest(self.targets)
+        n_classes = int(classes.max()) + 1
         counts = None if self.weights is None else self.weights[rows] > 0
-        rare = np.bincount(self.targets[rows], counts, minlength=n_classes) < FEW_ROWS
+        rare = np.bincount(classes[rows], counts, minlength=n_classes) < FEW_ROWS
         if not rare.any():
             return rows, None
-        is_rare = rare[self.targets]
+        is_rare = rare[classes]
         whole = np.flatnonzero(is_rare if self.weights is None else is_rare & (self.weights > 0))
         if len(whole) > n_rows // 2:
             return rows, None

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from skmaxent._targets import Observed
+
 Array = NDArray[Any]
 
 MOST_DRAWS = 100
@@ -20,6 +22,7 @@ def bootstrap_coefficients(
     model: Any,
     X: Any,
     y: Any,
+    observed: Observed,
     sample_weight: Array | None,
     offset: Any,
     *,
@@ -33,23 +36,28 @@ def bootstrap_coefficients(
     Rows are drawn as counts that multiply their weights, within which every class keeps a row.
     Shape (n_bootstrap, n_rows of coef_, n_features + 1).
     """
-    labels = np.asarray(y)
-    codes = np.unique(labels, return_inverse=True)[1]
     streams = np.random.SeedSequence(seed).spawn(n_bootstrap)
     fits = Parallel(n_jobs=n_jobs, verbose=10 if verbose > 0 else 0)(
-        delayed(_fit)(model, X, labels, codes, sample_weight, offset, stream) for stream in streams
+        delayed(_fit)(model, X, y, observed, sample_weight, offset, stream) for stream in streams
     )
     return np.stack(fits)
 
 
 def _fit(
-    model: Any, X: Any, y: Array, codes: Array, sample_weight: Array | None, offset: Any, seed: Any
+    model: Any,
+    X: Any,
+    y: Any,
+    observed: Observed,
+    sample_weight: Array | None,
+    offset: Any,
+    seed: Any,
 ) -> Array:
     rng = np.random.default_rng(seed)
-    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+    n = observed.n_samples
+    weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
     for _ in range(MOST_DRAWS):
-        drawn = weights * np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y))
-        if (np.bincount(codes, drawn) > 0).all():
+        drawn = weights * np.bincount(rng.integers(0, n, n), minlength=n)
+        if (observed.totals(drawn) > 0).all():
             break
     else:
         raise ValueError(

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _prediction, _validation
+from skmaxent import _prediction, _targets, _validation
 from skmaxent._bias_reduction import bias_reduced
 from skmaxent._bootstrap import bootstrap_coefficients
 from skmaxent._fit import Prepared
 from skmaxent._infer import dependent_columns, infer, infer_features, infer_from_replicates
 from skmaxent._inference import SingularInformation
-from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
+from skmaxent._likelihood import are_codes
+from skmaxent._linear_classifier import (
+    LinearClassifier,
+    options_of,
+    restored_on_failure,
+    seed_of,
+    warn_unless_converged,
+)
 from skmaxent._objective import Point
+from skmaxent._partial_labels import fit_sets
 from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._results import InferenceResults
-from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
+from skmaxent._solvers import Options, Problem, Solution, minimise
 from skmaxent._split import infer_by_split
-from skmaxent._threads import Workers, effective_threads
 
 Array = NDArray[Any]
 
@@ -84,6 +89,15 @@ class MaxentClassifier(LinearClassifier):
         intercepts are moved by the logarithm of the ratio, which makes the probabilities right if
         rows were sampled, or weighted, by class alone [5]_. "empirical" takes the shares in y,
         before `class_weight`; a dict maps labels to shares.
+    label_smoothing : float, default=0.0
+        Share ε of each observation that is spread evenly over all classes [6]_: targets are (1 - ε)
+        times those of y, plus ε/K. From 0 to below 1.
+    partial_labels : bool, default=False
+        Whether a row of y is the set of the classes that are possible for it, of which one is true:
+        sets, or a table with True for these. Minimised is then the mean of
+        logsumexp(W x_i + b) - logsumexp over the set, which is not convex: the fit begins at that
+        with targets spread evenly over the sets, which is, and goes down from there by expectation
+        maximisation to a stationary point [7]_.
     solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "sag", "saga"}, default="auto"
         "newton-cg" is trust-region Newton with preconditioned conjugate gradients,
         "newton-cholesky" assembles and factors the Hessian, "auto" takes what is cheaper. The
@@ -122,7 +136,7 @@ class MaxentClassifier(LinearClassifier):
         Upper bound on (F - F*)/F, in [0, 1]: at most this share of the objective can still be
         gained. From the duality gap where there is a penalty, and from the Newton decrement by
         generalised self-concordance [1]_ [2]_ otherwise, or where that is better. NaN with
-        `bias_reduction`.
+        `bias_reduction` or `partial_labels`.
 
     References
     ----------
@@ -133,6 +147,8 @@ class MaxentClassifier(LinearClassifier):
     .. [4] Kosmidis & Firth (2011), Multinomial logit bias reduction via the Poisson log-linear
        model, Biometrika 98.
     .. [5] King & Zeng (2001), Logistic regression in rare events data, Polit. Anal. 9.
+    .. [6] Szegedy et al. (2016), Rethinking the Inception architecture for computer vision, CVPR.
+    .. [7] Jin & Ghahramani (2002), Learning with multiple labels, NeurIPS 15.
 
     Examples
     --------
@@ -158,6 +174,8 @@ class MaxentClassifier(LinearClassifier):
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "prior_correction": [StrOptions({"empirical"}), dict, "array-like", None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "partial_labels": ["boolean"],
         "solver": [StrOptions(_validation.SOLVERS)],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -184,6 +202,8 @@ class MaxentClassifier(LinearClassifier):
         fit_intercept: bool = True,
         class_weight: Any = None,
         prior_correction: Any = None,
+        label_smoothing: float = 0.0,
+        partial_labels: bool = False,
         solver: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
@@ -203,6 +223,8 @@ class MaxentClassifier(LinearClassifier):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.prior_correction = prior_correction
+        self.label_smoothing = label_smoothing
+        self.partial_labels = partial_labels
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -224,10 +246,13 @@ class MaxentClassifier(LinearClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             float32 and float64 are used as they are, without a copy where dense or CSR.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels; or how many observations of each class a row stands for, or their shares:
+            an array, a sparse matrix, or a DataFrame whose columns name the classes (they are
+            sorted). A row of counts is that many rows with a label each; one that sums to one is a
+            single observation. With `partial_labels`, sets of labels, or a boolean table.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; a weight of 2 is the row twice.
+            Weights of the rows, times the sums of the rows of a table; 2 is the row twice.
         offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
             Known part of the logits, added to what the features give; for two classes that of
             ``classes_[1]``. The columns of a DataFrame are matched to `classes_` by name.
@@ -253,14 +278,18 @@ class MaxentClassifier(LinearClassifier):
             with self._prepared(X, y, sample_weight, offset, l1_ratio, np.isfinite(C)) as ready:
                 strength = ready.strengths(np.array([C]))[0]
                 problem = ready.problem.with_penalty(strength, ready.problem)
-                options = self._options(_print_iteration if self.verbose > 0 else None)
-                if self.bias_reduction is None:
+                options = options_of(self)
+                if self.partial_labels:
+                    self._refuse_with_partial_labels()
+                if self.partial_labels and not are_codes(ready.rows.targets):
+                    solution = fit_sets(problem, options)
+                elif self.bias_reduction is None:
                     solution = minimise(problem, options, self._warm_start(ready))
                 else:
                     solution = self._bias_reduced(problem, options, ready, C)
-                self._warn(solution)
+                warn_unless_converged(solution, self, stacklevel=3)
                 self._store(solution, ready)
-                self._correct_intercepts(ready, y, sample_weight)
+                self._correct_intercepts(ready)
             self._fitted_with_offset = offset is not None
         return self
 
@@ -280,13 +309,16 @@ class MaxentClassifier(LinearClassifier):
 
         Classes that are given may be absent from y.
         """
-        X, y = _validation.check_data(self, X, y, reset=reset)
-        classes, codes = _validation.encode_labels(y, classes)
+        X, y = _targets.check_rows(self, X, y, reset=reset, partial_labels=self.partial_labels)
+        observed = _targets.observe(y, classes, partial_labels=self.partial_labels)
+        classes = observed.classes
         sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
-        class_weight = _validation.check_class_weight(
-            self.class_weight, classes, codes, sample_weight
-        )
-        rows = _validation.combine_weights(codes, classes, sample_weight, class_weight)
+        class_weight = None
+        if self.class_weight is not None:
+            class_weight = _validation.check_class_weight(
+                self.class_weight, classes, observed.totals(sample_weight)
+            )
+        rows = _targets.row_targets(observed, sample_weight, class_weight, self.label_smoothing)
         logits = _validation.check_offset(offset, X.shape[0], classes, X.dtype)
         terms = terms_of(
             l1_ratio=l1_ratio,
@@ -297,24 +329,12 @@ class MaxentClassifier(LinearClassifier):
             bounds=self.bounds,
             columns=Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes),
         )
-        with (
-            Workers(effective_threads(self.n_jobs)) as workers,
-            np.errstate(over="ignore", under="ignore", invalid="ignore"),
-        ):
-            yield Prepared.of(
-                X, classes, rows, logits, terms, workers, fit_intercept=self.fit_intercept
-            )
+        with Prepared.within_threads(
+            X, classes, rows, logits, terms, self.n_jobs, fit_intercept=self.fit_intercept
+        ) as ready:
+            yield ready
 
-    def _options(self, callback: Callable[[Iteration], None] | None = None) -> Options:
-        return Options(
-            self.tol,
-            max_iter=self.max_iter,
-            solver=_validation.resolve_solver(self.solver),
-            seed=_seed(self.random_state),
-            callback=callback,
-        )
-
-    def _correct_intercepts(self, ready: Prepared, y: Any, sample_weight: Any) -> None:
+    def _correct_intercepts(self, ready: Prepared) -> None:
         """Move intercepts from the shares of the fit to those of the population."""
         self._correction = np.zeros(self.intercept_.shape)
         if self.prior_correction is None:
@@ -324,10 +344,8 @@ class MaxentClassifier(LinearClassifier):
                 "prior_correction moves intercepts: expected fit_intercept=True and rows of "
                 "positive weight in every class."
             )
-        shares = _validation.class_shares(
-            self.prior_correction, ready.classes, np.asarray(y), sample_weight
-        )
-        change = np.log(shares) - np.log(ready.data.moments.shares)
+        shares = _validation.class_shares(self.prior_correction, ready.classes, ready.rows.totals)
+        change = np.log(shares) - np.log(ready.class_shares)
         change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
         self._correction = change.astype(self.intercept_.dtype)
         self.intercept_ = self.intercept_ + self._correction
@@ -349,6 +367,14 @@ class MaxentClassifier(LinearClassifier):
         except SingularInformation as error:
             raise dependent_columns(error, self._feature_names()) from error
 
+    def _refuse_with_partial_labels(self) -> None:
+        names = ("class_weight", "prior_correction", "bias_reduction", "label_smoothing")
+        given = [name for name in names if getattr(self, name)]
+        if given:
+            raise ValueError(
+                f"partial_labels=True has no {' or '.join(given)}: the class of a row is not known."
+            )
+
     def _warm_start(self, ready: Prepared) -> Point | None:
         if not (self.warm_start and hasattr(self, "coef_")) or ready.has_absent_classes:
             return None
@@ -363,22 +389,6 @@ class MaxentClassifier(LinearClassifier):
         self.coef_, self.intercept_ = ready.coefficients(solution)
         self.n_iter_ = np.array([solution.n_iter], dtype=np.int32)
         self.optimality_gap_ = solution.gap
-
-    def _warn(self, solution: Solution) -> None:
-        if solution.status is Status.MAX_ITER:
-            warnings.warn(
-                f"max_iter={self.max_iter} was reached, about {solution.distance:.2g} standard "
-                f"errors from the optimum (tol={self.tol}): raise max_iter.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
-            warnings.warn(
-                f"{solution.status.value[0].upper()}{solution.status.value[1:]}. Set a finite C, "
-                "or remove the features that separate: skmaxent.detect_separation names them.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
 
     def infer(
         self,
@@ -404,8 +414,10 @@ class MaxentClassifier(LinearClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of the fit.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels, or counts or shares of the classes. A table's observations count one by
+            one where weights are frequencies; with ``weights="probability"`` each row is one unit,
+            as for fractional responses.
         sample_weight : array-like of shape (n_samples,), default=None
             The weights of the fit.
         offset : array-like, default=None
@@ -467,17 +479,23 @@ class MaxentClassifier(LinearClassifier):
         """
         check_is_fitted(self)
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        if method != "bootstrap" and (self.partial_labels or self.label_smoothing):
+            raise ValueError(
+                "with partial_labels or label_smoothing the information of the complete targets is "
+                "not that of the data: method='bootstrap' resamples."
+            )
         if method == "split":
             if offset is not None or self.bounds is not None or self.prior_coef is not None:
                 raise ValueError("method='split' has no offset, bounds or prior_coef.")
-            X, y = _validation.check_data(self, X, y, reset=False)
+            X, y = _targets.check_rows(self, X, y, reset=False)
             return infer_by_split(
                 self,
                 X,
                 y,
+                _targets.observe(y, self.classes_).likeliest,
                 sample_weight,
                 self._feature_names(),
-                seed=_seed(self.random_state),
+                seed=seed_of(self.random_state),
                 options={
                     "cov_type": cov_type,
                     "groups": groups,
@@ -567,10 +585,11 @@ class MaxentClassifier(LinearClassifier):
             self,
             X,
             y,
+            _targets.observe(y, self.classes_, partial_labels=self.partial_labels),
             sample_weight,
             offset,
             n_bootstrap=n_bootstrap,
-            seed=_seed(self.random_state),
+            seed=seed_of(self.random_state),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
@@ -586,18 +605,3 @@ class MaxentClassifier(LinearClassifier):
                 self.optimality_gap_,
                 reference=reference,
             )
-
-
-def _seed(random_state: Any) -> int:
-    if random_state is None:
-        return 0
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def _print_iteration(iteration: Iteration) -> None:
-    print(
-        f"iteration {iteration.n_iter:3d}   objective {iteration.value:.10g}   "
-        f"distance {iteration.distance:.2e} standard errors   "
-        f"{iteration.n_gradients} gradients, {iteration.n_hessian_products} Hessian products",
-        flush=True,
-    )

@@ -22,11 +22,12 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _validation
+from skmaxent import _frames, _targets, _validation
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._path import check_Cs, data_grid, fit_path
+from skmaxent._targets import Observed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ class MaxentClassifierCV(LinearClassifier):
     relax : bool or array-like, default=False
         Whether to try, besides, fits without penalty of the coefficients that are not zero, blended
         with the penalised ones: their shares, True for 0, 0.25, 0.5, 0.75 and 1 [1]_.
-    grouped, penalty_factor, prior_coef, bounds, fit_intercept, class_weight, solver, tol, \
+    grouped, penalty_factor, prior_coef, bounds, fit_intercept, class_weight, label_smoothing, \
 max_iter, random_state
         As in `MaxentClassifier`.
     n_jobs : int, default=None
@@ -139,6 +140,7 @@ max_iter, random_state
                 "bounds",
                 "fit_intercept",
                 "class_weight",
+                "label_smoothing",
                 "solver",
                 "tol",
                 "max_iter",
@@ -165,6 +167,7 @@ max_iter, random_state
         bounds: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
+        label_smoothing: float = 0.0,
         solver: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
@@ -185,6 +188,7 @@ max_iter, random_state
         self.bounds = bounds
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -205,8 +209,8 @@ max_iter, random_state
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, in fits and in scores.
         offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
@@ -227,11 +231,12 @@ max_iter, random_state
             self._validate_params()
             routed = self._routed(sample_weight, params)
             Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
-            checked, labels = _validation.check_data(self, X, y)
+            checked, labels = _targets.check_rows(self, X, y)
             _validation.check_finite(checked)
-            classes, _ = _validation.encode_labels(labels)
-            sample_weight = _validation.check_sample_weight(sample_weight, len(labels))
-            logits = _validation.check_offset(offset, len(labels), classes, np.float64)
+            observed = _targets.observe(labels)
+            n, classes = observed.n_samples, observed.classes
+            sample_weight = _validation.check_sample_weight(sample_weight, n)
+            logits = _validation.check_offset(offset, n, classes, np.float64)
             if isinstance(Cs, int):
                 models = [self._model(l1_ratio=ratio) for ratio in l1_ratios]
                 Cs = data_grid(models, X, labels, Cs, sample_weight, logits)
@@ -242,7 +247,7 @@ max_iter, random_state
             )
             rows = X if hasattr(X, "columns") else checked
             task = Task(
-                rows, labels, classes, sample_weight, logits, Cs, gammas, self._scorer, routed
+                rows, labels, observed, sample_weight, logits, Cs, gammas, self._scorer, routed
             )
             found = Parallel(n_jobs=self.n_jobs)(
                 delayed(task.run)(self._model(l1_ratio=ratio), train, test)
@@ -254,7 +259,7 @@ max_iter, random_state
             scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
             self.n_iter_ = np.reshape([result.path.n_iter for result in found], shape)
             self._store_paths(found, shape)
-            self._warn_of_absent_classes(folds, labels)
+            self._warn_of_absent_classes(folds, observed)
             self._choose(scores)
             self._finish(X, labels, sample_weight, logits, found, scores)
             self._fitted_with_offset = offset is not None
@@ -299,9 +304,10 @@ max_iter, random_state
                 path[:, :, -1] = result.path.intercepts
         self.coefs_paths_ = paths
 
-    def _warn_of_absent_classes(self, folds: Any, y: Array) -> None:
+    def _warn_of_absent_classes(self, folds: Any, observed: Observed) -> None:
         for number, (train, test) in enumerate(folds):
-            absent = np.setdiff1d(y[test], y[train])
+            there, seen = (observed.rows(index).totals() > 0.0 for index in (test, train))
+            absent = observed.classes[there & ~seen]
             if len(absent):
                 warnings.warn(
                     f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +12,13 @@ from numpy.typing import NDArray
 
 from skmaxent import _scaling
 from skmaxent._blocks import RowBlocks
-from skmaxent._likelihood import Likelihood, Softmax, likelihood
+from skmaxent._likelihood import Likelihood
 from skmaxent._objective import Moments, Point, column_moments
 from skmaxent._penalty import STRONGEST, Terms
 from skmaxent._solvers import Problem, Solution
-from skmaxent._threads import Workers
-from skmaxent._validation import ClassCodes, check_finite, offset_of
+from skmaxent._targets import RowTargets
+from skmaxent._threads import Workers, effective_threads
+from skmaxent._validation import check_finite, offset_of
 
 Array = NDArray[Any]
 
@@ -39,27 +42,23 @@ class Data:
     exponents: Array | None
 
     @classmethod
-    def prepare(cls, X: Any, rows: ClassCodes, offset: Array | None, workers: Workers) -> Data:
+    def prepare(cls, X: Any, rows: RowTargets, offset: Array | None, workers: Workers) -> Data:
         """Raises ValueError where X is not finite."""
-        K = len(rows.active)
-        # Two classes have a single logit, but not where they are two of more, whose coefficients
-        # are penalised each.
-        model = Softmax(K) if rows.n_classes > K else likelihood(K)
+        model, targets = rows.model, rows.targets
+        targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
         weights = rows.weights if rows.weights is None else rows.weights.astype(X.dtype)
 
         def blocks_of(X: Any) -> RowBlocks:
-            return RowBlocks(
-                X, rows.codes, weights, offset, n_logits=model.n_logits, workers=workers
-            )
+            return RowBlocks(X, targets, weights, offset, n_logits=model.n_logits, workers=workers)
 
         blocks, exponents = blocks_of(X), None
-        moments = column_moments(blocks, K)
+        moments = column_moments(blocks, model)
         if not np.isfinite(moments.mean_square.sum()):
             check_finite(X)
         if _scaling.needs_scaling(X, moments.mean_square):
             exponents = _scaling.column_exponents(X)
             blocks = blocks_of(_scaling.scale_columns(X, exponents))
-            moments = column_moments(blocks, K)
+            moments = column_moments(blocks, model)
         return cls(blocks, model, moments, exponents)
 
     def terms(self, terms: Terms) -> Terms:
@@ -81,7 +80,7 @@ class Prepared:
 
     data: Data
     problem: Problem
-    rows: ClassCodes
+    rows: RowTargets
     classes: Array
     dtype: Any
 
@@ -90,7 +89,7 @@ class Prepared:
         cls,
         X: Any,
         classes: Array,
-        rows: ClassCodes,
+        rows: RowTargets,
         logits: Array | None,
         terms: Terms,
         workers: Workers,
@@ -106,9 +105,34 @@ class Prepared:
         )
         return cls(data, problem, rows, classes, X.dtype)
 
+    @classmethod
+    @contextmanager
+    def within_threads(
+        cls,
+        X: Any,
+        classes: Array,
+        rows: RowTargets,
+        logits: Array | None,
+        terms: Terms,
+        n_jobs: int | None,
+        *,
+        fit_intercept: bool,
+    ) -> Iterator[Prepared]:
+        """The same while so many threads exist, and numbers may overflow."""
+        with (
+            Workers(effective_threads(n_jobs)) as workers,
+            np.errstate(over="ignore", under="ignore", invalid="ignore"),
+        ):
+            yield cls.of(X, classes, rows, logits, terms, workers, fit_intercept=fit_intercept)
+
     @property
     def has_absent_classes(self) -> bool:
         return len(self.rows.active) < len(self.classes)
+
+    @property
+    def class_shares(self) -> Array:
+        """Of the classes that weigh anything in the targets."""
+        return self.data.model.outcomes(self.data.moments.shares)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from skmaxent._classifier import MaxentClassifier
 from skmaxent._linear_classifier import LinearClassifier
 from skmaxent._path import MaxentPath, fit_path
 from skmaxent._prediction import Linear
+from skmaxent._targets import Observed, is_table, observe
 from skmaxent._threads import Workers
 
 Array = NDArray[Any]
@@ -58,8 +59,8 @@ class Task:
     """What all folds have in common; `scorer` None is the mean log-likelihood."""
 
     X: Any
-    y: Array
-    classes: Array
+    y: Any
+    observed: Observed
     sample_weight: Array | None
     offset: Array | None
     Cs: Array
@@ -71,28 +72,34 @@ class Task:
         path = fit_path(
             model,
             _safe_indexing(self.X, train),
-            self.y[train],
+            _safe_indexing(self.y, train),
             self.Cs,
             None if self.sample_weight is None else self.sample_weight[train],
             None if self.offset is None else self.offset[train],
-            self.classes,
+            self.observed.classes,
             relax=bool((self.gammas < 1.0).any()),
         )
         # What a model has never seen tells nothing about its penalty.
-        seen = np.unique(self.y[train])
-        test = np.asarray(test)[np.isin(self.y[test], seen)]
+        unseen = self.observed.rows(train).totals() == 0.0
+        known, kept = self.observed.rows(test).without(unseen)
+        test = np.asarray(test)[kept]
         scores = np.full((len(self.Cs), len(self.gammas)), np.nan)
-        if len(test):
-            score = self._log_likelihood if self.scorer is None else self._by_scorer
-            score(model, path, test, scores)
+        if len(test) and self.scorer is None:
+            self._log_likelihood(model, path, test, known, scores)
+        elif len(test):
+            self._by_scorer(model, path, test, scores)
         return Fold(path, scores)
 
     def _log_likelihood(
-        self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
+        self,
+        model: MaxentClassifier,
+        path: MaxentPath,
+        test: Array,
+        known: Observed,
+        scores: Array,
     ) -> None:
         """Fill in scores from logits, which are as linear in gamma as coefficients are."""
         X = _validation.check_data(model, _safe_indexing(self.X, test), reset=False)
-        codes = np.searchsorted(self.classes, self.y[test])
         weights = self.routed.scorer.score.get("sample_weight")
         weights = None if weights is None else np.asarray(weights)[test]
         offset = None if self.offset is None else self.offset[test].astype(X.dtype)
@@ -109,14 +116,14 @@ class Task:
             for j, gamma in enumerate(self.gammas):
                 blend = Z if gamma == 1.0 else gamma * Z + (1.0 - gamma) * relaxed
                 log_p = _prediction.log_softmax(blend.copy(), 1)
-                scores[i, j] = _mean_at(log_p, codes, weights)
+                scores[i, j] = known.mean(log_p, weights)
 
     def _by_scorer(
         self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
     ) -> None:
         assert self.scorer is not None
-        model.classes_ = self.classes
-        X, y = _safe_indexing(self.X, test), self.y[test]
+        model.classes_ = self.observed.classes
+        X, y = _safe_indexing(self.X, test), _safe_indexing(self.y, test)
         offset = 0 if self.offset is None else self.offset[test]
         metadata = {
             name: _safe_indexing(value, test) if np.ndim(value) else value
@@ -128,19 +135,17 @@ class Task:
                 scores[i, j] = self.scorer(at, X, y, **metadata)
 
 
-def _mean_at(log_p: Array, codes: Array, weights: Any) -> float:
-    return float(np.average(log_p[np.arange(len(log_p)), codes], weights=weights))
-
-
 def mean_log_likelihood(
     model: LinearClassifier, X: Any, y: Any, sample_weight: Any = None
 ) -> float:
     """The score "neg_log_loss", for any subset of the classes in y."""
     log_p = model.predict_log_proba(X).astype(float)
+    if is_table(y):
+        return observe(y, model.classes_).mean(log_p, sample_weight)
     unknown = np.setdiff1d(y, model.classes_)
     if len(unknown):
         raise ValueError(
             f"y has the labels {unknown.tolist()}, which are not among the classes "
             f"{model.classes_.tolist()} of the fit."
         )
-    return _mean_at(log_p, np.searchsorted(model.classes_, np.asarray(y)), sample_weight)
+    return observe(y, model.classes_).mean(log_p, sample_weight)

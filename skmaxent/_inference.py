@@ -6,7 +6,7 @@ class-major, the intercept last in each; r = 1 for a single logit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
 from skmaxent._blocks import Block
-from skmaxent._likelihood import Likelihood
+from skmaxent._likelihood import Likelihood, are_codes
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 
 Array = NDArray[Any]
@@ -172,10 +172,18 @@ def _scores(
 
 def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
     *where, power = arguments
-    U = _scores(block, *where)
-    if block.weights is not None:
-        U *= np.power(block.weights.astype(float), 0.5 * power)[:, None]
-    return (U.T @ U,)
+    weights = np.power(block.weights_or_ones().astype(float), 0.5 * power)
+    if power == 2 or are_codes(block.targets):
+        U = _scores(block, *where) * weights[:, None]
+        return (U.T @ U,)
+    # Rows that are several observations: of each class so many.
+    shares = where[0].outcomes(where[0].dense_targets(block.targets))
+    total = np.zeros(())
+    for k, share in enumerate(shares):
+        one = replace(block, targets=np.full(len(weights), k))
+        U = _scores(one, *where) * (weights * np.sqrt(share))[:, None]
+        total = total + U.T @ U
+    return (total,)
 
 
 def _group_scores(block: Block, *arguments: Any) -> tuple[Array]:

@@ -1,7 +1,13 @@
-"""The two log-likelihoods on class-major logits (n_logits, rows).
+"""Log-likelihoods on class-major logits (n_logits, rows).
 
-`Softmax` has a logit for each of K >= 2 classes. `Logistic` is softmax over (0, z): one logit,
-two classes. Everything above is indifferent to which of them it works on.
+`Softmax` has a logit for each of K >= 2 classes, which enter through their differences alone.
+`Sigmoids` has a logit for each label that a row may have or not; `Logistic`, one of these, is
+softmax over (0, z): two classes. Everything above is indifferent to which of them it works on.
+
+What a row says of its classes, its target t, is for softmax the code of one class, in an array
+(rows,), or a share for each class, (rows, K); for sigmoids 0 or 1 or a share between them, (rows,)
+where there is one logit, else (rows, n_logits). `smoothing` replaces t by a mixture with the
+constant distribution. Tables of targets may be CSR.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ import functools
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -17,34 +24,57 @@ Array = NDArray[Any]
 
 class Likelihood(Protocol):
     n_logits: int
+    # Whether logits enter through their differences alone, so that one of them is redundant.
+    is_coupled: bool
+    smoothing: float
+
+    @property
+    def n_free(self) -> int:
+        """Logits that are not redundant."""
 
     def probabilities(self, Z: Array) -> Array:
         """Turn logits into probabilities, in place; return each row's log-normaliser."""
 
-    def target_sum(self, Z: Array, codes: Array) -> Array:
-        """The logit of each row's class."""
+    def target_sum(self, Z: Array, targets: Array) -> Array:
+        """t · z of each row."""
 
-    def subtract_targets(self, P: Array, codes: Array) -> None:
+    def subtract_targets(self, P: Array, targets: Array) -> None:
         """P - T in place."""
 
+    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+        """Targets in the shape of logits, smoothed."""
+
     def curvature(self, P: Array, U: Array) -> Array:
-        """(diag p - p pᵀ) u for every row, written to U."""
+        """The second derivative by the logits times u for every row, written to U."""
+
+    def curvature_row(self, P: Array, k: int) -> Array:
+        """Entries (k, l) of the second derivative for all l >= k, or for l = k if others are 0."""
 
     def reference_curvature(self, P: Array) -> Array:
-        """diag p - p pᵀ of every row, without the last of K classes: the upper triangle."""
+        """The second derivative of every row by the free logits: the upper triangle."""
 
-    def targets(self, codes: Array) -> Array:
-        """Probabilities that match the codes, in the shape of logits."""
+    def spread(self, P: Array) -> Array:
+        """The trace of the second derivative of every row, up to a factor."""
+
+    def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
+        """α and β for the approximation diag α - α βᵀ of a mean second derivative, of which p (1 -
+        p) and p have the means `curvature` and `shares`."""
 
     def inverse_curvature(self, shares: Array) -> Array:
-        """Pseudo-inverse of diag π - π πᵀ at class shares π, in coordinates of the logits."""
+        """Pseudo-inverse of the second derivative where all rows have p = `shares`."""
+
+    def least_curvature(self, P: Array, shares: Array) -> Array:
+        """β of each row for which its second derivative is at least β times that at `shares`."""
+
+    def largest_range(self, shares: Array) -> float:
+        """Most by which a change of logits of unit length in the second derivative at `shares`
+        changes a difference of logits, or a logit where they are not coupled."""
+
+    def outcomes(self, shares: Array, change: bool = False) -> Array:
+        """Probabilities of all outcomes, or their changes, from those that have logits."""
 
     def null_intercept(self, shares: Array) -> Array:
-        """Intercepts of the model without features."""
-
-
-def _pick(Z: Array, codes: Array) -> tuple[Array, Array]:
-    return codes, np.arange(Z.shape[1])
+        """Intercepts of the model without features, from the mean of the targets."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -54,11 +84,37 @@ def upper_pairs(size: int) -> tuple[Array, Array, Array]:
     return first, second, np.flatnonzero(first == second)
 
 
+def are_codes(targets: Array) -> bool:
+    """Whether each row has one class."""
+    return targets.ndim == 1 and targets.dtype.kind in "iub"
+
+
+def likeliest(targets: Array) -> Array:
+    """Codes of the classes with the largest shares."""
+    if are_codes(targets):
+        return targets
+    if sp.issparse(targets):
+        return np.asarray(targets.argmax(axis=1)).ravel()
+    return np.asarray(targets > 0.5 if targets.ndim == 1 else targets.argmax(axis=1)).astype(int)
+
+
+def _by_logit(targets: Any) -> Array:
+    """A table of targets in the shape of logits."""
+    return targets.T.toarray() if sp.issparse(targets) else targets.T
+
+
 class Softmax:
     """Multinomial likelihood, K logits."""
 
-    def __init__(self, n_classes: int) -> None:
+    is_coupled = True
+
+    def __init__(self, n_classes: int, smoothing: float = 0.0) -> None:
         self.n_logits = n_classes
+        self.smoothing = smoothing
+
+    @property
+    def n_free(self) -> int:
+        return self.n_logits - 1
 
     def probabilities(self, Z: Array) -> Array:
         top = Z.max(axis=0)
@@ -68,16 +124,40 @@ class Softmax:
         Z *= 1.0 / total
         return np.asarray(np.log(total, out=total) + top)
 
-    def target_sum(self, Z: Array, codes: Array) -> Array:
-        return np.asarray(Z[_pick(Z, codes)])
+    def target_sum(self, Z: Array, targets: Array) -> Array:
+        if targets.ndim == 1:
+            out = np.asarray(Z[targets, np.arange(Z.shape[1])])
+        else:
+            out = np.einsum("km,km->m", Z, _by_logit(targets))
+        if self.smoothing:
+            out *= 1.0 - self.smoothing
+            out += self.smoothing * Z.mean(axis=0)
+        return out
 
-    def subtract_targets(self, P: Array, codes: Array) -> None:
-        P[_pick(P, codes)] -= 1.0
+    def subtract_targets(self, P: Array, targets: Array) -> None:
+        if self.smoothing:
+            P -= self.smoothing / self.n_logits
+        if targets.ndim == 1:
+            P[targets, np.arange(P.shape[1])] -= 1.0 - self.smoothing
+        elif self.smoothing:
+            P -= (1.0 - self.smoothing) * _by_logit(targets)
+        else:
+            P -= _by_logit(targets)
+
+    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+        out = np.zeros((self.n_logits, targets.shape[0]), dtype=dtype)
+        self.subtract_targets(out, targets)
+        return np.negative(out, out=out)
 
     def curvature(self, P: Array, U: Array) -> Array:
         U -= np.einsum("km,km->m", P, U)
         U *= P
         return U
+
+    def curvature_row(self, P: Array, k: int) -> Array:
+        out = P[k:] * -P[k]
+        out[0] += P[k]
+        return np.asarray(out)
 
     def reference_curvature(self, P: Array) -> Array:
         first, second, equal = upper_pairs(len(P) - 1)
@@ -87,10 +167,12 @@ class Softmax:
         out[equal] += P[:-1]
         return out
 
-    def targets(self, codes: Array) -> Array:
-        out = np.zeros((self.n_logits, len(codes)))
-        out[codes, np.arange(len(codes))] = 1.0
-        return out
+    def spread(self, P: Array) -> Array:
+        return np.asarray((1.0 - np.einsum("km,km->m", P, P)).clip(0.0))
+
+    def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
+        alpha = curvature / np.maximum(1.0 - shares, curvature)
+        return alpha, alpha / alpha.sum()
 
     def inverse_curvature(self, shares: Array) -> Array:
         # J diag(1/π) J with J = I - 11ᵀ/K: on contrasts, diag π - π πᵀ is diag π.
@@ -98,48 +180,99 @@ class Softmax:
         inverse -= inverse.mean(axis=0)
         return np.asarray(inverse - inverse.mean(axis=1)[:, None])
 
+    def least_curvature(self, P: Array, shares: Array) -> Array:
+        return np.asarray((P / shares[:, None]).min(axis=0))
+
+    def largest_range(self, shares: Array) -> float:
+        return float(np.sqrt((1.0 / np.partition(shares, 1)[:2]).sum()))
+
+    def outcomes(self, shares: Array, change: bool = False) -> Array:
+        return shares
+
     def null_intercept(self, shares: Array) -> Array:
         logs = np.log(shares)
         return np.asarray(logs - logs.mean())
 
 
-class Logistic:
-    """Binomial likelihood, one logit: that of class 1 against class 0."""
+class Sigmoids:
+    """Independent binomial likelihoods, a logit for each label: that of having it against not."""
 
-    n_logits = 1
+    is_coupled = False
+
+    def __init__(self, n_labels: int, smoothing: float = 0.0) -> None:
+        self.n_logits = self.n_free = n_labels
+        self.smoothing = smoothing
 
     def probabilities(self, Z: Array) -> Array:
         # e = exp(-|z|) serves both: log(1 + exp z) = max(z, 0) + log1p(e), p = 1/(1+e) or e/(1+e).
-        z = Z[0]
-        e = np.exp(-np.abs(z))
-        normaliser = np.maximum(z, 0) + np.log1p(e)
-        np.divide(np.where(z >= 0, 1.0, e), 1.0 + e, out=z)
+        e = np.exp(-np.abs(Z))
+        normaliser = np.maximum(Z, 0).sum(axis=0) + np.log1p(e).sum(axis=0)
+        np.divide(np.where(Z >= 0, 1.0, e), 1.0 + e, out=Z)
         return np.asarray(normaliser)
 
-    def target_sum(self, Z: Array, codes: Array) -> Array:
-        return np.asarray(Z[0] * codes)
+    def target_sum(self, Z: Array, targets: Array) -> Array:
+        return np.einsum("km,km->m", Z, self.dense_targets(targets, Z.dtype))
 
-    def subtract_targets(self, P: Array, codes: Array) -> None:
-        P[0] -= codes
+    def subtract_targets(self, P: Array, targets: Array) -> None:
+        P -= self.dense_targets(targets, P.dtype)
+
+    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+        out = _by_logit(targets).astype(dtype)
+        if self.smoothing:
+            out *= 1.0 - self.smoothing
+            out += 0.5 * self.smoothing
+        return np.asarray(out)
 
     def curvature(self, P: Array, U: Array) -> Array:
         U *= P
         U *= 1.0 - P
         return U
 
-    def reference_curvature(self, P: Array) -> Array:
-        return P * (1.0 - P)
+    def curvature_row(self, P: Array, k: int) -> Array:
+        return np.asarray((P[k] * (1.0 - P[k]))[None])
 
-    def targets(self, codes: Array) -> Array:
-        return codes[None].astype(float)
+    def reference_curvature(self, P: Array) -> Array:
+        *_, equal = upper_pairs(len(P))
+        out = np.zeros((len(P) * (len(P) + 1) // 2, P.shape[1]), dtype=P.dtype)
+        out[equal] = P * (1.0 - P)
+        return out
+
+    def spread(self, P: Array) -> Array:
+        return np.asarray(np.einsum("km,km->m", P, 1.0 - P))
+
+    def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
+        return curvature, np.zeros_like(curvature)
 
     def inverse_curvature(self, shares: Array) -> Array:
-        return np.asarray([[1.0 / (shares[0] * shares[1])]])
+        return np.diag(1.0 / (shares * (1.0 - shares)))
+
+    def least_curvature(self, P: Array, shares: Array) -> Array:
+        scale = (shares * (1.0 - shares))[:, None]
+        return np.asarray((P * (1.0 - P) / scale).min(axis=0))
+
+    def largest_range(self, shares: Array) -> float:
+        return float(np.sqrt(1.0 / (shares * (1.0 - shares)).min()))
+
+    def outcomes(self, shares: Array, change: bool = False) -> Array:
+        return np.concatenate([-shares if change else 1.0 - shares, shares])
 
     def null_intercept(self, shares: Array) -> Array:
-        return np.asarray([np.log(shares[1]) - np.log(shares[0])])
+        return np.asarray(np.log(shares) - np.log1p(-shares))
 
 
-def likelihood(n_classes: int) -> Likelihood:
+class Logistic(Sigmoids):
+    """Binomial likelihood, one logit: that of class 1 against class 0."""
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__(1, smoothing)
+
+    def target_sum(self, Z: Array, targets: Array) -> Array:
+        return np.asarray(Z[0] * self.dense_targets(targets, Z.dtype)[0])
+
+    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+        return super().dense_targets(targets, dtype)[None]
+
+
+def likelihood(n_classes: int, smoothing: float = 0.0) -> Likelihood:
     """The likelihood for `n_classes`: one logit for two classes, K for K > 2."""
-    return Logistic() if n_classes == 2 else Softmax(n_classes)
+    return Logistic(smoothing) if n_classes == 2 else Softmax(n_classes, smoothing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _prediction, _validation
+from skmaxent import _frames, _prediction, _targets, _validation
 from skmaxent._blocks import THREAD_WORK
+from skmaxent._solvers import Iteration, Options, Solution, Status
 from skmaxent._threads import Workers, effective_threads
 
 if TYPE_CHECKING:
@@ -24,8 +28,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
-    """Predictions and tables from `coef_`, `intercept_` and `classes_`."""
+class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
+    """Rows by `coef_`, `intercept_` and `classes_`, and tables of these."""
 
     coef_: Any
     intercept_: Array
@@ -70,6 +74,33 @@ class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
             return function(X, model, workers=Workers())
         with Workers(effective_threads(self.n_jobs)) as workers:
             return function(X, model, workers=workers)
+
+    def _feature_names(self) -> Array:
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = _frames.default_names(self.n_features_in_)
+        return np.asarray(names)
+
+    def coef_frame(self) -> pd.DataFrame:
+        """Coefficients with names.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Features, then "Intercept", by classes; one column, of ``classes_[1]``, for two
+            classes. Features without names are x0, x1, ...
+        """
+        check_is_fitted(self)
+        return _frames.coefficient_frame(
+            _prediction.dense_coef(self.coef_),
+            self.intercept_ if self.fit_intercept else None,
+            self._feature_names(),
+            self.classes_,
+        )
+
+
+class LinearClassifier(LinearModel):
+    """One class a row: predictions from logits, which rows may have offsets of."""
 
     def decision_function(self, X: Any, offset: Any = None) -> Array:
         """Logits.
@@ -136,29 +167,6 @@ class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         """
         return self._from_rows(X, offset, _prediction.log_probabilities)
 
-    def _feature_names(self) -> Array:
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = _frames.default_names(self.n_features_in_)
-        return np.asarray(names)
-
-    def coef_frame(self) -> pd.DataFrame:
-        """Coefficients with names.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Features, then "Intercept", by classes; one column, of ``classes_[1]``, for two
-            classes. Features without names are x0, x1, ...
-        """
-        check_is_fitted(self)
-        return _frames.coefficient_frame(
-            _prediction.dense_coef(self.coef_),
-            self.intercept_ if self.fit_intercept else None,
-            self._feature_names(),
-            self.classes_,
-        )
-
     def score(
         self,
         X: Any,
@@ -166,13 +174,15 @@ class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         offset: Any = None,
     ) -> float:
-        """Share of the rows whose class is predicted.
+        """Share of the observations whose class is predicted.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels; or counts or shares of the classes, of which a row is so many
+            observations; or, with `partial_labels`, sets: then the share of the rows whose
+            predicted class is possible.
         sample_weight : array-like of shape (n_samples,), default=None
         offset : array-like, default=None
             Offsets as in `fit`; 0 is none.
@@ -181,7 +191,12 @@ class LinearClassifier(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         -------
         float
         """
-        return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
+        predicted = self.predict(X, offset)
+        partial_labels = getattr(self, "partial_labels", False)
+        if not (_targets.is_table(y) or partial_labels):
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        observed = _targets.observe(y, self.classes_, partial_labels=partial_labels)
+        return observed.mean(predicted[:, None] == self.classes_, sample_weight)
 
     def predict_proba_frame(self, X: Any, offset: Any = None) -> pd.DataFrame:
         """Probabilities with names.
@@ -212,3 +227,48 @@ def restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def seed_of(random_state: Any) -> int:
+    """A seed; that for None is fixed."""
+    if random_state is None:
+        return 0
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def options_of(estimator: Any, *, quiet: bool = False) -> Options:
+    """What an estimator's parameters tell its solver."""
+    return Options(
+        estimator.tol,
+        max_iter=estimator.max_iter,
+        solver=_validation.resolve_solver(estimator.solver),
+        seed=seed_of(estimator.random_state),
+        callback=_print_iteration if estimator.verbose > 0 and not quiet else None,
+    )
+
+
+def _print_iteration(iteration: Iteration) -> None:
+    print(
+        f"iteration {iteration.n_iter:3d}   objective {iteration.value:.10g}   "
+        f"distance {iteration.distance:.2e} standard errors   "
+        f"{iteration.n_gradients} gradients, {iteration.n_hessian_products} Hessian products",
+        flush=True,
+    )
+
+
+def warn_unless_converged(solution: Solution, estimator: Any, stacklevel: int) -> None:
+    """Say how far a fit is from an optimum that it did not reach, or that there is none."""
+    if solution.status is Status.MAX_ITER:
+        warnings.warn(
+            f"max_iter={estimator.max_iter} was reached, about {solution.distance:.2g} standard "
+            f"errors from the optimum (tol={estimator.tol}): raise max_iter.",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1,
+        )
+    elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+        warnings.warn(
+            f"{solution.status.value[0].upper()}{solution.status.value[1:]}. Set a finite C, "
+            "or remove the features that separate: skmaxent.detect_separation names them.",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1,
+        )

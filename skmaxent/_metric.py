@@ -13,6 +13,7 @@ from scipy import linalg
 from scipy.linalg import lapack
 
 from skmaxent._blocks import Block
+from skmaxent._likelihood import Likelihood
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 
 Array = NDArray[Any]
@@ -37,8 +38,7 @@ class Metric(Solves, Protocol):
 
 def reference_size(objective: MultinomialObjective) -> int:
     """Number of free parameters: those of all classes but the reference."""
-    R, width = objective.shape
-    return max(1, R - 1) * width
+    return objective.likelihood.n_free * objective.shape[1]
 
 
 class AssembledMetric:
@@ -62,8 +62,8 @@ class AssembledMetric:
     ) -> None:
         objective = point.objective
         R, width = objective.shape
-        r = max(1, R - 1)
-        self._coded = R > 1
+        r = objective.likelihood.n_free
+        self._coded = objective.likelihood.is_coupled
         # Of m rows, the relative error of the Hessian is about 2 √(p/m) (random matrices).
         self.is_exact = sample is objective or (
             sample.blocks.n_samples * EXACT_ERROR**2 >= 4 * r * width
@@ -156,13 +156,14 @@ def _cholesky(H: Array) -> Array:
 
 
 class KroneckerMetric:
-    """A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ α, and Σ full or diagonal.
+    """A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ α, or diag α, and Σ full or diagonal.
 
     A has the form that diag p - p pᵀ has where all rows share p, so that no K × K matrix is
     needed; α is the mean of p (1 - p) over 1 less the mean of p, there p itself. Σ is the
     covariance of X under row weights 1 - ‖p‖². In coordinates that diagonalise Σ and Λ each
     direction j has diag(γ_j α + λ_j) - γ_j α αᵀ/s, and with h = α/(γ_j α + λ_j) the solution that
-    sums to zero over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). A single logit has A = α.
+    sums to zero over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). Logits that are not coupled have
+    A = diag α.
 
     `moving` tells the columns that are not constant; the coefficients of the others stay.
     """
@@ -183,8 +184,8 @@ class KroneckerMetric:
         else:
             curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
         curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
-        self._coded = len(curvature) > 1
-        alpha = curvature / np.maximum(1.0 - shares, curvature) if self._coded else curvature
+        self._coded = objective.likelihood.is_coupled
+        alpha, _ = objective.likelihood.star(curvature, shares)
         self._alpha = alpha
         mean = float(alpha.mean())
         ridge = objective.penalty.strength
@@ -313,13 +314,14 @@ def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
 def curvature_moments(
     point: Point, sample: MultinomialObjective, *, full: bool
 ) -> tuple[Array, Array, Array, float]:
-    """Means of p (1 - p) and of p, and, with weights 1 - ‖p‖², sums of squares and of weights.
+    """Means of p (1 - p) and of p, and, with weights Σ p (1 - p), sums of squares and of weights.
 
     The squares are those of columns about the centre, with all products of columns where `full`.
     """
     probabilities = point.probabilities
     curvature, shares, squares, total = sample.blocks.map_reduce(
         _curvature_moments,
+        sample.likelihood,
         probabilities if sample is point.objective else probabilities.elsewhere(),
         sample.for_blocks(point.theta),
         sample.center,
@@ -331,6 +333,7 @@ def curvature_moments(
 
 def _curvature_moments(
     block: Block,
+    likelihood: Likelihood,
     probabilities: Probabilities,
     at: tuple[Array, Array],
     center: Array,
@@ -340,8 +343,7 @@ def _curvature_moments(
     P = probabilities.of(block, *at)
     weights = block.weights_or_ones()
     curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
-    spread = 1.0 - np.einsum("km,km->m", P, P) if len(P) > 1 else P[0] * (1.0 - P[0])
-    spread = spread.clip(0.0) * weights
+    spread = likelihood.spread(P) * weights
     if full:
         covariance = block.covariance(spread.astype(np.float64), center)
         return curvature, shares, covariance / np.multiply.outer(scale, scale), spread.sum()

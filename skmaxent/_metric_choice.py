@@ -112,7 +112,7 @@ class MetricChoice:
                 return self._metric, False
         sample = self._sample(self._rows[kind])
         is_null = point.probabilities.are_common
-        if kind == "diagonal" and point.objective.n_classes > 2 and not is_null:
+        if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:
             self._metric = DiagonalMetric(point, sample, self._moving)
         elif kind == "assembled":
             self._metric = AssembledMetric(point, sample, self._moving)

@@ -156,10 +156,6 @@ class MultinomialObjective:
         self._copy: MultinomialObjective | None = None
 
     @property
-    def n_classes(self) -> int:
-        return max(2, self.likelihood.n_logits)
-
-    @property
     def shape(self) -> tuple[int, int]:
         return self.likelihood.n_logits, self.blocks.n_features + 1
 
@@ -306,11 +302,12 @@ class Point:
         """Hessian of the mean loss, without the penalty, over a sample (default: all rows).
 
         In reference coding: the last of K classes is left out, so that the matrix is regular;
-        shape (r·(d+1), r·(d+1)) with r = max(1, R - 1), class-major.
+        shape (r·(d+1), r·(d+1)) with r free logits, class-major.
         """
         over = self.objective if sample is None else sample
         (H,) = over.blocks.map_reduce(
             _information,
+            self.objective.likelihood,
             self.probabilities if over is self.objective else self.probabilities.elsewhere(),
             over.for_blocks(self.theta),
             over.center,
@@ -362,6 +359,7 @@ def _hessian_product(
 
 def _information(
     block: Block,
+    likelihood: Likelihood,
     probabilities: Probabilities,
     at: tuple[Array, Array],
     center: Array,
@@ -369,7 +367,7 @@ def _information(
     fit_intercept: bool,
 ) -> tuple[Array]:
     P = probabilities.of(block, *at)
-    P = P[: max(1, P.shape[0] - 1)].astype(np.float64, copy=False)
+    P = P[: likelihood.n_free].astype(np.float64, copy=False)
     r, m = P.shape
     X = block.augmented(center, scale, fit_intercept)
     width = len(X)
@@ -378,13 +376,13 @@ def _information(
     for start in range(0, m, step):
         rows = slice(start, start + step)
         for k in range(r):
-            # p_k (δ_kl - p_l) for l >= k: as many copies of X as classes, one large product.
-            spread = P[k:, rows] * -P[k, rows]
-            spread[0] += P[k, rows]
+            # As many copies of X as classes, one large product.
+            spread = likelihood.curvature_row(P[:, rows], k)
             if block.weights is not None:
                 spread *= block.weights[rows]
-            Y = (spread[:, None, :] * X[:, rows]).reshape((r - k) * width, -1)
-            H[k:, :, k, :] += (Y @ X[:, rows].T).reshape(r - k, width, width)
+            s = len(spread)
+            Y = (spread[:, None, :] * X[:, rows]).reshape(s * width, -1)
+            H[k : k + s, :, k, :] += (Y @ X[:, rows].T).reshape(s, width, width)
     for k in range(r):
         H[k, :, k + 1 :, :] = H[k + 1 :, :, k, :].transpose(2, 0, 1)
     return (H.reshape(r * width, r * width),)
@@ -394,8 +392,7 @@ def _information(
 class Moments:
     """Weighted moments of the columns, over all rows and by class.
 
-    `class_sums[k]` is the mean over all rows of t_k x, whose sum over classes is the mean; `shares`
-    are the weights of the classes, which sum to one.
+    `class_sums[k]` is the mean over all rows of t_k x and `shares[k]` that of t_k, for each logit.
     """
 
     mean: Array
@@ -410,12 +407,11 @@ class Moments:
         return np.asarray(self.variance <= 1e-26 * self.mean_square)
 
 
-def column_moments(blocks: RowBlocks, n_classes: int) -> Moments:
+def column_moments(blocks: RowBlocks, likelihood: Likelihood) -> Moments:
     """Moments of the columns: one pass over X, a second where a mean dwarfs a spread."""
-    totals, sums, squares = blocks.map_reduce(_moments, n_classes)
-    total = totals.sum()
-    class_sums, mean_square = sums / total, squares / total
-    mean = class_sums.sum(axis=0)
+    totals, sums, squares = blocks.map_reduce(_moments, likelihood)
+    total, totals = totals[0], totals[1:]
+    mean, class_sums, mean_square = sums[0] / total, sums[1:] / total, squares / total
     variance = mean_square - mean**2
     if (variance < 1e-8 * mean_square).any() and not blocks.is_sparse:
         (deviations,) = blocks.map_reduce(_deviations, mean)
@@ -423,10 +419,11 @@ def column_moments(blocks: RowBlocks, n_classes: int) -> Moments:
     return Moments(mean, mean_square, np.maximum(variance, 0.0), class_sums, totals / total)
 
 
-def _moments(block: Block, n_classes: int) -> tuple[Any, ...]:
+def _moments(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
     weights = block.weights_or_ones()
-    targets = np.zeros((n_classes, len(weights)), dtype=weights.dtype)
-    targets[block.targets, np.arange(len(weights))] = weights
+    targets = np.empty((1 + likelihood.n_logits, len(weights)), dtype=weights.dtype)
+    targets[0] = weights
+    np.multiply(likelihood.dense_targets(block.targets, weights.dtype), weights, out=targets[1:])
     return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(weights)
 
 
@@ -461,19 +458,18 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
         theta[:, -1] = likelihood.null_intercept(shares)
     p = theta[:, -1:].copy()
     normaliser = float(likelihood.probabilities(p)[0])
-    all_p = p[:, 0] if len(p) > 1 else np.array([1.0 - p[0, 0], p[0, 0]])
-    gradient = np.zeros((len(shares), theta.shape[1]), order="F")
+    gradient = objective.zeros()
     gradient[:, :-1] = (
-        np.multiply.outer(all_p, moments.mean - objective.center)
+        np.multiply.outer(p[:, 0], moments.mean - objective.center)
         - moments.class_sums
         + np.multiply.outer(shares, objective.center)
     ) / objective.scale
-    loss = normaliser - float(theta[:, -1] @ shares[-len(theta) :])
+    loss = normaliser - float(theta[:, -1] @ shares)
     return Point(
         objective=objective,
         theta=theta,
         value=loss,
-        gradient=gradient[-len(theta) :],
+        gradient=gradient,
         loss=loss,
         rounding=8.0 * float(np.finfo(float).eps) * (loss + abs(normaliser)),
         probabilities=Probabilities(likelihood, common=p[:, 0]),

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmaxent import _frames, _validation
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._fit import Prepared
+from skmaxent._linear_classifier import options_of
 from skmaxent._solvers import Path, Solution, Status
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def maxent_path(
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
-        Class labels.
+    y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+        Class labels, or counts or shares of the classes.
     Cs : int or array-like of shape (n_Cs,), default=100
         Inverse strengths of the penalty, or their number: then they rise in equal ratios from the
         largest C at which no penalised feature has a coefficient. The end is where a lasso has 1e-4
@@ -182,9 +183,11 @@ def fit_path(
 ) -> MaxentPath:
     """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on."""
     model._validate_params()
+    if model.partial_labels:
+        raise ValueError("a path has no partial_labels: fit one C at a time.")
     _, l1_ratio = _validation.resolve_penalty(model.penalty, model.C, model.l1_ratio)
     with model._prepared(X, y, sample_weight, offset, l1_ratio, classes=classes) as ready:
-        path = Path(ready.problem, model._options())
+        path = Path(ready.problem, options_of(model, quiet=True))
         if isinstance(Cs, int):
             Cs = ready.grid(path.range(), Cs)
         found = _Arrays.zeros(len(Cs), ready)
@@ -242,7 +245,7 @@ def data_grid(
     ends = []
     for model in models:
         with model._prepared(X, y, sample_weight, offset, float(model.l1_ratio or 0.0)) as ready:
-            path = Path(ready.problem, model._options())
+            path = Path(ready.problem, options_of(model, quiet=True))
             ends.append(ready.grid(path.range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
 

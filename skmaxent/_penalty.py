@@ -64,7 +64,8 @@ class Terms:
     """What is asked of the coefficients of the columns, before it is known how to meet it.
 
     Penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², or l1_j ‖w_·j‖ for the first term
-    where `grouped`; bounds lower <= w <= upper. Arrays (R, n_features), or (1, n_features) for all
+    where `grouped`; bounds lower <= w <= upper. The loss is unchanged where all coefficients of a
+    column change alike if it `is_coupled`. Arrays (R, n_features), or (1, n_features) for all
     rows alike; `target` and the bounds are None where there are none. A group's bounds are none, or
     both zero, which removes it.
     """
@@ -75,6 +76,7 @@ class Terms:
     lower: Array | None = None
     upper: Array | None = None
     grouped: bool = False
+    is_coupled: bool = True
 
     def times(self, strength: float) -> Terms:
         """The same with a penalty so many times as strong."""
@@ -158,8 +160,9 @@ class Terms:
             if self.lower is not None and self.upper is not None:  # features that are removed
                 removed = (self.lower == 0.0) & (self.upper == 0.0)
                 terms[0][:, :-1][removed] = STRONGEST
-            return Grouped(*terms)
-        return Elementwise(*terms, widened(self.lower, -np.inf), widened(self.upper, np.inf))
+            return Grouped(*terms, self.is_coupled)
+        lower, upper = widened(self.lower, -np.inf), widened(self.upper, np.inf)
+        return Elementwise(*terms, lower, upper, self.is_coupled)
 
 
 def ridge_terms(strength: Array) -> Terms:
@@ -181,6 +184,7 @@ class Tangent:
     diagonal: Array
     bend: Array | None = None
     unit: Array | None = None
+    is_coupled: bool = True
 
     def curvature(self, V: Array) -> Array:
         """Second derivative times a direction within the manifold."""
@@ -221,8 +225,8 @@ class Penalty(Protocol):
     def recentre(self, W: Array) -> Array:
         """W with each column shifted to where the penalty is least.
 
-        The loss does not change where the coefficients of a feature change by the same for all
-        classes: for several logits the penalty alone decides on that.
+        Where logits are coupled, the loss does not change where the coefficients of a feature
+        change by the same for all classes: the penalty alone decides on that.
         """
 
     def conjugate(self, V: Array) -> float:
@@ -247,6 +251,7 @@ class Elementwise:
     target: Array
     lower: Array
     upper: Array
+    is_coupled: bool = True
 
     @property
     def unpenalised(self) -> Array:
@@ -297,7 +302,7 @@ class Elementwise:
         if self._has_bounds:
             free &= (self.lower < W) & (self.upper > W)
         gradient = self.l1 * np.sign(W) + self._smooth_gradient(W)
-        return Tangent(free, gradient, self.ridge)
+        return Tangent(free, gradient, self.ridge, is_coupled=self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
@@ -321,7 +326,7 @@ class Elementwise:
         """The slope of the penalty along the shift c is, right of the i-th smallest w,
         2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c): c is where it turns positive.
         """
-        if len(W) == 1:
+        if not self.is_coupled:
             return W
         order = np.argsort(W, axis=0)
         ascending = np.take_along_axis(W, order, axis=0)
@@ -367,7 +372,8 @@ class Elementwise:
 
     def columns(self, index: Array) -> Elementwise:
         arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
-        return Elementwise(*(array[:, index] for array in arrays))
+        l1, ridge, target, lower, upper = (array[:, index] for array in arrays)
+        return Elementwise(l1, ridge, target, lower, upper, self.is_coupled)
 
 
 @dataclass(frozen=True)
@@ -377,6 +383,7 @@ class Grouped:
     l1: Array
     ridge: Array
     target: Array
+    is_coupled: bool = True
 
     @property
     def unpenalised(self) -> Array:
@@ -404,7 +411,8 @@ class Grouped:
         unit = W / safe
         gradient = self.l1 * unit + self.ridge * (W - self.target)
         free = np.broadcast_to(some, W.shape)
-        return Tangent(free, gradient, self.ridge, np.where(some, self.l1[0] / safe, 0.0), unit)
+        bend = np.where(some, self.l1[0] / safe, 0.0)
+        return Tangent(free, gradient, self.ridge, bend, unit, self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
         # A group that turned by more than a right angle went through zero.
@@ -418,7 +426,7 @@ class Grouped:
         return W
 
     def recentre(self, W: Array) -> Array:
-        if len(W) == 1 or self.target.any():
+        if not self.is_coupled or self.target.any():
             return W
         return np.asarray(W - W.mean(axis=0))
 
@@ -436,7 +444,9 @@ class Grouped:
         return _share(np.where(self.ridge[0] == 0.0, _norms(V), 0.0), self.l1[0])
 
     def columns(self, index: Array) -> Grouped:
-        return Grouped(*(array[:, index] for array in (self.l1, self.ridge, self.target)))
+        arrays = (self.l1, self.ridge, self.target)
+        l1, ridge, target = (array[:, index] for array in arrays)
+        return Grouped(l1, ridge, target, self.is_coupled)
 
 
 def _share(sizes: Array, limits: Array) -> float:

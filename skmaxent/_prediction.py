@@ -50,6 +50,16 @@ def log_probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
     return _by_rows(X, model, workers, log_softmax, max(2, len(model.coef)))
 
 
+def sigmoids(X: Any, model: Linear, *, workers: Workers) -> Array:
+    """The logistic function of each logit, (n_samples, R)."""
+    return _by_rows(X, model, workers, lambda Z, axis: expit(Z, out=Z), len(model.coef))
+
+
+def log_sigmoids(X: Any, model: Linear, *, workers: Workers) -> Array:
+    """Logarithm of the logistic function of each logit."""
+    return _by_rows(X, model, workers, lambda Z, axis: log_expit(Z, out=Z), len(model.coef))
+
+
 def codes(X: Any, model: Linear, *, workers: Workers) -> Array:
     """Position of the most probable class of each row."""
     return _by_rows(X, model, workers, _most_probable, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 from sklearn.base import BaseEstimator
 
-from skmaxent import _frames, _scaling, _validation
+from skmaxent import _frames, _scaling, _targets, _validation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,14 +107,18 @@ def detect_separation(
     ('quasi-complete', [0, 1, 2])
     """
     owner = _Input()
-    X, y = _validation.check_data(owner, X, y)
+    X, y = _targets.check_rows(owner, X, y)
     _validation.check_finite(X)
-    classes, codes = _validation.encode_labels(y)
-    weights = _validation.check_sample_weight(sample_weight, len(codes))
-    kept = np.arange(len(codes)) if weights is None else np.flatnonzero(weights)
+    observed = _targets.observe(y)
+    weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
+    kept, codes = observed.expanded()
+    if weights is not None:
+        some = weights[kept] > 0.0
+        kept, codes = kept[some], codes[some]
+    classes = observed.classes
     peak = _scaling.column_peaks(X[kept])
     size = np.where(peak > 0.0, peak, 1.0)
-    A, rows = _differences(_standardised(X[kept], size, fit_intercept), codes[kept], len(classes))
+    A, rows = _differences(_standardised(X[kept], size, fit_intercept), codes, len(classes))
     direction = _least(-np.asarray(A.sum(axis=0)).ravel(), A)
     gain = A @ direction
     strict = gain > POSITIVE * max(1.0, float(np.abs(gain).max(initial=0.0)))
@@ -124,7 +128,13 @@ def detect_separation(
         kind = "quasi-complete" if complete is None else "complete"
         direction = direction if complete is None else complete
         strict = A @ direction > 0.5 * POSITIVE if complete is not None else strict
-    return _result(kind, direction, rows[strict], size, kept, codes, classes, owner, fit_intercept)
+    result = _result(kind, direction, size, classes, owner, fit_intercept)
+    if kind == "none":
+        return replace(result, separated=np.zeros(observed.n_samples, bool))
+    separated = np.zeros(observed.n_samples, bool)
+    separated[kept[rows[strict]]] = True
+    found = np.unique(codes[rows[strict]])
+    return replace(result, separated=separated, classes=classes[found].tolist())
 
 
 def _standardised(X: Any, size: Array, fit_intercept: bool) -> Any:
@@ -169,16 +179,12 @@ def _margin(A: Any) -> Array | None:
 def _result(
     kind: str,
     direction: Array,
-    strict: Array,
     size: Array,
-    kept: Array,
-    codes: Array,
     classes: Array,
     owner: _Input,
     fit_intercept: bool,
 ) -> Separation:
-    n, d = len(codes), len(size)
-    K = len(classes)
+    d, K = len(size), len(classes)
     if kind == "none":
         direction = np.zeros_like(direction)
     D = np.vstack([direction.reshape(K - 1, d + 1), np.zeros((1, d + 1))])
@@ -188,15 +194,13 @@ def _result(
     D[:, ~moved] = 0.0
     D[:, :-1] /= size
     names = getattr(owner, "feature_names_in_", _frames.default_names(d))
-    separated = np.zeros(n, bool)
-    separated[kept[strict]] = kind != "none"
     frame = _frames.coefficient_frame(
         D[:, :-1], D[:, -1] if fit_intercept else None, names, classes
     )
     return Separation(
         kind=kind,
         direction=frame,
-        classes=[label for label in classes.tolist() if (classes[codes[separated]] == label).any()],
+        classes=[],
         features=[name for name, m in zip([*names, "Intercept"], moved, strict=True) if m],
-        separated=separated,
+        separated=np.zeros(0, bool),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
 
 from skmaxent._results import InferenceResults
 
@@ -19,6 +20,7 @@ def infer_by_split(
     model: Any,
     X: Any,
     y: Any,
+    strata: Array,
     sample_weight: Any,
     names: Array,
     *,
@@ -30,14 +32,13 @@ def infer_by_split(
     What the first half selects does not depend on the second, so that its standard errors and tests
     are those of any fit to these features.
     """
-    y = np.asarray(y)
     first, second = train_test_split(
-        np.arange(len(y)), test_size=0.5, stratify=y, random_state=seed
+        np.arange(len(strata)), test_size=0.5, stratify=strata, random_state=seed
     )
 
     def part(rows: Array) -> dict[str, Any]:
         weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
-        return {"y": y[rows], "sample_weight": weights}
+        return {"y": _safe_indexing(y, rows), "sample_weight": weights}
 
     selected = clone(model).set_params(warm_start=False).fit(X[first], **part(first))
     kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))

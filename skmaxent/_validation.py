@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -20,7 +19,7 @@ _OWN_SOLVERS = {"auto", "newton-cg", "newton-cholesky"}
 _OTHER_SOLVERS = {"lbfgs", "sag", "saga"}
 SOLVERS = _OWN_SOLVERS | _OTHER_SOLVERS | {"liblinear"}
 
-_NEGLIGIBLE_WEIGHT = 1e-30
+NEGLIGIBLE_WEIGHT = 1e-30
 
 REMOVED_PARAMETERS = {
     "multi_class": "the fit is always multinomial (one logit for two classes): leave it out, and "
@@ -265,13 +264,11 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
             "Sample weights must contain at least one non-zero number: every sample_weight is 0."
         )
     # Beside the largest weight these cannot be told from zero; their reciprocals overflow.
-    return np.where(weights < _NEGLIGIBLE_WEIGHT * weights.max(), 0.0, weights)
+    return np.where(weights < NEGLIGIBLE_WEIGHT * weights.max(), 0.0, weights)
 
 
-def check_class_weight(
-    class_weight: Any, classes: Array, codes: Array, sample_weight: Array | None
-) -> Array | None:
-    """The weight of each class, None for all ones."""
+def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Array | None:
+    """The weight of each class, of which there is so much in total; None for all ones."""
     if class_weight is None:
         return None
     if isinstance(class_weight, dict):
@@ -288,9 +285,6 @@ def check_class_weight(
                 )
         weights = np.array([class_weight.get(label, 1.0) for label in classes], dtype=float)
     else:
-        # Zero weights must act as absent rows.
-        relative = None if sample_weight is None else sample_weight / sample_weight.max()
-        totals = np.bincount(codes, weights=relative, minlength=len(classes))
         present = totals > 0
         weights = np.ones(len(classes))
         weights[present] = totals.sum() / (present.sum() * totals[present])
@@ -302,13 +296,10 @@ def check_class_weight(
     return np.asarray(weights)
 
 
-def class_shares(given: Any, classes: Array, y: Array, sample_weight: Any) -> Array:
+def class_shares(given: Any, classes: Array, totals: Array) -> Array:
     """Shares of the classes in the population, positive, with the sum one."""
     if isinstance(given, str):  # "empirical"
-        codes = np.searchsorted(classes, y.ravel())
-        weights = None if sample_weight is None else check_sample_weight(sample_weight, len(codes))
-        counts = np.bincount(codes, weights, len(classes))
-        return np.asarray(counts / counts.sum())
+        return np.asarray(totals / totals.sum())
     if isinstance(given, dict):
         unknown = [label for label in given if label not in classes]
         missing = [label for label in classes.tolist() if label not in given]
@@ -332,48 +323,3 @@ def class_shares(given: Any, classes: Array, y: Array, sample_weight: Any) -> Ar
             f"prior_correction must hold positive shares with the sum one, found {shares.tolist()}."
         )
     return shares
-
-
-@dataclass(frozen=True)
-class ClassCodes:
-    """Row weights and codes among the classes that weigh anything.
-
-    `scale` times `weights` are the weights that the user gave, `active` the classes that the
-    codes count.
-    """
-
-    codes: Array
-    weights: Array | None
-    scale: float
-    active: Array
-    n_classes: int
-
-
-def combine_weights(
-    codes: Array, classes: Array, sample_weight: Array | None, class_weight: Array | None
-) -> ClassCodes:
-    """One weight a row, scaled to at most 1, so that no sum of them can overflow."""
-    K = len(classes)
-    unweighted = sample_weight is None and class_weight is None
-    if unweighted and np.bincount(codes, minlength=K).all():
-        return ClassCodes(codes, None, 1.0, np.arange(K), K)
-    weights, scale = np.ones(len(codes)), 1.0
-    for factor in (sample_weight, None if class_weight is None else class_weight[codes]):
-        if factor is not None and factor.max() > 0:
-            top = float(factor.max())
-            weights = weights * (factor / top)
-            scale = min(max(scale * top, 1e-300), 1e300)
-        elif factor is not None:
-            weights = np.zeros(len(codes))
-    weights = np.where(weights < _NEGLIGIBLE_WEIGHT, 0.0, weights)
-    totals = np.bincount(codes, weights=weights, minlength=K)
-    active = np.flatnonzero(totals > 0)
-    if len(active) < 2:
-        names = [str(label) for label in classes[active]]
-        raise ValueError(
-            "This solver needs samples of at least 2 classes in the data with positive weight "
-            f"(sample_weight times class_weight), but found {len(active)} class: {names}."
-        )
-    position = np.zeros(K, dtype=np.intp)
-    position[active] = np.arange(len(active))
-    return ClassCodes(position[codes], None if unweighted else weights, scale, active, K)

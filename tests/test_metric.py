@@ -46,7 +46,7 @@ def test_the_kronecker_form_is_the_hessian_without_features(
     objective = problem(
         X, y, K, fit_intercept=fit_intercept, strength=0.01, center=center, scale=scale
     )
-    point = null_point(objective, column_moments(objective.blocks, K))
+    point = null_point(objective, column_moments(objective.blocks, objective.likelihood))
     metric = KroneckerMetric(point, objective, np.ones(6, bool))
     for _ in range(5):
         direction = rng.normal(size=objective.shape)

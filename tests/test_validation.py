@@ -257,7 +257,7 @@ def test_columns_that_are_not_numbers_are_named(X, error, message):
         (pd.Series(["a", None, "b"] * 50, dtype="string"), "y contains NaN or other missing"),
         (pd.Series(["a", None, "b"] * 50, dtype="category"), "y contains NaN or other missing"),
         (np.array(["a", 1, "b"] * 50, dtype=object), "y has labels of types.*: int, str"),
-        (np.column_stack([IRIS[1], IRIS[1]]), "y should be a 1d array"),
+        (np.column_stack([IRIS[1], IRIS[1]]), "y has nothing but zeros in 50 rows"),
     ],
 )
 def test_labels_that_cannot_be_are_named(y, message):

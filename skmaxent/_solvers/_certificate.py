@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._blocks import Block
+from skmaxent._likelihood import Likelihood
 from skmaxent._metric import AssembledMetric, Solves, inverse_root, reference_size
 from skmaxent._metric_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
@@ -36,7 +37,7 @@ class Means:
 
     Attributes
     ----------
-    shares : ndarray of shape (K,)
+    shares : ndarray of shape (R,)
         Of the targets.
     target_columns : ndarray of shape (R, d)
         Of t (x - μ)ᵀ, for standardised columns.
@@ -115,8 +116,8 @@ def duality_gap(point: Point, value: float, penalty: Ridge | Penalty, means: Mea
     # mean [H(p) + (p - t)·o], for the log-normaliser is H(p) + p·z.
     dual = point.loss - inner(residual, point.theta[:, :-1]) - float(shift @ c)
     if objective.fit_intercept:
-        both = shift if len(c) > 1 else np.array([-shift[0], shift[0]])
-        expected = means.shares + both
+        both = objective.likelihood.outcomes(shift, change=True)
+        expected = objective.likelihood.outcomes(means.shares) + both
         if (expected <= 0.0).any():
             return np.inf
         epsilon = float(np.max(both / expected))
@@ -227,6 +228,7 @@ def _assembled_below(point: Point, moving: Array) -> _Below | None:
     metric = AssembledMetric(point, sample, moving, loss_scale=scale, fill=False)
     (largest,) = blocks.map_reduce(
         _range_in_assembled,
+        objective.likelihood.is_coupled,
         metric.inverse_blocks(),
         objective.center,
         objective.scale,
@@ -240,7 +242,8 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
     """A ⊗ G with A = diag π - π πᵀ and G = mean β_i x̃_i x̃_iᵀ, β_i = min_k p_ik/π_k.
 
     For uᵀ(diag p - p pᵀ)u = min_c Σ_k p_k (u_k - c)² >= β min_c Σ_k π_k (u_k - c)². A row's
-    logits k, l then differ by at most sqrt(1/π_k + 1/π_l) sqrt(x̃ᵀG⁻¹x̃).
+    logits k, l then differ by at most sqrt(1/π_k + 1/π_l) sqrt(x̃ᵀG⁻¹x̃). For sigmoids A = diag π
+    (1 - π), β_i the least ratio of p (1 - p) to it, and a logit counts for itself.
     """
     objective = point.objective
     blocks = objective.blocks
@@ -250,6 +253,7 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
         return None
     (G,) = blocks.map_reduce(
         _least_curvature,
+        objective.likelihood,
         point.probabilities,
         objective.for_blocks(point.theta),
         shares,
@@ -268,27 +272,35 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
     (leverage,) = over.blocks.map_reduce(
         _largest_leverage, root, over.center, over.scale, combine=np.maximum
     )
-    rarest = np.partition(shares, 1)[:2]
-    largest = float(np.sqrt(float((1.0 / rarest).sum()) * float(leverage) * NARROW))
+    largest = objective.likelihood.largest_range(shares) * float(np.sqrt(leverage * NARROW))
     return _Below(lambda G: inverse_A @ (G @ root.T) @ root, largest)
 
 
 def _range_in_assembled(
-    block: Block, inverse: Array, center: Array, scale: Array, fit_intercept: bool
+    block: Block,
+    is_coupled: bool,
+    inverse: Array,
+    center: Array,
+    scale: Array,
+    fit_intercept: bool,
 ) -> tuple[Array]:
     """Bound on the range of logits that a step of unit length can make on a row, largest row.
 
-    A logit k can change by sqrt(x̃ᵀ [M⁻¹]_kk x̃), a difference by the sum of two of them.
+    A logit k can change by sqrt(x̃ᵀ [M⁻¹]_kk x̃), a difference by the sum of two of them; where
+    logits are not coupled, each counts for itself.
     """
     X = block.augmented(center, scale, fit_intercept)
     change = np.stack([np.einsum("ij,ij->j", B @ X, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
+    if not is_coupled:
+        return (np.asarray(change.max()),)
     change.sort(axis=0)
     return (np.asarray(change[-2:].sum(axis=0).max()),)
 
 
 def _least_curvature(
     block: Block,
+    likelihood: Likelihood,
     probabilities: Probabilities,
     at: tuple[Array, Array],
     shares: Array,
@@ -297,11 +309,7 @@ def _least_curvature(
     fit_intercept: bool,
 ) -> tuple[Array]:
     P = probabilities.of(block, *at)
-    if len(P) == 1:
-        least = P[0] * (1.0 - P[0]) / (shares[0] * shares[1])
-    else:
-        least = (P / shares[:, None]).min(axis=0)
-    weights = least * block.weights_or_ones()
+    weights = likelihood.least_curvature(P, shares) * block.weights_or_ones()
     G = np.empty((len(center) + 1, len(center) + 1))
     G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
     G[-1, -1] = total = fit_intercept * weights.sum()

@@ -92,11 +92,11 @@ def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> Multinom
 def _dense(point: Point, moving: Array, seed: int) -> DenseModel:
     objective = point.objective
     R, width = objective.shape
-    r = max(1, R - 1)
+    r, is_coupled = objective.likelihood.n_free, objective.likelihood.is_coupled
     sample = _sample(objective, ROWS_PER_COEFFICIENT * r * width, seed)
     H = point.fisher_information(None if sample is objective else sample)
     H = H.reshape(r, width, r, width)
-    if R > 1:
+    if is_coupled:
         # Coefficients of the last class enter as minus the others'.
         contrasts = np.vstack([np.eye(r), -np.ones((1, r))])
         H = np.einsum("ka,aibj->kibj", contrasts, H)
@@ -106,7 +106,7 @@ def _dense(point: Point, moving: Array, seed: int) -> DenseModel:
     missing = np.where(moving, LEAST_CURVATURE * max(mean, 1e-290), 1.0)
     for k in range(R):
         H[k, column, k, column] += missing
-    return DenseModel(H.reshape(R * width, R * width), (R, width))
+    return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
 
 
 def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> Model:
@@ -115,15 +115,14 @@ def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> Model:
     sample = _sample(objective, ROWS_PER_COLUMN * width if full else 20_000, seed)
     curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
     alpha = np.maximum(curvature, 1e-10 * max(float(curvature.max()), 1e-290))
-    if len(alpha) > 1:
-        alpha = alpha / np.maximum(1.0 - shares, alpha)
+    alpha, share = objective.likelihood.star(alpha, shares)
     covariance = covariance / max(total, 1e-300)
     diagonal = covariance.diagonal() if full else covariance
     diagonal = np.where(moving, np.maximum(diagonal, 0.5), 1.0)
     constant = 1.0 if objective.fit_intercept else 0.0
     if not full:
-        return SeparableModel(alpha, np.append(diagonal, constant))
+        return SeparableModel(alpha, share, np.append(diagonal, constant))
     whole = np.zeros((width, width))
     whole[:-1, :-1] = covariance
     whole.flat[:: width + 1] = np.append(diagonal, constant)
-    return KroneckerModel(alpha, whole)
+    return KroneckerModel(alpha, share, whole)

@@ -51,14 +51,14 @@ class Problem:
         fit_intercept: bool,
     ) -> Problem:
         if moments is None:
-            moments = column_moments(blocks, max(2, model.n_logits))
+            moments = column_moments(blocks, model)
         # Without an intercept nothing is profiled out: second moments take the place of variances.
         moving = moments.mean_square > 0.0
         variances = moments.mean_square
         if fit_intercept:
             moving, variances = ~moments.is_constant, moments.variance
         scale = np.sqrt(np.where(moving, variances, 1.0))
-        scaled = terms.scaled(scale)
+        scaled = replace(terms.scaled(scale), is_coupled=model.is_coupled)
         objective = MultinomialObjective(
             blocks,
             model,

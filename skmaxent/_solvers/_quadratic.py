@@ -68,19 +68,19 @@ class Model:
         raise NotImplementedError
 
 
-def common_curvature(diagonal: Array) -> Array:
-    """Curvature for changes that all classes have in common, next to none; 0 for one logit."""
-    return np.asarray(COMMON * diagonal.mean(axis=0) * (len(diagonal) > 1))
+def common_curvature(diagonal: Array, is_coupled: bool) -> Array:
+    """Curvature for changes that all classes have in common, next to none if they are coupled."""
+    return np.asarray(COMMON * diagonal.mean(axis=0) * is_coupled)
 
 
 class DenseModel(Model):
     """A matrix (R·width, R·width), class-major."""
 
-    def __init__(self, matrix: Array, shape: tuple[int, int]) -> None:
+    def __init__(self, matrix: Array, shape: tuple[int, int], *, is_coupled: bool) -> None:
         R, width = shape
         self._shape = shape
         self._last: tuple[Tangent, Array] | None = None
-        self.common = common_curvature(matrix.diagonal().reshape(shape))
+        self.common = common_curvature(matrix.diagonal().reshape(shape), is_coupled)
         blocks = matrix.reshape(R, width, R, width)
         column = np.arange(width)
         blocks[:, column, :, column] += self.common[:, None, None] / R
@@ -144,19 +144,20 @@ def _are_same(one: Tangent, other: Tangent) -> bool:
 
 
 class KroneckerModel(Model):
-    """(diag α - α αᵀ/s) ⊗ Σ, with α alone for a single logit.
+    """(diag α - α βᵀ) ⊗ Σ.
 
     Parameters
     ----------
-    alpha : ndarray of shape (R,)
+    alpha, share : ndarray of shape (R,)
+        α, and β: α/Σα, or zero where logits are not coupled.
     covariance : ndarray of shape (width, width)
         Of the columns and the constant; the latter does not correlate with the others.
     """
 
-    def __init__(self, alpha: Array, covariance: Array) -> None:
-        self._alpha, self._share, self.diagonal = _star(alpha, covariance.diagonal())
+    def __init__(self, alpha: Array, share: Array, covariance: Array) -> None:
+        self._alpha, self._share, self.diagonal = _star(alpha, share, covariance.diagonal())
         self._covariance = covariance
-        self.common = common_curvature(self.diagonal)
+        self.common = common_curvature(self.diagonal, bool(share.any()))
         self.diagonal += self.common / len(alpha)
 
     def apply(self, V: Array) -> Array:
@@ -185,18 +186,19 @@ class KroneckerModel(Model):
 
 
 class SeparableModel(Model):
-    """(diag α - α αᵀ/s) ⊗ diag v: for each column a diagonal matrix less one of rank one.
+    """(diag α - α βᵀ) ⊗ diag v: for each column a diagonal matrix less one of rank one.
 
     Parameters
     ----------
-    alpha : ndarray of shape (R,)
+    alpha, share : ndarray of shape (R,)
+        As for `KroneckerModel`.
     variances : ndarray of shape (width,)
     """
 
-    def __init__(self, alpha: Array, variances: Array) -> None:
-        self._alpha, self._share, self.diagonal = _star(alpha, variances)
+    def __init__(self, alpha: Array, share: Array, variances: Array) -> None:
+        self._alpha, self._share, self.diagonal = _star(alpha, share, variances)
         self._variances = variances
-        self.common = common_curvature(self.diagonal)
+        self.common = common_curvature(self.diagonal, bool(share.any()))
         self.diagonal += self.common / len(alpha)
 
     def apply(self, V: Array) -> Array:
@@ -211,7 +213,7 @@ class SeparableModel(Model):
         free = tangent.free
         D = self._alpha * self._variances + tangent.diagonal
         U, signs = [], []
-        if len(rhs) > 1:
+        if self._share.any():
             U = [np.sqrt(self._share * self._alpha * self._variances), np.sqrt(self._flat)]
             signs = [-1.0, 1.0]
         if tangent.bend is not None and tangent.unit is not None:
@@ -251,17 +253,16 @@ def _solve_small(A: Array, b: Array) -> Array:
     )
 
 
-def _star(alpha: Array, variances: Array) -> tuple[Array, Array, Array]:
-    """α, α/s and the diagonal of the Kronecker product, for broadcasting."""
-    alpha = alpha[:, None]
-    share = alpha / alpha.sum() if len(alpha) > 1 else 0.0 * alpha
+def _star(alpha: Array, share: Array, variances: Array) -> tuple[Array, Array, Array]:
+    """α, β and the diagonal of the Kronecker product, for broadcasting."""
+    alpha, share = alpha[:, None], share[:, None]
     return alpha, share, (alpha * (1.0 - share)) * variances
 
 
 def within(tangent: Tangent, gradient: Array) -> Array:
     """The part of a gradient in the manifold, and of no change that all classes have in common."""
     out = np.where(tangent.free, gradient, 0.0)
-    if len(out) > 1:
+    if tangent.is_coupled:
         out -= np.where(tangent.free.all(axis=0), out.mean(axis=0), 0.0)
     return out
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._blocks import Block
+from skmaxent._likelihood import Likelihood
 from skmaxent._metric import reference_size
-from skmaxent._objective import Point
+from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Options, Status
 
@@ -46,8 +48,8 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
     theta = null.theta
     for rows in reversed(sizes):
         sample = objective.standardised(rows, dtype=np.float32, seed=options.seed)
-        weights = np.bincount(sample.blocks.targets, sample.blocks.weights, objective.n_classes)
-        if not weights.all():
+        weights = _outcome_weights(sample)
+        if not (weights > 0.0).all():
             continue
         outcome = newton(
             sample.at(theta),
@@ -64,3 +66,13 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
             return null.theta
         theta = outcome.point.theta
     return theta
+
+
+def _outcome_weights(sample: MultinomialObjective) -> Array:
+    """Share of each outcome in the targets."""
+    (sums,) = sample.blocks.map_reduce(_target_sums, sample.likelihood)
+    return sample.likelihood.outcomes(sums / sample.total_weight)
+
+
+def _target_sums(block: Block, likelihood: Likelihood) -> tuple[Array]:
+    return (likelihood.dense_targets(block.targets) @ block.weights_or_ones().astype(float),)

@@ -34,9 +34,10 @@ EPS = float(np.finfo(float).eps)
 
 def is_small(objective: MultinomialObjective) -> bool:
     """Whether this solver is the quickest."""
-    R, width = objective.shape
+    width = objective.shape[1]
+    r = objective.likelihood.n_free
     products = objective.blocks.n_samples * width * (width + 1) // 2
-    work = products * max(1, R * (R - 1) // 2)
+    work = products * (r * (r + 1) // 2)
     return products <= MAX_PRODUCTS and work <= MAX_WORK and objective.blocks.dtype == np.float64
 
 
@@ -55,7 +56,7 @@ class _Small:
         self.n_evaluations = 0
         self._likelihood = objective.likelihood
         R, width = objective.shape
-        self._r = r = max(1, R - 1)
+        self._r = r = objective.likelihood.n_free
         self._columns = blocks.whole().augmented(
             objective.center, objective.scale, objective.fit_intercept
         )
@@ -68,14 +69,14 @@ class _Small:
         n = blocks.n_samples
         self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
         self._offset = None if blocks.offset is None else blocks.offset.T
-        self._targets = objective.likelihood.targets(blocks.targets)
+        self._targets = objective.likelihood.dense_targets(blocks.targets)
         self._target_means = (self._targets * self._weights) @ self._rows
         self._target_offset = 0.0
         if self._offset is not None:
             self._target_offset = float((self._targets * self._offset).sum(axis=0) @ self._weights)
         self._strength = np.append(objective.penalty.strength, 0.0)
         # Reference coding to coefficients that sum to zero over classes; one logit is neither.
-        self.contrasts = np.eye(R, r) - (1.0 / R if R > 1 else 0.0)
+        self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
         ridge = np.zeros((r, width, r, width))
         column = np.arange(width)
         fixed = ~np.append(moving, objective.fit_intercept)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._blocks import Block
+from skmaxent._likelihood import are_codes
 from skmaxent._objective import MultinomialObjective
 
 Array = NDArray[Any]
@@ -27,6 +28,8 @@ def is_separated(objective: MultinomialObjective, loss: float) -> bool:
     if objective.penalty.strength.any():
         return False
     weights = objective.blocks.weights
+    if not are_codes(objective.blocks.targets) or objective.likelihood.smoothing:
+        return False  # there is no loss of zero to come near to
     lightest = 1.0 if weights is None else float(weights[weights > 0].min())
     return bool(loss * objective.total_weight < np.log(2.0) * lightest)
 
@@ -51,13 +54,16 @@ def is_unbounded(
         return False
     step = np.where(unpenalised, newton_step, 0.0)
     (change,) = objective.blocks.map_reduce(
-        _range_of_logits, *objective.for_blocks(step), combine=np.maximum
+        _range_of_logits,
+        objective.likelihood.is_coupled,
+        *objective.for_blocks(step),
+        combine=np.maximum,
     )
     return float(change) > max(UNKNOWN_LOGIT * distance, 0.1)
 
 
-def _range_of_logits(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
     Z = block.logits(coef, intercept)
-    if len(Z) == 1:
+    if not is_coupled:
         return (np.abs(Z).max(),)
     return ((Z.max(axis=0) - Z.min(axis=0)).max(),)

@@ -1,0 +1,413 @@
+"""MultilabelMaxentClassifier: rows that have several labels."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import KFold, check_cv
+from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skmaxent import _frames, _prediction, _targets, _validation
+from skmaxent._fit import ABSENT_LOGIT, Prepared
+from skmaxent._indicator import check_indicator, label_targets
+from skmaxent._linear_classifier import (
+    LinearModel,
+    options_of,
+    restored_on_failure,
+    seed_of,
+    warn_unless_converged,
+)
+from skmaxent._penalty_input import Columns, terms_of
+from skmaxent._solvers import minimise
+from skmaxent._thresholds import best_threshold, label_sets
+
+Array = NDArray[Any]
+
+N_FOLDS = 5
+
+
+class MultilabelMaxentClassifier(LinearModel):
+    """Linear classifier for rows with several labels, by a softmax or by independent sigmoids.
+
+    All labels are fitted together, with the same passes over X. With ``link="sigmoid"`` each has a
+    logistic regression of its own, and the penalty of `MaxentClassifier`, with the sum over labels
+    of their losses. With ``link="softmax"`` the labels of a row share its target alike and compete
+    for its probability [1]_. A label is assigned where its probability is above a threshold.
+
+    Parameters
+    ----------
+    link : {"sigmoid", "softmax"}, default="sigmoid"
+        "sigmoid": labels are independent given X. "softmax": one distribution over all labels;
+        rows without labels do not count.
+    threshold : "auto", "f1_micro", "f1_macro", float or array-like of shape (n_labels,), \
+            default="auto"
+        Probability above which a label is assigned. "f1_micro" is a common one that makes micro F1
+        largest on the rows left out in cross-validation, "f1_macro" one for each label that makes
+        its own F1, and so macro F1, largest. "auto" is 0.5 for sigmoids and "f1_micro" for softmax,
+        whose probabilities depend on how many labels a row has.
+    allow_empty : bool, default=False
+        Whether a row may have no label; otherwise the one nearest to its threshold is assigned.
+    cv : int, cross-validation generator or iterable, default=None
+        Folds for learned thresholds; None is 5, shuffled.
+    C : float, default=1.0
+        Inverse strength of the penalty, positive; ``np.inf`` is no penalty.
+    l1_ratio : float, default=0.0
+        Share of the L1 penalty: 0 is ridge, 1 the lasso.
+    grouped : bool, default=False
+        Whether the L1 penalty is on the Euclidean length of the coefficients that a feature has for
+        all labels.
+    penalty_factor : array-like of shape (n_features,) or dict, default=None
+        Factors of the penalty of each feature, as in `MaxentClassifier`.
+    fit_intercept : bool, default=True
+        Whether each logit has an intercept; it is never penalised.
+    label_smoothing : float, default=0.0
+        Share of the target that is spread evenly: over all labels for softmax, over having a label
+        and not for sigmoids. From 0 to below 1.
+    solver, tol, max_iter, n_jobs, verbose, random_state
+        As in `MaxentClassifier`; `random_state` seeds the folds too.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels,)
+        Labels: the columns of a DataFrame y, their positions in an array, or, for y of one label a
+        row, these.
+    coef_ : ndarray of shape (n_labels, n_features)
+        Coefficients; for y of one label a row and two classes (1, n_features).
+    intercept_ : ndarray of shape (n_labels,)
+        Intercepts. Labels that all rows have, or none, have no coefficients and ±100.
+    threshold_ : ndarray of shape (n_labels,)
+        Thresholds. Only where y was an indicator matrix.
+    multilabel_ : bool
+        Whether y was an indicator matrix.
+    n_iter_, n_features_in_, feature_names_in_, optimality_gap_
+        As in `MaxentClassifier`.
+
+    References
+    ----------
+    .. [1] Mahajan et al. (2018), Exploring the limits of weakly supervised pretraining, ECCV.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from skmaxent import MultilabelMaxentClassifier
+    >>> X, Y = make_multilabel_classification(random_state=0)
+    >>> clf = MultilabelMaxentClassifier(threshold="f1_micro").fit(X, Y)
+    >>> clf.predict(X[:2])
+    array([[0, 0, 0, 1, 1],
+           [0, 0, 0, 1, 1]])
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "link": [StrOptions({"sigmoid", "softmax"})],
+        "threshold": [StrOptions({"auto", "f1_micro", "f1_macro"}), Real, "array-like"],
+        "allow_empty": ["boolean"],
+        "cv": [None, "cv_object"],
+        "C": [Interval(Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "grouped": ["boolean"],
+        "penalty_factor": [dict, HasMethods("items"), "array-like", None],
+        "fit_intercept": ["boolean"],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "solver": [StrOptions(_validation.SOLVERS)],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        link: str = "sigmoid",
+        threshold: Any = "auto",
+        allow_empty: bool = False,
+        cv: Any = None,
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        grouped: bool = False,
+        penalty_factor: Any = None,
+        fit_intercept: bool = True,
+        label_smoothing: float = 0.0,
+        solver: str = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.link = link
+        self.threshold = threshold
+        self.allow_empty = allow_empty
+        self.cv = cv
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
+        self.fit_intercept = fit_intercept
+        self.label_smoothing = label_smoothing
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MultilabelMaxentClassifier:
+        """Fit the model, then learn thresholds.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,)
+            Indicator matrix of the labels that each row has, or one label a row.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        self : MultilabelMaxentClassifier
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be fitted; an earlier fit stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `MaxentClassifier`.
+        UserWarning
+            For labels that all rows have, or none.
+        """
+        with restored_on_failure(self):
+            self._validate_params()
+            X_checked, y = _targets.check_rows(self, X, y)
+            n_samples = X_checked.shape[0]
+            weights = _validation.check_sample_weight(sample_weight, n_samples)
+            self.multilabel_ = _targets.is_table(y)
+            if self.multilabel_:
+                Y, classes = check_indicator(y)
+                self._sparse_output = bool(sp.issparse(y))
+            else:
+                observed = _targets.observe(y)
+                classes, self._sparse_output = observed.classes, False
+            self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
+            if not self.multilabel_ and self._has_sigmoids:
+                Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
+            if self.multilabel_ or self._has_sigmoids:
+                rows = label_targets(Y, weights, link=self.link, smoothing=self.label_smoothing)
+            else:
+                rows = _targets.row_targets(observed, weights, None, self.label_smoothing)
+            self._fit(X_checked, classes, rows)
+            if self.multilabel_:
+                always = np.asarray(Y.mean(axis=0)).ravel() == 1.0
+                self._warn_of_constant(always, rows)
+                self.threshold_ = self._thresholds(X, Y, weights)
+        return self
+
+    def _fit(self, X: Any, classes: Array, rows: _targets.RowTargets) -> None:
+        columns = Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes)
+        terms = terms_of(
+            l1_ratio=self.l1_ratio,
+            is_penalised=bool(np.isfinite(self.C)),
+            grouped=self.grouped,
+            penalty_factor=self.penalty_factor,
+            prior_coef=None,
+            bounds=None,
+            columns=columns,
+        )
+        with Prepared.within_threads(
+            X, classes, rows, None, terms, self.n_jobs, fit_intercept=self.fit_intercept
+        ) as ready:
+            strength = ready.strengths(np.array([self.C]))[0]
+            problem = ready.problem.with_penalty(strength, ready.problem)
+            solution = minimise(problem, options_of(self))
+            warn_unless_converged(solution, self, stacklevel=4)
+            self.classes_ = classes
+            self.coef_, self.intercept_ = ready.coefficients(solution)
+            self.n_iter_ = np.array([solution.n_iter], dtype=np.int32)
+            self.optimality_gap_ = solution.gap
+
+    def _warn_of_constant(self, always: Array, rows: _targets.RowTargets) -> None:
+        constant = np.setdiff1d(np.arange(len(self.classes_)), rows.active)
+        if not len(constant):
+            return
+        if self._has_sigmoids:
+            self.intercept_[constant[always[constant]]] = -ABSENT_LOGIT
+        warnings.warn(
+            f"the labels {self.classes_[constant].tolist()} are those of all rows or of none: "
+            "nothing is learned of them.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+    def _thresholds(self, X: Any, Y: Any, weights: Array | None) -> Array:
+        n_labels = len(self.classes_)
+        kind = self.threshold
+        if isinstance(kind, str) and kind == "auto":
+            kind = "f1_micro" if self.link == "softmax" else 0.5
+        if not isinstance(kind, str):
+            return _check_threshold(kind, n_labels)
+        Y = Y.toarray() if sp.issparse(Y) else Y
+        P = self._out_of_fold(X, Y, weights)
+        seen = ~np.isnan(P[:, 0])
+        P, Y = P[seen], Y[seen]
+        weights = None if weights is None else weights[seen]
+        if kind == "f1_micro":
+            each = None if weights is None else np.repeat(weights, n_labels)
+            return np.full(n_labels, best_threshold(P.ravel(), Y.ravel(), each))
+        found = [best_threshold(P[:, k], Y[:, k], weights) for k in range(n_labels)]
+        return np.maximum(found, np.finfo(P.dtype).tiny)
+
+    def _out_of_fold(self, X: Any, Y: Array, weights: Array | None) -> Array:
+        """Probabilities of rows by models that have not seen them, NaN where there are none."""
+        cv = KFold(N_FOLDS, shuffle=True, random_state=seed_of(self.random_state))
+        folds = cv if self.cv is None else check_cv(self.cv, Y)
+        P = np.full(Y.shape, np.nan)
+        if self.cv is None and len(Y) < N_FOLDS:
+            raise ValueError(
+                f"learned thresholds need {N_FOLDS} rows or more, found {len(Y)}: give threshold a "
+                "number, or cv."
+            )
+        model = clone(self).set_params(threshold=0.5, verbose=0)
+        for train, test in folds.split(np.zeros(len(Y)), Y):
+            part = None if weights is None else weights[train]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(_safe_indexing(X, train), Y[train], part)
+            P[test] = model.predict_proba(_safe_indexing(X, test))
+        return P
+
+    def decision_function(self, X: Any) -> Array:
+        """Logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels), or (n_samples,) for one label a row and two classes
+        """
+        Z = self._from_rows(X, None, _prediction.logits)
+        return Z[:, 0] if Z.shape[1] == 1 else Z
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities of the labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+            In the order of `classes_`. With ``link="softmax"``, or for y of one label a row, rows
+            sum to one.
+        """
+        check_is_fitted(self)
+        if not self._has_sigmoids:
+            return self._from_rows(X, None, _prediction.probabilities)
+        P = self._from_rows(X, None, _prediction.sigmoids)
+        if not self.multilabel_:
+            total = P.sum(axis=1, keepdims=True)
+            P = np.where(total > 0.0, P / np.where(total > 0.0, total, 1.0), 1.0 / P.shape[1])
+        return P
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithms of the probabilities, from the logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+        """
+        check_is_fitted(self)
+        if not self._has_sigmoids:
+            return self._from_rows(X, None, _prediction.log_probabilities)
+        if self.multilabel_:
+            return self._from_rows(X, None, _prediction.log_sigmoids)
+        P = self.predict_proba(X)
+        return np.log(np.maximum(P, np.finfo(P.dtype).tiny))
+
+    def predict(self, X: Any) -> Any:
+        """The labels of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {ndarray, CSR matrix} of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
+            Indicator matrix of integers, sparse if that of the fit was; for y of one label a row
+            the most probable one.
+        """
+        check_is_fitted(self)
+        if not self.multilabel_:
+            return np.asarray(self.classes_[self._from_rows(X, None, _prediction.codes)])
+        P = self.predict_proba(X)
+        sets = label_sets(P, self.threshold_, allow_empty=self.allow_empty).astype(int)
+        return sp.csr_matrix(sets) if self._sparse_output else sets
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of the rows all of whose labels are predicted, and no others.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def predict_proba_frame(self, X: Any) -> Any:
+        """Probabilities with names.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        pandas.DataFrame
+            X's index (where it is a pandas object) by labels.
+        """
+        return _frames.probability_frame(self.predict_proba(X), _frames.row_index(X), self.classes_)
+
+
+def _check_threshold(threshold: Any, n_labels: int) -> Array:
+    try:
+        thresholds = np.asarray(threshold, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"threshold must hold numbers, found {threshold!r}.") from error
+    if thresholds.shape not in ((), (n_labels,)):
+        raise ValueError(
+            f"threshold has the shape {thresholds.shape}; expected a number, or one for each of "
+            f"the {n_labels} labels."
+        )
+    if not ((thresholds > 0.0) & (thresholds < 1.0)).all():
+        raise ValueError(f"threshold must be between 0 and 1, found {threshold!r}.")
+    return np.broadcast_to(thresholds, (n_labels,)).copy()
