@@ -1,5 +1,6 @@
 """Multinomial logistic regression, the maximum-entropy classifier."""
 
+from skmaxent._calibration import expected_calibration_error
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._cross_validation import MaxentClassifierCV
 from skmaxent._display import CVCurveDisplay, PathDisplay
@@ -36,6 +37,7 @@ __all__ = [
     "cross_entropy_coef_gradient",
     "cross_entropy_gradient",
     "detect_separation",
+    "expected_calibration_error",
     "log_softmax",
     "logsumexp",
     "maxent_path",

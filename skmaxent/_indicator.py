@@ -24,7 +24,7 @@ def check_indicator(y: Any) -> tuple[Any, Array]:
             "n_labels), such as sklearn.preprocessing.MultiLabelBinarizer makes from sets."
         )
     if Y.dtype.kind not in "biuf":
-        raise ValueError(f"y holds {Y.flat[0]!r}; expected zeros and ones.")
+        raise ValueError(f"y holds {Y.ravel().tolist()[0]!r}; expected zeros and ones.")
     entries: Array = Y.data if sp.issparse(Y) else Y.ravel()
     wrong = entries[~np.isin(entries, (0, 1))]
     if len(wrong):

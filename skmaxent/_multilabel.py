@@ -102,8 +102,8 @@ class MultilabelMaxentClassifier(LinearModel):
     >>> X, Y = make_multilabel_classification(random_state=0)
     >>> clf = MultilabelMaxentClassifier(threshold="f1_micro").fit(X, Y)
     >>> clf.predict(X[:2])
-    array([[0, 0, 0, 1, 1],
-           [0, 0, 0, 1, 1]])
+    array([[0, 1, 1, 1, 1],
+           [0, 1, 1, 0, 0]])
     """
 
     _parameter_constraints: dict[str, list[Any]] = {

@@ -25,6 +25,8 @@ Array = NDArray[Any]
 SHARE = 0.1
 # The slowest rate of convergence that distances to the end are told for.
 SLOWEST = 0.999
+# A decrease of a smaller share of the objective is none.
+ROUNDING = 4.0 * float(np.finfo(float).eps)
 
 
 def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> Solution:
@@ -45,13 +47,16 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         start = minimise(problem, inner).point.theta
     value = _value(problem, penalty, start)
     lines: list[Iteration] = []
+    counter = problem.objective.counter
     status, solution = Status.MAX_ITER, None
     thetas, distances = [start], [np.inf]
     while len(lines) < options.max_iter:
         step = _spread_by(problem, thetas[-1])
         found = minimise(step, inner, step.objective.at(thetas[-1]))
         value_found = _value(problem, penalty, found.point.theta)
-        if solution is not None and not value_found <= value:
+        counter.gradients += step.objective.counter.gradients
+        counter.hessian_products += step.objective.counter.hessian_products
+        if solution is not None and not value_found < value - ROUNDING * abs(value):
             status = Status.CONVERGED  # what is left to gain is rounding
             break
         solution, value = found, value_found

@@ -245,9 +245,16 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
         return y, np.arange(width)
     labels = list(y.columns)
     if classes is None:
-        ordered, counts = np.unique(np.array(labels), return_counts=True)
-        if (counts > 1).any():
-            raise ValueError(f"y has more than one column {ordered[counts > 1].tolist()}.")
+        several = sorted({str(label) for label in labels if labels.count(label) > 1})
+        if several:
+            raise ValueError(f"y has more than one column {several}.")
+        try:
+            ordered = np.array(sorted(labels))
+        except TypeError as error:
+            raise ValueError(
+                f"y has columns with names that cannot be sorted together, {labels}; expected "
+                "labels of one type."
+            ) from error
     else:
         ordered = classes
         missing = [label for label in classes.tolist() if label not in labels]
@@ -264,7 +271,7 @@ def _numbers(y: Array) -> Array:
         return y.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"y has the shape {y.shape} and holds {y.flat[0]!r}; {EXPECTED}."
+            f"y has the shape {y.shape} and holds {y.ravel().tolist()[0]!r}; {EXPECTED}."
         ) from error
 
 

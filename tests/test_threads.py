@@ -10,7 +10,7 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skmaxent import MaxentClassifier, _classifier
+from skmaxent import MaxentClassifier, _linear_classifier
 from skmaxent._threads import effective_threads
 
 
@@ -49,7 +49,7 @@ def test_so_does_one_that_fails(large, error, monkeypatch):
     def interrupt(iteration):
         raise error("stop")
 
-    monkeypatch.setattr(_classifier, "_print_iteration", interrupt)
+    monkeypatch.setattr(_linear_classifier, "_print_iteration", interrupt)
     limits, threads = blas_limits(), threading.active_count()
     with pytest.raises(error, match="stop"):
         MaxentClassifier(n_jobs=2, verbose=1).fit(*large)

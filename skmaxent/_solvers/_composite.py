@@ -108,6 +108,14 @@ def proximal_newton(
             if not is_fresh:
                 model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
                 continue
+            # F cannot tell any more; the gradient may.
+            candidate = objective.at(theta)
+            candidate_value = candidate.loss + penalty.value(theta)
+            if candidate_value <= value + point.rounding:
+                nearer = minimise(model, candidate.gradient, theta, penalty)
+                if nearer.distance < 0.5 * guess.distance:
+                    point, value = candidate, candidate_value
+                    continue
             status = Status.PRECISION
             break
         # Whether model, Hessian and F agree on what the step was worth.

@@ -1,0 +1,153 @@
+"""Sets of possible classes: against R, against the definition, and never uphill."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logsumexp
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, KFold
+
+from skmaxent import MaxentClassifier, maxent_path
+
+X, Y = load_iris(return_X_y=True)
+R = json.loads((Path(__file__).parent / "oracles" / "multinom_tables.json").read_text())
+RNG = np.random.default_rng(0)
+SETS = (Y[:, None] == np.arange(3)) | (RNG.random((150, 3)) < 0.3)
+PENALTIES = [{}, {"C": 0.01}, {"l1_ratio": 1.0}, {"l1_ratio": 0.5, "grouped": True}]
+
+
+def objective(clf, rows, sets, weights=None):
+    Z = clf.decision_function(rows)
+    Z = np.column_stack([np.zeros(len(Z)), Z]) if Z.ndim == 1 else Z
+    loss = logsumexp(Z, axis=1) - logsumexp(np.where(sets, Z, -np.inf), axis=1)
+    weights = np.ones(len(rows)) if weights is None else weights
+    l1, ridge = abs(clf.coef_).sum(), (clf.coef_**2).sum() / 2
+    if clf.grouped:
+        l1 = np.sqrt((clf.coef_**2).sum(axis=0)).sum()
+    penalty = clf.l1_ratio * l1 + (1 - clf.l1_ratio) * ridge
+    return weights @ loss + (penalty / clf.C if np.isfinite(clf.C) else 0.0)
+
+
+def test_multinom_censored():
+    sets = np.array(R["sets"])
+    clf = MaxentClassifier(C=np.inf, partial_labels=True, tol=1e-8, max_iter=1000)
+    clf.fit(X[:, :2], sets)
+    coef = np.column_stack([clf.intercept_, clf.coef_])
+    assert abs(coef[1:] - coef[0] - np.array(R["sets_coef"])).max() < 1e-4
+    deviance = 2 * objective(clf, X[:, :2], sets > 0)
+    assert deviance <= R["sets_deviance"] * (1 + 1e-12)
+    assert deviance == pytest.approx(R["sets_deviance"], rel=1e-9)
+
+
+@pytest.mark.parametrize("params", PENALTIES, ids=str)
+def test_the_end_is_stationary_and_below_the_relaxation(params):
+    weights = RNG.integers(1, 4, 150)
+    clf = MaxentClassifier(partial_labels=True, tol=1e-7, max_iter=1000, **params)
+    clf.fit(X, SETS, sample_weight=weights)
+    spread = SETS / SETS.sum(axis=1, keepdims=True)
+    relaxed = MaxentClassifier(tol=1e-7, **params).fit(X, spread, sample_weight=weights)
+    least = objective(clf, X, SETS, weights)
+    assert least < objective(relaxed, X, SETS, weights)
+    rng = np.random.default_rng(1)
+    for size in (1e-3, 1e-2):
+        for _ in range(20):
+            other = MaxentClassifier(**params)
+            vars(other).update(vars(clf))
+            other.coef_ = clf.coef_ + size * rng.normal(size=clf.coef_.shape) * (clf.coef_ != 0)
+            other.intercept_ = clf.intercept_ + size * rng.normal(size=3)
+            assert objective(other, X, SETS, weights) > least - 1e-9
+
+
+@pytest.mark.parametrize("params", PENALTIES, ids=str)
+def test_no_step_goes_up(params, capsys):
+    MaxentClassifier(partial_labels=True, tol=1e-6, verbose=1, **params).fit(X, SETS)
+    values = [float(v) for v in re.findall(r"objective (\S+)", capsys.readouterr().out)]
+    assert len(values) > 2
+    assert (np.diff(values) <= 1e-9 * values[0]).all()
+
+
+def test_sets_lists_tables_and_frames_are_alike():
+    want = MaxentClassifier(partial_labels=True).fit(X, SETS)
+    as_sets = [set(np.flatnonzero(row).tolist()) for row in SETS]
+    for y in (as_sets, pd.Series(as_sets), SETS.astype(int), SETS.astype(float)):
+        got = MaxentClassifier(partial_labels=True).fit(X, y)
+        assert np.array_equal(got.coef_, want.coef_)
+    names = np.array(["u", "v", "w"])
+    named = [set(names[list(row)].tolist()) for row in as_sets]
+    got = MaxentClassifier(partial_labels=True).fit(X, named)
+    assert got.classes_.tolist() == ["u", "v", "w"]
+    assert np.array_equal(got.coef_, want.coef_)
+    frame = pd.DataFrame(SETS, columns=names)
+    assert got.score(X, named) == got.score(X, frame) == want.score(X, SETS)
+    assert want.score(X, SETS) == SETS[np.arange(150), want.predict(X)].mean()
+
+
+def test_known_classes_are_an_ordinary_fit():
+    known = Y[:, None] == np.arange(3)
+    one = MaxentClassifier(partial_labels=True).fit(X, known)
+    other = MaxentClassifier().fit(X, Y)
+    assert np.array_equal(one.coef_, other.coef_)
+    assert one.optimality_gap_ == other.optimality_gap_
+    assert np.array_equal(MaxentClassifier(partial_labels=True).fit(X, Y).coef_, other.coef_)
+    assert np.isnan(MaxentClassifier(partial_labels=True).fit(X, SETS).optimality_gap_)
+
+
+def test_rows_that_may_be_anything_say_nothing():
+    rows = np.vstack([X, X[::7] + 1.0])
+    anything = np.vstack([SETS, np.ones((len(X[::7]), 3), bool)])
+    one = MaxentClassifier(partial_labels=True, tol=1e-8, max_iter=1000)
+    one.fit(rows[:, :2], anything)
+    other = MaxentClassifier(partial_labels=True, tol=1e-8, max_iter=1000)
+    other.fit(X[:, :2], SETS)
+    assert abs(one.predict_proba(X[:, :2]) - other.predict_proba(X[:, :2])).max() < 1e-5
+
+
+def test_two_classes_have_one_logit():
+    two = Y > 0
+    sets = SETS[two][:, 1:]
+    clf = MaxentClassifier(partial_labels=True, tol=1e-8, max_iter=1000).fit(X[two], sets)
+    assert clf.coef_.shape == (1, 4)
+    shift = np.eye(4)[0] * 1e-4
+    base = objective(clf, X[two], sets)
+    for sign in (-1, 1):
+        clf.coef_ = clf.coef_ + sign * shift
+        assert objective(clf, X[two], sets) > base
+        clf.coef_ = clf.coef_ - sign * shift
+
+
+def test_float32_and_searches():
+    clf = MaxentClassifier(partial_labels=True).fit(X.astype(np.float32), SETS)
+    assert clf.coef_.dtype == np.float32
+    search = GridSearchCV(
+        MaxentClassifier(partial_labels=True), {"C": [0.1, 1.0]}, cv=KFold(3, shuffle=True)
+    )
+    assert search.fit(X, SETS).best_score_ > 0.8
+    found = MaxentClassifier(partial_labels=True).fit(X, SETS)
+    assert found.infer(X, SETS, method="bootstrap", n_bootstrap=3).replicates.shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("y", "params", "message"),
+    [
+        ([set()] + [{0}] * 149, {}, r"empty sets in the rows \[0\]"),
+        (np.where(SETS, 2, 0), {}, "which classes are possible"),
+        (SETS & (np.arange(150)[:, None] > 2), {}, "nothing but zeros in 3 rows"),
+        (SETS, {"class_weight": "balanced"}, "no class_weight"),
+        (SETS, {"label_smoothing": 0.1}, "no label_smoothing"),
+        (SETS, {"bias_reduction": "mean", "C": np.inf}, "no bias_reduction"),
+    ],
+)
+def test_what_cannot_be_is_named(y, params, message):
+    with pytest.raises(ValueError, match=message):
+        MaxentClassifier(partial_labels=True, **params).fit(X, y)
+
+
+def test_paths_and_information_are_refused():
+    with pytest.raises(ValueError, match="partial_labels"):
+        maxent_path(X, SETS, partial_labels=True)
+    with pytest.raises(ValueError, match=r"partial_labels.*bootstrap"):
+        MaxentClassifier(partial_labels=True).fit(X, SETS).infer(X, SETS)
