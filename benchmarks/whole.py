@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from cases import CASES, correlated, labels
 from contenders import OURS
 from measure import Process, alternate, fitting, objective, save
+from multilabel import multilabel
 from paths import paths
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -209,4 +210,5 @@ TASKS = {
     "scaling": scaling,
     "out_of_core": out_of_core,
     "paths": paths,
+    "multilabel": multilabel,
 }

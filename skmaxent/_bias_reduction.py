@@ -47,7 +47,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     status = Status.MAX_ITER
     for n_iter in range(options.max_iter + 1):
         step = V @ adjusted
-        distance = float(np.sqrt(max(float(step @ adjusted), 0.0)))
+        distance = _distance(V, adjusted)
         counter = objective.counter
         history.append(
             Iteration(n_iter, value / total, distance, counter.gradients, counter.hessian_products)
@@ -72,8 +72,16 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
         else:
             status = Status.PRECISION
             break
+        if found[0] >= value and _distance(*found[1:]) >= distance:
+            status = Status.PRECISION  # neither the value nor the score tell where to go
+            break
         point, (value, V, adjusted) = candidate, found
     return problem.solution(point, value / total, status, tuple(history), float("nan"))
+
+
+def _distance(V: Array, adjusted: Array) -> float:
+    """In standard errors."""
+    return float(np.sqrt(max(float(adjusted @ V @ adjusted), 0.0)))
 
 
 def moved(point: Point, step: Array, width: int) -> Array:

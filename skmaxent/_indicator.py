@@ -68,7 +68,7 @@ def label_targets(
         return RowTargets(targets, weights, scale, active, totals, Sigmoids(len(active), smoothing))
     shares = 1.0 / np.maximum(n_of_row, 1.0)
     if sp.issparse(targets):
-        targets = sp.csr_array(sp.diags_array(shares) @ targets.astype(float))
+        targets = sp.csr_array(sp.diags(shares) @ targets.astype(float))
     else:
         targets = targets * shares[:, None]
     return RowTargets(targets, weights, scale, active, totals, Softmax(len(active), smoothing))

@@ -39,6 +39,15 @@ def test_the_page_on_inference_runs(capsys):
     assert "McFadden" in capsys.readouterr().out
 
 
+def test_the_page_on_targets_runs(capsys):
+    page = README.parent / "docs" / "targets.md"
+    namespace = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(code, namespace)
+    assert "severe" in capsys.readouterr().out
+    assert namespace["clf"].threshold_.shape == (5,)
+
+
 def test_the_example_of_a_rare_class_gets_its_share_right(capsys):
     exec((README.parent / "examples" / "rare_class.py").read_text(), {})
     lines = capsys.readouterr().out.splitlines()

@@ -1,0 +1,78 @@
+"""
+The last layer of a network
+===========================
+
+A network for classification ends in a softmax layer, which is this classifier on the activations
+before it. Fitted to them alone, with its optimum certified, it replaces the layer that stochastic
+gradients left behind. Features that nobody trained, random ones, make a network too.
+"""
+
+# %%
+# A network, and its hidden activations
+# -------------------------------------
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.kernel_approximation import RBFSampler
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+
+from skmaxent import MaxentClassifier
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X / 16.0, y, test_size=0.4, random_state=0)
+
+
+def hidden(network, X):
+    """Activations of the last hidden layer."""
+    for W, b in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
+        X = np.maximum(X @ W + b, 0.0)
+    return X
+
+
+# %%
+# After each epoch the network's own last layer is compared with ours on the same activations.
+
+network = MLPClassifier((32,), learning_rate_init=0.002, random_state=0)
+epochs, own, ours = [1, 2, 4, 8, 16, 32, 64], [], []
+done = 0
+for epoch in epochs:
+    while done < epoch:
+        network.partial_fit(X_train, y_train, classes=np.arange(10))
+        done += 1
+    last = MaxentClassifier(C=1.0).fit(hidden(network, X_train), y_train)
+    own.append((network.score(X_test, y_test), log_loss(y_test, network.predict_proba(X_test))))
+    P = last.predict_proba(hidden(network, X_test))
+    ours.append((last.score(hidden(network, X_test), y_test), log_loss(y_test, P)))
+    print(
+        f"epoch {epoch:2d}   own layer: accuracy {own[-1][0]:.3f}, log loss {own[-1][1]:.3f}   "
+        f"maximum entropy: {ours[-1][0]:.3f}, {ours[-1][1]:.3f}"
+    )
+
+# %%
+# Features that nobody trained
+# ----------------------------
+
+raw = MaxentClassifier(C=1.0).fit(X_train, y_train).score(X_test, y_test)
+random = make_pipeline(
+    RBFSampler(gamma=0.1, n_components=500, random_state=0), MaxentClassifier(C=100.0)
+)
+print(f"pixels {raw:.3f}, random features {random.fit(X_train, y_train).score(X_test, y_test):.3f}")
+
+own, ours = np.array(own), np.array(ours)
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+for column, name in enumerate(("accuracy", "log loss")):
+    axes[column].plot(epochs, own[:, column], "o-", color="#D55E00", label="network's own layer")
+    axes[column].plot(
+        epochs, ours[:, column], "s-", color="#0072B2", label="MaxentClassifier on it"
+    )
+    axes[column].set(xscale="log", xlabel="epochs", ylabel=f"{name} of other digits")
+    axes[column].set_xticks(epochs, epochs)
+    axes[column].minorticks_off()
+axes[0].axhline(raw, color="grey", linestyle=":")
+axes[0].annotate("pixels alone", (epochs[0], raw), xytext=(0, -11), textcoords="offset points")
+axes[0].legend(frameon=False, loc="lower right")
+figure.suptitle("The best last layer for the features there are")

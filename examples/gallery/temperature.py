@@ -1,0 +1,71 @@
+"""
+Temperature and calibration
+===========================
+
+A model with a weak penalty, fitted to few rows, is too sure of itself. A single number learned on
+rows held out, the temperature that its logits are divided by, corrects that, and the predictions
+stay as they are.
+"""
+
+# %%
+# scikit-learn has temperature scaling; the classifier is frozen so that it is not fitted again.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+
+from skmaxent import MaxentClassifier, expected_calibration_error, softmax
+
+X, y = load_digits(return_X_y=True)
+X = X + np.random.default_rng(0).normal(scale=4.0, size=X.shape)  # scans with noise
+X_train, X_rest, y_train, y_rest = train_test_split(X, y, train_size=400, random_state=0)
+X_held, X_test, y_held, y_test = train_test_split(X_rest, y_rest, random_state=0)
+
+clf = MaxentClassifier(C=10.0).fit(X_train, y_train)
+scaled = CalibratedClassifierCV(FrozenEstimator(clf), method="temperature").fit(X_held, y_held)
+before, after = clf.predict_proba(X_test), scaled.predict_proba(X_test)
+for name, P in (("before", before), ("after", after)):
+    print(
+        f"{name:7s} log loss {log_loss(y_test, P):.3f}   "
+        f"top-label error {expected_calibration_error(y_test, P):.3f}   "
+        f"class-wise error {expected_calibration_error(y_test, P, kind='class-wise'):.3f}"
+    )
+
+# %%
+# Confidence curves
+# -----------------
+# How often the most probable class is right, by its probability; and the loss of the rows held out
+# by the temperature, whose least value is the one that was taken.
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
+for name, P, color, marker in (
+    ("before", before, "#D55E00", "o"),
+    ("after", after, "#0072B2", "s"),
+):
+    right_label = P.argmax(axis=1) == y_test
+    CalibrationDisplay.from_predictions(
+        right_label,
+        P.max(axis=1),
+        n_bins=8,
+        strategy="quantile",
+        ax=left,
+        name=name,
+        color=color,
+        marker=marker,
+    )
+left.set(xlabel="probability of the predicted class", ylabel="share that is right")
+left.set_title("Divided by its temperature, the model means what it says")
+
+temperatures = np.geomspace(0.5, 20, 60)
+logits = clf.decision_function(X_held)
+losses = [log_loss(y_held, softmax(logits / t)) for t in temperatures]
+best = temperatures[int(np.argmin(losses))]
+right.plot(temperatures, losses, color="#0072B2")
+right.axvline(best, color="black", linestyle=":")
+right.annotate(f"T = {best:.1f}", (best, max(losses)), xytext=(6, -6), textcoords="offset points")
+right.set(xscale="log", xlabel="temperature T", ylabel="log loss of rows held out")
+right.set_title("One number to learn")
