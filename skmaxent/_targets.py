@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
@@ -148,7 +149,14 @@ def check_rows(
     estimator: Any, X: Any, y: Any, *, reset: bool = True, partial_labels: bool = False
 ) -> tuple[Any, Any]:
     """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
-    has_sets = partial_labels and _sets(y) is not None
+    has_sets = _begins_with_set(y)
+    if has_sets and not partial_labels:
+        raise ValueError(
+            "y holds sets: for MaxentClassifier(partial_labels=True) they are the classes of which "
+            "one is true; for MultilabelMaxentClassifier make an indicator matrix of them by "
+            "sklearn.preprocessing.MultiLabelBinarizer."
+        )
+    has_sets = has_sets or (partial_labels and _sets(y) is not None)
     if not (has_sets or is_table(y)):
         X, y = _validation.check_data(estimator, X, y, reset=reset)
         return X, y
@@ -168,6 +176,12 @@ def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = Fals
     return Observed(classes, codes)
 
 
+def _begins_with_set(y: Any) -> bool:
+    if not (isinstance(y, (list, tuple)) or str(getattr(y, "dtype", "")) == "object"):
+        return False
+    return isinstance(next(iter(y), None), (set, frozenset))
+
+
 def _sets(y: Any) -> list[Any] | None:
     """y as a list, where any of its elements is a set."""
     if sp.issparse(y) or getattr(y, "ndim", 1) != 1 or not isinstance(y, Iterable):
@@ -183,7 +197,9 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observed:
         raise ValueError(f"y has empty sets in the rows {empty[:5]}; expected a class or more.")
     labels = set().union(*sets)
     if classes is None:
-        classes, _ = _validation.encode_labels(np.array(list(labels)))
+        one_type = len({type(label) for label in labels}) == 1
+        every = np.array(list(labels), dtype=None if one_type else object)
+        classes, _ = _validation.encode_labels(every)
     position = {label: code for code, label in enumerate(classes.tolist())}
     unknown = [label for label in labels if label not in position]
     if unknown:
@@ -215,10 +231,11 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed
             f"y has nothing but zeros in {len(empty)} rows, such as {empty[:5].tolist()}: they say "
             "nothing of their class; drop them."
         )
-    if partial_labels and not np.isin(counts, (0.0, 1.0)).all():
+    wrong = counts[~np.isin(counts, (0.0, 1.0))] if partial_labels else counts[:0]
+    if len(wrong):
         raise ValueError(
             "with partial_labels=True a table y says which classes are possible: expected True and "
-            f"False, or 0 and 1; found {counts[~np.isin(counts, (0.0, 1.0))][0]}."
+            f"False, or 0 and 1, or sets of labels; found {wrong[0]}."
         )
     several = np.flatnonzero((counts > 0.0).sum(axis=1) > 1)
     if is_boolean and len(several) and not partial_labels:
@@ -268,8 +285,12 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
 
 def _numbers(y: Array) -> Array:
     try:
+        if y.dtype.kind == "c":
+            raise TypeError("complex")
         return y.astype(np.float64)
     except (TypeError, ValueError) as error:
+        if pd.isna(y).any():
+            raise ValueError(f"y contains NaN or other missing entries; {EXPECTED}.") from error
         raise ValueError(
             f"y has the shape {y.shape} and holds {y.ravel().tolist()[0]!r}; {EXPECTED}."
         ) from error

@@ -204,6 +204,7 @@ def test_large_data_is_fitted_by_way_of_samples():
         (Y[:-1], {}, "inconsistent numbers of samples"),
         (np.full((300, 2), "a"), {}, "y holds 'a'"),
         (0 * Y, {}, "0 labels"),
+        ([{0, 1}] * 300, {}, "MultiLabelBinarizer"),
         (Y, {"threshold": 1.5}, "between 0 and 1"),
         (Y, {"threshold": [0.5, 0.5]}, "expected a number, or one for each of the 6 labels"),
         (Y, {"link": "probit"}, "'link' parameter"),

@@ -134,6 +134,7 @@ def test_float32_and_searches():
     ("y", "params", "message"),
     [
         ([set()] + [{0}] * 149, {}, r"empty sets in the rows \[0\]"),
+        ([{0, "a"}, {1}] * 75, {}, "cannot be sorted together: int, str"),
         (np.where(SETS, 2, 0), {}, "which classes are possible"),
         (SETS & (np.arange(150)[:, None] > 2), {}, "nothing but zeros in 3 rows"),
         (SETS, {"class_weight": "balanced"}, "no class_weight"),

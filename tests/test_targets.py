@@ -254,6 +254,9 @@ def test_rare_classes_gain_a_share_by_smoothing():
         (COUNTS[:-1], "inconsistent numbers of samples"),
         (pd.DataFrame(COUNTS, columns=list("aba")), r"more than one column \['a'\]"),
         (pd.DataFrame(COUNTS).assign(z=1), "cannot be sorted together"),
+        (pd.DataFrame(COUNTS).astype("Int64").replace(3, pd.NA), "NaN or other missing entries"),
+        (COUNTS.astype(complex), "holds .*j"),
+        ([{0, 1}] * 75 + [{1}] * 75, "y holds sets.*partial_labels=True"),
         (X[:, 0], "Unknown label type|continuous"),
     ],
 )
