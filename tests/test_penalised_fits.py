@@ -21,7 +21,10 @@ ORACLES = Path(__file__).parent / "oracles"
 X, Y = load_iris(return_X_y=True)
 N = len(Y)
 OFFSET = np.loadtxt(ORACLES / "iris_offset.csv", delimiter=",", skiprows=1)
-WEIGHTS = np.loadtxt(ORACLES / "iris_weights_ycounts.csv", delimiter=",", skiprows=1)[:, 0]
+WEIGHTS, *COUNTS = np.loadtxt(
+    ORACLES / "iris_weights_ycounts.csv", delimiter=",", skiprows=1, unpack=True
+)
+COUNTS = np.column_stack(COUNTS)
 FACTORS = np.array([0.0, 1.0, 2.0, 0.5])
 INF = np.inf
 
@@ -37,6 +40,7 @@ VARIANTS = {
     "box_per_feature": {"bounds": ([-INF, -0.3, -1, 0], [0.2, INF, 1, 2])},
     "no_intercept": {"fit_intercept": False},
     "exclude": {"penalty_factor": [1, INF, 1, 1]},
+    "count_matrix_y": {},
 }
 
 
@@ -46,7 +50,7 @@ def oracles():
             variant = result.get("variant", "plain")
             grouped = result["type.multinomial"] == "grouped"
             if variant not in VARIANTS:
-                continue  # a count response, and bounds with groups, are no fits of ours
+                continue  # bounds with groups are no fits of ours
             for index, strength in enumerate(result["lambda"]):
                 fits = [fit for fit in result["fits"] if "error" not in fit]
                 theirs = (fits[-1]["coef"][index], fits[-1]["intercept"][index]) if fits else None
@@ -73,10 +77,9 @@ def _numbers(bounds):
     return -INF if bounds[0] is None else bounds[0], INF if bounds[1] is None else bounds[1]
 
 
-def objective(coef, intercept, terms, weights=None, offset=None):
-    loss, gradient, intercepts = reference.mean_loss(
-        X, np.eye(3)[Y], coef, intercept, weights, offset
-    )
+def objective(coef, intercept, terms, weights=None, offset=None, targets=None):
+    targets = np.eye(3)[Y] if targets is None else targets
+    loss, gradient, intercepts = reference.mean_loss(X, targets, coef, intercept, weights, offset)
     size = reference.penalty(coef, terms["l1"], terms["ridge"], grouped=terms["grouped"])
     return loss + size, gradient, intercepts
 
@@ -85,11 +88,14 @@ def objective(coef, intercept, terms, weights=None, offset=None):
 def test_glmnets_fits(variant, alpha, grouped, strength, theirs):
     options = dict(VARIANTS[variant])
     rows = {name: options.pop(name, None) for name in ("sample_weight", "offset")}
-    weights = rows["sample_weight"]
+    y, targets, weights = Y, np.eye(3)[Y], rows["sample_weight"]
+    if variant == "count_matrix_y":
+        y, weights = COUNTS, COUNTS.sum(axis=1)
+        targets = COUNTS / weights[:, None]
     total = N if weights is None else weights.sum()
     clf = MaxentClassifier(
         C=1 / (total * strength), l1_ratio=alpha, grouped=grouped, tol=1e-7, **options
-    ).fit(X, Y, **rows)
+    ).fit(X, y, **rows)
     asked = terms(
         strength,
         alpha,
@@ -97,7 +103,7 @@ def test_glmnets_fits(variant, alpha, grouped, strength, theirs):
         **{name: options[name] for name in ("penalty_factor", "bounds") if name in options},
     )
     value, gradient, intercepts = objective(
-        clf.coef_, clf.intercept_, asked, weights, rows["offset"]
+        clf.coef_, clf.intercept_, asked, weights, rows["offset"], targets
     )
     residual = reference.kkt_residual(clf.coef_, gradient, **asked)
     if grouped and "penalty_factor" in options:
@@ -108,7 +114,7 @@ def test_glmnets_fits(variant, alpha, grouped, strength, theirs):
     assert clf.optimality_gap_ < 1e-6
     if theirs is not None:
         theirs = [np.array(array) for array in theirs]
-        assert value <= objective(*theirs, asked, weights, rows["offset"])[0] + 1e-12
+        assert value <= objective(*theirs, asked, weights, rows["offset"], targets)[0] + 1e-12
         # Between elementwise fits that both are near the optimum, coefficients agree too.
         if not grouped and strength >= 0.01:
             np.testing.assert_allclose(clf.coef_, theirs[0], atol=5e-3)
