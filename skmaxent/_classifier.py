@@ -259,7 +259,8 @@ class MaxentClassifier(LinearClassifier):
 
         Returns
         -------
-        self : MaxentClassifier
+        MaxentClassifier
+            Itself.
 
         Raises
         ------

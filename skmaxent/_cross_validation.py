@@ -68,13 +68,32 @@ class MaxentClassifierCV(LinearClassifier):
     relax : bool or array-like, default=False
         Whether to try, besides, fits without penalty of the coefficients that are not zero, blended
         with the penalised ones: their shares, True for 0, 0.25, 0.5, 0.75 and 1 [1]_.
-    grouped, penalty_factor, prior_coef, bounds, fit_intercept, class_weight, label_smoothing, \
-max_iter, random_state
-        As in `MaxentClassifier`.
+    grouped : bool, default=False
+        As in `MaxentClassifier`, like the next ones.
+    penalty_factor : array-like or dict, default=None
+        Factors of the penalty.
+    prior_coef : array-like, DataFrame or fitted model, default=None
+        Coefficients that the ridge part of the penalty pulls towards.
+    bounds : (lower, upper) or dict, default=None
+        Bounds of the coefficients.
+    fit_intercept : bool, default=True
+        Whether each logit has an intercept.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes, in fits alone.
+    label_smoothing : float, default=0.0
+        Share of each target that is spread over all classes, in fits alone.
+    solver : str, default="auto"
+        As in `MaxentClassifier`, like the next ones.
+    tol : float, default=1e-4
+        Distance to the optimum in standard errors at which to stop.
+    max_iter : int, default=100
+        Most Newton iterations of each fit.
     n_jobs : int, default=None
         Processes over folds and l1_ratios; None is one, -1 all processors.
     verbose : int, default=0
         Print a line per fit where positive.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the choice of rows for preconditioners.
 
     Attributes
     ----------
@@ -220,7 +239,8 @@ max_iter, random_state
 
         Returns
         -------
-        self : MaxentClassifierCV
+        MaxentClassifierCV
+            Itself.
 
         Raises
         ------
@@ -398,9 +418,10 @@ max_iter, random_state
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
         offset : array-like, default=None
             Offsets as in `fit`; 0 is none.
         **params

@@ -44,6 +44,7 @@ class PathDisplay:
     Parameters
     ----------
     path : MaxentPath
+        From `maxent_path`.
     C : float, default=None
         Inverse strength to mark.
 
@@ -62,7 +63,9 @@ class PathDisplay:
     >>> from skmaxent import MaxentClassifier, PathDisplay
     >>> X, y = load_wine(return_X_y=True, as_frame=True)
     >>> clf = MaxentClassifier(l1_ratio=1.0, C=0.5).fit(X, y)
-    >>> display = PathDisplay.from_estimator(clf, X, y, Cs=20)  # doctest: +SKIP
+    >>> display = PathDisplay.from_estimator(clf, X, y, Cs=20)
+    >>> display.ax_.get_xlabel()
+    'C (weaker penalty to the right)'
     """
 
     ax_: Axes
@@ -97,7 +100,9 @@ class PathDisplay:
         y : array-like of shape (n_samples,)
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
         offset : array-like, default=None
+            Known part of the logits, as in `maxent_path`.
         Cs : int or array-like, default=None
             As in `maxent_path`; None is what a `MaxentClassifierCV` tried, or 100.
         class_label : label, default=None
@@ -146,8 +151,12 @@ class PathDisplay:
             From `maxent_path`.
         C : float, default=None
             Inverse strength to mark.
-        class_label, n_labels, ax
-            As in `from_estimator`.
+        class_label : label, default=None
+            The class whose coefficients to draw; None as in `from_estimator`.
+        n_labels : int, default=10
+            Features to name.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; None makes new ones.
 
         Returns
         -------
@@ -162,8 +171,12 @@ class PathDisplay:
 
         Parameters
         ----------
-        class_label, n_labels, ax
-            As in `from_estimator`.
+        class_label : label, default=None
+            The class whose coefficients to draw; None as in `from_estimator`.
+        n_labels : int, default=10
+            Features to name.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; None makes new ones.
 
         Returns
         -------
@@ -275,6 +288,15 @@ class CVCurveDisplay:
         Mean score, a line for each l1_ratio.
     top_ax_ : matplotlib.axes.Axes
         The axis of the number of features.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmaxent import CVCurveDisplay, MaxentClassifierCV
+    >>> clf = MaxentClassifierCV(Cs=5, l1_ratios=[1.0]).fit(*load_wine(return_X_y=True))
+    >>> display = CVCurveDisplay.from_estimator(clf)
+    >>> len(display.lines_)
+    1
     """
 
     ax_: Axes

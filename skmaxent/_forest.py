@@ -111,6 +111,18 @@ class CoefficientDisplay(_ForestDisplay):
         Their figure.
     containers_ : list of matplotlib.container.ErrorbarContainer
         One for each class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import CoefficientDisplay, MaxentClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = X[:, [1]]
+    >>> results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    >>> display = CoefficientDisplay.from_results(results)
+    >>> display.ax_.get_xlabel()
+    'coefficient, 95 % interval'
     """
 
     _what = "coefficient"
@@ -129,10 +141,13 @@ class CoefficientDisplay(_ForestDisplay):
         Parameters
         ----------
         results : InferenceResults
+            From `MaxentClassifier.infer`.
         level : float, default=0.95
             Of the intervals.
-        n_features, ax
-            As in `plot`.
+        n_features : int, default=50
+            Most features to draw, as in `plot`.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; None makes new ones.
 
         Returns
         -------
@@ -161,10 +176,18 @@ class CoefficientDisplay(_ForestDisplay):
         ----------
         estimator : MaxentClassifier
             Fitted.
-        X, y, sample_weight
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of the fit.
-        level, n_features, ax
-            As in `from_results`.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels, or counts or shares of the classes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights of the fit.
+        level : float, default=0.95
+            Of the intervals.
+        n_features : int, default=50
+            Most features to draw, as in `plot`.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; None makes new ones.
         **options
             For `MaxentClassifier.infer`.
 
@@ -196,6 +219,18 @@ class MarginalEffectsDisplay(_ForestDisplay):
         Their figure.
     containers_ : list of matplotlib.container.ErrorbarContainer
         One for each class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import MarginalEffectsDisplay, MaxentClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = X[:, [1]]
+    >>> results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    >>> display = MarginalEffectsDisplay.from_results(results, X)
+    >>> display.ax_.get_xlabel()
+    'effect on the probability, 95 % interval'
     """
 
     _what = "effect on the probability"
@@ -216,12 +251,15 @@ class MarginalEffectsDisplay(_ForestDisplay):
         Parameters
         ----------
         results : InferenceResults
+            From `MaxentClassifier.infer`.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to average over.
         level : float, default=0.95
             Of the intervals.
-        n_features, ax
-            As in `plot`.
+        n_features : int, default=50
+            Most features to draw, as in `plot`.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; None makes new ones.
         **options
             For `InferenceResults.marginal_effects`.
 

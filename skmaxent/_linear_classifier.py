@@ -184,6 +184,7 @@ class LinearClassifier(LinearModel):
             observations; or, with `partial_labels`, sets: then the share of the rows whose
             predicted class is possible.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
         offset : array-like, default=None
             Offsets as in `fit`; 0 is none.
 

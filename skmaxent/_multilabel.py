@@ -72,8 +72,18 @@ class MultilabelMaxentClassifier(LinearModel):
     label_smoothing : float, default=0.0
         Share of the target that is spread evenly: over all labels for softmax, over having a label
         and not for sigmoids. From 0 to below 1.
-    solver, tol, max_iter, n_jobs, verbose, random_state
-        As in `MaxentClassifier`; `random_state` seeds the folds too.
+    solver : str, default="auto"
+        As in `MaxentClassifier`, like the next ones.
+    tol : float, default=1e-4
+        Distance to the optimum in standard errors at which to stop.
+    max_iter : int, default=100
+        Most Newton iterations.
+    n_jobs : int, default=None
+        Threads.
+    verbose : int, default=0
+        Print a line per iteration where positive.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the folds, and the choice of rows for preconditioners. None is a fixed seed.
 
     Attributes
     ----------
@@ -180,7 +190,8 @@ class MultilabelMaxentClassifier(LinearModel):
 
         Returns
         -------
-        self : MultilabelMaxentClassifier
+        MultilabelMaxentClassifier
+            Itself.
 
         Raises
         ------
@@ -375,7 +386,9 @@ class MultilabelMaxentClassifier(LinearModel):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,)
+            Indicator matrix, or one label a row.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
 
         Returns
         -------

@@ -48,6 +48,14 @@ class MaxentPath:
     relaxed_coefs, relaxed_intercepts : ndarray or None
         Of fits without penalty of the coefficients that are not zero, in the shapes of `coefs` and
         `intercepts`; None unless asked for.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import maxent_path
+    >>> path = maxent_path(*load_iris(return_X_y=True), Cs=[0.01, 0.1, 1.0])
+    >>> path.coefs.shape
+    (3, 3, 4)
     """
 
     Cs: Array
@@ -69,6 +77,7 @@ class MaxentPath:
         gamma : float
             Share of the penalised coefficients; the rest are the relaxed fit's.
         index : int
+            Position in `Cs`.
 
         Returns
         -------

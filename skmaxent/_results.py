@@ -71,6 +71,19 @@ class InferenceResults:
         Coefficients of the bootstrap samples.
     n_columns : int or None
         Columns of the model where these are some of them, else None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import MaxentClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = X[:, [1]]
+    >>> results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    >>> results.std_errors.round(2).tolist()
+    [[0.99, 3.06], [0.84, 2.69]]
+    >>> round(results.mcfadden_r2, 2)
+    0.23
     """
 
     coef: Array
@@ -108,6 +121,7 @@ class InferenceResults:
 
     @property
     def has_intercept(self) -> bool:
+        """Whether the last column is that of the intercepts."""
         return bool(self.columns) and self.columns[-1] == "Intercept"
 
     @property
@@ -157,6 +171,7 @@ class InferenceResults:
         Parameters
         ----------
         level : float, default=0.95
+            Of the intervals.
 
         Returns
         -------
@@ -187,6 +202,7 @@ class InferenceResults:
         Parameters
         ----------
         level : float, default=0.95
+            Of the intervals.
         features : str or list of str, default=None
             Columns to do this for; None is all of them.
 
@@ -436,6 +452,7 @@ class InferenceResults:
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         level : float, default=0.95
+            Of the intervals.
 
         Returns
         -------

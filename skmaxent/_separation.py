@@ -42,6 +42,13 @@ class Separation:
         estimates.
     separated : ndarray of bool, shape (n_samples,)
         Rows whose probability goes to one for some pair of classes along the direction.
+
+    Examples
+    --------
+    >>> from skmaxent import detect_separation
+    >>> found = detect_separation([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
+    >>> found.kind, found.features
+    ('complete', ['x0', 'Intercept'])
     """
 
     kind: str
@@ -75,10 +82,12 @@ def detect_separation(
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
-        Class labels.
+    y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+        Class labels, or counts or shares of the classes.
     sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows; only whether they are zero matters.
     fit_intercept : bool, default=True
+        Whether each logit has an intercept.
 
     Returns
     -------
