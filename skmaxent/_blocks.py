@@ -215,6 +215,7 @@ class RowBlocks:
         edges = [self.n_blocks * group // groups for group in range(groups + 1)]
         self._ranges = [range(low, high) for low, high in itertools.pairwise(edges)]
         self._slices: dict[int, Any] = {}
+        self._squares: Array | None = None
 
     @cached_property
     def effective_size(self) -> float:
@@ -336,7 +337,7 @@ class RowBlocks:
             rows: Any = slice(None)
             factors = None
         else:
-            rows, factors = self._sample(n_rows, seed)
+            rows, factors = self._sample(n_rows, seed, center, scale)
         weights = None if self.weights is None else self.weights[rows]
         if factors is not None:
             weights = factors if weights is None else weights * factors
@@ -382,10 +383,13 @@ class RowBlocks:
             tally=self.tally,
         )
 
-    def _sample(self, n_rows: int, seed: int) -> tuple[Array, Array | None]:
+    def _sample(
+        self, n_rows: int, seed: int, center: Array, scale: Array
+    ) -> tuple[Array, Array | None]:
         """Rows, one from each of `n_rows` runs of equal length, and factors for their weights.
 
-        Classes of which that brings too few rows come in whole, each row for itself.
+        Classes of which that brings too few rows come in whole, each row for itself, and so do rows
+        with more than one in `n_rows` of the sum of all squares.
         """
         n = self.n_samples
         within = np.random.default_rng(seed).random(n_rows)
@@ -394,14 +398,23 @@ class RowBlocks:
         n_classes = int(classes.max()) + 1
         counts = None if self.weights is None else self.weights[rows] > 0
         rare = np.bincount(classes[rows], counts, minlength=n_classes) < FEW_ROWS
-        if not rare.any():
+        squares = self._row_squares(center, scale)
+        is_heavy = squares * n_rows > squares.sum()
+        if not (rare.any() or is_heavy.any()):
             return rows, None
-        is_rare = rare[classes]
+        is_rare = rare[classes] | is_heavy
         whole = np.flatnonzero(is_rare if self.weights is None else is_rare & (self.weights > 0))
         if len(whole) > n_rows // 2:
             return rows, None
         rows = np.sort(np.concatenate([rows[~is_rare[rows]], whole]))
         return rows, np.where(is_rare[rows], n_rows / n, 1.0)
+
+    def _row_squares(self, center: Array, scale: Array) -> Array:
+        """Sum of squares of each standardised row; sparse X keeps its mean."""
+        if self._squares is None:
+            self._squares = np.empty(self.n_samples)
+            self.map_rows(_squares_of_rows, self._squares, center, scale)
+        return self._squares
 
     def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: Any) -> Any:
         if self.is_sparse:
@@ -444,6 +457,15 @@ def _transposed(X: Any) -> Any:
     )
     out.data, out.indices, out.indptr = X.data, X.indices, X.indptr
     return out
+
+
+def _squares_of_rows(block: Block, out: Array, center: Array, scale: Array) -> None:
+    inverse = 1.0 / scale**2
+    if block.is_sparse:
+        out[...] = _squared(block.X) @ inverse
+    else:
+        rows = block.X - center
+        out[...] = np.square(rows, out=rows) @ inverse
 
 
 def _standardise(block: Block, out: Array, center: Array, scale: Array) -> None:

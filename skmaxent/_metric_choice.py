@@ -35,6 +35,8 @@ CALLS = 80
 SAMPLE_PRODUCTS = 2
 # An assembled Hessian near the optimum is worth this many products.
 NEAR_PRODUCTS = 8
+# A metric of this many steps ago is to blame where the optimum is still far.
+OLD = 4
 # Products that a full covariance is trusted to save.
 WORTH_PRODUCTS = 200
 
@@ -92,13 +94,23 @@ class MetricChoice:
         if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
             self._costs["assembled"] = 0.0
         self._spent = 0.0
+        self._age, self._since = 0, 0.0
         self._kind = ""
         self._metric: Metric
 
-    def at(self, point: Point, last_products: int) -> tuple[Metric, bool]:
-        """The metric to use, after a step of so many Hessian products; whether it is new."""
+    def at(self, point: Point, last_products: int, *, is_far: bool = False) -> tuple[Metric, bool]:
+        """The metric to use, after a step of so many Hessian products; whether it is new.
+
+        Where the optimum is still far after a number of steps, a sample lacks what makes them
+        short: from then on the Hessian is that of all rows, at every step.
+        """
         last = last_products * self._product_cost
         self._spent += last
+        # A step costs a gradient too, which is about a product.
+        self._age, self._since = self._age + 1, self._since + last + self._product_cost
+        if is_far and self._age > OLD and self._costs["assembled"] < np.inf:
+            self._rows["assembled"] = self._objective.blocks.n_samples
+            self._costs["assembled"] = 0.0
         if not self._kind:
             self._spent = WORTH_PRODUCTS * self._product_cost
             kind = self._best(("diagonal", "full"), self._spent)
@@ -107,9 +119,18 @@ class MetricChoice:
             self._spent = 0.0
         else:
             kind = self._best(("diagonal", "full", "assembled"), max(last, self._spent / 2))
+            if is_far and kind == self._kind and self._is_old():
+                return self._build(kind, point)
             dear = last <= self._costs[kind] and self._costs[kind] > 0.0
             if (kind == self._kind and dear) or self._costs[kind] < self._costs[self._kind]:
                 return self._metric, False
+        return self._build(kind, point)
+
+    def _is_old(self) -> bool:
+        return self._age > OLD and self._since >= self._costs[self._kind]
+
+    def _build(self, kind: str, point: Point) -> tuple[Metric, bool]:
+        self._age, self._since = 0, 0.0
         sample = self._sample(self._rows[kind])
         is_null = point.probabilities.are_common
         if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:

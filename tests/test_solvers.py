@@ -5,6 +5,7 @@ import pytest
 import reference
 from problems import datasets, fit
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.preprocessing import PolynomialFeatures
 
 from skmaxent._solvers import Status, _certificate
 
@@ -133,3 +134,16 @@ def test_a_start_from_samples_has_every_class_and_is_near():
     other = fit(X, y, 1.0, start=(np.zeros((3, 40)), np.zeros(3)))
     assert other.history[0].distance > 3 * found.history[0].distance
     assert abs(value - other.value) <= 1e-9 * value
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0, np.inf])
+def test_outliers_and_their_squares_do_not_keep_the_optimum_away(C):
+    """Eight cells of correlated columns far out, which a sample of the rows may miss."""
+    rng = np.random.default_rng(0)
+    n, d, K = 20_000, 7, 5
+    X = rng.normal(size=(n, d)) @ np.linalg.cholesky(0.9 + 0.1 * np.eye(d)).T
+    y = (X @ rng.normal(size=(d, K)) + rng.gumbel(size=(n, K))).argmax(axis=1)
+    X[rng.integers(0, n, 8), rng.integers(0, d, 8)] += rng.choice([10.0, 25.0, 40.0], 8)
+    found = fit(PolynomialFeatures(include_bias=False).fit_transform(X + 5.0), y, C)
+    assert found.status is Status.CONVERGED
+    assert found.gap < 1e-6

@@ -83,7 +83,7 @@ def newton(
             holds = metric.is_close and abs(ratio - 1.0) < 0.1
             is_new = False
             if not holds or root_n * length(metric, point.gradient) > 0.5 * tol:
-                metric, is_new = choice.at(point, products)
+                metric, is_new = choice.at(point, products, is_far=lines[-1].distance > FAR)
         products = objective.counter.hessian_products
         natural = metric.solve(point.gradient)
         norm = np.sqrt(max(inner(point.gradient, natural), 0.0))

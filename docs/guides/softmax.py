@@ -1,0 +1,383 @@
+r"""
+Softmax, explained with the package
+===================================
+
+The softmax turns a vector of real numbers, the *logits*, into probabilities:
+
+.. math::
+
+   p_i = \operatorname{softmax}(z)_i = \frac{e^{z_i}}{\sum_{j=1}^K e^{z_j}} .
+
+This page goes from the definition to the gradient that trains a classifier, with the functions of
+the package. All code on it is run when the page is built.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skmaxent import (
+    cross_entropy,
+    cross_entropy_gradient,
+    log_softmax,
+    sigmoid,
+    softmax,
+    softmax_jacobian,
+)
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
+plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+
+# %%
+# A vector and a matrix
+# ---------------------
+#
+# A vector of logits gives a distribution. The largest logit has the largest probability, and all
+# probabilities are positive.
+
+z = np.array([2.0, 1.0, 0.1])
+softmax(z)
+
+# %%
+# A matrix with a row for each sample gives a row of probabilities for each sample. The classes are
+# along the last axis, or along ``axis``.
+
+Z = np.array([[2.0, 1.0, 0.1], [0.0, 0.0, 0.0], [-1.0, 3.0, 1.0]])
+softmax(Z)
+
+# %%
+# Why the row maximum is subtracted
+# ---------------------------------
+#
+# The definition, typed as it stands, overflows: :math:`e^{z}` is infinite in double precision from
+# :math:`z \approx 710` on, and infinity divided by infinity is not a number. Far below zero all
+# exponentials are 0, and 0 divided by 0 is not a number either.
+
+
+def naive_softmax(z):
+    e = np.exp(z)
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+with np.errstate(all="ignore"):
+    print("large logits    ", naive_softmax(np.array([1000.0, 1001.0, 1002.0])))
+    print("negative logits ", naive_softmax(np.array([-1000.0, -999.0, -998.0])))
+
+# %%
+# A constant added to all logits cancels,
+#
+# .. math::
+#
+#    \frac{e^{z_i + c}}{\sum_j e^{z_j + c}} = \frac{e^c\, e^{z_i}}{e^c \sum_j e^{z_j}}
+#    = \frac{e^{z_i}}{\sum_j e^{z_j}} ,
+#
+# so that :math:`c` may be chosen. With :math:`c = -\max_j z_j` the largest exponent is 0: no term
+# exceeds 1, the denominator is at least 1, and neither accident can happen. In a matrix each row
+# has its own maximum. One maximum for the whole matrix would not do: a row far below it would
+# still be 0 divided by 0.
+
+print("large logits    ", softmax([1000.0, 1001.0, 1002.0]))
+print("negative logits ", softmax([-1000.0, -999.0, -998.0]))
+
+Z = np.array([[1000.0, 1001.0], [-1000.0, -999.0]])
+with np.errstate(all="ignore"):
+    print("one maximum for the matrix\n", naive_softmax(Z - Z.max()))
+print("one for each row\n", softmax(Z))
+
+# %%
+# The logarithm of a probability has the same trouble at the other end. A probability below
+# :math:`10^{-323}` is rounded to 0 and its logarithm is lost; :func:`skmaxent.log_softmax` works
+# from the logits and keeps it.
+
+with np.errstate(divide="ignore"):
+    print("log(softmax)", np.log(softmax([0.0, 1000.0])))
+print("log_softmax ", log_softmax([0.0, 1000.0]))
+
+# %%
+# The axioms of probability
+# -------------------------
+#
+# For every vector of finite logits the result is a probability distribution over the classes:
+#
+# 1. *Not negative.* :math:`e^{z_i} > 0`, hence :math:`p_i > 0`. (In floating point a probability
+#    may be rounded to 0.)
+# 2. *Total one.* :math:`\sum_i p_i = \sum_i e^{z_i} / \sum_j e^{z_j} = 1`.
+# 3. *Additive.* Classes exclude each other, so that the probability of a set of classes is the sum
+#    of theirs. That leaves the odds of two classes alone, whatever the other classes do:
+#    :math:`p_i / p_j = e^{z_i - z_j}`.
+
+rng = np.random.default_rng(0)
+P = softmax(rng.normal(scale=5.0, size=(100_000, 4)))
+print("smallest probability      ", P.min())
+print("largest distance from one ", abs(P.sum(axis=1) - 1).max())
+
+three, two = softmax([2.0, 1.0, 0.1]), softmax([2.0, 1.0])
+print("odds of the first two classes, with and without the third:")
+print(three[0] / three[1], two[0] / two[1], np.exp(2.0 - 1.0))
+
+# %%
+# Two classes: the sigmoid
+# ------------------------
+#
+# With two classes only the difference of the logits matters. Subtract the first:
+#
+# .. math::
+#
+#    \operatorname{softmax}(z_1, z_2)_2 = \frac{e^{z_2}}{e^{z_1} + e^{z_2}}
+#    = \frac{1}{1 + e^{-(z_2 - z_1)}} = \sigma(z_2 - z_1) .
+#
+# Binary logistic regression is therefore the softmax with two classes, with the logits
+# :math:`(0, z)`.
+
+print(softmax([0.3, 1.7])[1], sigmoid(1.7 - 0.3))
+
+t = np.linspace(-6, 6, 241)
+fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained", sharey=True)
+axes[0].plot(t, sigmoid(t), color=BLUE, lw=5, alpha=0.35, label="sigmoid(z)")
+axes[0].plot(
+    t, softmax(np.c_[0 * t, t])[:, 1], color=ORANGE, lw=1.5, ls="--", label="softmax(0, z), second"
+)
+axes[0].set(title="Two classes", xlabel="logit z", ylabel="probability")
+axes[0].legend(frameon=False, loc="upper left")
+curves = softmax(np.c_[t, 0 * t + 1, 0 * t - 1])
+styles = zip(curves.T, (BLUE, ORANGE, GREEN), ("-", "--", "-."), ("z", "1", "−1"), strict=True)
+for curve, colour, line, name in styles:
+    axes[1].plot(t, curve, color=colour, ls=line, label=f"class with logit {name}")
+axes[1].set(title="Three classes, one logit moves", xlabel="logit z")
+axes[1].legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
+plt.show()
+
+# %%
+# The derivative
+# --------------
+#
+# Write :math:`s = \sum_j e^{z_j}`, so that :math:`p_i = e^{z_i}/s` and
+# :math:`\partial s/\partial z_k = e^{z_k}`. The quotient rule has two cases.
+#
+# *The class's own logit,* :math:`i = k`. Numerator and denominator both move:
+#
+# .. math::
+#
+#    \frac{\partial p_k}{\partial z_k} = \frac{e^{z_k} s - e^{z_k} e^{z_k}}{s^2}
+#    = \frac{e^{z_k}}{s}\Bigl(1 - \frac{e^{z_k}}{s}\Bigr) = p_k (1 - p_k) .
+#
+# *Another class's logit,* :math:`i \ne k`. Only the denominator moves:
+#
+# .. math::
+#
+#    \frac{\partial p_i}{\partial z_k} = \frac{0 \cdot s - e^{z_i} e^{z_k}}{s^2} = -p_i\, p_k .
+#
+# Both together, with :math:`\delta_{ik}` one for :math:`i = k` and zero otherwise:
+#
+# .. math::
+#
+#    \frac{\partial p_i}{\partial z_k} = p_i(\delta_{ik} - p_k),
+#    \qquad J = \operatorname{diag}(p) - p\,p^\top .
+#
+# The matrix is symmetric. Its rows sum to zero, for the probabilities go on summing to one.
+
+z = np.array([2.0, 1.0, 0.1, -1.0])
+J = softmax_jacobian(z)
+p = softmax(z)
+step = 1e-6 * np.eye(4)
+differences = (softmax(z + step) - softmax(z - step)).T / 2e-6
+print("diag(p) - p pᵀ      ", abs(J - (np.diag(p) - np.outer(p, p))).max())
+print("central differences ", abs(J - differences).max())
+print("row sums            ", J.sum(axis=1))
+
+# %%
+# As a picture: a class's own logit raises its probability (the diagonal), every other logit lowers
+# it. The effect is largest for probabilities in the middle, and small for those near zero.
+
+limit = abs(J).max()
+fig, ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")
+image = ax.imshow(J, cmap="RdBu_r", vmin=-limit, vmax=limit)
+for i, row in enumerate(J):
+    for k, value in enumerate(row):
+        colour = "white" if abs(value) > 0.6 * limit else "black"
+        ax.text(k, i, f"{value:.3f}".replace("-", "−"), ha="center", va="center", color=colour)
+ticks = range(len(z))
+ax.set_xticks(ticks, [f"{value:g}".replace("-", "−") for value in z])
+ax.set_yticks(ticks, [f"{value:.2f}" for value in p])
+ax.spines[:].set_visible(False)
+ax.set(
+    xlabel="logit that moves, $z_k$",
+    ylabel="probability that changes, $p_i$",
+    title="Jacobian of the softmax",
+)
+fig.colorbar(image, ax=ax, label=r"$\partial p_i / \partial z_k$")
+plt.show()
+
+# %%
+# Cross-entropy, and why its gradient is p − t
+# --------------------------------------------
+#
+# A model that gives the true class :math:`y` the probability :math:`p_y` has the loss
+# :math:`-\log p_y`; with a target distribution :math:`t`, one-hot for a label, it is
+#
+# .. math::
+#
+#    \ell(z) = -\sum_i t_i \log p_i .
+#
+# Through the logarithm, one factor :math:`p_i` of the Jacobian cancels:
+#
+# .. math::
+#
+#    \frac{\partial \ell}{\partial z_k} = -\sum_i \frac{t_i}{p_i}\, p_i(\delta_{ik} - p_k)
+#    = -t_k + p_k \sum_i t_i = p_k - t_k ,
+#
+# since the targets sum to one. The gradient is what the model says less what is so. Therefore a
+# confident error moves the logits with a full-sized step, however small :math:`p_y` is.
+
+z = np.array([2.0, 1.0, 0.1, -1.0])
+label = 2
+t = np.eye(4)[label]
+print("loss      ", cross_entropy(z, label), -np.log(softmax(z)[label]))
+print("gradient  ", cross_entropy_gradient(z, label))
+print("p − t     ", softmax(z) - t)
+
+# %%
+# The left picture has the parts of this gradient. The right one compares it, for two classes, with
+# that of the squared error :math:`\tfrac12(p - 1)^2`, which keeps the factor :math:`p(1 - p)` and
+# is nearly zero where the model is confidently wrong.
+
+fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
+place = np.arange(4)
+parts = (
+    ("p", softmax(z), BLUE),
+    ("t", t, GREY),
+    ("p − t", cross_entropy_gradient(z, label), ORANGE),
+)
+for shift, (name, values, colour) in zip((-0.26, 0.0, 0.26), parts, strict=True):
+    axes[0].bar(place + shift, values, 0.24, color=colour, label=name)
+axes[0].axhline(0, color="black", lw=0.8)
+axes[0].set_xticks(place, [f"class {k}" for k in place])
+axes[0].set(title="Gradient of the cross-entropy, label 2", ylabel="value", ylim=(-1.05, 1.3))
+axes[0].legend(frameon=False, ncols=3, loc="upper left")
+
+logit = np.linspace(-8, 8, 321)
+right = sigmoid(logit)
+axes[1].plot(logit, right - 1, color=BLUE, label="cross-entropy: p − 1")
+axes[1].plot(
+    logit,
+    (right - 1) * right * (1 - right),
+    color=ORANGE,
+    ls="--",
+    label="squared error: (p − 1) p (1 − p)",
+)
+axes[1].axhline(0, color="black", lw=0.8)
+axes[1].set(
+    title="Two classes, the second is true",
+    xlabel="logit of the true class",
+    ylabel="gradient",
+    ylim=(-1.05, 0.45),
+)
+axes[1].legend(frameon=False, loc="upper left")
+plt.show()
+
+# %%
+# For a linear model :math:`z = Wx + b` the chain rule gives :math:`(p - t)\,x^\top` for :math:`W`
+# and :math:`p - t` for :math:`b`: :func:`skmaxent.cross_entropy_coef_gradient`. That is what
+# :class:`skmaxent.MaxentClassifier` brings to zero, with the penalty's part.
+#
+# Temperature
+# -----------
+#
+# Logits divided by a temperature :math:`T` before the softmax: :math:`T < 1` sharpens,
+# :math:`T > 1` flattens. The order of the classes stays. For :math:`T \to 0` all goes to the
+# largest logit, for :math:`T \to \infty` the distribution becomes uniform. A temperature fitted on
+# held-out rows corrects over-confident probabilities (temperature scaling); a high one makes the
+# targets of distillation soft.
+
+z = np.array([2.0, 1.0, 0.1, -1.0])
+temperatures = (0.25, 1.0, 4.0)
+fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
+for shift, T, colour in zip((-0.26, 0.0, 0.26), temperatures, (ORANGE, BLUE, GREEN), strict=True):
+    axes[0].bar(np.arange(4) + shift, softmax(z / T), 0.24, color=colour, label=f"T = {T:g}")
+axes[0].set_xticks(range(4), [f"z = {value:g}".replace("-", "−") for value in z])
+axes[0].set(title="The same logits at three temperatures", ylabel="probability")
+axes[0].legend(frameon=False)
+
+T = np.geomspace(0.05, 50, 200)
+P = softmax(z / T[:, None])
+entropy = -(P * log_softmax(z / T[:, None])).sum(axis=1)
+axes[1].semilogx(T, entropy, color=PURPLE)
+axes[1].axhline(np.log(4), color=GREY, ls=":", lw=1)
+axes[1].annotate("uniform: log 4", (0.05, np.log(4)), xytext=(2, -12), textcoords="offset points")
+axes[1].set(title="Entropy", xlabel="temperature T", ylabel="nats", ylim=(0, 1.5))
+plt.show()
+
+# %%
+# Beside sigmoid, ReLU and tanh
+# -----------------------------
+#
+# The softmax takes a vector and returns a vector; the others work on each number alone. For a
+# curve of the softmax, one logit of three moves here, the others being 0.
+
+
+def relu(z):
+    return np.maximum(z, 0)
+
+
+z = np.linspace(-5, 5, 401)
+row = np.c_[z, 0 * z, 0 * z]
+functions = {
+    "softmax": (softmax(row)[:, 0], softmax_jacobian(row)[:, 0, 0], BLUE, "-"),
+    "sigmoid": (sigmoid(z), sigmoid(z) * sigmoid(-z), ORANGE, "--"),
+    "tanh": (np.tanh(z), 1 - np.tanh(z) ** 2, GREEN, "-."),
+    "ReLU": (relu(z), np.where(z > 0, 1.0, 0.0), PURPLE, ":"),
+}
+fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
+for name, (value, slope, colour, line) in functions.items():
+    width = 2.2 if name == "ReLU" else 1.6
+    axes[0].plot(z, value, color=colour, ls=line, lw=width, label=name)
+    axes[1].plot(z, slope, color=colour, ls=line, lw=width, label=name)
+axes[0].axhline(0, color="black", lw=0.6)
+axes[0].set(title="Function", xlabel="z", ylabel="value", ylim=(-1.15, 2.3))
+axes[0].legend(frameon=False, loc="upper left")
+axes[1].set(title="Derivative", xlabel="z", ylabel="slope", ylim=(-0.03, 1.1))
+axes[1].legend(frameon=False, loc="upper left")
+plt.show()
+
+# %%
+# .. list-table::
+#    :header-rows: 1
+#    :widths: 12 24 16 24 34
+#
+#    * - function
+#      - formula
+#      - range
+#      - derivative
+#      - used for
+#    * - softmax
+#      - :math:`e^{z_i}/\sum_j e^{z_j}`
+#      - :math:`(0, 1)`, sum 1
+#      - :math:`p_i(\delta_{ik} - p_k)`
+#      - output, one of :math:`K` classes that exclude each other; attention weights
+#    * - sigmoid
+#      - :math:`1/(1 + e^{-z})`
+#      - :math:`(0, 1)`
+#      - :math:`\sigma(1 - \sigma)`, at most 1/4
+#      - output, two classes, or several labels at once; gates
+#    * - tanh
+#      - :math:`2\sigma(2z) - 1`
+#      - :math:`(-1, 1)`
+#      - :math:`1 - \tanh^2 z`, at most 1
+#      - hidden layers, centred on zero; recurrent states
+#    * - ReLU
+#      - :math:`\max(0, z)`
+#      - :math:`[0, \infty)`
+#      - 0 for :math:`z < 0`, 1 for :math:`z > 0`
+#      - hidden layers: the slope does not fade for large :math:`z`
+#
+# The first three saturate: far from zero their slope vanishes. At the output this does no harm
+# together with the cross-entropy, whose gradient is :math:`p - t`; in hidden layers it slows
+# learning, and ReLU, with slope 1 for all positive numbers, does not have it. Labels that do not
+# exclude each other (tags of a photograph) want a sigmoid each:
+# :class:`skmaxent.MultilabelMaxentClassifier`. The largest slopes, computed:
+
+for name, (value, slope, _, _) in functions.items():
+    print(
+        f"{name:8s} values {value.min():6.3f} to {value.max():5.3f}   slope up to {slope.max():.3f}"
+    )
+print("tanh(z) = 2 sigmoid(2 z) - 1, up to", abs(np.tanh(z) - (2 * sigmoid(2 * z) - 1)).max())

@@ -1,0 +1,82 @@
+"""
+Class weights, sampling by class, and right probabilities
+=========================================================
+
+Balanced weights, or equally many rows of each class, save time and help to find a rare class, but
+probabilities are then far too high for it. ``prior_correction`` moves the intercepts back. The
+data are the diamonds that come with plotnine, of which 3 % have a fair cut.
+"""
+
+# %%
+# Half of the diamonds to learn from. Splines let the model see that depths far from the usual are
+# what makes a cut only fair.
+import matplotlib.pyplot as plt
+import numpy as np
+from plotnine.data import diamonds
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import SplineTransformer
+
+from skmaxent import MaxentClassifier, expected_calibration_error
+
+splines = SplineTransformer(n_knots=6, knots="quantile", extrapolation="linear")
+X = splines.fit_transform(diamonds[["carat", "depth", "table"]])
+y = np.where(diamonds["cut"] == "Fair", "fair", "other")
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
+share = np.mean(y_train == "fair")
+
+# %%
+# All fair diamonds and as many others: 6 % of the rows have most of the information.
+fair = np.flatnonzero(y_train == "fair")
+others = np.flatnonzero(y_train == "other")
+some = np.random.default_rng(0).choice(others, len(fair), replace=False)
+sample = np.concatenate([fair, some])
+
+options = {"C": 100}  # a weak penalty
+known = {"fair": share, "other": 1 - share}
+balanced = {"class_weight": "balanced", **options}
+models = {
+    "all rows": MaxentClassifier(**options).fit(X_train, y_train),
+    "balanced weights": MaxentClassifier(**balanced).fit(X_train, y_train),
+    "balanced weights, corrected": MaxentClassifier(**balanced, prior_correction="empirical").fit(
+        X_train, y_train
+    ),
+    "sampled by class": MaxentClassifier(**options).fit(X_train[sample], y_train[sample]),
+    "sampled by class, corrected": MaxentClassifier(prior_correction=known, **options).fit(
+        X_train[sample], y_train[sample]
+    ),
+}
+print(f"fair among the new diamonds: {np.mean(y_test == 'fair'):.3f}")
+print(f"{'':30s}{'mean p':>8s}{'calibration error':>20s}{'log loss':>10s}")
+probabilities = {}
+for name, model in models.items():
+    P = model.predict_proba(X_test)
+    probabilities[name] = P[:, 0]
+    error = expected_calibration_error(y_test, P, kind="class-wise", strategy="quantile")
+    loss = -np.log(np.where(y_test == "fair", P[:, 0], P[:, 1])).mean()
+    print(f"{name:30s}{P[:, 0].mean():8.3f}{error:20.4f}{loss:10.4f}")
+
+
+# %%
+# Diamonds in groups by their probability: on the diagonal, probabilities are what they say.
+def reliability(p: np.ndarray, n_groups: int = 25) -> tuple[list[float], list[float]]:
+    groups = np.array_split(np.argsort(p), n_groups)
+    return [p[g].mean() for g in groups], [np.mean(y_test[g] == "fair") for g in groups]
+
+
+styles = {
+    "all rows": ("0.4", "s"),
+    "balanced weights": ("#E69F00", "o"),
+    "balanced weights, corrected": ("#0072B2", "o"),
+    "sampled by class": ("#D55E00", "^"),
+    "sampled by class, corrected": ("#009E73", "^"),
+}
+figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
+for name, (color, marker) in styles.items():
+    ax.plot(*reliability(probabilities[name]), marker, color=color, markersize=5, label=name)
+ax.plot([1e-4, 1], [1e-4, 1], color="0.6", linewidth=1, zorder=0)
+ax.set_xscale("log")
+ax.set_yscale("log")
+ax.set(xlabel="mean probability of a fair cut", ylabel="share of fair cuts", xlim=(3e-4, 1.3))
+ax.set_ylim(5e-4, 1.3)
+ax.set_title("Balancing inflates the probabilities; the correction takes it back")
+ax.legend(frameon=False)
