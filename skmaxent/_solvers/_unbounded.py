@@ -15,6 +15,8 @@ Array = NDArray[Any]
 
 # A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
 UNKNOWN_LOGIT = 100.0
+# Where a logit goes to infinity each step changes it by about one, for its loss is exp(-z).
+LASTING = 0.5
 # The distance from which on this is looked at; much closer, rounding hides it.
 NEAR = 1e-3
 
@@ -59,7 +61,7 @@ def is_unbounded(
         *objective.for_blocks(step),
         combine=np.maximum,
     )
-    return float(change) > max(UNKNOWN_LOGIT * distance, 0.1)
+    return float(change) > max(UNKNOWN_LOGIT * distance, LASTING)
 
 
 def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
