@@ -32,6 +32,8 @@ SMALL_PRODUCT = 1_000_000
 ENTRIES = 1 << 18
 # A sample has this many rows of a class, or all of them.
 FEW_ROWS = 30
+# Variances of a column among some rows and among all differ by less, or there are outliers.
+UNLIKE = 1.5
 # Slices of fewer rows cost more calls than they save.
 SLICE_ROWS = 64
 
@@ -388,8 +390,8 @@ class RowBlocks:
     ) -> tuple[Array, Array | None]:
         """Rows, one from each of `n_rows` runs of equal length, and factors for their weights.
 
-        Classes of which that brings too few rows come in whole, each row for itself, and so do rows
-        with more than one in `n_rows` of the sum of all squares.
+        Classes of which that brings too few rows come in whole, each row for itself. So do rows
+        with more than one in `n_rows` of the sum of all squares, where some column has outliers.
         """
         n = self.n_samples
         within = np.random.default_rng(seed).random(n_rows)
@@ -398,8 +400,10 @@ class RowBlocks:
         n_classes = int(classes.max()) + 1
         counts = None if self.weights is None else self.weights[rows] > 0
         rare = np.bincount(classes[rows], counts, minlength=n_classes) < FEW_ROWS
-        squares = self._row_squares(center, scale)
-        is_heavy = squares * n_rows > squares.sum()
+        is_heavy = np.zeros(n, dtype=bool)
+        if not self.is_sparse and self._has_outliers(rows, center, scale):
+            squares = self._row_squares(center, scale)
+            is_heavy = squares * n_rows > squares.sum()
         if not (rare.any() or is_heavy.any()):
             return rows, None
         is_rare = rare[classes] | is_heavy
@@ -409,8 +413,17 @@ class RowBlocks:
         rows = np.sort(np.concatenate([rows[~is_rare[rows]], whole]))
         return rows, np.where(is_rare[rows], n_rows / n, 1.0)
 
+    def _has_outliers(self, rows: Array, center: Array, scale: Array) -> bool:
+        """Whether some column's variance differs much among these rows from that of all."""
+        squares = np.zeros(self.n_features)
+        step = max(1, ENTRIES // max(self.n_features, 1))
+        for start in range(0, len(rows), step):
+            squares += np.square(self.X[rows[start : start + step]] - center).sum(axis=0)
+        share = squares / len(rows) / scale**2
+        return bool((((share < 1.0 / UNLIKE) & (share > 0.0)) | (share > UNLIKE)).any())
+
     def _row_squares(self, center: Array, scale: Array) -> Array:
-        """Sum of squares of each standardised row; sparse X keeps its mean."""
+        """Sum of squares of each standardised row."""
         if self._squares is None:
             self._squares = np.empty(self.n_samples)
             self.map_rows(_squares_of_rows, self._squares, center, scale)
@@ -460,12 +473,8 @@ def _transposed(X: Any) -> Any:
 
 
 def _squares_of_rows(block: Block, out: Array, center: Array, scale: Array) -> None:
-    inverse = 1.0 / scale**2
-    if block.is_sparse:
-        out[...] = _squared(block.X) @ inverse
-    else:
-        rows = block.X - center
-        out[...] = np.square(rows, out=rows) @ inverse
+    rows = block.X - center
+    out[...] = np.square(rows, out=rows) @ (1.0 / scale**2)
 
 
 def _standardise(block: Block, out: Array, center: Array, scale: Array) -> None:
