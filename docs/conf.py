@@ -84,8 +84,8 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "navigation_with_keys": False,
-    "pygments_light_style": "tango",
-    "pygments_dark_style": "github-dark",
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "github-dark-high-contrast",
 }
 html_sidebars = {"index": [], "changelog": [], "faq": []}
 

@@ -39,6 +39,15 @@ def test_the_page_on_inference_runs(capsys):
     assert "McFadden" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("page", ["index", "solvers", "memory", "migrating"])
+def test_the_code_of_the_other_pages_runs(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    text = (README.parent / "docs" / f"{page}.md").read_text()
+    for code in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(code, namespace)
+
+
 def test_the_page_on_targets_runs(capsys):
     page = README.parent / "docs" / "targets.md"
     namespace = {}
