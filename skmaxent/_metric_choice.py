@@ -37,6 +37,8 @@ SAMPLE_PRODUCTS = 2
 NEAR_PRODUCTS = 8
 # A metric of this many steps ago is to blame where the optimum is still far.
 OLD = 4
+# Far from the optimum the Hessian of all rows is worth this many products at every step.
+FAR_PRODUCTS = 100
 # Products that a full covariance is trusted to save.
 WORTH_PRODUCTS = 200
 
@@ -91,6 +93,7 @@ class MetricChoice:
             self._costs["full"] = np.inf
         if solver == "newton-cg" or p > ASSEMBLED_SIZE:
             self._costs["assembled"] = np.inf
+        self._exact_cost = blocks.n_samples * p * (p + CALLS) + self._costs["assembled"]
         if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
             self._costs["assembled"] = 0.0
         self._spent = 0.0
@@ -108,7 +111,7 @@ class MetricChoice:
         self._spent += last
         # A step costs a gradient too, which is about a product.
         self._age, self._since = self._age + 1, self._since + last + self._product_cost
-        if is_far and self._age > OLD and self._costs["assembled"] < np.inf:
+        if is_far and self._age > OLD and self._exact_cost <= FAR_PRODUCTS * self._product_cost:
             self._rows["assembled"] = self._objective.blocks.n_samples
             self._costs["assembled"] = 0.0
         if not self._kind:
