@@ -51,6 +51,11 @@ def infer_by_split(
     )
     rows = X[second][:, kept]
     free.fit(rows, **part(second))
+    if options["groups"] is not None:
+        groups = np.asarray(options["groups"])
+        if groups.shape != strata.shape:
+            raise ValueError(f"groups has the shape {groups.shape}; expected {strata.shape}.")
+        options = options | {"groups": groups[second]}
     results: InferenceResults = free.infer(rows, **part(second), **options)
     columns = [str(name) for name in names[kept]]
     columns += ["Intercept"] if model.fit_intercept else []

@@ -183,6 +183,8 @@ def test_bootstrap_split_and_separation_take_tables():
     found = clf.infer(X, COUNTS, method="bootstrap", n_bootstrap=4)
     assert found.replicates.shape[0] == 4
     assert len(clf.infer(X, COUNTS, method="split").summary())
+    clusters = {"cov_type": "cluster", "groups": np.arange(150) // 3}
+    assert clf.infer(X, COUNTS, method="split", **clusters).n_groups <= 50
     assert detect_separation(X, COUNTS).kind == "none"
     separated = detect_separation(X, 2 * (Y[:, None] == np.arange(3)))
     plain = detect_separation(X, Y)
