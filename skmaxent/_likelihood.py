@@ -145,9 +145,12 @@ class Softmax:
             P -= _by_logit(targets)
 
     def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
-        out = np.zeros((self.n_logits, targets.shape[0]), dtype=dtype)
-        self.subtract_targets(out, targets)
-        return np.negative(out, out=out)
+        out = np.full((self.n_logits, targets.shape[0]), self.smoothing / self.n_logits, dtype)
+        if targets.ndim == 1:
+            out[targets, np.arange(len(targets))] += 1.0 - self.smoothing
+        else:
+            out += (1.0 - self.smoothing) * _by_logit(targets)
+        return out
 
     def curvature(self, P: Array, U: Array) -> Array:
         U -= np.einsum("km,km->m", P, U)
