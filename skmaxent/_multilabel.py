@@ -226,8 +226,7 @@ class MultilabelMaxentClassifier(LinearModel):
                 rows = _targets.row_targets(observed, weights, None, self.label_smoothing)
             self._fit(X_checked, classes, rows)
             if self.multilabel_:
-                always = np.asarray(Y.mean(axis=0)).ravel() == 1.0
-                self._warn_of_constant(always, rows)
+                self._warn_of_constant(rows)
                 self.threshold_ = self._thresholds(X, Y, weights)
         return self
 
@@ -254,12 +253,12 @@ class MultilabelMaxentClassifier(LinearModel):
             self.n_iter_ = np.array([solution.n_iter], dtype=np.int32)
             self.optimality_gap_ = solution.gap
 
-    def _warn_of_constant(self, always: Array, rows: _targets.RowTargets) -> None:
+    def _warn_of_constant(self, rows: _targets.RowTargets) -> None:
         constant = np.setdiff1d(np.arange(len(self.classes_)), rows.active)
         if not len(constant):
             return
         if self._has_sigmoids:
-            self.intercept_[constant[always[constant]]] = -ABSENT_LOGIT
+            self.intercept_[constant[rows.totals[constant] > 0.0]] = -ABSENT_LOGIT
         warnings.warn(
             f"the labels {self.classes_[constant].tolist()} are those of all rows or of none: "
             "nothing is learned of them.",

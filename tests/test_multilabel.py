@@ -152,6 +152,10 @@ def test_labels_of_all_rows_or_none_are_told_apart():
     P = clf.predict_proba(X)
     assert P[:, 6].min() > 1 - 1e-9
     assert P[:, 7].max() < 1e-9
+    with_constants[:10, 6] = 0  # rows without weight do not tell otherwise
+    with pytest.warns(UserWarning, match=r"the labels \[6, 7\]"):
+        weighted = MultilabelMaxentClassifier().fit(X, with_constants, np.arange(300) >= 10)
+    assert weighted.predict_proba(X)[:, 6].min() > 1 - 1e-9
     np.testing.assert_allclose(clf.coef_[:6], MultilabelMaxentClassifier().fit(X, Y).coef_)
 
 
