@@ -97,12 +97,7 @@ def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Arra
     """Shares of the classes in each row, and how many observations it is."""
     observed = _targets.observe(y, None if classes is None else np.sort(classes))
     if classes is not None and observed.codes is not None and not _targets.is_table(y):
-        unknown = np.setdiff1d(np.asarray(y), classes)
-        if len(unknown):
-            raise ValueError(
-                f"y_true has the labels {unknown.tolist()}; expected labels among "
-                f"{classes.tolist()}."
-            )
+        _validation.refuse_unknown(y, classes, "y_true")
     n, K = observed.n_samples, len(observed.classes)
     if (n, K) != shape:
         raise ValueError(

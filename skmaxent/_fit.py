@@ -85,27 +85,6 @@ class Prepared:
     dtype: Any
 
     @classmethod
-    def of(
-        cls,
-        X: Any,
-        classes: Array,
-        rows: RowTargets,
-        logits: Array | None,
-        terms: Terms,
-        workers: Workers,
-        *,
-        fit_intercept: bool,
-    ) -> Prepared:
-        part = logits if logits is None else offset_of(logits, rows.active)
-        data = Data.prepare(X, rows, part, workers)
-        if len(rows.active) < len(classes):
-            terms = terms.rows(rows.active)
-        problem = Problem.of(
-            data.blocks, data.model, data.terms(terms), data.moments, fit_intercept=fit_intercept
-        )
-        return cls(data, problem, rows, classes, X.dtype)
-
-    @classmethod
     @contextmanager
     def within_threads(
         cls,
@@ -118,12 +97,20 @@ class Prepared:
         *,
         fit_intercept: bool,
     ) -> Iterator[Prepared]:
-        """The same while so many threads exist, and numbers may overflow."""
+        """While so many threads exist, and numbers may overflow."""
+        part = logits if logits is None else offset_of(logits, rows.active)
+        if len(rows.active) < len(classes):
+            terms = terms.rows(rows.active)
         with (
             Workers(effective_threads(n_jobs)) as workers,
             np.errstate(over="ignore", under="ignore", invalid="ignore"),
         ):
-            yield cls.of(X, classes, rows, logits, terms, workers, fit_intercept=fit_intercept)
+            data = Data.prepare(X, rows, part, workers)
+            asked = data.terms(terms)
+            problem = Problem.of(
+                data.blocks, data.model, asked, data.moments, fit_intercept=fit_intercept
+            )
+            yield cls(data, problem, rows, classes, X.dtype)
 
     @property
     def has_absent_classes(self) -> bool:

@@ -140,12 +140,6 @@ def mean_log_likelihood(
 ) -> float:
     """The score "neg_log_loss", for any subset of the classes in y."""
     log_p = model.predict_log_proba(X).astype(float)
-    if is_table(y):
-        return observe(y, model.classes_).mean(log_p, sample_weight)
-    unknown = np.setdiff1d(y, model.classes_)
-    if len(unknown):
-        raise ValueError(
-            f"y has the labels {unknown.tolist()}, which are not among the classes "
-            f"{model.classes_.tolist()} of the fit."
-        )
+    if not is_table(y):
+        _validation.refuse_unknown(y, model.classes_, "y")
     return observe(y, model.classes_).mean(log_p, sample_weight)

@@ -269,9 +269,6 @@ class Logistic(Sigmoids):
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__(1, smoothing)
 
-    def target_sum(self, Z: Array, targets: Array) -> Array:
-        return np.asarray(Z[0] * self.dense_targets(targets, Z.dtype)[0])
-
     def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
         return super().dense_targets(targets, dtype)[None]
 

@@ -213,6 +213,16 @@ def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
     return classes, codes
 
 
+def refuse_unknown(y: Any, classes: Array, name: str) -> None:
+    """Raise for labels that are none of the classes."""
+    unknown = np.setdiff1d(np.asarray(y), classes)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has the labels {unknown.tolist()}, which are not among the classes "
+            f"{classes.tolist()}."
+        )
+
+
 def _sorted_classes(y: Array) -> tuple[Array, Array]:
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
