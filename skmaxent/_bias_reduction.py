@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent import _inference
-from skmaxent._blocks import Block
+from skmaxent._block import Block
 from skmaxent._objective import Point, Probabilities
 from skmaxent._solvers import Iteration, Options, Problem, Solution, Status
 

@@ -1,20 +1,22 @@
-"""Row blocks: the only place that knows how X is stored."""
+"""Rows in memory or in a memory map, seen as blocks."""
 
 from __future__ import annotations
 
 import itertools
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils import assert_all_finite
 
-from skmaxent._likelihood import likeliest
-from skmaxent._threads import Workers, small_products
+from skmaxent._block import Block
+from skmaxent._likelihood import are_codes
+from skmaxent._storage import Rows, Storage, Tally, WeightSums
+from skmaxent._threads import Workers
 
 Array = NDArray[Any]
 
@@ -24,148 +26,13 @@ BLOCK_BYTES = 1 << 22
 LEAST_ROWS = 128
 # Below this many multiplications a pass is cheaper on one thread.
 THREAD_WORK = 2_000_000
-# Products of sparse rows with themselves are cheaper than dense ones below this density.
-DENSE_ENOUGH = 0.1
-# OpenBLAS takes products of fewer multiplications for small.
-SMALL_PRODUCT = 1_000_000
 # Entries that are scaled at a time.
 ENTRIES = 1 << 18
-# A sample has this many rows of a class, or all of them.
-FEW_ROWS = 30
-# Variances of a column among some rows and among all differ by less, or there are outliers.
-UNLIKE = 1.5
-# Slices of fewer rows cost more calls than they save.
-SLICE_ROWS = 64
+# A copy of columns takes no more memory.
+COLUMN_BYTES = 1 << 29
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some rows of X with what belongs to them. Logits are class-major: (n_logits, rows)."""
-
-    index: int
-    start: int
-    stop: int
-    X: Any
-    targets: Array
-    weights: Array | None
-    offset: Array | None = None
-
-    @property
-    def is_sparse(self) -> bool:
-        return bool(sp.issparse(self.X))
-
-    def _slices(self, n_logits: int) -> list[slice]:
-        """Rows of products that BLAS takes for small, where that is quicker; else all of them."""
-        rows, d = self.X.shape
-        step = SMALL_PRODUCT // max(d * n_logits, 1)
-        if n_logits == 1 or step < SLICE_ROWS or step >= rows or not small_products():
-            return [slice(0, rows)]
-        return [slice(start, start + step) for start in range(0, rows, step)]
-
-    def logits(self, coef: Array, intercept: Array) -> Array:
-        """coef @ Xᵀ + intercept, a new array of shape (n_logits, rows)."""
-        if self.is_sparse or len(self._slices(len(coef))) > 1:
-            Z = np.ascontiguousarray(self._products_by_row(coef).T)
-        else:
-            Z = coef @ self.X.T
-        Z += intercept[:, None]
-        return Z
-
-    def logits_at(self, coef: Array, intercept: Array) -> Array:
-        """The logits of a model: with the offset of each row."""
-        Z = self.logits(coef, intercept)
-        if self.offset is not None:
-            Z += self.offset.T
-        return Z
-
-    def logits_by_row(self, coef: Array, intercept: Array, out: Array) -> None:
-        """The logits of a model in the shape (rows, n_logits), written to `out`."""
-        if self.is_sparse:
-            np.add(self._products_by_row(coef), intercept, out=out)
-        else:
-            self._products_by_row(coef, out)
-            out += intercept
-        if self.offset is not None:
-            out += self.offset
-
-    def _products_by_row(self, coef: Array, out: Array | None = None) -> Array:
-        if self.is_sparse:
-            # A sparse row adds whole rows of coefᵀ: those must be contiguous.
-            return np.asarray(self.X @ np.ascontiguousarray(coef.T))
-        if out is None:
-            out = np.empty((self.X.shape[0], len(coef)), dtype=coef.dtype)
-        for rows in self._slices(len(coef)):
-            np.matmul(self.X[rows], coef.T, out=out[rows])
-        return out
-
-    def gram(self, G: Array) -> Array:
-        """G @ X: (n_logits, rows) with (rows, n_features) gives (n_logits, n_features)."""
-        if self.is_sparse:
-            return np.asarray((_transposed(self.X) @ np.ascontiguousarray(G.T)).T)
-        first, *rest = self._slices(len(G))
-        out = G[:, first] @ self.X[first]
-        for rows in rest:
-            out += G[:, rows] @ self.X[rows]
-        return np.asarray(out)
-
-    def dense(self) -> Array:
-        """The rows as a new float64 array, for kernels that need d × d work anyway."""
-        if self.is_sparse:
-            return np.asarray(self.X.toarray(), dtype=np.float64)
-        return np.array(self.X, dtype=np.float64)
-
-    def augmented(self, center: Array, scale: Array, fit_intercept: bool) -> Array:
-        """Columns ((x - center)/scale, 1), or 0 without an intercept: a new float64 array.
-
-        Of shape (n_features + 1, rows), for rows outnumber features.
-        """
-        out = np.empty((self.X.shape[1] + 1, self.stop - self.start))
-        out[:-1] = self.X.toarray().T if self.is_sparse else self.X.T
-        out[:-1] -= center[:, None]
-        out[:-1] /= scale[:, None]
-        out[-1] = fit_intercept
-        return out
-
-    def covariance(self, weights: Array, center: Array) -> Array:
-        """Weighted sum of (x - center)(x - center)ᵀ over the rows, in float64."""
-        if self.is_sparse and self.X.nnz < DENSE_ENOUGH * self.X.shape[0] * self.X.shape[1]:
-            X = self.X.astype(np.float64)
-            products = (X.T @ X.multiply(weights[:, None]).tocsr()).toarray()
-            sums = np.multiply.outer(center, X.T @ weights)
-            return np.asarray(
-                products - sums - sums.T + weights.sum() * np.multiply.outer(center, center)
-            )
-        rows = self.dense()
-        rows -= center
-        rows *= np.sqrt(weights)[:, None]
-        return rows.T @ rows
-
-    def squares(self, weights: Array) -> Array:
-        """Weighted sum of squares of each column."""
-        if self.is_sparse:
-            return np.asarray(_transposed(_squared(self.X)) @ weights)
-        return np.asarray(weights @ np.square(self.X))
-
-    def gram_of_squares(self, G: Array) -> Array:
-        """G @ X², with the squares of the entries."""
-        if self.is_sparse:
-            return np.asarray((_transposed(_squared(self.X)) @ np.ascontiguousarray(G.T)).T)
-        return np.asarray(G @ np.square(self.X))
-
-    def weights_or_ones(self) -> Array:
-        if self.weights is not None:
-            return self.weights
-        return np.ones(self.stop - self.start, dtype=self.X.dtype)
-
-
-@dataclass
-class Tally:
-    """Rows read so far: n of them are a pass over X."""
-
-    rows: int = 0
-
-
-class RowBlocks:
+class RowBlocks(Storage):
     """X (dense or CSR) with its row arrays, seen as blocks of rows.
 
     Parameters
@@ -210,6 +77,8 @@ class RowBlocks:
         self.dtype = X.dtype
         self.is_sparse = bool(sp.issparse(X))
         self.size = X.nnz if self.is_sparse else self.n_samples * self.n_features
+        self.has_offset = offset is not None
+        self.has_codes = are_codes(targets)
         self.tally = Tally() if tally is None else tally
         self._groups = 1 if self.is_small else max(self.workers.n_threads, 1)
         self.block_rows = self._rows_per_block() if block_rows is None else block_rows
@@ -217,15 +86,10 @@ class RowBlocks:
         edges = [self.n_blocks * group // groups for group in range(groups + 1)]
         self._ranges = [range(low, high) for low, high in itertools.pairwise(edges)]
         self._slices: dict[int, Any] = {}
-        self._squares: Array | None = None
 
     @cached_property
-    def effective_size(self) -> float:
-        """(Σs)²/Σs² (Kish 1965): the number of rows, whatever the scale of the weights."""
-        if self.weights is None:
-            return float(self.n_samples)
-        weights = self.weights.astype(float) / float(self.weights.max())
-        return float(weights.sum() ** 2 / np.square(weights).sum())
+    def weight_sums(self) -> WeightSums:
+        return WeightSums.of(self.weights, self.n_samples)
 
     def _rows_per_block(self) -> int:
         # The bytes of a row are those of X and of three arrays of logits.
@@ -238,22 +102,20 @@ class RowBlocks:
         return max(1, min(int(budget / row), -(-self.n_samples // self._groups)))
 
     @property
-    def work(self) -> int:
-        """Multiplications of a product with coefficients."""
-        return self.size * self.n_logits
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether X lies in a file, as it does where memory has no room for it."""
+    def has_room(self) -> bool:
+        """Not where X lies in a file, as it does where memory has no room for it."""
         base = self.X
         while base is not None and not isinstance(base, mmap.mmap):
             base = getattr(base, "base", None)
-        return base is not None
+        return base is None
 
     @property
     def is_small(self) -> bool:
         """Whether a pass is too little work for threads."""
         return self.work < THREAD_WORK
+
+    def affords_columns(self, n_columns: int) -> bool:
+        return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
     @property
     def n_blocks(self) -> int:
@@ -328,106 +190,74 @@ class RowBlocks:
         self.workers.run([lambda group=group: collect(group) for group in self._ranges])  # type: ignore[misc]
         return out
 
+    def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
+        wanted = self.map_rows(_found, np.empty(self.n_samples, dtype=bool), kernel, *args)
+        return np.flatnonzero(wanted) if np.count_nonzero(wanted) <= at_most else None
+
+    def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+        return Rows(
+            self._scaled_rows(rows, center, scale, dtype),
+            self.targets[rows],
+            None if self.weights is None else self.weights[rows].astype(dtype),
+            None if self.offset is None else self.offset[rows].astype(dtype),
+        )
+
     def standardised(
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
     ) -> RowBlocks:
-        """A copy with columns (x - center)/scale, of all rows or a sample; sparse X keeps its mean.
-
-        Blocks of all rows are the blocks here.
-        """
-        if n_rows is None or n_rows >= self.n_samples:
-            rows: Any = slice(None)
-            factors = None
+        """Blocks of all rows are the blocks here."""
+        whole = n_rows is None or n_rows >= self.n_samples
+        if n_rows is None or whole:
+            rows = self.take(slice(None), center, scale, dtype)  # type: ignore[arg-type]
         else:
-            rows, factors = self._sample(n_rows, seed, center, scale)
-        weights = None if self.weights is None else self.weights[rows]
-        if factors is not None:
-            weights = factors if weights is None else weights * factors
-        return RowBlocks(
-            self._scaled_rows(rows, center, scale, dtype),
-            self.targets[rows],
-            None if weights is None else weights.astype(dtype),
-            None if self.offset is None else self.offset[rows].astype(dtype),
-            n_logits=self.n_logits,
-            workers=self.workers,
-            block_rows=self.block_rows if isinstance(rows, slice) else None,
-            tally=self.tally,
-        )
+            rows = self._sample(n_rows, seed, center, scale, dtype)
+            if rows.weights is not None:
+                rows = rows._replace(weights=rows.weights.astype(dtype))
+        return self._with(*rows, block_rows=self.block_rows if whole else None)
 
     def with_targets(self, targets: Array) -> RowBlocks:
         """The same rows, of which other classes are known."""
-        return RowBlocks(
-            self.X,
-            targets,
-            self.weights,
-            self.offset,
-            n_logits=self.n_logits,
-            workers=self.workers,
-            block_rows=self.block_rows,
-            tally=self.tally,
-        )
+        return self._with(self.X, targets, self.weights, self.offset, block_rows=self.block_rows)
 
     def columns(self, index: Array, center: Array, scale: Array) -> RowBlocks:
-        """A standardised copy of some columns; sparse X keeps its mean."""
         if self.is_sparse:
             X = self.X[:, index]
             X.data = X.data / scale[index][X.indices]
         else:
             X = np.empty((self.n_samples, len(index)), dtype=np.float64)
             self.map_rows(_standardise_columns, X, index, center[index], scale[index])
+        return self._with(X, self.targets, self.weights, self.offset)
+
+    def times_powers_of_two(self, exponents: Array) -> RowBlocks:
+        if self.is_sparse:
+            X = self.X.copy()
+            X.data = np.ldexp(X.data, exponents[X.indices])
+        else:
+            X = np.ldexp(self.X, exponents)
+        return self._with(X, self.targets, self.weights, self.offset)
+
+    def check_finite(self) -> None:
+        check_finite(self.X)
+
+    def _with(
+        self,
+        X: Any,
+        targets: Array,
+        weights: Array | None,
+        offset: Array | None,
+        block_rows: int | None = None,
+    ) -> RowBlocks:
+        """Other rows, read by the same workers and counted together."""
         return RowBlocks(
             X,
-            self.targets,
-            self.weights,
-            self.offset,
+            targets,
+            weights,
+            offset,
             n_logits=self.n_logits,
             workers=self.workers,
+            block_rows=block_rows,
             tally=self.tally,
         )
-
-    def _sample(
-        self, n_rows: int, seed: int, center: Array, scale: Array
-    ) -> tuple[Array, Array | None]:
-        """Rows, one from each of `n_rows` runs of equal length, and factors for their weights.
-
-        Classes of which that brings too few rows come in whole, each row for itself. So do rows
-        with more than one in `n_rows` of the sum of all squares, where some column has outliers.
-        """
-        n = self.n_samples
-        within = np.random.default_rng(seed).random(n_rows)
-        rows = ((np.arange(n_rows) + within) * (n / n_rows)).astype(np.intp)
-        classes = likeliest(self.targets)
-        n_classes = int(classes.max()) + 1
-        counts = None if self.weights is None else self.weights[rows] > 0
-        rare = np.bincount(classes[rows], counts, minlength=n_classes) < FEW_ROWS
-        is_heavy = np.zeros(n, dtype=bool)
-        if not self.is_sparse and self._has_outliers(rows, center, scale):
-            squares = self._row_squares(center, scale)
-            is_heavy = squares * n_rows > squares.sum()
-        if not (rare.any() or is_heavy.any()):
-            return rows, None
-        is_rare = rare[classes] | is_heavy
-        whole = np.flatnonzero(is_rare if self.weights is None else is_rare & (self.weights > 0))
-        if len(whole) > n_rows // 2:
-            return rows, None
-        rows = np.sort(np.concatenate([rows[~is_rare[rows]], whole]))
-        return rows, np.where(is_rare[rows], n_rows / n, 1.0)
-
-    def _has_outliers(self, rows: Array, center: Array, scale: Array) -> bool:
-        """Whether some column's variance differs much among these rows from that of all."""
-        squares = np.zeros(self.n_features)
-        step = max(1, ENTRIES // max(self.n_features, 1))
-        for start in range(0, len(rows), step):
-            squares += np.square(self.X[rows[start : start + step]] - center).sum(axis=0)
-        share = squares / len(rows) / scale**2
-        return bool((((share < 1.0 / UNLIKE) & (share > 0.0)) | (share > UNLIKE)).any())
-
-    def _row_squares(self, center: Array, scale: Array) -> Array:
-        """Sum of squares of each standardised row."""
-        if self._squares is None:
-            self._squares = np.empty(self.n_samples)
-            self.map_rows(_squares_of_rows, self._squares, center, scale)
-        return self._squares
 
     def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: Any) -> Any:
         if self.is_sparse:
@@ -457,24 +287,13 @@ def _sparse_rows(X: Any, start: int, stop: int) -> Any:
     return rows
 
 
-def _squared(X: Any) -> Any:
-    out = type(X)(X.shape, dtype=X.dtype)
-    out.data, out.indices, out.indptr = X.data * X.data, X.indices, X.indptr
-    return out
+def check_finite(X: Any, estimator_name: str = "MaxentClassifier") -> None:
+    """Raise where X has NaN or infinity; to be asked when sums over it are not finite."""
+    assert_all_finite(X, input_name="X", estimator_name=estimator_name)
 
 
-def _transposed(X: Any) -> Any:
-    """Xᵀ as CSC with the entries of a CSR matrix: SciPy's may copy them."""
-    out = (sp.csc_array if isinstance(X, sp.sparray) else sp.csc_matrix)(
-        X.shape[::-1], dtype=X.dtype
-    )
-    out.data, out.indices, out.indptr = X.data, X.indices, X.indptr
-    return out
-
-
-def _squares_of_rows(block: Block, out: Array, center: Array, scale: Array) -> None:
-    rows = block.X - center
-    out[...] = np.square(rows, out=rows) @ (1.0 / scale**2)
+def _found(block: Block, out: Array, kernel: Callable[..., Array], *args: Any) -> None:
+    out[...] = kernel(block, *args)
 
 
 def _standardise(block: Block, out: Array, center: Array, scale: Array) -> None:

@@ -16,10 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent import _prediction, _targets, _validation
 from skmaxent._bias_reduction import bias_reduced
 from skmaxent._bootstrap import bootstrap_coefficients
-from skmaxent._fit import Prepared
+from skmaxent._fit import Prepared, in_memory
 from skmaxent._infer import dependent_columns, infer, infer_features, infer_from_replicates
 from skmaxent._inference import SingularInformation
-from skmaxent._likelihood import are_codes
 from skmaxent._linear_classifier import (
     LinearClassifier,
     options_of,
@@ -282,7 +281,7 @@ class MaxentClassifier(LinearClassifier):
                 options = options_of(self)
                 if self.partial_labels:
                     self._refuse_with_partial_labels()
-                if self.partial_labels and not are_codes(ready.rows.targets):
+                if self.partial_labels and not ready.data.blocks.has_codes:
                     solution = fit_sets(problem, options)
                 elif self.bias_reduction is None:
                     solution = minimise(problem, options, self._warm_start(ready))
@@ -331,7 +330,12 @@ class MaxentClassifier(LinearClassifier):
             columns=Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes),
         )
         with Prepared.within_threads(
-            X, classes, rows, logits, terms, self.n_jobs, fit_intercept=self.fit_intercept
+            in_memory(X, rows, logits),
+            classes,
+            rows,
+            terms,
+            self.n_jobs,
+            fit_intercept=self.fit_intercept,
         ) as ready:
             yield ready
 

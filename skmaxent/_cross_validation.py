@@ -23,6 +23,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _targets, _validation
+from skmaxent._blocks import check_finite
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
@@ -252,7 +253,7 @@ class MaxentClassifierCV(LinearClassifier):
             routed = self._routed(sample_weight, params)
             Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
             checked, labels = _targets.check_rows(self, X, y)
-            _validation.check_finite(checked)
+            check_finite(checked)
             observed = _targets.observe(labels)
             n, classes = observed.n_samples, observed.classes
             sample_weight = _validation.check_sample_weight(sample_weight, n)

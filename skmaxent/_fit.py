@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +16,10 @@ from skmaxent._likelihood import Likelihood
 from skmaxent._objective import Moments, Point, column_moments
 from skmaxent._penalty import STRONGEST, Terms
 from skmaxent._solvers import Problem, Solution
-from skmaxent._targets import RowTargets
+from skmaxent._storage import Storage
+from skmaxent._targets import Outcomes, RowTargets
 from skmaxent._threads import Workers, effective_threads
-from skmaxent._validation import check_finite, offset_of
+from skmaxent._validation import offset_of
 
 Array = NDArray[Any]
 
@@ -29,6 +30,18 @@ ABSENT_LOGIT = -100.0
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 
 
+def in_memory(X: Any, rows: RowTargets, logits: Array | None) -> Callable[[Workers], Storage]:
+    """Blocks of rows for workers; `logits` are offsets of all classes."""
+    targets, weights = rows.targets, rows.weights
+    targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
+    weights = weights if weights is None else weights.astype(X.dtype)
+    offset = logits if logits is None else offset_of(logits, rows.active)
+    n_logits = rows.model.n_logits
+    return lambda workers: RowBlocks(
+        X, targets, weights, offset, n_logits=n_logits, workers=workers
+    )
+
+
 @dataclass(frozen=True)
 class Data:
     """Rows whose columns have squares within the range of floating point, and their moments.
@@ -36,28 +49,21 @@ class Data:
     `exponents` are the powers of two that the columns were divided by, None where by none.
     """
 
-    blocks: RowBlocks
+    blocks: Storage
     model: Likelihood
     moments: Moments
     exponents: Array | None
 
     @classmethod
-    def prepare(cls, X: Any, rows: RowTargets, offset: Array | None, workers: Workers) -> Data:
+    def prepare(cls, blocks: Storage, model: Likelihood) -> Data:
         """Raises ValueError where X is not finite."""
-        model, targets = rows.model, rows.targets
-        targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
-        weights = rows.weights if rows.weights is None else rows.weights.astype(X.dtype)
-
-        def blocks_of(X: Any) -> RowBlocks:
-            return RowBlocks(X, targets, weights, offset, n_logits=model.n_logits, workers=workers)
-
-        blocks, exponents = blocks_of(X), None
+        exponents = None
         moments = column_moments(blocks, model)
         if not np.isfinite(moments.mean_square.sum()):
-            check_finite(X)
-        if _scaling.needs_scaling(X, moments.mean_square):
-            exponents = _scaling.column_exponents(X)
-            blocks = blocks_of(_scaling.scale_columns(X, exponents))
+            blocks.check_finite()
+        if _scaling.needs_scaling(blocks, moments.mean_square):
+            exponents = _scaling.column_exponents(blocks)
+            blocks = blocks.times_powers_of_two(-exponents)
             moments = column_moments(blocks, model)
         return cls(blocks, model, moments, exponents)
 
@@ -80,37 +86,38 @@ class Prepared:
 
     data: Data
     problem: Problem
-    rows: RowTargets
+    rows: Outcomes
     classes: Array
-    dtype: Any
 
     @classmethod
     @contextmanager
     def within_threads(
         cls,
-        X: Any,
+        stored: Callable[[Workers], Storage],
         classes: Array,
-        rows: RowTargets,
-        logits: Array | None,
+        rows: Outcomes,
         terms: Terms,
         n_jobs: int | None,
         *,
         fit_intercept: bool,
     ) -> Iterator[Prepared]:
         """While so many threads exist, and numbers may overflow."""
-        part = logits if logits is None else offset_of(logits, rows.active)
         if len(rows.active) < len(classes):
             terms = terms.rows(rows.active)
         with (
             Workers(effective_threads(n_jobs)) as workers,
             np.errstate(over="ignore", under="ignore", invalid="ignore"),
         ):
-            data = Data.prepare(X, rows, part, workers)
+            data = Data.prepare(stored(workers), rows.model)
             asked = data.terms(terms)
             problem = Problem.of(
                 data.blocks, data.model, asked, data.moments, fit_intercept=fit_intercept
             )
-            yield cls(data, problem, rows, classes, X.dtype)
+            yield cls(data, problem, rows, classes)
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.blocks.dtype
 
     @property
     def has_absent_classes(self) -> bool:

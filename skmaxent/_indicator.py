@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skmaxent._likelihood import Sigmoids, Softmax
+from skmaxent._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._targets import RowTargets
 
 Array = NDArray[Any]
@@ -65,10 +65,12 @@ def label_targets(
         )
     targets = Y[:, active]
     if link == "sigmoid":
-        return RowTargets(targets, weights, scale, active, totals, Sigmoids(len(active), smoothing))
+        model: Likelihood = Sigmoids(len(active), smoothing)
+        return RowTargets(scale, active, totals, model, targets, weights)
     shares = 1.0 / np.maximum(n_of_row, 1.0)
     if sp.issparse(targets):
         targets = sp.csr_array(sp.diags(shares) @ targets.astype(float))
     else:
         targets = targets * shares[:, None]
-    return RowTargets(targets, weights, scale, active, totals, Softmax(len(active), smoothing))
+    model = Softmax(len(active), smoothing)
+    return RowTargets(scale, active, totals, model, targets, weights)

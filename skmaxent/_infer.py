@@ -71,7 +71,9 @@ def infer(
         reference=reported,
         cov_type=cov_type,
         weights=weights,
-        n_obs=ready.total_weight if weights == "frequency" else float(_positive(ready)),
+        n_obs=ready.total_weight
+        if weights == "frequency"
+        else float(ready.data.blocks.weight_sums.n_positive),
         n_groups=None if codes is None else int(codes.max()) + 1,
         _base=(base.coefficients(theta), base.covariance(V)),
         _rows=_Rows(
@@ -237,11 +239,6 @@ def _groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
     return np.asarray(codes)
 
 
-def _positive(ready: Prepared) -> int:
-    weights = ready.rows.weights
-    return ready.data.blocks.n_samples if weights is None else int((weights > 0).sum())
-
-
 def _covariance(
     ready: Prepared,
     point: Point,
@@ -266,7 +263,7 @@ def _covariance(
     power = 1 if weights == "frequency" and codes is None else 2
     meat = _inference.score_products(point, codes, power) * ready.rows.scale**power
     V = V @ meat @ V
-    n = total if weights == "frequency" else float(_positive(ready))
+    n = total if weights == "frequency" else float(ready.data.blocks.weight_sums.n_positive)
     if cov_type == "HC1":
         V = V * n / (n - len(V))
     if codes is not None:
@@ -293,7 +290,7 @@ def _check_optimal(point: Point, ridge: Array, V: Array, total: float) -> None:
 def _loss_with(ready: Prepared, kept: Array) -> float:
     """Mean loss at the optimum without penalty of a model with some of the features."""
     blocks = ready.data.blocks
-    if not kept.any() and blocks.offset is None:
+    if not kept.any() and not blocks.has_offset:
         return float(ready.problem.null.loss)
     problem = ready.problem.without_penalty(~kept[None])
     return float(minimise(problem, Options(tol=1e-6)).point.loss)
@@ -352,6 +349,8 @@ class _Rows:
             raise ValueError(
                 f"X has {len(columns)} rows, expected the {data.blocks.n_samples} of the fit."
             )
+        if not isinstance(data.blocks, RowBlocks):
+            raise TypeError("score tests need X of the fit in memory; found chunks.")
         X = data.blocks.X
         stack = sp.hstack if sp.issparse(X) else np.hstack
         whole = stack([X, columns.astype(X.dtype)])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
-from skmaxent._blocks import Block
+from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood, are_codes
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 

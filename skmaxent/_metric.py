@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.linalg import lapack
 
-from skmaxent._blocks import Block
+from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 

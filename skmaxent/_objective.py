@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import Block, RowBlocks
+from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._penalty import Ridge
+from skmaxent._storage import Storage
 
 Array = NDArray[Any]
 
@@ -102,7 +103,7 @@ class MultinomialObjective:
 
     Parameters
     ----------
-    blocks : RowBlocks
+    blocks : Storage
         Rows with class codes and weights.
     likelihood : Likelihood
         Softmax, or logistic for two classes.
@@ -115,12 +116,12 @@ class MultinomialObjective:
         Root mean square of each column, to tell how rounding adds up.
     keep_bytes, copy_bytes : int
         Budgets for kept probabilities and for a float32 copy of X. Where not given, KEEP_BYTES
-        and COPY_BYTES, or nothing for a memory map.
+        and COPY_BYTES, or nothing where blocks have no room.
     """
 
     def __init__(
         self,
-        blocks: RowBlocks,
+        blocks: Storage,
         likelihood: Likelihood,
         penalty: Ridge,
         *,
@@ -135,8 +136,7 @@ class MultinomialObjective:
         self.likelihood = likelihood
         self.penalty = penalty
         self.fit_intercept = fit_intercept
-        weights = blocks.weights
-        self.total_weight = float(blocks.n_samples if weights is None else weights.sum(dtype=float))
+        self.total_weight = blocks.weight_sums.total
         d = blocks.n_features
         self.center = np.zeros(d) if center is None or not fit_intercept else center
         self.scale = np.ones(d) if scale is None else scale
@@ -144,9 +144,9 @@ class MultinomialObjective:
         self.column_size = np.ones(d) if column_size is None else column_size
         # Where X has no room in memory, what is kept of its rows had better be little.
         if keep_bytes is None:
-            keep_bytes = 0 if blocks.is_mapped else KEEP_BYTES
+            keep_bytes = KEEP_BYTES if blocks.has_room else 0
         if copy_bytes is None:
-            copy_bytes = 0 if blocks.is_mapped else COPY_BYTES
+            copy_bytes = COPY_BYTES if blocks.has_room else 0
         self._keep_bytes = keep_bytes
         logits = likelihood.n_logits * blocks.n_samples
         self.keeps = logits * blocks.dtype.itemsize <= keep_bytes
@@ -407,7 +407,7 @@ class Moments:
         return np.asarray(self.variance <= 1e-26 * self.mean_square)
 
 
-def column_moments(blocks: RowBlocks, likelihood: Likelihood) -> Moments:
+def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
     """Moments of the columns: one pass over X, a second where a mean dwarfs a spread."""
     totals, sums, squares = blocks.map_reduce(_moments, likelihood)
     total, totals = totals[0], totals[1:]
@@ -435,7 +435,7 @@ def _deviations(block: Block, mean: Array) -> tuple[Array]:
 
 def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
     """Weighted means of the offsets and of t · offset; None and 0 where there are none."""
-    if objective.blocks.offset is None:
+    if not objective.blocks.has_offset:
         return None, 0.0
     sums, target = objective.blocks.map_reduce(_offset_sums, objective.likelihood)
     return sums / objective.total_weight, float(target) / objective.total_weight

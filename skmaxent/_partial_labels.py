@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import Block
+from skmaxent._block import Block
+from skmaxent._blocks import RowBlocks
 from skmaxent._penalty import Penalty
 from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
 
@@ -103,6 +104,7 @@ def _spread_by(problem: Problem, theta: Array) -> Problem:
     """The problem with targets spread over the sets as the model at θ spreads them."""
     objective = problem.objective
     blocks = objective.blocks
+    assert isinstance(blocks, RowBlocks), "sets are in memory"
     targets = np.empty(blocks.targets.shape, dtype=blocks.dtype)
     blocks.map_rows(_spread, targets, *objective.for_blocks(theta))
     return Problem.of(

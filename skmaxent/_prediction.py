@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
-from skmaxent._blocks import Block, RowBlocks
+from skmaxent._block import Block
+from skmaxent._blocks import RowBlocks, check_finite
 from skmaxent._threads import Workers
-from skmaxent._validation import check_finite
 
 Array = NDArray[Any]
 

@@ -9,32 +9,37 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._block import Block
 from skmaxent._penalty import STRONGEST, Terms
+from skmaxent._storage import Storage
 
 Array = NDArray[Any]
 
 
-def needs_scaling(X: Any, mean_square: Array) -> bool:
+def needs_scaling(blocks: Storage, mean_square: Array) -> bool:
     """Whether a column is so large or so small that its square is not to be relied on."""
-    limits = np.finfo(X.dtype)
+    limits = np.finfo(blocks.dtype)
     high = float(limits.max) ** 0.7
     low = float(limits.tiny) ** 0.7
     suspect = ~((mean_square < high) & (mean_square > low))
     if not suspect.any():
         return False
     # Squares may vanish where entries do not; columns of zeros need nothing.
-    return bool((mean_square[suspect] != 0.0).any()) or _has_entries(X, suspect)
+    return bool((mean_square[suspect] != 0.0).any() or _peaks(blocks)[suspect].any())
 
 
-def _has_entries(X: Any, columns: Array) -> bool:
-    if sp.issparse(X):
-        return bool((columns[X.indices] & (X.data != 0)).any())
-    return bool(X[:, columns].any())
-
-
-def column_exponents(X: Any) -> Array:
+def column_exponents(blocks: Storage) -> Array:
     """e with max|x_j| in [2^(e-1), 2^e) for each column, 0 for columns without entries."""
-    return np.asarray(np.frexp(column_peaks(X))[1])
+    return np.asarray(np.frexp(_peaks(blocks))[1])
+
+
+def _peaks(blocks: Storage) -> Array:
+    (peaks,) = blocks.map_reduce(_block_peaks, combine=np.maximum)
+    return np.asarray(peaks)
+
+
+def _block_peaks(block: Block) -> tuple[Array]:
+    return (column_peaks(block.X),)
 
 
 def column_peaks(X: Any) -> Array:
@@ -42,15 +47,6 @@ def column_peaks(X: Any) -> Array:
     if sp.issparse(X):
         return np.asarray(abs(X).max(axis=0).toarray().ravel())
     return np.asarray(np.maximum(X.max(axis=0), -X.min(axis=0)))
-
-
-def scale_columns(X: Any, exponents: Array) -> Any:
-    """X · 2^(-e), exact but for what underflows: a copy."""
-    if sp.issparse(X):
-        X = X.copy()
-        X.data = np.ldexp(X.data, -exponents[X.indices])
-        return X
-    return np.ldexp(X, -exponents)
 
 
 def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:

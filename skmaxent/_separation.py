@@ -12,6 +12,7 @@ from scipy.optimize import linprog
 from sklearn.base import BaseEstimator
 
 from skmaxent import _frames, _scaling, _targets, _validation
+from skmaxent._blocks import check_finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ def detect_separation(
     """
     owner = _Input()
     X, y = _targets.check_rows(owner, X, y)
-    _validation.check_finite(X)
+    check_finite(X)
     observed = _targets.observe(y)
     weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
     kept, codes = observed.expanded()

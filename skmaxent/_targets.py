@@ -115,23 +115,25 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class RowTargets:
-    """Targets of rows among the classes that weigh anything, with the likelihood that takes them.
+class Outcomes:
+    """What all rows together say of the classes, with the likelihood that takes their targets.
 
-    `scale` times `weights` are the weights that the user gave, `active` the classes that weigh
-    anything, `totals` what there is of each class before class weights.
+    `scale` times the weights of rows are the weights that the user gave, `active` the classes that
+    weigh anything, `totals` what there is of each class before class weights.
     """
 
-    targets: Array
-    weights: Array | None
     scale: float
     active: Array
     totals: Array
     model: Likelihood
 
-    @property
-    def n_classes(self) -> int:
-        return len(self.totals)
+
+@dataclass(frozen=True)
+class RowTargets(Outcomes):
+    """Targets of rows among the classes that weigh anything, and weights."""
+
+    targets: Array
+    weights: Array | None
 
 
 def is_table(y: Any) -> bool:
@@ -355,17 +357,25 @@ def row_targets(
         position = np.zeros(K, dtype=np.intp)
         position[active] = np.arange(len(active))
         targets = position[codes]
-    # Two classes have a single logit, but not where they are two of more, whose coefficients are
-    # penalised each.
-    k = len(active)
-    model = Softmax(k, smoothing) if k < K else likelihood(K, smoothing)
+    model = likelihood_of(len(active), K, smoothing)
     if codes is None:
         targets = targets[:, 1] if model.n_logits == 1 else targets[:, active]
     return RowTargets(
-        targets,
-        weights if given else None,
         scale,
         active,
         observed.totals(sample_weight),
         model,
+        targets,
+        weights if given else None,
     )
+
+
+def likelihood_of(n_active: int, n_classes: int, smoothing: float) -> Likelihood:
+    """The likelihood of the classes that weigh anything.
+
+    Two classes have a single logit, but not where they are two of more, whose coefficients are
+    penalised each.
+    """
+    if n_active < n_classes:
+        return Softmax(n_active, smoothing)
+    return likelihood(n_classes, smoothing)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -99,7 +99,7 @@ def offset_of(offset: Array, active: Array) -> Array:
 def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     """X, or X and y, by scikit-learn's rules; X dense or CSR, float32 or float64.
 
-    Whether X is finite shows in what is made of it, without another pass: see `check_finite`.
+    Whether X is finite shows in what is made of it, without another pass.
     """
     if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
@@ -137,11 +137,6 @@ def _is_plain(X: Any, estimator: Any) -> bool:
         and X.shape[1] == estimator.n_features_in_
         and not hasattr(estimator, "feature_names_in_")
     )
-
-
-def check_finite(X: Any, estimator_name: str = "MaxentClassifier") -> None:
-    """Raise where X has NaN or infinity; to be asked when sums over it are not finite."""
-    assert_all_finite(X, input_name="X", estimator_name=estimator_name)
 
 
 _MISSING_LABELS = (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from problems import problem, solve
 
-from skmaxent import _blocks, _threads
+from skmaxent import _block, _blocks, _threads
 from skmaxent._blocks import RowBlocks
 from skmaxent._threads import Workers
 
@@ -69,9 +69,9 @@ def test_threads_end_and_the_limit_is_restored_after_an_exception(failing):
 
 @pytest.mark.parametrize("n_logits", [1, 3])
 def test_products_in_slices_are_the_products(n_logits, monkeypatch):
-    monkeypatch.setattr(_blocks, "small_products", lambda: True)
-    monkeypatch.setattr(_blocks, "SMALL_PRODUCT", 1000)
-    monkeypatch.setattr(_blocks, "SLICE_ROWS", 10)
+    monkeypatch.setattr(_block, "small_products", lambda: True)
+    monkeypatch.setattr(_block, "SMALL_PRODUCT", 1000)
+    monkeypatch.setattr(_block, "SLICE_ROWS", 10)
     rng = np.random.default_rng(6)
     X, W, b = rng.normal(size=(203, 7)), rng.normal(size=(n_logits, 7)), rng.normal(size=n_logits)
     G = rng.normal(size=(n_logits, 203))

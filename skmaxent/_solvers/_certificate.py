@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import Block
+from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._metric import AssembledMetric, Solves, inverse_root, reference_size
 from skmaxent._metric_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES

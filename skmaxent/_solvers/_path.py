@@ -58,7 +58,7 @@ class Path:
         held = (size > 0.0) & (lower <= 0.0) & (upper >= 0.0)
         removed = (lower == 0.0) & (upper == 0.0) & ~held
         point = problem.null
-        if not np.all(held | removed) or problem.objective.blocks.offset is not None:
+        if not np.all(held | removed) or problem.objective.blocks.has_offset:
             options = replace(self._options, tol=min(self._options.tol, PRECISE), callback=None)
             point = minimise(problem.without_penalty(held), options).point
         # The gradient in the units of the data, of coefficients that may move.

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import RowBlocks
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import (
     Moments,
@@ -21,6 +20,7 @@ from skmaxent._objective import (
 from skmaxent._penalty import Ridge, Terms
 from skmaxent._solvers._certificate import Means
 from skmaxent._solvers._solution import Iteration, Solution, Status
+from skmaxent._storage import Storage
 
 Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ class Problem:
     @classmethod
     def of(
         cls,
-        blocks: RowBlocks,
+        blocks: Storage,
         model: Likelihood,
         terms: Terms,
         moments: Moments | None = None,
@@ -74,7 +74,7 @@ class Problem:
 
     def start(self) -> Point:
         """The model without features; with offsets its value and gradient need a pass."""
-        if self.objective.blocks.offset is None:
+        if not self.objective.blocks.has_offset:
             return self.null
         return self.objective.at(self.null.theta)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import Block
+from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._metric import reference_size
 from skmaxent._objective import MultinomialObjective, Point

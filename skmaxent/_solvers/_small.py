@@ -57,19 +57,18 @@ class _Small:
         self._likelihood = objective.likelihood
         R, width = objective.shape
         self._r = r = objective.likelihood.n_free
-        self._columns = blocks.whole().augmented(
-            objective.center, objective.scale, objective.fit_intercept
-        )
+        rows = blocks.whole()
+        self._columns = rows.augmented(objective.center, objective.scale, objective.fit_intercept)
         # Constant columns: their coefficients are zero.
         self._columns[:-1] *= moving[:, None]
         self._rows = self._columns.T.copy()
         self._pairs = _products_of_pairs(self._columns)
         self._expand = _expansion(r, width)
-        weights = blocks.weights
+        weights = rows.weights
         n = blocks.n_samples
         self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
-        self._offset = None if blocks.offset is None else blocks.offset.T
-        self._targets = objective.likelihood.dense_targets(blocks.targets)
+        self._offset = None if rows.offset is None else rows.offset.T
+        self._targets = objective.likelihood.dense_targets(rows.targets)
         self._target_means = (self._targets * self._weights) @ self._rows
         self._target_offset = 0.0
         if self._offset is not None:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._blocks import Block
-from skmaxent._likelihood import are_codes
+from skmaxent._block import Block
 from skmaxent._objective import MultinomialObjective
 
 Array = NDArray[Any]
@@ -29,10 +28,9 @@ def is_separated(objective: MultinomialObjective, loss: float) -> bool:
     """
     if objective.penalty.strength.any():
         return False
-    weights = objective.blocks.weights
-    if not are_codes(objective.blocks.targets) or objective.likelihood.smoothing:
+    if not objective.blocks.has_codes or objective.likelihood.smoothing:
         return False  # there is no loss of zero to come near to
-    lightest = 1.0 if weights is None else float(weights[weights > 0].min())
+    lightest = objective.blocks.weight_sums.least
     return bool(loss * objective.total_weight < np.log(2.0) * lightest)
 
 

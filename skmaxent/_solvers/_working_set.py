@@ -18,8 +18,6 @@ Array = NDArray[Any]
 
 # A working set larger than this share of the features is all of them.
 LARGEST_SHARE = 0.5
-# A copy of the features of a working set takes no more memory.
-COPY_BYTES = 1 << 29
 # Features that a first working set may have.
 LEAST_FEATURES = 1000
 # Fewer features than these are not worth choosing among.
@@ -56,8 +54,7 @@ class WorkingSet:
         index = np.union1d(self.index, features)
         blocks = self.objective.blocks
         too_many = len(index) > LARGEST_SHARE * blocks.n_features
-        too_large = not blocks.is_sparse and 8 * len(index) * blocks.n_samples > COPY_BYTES
-        if too_many or too_large:
+        if too_many or not blocks.affords_columns(len(index)):
             self.is_all = True
             index = np.arange(blocks.n_features)
             self._columns = self.objective
