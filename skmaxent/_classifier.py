@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _prediction, _targets, _validation
+from skmaxent import _dask_input, _prediction, _targets, _validation
 from skmaxent._bias_reduction import bias_reduced
 from skmaxent._bootstrap import bootstrap_coefficients
-from skmaxent._fit import Prepared, in_memory
+from skmaxent._cluster import is_dask, refuse_dask
+from skmaxent._fit import Prepared
 from skmaxent._infer import dependent_columns, infer, infer_features, infer_from_replicates
 from skmaxent._inference import SingularInformation
 from skmaxent._linear_classifier import (
@@ -309,6 +310,28 @@ class MaxentClassifier(LinearClassifier):
 
         Classes that are given may be absent from y.
         """
+        is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
+        read = self._read_chunks if is_lazy else self._read_arrays
+        given = read(X, y, sample_weight, offset, classes, reset)
+        terms = terms_of(
+            l1_ratio=l1_ratio,
+            is_penalised=is_penalised,
+            grouped=self.grouped,
+            penalty_factor=self.penalty_factor,
+            prior_coef=self.prior_coef,
+            bounds=self.bounds,
+            columns=Columns(
+                getattr(self, "feature_names_in_", None), given.n_features, given.classes
+            ),
+        )
+        with Prepared.within_threads(
+            given, terms, self.n_jobs, fit_intercept=self.fit_intercept
+        ) as ready:
+            yield ready
+
+    def _read_arrays(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None, reset: bool
+    ) -> _targets.Given:
         X, y = _targets.check_rows(self, X, y, reset=reset, partial_labels=self.partial_labels)
         observed = _targets.observe(y, classes, partial_labels=self.partial_labels)
         classes = observed.classes
@@ -320,24 +343,18 @@ class MaxentClassifier(LinearClassifier):
             )
         rows = _targets.row_targets(observed, sample_weight, class_weight, self.label_smoothing)
         logits = _validation.check_offset(offset, X.shape[0], classes, X.dtype)
-        terms = terms_of(
-            l1_ratio=l1_ratio,
-            is_penalised=is_penalised,
-            grouped=self.grouped,
-            penalty_factor=self.penalty_factor,
-            prior_coef=self.prior_coef,
-            bounds=self.bounds,
-            columns=Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes),
+        return _targets.given_in_memory(X, classes, rows, logits)
+
+    def _read_chunks(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None, reset: bool
+    ) -> _targets.Given:
+        if self.partial_labels:
+            refuse_dask("partial_labels=True", X, y)
+        labelled = _dask_input.read(self, X, y, sample_weight, offset, classes=classes, reset=reset)
+        class_weight = _validation.check_class_weight(
+            self.class_weight, labelled.classes, labelled.totals
         )
-        with Prepared.within_threads(
-            in_memory(X, rows, logits),
-            classes,
-            rows,
-            terms,
-            self.n_jobs,
-            fit_intercept=self.fit_intercept,
-        ) as ready:
-            yield ready
+        return labelled.given(class_weight, self.label_smoothing)
 
     def _correct_intercepts(self, ready: Prepared) -> None:
         """Move intercepts from the shares of the fit to those of the population."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent import _scaling
-from skmaxent._blocks import RowBlocks
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import Moments, Point, column_moments
 from skmaxent._penalty import STRONGEST, Terms
 from skmaxent._solvers import Problem, Solution
 from skmaxent._storage import Storage
-from skmaxent._targets import Outcomes, RowTargets
+from skmaxent._targets import Given, Outcomes
 from skmaxent._threads import Workers, effective_threads
-from skmaxent._validation import offset_of
 
 Array = NDArray[Any]
 
@@ -28,18 +26,6 @@ Array = NDArray[Any]
 ABSENT_LOGIT = -100.0
 # The weakest penalty of a grid relative to its strongest.
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
-
-
-def in_memory(X: Any, rows: RowTargets, logits: Array | None) -> Callable[[Workers], Storage]:
-    """Blocks of rows for workers; `logits` are offsets of all classes."""
-    targets, weights = rows.targets, rows.weights
-    targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
-    weights = weights if weights is None else weights.astype(X.dtype)
-    offset = logits if logits is None else offset_of(logits, rows.active)
-    n_logits = rows.model.n_logits
-    return lambda workers: RowBlocks(
-        X, targets, weights, offset, n_logits=n_logits, workers=workers
-    )
 
 
 @dataclass(frozen=True)
@@ -93,27 +79,26 @@ class Prepared:
     @contextmanager
     def within_threads(
         cls,
-        stored: Callable[[Workers], Storage],
-        classes: Array,
-        rows: Outcomes,
+        given: Given,
         terms: Terms,
         n_jobs: int | None,
         *,
         fit_intercept: bool,
     ) -> Iterator[Prepared]:
         """While so many threads exist, and numbers may overflow."""
-        if len(rows.active) < len(classes):
+        rows = given.outcomes
+        if len(rows.active) < len(given.classes):
             terms = terms.rows(rows.active)
         with (
             Workers(effective_threads(n_jobs)) as workers,
             np.errstate(over="ignore", under="ignore", invalid="ignore"),
         ):
-            data = Data.prepare(stored(workers), rows.model)
+            data = Data.prepare(given.stored(workers), rows.model)
             asked = data.terms(terms)
             problem = Problem.of(
                 data.blocks, data.model, asked, data.moments, fit_intercept=fit_intercept
             )
-            yield cls(data, problem, rows, classes)
+            yield cls(data, problem, rows, given.classes)
 
     @property
     def dtype(self) -> Any:

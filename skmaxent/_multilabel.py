@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _prediction, _targets, _validation
-from skmaxent._fit import ABSENT_LOGIT, Prepared, in_memory
+from skmaxent._fit import ABSENT_LOGIT, Prepared
 from skmaxent._indicator import check_indicator, label_targets
 from skmaxent._linear_classifier import (
     LinearModel,
@@ -242,9 +242,7 @@ class MultilabelMaxentClassifier(LinearModel):
             columns=columns,
         )
         with Prepared.within_threads(
-            in_memory(X, rows, None),
-            classes,
-            rows,
+            _targets.given_in_memory(X, classes, rows),
             terms,
             self.n_jobs,
             fit_intercept=self.fit_intercept,

@@ -5,7 +5,7 @@ A table is whatever has two or more columns: y of one observation a row has none
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skmaxent import _validation
+from skmaxent._blocks import RowBlocks
+from skmaxent._cluster import refuse_dask
 from skmaxent._likelihood import Likelihood, Softmax, likelihood
+from skmaxent._storage import Storage
+from skmaxent._threads import Workers
 
 Array = NDArray[Any]
 
@@ -129,6 +133,16 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
+class Given:
+    """Rows as a fit was given them, checked, and how to have them read by workers."""
+
+    classes: Array
+    n_features: int
+    outcomes: Outcomes
+    stored: Callable[[Workers], Storage]
+
+
+@dataclass(frozen=True)
 class RowTargets(Outcomes):
     """Targets of rows among the classes that weigh anything, and weights."""
 
@@ -151,6 +165,7 @@ def check_rows(
     estimator: Any, X: Any, y: Any, *, reset: bool = True, partial_labels: bool = False
 ) -> tuple[Any, Any]:
     """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
+    refuse_dask(type(estimator).__name__, X, y)
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
         raise ValueError(
@@ -379,3 +394,18 @@ def likelihood_of(n_active: int, n_classes: int, smoothing: float) -> Likelihood
     if n_active < n_classes:
         return Softmax(n_active, smoothing)
     return likelihood(n_classes, smoothing)
+
+
+def given_in_memory(X: Any, classes: Array, rows: RowTargets, logits: Array | None = None) -> Given:
+    """Rows of checked arrays; `logits` are offsets of all classes."""
+    targets, weights = rows.targets, rows.weights
+    targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
+    weights = weights if weights is None else weights.astype(X.dtype)
+    offset = logits if logits is None else _validation.offset_of(logits, rows.active)
+    n_logits = rows.model.n_logits
+    return Given(
+        classes,
+        X.shape[1],
+        rows,
+        lambda workers: RowBlocks(X, targets, weights, offset, n_logits=n_logits, workers=workers),
+    )

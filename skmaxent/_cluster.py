@@ -1,0 +1,222 @@
+"""Where Dask's graphs run: in this process, or on the workers of a cluster that may die."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+# Seconds that a computation waits for a first worker, or for one that is not paused; the setting
+# `skmaxent.worker-timeout` of Dask is another.
+WORKER_TIMEOUT = 30.0
+# Seconds between two looks at the cluster, and that an answer of the scheduler may take.
+LOOK, ANSWER = 1.0, 10.0
+# Results that one task adds up.
+FAN_IN = 16
+
+Graph = dict[Any, Any]
+
+
+def is_dask(array: Any) -> bool:
+    """Whether it is a collection of Dask, whose import is somebody else's."""
+    return hasattr(array, "__dask_graph__") and array.__dask_graph__() is not None
+
+
+def refuse_dask(what: str, *arrays: Any) -> None:
+    """Raise where one of the arrays is Dask's."""
+    if any(is_dask(array) for array in arrays):
+        raise TypeError(
+            f"{what} takes no Dask collections, found {[type(a).__name__ for a in arrays]}: "
+            "MaxentClassifier and maxent_path fit them; for what has to be in memory, compute() "
+            "them or a part of their rows."
+        )
+
+
+class Scheduler(Protocol):
+    """Runs graphs; what it keeps is known by handles, which stand for values in other graphs."""
+
+    @property
+    def n_threads(self) -> int:
+        """Tasks that run at a time."""
+
+    def start(self, delayed: Sequence[Any]) -> list[Any]:
+        """Handles of delayed objects, computed and kept."""
+
+    def submit(self, graph: Graph, keys: Sequence[Any]) -> list[Any]:
+        """Handles of the values of some keys."""
+
+    def gather(self, handles: Sequence[Any]) -> list[Any]:
+        """The values of handles."""
+
+
+def current_scheduler(collection: Any) -> Scheduler:
+    """The one that Dask would compute a collection with."""
+    from dask.base import get_scheduler
+
+    get = get_scheduler(collections=[collection])
+    client = getattr(get, "__self__", None)
+    if client is not None and hasattr(client, "scatter"):
+        if client.asynchronous:
+            raise TypeError("fit needs a synchronous dask.distributed.Client; this one is not.")
+        return ClusterScheduler(client)
+    return LocalScheduler(get or collection.__dask_scheduler__)
+
+
+class LocalScheduler:
+    """Dask's threads, or whatever else computes in place: handles are the values."""
+
+    def __init__(self, get: Callable[..., Any]) -> None:
+        self._get = get
+
+    @property
+    def n_threads(self) -> int:
+        from dask.system import CPU_COUNT
+
+        return int(CPU_COUNT)
+
+    def start(self, delayed: Sequence[Any]) -> list[Any]:
+        import dask
+
+        return list(dask.compute(*delayed, scheduler=self._get))
+
+    def submit(self, graph: Graph, keys: Sequence[Any]) -> list[Any]:
+        return list(self._get(graph, list(keys)))
+
+    def gather(self, handles: Sequence[Any]) -> list[Any]:
+        return list(handles)
+
+
+class ClusterScheduler:
+    """The workers that a client of dask.distributed knows: handles are futures.
+
+    A worker that dies costs the scheduler what it held, computed anew elsewhere. What cannot go on
+    ends in a RuntimeError: no worker for `WORKER_TIMEOUT` seconds, or no scheduler.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @property
+    def n_threads(self) -> int:
+        return max(sum(self._client.nthreads().values()), 1)
+
+    def start(self, delayed: Sequence[Any]) -> list[Any]:
+        futures = self._client.compute(list(delayed), sync=False)
+        self._wait(futures)
+        return list(futures)
+
+    def submit(self, graph: Graph, keys: Sequence[Any]) -> list[Any]:
+        futures = list(self._client.get(graph, list(keys), sync=False))
+        self._wait(futures)
+        return futures
+
+    def gather(self, handles: Sequence[Any]) -> list[Any]:
+        self._wait(handles)
+        return [_value(future) for future in handles]
+
+    def _wait(self, futures: Sequence[Any]) -> None:
+        """Until all are done; raises what one of them raised, or what is wrong with the cluster."""
+        import dask
+        from distributed import wait
+
+        patience = float(dask.config.get("skmaxent.worker-timeout", WORKER_TIMEOUT))
+        seen = time.monotonic()
+        while True:
+            try:
+                wait(futures, timeout=LOOK)
+                break
+            except TimeoutError:
+                pass
+            if self._has_workers():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > patience:
+                raise RuntimeError(
+                    f"the Dask cluster has had no worker that takes tasks for {patience:g} s: its "
+                    "workers died, or are paused because their memory is full. Start workers and "
+                    "fit again; the setting 'skmaxent.worker-timeout' of Dask is the time to wait."
+                )
+        for future in futures:
+            if future.status != "finished":
+                _value(future)
+
+    def _has_workers(self) -> bool:
+        if self._client.status != "running":
+            raise RuntimeError(
+                "the connection to the scheduler of the Dask cluster is lost: the client is "
+                f"{self._client.status!r}."
+            )
+        try:
+            known = self._client.sync(
+                self._client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER
+            )["workers"]
+        except (TimeoutError, OSError):
+            return False
+        return any(worker.get("status") != "paused" for worker in known.values())
+
+
+def _value(future: Any) -> Any:
+    """The result, or what became of it in words."""
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise RuntimeError(
+            "workers of the Dask cluster died, one after the other, while they worked on the same "
+            "chunk; perhaps it does not fit their memory: smaller chunks may."
+        ) from error
+    except CancelledError as error:
+        raise RuntimeError(
+            "the Dask cluster has lost the data or the connection to its scheduler: "
+            f"{error or 'the computation was cancelled'}."
+        ) from error
+
+
+def unique_name(what: str) -> str:
+    """A name that no other graph has."""
+    return f"skmaxent-{what}-{uuid.uuid4().hex}"
+
+
+def reduced(
+    scheduler: Scheduler,
+    function: Callable[[Any, Any], Any],
+    chunks: Sequence[Any],
+    argument: Any,
+    together: Callable[[list[Any]], Any],
+) -> Any:
+    """`function(chunk, argument)` of all chunks, put `together` by a tree of the same shape always.
+
+    The argument is one node of the graph, which workers pass on to each other.
+    """
+    name = unique_name(getattr(function, "__name__", "map").strip("_"))
+    graph: Graph = {f"{name}-argument": argument}
+    keys: list[Any] = []
+    for i, chunk in enumerate(chunks):
+        keys.append((name, i))
+        graph[keys[-1]] = (function, chunk, f"{name}-argument")
+    for level in itertools.count():
+        if len(keys) == 1:
+            break
+        groups = [keys[i : i + FAN_IN] for i in range(0, len(keys), FAN_IN)]
+        keys = [(f"{name}-{level}", i) for i in range(len(groups))]
+        graph.update({key: (together, group) for key, group in zip(keys, groups, strict=True)})
+    return scheduler.gather(scheduler.submit(graph, keys))[0]
+
+
+def mapped(
+    scheduler: Scheduler,
+    function: Callable[[Any, Any], Any],
+    chunks: Sequence[Any],
+    arguments: Sequence[Any],
+) -> list[Any]:
+    """Handles of `function(chunk, argument)`, an argument for each chunk."""
+    name = unique_name(getattr(function, "__name__", "map").strip("_"))
+    graph: Graph = {}
+    for i, (chunk, argument) in enumerate(zip(chunks, arguments, strict=True)):
+        graph[f"{name}-argument", i] = argument
+        graph[name, i] = (function, chunk, (f"{name}-argument", i))
+    return scheduler.submit(graph, [(name, i) for i in range(len(chunks))])

@@ -1,0 +1,396 @@
+"""Dask arrays and data frames to chunks that a fit can use, checked where they are."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from skmaxent import _validation
+from skmaxent._chunks import Chunk, ChunkedRows, Shape, nbytes
+from skmaxent._cluster import Scheduler, current_scheduler, is_dask, mapped
+from skmaxent._likelihood import Likelihood
+from skmaxent._storage import Rows
+from skmaxent._targets import Given, Outcomes, likelihood_of
+from skmaxent._threads import Workers
+
+Array = NDArray[Any]
+
+# Neighbouring chunks are read together up to this size: each costs a task a pass.
+CHUNK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Rows of a chunk as they came, checked; `codes` are positions in the chunk's own `labels`."""
+
+    X: Any
+    codes: Array
+    labels: Array
+    weights: Array | None
+    offset: Array | None
+
+    def __sizeof__(self) -> int:
+        """Bytes of the arrays, by which Dask decides what to put on disk."""
+        return nbytes(self.X, self.codes, self.weights, self.offset)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is to be known of a chunk; `totals` are weights by label over the largest of them."""
+
+    n_rows: int
+    n_features: int
+    dtype: Any
+    is_sparse: bool
+    size: int
+    n_bytes: int
+    labels: Array
+    totals: Array
+    top_weight: float
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Chunks of rows at a scheduler, and what is known of all of them."""
+
+    scheduler: Scheduler
+    handles: list[Any]
+    summaries: list[Summary]
+    classes: Array
+    totals: Array
+    top_weight: float
+    has_weights: bool
+    has_offset: bool
+
+    @property
+    def n_features(self) -> int:
+        return self.summaries[0].n_features
+
+    def given(self, class_weight: Array | None, smoothing: float) -> Given:
+        """With class weights and smoothed targets."""
+        weighted = self.totals if class_weight is None else self.totals * class_weight
+        K = len(self.classes)
+        active = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
+        if len(active) < 2:
+            names = [str(label) for label in self.classes[active]]
+            raise ValueError(
+                "This solver needs samples of at least 2 classes in the data with positive weight "
+                f"(sample_weight times class_weight), but found {len(active)} class: {names}."
+            )
+        if smoothing:
+            active = np.arange(K)
+        model = likelihood_of(len(active), K, smoothing)
+        top = 1.0 if class_weight is None else float(class_weight.max())
+        scale = self.top_weight * top
+        coding = Coding(
+            self.classes,
+            active,
+            self.top_weight if self.has_weights else None,
+            None if class_weight is None else class_weight / top,
+            np.result_type(*(summary.dtype for summary in self.summaries)),
+        )
+        outcomes = Outcomes(min(max(scale, 1e-300), 1e300), active, self.totals, model)
+        return Given(
+            self.classes,
+            self.n_features,
+            outcomes,
+            lambda workers: self._stored(coding, model, workers),
+        )
+
+    def _stored(self, coding: Coding, model: Likelihood, workers: Workers) -> ChunkedRows:
+        lengths = [summary.n_rows for summary in self.summaries]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        full = [i for i, length in enumerate(lengths) if length]
+        groups = _together(full, self.summaries, self.scheduler.n_threads)
+        chunks = mapped(
+            self.scheduler,
+            _coded,
+            [[self.handles[i] for i in group] for group in groups],
+            [Part(coding, [(int(starts[i]), i) for i in group]) for group in groups],
+        )
+        shape = Shape(
+            tuple(sum(lengths[i] for i in group) for group in groups),
+            self.n_features,
+            coding.dtype,
+            self.summaries[full[0]].is_sparse,
+            sum(summary.size for summary in self.summaries),
+            self.has_weights or coding.class_weight is not None,
+            self.has_offset,
+        )
+        return ChunkedRows(self.scheduler, chunks, shape, n_logits=model.n_logits, workers=workers)
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How labels and weights become targets and weights of a fit."""
+
+    classes: Array
+    active: Array
+    top_weight: float | None
+    class_weight: Array | None
+    dtype: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A coding, and the first row and the number of each chunk that it is for."""
+
+    coding: Coding
+    places: list[tuple[int, int]]
+
+
+def read(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    *,
+    classes: Array | None = None,
+    reset: bool = True,
+) -> Labelled:
+    """Chunks checked and kept by the scheduler that Dask would use for X.
+
+    Raises ValueError or TypeError for what a fit of arrays in memory would refuse.
+    """
+    if not is_dask(X):
+        raise TypeError(
+            f"y or sample_weight is a Dask collection, but X is a {type(X).__name__}: expected X "
+            "as a Dask array or data frame too, or all of them in memory."
+        )
+    import dask
+
+    X = _one_column_of_chunks(X)
+    validate_data(estimator, _nothing_like(X), reset=reset, skip_check_array=True)
+    parts = _chunks_of(X)
+    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+    others = [_chunks_like(array, X, len(parts), name) for name, array in given.items()]
+    names = getattr(estimator, "feature_names_in_", None)
+    check = dask.delayed(_checked, pure=False)
+    raw = [check(i, names, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
+    scheduler = current_scheduler(X)
+    handles = scheduler.start(raw)
+    summaries = scheduler.gather(mapped(scheduler, _summary, handles, [None] * len(handles)))
+    if not any(summary.n_rows for summary in summaries):
+        raise ValueError("X has no rows: expected at least one row.")
+    labels = np.concatenate([summary.labels for summary in summaries])
+    if classes is None:
+        classes, _ = _validation.encode_labels(labels)
+    else:
+        _validation.refuse_unknown(labels, classes, "y")
+    top = max(summary.top_weight for summary in summaries)
+    if not top > 0.0:
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number: every sample_weight is 0."
+        )
+    totals = np.zeros(len(classes))
+    for summary in summaries:
+        position = np.searchsorted(classes, summary.labels)
+        np.add.at(totals, position, summary.totals * (summary.top_weight / top))
+    return Labelled(
+        scheduler,
+        handles,
+        summaries,
+        classes,
+        totals,
+        top,
+        has_weights=sample_weight is not None,
+        has_offset=offset is not None,
+    )
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "columns") and hasattr(X, "_meta")
+
+
+def _nothing_like(X: Any) -> Any:
+    """What has X's columns, or their number, for scikit-learn's checks of names."""
+    return X._meta if _is_frame(X) else X
+
+
+def _one_column_of_chunks(X: Any) -> Any:
+    """X in chunks of whole rows."""
+    if _is_frame(X):
+        return X
+    if getattr(X, "ndim", None) != 2:
+        raise ValueError(
+            f"Expected 2D array, got {getattr(X, 'ndim', 0)}D array instead: X must be a Dask "
+            "array of shape (n_samples, n_features), or a Dask data frame."
+        )
+    return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
+
+
+def _chunks_of(X: Any) -> list[Any]:
+    """Delayed chunks of rows."""
+    return list(np.asarray(X.to_delayed(), dtype=object).ravel())
+
+
+def _lengths(X: Any) -> tuple[float, ...]:
+    """Rows of each chunk, NaN where that is not known."""
+    return (np.nan,) * X.npartitions if _is_frame(X) or not hasattr(X, "chunks") else X.chunks[0]
+
+
+def _chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
+    """The same rows of another array, for each chunk of X; None where there is no array."""
+    if array is None:
+        return [None] * n_chunks
+    lengths = _lengths(X)
+    is_known = not np.isnan(lengths).any()
+    if not is_dask(array):
+        if not is_known:
+            raise TypeError(
+                f"{name} is in memory, but the lengths of X's chunks are not known: expected "
+                f"{name} as a Dask collection with the chunks of X, or X.compute_chunk_sizes()."
+            )
+        whole = array if hasattr(array, "iloc") else np.asarray(array)
+        if len(whole) != sum(lengths):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has "
+                f"{sum(lengths)}, {name} has {len(whole)}."
+            )
+        edges = np.concatenate([[0], np.cumsum(lengths)]).astype(int)
+        return [np.asarray(whole[a:b]) for a, b in itertools.pairwise(edges)]
+    own = _lengths(array) if hasattr(array, "npartitions") else ()
+    if is_known and own and not np.isnan(own).any():
+        if sum(own) != sum(lengths):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has "
+                f"{sum(lengths)}, {name} has {sum(own)}."
+            )
+        if tuple(own) != tuple(lengths):
+            array = array.rechunk({0: tuple(lengths)})
+    if getattr(array, "ndim", 1) == 2 and not _is_frame(array) and array.numblocks[1] > 1:
+        array = array.rechunk({1: -1})
+    parts = _chunks_of(array)
+    if len(parts) != n_chunks:
+        raise ValueError(
+            f"{name} has {len(parts)} chunks and X has {n_chunks}, of unknown lengths: expected "
+            "the same chunks (rechunk or repartition one like the other)."
+        )
+    return parts
+
+
+def _checked(number: int, names: Array | None, X: Any, y: Any, weights: Any, offset: Any) -> Raw:
+    """A chunk by the rules for arrays in memory; what it lacks is said with its number."""
+    where = f"in chunk {number}"
+    if hasattr(X, "columns"):
+        if names is not None and list(X.columns) != names.tolist():
+            raise ValueError(f"X has other columns {where}: {list(X.columns)[:5]}.")
+    elif hasattr(X, "tocsr"):
+        X = X.tocsr()
+        X = X if sp.issparse(X) else sp.csr_array(X)
+    try:
+        X = check_array(
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+        )
+        y = _column(y, "y")
+        codes, labels = pd.factorize(y)
+        if weights is not None:
+            weights = _column(weights, "sample_weight")
+            any_weight = len(weights) and bool(np.any(weights != 0))
+            if len(weights):
+                ones = weights if any_weight else np.ones(len(weights))
+                checked = _validation.check_sample_weight(ones, len(y))
+                weights = checked if any_weight else np.zeros(len(weights))
+        if offset is not None:
+            offset = np.asarray(offset, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error} ({where})") from error
+    for name, array in (("y", y), ("sample_weight", weights), ("offset", offset)):
+        if array is not None and len(array) != X.shape[0]:
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples {where}: X has "
+                f"{X.shape[0]}, {name} has {len(array)}."
+            )
+    if (codes < 0).any():
+        raise ValueError(
+            f"Input y contains NaN or other missing labels {where}; expected a label for every "
+            "row: drop the rows without one."
+        )
+    return Raw(X, codes, np.asarray(labels), weights, offset)
+
+
+def _column(array: Any, name: str) -> Array:
+    array = np.asarray(array)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        instead = ": tables of counts and sets of labels are for y in memory" if name == "y" else ""
+        raise ValueError(f"{name} has the shape {array.shape}; expected (n_samples,){instead}.")
+    return array
+
+
+def _summary(raw: Raw, _: None) -> Summary:
+    is_sparse = bool(sp.issparse(raw.X))
+    top = 1.0
+    relative = None
+    if raw.weights is not None:
+        top = float(raw.weights.max(initial=0.0))
+        relative = raw.weights / top if top > 0.0 else raw.weights
+    return Summary(
+        n_rows=raw.X.shape[0],
+        n_features=raw.X.shape[1],
+        dtype=raw.X.dtype,
+        is_sparse=is_sparse,
+        size=int(raw.X.nnz if is_sparse else raw.X.size),
+        n_bytes=raw.__sizeof__(),
+        labels=raw.labels,
+        totals=np.bincount(raw.codes, relative, len(raw.labels)),
+        top_weight=top,
+    )
+
+
+def _together(full: list[int], summaries: list[Summary], n_threads: int) -> list[list[int]]:
+    """Runs of neighbours of CHUNK_BYTES at most, but as many as there are threads."""
+    total = sum(summaries[i].n_bytes for i in full)
+    room = min(CHUNK_BYTES, total // max(n_threads, 1))
+    groups: list[list[int]] = []
+    size = 0
+    for i in full:
+        size += summaries[i].n_bytes
+        if not groups or size > room:
+            groups.append([])
+            size = summaries[i].n_bytes
+        groups[-1].append(i)
+    return groups
+
+
+def _coded(raws: Sequence[Raw], part: Part) -> Chunk:
+    """Chunks as rows of a fit."""
+    pieces = tuple(_piece(raw, part.coding) for raw in raws)
+    starts, origins = zip(*part.places, strict=True)
+    return Chunk(pieces, starts, origins)
+
+
+def _piece(raw: Raw, coding: Coding) -> Rows:
+    dtype = coding.dtype
+    code_of = np.searchsorted(coding.classes, raw.labels)
+    position = np.zeros(len(coding.classes), dtype=np.intp)
+    position[coding.active] = np.arange(len(coding.active))
+    codes = code_of[raw.codes]
+    weights = None
+    if coding.top_weight is not None and raw.weights is not None:
+        weights = raw.weights / coding.top_weight
+    if coding.class_weight is not None:
+        factors = coding.class_weight[codes]
+        weights = factors if weights is None else weights * factors
+    if weights is not None:
+        weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights).astype(dtype)
+    offset = None
+    if raw.offset is not None:
+        checked = _validation.check_offset(raw.offset, len(codes), coding.classes, dtype)
+        offset = _validation.offset_of(checked, coding.active)  # type: ignore[arg-type]
+    return Rows(raw.X.astype(dtype, copy=False), position[codes], weights, offset)
