@@ -169,11 +169,11 @@ def read(
         )
     import dask
 
-    X = _one_column_of_chunks(X)
-    validate_data(estimator, _nothing_like(X), reset=reset, skip_check_array=True)
-    parts = _chunks_of(X)
+    X = in_row_chunks(X)
+    validate_data(estimator, nothing_like(X), reset=reset, skip_check_array=True)
+    parts = chunks_of(X)
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    others = [_chunks_like(array, X, len(parts), name) for name, array in given.items()]
+    others = [chunks_like(array, X, len(parts), name) for name, array in given.items()]
     names = getattr(estimator, "feature_names_in_", None)
     check = dask.delayed(_checked, pure=False)
     raw = [check(i, names, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
@@ -208,18 +208,19 @@ def read(
     )
 
 
-def _is_frame(X: Any) -> bool:
+def is_frame(X: Any) -> bool:
+    """Whether it is a data frame of Dask."""
     return hasattr(X, "columns") and hasattr(X, "_meta")
 
 
-def _nothing_like(X: Any) -> Any:
+def nothing_like(X: Any) -> Any:
     """What has X's columns, or their number, for scikit-learn's checks of names."""
-    return X._meta if _is_frame(X) else X
+    return X._meta if is_frame(X) else X
 
 
-def _one_column_of_chunks(X: Any) -> Any:
+def in_row_chunks(X: Any) -> Any:
     """X in chunks of whole rows."""
-    if _is_frame(X):
+    if is_frame(X):
         return X
     if getattr(X, "ndim", None) != 2:
         raise ValueError(
@@ -229,17 +230,17 @@ def _one_column_of_chunks(X: Any) -> Any:
     return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
 
 
-def _chunks_of(X: Any) -> list[Any]:
+def chunks_of(X: Any) -> list[Any]:
     """Delayed chunks of rows."""
     return list(np.asarray(X.to_delayed(), dtype=object).ravel())
 
 
 def _lengths(X: Any) -> tuple[float, ...]:
     """Rows of each chunk, NaN where that is not known."""
-    return (np.nan,) * X.npartitions if _is_frame(X) or not hasattr(X, "chunks") else X.chunks[0]
+    return (np.nan,) * X.npartitions if is_frame(X) or not hasattr(X, "chunks") else X.chunks[0]
 
 
-def _chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
+def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
     """The same rows of another array, for each chunk of X; None where there is no array."""
     if array is None:
         return [None] * n_chunks
@@ -268,9 +269,9 @@ def _chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
             )
         if tuple(own) != tuple(lengths):
             array = array.rechunk({0: tuple(lengths)})
-    if getattr(array, "ndim", 1) == 2 and not _is_frame(array) and array.numblocks[1] > 1:
+    if getattr(array, "ndim", 1) == 2 and not is_frame(array) and array.numblocks[1] > 1:
         array = array.rechunk({1: -1})
-    parts = _chunks_of(array)
+    parts = chunks_of(array)
     if len(parts) != n_chunks:
         raise ValueError(
             f"{name} has {len(parts)} chunks and X has {n_chunks}, of unknown lengths: expected "

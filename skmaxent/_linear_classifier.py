@@ -17,8 +17,10 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _prediction, _targets, _validation
+from skmaxent import _dask_prediction, _frames, _prediction, _targets, _validation
 from skmaxent._blocks import THREAD_WORK
+from skmaxent._cluster import is_dask
+from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._solvers import Iteration, Options, Solution, Status
 from skmaxent._threads import Workers, effective_threads
 
@@ -102,6 +104,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 class LinearClassifier(LinearModel):
     """One class a row: predictions from logits, which rows may have offsets of."""
 
+    @lazy_for_dask
     def decision_function(self, X: Any, offset: Any = None) -> Array:
         """Logits.
 
@@ -119,6 +122,7 @@ class LinearClassifier(LinearModel):
         Z = self._from_rows(X, offset, _prediction.logits)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
+    @lazy_for_dask
     def predict(self, X: Any, offset: Any = None) -> Array:
         """The most probable class of each row.
 
@@ -136,6 +140,7 @@ class LinearClassifier(LinearModel):
         codes = self._from_rows(X, offset, _prediction.codes)
         return np.asarray(self.classes_[codes])
 
+    @lazy_for_dask
     def predict_proba(self, X: Any, offset: Any = None) -> Array:
         """Probabilities of the classes, the softmax of the logits.
 
@@ -152,6 +157,7 @@ class LinearClassifier(LinearModel):
         """
         return self._from_rows(X, offset, _prediction.probabilities)
 
+    @lazy_for_dask
     def predict_log_proba(self, X: Any, offset: Any = None) -> Array:
         """Logarithms of the probabilities, from the logits, finite for every finite X.
 
@@ -192,6 +198,8 @@ class LinearClassifier(LinearModel):
         -------
         float
         """
+        if is_dask(X):
+            return _dask_prediction.accuracy(self, X, y, sample_weight, offset)
         predicted = self.predict(X, offset)
         partial_labels = getattr(self, "partial_labels", False)
         if not (_targets.is_table(y) or partial_labels):
@@ -213,6 +221,8 @@ class LinearClassifier(LinearModel):
         pandas.DataFrame
             X's index (where it is a pandas object) by class labels.
         """
+        if is_dask(X):
+            return _dask_prediction.predicted_frame(self, X, offset)
         return _frames.probability_frame(
             self.predict_proba(X, offset), _frames.row_index(X), self.classes_
         )

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _prediction, _targets, _validation
+from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._fit import ABSENT_LOGIT, Prepared
 from skmaxent._indicator import check_indicator, label_targets
 from skmaxent._linear_classifier import (
@@ -306,6 +307,7 @@ class MultilabelMaxentClassifier(LinearModel):
             P[test] = model.predict_proba(_safe_indexing(X, test))
         return P
 
+    @lazy_for_dask
     def decision_function(self, X: Any) -> Array:
         """Logits.
 
@@ -320,6 +322,7 @@ class MultilabelMaxentClassifier(LinearModel):
         Z = self._from_rows(X, None, _prediction.logits)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
+    @lazy_for_dask
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the labels.
 
@@ -342,6 +345,7 @@ class MultilabelMaxentClassifier(LinearModel):
             P = np.where(total > 0.0, P / np.where(total > 0.0, total, 1.0), 1.0 / P.shape[1])
         return P
 
+    @lazy_for_dask
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of the probabilities, from the logits.
 
@@ -361,6 +365,7 @@ class MultilabelMaxentClassifier(LinearModel):
         P = self.predict_proba(X)
         return np.log(np.maximum(P, np.finfo(P.dtype).tiny))
 
+    @lazy_for_dask
     def predict(self, X: Any) -> Any:
         """The labels of each row.
 

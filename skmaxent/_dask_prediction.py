@@ -1,0 +1,142 @@
+"""Predictions for Dask collections: lazy, chunk by chunk."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmaxent._cluster import current_scheduler, is_dask
+from skmaxent._dask_input import chunks_like, chunks_of, in_row_chunks, is_frame, nothing_like
+
+Array = NDArray[Any]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def lazy_for_dask(method: Method) -> Method:
+    """A method of the rows that gives a lazy Dask array for a Dask collection."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def along(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_dask(X):
+            return predicted(self, name, X, *args, **kwargs)
+        return method(self, X, *args, **kwargs)
+
+    return cast(Method, along)
+
+
+def predicted(model: Any, method: str, X: Any, offset: Any = None) -> Any:
+    """A Dask array with what a method of a fitted model makes of each chunk of rows of X.
+
+    The model is the one of now: a later fit changes nothing in the array.
+    """
+    import dask
+    import dask.array as da
+
+    check_is_fitted(model)
+    X, parts, rows = _parts(model, X, {} if offset is None else {"offset": offset})
+    one = _row_like(model, method, has_offset=offset is not None)
+    snapshot = dask.delayed(copy.copy(model), pure=False)
+    call = dask.delayed(_predicted, pure=False)
+    lengths = (np.nan,) * len(parts) if is_frame(X) else X.chunks[0]
+    chunks = [
+        da.from_delayed(
+            call(snapshot, method, one, part, *more),
+            shape=(length, *one.shape[1:]),
+            meta=one[:0],
+        )
+        for length, part, *more in zip(lengths, parts, *rows, strict=True)
+    ]
+    return da.concatenate(chunks, allow_unknown_chunksizes=True)
+
+
+def predicted_frame(model: Any, X: Any, offset: Any) -> Any:
+    """A Dask data frame of the probabilities, with the index of X where X is one."""
+    import dask.dataframe as dd
+
+    check_is_fitted(model)
+    if not is_frame(X):
+        P = predicted(model, "predict_proba", X, offset)
+        return dd.from_dask_array(P, columns=model.classes_)
+    if offset is not None:
+        raise TypeError("predict_proba_frame takes no offset for a Dask data frame.")
+    validate_data(model, nothing_like(X), reset=False, skip_check_array=True)
+    snapshot = copy.copy(model)
+    few = _predicted_frame(X._meta_nonempty, snapshot)
+    return X.map_partitions(_predicted_frame, snapshot, meta=few.iloc[:0])
+
+
+def accuracy(model: Any, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
+    """Share of the weight of the rows whose class is predicted."""
+    import dask
+
+    check_is_fitted(model)
+    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+    X, parts, rows = _parts(model, X, given)
+    snapshot = dask.delayed(copy.copy(model), pure=False)
+    count = dask.delayed(_hits, pure=False)
+    scheduler = current_scheduler(X)
+    counts = [count(snapshot, part, *more) for part, *more in zip(parts, *rows, strict=True)]
+    hits, total = np.sum(scheduler.gather(scheduler.start(counts)), axis=0)
+    if not total > 0.0:
+        raise ValueError("X has no rows of positive weight to score.")
+    return float(hits / total)
+
+
+def _parts(model: Any, X: Any, arguments: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:
+    X = in_row_chunks(X)
+    validate_data(model, nothing_like(X), reset=False, skip_check_array=True)
+    parts = chunks_of(X)
+    rows = [chunks_like(array, X, len(parts), name) for name, array in arguments.items()]
+    return X, parts, rows
+
+
+def _row_like(model: Any, method: str, *, has_offset: bool) -> Array:
+    """What the method makes of a row of zeros: its shape and dtype."""
+    row: Any = np.zeros((1, model.n_features_in_), dtype=model.coef_.dtype)
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None:
+        import pandas as pd
+
+        row = pd.DataFrame(row, columns=names)
+    zero = {"offset": 0} if has_offset else {}
+    return np.asarray(getattr(model, method)(row, **zero))
+
+
+def _predicted(model: Any, method: str, one: Array, X: Any, offset: Any = None) -> Array:
+    if not X.shape[0]:
+        return one[:0]
+    given = {} if offset is None else {"offset": offset}
+    return np.asarray(getattr(model, method)(_rows(X), **given))
+
+
+def _predicted_frame(X: Any, model: Any) -> Any:
+    if not len(X):
+        return model.predict_proba_frame(_ones_like(X)).iloc[:0]
+    return model.predict_proba_frame(X)
+
+
+def _ones_like(X: Any) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(np.ones((1, X.shape[1])), columns=X.columns)
+
+
+def _hits(model: Any, X: Any, y: Any, weights: Any, offset: Any = None) -> Array:
+    if not X.shape[0]:
+        return np.zeros(2)
+    given = {} if offset is None else {"offset": offset}
+    right = model.predict(_rows(X), **given) == np.asarray(y).ravel()
+    weights = np.ones(len(right)) if weights is None else np.asarray(weights, dtype=float).ravel()
+    return np.array([weights @ right, weights.sum()])
+
+
+def _rows(X: Any) -> Any:
+    """Sparse rows of other packages as SciPy's."""
+    return X.tocsr() if hasattr(X, "tocsr") else X
