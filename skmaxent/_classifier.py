@@ -501,6 +501,8 @@ class MaxentClassifier(LinearClassifier):
         """
         check_is_fitted(self)
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        if groups is not None or method is not None:
+            refuse_dask("infer with groups or a method", X, y)
         if method != "bootstrap" and (self.partial_labels or self.label_smoothing):
             raise ValueError(
                 "with partial_labels or label_smoothing the information of the complete targets is "

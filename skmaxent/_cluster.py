@@ -6,6 +6,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
 # Seconds that a computation waits for a first worker, or for one that is not paused; the setting
@@ -15,6 +16,10 @@ WORKER_TIMEOUT = 30.0
 LOOK, ANSWER = 1.0, 10.0
 # Results that one task adds up.
 FAN_IN = 16
+
+# Of a worker's memory for a thread, one in so many bytes is one task's; the least that a task has;
+# and what it has in this process.
+MEMORY_SHARE, LEAST_TASK_BYTES, LOCAL_TASK_BYTES = 8, 1 << 24, 1 << 26
 
 Graph = dict[Any, Any]
 
@@ -40,6 +45,10 @@ class Scheduler(Protocol):
     @property
     def n_threads(self) -> int:
         """Tasks that run at a time."""
+
+    @property
+    def task_bytes(self) -> int:
+        """What the data of one task may take of memory."""
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         """Handles of delayed objects, computed and kept."""
@@ -76,6 +85,10 @@ class LocalScheduler:
 
         return int(CPU_COUNT)
 
+    @property
+    def task_bytes(self) -> int:
+        return LOCAL_TASK_BYTES
+
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         import dask
 
@@ -102,13 +115,27 @@ class ClusterScheduler:
     def n_threads(self) -> int:
         return max(sum(self._client.nthreads().values()), 1)
 
+    @property
+    def task_bytes(self) -> int:
+        """A share of the memory that a worker has for each thread."""
+        rooms = [
+            worker["memory_limit"] // (MEMORY_SHARE * worker["nthreads"])
+            for worker in self._known_workers().values()
+            if worker.get("memory_limit")
+        ]
+        return max(min(rooms, default=LOCAL_TASK_BYTES), LEAST_TASK_BYTES)
+
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         futures = self._client.compute(list(delayed), sync=False)
         self._wait(futures)
         return list(futures)
 
     def submit(self, graph: Graph, keys: Sequence[Any]) -> list[Any]:
-        futures = list(self._client.get(graph, list(keys), sync=False))
+        import dask
+
+        # Coefficients may be many, and are in the graph so that no worker's death loses them.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"}):
+            futures = list(self._client.get(graph, list(keys), sync=False))
         self._wait(futures)
         return futures
 
@@ -129,6 +156,8 @@ class ClusterScheduler:
                 break
             except TimeoutError:
                 pass
+            except CancelledError as error:
+                raise _lost(error) from error
             if self._has_workers():
                 seen = time.monotonic()
             elif time.monotonic() - seen > patience:
@@ -148,18 +177,19 @@ class ClusterScheduler:
                 f"{self._client.status!r}."
             )
         try:
-            known = self._client.sync(
-                self._client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER
-            )["workers"]
+            known = self._known_workers()
         except (TimeoutError, OSError):
             return False
         return any(worker.get("status") != "paused" for worker in known.values())
 
+    def _known_workers(self) -> dict[str, Any]:
+        identity = self._client.scheduler.identity
+        known = self._client.sync(identity, n_workers=-1, callback_timeout=ANSWER)
+        return dict(known["workers"])
+
 
 def _value(future: Any) -> Any:
     """The result, or what became of it in words."""
-    from concurrent.futures import CancelledError
-
     from distributed import KilledWorker
 
     try:
@@ -170,10 +200,15 @@ def _value(future: Any) -> Any:
             "chunk; perhaps it does not fit their memory: smaller chunks may."
         ) from error
     except CancelledError as error:
-        raise RuntimeError(
-            "the Dask cluster has lost the data or the connection to its scheduler: "
-            f"{error or 'the computation was cancelled'}."
-        ) from error
+        raise _lost(error) from error
+
+
+def _lost(error: BaseException) -> RuntimeError:
+    reason = " ".join(str(error).split()) or "the computation was cancelled"
+    return RuntimeError(
+        "the Dask cluster has lost data of the fit or the connection to its scheduler "
+        f"({reason.rstrip('.')})."
+    )
 
 
 def unique_name(what: str) -> str:

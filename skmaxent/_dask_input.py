@@ -24,8 +24,8 @@ from skmaxent._threads import Workers
 
 Array = NDArray[Any]
 
-# Neighbouring chunks are read together up to this size: each costs a task a pass.
-CHUNK_BYTES = 1 << 26
+# A chunk costs a task a pass: neighbours are one up to this size, or if there are two a thread.
+SMALL_CHUNK = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +110,15 @@ class Labelled:
         lengths = [summary.n_rows for summary in self.summaries]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         full = [i for i, length in enumerate(lengths) if length]
-        groups = _together(full, self.summaries, self.scheduler.n_threads)
+        groups = _together(full, self.summaries, self.scheduler)
         chunks = mapped(
             self.scheduler,
             _coded,
             [[self.handles[i] for i in group] for group in groups],
             [Part(coding, [(int(starts[i]), i) for i in group]) for group in groups],
         )
+        # Raw rows are no longer needed where the chunks are.
+        self.handles.clear()
         shape = Shape(
             tuple(sum(lengths[i] for i in group) for group in groups),
             self.n_features,
@@ -354,10 +356,10 @@ def _summary(raw: Raw, _: None) -> Summary:
     )
 
 
-def _together(full: list[int], summaries: list[Summary], n_threads: int) -> list[list[int]]:
-    """Runs of neighbours of CHUNK_BYTES at most, but as many as there are threads."""
+def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -> list[list[int]]:
+    """Runs of neighbours that a task has room for, two for each thread or more."""
     total = sum(summaries[i].n_bytes for i in full)
-    room = min(CHUNK_BYTES, total // max(n_threads, 1))
+    room = min(scheduler.task_bytes, max(total // (2 * scheduler.n_threads), SMALL_CHUNK))
     groups: list[list[int]] = []
     size = 0
     for i in full:

@@ -1,0 +1,26 @@
+"""A cluster of two processes, one for all tests that want it."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["threads", "workers"])
+def scheduler(request):
+    """Where Dask computes: threads of this process, or workers of a cluster."""
+    import dask
+
+    if request.param == "threads":
+        with dask.config.set(scheduler="threads"):
+            yield request.param
+        return
+    from distributed import Client
+
+    with Client(request.getfixturevalue("cluster")):
+        yield request.param
