@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from cluster import CLASSES, COLUMNS, MEMORY, ROWS, THREADS, predicted
 from contenders import CONTENDERS, OURS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -19,6 +20,7 @@ PACKAGES = (
     "statsmodels",
     "torch",
     "adelie",
+    "distributed",
 )
 GAPS = ("0.001", "1e-06", "1e-09")
 # Below this many seconds a fit is all fixed cost, and the target is another.
@@ -282,7 +284,58 @@ def _labels(found):
     return lines
 
 
+def _cluster(rows, model, passes):
+    lines = [
+        "| rows x columns, classes | chunks | workers | kB moved | seconds | of one thread alone |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['n']:,} x {row['d']}, {row['K']} | {row['tasks']} of {row['chunk MB']} MB | "
+        f"{row['workers']} | {row['kilobytes']:,.0f} | {_seconds(row['seconds'])} | "
+        f"{row['seconds'] / row['alone']:.2f} |"
+        for row in rows
+    ]
+    lines += [
+        "",
+        "Cost model, fitted to these: seconds = "
+        f"{1e3 * model['latency']:.1f} ms + {1e3 * model['each']:.2f} ms a task + "
+        f"{1e9 * model['byte']:.2f} ns a byte + {model['factor']:.2f} times the time of one thread "
+        f"in memory over the threads (median error {model['error']:.0%}, largest "
+        f"{model['largest error']:.0%}).",
+        "",
+        f"A gradient over {ROWS:,} x {COLUMNS}, {CLASSES} classes "
+        f"({8e-9 * ROWS * COLUMNS:.0f} GB), "
+        f"workers of {THREADS} threads and {MEMORY / 1e9:.0f} GB, by that model:",
+        "",
+        "| workers | tasks | MB moved | latency | tasks | bytes | compute | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for n_workers in (10, 30, 100, 300, 1000, 3000):
+        tasks, moved, parts = predicted(model, n_workers)
+        cells = " | ".join(_seconds(part) for part in parts.values())
+        lines.append(
+            f"| {n_workers} | {tasks:,.0f} | {moved / 1e6:.0f} | {cells} | "
+            f"{_seconds(sum(parts.values()))} |"
+        )
+    lines += [
+        "",
+        "Reads of all rows until the gap is 1e-6 (ours: at the default `tol`, whose gap is given; "
+        "samples and moments count; L-BFGS has columns of unit variance):",
+        "",
+        "| data | ours | of these gradients | Hessian products | our gap | L-BFGS |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in passes.items():
+        theirs = "more than 2,000" if row["lbfgs"] is None else row["lbfgs"]
+        lines.append(
+            f"| {name} | {row['ours']:.0f} | {row['gradients']} | {row['products']} | "
+            f"{row['our gap']:.0e} | {theirs} |"
+        )
+    return lines
+
+
 SECTIONS = {
+    "cluster": _cluster,
     "labels": _labels,
     "paths": _paths,
     "whole": _ratios,
@@ -297,7 +350,8 @@ def whole_tasks(results):
     for result in results:
         kind = next(kind for kind in SECTIONS if kind in result)
         lines += [f"### {result['case']}", "", result["description"], ""]
-        lines += [*SECTIONS[kind](result[kind]), ""]
+        more = [result[part] for part in ("model", "passes") if part in result]
+        lines += [*SECTIONS[kind](result[kind], *more), ""]
     return "\n".join(lines)
 
 

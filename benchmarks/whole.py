@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from cases import CASES, correlated, labels
+from cluster import cluster
 from contenders import OURS
 from measure import Process, alternate, fitting, objective, save
 from multilabel import multilabel
@@ -211,4 +212,5 @@ TASKS = {
     "out_of_core": out_of_core,
     "paths": paths,
     "multilabel": multilabel,
+    "cluster": cluster,
 }
