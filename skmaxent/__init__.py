@@ -19,8 +19,7 @@ from skmaxent._softmax import (
     softmax,
     softmax_jacobian,
 )
-
-__version__ = "0.1.0"
+from skmaxent._versions import __version__ as __version__
 
 __all__ = [
     "CVCurveDisplay",
