@@ -8,7 +8,7 @@ import onnx
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from onnxruntime import InferenceSession
+from onnxruntime import InferenceSession, SessionOptions
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from sklearn.calibration import CalibratedClassifierCV
@@ -91,7 +91,9 @@ def run(model, rows, **settings):
 
 
 def run_graph(graph, inputs):
-    session = InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = SessionOptions()
+    options.intra_op_num_threads = 1
+    session = InferenceSession(graph.SerializeToString(), options)
     return session.run(None, inputs)
 
 
@@ -250,7 +252,7 @@ META = {
         flatten_transform=False,
     ),
     "stack": lambda: StackingClassifier(
-        [("a", MaxentClassifier()), ("b", LogisticRegression(C=0.01, max_iter=10_000))],
+        [("a", MaxentClassifier()), ("b", make_pipeline(StandardScaler(), LogisticRegression()))],
         final_estimator=MaxentClassifier(),
     ),
     "bagging": lambda: BaggingClassifier(MaxentClassifier(), n_estimators=3, random_state=0),
