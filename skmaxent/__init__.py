@@ -6,6 +6,7 @@ from skmaxent._cross_validation import MaxentClassifierCV
 from skmaxent._display import CVCurveDisplay, PathDisplay
 from skmaxent._forest import CoefficientDisplay, MarginalEffectsDisplay
 from skmaxent._multilabel import MultilabelMaxentClassifier
+from skmaxent._onnx import register_onnx_converters
 from skmaxent._path import MaxentPath, maxent_path
 from skmaxent._results import InferenceResults
 from skmaxent._separation import Separation, detect_separation
@@ -19,8 +20,7 @@ from skmaxent._softmax import (
     softmax,
     softmax_jacobian,
 )
-
-__version__ = "0.1.0"
+from skmaxent._versions import __version__ as __version__
 
 __all__ = [
     "CVCurveDisplay",
@@ -41,6 +41,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "maxent_path",
+    "register_onnx_converters",
     "sigmoid",
     "softmax",
     "softmax_jacobian",

@@ -23,6 +23,7 @@ from skmaxent._cluster import is_dask
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._solvers import Iteration, Options, Solution, Status
 from skmaxent._threads import Workers, effective_threads
+from skmaxent._versions import with_versions, without_versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,16 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return with_versions(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = without_versions(state, type(self).__name__)
+        # An older version's state lacks the parameters that have been added since.
+        parameters = type(self).__signature__.parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        super().__setstate__(defaults | state)
 
     def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
         """What a function of `_prediction` makes of the rows and the coefficients."""
