@@ -24,8 +24,6 @@ Array = NDArray[Any]
 class AtOffset(LinearClassifier):
     """A fitted classifier whose rows have offsets, as a scorer sees it."""
 
-    _offset: Any
-
     @classmethod
     def of(cls, coef: Array, intercept: Array, like: LinearClassifier, offset: Any) -> AtOffset:
         """With coefficients, for the features and classes of another classifier."""
@@ -41,9 +39,6 @@ class AtOffset(LinearClassifier):
     def fit(self, X: Any, y: Any) -> AtOffset:
         """It is fitted already."""
         return self
-
-    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
-        return super()._from_rows(X, self._offset if offset is None else offset, function)
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,23 @@ class Options:
     seed : int
         For the rows that preconditioners are built from.
     callback : callable or None
-        Called with each `Iteration`.
+        Called with each `Iteration`, θ there and whether none follows; true where it is to stop.
     """
 
     tol: float
     max_iter: int = 100
     solver: str = "auto"
     seed: int = 0
-    callback: Callable[[Iteration], None] | None = None
+    callback: Callback | None = None
+
+    def told(self, line: Iteration, theta: NDArray[Any], status: Status) -> Status:
+        """The status once the callback knows of an iteration: it may stop a fit that goes on."""
+        if self.callback is None:
+            return status
+        goes_on = status is Status.MAX_ITER
+        is_last = not goes_on or line.n_iter >= self.max_iter
+        asks = self.callback(line, theta, is_last)
+        return Status.STOPPED if asks and goes_on else status
 
 
 class Status(Enum):
@@ -55,6 +64,7 @@ class Status(Enum):
     CONVERGED = "converged"
     PRECISION = "no further progress within the precision of the numbers"
     MAX_ITER = "max_iter was reached before convergence"
+    STOPPED = "a callback stopped the fit"
     SEPARATED = (
         "the classes are perfectly separated and there is no penalty, so that no finite "
         "coefficients are optimal: the likelihood grows for ever along a separating direction"
@@ -75,6 +85,9 @@ class Iteration:
     distance: float
     n_gradients: int
     n_hessian_products: int
+
+
+Callback = Callable[[Iteration, NDArray[Any], bool], bool]
 
 
 @dataclass(frozen=True)
