@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -77,6 +78,12 @@ class Task:
         """The same task, for other rows."""
         return Task(self.estimator, self.context, _given(X, y, sample_weight))
 
+    @contextmanager
+    def passed_on_to(self, estimator: Any) -> Iterator[None]:
+        """While another estimator's fit is this task."""
+        with self.context.propagate_callback_context(estimator):
+            yield
+
     def begun(self) -> Task:
         """The task, once its begin is told."""
         self.context.call_on_fit_task_begin(estimator=self.estimator, **self.given)
@@ -115,13 +122,13 @@ class Iterations:
         return self._task.subtask("newton-iteration").begun()
 
     def __call__(self, line: Iteration, theta: NDArray[Any], is_last: bool) -> bool:
-        """Whether to stop."""
+        """Whether to stop before the last iteration."""
         if line.n_iter <= self._n_done or self._current is None:
             return False
         self._n_done = line.n_iter
         stop = self._current.end(lambda: self._attributes(line, theta))
         self._current = None if is_last or stop else self._next()
-        return stop
+        return stop and not is_last
 
     def close(self, attributes: Attributes) -> None:
         """End what is under way; attributes are those that the fitted estimator has not."""
@@ -129,9 +136,9 @@ class Iterations:
             self._current.end(attributes)
 
 
-def refuse_callbacks_without_support(callbacks: Iterable[Any] | None) -> None:
-    """Raise where scikit-learn has no callbacks and some are given."""
-    if callbacks is not None and not HAS_CALLBACKS:
+def refuse_without_support() -> None:
+    """Raise where scikit-learn has no callbacks."""
+    if not HAS_CALLBACKS:
         raise ImportError(
             f"callbacks needs scikit-learn 1.9 or later, found {sklearn.__version__}."
         )

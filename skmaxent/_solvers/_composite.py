@@ -82,7 +82,7 @@ def proximal_newton(
             distance *= MARGIN
             status = Status.CONVERGED
             history.append(_line(n_iter, value, distance, objective))
-            options.told(history[-1], point.theta, status)
+            status = options.told(history[-1], point.theta, status)
             break
         is_last = distance <= tol
         before = objective.counter.hessian_products

@@ -39,7 +39,7 @@ class Options:
     seed : int
         For the rows that preconditioners are built from.
     callback : callable or None
-        Called with each `Iteration`, θ there and whether none follows; true where it is to stop.
+        Called with each `Iteration`, θ there and whether it is the last; true where it should be.
     """
 
     tol: float
@@ -49,13 +49,11 @@ class Options:
     callback: Callback | None = None
 
     def told(self, line: Iteration, theta: NDArray[Any], status: Status) -> Status:
-        """The status once the callback knows of an iteration: it may stop a fit that goes on."""
+        """The status once the callback knows of an iteration, which it may make the last."""
         if self.callback is None:
             return status
-        goes_on = status is Status.MAX_ITER
-        is_last = not goes_on or line.n_iter >= self.max_iter
-        asks = self.callback(line, theta, is_last)
-        return Status.STOPPED if asks and goes_on else status
+        is_last = status is not Status.MAX_ITER or line.n_iter >= self.max_iter
+        return Status.STOPPED if self.callback(line, theta, is_last) else status
 
 
 class Status(Enum):
