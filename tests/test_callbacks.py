@@ -46,6 +46,28 @@ def test_a_path_says_which_version_callbacks_need():
         maxent_path(*IRIS, callbacks=[object()])
 
 
+def one_fold_lacks_a_class():
+    y = np.where(np.arange(150) < 2, 2, IRIS[1] % 2)
+    folds = [(np.arange(2, 150), np.arange(2)), (np.arange(0, 150, 2), np.arange(1, 150, 2))]
+    MaxentClassifierCV(Cs=[0.1], cv=folds).fit(IRIS[0], y)
+
+
+@pytest.mark.parametrize(
+    "fit, message",
+    [
+        (lambda: MaxentClassifier(max_iter=1).fit(*IRIS), "max_iter=1 was reached"),
+        (lambda: MultilabelMaxentClassifier(max_iter=1).fit(*IRIS), "max_iter=1 was reached"),
+        (lambda: maxent_path(*IRIS, Cs=[9.0], max_iter=1), "max_iter=1 was reached at 1 of 1"),
+        (one_fold_lacks_a_class, "fold 0 has no rows of"),
+    ],
+)
+def test_warnings_name_the_line_that_fits(fit, message):
+    with pytest.warns(match=message) as record:
+        fit()
+    assert record[0].filename == __file__
+    assert record[0].lineno in range(fit.__code__.co_firstlineno, fit.__code__.co_firstlineno + 4)
+
+
 def lineage(context):
     """From the root to a task: the estimator's name, the task's and its number."""
     above = [] if context.parent is None else lineage(context.parent)
@@ -221,6 +243,27 @@ def test_lines_are_printed_too(capsys):
     MaxentClassifier(verbose=1).set_callbacks(Recorder()).fit(*IRIS)
     assert capsys.readouterr().out == alone
     assert alone.count("standard errors") > 5
+
+
+@with_callbacks
+def test_a_start_at_the_optimum_is_one_iteration():
+    clf = MaxentClassifier(warm_start=True).fit(*IRIS)
+    recorder = Recorder()
+    clf.set_callbacks(recorder).fit(*IRIS)
+    (model,) = recorder.models("newton-iteration")
+    assert model.n_iter_ == clf.n_iter_ == [1]
+    np.testing.assert_array_equal(model.coef_, clf.coef_)
+
+
+@with_callbacks
+@pytest.mark.parametrize("options", [{}, {"l1_ratio": 1.0}])
+def test_classes_without_weight_are_in_models_too(options):
+    recorder = Recorder()
+    clf = MaxentClassifier(**options).set_callbacks(recorder)
+    clf.fit(*IRIS, sample_weight=np.where(IRIS[1] == 2, 0.0, 1.0))
+    for model in recorder.models("newton-iteration"):
+        assert model.predict_proba(IRIS[0]).shape == (150, 3)
+        assert not (model.predict(IRIS[0]) == 2).any()
 
 
 @with_callbacks
@@ -449,6 +492,17 @@ def test_a_stop_in_cross_validation_leaves_out_weaker_penalties():
     np.testing.assert_array_equal(clf.relaxed_scores_[:, :, :2], whole.relaxed_scores_[:, :, :2])
     assert clf.C_ == 0.1
     assert clf.score(*IRIS) > -0.5
+
+
+@with_callbacks
+def test_cross_validation_without_a_last_fit():
+    recorder = Recorder()
+    clf = MaxentClassifierCV(Cs=[0.1, 1.0], cv=3, refit=False).set_callbacks(recorder)
+    clf.fit(*IRIS)
+    assert len(recorder.models("path")) == 3
+    assert not recorder.models("refit")
+    (whole,) = recorder.models("fit")
+    np.testing.assert_array_equal(whole.coef_, clf.coef_)
 
 
 @with_callbacks
