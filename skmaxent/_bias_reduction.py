@@ -52,12 +52,10 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
         history.append(
             Iteration(n_iter, value / total, distance, counter.gradients, counter.hessian_products)
         )
-        if options.callback is not None:
-            options.callback(history[-1])
         if distance <= options.tol:
             status = Status.CONVERGED
-            break
-        if n_iter == options.max_iter:
+        status = options.told(history[-1], point.theta, status)
+        if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         t = 1.0
         for _ in range(MAX_HALVINGS):

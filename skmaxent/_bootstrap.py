@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from skmaxent._callbacks import without_callbacks
 from skmaxent._targets import Observed
 
 Array = NDArray[Any]
@@ -65,6 +66,7 @@ def _fit(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = clone(model).set_params(verbose=0, warm_start=False, prior_correction=None)
+        fitted = without_callbacks(clone(model))
+        fitted.set_params(verbose=0, warm_start=False, prior_correction=None)
         fitted.fit(X, y, drawn, offset)
     return np.column_stack([fitted.coef_, fitted.intercept_])

@@ -16,12 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent import _dask_input, _prediction, _targets, _validation
 from skmaxent._bias_reduction import bias_reduced
 from skmaxent._bootstrap import bootstrap_coefficients
+from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
 from skmaxent._cluster import is_dask, refuse_dask
 from skmaxent._fit import Prepared
 from skmaxent._infer import dependent_columns, infer, infer_features, infer_from_replicates
 from skmaxent._inference import SingularInformation
 from skmaxent._linear_classifier import (
     LinearClassifier,
+    fitted_attributes,
     options_of,
     restored_on_failure,
     seed_of,
@@ -31,13 +33,13 @@ from skmaxent._objective import Point
 from skmaxent._partial_labels import fit_sets
 from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._results import InferenceResults
-from skmaxent._solvers import Options, Problem, Solution, minimise
+from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
 from skmaxent._split import infer_by_split
 
 Array = NDArray[Any]
 
 
-class MaxentClassifier(LinearClassifier):
+class MaxentClassifier(CallbackSupport, LinearClassifier):
     """Multinomial logistic regression, the maximum-entropy classifier.
 
     Minimises, over coefficients W and intercepts b, with S the sum of the row weights s_i,
@@ -137,6 +139,15 @@ class MaxentClassifier(LinearClassifier):
         gained. From the duality gap where there is a penalty, and from the Newton decrement by
         generalised self-concordance [1]_ [2]_ otherwise, or where that is better. NaN with
         `bias_reduction` or `partial_labels`.
+
+    Notes
+    -----
+    With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
+    Newton iteration, or step of expectation maximisation, is a subtask of the fit, at whose end
+    they may have the classifier as it is then, its `optimality_gap_` not known (NaN); where a fit
+    with an L1 penalty, bounds, a prior or factors per class looks through many features, that may
+    be one more. A callback that asks to stop ends the fit after the iteration. X, y and
+    `sample_weight` are those given to `fit`, whose `offset`, too, counts in predictions.
 
     References
     ----------
@@ -275,24 +286,43 @@ class MaxentClassifier(LinearClassifier):
         """
         with restored_on_failure(self):
             self._validate_params()
-            C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-            with self._prepared(X, y, sample_weight, offset, l1_ratio, np.isfinite(C)) as ready:
-                strength = ready.strengths(np.array([C]))[0]
-                problem = ready.problem.with_penalty(strength, ready.problem)
-                options = options_of(self)
-                if self.partial_labels:
-                    self._refuse_with_partial_labels()
-                if self.partial_labels and not ready.data.blocks.has_codes:
-                    solution = fit_sets(problem, options)
-                elif self.bias_reduction is None:
-                    solution = minimise(problem, options, self._warm_start(ready))
-                else:
-                    solution = self._bias_reduced(problem, options, ready, C)
-                warn_unless_converged(solution, self, stacklevel=3)
-                self._store(solution, ready)
-                self._correct_intercepts(ready)
-            self._fitted_with_offset = offset is not None
+            solution = self._fit(X, y, sample_weight, offset)
+            warn_unless_converged(solution, self, stacklevel=2)
         return self
+
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Solution:
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        with self._prepared(X, y, sample_weight, offset, l1_ratio, np.isfinite(C)) as ready:
+            if self.partial_labels:
+                self._refuse_with_partial_labels()
+            strength = ready.strengths(np.array([C]))[0]
+            problem = ready.problem.with_penalty(strength, ready.problem)
+            correction = self._intercept_correction(ready)
+            # Predictions for the rows of the fit, as callbacks ask for, have their offsets.
+            rows = {"_correction": correction, "_fitted_with_offset": False, "_offset": offset}
+
+            def attributes(line: Iteration, theta: Array) -> dict[str, Any]:
+                coef, intercept = ready.known_coefficients(*problem.coefficients(theta))
+                intercept = intercept + correction
+                return fitted_attributes(ready.classes, coef, intercept, line.n_iter) | rows
+
+            max_subtasks = self.max_iter if problem.terms.is_smooth else None
+            task = Task.of_fit(self, X, y, sample_weight, max_subtasks=max_subtasks)
+            iterations = None if task is None else Iterations(task, attributes)
+            options = options_of(self, iterations)
+            if self.partial_labels and not ready.data.blocks.has_codes:
+                solution = fit_sets(problem, options)
+            elif self.bias_reduction is None:
+                solution = minimise(problem, options, self._warm_start(ready))
+            else:
+                solution = self._bias_reduced(problem, options, ready, C)
+            self._store(solution, ready, correction)
+            self._fitted_with_offset = offset is not None
+            if task is not None and iterations is not None:
+                iterations.close(rows)
+                task.end(rows)
+        return solution
 
     @contextmanager
     def _prepared(
@@ -356,11 +386,10 @@ class MaxentClassifier(LinearClassifier):
         )
         return labelled.given(class_weight, self.label_smoothing)
 
-    def _correct_intercepts(self, ready: Prepared) -> None:
-        """Move intercepts from the shares of the fit to those of the population."""
-        self._correction = np.zeros(self.intercept_.shape)
+    def _intercept_correction(self, ready: Prepared) -> Array:
+        """What moves intercepts from the shares of the fit to those of the population."""
         if self.prior_correction is None:
-            return
+            return np.zeros(ready.shape[0], ready.dtype)
         if not self.fit_intercept or ready.has_absent_classes:
             raise ValueError(
                 "prior_correction moves intercepts: expected fit_intercept=True and rows of "
@@ -369,8 +398,7 @@ class MaxentClassifier(LinearClassifier):
         shares = _validation.class_shares(self.prior_correction, ready.classes, ready.rows.totals)
         change = np.log(shares) - np.log(ready.class_shares)
         change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
-        self._correction = change.astype(self.intercept_.dtype)
-        self.intercept_ = self.intercept_ + self._correction
+        return np.asarray(change, dtype=ready.dtype)
 
     def _uncorrected_intercept(self) -> Array:
         """Of the fit itself."""
@@ -406,11 +434,12 @@ class MaxentClassifier(LinearClassifier):
             return None
         return ready.point(coef.astype(float), self._uncorrected_intercept())
 
-    def _store(self, solution: Solution, ready: Prepared) -> None:
-        self.classes_ = ready.classes
-        self.coef_, self.intercept_ = ready.coefficients(solution)
-        self.n_iter_ = np.array([solution.n_iter], dtype=np.int32)
-        self.optimality_gap_ = solution.gap
+    def _store(self, solution: Solution, ready: Prepared, correction: Array) -> None:
+        coef, intercept = ready.coefficients(solution)
+        found = fitted_attributes(
+            ready.classes, coef, intercept + correction, solution.n_iter, solution.gap
+        )
+        self.__dict__.update(found | {"_correction": correction})
 
     def infer(
         self,

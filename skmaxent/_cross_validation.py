@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _targets, _validation
 from skmaxent._blocks import check_finite
+from skmaxent._callbacks import HAS_CALLBACKS, CallbackSupport, with_callbacks
+from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
@@ -44,7 +47,7 @@ REMOVED = {
 }
 
 
-class MaxentClassifierCV(LinearClassifier):
+class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     """Multinomial logistic regression with its penalty chosen by cross-validation.
 
     Each fold's path of coefficients is fitted from the strongest penalty to the weakest, each fit
@@ -123,6 +126,16 @@ class MaxentClassifierCV(LinearClassifier):
         Newton iterations.
     optimality_gap_ : float
         That of the last fit; see `MaxentClassifier`. Only with `refit`, and without `relax`.
+
+    Notes
+    -----
+    With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
+    path, of a fold and an l1_ratio, is a subtask of the fit, and so is the last fit, which
+    callbacks that propagate follow as that of a `MaxentClassifier`. Each C is a subtask of its
+    path, at whose end they may have the penalised classifier, with X, y and `sample_weight` of the
+    fold's training rows. One that asks to stop there ends the path: its other scores are NaN, which
+    means leave out, its other coefficients and `n_iter_` 0. Elsewhere stopping has no effect. With
+    `n_jobs`, callbacks are copied to processes, as in scikit-learn's searches.
 
     References
     ----------
@@ -250,41 +263,60 @@ class MaxentClassifierCV(LinearClassifier):
         """
         with restored_on_failure(self):
             self._validate_params()
-            routed = self._routed(sample_weight, params)
-            Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
-            checked, labels = _targets.check_rows(self, X, y)
-            check_finite(checked)
-            observed = _targets.observe(labels)
-            n, classes = observed.n_samples, observed.classes
-            sample_weight = _validation.check_sample_weight(sample_weight, n)
-            logits = _validation.check_offset(offset, n, classes, np.float64)
-            if isinstance(Cs, int):
-                models = [self._model(l1_ratio=ratio) for ratio in l1_ratios]
-                Cs = data_grid(models, X, labels, Cs, sample_weight, logits)
-            folds = list(
-                check_cv(self.cv, labels, classifier=True).split(
-                    checked, labels, **routed.splitter.split
-                )
-            )
-            rows = X if hasattr(X, "columns") else checked
-            task = Task(
-                rows, labels, observed, sample_weight, logits, Cs, gammas, self._scorer, routed
-            )
-            found = Parallel(n_jobs=self.n_jobs)(
-                delayed(task.run)(self._model(l1_ratio=ratio), train, test)
-                for train, test in folds
-                for ratio in l1_ratios
-            )
-            shape = len(folds), len(l1_ratios), len(Cs)
-            self.classes_, self.Cs_, self.l1_ratios_, self.gammas_ = classes, Cs, l1_ratios, gammas
-            scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
-            self.n_iter_ = np.reshape([result.path.n_iter for result in found], shape)
-            self._store_paths(found, shape)
-            self._warn_of_absent_classes(folds, observed)
-            self._choose(scores)
-            self._finish(X, labels, sample_weight, logits, found, scores)
-            self._fitted_with_offset = offset is not None
+            self._fit(X, y, sample_weight, offset, params)
         return self
+
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]) -> None:
+        routed = self._routed(sample_weight, params)
+        Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
+        checked, labels = _targets.check_rows(self, X, y)
+        check_finite(checked)
+        observed = _targets.observe(labels)
+        n, classes = observed.n_samples, observed.classes
+        weights = _validation.check_sample_weight(sample_weight, n)
+        logits = _validation.check_offset(offset, n, classes, np.float64)
+        if isinstance(Cs, int):
+            models = [self._model(l1_ratio=ratio) for ratio in l1_ratios]
+            Cs = data_grid(models, X, labels, Cs, weights, logits)
+        folds = list(
+            check_cv(self.cv, labels, classifier=True).split(
+                checked, labels, **routed.splitter.split
+            )
+        )
+        rows = X if hasattr(X, "columns") else checked
+        task = Task(rows, labels, observed, weights, logits, Cs, gammas, self._scorer, routed)
+        n_paths = len(folds) * len(l1_ratios)
+        root = FollowedTask.of_fit(
+            self,
+            X,
+            y,
+            sample_weight,
+            max_subtasks=n_paths + bool(self.refit),
+            sequential_subtasks=False,
+        )
+        followed: list[FollowedTask | None] = [None] * n_paths
+        if root is not None:
+            # Before any of them runs: what is pickled for a process must not change.
+            without_rows = root.with_rows(None, None, None)
+            followed = [without_rows.subtask("path", i, len(Cs)) for i in range(n_paths)]
+        parts = [(ratio, *rows) for rows in folds for ratio in l1_ratios]
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(task.run)(self._model(l1_ratio=ratio), train, test, path)
+            for (ratio, train, test), path in zip(parts, followed, strict=True)
+        )
+        shape = len(folds), len(l1_ratios), len(Cs)
+        self.classes_, self.Cs_, self.l1_ratios_, self.gammas_ = classes, Cs, l1_ratios, gammas
+        scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
+        self.n_iter_ = np.reshape([result.path.n_iter for result in found], shape)
+        self._store_paths(found, shape)
+        self._warn_of_absent_classes(folds, observed)
+        self._choose(scores)
+        self._fitted_with_offset = offset is not None
+        last = root.subtask("refit", n_paths) if root is not None and self.refit else None
+        self._finish(X, labels, weights, logits, found, scores, last)
+        if root is not None:
+            root.end({"_offset": offset})
 
     def _l1_ratios(self) -> Array:
         ratios = np.atleast_1d(np.asarray(self.l1_ratios, dtype=float))
@@ -334,7 +366,7 @@ class MaxentClassifierCV(LinearClassifier):
                     f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
                     "these classes do not count in its score.",
                     UserWarning,
-                    stacklevel=4,
+                    stacklevel=4 + HAS_CALLBACKS,  # with_callbacks adds a frame
                 )
 
     def _choose(self, scores: Array) -> None:
@@ -355,8 +387,9 @@ class MaxentClassifierCV(LinearClassifier):
         offset: Array | None,
         found: list[Fold],
         scores: Array,
+        task: FollowedTask | None,
     ) -> None:
-        """Set the coefficients."""
+        """Set the coefficients; the task is the last fit."""
         if not self.refit:
             best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
             ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
@@ -373,13 +406,18 @@ class MaxentClassifierCV(LinearClassifier):
             )
             return
         model = self._model(C=self.C_, l1_ratio=self.l1_ratio_)
-        if self.gamma_ == 1.0:
-            model.fit(X, y, sample_weight, offset)
-            self.coef_, self.intercept_ = model.coef_, model.intercept_
-            self.optimality_gap_ = model.optimality_gap_
-        else:
-            path = fit_path(model, X, y, np.array([self.C_]), sample_weight, offset, relax=True)
-            self.coef_, self.intercept_ = path.blended(self.gamma_, 0)
+        with nullcontext() if task is None else task.passed_on_to(model):
+            if task is not None:
+                task.begun()
+            if self.gamma_ == 1.0:
+                model.fit(X, y, sample_weight, offset)
+                self.coef_, self.intercept_ = model.coef_, model.intercept_
+                self.optimality_gap_ = model.optimality_gap_
+            else:
+                path = fit_path(model, X, y, np.array([self.C_]), sample_weight, offset, relax=True)
+                self.coef_, self.intercept_ = path.blended(self.gamma_, 0)
+        if task is not None:
+            task.end({"_offset": offset})
 
     def cv_results_frame(self) -> pd.DataFrame:
         """Results with names.
@@ -438,6 +476,7 @@ class MaxentClassifierCV(LinearClassifier):
             weights = routed.scorer.score
         else:
             weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        offset = self._offset if offset is None else offset
         model = AtOffset.of(self.coef_, self.intercept_, self, offset)
         scorer = self._scorer or mean_log_likelihood
         return float(scorer(model, X, y, **weights))

@@ -149,7 +149,11 @@ class Prepared:
 
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
         """Coefficients and intercepts as the user knows them, of all classes."""
-        coef, intercept = self.data.coefficients(solution.coef), solution.intercept
+        return self.known_coefficients(solution.coef, solution.intercept)
+
+    def known_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """The same from those of the problem."""
+        coef = self.data.coefficients(coef)
         if self.has_absent_classes:
             shape = (len(self.classes), coef.shape[1])
             some = coef, intercept

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch, _safe_indexing
 
-from skmaxent import _prediction, _validation
+from skmaxent import _callbacks, _prediction, _validation
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._linear_classifier import LinearClassifier
 from skmaxent._path import MaxentPath, fit_path
@@ -23,8 +23,6 @@ Array = NDArray[Any]
 
 class AtOffset(LinearClassifier):
     """A fitted classifier whose rows have offsets, as a scorer sees it."""
-
-    _offset: Any
 
     @classmethod
     def of(cls, coef: Array, intercept: Array, like: LinearClassifier, offset: Any) -> AtOffset:
@@ -41,9 +39,6 @@ class AtOffset(LinearClassifier):
     def fit(self, X: Any, y: Any) -> AtOffset:
         """It is fitted already."""
         return self
-
-    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
-        return super()._from_rows(X, self._offset if offset is None else offset, function)
 
 
 @dataclass(frozen=True)
@@ -68,16 +63,29 @@ class Task:
     scorer: Callable[..., float] | None
     routed: Bunch
 
-    def run(self, model: MaxentClassifier, train: Array, test: Array) -> Fold:
+    def run(
+        self,
+        model: MaxentClassifier,
+        train: Array,
+        test: Array,
+        followed: _callbacks.Task | None = None,
+    ) -> Fold:
+        """Fit and score; callbacks follow, and may end the path: its last scores are then NaN."""
+        X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
+        sample_weight = None if self.sample_weight is None else self.sample_weight[train]
+        if followed is not None:
+            followed = followed.with_rows(X, y, sample_weight).begun()
         path = fit_path(
             model,
-            _safe_indexing(self.X, train),
-            _safe_indexing(self.y, train),
+            X,
+            y,
             self.Cs,
-            None if self.sample_weight is None else self.sample_weight[train],
+            sample_weight,
             None if self.offset is None else self.offset[train],
             self.observed.classes,
             relax=bool((self.gammas < 1.0).any()),
+            task=followed,
+            at_C=lambda C: {"C_": C, "l1_ratio_": model.l1_ratio, "gamma_": 1.0},
         )
         # What a model has never seen tells nothing about its penalty.
         unseen = self.observed.rows(train).totals() == 0.0
@@ -88,6 +96,8 @@ class Task:
             self._log_likelihood(model, path, test, known, scores)
         elif len(test):
             self._by_scorer(model, path, test, scores)
+        if followed is not None:
+            followed.end()
         return Fold(path, scores)
 
     def _log_likelihood(
@@ -108,7 +118,7 @@ class Task:
             Z = _prediction.logits(X, Linear(coef, intercept, offset), workers=Workers())
             return Z.astype(float)
 
-        for i in range(len(self.Cs)):
+        for i in path.n_iter.nonzero()[0].tolist():
             Z = logits(path.coefs[i], path.intercepts[i])
             relaxed = Z
             if path.relaxed_coefs is not None and path.relaxed_intercepts is not None:
@@ -129,7 +139,7 @@ class Task:
             name: _safe_indexing(value, test) if np.ndim(value) else value
             for name, value in self.routed.scorer.score.items()
         }
-        for i in range(len(self.Cs)):
+        for i in path.n_iter.nonzero()[0].tolist():
             for j, gamma in enumerate(self.gammas):
                 at = AtOffset.of(*path.blended(gamma, i), model, offset)
                 scores[i, j] = self.scorer(at, X, y, **metadata)

@@ -21,7 +21,7 @@ from skmaxent import _dask_prediction, _frames, _prediction, _targets, _validati
 from skmaxent._blocks import THREAD_WORK
 from skmaxent._cluster import is_dask
 from skmaxent._dask_prediction import lazy_for_dask
-from skmaxent._solvers import Iteration, Options, Solution, Status
+from skmaxent._solvers import Callback, Iteration, Options, Solution, Status
 from skmaxent._threads import Workers, effective_threads
 from skmaxent._versions import with_versions, without_versions
 
@@ -40,6 +40,9 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     fit_intercept: bool
     n_jobs: int | None
     __signature__: inspect.Signature
+
+    # Offsets of rows whose predictions are asked without: of those that a scorer or a callback has.
+    _offset: Any = None
 
     # What scikit-learn has or had, and what to write instead.
     _removed_parameters = _validation.REMOVED_PARAMETERS
@@ -75,6 +78,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
         """What a function of `_prediction` makes of the rows and the coefficients."""
         check_is_fitted(self)
+        offset = self._offset if offset is None else offset
         if offset is None and getattr(self, "_fitted_with_offset", False):
             raise ValueError(
                 f"this {type(self).__name__} was fitted with an offset: predictions need the "
@@ -239,6 +243,19 @@ class LinearClassifier(LinearModel):
         )
 
 
+def fitted_attributes(
+    classes: Array, coef: Array, intercept: Array, n_iter: int, gap: float = np.nan
+) -> dict[str, Any]:
+    """What a fit leaves on its estimator; the gap of one under way is not known."""
+    return {
+        "classes_": classes,
+        "coef_": coef,
+        "intercept_": intercept,
+        "n_iter_": np.array([n_iter], dtype=np.int32),
+        "optimality_gap_": gap,
+    }
+
+
 @contextmanager
 def restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
     """Leave the estimator as it was if the body raises."""
@@ -258,15 +275,25 @@ def seed_of(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def options_of(estimator: Any, *, quiet: bool = False) -> Options:
-    """What an estimator's parameters tell its solver."""
+def options_of(estimator: Any, callback: Callback | None = None, *, quiet: bool = False) -> Options:
+    """What an estimator's parameters tell its solver, and who else listens to that."""
     return Options(
         estimator.tol,
         max_iter=estimator.max_iter,
         solver=_validation.resolve_solver(estimator.solver),
         seed=seed_of(estimator.random_state),
-        callback=_print_iteration if estimator.verbose > 0 and not quiet else None,
+        callback=_printing(callback) if estimator.verbose > 0 and not quiet else callback,
     )
+
+
+def _printing(callback: Callback | None) -> Callback:
+    """A callback that prints a line before another is called."""
+
+    def told(line: Iteration, theta: Array, is_last: bool) -> bool:
+        _print_iteration(line)
+        return callback is not None and callback(line, theta, is_last)
+
+    return told
 
 
 def _print_iteration(iteration: Iteration) -> None:

@@ -17,18 +17,26 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _prediction, _targets, _validation
+from skmaxent._callbacks import (
+    CallbackSupport,
+    Iterations,
+    Task,
+    with_callbacks,
+    without_callbacks,
+)
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._fit import ABSENT_LOGIT, Prepared
 from skmaxent._indicator import check_indicator, label_targets
 from skmaxent._linear_classifier import (
     LinearModel,
+    fitted_attributes,
     options_of,
     restored_on_failure,
     seed_of,
     warn_unless_converged,
 )
 from skmaxent._penalty_input import Columns, terms_of
-from skmaxent._solvers import minimise
+from skmaxent._solvers import Iteration, Solution, Status, minimise
 from skmaxent._thresholds import best_threshold, label_sets
 
 Array = NDArray[Any]
@@ -36,7 +44,7 @@ Array = NDArray[Any]
 N_FOLDS = 5
 
 
-class MultilabelMaxentClassifier(LinearModel):
+class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     """Linear classifier for rows with several labels, by a softmax or by independent sigmoids.
 
     All labels are fitted together, with the same passes over X. With ``link="sigmoid"`` each has a
@@ -101,6 +109,12 @@ class MultilabelMaxentClassifier(LinearModel):
         Whether y was an indicator matrix.
     n_iter_, n_features_in_, feature_names_in_, optimality_gap_
         As in `MaxentClassifier`.
+
+    Notes
+    -----
+    With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks as to `MaxentClassifier`.
+    Where thresholds are learned they are 0.5 during the iterations, and each fold is a subtask of
+    the fit after these; after a stop the folds' models have no more iterations than the classifier.
 
     References
     ----------
@@ -208,30 +222,52 @@ class MultilabelMaxentClassifier(LinearModel):
         """
         with restored_on_failure(self):
             self._validate_params()
-            X_checked, y = _targets.check_rows(self, X, y)
-            n_samples = X_checked.shape[0]
-            weights = _validation.check_sample_weight(sample_weight, n_samples)
-            self.multilabel_ = _targets.is_table(y)
-            if self.multilabel_:
-                Y, classes = check_indicator(y)
-                self._sparse_output = bool(sp.issparse(y))
-            else:
-                observed = _targets.observe(y)
-                classes, self._sparse_output = observed.classes, False
-            self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
-            if not self.multilabel_ and self._has_sigmoids:
-                Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
-            if self.multilabel_ or self._has_sigmoids:
-                rows = label_targets(Y, weights, link=self.link, smoothing=self.label_smoothing)
-            else:
-                rows = _targets.row_targets(observed, weights, None, self.label_smoothing)
-            self._fit(X_checked, classes, rows)
-            if self.multilabel_:
-                self._warn_of_constant(rows)
-                self.threshold_ = self._thresholds(X, Y, weights)
+            solution, constant = self._fit(X, y, sample_weight)
+            warn_unless_converged(solution, self, stacklevel=2)
+            if len(constant):
+                warnings.warn(
+                    f"the labels {constant.tolist()} are those of all rows or of none: nothing is "
+                    "learned of them.",
+                    UserWarning,
+                    stacklevel=2,
+                )
         return self
 
-    def _fit(self, X: Any, classes: Array, rows: _targets.RowTargets) -> None:
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, Array]:
+        """What the solver found, and labels that all rows have, or none."""
+        X_checked, y_checked = _targets.check_rows(self, X, y)
+        n_samples = X_checked.shape[0]
+        weights = _validation.check_sample_weight(sample_weight, n_samples)
+        self.multilabel_ = _targets.is_table(y_checked)
+        if self.multilabel_:
+            Y, classes = check_indicator(y_checked)
+            self._sparse_output = bool(sp.issparse(y_checked))
+        else:
+            observed = _targets.observe(y_checked)
+            classes, self._sparse_output = observed.classes, False
+        self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
+        if not self.multilabel_ and self._has_sigmoids:
+            Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
+        if self.multilabel_ or self._has_sigmoids:
+            rows = label_targets(Y, weights, link=self.link, smoothing=self.label_smoothing)
+        else:
+            rows = _targets.row_targets(observed, weights, None, self.label_smoothing)
+        solution, task = self._solve(X_checked, classes, rows, (X, y, sample_weight))
+        constant = np.zeros(0, dtype=np.intp)
+        if self.multilabel_:
+            constant = np.setdiff1d(np.arange(len(classes)), rows.active)
+            self.threshold_ = self._thresholds(
+                X, Y, weights, task, is_stopped=solution.status is Status.STOPPED
+            )
+        if task is not None:
+            task.end({})
+        return solution, classes[constant]
+
+    def _solve(
+        self, X: Any, classes: Array, rows: _targets.RowTargets, given: tuple[Any, Any, Any]
+    ) -> tuple[Solution, Task | None]:
+        """Set the coefficients; callbacks are given X, y and weights as the user gave them."""
         columns = Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes)
         terms = terms_of(
             l1_ratio=self.l1_ratio,
@@ -250,35 +286,52 @@ class MultilabelMaxentClassifier(LinearModel):
         ) as ready:
             strength = ready.strengths(np.array([self.C]))[0]
             problem = ready.problem.with_penalty(strength, ready.problem)
-            solution = minimise(problem, options_of(self))
-            warn_unless_converged(solution, self, stacklevel=4)
-            self.classes_ = classes
-            self.coef_, self.intercept_ = ready.coefficients(solution)
-            self.n_iter_ = np.array([solution.n_iter], dtype=np.int32)
-            self.optimality_gap_ = solution.gap
+            always = np.setdiff1d(np.flatnonzero(rows.totals > 0.0), rows.active)
 
-    def _warn_of_constant(self, rows: _targets.RowTargets) -> None:
-        constant = np.setdiff1d(np.arange(len(self.classes_)), rows.active)
-        if not len(constant):
-            return
-        if self._has_sigmoids:
-            self.intercept_[constant[rows.totals[constant] > 0.0]] = -ABSENT_LOGIT
-        warnings.warn(
-            f"the labels {self.classes_[constant].tolist()} are those of all rows or of none: "
-            "nothing is learned of them.",
-            UserWarning,
-            stacklevel=3,
-        )
+            def fitted(
+                coef: Array, intercept: Array, n_iter: int, gap: float = np.nan
+            ) -> dict[str, Any]:
+                coef, intercept = ready.known_coefficients(coef, intercept)
+                if self._has_sigmoids and self.multilabel_:
+                    intercept[always] = -ABSENT_LOGIT
+                return fitted_attributes(classes, coef, intercept, n_iter, gap)
 
-    def _thresholds(self, X: Any, Y: Any, weights: Array | None) -> Array:
+            def attributes(line: Iteration, theta: Array) -> dict[str, Any]:
+                return fitted(*problem.coefficients(theta), line.n_iter) | thresholds
+
+            kind = self._threshold_kind
+            is_learned = self.multilabel_ and isinstance(kind, str)
+            thresholds = {}
+            if self.multilabel_:
+                thresholds["threshold_"] = _check_threshold(
+                    0.5 if is_learned else kind, len(classes)
+                )
+            is_bounded = problem.terms.is_smooth and not is_learned
+            task = Task.of_fit(self, *given, max_subtasks=self.max_iter if is_bounded else None)
+            iterations = None if task is None else Iterations(task, attributes)
+            solution = minimise(problem, options_of(self, iterations))
+            found = fitted(solution.coef, solution.intercept, solution.n_iter, solution.gap)
+            self.__dict__.update(found)
+            if iterations is not None:
+                iterations.close(thresholds)
+        return solution, task
+
+    @property
+    def _threshold_kind(self) -> Any:
+        """How thresholds are learned, or these themselves."""
+        if isinstance(self.threshold, str) and self.threshold == "auto":
+            return "f1_micro" if self.link == "softmax" else 0.5
+        return self.threshold
+
+    def _thresholds(
+        self, X: Any, Y: Any, weights: Array | None, task: Task | None, *, is_stopped: bool
+    ) -> Array:
         n_labels = len(self.classes_)
-        kind = self.threshold
-        if isinstance(kind, str) and kind == "auto":
-            kind = "f1_micro" if self.link == "softmax" else 0.5
+        kind = self._threshold_kind
         if not isinstance(kind, str):
             return _check_threshold(kind, n_labels)
         Y = Y.toarray() if sp.issparse(Y) else Y
-        P = self._out_of_fold(X, Y, weights)
+        P = self._out_of_fold(X, Y, weights, task, is_stopped=is_stopped)
         seen = ~np.isnan(P[:, 0])
         P, Y = P[seen], Y[seen]
         weights = None if weights is None else weights[seen]
@@ -288,7 +341,9 @@ class MultilabelMaxentClassifier(LinearModel):
         found = [best_threshold(P[:, k], Y[:, k], weights) for k in range(n_labels)]
         return np.maximum(found, np.finfo(P.dtype).tiny)
 
-    def _out_of_fold(self, X: Any, Y: Array, weights: Array | None) -> Array:
+    def _out_of_fold(
+        self, X: Any, Y: Array, weights: Array | None, task: Task | None, *, is_stopped: bool
+    ) -> Array:
         """Probabilities of rows by models that have not seen them, NaN where there are none."""
         cv = KFold(N_FOLDS, shuffle=True, random_state=seed_of(self.random_state))
         folds = cv if self.cv is None else check_cv(self.cv, Y)
@@ -298,13 +353,20 @@ class MultilabelMaxentClassifier(LinearModel):
                 f"learned thresholds need {N_FOLDS} rows or more, found {len(Y)}: give threshold a "
                 "number, or cv."
             )
-        model = clone(self).set_params(threshold=0.5, verbose=0)
+        model = without_callbacks(clone(self)).set_params(threshold=0.5, verbose=0)
+        if is_stopped:
+            model.set_params(max_iter=int(self.n_iter_[0]))
         for train, test in folds.split(np.zeros(len(Y)), Y):
             part = None if weights is None else weights[train]
+            rows, fold = _safe_indexing(X, train), None
+            if task is not None:
+                fold = task.subtask("threshold-fold").with_rows(rows, Y[train], part).begun()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model.fit(_safe_indexing(X, train), Y[train], part)
+                model.fit(rows, Y[train], part)
             P[test] = model.predict_proba(_safe_indexing(X, test))
+            if fold is not None and fold.end():
+                break
         return P
 
     @lazy_for_dask

@@ -65,13 +65,12 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         distances.append(found.history[0].distance)
         rate = min(distances[-1] / distances[-2], SLOWEST) if len(lines) else SLOWEST
         lines.append(_line(problem, len(lines) + 1, value, distances[-1] / (1.0 - rate)))
-        if options.callback is not None:
-            options.callback(lines[-1])
         if lines[-1].distance <= options.tol:
             status = Status.CONVERGED
-            break
-        if found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+        elif found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             status = found.status
+        status = options.told(lines[-1], found.point.theta, status)
+        if status is not Status.MAX_ITER:
             break
         if len(thetas) == 3:
             beyond = penalty.inside(_extrapolated(*thetas))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import _frames, _validation
+from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._fit import Prepared
-from skmaxent._linear_classifier import options_of
+from skmaxent._linear_classifier import fitted_attributes, options_of
 from skmaxent._solvers import Path, Solution, Status
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ def maxent_path(
     sample_weight: ArrayLike | None = None,
     offset: Any = None,
     relax: bool = False,
+    callbacks: Iterable[Any] | None = None,
     **params: Any,
 ) -> MaxentPath:
     """Fit multinomial logistic regression for a sequence of penalties.
@@ -152,6 +155,10 @@ def maxent_path(
         Known part of the logits.
     relax : bool, default=False
         Whether to fit, besides, the coefficients that are not zero without penalty.
+    callbacks : iterable of callbacks, default=None
+        Callbacks of scikit-learn 1.9 or later (`sklearn.callback`). Each C is a subtask of the
+        path, in the order of the fits, at whose end they may have the classifier that it is; one
+        that asks to stop ends the path, which then has the fits so far alone.
     **params
         Other parameters of `MaxentClassifier`.
 
@@ -163,6 +170,8 @@ def maxent_path(
     ------
     ValueError
         For input that cannot be fitted.
+    ImportError
+        For callbacks where scikit-learn has none.
 
     Examples
     --------
@@ -176,7 +185,19 @@ def maxent_path(
         if name in params:
             raise TypeError(f"maxent_path has no parameter {name!r}: give Cs and l1_ratio.")
     model = MaxentClassifier(l1_ratio=l1_ratio, **params)
-    return fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
+    if callbacks is not None:
+        refuse_without_support()
+        model.set_callbacks(*callbacks)
+    path = fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
+    return path if path.n_iter.all() else _only(path, path.n_iter > 0)
+
+
+def _only(path: MaxentPath, kept: Array) -> MaxentPath:
+    """The part of a path for some of its Cs."""
+    names = ["Cs", "coefs", "intercepts", "n_iter", "optimality_gaps"]
+    if path.relaxed_coefs is not None:
+        names += ["relaxed_coefs", "relaxed_intercepts"]
+    return replace(path, **{name: getattr(path, name)[kept] for name in names})
 
 
 def fit_path(
@@ -189,8 +210,35 @@ def fit_path(
     classes: Array | None = None,
     *,
     relax: bool = False,
+    task: Task | None = None,
+    at_C: Callable[[float], Attributes] = lambda C: {"C": C},
 ) -> MaxentPath:
-    """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on."""
+    """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on.
+
+    Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
+    tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit.
+    """
+    path, statuses = _fit_path(
+        model, X, y, Cs, sample_weight, offset, classes, relax=relax, task=task, at_C=at_C
+    )
+    _warn(statuses, model)
+    return path
+
+
+@with_callbacks
+def _fit_path(
+    model: MaxentClassifier,
+    X: Any,
+    y: Any,
+    Cs: int | Array,
+    sample_weight: Any,
+    offset: Any,
+    classes: Array | None,
+    *,
+    relax: bool,
+    task: Task | None,
+    at_C: Callable[[float], Attributes],
+) -> tuple[MaxentPath, list[Status]]:
     model._validate_params()
     if model.partial_labels:
         raise ValueError("a path has no partial_labels: fit one C at a time.")
@@ -204,7 +252,13 @@ def fit_path(
         n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
         statuses = []
         strengths = ready.strengths(Cs)
+        of_model = None
+        if task is None:
+            of_model = task = Task.of_fit(
+                model, X, y, sample_weight, name="path", max_subtasks=len(Cs)
+            )
         for i in np.argsort(Cs, kind="stable"):
+            subtask = None if task is None else task.subtask("penalty").begun()
             solution = path.at(float(strengths[i]))
             found.put(i, *ready.coefficients(solution))
             if relaxed is not None:
@@ -213,14 +267,23 @@ def fit_path(
             statuses.append(solution.status)
             if model.verbose > 0:
                 _print_fit(Cs[i], solution)
-    _warn(statuses, model)
+            attributes = fitted_attributes(
+                ready.classes, found.coefs[i], found.intercepts[i], n_iter[i], gaps[i]
+            )
+            attributes |= {"_offset": offset, "_fitted_with_offset": False} | at_C(float(Cs[i]))
+            if subtask is not None and subtask.end(attributes):
+                break
+        if of_model is not None:
+            of_model.end()
     names = model._feature_names()
     path_of = MaxentPath(
         Cs, found.coefs, found.intercepts, n_iter, gaps, ready.classes, names, l1_ratio
     )
-    if relaxed is None:
-        return path_of
-    return replace(path_of, relaxed_coefs=relaxed.coefs, relaxed_intercepts=relaxed.intercepts)
+    if relaxed is not None:
+        path_of = replace(
+            path_of, relaxed_coefs=relaxed.coefs, relaxed_intercepts=relaxed.intercepts
+        )
+    return path_of, statuses
 
 
 @dataclass(frozen=True)

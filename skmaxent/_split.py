@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
+from skmaxent._callbacks import without_callbacks
 from skmaxent._results import InferenceResults
 
 Array = NDArray[Any]
@@ -40,14 +41,15 @@ def infer_by_split(
         weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return {"y": _safe_indexing(y, rows), "sample_weight": weights}
 
-    selected = clone(model).set_params(warm_start=False).fit(X[first], **part(first))
+    model = without_callbacks(clone(model)).set_params(warm_start=False)
+    selected = clone(model).fit(X[first], **part(first))
     kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))
     if not len(kept):
         raise ValueError(
             f"no feature was selected on half of the rows at C={model.C}: choose a larger C."
         )
     free = clone(model).set_params(
-        C=np.inf, l1_ratio=0.0, penalty="deprecated", warm_start=False, penalty_factor=None
+        C=np.inf, l1_ratio=0.0, penalty="deprecated", penalty_factor=None
     )
     rows = X[second][:, kept]
     free.fit(rows, **part(second))

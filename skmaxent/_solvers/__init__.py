@@ -3,10 +3,11 @@
 from skmaxent._solvers._conjugate_gradients import steihaug as conjugate_gradients
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._problem import Problem
-from skmaxent._solvers._solution import Iteration, Options, Solution, Status
+from skmaxent._solvers._solution import Callback, Iteration, Options, Solution, Status
 from skmaxent._solvers._strategy import minimise
 
 __all__ = [
+    "Callback",
     "Iteration",
     "Options",
     "Path",

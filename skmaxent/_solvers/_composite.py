@@ -80,8 +80,9 @@ def proximal_newton(
         target = tol / root_n
         if holds and MARGIN * distance <= tol:
             distance *= MARGIN
-            _note(history, options, n_iter, value, distance, objective)
             status = Status.CONVERGED
+            history.append(_line(n_iter, value, distance, objective))
+            status = options.told(history[-1], point.theta, status)
             break
         is_last = distance <= tol
         before = objective.counter.hessian_products
@@ -91,16 +92,15 @@ def proximal_newton(
         products = objective.counter.hessian_products - before
         if is_last:
             distance = max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0))))
-        _note(history, options, n_iter, value, distance, objective)
+        history.append(_line(n_iter, value, distance, objective))
         if distance <= NEAR and is_unbounded(
             objective, theta - point.theta, distance, penalty.unpenalised
         ):
             status = Status.QUASI_SEPARATED
-            break
-        if distance <= tol:
+        elif distance <= tol:
             status = Status.CONVERGED
-            break
-        if n_iter == options.max_iter:
+        status = options.told(history[-1], point.theta, status)
+        if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         narrow = narrow and not is_last
         candidate, candidate_value = _along(point, value, theta, penalty)
@@ -129,19 +129,9 @@ def proximal_newton(
     return CompositeOutcome(point, value, status, tuple(history), model)
 
 
-def _note(
-    history: list[Iteration],
-    options: Options,
-    n_iter: int,
-    value: float,
-    distance: float,
-    objective: MultinomialObjective,
-) -> None:
+def _line(n_iter: int, value: float, distance: float, objective: MultinomialObjective) -> Iteration:
     counter = objective.counter
-    line = Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
-    history.append(line)
-    if options.callback is not None:
-        options.callback(line)
+    return Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
 
 
 def _agree(one: float, other: float, factor: float) -> bool:

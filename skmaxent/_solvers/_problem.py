@@ -105,6 +105,14 @@ class Problem:
             null=self.null.on(objective),
         )
 
+    def coefficients(self, theta: Array) -> tuple[Array, Array]:
+        """Coefficients and intercepts for the columns of the rows."""
+        coef, intercept = self.objective.coefficients(theta)
+        coef = self.asked.onto_bounds(coef)
+        if not self.objective.fit_intercept:
+            intercept = np.zeros_like(intercept)
+        return coef, intercept
+
     def solution(
         self,
         point: Point,
@@ -113,10 +121,7 @@ class Problem:
         history: tuple[Iteration, ...],
         gap: float,
     ) -> Solution:
-        coef, intercept = self.objective.coefficients(point.theta)
-        coef = self.asked.onto_bounds(coef)
-        if not self.objective.fit_intercept:
-            intercept = np.zeros_like(intercept)
+        coef, intercept = self.coefficients(point.theta)
         return Solution(
             coef=coef,
             intercept=intercept,

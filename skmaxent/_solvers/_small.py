@@ -191,8 +191,6 @@ def newton_small(
             natural, norm = problem.natural_gradient(factor, state.gradient)
             distance = root_n * norm
         history.append(Iteration(len(history), state.value, distance, problem.n_evaluations, 0))
-        if options.callback is not None:
-            options.callback(history[-1])
         direction = problem.contrasts @ natural
         if distance <= NEAR and is_unbounded(objective, direction, distance):
             status = Status.QUASI_SEPARATED
@@ -200,6 +198,7 @@ def newton_small(
             status = Status.SEPARATED
         elif distance <= tol:
             status = Status.CONVERGED
+        status = options.told(history[-1], theta, status)
         if status is not Status.MAX_ITER or len(history) > options.max_iter:
             break
         while True:

@@ -96,17 +96,14 @@ def newton(
             distance = max(distance, float(root_n * _decrement(last)))
             narrow = False
         lines.append(_record(objective, n_iter, point, distance))
-        if options.callback is not None:
-            options.callback(lines[-1])
         if distance <= tol:
             status = Status.CONVERGED
             if is_unbounded(objective, newton_step, distance):
                 status = Status.QUASI_SEPARATED
-            break
-        if is_separated(objective, point.loss):
+        elif is_separated(objective, point.loss):
             status = Status.SEPARATED
-            break
-        if n_iter == options.max_iter:
+        status = options.told(lines[-1], point.theta, status)
+        if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
         narrow = narrow and not (ratio > SHORT_STEP and distance < FAR)

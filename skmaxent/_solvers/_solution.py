@@ -39,14 +39,21 @@ class Options:
     seed : int
         For the rows that preconditioners are built from.
     callback : callable or None
-        Called with each `Iteration`.
+        Called with each `Iteration`, θ there and whether it is the last; true where it should be.
     """
 
     tol: float
     max_iter: int = 100
     solver: str = "auto"
     seed: int = 0
-    callback: Callable[[Iteration], None] | None = None
+    callback: Callback | None = None
+
+    def told(self, line: Iteration, theta: NDArray[Any], status: Status) -> Status:
+        """The status once the callback knows of an iteration, which it may make the last."""
+        if self.callback is None:
+            return status
+        is_last = status is not Status.MAX_ITER or line.n_iter >= self.max_iter
+        return Status.STOPPED if self.callback(line, theta, is_last) else status
 
 
 class Status(Enum):
@@ -55,6 +62,7 @@ class Status(Enum):
     CONVERGED = "converged"
     PRECISION = "no further progress within the precision of the numbers"
     MAX_ITER = "max_iter was reached before convergence"
+    STOPPED = "a callback stopped the fit"
     SEPARATED = (
         "the classes are perfectly separated and there is no penalty, so that no finite "
         "coefficients are optimal: the likelihood grows for ever along a separating direction"
@@ -75,6 +83,9 @@ class Iteration:
     distance: float
     n_gradients: int
     n_hessian_products: int
+
+
+Callback = Callable[[Iteration, NDArray[Any], bool], bool]
 
 
 @dataclass(frozen=True)

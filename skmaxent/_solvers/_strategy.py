@@ -16,7 +16,7 @@ from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Iteration, Options, Solution, Status
-from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners
+from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners, numbered
 
 Array = NDArray[Any]
 
@@ -68,17 +68,25 @@ def with_corners(
     """Proximal Newton over a working set; `likely` are features that it should have."""
     objective = problem.objective
     penalty = problem.terms.with_corners()
-    before: tuple[Iteration, ...] = ()
+    history: tuple[Iteration, ...] = ()
+    status = Status.MAX_ITER
     if start is None:
-        start, before = _down_to(problem.start(), problem.terms, working, options)
+        start, status, history = _down_to(problem.start(), problem.terms, working, options)
     inside = penalty.inside(start.theta)
     if not np.array_equal(inside, start.theta):
         start = objective.at(inside)
-    left = replace(options, max_iter=max(options.max_iter - len(before), 1))
-    point, value, status, history = minimise_with_corners(
-        start, penalty, working, left, likely=likely
-    )
-    history = _joined(before, history)
+    if status is Status.STOPPED:
+        point, value = start, start.loss + penalty.value(start.theta)
+    else:
+        left = replace(
+            options,
+            max_iter=max(options.max_iter - len(history), 1),
+            callback=numbered(options.callback, len(history)),
+        )
+        point, value, status, lines = minimise_with_corners(
+            start, penalty, working, left, likely=likely
+        )
+        history = _joined(history, lines)
     subgradient = penalty.residual(point.theta, point.gradient)
     gap = relative_gap(
         Reached(point, value, subgradient),
@@ -96,8 +104,8 @@ def _joined(before: tuple[Iteration, ...], after: tuple[Iteration, ...]) -> tupl
 
 def _down_to(
     point: Point, terms: Terms, working: WorkingSet, options: Options
-) -> tuple[Point, tuple[Iteration, ...]]:
-    """A start for a weak L1 penalty, from stronger ones, and what led there.
+) -> tuple[Point, Status, tuple[Iteration, ...]]:
+    """A start for a weak L1 penalty, from stronger ones, how the last ended, and what led there.
 
     The fewer coefficients are not zero, the fewer are found in vain, and the better a quadratic
     model foresees what a step does.
@@ -105,13 +113,17 @@ def _down_to(
     pull = terms.pull(point.gradient[:, :-1])
     ratio = float(np.divide(pull, terms.l1, out=np.zeros_like(pull), where=terms.l1 > 0.0).max())
     history: tuple[Iteration, ...] = ()
+    status = Status.MAX_ITER
     if working.is_all or not np.isfinite(ratio):
-        return point, history
+        return point, status, history
     n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE))
     for stage in range(n_stages - 1, 0, -1):
         penalty = terms.times(STAGE**stage).with_corners()
         theta = penalty.inside(point.theta)
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
-        point, *_, lines = minimise_with_corners(point, penalty, working, options, share=NEAR)
+        part = replace(options, callback=numbered(options.callback, len(history), last_before=0))
+        point, _, status, lines = minimise_with_corners(point, penalty, working, part, share=NEAR)
         history = _joined(history, lines)
-    return point, history
+        if status is Status.STOPPED:
+            break
+    return point, status, history

@@ -12,7 +12,7 @@ from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._penalty import Penalty
 from skmaxent._solvers._composite import CompositeOutcome, proximal_newton
 from skmaxent._solvers._quadratic import Model
-from skmaxent._solvers._solution import Iteration, Options, Status
+from skmaxent._solvers._solution import Callback, Iteration, Options, Status
 
 Array = NDArray[Any]
 
@@ -83,6 +83,7 @@ class WorkingSet:
         else:
             start = self._columns.at(self.within(point.theta))
             part = penalty.columns(self._with_intercept())
+            options = replace(options, callback=self._of_all(options.callback, point.theta))
         outcome = proximal_newton(
             start,
             part,
@@ -93,9 +94,32 @@ class WorkingSet:
             precise=self.precise,
         )
         self.model = outcome.model
-        theta = point.theta.copy(order="F")
-        theta[:, self._with_intercept()] = outcome.point.theta
-        return theta, outcome
+        return self._among_all(outcome.point.theta, point.theta), outcome
+
+    def _among_all(self, members: Array, others: Array) -> Array:
+        theta = others.copy(order="F")
+        theta[:, self._with_intercept()] = members
+        return theta
+
+    def _of_all(self, callback: Callback | None, others: Array) -> Callback | None:
+        """A callback that is told the coefficients of all features."""
+        if callback is None:
+            return None
+        return lambda line, theta, is_last: callback(line, self._among_all(theta, others), is_last)
+
+
+def numbered(
+    callback: Callback | None, n_before: int, *, last_before: float = np.inf
+) -> Callback | None:
+    """A callback for the part of a fit that so many iterations came before.
+
+    The part's last iteration is the fit's where its number is below `last_before`.
+    """
+    if callback is None:
+        return None
+    return lambda line, theta, is_last: callback(
+        replace(line, n_iter=line.n_iter + n_before), theta, is_last and line.n_iter < last_before
+    )
 
 
 def minimise_with_corners(
@@ -128,10 +152,15 @@ def minimise_with_corners(
         violation[working.index] = 0.0
         is_rough = is_rough and not working.is_all
         left = max(options.max_iter - len(history), 1)
-        left = left if working.precise else min(left, PATIENCE)
-        theta, outcome = working.minimise(
-            point, penalty, replace(options, max_iter=left), max(share, ROUGH * is_rough)
+        is_patient = working.precise or left <= PATIENCE
+        left = left if is_patient else PATIENCE
+        last_before = (np.inf if is_patient else left) if working.is_all else 0
+        part = replace(
+            options,
+            max_iter=left,
+            callback=numbered(options.callback, len(history), last_before=last_before),
         )
+        theta, outcome = working.minimise(point, penalty, part, max(share, ROUGH * is_rough))
         history += [replace(line, n_iter=line.n_iter + len(history)) for line in outcome.history]
         status = outcome.status
         is_slow = status is Status.MAX_ITER and len(history) < options.max_iter
@@ -148,7 +177,7 @@ def minimise_with_corners(
         value = point.loss + penalty.value(theta)
         violation = gains(point, penalty)
         violation[working.index] = 0.0
-        if share > 0.0 or status is Status.MAX_ITER:
+        if share > 0.0 or status in (Status.MAX_ITER, Status.STOPPED):
             break
         if not violation.any():
             if not is_rough:

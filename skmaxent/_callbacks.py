@@ -1,0 +1,156 @@
+"""Fits as scikit-learn's callbacks see them; where scikit-learn has none, nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sklearn
+from numpy.typing import NDArray
+
+from skmaxent._solvers import Iteration
+
+try:
+    from sklearn import callback as _protocol
+except ImportError:  # before 1.9
+    _protocol = None
+
+
+class _NoCallbacks:
+    """Without `set_callbacks`, so that `hasattr` tells."""
+
+
+HAS_CALLBACKS = _protocol is not None
+CallbackSupport: Any = _protocol.CallbackSupportMixin if HAS_CALLBACKS else _NoCallbacks
+
+Attributes = dict[str, Any]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def with_callbacks(method: Method) -> Method:
+    """A method, or function of an estimator, after which its callbacks are torn down.
+
+    The estimator knows by its attributes of which: what restores these on failure comes later.
+    """
+    return _protocol.with_callbacks(method) if HAS_CALLBACKS else method
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a fit, whose estimator's callbacks hear of its begin and its end.
+
+    `given` are the X, y and metadata that they are shown.
+    """
+
+    estimator: Any
+    context: Any
+    given: dict[str, Any]
+
+    @classmethod
+    def of_fit(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        name: str = "fit",
+        max_subtasks: int | None,
+        sequential_subtasks: bool = True,
+    ) -> Task | None:
+        """The whole of a fit, begun; None where there are no callbacks."""
+        # Contexts cost as much as some iterations on few rows.
+        if not hasattr(estimator, "_skl_callbacks"):
+            return None
+        context = estimator._init_callback_context(
+            task_name=name, max_subtasks=max_subtasks, sequential_subtasks=sequential_subtasks
+        )
+        return cls(estimator, context, _given(X, y, sample_weight)).begun()
+
+    def subtask(self, name: str, task_id: int | None = None, max_subtasks: int | None = 0) -> Task:
+        """A part of the task, not begun."""
+        context = self.context.subcontext(name, task_id=task_id, max_subtasks=max_subtasks)
+        return Task(self.estimator, context, self.given)
+
+    def with_rows(self, X: Any, y: Any, sample_weight: Any) -> Task:
+        """The same task, for other rows."""
+        return Task(self.estimator, self.context, _given(X, y, sample_weight))
+
+    @contextmanager
+    def passed_on_to(self, estimator: Any) -> Iterator[None]:
+        """While another estimator's fit is this task."""
+        with self.context.propagate_callback_context(estimator):
+            yield
+
+    def begun(self) -> Task:
+        """The task, once its begin is told."""
+        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.given)
+        return self
+
+    def end(self, attributes: Attributes | Callable[[], Attributes] | None = None) -> bool:
+        """Whether a callback asks to stop; attributes make a fitted estimator of the present."""
+        stop = self.context.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=attributes, **self.given
+        )
+        return bool(stop)
+
+
+class Iterations:
+    """A solver's iterations as subtasks: the callback of its options.
+
+    The first one begins at once, so that it has what comes before the solver's first report. One
+    that is under way when the solver gives up ends with the fit.
+
+    Parameters
+    ----------
+    task : Task
+    attributes : callable
+        From an iteration and its θ to the attributes of a fitted estimator.
+    """
+
+    def __init__(
+        self, task: Task, attributes: Callable[[Iteration, NDArray[Any]], Attributes]
+    ) -> None:
+        self._task = task
+        self._attributes = attributes
+        self._n_done = 0
+        self._current: Task | None = self._next()
+
+    def _next(self) -> Task:
+        return self._task.subtask("newton-iteration").begun()
+
+    def __call__(self, line: Iteration, theta: NDArray[Any], is_last: bool) -> bool:
+        """Whether to stop before the last iteration."""
+        if line.n_iter <= self._n_done or self._current is None:
+            return False
+        self._n_done = line.n_iter
+        stop = self._current.end(lambda: self._attributes(line, theta))
+        self._current = None if is_last or stop else self._next()
+        return stop and not is_last
+
+    def close(self, attributes: Attributes) -> None:
+        """End what is under way; attributes are those that the fitted estimator has not."""
+        if self._current is not None:
+            self._current.end(attributes)
+
+
+def refuse_without_support() -> None:
+    """Raise where scikit-learn has no callbacks."""
+    if not HAS_CALLBACKS:
+        raise ImportError(
+            f"callbacks needs scikit-learn 1.9 or later, found {sklearn.__version__}."
+        )
+
+
+def without_callbacks(estimator: Any) -> Any:
+    """The estimator, whose clones' callbacks are for fits that the user asks for."""
+    if HAS_CALLBACKS:
+        estimator.set_callbacks()
+    return estimator
+
+
+def _given(X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return {"X": X, "y": y, "metadata": metadata}
