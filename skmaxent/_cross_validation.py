@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent import _frames, _targets, _validation
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
+from skmaxent._interchange import native
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._path import check_Cs, data_grid, fit_path
 from skmaxent._targets import Observed
@@ -251,6 +252,7 @@ class MaxentClassifierCV(LinearClassifier):
             self._validate_params()
             routed = self._routed(sample_weight, params)
             Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
+            X = native(X, "X")
             checked, labels = _targets.check_rows(self, X, y)
             _validation.check_finite(checked)
             observed = _targets.observe(labels)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent import _frames, _prediction, _targets, _validation
 from skmaxent._fit import ABSENT_LOGIT, Prepared
 from skmaxent._indicator import check_indicator, label_targets
+from skmaxent._interchange import native
 from skmaxent._linear_classifier import (
     LinearModel,
     options_of,
@@ -207,6 +208,7 @@ class MultilabelMaxentClassifier(LinearModel):
         """
         with restored_on_failure(self):
             self._validate_params()
+            X = native(X, "X")
             X_checked, y = _targets.check_rows(self, X, y)
             n_samples = X_checked.shape[0]
             weights = _validation.check_sample_weight(sample_weight, n_samples)
@@ -404,10 +406,12 @@ class MultilabelMaxentClassifier(LinearModel):
 
         Returns
         -------
-        pandas.DataFrame
-            X's index (where it is a pandas object) by labels.
+        DataFrame
+            A row for each of X by labels, in the library of X: of pandas, with the index of X,
+            polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
+            pandas, their strings elsewhere.
         """
-        return _frames.probability_frame(self.predict_proba(X), _frames.row_index(X), self.classes_)
+        return _frames.probability_frame(self.predict_proba(X), X, self.classes_)
 
 
 def _check_threshold(threshold: Any, n_labels: int) -> Array:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skmaxent import _validation
+from skmaxent._interchange import columns_in_order, native
 from skmaxent._likelihood import Likelihood, Softmax, likelihood
 
 Array = NDArray[Any]
@@ -149,6 +150,7 @@ def check_rows(
     estimator: Any, X: Any, y: Any, *, reset: bool = True, partial_labels: bool = False
 ) -> tuple[Any, Any]:
     """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
+    y = native(y, "y")
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
         raise ValueError(
@@ -167,6 +169,7 @@ def check_rows(
 
 def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = False) -> Observed:
     """What y says; of given classes some may be absent, and a frame's columns are found by name."""
+    y = native(y, "y")
     sets = _sets(y) if partial_labels else None
     if sets is not None:
         return _from_sets(sets, classes)
@@ -279,8 +282,7 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
             raise ValueError(
                 f"y has the columns {labels}; expected a column for each of {classes.tolist()}."
             )
-    names = ordered.tolist()
-    return (y.loc[:, names] if hasattr(y, "loc") else y[names]), ordered
+    return columns_in_order(y, ordered.tolist()), ordered
 
 
 def _numbers(y: Array) -> Array:

@@ -12,6 +12,8 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skmaxent._interchange import columns_in_order, native
+
 Array = NDArray[Any]
 
 # scikit-learn's names for ways to the same optimum.
@@ -66,15 +68,16 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
     if offset is None or (isinstance(offset, Real) and offset == 0):
         return None
     K = len(classes)
-    if hasattr(offset, "columns") and hasattr(offset, "loc"):
+    offset = native(offset, "offset")
+    if hasattr(offset, "columns"):
         names = list(offset.columns)
-        missing = [label for label in classes if label not in names]
+        missing = [label for label in classes.tolist() if label not in names]
         if missing:
             raise ValueError(
                 f"offset has no columns for the classes {missing}; expected a column for each of "
                 f"{classes.tolist()}."
             )
-        offset = offset.loc[:, classes.tolist()]
+        offset = columns_in_order(offset, classes.tolist())
     array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
     if K == 2 and array.shape == (n_samples,):
         array = array[:, None]
@@ -103,6 +106,7 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     """
     if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
+    arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
     try:
         return validate_data(
             estimator,
