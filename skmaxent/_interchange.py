@@ -30,6 +30,13 @@ def columns_in_order(frame: Any, names: list[Any]) -> Any:
     return frame.loc[:, names] if hasattr(frame, "loc") else frame[names]
 
 
+def columns_of_time(X: Any) -> list[str]:
+    """Dates, times and durations of polars, which become integers there in whatever unit."""
+    if not _is(X, "polars", "DataFrame"):
+        return []
+    return [f"{name!r} ({dtype})" for name, dtype in X.schema.items() if dtype.is_temporal()]
+
+
 def in_library_of(X: Any, table: pd.DataFrame) -> Any:
     """A table, with a row for each of X, in the library that X is of; pandas for arrays.
 

@@ -12,7 +12,7 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from skmaxent._interchange import columns_in_order, native
+from skmaxent._interchange import columns_in_order, columns_of_time, native
 
 Array = NDArray[Any]
 
@@ -107,6 +107,9 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
     arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
+    times = columns_of_time(arrays[0])
+    if times:
+        raise TypeError(_needs_numbers(times, "times are numbers in no unit"))
     try:
         return validate_data(
             estimator,
@@ -123,12 +126,15 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
-            "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
-            "ColumnTransformer, and convert or impute the rest "
-            f"({str(error).splitlines()[0][:120]})."
-        ) from error
+        raise kind(_needs_numbers(columns, str(error).splitlines()[0][:120])) from error
+
+
+def _needs_numbers(columns: list[str], reason: str) -> str:
+    return (
+        f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
+        "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
+        f"ColumnTransformer, and convert or impute the rest ({reason})."
+    )
 
 
 def _is_plain(X: Any, estimator: Any) -> bool:

@@ -1,5 +1,6 @@
 """Frames and series of polars: names in, frames of polars out."""
 
+import datetime as dt
 from functools import partial
 
 import numpy as np
@@ -51,6 +52,14 @@ def test_other_names_and_another_order_of_columns_are_refused():
 def test_columns_that_are_not_numbers_are_named():
     with pytest.raises(ValueError, match=r"columns that are not: 'kind' \(holds .*'c'"):
         MaxentClassifier().fit(FRAME.with_columns(kind=pl.Series(LABELS)), LABELS)
+
+
+@pytest.mark.parametrize("time", [dt.date(2026, 1, 1), dt.datetime(2026, 1, 1), dt.timedelta(1)])
+def test_times_are_no_numbers(time):
+    """As in pandas; polars would make days, microseconds or nanoseconds of them."""
+    frame = FRAME.with_columns(when=pl.Series([time] * len(X)))
+    with pytest.raises(TypeError, match=r"columns that are not: 'when' \(D"):
+        MaxentClassifier().fit(frame, LABELS)
 
 
 @pytest.mark.parametrize(
