@@ -37,6 +37,11 @@ def columns_of_time(X: Any) -> list[str]:
     return [f"{name!r} ({dtype})" for name, dtype in X.schema.items() if dtype.is_temporal()]
 
 
+def is_single_precision(X: Any) -> bool:
+    """Whether all columns of a frame of polars are of float32, which scikit-learn does not see."""
+    return _is(X, "polars", "DataFrame") and set(X.dtypes) == {sys.modules["polars"].Float32}
+
+
 def in_library_of(X: Any, table: pd.DataFrame) -> Any:
     """A table, with a row for each of X, in the library that X is of; pandas for arrays.
 

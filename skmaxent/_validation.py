@@ -12,7 +12,12 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from skmaxent._interchange import columns_in_order, columns_of_time, native
+from skmaxent._interchange import (
+    columns_in_order,
+    columns_of_time,
+    is_single_precision,
+    native,
+)
 
 Array = NDArray[Any]
 
@@ -116,7 +121,7 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
             *arrays,
             reset=reset,
             accept_sparse="csr",
-            dtype=[np.float64, np.float32],
+            dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
             ensure_all_finite=False,
         )
     except (TypeError, ValueError) as error:

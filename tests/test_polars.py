@@ -54,6 +54,16 @@ def test_columns_that_are_not_numbers_are_named():
         MaxentClassifier().fit(FRAME.with_columns(kind=pl.Series(LABELS)), LABELS)
 
 
+def test_single_precision():
+    single = FRAME.cast(pl.Float32)
+    clf = MaxentClassifier().fit(single, LABELS)
+    same = MaxentClassifier().fit(single.to_numpy(), LABELS)
+    assert clf.coef_.dtype == clf.predict_proba(single).dtype == np.float32
+    np.testing.assert_array_equal(clf.coef_, same.coef_)
+    mixed = MaxentClassifier().fit(single.with_columns(n=pl.Series(CODES)), LABELS)
+    assert mixed.coef_.dtype == np.float64
+
+
 @pytest.mark.parametrize("time", [dt.date(2026, 1, 1), dt.datetime(2026, 1, 1), dt.timedelta(1)])
 def test_times_are_no_numbers(time):
     """As in pandas; polars would make days, microseconds or nanoseconds of them."""
