@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+import scipy.sparse as sp
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_multilabel_classification,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmaxent import MaxentClassifier, MaxentClassifierCV
+from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier
 
 # shap makes its colours when it is imported, in a way that matplotlib will not have for ever.
 pytestmark = pytest.mark.filterwarnings(
@@ -60,6 +67,26 @@ def test_final_step_of_a_pipeline(shap, load):
     assert found.feature_names == X.columns.tolist()
     total = found.values.sum(axis=1) + found.base_values
     np.testing.assert_allclose(total, pipe.decision_function(X), atol=1e-9)
+
+
+def test_sparse_rows(shap):
+    X, y = load_digits(return_X_y=True)
+    X = sp.csr_matrix(X)
+    clf = MaxentClassifier().fit(X, y)
+    explainer = shap.LinearExplainer(clf, shap.maskers.Independent(X, max_samples=X.shape[0]))
+    values = explainer.shap_values(X)
+    distance = X.toarray() - X.mean(axis=0).A
+    np.testing.assert_allclose(values, distance[:, :, None] * clf.coef_.T, atol=1e-9)
+    total = values.sum(axis=1) + explainer.expected_value
+    np.testing.assert_allclose(total, clf.decision_function(X), atol=1e-9)
+
+
+def test_several_labels(shap):
+    X, Y = make_multilabel_classification(n_samples=200, random_state=0)
+    clf = MultilabelMaxentClassifier().fit(X, Y)
+    found = shap.LinearExplainer(clf, X)(X)
+    total = found.values.sum(axis=1) + found.base_values
+    np.testing.assert_allclose(total, clf.decision_function(X), atol=1e-9)
 
 
 def test_correlated_features(shap):

@@ -1,7 +1,9 @@
 """skore's reports find metrics and coefficients as for its own linear models."""
 
 import numpy as np
+import polars as pl
 import pytest
+import scipy.sparse as sp
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
@@ -58,6 +60,18 @@ def test_summaries_equal_those_of_logistic_regression():
     assert len(frames[0]) > 10
     assert frames[0].index.tolist() == frames[1].index.tolist()
     np.testing.assert_allclose(frames[0], frames[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("store", [pl.from_pandas, lambda X: sp.csr_array(X.to_numpy())])
+def test_frames_of_polars_and_sparse_rows(store):
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    parts = train_test_split(store(X), y.to_numpy(), random_state=0)
+    names = ("X_train", "X_test", "y_train", "y_test")
+    report = EstimatorReport(MaxentClassifier(), **dict(zip(names, parts, strict=True)))
+    found = coefficients(report, report.estimator_.classes_)
+    np.testing.assert_array_equal(found["Intercept"], report.estimator_.intercept_)
+    first = X.columns[0] if "alcohol" in found else "Feature #0"
+    np.testing.assert_array_equal(found[first], report.estimator_.coef_[:, 0])
 
 
 def test_cross_validation_report():
