@@ -45,23 +45,27 @@ def is_single_precision(X: Any) -> bool:
 def in_library_of(X: Any, table: pd.DataFrame) -> Any:
     """A table, with a row for each of X, in the library that X is of; pandas for arrays.
 
-    Names of columns are strings where the library has no others.
+    Names of columns become strings for any library but pandas.
     """
     if _is_narwhals(X):
         # from_native of the version of narwhals' API that X is of.
         home = sys.modules[type(X).__module__]
         from_native = getattr(home, "from_native", sys.modules["narwhals"].from_native)
-        return from_native(in_library_of(X.to_native(), table))
-    columns = {_plain_name(column): table[column].to_numpy() for column in table.columns}
+        return from_native(in_library_of(X.to_native(), _with_plain_names(table)))
     if _is(X, "polars", "DataFrame"):
-        return sys.modules["polars"].DataFrame(columns)
+        return sys.modules["polars"].DataFrame(_columns(table))
     if _is(X, "pyarrow", "Table", "RecordBatch"):
-        return sys.modules["pyarrow"].table(columns)
+        return sys.modules["pyarrow"].table(_columns(table))
     return table
 
 
-def _plain_name(column: Any) -> str:
-    return "_".join(map(str, column)) if isinstance(column, tuple) else str(column)
+def _columns(table: pd.DataFrame) -> dict[str, Any]:
+    return {name: column.to_numpy() for name, column in _with_plain_names(table).items()}
+
+
+def _with_plain_names(table: pd.DataFrame) -> pd.DataFrame:
+    names = ["_".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in table.columns]
+    return table.set_axis(names, axis=1)
 
 
 def _is_narwhals(value: Any) -> bool:

@@ -93,6 +93,10 @@ def test_probabilities_come_as_the_frame_did(kind):
     intervals = results.predict_proba_interval(frame)
     assert type(intervals) is type(frame)
     np.testing.assert_allclose(np.asarray(intervals)[:, ::3], P)
+    names = nw.from_native(intervals, eager_only=True).columns
+    assert names[:4] == ["a_probability", "a_lower", "a_upper", "b_probability"]
+    numbered = MaxentClassifier().fit(frame, CODES).predict_proba_frame(frame)
+    assert nw.from_native(numbered, eager_only=True).columns == ["0", "1", "2"]
 
 
 def test_counts_and_weights(kind):
