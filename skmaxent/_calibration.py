@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skmaxent import _targets, _validation
+from skmaxent._interchange import native
 
 Array = NDArray[Any]
 
@@ -74,6 +75,7 @@ def expected_calibration_error(
         raise ValueError(f"strategy must be 'uniform' or 'quantile', found {strategy!r}.")
     if not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"n_bins must be a positive integer, found {n_bins!r}.")
+    y_prob = native(y_prob, "y_prob")
     if classes is None and hasattr(y_prob, "columns"):
         classes = np.array(list(y_prob.columns))
     P = np.asarray(y_prob, dtype=float)

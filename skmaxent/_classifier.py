@@ -257,6 +257,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             float32 and float64 are used as they are, without a copy where dense or CSR.
+            DataFrames of pandas, polars and narwhals, and tables of pyarrow, name the features.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels; or how many observations of each class a row stands for, or their shares:
             an array, a sparse matrix, or a DataFrame whose columns name the classes (they are

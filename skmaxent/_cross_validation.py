@@ -29,6 +29,7 @@ from skmaxent._callbacks import HAS_CALLBACKS, CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
+from skmaxent._interchange import native
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._path import check_Cs, data_grid, fit_path
 from skmaxent._targets import Observed
@@ -270,6 +271,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]) -> None:
         routed = self._routed(sample_weight, params)
         Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
+        X = native(X, "X")
         checked, labels = _targets.check_rows(self, X, y)
         check_finite(checked)
         observed = _targets.observe(labels)

@@ -1,4 +1,4 @@
-"""Arrays and names to pandas."""
+"""Arrays and names to tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skmaxent._interchange import in_library_of, native
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +60,14 @@ def row_index(X: Any) -> Any:
     return getattr(X, "index", None) if hasattr(X, "iloc") else None
 
 
-def probability_frame(probabilities: Array, index: Any, classes: Array) -> pd.DataFrame:
-    """Rows by class labels."""
+def probability_frame(probabilities: Array, X: Any, classes: Array) -> Any:
+    """Rows of X by class labels, in the library of X."""
     import pandas as pd
 
-    return pd.DataFrame(probabilities, index=index, columns=pd.Index(classes, name="class"))
+    columns = pd.Index(classes, name="class")
+    return in_library_of(
+        X, pd.DataFrame(probabilities, index=row_index(native(X, "X")), columns=columns)
+    )
 
 
 def results_frame(

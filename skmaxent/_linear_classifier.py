@@ -106,6 +106,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         pandas.DataFrame
             Features, then "Intercept", by classes; one column, of ``classes_[1]``, for two
             classes. Features without names are x0, x1, ...
+            ``polars.from_pandas(table, include_index=True)`` is that in polars.
         """
         check_is_fitted(self)
         return _frames.coefficient_frame(
@@ -222,7 +223,7 @@ class LinearClassifier(LinearModel):
         observed = _targets.observe(y, self.classes_, partial_labels=partial_labels)
         return observed.mean(predicted[:, None] == self.classes_, sample_weight)
 
-    def predict_proba_frame(self, X: Any, offset: Any = None) -> pd.DataFrame:
+    def predict_proba_frame(self, X: Any, offset: Any = None) -> Any:
         """Probabilities with names.
 
         Parameters
@@ -233,14 +234,14 @@ class LinearClassifier(LinearModel):
 
         Returns
         -------
-        pandas.DataFrame
-            X's index (where it is a pandas object) by class labels.
+        DataFrame
+            A row for each of X by class labels, in the library of X: of pandas, with the index of
+            X, polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
+            pandas, their strings elsewhere.
         """
         if is_dask(X):
             return _dask_prediction.predicted_frame(self, X, offset)
-        return _frames.probability_frame(
-            self.predict_proba(X, offset), _frames.row_index(X), self.classes_
-        )
+        return _frames.probability_frame(self.predict_proba(X, offset), X, self.classes_)
 
 
 def fitted_attributes(

@@ -236,6 +236,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, Array]:
         """What the solver found, and labels that all rows have, or none."""
+        X = native(X, "X")
         X_checked, y_checked = _targets.check_rows(self, X, y)
         n_samples = X_checked.shape[0]
         weights = _validation.check_sample_weight(sample_weight, n_samples)
@@ -474,10 +475,12 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
 
         Returns
         -------
-        pandas.DataFrame
-            X's index (where it is a pandas object) by labels.
+        DataFrame
+            A row for each of X by labels, in the library of X: of pandas, with the index of X,
+            polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
+            pandas, their strings elsewhere.
         """
-        return _frames.probability_frame(self.predict_proba(X), _frames.row_index(X), self.classes_)
+        return _frames.probability_frame(self.predict_proba(X), X, self.classes_)
 
 
 def _check_threshold(threshold: Any, n_labels: int) -> Array:

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import expit
 
 from skmaxent import _frames, _inference
+from skmaxent._interchange import in_library_of, native
 from skmaxent._softmax import softmax
 
 if TYPE_CHECKING:
@@ -365,6 +366,7 @@ class InferenceResults:
             For other rows, features that depend on those of the model, or a penalised fit.
         """
         self._refuse_posterior("score tests")
+        X = native(X, "X")
         names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
         columns = np.asarray(X, dtype=float)
         columns = columns[:, None] if columns.ndim == 1 else columns
@@ -409,6 +411,7 @@ class InferenceResults:
         ValueError
             For unknown features in `discrete`, or another `at`.
         """
+        X = native(X, "X")
         names = self.columns[: len(self.columns) - self.has_intercept]
         positions = [self._position(name) for name in discrete]
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
@@ -416,7 +419,7 @@ class InferenceResults:
             X = np.average(_dense(X, 0, X.shape[0]), axis=0, weights=weights)[None]
             weights = None
         elif not isinstance(at, str):
-            X, weights = at, None
+            X, weights = native(at, "at"), None
         elif at != "overall":
             raise ValueError(f"at must be 'overall', 'mean' or a DataFrame, found {at!r}.")
         K, d, width = len(self.classes), len(names), len(self.columns)
@@ -445,7 +448,7 @@ class InferenceResults:
         errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J)).reshape(K, d)
         return _effects_table(effects / total, errors, self, names, level)
 
-    def predict_proba_interval(self, X: Any, level: float = 0.95) -> pd.DataFrame:
+    def predict_proba_interval(self, X: Any, level: float = 0.95) -> Any:
         """Probabilities with intervals, from the delta method for their log-odds.
 
         Parameters
@@ -456,11 +459,14 @@ class InferenceResults:
 
         Returns
         -------
-        pandas.DataFrame
-            X's index by class and probability, lower and upper.
+        DataFrame
+            A row for each of X, by class and probability, lower and upper; in the library of X,
+            as `predict_proba_frame` gives, where names are class_probability and so on, or in
+            pandas for arrays.
         """
         import pandas as pd
 
+        given, X = X, native(X, "X")
         quantile, coef, V = _quantile(level), self._all_coef(), self._base[1]
         parts = []
         for start in range(0, X.shape[0], ROWS):
@@ -478,7 +484,8 @@ class InferenceResults:
             parts.append(part)
         columns = pd.MultiIndex.from_product([self.classes, ["probability", "lower", "upper"]])
         values = np.concatenate(parts).reshape(X.shape[0], -1)
-        return pd.DataFrame(values, index=_frames.row_index(X), columns=columns)
+        table = pd.DataFrame(values, index=_frames.row_index(X), columns=columns)
+        return in_library_of(given, table)
 
     def _free(self) -> list[int]:
         """Classes whose coefficients are not fixed at zero in `_base`."""

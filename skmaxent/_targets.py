@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_consistent_length
 from skmaxent import _validation
 from skmaxent._blocks import RowBlocks
 from skmaxent._cluster import refuse_dask
+from skmaxent._interchange import columns_in_order, native
 from skmaxent._likelihood import Likelihood, Softmax, likelihood
 from skmaxent._storage import Storage
 from skmaxent._threads import Workers
@@ -166,6 +167,7 @@ def check_rows(
 ) -> tuple[Any, Any]:
     """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
     refuse_dask(type(estimator).__name__, X, y)
+    y = native(y, "y")
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
         raise ValueError(
@@ -184,6 +186,7 @@ def check_rows(
 
 def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = False) -> Observed:
     """What y says; of given classes some may be absent, and a frame's columns are found by name."""
+    y = native(y, "y")
     sets = _sets(y) if partial_labels else None
     if sets is not None:
         return _from_sets(sets, classes)
@@ -296,8 +299,7 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
             raise ValueError(
                 f"y has the columns {labels}; expected a column for each of {classes.tolist()}."
             )
-    names = ordered.tolist()
-    return (y.loc[:, names] if hasattr(y, "loc") else y[names]), ordered
+    return columns_in_order(y, ordered.tolist()), ordered
 
 
 def _numbers(y: Array) -> Array:

@@ -12,6 +12,13 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skmaxent._interchange import (
+    columns_in_order,
+    columns_of_time,
+    is_single_precision,
+    native,
+)
+
 Array = NDArray[Any]
 
 # scikit-learn's names for ways to the same optimum.
@@ -66,15 +73,16 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
     if offset is None or (isinstance(offset, Real) and offset == 0):
         return None
     K = len(classes)
-    if hasattr(offset, "columns") and hasattr(offset, "loc"):
+    offset = native(offset, "offset")
+    if hasattr(offset, "columns"):
         names = list(offset.columns)
-        missing = [label for label in classes if label not in names]
+        missing = [label for label in classes.tolist() if label not in names]
         if missing:
             raise ValueError(
                 f"offset has no columns for the classes {missing}; expected a column for each of "
                 f"{classes.tolist()}."
             )
-        offset = offset.loc[:, classes.tolist()]
+        offset = columns_in_order(offset, classes.tolist())
     array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
     if K == 2 and array.shape == (n_samples,):
         array = array[:, None]
@@ -103,13 +111,17 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     """
     if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
+    arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
+    times = columns_of_time(arrays[0])
+    if times:
+        raise TypeError(_needs_numbers(times, "times are numbers in no unit"))
     try:
         return validate_data(
             estimator,
             *arrays,
             reset=reset,
             accept_sparse="csr",
-            dtype=[np.float64, np.float32],
+            dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
             ensure_all_finite=False,
         )
     except (TypeError, ValueError) as error:
@@ -119,12 +131,15 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
-            "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
-            "ColumnTransformer, and convert or impute the rest "
-            f"({str(error).splitlines()[0][:120]})."
-        ) from error
+        raise kind(_needs_numbers(columns, str(error).splitlines()[0][:120])) from error
+
+
+def _needs_numbers(columns: list[str], reason: str) -> str:
+    return (
+        f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
+        "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
+        f"ColumnTransformer, and convert or impute the rest ({reason})."
+    )
 
 
 def _is_plain(X: Any, estimator: Any) -> bool:

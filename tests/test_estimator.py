@@ -9,7 +9,6 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -18,15 +17,10 @@ from sklearn.datasets import (
     load_linnerud,
     load_wine,
 )
-from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.feature_selection import RFECV, SelectFromModel
-from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -192,25 +186,3 @@ def test_sample_weight_is_routed():
         pipe.fit(X, y, sample_weight=weights)
     expected = MaxentClassifier().fit(StandardScaler().fit_transform(X), y, weights)
     np.testing.assert_allclose(pipe[-1].coef_, expected.coef_)
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda clf: CalibratedClassifierCV(clf, cv=3),
-        lambda clf: VotingClassifier([("a", clf), ("b", clf)], voting="soft"),
-        lambda clf: StackingClassifier([("a", clf)], final_estimator=clf, cv=3),
-        OneVsRestClassifier,
-        lambda clf: RFECV(clf, cv=3),
-        lambda clf: make_pipeline(SelectFromModel(clf), clf),
-        lambda clf: HalvingGridSearchCV(clf, {"C": [0.1, 1]}, cv=3, random_state=0),
-    ],
-)
-def test_member_of(build):
-    assert build(MaxentClassifier()).fit(*IRIS).score(*IRIS) > 0.9
-
-
-def test_permutation_importance():
-    clf = MaxentClassifier().fit(*IRIS)
-    result = permutation_importance(clf, *IRIS, n_repeats=2, random_state=0)
-    assert result.importances_mean.argmax() in (2, 3)

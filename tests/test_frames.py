@@ -1,8 +1,7 @@
-"""Names of features, classes and rows, from pandas and polars frames."""
+"""Names of features, classes and rows, from pandas frames."""
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
@@ -67,19 +66,6 @@ def test_nullable_and_categorical_columns_without_a_transformer():
     clf = MaxentClassifier().fit(nullable, y)
     np.testing.assert_array_equal(clf.coef_, MaxentClassifier().fit(plain, y).coef_)
     assert clf.predict_proba_frame(nullable[::2]).index.equals(X.index[::2])
-
-
-def test_polars_frames_and_labels():
-    X, y = load_iris(return_X_y=True)
-    names = ["sepal length", "sepal width", "petal length", "petal width"]
-    frame, labels = pl.DataFrame(X, schema=names), pl.Series(np.array(["a", "b", "c"])[y])
-    clf = MaxentClassifier().fit(frame, labels)
-    assert clf.feature_names_in_.tolist() == names
-    assert clf.coef_frame().index.tolist() == [*names, "Intercept"]
-    proba = clf.predict_proba_frame(frame)
-    assert proba.columns.tolist() == ["a", "b", "c"]
-    assert proba.index.tolist() == list(range(150))
-    np.testing.assert_allclose(proba, MaxentClassifier().fit(X, y).predict_proba(X))
 
 
 def test_frames_without_names_and_without_intercept():

@@ -1,0 +1,78 @@
+"""Frames of other libraries than pandas: in, as what can be indexed by name; out, as they came."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def native(value: Any, name: str) -> Any:
+    """What narwhals wraps, what pyarrow stores in pandas, all else as it is.
+
+    Nothing is imported: a value of a library that is not there does not exist. Metadata of pandas
+    in a table of pyarrow do not count: its columns are those that it shows.
+    """
+    if _is(value, "polars", "LazyFrame") or _is(value, "narwhals", "LazyFrame"):
+        raise TypeError(f"{name} is a LazyFrame, whose rows are not known yet: collect() it.")
+    if _is_narwhals(value):
+        value = value.to_native()
+    if _is(value, "pyarrow", "Table", "RecordBatch"):
+        return value.to_pandas(ignore_metadata=True)
+    # By way of NumPy, dictionaries of pyarrow lose which of their entries are missing.
+    return value.to_pandas() if _is(value, "pyarrow", "Array", "ChunkedArray") else value
+
+
+def columns_in_order(frame: Any, names: list[Any]) -> Any:
+    """Some columns of a frame of pandas or polars."""
+    return frame.loc[:, names] if hasattr(frame, "loc") else frame[names]
+
+
+def columns_of_time(X: Any) -> list[str]:
+    """Dates, times and durations of polars, which become integers there in whatever unit."""
+    if not _is(X, "polars", "DataFrame"):
+        return []
+    return [f"{name!r} ({dtype})" for name, dtype in X.schema.items() if dtype.is_temporal()]
+
+
+def is_single_precision(X: Any) -> bool:
+    """Whether all columns of a frame of polars are of float32, which scikit-learn does not see."""
+    return _is(X, "polars", "DataFrame") and set(X.dtypes) == {sys.modules["polars"].Float32}
+
+
+def in_library_of(X: Any, table: pd.DataFrame) -> Any:
+    """A table, with a row for each of X, in the library that X is of; pandas for arrays.
+
+    Names of columns become strings for any library but pandas.
+    """
+    if _is_narwhals(X):
+        # from_native of the version of narwhals' API that X is of.
+        home = sys.modules[type(X).__module__]
+        from_native = getattr(home, "from_native", sys.modules["narwhals"].from_native)
+        return from_native(in_library_of(X.to_native(), _with_plain_names(table)))
+    if _is(X, "polars", "DataFrame"):
+        return sys.modules["polars"].DataFrame(_columns(table))
+    if _is(X, "pyarrow", "Table", "RecordBatch"):
+        return sys.modules["pyarrow"].table(_columns(table))
+    return table
+
+
+def _columns(table: pd.DataFrame) -> dict[str, Any]:
+    return {name: column.to_numpy() for name, column in _with_plain_names(table).items()}
+
+
+def _with_plain_names(table: pd.DataFrame) -> pd.DataFrame:
+    names = ["_".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in table.columns]
+    return table.set_axis(names, axis=1)
+
+
+def _is_narwhals(value: Any) -> bool:
+    return _is(value, "narwhals", "DataFrame", "Series")
+
+
+def _is(value: Any, library: str, *kinds: str) -> bool:
+    """Whether a value is of a class of a library, which is not imported to find that out."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(value, tuple(getattr(module, kind) for kind in kinds))
