@@ -27,6 +27,7 @@ from skmaxent._callbacks import (
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._fit import ABSENT_LOGIT, Prepared
 from skmaxent._indicator import check_indicator, label_targets
+from skmaxent._interchange import native
 from skmaxent._linear_classifier import (
     LinearModel,
     fitted_attributes,
