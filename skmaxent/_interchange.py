@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,6 +17,8 @@ def native(value: Any, name: str) -> Any:
     Nothing is imported: a value of a library that is not there does not exist. Metadata of pandas
     in a table of pyarrow do not count: its columns are those that it shows.
     """
+    if type(value) is np.ndarray:  # at no cost in small fits
+        return value
     if _is(value, "polars", "LazyFrame") or _is(value, "narwhals", "LazyFrame"):
         raise TypeError(f"{name} is a LazyFrame, whose rows are not known yet: collect() it.")
     if _is_narwhals(value):
