@@ -125,6 +125,24 @@ def test_without_scheduler_a_fit_ends_with_an_error(processes, data, monkeypatch
     assert model.score(*data) > 0.5
 
 
+def test_a_chunk_that_kills_its_workers_is_an_error(data):
+    X, y = data
+
+    def deadly(part):
+        os._exit(1)
+
+    chunks = [dask.delayed(X[:4000]), dask.delayed(deadly)(X[4000:])]
+    lazy = da.concatenate([da.from_delayed(chunk, (4000, 10), float) for chunk in chunks])
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(**options) as cluster,
+        Client(cluster),
+        pytest.raises(RuntimeError, match="died, one after the other"),
+    ):
+        MaxentClassifier().fit(lazy, y)
+
+
 def test_data_beyond_the_memory_of_a_worker_goes_to_disk():
     n, d, chunks = 20_000, 40, 60
 
