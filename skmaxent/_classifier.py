@@ -29,6 +29,7 @@ from skmaxent._linear_classifier import (
 from skmaxent._objective import Point
 from skmaxent._partial_labels import fit_sets
 from skmaxent._penalty_input import Columns, terms_of
+from skmaxent._place import to_host
 from skmaxent._results import InferenceResults
 from skmaxent._solvers import Options, Problem, Solution, minimise
 from skmaxent._split import infer_by_split
@@ -232,6 +233,11 @@ class MaxentClassifier(LinearClassifier):
         self.verbose = verbose
         self.random_state = random_state
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
     def fit(
         self,
         X: Any,
@@ -290,6 +296,7 @@ class MaxentClassifier(LinearClassifier):
                 warn_unless_converged(solution, self, stacklevel=3)
                 self._store(solution, ready)
                 self._correct_intercepts(ready)
+            self._follow(X, y)
             self._fitted_with_offset = offset is not None
         return self
 
@@ -357,7 +364,8 @@ class MaxentClassifier(LinearClassifier):
 
     def _uncorrected_intercept(self) -> Array:
         """Of the fit itself."""
-        return np.asarray(self.intercept_ - getattr(self, "_correction", 0.0), dtype=float)
+        correction = to_host(getattr(self, "_correction", 0.0))
+        return np.asarray(to_host(self.intercept_) - correction, dtype=float)
 
     def _bias_reduced(
         self, problem: Problem, options: Options, ready: Prepared, C: float
@@ -385,7 +393,7 @@ class MaxentClassifier(LinearClassifier):
             return None
         coef = _prediction.dense_coef(self.coef_)
         same = coef.shape[1] == self.n_features_in_ and ready.data.exponents is None
-        if not (same and np.array_equal(self.classes_, ready.classes)):
+        if not (same and np.array_equal(self._labels, ready.classes)):
             return None
         return ready.point(coef.astype(float), self._uncorrected_intercept())
 
@@ -497,7 +505,7 @@ class MaxentClassifier(LinearClassifier):
                 self,
                 X,
                 y,
-                _targets.observe(y, self.classes_).likeliest,
+                _targets.observe(y, self._labels).likeliest,
                 sample_weight,
                 self._feature_names(),
                 seed=seed_of(self.random_state),
@@ -528,7 +536,7 @@ class MaxentClassifier(LinearClassifier):
         if self.bounds is not None:
             raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self.classes_, reset=False
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
         ) as ready:
             if ready.data.exponents is not None or ready.problem.asked.lower is not None:
                 raise ValueError(
@@ -590,7 +598,7 @@ class MaxentClassifier(LinearClassifier):
             self,
             X,
             y,
-            _targets.observe(y, self.classes_, partial_labels=self.partial_labels),
+            _targets.observe(y, self._labels, partial_labels=self.partial_labels),
             sample_weight,
             offset,
             n_bootstrap=n_bootstrap,
@@ -599,7 +607,7 @@ class MaxentClassifier(LinearClassifier):
             verbose=self.verbose,
         )
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, False, classes=self.classes_, reset=False
+            X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
         ) as ready:
             return infer_from_replicates(
                 ready,

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from skmaxent import _scaling
 from skmaxent._blocks import RowBlocks
+from skmaxent._device import DeviceBlocks
+from skmaxent._device_array import DeviceArray
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import Moments, Point, column_moments
 from skmaxent._penalty import STRONGEST, Terms
@@ -31,15 +33,14 @@ MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 
 
 def in_memory(X: Any, rows: RowTargets, logits: Array | None) -> Callable[[Workers], Storage]:
-    """Blocks of rows for workers; `logits` are offsets of all classes."""
+    """Blocks of rows for workers, where X is; `logits` are offsets of all classes."""
     targets, weights = rows.targets, rows.weights
     targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
     weights = weights if weights is None else weights.astype(X.dtype)
     offset = logits if logits is None else offset_of(logits, rows.active)
     n_logits = rows.model.n_logits
-    return lambda workers: RowBlocks(
-        X, targets, weights, offset, n_logits=n_logits, workers=workers
-    )
+    blocks = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
+    return lambda workers: blocks(X, targets, weights, offset, n_logits=n_logits, workers=workers)
 
 
 @dataclass(frozen=True)

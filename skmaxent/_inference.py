@@ -167,7 +167,7 @@ def _scores(
     residual = residual[: max(1, len(residual) - 1)]
     X = block.augmented(center, scale, fit_intercept)
     X = X if fit_intercept else X[:-1]
-    return np.asarray((residual[:, None, :] * X).reshape(-1, residual.shape[1]).T)
+    return (residual[:, None, :] * X).reshape(-1, residual.shape[1]).T
 
 
 def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
@@ -180,7 +180,7 @@ def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
     shares = where[0].outcomes(where[0].dense_targets(block.targets))
     total = np.zeros(())
     for k, share in enumerate(shares):
-        one = replace(block, targets=np.full(len(weights), k))
+        one = replace(block, targets=np.full_like(weights, k, dtype=np.intp))
         U = _scores(one, *where) * (weights * np.sqrt(share))[:, None]
         total = total + U.T @ U
     return (total,)

@@ -85,7 +85,8 @@ class Probabilities:
         """Probabilities of the rows in `block`, of its dtype; not to be written to."""
         dtype = block.X.dtype
         if self._common is not None:
-            common = self._common.astype(dtype, copy=False)[:, None]
+            common = np.empty_like(intercept, shape=(len(self._common), 1), dtype=dtype)
+            common[:, 0] = self._common
             return np.broadcast_to(common, (len(common), block.stop - block.start))
         P = self._by_block.get(block.index)
         if P is None:
@@ -371,7 +372,7 @@ def _information(
     r, m = P.shape
     X = block.augmented(center, scale, fit_intercept)
     width = len(X)
-    H = np.zeros((r, width, r, width))
+    H = np.zeros_like(X, shape=(r, width, r, width))
     step = max(256, INFORMATION_BYTES // (8 * r * width))
     for start in range(0, m, step):
         rows = slice(start, start + step)
@@ -421,7 +422,7 @@ def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
 
 def _moments(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
     weights = block.weights_or_ones()
-    targets = np.empty((1 + likelihood.n_logits, len(weights)), dtype=weights.dtype)
+    targets = np.empty_like(weights, shape=(1 + likelihood.n_logits, len(weights)), subok=False)
     targets[0] = weights
     np.multiply(likelihood.dense_targets(block.targets, weights.dtype), weights, out=targets[1:])
     return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(weights)
@@ -442,7 +443,8 @@ def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
 
 
 def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
-    offset = np.asarray(block.offset).T
+    assert block.offset is not None
+    offset = block.offset.T
     weights = block.weights_or_ones()
     return offset @ weights, likelihood.target_sum(offset, block.targets) @ weights
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skmaxent import _validation
 from skmaxent._likelihood import Likelihood, Softmax, likelihood
+from skmaxent._place import to_host
 
 Array = NDArray[Any]
 
@@ -151,6 +152,7 @@ def check_rows(
     estimator: Any, X: Any, y: Any, *, reset: bool = True, partial_labels: bool = False
 ) -> tuple[Any, Any]:
     """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
+    y = to_host(y)
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
         raise ValueError(

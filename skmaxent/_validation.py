@@ -12,6 +12,9 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skmaxent._device_array import DeviceArray
+from skmaxent._place import place_of, to_host
+
 Array = NDArray[Any]
 
 # scikit-learn's names for ways to the same optimum.
@@ -66,6 +69,7 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
     if offset is None or (isinstance(offset, Real) and offset == 0):
         return None
     K = len(classes)
+    offset = to_host(offset)
     if hasattr(offset, "columns") and hasattr(offset, "loc"):
         names = list(offset.columns)
         missing = [label for label in classes if label not in names]
@@ -99,23 +103,30 @@ def offset_of(offset: Array, active: Array) -> Array:
 def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     """X, or X and y, by scikit-learn's rules; X dense or CSR, float32 or float64.
 
-    Whether X is finite shows in what is made of it, without another pass.
+    X of another library than NumPy, where scikit-learn dispatches, is a `DeviceArray`. Whether X is
+    finite shows in what is made of it, without another pass.
     """
     if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
+    place = place_of(arrays[0])
+    dtypes: list[Any] = [np.float64, np.float32]
+    if place is not None:
+        arrays = (arrays[0], *map(to_host, arrays[1:]))
+        dtypes = [place.dtype(dtype) for dtype in dtypes]
     try:
-        return validate_data(
+        checked = validate_data(
             estimator,
             *arrays,
             reset=reset,
             accept_sparse="csr",
-            dtype=[np.float64, np.float32],
+            dtype=dtypes,
             ensure_all_finite=False,
         )
     except (TypeError, ValueError) as error:
         if len(arrays) > 1 and _has_missing(arrays[1]):
             raise ValueError(_MISSING_LABELS) from error
-        columns = _columns_without_numbers(arrays[0]) if _is_about_types(error) else []
+        about_types = place is None and _is_about_types(error)
+        columns = _columns_without_numbers(arrays[0]) if about_types else []
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -125,6 +136,11 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
             "ColumnTransformer, and convert or impute the rest "
             f"({str(error).splitlines()[0][:120]})."
         ) from error
+    if place is None:
+        return checked
+    if len(arrays) == 1:
+        return DeviceArray(checked, place)
+    return DeviceArray(checked[0], place), checked[1]
 
 
 def _is_plain(X: Any, estimator: Any) -> bool:
@@ -240,6 +256,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     """Weights as float64 of shape (n_samples,), None for all ones."""
     if sample_weight is None:
         return None
+    sample_weight = to_host(sample_weight)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, sample_weight)
     try:
