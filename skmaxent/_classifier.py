@@ -491,6 +491,8 @@ class MaxentClassifier(LinearClassifier):
         [-6.12, 18.86]
         """
         check_is_fitted(self)
+        if method is not None or groups is not None:  # rows are picked and added up on the host
+            X, y, sample_weight, offset = map(to_host, (X, y, sample_weight, offset))
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         if method != "bootstrap" and (self.partial_labels or self.label_smoothing):
             raise ValueError(

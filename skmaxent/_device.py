@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skmaxent._block import Block
@@ -20,7 +21,7 @@ Array = NDArray[Any]
 
 # Rows of one block: those of a processor stay in its cache; other devices have many cores to keep
 # busy and calls that cost more.
-CPU_BLOCK_BYTES = 1 << 23
+CPU_BLOCK_BYTES = 1 << 24
 BLOCK_BYTES = 1 << 28
 
 
@@ -46,6 +47,7 @@ class DeviceBlocks(RowBlocks):
     ) -> None:
         self._place = X.place
         self._host_workers = workers
+        targets = targets.toarray() if sp.issparse(targets) else targets
         super().__init__(X, *self._moved((targets, weights, offset)), **options)
 
     def _moved(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -105,7 +107,7 @@ class DeviceBlocks(RowBlocks):
     def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
         """Rows on the host."""
         arrays: tuple[Any, ...] = (self.X, self.targets, self.weights, self.offset)
-        some = Rows(*(None if a is None else a.take(rows).host() for a in arrays))
+        some: list[Any] = [None if a is None else a.take(rows).host() for a in arrays]
         sample = RowBlocks(*some, n_logits=self.n_logits)
         return sample.take(slice(None), center, scale, dtype)  # type: ignore[arg-type]
 

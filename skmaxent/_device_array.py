@@ -328,8 +328,16 @@ def _diag(array: DeviceArray) -> DeviceArray:
     return array._of(unit * array.array)
 
 
-def _empty_like(like: DeviceArray, **options: Any) -> DeviceArray:
+def _zeros_like(like: DeviceArray, **options: Any) -> DeviceArray:
     return _filled(like, 0.0, **options)
+
+
+def _empty_like(
+    like: DeviceArray, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+) -> DeviceArray:
+    dtype = like.array.dtype if dtype is None else like.place.dtype(dtype)
+    shape = like.shape if shape is None else shape
+    return like._of(like.place.xp.empty(shape, dtype=dtype, device=like.place.device))
 
 
 def _ones_like(like: DeviceArray, **options: Any) -> DeviceArray:
@@ -347,5 +355,5 @@ ARRAY_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.ones_like: _ones_like,
     np.stack: _stack,
     np.where: _where,
-    np.zeros_like: _empty_like,
+    np.zeros_like: _zeros_like,
 }

@@ -68,7 +68,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         place = place_of(X)
         if place is not None:
             for name in self._following & vars(self).keys():
-                setattr(self, name, place.put(getattr(self, name)))
+                setattr(self, name, place.put(to_host(getattr(self, name))))
         self.classes_ = moved_to(place_of(y), self.classes_)
 
     @property

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _frames, _prediction, _targets, _validation
+from skmaxent._device_array import DeviceArray, on_host, plain
 from skmaxent._fit import ABSENT_LOGIT, Prepared, in_memory
 from skmaxent._indicator import check_indicator, label_targets
 from skmaxent._linear_classifier import (
@@ -27,6 +28,7 @@ from skmaxent._linear_classifier import (
     warn_unless_converged,
 )
 from skmaxent._penalty_input import Columns, terms_of
+from skmaxent._place import check_same_place, to_host
 from skmaxent._solvers import minimise
 from skmaxent._thresholds import best_threshold, label_sets
 
@@ -175,6 +177,7 @@ class MultilabelMaxentClassifier(LinearModel):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.array_api_support = True
         return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MultilabelMaxentClassifier:
@@ -207,6 +210,7 @@ class MultilabelMaxentClassifier(LinearModel):
         """
         with restored_on_failure(self):
             self._validate_params()
+            labels = y
             X_checked, y = _targets.check_rows(self, X, y)
             n_samples = X_checked.shape[0]
             weights = _validation.check_sample_weight(sample_weight, n_samples)
@@ -228,6 +232,7 @@ class MultilabelMaxentClassifier(LinearModel):
             if self.multilabel_:
                 self._warn_of_constant(rows)
                 self.threshold_ = self._thresholds(X, Y, weights)
+            self._follow(X, labels)
         return self
 
     def _fit(self, X: Any, classes: Array, rows: _targets.RowTargets) -> None:
@@ -305,7 +310,7 @@ class MultilabelMaxentClassifier(LinearModel):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.fit(_safe_indexing(X, train), Y[train], part)
-            P[test] = model.predict_proba(_safe_indexing(X, test))
+            P[test] = to_host(model.predict_proba(_safe_indexing(X, test)))
         return P
 
     def decision_function(self, X: Any) -> Array:
@@ -319,8 +324,9 @@ class MultilabelMaxentClassifier(LinearModel):
         -------
         ndarray of shape (n_samples, n_labels), or (n_samples,) for one label a row and two classes
         """
+        check_same_place(X, self, "decision_function")
         Z = self._from_rows(X, None, _prediction.logits)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
+        return plain(Z[:, 0] if Z.shape[1] == 1 else Z)
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the labels.
@@ -335,6 +341,10 @@ class MultilabelMaxentClassifier(LinearModel):
             In the order of `classes_`. With ``link="softmax"``, or for y of one label a row, rows
             sum to one.
         """
+        check_same_place(X, self, "predict_proba")
+        return plain(self._probabilities(X))
+
+    def _probabilities(self, X: Any) -> Any:
         check_is_fitted(self)
         if not self._has_sigmoids:
             return self._from_rows(X, None, _prediction.probabilities)
@@ -356,12 +366,13 @@ class MultilabelMaxentClassifier(LinearModel):
         ndarray of shape (n_samples, n_labels)
         """
         check_is_fitted(self)
+        check_same_place(X, self, "predict_log_proba")
         if not self._has_sigmoids:
-            return self._from_rows(X, None, _prediction.log_probabilities)
+            return plain(self._from_rows(X, None, _prediction.log_probabilities))
         if self.multilabel_:
-            return self._from_rows(X, None, _prediction.log_sigmoids)
-        P = self.predict_proba(X)
-        return np.log(np.maximum(P, np.finfo(P.dtype).tiny))
+            return plain(self._from_rows(X, None, _prediction.log_sigmoids))
+        P = self._probabilities(X)
+        return plain(np.log(np.maximum(P, np.finfo(P.dtype).tiny)))
 
     def predict(self, X: Any) -> Any:
         """The labels of each row.
@@ -377,11 +388,15 @@ class MultilabelMaxentClassifier(LinearModel):
             the most probable one.
         """
         check_is_fitted(self)
+        check_same_place(X, self, "predict")
         if not self.multilabel_:
-            return np.asarray(self.classes_[self._from_rows(X, None, _prediction.codes)])
-        P = self.predict_proba(X)
-        sets = label_sets(P, self.threshold_, allow_empty=self.allow_empty).astype(int)
-        return sp.csr_matrix(sets) if self._sparse_output else sets
+            return self._labels_of(self._from_rows(X, None, _prediction.codes))
+        P = self._probabilities(X)
+        thresholds = to_host(self.threshold_)
+        sets = label_sets(on_host(P), thresholds, allow_empty=self.allow_empty).astype(int)
+        if self._sparse_output:
+            return sp.csr_matrix(sets)
+        return P.place.put(sets) if isinstance(P, DeviceArray) else sets
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the rows all of whose labels are predicted, and no others.
@@ -398,7 +413,8 @@ class MultilabelMaxentClassifier(LinearModel):
         -------
         float
         """
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        predicted = to_host(self.predict(X))
+        return float(accuracy_score(to_host(y), predicted, sample_weight=to_host(sample_weight)))
 
     def predict_proba_frame(self, X: Any) -> Any:
         """Probabilities with names.
@@ -412,7 +428,9 @@ class MultilabelMaxentClassifier(LinearModel):
         pandas.DataFrame
             X's index (where it is a pandas object) by labels.
         """
-        return _frames.probability_frame(self.predict_proba(X), _frames.row_index(X), self.classes_)
+        return _frames.probability_frame(
+            to_host(self.predict_proba(X)), _frames.row_index(X), self._labels
+        )
 
 
 def _check_threshold(threshold: Any, n_labels: int) -> Array:

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import expit
 
 from skmaxent import _frames, _inference
+from skmaxent._place import to_host
 from skmaxent._softmax import softmax
 
 if TYPE_CHECKING:
@@ -411,6 +412,7 @@ class InferenceResults:
         """
         names = self.columns[: len(self.columns) - self.has_intercept]
         positions = [self._position(name) for name in discrete]
+        X, sample_weight = to_host(X), to_host(sample_weight)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
         if isinstance(at, str) and at == "mean":
             X = np.average(_dense(X, 0, X.shape[0]), axis=0, weights=weights)[None]
