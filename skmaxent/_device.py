@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from skmaxent._block import Block
 from skmaxent._blocks import RowBlocks, _standardise, _standardise_columns, check_finite
 from skmaxent._device_array import DeviceArray, on_host
-from skmaxent._storage import Rows, WeightSums
+from skmaxent._storage import Rows
 from skmaxent._threads import Workers
 
 Array = NDArray[Any]
@@ -61,10 +60,6 @@ class DeviceBlocks(RowBlocks):
             return arg
 
         return moved(args)
-
-    @cached_property
-    def weight_sums(self) -> WeightSums:
-        return WeightSums.of(on_host(self.weights), self.n_samples)
 
     @property
     def _block_bytes(self) -> int:

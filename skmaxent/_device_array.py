@@ -215,9 +215,16 @@ class DeviceArray(NDArrayOperatorsMixin):
             self.array = array
 
     def _whole(self, key: Any) -> tuple[Any, ...]:
-        """An index that says something of every axis, as the standard asks."""
-        key = key if isinstance(key, tuple) else (key,)
-        return key if any(part is Ellipsis for part in key) else (*key, ...)
+        """An index as the standard asks: of every axis, with slices that end where axes do."""
+        whole: list[Any] = []
+        axis = 0
+        for part in key if isinstance(key, tuple) else (key,):
+            if isinstance(part, slice):
+                start, stop, _ = part.indices(self.shape[axis])
+                part = slice(start, max(start, stop))
+            whole.append(part)
+            axis += part is not None
+        return tuple(whole) if ... in whole else (*whole, ...)
 
     def _scalar(self, value: Any) -> Any:
         """Numbers as Python's, which promote to any dtype."""
@@ -301,6 +308,10 @@ def _dot(first: Any, second: Any) -> Any:
     return first @ second
 
 
+def _count_nonzero(array: DeviceArray) -> int:
+    return int(array.place.xp.count_nonzero(array.array))
+
+
 def _where(condition: Any, first: Any, second: Any) -> DeviceArray:
     known = _known(condition, first, second)
     like = _known(first, second)
@@ -347,6 +358,7 @@ def _ones_like(like: DeviceArray, **options: Any) -> DeviceArray:
 ARRAY_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: _broadcast_to,
     np.concatenate: _concatenate,
+    np.count_nonzero: _count_nonzero,
     np.diag: _diag,
     np.dot: _dot,
     np.einsum: _einsum,

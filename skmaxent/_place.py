@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 Array = NDArray[Any]
 
-# What devices without 64 bits have instead.
-NARROWER = {"float64": "float32", "int64": "int32"}
+# What some devices have instead.
+NARROWER = {"float64": "float32"}
 
 
 @dataclass(frozen=True)

@@ -367,7 +367,7 @@ class InferenceResults:
         """
         self._refuse_posterior("score tests")
         names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
-        columns = np.asarray(X, dtype=float)
+        columns = np.asarray(to_host(X), dtype=float)
         columns = columns[:, None] if columns.ndim == 1 else columns
         names = _frames.default_names(columns.shape[1]).tolist() if names is None else names
         tests = {name: self._rows.score(columns[:, [j]]) for j, name in enumerate(names)}
@@ -464,7 +464,7 @@ class InferenceResults:
         import pandas as pd
 
         quantile, coef, V = _quantile(level), self._all_coef(), self._base[1]
-        parts = []
+        X, parts = to_host(X), []
         for start in range(0, X.shape[0], ROWS):
             Z = self._with_ones(_dense(X, start, start + ROWS))
             P = softmax(Z @ coef.T)

@@ -113,6 +113,8 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     if place is not None:
         arrays = (arrays[0], *map(to_host, arrays[1:]))
         dtypes = [place.dtype(dtype) for dtype in dtypes]
+        if place.xp.isdtype(arrays[0].dtype, "complex floating"):
+            raise ValueError(f"Complex data not supported: X has the dtype {arrays[0].dtype}.")
     try:
         checked = validate_data(
             estimator,
