@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._arrays import empty, full
 from skmaxent._threads import small_products
 
 Array = NDArray[Any]
@@ -104,7 +105,7 @@ class Block:
 
         Of shape (n_features + 1, rows), for rows outnumber features.
         """
-        out = np.empty_like(center, shape=(self.X.shape[1] + 1, self.stop - self.start))
+        out = empty((self.X.shape[1] + 1, self.stop - self.start), np.float64, center)
         out[:-1] = self.X.toarray().T if self.is_sparse else self.X.T
         out[:-1] -= center[:, None]
         out[:-1] /= scale[:, None]
@@ -140,10 +141,7 @@ class Block:
     def weights_or_ones(self) -> Array:
         if self.weights is not None:
             return self.weights
-        shape, dtype = (self.stop - self.start,), self.X.dtype
-        if self.is_sparse:
-            return np.ones(shape, dtype=dtype)
-        return np.ones_like(self.X, shape=shape, dtype=dtype, subok=False)
+        return full((self.stop - self.start,), 1.0, self.X.dtype, self.X)
 
 
 def _squared(X: Any) -> Any:

@@ -19,6 +19,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._arrays import full
+
 Array = NDArray[Any]
 
 
@@ -159,9 +161,8 @@ class Softmax:
             P -= _by_logit(targets)
 
     def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
-        like = targets.data if sp.issparse(targets) else targets
         shape = self.n_logits, targets.shape[0]
-        out = np.full_like(like, self.smoothing / self.n_logits, dtype, shape=shape, subok=False)
+        out = full(shape, self.smoothing / self.n_logits, dtype, targets)
         if targets.ndim == 1:
             _add_to_own(out, targets, 1.0 - self.smoothing)
         else:

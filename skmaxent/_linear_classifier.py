@@ -95,7 +95,8 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                 "offset of the rows of X too (offset=0 for none)."
             )
         X = _validation.check_data(self, X, reset=False)
-        offset = _validation.check_offset(offset, X.shape[0], self._labels, X.dtype)
+        if offset is not None:
+            offset = _validation.check_offset(offset, X.shape[0], self._labels, X.dtype)
         coef, intercept = _prediction.dense_coef(self.coef_), to_host(self.intercept_)
         model = _prediction.Linear(coef, intercept, offset)
         if X.shape[0] * model.coef.size < THREAD_WORK:

@@ -107,10 +107,13 @@ def moved_to(place: Place | None, array: Array) -> Any:
 
 def check_same_place(X: Any, estimator: Any, method: str) -> None:
     """Raise where rows are not where those of the fit were."""
+    coef = getattr(estimator, "coef_", None)
+    if isinstance(X, np.ndarray) and isinstance(coef, np.ndarray):
+        return
     if not sklearn.get_config()["array_api_dispatch"]:
         return
     check_is_fitted(estimator)
-    if place_of(X) is None and isinstance(estimator.coef_, np.ndarray):
+    if place_of(X) is None and isinstance(coef, np.ndarray):
         return
     from sklearn.utils._array_api import check_same_namespace
 

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
+from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._blocks import RowBlocks, check_finite
 from skmaxent._device import DeviceBlocks, on_host_block
@@ -26,7 +27,9 @@ MANY_LOGITS = 32
 
 def dense_coef(coef: Any) -> Array:
     """Coefficients as an ndarray, sparsified, on a device, or neither."""
-    return coef.toarray() if sp.issparse(coef) else np.asarray(to_host(coef))
+    if isinstance(coef, np.ndarray):
+        return coef
+    return np.asarray(coef.toarray() if sp.issparse(coef) else to_host(coef))
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,10 @@ def _by_rows(
     coef = np.asfortranarray(model.coef, dtype=dtype)
     intercept = model.intercept.astype(dtype, copy=False)
     n = X.shape[0]
-    shape, kind = ((n,), np.dtype(np.intp)) if n_columns is None else ((n, n_columns), dtype)
-    out: Any
-    if isinstance(X, DeviceArray):
-        out = np.empty_like(X, shape=shape, dtype=kind)
-        blocks: RowBlocks = DeviceBlocks(X, out, None, model.offset, n_logits=len(coef))
-    else:
-        out = np.empty(shape, kind)
-        blocks = RowBlocks(X, out, None, model.offset, n_logits=len(coef), workers=workers)
+    shape, kind = ((n,), np.intp) if n_columns is None else ((n, n_columns), dtype)
+    out = empty(shape, kind, X)
+    stored = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
+    blocks = stored(X, out, None, model.offset, n_logits=len(coef), workers=workers)
     kernel = _along_rows if blocks.is_sparse or len(coef) >= MANY_LOGITS else _along_columns
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         return blocks.map_rows(kernel, out, coef, intercept, finish)
@@ -137,7 +136,7 @@ def _along_rows(
     block: Block, out: Array, coef: Array, intercept: Array, finish: Callable[[Array, int], Array]
 ) -> None:
     shape = len(block.targets), len(coef)
-    Z = out if out.shape == shape else np.empty_like(coef, shape=shape, order="C")
+    Z = out if out.shape == shape else empty(shape, coef.dtype, coef)
     block.logits_by_row(coef, intercept, Z)
     _recompute_if_needed(Z, block, coef, intercept)
     result = finish(Z, 1)

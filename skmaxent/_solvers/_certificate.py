@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._metric import AssembledMetric, Solves, inverse_root, reference_size
@@ -310,7 +311,7 @@ def _least_curvature(
 ) -> tuple[Array]:
     P = probabilities.of(block, *at)
     weights = likelihood.least_curvature(P, shares) * block.weights_or_ones()
-    G = np.empty_like(center, shape=(len(center) + 1, len(center) + 1))
+    G = empty((len(center) + 1, len(center) + 1), np.float64, center)
     G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
     G[-1, -1] = total = fit_intercept * weights.sum()
     sums = fit_intercept * block.gram(weights[None])[0]
