@@ -353,7 +353,9 @@ def test_paths():
     np.testing.assert_array_equal(there.classes, here.classes)
 
 
-@pytest.mark.parametrize("params", [{}, {"scoring": "accuracy"}, {"relax": True}, {"refit": False}])
+@pytest.mark.parametrize(
+    "params", [{}, {"scoring": "accuracy"}, {"relax": True}, {"refit": False}, {"n_jobs": 2}]
+)
 def test_cross_validation(params):
     X, y = noisy(600)
     weights = np.random.default_rng(0).random(600)

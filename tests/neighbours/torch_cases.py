@@ -1,5 +1,8 @@
 """Fits to PyTorch tensors beside those of `array_api_cases`; run as these are."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -78,3 +81,12 @@ def test_in_a_pipeline():
     expected = cross_val_predict(model, X, y, cv=3, method="predict_proba")
     assert isinstance(P, torch.Tensor)
     assert_allclose(P.numpy(), expected, atol=1e-7)
+
+
+def test_the_page_on_array_types_runs():
+    page = Path(__file__).parents[2] / "docs" / "arrays.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    namespace = {}
+    exec(code, namespace)
+    assert isinstance(namespace["P"], torch.Tensor)
+    assert float(namespace["P"].sum()) == pytest.approx(10_000, rel=1e-5)
