@@ -18,8 +18,8 @@ from skmaxent._threads import Workers
 
 Array = NDArray[Any]
 
-# Rows of one block: those of a processor stay in its cache; other devices have many cores to keep
-# busy and calls that cost more.
+# Rows of one block: enough work for the threads of a processor; other devices have more cores to
+# keep busy and calls that cost more.
 CPU_BLOCK_BYTES = 1 << 24
 BLOCK_BYTES = 1 << 28
 

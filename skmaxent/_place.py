@@ -6,6 +6,7 @@ follows the Python array API standard, on any of its devices.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,9 @@ class Place:
 
     xp: Any
     device: Any
+
+    def __reduce__(self) -> Any:
+        return _named, (self.xp.__name__, self.device)  # a module is pickled by its name
 
     @cached_property
     def _dtypes(self) -> dict[str, Any]:
@@ -55,6 +59,7 @@ class Place:
 
     def fetch(self, array: Any) -> Array:
         """A copy or view of an array here as NumPy's."""
+        _refuse_gradients(array)
         from sklearn.utils._array_api import _convert_to_numpy
 
         return np.asarray(_convert_to_numpy(array, self.xp))
@@ -74,11 +79,7 @@ def place_of(array: Any) -> Place | None:
     xp, _, device = _array_api.get_namespace_and_device(array)
     if _array_api._is_numpy_namespace(xp):
         return None
-    if getattr(array, "requires_grad", False):
-        raise ValueError(
-            "an array that records gradients (requires_grad=True) was given; expected one that "
-            "does not: pass array.detach()."
-        )
+    _refuse_gradients(array)
     return Place(xp, device)
 
 
@@ -118,6 +119,18 @@ def check_same_place(X: Any, estimator: Any, method: str) -> None:
     from sklearn.utils._array_api import check_same_namespace
 
     check_same_namespace(X, estimator, attribute="coef_", method=method)
+
+
+def _named(name: str, device: Any) -> Place:
+    return Place(importlib.import_module(name), device)
+
+
+def _refuse_gradients(array: Any) -> None:
+    if getattr(array, "requires_grad", False):
+        raise ValueError(
+            "an array that records gradients (requires_grad=True) was given; expected one that "
+            "does not: pass array.detach()."
+        )
 
 
 def _may_be_elsewhere(array: Any) -> bool:

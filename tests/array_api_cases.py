@@ -458,6 +458,8 @@ def test_a_fitted_model_is_pickled():
     there = MaxentClassifier().fit(X, y)
     again = pickle.loads(pickle.dumps(there))
     np.testing.assert_array_equal(host(again.predict(X)), host(there.predict(X)))
+    place = _place.place_of(X)
+    assert pickle.loads(pickle.dumps(place)) == place
 
 
 @pytest.mark.parametrize("model", [MaxentClassifier(), MultilabelMaxentClassifier()])

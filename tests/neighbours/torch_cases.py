@@ -64,12 +64,15 @@ def test_half_precision_becomes_float64(dtype):
     assert_allclose(there.coef_.numpy(), MaxentClassifier().fit(narrow, y).coef_, atol=1e-12)
 
 
-def test_gradients_are_not_recorded():
+@pytest.mark.parametrize("recording", ["X", "sample_weight"])
+def test_gradients_are_not_recorded(recording):
+    given = {"X": torch.asarray(X), "y": torch.asarray(y), "sample_weight": torch.ones(150)}
+    given[recording].requires_grad_()
     with (
         config_context(array_api_dispatch=True),
         pytest.raises(ValueError, match=r"requires_grad=True.*detach"),
     ):
-        MaxentClassifier().fit(torch.asarray(X).requires_grad_(), torch.asarray(y))
+        MaxentClassifier().fit(**given)
 
 
 def test_in_a_pipeline():
