@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from skmaxent._device_array import DeviceArray
-from skmaxent._place import place_of, to_host
+from skmaxent._place import Place, place_of, to_host
 
 Array = NDArray[Any]
 
@@ -109,26 +109,21 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
     place = place_of(arrays[0])
-    dtypes: list[Any] = [np.float64, np.float32]
     if place is not None:
-        arrays = (arrays[0], *map(to_host, arrays[1:]))
-        dtypes = [place.dtype(dtype) for dtype in dtypes]
-        if place.xp.isdtype(arrays[0].dtype, "complex floating"):
-            raise ValueError(f"Complex data not supported: X has the dtype {arrays[0].dtype}.")
+        return _check_on_device(estimator, place, *arrays, reset=reset)
     try:
-        checked = validate_data(
+        return validate_data(
             estimator,
             *arrays,
             reset=reset,
             accept_sparse="csr",
-            dtype=dtypes,
+            dtype=[np.float64, np.float32],
             ensure_all_finite=False,
         )
     except (TypeError, ValueError) as error:
         if len(arrays) > 1 and _has_missing(arrays[1]):
             raise ValueError(_MISSING_LABELS) from error
-        about_types = place is None and _is_about_types(error)
-        columns = _columns_without_numbers(arrays[0]) if about_types else []
+        columns = _columns_without_numbers(arrays[0]) if _is_about_types(error) else []
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -138,11 +133,18 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
             "ColumnTransformer, and convert or impute the rest "
             f"({str(error).splitlines()[0][:120]})."
         ) from error
-    if place is None:
-        return checked
-    if len(arrays) == 1:
-        return DeviceArray(checked, place)
-    return DeviceArray(checked[0], place), checked[1]
+
+
+def _check_on_device(estimator: Any, place: Place, X: Any, *labels: Any, reset: bool) -> Any:
+    """X as a `DeviceArray`, or X and y."""
+    if place.xp.isdtype(X.dtype, "complex floating"):
+        raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
+    dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]
+    options = {"reset": reset, "dtype": dtypes, "ensure_all_finite": False}
+    if not labels:
+        return DeviceArray(validate_data(estimator, X, **options), place)
+    X, y = validate_data(estimator, X, *map(to_host, labels), **options)
+    return DeviceArray(X, place), y
 
 
 def _is_plain(X: Any, estimator: Any) -> bool:
