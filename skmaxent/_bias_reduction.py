@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent import _inference
+from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._objective import Point, Probabilities
 from skmaxent._solvers import Iteration, Options, Problem, Solution, Status
@@ -136,11 +137,11 @@ def _prior_score(
     X = X if fit_intercept else X[:-1]
     r, width = len(P), len(X)
     blocks = V.reshape(r, width, r, width)
-    Q = np.empty((r, r, X.shape[1]))
+    Q = empty((r, r, X.shape[1]), np.float64, X)
     for k in range(r):
         for m in range(k + 1):
             Q[k, m] = Q[m, k] = np.einsum("in,in->n", X, blocks[k, :, m] @ X)
-    own = np.einsum("kkn->kn", Q)
+    own = np.stack([Q[k, k] for k in range(r)])
     Qp = np.einsum("kmn,mn->kn", Q, P)
     mean = np.einsum("kn,kn->n", P, own) - 2.0 * np.einsum("kn,kn->n", P, Qp)
     share = 0.5 * P * (own - 2.0 * Qp - mean)

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._arrays import empty, full
 from skmaxent._threads import small_products
 
 Array = NDArray[Any]
@@ -40,6 +41,8 @@ class Block:
     def _slices(self, n_logits: int) -> list[slice]:
         """Rows of products that BLAS takes for small, where that is quicker; else all of them."""
         rows, d = self.X.shape
+        if not isinstance(self.X, np.ndarray):  # on a device
+            return [slice(0, rows)]
         step = SMALL_PRODUCT // max(d * n_logits, 1)
         if n_logits == 1 or step < SLICE_ROWS or step >= rows or not small_products():
             return [slice(0, rows)]
@@ -89,20 +92,20 @@ class Block:
         out = G[:, first] @ self.X[first]
         for rows in rest:
             out += G[:, rows] @ self.X[rows]
-        return np.asarray(out)
+        return out
 
     def dense(self) -> Array:
         """The rows as a new float64 array, for kernels that need d × d work anyway."""
         if self.is_sparse:
             return np.asarray(self.X.toarray(), dtype=np.float64)
-        return np.array(self.X, dtype=np.float64)
+        return self.X.astype(np.float64, subok=False)
 
     def augmented(self, center: Array, scale: Array, fit_intercept: bool) -> Array:
         """Columns ((x - center)/scale, 1), or 0 without an intercept: a new float64 array.
 
         Of shape (n_features + 1, rows), for rows outnumber features.
         """
-        out = np.empty((self.X.shape[1] + 1, self.stop - self.start))
+        out = empty((self.X.shape[1] + 1, self.stop - self.start), np.float64, center)
         out[:-1] = self.X.toarray().T if self.is_sparse else self.X.T
         out[:-1] -= center[:, None]
         out[:-1] /= scale[:, None]
@@ -127,18 +130,18 @@ class Block:
         """Weighted sum of squares of each column."""
         if self.is_sparse:
             return np.asarray(_transposed(_squared(self.X)) @ weights)
-        return np.asarray(weights @ np.square(self.X))
+        return weights @ np.square(self.X)
 
     def gram_of_squares(self, G: Array) -> Array:
         """G @ X², with the squares of the entries."""
         if self.is_sparse:
             return np.asarray((_transposed(_squared(self.X)) @ np.ascontiguousarray(G.T)).T)
-        return np.asarray(G @ np.square(self.X))
+        return G @ np.square(self.X)
 
     def weights_or_ones(self) -> Array:
         if self.weights is not None:
             return self.weights
-        return np.ones(self.stop - self.start, dtype=self.X.dtype)
+        return full((self.stop - self.start,), 1.0, self.X.dtype, self.X)
 
 
 def _squared(X: Any) -> Any:

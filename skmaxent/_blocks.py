@@ -95,11 +95,15 @@ class RowBlocks(Storage):
         # The bytes of a row are those of X and of three arrays of logits.
         item = self.dtype.itemsize
         row = item * (self.size / max(self.n_samples, 1) + 3 * self.n_logits)
-        budget = max(float(BLOCK_BYTES), LEAST_ROWS * row)
+        budget = max(float(self._block_bytes), LEAST_ROWS * row)
         if self.is_sparse:
             # Each block's gradient has the size of the coefficients: blocks no smaller than it.
             budget = max(budget, 4.0 * item * self.n_logits * self.n_features)
         return max(1, min(int(budget / row), -(-self.n_samples // self._groups)))
+
+    @property
+    def _block_bytes(self) -> int:
+        return BLOCK_BYTES
 
     @property
     def has_room(self) -> bool:

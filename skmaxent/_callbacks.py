@@ -91,8 +91,14 @@ class Task:
 
     def end(self, attributes: Attributes | Callable[[], Attributes] | None = None) -> bool:
         """Whether a callback asks to stop; attributes make a fitted estimator of the present."""
+
+        def present() -> Attributes | None:
+            found = attributes() if callable(attributes) else attributes
+            where = self.given["X"], self.given["y"]
+            return None if found is None else self.estimator._there(found, *where)
+
         stop = self.context.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=attributes, **self.given
+            estimator=self.estimator, reconstruction_attributes=present, **self.given
         )
         return bool(stop)
 

@@ -32,6 +32,7 @@ from skmaxent._linear_classifier import (
 from skmaxent._objective import Point
 from skmaxent._partial_labels import fit_sets
 from skmaxent._penalty_input import Columns, terms_of
+from skmaxent._place import to_host
 from skmaxent._results import InferenceResults
 from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
 from skmaxent._split import infer_by_split
@@ -244,6 +245,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         self.verbose = verbose
         self.random_state = random_state
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
     def fit(
         self,
         X: Any,
@@ -319,6 +325,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             else:
                 solution = self._bias_reduced(problem, options, ready, C)
             self._store(solution, ready, correction)
+            self._follow(X, y)
             self._fitted_with_offset = offset is not None
             if task is not None and iterations is not None:
                 iterations.close(rows)
@@ -403,7 +410,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
 
     def _uncorrected_intercept(self) -> Array:
         """Of the fit itself."""
-        return np.asarray(self.intercept_ - getattr(self, "_correction", 0.0), dtype=float)
+        correction = to_host(getattr(self, "_correction", 0.0))
+        return np.asarray(to_host(self.intercept_) - correction, dtype=float)
 
     def _bias_reduced(
         self, problem: Problem, options: Options, ready: Prepared, C: float
@@ -431,7 +439,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             return None
         coef = _prediction.dense_coef(self.coef_)
         same = coef.shape[1] == self.n_features_in_ and ready.data.exponents is None
-        if not (same and np.array_equal(self.classes_, ready.classes)):
+        if not (same and np.array_equal(self._labels, ready.classes)):
             return None
         return ready.point(coef.astype(float), self._uncorrected_intercept())
 
@@ -530,6 +538,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         [-6.12, 18.86]
         """
         check_is_fitted(self)
+        if method is not None or groups is not None:  # rows are picked and added up on the host
+            X, y, sample_weight, offset = map(to_host, (X, y, sample_weight, offset))
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         if groups is not None or method is not None:
             refuse_dask("infer with groups or a method", X, y)
@@ -546,7 +556,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 self,
                 X,
                 y,
-                _targets.observe(y, self.classes_).likeliest,
+                _targets.observe(y, self._labels).likeliest,
                 sample_weight,
                 self._feature_names(),
                 seed=seed_of(self.random_state),
@@ -577,7 +587,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         if self.bounds is not None:
             raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self.classes_, reset=False
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
         ) as ready:
             if ready.data.exponents is not None or ready.problem.asked.lower is not None:
                 raise ValueError(
@@ -639,7 +649,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             self,
             X,
             y,
-            _targets.observe(y, self.classes_, partial_labels=self.partial_labels),
+            _targets.observe(y, self._labels, partial_labels=self.partial_labels),
             sample_weight,
             offset,
             n_bootstrap=n_bootstrap,
@@ -648,7 +658,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             verbose=self.verbose,
         )
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, False, classes=self.classes_, reset=False
+            X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
         ) as ready:
             return infer_from_replicates(
                 ready,

@@ -9,7 +9,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
@@ -21,17 +20,20 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _targets, _validation
+from skmaxent import _frames, _prediction, _targets, _validation
 from skmaxent._blocks import check_finite
 from skmaxent._callbacks import HAS_CALLBACKS, CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._classifier import MaxentClassifier
+from skmaxent._device_array import plain
 from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
 from skmaxent._interchange import native
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
 from skmaxent._path import check_Cs, data_grid, fit_path
+from skmaxent._place import to_host
 from skmaxent._targets import Observed
 
 if TYPE_CHECKING:
@@ -273,6 +275,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
         X = native(X, "X")
         checked, labels = _targets.check_rows(self, X, y)
+        checked = plain(checked)
         check_finite(checked)
         observed = _targets.observe(labels)
         n, classes = observed.n_samples, observed.classes
@@ -317,6 +320,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         self._fitted_with_offset = offset is not None
         last = root.subtask("refit", n_paths) if root is not None and self.refit else None
         self._finish(X, labels, weights, logits, found, scores, last)
+        self._follow(X, y)
         if root is not None:
             root.end({"_offset": offset})
 
@@ -478,10 +482,15 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             weights = routed.scorer.score
         else:
             weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        weights = {name: to_host(value) for name, value in weights.items()}
         offset = self._offset if offset is None else offset
-        model = AtOffset.of(self.coef_, self.intercept_, self, offset)
-        scorer = self._scorer or mean_log_likelihood
-        return float(scorer(model, X, y, **weights))
+        if self._scorer is None:
+            model = AtOffset.of(self.coef_, self.intercept_, self, offset)
+            return float(mean_log_likelihood(model, X, y, **weights))
+        # Scorers are for NumPy's arrays.
+        coef, intercept = _prediction.dense_coef(self.coef_), to_host(self.intercept_)
+        model = AtOffset.of(coef, intercept, self, offset)
+        return float(self._scorer(model, to_host(X), to_host(y), **weights))
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Which metadata go where.

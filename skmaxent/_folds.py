@@ -12,8 +12,10 @@ from sklearn.utils import Bunch, _safe_indexing
 
 from skmaxent import _callbacks, _prediction, _validation
 from skmaxent._classifier import MaxentClassifier
+from skmaxent._device_array import on_host
 from skmaxent._linear_classifier import LinearClassifier
 from skmaxent._path import MaxentPath, fit_path
+from skmaxent._place import to_host
 from skmaxent._prediction import Linear
 from skmaxent._targets import Observed, is_table, observe
 from skmaxent._threads import Workers
@@ -28,7 +30,7 @@ class AtOffset(LinearClassifier):
     def of(cls, coef: Array, intercept: Array, like: LinearClassifier, offset: Any) -> AtOffset:
         """With coefficients, for the features and classes of another classifier."""
         self = cls()
-        self.coef_, self.intercept_, self.classes_ = coef, intercept, like.classes_
+        self.coef_, self.intercept_, self.classes_ = coef, intercept, like._labels
         self.fit_intercept, self.n_jobs = like.fit_intercept, None
         self.n_features_in_ = like.n_features_in_
         if hasattr(like, "feature_names_in_"):
@@ -111,12 +113,12 @@ class Task:
         """Fill in scores from logits, which are as linear in gamma as coefficients are."""
         X = _validation.check_data(model, _safe_indexing(self.X, test), reset=False)
         weights = self.routed.scorer.score.get("sample_weight")
-        weights = None if weights is None else np.asarray(weights)[test]
+        weights = None if weights is None else np.asarray(to_host(weights))[test]
         offset = None if self.offset is None else self.offset[test].astype(X.dtype)
 
         def logits(coef: Array, intercept: Array) -> Array:
             Z = _prediction.logits(X, Linear(coef, intercept, offset), workers=Workers())
-            return Z.astype(float)
+            return np.asarray(on_host(Z), dtype=float)
 
         for i in path.n_iter.nonzero()[0].tolist():
             Z = logits(path.coefs[i], path.intercepts[i])
@@ -133,11 +135,13 @@ class Task:
     ) -> None:
         assert self.scorer is not None
         model.classes_ = self.observed.classes
-        X, y = _safe_indexing(self.X, test), _safe_indexing(self.y, test)
+        # Scorers are for NumPy's arrays.
+        X, y = to_host(_safe_indexing(self.X, test)), _safe_indexing(self.y, test)
         offset = 0 if self.offset is None else self.offset[test]
+        given = {name: to_host(value) for name, value in self.routed.scorer.score.items()}
         metadata = {
             name: _safe_indexing(value, test) if np.ndim(value) else value
-            for name, value in self.routed.scorer.score.items()
+            for name, value in given.items()
         }
         for i in path.n_iter.nonzero()[0].tolist():
             for j, gamma in enumerate(self.gammas):
@@ -149,7 +153,8 @@ def mean_log_likelihood(
     model: LinearClassifier, X: Any, y: Any, sample_weight: Any = None
 ) -> float:
     """The score "neg_log_loss", for any subset of the classes in y."""
-    log_p = model.predict_log_proba(X).astype(float)
+    log_p = np.asarray(to_host(model.predict_log_proba(X)), dtype=float)
+    y = to_host(y)
     if not is_table(y):
-        _validation.refuse_unknown(y, model.classes_, "y")
-    return observe(y, model.classes_).mean(log_p, sample_weight)
+        _validation.refuse_unknown(y, model._labels, "y")
+    return observe(y, model._labels).mean(log_p, sample_weight)

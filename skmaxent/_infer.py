@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from skmaxent import _inference
 from skmaxent._bias_reduction import penalised
 from skmaxent._blocks import RowBlocks
+from skmaxent._device_array import on_host
 from skmaxent._fit import Prepared
 from skmaxent._objective import Point
 from skmaxent._penalty import ridge_terms
+from skmaxent._place import to_host
 from skmaxent._profile import likelihood, profile_interval
 from skmaxent._results import InferenceResults, symmetric_or_reference
 from skmaxent._solvers import Options, Problem, minimise
@@ -231,7 +233,7 @@ def _groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
         raise ValueError("groups and cov_type='cluster' go together.")
     if groups is None:
         return None
-    labels, codes = np.unique(np.asarray(groups), return_inverse=True)
+    labels, codes = np.unique(np.asarray(to_host(groups)), return_inverse=True)
     if codes.shape != (n_samples,):
         raise ValueError(f"groups has the shape {codes.shape}; expected ({n_samples},).")
     if len(labels) < 2:
@@ -351,14 +353,12 @@ class _Rows:
             )
         if not isinstance(data.blocks, RowBlocks):
             raise TypeError("score tests need X of the fit in memory; found chunks.")
-        X = data.blocks.X
+        X = on_host(data.blocks.X)
         stack = sp.hstack if sp.issparse(X) else np.hstack
         whole = stack([X, columns.astype(X.dtype)])
         blocks = RowBlocks(
             sp.csr_array(whole) if sp.issparse(X) else whole,
-            data.blocks.targets,
-            data.blocks.weights,
-            data.blocks.offset,
+            *map(on_host, (data.blocks.targets, data.blocks.weights, data.blocks.offset)),
             n_logits=data.blocks.n_logits,
         )
         fit_intercept = self._ready.problem.objective.fit_intercept

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
+from skmaxent._arrays import full
 from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood, are_codes
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
@@ -167,7 +168,7 @@ def _scores(
     residual = residual[: max(1, len(residual) - 1)]
     X = block.augmented(center, scale, fit_intercept)
     X = X if fit_intercept else X[:-1]
-    return np.asarray((residual[:, None, :] * X).reshape(-1, residual.shape[1]).T)
+    return (residual[:, None, :] * X).reshape(-1, residual.shape[1]).T
 
 
 def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
@@ -180,7 +181,7 @@ def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
     shares = where[0].outcomes(where[0].dense_targets(block.targets))
     total = np.zeros(())
     for k, share in enumerate(shares):
-        one = replace(block, targets=np.full(len(weights), k))
+        one = replace(block, targets=full((len(weights),), k, np.intp, weights))
         U = _scores(one, *where) * (weights * np.sqrt(share))[:, None]
         total = total + U.T @ U
     return (total,)

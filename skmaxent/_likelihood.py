@@ -19,6 +19,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._arrays import full
+
 Array = NDArray[Any]
 
 
@@ -95,12 +97,26 @@ def likeliest(targets: Array) -> Array:
         return targets
     if sp.issparse(targets):
         return np.asarray(targets.argmax(axis=1)).ravel()
-    return np.asarray(targets > 0.5 if targets.ndim == 1 else targets.argmax(axis=1)).astype(int)
+    return (targets > 0.5 if targets.ndim == 1 else targets.argmax(axis=1)).astype(int)
 
 
 def _by_logit(targets: Any) -> Array:
     """A table of targets in the shape of logits."""
     return targets.T.toarray() if sp.issparse(targets) else targets.T
+
+
+def _own(Z: Array, codes: Array) -> Array:
+    """The entry of each column in the row of its code."""
+    if isinstance(Z, np.ndarray):
+        return Z[codes, np.arange(Z.shape[1])]
+    return Z.entries(codes)
+
+
+def _add_to_own(P: Array, codes: Array, amount: float) -> None:
+    if isinstance(P, np.ndarray):
+        P[codes, np.arange(P.shape[1])] += amount
+    else:
+        P.add_to_entries(codes, amount)
 
 
 class Softmax:
@@ -122,11 +138,11 @@ class Softmax:
         np.exp(Z, out=Z)
         total = Z.sum(axis=0)
         Z *= 1.0 / total
-        return np.asarray(np.log(total, out=total) + top)
+        return np.log(total, out=total) + top
 
     def target_sum(self, Z: Array, targets: Array) -> Array:
         if targets.ndim == 1:
-            out = np.asarray(Z[targets, np.arange(Z.shape[1])])
+            out = _own(Z, targets)
         else:
             out = np.einsum("km,km->m", Z, _by_logit(targets))
         if self.smoothing:
@@ -138,16 +154,17 @@ class Softmax:
         if self.smoothing:
             P -= self.smoothing / self.n_logits
         if targets.ndim == 1:
-            P[targets, np.arange(P.shape[1])] -= 1.0 - self.smoothing
+            _add_to_own(P, targets, self.smoothing - 1.0)
         elif self.smoothing:
             P -= (1.0 - self.smoothing) * _by_logit(targets)
         else:
             P -= _by_logit(targets)
 
     def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
-        out = np.full((self.n_logits, targets.shape[0]), self.smoothing / self.n_logits, dtype)
+        shape = self.n_logits, targets.shape[0]
+        out = full(shape, self.smoothing / self.n_logits, dtype, targets)
         if targets.ndim == 1:
-            out[targets, np.arange(len(targets))] += 1.0 - self.smoothing
+            _add_to_own(out, targets, 1.0 - self.smoothing)
         else:
             out += (1.0 - self.smoothing) * _by_logit(targets)
         return out
@@ -160,7 +177,7 @@ class Softmax:
     def curvature_row(self, P: Array, k: int) -> Array:
         out = P[k:] * -P[k]
         out[0] += P[k]
-        return np.asarray(out)
+        return out
 
     def reference_curvature(self, P: Array) -> Array:
         first, second, equal = upper_pairs(len(P) - 1)
@@ -171,7 +188,7 @@ class Softmax:
         return out
 
     def spread(self, P: Array) -> Array:
-        return np.asarray((1.0 - np.einsum("km,km->m", P, P)).clip(0.0))
+        return (1.0 - np.einsum("km,km->m", P, P)).clip(0.0)
 
     def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
         alpha = curvature / np.maximum(1.0 - shares, curvature)
@@ -184,7 +201,7 @@ class Softmax:
         return np.asarray(inverse - inverse.mean(axis=1)[:, None])
 
     def least_curvature(self, P: Array, shares: Array) -> Array:
-        return np.asarray((P / shares[:, None]).min(axis=0))
+        return (P / shares[:, None]).min(axis=0)
 
     def largest_range(self, shares: Array) -> float:
         return float(np.sqrt((1.0 / np.partition(shares, 1)[:2]).sum()))
@@ -211,7 +228,7 @@ class Sigmoids:
         e = np.exp(-np.abs(Z))
         normaliser = np.maximum(Z, 0).sum(axis=0) + np.log1p(e).sum(axis=0)
         np.divide(np.where(Z >= 0, 1.0, e), 1.0 + e, out=Z)
-        return np.asarray(normaliser)
+        return normaliser
 
     def target_sum(self, Z: Array, targets: Array) -> Array:
         return np.einsum("km,km->m", Z, self.dense_targets(targets, Z.dtype))
@@ -224,7 +241,7 @@ class Sigmoids:
         if self.smoothing:
             out *= 1.0 - self.smoothing
             out += 0.5 * self.smoothing
-        return np.asarray(out)
+        return out
 
     def curvature(self, P: Array, U: Array) -> Array:
         U *= P
@@ -232,7 +249,7 @@ class Sigmoids:
         return U
 
     def curvature_row(self, P: Array, k: int) -> Array:
-        return np.asarray((P[k] * (1.0 - P[k]))[None])
+        return (P[k] * (1.0 - P[k]))[None]
 
     def reference_curvature(self, P: Array) -> Array:
         *_, equal = upper_pairs(len(P))
@@ -241,7 +258,7 @@ class Sigmoids:
         return out
 
     def spread(self, P: Array) -> Array:
-        return np.asarray(np.einsum("km,km->m", P, 1.0 - P))
+        return np.einsum("km,km->m", P, 1.0 - P)
 
     def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
         return curvature, np.zeros_like(curvature)
@@ -251,7 +268,7 @@ class Sigmoids:
 
     def least_curvature(self, P: Array, shares: Array) -> Array:
         scale = (shares * (1.0 - shares))[:, None]
-        return np.asarray((P * (1.0 - P) / scale).min(axis=0))
+        return (P * (1.0 - P) / scale).min(axis=0)
 
     def largest_range(self, shares: Array) -> float:
         return float(np.sqrt(1.0 / (shares * (1.0 - shares)).min()))

@@ -21,6 +21,8 @@ from skmaxent import _dask_prediction, _frames, _prediction, _targets, _validati
 from skmaxent._blocks import THREAD_WORK
 from skmaxent._cluster import is_dask
 from skmaxent._dask_prediction import lazy_for_dask
+from skmaxent._device_array import DeviceArray, on_host, plain
+from skmaxent._place import check_same_place, moved_to, place_of, to_host
 from skmaxent._solvers import Callback, Iteration, Options, Solution, Status
 from skmaxent._threads import Workers, effective_threads
 from skmaxent._versions import with_versions, without_versions
@@ -46,6 +48,8 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     # What scikit-learn has or had, and what to write instead.
     _removed_parameters = _validation.REMOVED_PARAMETERS
+    # Arrays that are where X is.
+    _following = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Name what to write instead of parameters that do not exist here."""
@@ -75,8 +79,37 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         super().__setstate__(defaults | state)
 
-    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Array:
-        """What a function of `_prediction` makes of the rows and the coefficients."""
+    def _follow(self, X: Any, y: Any) -> None:
+        """Move what was learned to where X is, and the classes to where y is."""
+        self.__dict__.update(self._there(self.__dict__, X, y))
+
+    def _there(self, attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
+        """Attributes, of which what was learned is where X is, and the classes where y is."""
+        place, moved = place_of(X), dict(attributes)
+        if place is not None:
+            names = self._following & attributes.keys()
+            moved |= {name: place.put(to_host(attributes[name])) for name in names}
+        if "classes_" in attributes:
+            moved["classes_"] = moved_to(place_of(y), to_host(attributes["classes_"]))
+        return moved
+
+    @property
+    def _labels(self) -> Array:
+        """The classes, wherever `classes_` are."""
+        return np.asarray(to_host(self.classes_))
+
+    def _labels_of(self, codes: Any) -> Any:
+        """Labels where the codes are, or, if they are no numbers, on the host."""
+        labels = self._labels
+        if isinstance(codes, DeviceArray) and labels.dtype.kind in "biuf":
+            return plain(DeviceArray(codes.place.put(labels), codes.place)[codes])
+        return np.asarray(labels[on_host(codes)])
+
+    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Any:
+        """What a function of `_prediction` makes of the rows and the coefficients.
+
+        On a device it is a `DeviceArray`.
+        """
         check_is_fitted(self)
         offset = self._offset if offset is None else offset
         if offset is None and getattr(self, "_fitted_with_offset", False):
@@ -85,8 +118,10 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
                 "offset of the rows of X too (offset=0 for none)."
             )
         X = _validation.check_data(self, X, reset=False)
-        offset = _validation.check_offset(offset, X.shape[0], self.classes_, X.dtype)
-        model = _prediction.Linear(_prediction.dense_coef(self.coef_), self.intercept_, offset)
+        if offset is not None:
+            offset = _validation.check_offset(offset, X.shape[0], self._labels, X.dtype)
+        coef, intercept = _prediction.dense_coef(self.coef_), to_host(self.intercept_)
+        model = _prediction.Linear(coef, intercept, offset)
         if X.shape[0] * model.coef.size < THREAD_WORK:
             return function(X, model, workers=Workers())
         with Workers(effective_threads(self.n_jobs)) as workers:
@@ -111,9 +146,9 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return _frames.coefficient_frame(
             _prediction.dense_coef(self.coef_),
-            self.intercept_ if self.fit_intercept else None,
+            to_host(self.intercept_) if self.fit_intercept else None,
             self._feature_names(),
-            self.classes_,
+            self._labels,
         )
 
 
@@ -135,8 +170,9 @@ class LinearClassifier(LinearModel):
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes the logit of ``classes_[1]`` against ``classes_[0]``.
         """
+        check_same_place(X, self, "decision_function")
         Z = self._from_rows(X, offset, _prediction.logits)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
+        return plain(Z[:, 0] if Z.shape[1] == 1 else Z)
 
     @lazy_for_dask
     def predict(self, X: Any, offset: Any = None) -> Array:
@@ -153,8 +189,8 @@ class LinearClassifier(LinearModel):
         ndarray of shape (n_samples,)
             Labels among `classes_`.
         """
-        codes = self._from_rows(X, offset, _prediction.codes)
-        return np.asarray(self.classes_[codes])
+        check_same_place(X, self, "predict")
+        return self._labels_of(self._from_rows(X, offset, _prediction.codes))
 
     @lazy_for_dask
     def predict_proba(self, X: Any, offset: Any = None) -> Array:
@@ -171,7 +207,8 @@ class LinearClassifier(LinearModel):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; rows sum to one.
         """
-        return self._from_rows(X, offset, _prediction.probabilities)
+        check_same_place(X, self, "predict_proba")
+        return plain(self._from_rows(X, offset, _prediction.probabilities))
 
     @lazy_for_dask
     def predict_log_proba(self, X: Any, offset: Any = None) -> Array:
@@ -187,7 +224,8 @@ class LinearClassifier(LinearModel):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._from_rows(X, offset, _prediction.log_probabilities)
+        check_same_place(X, self, "predict_log_proba")
+        return plain(self._from_rows(X, offset, _prediction.log_probabilities))
 
     def score(
         self,
@@ -216,12 +254,13 @@ class LinearClassifier(LinearModel):
         """
         if is_dask(X):
             return _dask_prediction.accuracy(self, X, y, sample_weight, offset)
-        predicted = self.predict(X, offset)
+        predicted = to_host(self.predict(X, offset))
+        y, sample_weight = to_host(y), to_host(sample_weight)
         partial_labels = getattr(self, "partial_labels", False)
         if not (_targets.is_table(y) or partial_labels):
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-        observed = _targets.observe(y, self.classes_, partial_labels=partial_labels)
-        return observed.mean(predicted[:, None] == self.classes_, sample_weight)
+        observed = _targets.observe(y, self._labels, partial_labels=partial_labels)
+        return observed.mean(predicted[:, None] == self._labels, sample_weight)
 
     def predict_proba_frame(self, X: Any, offset: Any = None) -> Any:
         """Probabilities with names.
@@ -241,7 +280,7 @@ class LinearClassifier(LinearModel):
         """
         if is_dask(X):
             return _dask_prediction.predicted_frame(self, X, offset)
-        return _frames.probability_frame(self.predict_proba(X, offset), X, self.classes_)
+        return _frames.probability_frame(to_host(self.predict_proba(X, offset)), X, self._labels)
 
 
 def fitted_attributes(

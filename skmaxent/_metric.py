@@ -138,7 +138,7 @@ def _squares_about(block: Block, weights: Array, center: Array) -> Array:
     if not center.any():
         return squares
     sums = block.gram(weights[None, :])[0]
-    return np.asarray((squares - 2 * center * sums + center**2 * weights.sum()).clip(0.0))
+    return (squares - 2 * center * sums + center**2 * weights.sum()).clip(0.0)
 
 
 def _cholesky(H: Array) -> Array:

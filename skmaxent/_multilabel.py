@@ -25,6 +25,7 @@ from skmaxent._callbacks import (
     without_callbacks,
 )
 from skmaxent._dask_prediction import lazy_for_dask
+from skmaxent._device_array import DeviceArray, on_host, plain
 from skmaxent._fit import ABSENT_LOGIT, Prepared
 from skmaxent._indicator import check_indicator, label_targets
 from skmaxent._interchange import native
@@ -37,6 +38,7 @@ from skmaxent._linear_classifier import (
     warn_unless_converged,
 )
 from skmaxent._penalty_input import Columns, terms_of
+from skmaxent._place import check_same_place, to_host
 from skmaxent._solvers import Iteration, Solution, Status, minimise
 from skmaxent._thresholds import best_threshold, label_sets
 
@@ -191,6 +193,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.array_api_support = True
         return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MultilabelMaxentClassifier:
@@ -262,6 +265,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             self.threshold_ = self._thresholds(
                 X, Y, weights, task, is_stopped=solution.status is Status.STOPPED
             )
+            self._follow(X, y)
         if task is not None:
             task.end({})
         return solution, classes[constant]
@@ -314,6 +318,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             solution = minimise(problem, options_of(self, iterations))
             found = fitted(solution.coef, solution.intercept, solution.n_iter, solution.gap)
             self.__dict__.update(found)
+            self._follow(*given[:2])
             if iterations is not None:
                 iterations.close(thresholds)
         return solution, task
@@ -366,7 +371,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.fit(rows, Y[train], part)
-            P[test] = model.predict_proba(_safe_indexing(X, test))
+            P[test] = to_host(model.predict_proba(_safe_indexing(X, test)))
             if fold is not None and fold.end():
                 break
         return P
@@ -383,8 +388,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         -------
         ndarray of shape (n_samples, n_labels), or (n_samples,) for one label a row and two classes
         """
+        check_same_place(X, self, "decision_function")
         Z = self._from_rows(X, None, _prediction.logits)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
+        return plain(Z[:, 0] if Z.shape[1] == 1 else Z)
 
     @lazy_for_dask
     def predict_proba(self, X: Any) -> Array:
@@ -400,6 +406,10 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             In the order of `classes_`. With ``link="softmax"``, or for y of one label a row, rows
             sum to one.
         """
+        check_same_place(X, self, "predict_proba")
+        return plain(self._probabilities(X))
+
+    def _probabilities(self, X: Any) -> Any:
         check_is_fitted(self)
         if not self._has_sigmoids:
             return self._from_rows(X, None, _prediction.probabilities)
@@ -422,12 +432,13 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         ndarray of shape (n_samples, n_labels)
         """
         check_is_fitted(self)
+        check_same_place(X, self, "predict_log_proba")
         if not self._has_sigmoids:
-            return self._from_rows(X, None, _prediction.log_probabilities)
+            return plain(self._from_rows(X, None, _prediction.log_probabilities))
         if self.multilabel_:
-            return self._from_rows(X, None, _prediction.log_sigmoids)
-        P = self.predict_proba(X)
-        return np.log(np.maximum(P, np.finfo(P.dtype).tiny))
+            return plain(self._from_rows(X, None, _prediction.log_sigmoids))
+        P = self._probabilities(X)
+        return plain(np.log(np.maximum(P, np.finfo(P.dtype).tiny)))
 
     @lazy_for_dask
     def predict(self, X: Any) -> Any:
@@ -444,11 +455,15 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             the most probable one.
         """
         check_is_fitted(self)
+        check_same_place(X, self, "predict")
         if not self.multilabel_:
-            return np.asarray(self.classes_[self._from_rows(X, None, _prediction.codes)])
-        P = self.predict_proba(X)
-        sets = label_sets(P, self.threshold_, allow_empty=self.allow_empty).astype(int)
-        return sp.csr_matrix(sets) if self._sparse_output else sets
+            return self._labels_of(self._from_rows(X, None, _prediction.codes))
+        P = self._probabilities(X)
+        thresholds = to_host(self.threshold_)
+        sets = label_sets(on_host(P), thresholds, allow_empty=self.allow_empty).astype(int)
+        if self._sparse_output:
+            return sp.csr_matrix(sets)
+        return P.place.put(sets) if isinstance(P, DeviceArray) else sets
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the rows all of whose labels are predicted, and no others.
@@ -465,7 +480,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         -------
         float
         """
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        predicted = to_host(self.predict(X))
+        return float(accuracy_score(to_host(y), predicted, sample_weight=to_host(sample_weight)))
 
     def predict_proba_frame(self, X: Any) -> Any:
         """Probabilities with names.
@@ -481,7 +497,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
             pandas, their strings elsewhere.
         """
-        return _frames.probability_frame(self.predict_proba(X), X, self.classes_)
+        return _frames.probability_frame(to_host(self.predict_proba(X)), X, self._labels)
 
 
 def _check_threshold(threshold: Any, n_labels: int) -> Array:

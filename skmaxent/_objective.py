@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._arrays import empty, full
 from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._penalty import Ridge
@@ -85,7 +86,8 @@ class Probabilities:
         """Probabilities of the rows in `block`, of its dtype; not to be written to."""
         dtype = block.X.dtype
         if self._common is not None:
-            common = self._common.astype(dtype, copy=False)[:, None]
+            common = empty((len(self._common), 1), dtype, intercept)
+            common[:, 0] = self._common
             return np.broadcast_to(common, (len(common), block.stop - block.start))
         P = self._by_block.get(block.index)
         if P is None:
@@ -371,7 +373,7 @@ def _information(
     r, m = P.shape
     X = block.augmented(center, scale, fit_intercept)
     width = len(X)
-    H = np.zeros((r, width, r, width))
+    H = full((r, width, r, width), 0.0, np.float64, X)
     step = max(256, INFORMATION_BYTES // (8 * r * width))
     for start in range(0, m, step):
         rows = slice(start, start + step)
@@ -421,7 +423,7 @@ def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
 
 def _moments(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
     weights = block.weights_or_ones()
-    targets = np.empty((1 + likelihood.n_logits, len(weights)), dtype=weights.dtype)
+    targets = empty((1 + likelihood.n_logits, len(weights)), weights.dtype, weights)
     targets[0] = weights
     np.multiply(likelihood.dense_targets(block.targets, weights.dtype), weights, out=targets[1:])
     return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(weights)
@@ -442,7 +444,8 @@ def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
 
 
 def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
-    offset = np.asarray(block.offset).T
+    assert block.offset is not None
+    offset = block.offset.T
     weights = block.weights_or_ones()
     return offset @ weights, likelihood.target_sum(offset, block.targets) @ weights
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._blocks import RowBlocks
 from skmaxent._penalty import Penalty
@@ -104,7 +105,7 @@ def _spread_by(problem: Problem, theta: Array) -> Problem:
     objective = problem.objective
     blocks = objective.blocks
     assert isinstance(blocks, RowBlocks), "sets are in memory"
-    targets = np.empty(blocks.targets.shape, dtype=blocks.dtype)
+    targets = empty(blocks.targets.shape, blocks.dtype, blocks.targets)
     blocks.map_rows(_spread, targets, *objective.for_blocks(theta))
     return Problem.of(
         blocks.with_targets(targets),
@@ -146,4 +147,4 @@ def _loss(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
 
 def _logsumexp(Z: Array) -> Array:
     top = Z.max(axis=0)
-    return np.asarray(np.log(np.exp(Z - top).sum(axis=0)) + top)
+    return np.log(np.exp(Z - top).sum(axis=0)) + top

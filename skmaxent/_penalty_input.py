@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skmaxent._penalty import Terms
+from skmaxent._place import to_host
 
 Array = NDArray[Any]
 
@@ -147,9 +148,9 @@ def prior_of(value: Any, columns: Columns) -> Array | None:
 
 
 def _of_model(model: Any, columns: Columns) -> Array:
-    coef = model.coef_.toarray() if sp.issparse(model.coef_) else np.asarray(model.coef_)
+    coef = model.coef_.toarray() if sp.issparse(model.coef_) else np.asarray(to_host(model.coef_))
     coef = np.atleast_2d(coef)
-    classes = np.asarray(getattr(model, "classes_", columns.classes))
+    classes = np.asarray(to_host(getattr(model, "classes_", columns.classes)))
     names = getattr(model, "feature_names_in_", None)
     if names is None and coef.shape[1] != columns.n_features:
         raise ValueError(

@@ -11,8 +11,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
+from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._blocks import RowBlocks, check_finite
+from skmaxent._device import DeviceBlocks, on_host_block
+from skmaxent._device_array import DeviceArray
+from skmaxent._place import to_host
 from skmaxent._threads import Workers
 
 Array = NDArray[Any]
@@ -22,8 +26,10 @@ MANY_LOGITS = 32
 
 
 def dense_coef(coef: Any) -> Array:
-    """Coefficients as an ndarray, sparsified or not."""
-    return coef.toarray() if sp.issparse(coef) else np.asarray(coef)
+    """Coefficients as an ndarray, sparsified, on a device, or neither."""
+    if isinstance(coef, np.ndarray):
+        return coef
+    return np.asarray(coef.toarray() if sp.issparse(coef) else to_host(coef))
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,12 @@ def log_probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
 
 def sigmoids(X: Any, model: Linear, *, workers: Workers) -> Array:
     """The logistic function of each logit, (n_samples, R)."""
-    return _by_rows(X, model, workers, lambda Z, axis: expit(Z, out=Z), len(model.coef))
+    return _by_rows(X, model, workers, lambda Z, axis: _expit(Z), len(model.coef))
 
 
 def log_sigmoids(X: Any, model: Linear, *, workers: Workers) -> Array:
     """Logarithm of the logistic function of each logit."""
-    return _by_rows(X, model, workers, lambda Z, axis: log_expit(Z, out=Z), len(model.coef))
+    return _by_rows(X, model, workers, lambda Z, axis: _log_expit(Z), len(model.coef))
 
 
 def codes(X: Any, model: Linear, *, workers: Workers) -> Array:
@@ -65,10 +71,18 @@ def codes(X: Any, model: Linear, *, workers: Workers) -> Array:
     return _by_rows(X, model, workers, _most_probable, None)
 
 
+def _expit(Z: Any) -> Any:
+    return Z.expit() if isinstance(Z, DeviceArray) else expit(Z, out=Z)
+
+
+def _log_expit(Z: Any) -> Any:
+    return Z.log_expit() if isinstance(Z, DeviceArray) else log_expit(Z, out=Z)
+
+
 def _softmax(Z: Array, axis: int) -> Array:
     if Z.shape[axis] == 1:
         Z = np.concatenate([-Z, Z], axis=axis)
-        return expit(Z, out=Z)
+        return _expit(Z)
     Z -= Z.max(axis=axis, keepdims=True)
     np.exp(Z, out=Z)
     Z *= 1.0 / Z.sum(axis=axis, keepdims=True)
@@ -79,7 +93,7 @@ def log_softmax(Z: Array, axis: int) -> Array:
     """Of logits, which are written to; a single one has both classes."""
     if Z.shape[axis] == 1:
         Z = np.concatenate([-Z, Z], axis=axis)
-        return log_expit(Z, out=Z)
+        return _log_expit(Z)
     Z -= Z.max(axis=axis, keepdims=True)
     Z -= np.log(np.exp(Z).sum(axis=axis, keepdims=True))
     return np.maximum(Z, np.finfo(Z.dtype).min, out=Z)
@@ -101,8 +115,10 @@ def _by_rows(
     coef = np.asfortranarray(model.coef, dtype=dtype)
     intercept = model.intercept.astype(dtype, copy=False)
     n = X.shape[0]
-    out = np.empty(n, np.intp) if n_columns is None else np.empty((n, n_columns), dtype)
-    blocks = RowBlocks(X, out, None, model.offset, n_logits=len(coef), workers=workers)
+    shape, kind = ((n,), np.intp) if n_columns is None else ((n, n_columns), dtype)
+    out = empty(shape, kind, X)
+    stored = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
+    blocks = stored(X, out, None, model.offset, n_logits=len(coef), workers=workers)
     kernel = _along_rows if blocks.is_sparse or len(coef) >= MANY_LOGITS else _along_columns
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         return blocks.map_rows(kernel, out, coef, intercept, finish)
@@ -119,9 +135,8 @@ def _along_columns(
 def _along_rows(
     block: Block, out: Array, coef: Array, intercept: Array, finish: Callable[[Array, int], Array]
 ) -> None:
-    Z = out if out.shape == (len(block.targets), len(coef)) else None
-    if Z is None:
-        Z = np.empty((len(block.targets), len(coef)), dtype=coef.dtype)
+    shape = len(block.targets), len(coef)
+    Z = out if out.shape == shape else empty(shape, coef.dtype, coef)
     block.logits_by_row(coef, intercept, Z)
     _recompute_if_needed(Z, block, coef, intercept)
     result = finish(Z, 1)
@@ -135,6 +150,11 @@ def _recompute_if_needed(Z: Array, block: Block, coef: Array, intercept: Array) 
     A product with NaN or infinity is never finite: so that X need not be looked at before.
     """
     if np.isfinite(Z.sum()):  # a sum may overflow where no logit does: then look at them
+        return
+    if isinstance(Z, DeviceArray):  # rare: this block alone, on the host
+        exact = Z.host().copy()
+        _recompute_if_needed(exact, on_host_block(block), coef.host(), intercept.host())
+        Z[...] = exact
         return
     rows = np.flatnonzero(~np.isfinite(Z).all(axis=1))
     if not len(rows):

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from skmaxent import _frames, _inference
 from skmaxent._interchange import in_library_of, native
+from skmaxent._place import to_host
 from skmaxent._softmax import softmax
 
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ class InferenceResults:
         self._refuse_posterior("score tests")
         X = native(X, "X")
         names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
-        columns = np.asarray(X, dtype=float)
+        columns = np.asarray(to_host(X), dtype=float)
         columns = columns[:, None] if columns.ndim == 1 else columns
         names = _frames.default_names(columns.shape[1]).tolist() if names is None else names
         tests = {name: self._rows.score(columns[:, [j]]) for j, name in enumerate(names)}
@@ -414,6 +415,7 @@ class InferenceResults:
         X = native(X, "X")
         names = self.columns[: len(self.columns) - self.has_intercept]
         positions = [self._position(name) for name in discrete]
+        X, sample_weight = to_host(X), to_host(sample_weight)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
         if isinstance(at, str) and at == "mean":
             X = np.average(_dense(X, 0, X.shape[0]), axis=0, weights=weights)[None]
@@ -468,7 +470,7 @@ class InferenceResults:
 
         given, X = X, native(X, "X")
         quantile, coef, V = _quantile(level), self._all_coef(), self._base[1]
-        parts = []
+        X, parts = to_host(X), []
         for start in range(0, X.shape[0], ROWS):
             Z = self._with_ones(_dense(X, start, start + ROWS))
             P = softmax(Z @ coef.T)

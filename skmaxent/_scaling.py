@@ -46,7 +46,7 @@ def column_peaks(X: Any) -> Array:
     """max|x_j| for each column."""
     if sp.issparse(X):
         return np.asarray(abs(X).max(axis=0).toarray().ravel())
-    return np.asarray(np.maximum(X.max(axis=0), -X.min(axis=0)))
+    return np.maximum(X.max(axis=0), -X.min(axis=0))
 
 
 def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from skmaxent import _frames, _scaling, _targets, _validation
 from skmaxent._blocks import check_finite
+from skmaxent._device_array import on_host
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,7 @@ def detect_separation(
     """
     owner = _Input()
     X, y = _targets.check_rows(owner, X, y)
+    X = on_host(X)
     check_finite(X)
     observed = _targets.observe(y)
     weights = _validation.check_sample_weight(sample_weight, observed.n_samples)

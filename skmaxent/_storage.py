@@ -54,9 +54,9 @@ class WeightSums(NamedTuple):
         s = weights.astype(float)
         relative = s / float(s.max())
         effective = float(relative.sum() ** 2 / np.square(relative).sum())
-        positive = s[s > 0.0]
-        total = float(weights.sum(dtype=float))
-        return cls(total, effective, len(positive), float(positive.min()))
+        least = float(np.where(s > 0.0, s, np.inf).min())
+        total = float(weights.sum(dtype=np.float64))
+        return cls(total, effective, int(np.count_nonzero(s)), least)
 
 
 class Storage(ABC):

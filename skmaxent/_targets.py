@@ -19,8 +19,11 @@ from sklearn.utils.validation import check_consistent_length
 from skmaxent import _validation
 from skmaxent._blocks import RowBlocks
 from skmaxent._cluster import refuse_dask
+from skmaxent._device import DeviceBlocks
+from skmaxent._device_array import DeviceArray
 from skmaxent._interchange import columns_in_order, native
 from skmaxent._likelihood import Likelihood, Softmax, likelihood
+from skmaxent._place import to_host
 from skmaxent._storage import Storage
 from skmaxent._threads import Workers
 
@@ -167,7 +170,7 @@ def check_rows(
 ) -> tuple[Any, Any]:
     """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
     refuse_dask(type(estimator).__name__, X, y)
-    y = native(y, "y")
+    y = native(to_host(y), "y")
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
         raise ValueError(
@@ -399,15 +402,16 @@ def likelihood_of(n_active: int, n_classes: int, smoothing: float) -> Likelihood
 
 
 def given_in_memory(X: Any, classes: Array, rows: RowTargets, logits: Array | None = None) -> Given:
-    """Rows of checked arrays; `logits` are offsets of all classes."""
+    """Rows of checked arrays, where X is; `logits` are offsets of all classes."""
     targets, weights = rows.targets, rows.weights
     targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
     weights = weights if weights is None else weights.astype(X.dtype)
     offset = logits if logits is None else _validation.offset_of(logits, rows.active)
     n_logits = rows.model.n_logits
+    blocks = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
     return Given(
         classes,
         X.shape[1],
         rows,
-        lambda workers: RowBlocks(X, targets, weights, offset, n_logits=n_logits, workers=workers),
+        lambda workers: blocks(X, targets, weights, offset, n_logits=n_logits, workers=workers),
     )

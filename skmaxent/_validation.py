@@ -12,12 +12,14 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skmaxent._device_array import DeviceArray
 from skmaxent._interchange import (
     columns_in_order,
     columns_of_time,
     is_single_precision,
     native,
 )
+from skmaxent._place import Place, place_of, to_host
 
 Array = NDArray[Any]
 
@@ -73,7 +75,7 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
     if offset is None or (isinstance(offset, Real) and offset == 0):
         return None
     K = len(classes)
-    offset = native(offset, "offset")
+    offset = native(to_host(offset), "offset")
     if hasattr(offset, "columns"):
         names = list(offset.columns)
         missing = [label for label in classes.tolist() if label not in names]
@@ -107,10 +109,14 @@ def offset_of(offset: Array, active: Array) -> Array:
 def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     """X, or X and y, by scikit-learn's rules; X dense or CSR, float32 or float64.
 
-    Whether X is finite shows in what is made of it, without another pass.
+    X of another library than NumPy, where scikit-learn dispatches, is a `DeviceArray`. Whether X is
+    finite shows in what is made of it, without another pass.
     """
     if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
         return arrays[0]
+    place = place_of(arrays[0])
+    if place is not None:
+        return _check_on_device(estimator, place, *arrays, reset=reset)
     arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
     times = columns_of_time(arrays[0])
     if times:
@@ -140,6 +146,18 @@ def _needs_numbers(columns: list[str], reason: str) -> str:
         "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
         f"ColumnTransformer, and convert or impute the rest ({reason})."
     )
+
+
+def _check_on_device(estimator: Any, place: Place, X: Any, *labels: Any, reset: bool) -> Any:
+    """X as a `DeviceArray`, or X and y."""
+    if place.xp.isdtype(X.dtype, "complex floating"):
+        raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
+    dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]
+    options = {"reset": reset, "dtype": dtypes, "ensure_all_finite": False}
+    if not labels:
+        return DeviceArray(validate_data(estimator, X, **options), place)
+    X, y = validate_data(estimator, X, *map(to_host, labels), **options)
+    return DeviceArray(X, place), y
 
 
 def _is_plain(X: Any, estimator: Any) -> bool:
@@ -255,6 +273,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     """Weights as float64 of shape (n_samples,), None for all ones."""
     if sample_weight is None:
         return None
+    sample_weight = to_host(sample_weight)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, sample_weight)
     try:

@@ -30,11 +30,11 @@ from skmaxent import MaxentClassifier
 IRIS = load_iris(return_X_y=True)
 
 
-# scikit-learn leaves this check out itself unless SCIPY_ARRAY_API is set in the environment.
+# Those of the array API run in a process where SCIPY_ARRAY_API is set: extras, neighbours.
 CHECKS = [
     check
     for _, check in estimator_checks_generator(MaxentClassifier())
-    if check.func.__name__ != "check_array_api_input"
+    if not check.func.__name__.startswith("check_array_api")
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._metric import AssembledMetric, Solves, inverse_root, reference_size
@@ -293,9 +294,9 @@ def _range_in_assembled(
     change = np.stack([np.einsum("ij,ij->j", B @ X, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
     if not is_coupled:
-        return (np.asarray(change.max()),)
+        return (change.max(),)
     change.sort(axis=0)
-    return (np.asarray(change[-2:].sum(axis=0).max()),)
+    return (change[-2:].sum(axis=0).max(),)
 
 
 def _least_curvature(
@@ -310,10 +311,11 @@ def _least_curvature(
 ) -> tuple[Array]:
     P = probabilities.of(block, *at)
     weights = likelihood.least_curvature(P, shares) * block.weights_or_ones()
-    G = np.empty((len(center) + 1, len(center) + 1))
+    G = empty((len(center) + 1, len(center) + 1), np.float64, center)
     G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
     G[-1, -1] = total = fit_intercept * weights.sum()
-    G[-1, :-1] = G[:-1, -1] = (fit_intercept * block.gram(weights[None]) - total * center) / scale
+    sums = fit_intercept * block.gram(weights[None])[0]
+    G[-1, :-1] = G[:-1, -1] = (sums - total * center) / scale
     return (G,)
 
 

@@ -1,0 +1,141 @@
+"""The library and the device that hold arrays which are not NumPy's.
+
+With ``sklearn.config_context(array_api_dispatch=True)`` these are arrays of any library that
+follows the Python array API standard, on any of its devices.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sklearn
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+Array = NDArray[Any]
+
+# What some devices have instead.
+NARROWER = {"float64": "float32"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace of the array API standard, and one of its devices."""
+
+    xp: Any
+    device: Any
+
+    def __reduce__(self) -> Any:
+        return _named, (self.xp.__name__, self.device)  # a module is pickled by its name
+
+    @cached_property
+    def _dtypes(self) -> dict[str, Any]:
+        return dict(self.xp.__array_namespace_info__().dtypes(device=self.device))
+
+    @property
+    def is_cpu(self) -> bool:
+        return "cpu" in str(self.device).lower()
+
+    def dtype(self, dtype: Any) -> Any:
+        """The library's name for a dtype of NumPy's, or for the one that a device has instead."""
+        name = np.dtype(dtype).name
+        return getattr(self.xp, name if name in self._dtypes else NARROWER.get(name, name))
+
+    def numpy_dtype(self, dtype: Any) -> np.dtype[Any]:
+        """NumPy's name for a dtype of the library's."""
+        return np.dtype(next(name for name, own in self._dtypes.items() if own == dtype))
+
+    def put(self, array: Array) -> Any:
+        """A copy or view of a NumPy array here."""
+        if array.dtype.name not in self._dtypes and array.dtype.name in NARROWER:
+            array = array.astype(NARROWER[array.dtype.name])
+        if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+            array = array.copy()  # PyTorch takes no others
+        return self.xp.asarray(array, device=self.device)
+
+    def fetch(self, array: Any) -> Array:
+        """A copy or view of an array here as NumPy's."""
+        _refuse_gradients(array)
+        from sklearn.utils._array_api import _convert_to_numpy
+
+        return np.asarray(_convert_to_numpy(array, self.xp))
+
+
+def place_of(array: Any) -> Place | None:
+    """Where an array is that scikit-learn would dispatch on; None for NumPy and all else."""
+    if not _may_be_elsewhere(array) or not sklearn.get_config()["array_api_dispatch"]:
+        return None
+    from sklearn.utils import _array_api
+
+    if not hasattr(_array_api, "check_same_namespace"):
+        raise ImportError(
+            f"arrays of {type(array).__module__} with array_api_dispatch=True need scikit-learn "
+            f"1.9 or later; found {sklearn.__version__}: update it, or give NumPy arrays."
+        )
+    xp, _, device = _array_api.get_namespace_and_device(array)
+    if _array_api._is_numpy_namespace(xp):
+        return None
+    _refuse_gradients(array)
+    return Place(xp, device)
+
+
+def to_host(array: Any) -> Any:
+    """NumPy's view or copy of an array that is elsewhere; anything else as it is.
+
+    Whether scikit-learn dispatches does not matter: a fitted model stays where it is.
+    """
+    if not _may_be_elsewhere(array):
+        return array
+    try:
+        from sklearn.externals.array_api_compat import array_namespace, is_numpy_namespace
+    except ImportError:  # before dispatch was supported
+        return array
+    try:
+        xp = array_namespace(array)
+    except TypeError:
+        return array
+    return array if is_numpy_namespace(xp) else Place(xp, None).fetch(array)
+
+
+def moved_to(place: Place | None, array: Array) -> Any:
+    """A NumPy array there; where it is for None, and for labels that are no numbers."""
+    return array if place is None or array.dtype.kind not in "biuf" else place.put(array)
+
+
+def check_same_place(X: Any, estimator: Any, method: str) -> None:
+    """Raise where rows are not where those of the fit were."""
+    coef = getattr(estimator, "coef_", None)
+    if isinstance(X, np.ndarray) and isinstance(coef, np.ndarray):
+        return
+    if not sklearn.get_config()["array_api_dispatch"]:
+        return
+    check_is_fitted(estimator)
+    if place_of(X) is None and isinstance(coef, np.ndarray):
+        return
+    from sklearn.utils._array_api import check_same_namespace
+
+    check_same_namespace(X, estimator, attribute="coef_", method=method)
+
+
+def _named(name: str, device: Any) -> Place:
+    return Place(importlib.import_module(name), device)
+
+
+def _refuse_gradients(array: Any) -> None:
+    if getattr(array, "requires_grad", False):
+        raise ValueError(
+            "an array that records gradients (requires_grad=True) was given; expected one that "
+            "does not: pass array.detach()."
+        )
+
+
+def _may_be_elsewhere(array: Any) -> bool:
+    return (
+        not isinstance(array, (np.ndarray, np.generic))
+        and hasattr(array, "__dlpack__")
+        and hasattr(array, "shape")
+    )

@@ -1,0 +1,26 @@
+"""Tests of arrays of another library, in a process where SciPy knows of them from the start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+CASES = Path(__file__).parent
+
+
+def run_cases(library, path, tmp_path, at_least):
+    """Run a file of tests, none of which may be skipped."""
+    report = tmp_path / "report.xml"
+    options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts="]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", str(CASES / path), f"--junitxml={report}", *options],
+        env=os.environ | {"SCIPY_ARRAY_API": "1", "ARRAY_LIBRARY": library, "OMP_NUM_THREADS": "1"},
+        cwd=CASES.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-2000:]
+    (suite,) = ElementTree.parse(report).getroot().iter("testsuite")
+    assert int(suite.get("skipped")) == 0, run.stdout[-5000:]
+    assert int(suite.get("tests")) >= at_least
