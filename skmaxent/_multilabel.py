@@ -265,7 +265,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             self.threshold_ = self._thresholds(
                 X, Y, weights, task, is_stopped=solution.status is Status.STOPPED
             )
-            self._follow(X, y)
+        self._follow(X, y)
         if task is not None:
             task.end({})
         return solution, classes[constant]
@@ -318,9 +318,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             solution = minimise(problem, options_of(self, iterations))
             found = fitted(solution.coef, solution.intercept, solution.n_iter, solution.gap)
             self.__dict__.update(found)
-            self._follow(*given[:2])
             if iterations is not None:
-                iterations.close(thresholds)
+                iterations.close(found | thresholds)
         return solution, task
 
     @property
