@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
+# Arrays of a fitted estimator that are where X is.
+FOLLOWING = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
+
+
 class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     """Rows by `coef_`, `intercept_` and `classes_`, and tables of these."""
 
@@ -42,8 +46,6 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     # What scikit-learn has or had, and what to write instead.
     _removed_parameters = _validation.REMOVED_PARAMETERS
-    # Arrays that are where X is.
-    _following = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Name what to write instead of parameters that do not exist here."""
@@ -65,11 +67,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     def _follow(self, X: Any, y: Any) -> None:
         """Move what was learned to where X is, and the classes to where y is."""
-        place = place_of(X)
-        if place is not None:
-            for name in self._following & vars(self).keys():
-                setattr(self, name, place.put(to_host(getattr(self, name))))
-        self.classes_ = moved_to(place_of(y), self.classes_)
+        self.__dict__.update(following(self.__dict__, X, y))
 
     @property
     def _labels(self) -> Array:
@@ -249,6 +247,18 @@ class LinearClassifier(LinearModel):
         return _frames.probability_frame(
             to_host(self.predict_proba(X, offset)), _frames.row_index(X), self._labels
         )
+
+
+def following(attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
+    """Fitted attributes with the arrays where X is, and the classes where y is."""
+    moved = {}
+    place = place_of(X)
+    if place is not None:
+        known = FOLLOWING & attributes.keys()
+        moved = {name: place.put(to_host(attributes[name])) for name in known}
+    if "classes_" in attributes:
+        moved["classes_"] = moved_to(place_of(y), to_host(attributes["classes_"]))
+    return attributes | moved
 
 
 @contextmanager
