@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import sklearn
 from numpy.typing import NDArray
 
+from skmaxent._place import following
 from skmaxent._solvers import Iteration
 
 try:
@@ -94,8 +95,7 @@ class Task:
 
         def present() -> Attributes | None:
             found = attributes() if callable(attributes) else attributes
-            where = self.given["X"], self.given["y"]
-            return None if found is None else self.estimator._there(found, *where)
+            return None if found is None else following(found, self.given["X"], self.given["y"])
 
         stop = self.context.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=present, **self.given

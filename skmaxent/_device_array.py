@@ -177,7 +177,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self._of(self.place.xp.min(self.array, axis=axis))
 
     def argmax(self, axis: int | None = None) -> DeviceArray:
-        return self._of(self.place.xp.argmax(self.array, axis=axis))
+        xp, array = self.place.xp, self.array
+        # The standard has it for numbers alone.
+        is_boolean = xp.isdtype(array.dtype, "bool")
+        return self._of(xp.argmax(xp.astype(array, xp.uint8) if is_boolean else array, axis=axis))
 
     def any(self) -> DeviceArray:
         return self._of(self.place.xp.any(self.array != 0))

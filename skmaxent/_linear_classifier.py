@@ -22,7 +22,7 @@ from skmaxent._blocks import THREAD_WORK
 from skmaxent._cluster import is_dask
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._device_array import DeviceArray, on_host, plain
-from skmaxent._place import check_same_place, moved_to, place_of, to_host
+from skmaxent._place import check_same_place, following, to_host
 from skmaxent._solvers import Callback, Iteration, Options, Solution, Status
 from skmaxent._threads import Workers, effective_threads
 from skmaxent._versions import with_versions, without_versions
@@ -48,8 +48,6 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     # What scikit-learn has or had, and what to write instead.
     _removed_parameters = _validation.REMOVED_PARAMETERS
-    # Arrays that are where X is.
-    _following = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Name what to write instead of parameters that do not exist here."""
@@ -81,17 +79,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     def _follow(self, X: Any, y: Any) -> None:
         """Move what was learned to where X is, and the classes to where y is."""
-        self.__dict__.update(self._there(self.__dict__, X, y))
-
-    def _there(self, attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
-        """Attributes, of which what was learned is where X is, and the classes where y is."""
-        place, moved = place_of(X), dict(attributes)
-        if place is not None:
-            names = self._following & attributes.keys()
-            moved |= {name: place.put(to_host(attributes[name])) for name in names}
-        if "classes_" in attributes:
-            moved["classes_"] = moved_to(place_of(y), to_host(attributes["classes_"]))
-        return moved
+        self.__dict__.update(following(self.__dict__, X, y))
 
     @property
     def _labels(self) -> Array:

@@ -332,7 +332,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def _thresholds(
         self, X: Any, Y: Any, weights: Array | None, task: Task | None, *, is_stopped: bool
     ) -> Array:
-        n_labels = len(self.classes_)
+        n_labels = len(self._labels)
         kind = self._threshold_kind
         if not isinstance(kind, str):
             return _check_threshold(kind, n_labels)

@@ -20,6 +20,8 @@ Array = NDArray[Any]
 
 # What some devices have instead.
 NARROWER = {"float64": "float32"}
+# Arrays of a fitted estimator that are where X is.
+FOLLOWING = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,18 @@ def to_host(array: Any) -> Any:
 def moved_to(place: Place | None, array: Array) -> Any:
     """A NumPy array there; where it is for None, and for labels that are no numbers."""
     return array if place is None or array.dtype.kind not in "biuf" else place.put(array)
+
+
+def following(attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
+    """Fitted attributes with the arrays where X is, and the classes where y is."""
+    moved = {}
+    place = place_of(X)
+    if place is not None:
+        known = FOLLOWING & attributes.keys()
+        moved = {name: place.put(to_host(attributes[name])) for name in known}
+    if "classes_" in attributes:
+        moved["classes_"] = moved_to(place_of(y), to_host(attributes["classes_"]))
+    return attributes | moved
 
 
 def check_same_place(X: Any, estimator: Any, method: str) -> None:
