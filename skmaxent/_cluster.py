@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any, Protocol
 
 # Seconds that a computation waits for a first worker, or for one that is not paused; the setting
@@ -150,7 +151,7 @@ class ClusterScheduler:
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         self._wait(handles)
-        return [_value(future) for future in handles]
+        return list(_in_words(partial(self._client.gather, list(handles))))
 
     def _finished(self, futures: list[Any]) -> list[Any]:
         try:
@@ -189,7 +190,7 @@ class ClusterScheduler:
                 )
         for future in futures:
             if future.status not in ("finished", "pending"):
-                _value(future)
+                _in_words(future.result)
 
     def _has_workers(self) -> bool:
         if self._client.status != "running":
@@ -212,12 +213,12 @@ class ClusterScheduler:
         return dict(known["workers"])
 
 
-def _value(future: Any) -> Any:
-    """The result, or what became of it in words."""
+def _in_words(get: Callable[[], Any]) -> Any:
+    """A result, or what became of it in words."""
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        return get()
     except KilledWorker as error:
         raise RuntimeError(
             "workers of the Dask cluster died, one after the other, while they worked on the same "

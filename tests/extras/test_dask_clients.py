@@ -1,4 +1,4 @@
-"""Clients: which one a fit uses, several at a time, inside of tasks, and what a fit leaves there."""
+"""Clients: which one a fit uses, several fits at a time, fits in tasks, and what a fit leaves."""
 
 import os
 import signal
