@@ -25,6 +25,8 @@ Array = NDArray[Any]
 
 # A sample in memory takes no more.
 SAMPLE_BYTES = 1 << 28
+# Beside an entry of sparse rows lies its column.
+INDEX_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +172,8 @@ class ChunkedRows(Storage):
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
     ) -> RowBlocks:
         """A sample in memory, of no more rows than there is room for."""
-        room = SAMPLE_BYTES // (np.dtype(dtype).itemsize * max(self.size // self.n_samples, 1))
+        entry = np.dtype(dtype).itemsize + (INDEX_BYTES if self.is_sparse else 0)
+        room = int(SAMPLE_BYTES / (entry * max(self.size / self.n_samples, 1.0)))
         limit = max(min(room, self.n_samples), 1)
         n_rows = limit if n_rows is None else min(n_rows, limit)
         rows = self._sample(n_rows, seed, center, scale, dtype)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any, Protocol
 
 # Seconds that a computation waits for a first worker, or for one that is not paused; the setting
@@ -23,10 +26,19 @@ MEMORY_SHARE, LEAST_TASK_BYTES, LOCAL_TASK_BYTES = 8, 1 << 24, 1 << 26
 
 Graph = dict[Any, Any]
 
+# Dask's settings are global: of two threads that change one and restore what they found, the last
+# may restore what the first had set.
+_settings = threading.Lock()
+
 
 def is_dask(array: Any) -> bool:
     """Whether it is a collection of Dask, whose import is somebody else's."""
     return hasattr(array, "__dask_graph__") and array.__dask_graph__() is not None
+
+
+def has_chunks(array: Any) -> bool:
+    """Whether it is a collection of Dask made of chunks: not a Delayed, which has any attribute."""
+    return is_dask(array) and hasattr(type(array), "to_delayed")
 
 
 def refuse_dask(what: str, *arrays: Any) -> None:
@@ -126,22 +138,30 @@ class ClusterScheduler:
         return max(min(rooms, default=LOCAL_TASK_BYTES), LEAST_TASK_BYTES)
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
-        futures = self._client.compute(list(delayed), sync=False)
-        self._wait(futures)
-        return list(futures)
+        return self._finished(list(self._client.compute(list(delayed), sync=False)))
 
     def submit(self, graph: Graph, keys: Sequence[Any]) -> list[Any]:
         import dask
 
         # Coefficients may be many, and are in the graph so that no worker's death loses them.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"}):
+        quiet = {"distributed.admin.large-graph-warning-threshold": "1 GiB"}
+        with _settings, dask.config.set(quiet):
             futures = list(self._client.get(graph, list(keys), sync=False))
-        self._wait(futures)
-        return futures
+        return self._finished(futures)
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         self._wait(handles)
-        return [_value(future) for future in handles]
+        return list(_in_words(partial(self._client.gather, list(handles))))
+
+    def _finished(self, futures: list[Any]) -> list[Any]:
+        try:
+            self._wait(futures)
+        except BaseException:
+            # The error's traceback holds them, for as long as somebody holds the error.
+            for future in futures:
+                future.release()
+            raise
+        return futures
 
     def _wait(self, futures: Sequence[Any]) -> None:
         """Until all are done; raises what one of them raised, or what is wrong with the cluster."""
@@ -152,10 +172,12 @@ class ClusterScheduler:
         seen = time.monotonic()
         while True:
             try:
-                wait(futures, timeout=LOOK)
+                with self._client.as_current():  # several may exist
+                    wait(futures, timeout=LOOK)
                 break
             except TimeoutError:
-                pass
+                if any(future.status == "error" for future in futures):
+                    break
             except CancelledError as error:
                 raise _lost(error) from error
             if self._has_workers():
@@ -167,8 +189,8 @@ class ClusterScheduler:
                     "fit again; the setting 'skmaxent.worker-timeout' of Dask is the time to wait."
                 )
         for future in futures:
-            if future.status != "finished":
-                _value(future)
+            if future.status not in ("finished", "pending"):
+                _in_words(future.result)
 
     def _has_workers(self) -> bool:
         if self._client.status != "running":
@@ -184,16 +206,19 @@ class ClusterScheduler:
 
     def _known_workers(self) -> dict[str, Any]:
         identity = self._client.scheduler.identity
-        known = self._client.sync(identity, n_workers=-1, callback_timeout=ANSWER)
+        # Of so many workers; before it had this parameter, the scheduler told of all of them.
+        has_limit = "n_workers" in inspect.signature(self._client.scheduler_info).parameters
+        every = {"n_workers": -1} if has_limit else {}
+        known = self._client.sync(identity, callback_timeout=ANSWER, **every)
         return dict(known["workers"])
 
 
-def _value(future: Any) -> Any:
-    """The result, or what became of it in words."""
+def _in_words(get: Callable[[], Any]) -> Any:
+    """A result, or what became of it in words."""
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        return get()
     except KilledWorker as error:
         raise RuntimeError(
             "workers of the Dask cluster died, one after the other, while they worked on the same "

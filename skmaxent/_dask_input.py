@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,8 @@ from sklearn.utils.validation import validate_data
 
 from skmaxent import _validation
 from skmaxent._chunks import Chunk, ChunkedRows, Shape, nbytes
-from skmaxent._cluster import Scheduler, current_scheduler, is_dask, mapped
+from skmaxent._cluster import Scheduler, current_scheduler, has_chunks, is_dask, mapped
+from skmaxent._interchange import native
 from skmaxent._likelihood import Likelihood
 from skmaxent._storage import Rows
 from skmaxent._targets import Given, Outcomes, likelihood_of
@@ -30,13 +33,17 @@ SMALL_CHUNK = 1 << 23
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Rows of a chunk as they came, checked; `codes` are positions in the chunk's own `labels`."""
+    """Rows of a chunk as they came, checked; `codes` are positions in the chunk's own `labels`.
+
+    `offset_names` are those of the columns of a frame of offsets.
+    """
 
     X: Any
     codes: Array
     labels: Array
     weights: Array | None
     offset: Array | None
+    offset_names: list[Any] | None
 
     def __sizeof__(self) -> int:
         """Bytes of the arrays, by which Dask decides what to put on disk."""
@@ -177,14 +184,15 @@ def read(
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     others = [chunks_like(array, X, len(parts), name) for name, array in given.items()]
     names = getattr(estimator, "feature_names_in_", None)
-    check = dask.delayed(_checked, pure=False)
-    raw = [check(i, names, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
+    check = dask.delayed(partial(_checked, names, estimator.n_features_in_), pure=False)
+    raw = [check(i, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
     scheduler = current_scheduler(X)
     handles = scheduler.start(raw)
     summaries = scheduler.gather(mapped(scheduler, _summary, handles, [None] * len(handles)))
     if not any(summary.n_rows for summary in summaries):
         raise ValueError("X has no rows: expected at least one row.")
-    labels = np.concatenate([summary.labels for summary in summaries])
+    _refuse_mixed_storage(summaries)
+    labels = _joined_labels([summary.labels for summary in summaries])
     if classes is None:
         classes, _ = _validation.encode_labels(labels)
     else:
@@ -206,8 +214,24 @@ def read(
         totals,
         top,
         has_weights=sample_weight is not None,
-        has_offset=offset is not None,
+        has_offset=not _validation.is_no_offset(offset),
     )
+
+
+def _refuse_mixed_storage(summaries: list[Summary]) -> None:
+    kinds = [summary.is_sparse for summary in summaries if summary.n_rows]
+    if len(set(kinds)) > 1:
+        raise ValueError(
+            f"X has sparse chunks and dense ones, {sum(kinds)} and {len(kinds) - sum(kinds)}: "
+            "expected chunks of one kind."
+        )
+
+
+def _joined_labels(labels: list[Array]) -> Array:
+    """Labels of all chunks: numbers and strings stay what they are, so that they are refused."""
+    some = [array for array in labels if len(array)]
+    is_text = {array.dtype.kind in "US" for array in some}
+    return np.concatenate([array.astype(object) for array in some] if len(is_text) > 1 else some)
 
 
 def is_frame(X: Any) -> bool:
@@ -222,19 +246,37 @@ def nothing_like(X: Any) -> Any:
 
 def in_row_chunks(X: Any) -> Any:
     """X in chunks of whole rows."""
-    if is_frame(X):
-        return X
+    _refuse_without_chunks(X, "X")
     if getattr(X, "ndim", None) != 2:
         raise ValueError(
             f"Expected 2D array, got {getattr(X, 'ndim', 0)}D array instead: X must be a Dask "
             "array of shape (n_samples, n_features), or a Dask data frame."
         )
+    if is_frame(X):
+        return X
+    if np.isnan(X.shape[1]):
+        raise ValueError(
+            f"X has the shape {X.shape}, with a number of columns that is not known; expected "
+            "(n_samples, n_features), of which n_samples may be unknown."
+        )
     return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
 
 
+def _refuse_without_chunks(array: Any, name: str) -> None:
+    if not has_chunks(array):
+        raise TypeError(
+            f"{name} is a {type(array).__name__}; expected a Dask array or data frame, for "
+            "instance by dask.array.from_delayed."
+        )
+
+
 def chunks_of(X: Any) -> list[Any]:
-    """Delayed chunks of rows."""
-    return list(np.asarray(X.to_delayed(), dtype=object).ravel())
+    """Delayed chunks of rows.
+
+    Optimised for itself, each of X and y may have other chunks than it says (files of parquet are
+    read several at a time where few columns are wanted), and compute what they share twice.
+    """
+    return list(np.asarray(X.to_delayed(optimize_graph=False), dtype=object).ravel())
 
 
 def _lengths(X: Any) -> tuple[float, ...]:
@@ -243,9 +285,9 @@ def _lengths(X: Any) -> tuple[float, ...]:
 
 
 def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
-    """The same rows of another array, for each chunk of X; None where there is no array."""
-    if array is None:
-        return [None] * n_chunks
+    """The same rows of another array, for each chunk of X; what is no array goes to each."""
+    if array is None or isinstance(array, Real):
+        return [array] * n_chunks
     lengths = _lengths(X)
     is_known = not np.isnan(lengths).any()
     if not is_dask(array):
@@ -254,14 +296,19 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
                 f"{name} is in memory, but the lengths of X's chunks are not known: expected "
                 f"{name} as a Dask collection with the chunks of X, or X.compute_chunk_sizes()."
             )
-        whole = array if hasattr(array, "iloc") else np.asarray(array)
+        whole = native(array, name)
+        whole = whole if hasattr(whole, "columns") or hasattr(whole, "iloc") else np.asarray(whole)
+        if not getattr(whole, "ndim", 1):
+            raise TypeError(f"{name} is a {type(array).__name__}; expected an array or data frame.")
         if len(whole) != sum(lengths):
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: X has "
                 f"{sum(lengths)}, {name} has {len(whole)}."
             )
         edges = np.concatenate([[0], np.cumsum(lengths)]).astype(int)
-        return [np.asarray(whole[a:b]) for a, b in itertools.pairwise(edges)]
+        by_position = getattr(whole, "iloc", whole)  # pandas may slice by the index
+        return [by_position[a:b] for a, b in itertools.pairwise(edges)]
+    _refuse_without_chunks(array, name)
     own = _lengths(array) if hasattr(array, "npartitions") else ()
     if is_known and own and not np.isnan(own).any():
         if sum(own) != sum(lengths):
@@ -277,12 +324,15 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
     if len(parts) != n_chunks:
         raise ValueError(
             f"{name} has {len(parts)} chunks and X has {n_chunks}, of unknown lengths: expected "
-            "the same chunks (rechunk or repartition one like the other)."
+            "the same chunks. Take both as columns of one data frame (of which `values` may have "
+            "other chunks), or compute_chunk_sizes() and rechunk one like the other."
         )
     return parts
 
 
-def _checked(number: int, names: Array | None, X: Any, y: Any, weights: Any, offset: Any) -> Raw:
+def _checked(
+    names: Array | None, n_features: int, number: int, X: Any, y: Any, weights: Any, offset: Any
+) -> Raw:
     """A chunk by the rules for arrays in memory; what it lacks is said with its number."""
     where = f"in chunk {number}"
     if hasattr(X, "columns"):
@@ -299,34 +349,41 @@ def _checked(number: int, names: Array | None, X: Any, y: Any, weights: Any, off
             ensure_all_finite=False,
             ensure_min_samples=0,
         )
-        y = _column(y, "y")
+        y = column(y, "y")
         codes, labels = pd.factorize(y)
         if weights is not None:
-            weights = _column(weights, "sample_weight")
+            one = isinstance(weights, Real)
+            weights = np.full(len(y), weights) if one else column(weights, "sample_weight")
             any_weight = len(weights) and bool(np.any(weights != 0))
             if len(weights):
                 ones = weights if any_weight else np.ones(len(weights))
                 checked = _validation.check_sample_weight(ones, len(y))
                 weights = checked if any_weight else np.zeros(len(weights))
-        if offset is not None:
-            offset = np.asarray(offset, dtype=np.float64)
+        offset_names = list(offset.columns) if hasattr(offset, "columns") else None
+        offset = None if _validation.is_no_offset(offset) else np.asarray(offset, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{error} ({where})") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{_validation.about_columns(error, X)} ({where})") from error
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"X has {X.shape[1]} columns {where}; expected {n_features}, as X itself says."
+        )
     for name, array in (("y", y), ("sample_weight", weights), ("offset", offset)):
-        if array is not None and len(array) != X.shape[0]:
+        if array is not None and array.shape[:1] != X.shape[:1]:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples {where}: X has "
-                f"{X.shape[0]}, {name} has {len(array)}."
+                f"{X.shape[0]}, {name} has {array.shape[0] if array.ndim else 'a single number'}."
             )
     if (codes < 0).any():
         raise ValueError(
             f"Input y contains NaN or other missing labels {where}; expected a label for every "
             "row: drop the rows without one."
         )
-    return Raw(X, codes, np.asarray(labels), weights, offset)
+    return Raw(X, codes, np.asarray(labels), weights, offset, offset_names)
 
 
-def _column(array: Any, name: str) -> Array:
+def column(array: Any, name: str) -> Array:
+    """A number or a label for each row: an array, a series or a frame of one column."""
     array = np.asarray(array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -394,6 +451,9 @@ def _piece(raw: Raw, coding: Coding) -> Rows:
         weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights).astype(dtype)
     offset = None
     if raw.offset is not None:
-        checked = _validation.check_offset(raw.offset, len(codes), coding.classes, dtype)
+        given: Any = raw.offset
+        if raw.offset_names is not None:
+            given = pd.DataFrame(given, columns=raw.offset_names)
+        checked = _validation.check_offset(given, len(codes), coding.classes, dtype)
         offset = _validation.offset_of(checked, coding.active)  # type: ignore[arg-type]
     return Rows(raw.X.astype(dtype, copy=False), position[codes], weights, offset)

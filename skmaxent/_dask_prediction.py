@@ -5,14 +5,23 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmaxent._cluster import current_scheduler, is_dask
-from skmaxent._dask_input import chunks_like, chunks_of, in_row_chunks, is_frame, nothing_like
+from skmaxent._dask_input import (
+    chunks_like,
+    chunks_of,
+    column,
+    in_row_chunks,
+    is_frame,
+    nothing_like,
+)
 
 Array = NDArray[Any]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -41,7 +50,7 @@ def predicted(model: Any, method: str, X: Any, offset: Any = None) -> Any:
 
     check_is_fitted(model)
     X, parts, rows = _parts(model, X, {} if offset is None else {"offset": offset})
-    one = _row_like(model, method, has_offset=offset is not None)
+    one = _row_like(model, method, X, has_offset=offset is not None)
     snapshot = dask.delayed(copy.copy(model), pure=False)
     call = dask.delayed(_predicted, pure=False)
     lengths = (np.nan,) * len(parts) if is_frame(X) else X.chunks[0]
@@ -97,9 +106,12 @@ def _parts(model: Any, X: Any, arguments: dict[str, Any]) -> tuple[Any, list[Any
     return X, parts, rows
 
 
-def _row_like(model: Any, method: str, *, has_offset: bool) -> Array:
-    """What the method makes of a row of zeros: its shape and dtype."""
-    row: Any = np.zeros((1, model.n_features_in_), dtype=model.coef_.dtype)
+def _row_like(model: Any, method: str, X: Any, *, has_offset: bool) -> Array:
+    """What the method makes of a row of zeros of the dtype of X: its shape and dtype."""
+    dtypes = set(X.dtypes) if is_frame(X) else {X.dtype}
+    row: Any = np.zeros(
+        (1, model.n_features_in_), dtype=np.float32 if dtypes == {np.dtype("f4")} else np.float64
+    )
     names = getattr(model, "feature_names_in_", None)
     if names is not None:
         import pandas as pd
@@ -132,9 +144,13 @@ def _hits(model: Any, X: Any, y: Any, weights: Any, offset: Any = None) -> Array
     if not X.shape[0]:
         return np.zeros(2)
     given = {} if offset is None else {"offset": offset}
-    right = model.predict(_rows(X), **given) == np.asarray(y).ravel()
-    weights = np.ones(len(right)) if weights is None else np.asarray(weights, dtype=float).ravel()
-    return np.array([weights @ right, weights.sum()])
+    predicted = model.predict(_rows(X), **given)
+    y = column(y, "y")
+    if weights is None or isinstance(weights, Real):
+        weights = np.full(len(predicted), 1.0 if weights is None else weights)
+    weights = column(weights, "sample_weight")
+    hits = accuracy_score(y, predicted, normalize=False, sample_weight=weights)
+    return np.array([hits, weights.sum()], dtype=float)
 
 
 def _rows(X: Any) -> Any:

@@ -70,9 +70,14 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tu
     return np.inf, 0.0
 
 
+def is_no_offset(offset: Any) -> bool:
+    """Whether it is None, or the number 0 for all rows."""
+    return offset is None or (isinstance(offset, Real) and offset == 0)
+
+
 def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Array | None:
     """Offsets as (n_samples, n_classes), or (n_samples, 1) for two classes; None for none."""
-    if offset is None or (isinstance(offset, Real) and offset == 0):
+    if is_no_offset(offset):
         return None
     K = len(classes)
     offset = native(to_host(offset), "offset")
@@ -133,11 +138,19 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     except (TypeError, ValueError) as error:
         if len(arrays) > 1 and _has_missing(arrays[1]):
             raise ValueError(_MISSING_LABELS) from error
-        columns = _columns_without_numbers(arrays[0]) if _is_about_types(error) else []
-        if not columns:
+        told = about_columns(error, arrays[0])
+        if told is error:
             raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(_needs_numbers(columns, str(error).splitlines()[0][:120])) from error
+        raise told from error
+
+
+def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueError:
+    """An error in words about the columns of X that are no numbers, where it is due to some."""
+    columns = _columns_without_numbers(X) if _is_about_types(error) else []
+    if not columns:
+        return error
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(_needs_numbers(columns, str(error).splitlines()[0][:120]))
 
 
 def _needs_numbers(columns: list[str], reason: str) -> str:

@@ -16,11 +16,13 @@ from skmaxent import (
     MaxentClassifier,
     MaxentClassifierCV,
     MultilabelMaxentClassifier,
+    _chunks,
     _cluster,
     _dask_input,
     detect_separation,
     maxent_path,
 )
+from skmaxent._threads import Workers
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [
@@ -291,6 +293,19 @@ def test_what_travels_has_the_size_of_the_coefficients(monkeypatch):
     assert "_value_and_gradient" in passes and "_hessian_product" in passes
     assert max(sizes) < 20 * (model.coef_.nbytes + 1000)
     assert len(passes) < 40
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_samples_take_no_more_memory_than_they_may(monkeypatch, is_sparse):
+    limit = 100_000
+    monkeypatch.setattr(_chunks, "SAMPLE_BYTES", limit)
+    X, y, _ = rows(4000, 30)
+    lazy, labels = chunked(X * (X > 1.0) if is_sparse else X, y)
+    lazy = lazy.map_blocks(sp.csr_array) if is_sparse else lazy
+    given = _dask_input.read(MaxentClassifier(), lazy, labels, None, None).given(None, 0.0)
+    zero, one = np.zeros(30), np.ones(30)
+    sample = given.stored(Workers()).standardised(zero, one, dtype=np.float64)
+    assert 0.5 * limit < _chunks.nbytes(sample.X) <= 1.1 * limit
 
 
 def test_the_same_warnings_and_the_same_answers_to_bad_fits():

@@ -1,0 +1,168 @@
+"""Clients: which one a fit uses, several fits at a time, fits in tasks, and what a fit leaves."""
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster, worker_client
+
+from skmaxent import MaxentClassifier, _dask_input
+from skmaxent._cluster import ClusterScheduler
+
+# Sockets of a cluster that the garbage collector finds first.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+THRESHOLD = "distributed.admin.large-graph-warning-threshold"
+
+
+@pytest.fixture(scope="module")
+def threads():
+    """A cluster of one worker with two threads, in this process."""
+    with LocalCluster(
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(threads):
+    with Client(threads) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def several_chunks(monkeypatch):
+    """Chunks stay as they are, though they are small."""
+    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
+
+
+def rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 5))
+    y = (X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(2000, 3))).argmax(axis=1)
+    return X, y
+
+
+def lazily(X, y):
+    return da.from_array(X, chunks=(250, -1)), da.from_array(y, chunks=250)
+
+
+def assert_fits():
+    ours, theirs = MaxentClassifier(tol=1e-10), MaxentClassifier(tol=1e-10).fit(*rows())
+    np.testing.assert_allclose(ours.fit(*lazily(*rows())).coef_, theirs.coef_, atol=1e-12)
+
+
+def assert_nothing_left(client):
+    """Within a while: releases are messages."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        n_tasks = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+        if not n_tasks and not client.futures:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{n_tasks} tasks at the scheduler, {len(client.futures)} futures of the client")
+
+
+def test_a_client_that_is_not_the_default(threads):
+    with Client(threads, set_as_default=False) as client, dask.config.set(scheduler=client):
+        assert_fits()
+        assert_nothing_left(client)
+
+
+def test_several_fits_at_a_time_leave_nothing_but_results(client):
+    before = dask.config.get(THRESHOLD)
+    with ThreadPoolExecutor(6) as pool:
+        for future in [pool.submit(assert_fits) for _ in range(18)]:
+            future.result()
+    assert dask.config.get(THRESHOLD) == before
+    assert_nothing_left(client)
+
+
+def test_fits_in_tasks(client):
+    def task():
+        with worker_client():
+            assert_fits()
+        return True
+
+    assert client.submit(task, pure=False).result(timeout=60)
+
+
+def test_an_error_of_a_chunk_does_not_wait_for_the_others(client, tmp_path):
+    first, end = str(tmp_path / "first"), tmp_path / "end"
+
+    def chunk(part):
+        try:
+            os.close(os.open(first, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            while not end.exists():
+                time.sleep(0.05)
+            return part
+        raise KeyError("of the user")
+
+    X, y = lazily(*rows())
+    X = X.map_blocks(chunk, meta=np.empty((0, 5)))
+    safety = threading.Timer(30, end.touch)
+    safety.start()
+    try:
+        with pytest.raises(KeyError, match="of the user"):
+            MaxentClassifier().fit(X, y)
+        assert not end.exists()
+    finally:
+        safety.cancel()
+        end.touch()
+    assert_nothing_left(client)
+
+
+def test_what_fails_leaves_nothing_even_while_the_error_is_held(client):
+    X, y = lazily(*rows())
+
+    def fails(part):
+        raise KeyError("of the user")
+
+    with pytest.raises(KeyError) as held:
+        MaxentClassifier().fit(X.map_blocks(fails, meta=np.empty((0, 5))), y)
+    assert held.tb is not None
+    assert_nothing_left(client)
+
+
+@pytest.mark.parametrize("computation", [1, 4])
+def test_an_interrupted_fit_leaves_nothing(client, monkeypatch, computation):
+    submit, calls = ClusterScheduler.submit, []
+
+    def interrupted(self, *args):
+        calls.append(1)
+        if len(calls) == computation:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+        return submit(self, *args)
+
+    model = MaxentClassifier().fit(*rows())
+    coef = model.coef_
+    with monkeypatch.context() as patch:
+        patch.setattr(ClusterScheduler, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(*lazily(*rows()))
+    assert model.coef_ is coef
+    assert_nothing_left(client)
+    assert_fits()
+
+
+def test_versions_of_distributed_that_tell_of_all_workers():
+    """Whom one cannot ask for how many."""
+    workers = {"tcp://a": {"memory_limit": 1 << 30, "nthreads": 2}}
+    old = SimpleNamespace(
+        scheduler=SimpleNamespace(identity=lambda: {"workers": workers}),
+        scheduler_info=lambda **kwargs: None,
+        sync=lambda function, callback_timeout, **kwargs: function(**kwargs),
+    )
+    assert ClusterScheduler(old).task_bytes == (1 << 30) // 16
