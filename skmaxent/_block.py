@@ -140,6 +140,11 @@ class Block:
             return self.weights
         return np.ones(self.stop - self.start, dtype=self.X.dtype)
 
+    def largest(self, values: Array) -> float:
+        """Of values of zero or more, one a row, among rows that weigh anything."""
+        counts: Any = True if self.weights is None else self.weights > 0.0
+        return float(values.max(where=counts, initial=0.0))
+
 
 def _squared(X: Any) -> Any:
     out = type(X)(X.shape, dtype=X.dtype)

@@ -62,8 +62,8 @@ def is_unbounded(
     return float(change) > max(UNKNOWN_LOGIT * distance, LASTING)
 
 
-def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
+def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[float]:
     Z = block.logits(coef, intercept)
     if not is_coupled:
-        return (np.abs(Z).max(),)
-    return ((Z.max(axis=0) - Z.min(axis=0)).max(),)
+        return (block.largest(np.abs(Z).max(axis=0)),)
+    return (block.largest(Z.max(axis=0) - Z.min(axis=0)),)
