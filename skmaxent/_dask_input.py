@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from sklearn.utils.validation import validate_data
 from skmaxent import _validation
 from skmaxent._chunks import Chunk, ChunkedRows, Shape, nbytes
 from skmaxent._cluster import Scheduler, current_scheduler, is_dask, mapped
-from skmaxent._likelihood import Likelihood
 from skmaxent._storage import Rows
 from skmaxent._targets import Given, Outcomes, likelihood_of
 from skmaxent._threads import Workers
@@ -75,9 +74,18 @@ class Labelled:
     def n_features(self) -> int:
         return self.summaries[0].n_features
 
-    def given(self, class_weight: Array | None, smoothing: float) -> Given:
-        """With class weights and smoothed targets."""
-        weighted = self.totals if class_weight is None else self.totals * class_weight
+    @property
+    def dtype(self) -> Any:
+        return np.result_type(*(summary.dtype for summary in self.summaries))
+
+    def outcomes(
+        self, totals: Array, class_weight: Array | None, smoothing: float
+    ) -> tuple[Outcomes, Array | None]:
+        """What some or all rows say, with such totals, and the factors of their weights by class.
+
+        Factors are at most 1: the scale has the rest.
+        """
+        weighted = totals if class_weight is None else totals * class_weight
         K = len(self.classes)
         active = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
         if len(active) < 2:
@@ -90,32 +98,57 @@ class Labelled:
             active = np.arange(K)
         model = likelihood_of(len(active), K, smoothing)
         top = 1.0 if class_weight is None else float(class_weight.max())
-        scale = self.top_weight * top
+        scale = min(max(self.top_weight * top, 1e-300), 1e300)
+        factors = None if class_weight is None else class_weight / top
+        return Outcomes(scale, active, totals, model), factors
+
+    def given(self, class_weight: Array | None, smoothing: float) -> Given:
+        """With class weights and smoothed targets."""
+        outcomes, factors = self.outcomes(self.totals, class_weight, smoothing)
         coding = Coding(
             self.classes,
-            active,
+            outcomes.active,
             self.top_weight if self.has_weights else None,
-            None if class_weight is None else class_weight / top,
-            np.result_type(*(summary.dtype for summary in self.summaries)),
+            factors,
+            self.dtype,
         )
-        outcomes = Outcomes(min(max(scale, 1e-300), 1e300), active, self.totals, model)
-        return Given(
-            self.classes,
-            self.n_features,
-            outcomes,
-            lambda workers: self._stored(coding, model, workers),
-        )
+        n_logits = outcomes.model.n_logits
 
-    def _stored(self, coding: Coding, model: Likelihood, workers: Workers) -> ChunkedRows:
+        def stored(workers: Workers) -> ChunkedRows:
+            chunks, shape = self._coded(coding)
+            return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
+
+        return Given(self.classes, self.n_features, outcomes, stored)
+
+    def codes(self) -> Array:
+        """Of the classes of all rows, in memory: a byte a row for up to 256 classes."""
+        parts = mapped(self.scheduler, _codes, self.handles, [self.classes] * len(self.handles))
+        return np.concatenate(self.scheduler.gather(parts))
+
+    def marked(self, marks: Array) -> tuple[list[Any], Shape]:
+        """Handles of chunks for weighted views: with codes of all classes, marks (n_marks, n)."""
+        top_weight = self.top_weight if self.has_weights else None
+        every = np.arange(len(self.classes))
+        coding = Coding(self.classes, every, top_weight, None, self.dtype)
+        chunks, shape = self._coded(coding, marks)
+        return chunks, replace(shape, has_weights=True)
+
+    def _coded(self, coding: Coding, marks: Array | None = None) -> tuple[list[Any], Shape]:
         lengths = [summary.n_rows for summary in self.summaries]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         full = [i for i, length in enumerate(lengths) if length]
         groups = _together(full, self.summaries, self.scheduler)
+
+        def part(group: list[int]) -> Part:
+            rows = [slice(starts[i], starts[i + 1]) for i in group]
+            own = () if marks is None else tuple(marks[:, some].copy() for some in rows)
+            return Part(coding, [(int(starts[i]), i) for i in group], own)
+
         chunks = mapped(
             self.scheduler,
             _coded,
             [[self.handles[i] for i in group] for group in groups],
-            [Part(coding, [(int(starts[i]), i) for i in group]) for group in groups],
+            [part(group) for group in groups],
         )
         # Raw rows are no longer needed where the chunks are.
         self.handles.clear()
@@ -128,7 +161,7 @@ class Labelled:
             self.has_weights or coding.class_weight is not None,
             self.has_offset,
         )
-        return ChunkedRows(self.scheduler, chunks, shape, n_logits=model.n_logits, workers=workers)
+        return chunks, shape
 
 
 @dataclass(frozen=True)
@@ -144,10 +177,11 @@ class Coding:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A coding, and the first row and the number of each chunk that it is for."""
+    """A coding, and the first row, the number and the marks of each chunk that it is for."""
 
     coding: Coding
     places: list[tuple[int, int]]
+    marks: tuple[Array, ...]
 
 
 def read(
@@ -375,7 +409,12 @@ def _coded(raws: Sequence[Raw], part: Part) -> Chunk:
     """Chunks as rows of a fit."""
     pieces = tuple(_piece(raw, part.coding) for raw in raws)
     starts, origins = zip(*part.places, strict=True)
-    return Chunk(pieces, starts, origins)
+    return Chunk(pieces, starts, origins, part.marks)
+
+
+def _codes(raw: Raw, classes: Array) -> Array:
+    smallest = np.min_scalar_type(len(classes) - 1)
+    return np.searchsorted(classes, raw.labels).astype(smallest)[raw.codes]
 
 
 def _piece(raw: Raw, coding: Coding) -> Rows:
