@@ -22,12 +22,12 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _validation
+from skmaxent import _dask_prediction, _frames, _validation
 from skmaxent._callbacks import HAS_CALLBACKS, CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._cluster import is_dask
-from skmaxent._dask_folds import FoldsInChunks
+from skmaxent._dask_folds import FoldsInChunks, refuse_scorer
 from skmaxent._folds import (
     AtOffset,
     Fold,
@@ -136,11 +136,19 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
 
     Notes
     -----
+    Dask collections give the folds and the results that the same rows in memory give. Chunks are
+    read once and stay where Dask keeps them, for all folds. The classes of the rows, a byte or two
+    each, and which folds hold them out, as much, are in memory; splitters see the classes' numbers
+    and X with a column of zeros, and may need more for a while. The score is "neg_log_loss"; there
+    are no `groups`, for which `cv` takes indices, each row once at most in a fold. Paths are fitted
+    one after the other, each by all threads or workers of Dask, whatever `n_jobs`.
+
     With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
     path, of a fold and an l1_ratio, is a subtask of the fit, and so is the last fit, which
     callbacks that propagate follow as that of a `MaxentClassifier`. Each C is a subtask of its
     path, at whose end they may have the penalised classifier, with X, y and `sample_weight` of the
-    fold's training rows. One that asks to stop there ends the path: its other scores are NaN, which
+    fold's training rows; of Dask collections, all rows with weights of zero for those held out. One
+    that asks to stop there ends the path: its other scores are NaN, which
     means leave out, its other coefficients and `n_iter_` 0. Elsewhere stopping has no effect. With
     `n_jobs`, callbacks are copied to processes, as in scikit-learn's searches.
 
@@ -249,6 +257,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or a Dask array or data frame; then y, of labels alone, `sample_weight` and `offset`
+            are Dask collections too, or in memory where the lengths of the chunks are known.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -267,6 +277,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         ------
         ValueError
             For input that cannot be fitted; an earlier fit stays as it was.
+        TypeError
+            For Dask collections with what needs rows in memory.
         """
         with restored_on_failure(self):
             self._validate_params()
@@ -453,6 +465,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or a Dask array or data frame, where `scoring` is "neg_log_loss".
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -473,6 +486,10 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         else:
             weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         offset = self._offset if offset is None else offset
+        if is_dask(X):
+            refuse_scorer(self.scoring, self._scorer)
+            weights = weights.get("sample_weight")
+            return _dask_prediction.log_likelihood(self, X, y, weights, offset)
         model = AtOffset.of(self.coef_, self.intercept_, self, offset)
         scorer = self._scorer or mean_log_likelihood
         return float(scorer(model, X, y, **weights))

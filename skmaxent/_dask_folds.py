@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
 
 from skmaxent import _dask_input, _validation
 from skmaxent._block import Block
@@ -83,7 +84,8 @@ class FoldsInChunks:
         cls, estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, how: How
     ) -> FoldsInChunks:
         """Raises TypeError for what takes rows in memory, ValueError for rows that do not fit."""
-        _refuse_what_needs_rows(estimator.scoring, how)
+        refuse_scorer(estimator.scoring, how.scorer)
+        _refuse_metadata(how.routed)
         labelled = _dask_input.read(estimator, X, y, sample_weight, offset)
         codes, K = labelled.codes(), len(labelled.classes)
         no_rows = np.broadcast_to(np.int8(0), (len(codes), 1))
@@ -222,17 +224,21 @@ class FoldsInChunks:
         return lazy * weights
 
 
-def _refuse_what_needs_rows(scoring: Any, how: How) -> None:
-    if how.scorer is not None:
+def refuse_scorer(scoring: Any, scorer: Any) -> None:
+    """Raise for another score than the log-likelihood."""
+    if scorer is not None:
         raise TypeError(
             "scoring must be None or 'neg_log_loss' for Dask collections, whose rows no scorer has "
             f"in memory; found {scoring!r}."
         )
-    asked = set(how.routed.splitter.split) | set(how.routed.scorer.score) - {"sample_weight"}
+
+
+def _refuse_metadata(routed: Bunch) -> None:
+    asked = set(routed.splitter.split) | set(routed.scorer.score) - {"sample_weight"}
     if asked:
         raise TypeError(
             f"fit takes no {', '.join(sorted(asked))} with Dask collections: give cv the indices "
-            "of the folds, such as list(GroupKFold().split(X, y, groups))."
+            "of the folds, such as list(GroupKFold().split(groups, groups=groups))."
         )
 
 

@@ -296,6 +296,19 @@ class Ends:
         return context.task_name == "penalty" and path == self.stops_at
 
 
+def test_the_score_of_chunks():
+    X, y, weights = rows()
+    X[:, 0] *= 2.0
+    lazy = chunked(X, y, weights)
+    clf = model().fit(*lazy)
+    assert clf.score(*lazy) == pytest.approx(clf.score(X, y, weights), abs=1e-12)
+    assert clf.score(*lazy[:2]) == pytest.approx(clf.score(X, y), abs=1e-12)
+    with pytest.raises(ValueError, match=r"y has the labels \['west'\]"):
+        clf.score(lazy[0], np.where(y == "east", "west", y))
+    with pytest.raises(TypeError, match="scoring must be None or 'neg_log_loss'"):
+        clf.set_params(scoring="accuracy").score(*lazy)
+
+
 def test_callbacks_follow_the_folds():
     X, y, weights = rows()
     ours, theirs = Ends(stops_at=1), Ends(stops_at=1)
