@@ -94,6 +94,7 @@ class Shape:
     size: int
     has_weights: bool
     has_offset: bool
+    has_codes: bool = True
 
 
 class ChunkedRows(Storage):
@@ -132,7 +133,7 @@ class ChunkedRows(Storage):
         self.n_samples, self.n_features = int(self._edges[-1]), shape.n_features
         self.dtype, self.is_sparse, self.size = shape.dtype, shape.is_sparse, shape.size
         self.n_logits = n_logits
-        self.has_offset, self.has_codes = shape.has_offset, True
+        self.has_offset, self.has_codes = shape.has_offset, shape.has_codes
         self.tally = Tally() if tally is None else tally
 
     @property

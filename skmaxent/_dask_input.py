@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ SMALL_CHUNK = 1 << 23
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Rows of a chunk as they came, checked; `codes` are positions in the chunk's own `labels`."""
+    """Rows of a chunk as they came, checked.
+
+    `codes` are positions in the chunk's own `labels`, or say of each label whether rows have it.
+    """
 
     X: Any
     codes: Array
@@ -44,7 +48,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is to be known of a chunk; `totals` are weights by label over the largest of them."""
+    """What is to be known of a chunk; `totals` by label are of weights over the largest of them."""
 
     n_rows: int
     n_features: int
@@ -58,15 +62,12 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Chunks of rows at a scheduler, and what is known of all of them."""
+class Kept:
+    """Chunks of rows at a scheduler, and what is known of each."""
 
     scheduler: Scheduler
     handles: list[Any]
     summaries: list[Summary]
-    classes: Array
-    totals: Array
-    top_weight: float
     has_weights: bool
     has_offset: bool
 
@@ -77,6 +78,58 @@ class Labelled:
     @property
     def dtype(self) -> Any:
         return np.result_type(*(summary.dtype for summary in self.summaries))
+
+    @cached_property
+    def top_weight(self) -> float:
+        """The largest weight of all; raises ValueError where that is zero."""
+        top = max(summary.top_weight for summary in self.summaries)
+        if not top > 0.0:
+            raise ValueError(
+                "Sample weights must contain at least one non-zero number: every sample_weight is "
+                "0."
+            )
+        return top
+
+    def coded(
+        self, piece: Callable[[Raw], Rows], marks: Array | None = None
+    ) -> tuple[list[Any], Shape]:
+        """Handles of the chunks as rows of a fit, with marks (n_marks, n_samples) where given."""
+        lengths = [summary.n_rows for summary in self.summaries]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        full = [i for i, length in enumerate(lengths) if length]
+        groups = _together(full, self.summaries, self.scheduler)
+
+        def part(group: list[int]) -> Part:
+            rows = [slice(starts[i], starts[i + 1]) for i in group]
+            own = () if marks is None else tuple(marks[:, some].copy() for some in rows)
+            return Part(piece, [(int(starts[i]), i) for i in group], own)
+
+        chunks = mapped(
+            self.scheduler,
+            _coded,
+            [[self.handles[i] for i in group] for group in groups],
+            [part(group) for group in groups],
+        )
+        # Raw rows are no longer needed where the chunks are.
+        self.handles.clear()
+        shape = Shape(
+            tuple(sum(lengths[i] for i in group) for group in groups),
+            self.n_features,
+            self.dtype,
+            self.summaries[full[0]].is_sparse,
+            sum(summary.size for summary in self.summaries),
+            self.has_weights,
+            self.has_offset,
+        )
+        return chunks, shape
+
+
+@dataclass(frozen=True)
+class Labelled(Kept):
+    """Chunks of rows of one class each; `totals` are weights by class over `top_weight`."""
+
+    classes: Array
+    totals: Array
 
     def outcomes(
         self, totals: Array, class_weight: Array | None, smoothing: float
@@ -115,7 +168,8 @@ class Labelled:
         n_logits = outcomes.model.n_logits
 
         def stored(workers: Workers) -> ChunkedRows:
-            chunks, shape = self._coded(coding)
+            chunks, shape = self.coded(coding)
+            shape = replace(shape, has_weights=self.has_weights or factors is not None)
             return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
 
         return Given(self.classes, self.n_features, outcomes, stored)
@@ -130,38 +184,8 @@ class Labelled:
         top_weight = self.top_weight if self.has_weights else None
         every = np.arange(len(self.classes))
         coding = Coding(self.classes, every, top_weight, None, self.dtype)
-        chunks, shape = self._coded(coding, marks)
+        chunks, shape = self.coded(coding, marks)
         return chunks, replace(shape, has_weights=True)
-
-    def _coded(self, coding: Coding, marks: Array | None = None) -> tuple[list[Any], Shape]:
-        lengths = [summary.n_rows for summary in self.summaries]
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        full = [i for i, length in enumerate(lengths) if length]
-        groups = _together(full, self.summaries, self.scheduler)
-
-        def part(group: list[int]) -> Part:
-            rows = [slice(starts[i], starts[i + 1]) for i in group]
-            own = () if marks is None else tuple(marks[:, some].copy() for some in rows)
-            return Part(coding, [(int(starts[i]), i) for i in group], own)
-
-        chunks = mapped(
-            self.scheduler,
-            _coded,
-            [[self.handles[i] for i in group] for group in groups],
-            [part(group) for group in groups],
-        )
-        # Raw rows are no longer needed where the chunks are.
-        self.handles.clear()
-        shape = Shape(
-            tuple(sum(lengths[i] for i in group) for group in groups),
-            self.n_features,
-            coding.dtype,
-            self.summaries[full[0]].is_sparse,
-            sum(summary.size for summary in self.summaries),
-            self.has_weights or coding.class_weight is not None,
-            self.has_offset,
-        )
-        return chunks, shape
 
 
 @dataclass(frozen=True)
@@ -174,12 +198,32 @@ class Coding:
     class_weight: Array | None
     dtype: Any
 
+    def __call__(self, raw: Raw) -> Rows:
+        code_of = np.searchsorted(self.classes, raw.labels)
+        position = np.zeros(len(self.classes), dtype=np.intp)
+        position[self.active] = np.arange(len(self.active))
+        codes = code_of[raw.codes]
+        weights = None
+        if self.top_weight is not None and raw.weights is not None:
+            weights = raw.weights / self.top_weight
+        if self.class_weight is not None:
+            factors = self.class_weight[codes]
+            weights = factors if weights is None else weights * factors
+        if weights is not None:
+            weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
+            weights = weights.astype(self.dtype)
+        offset = None
+        if raw.offset is not None:
+            checked = _validation.check_offset(raw.offset, len(codes), self.classes, self.dtype)
+            offset = _validation.offset_of(checked, self.active)  # type: ignore[arg-type]
+        return Rows(raw.X.astype(self.dtype, copy=False), position[codes], weights, offset)
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A coding, and the first row, the number and the marks of each chunk that it is for."""
+    """Makes rows of a fit, and the first row, number and marks of each chunk that it is for."""
 
-    coding: Coding
+    piece: Callable[[Raw], Rows]
     places: list[tuple[int, int]]
     marks: tuple[Array, ...]
 
@@ -194,9 +238,44 @@ def read(
     classes: Array | None = None,
     reset: bool = True,
 ) -> Labelled:
-    """Chunks checked and kept by the scheduler that Dask would use for X.
+    """Rows with a label each.
 
     Raises ValueError or TypeError for what a fit of arrays in memory would refuse.
+    """
+    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+    kept = keep(estimator, X, given, _label_codes, _label_totals, reset=reset)
+    labels = np.concatenate([summary.labels for summary in kept.summaries])
+    if classes is None:
+        classes, _ = _validation.encode_labels(labels)
+    else:
+        _validation.refuse_unknown(labels, classes, "y")
+    totals = np.zeros(len(classes))
+    for summary in kept.summaries:
+        position = np.searchsorted(classes, summary.labels)
+        np.add.at(totals, position, summary.totals * (summary.top_weight / kept.top_weight))
+    return Labelled(
+        kept.scheduler,
+        kept.handles,
+        kept.summaries,
+        kept.has_weights,
+        kept.has_offset,
+        classes,
+        totals,
+    )
+
+
+def keep(
+    estimator: Any,
+    X: Any,
+    given: dict[str, Any],
+    codes_of: Callable[[Any], tuple[Any, Array]],
+    totals_of: Callable[[Raw, Array | None], Array],
+    *,
+    reset: bool = True,
+) -> Kept:
+    """Chunks checked and kept by the scheduler that Dask would use for X.
+
+    `codes_of` makes codes and labels of a chunk of y, `totals_of` the totals of relative weights.
     """
     if not is_dask(X):
         raise TypeError(
@@ -208,40 +287,19 @@ def read(
     X = in_row_chunks(X)
     validate_data(estimator, nothing_like(X), reset=reset, skip_check_array=True)
     parts = chunks_of(X)
-    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     others = [chunks_like(array, X, len(parts), name) for name, array in given.items()]
     names = getattr(estimator, "feature_names_in_", None)
     check = dask.delayed(_checked, pure=False)
-    raw = [check(i, names, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
+    raw = [
+        check(i, names, codes_of, *part) for i, part in enumerate(zip(parts, *others, strict=True))
+    ]
     scheduler = current_scheduler(X)
     handles = scheduler.start(raw)
-    summaries = scheduler.gather(mapped(scheduler, _summary, handles, [None] * len(handles)))
+    summaries = scheduler.gather(mapped(scheduler, _summary, handles, [totals_of] * len(handles)))
     if not any(summary.n_rows for summary in summaries):
         raise ValueError("X has no rows: expected at least one row.")
-    labels = np.concatenate([summary.labels for summary in summaries])
-    if classes is None:
-        classes, _ = _validation.encode_labels(labels)
-    else:
-        _validation.refuse_unknown(labels, classes, "y")
-    top = max(summary.top_weight for summary in summaries)
-    if not top > 0.0:
-        raise ValueError(
-            "Sample weights must contain at least one non-zero number: every sample_weight is 0."
-        )
-    totals = np.zeros(len(classes))
-    for summary in summaries:
-        position = np.searchsorted(classes, summary.labels)
-        np.add.at(totals, position, summary.totals * (summary.top_weight / top))
-    return Labelled(
-        scheduler,
-        handles,
-        summaries,
-        classes,
-        totals,
-        top,
-        has_weights=sample_weight is not None,
-        has_offset=offset is not None,
-    )
+    has = {name: array is not None for name, array in given.items()}
+    return Kept(scheduler, handles, summaries, has["sample_weight"], has["offset"])
 
 
 def is_frame(X: Any) -> bool:
@@ -316,7 +374,15 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
     return parts
 
 
-def _checked(number: int, names: Array | None, X: Any, y: Any, weights: Any, offset: Any) -> Raw:
+def _checked(
+    number: int,
+    names: Array | None,
+    codes_of: Callable[[Any], tuple[Any, Array]],
+    X: Any,
+    y: Any,
+    weights: Any,
+    offset: Any,
+) -> Raw:
     """A chunk by the rules for arrays in memory; what it lacks is said with its number."""
     where = f"in chunk {number}"
     if hasattr(X, "columns"):
@@ -333,31 +399,40 @@ def _checked(number: int, names: Array | None, X: Any, y: Any, weights: Any, off
             ensure_all_finite=False,
             ensure_min_samples=0,
         )
-        y = _column(y, "y")
-        codes, labels = pd.factorize(y)
+        codes, labels = codes_of(y)
+        n = codes.shape[0]
         if weights is not None:
             weights = _column(weights, "sample_weight")
             any_weight = len(weights) and bool(np.any(weights != 0))
             if len(weights):
                 ones = weights if any_weight else np.ones(len(weights))
-                checked = _validation.check_sample_weight(ones, len(y))
+                checked = _validation.check_sample_weight(ones, n)
                 weights = checked if any_weight else np.zeros(len(weights))
         if offset is not None:
             offset = np.asarray(offset, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{error} ({where})") from error
-    for name, array in (("y", y), ("sample_weight", weights), ("offset", offset)):
-        if array is not None and len(array) != X.shape[0]:
+    for name, array in (("y", codes), ("sample_weight", weights), ("offset", offset)):
+        if array is not None and array.shape[0] != X.shape[0]:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples {where}: X has "
-                f"{X.shape[0]}, {name} has {len(array)}."
+                f"{X.shape[0]}, {name} has {array.shape[0]}."
             )
-    if (codes < 0).any():
+    if codes.ndim == 1 and (codes < 0).any():
         raise ValueError(
             f"Input y contains NaN or other missing labels {where}; expected a label for every "
             "row: drop the rows without one."
         )
-    return Raw(X, codes, np.asarray(labels), weights, offset)
+    return Raw(X, codes, labels, weights, offset)
+
+
+def _label_codes(y: Any) -> tuple[Array, Array]:
+    codes, labels = pd.factorize(_column(y, "y"))
+    return codes, np.asarray(labels)
+
+
+def _label_totals(raw: Raw, weights: Array | None) -> Array:
+    return np.bincount(raw.codes, weights, len(raw.labels))
 
 
 def _column(array: Any, name: str) -> Array:
@@ -370,7 +445,7 @@ def _column(array: Any, name: str) -> Array:
     return array
 
 
-def _summary(raw: Raw, _: None) -> Summary:
+def _summary(raw: Raw, totals_of: Callable[[Raw, Array | None], Array]) -> Summary:
     is_sparse = bool(sp.issparse(raw.X))
     top = 1.0
     relative = None
@@ -385,7 +460,7 @@ def _summary(raw: Raw, _: None) -> Summary:
         size=int(raw.X.nnz if is_sparse else raw.X.size),
         n_bytes=raw.__sizeof__(),
         labels=raw.labels,
-        totals=np.bincount(raw.codes, relative, len(raw.labels)),
+        totals=totals_of(raw, relative),
         top_weight=top,
     )
 
@@ -407,7 +482,7 @@ def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -
 
 def _coded(raws: Sequence[Raw], part: Part) -> Chunk:
     """Chunks as rows of a fit."""
-    pieces = tuple(_piece(raw, part.coding) for raw in raws)
+    pieces = tuple(part.piece(raw) for raw in raws)
     starts, origins = zip(*part.places, strict=True)
     return Chunk(pieces, starts, origins, part.marks)
 
@@ -415,24 +490,3 @@ def _coded(raws: Sequence[Raw], part: Part) -> Chunk:
 def _codes(raw: Raw, classes: Array) -> Array:
     smallest = np.min_scalar_type(len(classes) - 1)
     return np.searchsorted(classes, raw.labels).astype(smallest)[raw.codes]
-
-
-def _piece(raw: Raw, coding: Coding) -> Rows:
-    dtype = coding.dtype
-    code_of = np.searchsorted(coding.classes, raw.labels)
-    position = np.zeros(len(coding.classes), dtype=np.intp)
-    position[coding.active] = np.arange(len(coding.active))
-    codes = code_of[raw.codes]
-    weights = None
-    if coding.top_weight is not None and raw.weights is not None:
-        weights = raw.weights / coding.top_weight
-    if coding.class_weight is not None:
-        factors = coding.class_weight[codes]
-        weights = factors if weights is None else weights * factors
-    if weights is not None:
-        weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights).astype(dtype)
-    offset = None
-    if raw.offset is not None:
-        checked = _validation.check_offset(raw.offset, len(codes), coding.classes, dtype)
-        offset = _validation.offset_of(checked, coding.active)  # type: ignore[arg-type]
-    return Rows(raw.X.astype(dtype, copy=False), position[codes], weights, offset)
