@@ -1,5 +1,6 @@
 """Cross-validation of Dask collections: that of the same rows in memory."""
 
+import pickle
 import warnings
 
 import dask
@@ -215,7 +216,7 @@ def test_rows_held_out_do_not_matter_to_the_fit_however_far_they_are():
     assert_same(ours, theirs)
 
 
-def test_chunks_are_read_once_and_stay_where_they_are(monkeypatch):
+def test_chunks_are_read_once_and_coefficients_scored_together(monkeypatch):
     X, y, _ = rows()
     reads, scored = [], []
 
@@ -241,6 +242,25 @@ def test_chunks_are_read_once_and_stay_where_they_are(monkeypatch):
     monkeypatch.setattr(_dask_folds, "COEFFICIENT_BYTES", 2 * whole.coef_.nbytes)
     assert_same(model(Cs=5).fit(*chunked(X, y)), whole)
     assert scored == [2, 2, 1] * 5
+
+
+def test_what_travels_for_folds_has_the_size_of_the_coefficients(monkeypatch):
+    """Marks are with the chunks, of which nothing is made for a fold."""
+    X, y, weights = rows(60_000)
+    sizes, chunk_lists = [], []
+    reduced = _chunks.reduced
+
+    def counting(scheduler, function, chunks, argument, together):
+        result = reduced(scheduler, function, chunks, argument, together)
+        sizes.append(len(pickle.dumps(argument)) + len(pickle.dumps(result)))
+        chunk_lists.append([id(chunk) for chunk in chunks])
+        return result
+
+    monkeypatch.setattr(_chunks, "reduced", counting)
+    clf = model(Cs=[0.1, 1.0], cv=2).fit(*chunked(X, y, weights, chunks=10_000))
+    assert max(sizes) < 20 * (clf.coef_.nbytes + 1000) < len(X)
+    assert len(chunk_lists) > 10
+    assert all(chunks == chunk_lists[0] for chunks in chunk_lists)
 
 
 def test_what_needs_rows_in_memory_is_refused_and_the_earlier_fit_stays():
