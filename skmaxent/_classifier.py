@@ -258,6 +258,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             float32 and float64 are used as they are, without a copy where dense or CSR.
             DataFrames of pandas, polars and narwhals, and tables of pyarrow, name the features.
+            Or a Dask array or data frame, whose chunks stay where Dask keeps them; then y, of
+            labels alone, `sample_weight` and `offset` are Dask collections too, or in memory where
+            the lengths of the chunks are known.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels; or how many observations of each class a row stands for, or their shares:
             an array, a sparse matrix, or a DataFrame whose columns name the classes (they are

@@ -137,20 +137,20 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     Notes
     -----
     Dask collections give the folds and the results that the same rows in memory give. Chunks are
-    read once and stay where Dask keeps them, for all folds. The classes of the rows, a byte or two
-    each, and which folds hold them out, as much, are in memory; splitters see the classes' numbers
-    and X with a column of zeros, and may need more for a while. The score is "neg_log_loss"; there
-    are no `groups`, for which `cv` takes indices, each row once at most in a fold. Paths are fitted
-    one after the other, each by all threads or workers of Dask, whatever `n_jobs`.
+    read once and stay where Dask keeps them: a fold is all rows, with weights of zero for those
+    held out. In memory are the class of each row and which fold holds it out, a byte or two each;
+    splitters are given these classes as numbers, and no X, and may need more for a while. The
+    score is "neg_log_loss". Instead of `groups` give `cv` indices; a fold has each row once at
+    most. Paths are fitted one after the other, each by all of Dask's threads, whatever `n_jobs`.
 
     With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
     path, of a fold and an l1_ratio, is a subtask of the fit, and so is the last fit, which
     callbacks that propagate follow as that of a `MaxentClassifier`. Each C is a subtask of its
     path, at whose end they may have the penalised classifier, with X, y and `sample_weight` of the
     fold's training rows; of Dask collections, all rows with weights of zero for those held out. One
-    that asks to stop there ends the path: its other scores are NaN, which
-    means leave out, its other coefficients and `n_iter_` 0. Elsewhere stopping has no effect. With
-    `n_jobs`, callbacks are copied to processes, as in scikit-learn's searches.
+    that asks to stop there ends the path: its other scores are NaN, which means leave out, its
+    other coefficients and `n_iter_` 0. Elsewhere stopping has no effect. With `n_jobs`, callbacks
+    are copied to processes, as in scikit-learn's searches.
 
     References
     ----------
@@ -257,8 +257,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Or a Dask array or data frame; then y, of labels alone, `sample_weight` and `offset`
-            are Dask collections too, or in memory where the lengths of the chunks are known.
+            Or a Dask array or data frame, with y, `sample_weight` and `offset` as in
+            `MaxentClassifier.fit`.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -140,6 +140,7 @@ def maxent_path(
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Or a Dask array or data frame, as in `MaxentClassifier.fit`.
     y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
         Class labels, or counts or shares of the classes.
     Cs : int or array-like of shape (n_Cs,), default=100

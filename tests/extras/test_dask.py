@@ -346,7 +346,6 @@ def test_what_takes_no_chunks_says_so():
     X, y, _ = rows()
     lazy, labels = chunked(X, y)
     for fit in (
-        MultilabelMaxentClassifier().fit,
         MaxentClassifier(partial_labels=True).fit,
         detect_separation,
     ):
