@@ -162,6 +162,19 @@ def test_frames_sparse_rows_and_single_precision(scheduler):
     assert ours.coef_.dtype == ours.coefs_paths_.dtype == np.float32
 
 
+def test_working_sets_of_many_sparse_columns_have_folds_too():
+    rng = np.random.default_rng(3)
+    X = sp.random(1200, 900, 0.02, format="csr", random_state=1)
+    y = (X[:, :3].toarray().sum(axis=1) > 0).astype(int) + rng.integers(0, 2, 1200)
+    parts = [
+        da.from_delayed(dask.delayed(X[i : i + 300]), (300, 900), float)
+        for i in range(0, 1200, 300)
+    ]
+    options = {"l1_ratios": [1.0], "Cs": [0.1, 0.5], "cv": 2}
+    ours = model(**options).fit(da.concatenate(parts), da.from_array(y, chunks=300))
+    assert_same(ours, model(**options).fit(X, y))
+
+
 def test_labels_in_memory_and_chunks_of_unknown_length():
     X, y, weights = rows()
     (lazy,) = chunked(X)
