@@ -143,6 +143,12 @@ class Block:
             return self.weights
         return full((self.stop - self.start,), 1.0, self.X.dtype, self.X)
 
+    def largest(self, values: Array) -> Any:
+        """Of values of zero or more, one a row, among rows that weigh anything."""
+        if self.weights is not None:
+            values = np.where(self.weights > 0.0, values, 0.0)
+        return values.max()
+
 
 def _squared(X: Any) -> Any:
     out = type(X)(X.shape, dtype=X.dtype)

@@ -23,6 +23,9 @@ from skmaxent._threads import Workers
 
 Array = NDArray[Any]
 
+# From rows and their marks to the same rows with other weights, targets and offsets.
+View = Callable[[Rows, Array], Rows]
+
 # A sample in memory takes no more.
 SAMPLE_BYTES = 1 << 28
 # Beside an entry of sparse rows lies its column.
@@ -33,16 +36,24 @@ INDEX_BYTES = 8
 class Chunk:
     """Some rows, in one piece or several, and where the first of each is among all rows.
 
-    `origins` are the numbers of the pieces among those that the user gave.
+    `origins` are the numbers of the pieces among those that the user gave, `marks` arrays of shape
+    (n_marks, rows of a piece) that views go by, none where there are no views.
     """
 
     pieces: tuple[Rows, ...]
     starts: tuple[int, ...]
     origins: tuple[int, ...]
+    marks: tuple[Array, ...] = ()
 
     def __sizeof__(self) -> int:
         """Bytes of the arrays, by which Dask decides what to put on disk."""
-        return nbytes(*(array for rows in self.pieces for array in rows))
+        return nbytes(*(array for rows in self.pieces for array in rows), *self.marks)
+
+    def seen(self, view: View | None) -> Iterator[Rows]:
+        """The pieces as a view has them, one at a time."""
+        if view is None:
+            return iter(self.pieces)
+        return (view(rows, marks) for rows, marks in zip(self.pieces, self.marks, strict=True))
 
 
 def nbytes(*arrays: Any) -> int:
@@ -56,20 +67,22 @@ def nbytes(*arrays: Any) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A kernel, its arguments and how to combine its results."""
+    """A kernel, its arguments, how to combine its results, and how it sees the rows."""
 
     kernel: Callable[..., Any]
     args: tuple[Any, ...]
     combine: np.ufunc
     n_logits: int
+    view: View | None
 
 
 @dataclass(frozen=True, eq=False)
 class OfPieces:
-    """A function of a piece and arguments, to be applied to each piece."""
+    """A function of a piece and arguments, to be applied to each piece as a view has it."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
+    view: View | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,7 @@ class Shape:
     size: int
     has_weights: bool
     has_offset: bool
+    has_codes: bool = True
 
 
 class ChunkedRows(Storage):
@@ -97,6 +111,8 @@ class ChunkedRows(Storage):
     workers : Workers
         Threads for samples, which are in memory.
     tally : Tally, optional
+    view : callable, optional
+        What passes, each anew, make of the rows of a piece and their marks; X is not copied.
     """
 
     def __init__(
@@ -108,16 +124,18 @@ class ChunkedRows(Storage):
         n_logits: int,
         workers: Workers,
         tally: Tally | None = None,
+        view: View | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._chunks = list(chunks)
         self._shape = shape
         self._workers = workers
+        self._view = view
         self._edges = np.concatenate([[0], np.cumsum(shape.lengths)])
         self.n_samples, self.n_features = int(self._edges[-1]), shape.n_features
         self.dtype, self.is_sparse, self.size = shape.dtype, shape.is_sparse, shape.size
         self.n_logits = n_logits
-        self.has_offset, self.has_codes = shape.has_offset, True
+        self.has_offset, self.has_codes = shape.has_offset, shape.has_codes
         self.tally = Tally() if tally is None else tally
 
     @property
@@ -132,7 +150,7 @@ class ChunkedRows(Storage):
     ) -> tuple[Any, ...]:
         """The order of the sums depends on the chunks only."""
         self.tally.rows += self.n_samples
-        call = Call(kernel, args, combine, self.n_logits)
+        call = Call(kernel, args, combine, self.n_logits, self._view)
         total: tuple[Any, ...] = reduced(
             self._scheduler, _sums_over, self._chunks, call, partial(_combined, combine)
         )
@@ -153,7 +171,7 @@ class ChunkedRows(Storage):
             for low, high, start in zip(cuts, cuts[1:], self._edges, strict=False)
         ]
         some = [i for i, part in enumerate(index) if len(part)]
-        calls = [OfPieces(_taken, (index[i], center, scale, dtype)) for i in some]
+        calls = [OfPieces(_taken, (index[i], center, scale, dtype), self._view) for i in some]
         handles = mapped(self._scheduler, _taken, [self._chunks[i] for i in some], calls)
         return joined(self._scheduler.gather(handles))
 
@@ -161,7 +179,7 @@ class ChunkedRows(Storage):
         (count,) = self.map_reduce(_count, kernel, args)
         if count > at_most:
             return None
-        call = Call(kernel, args, np.add, self.n_logits)
+        call = Call(kernel, args, np.add, self.n_logits, self._view)
         handles = mapped(self._scheduler, _found, self._chunks, [call] * len(self._chunks))
         found = self._scheduler.gather(handles)
         return np.concatenate(
@@ -199,6 +217,7 @@ class ChunkedRows(Storage):
             n_logits=self.n_logits,
             workers=self._workers,
             tally=self.tally,
+            view=self._view,
         )
 
     def whole(self) -> Block:
@@ -224,7 +243,7 @@ def _sums_over(chunk: Chunk, call: Call) -> tuple[Array, ...]:
     with Workers(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
         parts = [
             _blocks(rows, call.n_logits).map_reduce(call.kernel, *call.args, combine=call.combine)
-            for rows in chunk.pieces
+            for rows in chunk.seen(call.view)
         ]
     return _combined(call.combine, parts)
 
@@ -254,7 +273,7 @@ def _taken(chunk: Chunk, call: OfPieces) -> Rows:
     """Rows at increasing positions in the chunk."""
     index, *args = call.args
     parts = []
-    for rows, start, stop in _places(chunk):
+    for rows, start, stop in _places(chunk, call.view):
         inside = index[np.searchsorted(index, start) : np.searchsorted(index, stop)]
         if len(inside):
             parts.append(_blocks(rows, 1).take(inside - start, *args))
@@ -264,17 +283,17 @@ def _taken(chunk: Chunk, call: OfPieces) -> Rows:
 def _found(chunk: Chunk, call: Call) -> Array:
     """Positions in the chunk of rows for which a kernel is true."""
     found = [np.empty(0, dtype=np.intp)]
-    for rows, start, _ in _places(chunk):
+    for rows, start, _ in _places(chunk, call.view):
         blocks = _blocks(rows, call.n_logits)
         there = blocks.where(call.kernel, *call.args, at_most=blocks.n_samples)
         found.append(np.asarray(there) + start)
     return np.concatenate(found)
 
 
-def _places(chunk: Chunk) -> Iterator[tuple[Rows, int, int]]:
+def _places(chunk: Chunk, view: View | None) -> Iterator[tuple[Rows, int, int]]:
     """The pieces, with where they begin and end in the chunk."""
     start = 0
-    for rows in chunk.pieces:
+    for rows in chunk.seen(view):
         stop = start + rows.X.shape[0]
         yield rows, start, stop
         start = stop

@@ -264,6 +264,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             float32 and float64 are used as they are, without a copy where dense or CSR.
             DataFrames of pandas, polars and narwhals, and tables of pyarrow, name the features.
+            Or a Dask array or data frame, whose chunks stay where Dask keeps them; then y, of
+            labels alone, `sample_weight` and `offset` are Dask collections too, or in memory where
+            the lengths of the chunks are known.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels; or how many observations of each class a row stands for, or their shares:
             an array, a sparse matrix, or a DataFrame whose columns name the classes (they are
@@ -298,9 +301,19 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         return self
 
     @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Solution:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        given: _targets.Given | None = None,
+    ) -> Solution:
+        """Fit what is given, where that has been read before; the rest is for callbacks."""
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        with self._prepared(X, y, sample_weight, offset, l1_ratio, np.isfinite(C)) as ready:
+        with self._prepared(
+            X, y, sample_weight, offset, l1_ratio, np.isfinite(C), given=given
+        ) as ready:
             if self.partial_labels:
                 self._refuse_with_partial_labels()
             strength = ready.strengths(np.array([C]))[0]
@@ -343,14 +356,16 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         is_penalised: bool = True,
         classes: Array | None = None,
         reset: bool = True,
+        given: _targets.Given | None = None,
     ) -> Iterator[Prepared]:
         """Checked data, and the problem with a penalty of strength one, while threads exist.
 
-        Classes that are given may be absent from y.
+        Classes may be absent from y. What is given has been read before.
         """
-        is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
-        read = self._read_chunks if is_lazy else self._read_arrays
-        given = read(X, y, sample_weight, offset, classes, reset)
+        if given is None:
+            is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
+            read = self._read_chunks if is_lazy else self._read_arrays
+            given = read(X, y, sample_weight, offset, classes, reset)
         terms = terms_of(
             l1_ratio=l1_ratio,
             is_penalised=is_penalised,

@@ -46,8 +46,8 @@ def refuse_dask(what: str, *arrays: Any) -> None:
     if any(is_dask(array) for array in arrays):
         raise TypeError(
             f"{what} takes no Dask collections, found {[type(a).__name__ for a in arrays]}: "
-            "MaxentClassifier and maxent_path fit them; for what has to be in memory, compute() "
-            "them or a part of their rows."
+            "MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier and maxent_path fit "
+            "them; for what has to be in memory, compute() them or a part of their rows."
         )
 
 

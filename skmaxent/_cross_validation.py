@@ -20,21 +20,26 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent import _frames, _prediction, _targets, _validation
-from skmaxent._blocks import check_finite
+from skmaxent import _dask_prediction, _frames, _prediction, _validation
 from skmaxent._callbacks import HAS_CALLBACKS, CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._classifier import MaxentClassifier
-from skmaxent._device_array import plain
-from skmaxent._folds import AtOffset, Fold, Task, mean_log_likelihood
-from skmaxent._interchange import native
+from skmaxent._cluster import is_dask
+from skmaxent._dask_folds import FoldsInChunks, refuse_scorer
+from skmaxent._folds import (
+    AtOffset,
+    Fold,
+    Folds,
+    FoldsInMemory,
+    How,
+    Job,
+    mean_log_likelihood,
+)
 from skmaxent._linear_classifier import LinearClassifier, restored_on_failure
-from skmaxent._path import check_Cs, data_grid, fit_path
+from skmaxent._path import check_Cs
 from skmaxent._place import to_host
-from skmaxent._targets import Observed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,13 +137,21 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
 
     Notes
     -----
+    Dask collections give the folds and the results that the same rows in memory give. Chunks are
+    read once and stay where Dask keeps them: a fold is all rows, with weights of zero for those
+    held out. In memory are the class of each row and which fold holds it out, a byte or two each;
+    splitters are given these classes as numbers, and no X, and may need more for a while. The
+    score is "neg_log_loss". Instead of `groups` give `cv` indices; a fold has each row once at
+    most. Paths are fitted one after the other, each by all of Dask's threads, whatever `n_jobs`.
+
     With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
     path, of a fold and an l1_ratio, is a subtask of the fit, and so is the last fit, which
     callbacks that propagate follow as that of a `MaxentClassifier`. Each C is a subtask of its
     path, at whose end they may have the penalised classifier, with X, y and `sample_weight` of the
-    fold's training rows. One that asks to stop there ends the path: its other scores are NaN, which
-    means leave out, its other coefficients and `n_iter_` 0. Elsewhere stopping has no effect. With
-    `n_jobs`, callbacks are copied to processes, as in scikit-learn's searches.
+    fold's training rows; of Dask collections, all rows with weights of zero for those held out. One
+    that asks to stop there ends the path: its other scores are NaN, which means leave out, its
+    other coefficients and `n_iter_` 0. Elsewhere stopping has no effect. With `n_jobs`, callbacks
+    are copied to processes, as in scikit-learn's searches.
 
     References
     ----------
@@ -245,6 +258,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or a Dask array or data frame, with y, `sample_weight` and `offset` as in
+            `MaxentClassifier.fit`.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -263,6 +278,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         ------
         ValueError
             For input that cannot be fitted; an earlier fit stays as it was.
+        TypeError
+            For Dask collections with what needs rows in memory.
         """
         with restored_on_failure(self):
             self._validate_params()
@@ -273,25 +290,13 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]) -> None:
         routed = self._routed(sample_weight, params)
         Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
-        X = native(X, "X")
-        checked, labels = _targets.check_rows(self, X, y)
-        checked = plain(checked)
-        check_finite(checked)
-        observed = _targets.observe(labels)
-        n, classes = observed.n_samples, observed.classes
-        weights = _validation.check_sample_weight(sample_weight, n)
-        logits = _validation.check_offset(offset, n, classes, np.float64)
+        is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
+        kind: Any = FoldsInChunks if is_lazy else FoldsInMemory
+        how = How(gammas, self._scorer, routed)
+        folds: Folds = kind.of(self, X, y, sample_weight, offset, how)
         if isinstance(Cs, int):
-            models = [self._model(l1_ratio=ratio) for ratio in l1_ratios]
-            Cs = data_grid(models, X, labels, Cs, weights, logits)
-        folds = list(
-            check_cv(self.cv, labels, classifier=True).split(
-                checked, labels, **routed.splitter.split
-            )
-        )
-        rows = X if hasattr(X, "columns") else checked
-        task = Task(rows, labels, observed, weights, logits, Cs, gammas, self._scorer, routed)
-        n_paths = len(folds) * len(l1_ratios)
+            Cs = folds.grid([self._model(l1_ratio=ratio) for ratio in l1_ratios], Cs)
+        n_paths = folds.n_folds * len(l1_ratios)
         root = FollowedTask.of_fit(
             self,
             X,
@@ -305,21 +310,23 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             # Before any of them runs: what is pickled for a process must not change.
             without_rows = root.with_rows(None, None, None)
             followed = [without_rows.subtask("path", i, len(Cs)) for i in range(n_paths)]
-        parts = [(ratio, *rows) for rows in folds for ratio in l1_ratios]
-        found = Parallel(n_jobs=self.n_jobs)(
-            delayed(task.run)(self._model(l1_ratio=ratio), train, test, path)
-            for (ratio, train, test), path in zip(parts, followed, strict=True)
-        )
-        shape = len(folds), len(l1_ratios), len(Cs)
-        self.classes_, self.Cs_, self.l1_ratios_, self.gammas_ = classes, Cs, l1_ratios, gammas
+        parts = [(fold, ratio) for fold in range(folds.n_folds) for ratio in l1_ratios]
+        jobs = [
+            Job(self._model(l1_ratio=ratio), fold, path)
+            for (fold, ratio), path in zip(parts, followed, strict=True)
+        ]
+        found = folds.run(jobs, Cs)
+        shape = folds.n_folds, len(l1_ratios), len(Cs)
+        self.classes_, self.Cs_ = folds.classes, Cs
+        self.l1_ratios_, self.gammas_ = l1_ratios, gammas
         scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
         self.n_iter_ = np.reshape([result.path.n_iter for result in found], shape)
         self._store_paths(found, shape)
-        self._warn_of_absent_classes(folds, observed)
+        self._warn_of_absent_classes(folds)
         self._choose(scores)
         self._fitted_with_offset = offset is not None
         last = root.subtask("refit", n_paths) if root is not None and self.refit else None
-        self._finish(X, labels, weights, logits, found, scores, last)
+        self._finish(folds, found, scores, last, {"_offset": offset})
         self._follow(X, y)
         if root is not None:
             root.end({"_offset": offset})
@@ -363,10 +370,9 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
                 path[:, :, -1] = result.path.intercepts
         self.coefs_paths_ = paths
 
-    def _warn_of_absent_classes(self, folds: Any, observed: Observed) -> None:
-        for number, (train, test) in enumerate(folds):
-            there, seen = (observed.rows(index).totals() > 0.0 for index in (test, train))
-            absent = observed.classes[there & ~seen]
+    def _warn_of_absent_classes(self, folds: Folds) -> None:
+        for number, (there, seen) in enumerate(zip(*folds.presence(), strict=True)):
+            absent = folds.classes[there & ~seen]
             if len(absent):
                 warnings.warn(
                     f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
@@ -387,15 +393,13 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
 
     def _finish(
         self,
-        X: Any,
-        y: Array,
-        sample_weight: Array | None,
-        offset: Array | None,
+        folds: Folds,
         found: list[Fold],
         scores: Array,
         task: FollowedTask | None,
+        attributes: dict[str, Any],
     ) -> None:
-        """Set the coefficients; the task is the last fit."""
+        """Set the coefficients; the task is the last fit, which ends with attributes."""
         if not self.refit:
             best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
             ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
@@ -416,14 +420,14 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             if task is not None:
                 task.begun()
             if self.gamma_ == 1.0:
-                model.fit(X, y, sample_weight, offset)
+                folds.fit_all(model)
                 self.coef_, self.intercept_ = model.coef_, model.intercept_
                 self.optimality_gap_ = model.optimality_gap_
             else:
-                path = fit_path(model, X, y, np.array([self.C_]), sample_weight, offset, relax=True)
+                path = folds.path_of_all(model, np.array([self.C_]))
                 self.coef_, self.intercept_ = path.blended(self.gamma_, 0)
         if task is not None:
-            task.end({"_offset": offset})
+            task.end(attributes)
 
     def cv_results_frame(self) -> pd.DataFrame:
         """Results with names.
@@ -463,6 +467,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or a Dask array or data frame, where `scoring` is "neg_log_loss".
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -482,8 +487,12 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             weights = routed.scorer.score
         else:
             weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        weights = {name: to_host(value) for name, value in weights.items()}
         offset = self._offset if offset is None else offset
+        if is_dask(X):
+            refuse_scorer(self.scoring, self._scorer)
+            weights = weights.get("sample_weight")
+            return _dask_prediction.log_likelihood(self, X, y, weights, offset)
+        weights = {name: to_host(value) for name, value in weights.items()}
         if self._scorer is None:
             model = AtOffset.of(self.coef_, self.intercept_, self, offset)
             return float(mean_log_likelihood(model, X, y, **weights))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from numbers import Real
 from typing import Any
 
@@ -20,7 +20,6 @@ from skmaxent import _validation
 from skmaxent._chunks import Chunk, ChunkedRows, Shape, nbytes
 from skmaxent._cluster import Scheduler, current_scheduler, has_chunks, is_dask, mapped
 from skmaxent._interchange import native
-from skmaxent._likelihood import Likelihood
 from skmaxent._storage import Rows
 from skmaxent._targets import Given, Outcomes, likelihood_of
 from skmaxent._threads import Workers
@@ -33,8 +32,9 @@ SMALL_CHUNK = 1 << 23
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Rows of a chunk as they came, checked; `codes` are positions in the chunk's own `labels`.
+    """Rows of a chunk as they came, checked.
 
+    `codes` are positions in the chunk's own `labels`, or say of each label whether rows have it;
     `offset_names` are those of the columns of a frame of offsets.
     """
 
@@ -52,7 +52,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is to be known of a chunk; `totals` are weights by label over the largest of them."""
+    """What is to be known of a chunk; `totals` by label are of weights over the largest of them."""
 
     n_rows: int
     n_features: int
@@ -66,15 +66,12 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Chunks of rows at a scheduler, and what is known of all of them."""
+class Kept:
+    """Chunks of rows at a scheduler, and what is known of each."""
 
     scheduler: Scheduler
     handles: list[Any]
     summaries: list[Summary]
-    classes: Array
-    totals: Array
-    top_weight: float
     has_weights: bool
     has_offset: bool
 
@@ -82,9 +79,70 @@ class Labelled:
     def n_features(self) -> int:
         return self.summaries[0].n_features
 
-    def given(self, class_weight: Array | None, smoothing: float) -> Given:
-        """With class weights and smoothed targets."""
-        weighted = self.totals if class_weight is None else self.totals * class_weight
+    @property
+    def dtype(self) -> Any:
+        return np.result_type(*(summary.dtype for summary in self.summaries))
+
+    @cached_property
+    def top_weight(self) -> float:
+        """The largest weight of all; raises ValueError where that is zero."""
+        top = max(summary.top_weight for summary in self.summaries)
+        if not top > 0.0:
+            raise ValueError(
+                "Sample weights must contain at least one non-zero number: every sample_weight is "
+                "0."
+            )
+        return top
+
+    def coded(
+        self, piece: Callable[[Raw], Rows], marks: Array | None = None
+    ) -> tuple[list[Any], Shape]:
+        """Handles of the chunks as rows of a fit, with marks (n_marks, n_samples) where given."""
+        lengths = [summary.n_rows for summary in self.summaries]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        full = [i for i, length in enumerate(lengths) if length]
+        groups = _together(full, self.summaries, self.scheduler)
+
+        def part(group: list[int]) -> Part:
+            rows = [slice(starts[i], starts[i + 1]) for i in group]
+            own = () if marks is None else tuple(marks[:, some].copy() for some in rows)
+            return Part(piece, [(int(starts[i]), i) for i in group], own)
+
+        chunks = mapped(
+            self.scheduler,
+            _coded,
+            [[self.handles[i] for i in group] for group in groups],
+            [part(group) for group in groups],
+        )
+        # Raw rows are no longer needed where the chunks are.
+        self.handles.clear()
+        shape = Shape(
+            tuple(sum(lengths[i] for i in group) for group in groups),
+            self.n_features,
+            self.dtype,
+            self.summaries[full[0]].is_sparse,
+            sum(summary.size for summary in self.summaries),
+            self.has_weights,
+            self.has_offset,
+        )
+        return chunks, shape
+
+
+@dataclass(frozen=True)
+class Labelled(Kept):
+    """Chunks of rows of one class each; `totals` are weights by class over `top_weight`."""
+
+    classes: Array
+    totals: Array
+
+    def outcomes(
+        self, totals: Array, class_weight: Array | None, smoothing: float
+    ) -> tuple[Outcomes, Array | None]:
+        """What some or all rows say, with such totals, and the factors of their weights by class.
+
+        Factors are at most 1: the scale has the rest.
+        """
+        weighted = totals if class_weight is None else totals * class_weight
         K = len(self.classes)
         active = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
         if len(active) < 2:
@@ -97,45 +155,41 @@ class Labelled:
             active = np.arange(K)
         model = likelihood_of(len(active), K, smoothing)
         top = 1.0 if class_weight is None else float(class_weight.max())
-        scale = self.top_weight * top
+        scale = min(max(self.top_weight * top, 1e-300), 1e300)
+        factors = None if class_weight is None else class_weight / top
+        return Outcomes(scale, active, totals, model), factors
+
+    def given(self, class_weight: Array | None, smoothing: float) -> Given:
+        """With class weights and smoothed targets."""
+        outcomes, factors = self.outcomes(self.totals, class_weight, smoothing)
         coding = Coding(
             self.classes,
-            active,
+            outcomes.active,
             self.top_weight if self.has_weights else None,
-            None if class_weight is None else class_weight / top,
-            np.result_type(*(summary.dtype for summary in self.summaries)),
+            factors,
+            self.dtype,
         )
-        outcomes = Outcomes(min(max(scale, 1e-300), 1e300), active, self.totals, model)
-        return Given(
-            self.classes,
-            self.n_features,
-            outcomes,
-            lambda workers: self._stored(coding, model, workers),
-        )
+        n_logits = outcomes.model.n_logits
 
-    def _stored(self, coding: Coding, model: Likelihood, workers: Workers) -> ChunkedRows:
-        lengths = [summary.n_rows for summary in self.summaries]
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        full = [i for i, length in enumerate(lengths) if length]
-        groups = _together(full, self.summaries, self.scheduler)
-        chunks = mapped(
-            self.scheduler,
-            _coded,
-            [[self.handles[i] for i in group] for group in groups],
-            [Part(coding, [(int(starts[i]), i) for i in group]) for group in groups],
-        )
-        # Raw rows are no longer needed where the chunks are.
-        self.handles.clear()
-        shape = Shape(
-            tuple(sum(lengths[i] for i in group) for group in groups),
-            self.n_features,
-            coding.dtype,
-            self.summaries[full[0]].is_sparse,
-            sum(summary.size for summary in self.summaries),
-            self.has_weights or coding.class_weight is not None,
-            self.has_offset,
-        )
-        return ChunkedRows(self.scheduler, chunks, shape, n_logits=model.n_logits, workers=workers)
+        def stored(workers: Workers) -> ChunkedRows:
+            chunks, shape = self.coded(coding)
+            shape = replace(shape, has_weights=self.has_weights or factors is not None)
+            return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
+
+        return Given(self.classes, self.n_features, outcomes, stored)
+
+    def codes(self) -> Array:
+        """Of the classes of all rows, in memory: a byte a row for up to 256 classes."""
+        parts = mapped(self.scheduler, _codes, self.handles, [self.classes] * len(self.handles))
+        return np.concatenate(self.scheduler.gather(parts))
+
+    def marked(self, marks: Array) -> tuple[list[Any], Shape]:
+        """Handles of chunks for weighted views: with codes of all classes, marks (n_marks, n)."""
+        top_weight = self.top_weight if self.has_weights else None
+        every = np.arange(len(self.classes))
+        coding = Coding(self.classes, every, top_weight, None, self.dtype)
+        chunks, shape = self.coded(coding, marks)
+        return chunks, replace(shape, has_weights=True)
 
 
 @dataclass(frozen=True)
@@ -148,13 +202,37 @@ class Coding:
     class_weight: Array | None
     dtype: Any
 
+    def __call__(self, raw: Raw) -> Rows:
+        code_of = np.searchsorted(self.classes, raw.labels)
+        position = np.zeros(len(self.classes), dtype=np.intp)
+        position[self.active] = np.arange(len(self.active))
+        codes = code_of[raw.codes]
+        weights = None
+        if self.top_weight is not None and raw.weights is not None:
+            weights = raw.weights / self.top_weight
+        if self.class_weight is not None:
+            factors = self.class_weight[codes]
+            weights = factors if weights is None else weights * factors
+        if weights is not None:
+            weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
+            weights = weights.astype(self.dtype)
+        offset = None
+        if raw.offset is not None:
+            given: Any = raw.offset
+            if raw.offset_names is not None:
+                given = pd.DataFrame(given, columns=raw.offset_names)
+            checked = _validation.check_offset(given, len(codes), self.classes, self.dtype)
+            offset = _validation.offset_of(checked, self.active)  # type: ignore[arg-type]
+        return Rows(raw.X.astype(self.dtype, copy=False), position[codes], weights, offset)
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A coding, and the first row and the number of each chunk that it is for."""
+    """Makes rows of a fit, and the first row, number and marks of each chunk that it is for."""
 
-    coding: Coding
+    piece: Callable[[Raw], Rows]
     places: list[tuple[int, int]]
+    marks: tuple[Array, ...]
 
 
 def read(
@@ -167,9 +245,44 @@ def read(
     classes: Array | None = None,
     reset: bool = True,
 ) -> Labelled:
-    """Chunks checked and kept by the scheduler that Dask would use for X.
+    """Rows with a label each.
 
     Raises ValueError or TypeError for what a fit of arrays in memory would refuse.
+    """
+    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+    kept = keep(estimator, X, given, _label_codes, _label_totals, reset=reset)
+    labels = _joined_labels([summary.labels for summary in kept.summaries])
+    if classes is None:
+        classes, _ = _validation.encode_labels(labels)
+    else:
+        _validation.refuse_unknown(labels, classes, "y")
+    totals = np.zeros(len(classes))
+    for summary in kept.summaries:
+        position = np.searchsorted(classes, summary.labels)
+        np.add.at(totals, position, summary.totals * (summary.top_weight / kept.top_weight))
+    return Labelled(
+        kept.scheduler,
+        kept.handles,
+        kept.summaries,
+        kept.has_weights,
+        kept.has_offset,
+        classes,
+        totals,
+    )
+
+
+def keep(
+    estimator: Any,
+    X: Any,
+    given: dict[str, Any],
+    codes_of: Callable[[Any], tuple[Any, Array]],
+    totals_of: Callable[[Raw, Array | None], Array],
+    *,
+    reset: bool = True,
+) -> Kept:
+    """Chunks checked and kept by the scheduler that Dask would use for X.
+
+    `codes_of` makes codes and labels of a chunk of y, `totals_of` the totals of relative weights.
     """
     if not is_dask(X):
         raise TypeError(
@@ -181,41 +294,20 @@ def read(
     X = in_row_chunks(X)
     validate_data(estimator, nothing_like(X), reset=reset, skip_check_array=True)
     parts = chunks_of(X)
-    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     others = [chunks_like(array, X, len(parts), name) for name, array in given.items()]
     names = getattr(estimator, "feature_names_in_", None)
-    check = dask.delayed(partial(_checked, names, estimator.n_features_in_), pure=False)
+    n_features = estimator.n_features_in_
+    check = dask.delayed(partial(_checked, names, n_features, codes_of), pure=False)
     raw = [check(i, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
     scheduler = current_scheduler(X)
     handles = scheduler.start(raw)
-    summaries = scheduler.gather(mapped(scheduler, _summary, handles, [None] * len(handles)))
+    summaries = scheduler.gather(mapped(scheduler, _summary, handles, [totals_of] * len(handles)))
     if not any(summary.n_rows for summary in summaries):
         raise ValueError("X has no rows: expected at least one row.")
     _refuse_mixed_storage(summaries)
-    labels = _joined_labels([summary.labels for summary in summaries])
-    if classes is None:
-        classes, _ = _validation.encode_labels(labels)
-    else:
-        _validation.refuse_unknown(labels, classes, "y")
-    top = max(summary.top_weight for summary in summaries)
-    if not top > 0.0:
-        raise ValueError(
-            "Sample weights must contain at least one non-zero number: every sample_weight is 0."
-        )
-    totals = np.zeros(len(classes))
-    for summary in summaries:
-        position = np.searchsorted(classes, summary.labels)
-        np.add.at(totals, position, summary.totals * (summary.top_weight / top))
-    return Labelled(
-        scheduler,
-        handles,
-        summaries,
-        classes,
-        totals,
-        top,
-        has_weights=sample_weight is not None,
-        has_offset=not _validation.is_no_offset(offset),
-    )
+    has_weights = given["sample_weight"] is not None
+    has_offset = not _validation.is_no_offset(given["offset"])
+    return Kept(scheduler, handles, summaries, has_weights, has_offset)
 
 
 def _refuse_mixed_storage(summaries: list[Summary]) -> None:
@@ -331,7 +423,14 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
 
 
 def _checked(
-    names: Array | None, n_features: int, number: int, X: Any, y: Any, weights: Any, offset: Any
+    names: Array | None,
+    n_features: int,
+    codes_of: Callable[[Any], tuple[Any, Array]],
+    number: int,
+    X: Any,
+    y: Any,
+    weights: Any,
+    offset: Any,
 ) -> Raw:
     """A chunk by the rules for arrays in memory; what it lacks is said with its number."""
     where = f"in chunk {number}"
@@ -349,15 +448,15 @@ def _checked(
             ensure_all_finite=False,
             ensure_min_samples=0,
         )
-        y = column(y, "y")
-        codes, labels = pd.factorize(y)
+        codes, labels = codes_of(y)
+        n = codes.shape[0]
         if weights is not None:
             one = isinstance(weights, Real)
-            weights = np.full(len(y), weights) if one else column(weights, "sample_weight")
+            weights = np.full(n, weights) if one else column(weights, "sample_weight")
             any_weight = len(weights) and bool(np.any(weights != 0))
             if len(weights):
                 ones = weights if any_weight else np.ones(len(weights))
-                checked = _validation.check_sample_weight(ones, len(y))
+                checked = _validation.check_sample_weight(ones, n)
                 weights = checked if any_weight else np.zeros(len(weights))
         offset_names = list(offset.columns) if hasattr(offset, "columns") else None
         offset = None if _validation.is_no_offset(offset) else np.asarray(offset, dtype=np.float64)
@@ -368,18 +467,27 @@ def _checked(
         raise ValueError(
             f"X has {X.shape[1]} columns {where}; expected {n_features}, as X itself says."
         )
-    for name, array in (("y", y), ("sample_weight", weights), ("offset", offset)):
+    for name, array in (("y", codes), ("sample_weight", weights), ("offset", offset)):
         if array is not None and array.shape[:1] != X.shape[:1]:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples {where}: X has "
                 f"{X.shape[0]}, {name} has {array.shape[0] if array.ndim else 'a single number'}."
             )
-    if (codes < 0).any():
+    if codes.ndim == 1 and (codes < 0).any():
         raise ValueError(
             f"Input y contains NaN or other missing labels {where}; expected a label for every "
             "row: drop the rows without one."
         )
-    return Raw(X, codes, np.asarray(labels), weights, offset, offset_names)
+    return Raw(X, codes, labels, weights, offset, offset_names)
+
+
+def _label_codes(y: Any) -> tuple[Array, Array]:
+    codes, labels = pd.factorize(column(y, "y"))
+    return codes, np.asarray(labels)
+
+
+def _label_totals(raw: Raw, weights: Array | None) -> Array:
+    return np.bincount(raw.codes, weights, len(raw.labels))
 
 
 def column(array: Any, name: str) -> Array:
@@ -393,7 +501,7 @@ def column(array: Any, name: str) -> Array:
     return array
 
 
-def _summary(raw: Raw, _: None) -> Summary:
+def _summary(raw: Raw, totals_of: Callable[[Raw, Array | None], Array]) -> Summary:
     is_sparse = bool(sp.issparse(raw.X))
     top = 1.0
     relative = None
@@ -408,7 +516,7 @@ def _summary(raw: Raw, _: None) -> Summary:
         size=int(raw.X.nnz if is_sparse else raw.X.size),
         n_bytes=raw.__sizeof__(),
         labels=raw.labels,
-        totals=np.bincount(raw.codes, relative, len(raw.labels)),
+        totals=totals_of(raw, relative),
         top_weight=top,
     )
 
@@ -430,30 +538,11 @@ def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -
 
 def _coded(raws: Sequence[Raw], part: Part) -> Chunk:
     """Chunks as rows of a fit."""
-    pieces = tuple(_piece(raw, part.coding) for raw in raws)
+    pieces = tuple(part.piece(raw) for raw in raws)
     starts, origins = zip(*part.places, strict=True)
-    return Chunk(pieces, starts, origins)
+    return Chunk(pieces, starts, origins, part.marks)
 
 
-def _piece(raw: Raw, coding: Coding) -> Rows:
-    dtype = coding.dtype
-    code_of = np.searchsorted(coding.classes, raw.labels)
-    position = np.zeros(len(coding.classes), dtype=np.intp)
-    position[coding.active] = np.arange(len(coding.active))
-    codes = code_of[raw.codes]
-    weights = None
-    if coding.top_weight is not None and raw.weights is not None:
-        weights = raw.weights / coding.top_weight
-    if coding.class_weight is not None:
-        factors = coding.class_weight[codes]
-        weights = factors if weights is None else weights * factors
-    if weights is not None:
-        weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights).astype(dtype)
-    offset = None
-    if raw.offset is not None:
-        given: Any = raw.offset
-        if raw.offset_names is not None:
-            given = pd.DataFrame(given, columns=raw.offset_names)
-        checked = _validation.check_offset(given, len(codes), coding.classes, dtype)
-        offset = _validation.offset_of(checked, coding.active)  # type: ignore[arg-type]
-    return Rows(raw.X.astype(dtype, copy=False), position[codes], weights, offset)
+def _codes(raw: Raw, classes: Array) -> Array:
+    smallest = np.min_scalar_type(len(classes) - 1)
+    return np.searchsorted(classes, raw.labels).astype(smallest)[raw.codes]

@@ -22,6 +22,7 @@ from skmaxent._dask_input import (
     is_frame,
     nothing_like,
 )
+from skmaxent._validation import refuse_unknown
 
 Array = NDArray[Any]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -83,19 +84,33 @@ def predicted_frame(model: Any, X: Any, offset: Any) -> Any:
 
 def accuracy(model: Any, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
     """Share of the weight of the rows whose class is predicted."""
+    return _mean(_is_right, model, X, y, sample_weight, offset)
+
+
+def log_likelihood(model: Any, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
+    """Weighted mean of the log-probability of the class of each row."""
+    return _mean(_log_probability, model, X, y, sample_weight, offset)
+
+
+def _mean(
+    value: Callable[..., Array], model: Any, X: Any, y: Any, sample_weight: Any, offset: Any
+) -> float:
+    """Weighted mean over rows of a value of the model, the rows and their labels."""
     import dask
 
     check_is_fitted(model)
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     X, parts, rows = _parts(model, X, given)
     snapshot = dask.delayed(copy.copy(model), pure=False)
-    count = dask.delayed(_hits, pure=False)
+    total_of = dask.delayed(_total, pure=False)
     scheduler = current_scheduler(X)
-    counts = [count(snapshot, part, *more) for part, *more in zip(parts, *rows, strict=True)]
-    hits, total = np.sum(scheduler.gather(scheduler.start(counts)), axis=0)
-    if not total > 0.0:
+    totals = [
+        total_of(value, snapshot, part, *more) for part, *more in zip(parts, *rows, strict=True)
+    ]
+    total, weight = np.sum(scheduler.gather(scheduler.start(totals)), axis=0)
+    if not weight > 0.0:
         raise ValueError("X has no rows of positive weight to score.")
-    return float(hits / total)
+    return float(total / weight)
 
 
 def _parts(model: Any, X: Any, arguments: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:
@@ -140,17 +155,29 @@ def _ones_like(X: Any) -> Any:
     return pd.DataFrame(np.ones((1, X.shape[1])), columns=X.columns)
 
 
-def _hits(model: Any, X: Any, y: Any, weights: Any, offset: Any = None) -> Array:
+def _total(
+    value: Callable[..., Array], model: Any, X: Any, y: Any, weights: Any, offset: Any = None
+) -> Array:
     if not X.shape[0]:
         return np.zeros(2)
     given = {} if offset is None else {"offset": offset}
-    predicted = model.predict(_rows(X), **given)
-    y = column(y, "y")
+    values = value(model, _rows(X), column(y, "y"), given)
     if weights is None or isinstance(weights, Real):
-        weights = np.full(len(predicted), 1.0 if weights is None else weights)
+        weights = np.full(len(values), 1.0 if weights is None else weights)
     weights = column(weights, "sample_weight")
-    hits = accuracy_score(y, predicted, normalize=False, sample_weight=weights)
-    return np.array([hits, weights.sum()], dtype=float)
+    return np.array([weights @ values, weights.sum()], dtype=float)
+
+
+def _is_right(model: Any, X: Any, y: Array, given: dict[str, Any]) -> Array:
+    predicted = model.predict(X, **given)
+    accuracy_score(y, predicted)  # refuses labels of another kind
+    return np.asarray(predicted == y)
+
+
+def _log_probability(model: Any, X: Any, y: Array, given: dict[str, Any]) -> Array:
+    refuse_unknown(y, model.classes_, "y")
+    log_p = model.predict_log_proba(X, **given).astype(float)
+    return np.asarray(log_p[np.arange(len(y)), np.searchsorted(model.classes_, y)])
 
 
 def _rows(X: Any) -> Any:

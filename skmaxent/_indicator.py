@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,39 +38,83 @@ def check_indicator(y: Any) -> tuple[Any, Array]:
     return Y, np.arange(Y.shape[1]) if names is None else names
 
 
+class LabelCounts(NamedTuple):
+    """By label the weight of the rows that have it, their number, and that of all rows that count.
+
+    Rows that count have weight; the last is the same for all labels.
+    """
+
+    totals: Array
+    having: Array
+    used: Array
+
+    @classmethod
+    def of(cls, Y: Any, sample_weight: Array | None, link: str) -> LabelCounts:
+        weights = used_weights(Y, sample_weight, link)
+        used = np.ones(Y.shape[0]) if weights is None else weights
+        return cls(
+            np.asarray(Y.T.astype(float) @ used),
+            np.asarray(Y[used > 0.0].sum(axis=0), dtype=float).ravel(),
+            np.full(Y.shape[1], float(np.count_nonzero(used))),
+        )
+
+    def active(self, link: str) -> Array:
+        """Labels that some rows have and, for sigmoids, others have not."""
+        varies = self.totals > 0.0
+        if link == "sigmoid":
+            # Not by differences of sums, which rounding may leave positive.
+            varies &= self.having < self.used
+        active = np.flatnonzero(varies)
+        if not len(active) or (link == "softmax" and len(active) < 2):
+            raise ValueError(
+                f"y has {len(active)} labels that some rows of positive weight have"
+                f"{' and others have not' if link == 'sigmoid' else '; expected two or more'}."
+            )
+        return active
+
+
+def label_likelihood(n_labels: int, link: str, smoothing: float) -> Likelihood:
+    """The likelihood of the labels that vary."""
+    return (Sigmoids if link == "sigmoid" else Softmax)(n_labels, smoothing)
+
+
+def used_weights(Y: Any, weights: Array | None, link: str) -> Array | None:
+    """Weights of rows, zero for "softmax" where a row has no labels; None where all are one."""
+    if link != "softmax":
+        return weights
+    has_some = np.asarray(Y.sum(axis=1)).ravel() > 0
+    if has_some.all():
+        return weights
+    return has_some * (np.ones(len(has_some)) if weights is None else weights)
+
+
+def targets_of(Y: Any, active: Array, link: str) -> Any:
+    """Of active labels; for "softmax" a row's labels, active or not, share its target alike."""
+    targets = Y[:, active]
+    if link == "sigmoid":
+        return targets
+    shares = 1.0 / np.maximum(np.asarray(Y.sum(axis=1), dtype=float).ravel(), 1.0)
+    if sp.issparse(targets):
+        return sp.csr_array(sp.diags(shares) @ targets.astype(float))
+    return targets * shares[:, None]
+
+
 def label_targets(
     Y: Any, sample_weight: Array | None, *, link: str, smoothing: float = 0.0
 ) -> RowTargets:
     """Targets for the labels that some rows have and, for sigmoids, others have not.
 
-    For "softmax" a row's labels share its target alike, and rows without labels say nothing.
+    For "softmax" rows without labels say nothing.
     """
-    n = Y.shape[0]
     weights = None if sample_weight is None else sample_weight / sample_weight.max()
     scale = 1.0 if sample_weight is None else float(sample_weight.max())
-    n_of_row = np.asarray(Y.sum(axis=1), dtype=float).ravel()
-    if link == "softmax" and not n_of_row.all():
-        weights = (n_of_row > 0) * (np.ones(n) if weights is None else weights)
-    used = np.ones(n) if weights is None else weights
-    totals = np.asarray(Y.T.astype(float) @ used)
-    varies = totals > 0.0
-    if link == "sigmoid":
-        # Not by differences of sums, which rounding may leave positive.
-        varies &= np.asarray(Y[used > 0.0].sum(axis=0)).ravel() < np.count_nonzero(used)
-    active = np.flatnonzero(varies)
-    if not len(active) or (link == "softmax" and len(active) < 2):
-        raise ValueError(
-            f"y has {len(active)} labels that some rows of positive weight have"
-            f"{' and others have not' if link == 'sigmoid' else '; expected two or more'}."
-        )
-    targets = Y[:, active]
-    if link == "sigmoid":
-        model: Likelihood = Sigmoids(len(active), smoothing)
-        return RowTargets(scale, active, totals, model, targets, weights)
-    shares = 1.0 / np.maximum(n_of_row, 1.0)
-    if sp.issparse(targets):
-        targets = sp.csr_array(sp.diags(shares) @ targets.astype(float))
-    else:
-        targets = targets * shares[:, None]
-    model = Softmax(len(active), smoothing)
-    return RowTargets(scale, active, totals, model, targets, weights)
+    counts = LabelCounts.of(Y, weights, link)
+    active = counts.active(link)
+    return RowTargets(
+        scale,
+        active,
+        counts.totals,
+        label_likelihood(len(active), link, smoothing),
+        targets_of(Y, active, link),
+        used_weights(Y, weights, link),
+    )

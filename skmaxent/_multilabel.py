@@ -24,6 +24,8 @@ from skmaxent._callbacks import (
     with_callbacks,
     without_callbacks,
 )
+from skmaxent._cluster import is_dask
+from skmaxent._dask_indicator import read_indicator
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._device_array import DeviceArray, on_host, plain
 from skmaxent._fit import ABSENT_LOGIT, Prepared
@@ -202,8 +204,10 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or a Dask array or data frame; then `threshold` is numbers, or "auto" for sigmoids.
         y : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,)
-            Indicator matrix of the labels that each row has, or one label a row.
+            Indicator matrix of the labels that each row has, or one label a row; with X of Dask, an
+            indicator matrix of Dask.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -216,6 +220,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         ------
         ValueError
             For input that cannot be fitted; an earlier fit stays as it was.
+        TypeError
+            For Dask collections where thresholds are to be learned.
 
         Warns
         -----
@@ -240,28 +246,14 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, Array]:
         """What the solver found, and labels that all rows have, or none."""
-        X = native(X, "X")
-        X_checked, y_checked = _targets.check_rows(self, X, y)
-        n_samples = X_checked.shape[0]
-        weights = _validation.check_sample_weight(sample_weight, n_samples)
-        self.multilabel_ = _targets.is_table(y_checked)
-        if self.multilabel_:
-            Y, classes = check_indicator(y_checked)
-            self._sparse_output = bool(sp.issparse(y_checked))
-        else:
-            observed = _targets.observe(y_checked)
-            classes, self._sparse_output = observed.classes, False
-        self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
-        if not self.multilabel_ and self._has_sigmoids:
-            Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
-        if self.multilabel_ or self._has_sigmoids:
-            rows = label_targets(Y, weights, link=self.link, smoothing=self.label_smoothing)
-        else:
-            rows = _targets.row_targets(observed, weights, None, self.label_smoothing)
-        solution, task = self._solve(X_checked, classes, rows, (X, y, sample_weight))
+        is_lazy = any(map(is_dask, (X, y, sample_weight)))
+        read: Any = self._read_chunks if is_lazy else self._read_arrays
+        given, Y, weights = read(X, y, sample_weight)
+        classes = given.classes
+        solution, task = self._solve(given, (X, y, sample_weight))
         constant = np.zeros(0, dtype=np.intp)
         if self.multilabel_:
-            constant = np.setdiff1d(np.arange(len(classes)), rows.active)
+            constant = np.setdiff1d(np.arange(len(classes)), given.outcomes.active)
             self.threshold_ = self._thresholds(
                 X, Y, weights, task, is_stopped=solution.status is Status.STOPPED
             )
@@ -270,11 +262,52 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             task.end({})
         return solution, classes[constant]
 
+    def _read_arrays(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[_targets.Given, Any, Array | None]:
+        """Rows checked, with the indicator matrix and the weights that thresholds are learned by.
+
+        Sets what y was.
+        """
+        X, y = _targets.check_rows(self, native(X, "X"), y)
+        weights = _validation.check_sample_weight(sample_weight, X.shape[0])
+        self.multilabel_ = _targets.is_table(y)
+        Y = None
+        if self.multilabel_:
+            Y, classes = check_indicator(y)
+            self._sparse_output = bool(sp.issparse(y))
+        else:
+            observed = _targets.observe(y)
+            classes, self._sparse_output = observed.classes, False
+        self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
+        if not self.multilabel_ and self._has_sigmoids:
+            Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
+        if self.multilabel_ or self._has_sigmoids:
+            rows = label_targets(Y, weights, link=self.link, smoothing=self.label_smoothing)
+        else:
+            rows = _targets.row_targets(observed, weights, None, self.label_smoothing)
+        return _targets.given_in_memory(X, classes, rows), Y, weights
+
+    def _read_chunks(self, X: Any, y: Any, sample_weight: Any) -> tuple[_targets.Given, None, None]:
+        kind = self._threshold_kind
+        if isinstance(kind, str):
+            raise TypeError(
+                f"threshold={self.threshold!r} with link={self.link!r} is learned from rows in "
+                "memory: for Dask collections expected a number, or one for each label."
+            )
+        self.multilabel_, self._sparse_output = True, False
+        self._has_sigmoids = self.link == "sigmoid"
+        given = read_indicator(
+            self, X, y, sample_weight, link=self.link, smoothing=self.label_smoothing
+        )
+        return given, None, None
+
     def _solve(
-        self, X: Any, classes: Array, rows: _targets.RowTargets, given: tuple[Any, Any, Any]
+        self, rows: _targets.Given, given: tuple[Any, Any, Any]
     ) -> tuple[Solution, Task | None]:
         """Set the coefficients; callbacks are given X, y and weights as the user gave them."""
-        columns = Columns(getattr(self, "feature_names_in_", None), X.shape[1], classes)
+        classes, outcomes = rows.classes, rows.outcomes
+        columns = Columns(getattr(self, "feature_names_in_", None), rows.n_features, classes)
         terms = terms_of(
             l1_ratio=self.l1_ratio,
             is_penalised=bool(np.isfinite(self.C)),
@@ -285,14 +318,14 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             columns=columns,
         )
         with Prepared.within_threads(
-            _targets.given_in_memory(X, classes, rows),
+            rows,
             terms,
             self.n_jobs,
             fit_intercept=self.fit_intercept,
         ) as ready:
             strength = ready.strengths(np.array([self.C]))[0]
             problem = ready.problem.with_penalty(strength, ready.problem)
-            always = np.setdiff1d(np.flatnonzero(rows.totals > 0.0), rows.active)
+            always = np.setdiff1d(np.flatnonzero(outcomes.totals > 0.0), outcomes.active)
 
             def fitted(
                 coef: Array, intercept: Array, n_iter: int, gap: float = np.nan
@@ -337,7 +370,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         if not isinstance(kind, str):
             return _check_threshold(kind, n_labels)
         Y = Y.toarray() if sp.issparse(Y) else Y
-        P = self._out_of_fold(X, Y, weights, task, is_stopped=is_stopped)
+        P = self._out_of_fold(native(X, "X"), Y, weights, task, is_stopped=is_stopped)
         seen = ~np.isnan(P[:, 0])
         P, Y = P[seen], Y[seen]
         weights = None if weights is None else weights[seen]

@@ -18,6 +18,7 @@ from skmaxent._classifier import MaxentClassifier
 from skmaxent._fit import Prepared
 from skmaxent._linear_classifier import fitted_attributes, options_of
 from skmaxent._solvers import Path, Solution, Status
+from skmaxent._targets import Given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,6 +140,7 @@ def maxent_path(
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Or a Dask array or data frame, as in `MaxentClassifier.fit`.
     y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
         Class labels, or counts or shares of the classes.
     Cs : int or array-like of shape (n_Cs,), default=100
@@ -212,14 +214,26 @@ def fit_path(
     relax: bool = False,
     task: Task | None = None,
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
+    given: Given | None = None,
 ) -> MaxentPath:
     """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on.
 
     Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
-    tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit.
+    tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit. What
+    is `given` has been read before: then the rows here are for callbacks.
     """
     path, statuses = _fit_path(
-        model, X, y, Cs, sample_weight, offset, classes, relax=relax, task=task, at_C=at_C
+        model,
+        X,
+        y,
+        Cs,
+        sample_weight,
+        offset,
+        classes,
+        relax=relax,
+        task=task,
+        at_C=at_C,
+        given=given,
     )
     _warn(statuses, model)
     return path
@@ -238,12 +252,15 @@ def _fit_path(
     relax: bool,
     task: Task | None,
     at_C: Callable[[float], Attributes],
+    given: Given | None,
 ) -> tuple[MaxentPath, list[Status]]:
     model._validate_params()
     if model.partial_labels:
         raise ValueError("a path has no partial_labels: fit one C at a time.")
     _, l1_ratio = _validation.resolve_penalty(model.penalty, model.C, model.l1_ratio)
-    with model._prepared(X, y, sample_weight, offset, l1_ratio, classes=classes) as ready:
+    with model._prepared(
+        X, y, sample_weight, offset, l1_ratio, classes=classes, given=given
+    ) as ready:
         path = Path(ready.problem, options_of(model, quiet=True))
         if isinstance(Cs, int):
             Cs = ready.grid(path.range(), Cs)
@@ -312,11 +329,13 @@ def data_grid(
     n_points: int,
     sample_weight: Any,
     offset: Any,
+    given: Given | None = None,
 ) -> Array:
     """Cs in equal ratios that cover the grids of all models."""
     ends = []
     for model in models:
-        with model._prepared(X, y, sample_weight, offset, float(model.l1_ratio or 0.0)) as ready:
+        l1_ratio = float(model.l1_ratio or 0.0)
+        with model._prepared(X, y, sample_weight, offset, l1_ratio, given=given) as ready:
             path = Path(ready.problem, options_of(model, quiet=True))
             ends.append(ready.grid(path.range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)

@@ -153,3 +153,12 @@ def test_an_unfinished_path_says_so():
 def test_lines_are_printed(capsys):
     maxent_path(*IRIS, Cs=3, verbose=1)
     assert capsys.readouterr().out.count("features") == 3
+
+
+def test_rows_without_weight_are_absent_however_far_they_are():
+    X, y = WINE[0][:, :5], (WINE[1] + (np.arange(178) % 3 == 0)) % 3
+    far, labels = np.vstack([X, np.full((1, 5), 1e9)]), np.append(y, 0)
+    options = {"Cs": [0.1, 1.0], "relax": True, "tol": 1e-10}
+    ours = maxent_path(far, labels, sample_weight=np.append(np.ones(178), 0.0), **options)
+    theirs = maxent_path(X, y, **options)
+    np.testing.assert_allclose(ours.relaxed_coefs, theirs.relaxed_coefs, rtol=1e-6, atol=1e-9)

@@ -284,7 +284,7 @@ def _range_in_assembled(
     center: Array,
     scale: Array,
     fit_intercept: bool,
-) -> tuple[Array]:
+) -> tuple[Any]:
     """Bound on the range of logits that a step of unit length can make on a row, largest row.
 
     A logit k can change by sqrt(x̃ᵀ [M⁻¹]_kk x̃), a difference by the sum of two of them; where
@@ -294,9 +294,9 @@ def _range_in_assembled(
     change = np.stack([np.einsum("ij,ij->j", B @ X, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
     if not is_coupled:
-        return (change.max(),)
+        return (block.largest(change.max(axis=0)),)
     change.sort(axis=0)
-    return (change[-2:].sum(axis=0).max(),)
+    return (block.largest(change[-2:].sum(axis=0)),)
 
 
 def _least_curvature(
@@ -324,4 +324,4 @@ def _largest_leverage(block: Block, root: Array, center: Array, scale: Array) ->
     b = root[:, -1] - center @ A
     dtype = block.X.dtype
     Y = block.X @ A.astype(dtype, copy=False) + b.astype(dtype, copy=False)
-    return (np.einsum("ij,ij->i", Y, Y).max(),)
+    return (block.largest(np.einsum("ij,ij->i", Y, Y)),)

@@ -65,5 +65,5 @@ def is_unbounded(
 def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
     Z = block.logits(coef, intercept)
     if not is_coupled:
-        return (np.abs(Z).max(),)
-    return ((Z.max(axis=0) - Z.min(axis=0)).max(),)
+        return (block.largest(np.abs(Z).max(axis=0)),)
+    return (block.largest(Z.max(axis=0) - Z.min(axis=0)),)

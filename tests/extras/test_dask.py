@@ -361,8 +361,6 @@ def test_what_takes_no_chunks_says_so():
     X, y, _ = rows()
     lazy, labels = chunked(X, y)
     for fit in (
-        MaxentClassifierCV().fit,
-        MultilabelMaxentClassifier().fit,
         MaxentClassifier(partial_labels=True).fit,
         detect_separation,
     ):
