@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmaxent import MaxentClassifier, _dask_input
 from skmaxent._blocks import RowBlocks
+from skmaxent._cluster import IN_MEMORY, MEMORY_SHARE
 from skmaxent._likelihood import likelihood
 from skmaxent._objective import MultinomialObjective
 from skmaxent._penalty import Ridge, ridge_terms
@@ -141,7 +142,9 @@ def predicted(model, n_workers):
     """Tasks, bytes and seconds of a gradient over ROWS x COLUMNS, by parts."""
     threads = n_workers * THREADS
     data = 8.0 * ROWS * COLUMNS
-    tasks = max(2 * threads, data / (MEMORY / THREADS / 8))
+    tasks: float = 2 * threads
+    if data > n_workers * MEMORY * IN_MEMORY:  # some is on disk: a task has no more than a share
+        tasks = max(tasks, data / (MEMORY / THREADS / MEMORY_SHARE))
     coef = 8.0 * (COLUMNS + 1) * CLASSES
     compute = ROWS * COLUMNS * CLASSES * model["per multiplication"]
     parts = {

@@ -310,7 +310,7 @@ def _cluster(rows, model, passes):
         "| workers | tasks | MB moved | latency | tasks | bytes | compute | seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for n_workers in (10, 30, 100, 300, 1000, 3000):
+    for n_workers in (60, 100, 200, 400, 1000):
         tasks, moved, parts = predicted(model, n_workers)
         cells = " | ".join(_seconds(part) for part in parts.values())
         lines.append(

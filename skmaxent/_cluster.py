@@ -20,9 +20,9 @@ LOOK, ANSWER = 1.0, 10.0
 # Results that one task adds up.
 FAN_IN = 16
 
-# Of a worker's memory for a thread, one in so many bytes is one task's; the least that a task has;
-# and what it has in this process.
-MEMORY_SHARE, LEAST_TASK_BYTES, LOCAL_TASK_BYTES = 8, 1 << 24, 1 << 26
+# Data of up to this share of the workers' memory stay there. Of more, one task has this part of a
+# worker's memory for a thread, and no less than so many bytes.
+IN_MEMORY, MEMORY_SHARE, LEAST_TASK_BYTES = 0.5, 8, 1 << 24
 
 Graph = dict[Any, Any]
 
@@ -58,9 +58,8 @@ class Scheduler(Protocol):
     def n_threads(self) -> int:
         """Tasks that run at a time."""
 
-    @property
-    def task_bytes(self) -> int:
-        """What the data of one task may take of memory."""
+    def task_bytes(self, total: int) -> int:
+        """What the data of one task may take of memory, where all take so much."""
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         """Handles of delayed objects, computed and kept."""
@@ -97,9 +96,8 @@ class LocalScheduler:
 
         return int(CPU_COUNT)
 
-    @property
-    def task_bytes(self) -> int:
-        return LOCAL_TASK_BYTES
+    def task_bytes(self, total: int) -> int:
+        return total  # they are in memory anyway
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         import dask
@@ -127,15 +125,13 @@ class ClusterScheduler:
     def n_threads(self) -> int:
         return max(sum(self._client.nthreads().values()), 1)
 
-    @property
-    def task_bytes(self) -> int:
-        """A share of the memory that a worker has for each thread."""
-        rooms = [
-            worker["memory_limit"] // (MEMORY_SHARE * worker["nthreads"])
-            for worker in self._known_workers().values()
-            if worker.get("memory_limit")
-        ]
-        return max(min(rooms, default=LOCAL_TASK_BYTES), LEAST_TASK_BYTES)
+    def task_bytes(self, total: int) -> int:
+        """A share of the memory that a worker has for each thread, unless nothing goes to disk."""
+        workers = [w for w in self._known_workers().values() if w.get("memory_limit")]
+        if total <= IN_MEMORY * sum(worker["memory_limit"] for worker in workers):
+            return total
+        rooms = [w["memory_limit"] // (MEMORY_SHARE * w["nthreads"]) for w in workers]
+        return max(min(rooms, default=total), LEAST_TASK_BYTES)
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         return self._finished(list(self._client.compute(list(delayed), sync=False)))

@@ -524,7 +524,7 @@ def _summary(raw: Raw, totals_of: Callable[[Raw, Array | None], Array]) -> Summa
 def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -> list[list[int]]:
     """Runs of neighbours that a task has room for, two for each thread or more."""
     total = sum(summaries[i].n_bytes for i in full)
-    room = min(scheduler.task_bytes, max(total // (2 * scheduler.n_threads), SMALL_CHUNK))
+    room = min(scheduler.task_bytes(total), max(total // (2 * scheduler.n_threads), SMALL_CHUNK))
     groups: list[list[int]] = []
     size = 0
     for i in full:

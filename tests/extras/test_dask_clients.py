@@ -165,4 +165,5 @@ def test_versions_of_distributed_that_tell_of_all_workers():
         scheduler_info=lambda **kwargs: None,
         sync=lambda function, callback_timeout, **kwargs: function(**kwargs),
     )
-    assert ClusterScheduler(old).task_bytes == (1 << 30) // 16
+    assert ClusterScheduler(old).task_bytes(1 << 40) == (1 << 30) // 16
+    assert ClusterScheduler(old).task_bytes(1 << 20) == 1 << 20  # nothing goes to disk
