@@ -33,6 +33,8 @@ SHAPES = [
 ]
 # What the cost model is asked for.
 ROWS, COLUMNS, CLASSES, THREADS, MEMORY = 1_000_000_000, 100, 10, 4, 16e9
+# Rows by which the time of one row of these is measured.
+SAMPLE = 200_000
 
 
 def _chunk(i, rows, d):
@@ -113,7 +115,8 @@ def cluster(repeats):
         "case": "cluster",
         "description": cluster.__doc__,
         "cluster": rows,
-        "model": _fitted(rows),
+        "model": _fitted(rows)
+        | {"per row": _in_memory(SAMPLE, COLUMNS, CLASSES, repeats) / SAMPLE},
         "passes": passes(),
     }
 
@@ -126,7 +129,6 @@ def _fitted(rows):
     seconds = np.array([row["seconds"] for row in rows])
     latency, each, byte, factor = nnls(A / seconds[:, None], np.ones(len(rows)))[0]
     error = np.abs(A @ [latency, each, byte, factor] / seconds - 1.0)
-    fastest = min(rows, key=lambda row: row["alone"] / (row["n"] * row["d"] * row["K"]))
     return {
         "latency": latency,
         "each": each,
@@ -134,7 +136,6 @@ def _fitted(rows):
         "factor": factor,
         "error": float(np.median(error)),
         "largest error": float(error.max()),
-        "per multiplication": fastest["alone"] / (fastest["n"] * fastest["d"] * fastest["K"]),
     }
 
 
@@ -146,7 +147,7 @@ def predicted(model, n_workers):
     if data > n_workers * MEMORY * IN_MEMORY:  # some is on disk: a task has no more than a share
         tasks = max(tasks, data / (MEMORY / THREADS / MEMORY_SHARE))
     coef = 8.0 * (COLUMNS + 1) * CLASSES
-    compute = ROWS * COLUMNS * CLASSES * model["per multiplication"]
+    compute = ROWS * model["per row"]
     parts = {
         "latency": model["latency"],
         "tasks": tasks * model["each"],
