@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from skmaxent import MaxentClassifier, _dask_input
+from skmaxent import MaxentClassifier, MaxentClassifierCV, _dask_input
 from skmaxent._cluster import ClusterScheduler
 
 # Sockets of a cluster that the garbage collector finds first.
@@ -93,6 +93,19 @@ def test_a_worker_that_is_killed_changes_nothing(processes, data, monkeypatch):
     np.testing.assert_array_equal(disturbed.intercept_, undisturbed.intercept_)
     in_memory = MaxentClassifier(tol=1e-8).fit(*data)
     np.testing.assert_allclose(disturbed.coef_, in_memory.coef_, atol=1e-8)
+
+
+def test_a_worker_that_is_killed_changes_nothing_in_a_cross_validation(
+    processes, data, monkeypatch
+):
+    _, workers = processes
+    model = MaxentClassifierCV(Cs=3, cv=3, tol=1e-8)
+    calls = during_the_fit(monkeypatch, lambda: kill(workers[0]), after=30)
+    model.fit(*lazily(*data))
+    assert len(calls) > 40
+    in_memory = MaxentClassifierCV(Cs=3, cv=3, tol=1e-8).fit(*data)
+    np.testing.assert_allclose(model.scores_, in_memory.scores_, atol=1e-8)
+    np.testing.assert_allclose(model.coef_, in_memory.coef_, atol=1e-8)
 
 
 def test_without_workers_a_fit_ends_with_an_error_and_the_earlier_one_stays(
