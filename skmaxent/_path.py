@@ -255,8 +255,9 @@ def _fit_path(
     given: Given | None,
 ) -> tuple[MaxentPath, list[Status]]:
     model._validate_params()
-    if model.partial_labels:
-        raise ValueError("a path has no partial_labels: fit one C at a time.")
+    for name in ("partial_labels", "bias_reduction", "prior_correction"):
+        if getattr(model, name) not in (None, False):
+            raise ValueError(f"a path has no {name}: fit one C at a time.")
     _, l1_ratio = _validation.resolve_penalty(model.penalty, model.C, model.l1_ratio)
     with model._prepared(
         X, y, sample_weight, offset, l1_ratio, classes=classes, given=given

@@ -162,3 +162,13 @@ def test_rows_without_weight_are_absent_however_far_they_are():
     ours = maxent_path(far, labels, sample_weight=np.append(np.ones(178), 0.0), **options)
     theirs = maxent_path(X, y, **options)
     np.testing.assert_allclose(ours.relaxed_coefs, theirs.relaxed_coefs, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [{"bias_reduction": "mean"}, {"prior_correction": "empirical"}, {"partial_labels": True}],
+)
+def test_what_a_path_has_not_is_refused(parameter):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=f"a path has no {next(iter(parameter))}"):
+        maxent_path(X, y, Cs=3, **parameter)
