@@ -215,8 +215,6 @@ class RowBlocks(Storage):
             rows = self.take(slice(None), center, scale, dtype)  # type: ignore[arg-type]
         else:
             rows = self._sample(n_rows, seed, center, scale, dtype)
-            if rows.weights is not None:
-                rows = rows._replace(weights=rows.weights.astype(dtype))
         return self._with(*rows, block_rows=self.block_rows if whole else None)
 
     def with_targets(self, targets: Array) -> RowBlocks:

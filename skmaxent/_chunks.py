@@ -195,8 +195,6 @@ class ChunkedRows(Storage):
         limit = max(min(room, self.n_samples), 1)
         n_rows = limit if n_rows is None else min(n_rows, limit)
         rows = self._sample(n_rows, seed, center, scale, dtype)
-        if rows.weights is not None:
-            rows = rows._replace(weights=rows.weights.astype(dtype))
         return RowBlocks(*rows, n_logits=self.n_logits, workers=self._workers, tally=self.tally)
 
     def columns(self, index: Array, center: Array, scale: Array) -> ChunkedRows:

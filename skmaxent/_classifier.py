@@ -553,11 +553,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         [-6.12, 18.86]
         """
         check_is_fitted(self)
-        if method is not None or groups is not None:  # rows are picked and added up on the host
-            X, y, sample_weight, offset = map(to_host, (X, y, sample_weight, offset))
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        if groups is not None or method is not None:
+        if groups is not None or method is not None:  # rows are picked and added up in memory
             refuse_dask("infer with groups or a method", X, y)
+            X, y, sample_weight, offset = map(to_host, (X, y, sample_weight, offset))
         if method != "bootstrap" and (self.partial_labels or self.label_smoothing):
             raise ValueError(
                 "with partial_labels or label_smoothing the information of the complete targets is "

@@ -24,7 +24,7 @@ from skmaxent._linear_classifier import warn_unless_converged
 from skmaxent._path import MaxentPath, data_grid, fit_path
 from skmaxent._splits import Side, Splits
 from skmaxent._storage import Rows
-from skmaxent._targets import Given
+from skmaxent._targets import Given, positions
 from skmaxent._threads import Workers
 
 Array = NDArray[Any]
@@ -57,12 +57,11 @@ class View:
         rows = rows._replace(weights=weights.astype(rows.X.dtype))
         if len(self.active) == self.n_classes:
             return rows
-        position = np.zeros(self.n_classes, dtype=np.intp)
-        position[self.active] = np.arange(len(self.active))
+        targets = positions(self.active, self.n_classes)[rows.targets]
         offset = rows.offset
         if offset is not None:
             offset = _validation.offset_of(offset, self.active)
-        return rows._replace(targets=position[rows.targets], offset=offset)
+        return rows._replace(targets=targets, offset=offset)
 
 
 @dataclass(frozen=True)

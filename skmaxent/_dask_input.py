@@ -21,7 +21,7 @@ from skmaxent._chunks import Chunk, ChunkedRows, Shape, nbytes
 from skmaxent._cluster import Scheduler, current_scheduler, has_chunks, is_dask, mapped
 from skmaxent._interchange import native
 from skmaxent._storage import Rows
-from skmaxent._targets import Given, Outcomes, likelihood_of
+from skmaxent._targets import Given, Outcomes, outcomes_of, positions
 from skmaxent._threads import Workers
 
 Array = NDArray[Any]
@@ -143,21 +143,11 @@ class Labelled(Kept):
         Factors are at most 1: the scale has the rest.
         """
         weighted = totals if class_weight is None else totals * class_weight
-        K = len(self.classes)
         active = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
-        if len(active) < 2:
-            names = [str(label) for label in self.classes[active]]
-            raise ValueError(
-                "This solver needs samples of at least 2 classes in the data with positive weight "
-                f"(sample_weight times class_weight), but found {len(active)} class: {names}."
-            )
-        if smoothing:
-            active = np.arange(K)
-        model = likelihood_of(len(active), K, smoothing)
         top = 1.0 if class_weight is None else float(class_weight.max())
         scale = min(max(self.top_weight * top, 1e-300), 1e300)
         factors = None if class_weight is None else class_weight / top
-        return Outcomes(scale, active, totals, model), factors
+        return outcomes_of(active, self.classes, totals, scale, smoothing), factors
 
     def given(self, class_weight: Array | None, smoothing: float) -> Given:
         """With class weights and smoothed targets."""
@@ -204,9 +194,8 @@ class Coding:
 
     def __call__(self, raw: Raw) -> Rows:
         code_of = np.searchsorted(self.classes, raw.labels)
-        position = np.zeros(len(self.classes), dtype=np.intp)
-        position[self.active] = np.arange(len(self.active))
         codes = code_of[raw.codes]
+        targets = positions(self.active, len(self.classes))[codes]
         weights = None
         if self.top_weight is not None and raw.weights is not None:
             weights = raw.weights / self.top_weight
@@ -223,7 +212,7 @@ class Coding:
                 given = pd.DataFrame(given, columns=raw.offset_names)
             checked = _validation.check_offset(given, len(codes), self.classes, self.dtype)
             offset = _validation.offset_of(checked, self.active)  # type: ignore[arg-type]
-        return Rows(raw.X.astype(self.dtype, copy=False), position[codes], weights, offset)
+        return Rows(raw.X.astype(self.dtype, copy=False), targets, weights, offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -392,22 +381,14 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
         whole = whole if hasattr(whole, "columns") or hasattr(whole, "iloc") else np.asarray(whole)
         if not getattr(whole, "ndim", 1):
             raise TypeError(f"{name} is a {type(array).__name__}; expected an array or data frame.")
-        if len(whole) != sum(lengths):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has "
-                f"{sum(lengths)}, {name} has {len(whole)}."
-            )
+        _refuse_other_length(len(whole), sum(lengths), name)
         edges = np.concatenate([[0], np.cumsum(lengths)]).astype(int)
         by_position = getattr(whole, "iloc", whole)  # pandas may slice by the index
         return [by_position[a:b] for a, b in itertools.pairwise(edges)]
     _refuse_without_chunks(array, name)
     own = _lengths(array) if hasattr(array, "npartitions") else ()
     if is_known and own and not np.isnan(own).any():
-        if sum(own) != sum(lengths):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has "
-                f"{sum(lengths)}, {name} has {sum(own)}."
-            )
+        _refuse_other_length(sum(own), sum(lengths), name)
         if tuple(own) != tuple(lengths):
             array = array.rechunk({0: tuple(lengths)})
     if getattr(array, "ndim", 1) == 2 and not is_frame(array) and array.numblocks[1] > 1:
@@ -420,6 +401,14 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
             "other chunks), or compute_chunk_sizes() and rechunk one like the other."
         )
     return parts
+
+
+def _refuse_other_length(found: float, expected: float, name: str) -> None:
+    if found != expected:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {expected}, {name} "
+            f"has {found}."
+        )
 
 
 def _checked(

@@ -112,8 +112,6 @@ class DeviceBlocks(RowBlocks):
         """All rows are copied where they are; a sample is on the host."""
         if n_rows is not None and n_rows < self.n_samples:
             rows = self._sample(n_rows, seed, center, scale, dtype)
-            if rows.weights is not None:
-                rows = rows._replace(weights=rows.weights.astype(dtype))
             return RowBlocks(
                 *rows, n_logits=self.n_logits, workers=self._host_workers, tally=self.tally
             )

@@ -177,7 +177,7 @@ class Storage(ABC):
         plain = np.flatnonzero(~np.isin(rows, wanted))
         parts = (_some(sample, plain), self.take(wanted, center, scale, dtype))
         factors = np.append(np.ones(len(plain)), np.full(len(wanted), n_rows / n))
-        return _weighted(joined(parts), factors)
+        return _weighted(joined(parts), factors, dtype)
 
 
 def _heavy(X: Array, n_samples: int) -> float:
@@ -197,13 +197,10 @@ def _heavy(X: Array, n_samples: int) -> float:
 def _are_wanted(block: Block, rare: Array, heavy: float, center: Array, scale: Array) -> Array:
     """Rows of rare classes, and those with many squares."""
     wanted: Array = rare[likeliest(block.targets)]
-    if block.weights is not None:
-        wanted = wanted & (block.weights > 0)
     if heavy < np.inf:
         squares = block.X - center
-        heavies = np.square(squares, out=squares) @ (1.0 / scale**2) > heavy
-        wanted = wanted | (heavies if block.weights is None else heavies & (block.weights > 0))
-    return wanted
+        wanted = wanted | (np.square(squares, out=squares) @ (1.0 / scale**2) > heavy)
+    return wanted if block.weights is None else wanted & (block.weights > 0)
 
 
 def _some(rows: Rows, index: Array) -> Rows:
@@ -227,6 +224,6 @@ def joined(parts: Sequence[Rows]) -> Rows:
     return Rows(together(X), together(targets), together(weights), together(offset))
 
 
-def _weighted(rows: Rows, factors: Array) -> Rows:
+def _weighted(rows: Rows, factors: Array, dtype: Any) -> Rows:
     weights = factors if rows.weights is None else rows.weights * factors
-    return rows._replace(weights=weights)
+    return rows._replace(weights=weights.astype(dtype))

@@ -365,40 +365,43 @@ def row_targets(
     weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
     totals = np.bincount(codes, weights, K) if codes is not None else weights @ targets
     active = np.flatnonzero(totals > 0.0)
+    totals = observed.totals(sample_weight)
+    outcomes = outcomes_of(active, observed.classes, totals, scale, smoothing)
+    if codes is not None:
+        targets = positions(outcomes.active, K)[codes]
+    else:
+        single = outcomes.model.n_logits == 1
+        targets = targets[:, 1] if single else targets[:, outcomes.active]
+    return RowTargets(**vars(outcomes), targets=targets, weights=weights if given else None)
+
+
+def outcomes_of(
+    active: Array, classes: Array, totals: Array, scale: float, smoothing: float
+) -> Outcomes:
+    """What rows say whose weight is in the classes that are `active`, two or more.
+
+    Two classes have a single logit, but not where they are two of more, whose coefficients are
+    penalised each.
+    """
+    K = len(classes)
     if len(active) < 2:
-        names = [str(label) for label in observed.classes[active]]
+        names = [str(label) for label in classes[active]]
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data with positive weight "
             f"(sample_weight times class_weight), but found {len(active)} class: {names}."
         )
     if smoothing:
         active = np.arange(K)  # each has a share of every row
-    if codes is not None:
-        position = np.zeros(K, dtype=np.intp)
-        position[active] = np.arange(len(active))
-        targets = position[codes]
-    model = likelihood_of(len(active), K, smoothing)
-    if codes is None:
-        targets = targets[:, 1] if model.n_logits == 1 else targets[:, active]
-    return RowTargets(
-        scale,
-        active,
-        observed.totals(sample_weight),
-        model,
-        targets,
-        weights if given else None,
-    )
+    k = len(active)
+    model = Softmax(k, smoothing) if k < K else likelihood(K, smoothing)
+    return Outcomes(scale, active, totals, model)
 
 
-def likelihood_of(n_active: int, n_classes: int, smoothing: float) -> Likelihood:
-    """The likelihood of the classes that weigh anything.
-
-    Two classes have a single logit, but not where they are two of more, whose coefficients are
-    penalised each.
-    """
-    if n_active < n_classes:
-        return Softmax(n_active, smoothing)
-    return likelihood(n_classes, smoothing)
+def positions(active: Array, n_classes: int) -> Array:
+    """Of each class among those that are active; 0 for the others, which no row has."""
+    position = np.zeros(n_classes, dtype=np.intp)
+    position[active] = np.arange(len(active))
+    return position
 
 
 def given_in_memory(X: Any, classes: Array, rows: RowTargets, logits: Array | None = None) -> Given:
