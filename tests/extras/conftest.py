@@ -1,4 +1,4 @@
-"""A cluster of two processes, one for all tests that want it."""
+"""A cluster of two processes, one for all tests that want it, and chunks that stay small."""
 
 import pytest
 
@@ -24,3 +24,11 @@ def scheduler(request):
 
     with Client(request.getfixturevalue("cluster")):
         yield request.param
+
+
+@pytest.fixture
+def several_chunks(monkeypatch):
+    """Chunks stay as they are, though they are small."""
+    from skmaxent import _dask_input
+
+    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)

@@ -28,13 +28,8 @@ from skmaxent._threads import Workers
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("several_chunks"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def several_chunks(monkeypatch):
-    """Chunks stay as they are, though they are small."""
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
 
 
 def rows(n=1500, d=6, K=3, seed=0, scale=True):

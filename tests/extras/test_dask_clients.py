@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster, worker_client
 
-from skmaxent import MaxentClassifier, _dask_input
+from skmaxent import MaxentClassifier
 from skmaxent._cluster import ClusterScheduler
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("several_chunks"),
 ]
 
 THRESHOLD = "distributed.admin.large-graph-warning-threshold"
@@ -38,12 +39,6 @@ def threads():
 def client(threads):
     with Client(threads) as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def several_chunks(monkeypatch):
-    """Chunks stay as they are, though they are small."""
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
 
 
 def rows():

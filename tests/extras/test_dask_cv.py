@@ -21,19 +21,14 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from skmaxent import MaxentClassifierCV, _chunks, _dask_folds, _dask_input
+from skmaxent import MaxentClassifierCV, _chunks, _dask_folds
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("several_chunks"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def several_chunks(monkeypatch):
-    """Chunks stay as they are, though they are small."""
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
 
 
 def rows(n=900, d=5, K=3, seed=0):

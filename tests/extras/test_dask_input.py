@@ -8,15 +8,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from skmaxent import MaxentClassifier, _dask_input
+from skmaxent import MaxentClassifier
+
+pytestmark = pytest.mark.usefixtures("several_chunks")
 
 COLUMNS = ["u", "v", "w", "x"]
-
-
-@pytest.fixture(autouse=True)
-def several_chunks(monkeypatch):
-    """Chunks stay as they are, though they are small."""
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
 
 
 def rows(n=600, d=4):

@@ -8,19 +8,14 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from skmaxent import MultilabelMaxentClassifier, _dask_input
+from skmaxent import MultilabelMaxentClassifier
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("several_chunks"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def several_chunks(monkeypatch):
-    """Chunks stay as they are, though they are small."""
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
 
 
 def rows(n=800, d=5, L=4, seed=0):
