@@ -19,7 +19,13 @@ from skmaxent._bootstrap import bootstrap_coefficients
 from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
 from skmaxent._cluster import is_dask, refuse_dask
 from skmaxent._fit import Prepared
-from skmaxent._infer import dependent_columns, infer, infer_features, infer_from_replicates
+from skmaxent._infer import (
+    FitRows,
+    dependent_columns,
+    infer,
+    infer_features,
+    infer_from_replicates,
+)
 from skmaxent._inference import SingularInformation
 from skmaxent._linear_classifier import (
     LinearClassifier,
@@ -600,6 +606,35 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             )
         if self.bounds is not None:
             raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
+        return self._inferred(
+            X,
+            y,
+            sample_weight,
+            offset,
+            self._feature_names(),
+            cov_type=cov_type,
+            groups=groups,
+            weights=weights,
+            reference=reference,
+            features=features,
+        )
+
+    def _inferred(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        names: Array,
+        *,
+        cov_type: str | None,
+        groups: Any,
+        weights: str,
+        reference: Any,
+        features: list[str] | None = None,
+    ) -> InferenceResults:
+        """`infer` without a method, of features with these names."""
+        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         with self._prepared(
             X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
         ) as ready:
@@ -608,36 +643,53 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                     "infer needs columns whose squares are numbers, and all of them in the model "
                     "(no infinite penalty_factor)."
                 )
+            of_fit = (
+                self._snapshot(),
+                ready,
+                _prediction.dense_coef(self.coef_),
+                self._uncorrected_intercept(),
+                float(ready.strengths(np.array([C]))[0]),
+                names,
+            )
             if features is not None:
-                names = self._feature_names().tolist()
-                unknown = [name for name in features if name not in names]
+                known = names.tolist()
+                unknown = [name for name in features if name not in known]
                 if unknown or groups is not None or weights != "frequency":
                     raise ValueError(
                         f"features must name features of X, found {unknown}, and go without groups "
                         "and probability weights."
                     )
                 return infer_features(
-                    ready,
-                    _prediction.dense_coef(self.coef_),
-                    self._uncorrected_intercept(),
-                    float(ready.strengths(np.array([C]))[0]),
-                    self._feature_names(),
-                    np.array([names.index(name) for name in features], dtype=np.intp),
+                    *of_fit,
+                    np.array([known.index(name) for name in features], dtype=np.intp),
                     self.optimality_gap_,
                     cov_type=cov_type,
                     reference=reference,
                 )
             return infer(
-                ready,
-                _prediction.dense_coef(self.coef_),
-                self._uncorrected_intercept(),
-                float(ready.strengths(np.array([C]))[0]),
-                self._feature_names(),
+                *of_fit,
                 self.optimality_gap_,
                 cov_type=cov_type,
                 groups=groups,
                 weights=weights,
                 reference=reference,
+                is_bias_reduced=self.bias_reduction is not None,
+            )
+
+    def _rows_of_fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, reference: int | None
+    ) -> FitRows:
+        """The rows of the fit for results whose coefficients are against the class there."""
+        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        with self._prepared(
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
+        ) as ready:
+            return FitRows(
+                ready,
+                self._feature_names(),
+                _prediction.dense_coef(self.coef_),
+                self._uncorrected_intercept(),
+                position=reference,
                 is_bias_reduced=self.bias_reduction is not None,
             )
 
@@ -675,6 +727,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
         ) as ready:
             return infer_from_replicates(
+                self._snapshot(),
                 ready,
                 _prediction.dense_coef(self.coef_),
                 self._uncorrected_intercept(),

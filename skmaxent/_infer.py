@@ -19,7 +19,7 @@ from skmaxent._objective import Point
 from skmaxent._penalty import ridge_terms
 from skmaxent._place import to_host
 from skmaxent._profile import likelihood, profile_interval
-from skmaxent._results import InferenceResults, symmetric_or_reference
+from skmaxent._results import InferenceResults, Signature, symmetric_or_reference
 from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._some_features import covariance_of
 
@@ -31,6 +31,7 @@ FAR = 0.5
 
 
 def infer(
+    model: Any,
     ready: Prepared,
     coef: Array,
     intercept: Array,
@@ -66,7 +67,7 @@ def infer(
     base = _inference.Coding(np.eye(r), to_raw)
     coding = _inference.Coding(_class_coding(len(classes), position), to_raw)
     return InferenceResults(
-        **_common(ready, point, position, gap),
+        **_common(model, ready, point, position, gap),
         coef=coding.coefficients(theta),
         covariance=coding.covariance(V),
         columns=_columns(ready, names),
@@ -78,18 +79,14 @@ def infer(
         else float(ready.data.blocks.weight_sums.n_positive),
         n_groups=None if codes is None else int(codes.max()) + 1,
         _base=(base.coefficients(theta), base.covariance(V)),
-        _rows=_Rows(
-            ready,
-            names,
-            coef,
-            intercept,
-            reported=None if cov_type != "nonrobust" else coding.matrix,
-            is_bias_reduced=is_bias_reduced,
+        _rows=FitRows(
+            ready, names, coef, intercept, position=position, is_bias_reduced=is_bias_reduced
         ),
     )
 
 
 def infer_from_replicates(
+    model: Any,
     ready: Prepared,
     coef: Array,
     intercept: Array,
@@ -109,7 +106,7 @@ def infer_from_replicates(
     contrast = _class_coding(len(ready.classes), position)
     samples = np.einsum("ck,nkj->ncj", contrast, base)
     return InferenceResults(
-        **_common(ready, point, position, gap),
+        **_common(model, ready, point, position, gap),
         coef=contrast @ estimate,
         covariance=_covariance_of_samples(samples),
         columns=_columns(ready, names),
@@ -119,7 +116,7 @@ def infer_from_replicates(
         n_obs=ready.total_weight,
         n_groups=None,
         _base=(estimate, _covariance_of_samples(base)),
-        _rows=_Rows(ready, names, coef, intercept),
+        _rows=FitRows(ready, names, coef, intercept, position=position),
         replicates=samples,
     )
 
@@ -129,6 +126,7 @@ def _covariance_of_samples(samples: Array) -> Array:
 
 
 def infer_features(
+    model: Any,
     ready: Prepared,
     coef: Array,
     intercept: Array,
@@ -155,7 +153,7 @@ def infer_features(
     coding = _inference.Coding(contrast, np.eye(len(positions)))
     part = _inference.against_last(coef[:, positions].astype(float), True)
     return InferenceResults(
-        **_common(ready, point, position, gap),
+        **_common(model, ready, point, position, gap),
         coef=coding.coefficients(part),
         covariance=coding.covariance(V),
         columns=[str(names[j]) for j in positions],
@@ -165,7 +163,7 @@ def infer_features(
         n_obs=ready.total_weight,
         n_groups=None,
         _base=(part, V),
-        _rows=_Rows(ready, names, coef, intercept),
+        _rows=FitRows(ready, names, coef, intercept, position=position),
         n_columns=len(_columns(ready, names)),
     )
 
@@ -175,7 +173,9 @@ def _columns(ready: Prepared, names: Array) -> list[str]:
     return [*map(str, names), *(["Intercept"] if has_intercept else [])]
 
 
-def _common(ready: Prepared, point: Point, position: int | None, gap: float) -> dict[str, Any]:
+def _common(
+    model: Any, ready: Prepared, point: Point, position: int | None, gap: float
+) -> dict[str, Any]:
     """What all results have of the fit."""
     classes, total = ready.classes, ready.total_weight
     nothing = np.zeros(ready.data.blocks.n_features, bool)
@@ -185,7 +185,18 @@ def _common(ready: Prepared, point: Point, position: int | None, gap: float) -> 
         "log_likelihood": -total * point.loss,
         "null_log_likelihood": -total * _loss_with(ready, nothing),
         "optimality_gap": gap,
+        "_model": model,
+        "_weighed": _signature(ready),
     }
+
+
+def _signature(ready: Prepared) -> Signature | None:
+    """Of rows that do not all have the same weight; None for others, and where rows are chunks."""
+    blocks = ready.data.blocks
+    weights = getattr(ready.rows, "observations", None)
+    if weights is None or not isinstance(blocks, RowBlocks) or (weights == weights[0]).all():
+        return None
+    return Signature.of(on_host(blocks.X))
 
 
 def _class_coding(n_classes: int, position: int | None) -> Array:
@@ -298,8 +309,11 @@ def _loss_with(ready: Prepared, kept: Array) -> float:
     return float(minimise(problem, Options(tol=1e-6)).point.loss)
 
 
-class _Rows:
-    """The rows of a fit, for tests that need them again."""
+class FitRows:
+    """The rows of a fit, for tests that need them again.
+
+    `position` is that of the class that coefficients are against, None for the mean of all.
+    """
 
     def __init__(
         self,
@@ -308,18 +322,22 @@ class _Rows:
         coef: Array,
         intercept: Array,
         *,
-        reported: Array | None = None,
+        position: int | None,
         is_bias_reduced: bool = False,
     ) -> None:
         self._ready, self._columns = ready, _columns(ready, names)
         self._coef, self._intercept = coef.astype(float), intercept.astype(float)
-        self._reported, self._is_bias_reduced = reported, is_bias_reduced
+        self._position, self._is_bias_reduced = position, is_bias_reduced
         self._total = ready.total_weight
+        self.observations: Array | None = getattr(ready.rows, "observations", None)
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the coefficients at these rows."""
+        return -self._total * self._ready.point(self._coef, self._intercept).loss
 
     def profile(self, index: int, quantile: float) -> tuple[float, float]:
         """Interval for the reported coefficient with that position."""
-        if self._reported is None:
-            raise ValueError("profiles need cov_type='nonrobust'.")
         ready = self._ready
         objective = ready.problem.without_penalty(np.zeros(1, bool)).objective
         width = objective.blocks.n_features + objective.fit_intercept
@@ -327,7 +345,9 @@ class _Rows:
         state = partial(
             penalised if self._is_bias_reduced else likelihood, total=self._total, width=width
         )
-        return profile_interval(state, start, self._reported[index], width, quantile)
+        contrasts = _class_coding(len(ready.classes), self._position)
+        reported = _inference.Coding(contrasts, _inference.column_map(objective)).matrix
+        return profile_interval(state, start, reported[index], width, quantile)
 
     def without(self, names: list[str]) -> tuple[float, int]:
         """log-likelihood and number of coefficients of the model without some features."""

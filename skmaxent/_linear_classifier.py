@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _dask_prediction, _frames, _prediction, _targets, _validation
 from skmaxent._blocks import THREAD_WORK
+from skmaxent._callbacks import without_callbacks
 from skmaxent._cluster import is_dask
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._device_array import DeviceArray, on_host, plain
@@ -98,6 +100,14 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
         On a device it is a `DeviceArray`.
         """
+        return self._of_rows(*self._read_rows(X, offset), function)
+
+    def _read_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Rows to predict and their offsets, checked against those of the fit.
+
+        X comes back as an ndarray, in CSR or as a `DeviceArray`; offsets have the shape
+        (n_samples, n_logits), None is none.
+        """
         check_is_fitted(self)
         offset = self._offset if offset is None else offset
         if offset is None and getattr(self, "_fitted_with_offset", False):
@@ -108,12 +118,26 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         X = _validation.check_data(self, X, reset=False)
         if offset is not None:
             offset = _validation.check_offset(offset, X.shape[0], self._labels, X.dtype)
+        return X, offset
+
+    def _of_rows(self, X: Any, offset: Array | None, function: Callable[..., Array]) -> Any:
+        """What a function of `_prediction` makes of rows that have been checked."""
         coef, intercept = _prediction.dense_coef(self.coef_), to_host(self.intercept_)
         model = _prediction.Linear(coef, intercept, offset)
         if X.shape[0] * model.coef.size < THREAD_WORK:
             return function(X, model, workers=Workers())
         with Workers(effective_threads(self.n_jobs)) as workers:
             return function(X, model, workers=workers)
+
+    def _snapshot(self) -> Self:
+        """A copy that predicts as this estimator does now, whatever becomes of it later."""
+        model = without_callbacks(copy.copy(self))
+        vars(model).pop("_offset", None)
+        for name in ("coef_", "intercept_", "classes_"):
+            value = getattr(model, name)
+            if hasattr(value, "copy"):
+                setattr(model, name, value.copy())
+        return model
 
     def _feature_names(self) -> Array:
         names = getattr(self, "feature_names_in_", None)

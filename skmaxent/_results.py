@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import html
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, logsumexp, softmax
 
-from skmaxent import _frames, _inference
+from skmaxent import _frames, _inference, _prediction, _validation
+from skmaxent._device_array import on_host
 from skmaxent._interchange import in_library_of, native
 from skmaxent._place import to_host
-from skmaxent._softmax import softmax
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +26,22 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 ROWS = 4096
+# Relative difference up to which sums over rows are those of the same rows.
+SAME_ROWS = 1e-5
 
 
 class Rows(Protocol):
-    """The rows of a fit, for tests that need them again."""
+    """The rows of a fit, for tests that need them again.
+
+    `observations` is the number of observations of each row times its weight, None where every row
+    is one of weight one.
+    """
+
+    observations: Array | None
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the coefficients at these rows."""
 
     def without(self, names: list[str]) -> tuple[float, int]:
         """log-likelihood and number of coefficients of the model without some features."""
@@ -35,6 +51,24 @@ class Rows(Protocol):
 
     def profile(self, index: int, quantile: float) -> tuple[float, float]:
         """Interval for the reported coefficient with that position."""
+
+
+class Model(Protocol):
+    """The fitted classifier as it was when the results were made.
+
+    Results read new rows and predict with it, so that they cannot do so in another way.
+    """
+
+    def _read_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Checked rows and their offsets, or the classifier's errors."""
+
+    def _of_rows(self, X: Any, offset: Array | None, function: Any) -> Any:
+        """What a function of `_prediction` makes of checked rows."""
+
+    def _rows_of_fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, reference: int | None
+    ) -> Rows:
+        """The rows of the fit, given again."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +136,75 @@ class InferenceResults:
     n_groups: int | None
     optimality_gap: float
     _base: tuple[Array, Array] = field(repr=False)
-    _rows: Rows = field(repr=False)
+    _model: Model = field(repr=False)
+    _rows: Rows | None = field(repr=False)
     replicates: Array | None = field(default=None, repr=False)
     n_columns: int | None = None
+    _weighed: Signature | None = field(default=None, repr=False)
+    _positions: Array | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle has no training rows: they may be many, and private.
+        return vars(self) | {"_rows": None}
+
+    def __copy__(self) -> InferenceResults:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> InferenceResults:
+        # The rows of the fit are not written to: the copy shares them.
+        whole = {name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()}
+        return type(self)(**whole | {"_rows": self._rows})
+
+    def with_data(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> InferenceResults:
+        """The same results with the rows of the fit, which a pickle of results does not hold.
+
+        Likelihood-ratio tests of features, score tests and profile intervals need these rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows that were given to `infer`.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Their labels or counts.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights.
+        offset : array-like, default=None
+            Their offsets.
+
+        Returns
+        -------
+        InferenceResults
+
+        Raises
+        ------
+        ValueError
+            Where the log-likelihood of these rows is not that of the results.
+        """
+        if self._positions is not None:
+            raise ValueError(
+                "results of method='split' are of rows that were drawn at random: with_data cannot "
+                "give them back. Call infer again."
+            )
+        position = None if self.reference == "symmetric" else self.classes.index(self.reference)
+        rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
+        found, expected = rows.log_likelihood, self.log_likelihood
+        if not abs(found - expected) <= SAME_ROWS * abs(expected):
+            raise ValueError(
+                "X, y, sample_weight and offset are not those that were given to infer: their "
+                f"log-likelihood is {found:.10g}, expected {expected:.10g}."
+            )
+        return replace(self, _rows=rows)
+
+    def _rows_for(self, what: str) -> Rows:
+        if self._rows is None:
+            raise ValueError(
+                f"{what} need the rows of the fit, which a pickle of results does not hold: call "
+                "results.with_data(X, y, sample_weight, offset) with what was given to infer, and "
+                "use the results that it returns."
+            )
+        return self._rows
 
     @property
     def std_errors(self) -> Array:
@@ -221,12 +321,15 @@ class InferenceResults:
         import pandas as pd
 
         self._refuse_posterior("profiles")
+        if self.cov_type != "nonrobust":
+            raise ValueError("profiles need cov_type='nonrobust'.")
         quantile = _quantile(level)
         terms = [name for term in self._terms(features) for name in term]
         positions = sorted(self._position(name) for name in terms)
         width = len(self.columns)
         chosen = [row * width + j for row in range(len(self.rows)) for j in positions]
-        ends = [self._rows.profile(index, quantile) for index in chosen]
+        rows = self._rows_for("profile intervals")
+        ends = [rows.profile(index, quantile) for index in chosen]
         return pd.DataFrame(ends, index=self._index()[chosen], columns=["lower", "upper"])
 
     def summary(self, level: float = 0.95, adjust: str | None = None) -> pd.DataFrame:
@@ -325,8 +428,9 @@ class InferenceResults:
         self._refuse_posterior("likelihood-ratio tests")
         if other is None:
             tests = {}
+            rows = self._rows_for("likelihood-ratio tests of features")
             for term in self._terms(features, with_intercept=False):
-                log_likelihood, n_parameters = self._rows.without(term)
+                log_likelihood, n_parameters = rows.without(term)
                 tests[" + ".join(term)] = (
                     2.0 * (self.log_likelihood - log_likelihood),
                     self.n_parameters - n_parameters,
@@ -372,9 +476,10 @@ class InferenceResults:
         columns = np.asarray(to_host(X), dtype=float)
         columns = columns[:, None] if columns.ndim == 1 else columns
         names = _frames.default_names(columns.shape[1]).tolist() if names is None else names
-        tests = {name: self._rows.score(columns[:, [j]]) for j, name in enumerate(names)}
+        rows = self._rows_for("score tests")
+        tests = {name: rows.score(columns[:, [j]]) for j, name in enumerate(names)}
         if len(names) > 1:
-            tests[" + ".join(names)] = self._rows.score(columns)
+            tests[" + ".join(names)] = rows.score(columns)
         return _chi2_table(tests)
 
     def marginal_effects(
@@ -382,22 +487,31 @@ class InferenceResults:
         X: Any,
         at: Any = "overall",
         *,
-        discrete: list[str] | tuple[str, ...] = (),
+        offset: Any = None,
+        discrete: str | list[str] | tuple[str, ...] = (),
         sample_weight: Any = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Effects of the features on the probabilities, with delta-method standard errors.
 
+        The probabilities are those of the classifier's `predict_proba`, with the intercepts after
+        `prior_correction`. Standard errors take the correction and the offsets as known.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to average over; taken in blocks.
+            Rows to average over; taken in blocks. Columns are matched as in `predict_proba`.
         at : {"overall", "mean"} or DataFrame, default="overall"
-            Means of the effects of all rows, or effects at the mean row or at the rows of a table.
-        discrete : list of str, default=()
+            Means of the effects of all rows, or effects at the mean row, whose offset is the mean
+            of the offsets; or a table of rows to average over instead of X.
+        offset : array-like, default=None
+            Offsets of the rows as in `predict_proba`: those of `at` where this is a table.
+        discrete : str or list of str, default=()
             Features whose effect is the difference between 1 and 0 instead of a derivative.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the means.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Weights of the rows in the means. None gives the rows of the fit, in their order, the
+            weights that they had there, the number of observations times `sample_weight`, and
+            other rows equal weights; 1 gives all rows equal weights.
         level : float, default=0.95
             Of the intervals.
 
@@ -410,37 +524,39 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            For unknown features in `discrete`, or another `at`.
+            For unknown features in `discrete`, another `at`, and rows or offsets that
+            `predict_proba` would not take.
         """
-        X = native(X, "X")
-        names = self.columns[: len(self.columns) - self.has_intercept]
-        positions = [self._position(name) for name in discrete]
-        X, sample_weight = to_host(X), to_host(sample_weight)
-        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        if isinstance(at, str) and at == "mean":
-            X = np.average(_dense(X, 0, X.shape[0]), axis=0, weights=weights)[None]
-            weights = None
-        elif not isinstance(at, str):
-            X, weights = native(at, "at"), None
-        elif at != "overall":
+        if isinstance(at, str) and at not in ("overall", "mean"):
             raise ValueError(f"at must be 'overall', 'mean' or a DataFrame, found {at!r}.")
+        names = self.columns[: len(self.columns) - self.has_intercept]
+        discrete = [discrete] if isinstance(discrete, str) else list(discrete)
+        unknown = [name for name in discrete if name not in names]
+        if unknown:
+            raise ValueError(f"discrete has {unknown}, no features of the model; expected {names}.")
+        rows, offset = self._read(X if isinstance(at, str) else at, offset)
+        weights = self._weights_of(rows, sample_weight)
+        if isinstance(at, str) and at == "mean":
+            rows, offset = _mean_row(rows, offset, weights)
+            weights = None
         K, d, width = len(self.classes), len(names), len(self.columns)
-        coef = self._all_coef()
+        coef = np.zeros((K, d))
+        coef[self._free()] = self._base[0][:, :d]
         effects, J = np.zeros((K, d)), np.zeros((K, d, K, width))
         total = 0.0
-        for start in range(0, X.shape[0], ROWS):
-            rows = _dense(X, start, start + ROWS)
-            w = None if weights is None else weights[start : start + ROWS]
-            total += len(rows) if w is None else float(w.sum())
-            Z = self._with_ones(rows)
-            effect, slope = _inference.effect_sums(softmax(Z @ coef.T), Z, coef[:, :d], w)
-            for j in positions:
-                high, low = Z.copy(), Z.copy()
-                high[:, j], low[:, j] = 1.0, 0.0
-                ends = [
-                    _inference.probability_sums(softmax(end @ coef.T), end, w)
-                    for end in (high, low)
-                ]
+        for at_rows, part, known in _blocks(rows, offset):
+            w = None if weights is None else weights[at_rows]
+            total += len(part) if w is None else float(w.sum())
+            P, Z = self._probabilities(part, known), self._design(part)
+            effect, slope = _inference.effect_sums(P, Z, coef, w)
+            for name in discrete:
+                ends = []
+                for value in (1.0, 0.0):
+                    end = part.copy()
+                    end[:, self._column(names.index(name))] = value
+                    P, Z = self._probabilities(end, known), self._design(end)
+                    ends.append(_inference.probability_sums(P, Z, w))
+                j = names.index(name)
                 effect[:, j] = ends[0][0] - ends[1][0]
                 slope[:, j] = ends[0][1] - ends[1][1]
             effects += effect
@@ -450,14 +566,20 @@ class InferenceResults:
         errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J)).reshape(K, d)
         return _effects_table(effects / total, errors, self, names, level)
 
-    def predict_proba_interval(self, X: Any, level: float = 0.95) -> Any:
+    def predict_proba_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
         """Probabilities with intervals, from the delta method for their log-odds.
+
+        The probabilities are those of the classifier's `predict_proba`, with the intercepts after
+        `prior_correction`. Intervals take the correction and the offsets as known.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows; columns are matched as in `predict_proba`.
         level : float, default=0.95
             Of the intervals.
+        offset : array-like, default=None
+            Offsets of the rows as in `predict_proba`.
 
         Returns
         -------
@@ -465,46 +587,82 @@ class InferenceResults:
             A row for each of X, by class and probability, lower and upper; in the library of X,
             as `predict_proba_frame` gives, where names are class_probability and so on, or in
             pandas for arrays.
+
+        Raises
+        ------
+        ValueError
+            For rows or offsets that `predict_proba` would not take.
         """
         import pandas as pd
 
-        given, X = X, native(X, "X")
-        quantile, coef, V = _quantile(level), self._all_coef(), self._base[1]
-        X, parts = to_host(X), []
-        for start in range(0, X.shape[0], ROWS):
-            Z = self._with_ones(_dense(X, start, start + ROWS))
-            P = softmax(Z @ coef.T)
-            part = np.empty((len(Z), len(self.classes), 3))
-            for k in range(len(self.classes)):
-                slopes = (np.arange(len(self.classes)) == k) - P
-                slopes = slopes[:, self._free()] / (1.0 - P[:, k])[:, None].clip(1e-300)
-                G = (slopes[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
-                half = quantile * np.sqrt(np.einsum("ij,ij->i", G @ V, G))
-                log_odds = np.log(P[:, k].clip(1e-300)) - np.log1p(-P[:, k].clip(0, 1 - 1e-16))
-                part[:, k, 0] = P[:, k]
-                part[:, k, 1], part[:, k, 2] = expit(log_odds - half), expit(log_odds + half)
-            parts.append(part)
+        quantile = _quantile(level)
+        rows, known = self._read(X, offset)
+        P = self._model._of_rows(rows, known, _prediction.probabilities)
+        values = np.empty((*P.shape, 3), P.dtype)
+        values[:, :, 0] = P
+        for at_rows, part, shift in _blocks(rows, known):
+            for k, log_odds, error in self._log_odds(part, shift):
+                values[at_rows, k, 1] = expit(log_odds - quantile * error)
+                values[at_rows, k, 2] = expit(log_odds + quantile * error)
         columns = pd.MultiIndex.from_product([self.classes, ["probability", "lower", "upper"]])
-        values = np.concatenate(parts).reshape(X.shape[0], -1)
-        table = pd.DataFrame(values, index=_frames.row_index(X), columns=columns)
-        return in_library_of(given, table)
+        index = _frames.row_index(native(X, "X"))
+        table = pd.DataFrame(values.reshape(len(P), -1), index=index, columns=columns)
+        return in_library_of(X, table)
+
+    def _read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Rows as the classifier reads them, on the host."""
+        if self.n_columns is not None:
+            raise ValueError("probabilities need all features: infer without features=.")
+        with warnings.catch_warnings():
+            # Arrays have no names to match: their columns are those of the fit, in order.
+            warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+            rows, known = self._model._read_rows(X, offset)
+        return on_host(rows), known
+
+    def _probabilities(self, rows: Array, offset: Array | None) -> Array:
+        """Of all classes, (n, K), of dense rows in float64."""
+        return np.asarray(self._model._of_rows(rows, offset, _prediction.probabilities))
+
+    def _log_odds(self, rows: Array, offset: Array | None) -> Iterator[tuple[int, Array, Array]]:
+        """Each class, the log-odds of it at dense rows, and their standard errors.
+
+        With q the probabilities of the other classes given that it is none of class k, the
+        log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
+        """
+        Z, K, V = self._design(rows), len(self.classes), self._base[1]
+        logits = self._model._of_rows(rows, offset, _prediction.logits)
+        if K == 2:
+            logits = np.column_stack([np.zeros(len(logits)), logits])
+        for k in range(K):
+            others = logits.copy()
+            others[:, k] = -np.inf
+            slopes = -softmax(others, axis=1)
+            slopes[:, k] = 1.0
+            G = (slopes[:, self._free(), None] * Z[:, None, :]).reshape(len(Z), -1)
+            variance = np.einsum("ij,ij->i", G @ V, G)
+            log_odds = logits[:, k] - logsumexp(others, axis=1)
+            yield k, log_odds, np.sqrt(variance.clip(0.0))
+
+    def _weights_of(self, rows: Any, sample_weight: Any) -> Array | None:
+        """Weights of rows in a mean; None for equal ones."""
+        if sample_weight is not None:
+            return _validation.check_sample_weight(sample_weight, rows.shape[0])
+        if self._weighed is None or not self._weighed.is_of(rows):
+            return None
+        return self._rows_for("weights of the effects, unless sample_weight is given,").observations
 
     def _free(self) -> list[int]:
         """Classes whose coefficients are not fixed at zero in `_base`."""
         K = len(self.classes)
         return [1] if K == 2 else list(range(K - 1))
 
-    def _all_coef(self) -> Array:
-        coef = np.zeros((len(self.classes), len(self.columns)))
-        coef[self._free()] = self._base[0]
-        return coef
+    def _column(self, j: int) -> int:
+        """Where the feature j of the results is in X."""
+        return j if self._positions is None else int(self._positions[j])
 
-    def _with_ones(self, rows: Array) -> Array:
-        if self.n_columns is not None:
-            raise ValueError("probabilities need all features: infer without features=.")
-        d = len(self.columns) - self.has_intercept
-        if rows.shape[1] != d:
-            raise ValueError(f"X has {rows.shape[1]} features, expected {d}.")
+    def _design(self, rows: Array) -> Array:
+        """The columns of the results: features, and ones where there is an intercept."""
+        rows = rows if self._positions is None else rows[:, self._positions]
         return np.column_stack([rows, np.ones(len(rows))]) if self.has_intercept else rows
 
     def _refuse_posterior(self, what: str) -> None:
@@ -572,11 +730,51 @@ class InferenceResults:
         return f"<table>{rows}</table>{self.summary().to_html(float_format=_short)}"
 
 
-def _dense(X: Any, start: int, stop: int) -> Array:
-    if hasattr(X, "iloc"):
-        return np.asarray(X.iloc[start:stop], dtype=float)
-    rows = X[start:stop]
-    return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows, dtype=float)
+@dataclass(frozen=True)
+class Signature:
+    """What tells the rows of a weighted fit from others, in whatever storage: sums of columns.
+
+    `sums` are those of the columns times random factors, one for each row; `sizes` bound them.
+    """
+
+    n_samples: int
+    sums: Array
+    sizes: Array
+
+    @classmethod
+    def of(cls, rows: Any) -> Signature:
+        factors = np.random.default_rng(0).uniform(0.5, 1.5, rows.shape[0])
+        sums, sizes = np.zeros((2, rows.shape[1]))
+        for at, part, _ in _blocks(rows, None):
+            sums += factors[at] @ part
+            sizes += factors[at] @ np.abs(part)
+        return cls(rows.shape[0], sums, sizes)
+
+    def is_of(self, rows: Any) -> bool:
+        if rows.shape != (self.n_samples, len(self.sums)):
+            return False
+        difference = np.abs(Signature.of(rows).sums - self.sums)
+        return bool((difference <= SAME_ROWS * self.sizes).all())
+
+
+def _blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
+    """Rows by blocks: where they are, dense copies of them in float64, and their offsets."""
+    for start in range(0, rows.shape[0], ROWS):
+        at = slice(start, min(start + ROWS, rows.shape[0]))
+        part = rows[at]
+        part = part.toarray() if sp.issparse(part) else part
+        yield at, part.astype(np.float64), None if offset is None else offset[at]
+
+
+def _mean_row(rows: Any, offset: Array | None, weights: Array | None) -> tuple[Array, Array | None]:
+    """The mean of rows and of their offsets, one row each."""
+    weights = np.ones(rows.shape[0]) if weights is None else weights
+    mean, shift = np.zeros((1, rows.shape[1])), None
+    for at, part, _ in _blocks(rows, None):
+        mean[0] += weights[at] @ part
+    if offset is not None:
+        shift = (weights @ offset.astype(float))[None] / weights.sum()
+    return mean / weights.sum(), shift
 
 
 def _index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:

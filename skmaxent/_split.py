@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
 from skmaxent._callbacks import without_callbacks
+from skmaxent._place import moved_to, place_of, to_host
 from skmaxent._results import InferenceResults
 
 Array = NDArray[Any]
@@ -41,14 +42,14 @@ def infer_by_split(
         weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return {"y": _safe_indexing(y, rows), "sample_weight": weights}
 
-    model = without_callbacks(clone(model)).set_params(warm_start=False)
-    selected = clone(model).fit(X[first], **part(first))
+    fresh = without_callbacks(clone(model)).set_params(warm_start=False)
+    selected = clone(fresh).fit(X[first], **part(first))
     kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))
     if not len(kept):
         raise ValueError(
             f"no feature was selected on half of the rows at C={model.C}: choose a larger C."
         )
-    free = clone(model).set_params(
+    free = clone(fresh).set_params(
         C=np.inf, l1_ratio=0.0, penalty="deprecated", penalty_factor=None
     )
     rows = X[second][:, kept]
@@ -58,7 +59,20 @@ def infer_by_split(
         if groups.shape != strata.shape:
             raise ValueError(f"groups has the shape {groups.shape}; expected {strata.shape}.")
         options = options | {"groups": groups[second]}
-    results: InferenceResults = free.infer(rows, **part(second), **options)
-    columns = [str(name) for name in names[kept]]
-    columns += ["Intercept"] if model.fit_intercept else []
-    return replace(results, columns=columns)
+    results: InferenceResults = free._inferred(
+        rows, *part(second).values(), None, names[kept], **options
+    )
+    return replace(results, _model=_of_all_features(free, model, kept), _positions=kept)
+
+
+def _of_all_features(free: Any, model: Any, kept: Array) -> Any:
+    """A fit to the columns that were kept, as one that takes all columns of X."""
+    whole = free._snapshot()
+    few = to_host(free.coef_)
+    coef = np.zeros((len(few), model.n_features_in_), few.dtype)
+    coef[:, kept] = few
+    whole.coef_ = moved_to(place_of(free.coef_), coef)
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(model, name):
+            setattr(whole, name, getattr(model, name))
+    return whole

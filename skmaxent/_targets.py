@@ -77,6 +77,15 @@ class Observed:
             weights = many if weights is None else weights * many
         return np.bincount(self.codes, weights, len(self.classes))
 
+    def per_row(self, sample_weight: Array | None = None) -> Array | None:
+        """Observations of each row times its weight; None where all rows are one of weight one."""
+        many = self.multiplicity
+        if self.codes is None and not self.sets:
+            many = self.table.sum(axis=1)
+        if many is None or sample_weight is None:
+            return sample_weight if many is None else many
+        return np.asarray(many * sample_weight)
+
     def rows(self, index: Array) -> Observed:
         """Of some rows."""
 
@@ -148,10 +157,15 @@ class Given:
 
 @dataclass(frozen=True)
 class RowTargets(Outcomes):
-    """Targets of rows among the classes that weigh anything, and weights."""
+    """Targets of rows among the classes that weigh anything, and weights.
+
+    `observations` is the number of observations of each row times its `sample_weight`, without
+    class weights; None where every row is one observation of weight one.
+    """
 
     targets: Array
     weights: Array | None
+    observations: Array | None = None
 
 
 def is_table(y: Any) -> bool:
@@ -372,7 +386,12 @@ def row_targets(
     else:
         single = outcomes.model.n_logits == 1
         targets = targets[:, 1] if single else targets[:, outcomes.active]
-    return RowTargets(**vars(outcomes), targets=targets, weights=weights if given else None)
+    return RowTargets(
+        **vars(outcomes),
+        targets=targets,
+        weights=weights if given else None,
+        observations=observed.per_row(sample_weight),
+    )
 
 
 def outcomes_of(
