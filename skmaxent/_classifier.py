@@ -35,7 +35,6 @@ from skmaxent._linear_classifier import (
     seed_of,
     warn_unless_converged,
 )
-from skmaxent._objective import Point
 from skmaxent._partial_labels import fit_sets
 from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._place import to_host
@@ -118,7 +117,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     max_iter : int, default=100
         Most Newton iterations.
     warm_start : bool, default=False
-        Start from the coefficients of the last fit, if it had the same classes and features.
+        Start from the coefficients of the last fit, if it had the same classes and features and
+        these coefficients have a lower objective than zeros. With `bias_reduction` or
+        `partial_labels` every fit starts anew.
     n_jobs : int, default=None
         Threads; None is as many as BLAS may use, -1 all processors.
     verbose : int, default=0
@@ -340,7 +341,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             if self.partial_labels and not ready.data.blocks.has_codes:
                 solution = fit_sets(problem, options)
             elif self.bias_reduction is None:
-                solution = minimise(problem, options, self._warm_start(ready))
+                solution = minimise(problem, options, self._warm_start(ready, problem))
             else:
                 solution = self._bias_reduced(problem, options, ready, C)
             self._store(solution, ready, correction)
@@ -455,14 +456,15 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 f"partial_labels=True has no {' or '.join(given)}: the class of a row is not known."
             )
 
-    def _warm_start(self, ready: Prepared) -> Point | None:
+    def _warm_start(self, ready: Prepared, problem: Problem) -> Array | None:
+        """θ of the last fit's coefficients, where they belong to the same classes and features."""
         if not (self.warm_start and hasattr(self, "coef_")) or ready.has_absent_classes:
             return None
         coef = _prediction.dense_coef(self.coef_)
         same = coef.shape[1] == self.n_features_in_ and ready.data.exponents is None
         if not (same and np.array_equal(self._labels, ready.classes)):
             return None
-        return ready.point(coef.astype(float), self._uncorrected_intercept())
+        return problem.start_at(coef.astype(float), self._uncorrected_intercept())
 
     def _store(self, solution: Solution, ready: Prepared, correction: Array) -> None:
         coef, intercept = ready.coefficients(solution)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skmaxent import _scaling
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import Moments, Point, column_moments
-from skmaxent._penalty import STRONGEST, Terms
+from skmaxent._penalty import STRONGEST, Ridge, Terms
 from skmaxent._solvers import Problem, Solution
 from skmaxent._storage import Storage
 from skmaxent._targets import Given, Outcomes
@@ -142,9 +142,10 @@ class Prepared:
             inverse = np.minimum(1.0 / C, STRONGEST)
         return np.asarray(inverse / self.rows.scale / self.problem.objective.total_weight)
 
-    def point(self, coef: Array, intercept: Array) -> Point:
-        """The objective at coefficients."""
+    def loss_at(self, coef: Array, intercept: Array) -> Point:
+        """The loss, without any penalty, at coefficients."""
         objective = self.problem.objective
+        objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         return objective.at(objective.from_coefficients(coef, intercept))
 
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:

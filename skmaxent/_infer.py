@@ -54,7 +54,7 @@ def infer(
     reported, position = symmetric_or_reference(reference, classes)
     if ready.has_absent_classes:
         raise ValueError("infer needs rows of positive weight in every class.")
-    point = ready.point(coef.astype(float), intercept.astype(float))
+    point = ready.loss_at(coef.astype(float), intercept.astype(float))
     r, d = max(1, len(point.theta) - 1), objective.blocks.n_features
     width = d + objective.fit_intercept
     _inference.check_size(r, width)
@@ -99,7 +99,7 @@ def infer_from_replicates(
     """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1)."""
     fit_intercept = ready.problem.objective.fit_intercept
     reported, position = symmetric_or_reference(reference, ready.classes)
-    point = ready.point(coef.astype(float), intercept.astype(float))
+    point = ready.loss_at(coef.astype(float), intercept.astype(float))
     whole = np.column_stack([coef, intercept]).astype(float)
     estimate = _inference.against_last(whole, fit_intercept)
     base = np.stack([_inference.against_last(one, fit_intercept) for one in replicates])

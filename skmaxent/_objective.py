@@ -12,6 +12,7 @@ in Fortran order, so that the coefficients of a feature lie together.
 from __future__ import annotations
 
 import copy
+import weakref
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,6 +101,27 @@ class Probabilities:
         return P
 
 
+class _LastPoint:
+    """The point that an objective evaluated last, for as long as somebody holds it.
+
+    Objectives that differ in their penalty alone share one: a point's loss serves them all.
+    """
+
+    def __init__(self) -> None:
+        self._reference: weakref.ref[Point] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _LastPoint, ()  # weak references have no pickle
+
+    def keep(self, point: Point) -> None:
+        self._reference = weakref.ref(point)
+
+    def at(self, theta: Array) -> Point | None:
+        """The point, if it is at θ."""
+        point = None if self._reference is None else self._reference()
+        return point if point is not None and np.array_equal(point.theta, theta) else None
+
+
 class MultinomialObjective:
     """F(θ) = 1/S Σ_i s_i [log-normaliser(z_i) - z_i·t_i] + penalty(θ).
 
@@ -156,6 +178,7 @@ class MultinomialObjective:
         self._may_copy = blocks.dtype != narrow and blocks.size * narrow.itemsize <= copy_bytes
         self.counter = Counter()
         self._copy: MultinomialObjective | None = None
+        self._last_point = _LastPoint()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -231,7 +254,10 @@ class MultinomialObjective:
         return out
 
     def at(self, theta: Array) -> Point:
-        """Value, gradient and curvature at θ: one pass over X."""
+        """Value, gradient and curvature at θ: one pass over X, unless θ is that of the last."""
+        known = self._last_point.at(theta)
+        if known is not None:
+            return known if known.objective is self else known.on(self)
         kept = Probabilities(self.likelihood, keeps=self.keeps)
         coef, intercept = self.for_blocks(theta)
         value, magnitude, coef_gradient, logit_gradient = self.blocks.map_reduce(
@@ -245,7 +271,7 @@ class MultinomialObjective:
         terms = np.abs(coef) @ self.column_size + np.abs(intercept)
         size = float(magnitude) / self.total_weight + float(terms.max())
         rounding = 4.0 * float(np.finfo(self.blocks.dtype).eps) * (loss + size)
-        return Point(
+        point = Point(
             objective=self,
             theta=theta,
             value=loss + self.penalty.value(theta[:, :-1]),
@@ -254,9 +280,11 @@ class MultinomialObjective:
             rounding=rounding,
             probabilities=kept,
         )
+        self._last_point.keep(point)
+        return point
 
 
-@dataclass
+@dataclass(eq=False)
 class Point:
     """The objective at θ; `rounding` is the size of the errors that rounding makes in `value`."""
 

@@ -54,7 +54,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
     thetas, distances = [start], [np.inf]
     while len(lines) < options.max_iter:
         step = _spread_by(problem, thetas[-1])
-        found = minimise(step, inner, step.objective.at(thetas[-1]))
+        found = minimise(step, inner, thetas[-1])
         value_found = _value(problem, penalty, found.point.theta)
         counter.gradients += step.objective.counter.gradients
         counter.hessian_products += step.objective.counter.hessian_products
@@ -82,7 +82,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
                 thetas = thetas[-1:]
     if solution is None:  # the last step was an extrapolation: max_iter is reached
         step = _spread_by(problem, thetas[-1])
-        solution = minimise(step, inner, step.objective.at(thetas[-1]))
+        solution = minimise(step, inner, thetas[-1])
         value = _value(problem, penalty, solution.point.theta)
     return problem.solution(solution.point, value, status, tuple(lines), float("nan"))
 

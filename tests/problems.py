@@ -20,10 +20,8 @@ def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
 
 def solve(blocks, K, strength, *, fit_intercept=True, start=None, **options):
     problem = Problem.of(blocks, likelihood(K), ridge_terms(strength), fit_intercept=fit_intercept)
-    point = None
-    if start is not None:
-        point = problem.objective.at(problem.objective.from_coefficients(*start))
-    return minimise(problem, Options(**({"tol": 1e-4} | options)), point)
+    theta = None if start is None else problem.objective.from_coefficients(*start)
+    return minimise(problem, Options(**({"tol": 1e-4} | options)), theta)
 
 
 def fit(X, y, C, **options):

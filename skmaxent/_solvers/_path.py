@@ -86,8 +86,7 @@ class Path:
         if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
             problem = self._unit.without_penalty(zero)
             options = replace(self._options, max_iter=RELAXED_ITER, callback=None)
-            start = self._solution.point.on(problem.objective)
-            self._relaxed = zero, minimise(problem, options, start)
+            self._relaxed = zero, minimise(problem, options, self._solution.point.theta)
         return self._relaxed[1]
 
     @property
@@ -100,14 +99,13 @@ class Path:
         """The minimum for a strength."""
         problem = self._last.with_penalty(strength, self._unit)
         point = None if self._solution is None else self._solution.point
+        start = None if point is None else point.theta
         if problem.terms.is_smooth:
-            if point is not None:
-                point = point.on(problem.objective)
-            solution = smooth(problem, self._options, point, least_bound=LOOSE)
+            solution = smooth(problem, self._options, start, least_bound=LOOSE)
         else:
             likely = self._likely(point, strength)
             solution = with_corners(
-                problem, self._options, point, self._working, likely=likely, least_bound=LOOSE
+                problem, self._options, start, self._working, likely=likely, least_bound=LOOSE
             )
         self._last, self._solution, self._strength = problem, solution, strength
         return solution

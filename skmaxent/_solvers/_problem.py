@@ -78,6 +78,31 @@ class Problem:
             return self.null
         return self.objective.at(self.null.theta)
 
+    def start_at(self, coef: Array, intercept: Array) -> Array | None:
+        """θ of coefficients found elsewhere, where it is a better start than the null model.
+
+        Solvers never change some of what coefficients of another problem may hold: an intercept
+        where this problem has none, the coefficients of constant columns, and, without an L1
+        penalty, the mean over the classes. All of these are zero here.
+        """
+        theta = self.objective.from_coefficients(coef, intercept)
+        theta[:, :-1][:, ~self.moving] = 0.0
+        if not self.objective.fit_intercept:
+            theta[:, -1] = 0.0
+        if self.terms.is_smooth:
+            if self.terms.is_coupled:
+                theta -= theta.mean(axis=0)
+        else:
+            penalty = self.terms.with_corners()
+            theta = penalty.inside(penalty.recentre(theta))
+        if not np.isfinite(theta).all():
+            return None
+        penalty = self.terms.with_corners()
+        start = self.start()
+        least = start.loss + penalty.value(penalty.inside(start.theta))
+        value = self.objective.at(theta).loss + penalty.value(theta)
+        return theta if value < least else None
+
     def without_penalty(self, held: Array) -> Problem:
         """The same without penalty, and with the coefficients that are `held` at zero."""
         terms = self.terms.without_penalty(held)

@@ -25,8 +25,8 @@ STAGE = 3.0
 NEAR = 0.5
 
 
-def minimise(problem: Problem, options: Options, start: Point | None = None) -> Solution:
-    """The minimum, from a point near it or from the model without features."""
+def minimise(problem: Problem, options: Options, start: Array | None = None) -> Solution:
+    """The minimum, from a θ near it or from the model without features."""
     if problem.terms.is_smooth:
         return smooth(problem, options, start)
     working = WorkingSet(problem.objective, problem.moving)
@@ -34,22 +34,20 @@ def minimise(problem: Problem, options: Options, start: Point | None = None) -> 
 
 
 def smooth(
-    problem: Problem, options: Options, start: Point | None, *, least_bound: float = TIGHT
+    problem: Problem, options: Options, start: Array | None, *, least_bound: float = TIGHT
 ) -> Solution:
     """Newton's method, for small problems in few calls, for large ones by way of samples."""
     objective, moving = problem.objective, problem.moving
     if is_small(objective) and options.solver != "newton-cg":
-        theta = problem.null.theta if start is None else start.theta
+        theta = problem.null.theta if start is None else start
         outcome = newton_small(objective, theta, moving, options)
         if outcome.status is Status.MAX_ITER:
             outcome = newton(outcome.point, moving, options, history=outcome.history)
     else:
-        is_near = start is not None
-        if start is None:
-            theta = sampled_start(problem.null, moving, options)
-            is_near = theta is not problem.null.theta
-            start = objective.at(theta) if is_near else problem.start()
-        outcome = newton(start, moving, options, is_near=is_near)
+        theta = sampled_start(problem.null, moving, options) if start is None else start
+        is_near = theta is not problem.null.theta
+        first = objective.at(theta) if is_near else problem.start()
+        outcome = newton(first, moving, options, is_near=is_near)
     point = outcome.point
     reached = Reached(point, point.value, point.gradient, outcome.metric, outcome.last)
     gap = relative_gap(reached, objective.penalty, problem.means, moving, least_bound=least_bound)
@@ -59,7 +57,7 @@ def smooth(
 def with_corners(
     problem: Problem,
     options: Options,
-    start: Point | None,
+    start: Array | None,
     working: WorkingSet,
     *,
     likely: Array | None = None,
@@ -71,12 +69,14 @@ def with_corners(
     history: tuple[Iteration, ...] = ()
     status = Status.MAX_ITER
     if start is None:
-        start, status, history = _down_to(problem.start(), problem.terms, working, options)
-    inside = penalty.inside(start.theta)
-    if not np.array_equal(inside, start.theta):
-        start = objective.at(inside)
+        point, status, history = _down_to(problem.start(), problem.terms, working, options)
+    else:
+        point = objective.at(start)
+    inside = penalty.inside(point.theta)
+    if not np.array_equal(inside, point.theta):
+        point = objective.at(inside)
     if status is Status.STOPPED:
-        point, value = start, start.loss + penalty.value(start.theta)
+        value = point.loss + penalty.value(point.theta)
     else:
         left = replace(
             options,
@@ -84,7 +84,7 @@ def with_corners(
             callback=numbered(options.callback, len(history)),
         )
         point, value, status, lines = minimise_with_corners(
-            start, penalty, working, left, likely=likely
+            point, penalty, working, left, likely=likely
         )
         history = _joined(history, lines)
     subgradient = penalty.residual(point.theta, point.gradient)
