@@ -334,7 +334,7 @@ class FitRows:
     @property
     def log_likelihood(self) -> float:
         """Of the coefficients at these rows."""
-        return -self._total * self._ready.point(self._coef, self._intercept).loss
+        return -self._total * self._ready.loss_at(self._coef, self._intercept).loss
 
     def profile(self, index: int, quantile: float) -> tuple[float, float]:
         """Interval for the reported coefficient with that position."""
