@@ -1,0 +1,496 @@
+"""What is compared for one problem, and the named limits of floating point.
+
+The checks:
+
+ABOVE
+    `fit` said nothing of convergence, yet the objective at `coef_` and `intercept_` is above that
+    of the reference by more than `TOLERANCE` of itself.
+CERTIFICATE
+    The reference has a point whose value is further below than `optimality_gap_` admits.
+STORAGE
+    The same numbers in another layout lead to another objective.
+WARM
+    A fit that starts from one with other parameters ends elsewhere than from nothing.
+PREDICT
+    `predict_proba` is not the softmax or the sigmoids of the logits that the coefficients give.
+RESULTS
+    `infer` predicts otherwise than the classifier, or has other standard errors than the inverse
+    of the information.
+NONFINITE, INPUT CHANGED, ERROR
+    Coefficients or probabilities that are not numbers; the caller's arrays are not as they were; an
+    exception.
+WORK
+    A fit of a few thousand numbers takes more calls of Python functions than `MOST_CALLS`.
+
+What floating point does not allow is no failure, and is counted under its name:
+
+"coefficients rounded"
+    The coefficients that the reference found, rounded to the type of `coef_`, are as far above.
+"last bits of X"
+    The reference's optimum for columns whose last bits are changed at random is as far above: an
+    algorithm that is backward stable can do no better.
+"""
+
+import hashlib
+import sys
+import traceback
+import warnings
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent import MaxentClassifier, MultilabelMaxentClassifier
+
+from .problems import asked, intercept_correction, penalty_factors, random_problem, stored
+from .reference import WIDE, Objective, probabilities
+
+# Of the objective, as the project promises.
+TOLERANCE = 1e-6
+# Rounding in a comparison of two values.
+ROUNDING = 1e-12
+# Total loss in nats, in units of the largest weight, below which differences are noise.
+SMALLEST_TOTAL = 1e-8
+# Function calls of a fit; ordinary ones take some thousand.
+MOST_CALLS = 3_000_000
+# Condition number of the scaled information up to which standard errors are compared.
+CONDITION = 1e8
+
+
+@dataclass
+class Outcome:
+    """Failures as (check, figures); why nothing was compared, if so; and what else was seen."""
+
+    failures: list = field(default_factory=list)
+    skipped: str | None = None
+    notes: Counter = field(default_factory=Counter)
+
+    def fail(self, check, figures):
+        self.failures.append((check, figures))
+
+
+class TooMuchWork(BaseException):
+    """Raised inside of a fit, and not to be caught there."""
+
+
+@contextmanager
+def limited_calls(limit=None):
+    """Raise TooMuchWork at the function call beyond the limit."""
+    left = MOST_CALLS if limit is None else limit
+
+    def count(frame, event, argument):
+        nonlocal left
+        if event == "call":
+            left -= 1
+            if left < 0:
+                sys.setprofile(None)
+                raise TooMuchWork
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+@dataclass
+class Fit:
+    """A fitted estimator, and what it said."""
+
+    model: object
+    X: object
+    converged: bool
+    coef: np.ndarray
+    intercept: np.ndarray
+
+    @property
+    def gap(self):
+        return self.model.optimality_gap_
+
+
+def examine(kind, seed):
+    """The outcome of the problem with that seed, and the problem."""
+    problem = random_problem(kind, seed)
+    outcome = Outcome()
+    with np.errstate(all="ignore"):
+        _Examination(problem, outcome).run()
+    return outcome, problem
+
+
+class _Examination:
+    def __init__(self, problem, outcome):
+        self.problem, self.outcome = problem, outcome
+        # What is drawn here has no influence on the problem.
+        self.rng = np.random.default_rng([7, problem.seed])
+        self.given = asked(problem)
+        self.objective = self.given.objective
+        self.limits = {}
+
+    def run(self):
+        fit = self.fitted()
+        if fit is None:
+            return
+        self.predict(fit)
+        if self.compare(fit, "ABOVE"):
+            self.storage(fit)
+            self.warm(fit)
+        if self.problem.kind == "inference":
+            self.results(fit)
+
+    # Fits
+
+    def estimator(self, **changes):
+        kind = MultilabelMaxentClassifier if self.problem.is_multilabel else MaxentClassifier
+        return kind(**(self.problem.parameters | changes))
+
+    def arguments(self):
+        """sample_weight and, where there is one, offset, as `fit` takes them."""
+        problem = self.problem
+        given = {}
+        if problem.sample_weight is not None:
+            given["sample_weight"] = problem.sample_weight
+        if problem.offset is not None:
+            given["offset"] = problem.offset[:, 0] if problem.n_classes == 2 else problem.offset
+        return given
+
+    def fitted(self, storage=None, model=None, what=""):
+        """The fit, or None where it failed, which is reported."""
+        problem, outcome = self.problem, self.outcome
+        X, arguments = stored(problem, storage), self.arguments()
+        model = self.estimator() if model is None else model
+        given = [X, problem.y, *arguments.values(), *map(problem.parameters.get, _ARRAYS)]
+        before = [_digest(value) for value in given]
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            if not self.attempt(lambda: model.fit(X, problem.y, **arguments), what or "fit"):
+                return None
+        if before != [_digest(value) for value in given]:
+            outcome.fail("INPUT CHANGED", f"by {what or 'fit'} in {storage or problem.storage}")
+        converged = True
+        for warning in said:
+            if issubclass(warning.category, ConvergenceWarning):
+                converged = False
+            outcome.notes[f"warned: {str(warning.message)[:50]}"] += 1
+        coef, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
+        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+            outcome.fail("NONFINITE", f"coefficients {what}")
+            return None
+        if not 0 <= model.optimality_gap_ <= 1:
+            outcome.fail("NONFINITE", f"optimality_gap_ is {model.optimality_gap_} {what}")
+            return None
+        uncorrected = intercept - intercept_correction(problem)
+        active = self.given.active
+        return Fit(model, X, converged, coef[active].astype(WIDE), uncorrected[active])
+
+    def attempt(self, call, what):
+        """Whether the call returns; what else it does is reported."""
+        try:
+            with limited_calls():
+                call()
+        except TooMuchWork:
+            self.outcome.fail("WORK", f"{what} takes more than {MOST_CALLS} calls")
+            return False
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
+            text = " ".join(str(error).split())[:150]
+            self.outcome.fail("ERROR", f"{what}: {type(error).__name__} at {place}: {text}")
+            return False
+        return True
+
+    # Checks
+
+    def compare(self, fit, check, what=""):
+        """Whether a fit is as good as it says; `check` is the name for one that is not."""
+        outcome, objective = self.outcome, self.objective
+        value = objective.value(fit.coef, fit.intercept)
+        if not np.isfinite(value):
+            outcome.fail("NONFINITE", f"the objective is {value} {what}")
+            return False
+        outside = np.maximum(objective.lower - fit.coef, fit.coef - objective.upper).max()
+        if outside > 0:
+            size = abs(fit.coef).max()
+            unit = np.finfo(fit.model.coef_.dtype).eps
+            if outside > 2 * unit * size:
+                outcome.fail(check, f"a coefficient is beyond its bound by {float(outside):.3g}")
+                return False
+        best = self.best(fit)
+        excess = max(float(value - best.value), 0.0)
+        smallest = SMALLEST_TOTAL / float(objective.total)
+        scale = max(float(value), smallest)
+        figures = (
+            f"excess {excess / scale:.3g} claimed {fit.gap:.3g} objective {float(value):.6g} "
+            f"{'converged' if fit.converged else 'with a warning'} {what}"
+        )
+        is_above = fit.converged and excess > TOLERANCE * scale
+        is_beyond = excess > fit.gap * float(value) * (1 + ROUNDING) + ROUNDING * scale
+        if is_above or is_beyond:
+            limit, name = self.limit(fit, best)
+            if is_above and excess - limit > TOLERANCE * scale:
+                outcome.fail(check, figures)
+            elif is_beyond and excess - limit > fit.gap * float(value) + ROUNDING * scale:
+                outcome.fail("CERTIFICATE", figures)
+            else:
+                outcome.skipped = f"limit: {name}"
+                outcome.notes[f"{check if is_above else 'CERTIFICATE'} within limit: {name}"] += 1
+                return False
+            return False
+        if best.gain > TOLERANCE and fit.converged:
+            outcome.skipped = "the reference did not settle"
+            return False
+        return True
+
+    def best(self, fit):
+        """The lowest point known: from the fit, and from nothing for a share of the problems."""
+        found = self.objective.polished(fit.coef, fit.intercept)
+        if not hasattr(self, "_cold"):
+            self._cold = self.objective.cold() if self.rng.random() < 0.1 else None
+        known = [found] if self._cold is None else [found, self._cold]
+        known = [one for one in known if np.isfinite(one.value)]
+        best = min(known, key=lambda one: one.value)
+        if len(known) > 1 and found.value - best.value > 1e-9 * best.value:
+            self.outcome.notes["the reference is better from nothing"] += 1
+        return best
+
+    def limit(self, fit, best):
+        """How far above the optimum the best that floating point allows may be, and its name."""
+        objective = self.objective
+        dtype = fit.model.coef_.dtype
+        rounded = [best.coef.astype(dtype), best.intercept.astype(dtype)]
+        loss = max(
+            float(objective.value(*rounded) - best.value),
+            objective.noise(best.coef, best.intercept, np.finfo(dtype).eps / 2),
+        )
+        limits = {"coefficients rounded": loss, "last bits of X": 0.0}
+        for _ in range(3):
+            other = self.perturbed(np.finfo(self.problem.X.dtype).eps / 2)
+            start = other.polished(best.coef, best.intercept)
+            value = objective.value(start.coef, start.intercept)
+            if np.isfinite(value):
+                limits["last bits of X"] = max(
+                    limits["last bits of X"], float(value - best.value)
+                )
+        name = max(limits, key=limits.get)
+        return 4 * limits[name], name
+
+    def perturbed(self, unit):
+        """The objective of columns whose last bits are others."""
+        objective = self.objective
+        change = 1 + unit * self.rng.uniform(-1, 1, size=objective.X.shape)
+        arrays = ("l1", "ridge", "target", "lower", "upper", "offset", "grouped", "fit_intercept")
+        return Objective(
+            objective.X * change,
+            objective.T,
+            objective.s,
+            objective.link,
+            **{name: getattr(objective, name) for name in arrays},
+        )
+
+    def predict(self, fit):
+        problem, model = self.problem, fit.model
+        offset = {k: v for k, v in self.arguments().items() if k == "offset"}
+        found = []
+        if not self.attempt(
+            lambda: found.append(np.asarray(model.predict_proba(fit.X, **offset))), "predict_proba"
+        ):
+            return
+        P = found[0]
+        is_distribution = not (problem.is_multilabel and model.link == "sigmoid")
+        if not np.isfinite(P).all() or (is_distribution and abs(P.sum(axis=1) - 1).max() > 1e-5):
+            self.outcome.fail("NONFINITE", "probabilities")
+            return
+        W, b = model.coef_.astype(WIDE), np.asarray(model.intercept_, WIDE)
+        X = problem.X.astype(WIDE)
+        Z = X @ W.T + b
+        size = abs(X) @ abs(W).T + abs(b)
+        if problem.offset is not None:
+            Z, size = Z + problem.offset, size + abs(problem.offset)
+        single = Z.shape[1] == 1
+        expected = probabilities(Z, "sigmoids" if single or not is_distribution else "softmax")
+        if single:
+            expected = np.column_stack([1 - expected, expected])
+        unit = np.finfo(P.dtype if problem.X.dtype == np.float32 else float).eps
+        allowed = unit * (8 + 2 * (size.max(axis=1) * np.sqrt(X.shape[1] + 1)))
+        worst = (abs(P - expected).max(axis=1) - allowed).max()
+        if worst > 0:
+            self.outcome.fail("PREDICT", f"probabilities are off by {float(worst):.3g}")
+
+    def storage(self, fit):
+        """Fit the same numbers as a plain array."""
+        if self.problem.storage == "C" or self.rng.random() > 0.4:
+            return
+        plain = self.fitted("C", what="as a plain array")
+        if plain is None or not self.compare(plain, "ABOVE", "as a plain array"):
+            return
+        if plain.converged and fit.converged:
+            one, other = (self.objective.value(f.coef, f.intercept) for f in (plain, fit))
+            if abs(one - other) > TOLERANCE * max(abs(one), SMALLEST_TOTAL / self.objective.total):
+                self.outcome.fail("STORAGE", f"objectives {float(one):.10g}, {float(other):.10g}")
+        elif plain.converged != fit.converged:
+            self.outcome.notes["one storage converged, another did not"] += 1
+
+    def warm(self, fit):
+        """Fit after a fit with other parameters or data."""
+        model = self.estimator()
+        if "warm_start" not in model.get_params() or self.rng.random() > 0.3:
+            return
+        problem, arguments = self.problem, self.arguments()
+        X, changes, before = stored(problem, "C"), {}, dict(arguments)
+        what = ("C", "class_weight", "offset", "units", "order")[self.rng.integers(5)]
+        if what == "C":
+            changes["C"] = 10.0 ** self.rng.uniform(-3, 3)
+        elif what == "class_weight" and "class_weight" not in problem.parameters:
+            changes["class_weight"] = dict(zip(problem.labels, 1 + 9 * self.rng.random(99)))
+        elif what == "offset" and "offset" in before:
+            before["offset"] = -2.0 * before["offset"]
+        elif what == "units":
+            X = X * X.dtype.type(1e3)
+        else:
+            X = X[:, ::-1]
+        model.set_params(warm_start=True, **changes)
+        if not np.isfinite(X).all() or "prior_coef" in problem.parameters and changes.get("C"):
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if not self.attempt(lambda: model.fit(X, problem.y, **before), f"a fit before ({what})"):
+                return
+        model.set_params(**{name: problem.parameters.get(name) for name in changes})
+        again = self.fitted("C", model, what=f"after another {what}")
+        if again is not None:
+            self.compare(again, "WARM", f"after another {what}")
+
+    # Inference
+
+    def results(self, fit):
+        problem, model = self.problem, fit.model
+        given = problem.parameters
+        if (
+            not fit.converged
+            or given.get("label_smoothing")
+            or not self.given.active.all()
+            or np.isinf(penalty_factors(problem)).any()
+        ):
+            return
+        H = self.objective.information(fit.coef, fit.intercept) * self.given.unit
+        expected = _covariance(H, self.objective, problem.n_classes)
+        found = []
+        arguments = self.arguments()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            is_done = self.attempt_results(
+                lambda: found.append(model.infer(fit.X, problem.y, **arguments)), expected is None
+            )
+        if not is_done:
+            return
+        for warning in said:
+            self.outcome.notes[f"infer warned: {str(warning.message)[:50]}"] += 1
+        results = found[0]
+        offset = {k: v for k, v in arguments.items() if k == "offset"}
+        tables = []
+        if not self.attempt(
+            lambda: tables.append(results.predict_proba_interval(fit.X, **offset)),
+            "predict_proba_interval",
+        ):
+            return
+        estimate = np.asarray(tables[0].xs("probability", axis=1, level=1), float)
+        P = model.predict_proba(fit.X, **offset)
+        off = abs(estimate - P).max()
+        if not off <= 1e-6 + 1e-3 * (problem.X.dtype == np.float32):
+            self.outcome.fail("RESULTS", f"predict_proba_interval differs by {off:.3g}")
+        if expected is None:
+            self.outcome.notes["the information is ill-conditioned"] += 1
+            return
+        errors = np.sqrt(expected)
+        tolerance = 1e-4 if problem.X.dtype == float else 1e-2
+        off = abs(results.std_errors.ravel() / errors - 1).max()
+        if not off <= tolerance:
+            self.outcome.fail("RESULTS", f"standard errors differ by a share of {off:.3g}")
+        self.outcome.notes["standard errors compared"] += 1
+        log_likelihood = self.log_likelihood(fit)
+        if not abs(results.log_likelihood - log_likelihood) <= 1e-5 * abs(log_likelihood):
+            self.outcome.fail(
+                "RESULTS",
+                f"log-likelihood {results.log_likelihood:.10g}, expected {log_likelihood:.10g}",
+            )
+
+    def attempt_results(self, call, is_singular):
+        """Whether infer returns; where the information is singular it may say so."""
+        if not is_singular:
+            return self.attempt(call, "infer")
+        try:
+            call()
+        except ValueError:
+            self.outcome.notes["infer refuses a singular information"] += 1
+            return False
+        return True
+
+    def log_likelihood(self, fit):
+        """Of the data, in the weights of the user."""
+        objective = self.objective
+        ridge = objective.ridge * (fit.coef - objective.target) ** 2 / 2
+        loss = objective.value(fit.coef, fit.intercept) - ridge.sum()
+        return -float(loss * objective.total * self.given.unit * self.weight_unit())
+
+    def weight_unit(self):
+        return 1.0
+
+
+_ARRAYS = ("penalty_factor", "prior_coef", "bounds", "class_weight", "prior_correction")
+
+
+def _covariance(H, objective, n_classes):
+    """Variances of the coefficients against the first class, or None where ill-conditioned."""
+    w = objective.shape[1] + objective.fit_intercept
+    H = H.astype(float)
+    if n_classes > 2:
+        # Logits are defined up to a constant: without a penalty add one of that direction.
+        R = n_classes
+        blocks = H.reshape(R, w, R, w)
+        bare = np.append(~(objective.ridge[0] > 0), [True] * objective.fit_intercept)
+        level = np.abs(np.einsum("kjkj->j", blocks)) / R
+        for j in np.flatnonzero(bare):
+            blocks[:, j, :, j] += level[j]
+    size = np.sqrt(H.diagonal())
+    if not (np.isfinite(size).all() and (size > 0).all()):
+        return None
+    values, Q = np.linalg.eigh(H / np.outer(size, size))
+    if not values[0] * CONDITION > values[-1]:
+        return None
+    V = (Q / values) @ Q.T / np.outer(size, size)
+    if n_classes == 2:
+        return V.diagonal()
+    V = V.reshape(n_classes, w, n_classes, w)
+    return np.concatenate(
+        [
+            (V[k, :, k] + V[0, :, 0] - V[k, :, 0] - V[0, :, k]).diagonal()
+            for k in range(1, n_classes)
+        ]
+    )
+
+
+def _digest(value):
+    """A hash of everything that a value holds."""
+    found = hashlib.blake2b()
+    _feed(found, value)
+    return found.hexdigest()
+
+
+def _feed(found, value):
+    if sp.issparse(value):
+        for name in ("data", "indices", "indptr", "row", "col", "rows"):
+            _feed(found, getattr(value, name, None))
+    elif hasattr(value, "columns"):
+        _feed(found, [value.to_numpy(), list(value.columns)])
+    elif isinstance(value, np.ndarray) and value.dtype != object:
+        found.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, dict):
+        _feed(found, list(value.items()))
+    elif isinstance(value, (list, tuple, np.ndarray)):
+        for item in value:
+            _feed(found, item)
+    else:
+        found.update(repr(value).encode())

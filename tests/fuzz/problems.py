@@ -1,0 +1,724 @@
+"""Random problems: what an estimator is given, and the objective that this asks for."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .reference import WIDE, Objective
+
+KINDS = ("smooth", "composite", "multilabel", "inference")
+# Weights below this share of the largest count as zero, as `fit` documents.
+NEGLIGIBLE = 1e-28
+
+
+@dataclass
+class Problem:
+    """What is fitted.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d)
+        The numbers, float64 or float32; `storage` says how the estimator gets them.
+    y : what `fit` gets
+    shares : ndarray of shape (n, K)
+        What rows say of the classes: one-hot or shares, or an indicator of several labels.
+    counts : ndarray of shape (n,)
+        Observations that a row stands for, before sample_weight.
+    sample_weight, offset : ndarray or None
+        The offset has a column for each logit of the reference.
+    labels : list
+        Names of the classes.
+    parameters : dict
+        Of the estimator.
+    """
+
+    kind: str
+    seed: int
+    X: Any
+    y: Any = None
+    shares: Any = None
+    counts: Any = None
+    sample_weight: Any = None
+    offset: Any = None
+    labels: Any = None
+    storage: str = "C"
+    parameters: dict = field(default_factory=dict)
+    tags: list = field(default_factory=list)
+
+    @property
+    def is_multilabel(self):
+        return self.kind == "multilabel"
+
+    @property
+    def n_classes(self):
+        return self.shares.shape[1]
+
+    def __str__(self):
+        n, d = self.X.shape
+        shown = {k: v if np.ndim(v) == 0 else "array" for k, v in self.parameters.items()}
+        return f"n={n} d={d} K={self.n_classes} {self.storage} {' '.join(self.tags)} {shown}"
+
+
+def random_problem(kind, seed):
+    """The problem of a kind with that seed; the kind "all" takes the kinds in turn."""
+    if kind == "all":
+        kind = KINDS[seed % len(KINDS)]
+    rng = np.random.default_rng([KINDS.index(kind), seed])
+    return _Draw(kind, seed, rng).problem()
+
+
+class _Draw:
+    """One problem in the making: each method draws one part of it."""
+
+    def __init__(self, kind, seed, rng):
+        self.rng, self.kind = rng, kind
+        self.tags = []
+        self.made = Problem(kind, seed, X=None, tags=self.tags)
+
+    def chance(self, probability):
+        return bool(self.rng.random() < probability)
+
+    def pick(self, *options):
+        return options[self.rng.integers(len(options))]
+
+    def problem(self):
+        made = self.made
+        n, d, K = self._shape()
+        X = self._columns(n, d)
+        d = X.shape[1]
+        dtype = np.float32 if self.chance(0.15) else np.float64
+        with np.errstate(over="ignore", under="ignore"):
+            X = X.astype(dtype)
+        if not np.isfinite(X).all():
+            X = np.clip(X, -1e30, 1e30)
+        made.X = np.ascontiguousarray(X)
+        if dtype == np.float32:
+            self.tags.append("float32")
+        made.storage = self.pick(*STORAGES) if self.chance(0.5) else "C"
+        if self.kind == "multilabel":
+            self._several_labels(K)
+        else:
+            self._classes(K)
+        self._weights()
+        if self.kind != "multilabel":
+            self._offset()
+            self._class_weight()
+        self._penalty()
+        self._options()
+        return made
+
+    def _shape(self):
+        n = self.pick(2, 3, 5, 8, 15, 30, 60, 120, 250)
+        d = self.pick(1, 1, 2, 3, 5, 8, 13, 20, 40)
+        K = self.pick(2, 2, 2, 3, 3, 4, 5, 8, 12)
+        if self.kind == "inference":
+            n, d, K = self.pick(40, 80, 150, 300), self.pick(1, 2, 3, 5, 8), self.pick(2, 2, 3, 4)
+        elif self.chance(0.03) and n <= 15:
+            K = n
+        K = max(2, min(n, K))
+        return n, max(1, min(d, 160 // K)), K
+
+    # Columns
+
+    def _columns(self, n, d):
+        style = self.pick("plain", "plain", "same", "mixed", "mixed")
+        if self.kind == "inference":
+            style = self.pick("plain", "plain", "plain", "same", "mixed")
+        kinds = list(COLUMNS)
+        one = self.pick(*kinds)
+        parts, width = [], 0
+        while width < d:
+            name = {"plain": "normal", "same": one, "mixed": self.pick(*kinds)}[style]
+            part = COLUMNS[name](self.rng, n, d - width)
+            if name not in self.tags:
+                self.tags.append(name)
+            parts.append(part)
+            width += part.shape[1]
+        X = np.column_stack(parts)
+        hostile = 0.3 if self.kind == "inference" else 1.0
+        if self.chance(0.3):
+            X = X @ self.rng.normal(size=(d, d))
+            self.tags.append("mixture")
+        if d > 1 and self.chance(0.12 * hostile):
+            j, k = self.rng.permutation(d)[:2]
+            X[:, j] = X[:, k]
+            self.tags.append("duplicate")
+        if d > 2 and self.chance(0.15 * hostile):
+            j = self.rng.integers(d)
+            noise = self.pick(0.0, 1e-12, 1e-8, 1e-4)
+            X[:, j] = X @ self.rng.normal(size=d)
+            X[:, j] += noise * np.std(X[:, j]) * self.rng.normal(size=n)
+            self.tags.append(f"collinear{noise:g}")
+        if self.chance(0.1 * hostile):
+            X[self.rng.integers(n)] *= 10.0 ** self.rng.integers(1, 8)
+            self.tags.append("outlier-row")
+        if self.chance(0.07 * hostile):
+            X[self.rng.integers(n), self.rng.integers(d)] = self.pick(1e3, 1e6, -1e9)
+            self.tags.append("outlier-cell")
+        if self.chance(0.25):
+            size = self.pick(2, 4, 8)
+            X = X * 10.0 ** self.rng.uniform(-size, size, size=d)
+            self.tags.append(f"units{size}")
+        if self.chance(0.15):
+            X = X + 10.0 ** self.rng.uniform(-1, 5, size=d) * self.rng.choice([-1, 1], size=d)
+            self.tags.append("shift")
+        if self.chance(0.02 * hostile):
+            X = X * 10.0 ** self.pick(-160, -120, 120, 150)
+            self.tags.append("extreme")
+        return X
+
+    # Classes
+
+    def _scores(self, K):
+        X = self.made.X.astype(float)
+        n, d = X.shape
+        how = self.pick("model", "model", "random", "strong", "separable")
+        if self.kind == "inference":
+            how = self.pick("model", "model", "random")
+        self.tags.append(how)
+        with np.errstate(all="ignore"):
+            peak = abs(X).max(axis=0)
+            X = X / np.where(peak > 0, peak, 1)
+            size = X.std(axis=0)
+            X = (X - X.mean(axis=0)) / np.where(size > 1e-12, size, 1)
+        strength = {"model": 0.5, "random": 0.0, "strong": 3.0, "separable": 5.0}[how]
+        Z = X @ self.rng.normal(size=(d, K)) * strength
+        if self.chance(0.2):
+            Z = Z + self.rng.normal(size=K) * (1 if self.kind == "inference" else 3)
+            self.tags.append("unbalanced")
+        return Z if how == "separable" else Z + self.rng.gumbel(size=Z.shape)
+
+    def _classes(self, K):
+        made, rng = self.made, self.rng
+        n = len(made.X)
+        codes = self._scores(K).argmax(axis=1)
+        if len(np.unique(codes)) < 2 or self.chance(0.5):
+            codes[rng.permutation(n)[:K]] = np.arange(K)
+        codes = np.unique(codes, return_inverse=True)[1]
+        K = codes.max() + 1
+        one_hot = np.eye(K)[codes]
+        made.counts = np.ones(n)
+        form = self.pick(*["labels"] * 8, "counts", "shares")
+        self.tags.append(form)
+        if form == "labels":
+            made.shares = one_hot
+            name = self.pick(*LABELS)
+            made.labels = LABELS[name](K)
+            made.y = np.array(made.labels)[codes]
+            if self.chance(0.3):
+                # scikit-learn takes objects for labels where they are text.
+                how = self.pick("list", "series", *["object"] * (name == "text"))
+                if how == "list":
+                    made.y = [made.labels[code] for code in codes]
+                else:
+                    made.y = made.y.astype(object) if how == "object" else pd.Series(made.y)
+            return
+        if form == "counts":
+            table = rng.poisson(self.pick(0.5, 3.0), size=(n, K)) + one_hot
+        else:
+            table = 0.7 * rng.dirichlet(np.full(K, self.pick(0.1, 1.0)), size=n) + 0.3 * one_hot
+            table = table / table.sum(axis=1, keepdims=True)
+        made.counts = table.sum(axis=1)
+        made.shares = table / made.counts[:, None]
+        made.labels = list(range(K))
+        made.y = table
+        how = self.pick("array", "array", "csr", "frame")
+        if how == "csr":
+            made.y = sp.csr_array(table)
+        elif how == "frame":
+            made.labels = LABELS["text"](K)
+            frame = pd.DataFrame(table, columns=made.labels)
+            made.y = frame[[made.labels[k] for k in rng.permutation(K)]]
+        self.tags.append(f"table-{how}")
+
+    def _several_labels(self, K):
+        made, rng = self.made, self.rng
+        n = len(made.X)
+        link = self.pick("sigmoid", "softmax")
+        Z = self._scores(K)
+        Y = (Z - np.median(Z) + self.pick(0.0, -1.0) > 0).astype(int)
+        if link == "sigmoid":
+            for k in range(K):  # A label that all rows have, or none, has no coefficients.
+                Y[rng.permutation(n)[:2], k] = [0, 1]
+        else:
+            Y[np.arange(K) % n, np.arange(K)] = 1
+        made.shares, made.counts = Y.astype(float), np.ones(n)
+        made.labels = list(range(K))
+        made.parameters |= {"link": link, "threshold": 0.5}
+        self.tags.append(link)
+        how = self.pick("array", "array", "csr", "frame", "bool")
+        made.y = {
+            "array": lambda: Y,
+            "csr": lambda: sp.csr_matrix(Y),
+            "bool": lambda: Y.astype(bool),
+            "frame": lambda: pd.DataFrame(Y),
+        }[how]()
+
+    # Weights and offsets
+
+    def _weights(self):
+        made, rng = self.made, self.rng
+        n = len(made.X)
+        if not self.chance(0.4):
+            return
+        kinds = ["uniform", "zeros", "integers", "lognormal", "tiny", "huge", "wild"]
+        if self.kind == "inference":
+            kinds = kinds[:3]
+        name = self.pick(*kinds)
+        weights = {
+            "uniform": lambda: rng.random(n) + 0.1,
+            "zeros": lambda: (rng.random(n) + 0.1) * (rng.random(n) < 0.6),
+            "integers": lambda: rng.integers(0, 5, n),
+            "lognormal": lambda: np.exp(3 * rng.normal(size=n)),
+            "tiny": lambda: (rng.random(n) + 0.1) * 10.0 ** -self.pick(5, 20),
+            "huge": lambda: (rng.random(n) + 0.1) * 10.0 ** self.pick(5, 20),
+            "wild": lambda: 10.0 ** rng.uniform(-12, 12, size=n),
+        }[name]()
+        if self._has_classes(weights):
+            made.sample_weight = weights
+            self.tags.append(f"weights-{name}")
+
+    def _has_classes(self, weights):
+        """Whether the weights leave enough to fit; mostly every class, sometimes two."""
+        made = self.made
+        having = (made.shares * (weights > 0)[:, None]).sum(axis=0)
+        if made.is_multilabel:
+            enough = (having > 0).all()
+            if made.parameters["link"] == "sigmoid":
+                enough &= (having < np.count_nonzero(weights)).all()
+            return enough
+        present = np.count_nonzero(having)
+        return present == made.n_classes or (
+            present >= 2 and self.kind != "inference" and self.chance(0.3)
+        )
+
+    def _offset(self):
+        made = self.made
+        if not self.chance(0.15):
+            return
+        n, K = len(made.X), made.n_classes
+        size = self.pick(0.5, 3.0) if self.kind == "inference" else self.pick(0.5, 3.0, 30.0)
+        offset = self.rng.normal(size=(n, 1 if K == 2 else K)) * size
+        # The reference has what is left of it in the type of X.
+        made.offset = offset.astype(made.X.dtype).astype(float)
+        self.tags.append(f"offset{size:g}")
+
+    def _class_weight(self):
+        made = self.made
+        if self.kind == "inference" or not self.chance(0.15):
+            return
+        value = "balanced"
+        if self.chance(0.5):
+            value = {label: float(self.pick(0.5, 1.0, 3.0, 1e-3, 1e3)) for label in made.labels}
+            if self.chance(0.1) and made.n_classes > 2:
+                value[made.labels[self.rng.integers(made.n_classes)]] = 0.0
+        made.parameters["class_weight"] = value
+        if active_classes(made).sum() < 2:
+            del made.parameters["class_weight"]
+            return
+        self.tags.append("class-weight")
+
+    # Penalty
+
+    def _penalty(self):
+        made, rng = self.made, self.rng
+        d = made.X.shape[1]
+        given = made.parameters
+        is_strange = self.kind in ("composite", "multilabel")
+        C = self.pick(1.0, 1.0, 10.0 ** rng.uniform(-12, 12), 10.0 ** rng.uniform(-3, 4), np.inf)
+        if self.kind == "inference":
+            C = self.pick(np.inf, np.inf, 1.0, 10.0 ** rng.uniform(-2, 3))
+        elif self.kind == "smooth" and self.chance(0.2):
+            C = np.inf
+        given["C"] = float(C)
+        if is_strange and np.isfinite(C) and self.chance(0.75 if self.kind == "composite" else 0.4):
+            given["l1_ratio"] = float(self.pick(1.0, 1.0, rng.random(), 0.5, 1e-6, 0.999999))
+            given["grouped"] = self.chance(0.35)
+        R = 1 if made.n_classes == 2 and not made.is_multilabel else made.n_classes
+        names = self._names()
+        scale = self._column_sizes()
+        if self.chance(0.2):
+            per_class = self.kind == "composite" and R > 1 and not given.get("grouped")
+            rows = R if per_class and self.chance(0.4) else 1
+            factors = np.exp(rng.normal(size=(rows, d)))
+            factors[rng.random(factors.shape) < 0.2] = 0
+            if is_strange and self.chance(0.5):
+                factors[rng.random(factors.shape) < 0.2] = np.inf
+            if self.chance(0.2):
+                factors = factors * 10.0 ** rng.integers(-6, 7)
+            given["penalty_factor"] = factors if rows > 1 else factors[0]
+            if names is not None and rows == 1 and self.chance(0.5):
+                given["penalty_factor"] = dict(zip(names, factors[0].tolist(), strict=True))
+            self.tags.append("factors")
+        if self.kind == "composite" and not given.get("grouped") and self.chance(0.25):
+            given["bounds"] = self._bounds(R, d, scale)
+        if (
+            self.kind == "composite"
+            and np.isfinite(C)
+            and given.get("l1_ratio", 0) < 1
+            and self.chance(0.3)
+        ):
+            with np.errstate(over="ignore"):
+                target = rng.normal(size=(R, d)) / scale
+            given["prior_coef"] = np.clip(target, -1e100, 1e100)
+            self.tags.append("prior")
+
+    def _names(self):
+        return [f"f{j}" for j in range(self.made.X.shape[1])] if self._is_frame else None
+
+    @property
+    def _is_frame(self):
+        return self.made.storage == "frame"
+
+    def _column_sizes(self):
+        X = self.made.X.astype(WIDE)
+        size = np.sqrt(((X - X.mean(axis=0)) ** 2).mean(axis=0))
+        return np.where(size > 1e-10 * abs(X).max(axis=0), size, 1).astype(float)
+
+    def _bounds(self, R, d, scale):
+        rng, name = self.rng, self.pick("positive", "negative", "box", "mixed", "fixed", "one-sided")
+        rows = R if R > 1 and self.chance(0.3) else 1
+        lower, upper = np.full((rows, d), -np.inf), np.full((rows, d), np.inf)
+        if name == "positive":
+            lower[:] = 0
+        elif name == "negative":
+            upper[:] = 0
+        elif name == "box":
+            lower[:], upper[:] = -0.3 / scale, 0.2 / scale
+        elif name == "mixed":
+            some = rng.random((rows, d)) < 0.5
+            lower[some] = np.broadcast_to(0.1 / scale, (rows, d))[some]
+            upper[~some] = np.broadcast_to(-0.05 / scale, (rows, d))[~some]
+        elif name == "fixed":
+            lower[:] = upper[:] = rng.normal(size=(rows, d)) / scale * 0.3
+        else:
+            some = rng.random((rows, d)) < 0.3
+            lower[some] = 0
+        factors = penalty_factors(self.made)
+        removed = np.isinf(factors).any(axis=0) if len(factors) else np.zeros(d, bool)
+        # A coefficient that is removed is zero, which its bounds must allow.
+        lower[:, removed], upper[:, removed] = -np.inf, np.inf
+        self.tags.append(f"bounds-{name}")
+        if rows > 1:
+            return lower, upper
+        if name == "positive" and self.chance(0.5) and not removed.any():
+            return 0, None
+        names = self._names()
+        if names is not None and self.chance(0.5):
+            pairs = zip(lower[0].tolist(), upper[0].tolist(), strict=True)
+            return dict(zip(names, pairs, strict=True))
+        return lower[0], upper[0]
+
+    def _options(self):
+        made, rng = self.made, self.rng
+        given = made.parameters
+        given["fit_intercept"] = self.chance(0.8)
+        given["solver"] = self.pick("auto", "auto", "newton-cg", "newton-cholesky", "lbfgs")
+        if self.kind != "inference" and self.chance(0.15):
+            given["label_smoothing"] = self.pick(0.05, 0.3, 0.9)
+        elif (
+            not made.is_multilabel
+            and given["fit_intercept"]
+            and self.chance(0.1)
+            and active_classes(made).all()
+        ):
+            shares = rng.dirichlet(np.ones(made.n_classes)) * 0.9 + 0.1 / made.n_classes
+            shares = shares / shares.sum()
+            given["prior_correction"] = self.pick(
+                "empirical", shares, dict(zip(made.labels, shares.tolist(), strict=True))
+            )
+            self.tags.append("prior-correction")
+
+
+# Columns: (rng, n, at most so many) -> (n, some).
+
+
+def _one(draw):
+    return lambda rng, n, width: np.asarray(draw(rng, n), dtype=float).reshape(n, 1)
+
+
+def _one_hot(rng, n, width):
+    levels = min(width, int(rng.integers(2, 6)))
+    return np.eye(levels)[rng.integers(levels, size=n)]
+
+
+def _but_one(rng, n):
+    column = np.full(n, rng.choice([0.0, 1.0, 5.0]))
+    column[rng.integers(n)] += 1.0
+    return column
+
+
+COLUMNS = {
+    "normal": _one(lambda rng, n: rng.normal(size=n)),
+    "uniform": _one(lambda rng, n: rng.random(n)),
+    "integers": _one(lambda rng, n: rng.integers(-5, 6, n)),
+    "binary": _one(lambda rng, n: rng.random(n) < rng.uniform(0.05, 0.95)),
+    "sparse": _one(lambda rng, n: rng.normal(size=n) * (rng.random(n) < rng.uniform(0.02, 0.5))),
+    "one-hot": _one_hot,
+    "cauchy": _one(lambda rng, n: rng.standard_cauchy(n)),
+    "lognormal": _one(lambda rng, n: np.exp(2 * rng.normal(size=n))),
+    "t2": _one(lambda rng, n: rng.standard_t(2, n)),
+    "years": _one(lambda rng, n: rng.integers(1950, 2025, n)),
+    "seconds": _one(lambda rng, n: np.round(1.7e9 + 1e5 * rng.normal(size=n))),
+    "map": _one(lambda rng, n: 5.2e6 + 1e3 * rng.normal(size=n)),
+    "nearly-constant": _one(lambda rng, n: 1 + rng.choice([1e-3, 1e-6]) * rng.normal(size=n)),
+    "constant": _one(
+        lambda rng, n: np.full(n, rng.choice([0.0, 1.0, 0.1, -3.5, 1e6, 1e-6, 1e10]))
+    ),
+    "but-one": _one(_but_one),
+}
+
+LABELS = {
+    "codes": lambda K: list(range(K)),
+    "signed": lambda K: list(range(-1, K - 1)),
+    "far": lambda K: [k * 10**6 - 5 for k in range(K)],
+    "text": lambda K: [f"class {chr(97 + k)}" for k in range(K)],
+    "halves": lambda K: [k + 1.0 for k in range(K)],
+}
+
+
+# Storages
+
+
+def _padded(X, rng):
+    wide = np.zeros((X.shape[0] * 2, X.shape[1] * 3), X.dtype)
+    wide[::2, ::3] = X
+    return wide[::2, ::3]
+
+
+def _read_only(X, rng):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def _csr_duplicates(X, rng):
+    """Each entry v as 2 v and -v, whose sum is exact."""
+    A = sp.csr_matrix(X)
+    data = np.column_stack([2 * A.data, -A.data]).ravel()
+    return sp.csr_matrix((data, np.repeat(A.indices, 2), A.indptr * 2), shape=A.shape)
+
+
+def _csr_unsorted(X, rng):
+    A = sp.csr_matrix(X)
+    for start, stop in zip(A.indptr[:-1], A.indptr[1:], strict=True):
+        order = rng.permutation(stop - start)
+        A.data[start:stop] = A.data[start:stop][order]
+        A.indices[start:stop] = A.indices[start:stop][order]
+    A.has_sorted_indices = False
+    return A
+
+
+def _csr_zeros(X, rng):
+    columns = np.tile(np.arange(X.shape[1]), X.shape[0])
+    starts = np.arange(0, X.size + 1, X.shape[1])
+    return sp.csr_array((X.ravel().copy(), columns, starts), shape=X.shape)
+
+
+def _csr_spare(X, rng):
+    A = sp.csr_array(X)
+    A.data, A.indices = np.r_[A.data, X.dtype.type(7)], np.r_[A.indices, A.indices.dtype.type(0)]
+    return A
+
+
+def _csr_wide_index(X, rng):
+    A = sp.csr_matrix(X)
+    A.indices, A.indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
+    return A
+
+
+def _csr_read_only(X, rng):
+    A = sp.csr_array(X)
+    for array in (A.data, A.indices, A.indptr):
+        array.flags.writeable = False
+    return A
+
+
+def _coo_duplicates(X, rng):
+    A = sp.coo_array(X)
+    order = rng.permutation(2 * A.nnz)
+    data = np.r_[2 * A.data, -A.data][order]
+    row, column = (np.tile(index, 2)[order] for index in A.coords)
+    return sp.coo_array((data, (row, column)), shape=A.shape)
+
+
+STORAGES = {
+    "C": lambda X, rng: X.copy(),
+    "F": lambda X, rng: np.asfortranarray(X),
+    "strided": _padded,
+    "reversed": lambda X, rng: X[::-1, ::-1].copy()[::-1, ::-1],
+    "read-only": _read_only,
+    "big-endian": lambda X, rng: X.astype(X.dtype.newbyteorder(">")),
+    "list": lambda X, rng: X.tolist(),
+    "object": lambda X, rng: X.astype(object),
+    "frame": lambda X, rng: pd.DataFrame(X, columns=[f"f{j}" for j in range(X.shape[1])]),
+    "csr": lambda X, rng: sp.csr_array(X),
+    "csr-matrix": lambda X, rng: sp.csr_matrix(X),
+    "csc": lambda X, rng: sp.csc_array(X),
+    "coo": lambda X, rng: sp.coo_array(X),
+    "lil": lambda X, rng: sp.lil_array(X),
+    "bsr": lambda X, rng: sp.bsr_array(X),
+    "csr-duplicates": _csr_duplicates,
+    "csr-unsorted": _csr_unsorted,
+    "csr-zeros": _csr_zeros,
+    "csr-spare": _csr_spare,
+    "csr-int64": _csr_wide_index,
+    "csr-read-only": _csr_read_only,
+    "coo-duplicates": _coo_duplicates,
+}
+
+
+def stored(problem, storage=None):
+    """X as the estimator gets it."""
+    rng = np.random.default_rng(problem.seed)
+    return STORAGES[storage or problem.storage](problem.X, rng)
+
+
+# What is asked
+
+
+def penalty_factors(problem):
+    """(1 or R, d)."""
+    d = problem.X.shape[1]
+    value = problem.parameters.get("penalty_factor")
+    if value is None:
+        return np.ones((1, d))
+    if isinstance(value, dict):
+        return np.array([[value.get(f"f{j}", 1.0) for j in range(d)]])
+    return np.atleast_2d(value)
+
+
+def _bounds(problem):
+    value = problem.parameters.get("bounds")
+    d = problem.X.shape[1]
+    if value is None:
+        return -np.inf, np.inf
+    if isinstance(value, dict):
+        pairs = np.array([value[f"f{j}"] for j in range(d)]).T
+        return pairs[0], pairs[1]
+    lower, upper = value
+    return -np.inf if lower is None else lower, np.inf if upper is None else upper
+
+
+def row_weights(problem):
+    """Weights of rows by classes before smoothing, (n, K), long doubles; largest row weight 1."""
+    weights = np.asarray(problem.counts, WIDE)
+    if problem.sample_weight is not None:
+        weights = weights * np.asarray(problem.sample_weight, WIDE)
+    top = weights.max()
+    table = weights[:, None] / top * problem.shares
+    factors = class_factors(problem, table)
+    return (table if factors is None else table * factors), top
+
+
+def class_factors(problem, table):
+    given = problem.parameters.get("class_weight")
+    if given is None:
+        return None
+    if given == "balanced":
+        totals = table.sum(axis=0)
+        present = totals > 0
+        balanced = totals.sum() / (present.sum() * np.where(present, totals, 1))
+        return np.where(present, balanced, 1)
+    return np.array([given.get(label, 1.0) for label in problem.labels], WIDE)
+
+
+def active_classes(problem):
+    """Classes that some row of weight has."""
+    table, _ = row_weights(problem)
+    return table.sum(axis=0) > NEGLIGIBLE * table.sum()
+
+
+def intercept_correction(problem):
+    """What prior_correction adds to the intercepts of the fit."""
+    given = problem.parameters.get("prior_correction")
+    if given is None:
+        return 0.0
+    table, _ = row_weights(problem)
+    fitted = table.sum(axis=0) / table.sum()
+    if isinstance(given, str):
+        weights = np.asarray(problem.counts, WIDE)
+        if problem.sample_weight is not None:
+            weights = weights * problem.sample_weight
+        shares = weights @ problem.shares / weights.sum()
+    elif isinstance(given, dict):
+        shares = np.array([given[label] for label in problem.labels], WIDE)
+    else:
+        shares = np.asarray(given, WIDE)
+    change = np.log(shares) - np.log(fitted)
+    return change[1:] - change[:1] if len(change) == 2 else change - change.mean()
+
+
+@dataclass
+class Asked:
+    """The objective, the rows of coef_ that it has coefficients for, and the unit of its S."""
+
+    objective: Objective
+    active: Any
+    unit: Any
+
+
+def asked(problem):
+    """What the estimator is to minimise."""
+    given = problem.parameters
+    K = problem.n_classes
+    smoothing = given.get("label_smoothing", 0.0)
+    if problem.is_multilabel:
+        weights = np.ones(len(problem.X), WIDE)
+        if problem.sample_weight is not None:
+            weights = np.asarray(problem.sample_weight, WIDE)
+        unit = weights.max()
+        s = weights / unit
+        T = problem.shares
+        link = "sigmoids" if given["link"] == "sigmoid" else "softmax"
+        if link == "softmax":
+            many = T.sum(axis=1)
+            s = s * (many > 0)
+            T = T / np.maximum(many, 1)[:, None]
+        T = (1 - smoothing) * T + smoothing / (2 if link == "sigmoids" else K)
+        active = np.ones(K, bool)
+        offset = None
+    else:
+        table, unit = row_weights(problem)
+        s = table.sum(axis=1)
+        active = active_classes(problem) | (smoothing > 0)
+        T = table / np.where(s > 0, s, 1)[:, None]
+        T = (1 - smoothing) * T + WIDE(smoothing) / K
+        link = "sigmoids" if K == 2 else "softmax"
+        T = T[:, 1:] if K == 2 else T[:, active]
+        offset = problem.offset
+        if K == 2:
+            active = np.ones(1, bool)
+        elif offset is not None:
+            offset = offset[:, active]
+    # Beside the largest weight these cannot be told from zero.
+    s = np.where(s < 1e-30 * s.max(), 0, s)
+    strength = 1 / (WIDE(given["C"]) * s.sum() * unit) if np.isfinite(given["C"]) else WIDE(0)
+    ratio = WIDE(given.get("l1_ratio", 0.0))
+    factors = penalty_factors(problem).astype(WIDE)
+    R, d = len(active), problem.X.shape[1]
+
+    def rows(value):
+        return np.broadcast_to(np.asarray(value, WIDE), (R, d))[active]
+
+    removed = rows(np.isinf(factors)) > 0
+    factors = np.where(removed, 0, rows(factors))
+    lower, upper = (np.where(removed, 0, rows(bound)) for bound in _bounds(problem))
+    objective = Objective(
+        problem.X,
+        T,
+        s,
+        link,
+        l1=factors * ratio * strength,
+        ridge=factors * (1 - ratio) * strength,
+        target=np.where(removed, 0, rows(given.get("prior_coef", 0.0))),
+        lower=lower,
+        upper=upper,
+        offset=offset,
+        grouped=bool(given.get("grouped")) and ratio > 0 and strength > 0,
+        fit_intercept=given["fit_intercept"],
+    )
+    return Asked(objective, active, unit)
