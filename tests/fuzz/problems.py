@@ -88,7 +88,6 @@ class _Draw:
         made = self.made
         n, d, K = self._shape()
         X = self._columns(n, d)
-        d = X.shape[1]
         dtype = np.float32 if self.chance(0.15) else np.float64
         with np.errstate(over="ignore", under="ignore"):
             X = X.astype(dtype)
@@ -174,7 +173,7 @@ class _Draw:
 
     def _scores(self, K):
         X = self.made.X.astype(float)
-        n, d = X.shape
+        d = X.shape[1]
         how = self.pick("model", "model", "random", "strong", "separable")
         if self.kind == "inference":
             how = self.pick("model", "model", "random")
@@ -379,7 +378,10 @@ class _Draw:
         return np.where(size > 1e-10 * abs(X).max(axis=0), size, 1).astype(float)
 
     def _bounds(self, R, d, scale):
-        rng, name = self.rng, self.pick("positive", "negative", "box", "mixed", "fixed", "one-sided")
+        rng, name = (
+            self.rng,
+            self.pick("positive", "negative", "box", "mixed", "fixed", "one-sided"),
+        )
         rows = R if R > 1 and self.chance(0.3) else 1
         lower, upper = np.full((rows, d), -np.inf), np.full((rows, d), np.inf)
         if name == "positive":
@@ -465,9 +467,7 @@ COLUMNS = {
     "seconds": _one(lambda rng, n: np.round(1.7e9 + 1e5 * rng.normal(size=n))),
     "map": _one(lambda rng, n: 5.2e6 + 1e3 * rng.normal(size=n)),
     "nearly-constant": _one(lambda rng, n: 1 + rng.choice([1e-3, 1e-6]) * rng.normal(size=n)),
-    "constant": _one(
-        lambda rng, n: np.full(n, rng.choice([0.0, 1.0, 0.1, -3.5, 1e6, 1e-6, 1e10]))
-    ),
+    "constant": _one(lambda rng, n: np.full(n, rng.choice([0.0, 1.0, 0.1, -3.5, 1e6, 1e-6, 1e10]))),
     "but-one": _one(_but_one),
 }
 

@@ -98,7 +98,7 @@ class Objective:
 
     def _standardise(self):
         share = self.s / self.total
-        constant = (self.X == self.X[0]).all(axis=0) & self.fit_intercept
+        constant = (self.X[0] == self.X).all(axis=0) & self.fit_intercept
         self.center = share @ self.X if self.fit_intercept else np.zeros(self.shape[1], WIDE)
         centered = np.where(constant, 0, self.X - self.center)
         # Not the squares, which may leave the range of a float64 where long doubles are that.
@@ -263,16 +263,38 @@ class Objective:
             return step[:, :d], np.zeros(R), 0.0
         at = np.flatnonzero(free)
         H = H.reshape(R * w, R * w)[np.ix_(at, at)]
+        size = np.sqrt(np.where(H.diagonal() > 0, H.diagonal(), 1))
+        H = H / size[:, None] / size
         if not np.isfinite(H).all():
             return step[:, :d], np.zeros(R), np.nan
-        size = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-        values, Q = np.linalg.eigh(H / np.outer(size, size))
+        values, Q = np.linalg.eigh(H)
         q = Q.T @ (G[free] / size)
-        # Where the model is flat to rounding, the gradient is rounding too.
+        # Where the model is flat to rounding, so is what the loss adds to the gradient: what is
+        # left there is of the L1 penalty, which falls until a coefficient meets zero or a bound.
         solid = values > 4e-16 * len(values) * values[-1]
+        slope = np.where(solid, 0, q)
+        l1 = np.zeros(free.shape)
+        l1[:, :d] = self._l1
+        if self._l1.any() and abs(slope).max() > 1e-6 * (l1[free] / size).max():
+            step[free] = -(Q @ slope) / size
+            reach = self._reach(V, step[:, :d])
+            if np.isfinite(reach):
+                step *= reach
+                gain = -(step * G).sum()
+                return step[:, :d], step[:, d] if self.fit_intercept else np.zeros(R), gain
+            step[:] = 0
         step[free] = -(Q @ np.where(solid, q / np.where(solid, values, 1), 0)) / size
         gain = -(step * G).sum() / 2
         return step[:, :d], step[:, d] if self.fit_intercept else np.zeros(R), gain
+
+    def _reach(self, V, step):
+        """How much of a step brings the first coefficient to zero or to a bound."""
+        ends = [np.where((self._l1 > 0) & (V * step < 0), -V / step, np.inf)]
+        ends += [
+            np.where((bound - V) * step > 0, (bound - V) / step, np.inf)
+            for bound in (self._lower, self._upper)
+        ]
+        return np.nanmin(ends)
 
     def _moved(self, V, G, step):
         """V after a step, which ends where a coefficient meets a bound or changes its sign."""
@@ -311,6 +333,8 @@ class Objective:
                 new = self._total(V1, c1)
                 if new < value or (new <= value * (1 + 4e-16) and gain < 1e-13 * value):
                     break
+                if t * gain < 1e-17 * value:  # less than a difference of values can show
+                    return V, c, float(gain / value)
             else:
                 break
             V, c = V1, c1
@@ -372,10 +396,14 @@ class Objective:
         up, down, c = split(found.x)
         return up - down, c
 
-    def by_lbfgs(self):
-        """L-BFGS alone from zero, for problems without groups: a method that shares no step."""
+    def by_first_order(self):
+        """A minimum by gradients alone, from zero: no step is shared with `polished`."""
+        V, c = np.zeros(self.shape), np.zeros(self.shape[0])
         with np.errstate(all="ignore"):
-            V, c = self._by_lbfgs(np.zeros(self.shape), np.zeros(self.shape[0]), 4000)
+            if self.grouped:
+                V, c = self._accelerated(V, c, 20_000)
+            else:
+                V, c = self._by_lbfgs(V, c, 4000)
         return self._from_standard(V, c, np.inf)
 
     def information(self, W, b):

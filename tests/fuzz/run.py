@@ -153,4 +153,3 @@ def _run(options, seeds, deadline, report):
     finally:
         for worker in workers:
             worker.end()
-

@@ -1,0 +1,137 @@
+"""The reference of the fuzz: against finite differences, another method and scikit-learn."""
+
+import numpy as np
+import pytest
+from fuzz.checks import TooMuchWork, limited_calls
+from fuzz.problems import KINDS, asked, random_problem
+from fuzz.reference import Objective
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+
+def ordinary(link, seed=0, **penalty):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 4)) * [1.0, 30.0, 0.01, 1.0] + [0.0, 1000.0, 0.0, 0.0]
+    Z = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=(4, 3)) + rng.gumbel(size=(60, 3))
+    T = np.eye(3)[Z.argmax(axis=1)] if link == "softmax" else (Z > 0.5).astype(float)
+    T = 0.9 * T + 0.1 * (1 / 3 if link == "softmax" else 1 / 2)
+    return Objective(X, T, rng.random(60), link, offset=rng.normal(size=(60, 3)), **penalty)
+
+
+PENALTIES = {
+    "none": {},
+    "ridge": {"ridge": 0.01, "target": 0.3},
+    "lasso": {"l1": 0.01},
+    "elastic net": {"l1": np.array([[0.02], [0.01], [0.0]]), "ridge": 0.01},
+    "bounds": {"lower": np.array([0.0, -1e-3, -np.inf, 0.1]), "upper": 0.2},
+    "groups": {"l1": 0.02, "ridge": 0.001, "grouped": True},
+}
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoids"])
+def test_gradient_of_the_loss_by_finite_differences(link):
+    objective = ordinary(link)
+    rng = np.random.default_rng(1)
+    W = rng.normal(size=(3, 4)) * [0.5, 0.01, 10.0, 0.5]
+    b = rng.normal(size=3) - W @ objective.center
+    gradient, intercepts = objective.loss_gradient(W, b)
+    for k in range(3):
+        step = np.zeros(3)
+        step[k] = 1e-6
+        slope = (objective.value(W, b + step) - objective.value(W, b - step)) / 2e-6
+        assert float(slope) == pytest.approx(float(intercepts[k]), abs=1e-10)
+        for j in range(4):
+            step = np.zeros((3, 4))
+            step[k, j] = 1e-6 / objective.scale[j]
+            slope = (objective.value(W + step, b) - objective.value(W - step, b)) / 2e-6
+            expected = float(gradient[k, j] / objective.scale[j])
+            assert float(slope) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("link", ["softmax", "sigmoids"])
+def test_two_methods_agree(link, penalty):
+    """Newton's method on the coefficients that move, and L-BFGS-B or proximal gradients."""
+    objective = ordinary(link, **PENALTIES[penalty])
+    newton = objective.polished(np.zeros((3, 4)), np.zeros(3))
+    other = objective.by_first_order()
+    assert newton.gain < 1e-12
+    assert float(other.value) == pytest.approx(float(newton.value), rel=1e-7)
+    assert float(newton.value - other.value) < 1e-12
+    assert float(objective.cold().value) == pytest.approx(float(newton.value), rel=1e-13)
+
+
+@pytest.mark.parametrize("penalty", ["ridge", "lasso", "elastic net", "bounds", "groups"])
+def test_no_point_nearby_is_lower(penalty):
+    objective = ordinary("softmax", **PENALTIES[penalty])
+    found = objective.polished(np.zeros((3, 4)), np.zeros(3))
+    rng = np.random.default_rng(2)
+    for size in 10.0 ** np.arange(-6, 0):
+        for _ in range(20):
+            W = found.coef + size * rng.normal(size=(3, 4)) / objective.scale
+            W = np.clip(W, objective.lower, objective.upper)
+            assert objective.value(W, found.intercept + size * rng.normal(size=3)) >= found.value
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_optimum_is_that_of_scikit_learn(classes, l1_ratio):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[y < classes], y[y < classes]
+    C, n = 0.5, len(X)
+    T = np.eye(classes)[y]
+    strength = 1 / (C * n)
+    objective = Objective(
+        X,
+        T[:, 1:] if classes == 2 else T,
+        np.ones(n),
+        "sigmoids" if classes == 2 else "softmax",
+        l1=strength * l1_ratio,
+        ridge=strength * (1 - l1_ratio),
+    )
+    solver = "saga" if l1_ratio else "lbfgs"
+    tol = 1e-9 if l1_ratio else 1e-12
+    theirs = LogisticRegression(
+        C=C, l1_ratio=l1_ratio, solver=solver, tol=tol, max_iter=100_000, random_state=0
+    ).fit(X, y)
+    ours = objective.cold()
+    value = objective.value(theirs.coef_, theirs.intercept_)
+    assert -1e-14 < float(value - ours.value) < 1e-7
+    np.testing.assert_allclose(ours.coef.astype(float), theirs.coef_, atol=1e-3)
+
+
+def test_information_by_finite_differences_of_the_gradient():
+    objective = ordinary("softmax", ridge=0.01)
+    rng = np.random.default_rng(3)
+    W = rng.normal(size=(3, 4)) * [0.5, 0.01, 10.0, 0.5]
+    b = rng.normal(size=3) - W @ objective.center
+    H = objective.information(W, b).reshape(3, 5, 3, 5) / objective.total
+    for k in range(3):
+        step = np.zeros(3)
+        step[k] = 1e-6
+        above, below = (objective.loss_gradient(W, b + sign * step) for sign in (1, -1))
+        np.testing.assert_allclose(
+            ((above[0] - below[0]) / 2e-6).astype(float), H[k, 4, :, :4].astype(float), rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            ((above[1] - below[1]) / 2e-6).astype(float), H[k, 4, :, 4].astype(float), rtol=1e-6
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_problems_are_those_of_their_seeds(kind):
+    for seed in range(5):
+        one, other = (asked(random_problem(kind, seed)).objective for _ in range(2))
+        zeros = np.zeros(one.shape), np.zeros(one.shape[0])
+        assert np.array_equal(one.X, other.X)
+        assert one.value(*zeros) == other.value(*zeros)
+
+
+def test_limited_calls_end_a_loop():
+    def forever():
+        while True:
+            abs(float(ordinary.__name__ == "x"))
+            (lambda: None)()
+
+    with pytest.raises(TooMuchWork), limited_calls(1000):
+        forever()
