@@ -44,6 +44,38 @@ from skmaxent._split import infer_by_split
 
 Array = NDArray[Any]
 
+# Parameters that define the objective; the others say how to minimise it.
+DEFINING = (
+    "penalty",
+    "C",
+    "l1_ratio",
+    "grouped",
+    "penalty_factor",
+    "prior_coef",
+    "bounds",
+    "bias_reduction",
+    "fit_intercept",
+    "class_weight",
+    "prior_correction",
+    "label_smoothing",
+    "partial_labels",
+)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether parameters are equal, arrays and tables by their entries."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return isinstance(one, Real) and isinstance(other, Real) and bool(one == other)
+    if hasattr(one, "equals"):
+        return bool(one.equals(other))
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return bool(np.all(one == other)) if np.shape(one) == np.shape(other) else False
+
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
     """Multinomial logistic regression, the maximum-entropy classifier.
@@ -471,7 +503,19 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         found = fitted_attributes(
             ready.classes, coef, intercept + correction, solution.n_iter, solution.gap
         )
-        self.__dict__.update(found | {"_correction": correction})
+        fitted_with = {name: getattr(self, name) for name in DEFINING}
+        self.__dict__.update(found | {"_correction": correction, "_fitted_with": fitted_with})
+
+    def _refuse_other_parameters(self) -> None:
+        """Raise where parameters that define the objective were changed after `fit`."""
+        for name, then in getattr(self, "_fitted_with", {}).items():
+            now = getattr(self, name)
+            if not _is_same(then, now):
+                raise ValueError(
+                    f"{name} was {then!r} when this {type(self).__name__} was fitted and is "
+                    f"{now!r} now: infer is for the fit that was made. Fit again, or set {name} "
+                    "back."
+                )
 
     def infer(
         self,
@@ -542,7 +586,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         ------
         ValueError
             For L1 penalties and bounds, whose estimates have no such distributions; for linearly
-            dependent features; for arguments that do not go together.
+            dependent features; for arguments that do not go together; for labels that the fit has
+            not seen; where parameters that define the objective were changed after `fit`.
         MemoryError
             Where the covariance would not fit; the message has the number of bytes.
 
@@ -561,6 +606,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         [-6.12, 18.86]
         """
         check_is_fitted(self)
+        self._refuse_other_parameters()
+        if offset is None and getattr(self, "_fitted_with_offset", False):
+            raise ValueError(
+                f"this {type(self).__name__} was fitted with an offset: infer needs the offset of "
+                "the rows too."
+            )
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         if groups is not None or method is not None:  # rows are picked and added up in memory
             refuse_dask("infer with groups or a method", X, y)

@@ -16,7 +16,7 @@ from skmaxent._blocks import RowBlocks
 from skmaxent._device_array import on_host
 from skmaxent._fit import Prepared
 from skmaxent._objective import Point
-from skmaxent._penalty import ridge_terms
+from skmaxent._penalty import Ridge, Terms, ridge_terms
 from skmaxent._place import to_host
 from skmaxent._profile import likelihood, profile_interval
 from skmaxent._results import InferenceResults, Signature, symmetric_or_reference
@@ -52,16 +52,15 @@ def infer(
     cov_type = _resolve(cov_type, weights, is_penalised)
     codes = _groups(groups, cov_type, objective.blocks.n_samples)
     reported, position = symmetric_or_reference(reference, classes)
-    if ready.has_absent_classes:
-        raise ValueError("infer needs rows of positive weight in every class.")
+    _refuse_absent(ready)
     point = ready.loss_at(coef.astype(float), intercept.astype(float))
     r, d = max(1, len(point.theta) - 1), objective.blocks.n_features
     width = d + objective.fit_intercept
     _inference.check_size(r, width)
-    ridge = ready.problem.terms.ridge[0] * strength
-    V = _covariance(ready, point, ridge, names, cov_type, codes, weights)
+    terms = ready.problem.terms.times(strength)
+    V = _covariance(ready, point, terms.ridge, names, cov_type, codes, weights)
     if cov_type in ("nonrobust", "laplace") and not is_bias_reduced:
-        _check_optimal(point, ridge, V, ready.total_weight)
+        _check_optimal(point, terms, V, ready.total_weight)
     to_raw = _inference.column_map(objective)
     theta = _inference.against_last(point.theta, objective.fit_intercept)
     base = _inference.Coding(np.eye(r), to_raw)
@@ -144,11 +143,12 @@ def infer_features(
     if cov_type not in ("nonrobust", "laplace"):
         raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
     reported, position = symmetric_or_reference(reference, ready.classes)
-    problem = ready.problem.with_penalty(strength, ready.problem)
-    objective = problem.objective
+    _refuse_absent(ready)
+    ridge = ready.problem.terms.times(strength).ridge
+    objective = ready.problem.objective.with_penalty(Ridge(ridge.mean(axis=0)))
     theta = objective.from_coefficients(coef.astype(float), intercept.astype(float))
     point = objective.at(theta)
-    V = covariance_of(point, problem.moving, positions) / ready.rows.scale
+    V = covariance_of(point, ridge, ready.problem.moving, positions) / ready.rows.scale
     contrast = _class_coding(len(ready.classes), position)
     coding = _inference.Coding(contrast, np.eye(len(positions)))
     part = _inference.against_last(coef[:, positions].astype(float), True)
@@ -166,6 +166,15 @@ def infer_features(
         _rows=FitRows(ready, names, coef, intercept, position=position),
         n_columns=len(_columns(ready, names)),
     )
+
+
+def _refuse_absent(ready: Prepared) -> None:
+    absent = np.delete(ready.classes, ready.rows.active).tolist()
+    if absent:
+        raise ValueError(
+            "infer needs rows of positive weight in every class of the fit, but y has none of the "
+            f"classes {absent}."
+        )
 
 
 def _columns(ready: Prepared, names: Array) -> list[str]:
@@ -285,9 +294,11 @@ def _covariance(
     return np.asarray(V)
 
 
-def _check_optimal(point: Point, ridge: Array, V: Array, total: float) -> None:
+def _check_optimal(point: Point, terms: Terms, V: Array, total: float) -> None:
     gradient = point.loss_gradient()
-    gradient[:, :-1] += ridge * point.theta[:, :-1]
+    coef = point.theta[:, :-1]
+    coef = coef if terms.target is None else coef - terms.target
+    gradient[:, :-1] += _inference.ridge_pull(terms.ridge, coef)
     g = gradient if len(gradient) == 1 else gradient[:-1]
     g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
     distance = float(np.sqrt(max(float(g @ V @ g), 0.0)))

@@ -119,16 +119,32 @@ def inverse(H: Array, width: int) -> Array:
     return np.asarray(V / np.multiply.outer(size, size))
 
 
-def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
-    """Second derivative of Σ_kj strength_j/2 w_kj² with the w that sum to zero over classes.
+def ridge_pull(strength: Array, coef: Array) -> Array:
+    """Gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² with respect to w, (n_logits, n_features).
 
-    A single logit has the penalty on itself.
+    The loss of three or more classes does not change where the coefficients of a feature change by
+    the same c_j for all of them, and the optimum has the c_j that the penalty prefers. `strength`
+    has the shape (1 or n_logits, n_features). A single logit has the penalty on itself.
     """
-    diagonal = np.append(strength, 0.0) if fit_intercept else strength
-    if n_classes == 2:
-        return np.diag(diagonal)
-    M = class_contrasts(n_classes, None)
-    return np.kron(M.T @ M, np.diag(diagonal))
+    pull = strength * coef
+    if len(coef) == 1:
+        return pull
+    strength = np.broadcast_to(strength, coef.shape)
+    total = strength.sum(axis=0)
+    return np.asarray(pull - strength * (pull.sum(axis=0) / np.where(total > 0.0, total, 1.0)))
+
+
+def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
+    """Second derivative of the penalty in `ridge_pull` by coefficients in reference coding."""
+    r, d = n_classes - 1, strength.shape[1]
+    width = d + fit_intercept
+    H = np.zeros((r, width, r, width))
+    column = np.arange(d)
+    for k in range(r):
+        unit = np.zeros((1 if r == 1 else n_classes, d))
+        unit[k] = 1.0
+        H[:, column, k, column] = ridge_pull(strength, unit)[:r]
+    return H.reshape(r * width, r * width)
 
 
 def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._inference import ridge_pull
 from skmaxent._metric_choice import MetricChoice
 from skmaxent._objective import Point
 from skmaxent._solvers import conjugate_gradients
@@ -18,11 +19,13 @@ ACCURACY = 1e-8
 MAX_PRODUCTS = 2000
 
 
-def covariance_of(point: Point, moving: Array, positions: Array) -> Array:
+def covariance_of(point: Point, ridge: Array, moving: Array, positions: Array) -> Array:
     """The block of H⁻¹/S for features, class by class against the last, in the units of the data.
 
     One system H x = a is solved for each feature and class by preconditioned conjugate gradients
     over the rows: the covariance of a·θ and b·θ is b·H⁻¹ a. Shape (r·n, r·n) for n features.
+    `ridge` is the strength of the penalty, (1 or n_logits, n_features), whose mean over classes is
+    the penalty of the point's objective.
 
     Raises
     ------
@@ -32,6 +35,14 @@ def covariance_of(point: Point, moving: Array, positions: Array) -> Array:
     objective = point.objective
     metric, _ = MetricChoice(objective, moving, is_near=True).at(point, 0)
     r = max(1, len(point.theta) - 1)
+
+    def hessian_product(direction: Array) -> Array:
+        product = point.hessian_product(direction)
+        if len(ridge) > 1:
+            coef = direction[:, :-1]
+            product[:, :-1] += ridge_pull(ridge, coef) - objective.penalty.gradient(coef)
+        return product
+
     contrasts, solutions = [], []
     for k in range(r):
         for j in positions:
@@ -41,7 +52,7 @@ def covariance_of(point: Point, moving: Array, positions: Array) -> Array:
                 a[-1, j] = -a[k, j]
             size = float(np.sqrt(inner(a, metric.solve(a))))
             step = conjugate_gradients(
-                point.hessian_product,
+                hessian_product,
                 metric.solve,
                 -a,
                 radius=np.inf,

@@ -233,7 +233,7 @@ def _is_number(value: Any) -> bool:
 def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
     """Sorted classes, and each row's position among them; of given classes some may be absent."""
     if classes is not None:
-        return classes, np.searchsorted(classes, y)
+        return classes, _codes_among(y, classes)
     try:
         classes, codes = _integer_classes(y) if y.dtype.kind in "iu" else _sorted_classes(y)
     except (TypeError, ValueError) as error:
@@ -252,6 +252,24 @@ def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
             f"only one class: {classes[0]!r}"
         )
     return classes, codes
+
+
+def _codes_among(y: Array, classes: Array) -> Array:
+    """Position of each label among sorted classes; raises ValueError for labels that are none."""
+    if y.dtype.kind in "fO" and _has_missing(y):
+        raise ValueError(_MISSING_LABELS)
+    try:
+        codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        unknown = y[np.asarray(classes[codes] != y, dtype=bool)].tolist()
+    except TypeError:  # labels of types that cannot be compared
+        known = set(classes.tolist())
+        codes, unknown = np.empty(0, np.intp), [label for label in y.tolist() if label not in known]
+    if unknown:
+        raise ValueError(
+            f"y has the labels {list(dict.fromkeys(unknown))[:10]}, which the fit has not seen; "
+            f"expected labels among {classes.tolist()}."
+        )
+    return np.asarray(codes)
 
 
 def refuse_unknown(y: Any, classes: Array, name: str) -> None:
