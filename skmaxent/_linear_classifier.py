@@ -357,8 +357,13 @@ def _print_iteration(iteration: Iteration) -> None:
     )
 
 
-def warn_unless_converged(solution: Solution, estimator: Any, stacklevel: int) -> None:
-    """Say how far a fit is from an optimum that it did not reach, or that there is none."""
+def warn_unless_converged(
+    solution: Solution, estimator: Any, stacklevel: int, labels: Any = ()
+) -> None:
+    """Say how far a fit is from an optimum that it did not reach, or that there is none.
+
+    `labels` are names of those that are separated, where rows may have several.
+    """
     if solution.status is Status.MAX_ITER:
         warnings.warn(
             f"max_iter={estimator.max_iter} was reached, about {solution.distance:.2g} standard "
@@ -367,9 +372,10 @@ def warn_unless_converged(solution: Solution, estimator: Any, stacklevel: int) -
             stacklevel=stacklevel + 1,
         )
     elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+        named = f" This is so for the labels {list(labels)}." if len(labels) else ""
         warnings.warn(
-            f"{solution.status.value[0].upper()}{solution.status.value[1:]}. Set a finite C, "
-            "or remove the features that separate: skmaxent.detect_separation names them.",
+            f"{solution.status.value[0].upper()}{solution.status.value[1:]}.{named} Set a finite "
+            "C, or remove the features that separate: skmaxent.detect_separation names them.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )

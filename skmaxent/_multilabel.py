@@ -232,8 +232,11 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         """
         with restored_on_failure(self):
             self._validate_params()
-            solution, constant = self._fit(X, y, sample_weight)
-            warn_unless_converged(solution, self, stacklevel=2)
+            solution, constant, active = self._fit(X, y, sample_weight)
+            separated = self._labels[active[list(solution.separated)]] if self.multilabel_ else ()
+            warn_unless_converged(
+                solution, self, stacklevel=2, labels=np.asarray(separated).tolist()
+            )
             if len(constant):
                 warnings.warn(
                     f"the labels {constant.tolist()} are those of all rows or of none: nothing is "
@@ -244,8 +247,11 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return self
 
     @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, Array]:
-        """What the solver found, and labels that all rows have, or none."""
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, Array, Array]:
+        """What the solver found, labels that all rows have, or none, and positions of the others.
+
+        The solver knows the others alone.
+        """
         is_lazy = any(map(is_dask, (X, y, sample_weight)))
         read: Any = self._read_chunks if is_lazy else self._read_arrays
         given, Y, weights = read(X, y, sample_weight)
@@ -260,7 +266,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         self._follow(X, y)
         if task is not None:
             task.end({})
-        return solution, classes[constant]
+        return solution, classes[constant], given.outcomes.active
 
     def _read_arrays(
         self, X: Any, y: Any, sample_weight: Any

@@ -198,8 +198,11 @@ class Penalty(Protocol):
     """What a solver for penalties with corners asks of them."""
 
     @property
-    def unpenalised(self) -> Array:
-        """Coefficients that nothing holds, (1 or R, width)."""
+    def signs(self) -> tuple[Array, Array]:
+        """The signs of the changes of coefficients that neither penalty nor bounds ever stop.
+
+        Two arrays (1 or R, width): the lower, -1 or 0, and the upper, 0 or 1.
+        """
 
     def value(self, W: Array) -> float:
         """The penalty."""
@@ -254,9 +257,10 @@ class Elementwise:
     is_coupled: bool = True
 
     @property
-    def unpenalised(self) -> Array:
-        free = np.isinf(self.lower) & np.isinf(self.upper)
-        return np.asarray((self.l1 == 0.0) & (self.ridge == 0.0) & free)
+    def signs(self) -> tuple[Array, Array]:
+        free = (self.l1 == 0.0) & (self.ridge == 0.0)
+        low, high = free & np.isinf(self.lower), free & np.isinf(self.upper)
+        return -low.astype(float), high.astype(float)
 
     @cached_property
     def _has_bounds(self) -> bool:
@@ -386,8 +390,9 @@ class Grouped:
     is_coupled: bool = True
 
     @property
-    def unpenalised(self) -> Array:
-        return np.asarray((self.l1 == 0.0) & (self.ridge == 0.0))
+    def signs(self) -> tuple[Array, Array]:
+        free = ((self.l1 == 0.0) & (self.ridge == 0.0)).astype(float)
+        return -free, free
 
     def value(self, W: Array) -> float:
         ridge = 0.5 * np.sum(self.ridge * np.square(W - self.target))

@@ -19,7 +19,7 @@ from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
 from skmaxent._solvers._quadratic import Model, minimise, within
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
-from skmaxent._solvers._unbounded import NEAR, is_unbounded
+from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
@@ -65,6 +65,7 @@ def proximal_newton(
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
     history: list[Iteration] = []
+    watch = Watch(objective, moving, *penalty.signs)
     status = Status.MAX_ITER
     is_fresh = model is None
     if model is None:
@@ -93,9 +94,8 @@ def proximal_newton(
         if is_last:
             distance = max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0))))
         history.append(_line(n_iter, value, distance, objective))
-        if distance <= NEAR and is_unbounded(
-            objective, theta - point.theta, distance, penalty.unpenalised
-        ):
+        step = theta - point.theta
+        if distance <= NEAR and watch.sees_direction(point.theta, step, distance):
             status = Status.QUASI_SEPARATED
         elif distance <= tol:
             status = Status.CONVERGED

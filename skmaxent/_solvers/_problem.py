@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -145,6 +146,8 @@ class Problem:
         status: Status,
         history: tuple[Iteration, ...],
         gap: float,
+        *,
+        separated: Sequence[int] = (),
     ) -> Solution:
         coef, intercept = self.coefficients(point.theta)
         return Solution(
@@ -157,4 +160,5 @@ class Problem:
             status=status,
             history=history,
             point=point,
+            separated=tuple(separated),
         )

@@ -18,6 +18,7 @@ from skmaxent._metric import reference_size
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Options, Status
+from skmaxent._solvers._unbounded import Watch
 
 Array = NDArray[Any]
 
@@ -61,6 +62,7 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
                 callback=None,
             ),
             is_near=theta is not null.theta,
+            watch=Watch(sample, moving, confirms=False),
         )
         if outcome.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             return null.theta

@@ -17,7 +17,7 @@ from skmaxent._likelihood import upper_pairs
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
 from skmaxent._solvers._smooth import Outcome
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
-from skmaxent._solvers._unbounded import NEAR, is_separated, is_unbounded
+from skmaxent._solvers._unbounded import NEAR, Watch
 
 Array = NDArray[np.float64]
 
@@ -164,6 +164,7 @@ def newton_small(
     theta: Array,
     moving: NDArray[np.bool_],
     options: Options,
+    watch: Watch,
 ) -> Outcome:
     """Minimise from θ; the point reached, and what happened on the way.
 
@@ -192,10 +193,10 @@ def newton_small(
             distance = root_n * norm
         history.append(Iteration(len(history), state.value, distance, problem.n_evaluations, 0))
         direction = problem.contrasts @ natural
-        if distance <= NEAR and is_unbounded(objective, direction, distance):
-            status = Status.QUASI_SEPARATED
-        elif is_separated(objective, state.loss):
+        if watch.sees_complete_separation(theta, state.loss):
             status = Status.SEPARATED
+        elif distance <= NEAR and watch.sees_direction(theta, -direction, distance):
+            status = Status.QUASI_SEPARATED
         elif distance <= tol:
             status = Status.CONVERGED
         status = options.told(history[-1], theta, status)

@@ -13,7 +13,7 @@ from skmaxent._metric_choice import MetricChoice
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
-from skmaxent._solvers._unbounded import NEAR, is_separated, is_unbounded
+from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
@@ -50,6 +50,7 @@ def newton(
     *,
     history: tuple[Iteration, ...] = (),
     is_near: bool = False,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Minimise the objective from a point until it is `options.tol` from the optimum.
 
@@ -61,11 +62,12 @@ def newton(
 
     Hessian products are of float32 while they bring the optimum nearer; the last word is exact.
     `history` is what led to the start, whose iterations count; `is_near` tells that the start is
-    much nearer to the optimum than the model without features.
+    much nearer to the optimum than the model without features. `watch` looks for separation.
     """
     objective, point, tol = start.objective, start, options.tol
     radius = np.inf
     lines = list(history)
+    watch = Watch(objective, moving) if watch is None else watch
     status = Status.MAX_ITER
     ritz = 1.0
     ratio = 0.0
@@ -88,7 +90,7 @@ def newton(
         natural = metric.solve(point.gradient)
         norm = np.sqrt(max(inner(point.gradient, natural), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
-        newton_step = natural
+        newton_step = -natural
         last = None
         if distance <= tol and not metric.is_close:
             last = _newton_step(point, metric, norm)
@@ -96,12 +98,12 @@ def newton(
             distance = max(distance, float(root_n * _decrement(last)))
             narrow = False
         lines.append(_record(objective, n_iter, point, distance))
-        if distance <= tol:
-            status = Status.CONVERGED
-            if is_unbounded(objective, newton_step, distance):
-                status = Status.QUASI_SEPARATED
-        elif is_separated(objective, point.loss):
+        if watch.sees_complete_separation(point.theta, point.loss):
             status = Status.SEPARATED
+        elif distance <= tol:
+            status = Status.CONVERGED
+            if watch.sees_direction(point.theta, newton_step, distance):
+                status = Status.QUASI_SEPARATED
         status = options.told(lines[-1], point.theta, status)
         if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
@@ -127,7 +129,7 @@ def newton(
         if ratio <= 1e-4:
             status = Status.PRECISION
             break
-        if distance <= NEAR and is_unbounded(objective, step.direction, distance):
+        if distance <= NEAR and watch.sees_direction(point.theta, step.direction, distance):
             status = Status.QUASI_SEPARATED
             break
         point = candidate

@@ -64,13 +64,13 @@ class Status(Enum):
     MAX_ITER = "max_iter was reached before convergence"
     STOPPED = "a callback stopped the fit"
     SEPARATED = (
-        "the classes are perfectly separated and there is no penalty, so that no finite "
+        "the classes are perfectly separated by coefficients without penalty, so that no finite "
         "coefficients are optimal: the likelihood grows for ever along a separating direction"
     )
     QUASI_SEPARATED = (
-        "some rows are separated from some classes (quasi-complete separation) and there is no "
-        "penalty, so that no finite coefficients are optimal: some grow for ever while the "
-        "likelihood hardly changes"
+        "some rows are separated from some classes (quasi-complete separation) by coefficients "
+        "without penalty, so that no finite coefficients are optimal: some grow for ever while "
+        "the likelihood hardly changes"
     )
 
 
@@ -93,7 +93,8 @@ class Solution:
     """Coefficients and what is known of them.
 
     `distance` estimates how far they are from the optimum in standard errors, `gap` bounds
-    (F - F*)/F; `point` is what whoever goes on from here needs.
+    (F - F*)/F; `point` is what whoever goes on from here needs. `separated` are positions of the
+    classes, of those with logits, that have separated rows; of labels, for sigmoids.
     """
 
     coef: NDArray[Any]
@@ -105,3 +106,4 @@ class Solution:
     status: Status
     history: tuple[Iteration, ...]
     point: Point = field(repr=False)
+    separated: tuple[int, ...] = ()

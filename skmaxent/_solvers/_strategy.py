@@ -16,6 +16,7 @@ from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Iteration, Options, Solution, Status
+from skmaxent._solvers._unbounded import Watch
 from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners, numbered
 
 Array = NDArray[Any]
@@ -38,20 +39,24 @@ def smooth(
 ) -> Solution:
     """Newton's method, for small problems in few calls, for large ones by way of samples."""
     objective, moving = problem.objective, problem.moving
+    watch = Watch(objective, moving)
     if is_small(objective) and options.solver != "newton-cg":
         theta = problem.null.theta if start is None else start
-        outcome = newton_small(objective, theta, moving, options)
+        outcome = newton_small(objective, theta, moving, options, watch)
         if outcome.status is Status.MAX_ITER:
-            outcome = newton(outcome.point, moving, options, history=outcome.history)
+            outcome = newton(outcome.point, moving, options, history=outcome.history, watch=watch)
     else:
         theta = sampled_start(problem.null, moving, options) if start is None else start
         is_near = theta is not problem.null.theta
         first = objective.at(theta) if is_near else problem.start()
-        outcome = newton(first, moving, options, is_near=is_near)
+        outcome = newton(first, moving, options, is_near=is_near, watch=watch)
     point = outcome.point
     reached = Reached(point, point.value, point.gradient, outcome.metric, outcome.last)
     gap = relative_gap(reached, objective.penalty, problem.means, moving, least_bound=least_bound)
-    return problem.solution(point, point.value, outcome.status, outcome.history, gap)
+    status = watch.at_end(outcome.status, point.theta, point.loss, gap)
+    return problem.solution(
+        point, point.value, status, outcome.history, gap, separated=watch.separated
+    )
 
 
 def with_corners(
@@ -95,7 +100,9 @@ def with_corners(
         problem.moving,
         least_bound=least_bound,
     )
-    return problem.solution(point, value, status, history, gap)
+    watch = Watch(objective, problem.moving, *penalty.signs)
+    status = watch.at_end(status, point.theta, point.loss, gap)
+    return problem.solution(point, value, status, history, gap, separated=watch.separated)
 
 
 def _joined(before: tuple[Iteration, ...], after: tuple[Iteration, ...]) -> tuple[Iteration, ...]:

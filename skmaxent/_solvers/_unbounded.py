@@ -1,4 +1,4 @@
-"""Marks of separated classes: without a penalty there may be no finite optimum."""
+"""Whether a fit is on its way to infinity: suspected cheaply, and said with a proof only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from skmaxent._block import Block
 from skmaxent._objective import MultinomialObjective
+from skmaxent._solvers._recession import Cone, Scales, Search, Verdict, column_scales
+from skmaxent._solvers._solution import Status
 
 Array = NDArray[Any]
 
@@ -18,48 +20,132 @@ UNKNOWN_LOGIT = 100.0
 LASTING = 0.5
 # The distance from which on this is looked at; much closer, rounding hides it.
 NEAR = 1e-3
+# A bound on the relative gap below which there is a minimum.
+PROVEN = 0.5
+# Searches without a result, of which the next would be no better.
+MAX_SEARCHES = 3
 
 
-def is_separated(objective: MultinomialObjective, loss: float) -> bool:
-    """Whether every row has more than half of the probability on its own class.
+class Watch:
+    """Looks, during a fit and at its end, for separation.
 
-    Then any multiple of the coefficients separates, and without a penalty F has no minimum. A
-    total loss below log 2 of the lightest row proves it.
+    Parameters
+    ----------
+    objective : MultinomialObjective
+    moving : ndarray of bool, shape (n_features,)
+        Columns that are not constant.
+    low, high : ndarray of shape (1 or R, n_features + 1), optional
+        Signs that changes of the coefficients may have; see `Cone`. Where not given, all that the
+        objective's ridge leaves free may change both ways.
+    confirms : bool, default=True
+        Whether what is suspected is to be proved.
+
+    Attributes
+    ----------
+    separated : list of int
+        Positions of the classes with rows that are separated from another class; of the labels that
+        are separated, for sigmoids.
     """
-    if objective.penalty.strength.any():
-        return False
-    if not objective.blocks.has_codes or objective.likelihood.smoothing:
-        return False  # there is no loss of zero to come near to
-    lightest = objective.blocks.weight_sums.least
-    return bool(loss * objective.total_weight < np.log(2.0) * lightest)
 
+    def __init__(
+        self,
+        objective: MultinomialObjective,
+        moving: Array,
+        low: Array | None = None,
+        high: Array | None = None,
+        *,
+        confirms: bool = True,
+    ) -> None:
+        self.separated: list[int] = []
+        self._objective = objective
+        self._confirms = confirms
+        self._scales: Scales | None = None
+        self._searches_left = MAX_SEARCHES
+        # Those of the problems, of which sigmoids are one each, that may have a direction.
+        self._open: list[int | None] = []
+        if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
+            return
+        self._cone = Cone.of(objective, moving, low, high)
+        if not self._cone.is_trivial:
+            R = objective.shape[0]
+            is_one = objective.likelihood.is_coupled or R == 1
+            self._open = [None] if is_one else [*range(R)]
 
-def is_unbounded(
-    objective: MultinomialObjective,
-    newton_step: Array,
-    distance: float,
-    unpenalised: NDArray[np.bool_] | None = None,
-) -> bool:
-    """Whether F still decreases along a direction in which some logits go to infinity.
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is known to be no separation, or no way to know."""
+        return not self._open or not self._searches_left
 
-    There gradient and curvature vanish together: the next step changes a logit as much as the
-    last, though F gains nothing. Elsewhere a logit changes by its standard error at most times
-    the distance; one so large that nothing is known of the logit is the mark of separation. What
-    is penalised is bounded: `unpenalised` marks the other coefficients of θ, and those that the
-    objective's ridge leaves free are meant where it is not given.
-    """
-    if unpenalised is None:
-        unpenalised = np.append(objective.penalty.strength == 0.0, True)
-    if not unpenalised[..., :-1].any():
-        return False
-    step = np.where(unpenalised, newton_step, 0.0)
-    (change,) = objective.blocks.map_reduce(
-        _range_of_logits,
-        objective.likelihood.is_coupled,
-        *objective.for_blocks(step),
-        combine=np.maximum,
-    )
-    return float(change) > max(UNKNOWN_LOGIT * distance, LASTING)
+    def sees_complete_separation(self, theta: Array, loss: float) -> bool:
+        """Whether θ is proved to rank every row's own class strictly first.
+
+        A total loss below log 2 of the lightest row says so, where offsets have no part in it.
+        """
+        if self.is_settled:
+            return False
+        lightest = self._objective.blocks.weight_sums.least
+        if not loss * self._objective.total_weight < np.log(2.0) * lightest:
+            return False
+        if not self._confirms:
+            return True
+        theta = self._cone.nearest(theta)
+        searches = list(map(self._search, self._open))
+        if not all(search.is_complete(search.own(theta)) for search in searches):
+            return False
+        self.separated = [k for search in searches for k in search.winners(search.own(theta))]
+        return True
+
+    def sees_direction(self, theta: Array, step: Array, distance: float) -> bool:
+        """Whether F is proved to decrease for ever along a direction that a Newton step shows.
+
+        Gradient and curvature vanish together along such a direction: the next step changes a logit
+        as much as the last, though F gains nothing. Elsewhere a logit changes by its standard
+        error at most times the distance; one so large that nothing is known of the logit is what
+        is suspected.
+        """
+        if self.is_settled:
+            return False
+        step = self._cone.nearest(step)
+        (change,) = self._objective.blocks.map_reduce(
+            _range_of_logits,
+            self._objective.likelihood.is_coupled,
+            *self._objective.for_blocks(step),
+            combine=np.maximum,
+        )
+        if not float(change) > max(UNKNOWN_LOGIT * distance, LASTING):
+            return False
+        return not self._confirms or self._is_proved(theta, step)
+
+    def at_end(self, status: Status, theta: Array, loss: float, gap: float) -> Status:
+        """The status of a fit that ends at θ: separation, if that was not seen before.
+
+        A bound on the gap shows that there is a minimum. A bound from duality has probabilities
+        q > 0 with the means of the targets, which separated classes do not have; one from
+        self-concordance says that F is above a function that grows in every direction.
+        """
+        done = (Status.SEPARATED, Status.QUASI_SEPARATED, Status.STOPPED)
+        if self.is_settled or status in done or gap < PROVEN:
+            return status
+        if self.sees_complete_separation(theta, loss):
+            return Status.SEPARATED
+        return Status.QUASI_SEPARATED if self._is_proved(theta, theta) else status
+
+    def _search(self, part: int | None) -> Search:
+        if self._scales is None:
+            self._scales = column_scales(self._objective)
+        return Search(self._objective, self._cone, part, scales=self._scales)
+
+    def _is_proved(self, theta: Array, step: Array) -> bool:
+        """Whether one or more of the problems are proved to have a direction."""
+        self._searches_left -= 1
+        for part in list(self._open):
+            search = self._search(part)
+            verdict, direction = search.verdict(theta, (step,))
+            if direction is not None:
+                self.separated += search.winners(direction)
+            elif verdict is Verdict.OVERLAP:
+                self._open.remove(part)
+        return bool(self.separated)
 
 
 def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
