@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent._classifier import MaxentClassifier
 from skmaxent._cross_validation import MaxentClassifierCV, chosen_index
 from skmaxent._path import MaxentPath, check_Cs, fit_path
+from skmaxent._validation import resolve_penalty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 GREY = "0.8"
+# Inches for a letter of names that are longer than usual, and inches that are enough for a name.
+LETTER_WIDTH, USUAL_LENGTH, LONGEST = 0.09, 20, 100.0
+# Properties of texts with names in them: "$", "_" and "\\" stand for themselves.
+LITERALLY: dict[str, Any] = {"parse_math": False, "usetex": False}
 # Smallest distance of two labels, relative to the height of the axes.
 LABEL_GAP = 0.045
 
@@ -34,6 +40,24 @@ def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
         return ax
     axes: Axes = plt.subplots(layout="constrained", **figure)[1]
     return axes
+
+
+def draw_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any) -> None:
+    """A legend with these labels, letter by letter.
+
+    matplotlib leaves out labels that begin with "_" and reads mathematics between dollar signs: the
+    labels are written once the legend is there.
+    """
+    legend = ax.legend(handles, [f"label {i}" for i in range(len(labels))], **options)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.update({"text": label} | LITERALLY)
+
+
+def inches(texts: list[str]) -> float:
+    """How much longer the longest of some texts is than `USUAL_LENGTH`, up to `LONGEST` inches."""
+    lengths = [sum(1 + (east_asian_width(c) in "WF") for c in text) for text in texts]
+    excess = max(lengths, default=0) - USUAL_LENGTH
+    return float(np.clip(excess * LETTER_WIDTH, 0.0, LONGEST))
 
 
 class PathDisplay:
@@ -128,7 +152,7 @@ class PathDisplay:
             model = estimator._model(C=C, l1_ratio=estimator.l1_ratio_)
             Cs = estimator.Cs_ if Cs is None else Cs
         else:
-            C = float(estimator.C)
+            C, _ = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
             model = MaxentClassifier(**estimator.get_params(deep=False))
         path = fit_path(model, X, y, check_Cs(100 if Cs is None else Cs), sample_weight, offset)
         return cls.from_path(path, C=C, class_label=class_label, n_labels=n_labels, ax=ax)
@@ -150,7 +174,7 @@ class PathDisplay:
         path : MaxentPath
             From `maxent_path`.
         C : float, default=None
-            Inverse strength to mark.
+            Inverse strength to mark; none is marked outside of the path, such as ``np.inf``.
         class_label : label, default=None
             The class whose coefficients to draw; None as in `from_estimator`.
         n_labels : int, default=10
@@ -191,13 +215,17 @@ class PathDisplay:
             Where `class_label` is no class.
         """
         values, what = self._values(class_label)
-        ax = new_axes(ax, type(self).__name__)
         order = np.argsort(self.path.Cs)
         Cs, values = self.path.Cs[order], values[order]
-        at = len(Cs) - 1 if self.C is None else int(np.abs(np.log(Cs / self.C)).argmin())
+        at = len(Cs) - 1
+        if self.C is not None and np.isfinite(self.C):
+            at = int(np.abs(np.log(Cs / self.C)).argmin())
         rank = np.lexsort([-np.abs(values[-1]), -np.abs(values[at])])
         named = [j for j in rank[:n_labels] if values[:, j].any()]
         colors = {j: f"C{i % 10}" for i, j in enumerate(named)}
+        names = [str(self.path.feature_names[j]) for j in named]
+        size = 6.4 + inches(names), 4.8 + inches([what[USUAL_LENGTH:]])
+        ax = new_axes(ax, type(self).__name__, figsize=size)
         self.lines_ = [
             ax.plot(
                 Cs,
@@ -211,7 +239,7 @@ class PathDisplay:
         ax.set_xscale("log")
         ax.margins(x=0.0)
         ax.set_xlabel("C (weaker penalty to the right)")
-        ax.set_ylabel(what)
+        ax.set_ylabel(what, **LITERALLY)
         ax.axhline(0.0, color="0.5", linewidth=0.8, zorder=0.5)
         if self.C is not None and Cs[0] <= self.C <= Cs[-1]:
             ax.axvline(self.C, color="0.3", linestyle="--", linewidth=1.0)
@@ -265,6 +293,7 @@ class PathDisplay:
                 color=colors[j],
                 fontsize="small",
                 annotation_clip=False,
+                **LITERALLY,
             )
 
 
@@ -378,7 +407,7 @@ class CVCurveDisplay:
         ax.set_xlabel("C (weaker penalty to the right)")
         scoring = self.estimator.scoring
         named = "neg_log_loss" if scoring is None else scoring
-        ax.set_ylabel(named if isinstance(named, str) else "score")
+        ax.set_ylabel(named if isinstance(named, str) else "score", **LITERALLY)
         ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skmaxent._classifier import MaxentClassifier
-from skmaxent._display import new_axes
+from skmaxent._display import LITERALLY, draw_legend, inches, new_axes
 from skmaxent._results import InferenceResults
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class _ForestDisplay:
     figure_: Any
     containers_: list[Any]
     _what = ""
+    # Whether the last row of each class may be that of the intercept.
+    _has_intercept = False
 
     def __init__(self, table: pd.DataFrame, *, level: float = 0.95) -> None:
         self.table = table
@@ -54,41 +56,72 @@ class _ForestDisplay:
         ImportError
             Where matplotlib is missing.
         """
-        table = self.table[self.table.index.get_level_values("feature") != "Intercept"]
-        estimate, error = table.iloc[:, 0], table["std_err"]
-        size = (estimate / error).abs().groupby("feature").max()
-        names = list(dict.fromkeys(table.index.get_level_values("feature")))
-        shown = set(size.sort_values(ascending=False).index[:n_features])
-        names = [name for name in names if name in shown]
-        labels = list(dict.fromkeys(table.index.get_level_values("class")))
-        height = 1.2 + len(names) * (FEATURE_HEIGHT + CLASS_HEIGHT * len(labels))
-        ax = new_axes(ax, type(self).__name__, figsize=(6.4, max(height, 2.0)))
+        names, labels, values = self._values()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.nan_to_num(np.abs(values[..., 0] / values[..., 1])).max(axis=0)
+        shown = np.sort(np.argsort(-size, kind="stable")[:n_features])
+        height = 1.2 + len(shown) * (FEATURE_HEIGHT + CLASS_HEIGHT * len(labels))
+        rows_of, classes = [str(names[j]) for j in shown], [str(label) for label in labels]
+        width = 6.4 + inches(rows_of) + inches(classes)
+        ax = new_axes(ax, type(self).__name__, figsize=(width, max(height, 2.0)))
         self.containers_ = []
-        for i, label in enumerate(labels):
-            part = table.loc[label].loc[names]
-            shift = (i - (len(labels) - 1) / 2) * 0.8 / len(labels)
-            value = part.iloc[:, 0].to_numpy()
-            bars = np.vstack([value - part["lower"], part["upper"] - value])
-            self.containers_.append(
-                ax.errorbar(
-                    value,
-                    np.arange(len(names)) + shift,
-                    xerr=bars,
-                    fmt="o",
-                    markersize=3.0,
-                    linewidth=1.0,
-                    color=f"C{i % 10}",
-                    label=str(label),
-                )
+        for i, label in enumerate(classes):
+            value, _, lower, upper = values[i, shown].T
+            rows = np.arange(len(shown)) + (i - (len(labels) - 1) / 2) * 0.8 / len(labels)
+            # Percentiles of a bootstrap need not lie on both sides of the estimate.
+            bars = np.maximum([value - lower, upper - value], 0.0)
+            container = ax.errorbar(
+                value,
+                rows,
+                xerr=bars,
+                fmt="o",
+                markersize=3.0,
+                linewidth=1.0,
+                color=f"C{i % 10}",
+                label=label,
             )
+            ends = np.stack([np.column_stack([end, rows]) for end in (lower, upper)], axis=1)
+            container.lines[2][0].set_segments(list(ends))
+            ax.update_datalim(ends.reshape(-1, 2)[np.isfinite(ends).all(axis=2).ravel()])
+            self.containers_.append(container)
+        ax.autoscale_view()
         ax.axvline(0.0, color="0.5", linewidth=0.8, zorder=0.5)
-        ax.set_yticks(np.arange(len(names)), [str(name) for name in names])
-        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.set_yticks(np.arange(len(shown)), rows_of, **LITERALLY)
+        ax.set_ylim(len(shown) - 0.4, -0.6)
         ax.set_xlabel(f"{self._what}, {100 * self.level:g} % interval")
         if len(labels) > 1:
-            ax.legend(title="class", fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+            draw_legend(
+                ax,
+                self.containers_,
+                classes,
+                title="class",
+                fontsize="small",
+                loc="center left",
+                bbox_to_anchor=(1.0, 0.5),
+            )
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _values(self) -> tuple[list[Any], list[Any], Array]:
+        """Features, classes, and of each class and feature the estimate, error and interval.
+
+        The intercept, the last row of a class that has one, is left out.
+        """
+        import pandas as pd
+
+        codes, labels = pd.factorize(self.table.index.get_level_values("class"))
+        columns = [self.table.columns[0], "std_err", "lower", "upper"]
+        parts = [self.table.loc[codes == i, columns] for i in range(len(labels))]
+        features = [part.index.get_level_values("feature").tolist() for part in parts]
+        if any(of_class != features[0] for of_class in features):
+            raise ValueError(
+                "table must have the same features, in the same order, for each class."
+            )
+        names = features[0]
+        if self._has_intercept and names[-1:] == ["Intercept"]:
+            names = names[:-1]
+        values = np.stack([part.to_numpy(dtype=float)[: len(names)] for part in parts])
+        return names, list(labels), values
 
 
 class CoefficientDisplay(_ForestDisplay):
@@ -126,6 +159,7 @@ class CoefficientDisplay(_ForestDisplay):
     """
 
     _what = "coefficient"
+    _has_intercept = True
 
     @classmethod
     def from_results(
@@ -154,6 +188,7 @@ class CoefficientDisplay(_ForestDisplay):
         CoefficientDisplay
         """
         display = cls(results.summary(level), level=level)
+        display._has_intercept = results.has_intercept
         display.plot(n_features=n_features, ax=ax)
         return display
 
