@@ -100,6 +100,11 @@ class Block:
             return np.asarray(self.X.toarray(), dtype=np.float64)
         return self.X.astype(np.float64, subok=False)
 
+    def some_columns(self, index: Array) -> Array:
+        """Some columns of the rows as a new float64 array."""
+        X = self.X[:, index]
+        return np.asarray(X.toarray(), np.float64) if self.is_sparse else X.astype(np.float64)
+
     def augmented(self, center: Array, scale: Array, fit_intercept: bool) -> Array:
         """Columns ((x - center)/scale, 1), or 0 without an intercept: a new float64 array.
 

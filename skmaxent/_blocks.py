@@ -121,6 +121,9 @@ class RowBlocks(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
+    def affords_without(self, n_columns: int) -> bool:
+        return self.affords_columns(self.n_features - n_columns)
+
     @property
     def n_blocks(self) -> int:
         return -(-self.n_samples // self.block_rows)
@@ -230,12 +233,23 @@ class RowBlocks(Storage):
             self.map_rows(_standardise_columns, X, index, center[index], scale[index])
         return self._with(X, self.targets, self.weights, self.offset)
 
-    def times_powers_of_two(self, exponents: Array) -> RowBlocks:
-        if self.is_sparse:
-            X = self.X.copy()
-            X.data = np.ldexp(X.data, exponents[X.indices])
-        else:
-            X = np.ldexp(self.X, exponents)
+    def transformed(
+        self,
+        kept: Array | None = None,
+        shift: Array | None = None,
+        exponents: Array | None = None,
+    ) -> RowBlocks:
+        X = self.X
+        if kept is not None:
+            X = X[:, kept] if self.is_sparse else np.take(X, kept, axis=1)
+        if shift is not None:
+            shift = shift.astype(self.dtype)
+            X = _sparse_shifted(X, shift) if self.is_sparse else X - shift
+        if exponents is not None and self.is_sparse:
+            data = np.ldexp(X.data, -exponents[X.indices])
+            X = type(X)((data, X.indices, X.indptr), shape=X.shape)
+        elif exponents is not None:
+            X = np.ldexp(X, -exponents)
         return self._with(X, self.targets, self.weights, self.offset)
 
     def check_finite(self) -> None:
@@ -287,6 +301,14 @@ def _sparse_rows(X: Any, start: int, stop: int) -> Any:
     rows.data, rows.indices = X.data[entries], X.indices[entries]
     rows.indptr = X.indptr[start : stop + 1] - X.indptr[start]
     return rows
+
+
+def _sparse_shifted(X: Any, shift: Array) -> Any:
+    """A CSR matrix less a row, whose columns that are not zero become full."""
+    full = np.flatnonzero(shift)
+    n, k = X.shape[0], len(full)
+    entries = np.tile(shift[full], n), np.tile(full, n), np.arange(0, n * k + 1, k)
+    return type(X)(X - type(X)(entries, shape=X.shape))
 
 
 def check_finite(X: Any, estimator_name: str = "MaxentClassifier") -> None:

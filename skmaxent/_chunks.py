@@ -145,6 +145,9 @@ class ChunkedRows(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return True  # the copy stays with the chunks, which may be on disk
 
+    def affords_without(self, n_columns: int) -> bool:
+        return 2 * n_columns > self.n_features
+
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
@@ -203,8 +206,18 @@ class ChunkedRows(Storage):
         shape = replace(self._shape, n_features=len(index), size=size)
         return self._copy(OfPieces(_columns, (index, center, scale, self.n_logits)), shape)
 
-    def times_powers_of_two(self, exponents: Array) -> ChunkedRows:
-        return self._copy(OfPieces(_scaled, (exponents, self.n_logits)), self._shape)
+    def transformed(
+        self,
+        kept: Array | None = None,
+        shift: Array | None = None,
+        exponents: Array | None = None,
+    ) -> ChunkedRows:
+        shape = self._shape
+        if kept is not None:
+            size = self.size if self.is_sparse else self.n_samples * len(kept)
+            shape = replace(shape, n_features=len(kept), size=size)
+        args = (kept, shift, exponents, self.n_logits)
+        return self._copy(OfPieces(_transformed, args), shape)
 
     def _copy(self, call: OfPieces, shape: Shape) -> ChunkedRows:
         handles = mapped(self._scheduler, _rewritten, self._chunks, [call] * len(self._chunks))
@@ -301,8 +314,14 @@ def _columns(rows: Rows, index: Array, center: Array, scale: Array, n_logits: in
     return rows._replace(X=_blocks(rows, n_logits).columns(index, center, scale).X)
 
 
-def _scaled(rows: Rows, exponents: Array, n_logits: int) -> Rows:
-    return rows._replace(X=_blocks(rows, n_logits).times_powers_of_two(exponents).X)
+def _transformed(
+    rows: Rows,
+    kept: Array | None,
+    shift: Array | None,
+    exponents: Array | None,
+    n_logits: int,
+) -> Rows:
+    return rows._replace(X=_blocks(rows, n_logits).transformed(kept, shift, exponents).X)
 
 
 def _not_finite(rows: Rows, start: int, origin: int) -> str:

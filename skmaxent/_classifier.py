@@ -33,6 +33,7 @@ from skmaxent._linear_classifier import (
     options_of,
     restored_on_failure,
     seed_of,
+    warn_of_rounding,
     warn_unless_converged,
 )
 from skmaxent._partial_labels import fit_sets
@@ -417,8 +418,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             ),
         )
         with Prepared.within_threads(
-            given, terms, self.n_jobs, fit_intercept=self.fit_intercept
+            given, terms, self.n_jobs, fit_intercept=self.fit_intercept, as_given=not reset
         ) as ready:
+            if reset:
+                warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
             yield ready
 
     def _read_arrays(

@@ -437,6 +437,7 @@ def _checked(
             ensure_all_finite=False,
             ensure_min_samples=0,
         )
+        X = _validation.canonical(X)
         codes, labels = codes_of(y)
         n = codes.shape[0]
         if weights is not None:

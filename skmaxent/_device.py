@@ -126,11 +126,22 @@ class DeviceBlocks(RowBlocks):
         self.map_rows(_standardise_columns, X, index, center[index], scale[index])
         return self._with(X, self.targets, self.weights, self.offset)
 
-    def times_powers_of_two(self, exponents: Array) -> RowBlocks:
-        # Half of them twice: a power of two may be none that is a number.
-        half = exponents // 2
-        X = self.X * np.ldexp(1.0, half).astype(self.dtype)
-        X *= np.ldexp(1.0, exponents - half).astype(self.dtype)
+    def transformed(
+        self,
+        kept: Array | None = None,
+        shift: Array | None = None,
+        exponents: Array | None = None,
+    ) -> RowBlocks:
+        X = self.X
+        if kept is not None:
+            X = X[:, DeviceArray(self._place.put(kept), self._place)]
+        if shift is not None:
+            X = X - shift.astype(self.dtype)
+        if exponents is not None:
+            # Half of them twice: a power of two may be none that is a number.
+            half = -exponents // 2
+            X = X * np.ldexp(1.0, half).astype(self.dtype)
+            X *= np.ldexp(1.0, -exponents - half).astype(self.dtype)
         return self._with(X, self.targets, self.weights, self.offset)
 
     def check_finite(self) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent import _scaling
 from skmaxent._likelihood import Likelihood
-from skmaxent._objective import Moments, Point, column_moments
+from skmaxent._objective import Moments, Point
 from skmaxent._penalty import STRONGEST, Ridge, Terms
+from skmaxent._scaling import ColumnMap, prepared
 from skmaxent._solvers import Problem, Solution
 from skmaxent._storage import Storage
 from skmaxent._targets import Given, Outcomes
@@ -30,40 +30,32 @@ MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 
 @dataclass(frozen=True)
 class Data:
-    """Rows whose columns have squares within the range of floating point, and their moments.
+    """Rows with the columns that a problem is solved over, and their moments.
 
-    `exponents` are the powers of two that the columns were divided by, None where by none.
+    `columns` is the way between these columns and the user's, `inexact` are positions of columns
+    that rounding has left little of.
     """
 
     blocks: Storage
     model: Likelihood
     moments: Moments
-    exponents: Array | None
+    columns: ColumnMap
+    inexact: Array
 
     @classmethod
-    def prepare(cls, blocks: Storage, model: Likelihood) -> Data:
+    def prepare(
+        cls, blocks: Storage, model: Likelihood, *, fit_intercept: bool, as_given: bool = False
+    ) -> Data:
         """Raises ValueError where X is not finite."""
-        exponents = None
-        moments = column_moments(blocks, model)
-        if not np.isfinite(moments.mean_square.sum()):
-            blocks.check_finite()
-        if _scaling.needs_scaling(blocks, moments.mean_square):
-            exponents = _scaling.column_exponents(blocks)
-            blocks = blocks.times_powers_of_two(-exponents)
-            moments = column_moments(blocks, model)
-        return cls(blocks, model, moments, exponents)
+        blocks, moments, columns, inexact = prepared(
+            blocks, model, fit_intercept=fit_intercept, as_given=as_given
+        )
+        return cls(blocks, model, moments, columns, inexact)
 
-    def terms(self, terms: Terms) -> Terms:
-        """Terms for the columns as they are here."""
-        if self.exponents is None:
-            return terms
-        return _scaling.scale_terms(terms, self.exponents)
-
-    def coefficients(self, coef: Array) -> Array:
-        """Coefficients of the columns as the user knows them."""
-        if self.exponents is None:
-            return coef
-        return _scaling.unscale_coef(coef, self.exponents, self.blocks.dtype)
+    @property
+    def exponents(self) -> Array | None:
+        """Powers of two that the columns were divided by, None where by none."""
+        return self.columns.exponents
 
 
 @dataclass(frozen=True)
@@ -74,6 +66,7 @@ class Prepared:
     problem: Problem
     rows: Outcomes
     classes: Array
+    terms: Terms
 
     @classmethod
     @contextmanager
@@ -84,8 +77,12 @@ class Prepared:
         n_jobs: int | None,
         *,
         fit_intercept: bool,
+        as_given: bool = False,
     ) -> Iterator[Prepared]:
-        """While so many threads exist, and numbers may overflow."""
+        """While so many threads exist, and numbers may overflow.
+
+        With `as_given` the problem has all columns, none of them shifted.
+        """
         rows = given.outcomes
         if len(rows.active) < len(given.classes):
             terms = terms.rows(rows.active)
@@ -93,12 +90,14 @@ class Prepared:
             Workers(effective_threads(n_jobs)) as workers,
             np.errstate(over="ignore", under="ignore", invalid="ignore"),
         ):
-            data = Data.prepare(given.stored(workers), rows.model)
-            asked = data.terms(terms)
+            data = Data.prepare(
+                given.stored(workers), rows.model, fit_intercept=fit_intercept, as_given=as_given
+            )
+            asked = data.columns.terms(terms)
             problem = Problem.of(
                 data.blocks, data.model, asked, data.moments, fit_intercept=fit_intercept
             )
-            yield cls(data, problem, rows, given.classes)
+            yield cls(data, problem, rows, given.classes, terms)
 
     @property
     def dtype(self) -> Any:
@@ -117,7 +116,7 @@ class Prepared:
     def shape(self) -> tuple[int, int]:
         """Of `coef_`."""
         K = len(self.classes)
-        return 1 if K == 2 else K, self.data.blocks.n_features
+        return 1 if K == 2 else K, self.data.columns.n_features
 
     @property
     def total_weight(self) -> float:
@@ -131,7 +130,7 @@ class Prepared:
         (Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33).
         """
         blocks = self.data.blocks
-        share = MANY_ROWS if blocks.n_samples > blocks.n_features else FEW_ROWS
+        share = MANY_ROWS if blocks.n_samples > self.shape[1] else FEW_ROWS
         largest = max(ends[0], 1.0 / STRONGEST)
         first = 1.0 / (self.total_weight * largest)
         return first * np.geomspace(1.0, largest / (share * max(ends[1], 1e-300)), n_points)
@@ -144,6 +143,7 @@ class Prepared:
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
         """The loss, without any penalty, at coefficients."""
+        coef, intercept = self.data.columns.to_problem(coef, intercept)
         objective = self.problem.objective
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         return objective.at(objective.from_coefficients(coef, intercept))
@@ -154,12 +154,10 @@ class Prepared:
 
     def known_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """The same from those of the problem."""
-        coef = self.data.coefficients(coef)
+        coef, intercept = self.data.columns.to_data(coef, intercept, self.terms, self.dtype)
         if self.has_absent_classes:
-            shape = (len(self.classes), coef.shape[1])
-            some = coef, intercept
-            coef, intercept = np.zeros(shape), np.full(len(self.classes), ABSENT_LOGIT)
-            coef[self.rows.active], intercept[self.rows.active] = some
-        top = float(np.finfo(self.dtype).max)
-        coef, intercept = (np.clip(a, -top, top).astype(self.dtype) for a in (coef, intercept))
+            whole = np.zeros(self.shape, self.dtype)
+            whole[self.rows.active] = coef
+            some, intercept = intercept, np.full(len(whole), ABSENT_LOGIT, self.dtype)
+            coef, intercept[self.rows.active] = whole, some
         return coef, intercept

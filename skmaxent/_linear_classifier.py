@@ -379,3 +379,20 @@ def warn_unless_converged(
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def warn_of_rounding(inexact: Array, dtype: Any, names: Callable[[], Array]) -> None:
+    """Name the columns, at these positions, whose values differ by little more than rounding."""
+    if not len(inexact):
+        return
+    columns = [str(name) for name in names()[inexact[:10]]]
+    more = f" and {len(inexact) - 10} more" if len(inexact) > 10 else ""
+    warnings.warn(
+        f"The columns {columns}{more} of X have values that are so large against their differences "
+        f"that {np.dtype(dtype).name} keeps two digits of these at most: coefficients and "
+        "predictions are as inaccurate. Subtract a constant, such as the mean, from each before "
+        "the values are stored"
+        f"{', or use float64' if dtype == np.float32 else ''}.",
+        UserWarning,
+        stacklevel=3,
+    )

@@ -37,6 +37,7 @@ from skmaxent._linear_classifier import (
     options_of,
     restored_on_failure,
     seed_of,
+    warn_of_rounding,
     warn_unless_converged,
 )
 from skmaxent._penalty_input import Columns, terms_of
@@ -329,6 +330,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             self.n_jobs,
             fit_intercept=self.fit_intercept,
         ) as ready:
+            warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
             strength = ready.strengths(np.array([self.C]))[0]
             problem = ready.problem.with_penalty(strength, ready.problem)
             always = np.setdiff1d(np.flatnonzero(outcomes.totals > 0.0), outcomes.active)

@@ -33,6 +33,8 @@ KEEP_BYTES = 1 << 28
 COPY_BYTES = 1 << 28
 # Hessian products after which the copy is worth its making.
 COPY_PRODUCTS = 2
+# Variance relative to the mean square below which it comes from deviations: of float64, float32.
+CANCELLATION, NARROW_CANCELLATION = 1e-8, 1e-2
 # Size of the array of weighted rows: it stays in cache, and malloc does not give it back.
 INFORMATION_BYTES = 1 << 19
 
@@ -436,6 +438,16 @@ class Moments:
         """Columns whose spread is no more than the rounding of their mean."""
         return np.asarray(self.variance <= 1e-26 * self.mean_square)
 
+    def columns(self, index: Array) -> Moments:
+        """Of some columns."""
+        return Moments(
+            self.mean[index],
+            self.mean_square[index],
+            self.variance[index],
+            self.class_sums[:, index],
+            self.shares,
+        )
+
 
 def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
     """Moments of the columns: one pass over X, a second where a mean dwarfs a spread."""
@@ -443,24 +455,37 @@ def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
     total, totals = totals[0], totals[1:]
     mean, class_sums, mean_square = sums[0] / total, sums[1:] / total, squares / total
     variance = mean_square - mean**2
-    if (variance < 1e-8 * mean_square).any() and not blocks.is_sparse:
-        (deviations,) = blocks.map_reduce(_deviations, mean)
-        variance = deviations / total
+    limit = NARROW_CANCELLATION if blocks.dtype == np.float32 else CANCELLATION
+    far = np.flatnonzero(variance < limit * mean_square)
+    if len(far):
+        sums, squares = blocks.map_reduce(_deviations, likelihood, far, mean[far])
+        change = sums[0] / total
+        variance[far] = squares / total - change**2
+        class_sums[:, far] = sums[1:] / total + np.multiply.outer(totals / total, mean[far])
+        mean[far] += change
     return Moments(mean, mean_square, np.maximum(variance, 0.0), class_sums, totals / total)
 
 
-def _moments(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
-    weights = block.weights_or_ones()
-    targets = empty((1 + likelihood.n_logits, len(weights)), weights.dtype, weights)
+def _weighted_targets(block: Block, likelihood: Likelihood, dtype: Any) -> Array:
+    """Weights, and weights times targets of each logit, (1 + R, rows)."""
+    weights = block.weights_or_ones().astype(dtype, copy=False)
+    targets = empty((1 + likelihood.n_logits, len(weights)), dtype, weights)
     targets[0] = weights
-    np.multiply(likelihood.dense_targets(block.targets, weights.dtype), weights, out=targets[1:])
-    return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(weights)
+    np.multiply(likelihood.dense_targets(block.targets, dtype), weights, out=targets[1:])
+    return targets
 
 
-def _deviations(block: Block, mean: Array) -> tuple[Array]:
-    X = block.dense()
+def _moments(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
+    targets = _weighted_targets(block, likelihood, block.weights_or_ones().dtype)
+    return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(targets[0])
+
+
+def _deviations(block: Block, likelihood: Likelihood, index: Array, mean: Array) -> tuple[Any, ...]:
+    """Sums of (x - mean) by weights and targets, and of its square, for some columns."""
+    X = block.some_columns(index)
     X -= mean
-    return (np.square(X, out=X).T @ block.weights_or_ones().astype(np.float64),)
+    targets = _weighted_targets(block, likelihood, np.float64)
+    return targets @ X, targets[0] @ np.square(X)
 
 
 def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:

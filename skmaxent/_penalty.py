@@ -9,6 +9,7 @@ point; `conjugate`, for the dual. All work on arrays (R, width), of which parame
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -127,14 +128,32 @@ class Terms:
 
     def rows(self, index: Array) -> Terms:
         """The same for some of the rows."""
+        return self._each(lambda array: array if len(array) == 1 else array[index])
 
+    def columns(self, index: Array) -> Terms:
+        """The same for some of the columns."""
+        return self._each(lambda array: array[:, index])
+
+    def _each(self, change: Callable[[Array], Array]) -> Terms:
         names = ("l1", "ridge", "target", "lower", "upper")
-        arrays = {name: getattr(self, name) for name in names}
-        chosen = {
-            name: array if array is None or len(array) == 1 else array[index]
-            for name, array in arrays.items()
-        }
-        return replace(self, **chosen)
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
+        changed = {name: None if a is None else change(a) for name, a in arrays.items()}
+        return replace(self, **changed)
+
+    @property
+    def moves_at_rest(self) -> bool:
+        """Whether coefficients may be other than zero that the loss does not depend on."""
+        return self.target is not None or self.lower is not None or self.upper is not None
+
+    def at_rest(self, n_rows: int) -> Array:
+        """Coefficients (n_rows, n_features) within the bounds at which the penalty is least."""
+        pull = self.ridge * (0.0 if self.target is None else self.target)
+        pull = _shorten(pull, self.l1[0]) if self.grouped else _soften(pull, self.l1)
+        ridge = np.broadcast_to(self.ridge, pull.shape)
+        coef = np.divide(pull, ridge, out=np.zeros(pull.shape), where=ridge > 0.0)
+        lower = -np.inf if self.lower is None else self.lower
+        upper = np.inf if self.upper is None else self.upper
+        return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
 
     def onto_bounds(self, coef: Array) -> Array:
         """Coefficients that rounding took off a bound, back on it."""

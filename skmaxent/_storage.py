@@ -118,8 +118,17 @@ class Storage(ABC):
         """A standardised copy of some columns; sparse X keeps its mean."""
 
     @abstractmethod
-    def times_powers_of_two(self, exponents: Array) -> Storage:
-        """A copy with columns x · 2^exponent."""
+    def transformed(
+        self,
+        kept: Array | None = None,
+        shift: Array | None = None,
+        exponents: Array | None = None,
+    ) -> Storage:
+        """A copy of some columns, or all, as (x - shift) 2^-exponent.
+
+        Shifts, representable in the dtype of X, and exponents are of the columns that are kept.
+        Sparse columns with a shift have an entry in every row.
+        """
 
     @abstractmethod
     def whole(self) -> Block:
@@ -132,6 +141,10 @@ class Storage(ABC):
     @abstractmethod
     def affords_columns(self, n_columns: int) -> bool:
         """Whether there is room for a copy of so many columns."""
+
+    @abstractmethod
+    def affords_without(self, n_columns: int) -> bool:
+        """Whether a copy that leaves so many columns out is worth its room."""
 
     @property
     @abstractmethod

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skmaxent import _validation
+from skmaxent._arrays import check_coefficients_fit
 from skmaxent._blocks import RowBlocks
 from skmaxent._cluster import refuse_dask
 from skmaxent._device import DeviceBlocks
@@ -153,6 +154,10 @@ class Given:
     n_features: int
     outcomes: Outcomes
     stored: Callable[[Workers], Storage]
+
+    def __post_init__(self) -> None:
+        """Raises MemoryError for more columns than there is memory for."""
+        check_coefficients_fit(self.outcomes.model.n_logits, self.n_features)
 
 
 @dataclass(frozen=True)

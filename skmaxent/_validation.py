@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
@@ -127,7 +128,7 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     if times:
         raise TypeError(_needs_numbers(times, "times are numbers in no unit"))
     try:
-        return validate_data(
+        checked = validate_data(
             estimator,
             *arrays,
             reset=reset,
@@ -135,6 +136,9 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
             dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
             ensure_all_finite=False,
         )
+        if len(arrays) == 1:
+            return canonical(checked)
+        return canonical(checked[0]), checked[1]
     except (TypeError, ValueError) as error:
         if len(arrays) > 1 and _has_missing(arrays[1]):
             raise ValueError(_MISSING_LABELS) from error
@@ -142,6 +146,24 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
         if told is error:
             raise
         raise told from error
+
+
+def canonical(X: Any) -> Any:
+    """CSR with one entry, in order, for each column of a row, of float32 or float64.
+
+    Anything else than CSR is returned as it is. Arrays of X are shared where they need no change,
+    and never written to.
+    """
+    if not sp.issparse(X):
+        return X
+    # Another object, for SciPy keeps what it learns of a matrix with it.
+    X = type(X)((X.data[: X.nnz], X.indices[: X.nnz], X.indptr), shape=X.shape, copy=False)
+    if X.dtype not in (np.float64, np.float32):  # as frames of sparse booleans are left
+        X = X.astype(np.float64)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueError:
@@ -293,11 +315,13 @@ def _integer_classes(y: Array) -> tuple[Array, Array]:
     low, high = int(y.min()), int(y.max())
     if high - low > 2 * len(y) + 100:
         return _sorted_classes(y)
-    shifted = y - low if low else y
+    # Narrow integers do not have room for their own range.
+    wide = np.uint64 if y.dtype.kind == "u" else np.int64
+    shifted = (y.astype(wide, copy=False) - wide(low)).astype(np.intp, copy=False)
     present = np.bincount(shifted) > 0
     values = np.flatnonzero(present)
     codes = shifted if len(values) == len(present) else (np.cumsum(present) - 1)[shifted]
-    return (values + low).astype(y.dtype), codes.astype(np.intp, copy=False)
+    return (values.astype(wide) + wide(low)).astype(y.dtype), codes
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
