@@ -378,6 +378,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             else:
                 solution = self._bias_reduced(problem, options, ready, C)
             self._store(solution, ready, correction)
+            blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
+            warn_of_rounding(blurred, ready.dtype, self._feature_names)
             self._follow(X, y)
             self._fitted_with_offset = offset is not None
             if task is not None and iterations is not None:
@@ -499,7 +501,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         same = coef.shape[1] == self.n_features_in_ and ready.data.exponents is None
         if not (same and np.array_equal(self._labels, ready.classes)):
             return None
-        return problem.start_at(coef.astype(float), self._uncorrected_intercept())
+        columns, intercept = ready.data.columns, self._uncorrected_intercept()
+        return problem.start_at(*columns.to_problem(coef.astype(float), intercept))
 
     def _store(self, solution: Solution, ready: Prepared, correction: Array) -> None:
         coef, intercept = ready.coefficients(solution)

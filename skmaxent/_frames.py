@@ -25,7 +25,16 @@ def coefficient_frame(
     index = [*features] if intercept is None else [*features, "Intercept"]
     columns = classes[-1:] if len(coef) == 1 else classes
     return pd.DataFrame(
-        rows.T, index=pd.Index(index, name="feature"), columns=pd.Index(columns, name="class")
+        rows.T, index=pd.Index(index, name="feature"), columns=_class_index(columns)
+    )
+
+
+def _class_index(classes: Array) -> pd.Index:
+    """Labels as the names of columns; pandas has no index of float16."""
+    import pandas as pd
+
+    return pd.Index(
+        classes.astype(np.float32) if classes.dtype == np.float16 else classes, name="class"
     )
 
 
@@ -64,7 +73,7 @@ def probability_frame(probabilities: Array, X: Any, classes: Array) -> Any:
     """Rows of X by class labels, in the library of X."""
     import pandas as pd
 
-    columns = pd.Index(classes, name="class")
+    columns = _class_index(classes)
     return in_library_of(
         X, pd.DataFrame(probabilities, index=row_index(native(X, "X")), columns=columns)
     )

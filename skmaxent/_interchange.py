@@ -29,6 +29,17 @@ def native(value: Any, name: str) -> Any:
     return value.to_pandas() if _is(value, "pyarrow", "Array", "ChunkedArray") else value
 
 
+def exact_integers(y: Any) -> Any:
+    """Integers of pandas' own dtypes as NumPy's, where float64 would not tell them apart."""
+    dtype = getattr(y, "dtype", None)
+    if isinstance(dtype, np.dtype) or getattr(dtype, "kind", "") not in tuple("iu"):
+        return y
+    if not hasattr(y, "isna") or y.isna().any():
+        return y
+    array = y.to_numpy(dtype=dtype.numpy_dtype)  # type: ignore[union-attr]
+    return array if len(array) and max(-int(array.min()), int(array.max())) > 1 << 53 else y
+
+
 def columns_in_order(frame: Any, names: list[Any]) -> Any:
     """Some columns of a frame of pandas or polars."""
     return frame.loc[:, names] if hasattr(frame, "loc") else frame[names]

@@ -381,18 +381,17 @@ def warn_unless_converged(
         )
 
 
-def warn_of_rounding(inexact: Array, dtype: Any, names: Callable[[], Array]) -> None:
-    """Name the columns, at these positions, whose values differ by little more than rounding."""
-    if not len(inexact):
+def warn_of_rounding(columns: Array, dtype: Any, names: Callable[[], Array]) -> None:
+    """Name the columns, at these positions, whose differences are little more than rounding."""
+    if not len(columns):
         return
-    columns = [str(name) for name in names()[inexact[:10]]]
-    more = f" and {len(inexact) - 10} more" if len(inexact) > 10 else ""
+    some = [str(name) for name in names()[columns[:10]]]
+    more = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
     warnings.warn(
-        f"The columns {columns}{more} of X have values that are so large against their differences "
-        f"that {np.dtype(dtype).name} keeps two digits of these at most: coefficients and "
-        "predictions are as inaccurate. Subtract a constant, such as the mean, from each before "
-        "the values are stored"
-        f"{', or use float64' if dtype == np.float32 else ''}.",
+        f"The columns {some}{more} of X are so far from zero that {np.dtype(dtype).name} keeps two "
+        "digits, or fewer, of the differences between rows: coefficients and predictions are no "
+        "more accurate. Subtract a constant, such as the mean, from each of these columns before "
+        f"the fit{', or use float64' if dtype == np.float32 else ''}.",
         UserWarning,
         stacklevel=3,
     )

@@ -359,6 +359,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             solution = minimise(problem, options_of(self, iterations))
             found = fitted(solution.coef, solution.intercept, solution.n_iter, solution.gap)
             self.__dict__.update(found)
+            blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
+            warn_of_rounding(blurred, ready.dtype, self._feature_names)
             if iterations is not None:
                 iterations.close(found | thresholds)
         return solution, task
@@ -378,7 +380,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         if not isinstance(kind, str):
             return _check_threshold(kind, n_labels)
         Y = Y.toarray() if sp.issparse(Y) else Y
-        P = self._out_of_fold(native(X, "X"), Y, weights, task, is_stopped=is_stopped)
+        X = _validation.canonical(X.tocsr()) if sp.issparse(X) else native(X, "X")
+        P = self._out_of_fold(X, Y, weights, task, is_stopped=is_stopped)
         seen = ~np.isnan(P[:, 0])
         P, Y = P[seen], Y[seen]
         weights = None if weights is None else weights[seen]

@@ -137,8 +137,8 @@ class Terms:
     def _each(self, change: Callable[[Array], Array]) -> Terms:
         names = ("l1", "ridge", "target", "lower", "upper")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
-        changed = {name: None if a is None else change(a) for name, a in arrays.items()}
-        return replace(self, **changed)
+        arrays = {name: None if a is None else change(a) for name, a in arrays.items()}
+        return replace(self, **arrays)
 
     @property
     def moves_at_rest(self) -> bool:

@@ -23,6 +23,9 @@ Array = NDArray[Any]
 
 # From this number of logits on, a row of them is long enough to work along.
 MANY_LOGITS = 32
+# Intercepts that cancel products of coefficients with columns far from zero: in float32 the
+# difference has lost the digits that count.
+LARGE_INTERCEPT = 1024.0
 
 
 def dense_coef(coef: Any) -> Array:
@@ -111,7 +114,13 @@ def _by_rows(
     n_columns: int | None,
 ) -> Array:
     """`finish` of the logits of each block, which it may write to, along the axis of classes."""
-    dtype = np.result_type(X.dtype, model.coef.dtype)
+    dtype = narrow = np.result_type(X.dtype, model.coef.dtype)
+    if (
+        dtype == np.float32
+        and not isinstance(X, DeviceArray)
+        and np.abs(model.intercept).max(initial=0.0) > LARGE_INTERCEPT
+    ):
+        dtype = np.dtype(np.float64)
     coef = np.asfortranarray(model.coef, dtype=dtype)
     intercept = model.intercept.astype(dtype, copy=False)
     n = X.shape[0]
@@ -121,7 +130,8 @@ def _by_rows(
     blocks = stored(X, out, None, model.offset, n_logits=len(coef), workers=workers)
     kernel = _along_rows if blocks.is_sparse or len(coef) >= MANY_LOGITS else _along_columns
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return blocks.map_rows(kernel, out, coef, intercept, finish)
+        out = blocks.map_rows(kernel, out, coef, intercept, finish)
+    return out if dtype == narrow or out.dtype != dtype else out.astype(narrow)
 
 
 def _along_columns(

@@ -26,9 +26,11 @@ Array = NDArray[Any]
 # columns are never centred by the kernels, and of float32.
 DENSE_CANCELLATION, SPARSE_CANCELLATION = 1e-12, 1e-4
 NARROW_CANCELLATION = 1e-3
-# Deviations of fewer units in the last place than this leave little of a column, and a range of
-# no more than that is rounding.
-COARSE, ROUNDING = 100.0, 4.0
+# Deviations of fewer units in the last place than this leave little of a column.
+COARSE = 100.0
+# A range of no more units than this is rounding, where a unit is finer than that; larger numbers
+# are whole, or nearly, and differ for a reason.
+ROUNDING, FINE = 4.0, 2.0**-10
 # Range relative to the largest entry below which a column is shifted, where squares tell nothing.
 NARROW_RANGE = 1e-3
 # Whole numbers from here on are rounded in float32; numbers beyond the end are no counts or times.
@@ -73,6 +75,19 @@ class ColumnMap:
         if self.exponents is not None:
             coef = np.ldexp(coef, self.exponents)
         return coef, intercept
+
+    def blurred(self, coef: Array) -> Array:
+        """Positions of columns far from zero that coefficients in this dtype make logits of whose
+        differences are rounded away.
+        """
+        size = np.zeros(self.n_features)
+        if self.constants is not None:
+            size = np.abs(self.constants)
+        if self.shift is not None:
+            size[slice(None) if self.kept is None else self.kept] = np.abs(self.shift)
+        far = np.flatnonzero(size)
+        largest = np.abs(coef[:, far]).max(axis=0, initial=0.0).astype(np.float64)
+        return far[largest * size[far] * float(np.finfo(coef.dtype).eps) > 1.0 / COARSE]
 
     def to_data(
         self, coef: Array, intercept: Array, terms: Terms, dtype: Any
@@ -121,10 +136,14 @@ def prepared(
     suspect = _suspect(blocks, moments)
     if not suspect.any():
         return blocks, moments, _mapped(d, kept, None), np.zeros(0, np.intp)
+    if as_given and blocks.dtype == np.float32 and blocks.has_room:
+        # What may not be shifted has to cancel in a wider range.
+        blocks = blocks.standardised(np.zeros(d), np.ones(d), dtype=np.float64)
+        return prepared(blocks, model, fit_intercept=fit_intercept, as_given=True)
     low, high = _ranges(blocks)
     peaks = np.maximum(np.abs(low), np.abs(high))
     unit = np.spacing(peaks.astype(blocks.dtype)).astype(np.float64)
-    constant = suspect & (high - low <= ROUNDING * unit)
+    constant = suspect & (high - low <= np.where(unit < FINE, ROUNDING * unit, 0.0))
     inexact = _inexact(blocks, moments, suspect, low, high, unit)
     outside = suspect & _out_of_range(blocks, moments.mean_square) & (peaks > 0.0)
     away = suspect & ~constant & (~outside | (high / 2.0 - low / 2.0 < NARROW_RANGE * peaks))

@@ -22,7 +22,7 @@ from skmaxent._blocks import RowBlocks
 from skmaxent._cluster import refuse_dask
 from skmaxent._device import DeviceBlocks
 from skmaxent._device_array import DeviceArray
-from skmaxent._interchange import columns_in_order, native
+from skmaxent._interchange import columns_in_order, exact_integers, native
 from skmaxent._likelihood import Likelihood, Softmax, likelihood
 from skmaxent._place import to_host
 from skmaxent._storage import Storage
@@ -189,7 +189,7 @@ def check_rows(
 ) -> tuple[Any, Any]:
     """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
     refuse_dask(type(estimator).__name__, X, y)
-    y = native(to_host(y), "y")
+    y = exact_integers(native(to_host(y), "y"))
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
         raise ValueError(

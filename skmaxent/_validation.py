@@ -280,6 +280,9 @@ def _codes_among(y: Array, classes: Array) -> Array:
     """Position of each label among sorted classes; raises ValueError for labels that are none."""
     if y.dtype.kind in "fO" and _has_missing(y):
         raise ValueError(_MISSING_LABELS)
+    if y.dtype.kind in "iu" and classes.dtype.kind in "iu" and y.dtype != classes.dtype:
+        same = y.astype(classes.dtype)  # int64 and uint64 would meet in float64
+        y = same if (same == y).all() else y
     try:
         codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         unknown = y[np.asarray(classes[codes] != y, dtype=bool)].tolist()

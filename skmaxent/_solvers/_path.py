@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._block import DENSE_ENOUGH, Block
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
 from skmaxent._solvers._strategy import minimise, smooth, with_corners
@@ -49,7 +50,8 @@ class Path:
         all features had the median's scale.
 
         The first is the least at which all coefficients are zero that are penalised and may be. The
-        second is no larger, and the same for sparse X, where scales tell how rare a feature is.
+        second is no larger, and the same for X of few entries that are not zero, in whatever
+        storage: there scales tell how rare a feature is.
         """
         problem, terms = self._unit, self._unit.asked
         size = terms.l1 + terms.ridge
@@ -71,7 +73,10 @@ class Path:
         needed = np.divide(pull, l1, out=np.zeros(pull.shape), where=held & (l1 > 0.0))
         largest = typical = float(needed.max()) * (1.0 + 1e-6)
         scale = problem.objective.scale
-        if not problem.objective.blocks.is_sparse and problem.moving.any():
+        blocks = problem.objective.blocks
+        (nonzero,) = blocks.map_reduce(_nonzero)
+        is_dense = nonzero >= DENSE_ENOUGH * blocks.n_samples * blocks.n_features
+        if is_dense and problem.moving.any():
             alike = float((needed / scale).max() * np.median(scale[problem.moving]))
             typical = min(largest, alike)
         return largest, typical * self._l1_ratio
@@ -121,3 +126,7 @@ class Path:
             return None
         penalty = self._unit.terms.times(least).with_corners()
         return np.flatnonzero(gains(point, penalty))
+
+
+def _nonzero(block: Block) -> tuple[int]:
+    return (int(np.count_nonzero(block.X.data if block.is_sparse else block.X)),)
