@@ -1,0 +1,185 @@
+"""Empty and constant columns cost nothing; the penalty alone decides on their coefficients."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.linear_model import LogisticRegression
+
+from skmaxent import (
+    MaxentClassifier,
+    MaxentClassifierCV,
+    MultilabelMaxentClassifier,
+    maxent_path,
+)
+
+STORED = {"dense": np.asarray, "csr": sp.csr_array, "float32": np.float32}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    X = rng.poisson(0.7, size=(100, 3)) * rng.normal(size=(100, 3))
+    y = (X + rng.gumbel(size=(100, 3))).argmax(axis=1)
+    return X, y
+
+
+# The columns with information are 1, 3 and 5.
+INFORMATIVE = [1, 3, 5]
+
+
+def with_others(X, values=(0.0, 0.1, -3.0, 1e6)):
+    n = len(X)
+    others = [np.full(n, value) for value in values]
+    return np.column_stack([others[0], X[:, 0], others[1], X[:, 1], others[2], X[:, 2], others[3]])
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"C": np.inf},
+        {"l1_ratio": 1.0},
+        {"l1_ratio": 0.5, "grouped": True},
+        {"solver": "newton-cg"},
+        {"solver": "newton-cholesky"},
+        {"C": np.inf, "bias_reduction": "mean"},
+        {"bounds": (-0.3, 0.3)},
+    ],
+    ids=str,
+)
+def test_their_coefficients_are_zero(rows, stored, parameters):
+    X, y = rows
+    atol = 1e-4 if stored == "float32" else 1e-7
+    expected = MaxentClassifier(tol=1e-8, **parameters).fit(STORED[stored](X), y)
+    clf = MaxentClassifier(tol=1e-8, **parameters).fit(STORED[stored](with_others(X)), y)
+    others = np.delete(clf.coef_, INFORMATIVE, axis=1)
+    np.testing.assert_array_equal(others, np.zeros_like(others))
+    np.testing.assert_allclose(clf.coef_[:, INFORMATIVE], expected.coef_, atol=atol)
+    np.testing.assert_allclose(clf.intercept_, expected.intercept_, atol=atol)
+    if not parameters.get("bias_reduction"):
+        assert clf.optimality_gap_ < 1e-5
+
+
+def test_sums_of_rounding_do_not_make_a_constant_column_vary():
+    rng = np.random.default_rng(1)
+    n = 1001
+    X = np.column_stack([np.full(n, 0.1), rng.normal(size=n), np.full(n, 1e300)])
+    y = (X[:, 1] + rng.logistic(size=n) > 0).astype(int)
+    weights = rng.uniform(0.1, 2.0, n)
+    expected = LogisticRegression(C=np.inf, tol=1e-10).fit(X[:, 1:2], y, weights)
+    for stored in (X, sp.csr_array(X)):
+        clf = MaxentClassifier(C=np.inf, tol=1e-8).fit(stored, y, weights)
+        assert clf.coef_[0, 0] == 0.0 == clf.coef_[0, 2]
+        assert clf.coef_[0, 1] == pytest.approx(expected.coef_[0, 0], rel=1e-5)
+        assert clf.optimality_gap_ < 1e-8
+
+
+def test_rows_without_weight_do_not_make_a_column_vary(rows):
+    X, y = rows
+    X = np.column_stack([X, np.ones(100)])
+    X[90:, 3] = 7.0
+    weights = (np.arange(100) < 90) * 1.0
+    for stored in (X, sp.csr_array(X)):
+        assert (MaxentClassifier().fit(stored, y, weights).coef_[:, 3] == 0.0).all()
+
+
+@pytest.mark.parametrize("stored", ["dense", "csr"])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_their_coefficients_are_where_the_penalty_is_least(rows, stored, l1_ratio):
+    X, y = rows
+    X = STORED[stored](with_others(X))
+    prior = np.linspace(-2.0, 2.0, 21).reshape(3, 7)
+    clf = MaxentClassifier(l1_ratio=l1_ratio, prior_coef=prior, tol=1e-8).fit(X, y)
+    # argmin l1 |w| + (1 - l1)/2 (w - m)²
+    pull = (1.0 - l1_ratio) * prior
+    least = np.sign(pull) * np.maximum(np.abs(pull) - l1_ratio, 0.0) / (1.0 - l1_ratio)
+    others = np.delete(np.arange(7), INFORMATIVE)
+    np.testing.assert_allclose(clf.coef_[:, others], least[:, others], atol=1e-12)
+    # Without those columns the other coefficients and all logits are the same.
+    some = MaxentClassifier(l1_ratio=l1_ratio, prior_coef=prior[:, INFORMATIVE], tol=1e-8)
+    some.fit(X[:, INFORMATIVE], y)
+    np.testing.assert_allclose(clf.coef_[:, INFORMATIVE], some.coef_, atol=1e-6)
+    np.testing.assert_allclose(
+        clf.predict_proba(X), some.predict_proba(X[:, INFORMATIVE]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("stored", ["dense", "csr"])
+def test_their_coefficients_are_within_their_bounds(rows, stored):
+    X, y = rows
+    X = STORED[stored](with_others(X))
+    lower = np.array([0.5, -1.0, 0.5, -1.0, -2.0, -1.0, -1.0])
+    upper = np.array([2.0, 1.0, 2.0, 1.0, -0.25, 1.0, 1.0])
+    clf = MaxentClassifier(bounds=(lower, upper), tol=1e-8).fit(X, y)
+    np.testing.assert_array_equal(clf.coef_[:, [0, 2, 4, 6]], [[0.5, 0.5, -0.25, 0.0]] * 3)
+    some = MaxentClassifier(bounds=(-1.0, 1.0), tol=1e-8).fit(X[:, INFORMATIVE], y)
+    np.testing.assert_allclose(
+        clf.predict_proba(X), some.predict_proba(X[:, INFORMATIVE]), atol=1e-6
+    )
+
+
+def test_without_an_intercept_constant_columns_stand_for_it(rows):
+    X, y = rows
+    whole = with_others(X, values=(0.0, 1.0, 0.0, 0.0))
+    expected = LogisticRegression(fit_intercept=False, tol=1e-10).fit(whole, y)
+    for stored in (whole, sp.csr_array(whole)):
+        clf = MaxentClassifier(fit_intercept=False, tol=1e-8).fit(stored, y)
+        np.testing.assert_allclose(clf.coef_, expected.coef_, atol=1e-5)
+        assert (clf.coef_[:, 2] != 0.0).all()
+
+
+def test_in_paths_cross_validation_labels_warm_starts_and_inference(rows):
+    X, y = rows
+    whole = sp.csr_array(with_others(X, values=(0.0, 0.1, 2.0, 0.0)))
+    path, expected = (maxent_path(stored, y, Cs=5, tol=1e-8) for stored in (whole, X))
+    np.testing.assert_allclose(path.Cs, expected.Cs)
+    np.testing.assert_allclose(path.coefs[..., INFORMATIVE], expected.coefs, atol=1e-6)
+    models = [MaxentClassifierCV(cv=3, Cs=4).fit(stored, y) for stored in (whole, X)]
+    np.testing.assert_allclose(models[0].C_, models[1].C_)
+    Y = np.eye(3, dtype=int)[y]
+    models = [MultilabelMaxentClassifier(tol=1e-8).fit(stored, Y) for stored in (whole, X)]
+    np.testing.assert_allclose(models[0].coef_[:, INFORMATIVE], models[1].coef_, atol=1e-6)
+    clf = MaxentClassifier(warm_start=True, tol=1e-8).fit(whole, y)
+    clf.set_params(C=10.0).fit(whole, y)
+    np.testing.assert_allclose(
+        clf.coef_, MaxentClassifier(C=10.0, tol=1e-8).fit(whole, y).coef_, atol=1e-6
+    )
+    with pytest.raises(ValueError, match=r"'x0', 'x2', 'x4', 'x6'\] are constant"):
+        MaxentClassifier(C=np.inf).fit(whole, y).infer(whole, y)
+
+
+def test_hashed_columns_that_are_mostly_empty_make_no_problem_larger():
+    """The solver sees the columns that have entries alone."""
+    rng = np.random.default_rng(0)
+    words = np.sort(rng.choice(2**18, 50, replace=False))
+    some = sp.csr_array(rng.poisson(0.2, size=(60, 50)) * 1.0)
+    whole = sp.csr_array((some.data, words[some.indices], some.indptr), shape=(60, 2**18))
+    y = rng.integers(0, 3, 60)
+    clf = MaxentClassifier(tol=1e-8)
+    with clf._prepared(whole, y, None, None, 0.0) as ready:
+        n_filled = np.count_nonzero(np.diff(sp.csc_array(some).indptr))
+        assert ready.problem.objective.shape == (3, n_filled + 1)
+        assert ready.shape == (3, 2**18)
+    clf.fit(whole, y)
+    expected = MaxentClassifier(tol=1e-8).fit(some, y)
+    np.testing.assert_allclose(clf.coef_[:, words], expected.coef_, atol=1e-7)
+    assert np.count_nonzero(clf.coef_) == np.count_nonzero(clf.coef_[:, words])
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda X, y: MaxentClassifier().fit(X, y),
+        lambda X, y: MaxentClassifierCV(cv=2).fit(X, y),
+        lambda X, y: maxent_path(X, y),
+        lambda X, y: MultilabelMaxentClassifier().fit(X, np.eye(3, dtype=int)[y]),
+    ],
+    ids=["fit", "cross-validation", "path", "labels"],
+)
+def test_more_columns_than_memory_are_refused_with_the_number_of_bytes(fit):
+    d = 2**45
+    indices = np.array([0, 5, d - 1, 3, 2, 1], np.int64)
+    X = sp.csr_array((np.ones(6), indices, np.arange(7, dtype=np.int64)), shape=(6, d))
+    with pytest.raises(MemoryError, match=f"{8 * 3 * d:,} bytes"):
+        fit(X, np.array([0, 1, 2, 0, 1, 2]))
