@@ -498,7 +498,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         if not (self.warm_start and hasattr(self, "coef_")) or ready.has_absent_classes:
             return None
         coef = _prediction.dense_coef(self.coef_)
-        same = coef.shape[1] == self.n_features_in_ and ready.data.exponents is None
+        same = coef.shape[1] == self.n_features_in_
         if not (same and np.array_equal(self._labels, ready.classes)):
             return None
         columns, intercept = ready.data.columns, self._uncorrected_intercept()
