@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn
 from fuzz.checks import TooMuchWork, limited_calls
 from fuzz.problems import KINDS, asked, random_problem
 from fuzz.reference import Objective
@@ -89,10 +90,16 @@ def test_optimum_is_that_of_scikit_learn(classes, l1_ratio):
         l1=strength * l1_ratio,
         ridge=strength * (1 - l1_ratio),
     )
-    solver = "saga" if l1_ratio else "lbfgs"
-    tol = 1e-9 if l1_ratio else 1e-12
+    # Before scikit-learn 1.8 the kind of penalty has a name.
+    named = {"penalty": "l1" if l1_ratio else "l2"}
+    kind = {"l1_ratio": l1_ratio} if sklearn.__version__ >= "1.8" else named
     theirs = LogisticRegression(
-        C=C, l1_ratio=l1_ratio, solver=solver, tol=tol, max_iter=100_000, random_state=0
+        C=C,
+        solver="saga" if l1_ratio else "lbfgs",
+        tol=1e-9 if l1_ratio else 1e-12,
+        max_iter=100_000,
+        random_state=0,
+        **kind,
     ).fit(X, y)
     ours = objective.cold()
     value = objective.value(theirs.coef_, theirs.intercept_)

@@ -5,6 +5,8 @@ The checks:
 ABOVE
     `fit` said nothing of convergence, yet the objective at `coef_` and `intercept_` is above that
     of the reference by more than `TOLERANCE` of itself.
+SATURATED
+    The same where the total loss is less than `LITTLE`: every row is all but certain.
 CERTIFICATE
     The reference has a point whose value is further below than `optimality_gap_` admits.
 STORAGE
@@ -55,8 +57,10 @@ TOLERANCE = 1e-6
 ROUNDING = 1e-12
 # Total loss in nats, in units of the largest weight, below which differences are noise.
 SMALLEST_TOTAL = 1e-8
+# Total loss in the same units, of the fit, that is called saturated.
+LITTLE = 1e-3
 # Function calls of a fit; ordinary ones take some thousand.
-MOST_CALLS = 3_000_000
+MOST_CALLS = 1_000_000
 # Condition number of the scaled information up to which standard errors are compared.
 CONDITION = 1e8
 
@@ -235,7 +239,8 @@ class _Examination:
         if is_above or is_beyond:
             limit, name = self.limit(fit, best)
             if is_above and excess - limit > TOLERANCE * scale:
-                outcome.fail(check, figures)
+                is_saturated = float(value * objective.total) < LITTLE
+                outcome.fail("SATURATED" if is_saturated else check, figures)
             elif is_beyond and excess - limit > fit.gap * float(value) + ROUNDING * scale:
                 outcome.fail("CERTIFICATE", figures)
             else:

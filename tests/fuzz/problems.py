@@ -541,7 +541,7 @@ def _coo_duplicates(X, rng):
     A = sp.coo_array(X)
     order = rng.permutation(2 * A.nnz)
     data = np.r_[2 * A.data, -A.data][order]
-    row, column = (np.tile(index, 2)[order] for index in A.coords)
+    row, column = (np.tile(index, 2)[order] for index in (A.row, A.col))
     return sp.coo_array((data, (row, column)), shape=A.shape)
 
 

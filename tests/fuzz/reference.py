@@ -354,7 +354,11 @@ class Objective:
             if not (np.isfinite(start.coef).all() and np.isfinite(start.intercept).all()):
                 return start
             found = self._from_standard(*self._polished(*self._to_standard(W, b)))
-        return start if not found.value <= start.value else found
+        if found.value <= start.value:
+            return found
+        # By rounding; or else the minimiser has lost its way.
+        start.gain = found.gain if found.value - start.value < 1e-9 * start.value else np.inf
+        return start
 
     def cold(self):
         """A minimum that owes nothing to the package: from coefficients of zero."""
