@@ -148,6 +148,15 @@ class _Examination:
 
     # Fits
 
+    @property
+    def plain(self):
+        """The plainest storage: a frame where parameters name its columns."""
+        names = any(
+            isinstance(self.problem.parameters.get(name), dict)
+            for name in ("penalty_factor", "bounds")
+        )
+        return "frame" if names else "C"
+
     def estimator(self, **changes):
         kind = MultilabelMaxentClassifier if self.problem.is_multilabel else MaxentClassifier
         return kind(**(self.problem.parameters | changes))
@@ -328,9 +337,9 @@ class _Examination:
 
     def storage(self, fit):
         """Fit the same numbers as a plain array."""
-        if self.problem.storage == "C" or self.rng.random() > 0.4:
+        if self.problem.storage == self.plain or self.rng.random() > 0.4:
             return
-        plain = self.fitted("C", what="as a plain array")
+        plain = self.fitted(self.plain, what="as a plain array")
         if plain is None or not self.compare(plain, "ABOVE", "as a plain array"):
             return
         if plain.converged and fit.converged:
@@ -346,7 +355,7 @@ class _Examination:
         if "warm_start" not in model.get_params() or self.rng.random() > 0.3:
             return
         problem, arguments = self.problem, self.arguments()
-        X, changes, before = stored(problem, "C"), {}, dict(arguments)
+        X, changes, before = stored(problem, self.plain), {}, dict(arguments)
         what = ("C", "class_weight", "offset", "units", "order")[self.rng.integers(5)]
         if what == "C":
             changes["C"] = 10.0 ** self.rng.uniform(-3, 3)
@@ -355,9 +364,9 @@ class _Examination:
         elif what == "offset" and "offset" in before:
             before["offset"] = -2.0 * before["offset"]
         elif what == "units":
-            X = X * X.dtype.type(1e3)
+            X = X * self.problem.X.dtype.type(1e3)
         else:
-            X = X[:, ::-1]
+            X = X[:, ::-1] if self.plain == "C" else X.iloc[::-1]
         model.set_params(warm_start=True, **changes)
         if not np.isfinite(X).all() or ("prior_coef" in problem.parameters and changes.get("C")):
             return
@@ -368,7 +377,7 @@ class _Examination:
             ):
                 return
         model.set_params(**{name: problem.parameters.get(name) for name in changes})
-        again = self.fitted("C", model, what=f"after another {what}")
+        again = self.fitted(self.plain, model, what=f"after another {what}")
         if again is not None:
             self.compare(again, "WARM", f"after another {what}")
 
