@@ -296,7 +296,9 @@ class _Examination:
     def perturbed(self, unit):
         """The objective of columns whose last bits are others."""
         objective = self.objective
-        change = 1 + unit * self.rng.uniform(-1, 1, size=objective.X.shape)
+        # A constant column stays one: beside it an intercept is all that it can say.
+        varies = (objective.X[0] != objective.X).any(axis=0)
+        change = 1 + unit * self.rng.uniform(-1, 1, size=objective.X.shape) * varies
         arrays = ("l1", "ridge", "target", "lower", "upper", "offset", "grouped", "fit_intercept")
         return Objective(
             objective.X * change,
@@ -319,21 +321,26 @@ class _Examination:
         if not np.isfinite(P).all() or (is_distribution and abs(P.sum(axis=1) - 1).max() > 1e-5):
             self.outcome.fail("NONFINITE", "probabilities")
             return
+        single = problem.n_classes == 2 and not problem.is_multilabel
+        Z, allowed = self.logits(fit)
+        expected = probabilities(Z, "sigmoids" if single or not is_distribution else "softmax")
+        if single:
+            expected = np.column_stack([1 - expected, expected])
+        worst = (abs(P - expected).max(axis=1) - allowed).max()
+        if worst > 0:
+            self.outcome.fail("PREDICT", f"probabilities are off by {float(worst):.3g}")
+
+    def logits(self, fit):
+        """Of all rows by the coefficients as they are, and what rounding may add to each row's."""
+        problem, model = self.problem, fit.model
         W, b = model.coef_.astype(WIDE), np.asarray(model.intercept_, WIDE)
         X = problem.X.astype(WIDE)
         Z = X @ W.T + b
         size = abs(X) @ abs(W).T + abs(b)
         if problem.offset is not None:
             Z, size = Z + problem.offset, size + abs(problem.offset)
-        single = Z.shape[1] == 1
-        expected = probabilities(Z, "sigmoids" if single or not is_distribution else "softmax")
-        if single:
-            expected = np.column_stack([1 - expected, expected])
-        unit = np.finfo(P.dtype if problem.X.dtype == np.float32 else float).eps
-        allowed = unit * (8 + 2 * (size.max(axis=1) * np.sqrt(X.shape[1] + 1)))
-        worst = (abs(P - expected).max(axis=1) - allowed).max()
-        if worst > 0:
-            self.outcome.fail("PREDICT", f"probabilities are off by {float(worst):.3g}")
+        unit = np.finfo(problem.X.dtype).eps
+        return Z, unit * (8 + 2 * size.max(axis=1) * np.sqrt(X.shape[1] + 1))
 
     def storage(self, fit):
         """Fit the same numbers as a plain array."""
@@ -394,40 +401,38 @@ class _Examination:
         ):
             return
         H = self.objective.information(fit.coef, fit.intercept) * self.given.unit
-        expected = _covariance(H, self.objective, problem.n_classes)
+        expected = covariance(H, self.objective, problem.n_classes)
+        kind, options = "nonrobust", {}
+        if np.isinf(given["C"]) and "class_weight" not in given:
+            kind = ("nonrobust", "nonrobust", "HC0", "HC1", "cluster")[self.rng.integers(5)]
+            options["cov_type"] = kind
+            if kind == "cluster":
+                options["groups"] = self.rng.integers(8, size=len(problem.X))
+                options["groups"][:2] = [0, 1]
         found = []
         arguments = self.arguments()
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             is_done = self.attempt_results(
-                lambda: found.append(model.infer(fit.X, problem.y, **arguments)), expected is None
+                lambda: found.append(model.infer(fit.X, problem.y, **arguments, **options)),
+                expected is None,
             )
         if not is_done:
             return
         for warning in said:
             self.outcome.notes[_title(warning, "infer")] += 1
         results = found[0]
-        offset = {k: v for k, v in arguments.items() if k == "offset"}
-        tables = []
-        if not self.attempt(
-            lambda: tables.append(results.predict_proba_interval(fit.X, **offset)),
-            "predict_proba_interval",
-        ):
-            return
-        estimate = np.asarray(tables[0].xs("probability", axis=1, level=1), float)
-        P = model.predict_proba(fit.X, **offset)
-        off = abs(estimate - P).max()
-        if not off <= 1e-6 + 1e-3 * (problem.X.dtype == np.float32):
-            self.outcome.fail("RESULTS", f"predict_proba_interval differs by {off:.3g}")
+        self.results_predict(fit, results)
         if expected is None:
             self.outcome.notes["the information is ill-conditioned"] += 1
             return
-        errors = np.sqrt(expected)
+        if kind != "nonrobust":
+            expected = self.sandwich(fit, expected, kind, options.get("groups"))
+        self.outcome.notes[f"standard errors compared: {kind}"] += 1
         tolerance = 1e-4 if problem.X.dtype == float else 1e-2
-        off = abs(results.std_errors.ravel() / errors - 1).max()
+        off = abs(results.std_errors.ravel() / np.sqrt(expected.diagonal()) - 1).max()
         if not off <= tolerance:
-            self.outcome.fail("RESULTS", f"standard errors differ by a share of {off:.3g}")
-        self.outcome.notes["standard errors compared"] += 1
+            self.outcome.fail("RESULTS", f"standard errors ({kind}) differ by {off:.3g}")
         log_likelihood = self.log_likelihood(fit)
         if not abs(results.log_likelihood - log_likelihood) <= 1e-5 * abs(log_likelihood):
             self.outcome.fail(
@@ -446,30 +451,84 @@ class _Examination:
             return False
         return True
 
+    def results_predict(self, fit, results):
+        """Probabilities and effects are those of the classifier, corrections and offsets too."""
+        problem, model = self.problem, fit.model
+        offset = {k: v for k, v in self.arguments().items() if k == "offset"}
+        tables = []
+        if not self.attempt(
+            lambda: tables.append(results.predict_proba_interval(fit.X, **offset)),
+            "predict_proba_interval",
+        ) or not self.attempt(
+            lambda: tables.append(results.marginal_effects(fit.X, **offset)), "marginal_effects"
+        ):
+            return
+        tolerance = 2 * float(self.logits(fit)[1].max()) + 1e-12
+        P = model.predict_proba(fit.X, **offset)
+        off = abs(np.asarray(tables[0].xs("probability", axis=1, level=1), float) - P).max()
+        if not off <= tolerance:
+            self.outcome.fail("RESULTS", f"predict_proba_interval differs by {off:.3g}")
+        W = np.asarray(model.coef_, float)
+        W = np.vstack([np.zeros_like(W), W]) if len(W) == 1 else W
+        effects = P[:, :, None] * (W - (P @ W)[:, None])
+        rows = problem.counts
+        if problem.sample_weight is not None:
+            rows = rows * problem.sample_weight
+        effects = np.average(effects, axis=0, weights=rows)
+        found = tables[1]["effect"].to_numpy().reshape(effects.shape)
+        off = (abs(found - effects) / np.maximum(abs(W).max(axis=0), 1e-300)).max()
+        if not off <= tolerance:
+            self.outcome.fail("RESULTS", f"marginal effects differ by {off:.3g} of a coefficient")
+
+    def sandwich(self, fit, V, kind, groups):
+        """White's covariance with the scores of single observations, or of clusters."""
+        objective = self.objective
+        P = probabilities(objective.logits(fit.coef, fit.intercept), objective.link)
+        T = objective.T
+        if objective.link == "sigmoids":
+            P, T = (np.column_stack([1 - array, array]) for array in (P, T))
+        X = objective.X
+        X = np.column_stack([X, np.ones(len(X))]) if objective.fit_intercept else X
+        s = objective.s * self.given.unit
+        K, n, q = P.shape[1], s.sum(), len(V)
+        scores = [
+            ((np.eye(K)[k] - P)[:, 1:, None] * X[:, None]).reshape(len(X), -1) for k in range(K)
+        ]
+        if kind == "cluster":
+            kept = groups[self.kept_rows()]
+            total = sum((s * T[:, k])[:, None] * scores[k] for k in range(K))
+            sums = np.array([total[kept == g].sum(axis=0) for g in np.unique(groups)])
+            G = len(sums)
+            factor = G / (G - 1) * (n - 1) / (n - q)
+            return (V @ (sums.T @ sums) @ V * factor).astype(float)
+        meat = sum((scores[k] * (s * T[:, k])[:, None]).T @ scores[k] for k in range(K))
+        factor = n / (n - q) if kind == "HC1" else 1
+        return (V @ meat @ V * factor).astype(float)
+
+    def kept_rows(self):
+        weights = self.problem.sample_weight
+        return np.ones(len(self.problem.X), bool) if weights is None else np.asarray(weights) > 0
+
     def log_likelihood(self, fit):
         """Of the data, in the weights of the user."""
         objective = self.objective
         ridge = objective.ridge * (fit.coef - objective.target) ** 2 / 2
         loss = objective.value(fit.coef, fit.intercept) - ridge.sum()
-        return -float(loss * objective.total * self.given.unit * self.weight_unit())
-
-    def weight_unit(self):
-        return 1.0
+        return -float(loss * objective.total * self.given.unit)
 
 
 _ARRAYS = ("penalty_factor", "prior_coef", "bounds", "class_weight", "prior_correction")
 
 
-def _covariance(H, objective, n_classes):
-    """Variances of the coefficients against the first class, or None where ill-conditioned."""
+def covariance(H, objective, n_classes):
+    """Of the coefficients against the first class, or None where that is ill-conditioned."""
     w = objective.shape[1] + objective.fit_intercept
     H = H.astype(float)
     if n_classes > 2:
         # Logits are defined up to a constant: without a penalty add one of that direction.
-        R = n_classes
-        blocks = H.reshape(R, w, R, w)
+        blocks = H.reshape(n_classes, w, n_classes, w)
         bare = np.append(~(objective.ridge[0] > 0), [True] * objective.fit_intercept)
-        level = np.abs(np.einsum("kjkj->j", blocks)) / R
+        level = np.abs(np.einsum("kjkj->j", blocks)) / n_classes
         for j in np.flatnonzero(bare):
             blocks[:, j, :, j] += level[j]
     size = np.sqrt(H.diagonal())
@@ -480,14 +539,10 @@ def _covariance(H, objective, n_classes):
         return None
     V = (Q / values) @ Q.T / np.outer(size, size)
     if n_classes == 2:
-        return V.diagonal()
-    V = V.reshape(n_classes, w, n_classes, w)
-    return np.concatenate(
-        [
-            (V[k, :, k] + V[0, :, 0] - V[k, :, 0] - V[0, :, k]).diagonal()
-            for k in range(1, n_classes)
-        ]
-    )
+        return V
+    contrasts = np.column_stack([-np.ones(n_classes - 1), np.eye(n_classes - 1)])
+    contrasts = np.kron(contrasts, np.eye(w))
+    return contrasts @ V @ contrasts.T
 
 
 def _title(warning, what="fit"):

@@ -164,7 +164,8 @@ class _Draw:
         if self.chance(0.15):
             X = X + 10.0 ** self.rng.uniform(-1, 5, size=d) * self.rng.choice([-1, 1], size=d)
             self.tags.append("shift")
-        if self.chance(0.02 * hostile):
+        # `infer` says that it needs columns whose squares are numbers.
+        if self.chance(0.02) and self.kind != "inference":
             X = X * 10.0 ** self.pick(-160, -120, 120, 150)
             self.tags.append("extreme")
         return X

@@ -1,0 +1,35 @@
+"""Some hundred problems of the fuzz; `python -m tests.fuzz` runs as many as there is time for."""
+
+import pytest
+from fuzz.checks import examine
+from threadpoolctl import threadpool_limits
+
+SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70}
+CHECKS = {
+    "smooth": {"CERTIFICATE", "STORAGE", "WARM", "PREDICT", "NONFINITE", "ERROR", "WORK"},
+    "composite": {"STORAGE", "WARM", "PREDICT", "NONFINITE"},
+    "multilabel": {"STORAGE", "WARM", "PREDICT", "NONFINITE"},
+    "inference": {
+        *("ABOVE", "SATURATED", "CERTIFICATE", "STORAGE", "WARM", "PREDICT", "RESULTS"),
+        *("NONFINITE", "INPUT CHANGED", "ERROR", "WORK"),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"), [(kind, first) for kind in SEEDS for first in range(0, SEEDS[kind], 10)]
+)
+def test_fits_agree_with_the_reference(kind, first):
+    failures, n_compared = [], 0
+    with threadpool_limits(1):
+        for seed in range(first, first + 10):
+            outcome, problem = examine(kind, seed)
+            n_compared += outcome.skipped is None
+            failures += [
+                f"{check}: python -m tests.fuzz --kind {kind} --seed {seed} --problems 1: "
+                f"{figures}: {problem}"
+                for check, figures in outcome.failures
+                if check in CHECKS[kind]
+            ]
+    assert not failures, "\n".join(failures)
+    assert n_compared >= 5
