@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent import _dask_input, _prediction, _targets, _validation
 from skmaxent._bias_reduction import bias_reduced
-from skmaxent._bootstrap import bootstrap_coefficients
+from skmaxent._bootstrap import Sampling, bootstrap_coefficients
 from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
 from skmaxent._cluster import is_dask, refuse_dask
 from skmaxent._fit import Prepared
@@ -563,10 +563,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             are no p-values. None is "laplace" with a ridge penalty, else "nonrobust", or "HC0" for
             probability weights.
         groups : array-like of shape (n_samples,), default=None
-            Clusters, for ``cov_type="cluster"``.
+            Clusters, for ``cov_type="cluster"`` and ``method="bootstrap"``, which draws whole
+            clusters; ``method="split"`` puts each into one half.
         weights : {"frequency", "probability"}, default="frequency"
             Whether a weight counts equal rows, or is the inverse of a row's probability to have
-            been sampled.
+            been sampled; such weights have no scale.
         reference : label or "symmetric", default=None
             The class that coefficients are against; None is the first. "symmetric" is the mean of
             all classes, as in `coef_`.
@@ -577,12 +578,16 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         method : {"bootstrap", "split"}, default=None
             "split" selects features with this estimator on a random half of the rows and fits them
             without penalty to the other half, whose standard errors and tests are valid for them;
-            columns are the selected features. "bootstrap" refits to rows drawn with replacement,
-            for any penalty, in `n_jobs` processes, with progress where `verbose`: standard errors
-            and percentile intervals of the estimator as it is, shrinkage and selection included;
-            no p-values. Both are seeded by `random_state`.
+            columns are the selected features. "bootstrap" refits to samples drawn with
+            replacement, for any penalty, in `n_jobs` processes, with progress where `verbose`:
+            standard errors and percentile intervals of the estimator as it is, shrinkage and
+            selection included; no p-values. What is drawn are clusters where there are `groups`,
+            rows where weights are probabilities, and else single observations: of rows that
+            frequency weights or a table of counts stand for, as many as their sum, rounded. A
+            sample without a row of some class is drawn again. Both methods are seeded by
+            `random_state`.
         n_bootstrap : int, default=200
-            Number of bootstrap samples.
+            Number of bootstrap samples, with ``method="bootstrap"`` alone.
 
         Returns
         -------
@@ -592,10 +597,17 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         ------
         ValueError
             For L1 penalties and bounds, whose estimates have no such distributions; for linearly
-            dependent features; for arguments that do not go together; for labels that the fit has
-            not seen; where parameters that define the objective were changed after `fit`.
+            dependent features; for arguments that do not go together, none of which is ignored; for
+            labels that the fit has not seen; where parameters that define the objective were
+            changed after `fit`.
         MemoryError
             Where the covariance would not fit; the message has the number of bytes.
+
+        Warns
+        -----
+        UserWarning
+            Where the coefficients are not optimal for X and y, and where bootstrap samples have
+            separated classes or fits to them do not converge.
 
         References
         ----------
@@ -619,6 +631,14 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 "the rows too."
             )
         C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        if method not in (None, "split", "bootstrap"):
+            raise ValueError(f"method must be None, 'split' or 'bootstrap', found {method!r}.")
+        if method is not None and features is not None:
+            raise ValueError(f"method={method!r} is for all features: expected features=None.")
+        if method != "bootstrap" and n_bootstrap != 200:
+            raise ValueError(
+                f"n_bootstrap={n_bootstrap!r} is for method='bootstrap', found method={method!r}."
+            )
         if groups is not None or method is not None:  # rows are picked and added up in memory
             refuse_dask("infer with groups or a method", X, y)
             X, y, sample_weight, offset = map(to_host, (X, y, sample_weight, offset))
@@ -627,41 +647,44 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 "with partial_labels or label_smoothing the information of the complete targets is "
                 "not that of the data: method='bootstrap' resamples."
             )
+        if self.class_weight is not None and weights == "frequency" and method != "bootstrap":
+            warnings.warn(
+                "class_weight changes how many rows of the classes there seem to be, and standard "
+                "errors with it: weights='probability' allows for that.",
+                UserWarning,
+                stacklevel=2,
+            )
         if method == "split":
             if offset is not None or self.bounds is not None or self.prior_coef is not None:
                 raise ValueError("method='split' has no offset, bounds or prior_coef.")
             X, y = _targets.check_rows(self, X, y, reset=False)
+            observed = _targets.observe(y, self._labels)
+            n_samples = observed.n_samples
             return infer_by_split(
                 self,
                 X,
                 y,
-                _targets.observe(y, self._labels).likeliest,
-                sample_weight,
+                observed,
+                _validation.check_sample_weight(sample_weight, n_samples),
                 self._feature_names(),
+                groups=None if groups is None else _validation.check_groups(groups, n_samples),
                 seed=seed_of(self.random_state),
-                options={
-                    "cov_type": cov_type,
-                    "groups": groups,
-                    "weights": weights,
-                    "reference": reference,
-                },
+                options={"cov_type": cov_type, "weights": weights, "reference": reference},
             )
         if method is not None:
+            if cov_type is not None:
+                raise ValueError(
+                    "method='bootstrap' has a covariance of its own: expected cov_type=None, found "
+                    f"{cov_type!r}."
+                )
             return self._bootstrapped(
-                X, y, sample_weight, offset, method, n_bootstrap, reference, cov_type
+                X, y, sample_weight, offset, n_bootstrap, reference, groups, weights
             )
         if l1_ratio > 0.0 and np.isfinite(C):
             raise ValueError(
                 "an L1 penalty selects: its estimates have no standard errors. method='split' "
                 "selects on one half of the rows and infers on the other; method='bootstrap' "
                 "resamples."
-            )
-        if self.class_weight is not None and weights == "frequency":
-            warnings.warn(
-                "class_weight changes how many rows of the classes there seem to be, and standard "
-                "errors with it: weights='probability' allows for that.",
-                UserWarning,
-                stacklevel=2,
             )
         if self.bounds is not None:
             raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
@@ -712,12 +735,15 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             )
             if features is not None:
                 known = names.tolist()
-                unknown = [name for name in features if name not in known]
-                if unknown or groups is not None or weights != "frequency":
+                features = [features] if isinstance(features, str) else list(features)
+                unknown = [name for name in features if known.count(name) != 1]
+                if unknown or not features or len(set(features)) < len(features):
                     raise ValueError(
-                        f"features must name features of X, found {unknown}, and go without groups "
-                        "and probability weights."
+                        "features must name features of X, each once, and none that two columns "
+                        f"have: found {unknown or features}."
                     )
+                if groups is not None or weights != "frequency":
+                    raise ValueError("features= goes without groups and probability weights.")
                 return infer_features(
                     *of_fit,
                     np.array([known.index(name) for name in features], dtype=np.intp),
@@ -758,30 +784,40 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         y: Any,
         sample_weight: Any,
         offset: Any,
-        method: str,
         n_bootstrap: int,
         reference: Any,
-        cov_type: str | None,
+        groups: Any,
+        weights: str,
     ) -> InferenceResults:
-        if method != "bootstrap" or cov_type is not None:
-            raise ValueError(
-                "method must be None, 'split' or 'bootstrap', the last without cov_type; found "
-                f"{method!r} and cov_type={cov_type!r}."
-            )
-        if not n_bootstrap >= 2:
+        """`infer` from fits to samples of the rows."""
+        if not (isinstance(n_bootstrap, Integral) and n_bootstrap >= 2):
             raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
+        if weights not in ("frequency", "probability"):
+            raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+        observed = _targets.observe(y, self._labels, partial_labels=self.partial_labels)
+        n_samples = observed.n_samples
+        sampling = Sampling.of(
+            observed,
+            _validation.check_sample_weight(sample_weight, n_samples),
+            None if groups is None else _validation.check_groups(groups, n_samples),
+            weights,
+        )
         replicates = bootstrap_coefficients(
             self,
             X,
             y,
-            _targets.observe(y, self._labels, partial_labels=self.partial_labels),
-            sample_weight,
+            observed,
+            sampling,
             offset,
-            n_bootstrap=n_bootstrap,
+            n_bootstrap=int(n_bootstrap),
             seed=seed_of(self.random_state),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
+        fitted = np.column_stack(
+            [_prediction.dense_coef(self.coef_), self._uncorrected_intercept()]
+        )
+        replicates.warn(fitted)
         with self._prepared(
             X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
         ) as ready:
@@ -790,8 +826,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 ready,
                 _prediction.dense_coef(self.coef_),
                 self._uncorrected_intercept(),
-                replicates,
+                replicates.coef,
                 self._feature_names(),
                 self.optimality_gap_,
                 reference=reference,
+                weights=weights,
+                n_groups=sampling.n_clusters,
+                counts=replicates.counts,
             )

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skmaxent import _inference
+from skmaxent import _inference, _profile
 from skmaxent._bias_reduction import penalised
+from skmaxent._block import Block
 from skmaxent._blocks import RowBlocks
 from skmaxent._device_array import on_host
 from skmaxent._fit import Prepared
 from skmaxent._objective import Point
 from skmaxent._penalty import Ridge, Terms, ridge_terms
-from skmaxent._place import to_host
-from skmaxent._profile import likelihood, profile_interval
-from skmaxent._results import InferenceResults, Signature, symmetric_or_reference
-from skmaxent._solvers import Options, Problem, minimise
+from skmaxent._results import ColumnSums, InferenceResults, Signature, symmetric_or_reference
+from skmaxent._solvers import Options, Problem, Status, minimise
 from skmaxent._some_features import covariance_of
+from skmaxent._validation import check_groups
 
 Array = NDArray[Any]
 
 COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "laplace")
 # Standard errors between coefficients and the optimum for these data that are no accident.
 FAR = 0.5
+# How far a combination of columns may be from 1 in any row to be a constant.
+CONSTANT = 1e-6
+# Coefficients up to which a likelihood is maximised again for tests, by its whole information.
+FEW_COEFFICIENTS = 1000
 
 
 def infer(
@@ -58,15 +62,23 @@ def infer(
     width = d + objective.fit_intercept
     _inference.check_size(r, width)
     terms = ready.problem.terms.times(strength)
-    V = _covariance(ready, point, terms.ridge, names, cov_type, codes, weights)
-    if cov_type in ("nonrobust", "laplace") and not is_bias_reduced:
-        _check_optimal(point, terms, V, ready.total_weight)
+    inverse, V = _covariance(ready, point, terms.ridge, names, cov_type, codes, weights)
+    rows = FitRows(
+        ready, names, coef, intercept, position=position, is_bias_reduced=is_bias_reduced
+    )
+    if is_bias_reduced:
+        _warn_if_far(rows.penalised_distance)
+    else:
+        # Sampling weights have no scale: their rows are as many as Kish's effective number.
+        n = ready.total_weight if weights == "frequency" else objective.blocks.effective_size
+        _check_optimal(point, terms, inverse * (ready.total_weight / n), n)
     to_raw = _inference.column_map(objective)
     theta = _inference.against_last(point.theta, objective.fit_intercept)
     base = _inference.Coding(np.eye(r), to_raw)
     coding = _inference.Coding(_class_coding(len(classes), position), to_raw)
+    units = _n_units(ready, codes, weights)
     return InferenceResults(
-        **_common(model, ready, point, position, gap),
+        **_common(model, ready, point, names, position, gap),
         coef=coding.coefficients(theta),
         covariance=coding.covariance(V),
         columns=_columns(ready, names),
@@ -76,11 +88,11 @@ def infer(
         n_obs=ready.total_weight
         if weights == "frequency"
         else float(ready.data.blocks.weight_sums.n_positive),
-        n_groups=None if codes is None else int(codes.max()) + 1,
+        n_groups=None if codes is None else units,
         _base=(base.coefficients(theta), base.covariance(V)),
-        _rows=FitRows(
-            ready, names, coef, intercept, position=position, is_bias_reduced=is_bias_reduced
-        ),
+        _rows=rows,
+        _n_units=None if cov_type in ("nonrobust", "laplace") else units,
+        _penalised_ratio=rows.against_null(_constant(ready)) if is_bias_reduced else None,
     )
 
 
@@ -94,6 +106,9 @@ def infer_from_replicates(
     gap: float,
     *,
     reference: Any,
+    weights: str,
+    n_groups: int | None,
+    counts: dict[str, int],
 ) -> InferenceResults:
     """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1)."""
     fit_intercept = ready.problem.objective.fit_intercept
@@ -105,18 +120,21 @@ def infer_from_replicates(
     contrast = _class_coding(len(ready.classes), position)
     samples = np.einsum("ck,nkj->ncj", contrast, base)
     return InferenceResults(
-        **_common(model, ready, point, position, gap),
+        **_common(model, ready, point, names, position, gap),
         coef=contrast @ estimate,
         covariance=_covariance_of_samples(samples),
         columns=_columns(ready, names),
         reference=reported,
         cov_type="bootstrap",
-        weights="frequency",
-        n_obs=ready.total_weight,
-        n_groups=None,
+        weights=weights,
+        n_obs=ready.total_weight
+        if weights == "frequency"
+        else float(ready.data.blocks.weight_sums.n_positive),
+        n_groups=n_groups,
         _base=(estimate, _covariance_of_samples(base)),
         _rows=FitRows(ready, names, coef, intercept, position=position),
         replicates=samples,
+        replicate_counts=counts,
     )
 
 
@@ -148,12 +166,15 @@ def infer_features(
     objective = ready.problem.objective.with_penalty(Ridge(ridge.mean(axis=0)))
     theta = objective.from_coefficients(coef.astype(float), intercept.astype(float))
     point = objective.at(theta)
-    V = covariance_of(point, ridge, ready.problem.moving, positions) / ready.rows.scale
+    gradient = _penalised_gradient(point, ready.problem.terms.times(strength))
+    V, distance = covariance_of(point, ridge, gradient, ready.problem.moving, positions)
+    V /= ready.rows.scale
+    _warn_if_far(distance * float(np.sqrt(ready.rows.scale)))
     contrast = _class_coding(len(ready.classes), position)
     coding = _inference.Coding(contrast, np.eye(len(positions)))
     part = _inference.against_last(coef[:, positions].astype(float), True)
     return InferenceResults(
-        **_common(model, ready, point, position, gap),
+        **_common(model, ready, point, names, position, gap),
         coef=coding.coefficients(part),
         covariance=coding.covariance(V),
         columns=[str(names[j]) for j in positions],
@@ -165,6 +186,7 @@ def infer_features(
         _base=(part, V),
         _rows=FitRows(ready, names, coef, intercept, position=position),
         n_columns=len(_columns(ready, names)),
+        _chosen=positions,
     )
 
 
@@ -183,17 +205,23 @@ def _columns(ready: Prepared, names: Array) -> list[str]:
 
 
 def _common(
-    model: Any, ready: Prepared, point: Point, position: int | None, gap: float
+    model: Any, ready: Prepared, point: Point, names: Array, position: int | None, gap: float
 ) -> dict[str, Any]:
     """What all results have of the fit."""
     classes, total = ready.classes, ready.total_weight
-    nothing = np.zeros(ready.data.blocks.n_features, bool)
+    fit_intercept = ready.problem.objective.fit_intercept
+    constant = None if fit_intercept else _constant(ready)
+    zero_loss = _loss_of_offsets(ready)
+    null_loss = _null_loss(ready) if fit_intercept or constant is not None else zero_loss
     return {
         "rows": (classes if position is None else np.delete(classes, position)).tolist(),
         "classes": classes.tolist(),
         "log_likelihood": -total * point.loss,
-        "null_log_likelihood": -total * _loss_with(ready, nothing),
+        "null_log_likelihood": -total * null_loss,
         "optimality_gap": gap,
+        "fit_intercept": fit_intercept,
+        "_constant": constant,
+        "_sums": _column_sums(ready, names, zero_loss),
         "_model": model,
         "_weighed": _signature(ready),
     }
@@ -253,12 +281,17 @@ def _groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
         raise ValueError("groups and cov_type='cluster' go together.")
     if groups is None:
         return None
-    labels, codes = np.unique(np.asarray(to_host(groups)), return_inverse=True)
-    if codes.shape != (n_samples,):
-        raise ValueError(f"groups has the shape {codes.shape}; expected ({n_samples},).")
-    if len(labels) < 2:
-        raise ValueError("groups must name at least two clusters.")
-    return np.asarray(codes)
+    return check_groups(groups, n_samples)
+
+
+def _n_units(ready: Prepared, codes: Array | None, weights: str) -> int:
+    """Independent units of positive weight: clusters; rows; or observations of tables."""
+    blocks = ready.data.blocks
+    if codes is not None:
+        (weights_of,) = blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
+        return int(np.count_nonzero(weights_of))
+    n = blocks.weight_sums.n_positive
+    return n if weights == "probability" else n * len(ready.classes)
 
 
 def _covariance(
@@ -269,8 +302,8 @@ def _covariance(
     cov_type: str,
     codes: Array | None,
     weights: str,
-) -> Array:
-    """Of θ in reference coding, over all rows."""
+) -> tuple[Array, Array]:
+    """The inverse of the information, and the covariance, of θ in reference coding."""
     objective, total = point.objective, ready.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
     H = _inference.information(point)
@@ -281,43 +314,131 @@ def _covariance(
     except _inference.SingularInformation as error:
         raise dependent_columns(error, names) from error
     if cov_type in ("nonrobust", "laplace"):
-        return V
+        return V, V
+    n = total if weights == "frequency" else float(ready.data.blocks.weight_sums.n_positive)
+    if cov_type in ("HC1", "cluster") and n <= len(V):
+        _refuse_few(cov_type, n, len(V), weights)
+    factor = n / (n - len(V)) if cov_type == "HC1" else 1.0
+    if codes is not None:
+        G = _n_units(ready, codes, weights)
+        if G < 2:
+            raise ValueError("groups must name at least two clusters with rows of positive weight.")
+        factor = G / (G - 1.0) * (n - 1.0) / (n - len(V))
     power = 1 if weights == "frequency" and codes is None else 2
     meat = _inference.score_products(point, codes, power) * ready.rows.scale**power
-    V = V @ meat @ V
-    n = total if weights == "frequency" else float(ready.data.blocks.weight_sums.n_positive)
-    if cov_type == "HC1":
-        V = V * n / (n - len(V))
-    if codes is not None:
-        G = int(codes.max()) + 1
-        V = V * (G / (G - 1.0)) * ((n - 1.0) / (n - len(V)))
-    return np.asarray(V)
+    return V, np.asarray(V @ meat @ V * factor)
 
 
-def _check_optimal(point: Point, terms: Terms, V: Array, total: float) -> None:
+def _group_weights(block: Block, codes: Array, n_groups: int) -> tuple[Array]:
+    weights = np.asarray(on_host(block.weights_or_ones()), dtype=float)
+    return (np.bincount(codes[block.start : block.stop], weights, n_groups),)
+
+
+def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> None:
+    found = f"{n:.4g} rows of positive weight"
+    advice = "use cov_type='HC0'"
+    if weights == "frequency":
+        found = f"rows and weights that sum to {n:.4g} observations"
+        advice = (
+            "with weights='frequency' a sample_weight of 2 is the row twice; for sampling weights, "
+            "which have no scale, write weights='probability'"
+        )
+    raise ValueError(
+        f"cov_type={cov_type!r} multiplies by n/(n - p), or (n - 1)/(n - p), and needs more "
+        f"observations than the {n_coefficients} coefficients, found {found}: {advice}."
+    )
+
+
+def _penalised_gradient(point: Point, terms: Terms) -> Array:
+    """Gradient of the mean loss and a ridge, whatever the penalty of the point's objective."""
     gradient = point.loss_gradient()
     coef = point.theta[:, :-1]
     coef = coef if terms.target is None else coef - terms.target
     gradient[:, :-1] += _inference.ridge_pull(terms.ridge, coef)
+    return gradient
+
+
+def _check_optimal(point: Point, terms: Terms, V: Array, total: float) -> None:
+    gradient = _penalised_gradient(point, terms)
     g = gradient if len(gradient) == 1 else gradient[:-1]
     g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
-    distance = float(np.sqrt(max(float(g @ V @ g), 0.0)))
+    _warn_if_far(float(np.sqrt(max(float(g @ V @ g), 0.0))))
+
+
+def _warn_if_far(distance: float) -> None:
     if distance > FAR:
         warnings.warn(
             f"the coefficients are {distance:.2g} standard errors from the optimum for X and y: "
             "infer needs the data of the fit, and a fit that has converged.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
-def _loss_with(ready: Prepared, kept: Array) -> float:
-    """Mean loss at the optimum without penalty of a model with some of the features."""
-    blocks = ready.data.blocks
-    if not kept.any() and not blocks.has_offset:
-        return float(ready.problem.null.loss)
-    problem = ready.problem.without_penalty(~kept[None])
-    return float(minimise(problem, Options(tol=1e-6)).point.loss)
+def _loss_of_offsets(ready: Prepared) -> float:
+    """Mean loss of the model whose logits are the offsets alone."""
+    objective = ready.problem.objective
+    if not objective.blocks.has_offset:
+        return float(np.log(len(ready.classes)))
+    return float(objective.at(objective.zeros()).loss)
+
+
+def _null_loss(ready: Prepared) -> float:
+    """Mean loss of the model with intercepts and offsets alone."""
+    problem, data = ready.problem, ready.data
+    if not problem.objective.fit_intercept:
+        terms = ridge_terms(np.zeros(data.blocks.n_features))
+        problem = Problem.of(data.blocks, data.model, terms, data.moments, fit_intercept=True)
+    if not data.blocks.has_offset:
+        return float(problem.null.loss)
+    held = np.ones((1, data.blocks.n_features), bool)
+    return float(minimise(problem.without_penalty(held), Options(tol=1e-6)).point.loss)
+
+
+def _constant(ready: Prepared) -> Array | None:
+    """The combination of the columns, (n_features,), that is 1 in all rows of positive weight.
+
+    A model without intercepts that has one is a model with intercepts under another name. None is
+    no such combination.
+    """
+    objective, moments = ready.problem.objective, ready.data.moments
+    d = objective.blocks.n_features
+    constant = np.flatnonzero(moments.is_constant & (moments.mean_square > 0.0))
+    if len(constant):
+        return np.eye(1, d, constant[0])[0] / moments.mean[constant[0]]
+    if 16 * d**2 > _inference.MOST_BYTES:
+        return None
+    scale = objective.scale
+    (products,) = objective.blocks.map_reduce(_products, scale)
+    v, *_ = np.linalg.lstsq(products[:d, :d], products[:d, d], rcond=1e-13)
+    coef = np.zeros((objective.likelihood.n_logits, d))
+    coef[0] = v / scale
+    (difference,) = objective.blocks.map_reduce(
+        _difference_from_one, coef.astype(objective.blocks.dtype), combine=np.maximum
+    )
+    return coef[0] if float(difference) <= CONSTANT else None
+
+
+def _products(block: Block, scale: Array) -> tuple[Array]:
+    """Weighted sum of (x/scale, 1)(x/scale, 1)ᵀ."""
+    X = block.augmented(np.zeros(len(scale)), scale, True)
+    return ((X * block.weights_or_ones().astype(float)) @ X.T,)
+
+
+def _difference_from_one(block: Block, coef: Array) -> tuple[Any]:
+    Z = block.logits(coef, np.zeros(len(coef), coef.dtype))
+    return (block.largest(np.abs(Z[0] - 1.0)),)
+
+
+def _column_sums(ready: Prepared, names: Array, zero_loss: float) -> ColumnSums:
+    moments = ready.data.moments
+    return ColumnSums(
+        names=[str(name) for name in names],
+        loss=zero_loss,
+        shares=moments.shares,
+        class_sums=moments.class_sums,
+        sizes=np.sqrt(moments.mean_square),
+    )
 
 
 class FitRows:
@@ -347,30 +468,77 @@ class FitRows:
         """Of the coefficients at these rows."""
         return -self._total * self._ready.loss_at(self._coef, self._intercept).loss
 
-    def profile(self, index: int, quantile: float) -> tuple[float, float]:
-        """Interval for the reported coefficient with that position."""
-        ready = self._ready
-        objective = ready.problem.without_penalty(np.zeros(1, bool)).objective
-        width = objective.blocks.n_features + objective.fit_intercept
-        start = objective.at(objective.from_coefficients(self._coef, self._intercept))
-        state = partial(
-            penalised if self._is_bias_reduced else likelihood, total=self._total, width=width
+    def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
+        """Interval for the reported coefficient in that row and column of the model."""
+        state, best = self._state, self._best
+        contrasts = _class_coding(len(self._ready.classes), self._position)
+        to_raw = _inference.column_map(self._ready.problem.objective)
+        return _profile.profile_interval(
+            state, best, np.kron(contrasts[row], to_raw[column]), quantile
         )
-        contrasts = _class_coding(len(ready.classes), self._position)
-        reported = _inference.Coding(contrasts, _inference.column_map(objective)).matrix
-        return profile_interval(state, start, reported[index], width, quantile)
 
-    def without(self, names: list[str]) -> tuple[float, int]:
-        """log-likelihood and number of coefficients of the model without some features."""
-        unknown = [name for name in names if name not in self._columns or name == "Intercept"]
-        if unknown:
-            raise ValueError(f"{unknown} are no features of the model.")
-        ready = self._ready
-        features = self._columns[: ready.data.blocks.n_features]
-        kept = np.array([name not in names for name in features], bool)
-        r = len(ready.classes) - 1
-        free = int(kept.sum()) + ("Intercept" in self._columns)
-        return -self._total * _loss_with(ready, kept), r * free
+    @property
+    def _state(self) -> _profile.State:
+        reduced = self._is_bias_reduced
+        return partial(
+            _profile.penalised_likelihood if reduced else _profile.likelihood, total=self._total
+        )
+
+    @cached_property
+    def _best(self) -> _profile.Held:
+        """The maximum of the likelihood, or for separated classes its limit."""
+        objective = self._ready.problem.without_penalty(np.zeros(1, bool)).objective
+        theta = objective.from_coefficients(self._coef, self._intercept)
+        if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
+            objective = objective.standardised(dtype=np.float64)
+        return _profile.least(self._state, objective.at(theta))
+
+    @property
+    def penalised_distance(self) -> float:
+        """Standard errors between the coefficients and the maximum with bias reduction."""
+        point = self._ready.point(self._coef, self._intercept)
+        _, V, score = penalised(point, self._total, len(self._columns))
+        return float(np.sqrt(max(float(score @ V @ score), 0.0)))
+
+    def ratio(self, positions: list[int]) -> tuple[float, int]:
+        """The likelihood ratio against the model without the features at these positions.
+
+        Returns the statistic and its degrees of freedom. With bias reduction both likelihoods are
+        penalised by the prior of the whole model, so that the models are nested (Heinze & Schemper
+        2002, Stat. Med. 21, 2409-2419).
+        """
+        r, d = max(1, len(self._coef) - 1), self._ready.data.blocks.n_features
+        held = np.isin(np.arange(d), positions)
+        df = r * int(held.sum())
+        few = self._is_bias_reduced or r * len(self._columns) <= FEW_COEFFICIENTS
+        A = np.kron(np.eye(r), np.eye(len(self._columns))[:d][held]) if few else np.empty(0)
+        if self._is_bias_reduced:
+            return self._fall(_profile.least(self._state, self._best.point, A).value), df
+        problem = self._ready.problem.without_penalty(held[None])
+        solution = minimise(problem, Options(tol=1e-6))
+        smaller = self._total * solution.point.loss
+        if not few:
+            return 2.0 * (smaller + self.log_likelihood), df
+        if solution.status is not Status.CONVERGED:
+            smaller = min(smaller, _profile.least(self._state, solution.point, A).value)
+        return self._fall(smaller), df
+
+    def against_null(self, constant: Array | None) -> float:
+        """The ratio of penalised likelihoods against the null model.
+
+        `constant` is the combination of the columns that stands for the intercept, if any.
+        """
+        objective = self._ready.problem.objective
+        r, d = max(1, len(self._coef) - 1), objective.blocks.n_features
+        of_class = np.asarray(np.eye(d, d + objective.fit_intercept))
+        if constant is not None:
+            of_class = _inference.complement(constant * objective.scale)
+        A = np.kron(np.eye(r), of_class)
+        return self._fall(_profile.least(self._state, self._best.point, A).value)
+
+    def _fall(self, value: float) -> float:
+        """Twice the fall of the log-likelihood from its maximum."""
+        return max(2.0 * (value - self._best.value), 0.0)
 
     def score(self, columns: Array) -> tuple[float, int]:
         """Rao's statistic for features that the model has not, and its degrees of freedom.

@@ -22,6 +22,8 @@ Array = NDArray[Any]
 
 # Bytes that the covariance and what it is made from may take.
 MOST_BYTES = 1 << 32
+# Eigenvalue relative to the largest, per row, below which a matrix with unit diagonal is singular.
+SINGULAR = 1e-14
 
 
 class SingularInformation(ValueError):
@@ -117,6 +119,41 @@ def inverse(H: Array, width: int) -> Array:
     V, _ = lapack.dpotri(L, lower=1)
     V = np.tril(V) + np.tril(V, -1).T
     return np.asarray(V / np.multiply.outer(size, size))
+
+
+def complement(vector: Array) -> Array:
+    """Orthonormal rows, (n - 1, n), that are orthogonal to a vector of length n."""
+    Q, _ = qr(vector[:, None])
+    return np.asarray(Q[:, 1:].T)
+
+
+class DeficientCovariance(ValueError):
+    """A covariance whose rank is below the number of restrictions that it is to test."""
+
+    def __init__(self, rank: int, n_restrictions: int) -> None:
+        super().__init__(f"a rank of {rank} does not test {n_restrictions} restrictions")
+        self.rank = rank
+
+
+def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
+    """Wald's statistic xᵀ V⁻¹ x.
+
+    A sum of outer products of scores of n units, which sum to zero at an optimum, has a rank of
+    n - 1 at most, the `largest_rank`, though rounding may hide it.
+
+    Raises
+    ------
+    DeficientCovariance
+        Where V is singular.
+    """
+    size = np.sqrt(np.maximum(V.diagonal(), 0.0))
+    scaled = V / np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
+    values = np.linalg.eigvalsh(scaled)
+    rank = int((values > SINGULAR * len(x) * max(float(values[-1]), 0.0)).sum())
+    rank = rank if largest_rank is None else min(rank, largest_rank)
+    if rank < len(x):
+        raise DeficientCovariance(rank, len(x))
+    return float(x @ np.linalg.solve(V, x))
 
 
 def ridge_pull(strength: Array, coef: Array) -> Array:

@@ -43,14 +43,14 @@ class Rows(Protocol):
     def log_likelihood(self) -> float:
         """Of the coefficients at these rows."""
 
-    def without(self, names: list[str]) -> tuple[float, int]:
-        """log-likelihood and number of coefficients of the model without some features."""
+    def ratio(self, positions: list[int]) -> tuple[float, int]:
+        """The likelihood ratio against the model without some features, and its df."""
 
     def score(self, columns: Array) -> tuple[float, int]:
         """Rao's statistic for features that the model has not, and its degrees of freedom."""
 
-    def profile(self, index: int, quantile: float) -> tuple[float, float]:
-        """Interval for the reported coefficient with that position."""
+    def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
+        """Interval for the reported coefficient in that row and column of the model."""
 
 
 class Model(Protocol):
@@ -98,15 +98,23 @@ class InferenceResults:
     n_obs : float
         Rows, or the sum of frequency weights.
     log_likelihood, null_log_likelihood : float
-        At the coefficients, and of the model with intercepts alone.
+        At the coefficients, and of the model with intercepts and offsets alone; of that with
+        offsets alone where there are no intercepts and no combination of the columns is constant.
     n_groups : int or None
-        Clusters.
+        Clusters with rows of positive weight.
+    fit_intercept : bool
+        Whether the model has intercepts.
     optimality_gap : float
         The fit's; see `MaxentClassifier`.
     replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
         Coefficients of the bootstrap samples.
     n_columns : int or None
         Columns of the model where these are some of them, else None.
+    replicate_counts : dict or None
+        Of a bootstrap: how many samples had separated classes ("separated"), how many fits did not
+        converge ("not converged"), how many fits without penalty had a constant feature
+        ("constant"), and how many samples were drawn again because they lacked a class ("drawn
+        again").
 
     Examples
     --------
@@ -135,13 +143,20 @@ class InferenceResults:
     null_log_likelihood: float
     n_groups: int | None
     optimality_gap: float
+    fit_intercept: bool
     _base: tuple[Array, Array] = field(repr=False)
     _model: Model = field(repr=False)
     _rows: Rows | None = field(repr=False)
     replicates: Array | None = field(default=None, repr=False)
     n_columns: int | None = None
+    replicate_counts: dict[str, int] | None = None
     _weighed: Signature | None = field(default=None, repr=False)
     _positions: Array | None = field(default=None, repr=False)
+    _chosen: Array | None = field(default=None, repr=False)
+    _constant: Array | None = field(default=None, repr=False)
+    _sums: ColumnSums | None = field(default=None, repr=False)
+    _n_units: int | None = field(default=None, repr=False)
+    _penalised_ratio: float | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle has no training rows: they may be many, and private.
@@ -187,7 +202,8 @@ class InferenceResults:
                 "results of method='split' are of rows that were drawn at random: with_data cannot "
                 "give them back. Call infer again."
             )
-        position = None if self.reference == "symmetric" else self.classes.index(self.reference)
+        is_symmetric = len(self.rows) == len(self.classes)
+        position = None if is_symmetric else self.classes.index(self.reference)
         rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
         found, expected = rows.log_likelihood, self.log_likelihood
         if not abs(found - expected) <= SAME_ROWS * abs(expected):
@@ -224,12 +240,13 @@ class InferenceResults:
     @property
     def has_intercept(self) -> bool:
         """Whether the last column is that of the intercepts."""
-        return bool(self.columns) and self.columns[-1] == "Intercept"
+        return self.fit_intercept and self.n_columns is None
 
     @property
     def df_model(self) -> int:
-        """Free coefficients besides the intercepts."""
-        return self.n_parameters - (len(self.classes) - 1) * self.has_intercept
+        """Free coefficients besides those of the null model."""
+        null = self.fit_intercept or self._constant is not None
+        return self.n_parameters - (len(self.classes) - 1) * null
 
     @property
     def df_resid(self) -> float:
@@ -239,11 +256,13 @@ class InferenceResults:
     @property
     def aic(self) -> float:
         """Akaike's information criterion, -2 log L + 2 p."""
+        self._refuse_pseudo_likelihood("AIC")
         return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
 
     @property
     def bic(self) -> float:
         """Schwarz's information criterion, -2 log L + p log n."""
+        self._refuse_pseudo_likelihood("BIC")
         return -2.0 * self.log_likelihood + self.n_parameters * float(np.log(self.n_obs))
 
     @property
@@ -324,13 +343,12 @@ class InferenceResults:
         if self.cov_type != "nonrobust":
             raise ValueError("profiles need cov_type='nonrobust'.")
         quantile = _quantile(level)
-        terms = [name for term in self._terms(features) for name in term]
-        positions = sorted(self._position(name) for name in terms)
-        width = len(self.columns)
-        chosen = [row * width + j for row in range(len(self.rows)) for j in positions]
+        positions = sorted({j for _, term in self._terms(features) for j in term})
         rows = self._rows_for("profile intervals")
-        ends = [rows.profile(index, quantile) for index in chosen]
-        return pd.DataFrame(ends, index=self._index()[chosen], columns=["lower", "upper"])
+        places = [(row, j) for row in range(len(self.rows)) for j in positions]
+        ends = [rows.profile(row, self._in_model([j])[0], quantile) for row, j in places]
+        index = self._index()[[row * len(self.columns) + j for row, j in places]]
+        return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 
     def summary(self, level: float = 0.95, adjust: str | None = None) -> pd.DataFrame:
         """The table.
@@ -360,15 +378,19 @@ class InferenceResults:
         table = {"coef": estimate, "std_err": error}
         if self.has_tests:
             table |= _z_tests(estimate, error)
-        frame = pd.DataFrame(table, index=self._index()).join(self.conf_int(level))
+        frame = pd.DataFrame(table, index=self._index())
+        # By position: two features may have the same name.
+        frame[["lower", "upper"]] = self.conf_int(level).to_numpy()
         with np.errstate(over="ignore"):
             frame["relative_risk_ratio"] = np.exp(estimate)
         if adjust is not None:
             if not self.has_tests:
                 raise ValueError("adjust is for p-values, which a penalised fit does not have.")
-            slopes = frame.index.get_level_values("feature") != "Intercept"
-            frame["p_adjusted"] = np.nan
-            frame.loc[slopes, "p_adjusted"] = _adjusted(frame["p_value"][slopes], adjust)
+            width = len(self.columns)
+            slopes = np.arange(len(frame)) % width < width - self.has_intercept
+            p_values = np.full(len(frame), np.nan)
+            p_values[slopes] = _adjusted(frame["p_value"].to_numpy()[slopes], adjust)
+            frame["p_adjusted"] = p_values
         return frame
 
     def wald_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
@@ -392,28 +414,41 @@ class InferenceResults:
         self._refuse_posterior("Wald tests")
         theta, V = self._base
         width = len(self.columns)
-        tests = {}
-        for term in self._terms(features):
-            at = [self._position(name) for name in term]
-            index = (np.arange(len(theta))[:, None] * width + at).ravel()
-            x = theta.ravel()[index]
-            tests[" + ".join(term)] = (
-                float(x @ np.linalg.solve(V[np.ix_(index, index)], x)),
-                len(index),
-            )
+        tests = []
+        for name, positions in self._terms(features):
+            index = (np.arange(len(theta))[:, None] * width + positions).ravel()
+            try:
+                chi2 = self._wald(theta.ravel()[index], V[np.ix_(index, index)])
+            except _inference.DeficientCovariance as error:
+                raise ValueError(
+                    f"the Wald test of {name!r} has {len(index)} restrictions, but their "
+                    f"covariance of type {self.cov_type!r}{self._from_units()} has rank "
+                    f"{error.rank}, which cannot test more than {error.rank}: test fewer features "
+                    "together."
+                ) from error
+            tests.append((name, chi2, len(index)))
         return _chi2_table(tests)
+
+    def _wald(self, x: Array, V: Array) -> float:
+        return _inference.wald(x, V, None if self._n_units is None else self._n_units - 1)
+
+    def _from_units(self) -> str:
+        return "" if self.n_groups is None else f" from {self.n_groups} clusters"
 
     def likelihood_ratio_test(
         self, other: InferenceResults | None = None, features: Any = None
     ) -> pd.DataFrame:
         """Likelihood-ratio tests against smaller models.
 
+        With `bias_reduction` the ratios are of penalised likelihoods, both with the prior of the
+        whole model (Heinze & Schemper 2002, Stat. Med. 21).
+
         Parameters
         ----------
         other : InferenceResults, default=None
             Results of a nested model on the same rows. None refits without each of `features`.
         features : str or list of str, default=None
-            Where `other` is None: terms to leave out, as in `wald_test`.
+            Where `other` is None: terms to leave out, as in `wald_test`; None is each feature.
 
         Returns
         -------
@@ -423,34 +458,76 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            Where the other model is not smaller, has other rows, or either is penalised.
+            Where the other model is not nested in this one, has other rows, or either is
+            penalised; where both arguments are given; for robust covariances and probability
+            weights, under which likelihood ratios have no chi-squared distribution: `wald_test`
+            is valid there.
         """
-        self._refuse_posterior("likelihood-ratio tests")
+        what = "likelihood-ratio tests"
+        self._refuse_posterior(what)
+        self._refuse_robust(what)
         if other is None:
-            tests = {}
             rows = self._rows_for("likelihood-ratio tests of features")
-            for term in self._terms(features, with_intercept=False):
-                log_likelihood, n_parameters = rows.without(term)
-                tests[" + ".join(term)] = (
-                    2.0 * (self.log_likelihood - log_likelihood),
-                    self.n_parameters - n_parameters,
+            terms = self._terms(features, with_intercept=False)
+            return _chi2_table(
+                [(name, *rows.ratio(self._in_model(positions))) for name, positions in terms]
+            )
+        if features is not None:
+            raise ValueError("give other, or features to leave out, not both.")
+        other._refuse_posterior(what)
+        other._refuse_robust(what)
+        missing = self._missing_from(other)
+        if self._penalised_ratio is None:
+            chi2 = 2.0 * (self.log_likelihood - other.log_likelihood)
+            if chi2 < -1e-3:
+                raise ValueError(
+                    f"the log-likelihood of other is {other.log_likelihood:.10g}, above that of "
+                    f"this larger model, {self.log_likelihood:.10g}: one of the fits has not "
+                    "converged."
                 )
-            return _chi2_table(tests)
-        other._refuse_posterior("likelihood-ratio tests")
+            df = self.n_parameters - other.n_parameters
+            return _chi2_table([("other", max(chi2, 0.0), df)])
+        if self.fit_intercept != other.fit_intercept:
+            raise ValueError("with bias_reduction other must have intercepts as this model has.")
+        rows = self._rows_for("likelihood-ratio tests of penalised likelihoods")
+        return _chi2_table([("other", *rows.ratio(missing))])
+
+    def _missing_from(self, other: InferenceResults) -> list[int]:
+        """Positions in this model of the features that a model lacks which is nested in it."""
         if other.n_obs != self.n_obs or other.classes != self.classes:
             raise ValueError(
                 "other must be of the same rows and classes: found "
                 f"{other.n_obs:g} rows and the classes {other.classes}, here {self.n_obs:g} and "
                 f"{self.classes}."
             )
-        df = self.n_parameters - other.n_parameters
-        if df <= 0 or not set(other.columns) <= set(self.columns):
+        if (self._penalised_ratio is None) != (other._penalised_ratio is None):
             raise ValueError(
-                "other must be nested in this model: it has the columns "
-                f"{[c for c in other.columns if c not in self.columns]} that this one has not, or "
-                "no fewer."
+                "other must be a fit with bias_reduction where this one is, and only there: their "
+                "likelihoods are not the same function."
             )
-        return _chi2_table({"other": (2.0 * (self.log_likelihood - other.log_likelihood), df)})
+        assert self._sums is not None
+        assert other._sums is not None
+        ours, theirs = self._sums.names, other._sums.names
+        unknown = [name for name in theirs if name not in ours]
+        if other.fit_intercept and not (self.fit_intercept or self._constant is not None):
+            unknown.append("Intercept")
+        if unknown or other.n_parameters >= self.n_parameters:
+            raise ValueError(
+                f"other must be nested in this model: it has the columns {unknown} that this one "
+                "has not, or no fewer."
+            )
+        ambiguous = sorted({name for name in theirs if ours.count(name) > 1})
+        if ambiguous:
+            raise ValueError(
+                f"several features of this model are called {ambiguous}: rename them, so that "
+                "those of other can be found."
+            )
+        if not other._sums.are_of_rows_of(self._sums):
+            raise ValueError(
+                "other must be of the same rows: its features, labels, weights or offsets have "
+                "other sums than here."
+            )
+        return [j for j, name in enumerate(ours) if name not in theirs]
 
     def score_test(self, X: Any) -> pd.DataFrame:
         """Rao's score tests of features that the model has not.
@@ -471,15 +548,24 @@ class InferenceResults:
             For other rows, features that depend on those of the model, or a penalised fit.
         """
         self._refuse_posterior("score tests")
+        self._refuse_robust("score tests")
+        if self._penalised_ratio is not None:
+            raise ValueError(
+                "score tests are for maximum-likelihood fits: with bias_reduction fit the larger "
+                "model and use its likelihood_ratio_test."
+            )
         X = native(X, "X")
         names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
-        columns = np.asarray(to_host(X), dtype=float)
+        columns = to_host(X)
+        columns = np.asarray(columns.toarray() if sp.issparse(columns) else columns, dtype=float)
         columns = columns[:, None] if columns.ndim == 1 else columns
+        if not np.isfinite(columns).all():
+            raise ValueError("X contains NaN or infinity; expected finite numbers.")
         names = _frames.default_names(columns.shape[1]).tolist() if names is None else names
         rows = self._rows_for("score tests")
-        tests = {name: rows.score(columns[:, [j]]) for j, name in enumerate(names)}
+        tests = [(name, *rows.score(columns[:, [j]])) for j, name in enumerate(names)]
         if len(names) > 1:
-            tests[" + ".join(names)] = rows.score(columns)
+            tests.append((" + ".join(names), *rows.score(columns)))
         return _chi2_table(tests)
 
     def marginal_effects(
@@ -672,21 +758,58 @@ class InferenceResults:
                 "coefficients do not have the distributions that these tests rely on."
             )
 
-    def _terms(self, features: Any, with_intercept: bool = True) -> list[list[str]]:
+    def _refuse_robust(self, what: str) -> None:
+        if self.cov_type != "nonrobust":
+            raise ValueError(
+                f"{what} need cov_type='nonrobust' and frequency weights, found "
+                f"cov_type={self.cov_type!r} and weights={self.weights!r}: where the likelihood is "
+                "not that of independent rows from the model, use wald_test, which has the robust "
+                "covariance."
+            )
+
+    def _refuse_pseudo_likelihood(self, what: str) -> None:
+        if self.weights == "probability" or self.n_groups is not None:
+            raise ValueError(
+                f"{what} needs the likelihood of independent rows, which sampling weights and "
+                "clusters do not have: compare nested models by wald_test."
+            )
+
+    def _terms(self, features: Any, with_intercept: bool = True) -> list[tuple[str, list[int]]]:
+        """Names of tests, and the columns that each is of; each column where none are given."""
         if features is None:
-            features = [name for name in self.columns if with_intercept or name != "Intercept"]
+            last = len(self.columns) - (self.has_intercept and not with_intercept)
+            return [(self.columns[j], [j]) for j in range(last)]
         features = [features] if isinstance(features, str) else list(features)
-        return [[term] if isinstance(term, str) else list(term) for term in features]
+        terms = [[term] if isinstance(term, str) else list(term) for term in features]
+        if not terms or not all(terms):
+            raise ValueError(f"features must name features of the model, found {features}.")
+        found = []
+        for term in terms:
+            positions = list(dict.fromkeys(self._position(name) for name in term))
+            if not with_intercept and self.has_intercept and len(self.columns) - 1 in positions:
+                raise ValueError("['Intercept'] are no features of the model.")
+            found.append((" + ".join(map(str, term)), positions))
+        return found
 
     def _position(self, name: str) -> int:
         if name not in self.columns:
             raise ValueError(
                 f"{name!r} is no feature of the model; expected one of {self.columns}."
             )
+        if self.columns.count(name) > 1:
+            raise ValueError(
+                f"{self.columns.count(name)} columns are called {name!r}: rename the features, or "
+                "leave features out, which gives all columns in their order."
+            )
         return self.columns.index(name)
 
+    def _in_model(self, positions: list[int]) -> list[int]:
+        """Positions among all columns of the model."""
+        return positions if self._chosen is None else [int(self._chosen[j]) for j in positions]
+
     def _key_figures(self) -> list[tuple[str, str]]:
-        reference = "mean of all classes" if self.reference == "symmetric" else self.reference
+        is_symmetric = len(self.rows) == len(self.classes)
+        reference = "mean of all classes" if is_symmetric else self.reference
         what = {
             "nonrobust": "inverse Fisher information",
             "laplace": "Laplace approximation of the posterior under the ridge",
@@ -703,16 +826,41 @@ class InferenceResults:
             ("Optimality gap", _bound(self.optimality_gap)),
         ]
         if self.has_tests:
-            chi2 = 2.0 * (self.log_likelihood - self.null_log_likelihood)
-            p = stats.chi2.sf(chi2, max(self.df_model, 1))
             figures[6:6] = [
                 ("Degrees of freedom", f"{self.df_model} (residual {self.df_resid:g})"),
-                ("Likelihood ratio", f"χ² = {chi2:.5g}, p = {p:.3g}"),
-                ("AIC, BIC", f"{self.aic:.6g}, {self.bic:.6g}"),
+                self._test_of_all(),
             ]
+            if self.weights == "frequency" and self.n_groups is None:
+                figures[8:8] = [("AIC, BIC", f"{self.aic:.6g}, {self.bic:.6g}")]
         if self.n_groups is not None:
             figures.append(("Clusters", str(self.n_groups)))
+        told = [f"{n} {what}" for what, n in (self.replicate_counts or {}).items() if n]
+        if told:
+            figures.append(("Bootstrap samples", ", ".join(told)))
         return figures
+
+    def _test_of_all(self) -> tuple[str, str]:
+        """The test against the null model that is valid for this covariance."""
+        df = self.df_model
+        if self.cov_type == "nonrobust":
+            chi2, name = 2.0 * (self.log_likelihood - self.null_log_likelihood), "Likelihood ratio"
+            if self._penalised_ratio is not None:
+                chi2, name = self._penalised_ratio, "Penalised likelihood ratio"
+        else:
+            name = "Wald test, all slopes"
+            theta, V = self._base
+            width = len(self.columns)
+            of_class = np.asarray(np.eye(width - self.has_intercept, width))
+            if self._constant is not None:
+                of_class = _inference.complement(self._constant)
+            A = np.kron(np.eye(len(theta)), of_class)
+            try:
+                chi2 = self._wald(A @ theta.ravel(), A @ V @ A.T)
+            except _inference.DeficientCovariance as error:
+                found = f"rank {error.rank}{self._from_units()}"
+                return name, f"not available: {df} restrictions, covariance of {found}"
+        p = stats.chi2.sf(chi2, df) if df else np.nan
+        return name, f"χ² = {chi2:.5g}, p = {p:.3g}"
 
     def __str__(self) -> str:
         figures = self._key_figures()
@@ -755,6 +903,34 @@ class Signature:
             return False
         difference = np.abs(Signature.of(rows).sums - self.sums)
         return bool((difference <= SAME_ROWS * self.sizes).all())
+
+
+@dataclass(frozen=True)
+class ColumnSums:
+    """What tells whether two models are of the same rows, labels, weights and offsets.
+
+    `loss` is the mean loss at coefficients of zero, `shares` are those of the classes,
+    `class_sums` (n_logits, n_features) the means of columns times targets, `sizes` the root mean
+    squares of the columns.
+    """
+
+    names: list[str]
+    loss: float
+    shares: Array
+    class_sums: Array
+    sizes: Array
+
+    def are_of_rows_of(self, larger: ColumnSums) -> bool:
+        """Whether these are of some of the columns of a larger model, whose names differ."""
+        at = [larger.names.index(name) for name in self.names]
+        size = np.maximum(self.sizes, larger.sizes[at])
+        pairs = (
+            (self.loss, larger.loss, max(abs(self.loss), abs(larger.loss))),
+            (self.shares, larger.shares, 1.0),
+            (self.sizes, larger.sizes[at], size),
+            (self.class_sums, larger.class_sums[:, at], size),
+        )
+        return all(bool(np.all(np.abs(a - b) <= SAME_ROWS * s)) for a, b, s in pairs)
 
 
 def _blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
@@ -822,11 +998,12 @@ def _quantile(level: float) -> float:
     return float(stats.norm.ppf(0.5 + 0.5 * level))
 
 
-def _chi2_table(tests: dict[str, tuple[float, int]]) -> pd.DataFrame:
+def _chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
+    """A row for each test, whose names need not differ."""
     import pandas as pd
 
-    frame = pd.DataFrame.from_dict(tests, orient="index", columns=["chi2", "df"])
-    frame.index.name = "term"
+    index = pd.Index([name for name, _, _ in tests], name="term")
+    frame = pd.DataFrame([test[1:] for test in tests], index=index, columns=["chi2", "df"])
     frame["p_value"] = stats.chi2.sf(frame["chi2"], frame["df"])
     return frame
 
@@ -842,6 +1019,11 @@ def _adjusted(p_values: Any, method: str) -> Array:
 def symmetric_or_reference(reference: Any, classes: Array) -> tuple[Any, int | None]:
     """What to report, and its position; None is the first class."""
     if isinstance(reference, str) and reference == "symmetric":
+        if "symmetric" in classes.tolist():
+            raise ValueError(
+                "reference='symmetric' is the mean of all classes, but also the name of a class: "
+                "rename the class."
+            )
         return "symmetric", None
     reference = classes[0] if reference is None else reference
     found = np.flatnonzero(classes == reference)

@@ -19,13 +19,16 @@ ACCURACY = 1e-8
 MAX_PRODUCTS = 2000
 
 
-def covariance_of(point: Point, ridge: Array, moving: Array, positions: Array) -> Array:
+def covariance_of(
+    point: Point, ridge: Array, gradient: Array, moving: Array, positions: Array
+) -> tuple[Array, float]:
     """The block of H⁻¹/S for features, class by class against the last, in the units of the data.
 
     One system H x = a is solved for each feature and class by preconditioned conjugate gradients
     over the rows: the covariance of a·θ and b·θ is b·H⁻¹ a. Shape (r·n, r·n) for n features.
     `ridge` is the strength of the penalty, (1 or n_logits, n_features), whose mean over classes is
-    the penalty of the point's objective.
+    the penalty of the point's objective, and `gradient` that of the objective with all of it. The
+    second result is the distance of the point from the optimum in standard errors.
 
     Raises
     ------
@@ -68,4 +71,14 @@ def covariance_of(point: Point, ridge: Array, moving: Array, positions: Array) -
             contrasts.append(a.ravel())
             solutions.append(step.direction.ravel())
     V = np.array(contrasts) @ np.array(solutions).T / objective.total_weight
-    return np.asarray(0.5 * (V + V.T))
+    norm = float(np.sqrt(inner(gradient, metric.solve(gradient))))
+    newton = conjugate_gradients(
+        hessian_product,
+        metric.solve,
+        gradient,
+        radius=np.inf,
+        tolerance=0.1 * norm,
+        max_products=MAX_PRODUCTS,
+    )
+    distance = float(np.sqrt(2.0 * max(newton.predicted, 0.0) * objective.total_weight))
+    return np.asarray(0.5 * (V + V.T)), distance

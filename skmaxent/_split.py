@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.utils import _safe_indexing
 
 from skmaxent._callbacks import without_callbacks
 from skmaxent._place import moved_to, place_of, to_host
 from skmaxent._results import InferenceResults
+from skmaxent._targets import Observed
 
 Array = NDArray[Any]
 
@@ -22,24 +23,32 @@ def infer_by_split(
     model: Any,
     X: Any,
     y: Any,
-    strata: Array,
-    sample_weight: Any,
+    observed: Observed,
+    sample_weight: Array | None,
     names: Array,
     *,
+    groups: Array | None,
     seed: int,
     options: dict[str, Any],
 ) -> InferenceResults:
     """Results of a fit without penalty to one half, of the features that the other half selects.
 
     What the first half selects does not depend on the second, so that its standard errors and tests
-    are those of any fit to these features.
+    are those of any fit to these features. For that rows of a cluster are in the same half;
+    `groups` has their codes.
     """
-    first, second = train_test_split(
-        np.arange(len(strata)), test_size=0.5, stratify=strata, random_state=seed
-    )
+    first, second = _halves(observed, groups, seed)
+    for half in (first, second):
+        weights = None if sample_weight is None else sample_weight[half]
+        lost = observed.rows(half).totals(weights) == 0.0
+        if lost.any():
+            raise ValueError(
+                "method='split' needs rows of every class in each half: there are too few of "
+                f"{observed.classes[lost].tolist()}."
+            )
 
     def part(rows: Array) -> dict[str, Any]:
-        weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        weights = None if sample_weight is None else sample_weight[rows]
         return {"y": _safe_indexing(y, rows), "sample_weight": weights}
 
     fresh = without_callbacks(clone(model)).set_params(warm_start=False)
@@ -54,11 +63,7 @@ def infer_by_split(
     )
     rows = X[second][:, kept]
     free.fit(rows, **part(second))
-    if options["groups"] is not None:
-        groups = np.asarray(options["groups"])
-        if groups.shape != strata.shape:
-            raise ValueError(f"groups has the shape {groups.shape}; expected {strata.shape}.")
-        options = options | {"groups": groups[second]}
+    options = options | {"groups": None if groups is None else groups[second]}
     results: InferenceResults = free._inferred(
         rows, *part(second).values(), None, names[kept], **options
     )
@@ -76,3 +81,14 @@ def _of_all_features(free: Any, model: Any, kept: Array) -> Any:
         if hasattr(model, name):
             setattr(whole, name, getattr(model, name))
     return whole
+
+
+def _halves(observed: Observed, groups: Array | None, seed: int) -> tuple[Array, Array]:
+    """Rows of two halves with like shares of the classes."""
+    rows, strata = np.arange(observed.n_samples), observed.likeliest
+    if groups is None:
+        first, second = train_test_split(rows, test_size=0.5, stratify=strata, random_state=seed)
+        return np.asarray(first), np.asarray(second)
+    folds = StratifiedGroupKFold(2, shuffle=True, random_state=seed)
+    first, second = next(folds.split(rows, strata, groups))
+    return np.asarray(first), np.asarray(second)

@@ -364,6 +364,30 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     return np.where(weights < NEGLIGIBLE_WEIGHT * weights.max(), 0.0, weights)
 
 
+def check_groups(groups: Any, n_samples: int) -> Array:
+    """Codes 0, 1, ... of the clusters that rows belong to, of shape (n_samples,)."""
+    import pandas as pd
+
+    groups = native(to_host(groups), "groups")
+    masked = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else None
+    # Of lists NumPy would make strings of what is missing.
+    given = np.asarray(groups, dtype=object if isinstance(groups, (list, tuple)) else None)
+    if given.shape != (n_samples,):
+        raise ValueError(
+            f"groups has the shape {given.shape}; expected ({n_samples},), a cluster for each row."
+        )
+    missing = pd.isna(given) if masked is None else pd.isna(given) | masked
+    if missing.any():
+        raise ValueError(
+            f"groups is missing (NaN, None or the like) in {int(missing.sum())} rows, such as "
+            f"{np.flatnonzero(missing)[:5].tolist()}: expected a cluster for every row."
+        )
+    codes, labels = pd.factorize(given)
+    if len(labels) < 2:
+        raise ValueError("groups must name at least two clusters.")
+    return np.asarray(codes)
+
+
 def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Array | None:
     """The weight of each class, of which there is so much in total; None for all ones."""
     if class_weight is None:
