@@ -474,7 +474,11 @@ class FitRows:
         contrasts = _class_coding(len(self._ready.classes), self._position)
         to_raw = _inference.column_map(self._ready.problem.objective)
         return _profile.profile_interval(
-            state, best, np.kron(contrasts[row], to_raw[column]), quantile
+            state,
+            best,
+            np.kron(contrasts[row], to_raw[column]),
+            quantile,
+            falls=self._is_bias_reduced,
         )
 
     @property
@@ -500,6 +504,19 @@ class FitRows:
         _, V, score = penalised(point, self._total, len(self._columns))
         return float(np.sqrt(max(float(score @ V @ score), 0.0)))
 
+    @property
+    def _has_few(self) -> bool:
+        r = max(1, len(self._coef) - 1)
+        return r * len(self._columns) <= FEW_COEFFICIENTS
+
+    @property
+    def maximum(self) -> float:
+        """The largest log-likelihood, or for separated classes its limit.
+
+        That at the coefficients where these are too many to be found again.
+        """
+        return -self._best.value if self._has_few else self.log_likelihood
+
     def ratio(self, positions: list[int]) -> tuple[float, int]:
         """The likelihood ratio against the model without the features at these positions.
 
@@ -510,7 +527,7 @@ class FitRows:
         r, d = max(1, len(self._coef) - 1), self._ready.data.blocks.n_features
         held = np.isin(np.arange(d), positions)
         df = r * int(held.sum())
-        few = self._is_bias_reduced or r * len(self._columns) <= FEW_COEFFICIENTS
+        few = self._is_bias_reduced or self._has_few
         A = np.kron(np.eye(r), np.eye(len(self._columns))[:d][held]) if few else np.empty(0)
         if self._is_bias_reduced:
             return self._fall(_profile.least(self._state, self._best.point, A).value), df

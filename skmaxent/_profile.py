@@ -97,7 +97,9 @@ def least(state: State, start: Point, A: Array | None = None, values: Array | fl
     return Held(point, np.inf, np.zeros(len(A)))
 
 
-def profile_interval(state: State, best: Held, a: Array, quantile: float) -> tuple[float, float]:
+def profile_interval(
+    state: State, best: Held, a: Array, quantile: float, *, falls: bool = False
+) -> tuple[float, float]:
     """Ends of the interval for a·θ; infinite where the likelihood never falls enough.
 
     Parameters
@@ -108,12 +110,14 @@ def profile_interval(state: State, best: Held, a: Array, quantile: float) -> tup
     a : ndarray of shape (n_coefficients,)
     quantile : float
         Of the standard normal distribution.
+    falls : bool
+        Whether it falls in every direction, as Jeffreys' prior makes it.
     """
-    low, high = (_end(state, best, a, side, quantile) for side in (-1.0, 1.0))
+    low, high = (_end(state, best, a, side, quantile, falls) for side in (-1.0, 1.0))
     return low, high
 
 
-def _end(state: State, best: Held, a: Array, side: float, quantile: float) -> float:
+def _end(state: State, best: Held, a: Array, side: float, quantile: float, falls: bool) -> float:
     """Step outwards until the signed root of the fall exceeds the quantile, then find where."""
     unit = float(np.linalg.norm(a))
     _, H, _ = state(best.point)
@@ -130,7 +134,9 @@ def _end(state: State, best: Held, a: Array, side: float, quantile: float) -> fl
         if root >= quantile:
             break
         if abs(outer - center) > FARTHEST * unit or (
-            root <= before + 0.1 and _never_falls(point, held.point, side * outer > 0.0)
+            not falls
+            and root <= before + 0.1
+            and _never_falls(point, held.point, side * outer > 0.0)
         ):
             return side * np.inf
         inner, point = outer, held.point

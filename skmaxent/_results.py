@@ -43,6 +43,10 @@ class Rows(Protocol):
     def log_likelihood(self) -> float:
         """Of the coefficients at these rows."""
 
+    @property
+    def maximum(self) -> float:
+        """The largest log-likelihood, or for separated classes its limit."""
+
     def ratio(self, positions: list[int]) -> tuple[float, int]:
         """The likelihood ratio against the model without some features, and its df."""
 
@@ -478,7 +482,7 @@ class InferenceResults:
         other._refuse_robust(what)
         missing = self._missing_from(other)
         if self._penalised_ratio is None:
-            chi2 = 2.0 * (self.log_likelihood - other.log_likelihood)
+            chi2 = 2.0 * (self._maximum() - other._maximum())
             if chi2 < -1e-3:
                 raise ValueError(
                     f"the log-likelihood of other is {other.log_likelihood:.10g}, above that of "
@@ -491,6 +495,10 @@ class InferenceResults:
             raise ValueError("with bias_reduction other must have intercepts as this model has.")
         rows = self._rows_for("likelihood-ratio tests of penalised likelihoods")
         return _chi2_table([("other", *rows.ratio(missing))])
+
+    def _maximum(self) -> float:
+        """The log-likelihood at its maximum or limit, nearer than the fit where rows are known."""
+        return self.log_likelihood if self._rows is None else self._rows.maximum
 
     def _missing_from(self, other: InferenceResults) -> list[int]:
         """Positions in this model of the features that a model lacks which is nested in it."""
