@@ -500,7 +500,7 @@ class FitRows:
     @property
     def penalised_distance(self) -> float:
         """Standard errors between the coefficients and the maximum with bias reduction."""
-        point = self._ready.point(self._coef, self._intercept)
+        point = self._ready.loss_at(self._coef, self._intercept)
         _, V, score = penalised(point, self._total, len(self._columns))
         return float(np.sqrt(max(float(score @ V @ score), 0.0)))
 
