@@ -216,7 +216,7 @@ def _drawn(observed: Observed, sampling: Sampling, rng: np.random.Generator) -> 
     unit = "rows" if sampling.clusters is None else "clusters"
     raise ValueError(
         f"No bootstrap sample in {MOST_DRAWS} draws contained every class: the class "
-        f"{observed.classes[rarest]!r} is in too few {unit}."
+        f"{observed.classes.tolist()[rarest]!r} is in too few {unit}."
     )
 
 
