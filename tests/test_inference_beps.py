@@ -89,7 +89,7 @@ def test_ratios_against_smaller_models_are_those_of_anova(results):
 
 
 def test_equal_coefficients_of_two_classes_are_a_contrast(clf):
-    """linearHypothesis("Labour:Europe = Liberal Democrat:Europe") is z squared with that reference."""
+    """linearHypothesis("Labour:Europe = Liberal Democrat:Europe") is z² against Labour."""
     table = clf.infer(X, Y, reference="Labour").summary()
     row = table.loc[("Liberal Democrat", "Europe")]
     assert row["z"] ** 2 == pytest.approx(R["lh_equal"][1]["Chisq"], rel=1e-5)
