@@ -794,6 +794,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
         if weights not in ("frequency", "probability"):
             raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+        _targets.check_rows(self, X, y, reset=False, partial_labels=self.partial_labels)
         observed = _targets.observe(y, self._labels, partial_labels=self.partial_labels)
         n_samples = observed.n_samples
         sampling = Sampling.of(
