@@ -41,10 +41,11 @@ def lazy_for_dask(method: Method) -> Method:
     return cast(Method, along)
 
 
-def predicted(model: Any, method: str, X: Any, offset: Any = None) -> Any:
+def predicted(model: Any, method: str | Callable[..., Array], X: Any, offset: Any = None) -> Any:
     """A Dask array with what a method of a fitted model makes of each chunk of rows of X.
 
-    The model is the one of now: a later fit changes nothing in the array.
+    A function of the model and the rows may take the place of a method's name. The model is the one
+    of now: a later fit changes nothing in the array.
     """
     import dask
     import dask.array as da
@@ -80,6 +81,59 @@ def predicted_frame(model: Any, X: Any, offset: Any) -> Any:
     snapshot = copy.copy(model)
     few = _predicted_frame(X._meta_nonempty, snapshot)
     return X.map_partitions(_predicted_frame, snapshot, meta=few.iloc[:0])
+
+
+def function_frame(
+    model: Any, function: Callable[..., Array], names: list[str], X: Any, offset: Any
+) -> Any:
+    """A Dask data frame of what a function makes of the model and each chunk of rows of X.
+
+    It has the index of X where X is a data frame; `function` gives an array with a column for each
+    of the names.
+    """
+    import dask.dataframe as dd
+
+    check_is_fitted(model)
+    if not is_frame(X):
+        return dd.from_dask_array(predicted(model, function, X, offset), columns=names)
+    if offset is not None:
+        raise TypeError("predict_proba_interval takes no offset for a Dask data frame.")
+    validate_data(model, nothing_like(X), reset=False, skip_check_array=True)
+    few = _named(X._meta_nonempty, model, function, names)
+    return X.map_partitions(_named, model, function, names, meta=few.iloc[:0])
+
+
+def _named(X: Any, model: Any, function: Callable[..., Array], names: list[str]) -> Any:
+    import pandas as pd
+
+    if not len(X):
+        return _named(_ones_like(X), model, function, names).iloc[:0]
+    return pd.DataFrame(function(model, X), index=X.index, columns=names)
+
+
+def sums_over_chunks(
+    model: Any, function: Callable[..., tuple[Array, ...]], X: Any, arguments: dict[str, Any]
+) -> tuple[Array, ...]:
+    """Sums over the chunks of rows of X of the arrays that a function makes of each.
+
+    The function takes the rows and then what `arguments` has for these.
+    """
+    import dask
+
+    check_is_fitted(model)
+    X, parts, rows = _parts(model, X, arguments)
+    call = dask.delayed(_of_chunk, pure=False)
+    shared = dask.delayed(function, pure=False)
+    scheduler = current_scheduler(X)
+    found = [call(shared, part, *more) for part, *more in zip(parts, *rows, strict=True)]
+    totals = scheduler.gather(scheduler.start(found))
+    return tuple(np.sum(arrays, axis=0) for arrays in zip(*totals, strict=True))
+
+
+def _of_chunk(
+    function: Callable[..., tuple[Array, ...]], X: Any, *arguments: Any
+) -> tuple[Array, ...]:
+    return function(_rows(X), *arguments)
 
 
 def accuracy(model: Any, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
@@ -121,7 +175,13 @@ def _parts(model: Any, X: Any, arguments: dict[str, Any]) -> tuple[Any, list[Any
     return X, parts, rows
 
 
-def _row_like(model: Any, method: str, X: Any, *, has_offset: bool) -> Array:
+def _called(model: Any, method: str | Callable[..., Array], X: Any, **offset: Any) -> Array:
+    if isinstance(method, str):
+        return np.asarray(getattr(model, method)(X, **offset))
+    return np.asarray(method(model, X, **offset))
+
+
+def _row_like(model: Any, method: str | Callable[..., Array], X: Any, *, has_offset: bool) -> Array:
     """What the method makes of a row of zeros of the dtype of X: its shape and dtype."""
     dtypes = set(X.dtypes) if is_frame(X) else {X.dtype}
     row: Any = np.zeros(
@@ -133,14 +193,16 @@ def _row_like(model: Any, method: str, X: Any, *, has_offset: bool) -> Array:
 
         row = pd.DataFrame(row, columns=names)
     zero = {"offset": 0} if has_offset else {}
-    return np.asarray(getattr(model, method)(row, **zero))
+    return _called(model, method, row, **zero)
 
 
-def _predicted(model: Any, method: str, one: Array, X: Any, offset: Any = None) -> Array:
+def _predicted(
+    model: Any, method: str | Callable[..., Array], one: Array, X: Any, offset: Any = None
+) -> Array:
     if not X.shape[0]:
         return one[:0]
     given = {} if offset is None else {"offset": offset}
-    return np.asarray(getattr(model, method)(_rows(X), **given))
+    return _called(model, method, _rows(X), **given)
 
 
 def _predicted_frame(X: Any, model: Any) -> Any:

@@ -21,6 +21,7 @@ from skmaxent._penalty import Ridge, Terms, ridge_terms
 from skmaxent._results import ColumnSums, InferenceResults, Signature, symmetric_or_reference
 from skmaxent._solvers import Options, Problem, Status, minimise
 from skmaxent._some_features import covariance_of
+from skmaxent._targets import RowTargets
 from skmaxent._validation import check_groups
 
 Array = NDArray[Any]
@@ -228,10 +229,14 @@ def _common(
 
 
 def _signature(ready: Prepared) -> Signature | None:
-    """Of rows that do not all have the same weight; None for others, and where rows are chunks."""
-    blocks = ready.data.blocks
-    weights = getattr(ready.rows, "observations", None)
-    if weights is None or not isinstance(blocks, RowBlocks) or (weights == weights[0]).all():
+    """Of rows that do not all have the same weight; None for others."""
+    blocks: Any = ready.data.blocks
+    if not isinstance(ready.rows, RowTargets):  # chunks
+        sums = blocks.weight_sums
+        is_equal = sums.total == sums.least * blocks.n_samples
+        return None if is_equal else Signature(blocks.n_samples, *np.empty((2, 0)))
+    weights = ready.rows.observations
+    if weights is None or (weights == weights[0]).all():
         return None
     return Signature.of(on_host(blocks.X))
 

@@ -7,6 +7,7 @@ import html
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from scipy import stats
 from scipy.special import expit, logsumexp, softmax
 
 from skmaxent import _frames, _inference, _prediction, _validation
+from skmaxent._cluster import is_dask
+from skmaxent._dask_prediction import function_frame, sums_over_chunks
 from skmaxent._device_array import on_host
 from skmaxent._interchange import in_library_of, native
 from skmaxent._place import to_host
@@ -75,17 +78,25 @@ class Model(Protocol):
         """The rows of the fit, given again."""
 
 
+_UNKNOWN_ROWS = (
+    "the fit weighed its rows, and whether X has the same rows is not known of Dask collections: "
+    "expected sample_weight, which may be 1 for equal weights."
+)
+
+
 @dataclass(frozen=True)
 class InferenceResults:
     """Coefficients with standard errors, and tests.
 
-    It is made by `MaxentClassifier.infer`.
+    It is made by `MaxentClassifier.infer`. Probabilities and effects are those of the classifier as
+    it was then; with ``method="split"``, those of the fit to the other half of the rows. The rows of
+    the fit are held by reference, and a pickle does not have them: see `with_data`.
 
     Attributes
     ----------
     coef : ndarray of shape (n_rows, n_columns)
-        Coefficients of each class against the reference, the intercept last; with symmetric coding
-        against the mean of all classes.
+        Coefficients of each class against the reference, the intercept last, before
+        `prior_correction`; with symmetric coding against the mean of all classes.
     covariance : ndarray of shape (n_rows * n_columns, n_rows * n_columns)
         Of the coefficients, class by class.
     rows : list
@@ -628,37 +639,72 @@ class InferenceResults:
         unknown = [name for name in discrete if name not in names]
         if unknown:
             raise ValueError(f"discrete has {unknown}, no features of the model; expected {names}.")
-        rows, offset = self._read(X if isinstance(at, str) else at, offset)
-        weights = self._weights_of(rows, sample_weight)
-        if isinstance(at, str) and at == "mean":
-            rows, offset = _mean_row(rows, offset, weights)
-            weights = None
+        X = X if isinstance(at, str) else at
+        at_mean = isinstance(at, str) and at == "mean"
+        if is_dask(X):
+            effects, J, total = self._effects_over_chunks(
+                X, offset, sample_weight, discrete, at_mean=at_mean
+            )
+        else:
+            rows, offset = self._read(X, offset)
+            weights = self._weights_of(rows, sample_weight)
+            if at_mean:
+                *sums, total = _sums_of_rows(rows, offset, weights)
+                rows, offset = _means(sums, total, offset is not None)
+                weights = None
+            effects, J, total = self._effect_sums(rows, offset, weights, discrete)
+        if not total > 0.0:
+            raise ValueError("sample_weight has no positive number to average with.")
+        K, d = effects.shape
+        J = J[:, :, self._free()].reshape(K * d, -1) / total
+        V = self._base[1]
+        errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J).clip(0.0)).reshape(K, d)
+        return _effects_table(effects / total, errors, self, names, level)
+
+    def _effect_sums(
+        self, rows: Any, offset: Array | None, weights: Array | None, discrete: list[str]
+    ) -> tuple[Array, Array, Array]:
+        """Sums over rows of the effects, of their derivatives, and of the weights."""
+        names = self.columns[: len(self.columns) - self.has_intercept]
         K, d, width = len(self.classes), len(names), len(self.columns)
         coef = np.zeros((K, d))
         coef[self._free()] = self._base[0][:, :d]
         effects, J = np.zeros((K, d)), np.zeros((K, d, K, width))
         total = 0.0
-        for at_rows, part, known in _blocks(rows, offset):
-            w = None if weights is None else weights[at_rows]
+        for at, part, known in _blocks(rows, offset):
+            w = None if weights is None else weights[at]
             total += len(part) if w is None else float(w.sum())
             P, Z = self._probabilities(part, known), self._design(part)
             effect, slope = _inference.effect_sums(P, Z, coef, w)
-            for name in discrete:
+            for j in map(names.index, discrete):
                 ends = []
                 for value in (1.0, 0.0):
                     end = part.copy()
-                    end[:, self._column(names.index(name))] = value
+                    end[:, self._column(j)] = value
                     P, Z = self._probabilities(end, known), self._design(end)
                     ends.append(_inference.probability_sums(P, Z, w))
-                j = names.index(name)
                 effect[:, j] = ends[0][0] - ends[1][0]
                 slope[:, j] = ends[0][1] - ends[1][1]
             effects += effect
             J += slope
-        J = J[:, :, self._free()].reshape(K * d, -1) / total
-        V = self._base[1]
-        errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J)).reshape(K, d)
-        return _effects_table(effects / total, errors, self, names, level)
+        return effects, J, np.array(total)
+
+    def _effects_over_chunks(
+        self, X: Any, offset: Any, sample_weight: Any, discrete: list[str], *, at_mean: bool
+    ) -> tuple[Array, Array, Array]:
+        """`_effect_sums` of a Dask collection."""
+        if sample_weight is None and self._weighed is not None:
+            raise ValueError(_UNKNOWN_ROWS)
+        arguments = {"offset": offset, "sample_weight": sample_weight}
+        results = replace(self, _rows=None)
+        if at_mean:
+            function = partial(_chunk_means, results)
+            *sums, total = sums_over_chunks(self._model, function, X, arguments)
+            rows, known = _means(sums, total, offset is not None)
+            return self._effect_sums(rows, known, None, discrete)
+        function = partial(_chunk_effects, results, discrete)
+        effects, J, total = sums_over_chunks(self._model, function, X, arguments)
+        return effects, J, total
 
     def predict_proba_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
         """Probabilities with intervals, from the delta method for their log-odds.
@@ -689,8 +735,21 @@ class InferenceResults:
         """
         import pandas as pd
 
-        quantile = _quantile(level)
+        _quantile(level)
+        columns = pd.MultiIndex.from_product([self.classes, ["probability", "lower", "upper"]])
+        if is_dask(X):
+            self._refuse_some_features()
+            function = partial(_chunk_intervals, replace(self, _rows=None), level)
+            names = ["_".join(map(str, column)) for column in columns]
+            return function_frame(self._model, function, names, X, offset)
+        values = self._intervals(X, level, offset)
+        index = _frames.row_index(native(X, "X"))
+        return in_library_of(X, pd.DataFrame(values, index=index, columns=columns))
+
+    def _intervals(self, X: Any, level: float, offset: Any) -> Array:
+        """Of each row and class the probability and the ends of its interval, (n, 3 K)."""
         rows, known = self._read(X, offset)
+        quantile = _quantile(level)
         P = self._model._of_rows(rows, known, _prediction.probabilities)
         values = np.empty((*P.shape, 3), P.dtype)
         values[:, :, 0] = P
@@ -698,15 +757,15 @@ class InferenceResults:
             for k, log_odds, error in self._log_odds(part, shift):
                 values[at_rows, k, 1] = expit(log_odds - quantile * error)
                 values[at_rows, k, 2] = expit(log_odds + quantile * error)
-        columns = pd.MultiIndex.from_product([self.classes, ["probability", "lower", "upper"]])
-        index = _frames.row_index(native(X, "X"))
-        table = pd.DataFrame(values.reshape(len(P), -1), index=index, columns=columns)
-        return in_library_of(X, table)
+        return values.reshape(len(P), -1)
+
+    def _refuse_some_features(self) -> None:
+        if self.n_columns is not None:
+            raise ValueError("probabilities need all features: infer without features=.")
 
     def _read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
         """Rows as the classifier reads them, on the host."""
-        if self.n_columns is not None:
-            raise ValueError("probabilities need all features: infer without features=.")
+        self._refuse_some_features()
         with warnings.catch_warnings():
             # Arrays have no names to match: their columns are those of the fit, in order.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
@@ -743,6 +802,8 @@ class InferenceResults:
             return _validation.check_sample_weight(sample_weight, rows.shape[0])
         if self._weighed is None or not self._weighed.is_of(rows):
             return None
+        if not self._weighed.is_known:
+            raise ValueError(_UNKNOWN_ROWS)
         return self._rows_for("weights of the effects, unless sample_weight is given,").observations
 
     def _free(self) -> list[int]:
@@ -891,11 +952,16 @@ class Signature:
     """What tells the rows of a weighted fit from others, in whatever storage: sums of columns.
 
     `sums` are those of the columns times random factors, one for each row; `sizes` bound them.
+    They are empty where the rows of the fit are chunks: then any rows of that number may be they.
     """
 
     n_samples: int
     sums: Array
     sizes: Array
+
+    @property
+    def is_known(self) -> bool:
+        return len(self.sums) > 0
 
     @classmethod
     def of(cls, rows: Any) -> Signature:
@@ -907,8 +973,8 @@ class Signature:
         return cls(rows.shape[0], sums, sizes)
 
     def is_of(self, rows: Any) -> bool:
-        if rows.shape != (self.n_samples, len(self.sums)):
-            return False
+        if rows.shape[0] != self.n_samples or not self.is_known:
+            return bool(rows.shape[0] == self.n_samples)
         difference = np.abs(Signature.of(rows).sums - self.sums)
         return bool((difference <= SAME_ROWS * self.sizes).all())
 
@@ -950,15 +1016,54 @@ def _blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Arr
         yield at, part.astype(np.float64), None if offset is None else offset[at]
 
 
-def _mean_row(rows: Any, offset: Array | None, weights: Array | None) -> tuple[Array, Array | None]:
-    """The mean of rows and of their offsets, one row each."""
+def _sums_of_rows(
+    rows: Any, offset: Array | None, weights: Array | None
+) -> tuple[Array, Array, Array]:
+    """Sums over rows of these, of their offsets and of the weights."""
     weights = np.ones(rows.shape[0]) if weights is None else weights
-    mean, shift = np.zeros((1, rows.shape[1])), None
+    total = np.zeros(rows.shape[1])
     for at, part, _ in _blocks(rows, None):
-        mean[0] += weights[at] @ part
-    if offset is not None:
-        shift = (weights @ offset.astype(float))[None] / weights.sum()
-    return mean / weights.sum(), shift
+        total += weights[at] @ part
+    shift = np.zeros(1) if offset is None else weights @ offset.astype(float)
+    return total, shift, weights.sum()
+
+
+def _means(sums: list[Array], total: Array, has_offset: bool) -> tuple[Array, Array | None]:
+    """The mean row and the mean of the offsets, one row each."""
+    mean, shift = (values[None] / total for values in sums)
+    return mean, shift if has_offset else None
+
+
+def _chunk_intervals(
+    results: InferenceResults, level: float, model: Any, X: Any, offset: Any = None
+) -> Array:
+    return results._intervals(X, level, offset)
+
+
+def _chunk_effects(
+    results: InferenceResults, discrete: list[str], X: Any, offset: Any, sample_weight: Any
+) -> tuple[Array, Array, Array]:
+    if not X.shape[0]:
+        rows: Any = np.empty((0, X.shape[1]))
+        return results._effect_sums(rows, None, None, discrete)
+    rows, known = results._read(X, offset)
+    return results._effect_sums(rows, known, _chunk_weights(sample_weight, rows.shape[0]), discrete)
+
+
+def _chunk_means(
+    results: InferenceResults, X: Any, offset: Any, sample_weight: Any
+) -> tuple[Array, Array, Array]:
+    if not X.shape[0]:
+        return np.zeros(X.shape[1]), np.zeros(1), np.zeros(())
+    rows, known = results._read(X, offset)
+    return _sums_of_rows(rows, known, _chunk_weights(sample_weight, rows.shape[0]))
+
+
+def _chunk_weights(sample_weight: Any, n_samples: int) -> Array | None:
+    """Of the rows of a chunk, where they may all be zero."""
+    if sample_weight is not None and not np.any(sample_weight):
+        return np.zeros(n_samples)
+    return _validation.check_sample_weight(sample_weight, n_samples)
 
 
 def _index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
@@ -968,7 +1073,8 @@ def _index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
 
 
 def _z_tests(estimate: Array, error: Array) -> dict[str, Array]:
-    z = estimate / error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = estimate / error
     return {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
 
 
