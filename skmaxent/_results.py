@@ -89,8 +89,8 @@ class InferenceResults:
     """Coefficients with standard errors, and tests.
 
     It is made by `MaxentClassifier.infer`. Probabilities and effects are those of the classifier as
-    it was then; with ``method="split"``, those of the fit to the other half of the rows. The rows of
-    the fit are held by reference, and a pickle does not have them: see `with_data`.
+    it was then; with ``method="split"``, those of the fit to the second half of the rows. The rows
+    of the fit are held by reference, and a pickle does not have them: see `with_data`.
 
     Attributes
     ----------
