@@ -40,13 +40,14 @@ import traceback
 import warnings
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
-from skmaxent import MaxentClassifier, MultilabelMaxentClassifier
+from skmaxent import MaxentClassifier, MultilabelMaxentClassifier, maxent_path
 
 from .problems import asked, intercept_correction, penalty_factors, random_problem, stored
 from .reference import WIDE, Objective, probabilities
@@ -82,9 +83,9 @@ class TooMuchWork(BaseException):
 
 
 @contextmanager
-def limited_calls(limit=None):
+def limited_calls(limit):
     """Raise TooMuchWork at the function call beyond the limit."""
-    left = MOST_CALLS if limit is None else limit
+    left = limit
 
     def count(frame, event, argument):
         nonlocal left
@@ -136,6 +137,9 @@ class _Examination:
         self.limits = {}
 
     def run(self):
+        if self.problem.kind == "path":
+            self.path()
+            return
         fit = self.fitted()
         if fit is None:
             return
@@ -200,13 +204,13 @@ class _Examination:
         active = self.given.active
         return Fit(model, X, converged, coef[active].astype(WIDE), uncorrected[active])
 
-    def attempt(self, call, what):
+    def attempt(self, call, what, n_fits=1):
         """Whether the call returns; what else it does is reported."""
         try:
-            with limited_calls():
+            with limited_calls(n_fits * MOST_CALLS):
                 call()
         except TooMuchWork:
-            self.outcome.fail("WORK", f"{what} takes more than {MOST_CALLS} calls")
+            self.outcome.fail("WORK", f"{what} takes more than {n_fits * MOST_CALLS} calls")
             return False
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
@@ -387,6 +391,44 @@ class _Examination:
         again = self.fitted(self.plain, model, what=f"after another {what}")
         if again is not None:
             self.compare(again, "WARM", f"after another {what}")
+
+    def path(self):
+        """A path's fits, each against the reference for its C."""
+        problem, given = self.problem, dict(self.problem.parameters)
+        largest = given.pop("C")
+        Cs = largest * 10.0 ** np.sort(self.rng.uniform(-3, 0, size=4))
+        wanted = 4 if self.rng.random() < 0.3 and given.get("l1_ratio", 0) > 0 else Cs
+        options = {"l1_ratio": given.pop("l1_ratio", 0.0), "relax": self.rng.random() < 0.3}
+        X, found = stored(problem), []
+        arrays = [X, problem.y, *self.arguments().values(), *map(given.get, _ARRAYS)]
+        before = [_digest(value) for value in arrays]
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            if not self.attempt(
+                lambda: found.append(
+                    maxent_path(X, problem.y, Cs=wanted, **options, **self.arguments(), **given)
+                ),
+                "maxent_path",
+                n_fits=4 * (1 + options["relax"]),
+            ):
+                return
+        if before != [_digest(value) for value in arrays]:
+            self.outcome.fail("INPUT CHANGED", f"by maxent_path in {problem.storage}")
+        self.outcome.notes.update(_title(warning, "path") for warning in said)
+        converged = not any(issubclass(one.category, ConvergenceWarning) for one in said)
+        path = found[0]
+        for i, C in enumerate(path.Cs):
+            coef, intercept, gap = path.coefs[i], path.intercepts[i], path.optimality_gaps[i]
+            if not (np.isfinite(coef).all() and np.isfinite(intercept).all() and 0 <= gap <= 1):
+                self.outcome.fail("NONFINITE", f"coefficients or gap of a path at C={C:.6g}")
+                return
+            one = replace(problem, parameters=problem.parameters | {"C": float(C)})
+            one = _Examination(one, self.outcome)
+            active = one.given.active
+            model = SimpleNamespace(coef_=coef, optimality_gap_=gap)
+            fit = Fit(model, X, converged, coef[active].astype(WIDE), intercept[active])
+            if not one.compare(fit, "ABOVE", f"at C={C:.6g}, number {i} of a path"):
+                return
 
     # Inference
 

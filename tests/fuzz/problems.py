@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from .reference import WIDE, Objective
 
-KINDS = ("smooth", "composite", "multilabel", "inference")
+KINDS = ("smooth", "composite", "multilabel", "inference", "path")
 # Weights below this share of the largest count as zero, as `fit` documents.
 NEGLIGIBLE = 1e-28
 
@@ -327,21 +327,27 @@ class _Draw:
         made, rng = self.made, self.rng
         d = made.X.shape[1]
         given = made.parameters
-        is_strange = self.kind in ("composite", "multilabel")
+        is_strange = self.kind in ("composite", "multilabel", "path")
         C = self.pick(1.0, 1.0, 10.0 ** rng.uniform(-12, 12), 10.0 ** rng.uniform(-3, 4), np.inf)
         if self.kind == "inference":
             C = self.pick(np.inf, np.inf, 1.0, 10.0 ** rng.uniform(-2, 3))
         elif self.kind == "smooth" and self.chance(0.2):
             C = np.inf
+        elif self.kind == "path" and np.isinf(C):
+            C = 1.0
         given["C"] = float(C)
-        if is_strange and np.isfinite(C) and self.chance(0.75 if self.kind == "composite" else 0.4):
+        if (
+            is_strange
+            and np.isfinite(C)
+            and self.chance(0.4 if self.kind == "multilabel" else 0.75)
+        ):
             given["l1_ratio"] = float(self.pick(1.0, 1.0, rng.random(), 0.5, 1e-6, 0.999999))
             given["grouped"] = self.chance(0.35)
         R = 1 if made.n_classes == 2 and not made.is_multilabel else made.n_classes
         names = self._names()
         scale = self._column_sizes()
         if self.chance(0.2):
-            per_class = self.kind == "composite" and R > 1 and not given.get("grouped")
+            per_class = self.kind in ("composite", "path") and R > 1 and not given.get("grouped")
             rows = R if per_class and self.chance(0.4) else 1
             factors = np.exp(rng.normal(size=(rows, d)))
             factors[rng.random(factors.shape) < 0.2] = 0
@@ -353,10 +359,10 @@ class _Draw:
             if names is not None and rows == 1 and self.chance(0.5):
                 given["penalty_factor"] = dict(zip(names, factors[0].tolist(), strict=True))
             self.tags.append("factors")
-        if self.kind == "composite" and not given.get("grouped") and self.chance(0.25):
+        if self.kind in ("composite", "path") and not given.get("grouped") and self.chance(0.25):
             given["bounds"] = self._bounds(R, d, scale)
         if (
-            self.kind == "composite"
+            self.kind in ("composite", "path")
             and np.isfinite(C)
             and given.get("l1_ratio", 0) < 1
             and self.chance(0.3)
@@ -423,7 +429,7 @@ class _Draw:
         if self.kind != "inference" and self.chance(0.15):
             given["label_smoothing"] = self.pick(0.05, 0.3, 0.9)
         elif (
-            not made.is_multilabel
+            self.kind not in ("multilabel", "path")
             and given["fit_intercept"]
             and self.chance(0.1)
             and active_classes(made).all()
