@@ -306,6 +306,8 @@ def _sparse_rows(X: Any, start: int, stop: int) -> Any:
 def _sparse_shifted(X: Any, shift: Array) -> Any:
     """A CSR matrix less a row, whose columns that are not zero become full."""
     full = np.flatnonzero(shift)
+    if not len(full):
+        return X
     n, k = X.shape[0], len(full)
     entries = np.tile(shift[full], n), np.tile(full, n), np.arange(0, n * k + 1, k)
     return type(X)(X - type(X)(entries, shape=X.shape))

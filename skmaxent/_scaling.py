@@ -31,6 +31,8 @@ COARSE = 100.0
 # A range of no more units than this is rounding, where a unit is finer than that; larger numbers
 # are whole, or nearly, and differ for a reason.
 ROUNDING, FINE = 4.0, 2.0**-10
+# The largest bounds and targets of scaled coefficients: sums with them are numbers.
+MOST = 1e300
 # Range relative to the largest entry below which a column is shifted, where squares tell nothing.
 NARROW_RANGE = 1e-3
 # Whole numbers from here on are rounded in float32; numbers beyond the end are no counts or times.
@@ -128,6 +130,7 @@ def prepared(
     kept: Array | None = None
     if not as_given and blocks.is_sparse and d > blocks.size:  # most columns have no entry
         (used,) = blocks.map_reduce(_used, combine=np.maximum)
+        used[0] = 1.0  # a problem has a column at least
         kept = np.flatnonzero(used)
         blocks = blocks.transformed(kept)
     moments = column_moments(blocks, model)
@@ -153,6 +156,9 @@ def prepared(
         inexact = kept[inexact]
     if as_given or not (blocks.has_room or blocks.affords_columns(blocks.n_features)):
         away[:] = False
+    if constant.all() and not as_given:  # of which one stays, as zeros
+        constant[0] = outside[0] = False
+        away[0] = fit_intercept and low[0] != 0.0
     leaves = constant.any() and not as_given and blocks.affords_without(int(constant.sum()))
     some = np.flatnonzero(~constant) if leaves else np.arange(len(constant))
     shift = exponents = None
@@ -276,8 +282,18 @@ def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:
 
 def scale_terms(terms: Terms, exponents: Array) -> Terms:
     """Penalty and bounds for the coefficients of the scaled columns, kept finite."""
-    with np.errstate(over="ignore"):
-        scale = np.clip(np.ldexp(1.0, exponents), 1e-150, 1e150)
-        scaled = terms.scaled(scale)
-    limit = STRONGEST
-    return replace(scaled, l1=np.minimum(scaled.l1, limit), ridge=np.minimum(scaled.ridge, limit))
+
+    def times(values: Array | None) -> Array | None:
+        if values is None:
+            return None
+        return np.where(np.isinf(values), values, np.ldexp(values, exponents).clip(-MOST, MOST))
+
+    with np.errstate(over="ignore", under="ignore"):
+        return replace(
+            terms,
+            l1=np.minimum(np.ldexp(terms.l1, -exponents), STRONGEST),
+            ridge=np.minimum(np.ldexp(terms.ridge, -2 * exponents), STRONGEST),
+            target=times(terms.target),
+            lower=times(terms.lower),
+            upper=times(terms.upper),
+        )

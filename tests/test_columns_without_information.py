@@ -183,3 +183,46 @@ def test_more_columns_than_memory_are_refused_with_the_number_of_bytes(fit):
     X = sp.csr_array((np.ones(6), indices, np.arange(7, dtype=np.int64)), shape=(6, d))
     with pytest.raises(MemoryError, match=f"{8 * 3 * d:,} bytes"):
         fit(X, np.array([0, 1, 2, 0, 1, 2]))
+
+
+@pytest.mark.filterwarnings("ignore:The columns")
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e300, 1e-200])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"C": np.inf},
+        {"l1_ratio": 1.0},
+        {"l1_ratio": 0.5, "grouped": True},
+        {"bounds": (0.5, 1.0)},
+        {"prior_coef": np.full((3, 2), 3.0)},
+    ],
+    ids=lambda parameters: "-".join(parameters) or "ridge",
+)
+def test_nothing_but_constant_columns(value, parameters, capfd):
+    X, y = np.full((10, 2), value), np.array([0, 1, 2, 0, 1, 1, 1, 2, 0, 1])
+    expected = 0.5 if "bounds" in parameters else 3.0 if "prior_coef" in parameters else 0.0
+    for stored in (X, sp.csr_array(X)):
+        clf = MaxentClassifier(**parameters).fit(stored, y)
+        np.testing.assert_allclose(clf.coef_, np.full((3, 2), expected), atol=1e-12)
+        if expected * value < 1e15:  # else no intercept makes up for it, which is said
+            np.testing.assert_allclose(clf.predict_proba(stored)[0], [0.3, 0.5, 0.2], atol=1e-6)
+        assert clf.optimality_gap_ < 1e-9
+    out, errors = capfd.readouterr()
+    assert not out + errors  # LAPACK complains there
+    empty = sp.csr_array((10, 1000))
+    clf = MaxentClassifier(C=np.inf).fit(empty, y)
+    np.testing.assert_allclose(clf.predict_proba(empty)[0], [0.3, 0.5, 0.2], atol=1e-6)
+
+
+def test_bounds_of_columns_out_of_range_are_kept_exactly():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(80, 3))
+    y = (Z + rng.gumbel(size=(80, 3))).argmax(axis=1)
+    scale = np.array([1e200, 1e-200, 1.0])
+    expected = MaxentClassifier(C=np.inf, bounds=(-0.1, 0.2), tol=1e-8).fit(Z, y)
+    bounds = (-0.1 / scale, 0.2 / scale)
+    for stored in (Z * scale, sp.csr_array(Z * scale)):
+        clf = MaxentClassifier(C=np.inf, bounds=bounds, tol=1e-8).fit(stored, y)
+        np.testing.assert_allclose(clf.coef_ * scale, expected.coef_, atol=1e-6)
+        assert (clf.coef_ >= bounds[0]).all() and (clf.coef_ <= bounds[1]).all()
