@@ -1,27 +1,27 @@
-"""detect_separation: whether maximum-likelihood estimates exist, by linear programming."""
+"""detect_separation: whether maximum-likelihood estimates exist, and if not, why."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linprog
 from sklearn.base import BaseEstimator
 
-from skmaxent import _frames, _scaling, _targets, _validation
-from skmaxent._blocks import check_finite
+from skmaxent import _frames, _targets, _validation
 from skmaxent._device_array import on_host
+from skmaxent._fit import Prepared
+from skmaxent._penalty import ridge_terms
+from skmaxent._solvers import Options, Separated, separation
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[Any]
 
-# Relative to the largest, what counts as positive in a solution of HiGHS.
-POSITIVE = 1e-6
+# Of the fit that comes first, in standard errors: near enough to prove that there is an optimum.
+NEAR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ def detect_separation(
 ) -> Separation:
     """Whether the likelihood has a maximum, and if not, why.
 
-    Two linear programs over (n_classes - 1)(n_features + 1) variables with a constraint for each
-    row and other class [1]_ [2]_. Rows with a weight of zero do not count.
+    A fit without penalty comes first: where the classes overlap, its optimum proves it, and where
+    they do not, its last step is mostly a direction that proves that. Otherwise, and for all
+    directions of separated classes, linear programs over some of the rows decide [1]_ [2]_. Rows
+    with a weight of zero do not count, nor do classes without other rows.
 
     Parameters
     ----------
@@ -100,7 +102,8 @@ def detect_separation(
     ValueError
         For invalid input.
     RuntimeError
-        Where the linear program could not be solved.
+        Where neither proof was found: the linear programs were not solved, or there are more than
+        3000 coefficients.
 
     References
     ----------
@@ -120,99 +123,45 @@ def detect_separation(
     owner = _Input()
     X, y = _targets.check_rows(owner, X, y)
     X = on_host(X)
-    check_finite(X)
     observed = _targets.observe(y)
     weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
-    kept, codes = observed.expanded()
     if weights is not None:
-        some = weights[kept] > 0.0
-        kept, codes = kept[some], codes[some]
-    classes = observed.classes
-    peak = _scaling.column_peaks(X[kept])
-    size = np.where(peak > 0.0, peak, 1.0)
-    A, rows = _differences(_standardised(X[kept], size, fit_intercept), codes, len(classes))
-    direction = _least(-np.asarray(A.sum(axis=0)).ravel(), A)
-    gain = A @ direction
-    strict = gain > POSITIVE * max(1.0, float(np.abs(gain).max(initial=0.0)))
-    kind = "none"
-    if strict.any():
-        complete = _margin(A)
-        kind = "quasi-complete" if complete is None else "complete"
-        direction = direction if complete is None else complete
-        strict = A @ direction > 0.5 * POSITIVE if complete is not None else strict
-    result = _result(kind, direction, size, classes, owner, fit_intercept)
-    if kind == "none":
-        return replace(result, separated=np.zeros(observed.n_samples, bool))
-    separated = np.zeros(observed.n_samples, bool)
-    separated[kept[rows[strict]]] = True
-    found = np.unique(codes[rows[strict]])
-    return replace(result, separated=separated, classes=classes[found].tolist())
+        weights = (weights > 0.0).astype(float)
+    rows = _targets.row_targets(observed, weights)
+    terms = ridge_terms(np.zeros(X.shape[1]))
+    given = _targets.given_in_memory(X, observed.classes, rows)
+    with Prepared.within_threads(given, terms, None, fit_intercept=fit_intercept) as ready:
+        found = separation(ready.problem, Options(tol=NEAR))
+        return _result(found, ready, owner, observed.n_samples)
 
 
-def _standardised(X: Any, size: Array, fit_intercept: bool) -> Any:
-    """Columns divided by their sizes, with one of ones: the sign pattern is the same."""
-    X = sp.csr_array(X @ sp.diags(1 / size) if sp.issparse(X) else X / size)
-    ones = np.full((X.shape[0], 1), 1.0 if fit_intercept else 0.0)
-    return sp.csr_array(sp.hstack([X, sp.csr_array(ones)]))
-
-
-def _differences(X: Any, codes: Array, n_classes: int) -> tuple[Any, Array]:
-    """Rows x_i (e_y - e_k)ᵀ for each other class k, without the last class, and their i."""
-    blocks, rows = [], []
-    for k in range(n_classes):
-        index = np.flatnonzero(codes != k)
-        part = X[index]
-        columns = []
-        for c in range(n_classes - 1):
-            sign = (codes[index] == c).astype(float) - float(c == k)
-            columns.append(sp.diags(sign) @ part)
-        blocks.append(sp.hstack(columns))
-        rows.append(index)
-    return sp.csr_array(sp.vstack(blocks)), np.concatenate(rows)
-
-
-def _least(cost: Array, A: Any) -> Array:
-    """x in a box that makes cost·x least, with A x >= 0."""
-    result = linprog(cost, A_ub=-A, b_ub=np.zeros(A.shape[0]), bounds=(-1.0, 1.0), method="highs")
-    if result.x is None:
-        raise RuntimeError(f"the linear program was not solved: {result.message}")
-    return np.asarray(result.x)
-
-
-def _margin(A: Any) -> Array | None:
-    """A direction with every A x > 0, or None."""
-    one = sp.csr_array(np.ones((A.shape[0], 1)))
-    cost = np.zeros(A.shape[1] + 1)
-    cost[-1] = -1.0
-    x = _least(cost, sp.hstack([A, -one]))
-    return x[:-1] if x[-1] > POSITIVE else None
-
-
-def _result(
-    kind: str,
-    direction: Array,
-    size: Array,
-    classes: Array,
-    owner: _Input,
-    fit_intercept: bool,
-) -> Separation:
-    d, K = len(size), len(classes)
-    if kind == "none":
-        direction = np.zeros_like(direction)
-    D = np.vstack([direction.reshape(K - 1, d + 1), np.zeros((1, d + 1))])
-    D -= D.mean(axis=0)
-    largest = float(np.abs(D).max())
-    moved = np.abs(D).max(axis=0) > POSITIVE * largest if largest else np.zeros(d + 1, bool)
-    D[:, ~moved] = 0.0
-    D[:, :-1] /= size
+def _result(found: Separated | None, ready: Prepared, owner: _Input, n_samples: int) -> Separation:
+    """The result with names, from a maximal direction in the coordinates of the problem."""
+    classes, columns = ready.classes, ready.data.columns
+    K, d = len(classes), columns.n_features
+    D, moved = np.zeros((K, d + 1)), np.zeros(d + 1, bool)
+    winners, separated = np.zeros(0, np.intp), np.zeros(n_samples, bool)
+    active = ready.rows.active
+    if found is not None:
+        there = slice(None) if columns.kept is None else columns.kept
+        moved[:-1][there], moved[-1] = found.moved[:-1], found.moved[-1]
+        if columns.shift is not None:
+            moved[-1] |= bool((found.moved[:-1] & (columns.shift != 0.0)).any())
+        coef, intercept = ready.problem.objective.coefficients(found.direction)
+        some = np.column_stack(columns.to_data(coef, intercept, ready.terms, np.float64))
+        some = np.vstack([0.0 * some, some]) if len(some) == 1 else some
+        D[active] = some - some.mean(axis=0)
+        D[:, ~moved] = 0.0
+        winners, separated = active[found.winners], found.rows
     names = getattr(owner, "feature_names_in_", _frames.default_names(d))
+    has_intercept = ready.problem.objective.fit_intercept
     frame = _frames.coefficient_frame(
-        D[:, :-1], D[:, -1] if fit_intercept else None, names, classes
+        D[:, :-1], D[:, -1] if has_intercept else None, names, classes
     )
     return Separation(
-        kind=kind,
+        kind="none" if found is None else found.kind,
         direction=frame,
-        classes=[],
+        classes=classes[winners].tolist(),
         features=[name for name, m in zip([*names, "Intercept"], moved, strict=True) if m],
-        separated=np.zeros(0, bool),
+        separated=separated,
     )

@@ -3,17 +3,23 @@
 from skmaxent._solvers._conjugate_gradients import steihaug as conjugate_gradients
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._rank import Aliased, aliased_columns
+from skmaxent._solvers._separation import Separated, separation
 from skmaxent._solvers._solution import Callback, Iteration, Options, Solution, Status
 from skmaxent._solvers._strategy import minimise
 
 __all__ = [
+    "Aliased",
     "Callback",
     "Iteration",
     "Options",
     "Path",
     "Problem",
+    "Separated",
     "Solution",
     "Status",
+    "aliased_columns",
     "conjugate_gradients",
     "minimise",
+    "separation",
 ]

@@ -148,6 +148,7 @@ class Problem:
         gap: float,
         *,
         separated: Sequence[int] = (),
+        directions: Sequence[Array] = (),
     ) -> Solution:
         coef, intercept = self.coefficients(point.theta)
         return Solution(
@@ -161,4 +162,5 @@ class Problem:
             history=history,
             point=point,
             separated=tuple(separated),
+            directions=tuple(directions),
         )

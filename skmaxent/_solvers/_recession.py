@@ -34,7 +34,7 @@ from scipy.optimize import linprog
 
 from skmaxent._block import Block
 from skmaxent._device import on_host_block
-from skmaxent._device_array import on_host
+from skmaxent._device_array import DeviceArray, on_host
 from skmaxent._objective import MultinomialObjective
 
 Array = NDArray[Any]
@@ -176,14 +176,46 @@ class Search:
         makes up for what it takes from them.
         """
         self.face = D
-        for _ in range(MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS if self.is_dense and not self.is_complete(D) else 0):
             if self.proves_overlap(self.own(theta)):
                 return self.face, True
             verdict, more = self.by_linear_programs(None)
             if more is None:
                 return self.face, verdict is Verdict.OVERLAP
-            self.face = self._joined(self.face, more)
+            self.face = self.joined(self.face, more)
         return self.face, False
+
+    def span(self) -> tuple[Array, Array]:
+        """Directions, (n, R, width), that span all directions of recession, for a maximal face.
+
+        These are those in which no logits change of the pairs that the face does not separate: a
+        little of any of them may be added to the face. The columns whose coefficients any of them
+        changes are marked, the intercept last.
+        """
+        center, scale = self.scales()
+        nothing = self._raw(np.zeros_like(self.face))
+        H, _ = self.objective.blocks.map_reduce(
+            _ties, *self._arguments(), nothing, 0.0, nothing, center, scale, True
+        )
+        null = _Pseudoinverse(self._part(H)).null
+        basis: list[Array] = []
+        changes: list[Array] = []
+        for v in null.T:
+            v = v / np.abs(v).max()
+            basis.append(self._unscaled(v))
+            _, intercept, size = self._raw(basis[-1])
+            changes.append(np.abs(self._whole(v)).max(axis=0))
+            changes[-1][-1] = np.abs(intercept).max() / max(float(size.max()), 1e-300)
+        marks = np.max(changes, axis=0, initial=0.0) > NO_GAIN
+        return np.array(basis).reshape(-1, *self.face.shape), marks
+
+    def separated_rows(self) -> Array:
+        """Which rows the face separates from some class."""
+        blocks = self.objective.blocks
+        rows = blocks.where(_are_separated, *self._arguments(), at_most=blocks.n_samples)
+        out = np.zeros(blocks.n_samples, dtype=bool)
+        out[rows] = True
+        return out
 
     def own(self, D: Array) -> Array:
         """The label's row of coefficients, or all of them."""
@@ -222,6 +254,9 @@ class Search:
     def _arguments(self) -> tuple[Any, ...]:
         return self.objective.likelihood, self._label, self._raw(self.face)
 
+    def _all_pairs(self) -> tuple[Any, ...]:
+        return self.objective.likelihood, self._label, self._raw(np.zeros_like(self.face))
+
     # Proofs of separation.
 
     def confirmed(self, D: Array) -> Array | None:
@@ -256,7 +291,7 @@ class Search:
     def is_complete(self, D: Array) -> bool:
         """Whether D ranks every row's own class strictly first."""
         least, worst = self.objective.blocks.map_reduce(
-            _least_gain, *self._arguments(), self._raw(D), combine=np.minimum
+            _least_gain, *self._all_pairs(), self._raw(D), combine=np.minimum
         )
         return bool(least > STRICT and worst >= 0.0)
 
@@ -352,7 +387,7 @@ class Search:
         if self._label is not None:
             return [self._label]
         (gains,) = self.objective.blocks.map_reduce(
-            _gains_of_classes, *self._arguments(), self._raw(D), combine=np.maximum
+            _gains_of_classes, *self._all_pairs(), self._raw(D), combine=np.maximum
         )
         return [int(k) for k in np.flatnonzero(np.atleast_1d(gains) > STRICT)]
 
@@ -464,14 +499,11 @@ class Search:
                     out.append(line.ravel()[self._index])
         return np.array(keys, dtype=np.int64), np.array(out).reshape(-1, len(self._index))
 
-    def _joined(self, D: Array, more: Array) -> Array:
+    def joined(self, D: Array, more: Array) -> Array:
         """`more` and as much of D as it takes for every pair to gain that D separates."""
-        arguments = (self.objective.likelihood, self._label)
-        nothing = self._raw(np.zeros_like(D))
         (ratio,) = self.objective.blocks.map_reduce(
             _largest_ratio,
-            *arguments,
-            nothing,
+            *self._all_pairs(),
             self._raw(D),
             self._raw(more),
             combine=np.maximum,
@@ -539,35 +571,36 @@ class _Pseudoinverse:
 
     def __init__(self, H: Array) -> None:
         size = np.sqrt(np.maximum(H.diagonal(), 0.0))
-        self._inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
-        A = H * np.multiply.outer(self._inverse_size, self._inverse_size)
+        self._some = np.flatnonzero(size > 0.0)
+        self._size = size[self._some]
+        A = H[np.ix_(self._some, self._some)] / np.multiply.outer(self._size, self._size)
         self._factor: Array | None = None
-        self.null = np.zeros((len(H), 0))
-        if not len(H):
+        self._root = np.zeros((len(A), 0))
+        self.null = np.eye(len(H))[:, size == 0.0]
+        if not len(A):
             return
-        if (size > 0.0).all():
-            L, info = lapack.dpotrf(A, lower=1)
-            if info == 0 and np.square(L.diagonal()).min() > REGULAR:
-                self._factor = L
-                return
-        A.flat[:: len(A) + 1] = size > 0.0
+        L, info = lapack.dpotrf(A, lower=1)
+        if info == 0 and np.square(L.diagonal()).min() > REGULAR:
+            self._factor = L
+            return
         values, vectors = np.linalg.eigh(A)
-        some = values > SINGULAR * max(float(values[-1]), 1e-300)
+        some = values > SINGULAR * float(values[-1])
         self._root = vectors[:, some] / np.sqrt(values[some])
-        fixed = np.eye(len(H))[:, size == 0.0]
-        scaled = vectors[:, ~some] * self._inverse_size[:, None]
-        scaled = scaled[:, np.abs(scaled).any(axis=0)]
-        self.null = np.column_stack([scaled, fixed])
+        null = np.zeros((len(H), np.count_nonzero(~some)))
+        null[self._some] = vectors[:, ~some] / self._size[:, None]
+        self.null = np.column_stack([self.null, null])
 
     def solve(self, g: Array) -> Array:
-        if not len(g):
-            return g
-        scaled = g * self._inverse_size
+        x = np.zeros(len(g))
+        if not len(self._some):
+            return x
+        scaled = g[self._some] / self._size
         if self._factor is not None:
-            x, _ = lapack.dpotrs(self._factor, scaled, lower=1)
+            scaled, _ = lapack.dpotrs(self._factor, scaled, lower=1)
         else:
-            x = self._root @ (self._root.T @ scaled)
-        return np.asarray(x * self._inverse_size)
+            scaled = self._root @ (self._root.T @ scaled)
+        x[self._some] = scaled / self._size
+        return x
 
 
 # Kernels. Each has the likelihood, the label or None, and the face's coefficients first.
@@ -732,7 +765,20 @@ def _worst_violation(block: Block, *args: Any) -> tuple[Any]:
 def _are_violated(block: Block, *args: Any) -> Array:
     *rest, limit = _host(args)
     margins = _scaled_margins(on_host_block(block), tuple(rest))
-    return np.asarray((margins < -limit).any(axis=0))
+    return _beside(block, (margins < -limit).any(axis=0))
+
+
+def _are_separated(block: Block, *args: Any) -> Array:
+    rows, pairs = on_host_block(block), _host(args)
+    _, M = _pairs_of(rows, *pairs)
+    return _beside(block, (M == 0.0).any(axis=0) & _counts(rows))
+
+
+def _beside(block: Block, values: Array) -> Any:
+    """Values where the rows are."""
+    if isinstance(block.X, DeviceArray):
+        return DeviceArray(block.X.place.put(values), block.X.place)
+    return values
 
 
 def _pieces(

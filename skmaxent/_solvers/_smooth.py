@@ -104,6 +104,8 @@ def newton(
             status = Status.CONVERGED
             if watch.sees_direction(point.theta, newton_step, distance):
                 status = Status.QUASI_SEPARATED
+        elif watch.sees_long_way(point.theta, point.loss, n_iter):
+            status = Status.QUASI_SEPARATED
         status = options.told(lines[-1], point.theta, status)
         if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break

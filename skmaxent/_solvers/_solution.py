@@ -68,9 +68,9 @@ class Status(Enum):
         "coefficients are optimal: the likelihood grows for ever along a separating direction"
     )
     QUASI_SEPARATED = (
-        "some rows are separated from some classes (quasi-complete separation) by coefficients "
-        "without penalty, so that no finite coefficients are optimal: some grow for ever while "
-        "the likelihood hardly changes"
+        "some rows are separated from some classes (quasi-complete separation, or complete) by "
+        "coefficients without penalty, so that no finite coefficients are optimal: some grow for "
+        "ever while the likelihood hardly changes"
     )
 
 
@@ -94,7 +94,8 @@ class Solution:
 
     `distance` estimates how far they are from the optimum in standard errors, `gap` bounds
     (F - F*)/F; `point` is what whoever goes on from here needs. `separated` are positions of the
-    classes, of those with logits, that have separated rows; of labels, for sigmoids.
+    classes, of those with logits, that have separated rows; of labels, for sigmoids. `directions`
+    prove that.
     """
 
     coef: NDArray[Any]
@@ -107,3 +108,4 @@ class Solution:
     history: tuple[Iteration, ...]
     point: Point = field(repr=False)
     separated: tuple[int, ...] = ()
+    directions: tuple[NDArray[Any], ...] = field(default=(), repr=False)

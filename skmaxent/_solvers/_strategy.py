@@ -54,9 +54,7 @@ def smooth(
     reached = Reached(point, point.value, point.gradient, outcome.metric, outcome.last)
     gap = relative_gap(reached, objective.penalty, problem.means, moving, least_bound=least_bound)
     status = watch.at_end(outcome.status, point.theta, point.loss, gap)
-    return problem.solution(
-        point, point.value, status, outcome.history, gap, separated=watch.separated
-    )
+    return problem.solution(point, point.value, status, outcome.history, gap, **watch.found)
 
 
 def with_corners(
@@ -102,7 +100,7 @@ def with_corners(
     )
     watch = Watch(objective, problem.moving, *penalty.signs)
     status = watch.at_end(status, point.theta, point.loss, gap)
-    return problem.solution(point, value, status, history, gap, separated=watch.separated)
+    return problem.solution(point, value, status, history, gap, **watch.found)
 
 
 def _joined(before: tuple[Iteration, ...], after: tuple[Iteration, ...]) -> tuple[Iteration, ...]:

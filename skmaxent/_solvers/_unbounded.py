@@ -22,6 +22,8 @@ LASTING = 0.5
 NEAR = 1e-3
 # A bound on the relative gap below which there is a minimum.
 PROVEN = 0.5
+# Iterations after which a mean loss as small as this is suspected.
+LONG, SMALL = 12, 0.05
 # Searches without a result, of which the next would be no better.
 MAX_SEARCHES = 3
 
@@ -45,6 +47,8 @@ class Watch:
     separated : list of int
         Positions of the classes with rows that are separated from another class; of the labels that
         are separated, for sigmoids.
+    directions : list of ndarray
+        Proofs of that; of each label for itself, for sigmoids.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Watch:
         confirms: bool = True,
     ) -> None:
         self.separated: list[int] = []
+        self.directions: list[Array] = []
         self._objective = objective
         self._confirms = confirms
         self._scales: Scales | None = None
@@ -76,6 +81,11 @@ class Watch:
         """Whether there is known to be no separation, or no way to know."""
         return not self._open or not self._searches_left
 
+    @property
+    def found(self) -> dict[str, Any]:
+        """What a Solution has of this."""
+        return {"separated": self.separated, "directions": self.directions}
+
     def sees_complete_separation(self, theta: Array, loss: float) -> bool:
         """Whether θ is proved to rank every row's own class strictly first.
 
@@ -92,8 +102,19 @@ class Watch:
         searches = list(map(self._search, self._open))
         if not all(search.is_complete(search.own(theta)) for search in searches):
             return False
+        self.directions = [search.own(theta) for search in searches]
         self.separated = [k for search in searches for k in search.winners(search.own(theta))]
         return True
+
+    def sees_long_way(self, theta: Array, loss: float, n_iter: int) -> bool:
+        """Whether a fit is proved to have no end that after many iterations has a small loss.
+
+        Where rows come near to the boundary of classes that are separated, it takes hundreds of
+        iterations until all are on their side.
+        """
+        if self.is_settled or not self._confirms or n_iter != LONG or loss > SMALL:
+            return False
+        return self._is_proved(theta, theta)
 
     def sees_direction(self, theta: Array, step: Array, distance: float) -> bool:
         """Whether F is proved to decrease for ever along a direction that a Newton step shows.
@@ -143,6 +164,7 @@ class Watch:
             verdict, direction = search.verdict(theta, (step,))
             if direction is not None:
                 self.separated += search.winners(direction)
+                self.directions.append(direction)
             elif verdict is Verdict.OVERLAP:
                 self._open.remove(part)
         return bool(self.separated)

@@ -1,0 +1,168 @@
+"""Columns that are linear combinations of earlier ones, of which coefficients are not determined.
+
+As in R's `lm` and `glm`, the intercept comes first, then the columns in their order: one that is a
+combination of those before it is aliased. No other set of aliased columns is smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from skmaxent._block import Block
+from skmaxent._device import on_host_block
+from skmaxent._device_array import on_host
+from skmaxent._objective import MultinomialObjective
+
+Array = NDArray[Any]
+
+# More columns than these are not looked at: the matrix of their products would be too large.
+MOST_COLUMNS = 500
+# Squared distance of a column from the span of others, relative to its square, below which it is
+# looked at more closely.
+SUSPECT = 1e-8
+# Distance relative to the column's length below which it is a combination of the others.
+DEPENDENT = 1e-9
+# Rounding of entries in the rows' precision, in units of it.
+ROUNDING = 8.0
+# Rows of a first look, for each column.
+ROWS_PER_COLUMN = 4
+# Entries of a piece of the rows.
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Aliased:
+    """Columns that are combinations of others.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n_aliased,)
+        Their positions.
+    weights : ndarray of shape (n_aliased, n_features + 1)
+        What each is as a sum of the other columns, standardised, and of the intercept.
+    """
+
+    columns: Array
+    weights: Array
+
+    def moved(self, theta: Array) -> Array:
+        """θ with the same logits and coefficients of zero for the aliased columns."""
+        out = theta + theta[:, self.columns] @ self.weights
+        out[:, self.columns] = 0.0
+        return np.asfortranarray(out)
+
+
+def aliased_columns(objective: MultinomialObjective, moving: Array) -> Aliased:
+    """Aliased columns among the rows that weigh anything; none where columns are too many.
+
+    `moving` marks the columns that are not constant.
+    """
+    d, fit_intercept = objective.blocks.n_features, objective.fit_intercept
+    none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
+    if d > MOST_COLUMNS or _some_rows_are_independent(objective):
+        return none
+    (G,) = objective.blocks.map_reduce(
+        _products, objective.center, objective.scale, objective.fit_intercept
+    )
+    size = np.sqrt(G.diagonal()) * np.append(moving, True)
+    scale = np.where(size > 0.0, size, 1.0)
+    A = G / np.multiply.outer(scale, scale)
+    order = np.append([d] if fit_intercept else [], np.arange(d)).astype(np.intp)
+    if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
+        return none
+    R = _triangle(objective) * np.append(moving, fit_intercept)
+    # Entries are rounded in the units of the data, in which means may be far above spreads.
+    units = np.append(objective.column_size / objective.scale, 1.0)
+    n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
+    rounded = ROUNDING * float(np.finfo(objective.blocks.dtype).eps) * n * units
+    kept, found = _independent(R, order, rounded)
+    weights = np.zeros((len(found), d + 1))
+    if len(kept):
+        weights[:, kept] = np.linalg.lstsq(R[:, kept], R[:, found], rcond=None)[0].T
+    return Aliased(found, weights)
+
+
+def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
+    """Whether columns are seen to be independent already among few of the rows."""
+    blocks = objective.blocks
+    n_rows = ROWS_PER_COLUMN * blocks.n_features + 100
+    if n_rows > blocks.n_samples // 2:
+        return False
+    rows = np.linspace(0, blocks.n_samples - 1, n_rows).astype(np.intp)
+    taken = blocks.take(rows, objective.center, objective.scale, np.float64)
+    center = objective.center / objective.scale if blocks.is_sparse else 0.0 * objective.center
+    block = Block(0, 0, n_rows, *taken)
+    (G,) = _products(block, center, np.ones(len(center)), objective.fit_intercept)
+    G = G if objective.fit_intercept else G[:-1, :-1]
+    size = np.sqrt(G.diagonal())
+    return bool(size.all() and _is_regular(G / np.multiply.outer(size, size)))
+
+
+def _is_regular(A: Array) -> bool:
+    if not len(A):
+        return True
+    L, info = lapack.dpotrf(A, lower=1)
+    return bool(info == 0 and np.square(L.diagonal()).min() > SUSPECT)
+
+
+def _triangle(objective: MultinomialObjective) -> Array:
+    """The triangular factor of the standardised columns and of ones, by pieces of the rows.
+
+    Its columns have the lengths and angles of those, without the squares that products would be.
+    """
+    blocks = objective.blocks
+    d = blocks.n_features
+    center = objective.center / objective.scale if blocks.is_sparse else np.zeros(d)
+    R = np.zeros((0, d + 1))
+    step = max(PIECE // (d + 1), 4 * (d + 1))
+    for start in range(0, blocks.n_samples, step):
+        rows = np.arange(start, min(start + step, blocks.n_samples))
+        taken = blocks.take(rows, objective.center, objective.scale, np.float64)
+        X = taken.X.toarray() - center if blocks.is_sparse else taken.X
+        X = np.column_stack([X, np.full(len(X), float(objective.fit_intercept))])
+        if taken.weights is not None:
+            X = X[taken.weights > 0.0]
+        R = np.asarray(np.linalg.qr(np.vstack([R, X]), mode="r"))
+    return R
+
+
+def _independent(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
+    """Positions of columns, in this order, that those before do not span, and of the others."""
+    basis = np.zeros((len(R), R.shape[1]), order="F")
+    kept: list[int] = []
+    others: list[int] = []
+    for j in order:
+        v = R[:, j]
+        for _ in range(2):
+            known = basis[:, : len(kept)]
+            v = v - known @ (known.T @ v)
+        distance, length = float(np.linalg.norm(v)), float(np.linalg.norm(R[:, j]))
+        if distance <= max(DEPENDENT * length, rounded[j]):
+            others.append(j)
+        else:
+            basis[:, len(kept)] = v / distance
+            kept.append(j)
+    return np.array(kept, dtype=np.intp), np.array(others, dtype=np.intp)
+
+
+def _products(block: Block, center: Array, scale: Array, fit_intercept: bool) -> tuple[Array]:
+    """Sums of products of the standardised columns, and of ones, over rows that weigh anything."""
+    block = on_host_block(block)
+    center, scale = on_host(center), on_host(scale)
+    weights = (block.weights_or_ones() > 0.0).astype(np.float64)
+    G = np.zeros((len(center) + 1, len(center) + 1))
+    G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
+    if fit_intercept:
+        sums = np.asarray(block.X.T @ weights, dtype=np.float64)
+        if not block.is_sparse:
+            sums = weights @ (block.X - center)
+        else:
+            sums -= weights.sum() * center
+        G[-1, :-1] = G[:-1, -1] = sums / scale
+        G[-1, -1] = weights.sum()
+    return (G,)

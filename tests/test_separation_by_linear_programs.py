@@ -1,0 +1,137 @@
+"""detect_separation against linear programs over all rows, and its cost in passes over them.
+
+Kind, rows and features are those of the cone of directions D with A D >= 0, A a row for each pair
+of a row's class and another: a pair is separated if its gain can be made positive, a feature has no
+finite estimate if its coefficient can be made other than zero. That nothing can be made positive
+is decided by Stiemke's theorem: some positive combination of the pairs vanishes.
+"""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.optimize import linprog
+
+from skmaxent import detect_separation
+from skmaxent._solvers import _recession
+
+
+def pairs(X, T, fit_intercept):
+    """Pairs of a row's class and another, as rows over coefficients, and the rows they are of."""
+    K = T.shape[1]
+    X = np.column_stack([X, np.ones(len(X))]) if fit_intercept else X
+    X = X / np.maximum(np.abs(X).max(axis=0), 1e-300)
+    A, of = [], []
+    for i, t in enumerate(T):
+        for c in np.flatnonzero(t):
+            for k in range(K):
+                if k != c:
+                    row = np.zeros((K, X.shape[1]))
+                    row[c], row[k] = X[i], -X[i]
+                    A.append(row.ravel())
+                    of.append(i)
+    return np.array(A), np.array(of), X.shape[1]
+
+
+def most(cost, A, bounds):
+    found = linprog(-cost, A_ub=-A, b_ub=np.zeros(len(A)), bounds=bounds)
+    return -found.fun
+
+
+def truth(X, T, fit_intercept):
+    """Kind, separated rows and features, each found by linear programs over all rows."""
+    A, of, width = pairs(X, T, fit_intercept)
+    K = T.shape[1]
+    proof = linprog(np.zeros(len(A)), A_eq=A.T, b_eq=np.zeros(A.shape[1]), bounds=(1.0, None))
+    if proof.status == 0:
+        return "none", set(), set()
+    bounds = np.tile([-1.0, 1.0], (A.shape[1], 1))
+    bounds[-width:] = 0.0  # the last class's coefficients
+    gains = np.array([most(a, A, bounds) for a in A])
+    strict = gains > 1e-6
+    features = set()
+    for position in range((K - 1) * width):
+        unit = np.eye(A.shape[1])[position]
+        if max(most(unit, A, bounds), most(-unit, A, bounds)) > 1e-6:
+            features.add(position % width)
+    if not strict.any():
+        return "none", set(), set()
+    return "complete" if strict.all() else "quasi-complete", set(of[strict]), features
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_kind_rows_and_features(seed):
+    rng = np.random.default_rng(seed)
+    n, d, K = rng.integers(8, 16), rng.integers(1, 4), rng.integers(2, 4)
+    X = [
+        rng.integers(0, 3, size=(n, d)).astype(float),
+        rng.normal(size=(n, d)) * 10.0 ** rng.integers(-3, 4, size=d),
+        (rng.random((n, d)) < 0.2) * 1.0,
+    ][seed % 3]
+    fit_intercept = seed % 4 > 0
+    ones = np.column_stack([X, np.ones(n)]) if fit_intercept else X
+    if np.linalg.matrix_rank(ones / np.maximum(np.abs(ones).max(axis=0), 1e-9)) < ones.shape[1]:
+        X = X + 0.001 * rng.integers(0, 100, size=X.shape)
+    Z = X / np.maximum(np.abs(X).max(axis=0), 1e-9) @ rng.normal(size=(d, K)) * rng.choice([1, 9])
+    y = (Z + rng.gumbel(size=(n, K))).argmax(axis=1)
+    y[:K] = np.arange(K)
+    T = np.eye(K)[y]
+    if seed % 5 == 0:
+        T[rng.integers(0, n, 2), rng.integers(0, K, 2)] += 1.0
+    kind, rows, features = truth(X, T, fit_intercept)
+    found = detect_separation(
+        sp.csr_array(X) if seed % 2 else X,
+        T if seed % 5 == 0 else y,
+        fit_intercept=fit_intercept,
+    )
+    names = [*(f"x{j}" for j in range(d)), "Intercept"]
+    assert found.kind == kind
+    assert set(np.flatnonzero(found.separated)) == rows
+    assert {names.index(name) for name in found.features} == features
+    moved = np.abs(found.direction.to_numpy()).max(axis=1) > 0.0
+    assert set(np.flatnonzero(moved)) == features
+
+
+def test_an_optimum_needs_no_linear_program(monkeypatch):
+    def unexpected(*args, **kwargs):
+        raise AssertionError("a linear program")
+
+    monkeypatch.setattr(_recession, "linprog", unexpected)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 10))
+    y = (0.3 * X @ rng.normal(size=(10, 4)) + rng.gumbel(size=(2000, 4))).argmax(axis=1)
+    assert detect_separation(X, y).kind == "none"
+    heavy = rng.standard_cauchy(size=(2000, 2))
+    assert detect_separation(heavy, y > 1).kind == "none"
+
+
+def test_few_rows_are_in_the_linear_programs(monkeypatch):
+    sizes = []
+    linprog = _recession.linprog
+
+    def counted(cost, A_ub, **options):
+        sizes.append(len(A_ub))
+        return linprog(cost, A_ub=A_ub, **options)
+
+    monkeypatch.setattr(_recession, "linprog", counted)
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(5000, 5))
+    X[:, 2] = np.arange(5000) < 3
+    y = (0.5 * X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(5000, 3))).argmax(axis=1)
+    y[:3] = 1
+    found = detect_separation(X, y)
+    assert (found.kind, found.features, found.classes) == ("quasi-complete", ["x2"], [1])
+    assert max(sizes, default=0) < 5000
+
+
+def test_rows_near_the_boundary_of_separated_classes():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 8))
+    found = detect_separation(X, X[:, :4].argmax(axis=1))
+    assert found.kind == "complete"
+    assert found.separated.all()
+
+
+def test_a_class_whose_rows_weigh_nothing_does_not_count():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), np.arange(100) % 3
+    assert detect_separation(X, y, sample_weight=y != 2).kind == "none"
