@@ -216,6 +216,7 @@ class PathDisplay:
         """
         values, what = self._values(class_label)
         order = np.argsort(self.path.Cs)
+        order = order[np.isfinite(self.path.Cs[order])]  # no axis reaches np.inf
         Cs, values = self.path.Cs[order], values[order]
         at = len(Cs) - 1
         if self.C is not None and np.isfinite(self.C):
@@ -241,7 +242,7 @@ class PathDisplay:
         ax.set_xlabel("C (weaker penalty to the right)")
         ax.set_ylabel(what, **LITERALLY)
         ax.axhline(0.0, color="0.5", linewidth=0.8, zorder=0.5)
-        if self.C is not None and Cs[0] <= self.C <= Cs[-1]:
+        if self.C is not None and Cs.min(initial=np.inf) <= self.C <= Cs.max(initial=0.0):
             ax.axvline(self.C, color="0.3", linestyle="--", linewidth=1.0)
             ax.annotate(
                 f"C = {self.C:.3g}",

@@ -16,9 +16,15 @@ from skmaxent._block import Block
 from skmaxent._blocks import RowBlocks
 from skmaxent._device_array import on_host
 from skmaxent._fit import Prepared
-from skmaxent._objective import Point
+from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._penalty import Ridge, Terms, ridge_terms
-from skmaxent._results import ColumnSums, InferenceResults, Signature, symmetric_or_reference
+from skmaxent._results import (
+    ColumnSums,
+    InferenceResults,
+    Signature,
+    Standardised,
+    symmetric_or_reference,
+)
 from skmaxent._solvers import Options, Problem, Status, minimise
 from skmaxent._some_features import covariance_of
 from skmaxent._targets import RowTargets
@@ -91,6 +97,7 @@ def infer(
         else float(ready.data.blocks.weight_sums.n_positive),
         n_groups=None if codes is None else units,
         _base=(base.coefficients(theta), base.covariance(V)),
+        _standardised=Standardised(objective.center, objective.scale, V),
         _rows=rows,
         _n_units=None if cov_type in ("nonrobust", "laplace") else units,
         _penalised_ratio=rows.against_null(_constant(ready)) if is_bias_reduced else None,
@@ -133,10 +140,19 @@ def infer_from_replicates(
         else float(ready.data.blocks.weight_sums.n_positive),
         n_groups=n_groups,
         _base=(estimate, _covariance_of_samples(base)),
+        _standardised=_standardised(ready.problem.objective, replicates),
         _rows=FitRows(ready, names, coef, intercept, position=position),
         replicates=samples,
         replicate_counts=counts,
     )
+
+
+def _standardised(objective: MultinomialObjective, replicates: Array) -> Standardised:
+    samples = [
+        objective.from_coefficients(one[:, :-1].astype(float), one[:, -1]) for one in replicates
+    ]
+    theta = np.stack([_inference.against_last(one, objective.fit_intercept) for one in samples])
+    return Standardised(objective.center, objective.scale, _covariance_of_samples(theta))
 
 
 def _covariance_of_samples(samples: Array) -> Array:

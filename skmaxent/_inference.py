@@ -250,14 +250,17 @@ def _group_scores(block: Block, *arguments: Any) -> tuple[Array]:
     return (out,)
 
 
-def effect_sums(P: Array, X: Array, coef: Array, weights: Array | None) -> tuple[Array, Array]:
-    """Sums over rows of ∂p_k/∂x_j and of its derivatives with respect to all coefficients.
+def effect_sums(
+    P: Array, X: Array, coef: Array, weights: Array | None, scale: Array
+) -> tuple[Array, Array]:
+    """Sums over rows of ∂p_k/∂x_j and of its derivatives by coefficients of standardised columns.
 
-    With w̄_j = Σ_q p_q w_qj, the effect is p_k (w_kj - w̄_j), and its derivative by w_lm
+    With w̄_j = Σ_q p_q w_qj, the effect is p_k (w_kj - w̄_j), and its derivative by θ_lm = σ_m w_lm
 
-        δ_jm p_k (δ_kl - p_l) + x_m [p_k (δ_kl - p_l)(w_kj - w̄_j) - p_k p_l (w_lj - w̄_j)].
+        δ_jm p_k (δ_kl - p_l)/σ_m + x̃_m [p_k (δ_kl - p_l)(w_kj - w̄_j) - p_k p_l (w_lj - w̄_j)].
 
-    P is (n, K), X (n, width) with a column of ones where there is an intercept, coef (K, d).
+    P is (n, K), X (n, width) the standardised columns x̃ = (x - μ)/σ and one of ones where there is
+    an intercept, coef (K, d) coefficients of the columns as they are, `scale` σ.
     """
     n, K = P.shape
     d, width = coef.shape[1], X.shape[1]
@@ -272,7 +275,7 @@ def effect_sums(P: Array, X: Array, coef: Array, weights: Array | None) -> tuple
         for m in range(K):
             both = shares[k] * P[:, m]
             slope = (shares[k] if k == m else 0.0) - both
-            J[k, column, m, column] += slope.sum()
+            J[k, column, m, column] += slope.sum() / scale
             J[k, :, m, :] += (apart[k] * slope[:, None]).T @ X
             J[k, :, m, :] -= (apart[m] * both[:, None]).T @ X
     return effects, J

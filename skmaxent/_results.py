@@ -78,6 +78,20 @@ class Model(Protocol):
         """The rows of the fit, given again."""
 
 
+@dataclass(frozen=True)
+class Standardised:
+    """The covariance of the coefficients of the columns (x - center)/scale, and these.
+
+    Predictions take their errors from it: from the covariance of the coefficients of the columns as
+    they are, they would be small differences of large numbers where means are far above spreads.
+    Coefficients are against the last class, or of the single logit, the intercept last in each.
+    """
+
+    center: Array
+    scale: Array
+    covariance: Array
+
+
 _UNKNOWN_ROWS = (
     "the fit weighed its rows, and whether X has the same rows is not known of Dask collections: "
     "expected sample_weight, which may be 1 for equal weights."
@@ -165,6 +179,7 @@ class InferenceResults:
     replicates: Array | None = field(default=None, repr=False)
     n_columns: int | None = None
     replicate_counts: dict[str, int] | None = None
+    _standardised: Standardised | None = field(default=None, repr=False)
     _weighed: Signature | None = field(default=None, repr=False)
     _positions: Array | None = field(default=None, repr=False)
     _chosen: Array | None = field(default=None, repr=False)
@@ -657,7 +672,7 @@ class InferenceResults:
             raise ValueError("sample_weight has no positive number to average with.")
         K, d = effects.shape
         J = J[:, :, self._free()].reshape(K * d, -1) / total
-        V = self._base[1]
+        V = self._errors.covariance
         errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J).clip(0.0)).reshape(K, d)
         return _effects_table(effects / total, errors, self, names, level)
 
@@ -675,7 +690,7 @@ class InferenceResults:
             w = None if weights is None else weights[at]
             total += len(part) if w is None else float(w.sum())
             P, Z = self._probabilities(part, known), self._design(part)
-            effect, slope = _inference.effect_sums(P, Z, coef, w)
+            effect, slope = _inference.effect_sums(P, Z, coef, w, self._errors.scale)
             for j in map(names.index, discrete):
                 ends = []
                 for value in (1.0, 0.0):
@@ -772,6 +787,12 @@ class InferenceResults:
             rows, known = self._model._read_rows(X, offset)
         return on_host(rows), known
 
+    @property
+    def _errors(self) -> Standardised:
+        self._refuse_some_features()
+        assert self._standardised is not None
+        return self._standardised
+
     def _probabilities(self, rows: Array, offset: Array | None) -> Array:
         """Of all classes, (n, K), of dense rows in float64."""
         return np.asarray(self._model._of_rows(rows, offset, _prediction.probabilities))
@@ -782,7 +803,7 @@ class InferenceResults:
         With q the probabilities of the other classes given that it is none of class k, the
         log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
         """
-        Z, K, V = self._design(rows), len(self.classes), self._base[1]
+        Z, K, V = self._design(rows), len(self.classes), self._errors.covariance
         logits = self._model._of_rows(rows, offset, _prediction.logits)
         if K == 2:
             logits = np.column_stack([np.zeros(len(logits)), logits])
@@ -816,8 +837,9 @@ class InferenceResults:
         return j if self._positions is None else int(self._positions[j])
 
     def _design(self, rows: Array) -> Array:
-        """The columns of the results: features, and ones where there is an intercept."""
+        """Standardised columns of the results, and ones where there is an intercept."""
         rows = rows if self._positions is None else rows[:, self._positions]
+        rows = (rows - self._errors.center) / self._errors.scale
         return np.column_stack([rows, np.ones(len(rows))]) if self.has_intercept else rows
 
     def _refuse_posterior(self, what: str) -> None:

@@ -115,6 +115,15 @@ def test_a_path_of_a_fit_whose_penalty_is_outside_of_it(params):
     assert {text.get_text() for text in display.ax_.texts} == set(X.columns)
 
 
+def test_a_path_that_reaches_no_penalty_at_all():
+    model = MaxentClassifierCV(Cs=[0.1, 1.0, np.inf], cv=2).fit(X, y)
+    model.C_ = np.inf
+    display = PathDisplay.from_estimator(model, X, y)
+    drawn(display)
+    np.testing.assert_allclose(display.lines_[0].get_xdata(), [0.1, 1.0])
+    assert {text.get_text() for text in display.ax_.texts} == set(X.columns)
+
+
 def test_an_interval_that_does_not_hold_its_estimate_is_drawn_where_it_is():
     table = pd.DataFrame(
         {"coef": [1.0, 2.0], "std_err": [0.5, 0.5], "lower": [1.2, 0.0], "upper": [3.0, 1.5]},

@@ -375,3 +375,22 @@ def test_some_features_cannot_predict():
     for call in (results.predict_proba_interval, results.marginal_effects):
         with pytest.raises(ValueError, match=r"need all features: infer without features="):
             call(NEW)
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "bootstrap", "n_bootstrap": 5}])
+@pytest.mark.parametrize("far", [1e5, 1e8])
+def test_means_far_above_spreads_change_no_interval(far, options):
+    """Years, time stamps, coordinates of maps: shifts that the numbers hold exactly."""
+    near = (X * 64.0).round() / 64.0
+    rows = near + far
+    results, shifted = (
+        MaxentClassifier(C=np.inf, tol=1e-10, random_state=0).fit(of, Y).infer(of, Y, **options)
+        for of in (near, rows)
+    )
+    np.testing.assert_allclose(
+        shifted.predict_proba_interval(rows), results.predict_proba_interval(near), atol=1e-5
+    )
+    for at in ("overall", "mean"):
+        pd.testing.assert_frame_equal(
+            shifted.marginal_effects(rows, at), results.marginal_effects(near, at), atol=1e-4
+        )
