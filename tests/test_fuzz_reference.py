@@ -1,13 +1,19 @@
-"""The reference of the fuzz: against finite differences, another method and scikit-learn."""
+"""The fuzz itself: its reference against finite differences, another method and scikit-learn, and
+its checks against faults that are planted."""
+
+from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
 import sklearn
-from fuzz.checks import TooMuchWork, limited_calls
+from fuzz.checks import TooMuchWork, examine, limited_calls
 from fuzz.problems import KINDS, asked, random_problem
 from fuzz.reference import Objective
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+
+from skmaxent import MaxentClassifier
 
 
 def ordinary(link, seed=0, **penalty):
@@ -142,3 +148,77 @@ def test_limited_calls_end_a_loop():
 
     with pytest.raises(TooMuchWork), limited_calls(1000):
         forever()
+
+
+class Planted(MaxentClassifier):
+    """A classifier with a fault."""
+
+    fault = None
+
+    def fit(self, X, y, sample_weight=None, offset=None):
+        super().fit(X, y, sample_weight, offset)
+        if self.fault == "far":
+            self.coef_ = 1.1 * self.coef_
+        elif self.fault == "near":
+            self.coef_ = (1 + 1e-4) * self.coef_
+        elif self.fault == "nan":
+            self.coef_ = np.nan * self.coef_
+        elif self.fault == "writes":
+            X[0, 0] += 1.0
+        elif self.fault == "raises":
+            raise RuntimeError("planted")
+        elif self.fault == "endless":
+            while True:
+                self.get_params()
+        else:
+            is_warm = self.fault == "warm" and self.warm_start
+            is_other = self.fault == "layout" and not X.flags.c_contiguous
+            self.coef_ = 0.9 * self.coef_ if is_warm or is_other else self.coef_
+        return self
+
+    def predict_proba(self, X, offset=None):
+        P = super().predict_proba(X, offset)
+        return P**1.01 / (P**1.01).sum(axis=1, keepdims=True) if self.fault == "predict" else P
+
+    def infer(self, *arguments, **options):
+        options["reference"] = self.classes_[-1] if self.fault == "infer" else None
+        return super().infer(*arguments, **options)
+
+
+FAULTS = {
+    "far": "ABOVE",
+    "near": "CERTIFICATE",
+    "nan": "NONFINITE",
+    "writes": "INPUT CHANGED",
+    "raises": "ERROR",
+    "endless": "WORK",
+    "warm": "WARM",
+    "layout": "STORAGE",
+    "predict": "PREDICT",
+    "infer": "RESULTS",
+}
+
+
+@cache
+def plain_seeds():
+    """Of some ordinary problems of inference: three or more classes, labels, a dense X."""
+    tags = {"normal", "model", "random", "labels", "weights-uniform", "weights-integers"}
+    plain, other = [], []
+    for seed in range(2000):
+        problem = random_problem("inference", seed)
+        is_wide = problem.n_classes > 2 and problem.X.shape[1] > 1
+        if is_wide and set(problem.tags) <= tags:
+            plain += [seed] if problem.storage == "C" else []
+            other += [seed] if problem.storage in ("F", "strided", "reversed") else []
+    return plain[:8] + other[:2]
+
+
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_planted_faults_are_found(fault, monkeypatch):
+    monkeypatch.setattr("fuzz.checks.MaxentClassifier", Planted)
+    monkeypatch.setattr("fuzz.checks.MOST_CALLS", 100_000)
+    monkeypatch.setattr(Planted, "fault", fault)
+    found = Counter()
+    for seed in plain_seeds():
+        found.update(check for check, _ in examine("inference", seed)[0].failures)
+    assert FAULTS[fault] in found if fault else not found

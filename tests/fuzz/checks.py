@@ -10,7 +10,7 @@ SATURATED
 CERTIFICATE
     The reference has a point whose value is further below than `optimality_gap_` admits.
 STORAGE
-    The same numbers in another layout lead to another objective.
+    The same numbers in another layout lead to another objective, or to none of the failures above.
 WARM
     A fit that starts from one with other parameters ends elsewhere than from nothing.
 PREDICT
@@ -144,9 +144,12 @@ class _Examination:
         if fit is None:
             return
         self.predict(fit)
+        n_failures = len(self.outcome.failures)
         if self.compare(fit, "ABOVE"):
             self.storage(fit)
             self.warm(fit)
+        elif len(self.outcome.failures) > n_failures:
+            self.storage_of_failure()
         if self.problem.kind == "inference":
             self.results(fit)
 
@@ -359,6 +362,15 @@ class _Examination:
                 self.outcome.fail("STORAGE", f"objectives {float(one):.10g}, {float(other):.10g}")
         elif plain.converged != fit.converged:
             self.outcome.notes["one storage converged, another did not"] += 1
+
+    def storage_of_failure(self):
+        """Whether the same numbers as a plain array do not fail."""
+        if self.problem.storage == self.plain:
+            return
+        plain = _Examination(self.problem, Outcome())
+        fit = plain.fitted(self.plain)
+        if fit is not None and fit.converged and plain.compare(fit, "ABOVE"):
+            self.outcome.fail("STORAGE", "as a plain array there is no such failure")
 
     def warm(self, fit):
         """Fit after a fit with other parameters or data."""
