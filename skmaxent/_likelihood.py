@@ -65,6 +65,9 @@ class Likelihood(Protocol):
     def inverse_curvature(self, shares: Array) -> Array:
         """Pseudo-inverse of the second derivative where all rows have p = `shares`."""
 
+    def largest_curvature(self, shares: Array) -> float:
+        """No eigenvalue of the second derivative where all rows have p = `shares` is larger."""
+
     def least_curvature(self, P: Array, shares: Array) -> Array:
         """β of each row for which its second derivative is at least β times that at `shares`."""
 
@@ -200,6 +203,9 @@ class Softmax:
         inverse -= inverse.mean(axis=0)
         return np.asarray(inverse - inverse.mean(axis=1)[:, None])
 
+    def largest_curvature(self, shares: Array) -> float:
+        return float(shares.max())
+
     def least_curvature(self, P: Array, shares: Array) -> Array:
         return (P / shares[:, None]).min(axis=0)
 
@@ -265,6 +271,9 @@ class Sigmoids:
 
     def inverse_curvature(self, shares: Array) -> Array:
         return np.diag(1.0 / (shares * (1.0 - shares)))
+
+    def largest_curvature(self, shares: Array) -> float:
+        return float((shares * (1.0 - shares)).max())
 
     def least_curvature(self, P: Array, shares: Array) -> Array:
         scale = (shares * (1.0 - shares))[:, None]

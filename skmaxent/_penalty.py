@@ -22,6 +22,8 @@ Array = NDArray[Any]
 # A penalty as strong as this leaves nothing of a coefficient; its square is still a number.
 STRONGEST = 1e100
 EPS = float(np.finfo(float).eps)
+# Halvings of an interval, to the last digit.
+BISECTIONS = 60
 
 
 class Ridge:
@@ -223,6 +225,14 @@ class Penalty(Protocol):
         Two arrays (1 or R, width): the lower, -1 or 0, and the upper, 0 or 1.
         """
 
+    @property
+    def l1(self) -> Array:
+        """Strengths of the L1 part, (1 or R, width)."""
+
+    @property
+    def ridge(self) -> Array:
+        """Strengths of the ridge part, (1 or R, width)."""
+
     def value(self, W: Array) -> float:
         """The penalty."""
 
@@ -231,6 +241,9 @@ class Penalty(Protocol):
 
     def residual(self, W: Array, G: Array) -> Array:
         """The shortest of G + ∂penalty(W): what is left of the gradient where W may still move."""
+
+    def balanced_residual(self, W: Array, G: Array) -> Array:
+        """The shortest of G + ∂penalty(W) whose sums over the rows vanish, where one does."""
 
     def tangent(self, W: Array) -> Tangent:
         """The manifold of W."""
@@ -319,6 +332,27 @@ class Elementwise:
         up[self.upper <= W] = 0.0
         down[self.lower >= W] = 0.0
         return np.minimum(up, 0.0) + np.maximum(down, 0.0)
+
+    def balanced_residual(self, W: Array, G: Array) -> Array:
+        """clip(ν, low, high) for subgradients from low to high, with ν for which the sum is 0."""
+        smooth = G + self._smooth_gradient(W)
+        low = smooth + np.where(W > 0.0, self.l1, -self.l1)
+        high = smooth + np.where(W >= 0.0, self.l1, -self.l1)
+        low[self.lower >= W] = -np.inf
+        high[self.upper <= W] = np.inf
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        ends = np.abs(np.stack([low, high]))
+        most = len(W) * np.max(ends, axis=(0, 1), where=np.isfinite(ends), initial=0.0)
+        below, above = -most, most
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (below + above)
+            is_low = np.clip(middle, low, high).sum(axis=0) < 0.0
+            below, above = np.where(is_low, middle, below), np.where(is_low, above, middle)
+        out = np.clip(0.5 * (below + above), low, high)
+        # Of bounds on bisection, what is left is spread over the entries that may move.
+        slack = (out > low) & (out < high)
+        rest = out.sum(axis=0) / np.maximum(slack.sum(axis=0), 1)
+        return np.asfortranarray(np.clip(out - np.where(slack, rest, 0.0), low, high))
 
     def tangent(self, W: Array) -> Tangent:
         free = (W != 0.0) | (self.l1 == 0.0)
@@ -427,6 +461,15 @@ class Grouped:
         at_zero = norms == 0.0
         unit = W / np.where(at_zero, 1.0, norms)
         return np.where(at_zero, _shorten(smooth, self.l1), smooth + self.l1 * unit)
+
+    def balanced_residual(self, W: Array, G: Array) -> Array:
+        """A group at zero has the subgradients within l1 of G: its mean must be within that."""
+        smooth = G + self.ridge * (W - self.target)
+        mean = smooth.mean(axis=0)
+        left = self.l1[0] ** 2 - len(W) * mean**2
+        balanced = _shorten(smooth - mean, np.sqrt(np.maximum(left, 0.0)))
+        at_zero = (_norms(W) == 0.0) & (left >= 0.0)
+        return np.where(at_zero, balanced, self.residual(W, G))
 
     def tangent(self, W: Array) -> Tangent:
         norms = _norms(W)

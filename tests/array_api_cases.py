@@ -316,7 +316,9 @@ def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
         assert moved.there and max(moved.there) <= size
         assert moved.back and max(moved.back) <= size
         H = point.fisher_information()
-        _certificate._kronecker_below(point, ready.problem.means.shares)
+        varying = ready.problem.moving
+        shares = ready.problem.means.shares
+        _certificate._kronecker_below(point, shares, np.zeros(len(varying)), varying)
         assert max(moved.there + moved.back) <= H.nbytes
         before = len(moved.there)
         for _ in range(3):

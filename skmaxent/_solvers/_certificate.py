@@ -1,23 +1,26 @@
-"""Upper bounds on F(θ) - F*, from duality or from self-concordance."""
+"""Upper bounds on (F - F*)/F at a point, from duality or from self-concordance.
+
+`optimality_gap` judges coefficients by the data and the penalty alone: it evaluates the objective
+itself, and takes from the solver nothing that could make the bound too small.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
-from skmaxent._metric import AssembledMetric, Solves, inverse_root, reference_size
+from skmaxent._metric import Solves, reference_size
 from skmaxent._metric_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
-from skmaxent._penalty import Penalty, Ridge
+from skmaxent._penalty import Elementwise, Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
-from skmaxent._solvers._smooth import length
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
@@ -30,6 +33,15 @@ ACCURACY = 0.03
 NARROW = 1.001
 # Passes that a certificate may cost: Hessian products, or as many multiplications.
 MAX_PRODUCTS = 10
+# Pivots of a matrix of unit diagonal below this are lost in its rounding.
+LEAST_PIVOT = 1e-11
+# What is added to the diagonal before a matrix is factored that will be factored again.
+SHIFT = 1e-13
+# Times the rounding of its terms, a sum that vanishes but for rounding is no larger.
+ROUNDING_ROOM = 1e3
+# Means of columns this many times their spread lose digits in uncentred products.
+UNCENTRED = 1e3
+EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -53,43 +65,83 @@ class Means:
     target_offset: float = 0.0
 
 
-@dataclass(frozen=True)
-class Reached:
-    """Where a solver ended: F there, a subgradient of F, and what is known of the Newton step.
-
-    `metric` and `last`, a Newton step with its residual, are None where there are none.
-    """
-
-    point: Point
-    value: float
-    gradient: Array
-    metric: Solves | None = None
-    last: Step | None = None
-
-
-def relative_gap(
-    reached: Reached,
+def optimality_gap(
+    objective: MultinomialObjective,
     penalty: Ridge | Penalty,
     means: Means,
-    moving: Array,
+    varying: Array,
+    theta: Array,
     *,
+    preconditioner: Solves | None = None,
+    step: Step | None = None,
     least_bound: float = TIGHT,
 ) -> float:
-    """Bound on (F - F*)/F, in [0, 1]: the better of the two bounds below, and F* >= 0.
+    """Bound on (F - F*)/F at θ, in [0, 1]: the better of the two bounds below, and F* >= 0.
 
-    Where duality gives less than `least_bound` of F, the other is not worth its passes.
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        Its loss counts; its penalty where `penalty` is a `Ridge`.
+    penalty : Ridge or Penalty
+        Of θ, for standardised columns.
+    means : Means
+    varying : ndarray of shape (d,)
+        Columns that are not constant.
+    theta : ndarray of shape (R, d + 1)
+    preconditioner : Solves, optional
+        For conjugate gradients, which sharpen the bound; it changes their speed alone.
+    step : Step, optional
+        A Newton step from θ for conjugate gradients to begin with: its residual is computed anew.
+    least_bound : float, default=TIGHT
+        Where duality gives less than this share of F, the other bound is not worth its passes.
+
+    Notes
+    -----
+    The objective remembers the point that it evaluated last: only where that is another than θ
+    does this cost a pass.
     """
-    value = reached.value
+    if isinstance(penalty, Ridge):
+        objective = objective if objective.penalty is penalty else objective.with_penalty(penalty)
+    else:
+        inside = penalty.inside(theta)
+        if not (np.abs(inside - theta) <= 1e-9 * np.abs(theta)).all():
+            return 1.0  # F is infinite outside of the bounds
+        theta = inside
+    point = objective.at(theta)
+    value = point.value
+    if not isinstance(penalty, Ridge):
+        value = point.loss + penalty.value(theta)
+    if not np.isfinite(value):
+        return 1.0
     if value <= 0.0:
         return 0.0
-    bound = min(value, duality_gap(reached.point, value, penalty, means))
+    error = _gradient_error(point)
+    bound = min(value, duality_gap(point, value, penalty, means, error))
     if bound > least_bound * value:
-        bound = min(bound, self_concordance_bound(reached, means.shares, moving))
+        newton = _NewtonStep(point, preconditioner, step)
+        other = self_concordance_bound(point, value, penalty, means.shares, varying, error, newton)
+        bound = min(bound, other)
     # No bound is better than what rounding makes of F itself.
-    return float(min(1.0, (bound + reached.point.rounding) / value))
+    return float(min(1.0, (bound + point.rounding) / value))
 
 
-def duality_gap(point: Point, value: float, penalty: Ridge | Penalty, means: Means) -> float:
+def _gradient_error(point: Point) -> Array:
+    """The size of the errors that rounding makes in the gradient, (R, d + 1).
+
+    A mean over rows of (p - t) x̃, whose products have the size of x before it is centred. Their
+    errors are independent, and |p - t| is below the root of the loss.
+    """
+    objective = point.objective
+    eps = float(np.finfo(objective.blocks.dtype).eps)
+    root = np.sqrt(max(objective.blocks.effective_size, 1.0))
+    size = np.append(objective.column_size / objective.scale, float(objective.fit_intercept))
+    error = 8.0 * eps * size * min(1.0, np.sqrt(max(point.loss, 0.0))) / root
+    return np.broadcast_to(error, point.theta.shape)
+
+
+def duality_gap(
+    point: Point, value: float, penalty: Ridge | Penalty, means: Means, error: Array
+) -> float:
     """F(θ) - D(q) for a dual-feasible q near p(θ).
 
     The dual is entropy maximisation: with o_i the offsets, r the penalty and r* its conjugate,
@@ -109,6 +161,8 @@ def duality_gap(point: Point, value: float, penalty: Ridge | Penalty, means: Mea
         F there.
     penalty : Ridge or Penalty
     means : Means
+    error : ndarray of shape (R, d + 1)
+        Of the gradient, by rounding: R may be so much larger.
     """
     objective = point.objective
     c = point.theta[:, -1]
@@ -133,13 +187,30 @@ def duality_gap(point: Point, value: float, penalty: Ridge | Penalty, means: Mea
             # μ is the mean of X, so that mean u (x - μ)ᵀ vanishes for every constant u.
             residual = (1.0 - epsilon) * residual - epsilon * means.target_columns
     V = np.zeros(point.theta.shape)
-    V[:, :-1] = -residual
+    V[:, :-1] = -residual - np.sign(residual) * error[:, :-1]
     V = V[:, :-1] if isinstance(penalty, Ridge) else V
     share = penalty.finite_share(V)
     return max(value - share * dual + penalty.conjugate(share * V), 0.0)
 
 
-def self_concordance_bound(reached: Reached, shares: Array, moving: Array) -> float:
+@dataclass(frozen=True)
+class _NewtonStep:
+    """What conjugate gradients need for a Newton step, and one that a solver found."""
+
+    point: Point
+    preconditioner: Solves | None
+    found: Step | None
+
+
+def self_concordance_bound(
+    point: Point,
+    value: float,
+    penalty: Ridge | Penalty,
+    shares: Array,
+    varying: Array,
+    error: Array,
+    newton: _NewtonStep,
+) -> float:
     """F(θ) - F* from the Newton decrement, with no assumption on where the optimum is.
 
     Along a step Δ the curvature changes by at most a factor exp(t), t the largest range over
@@ -153,46 +224,132 @@ def self_concordance_bound(reached: Reached, shares: Array, moving: Array) -> fl
     Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
     q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. Where F has corners, any
     subgradient serves as g; for F(θ') is above its line by what the loss is.
+
+    Where F can fall in a direction that M does not see, the bound is infinite. Two kinds of them
+    have bounds of their own, because the loss is constant there: shifts of a feature's
+    coefficients by the same for all classes, and the coefficients of constant columns.
     """
-    below = _kronecker_below(reached.point, shares)
-    bound = np.inf if below is None else _bound_within(reached, below)
+    gradient, shifts = _without_shifts(point, value, penalty, error)
+    still = np.flatnonzero(~varying)
+    gradient[:, still] = 0.0
+    own = shifts + _constant_columns(point.theta, penalty, still)
+    if not np.isfinite(own):
+        return np.inf
+    error = np.where(np.append(varying, True), error, 0.0)
+    ridge = _least_ridge(penalty)
+    below = _kronecker_below(point, shares, ridge, varying)
+    bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
     if bound == np.inf:
-        below = _assembled_below(reached.point, moving)
-        bound = np.inf if below is None else _bound_within(reached, below)
-    return bound
+        below = _assembled_below(point, ridge, varying)
+        bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
+    return own + bound
 
 
-def _bound_within(reached: Reached, below: _Below) -> float:
+def _without_shifts(
+    point: Point, value: float, penalty: Ridge | Penalty, error: Array
+) -> tuple[Array, float]:
+    """A subgradient of F whose sums over the classes vanish, and a bound on what shifts gain.
+
+    Where the logits are coupled, the loss does not change when all coefficients of a feature do
+    alike. With s the sum of a subgradient g over the K classes, such a shift gains at most
+
+        s²/(2 Σ_k λ_k)                under a ridge λ_k, with g_k - s λ_k/Σλ for what is left,
+        |s|/K Σ_k (|w_k| + |w*_k|)    under an L1 penalty, with Σ l1 |w*| <= F(θ),
+        |s|/K Σ_k (upper - lower)     within bounds.
+    """
+    objective, theta = point.objective, point.theta
+    if not objective.likelihood.is_coupled:
+        if isinstance(penalty, Ridge):
+            return point.gradient.copy(order="F"), 0.0
+        return penalty.residual(theta, point.loss_gradient()), 0.0
+    if isinstance(penalty, Ridge):
+        gradient = point.gradient.copy(order="F")
+        ridge = np.broadcast_to(np.append(penalty.strength, 0.0), theta.shape)
+    else:
+        gradient = penalty.balanced_residual(theta, point.loss_gradient())
+        ridge = np.broadcast_to(penalty.ridge, theta.shape)
+    total, strength = gradient.sum(axis=0), ridge.sum(axis=0)
+    has_ridge = strength > 0.0
+    share = np.where(has_ridge, ridge / np.where(has_ridge, strength, 1.0), 1.0 / len(theta))
+    gradient -= total * share
+    gain = np.where(has_ridge, 0.5 * total**2 / np.where(has_ridge, strength, 1.0), np.inf)
+    # Without a penalty a sum is zero but for rounding.
+    mean = np.abs(total) / len(theta)
+    l1 = np.zeros(theta.shape) if isinstance(penalty, Ridge) else penalty.l1 + 0.0 * theta
+    is_rounding = mean <= ROUNDING_ROOM * error.max(axis=0)
+    gain[~has_ridge & ~l1.any(axis=0) & is_rounding] = 0.0
+    gain[total == 0.0] = 0.0
+    if isinstance(penalty, Ridge) or np.isfinite(gain).all():
+        return gradient, float(gain.sum())
+    if isinstance(penalty, Elementwise):
+        width = np.broadcast_to(penalty.upper - penalty.lower, theta.shape).sum(axis=0)
+        gain = np.fmin(gain, np.where(mean > 0.0, mean, 1.0) * width)
+    least = l1.min(axis=0)
+    by_l1 = (least > 0.0) & np.isinf(gain)
+    ratio = np.divide(mean, least, out=np.zeros_like(mean), where=by_l1)
+    gain[by_l1] = mean[by_l1] * np.abs(theta).sum(axis=0)[by_l1]
+    return gradient, float(gain.sum()) + value * float(ratio.max())
+
+
+def _constant_columns(theta: Array, penalty: Ridge | Penalty, still: Array) -> float:
+    """What the penalty of constant columns exceeds its least value by."""
+    if not len(still):
+        return 0.0
+    part = theta[:, still]
+    if isinstance(penalty, Ridge):
+        return Ridge(penalty.strength[still]).value(part)
+    columns = penalty.columns(still)
+    return max(columns.value(part) + columns.conjugate(np.zeros(part.shape)), 0.0)
+
+
+def _least_ridge(penalty: Ridge | Penalty) -> Array:
+    """Of each column, over the classes."""
+    if isinstance(penalty, Ridge):
+        return penalty.strength
+    return np.asarray(penalty.ridge.min(axis=0)[:-1])
+
+
+def _bound_within(
+    below: _Below, gradient: Array, error: Array, value: float, newton: _NewtonStep
+) -> float:
     """The bound that M gives: by M alone where that will do, else by conjugate gradients."""
-    point, metric, last, gradient = reached.point, reached.metric, reached.last, reached.gradient
+    # Errors of random signs: what they add to the decrement depends on M's smallest eigenvalues.
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=gradient.shape)
+    noise = 2.0 * below.length(error * signs, error)
 
-    def bound(step: Step | None) -> float:
-        if step is None:
-            decrement = length(below, gradient)
-        else:
-            decrement = np.hypot(np.sqrt(2.0 * step.predicted), length(below, step.residual))
-        return _self_concordance(float(decrement), below.largest_range)
+    def bound(decrement: float) -> float:
+        return _self_concordance(decrement + noise, below.largest_range)
 
-    least = bound(None)
-    if metric is None or least <= TIGHT * reached.value:
+    def bound_of(direction: Array) -> tuple[float, float]:
+        """By a step from θ, and what the quadratic model promises of it."""
+        product = newton.point.hessian_product(direction)
+        residual = gradient + product
+        predicted = max(-inner(gradient, direction) - 0.5 * inner(direction, product), 0.0)
+        hidden = below.length(residual, error)
+        return bound(float(np.hypot(np.sqrt(2.0 * predicted), hidden))), predicted
+
+    least = bound(below.length(gradient, error))
+    metric = newton.preconditioner
+    if metric is None or least <= TIGHT * value:
         return least
-    norm = length(metric, gradient)
+    norm = float(np.sqrt(max(inner(gradient, metric.solve(gradient)), 0.0)))
     if _self_concordance(norm, below.largest_range) == np.inf:
         return least
-    if last is not None:
-        least = min(least, bound(last))
+    if newton.found is not None:
+        other, predicted = bound_of(newton.found.direction)
+        least = min(least, other)
         # The residual adds no more than the step: a better step could halve the bound at best.
-        if least <= 2.0 * last.predicted:
+        if least <= 2.0 * predicted:
             return least
     step = steihaug(
-        point.hessian_product,
+        newton.point.hessian_product,
         metric.solve,
         gradient,
         radius=np.inf,
         tolerance=ACCURACY * norm,
         max_products=MAX_PRODUCTS,
     )
-    return min(least, bound(step))
+    return min(least, bound_of(step.direction)[0])
 
 
 def _self_concordance(decrement: float, largest_range: float) -> float:
@@ -206,10 +363,64 @@ def _self_concordance(decrement: float, largest_range: float) -> float:
 
 @dataclass(frozen=True)
 class _Below:
-    """A matrix M below the Hessian: M⁻¹, and the largest range of a step of unit length in M."""
+    """A matrix M below the Hessian.
 
-    solve: Callable[[Array], Array]
+    Attributes
+    ----------
+    root : ndarray of shape (rank, p)
+        rootᵀ root is a pseudo-inverse of M.
+    null : ndarray of shape (p - rank, p)
+        Directions that M does not see: a gradient for which M's inverse has a meaning, and a row of
+        X, vanish under it up to rounding.
+    between : ndarray of shape (R, R) or None
+        M is that matrix's pseudo-inverse times the one for columns, or None for M as a whole, which
+        then is in reference coding.
+    largest_range : float
+        Of the logits' change by a step of unit length; infinite where there is none.
+    """
+
+    root: Array
+    null: Array
+    between: Array | None
     largest_range: float
+
+    def length(self, gradient: Array, error: Array) -> float:
+        """√(gᵀM⁻¹g), infinite where M does not see all of g but for errors of that size."""
+        r = self.root.shape[1] // gradient.shape[1]
+        if self.between is None:
+            gradient, error = gradient[:r].reshape(1, -1), error[:r].reshape(1, -1)
+        if len(self.null):
+            room = ROUNDING_ROOM * (error + EPS * np.abs(gradient)) @ np.abs(self.null).T
+            if (np.abs(gradient @ self.null.T) > room).any():
+                return np.inf
+        seen = gradient @ self.root.T
+        square = inner(seen, seen if self.between is None else self.between @ seen)
+        return float(np.sqrt(max(square, 0.0)))
+
+
+def _factored(M: Array) -> tuple[Array, Array]:
+    """`root` and `null` of a semidefinite matrix, and of any that is no larger but for rounding.
+
+    By Cholesky factorisation with pivots (Higham 2002, Accuracy and Stability of Numerical
+    Algorithms, section 10.3): what is left when the pivots are lost in rounding is semidefinite, so
+    that leaving it out makes a matrix that is smaller.
+    """
+    size = np.sqrt(M.diagonal().clip(0.0))
+    inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
+    scaled = M * np.multiply.outer(inverse_size, inverse_size)
+    L, order, rank, _ = lapack.dpstrf(scaled, tol=LEAST_PIVOT, lower=1)
+    order = order - 1
+    if not np.isfinite(L.diagonal()[:rank]).all():
+        rank = 0
+    # Of rows and columns that are zero, an eigenvector is known whatever their scale.
+    inverse_size[size == 0.0] = 1.0
+    inverse, _ = lapack.dtrtri(L[:rank, :rank], lower=1) if rank else (np.empty((0, 0)), 0)
+    root = np.zeros((rank, len(M)))
+    root[:, order[:rank]] = np.tril(inverse)
+    null = np.zeros((len(M) - rank, len(M)))
+    null[:, order[:rank]] = -L[rank:, :rank] @ np.tril(inverse)
+    null[np.arange(len(null)), order[rank:]] = 1.0
+    return root * inverse_size, null * inverse_size
 
 
 def rows_below(objective: MultinomialObjective) -> int:
@@ -217,7 +428,7 @@ def rows_below(objective: MultinomialObjective) -> int:
     return MAX_PRODUCTS * 4 * objective.blocks.work // reference_size(objective) ** 2
 
 
-def _assembled_below(point: Point, moving: Array) -> _Below | None:
+def _assembled_below(point: Point, ridge: Array, varying: Array) -> _Below | None:
     """The Hessian of a sample of rows: each row adds a positive semidefinite term."""
     objective = point.objective
     blocks = objective.blocks
@@ -225,22 +436,38 @@ def _assembled_below(point: Point, moving: Array) -> _Below | None:
     if p > ASSEMBLED_SIZE or n_rows < 2 * p:
         return None
     sample = objective if n_rows >= blocks.n_samples else objective.standardised(n_rows)
-    scale = sample.total_weight / objective.total_weight
-    metric = AssembledMetric(point, sample, moving, loss_scale=scale, fill=False)
+    R, width = objective.shape
+    r = objective.likelihood.n_free
+    H = point.fisher_information(sample) * (sample.total_weight / objective.total_weight)
+    H = H.reshape(r, width, r, width)
+    column = np.arange(width)
+    still = ~np.append(varying, objective.fit_intercept)
+    H[:, still] = 0.0
+    H[:, :, :, still] = 0.0
+    classes = np.eye(r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
+    diagonal = np.append(ridge, 0.0)[:, None, None] * classes
+    diagonal[still] = np.eye(r)
+    H[:, column, :, column] += diagonal
+    root, null = _factored(H.reshape(r * width, r * width))
+    by_class = root.reshape(len(root), r, width).transpose(1, 2, 0)
     (largest,) = blocks.map_reduce(
         _range_in_assembled,
         objective.likelihood.is_coupled,
-        metric.inverse_blocks(),
+        by_class @ by_class.transpose(0, 2, 1),
         objective.center,
         objective.scale,
         objective.fit_intercept,
         combine=np.maximum,
     )
-    return _Below(metric.solve, float(largest))
+    if len(null) and not all(
+        _vanishes(objective, part) for part in null.reshape(len(null), r, width).transpose(1, 0, 2)
+    ):
+        largest = np.inf
+    return _Below(root, null, None, float(largest))
 
 
-def _kronecker_below(point: Point, shares: Array) -> _Below | None:
-    """A ⊗ G with A = diag π - π πᵀ and G = mean β_i x̃_i x̃_iᵀ, β_i = min_k p_ik/π_k.
+def _kronecker_below(point: Point, shares: Array, ridge: Array, varying: Array) -> _Below | None:
+    """A ⊗ (G + Λ/a) with A = diag π - π πᵀ <= a, and G = mean β_i x̃_i x̃_iᵀ, β_i = min_k p_ik/π_k.
 
     For uᵀ(diag p - p pᵀ)u = min_c Σ_k p_k (u_k - c)² >= β min_c Σ_k π_k (u_k - c)². A row's
     logits k, l then differ by at most sqrt(1/π_k + 1/π_l) sqrt(x̃ᵀG⁻¹x̃). For sigmoids A = diag π
@@ -248,33 +475,71 @@ def _kronecker_below(point: Point, shares: Array) -> _Below | None:
     """
     objective = point.objective
     blocks = objective.blocks
-    passes = MAX_PRODUCTS * (1 if objective.penalty.is_strict else 10)
+    passes = MAX_PRODUCTS * (1 if (ridge > 0.0).all() else 10)
     cost = blocks.n_samples * blocks.n_features**2
     if blocks.n_features > FULL_COVARIANCE_FEATURES or cost > passes * 4 * blocks.work:
         return None
-    (G,) = blocks.map_reduce(
-        _least_curvature,
-        objective.likelihood,
-        point.probabilities,
-        objective.for_blocks(point.theta),
-        shares,
+    likelihood = objective.likelihood
+    columns = (objective.center, objective.scale, objective.fit_intercept)
+    at = (likelihood, point.probabilities, objective.for_blocks(point.theta), shares)
+    is_benign = bool((objective.column_size < UNCENTRED * objective.scale).all())
+    width = objective.shape[1]
+    kept = np.append(varying, objective.fit_intercept)
+    strength = np.append(ridge, 0.0) / likelihood.largest_curvature(shares)
+    if is_benign:
+        (G,) = blocks.map_reduce(_least_curvature, *at, *columns)
+    else:
+        (G,) = blocks.map_reduce(_least_curvature_of, *at, *columns, np.eye(width))
+    G = G[np.ix_(kept, kept)] / objective.total_weight + np.diag(strength[kept])
+    root, null = _factored(G)
+    if len(null) and G.any():
+        # Nearly collinear columns: in coordinates in which they are not, the rounding of G is small
+        # (shifted Cholesky QR; Fukaya et al. 2020, SIAM J. Sci. Comput. 42, A477-A503).
+        size = np.sqrt(G.diagonal())
+        size[size == 0.0] = 1.0
+        scaled = G / np.multiply.outer(size, size)
+        scaled.flat[:: len(scaled) + 1] += SHIFT * len(scaled)
+        L, info = lapack.dpotrf(scaled, lower=1, clean=1)
+        if info == 0:
+            inverse, _ = lapack.dtrtri(L, lower=1)
+            first = np.zeros((len(G), width))
+            first[:, kept] = inverse / size
+            (G,) = blocks.map_reduce(_least_curvature_of, *at, *columns, first)
+            G = G / objective.total_weight + (first * strength) @ first.T
+            root, null = (part @ first[:, kept] for part in _factored(G))
+    root, null = (_widened(part, kept) for part in (root, null))
+    if is_benign and not len(null):
+        over = objective.narrow_copy()
+        (leverage,) = over.blocks.map_reduce(
+            _largest_leverage, root, over.center, over.scale, combine=np.maximum
+        )
+    else:
+        (leverage,) = blocks.map_reduce(_leverage_of, root, *columns, combine=np.maximum)
+    largest = likelihood.largest_range(shares) * float(np.sqrt(leverage * NARROW))
+    if len(null) and not _vanishes(objective, null):
+        largest = np.inf
+    return _Below(root, null, likelihood.inverse_curvature(shares), largest)
+
+
+def _widened(part: Array, kept: Array) -> Array:
+    out = np.zeros((len(part), len(kept)))
+    out[:, kept] = part
+    return out
+
+
+def _vanishes(objective: MultinomialObjective, null: Array) -> bool:
+    """Whether all rows of X are zero in some directions, up to rounding."""
+    size = 1.0 + np.append(objective.column_size / objective.scale, 1.0)
+    room = ROUNDING_ROOM * EPS * np.abs(null) @ size
+    (largest,) = objective.blocks.map_reduce(
+        _largest_share,
+        null / np.where(room > 0.0, room, 1.0)[:, None],
         objective.center,
         objective.scale,
         objective.fit_intercept,
+        combine=np.maximum,
     )
-    G /= objective.total_weight
-    size = np.sqrt(G.diagonal())
-    inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
-    G *= np.multiply.outer(inverse_size, inverse_size)
-    # Directions without curvature are none of the data's, or they make the range huge.
-    root = inverse_root(G, 1e-13) * inverse_size
-    inverse_A = objective.likelihood.inverse_curvature(shares)
-    over = objective.narrow_copy()
-    (leverage,) = over.blocks.map_reduce(
-        _largest_leverage, root, over.center, over.scale, combine=np.maximum
-    )
-    largest = objective.likelihood.largest_range(shares) * float(np.sqrt(leverage * NARROW))
-    return _Below(lambda G: inverse_A @ (G @ root.T) @ root, largest)
+    return float(largest) <= 1.0
 
 
 def _range_in_assembled(
@@ -319,9 +584,43 @@ def _least_curvature(
     return (G,)
 
 
+def _least_curvature_of(
+    block: Block,
+    likelihood: Likelihood,
+    probabilities: Probabilities,
+    at: tuple[Array, Array],
+    shares: Array,
+    center: Array,
+    scale: Array,
+    fit_intercept: bool,
+    columns: Array,
+) -> tuple[Array]:
+    """The same in other coordinates, and of centred rows."""
+    P = probabilities.of(block, *at)
+    weights = likelihood.least_curvature(P, shares) * block.weights_or_ones()
+    Y = columns @ block.augmented(center, scale, fit_intercept)
+    return ((Y * weights) @ Y.T,)
+
+
 def _largest_leverage(block: Block, root: Array, center: Array, scale: Array) -> tuple[Any]:
     A = (root[:, :-1] / scale).T
     b = root[:, -1] - center @ A
     dtype = block.X.dtype
     Y = block.X @ A.astype(dtype, copy=False) + b.astype(dtype, copy=False)
     return (block.largest(np.einsum("ij,ij->i", Y, Y)),)
+
+
+def _leverage_of(
+    block: Block, root: Array, center: Array, scale: Array, fit_intercept: bool
+) -> tuple[Any]:
+    """The same of centred rows in float64."""
+    Y = root @ block.augmented(center, scale, fit_intercept)
+    return (block.largest(np.einsum("ij,ij->j", Y, Y)),)
+
+
+def _largest_share(
+    block: Block, directions: Array, center: Array, scale: Array, fit_intercept: bool
+) -> tuple[Any]:
+    """The largest entry of any row in some directions."""
+    Y = np.abs(directions @ block.augmented(center, scale, fit_intercept))
+    return (block.largest(Y.max(axis=0)),)

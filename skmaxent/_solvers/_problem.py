@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._likelihood import Likelihood
+from skmaxent._metric import Solves
 from skmaxent._objective import (
     Moments,
     MultinomialObjective,
@@ -19,7 +20,8 @@ from skmaxent._objective import (
     offset_means,
 )
 from skmaxent._penalty import Ridge, Terms
-from skmaxent._solvers._certificate import Means
+from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
+from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._solution import Iteration, Solution, Status
 from skmaxent._storage import Storage
 
@@ -129,6 +131,26 @@ class Problem:
             asked=unit.asked.times(strength),
             terms=terms,
             null=self.null.on(objective),
+        )
+
+    def gap_at(
+        self,
+        theta: Array,
+        *,
+        preconditioner: Solves | None = None,
+        step: Step | None = None,
+        least_bound: float = TIGHT,
+    ) -> float:
+        """Bound on (F - F*)/F at θ, for the data and the penalty of this problem."""
+        return optimality_gap(
+            self.objective,
+            self.objective.penalty if self.terms.is_smooth else self.terms.with_corners(),
+            self.means,
+            self.moving,
+            theta,
+            preconditioner=preconditioner,
+            step=step,
+            least_bound=least_bound,
         )
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skmaxent._objective import Point
 from skmaxent._penalty import Terms
-from skmaxent._solvers._certificate import TIGHT, Reached, relative_gap
+from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
@@ -51,8 +51,9 @@ def smooth(
         first = objective.at(theta) if is_near else problem.start()
         outcome = newton(first, moving, options, is_near=is_near, watch=watch)
     point = outcome.point
-    reached = Reached(point, point.value, point.gradient, outcome.metric, outcome.last)
-    gap = relative_gap(reached, objective.penalty, problem.means, moving, least_bound=least_bound)
+    gap = problem.gap_at(
+        point.theta, preconditioner=outcome.metric, step=outcome.last, least_bound=least_bound
+    )
     status = watch.at_end(outcome.status, point.theta, point.loss, gap)
     return problem.solution(point, point.value, status, outcome.history, gap, **watch.found)
 
@@ -90,14 +91,7 @@ def with_corners(
             point, penalty, working, left, likely=likely
         )
         history = _joined(history, lines)
-    subgradient = penalty.residual(point.theta, point.gradient)
-    gap = relative_gap(
-        Reached(point, value, subgradient),
-        penalty,
-        problem.means,
-        problem.moving,
-        least_bound=least_bound,
-    )
+    gap = problem.gap_at(point.theta, least_bound=least_bound)
     watch = Watch(objective, problem.moving, *penalty.signs)
     status = watch.at_end(status, point.theta, point.loss, gap)
     return problem.solution(point, value, status, history, gap, **watch.found)

@@ -1,0 +1,152 @@
+"""`optimality_gap_` judges coefficients by the data and the penalty, wherever they come from."""
+
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_iris
+
+from skmaxent import MaxentClassifier
+from skmaxent._solvers import Options, minimise
+
+X, Y = load_iris(return_X_y=True)
+Y = np.where(np.random.default_rng(0).random(len(Y)) < 0.2, (Y + 1) % 3, Y)
+ROWS = {
+    "plain": {},
+    "weights": {"sample_weight": np.random.default_rng(1).integers(0, 4, len(Y))},
+    "offset": {"offset": np.random.default_rng(2).normal(size=(len(Y), 3))},
+    "large offset": {"offset": 40.0 * np.random.default_rng(3).normal(size=(len(Y), 3))},
+}
+PENALTIES = {
+    "none": {"C": np.inf},
+    "ridge": {"C": 0.5},
+    "weak ridge": {"C": 1e4},
+    "lasso": {"C": 0.5, "l1_ratio": 1.0},
+    "elastic net": {"C": 2.0, "l1_ratio": 0.3},
+    "groups": {"C": 0.5, "l1_ratio": 0.9, "grouped": True},
+    "bounds": {"C": np.inf, "bounds": (0.0, None)},
+    "box": {"C": 5.0, "l1_ratio": 0.5, "bounds": (-0.3, 0.5)},
+    "prior": {"C": 0.2, "prior_coef": np.arange(12.0).reshape(3, 4) / 10},
+    "free feature": {"C": 0.5, "l1_ratio": 1.0, "penalty_factor": [0.0, 1.0, 1.0, 1.0]},
+    "factors per class": {"C": 0.5, "penalty_factor": np.arange(12.0).reshape(3, 4)},
+}
+
+
+@contextmanager
+def posed(X, y, sample_weight=None, offset=None, **parameters):
+    """The problem of a classifier with these parameters."""
+    clf = MaxentClassifier(**parameters)
+    l1_ratio, is_penalised = clf.l1_ratio, bool(np.isfinite(clf.C))
+    with clf._prepared(X, y, sample_weight, offset, l1_ratio, is_penalised) as ready:
+        yield ready.problem.with_penalty(ready.strengths(np.array([clf.C]))[0], ready.problem)
+
+
+def value(problem, theta):
+    penalty = problem.terms.with_corners()
+    return problem.objective.at(theta).loss + penalty.value(theta)
+
+
+def assert_honest(problem, theta, best):
+    """The gap at θ is no less than what another point proves, up to rounding."""
+    here = value(problem, theta)
+    gap = problem.gap_at(theta)
+    assert 0.0 <= gap <= 1.0
+    inside = problem.terms.with_corners().inside(theta)
+    if np.allclose(inside, theta, rtol=1e-12, atol=1e-15):
+        assert here - best <= gap * here + 1e-13 * here, (here - best, gap * here)
+    else:
+        assert gap == 1.0
+    return gap
+
+
+@cache
+def others():
+    """Coefficients of other problems: penalties, labels, rows, columns, units, shifts."""
+    fits = [
+        MaxentClassifier(C=1e-3).fit(X, Y),
+        MaxentClassifier(C=np.inf).fit(X, Y),
+        MaxentClassifier(C=3.0, l1_ratio=1.0).fit(X, Y),
+        MaxentClassifier().fit(X, np.random.default_rng(4).permutation(Y)),
+        MaxentClassifier().fit(X[20:], Y[20:]),
+        MaxentClassifier().fit(X * [1e-3, 1.0, 1.0, 1e2], Y),
+    ]
+    found = [(clf.coef_, clf.intercept_) for clf in fits]
+    dropped = MaxentClassifier().fit(X[:, 1:], Y)
+    found.append((np.column_stack([np.zeros(3), dropped.coef_]), dropped.intercept_))
+    found.append((fits[0].coef_ + np.array([3.0, 0.0, -1.0, 0.0]), fits[0].intercept_))
+    return found
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_coefficients_of_other_problems_get_their_true_gap_or_more(penalty, rows):
+    with posed(X, Y, **ROWS[rows], **PENALTIES[penalty]) as problem:
+        solution = minimise(problem, Options(tol=1e-9, max_iter=300))
+        best = value(problem, solution.point.theta)
+        assert assert_honest(problem, solution.point.theta, best) < 1e-6
+        for coef, intercept in others():
+            assert_honest(problem, problem.objective.from_coefficients(coef, intercept), best)
+        rng = np.random.default_rng(5)
+        for size in 10.0 ** np.arange(-8.0, 4.0, 2.0):
+            theta = solution.point.theta + size * rng.normal(size=solution.point.theta.shape)
+            theta = problem.terms.with_corners().inside(theta)
+            assert_honest(problem, np.asfortranarray(theta), best)
+
+
+def collinear(rng, n, distance):
+    Z = rng.normal(size=(n, 3))
+    return np.column_stack([Z, Z[:, 0] + distance * rng.normal(size=n)])
+
+
+DESIGNS = {
+    "a constant of 0.1": lambda rng, n: np.column_stack([rng.normal(size=(n, 2)), np.full(n, 0.1)]),
+    "collinear to 1e-4": lambda rng, n: collinear(rng, n, 1e-4),
+    "collinear to 1e-8": lambda rng, n: collinear(rng, n, 1e-8),
+    "collinear": lambda rng, n: collinear(rng, n, 0.0),
+    "years": lambda rng, n: np.column_stack([rng.integers(1990, 2020, n), rng.normal(size=n)]),
+    "all levels": lambda rng, n: np.eye(3)[rng.integers(0, 3, n)],
+    "one row alone": lambda rng, n: np.column_stack([np.arange(n) == 7, rng.normal(size=n)]),
+    "raw units": lambda rng, n: rng.normal(size=(n, 3)) * [1e6, 1.0, 1e-6] + [1e7, 0.0, 1e-5],
+}
+
+
+@pytest.mark.parametrize("stored", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_no_design_makes_the_gap_too_small(design, K, fit_intercept, stored):
+    rng = np.random.default_rng(0)
+    Z = DESIGNS[design](rng, 60).astype(float)
+    y = rng.integers(0, K, 60)
+    for options in ({"C": np.inf}, {"C": 1e6}, {"C": 1.0}, {"C": 1.0, "l1_ratio": 1.0}):
+        with posed(stored(Z), y, fit_intercept=fit_intercept, **options) as problem:
+            solution = minimise(problem, Options(tol=1e-10, max_iter=40))
+            best = value(problem, solution.point.theta)
+            for tol in (10.0, 1e-2):
+                rough = minimise(problem, Options(tol=tol))
+                assert_honest(problem, rough.point.theta, best)
+            for size in (1e-6, 1e-2, 1.0, 30.0, 1e3):
+                theta = size * rng.normal(size=solution.point.theta.shape)
+                theta[:, -1] *= fit_intercept
+                assert_honest(problem, np.asfortranarray(theta), best)
+
+
+@pytest.mark.parametrize("C", [np.inf, 1.0, 100.0])
+def test_saturated_rows_have_no_curvature_to_go_by(C):
+    """Offsets of thousands, and coefficients in other units: no probability differs from 0 or 1."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 90)
+    Z = rng.normal(size=(90, 2))
+    with posed(Z, y, offset=1e4 * rng.normal(size=(90, 3)), C=C) as problem:
+        best = value(problem, minimise(problem, Options(tol=1e-8)).point.theta)
+        for size in (0.0, 1.0, 1e3):
+            theta = np.asfortranarray(size * rng.normal(size=(3, 3)))
+            assert_honest(problem, theta, best)
+    with posed(Z, y, C=C) as problem:
+        best = value(problem, minimise(problem, Options(tol=1e-8)).point.theta)
+        for size in (1e3, 1e5):
+            theta = np.asfortranarray(size * rng.normal(size=(3, 3)))
+            assert_honest(problem, theta, best)
+            assert problem.gap_at(theta) > 0.99
