@@ -6,6 +6,7 @@ itself, and takes from the solver nothing that could make the bound too small.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -313,43 +314,45 @@ def _bound_within(
     below: _Below, gradient: Array, error: Array, value: float, newton: _NewtonStep
 ) -> float:
     """The bound that M gives: by M alone where that will do, else by conjugate gradients."""
-    # Errors of random signs: what they add to the decrement depends on M's smallest eigenvalues.
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=gradient.shape)
-    noise = 2.0 * below.length(error * signs, error)
+    noise = 2.0 * below.length(error * _signs(gradient.shape), error)
 
     def bound(decrement: float) -> float:
         return _self_concordance(decrement + noise, below.largest_range)
 
-    def bound_of(direction: Array) -> tuple[float, float]:
-        """By a step from θ, and what the quadratic model promises of it."""
-        product = newton.point.hessian_product(direction)
-        residual = gradient + product
-        predicted = max(-inner(gradient, direction) - 0.5 * inner(direction, product), 0.0)
-        hidden = below.length(residual, error)
-        return bound(float(np.hypot(np.sqrt(2.0 * predicted), hidden))), predicted
+    def by_step(predicted: float, residual: Array) -> float:
+        return bound(float(np.hypot(np.sqrt(2.0 * predicted), below.length(residual, error))))
 
     least = bound(below.length(gradient, error))
     metric = newton.preconditioner
     if metric is None or least <= TIGHT * value:
         return least
+    product = newton.point.hessian_product
     norm = float(np.sqrt(max(inner(gradient, metric.solve(gradient)), 0.0)))
     if _self_concordance(norm, below.largest_range) == np.inf:
         return least
     if newton.found is not None:
-        other, predicted = bound_of(newton.found.direction)
-        least = min(least, other)
+        s = newton.found.direction
+        curvature = product(s)
+        predicted = max(-inner(gradient, s) - 0.5 * inner(s, curvature), 0.0)
+        least = min(least, by_step(predicted, gradient + curvature))
         # The residual adds no more than the step: a better step could halve the bound at best.
         if least <= 2.0 * predicted:
             return least
     step = steihaug(
-        newton.point.hessian_product,
+        product,
         metric.solve,
         gradient,
         radius=np.inf,
         tolerance=ACCURACY * norm,
         max_products=MAX_PRODUCTS,
     )
-    return min(least, bound_of(step.direction)[0])
+    return min(least, by_step(step.predicted, step.residual))
+
+
+@functools.lru_cache(maxsize=16)
+def _signs(shape: tuple[int, int]) -> Array:
+    """Random signs: what errors add to a decrement depends on M's smallest eigenvalues."""
+    return np.random.default_rng(0).choice([-1.0, 1.0], size=shape)
 
 
 def _self_concordance(decrement: float, largest_range: float) -> float:
