@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -63,12 +64,19 @@ DEFINING = (
 )
 
 
+def _kept(value: Any) -> Any:
+    """A parameter as it is at the fit: of a fitted model a copy, as a later fit may change it."""
+    return copy.copy(value) if hasattr(value, "coef_") else value
+
+
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether parameters are equal, arrays and tables by their entries."""
+    """Whether parameters are equal: arrays and tables by entries, models by attributes."""
     if one is other:
         return True
     if type(one) is not type(other):
         return isinstance(one, Real) and isinstance(other, Real) and bool(one == other)
+    if hasattr(one, "coef_"):
+        return _is_same(vars(one), vars(other))
     if hasattr(one, "equals"):
         return bool(one.equals(other))
     if isinstance(one, Mapping):
@@ -509,7 +517,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         found = fitted_attributes(
             ready.classes, coef, intercept + correction, solution.n_iter, solution.gap
         )
-        fitted_with = {name: getattr(self, name) for name in DEFINING}
+        fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
         self.__dict__.update(found | {"_correction": correction, "_fitted_with": fitted_with})
 
     def _refuse_other_parameters(self) -> None:

@@ -218,6 +218,8 @@ class PathDisplay:
         order = np.argsort(self.path.Cs)
         order = order[np.isfinite(self.path.Cs[order])]  # no axis reaches np.inf
         Cs, values = self.path.Cs[order], values[order]
+        if not len(Cs):
+            raise ValueError("the path has no finite C to draw.")
         at = len(Cs) - 1
         if self.C is not None and np.isfinite(self.C):
             at = int(np.abs(np.log(Cs / self.C)).argmin())

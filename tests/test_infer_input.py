@@ -1,5 +1,6 @@
 """What `infer` is given: labels, columns and parameters of the fit, or an error."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -115,6 +116,17 @@ def test_equal_parameters_are_the_same():
     loaded.set_params(prior_coef=2.0 * table)
     with pytest.raises(ValueError, match="prior_coef was"):
         loaded.infer(X, Y)
+
+
+def test_a_prior_that_was_fitted_again_is_another():
+    prior = MaxentClassifier().fit(X[::2], Y[::2])
+    model = MaxentClassifier(prior_coef=prior).fit(X, Y)
+    expected = model.infer(X, Y).covariance
+    for same in (model, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_allclose(same.infer(X, Y).covariance, expected, rtol=1e-9)
+    prior.fit(X[1::2], Y[1::2])
+    with pytest.raises(ValueError, match="prior_coef was"):
+        model.infer(X, Y)
 
 
 def test_single_precision():
