@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skmaxent._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._targets import RowTargets
+from skmaxent._validation import canonical
 
 Array = NDArray[Any]
 
@@ -25,6 +26,7 @@ def check_indicator(y: Any) -> tuple[Any, Array]:
         )
     if Y.dtype.kind not in "biuf":
         raise ValueError(f"y holds {Y.ravel().tolist()[0]!r}; expected zeros and ones.")
+    Y = canonical(Y)
     entries: Array = Y.data if sp.issparse(Y) else Y.ravel()
     wrong = entries[~np.isin(entries, (0, 1))]
     if len(wrong):

@@ -33,6 +33,8 @@ COARSE = 100.0
 ROUNDING, FINE = 4.0, 2.0**-10
 # The largest bounds and targets of scaled coefficients: sums with them are numbers.
 MOST = 1e300
+# A coefficient of a column with entries of one at most that changes nothing.
+NOTHING = 1e-60
 # Range relative to the largest entry below which a column is shifted, where squares tell nothing.
 NARROW_RANGE = 1e-3
 # Whole numbers from here on are rounded in float32; numbers beyond the end are no counts or times.
@@ -100,7 +102,10 @@ class ColumnMap:
         intercepts belong to the coefficients as `dtype` has them.
         """
         if self.exponents is not None:
-            coef = unscale_coef(coef, self.exponents, dtype)
+            # A penalty beyond STRONGEST leaves this little, which no logit notices.
+            least = (terms if self.kept is None else terms.columns(self.kept)).at_rest(len(coef))
+            unscaled = unscale_coef(coef, self.exponents, dtype)
+            coef = np.where(np.abs(coef) < NOTHING, least, unscaled)
         top = float(np.finfo(dtype).max)
         coef = np.clip(coef, -top, top).astype(dtype)
         if self.shift is not None:

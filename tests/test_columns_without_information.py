@@ -226,3 +226,19 @@ def test_bounds_of_columns_out_of_range_are_kept_exactly():
         clf = MaxentClassifier(C=np.inf, bounds=bounds, tol=1e-8).fit(stored, y)
         np.testing.assert_allclose(clf.coef_ * scale, expected.coef_, atol=1e-6)
         assert (clf.coef_ >= bounds[0]).all() and (clf.coef_ <= bounds[1]).all()
+
+
+def test_columns_that_are_too_small_for_their_penalty_have_no_coefficient():
+    """The objective is least at zero there, and is that of the other columns."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(80, 3))
+    y = (Z + rng.gumbel(size=(80, 3))).argmax(axis=1)
+    expected = MaxentClassifier(tol=1e-8).fit(Z[:, 1:], y)
+    X = Z * np.array([1e-150, 1.0, 1.0])
+    for stored in (X, sp.csr_array(X)):
+        clf = MaxentClassifier(tol=1e-8).fit(stored, y)
+        np.testing.assert_array_equal(clf.coef_[:, 0], 0.0)
+        np.testing.assert_allclose(clf.coef_[:, 1:], expected.coef_, atol=1e-6)
+        free = MaxentClassifier(C=np.inf, tol=1e-8).fit(stored, y)
+        plain = MaxentClassifier(C=np.inf, tol=1e-8).fit(Z, y)
+        np.testing.assert_allclose(free.coef_ * [1e-150, 1.0, 1.0], plain.coef_, atol=1e-6)

@@ -270,3 +270,25 @@ def test_rows_in_any_storage_give_the_answer_of_centred_dense_rows(
             atol = 1e-4 if narrow else 1e-6
             atol += 8.0 * float(np.finfo(dtype).eps) * float(size.max())
             np.testing.assert_allclose(clf.predict_proba(other), probabilities, atol=atol)
+
+
+def test_indicator_matrices_in_any_csr_say_the_same(rows, rng):
+    X, y = rows
+    Y = np.eye(3)[y]
+    Y[::7, 1] = 1.0
+    expected = MultilabelMaxentClassifier(threshold=0.5, tol=1e-8).fit(X, Y)
+    for other in (messy(Y, rng), frozen(messy(Y, rng)), sp.coo_array(Y), sp.csc_matrix(Y)):
+        before = fingerprint(other)
+        clf = MultilabelMaxentClassifier(threshold=0.5, tol=1e-8).fit(X, other)
+        np.testing.assert_allclose(clf.coef_, expected.coef_, atol=1e-7)
+        assert fingerprint(other) == before
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_learned_thresholds_of_every_sparse_format(rows, name):
+    X, y = rows
+    Y = np.eye(3, dtype=int)[y]
+    expected = MultilabelMaxentClassifier(link="softmax").fit(X, Y).threshold_
+    other = getattr(sp, f"{name}_matrix")(X)
+    found = MultilabelMaxentClassifier(link="softmax").fit(other, Y).threshold_
+    np.testing.assert_allclose(found, expected, atol=1e-6)
