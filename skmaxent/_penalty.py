@@ -420,7 +420,7 @@ class Elementwise:
         W = np.clip(np.where(np.isnan(W), 0.0, W), self.lower, self.upper)
         if not np.isfinite(W).all():
             return np.inf
-        return float(np.vdot(V, W)) - self.value(W)
+        return _or_infinite(float(np.vdot(V, W)) - self.value(W))
 
     def finite_share(self, V: Array) -> float:
         unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
@@ -505,7 +505,7 @@ class Grouped:
         W = np.where(np.isnan(W), 0.0, W)
         if not np.isfinite(W).all():
             return np.inf
-        return float(np.vdot(V, W)) - self.value(W)
+        return _or_infinite(float(np.vdot(V, W)) - self.value(W))
 
     def finite_share(self, V: Array) -> float:
         return _share(np.where(self.ridge[0] == 0.0, _norms(V), 0.0), self.l1[0])
@@ -514,6 +514,11 @@ class Grouped:
         arrays = (self.l1, self.ridge, self.target)
         l1, ridge, target = (array[:, index] for array in arrays)
         return Grouped(l1, ridge, target, self.is_coupled)
+
+
+def _or_infinite(value: float) -> float:
+    """A supremum, for which overflow on the way to it is no excuse to be small."""
+    return value if np.isfinite(value) else np.inf
 
 
 def _share(sizes: Array, limits: Array) -> float:

@@ -150,3 +150,25 @@ def test_saturated_rows_have_no_curvature_to_go_by(C):
             theta = np.asfortranarray(size * rng.normal(size=(3, 3)))
             assert_honest(problem, theta, best)
             assert problem.gap_at(theta) > 0.99
+
+
+def test_a_supremum_that_overflows_is_infinite():
+    """A penalty of 1e-165 is no reason for a gap of zero where the gradient is 1e-5."""
+    Z = np.array([[0.9, -0.2, -0.4], [-0.1, -0.3, -1.3]])
+    options = {
+        "C": 1e164,
+        "l1_ratio": 1e-6,
+        "label_smoothing": 0.9,
+        "bounds": ([0.2, -9, -9], None),
+    }
+    with posed(Z, np.array([0, 1]), **options) as problem:
+        best = value(problem, minimise(problem, Options(tol=1e-10)).point.theta)
+        for size in (1e-3, 1e-2, 1.0):
+            theta = np.asfortranarray(problem.null.theta + size)
+            assert_honest(problem, problem.terms.with_corners().inside(theta), best)
+
+
+def test_a_loss_that_rounds_to_zero_has_no_relative_gap():
+    y = np.arange(60) % 3
+    with posed(np.eye(3)[y], y, C=np.inf) as problem:
+        assert problem.gap_at(np.asfortranarray(200.0 * (np.eye(3, 4) - 1 / 3))) == 1.0

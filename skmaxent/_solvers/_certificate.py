@@ -112,10 +112,8 @@ def optimality_gap(
     value = point.value
     if not isinstance(penalty, Ridge):
         value = point.loss + penalty.value(theta)
-    if not np.isfinite(value):
-        return 1.0
-    if value <= 0.0:
-        return 0.0
+    if not (np.isfinite(value) and value > 0.0):
+        return 1.0  # a loss is positive: where rounding makes it zero, nothing is known of it
     error = _gradient_error(point)
     bound = min(value, duality_gap(point, value, penalty, means, error))
     if bound > least_bound * value:
