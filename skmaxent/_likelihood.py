@@ -286,6 +286,8 @@ class Sigmoids:
         return np.concatenate([-shares if change else 1.0 - shares, shares])
 
     def null_intercept(self, shares: Array) -> Array:
+        # A share that rounds to 0 or 1 has no finite logit.
+        shares = np.clip(shares, 1e-300, 1.0 - 0.5 * np.finfo(float).eps)
         return np.asarray(np.log(shares) - np.log1p(-shares))
 
 

@@ -357,6 +357,30 @@ def _print_iteration(iteration: Iteration) -> None:
     )
 
 
+def _advice(solution: Solution, estimator: Any) -> str:
+    """What to do about the column whose terms are the largest in the logits."""
+    sizes = np.abs(solution.coef).max(axis=0, initial=0.0) * solution.point.objective.column_size
+    names = estimator._feature_names()
+    if not len(sizes) or len(sizes) != len(names):  # columns that say nothing were left out
+        return "rescale or centre the columns and look for outliers in them"
+    return (
+        f"rescale or centre column {str(names[int(np.argmax(sizes))])!r}, whose terms are the "
+        "largest in the logits, and look for outliers in it"
+    )
+
+
+def _precision_message(solution: Solution, estimator: Any) -> str:
+    distance = "at an unknown distance"
+    if estimator.tol < solution.distance < np.inf:
+        distance = f"about {solution.distance:.2g} standard errors"
+    narrow = solution.point.objective.blocks.dtype == np.float32
+    return (
+        f"The fit ended for lack of floating-point precision, {distance} from the optimum "
+        f"(tol={estimator.tol}): {_advice(solution, estimator)}, "
+        f"{'pass X in float64, ' if narrow else ''}or set a smaller C."
+    )
+
+
 def warn_unless_converged(
     solution: Solution, estimator: Any, stacklevel: int, labels: Any = ()
 ) -> None:
@@ -364,7 +388,19 @@ def warn_unless_converged(
 
     `labels` are names of those that are separated, where rows may have several.
     """
-    if solution.status is Status.MAX_ITER:
+    if solution.lacks_precision(estimator.tol):
+        warnings.warn(
+            _precision_message(solution, estimator), ConvergenceWarning, stacklevel=stacklevel + 1
+        )
+    elif solution.status is Status.MAX_ITER and solution.distance <= estimator.tol:
+        warnings.warn(
+            f"max_iter={estimator.max_iter} was reached while steps still change logits by much, "
+            f"as where an outlier dominates a column: raise max_iter, or "
+            f"{_advice(solution, estimator)}.",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1,
+        )
+    elif solution.status is Status.MAX_ITER:
         warnings.warn(
             f"max_iter={estimator.max_iter} was reached, about {solution.distance:.2g} standard "
             f"errors from the optimum (tol={estimator.tol}): raise max_iter.",

@@ -39,6 +39,8 @@ NOTHING = 1e-60
 NARROW_RANGE = 1e-3
 # Whole numbers from here on are rounded in float32; numbers beyond the end are no counts or times.
 NARROW_INTEGERS, MOST_INTEGERS = float(1 << 24), float(1 << 53)
+# A coefficient of a column whose entries are at most one that changes neither logits nor F.
+NOTHING = 1e-30
 
 
 @dataclass(frozen=True)
@@ -279,8 +281,13 @@ def column_peaks(X: Any) -> Array:
 
 
 def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:
-    """Coefficients of the columns as they were, kept finite in `dtype`."""
+    """Coefficients of the columns as they were, kept finite in `dtype`.
+
+    Zero are those that are tiny for the scaled columns: in units of columns that are tiny too they
+    may be large, and so may their penalty.
+    """
     top = float(np.finfo(dtype).max)
+    coef = np.where(np.abs(coef) < NOTHING, 0.0, coef)
     with np.errstate(over="ignore"):
         return np.clip(np.ldexp(coef, -exponents), -top, top)
 

@@ -168,11 +168,13 @@ class Problem:
         status: Status,
         history: tuple[Iteration, ...],
         gap: float,
+        coefficients: tuple[Array, Array] | None = None,
         *,
         separated: Sequence[int] = (),
         directions: Sequence[Array] = (),
     ) -> Solution:
-        coef, intercept = self.coefficients(point.theta)
+        """A solver's end; `coefficients` where they are known better than by θ."""
+        coef, intercept = coefficients or self.coefficients(point.theta)
         return Solution(
             coef=coef,
             intercept=intercept,

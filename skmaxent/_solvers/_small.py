@@ -15,7 +15,8 @@ from scipy.linalg import lapack
 
 from skmaxent._likelihood import upper_pairs
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
-from skmaxent._solvers._smooth import Outcome
+from skmaxent._solvers._settled import is_settled
+from skmaxent._solvers._smooth import MAX_SHORT, TOO_SHORT, Outcome
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 
@@ -38,7 +39,7 @@ def is_small(objective: MultinomialObjective) -> bool:
     r = objective.likelihood.n_free
     products = objective.blocks.n_samples * width * (width + 1) // 2
     work = products * (r * (r + 1) // 2)
-    return products <= MAX_PRODUCTS and work <= MAX_WORK and objective.blocks.dtype == np.float64
+    return products <= MAX_PRODUCTS and work <= MAX_WORK
 
 
 class _State(NamedTuple):
@@ -64,7 +65,7 @@ class _Small:
         self._rows = self._columns.T.copy()
         self._pairs = _products_of_pairs(self._columns)
         self._expand = _expansion(r, width)
-        weights = rows.weights
+        weights = None if rows.weights is None else rows.weights.astype(float)
         n = blocks.n_samples
         self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
         self._offset = None if rows.offset is None else rows.offset.T
@@ -177,6 +178,7 @@ def newton_small(
     history: list[Iteration] = []
     status = Status.MAX_ITER
     radius, ratio = np.inf, 0.0
+    n_short = 0
     factor: Array | None = None
     while True:
         root_n = root_size(objective.blocks.effective_size, state.value)
@@ -198,7 +200,10 @@ def newton_small(
         elif distance <= NEAR and watch.sees_direction(theta, -direction, distance):
             status = Status.QUASI_SEPARATED
         elif distance <= tol:
-            status = Status.CONVERGED
+            is_converged = is_settled(objective, theta, -direction)
+            status = Status.CONVERGED if is_converged else Status.PRECISION
+        elif n_short > MAX_SHORT:
+            status = Status.PRECISION
         status = options.told(history[-1], theta, status)
         if status is not Status.MAX_ITER or len(history) > options.max_iter:
             break
@@ -207,6 +212,7 @@ def newton_small(
             predicted = norm**2 * (t - 0.5 * t**2)
             candidate = problem.at(theta - t * direction)
             ratio = (state.value - candidate.value) / predicted
+            n_short = n_short + 1 if t == 1.0 and ratio > TOO_SHORT else 0
             if ratio < 0.25:
                 radius = 0.25 * t * norm
             elif ratio > 0.75 and t < 1.0:

@@ -12,6 +12,7 @@ from skmaxent._metric import Metric, Solves
 from skmaxent._metric_choice import MetricChoice
 from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._vectors import inner
@@ -19,9 +20,15 @@ from skmaxent._vectors import inner
 Array = NDArray[Any]
 
 MAX_PRODUCTS = 200
+# Steps from a point, each a quarter of the last or shorter.
+MAX_TRIALS = 60
 # Actual over predicted decrease of a step that is too short, at a distance where F is quadratic.
 SHORT_STEP = 1.3
 FAR = 10.0
+# Of steps that gain more than this, so many in a row are a sign that rounding adds to the curvature
+# of the Hessian itself.
+TOO_SHORT = 1.5
+MAX_SHORT = 3
 # A slope is level where it is at most this share of the slope at the start of a step.
 LEVEL = 0.3
 MAX_SECANTS = 3
@@ -31,16 +38,18 @@ CHECK_PRODUCTS = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where Newton's method ended: the point, how far it is, and the metric used last.
+    """Where Newton's method ended: the point, how far it is, and the metric used last, if any.
 
-    `last` is a Newton step from the point with its residual, where one was computed.
+    `last` is a Newton step from the point with its residual, where one was computed; `coefficients`
+    are those of the columns as they are, where θ has them less accurately.
     """
 
     point: Point
     status: Status
     history: tuple[Iteration, ...]
-    metric: Metric
+    metric: Solves | None
     last: Step | None
+    coefficients: tuple[Array, Array] | None = None
 
 
 def newton(
@@ -51,6 +60,7 @@ def newton(
     history: tuple[Iteration, ...] = (),
     is_near: bool = False,
     watch: Watch | None = None,
+    hands_over: bool = False,
 ) -> Outcome:
     """Minimise the objective from a point until it is `options.tol` from the optimum.
 
@@ -63,6 +73,8 @@ def newton(
     Hessian products are of float32 while they bring the optimum nearer; the last word is exact.
     `history` is what led to the start, whose iterations count; `is_near` tells that the start is
     much nearer to the optimum than the model without features. `watch` looks for separation.
+    `hands_over` tells to end where a short distance is not to be trusted, for another solver goes
+    on from there.
     """
     objective, point, tol = start.objective, start, options.tol
     radius = np.inf
@@ -71,7 +83,7 @@ def newton(
     status = Status.MAX_ITER
     ritz = 1.0
     ratio = 0.0
-    products = 0
+    products = n_short = 0
     last: Step | None = None
     narrow = True
     choice = MetricChoice(
@@ -101,18 +113,23 @@ def newton(
         if watch.sees_complete_separation(point.theta, point.loss):
             status = Status.SEPARATED
         elif distance <= tol:
-            status = Status.CONVERGED
             if watch.sees_direction(point.theta, newton_step, distance):
                 status = Status.QUASI_SEPARATED
+            elif is_settled(objective, point.theta, newton_step):
+                status = Status.CONVERGED
+            elif hands_over:
+                status = Status.PRECISION
         elif watch.sees_long_way(point.theta, point.loss, n_iter):
             status = Status.QUASI_SEPARATED
+        elif hands_over and n_short > MAX_SHORT and distance < FAR:
+            status = Status.PRECISION
         status = options.told(lines[-1], point.theta, status)
         if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
         narrow = narrow and not (ratio > SHORT_STEP and distance < FAR)
         direct = is_new and metric.is_exact
-        while True:
+        for _ in range(MAX_TRIALS):
             if direct:
                 step = _metric_step(point, natural, norm, radius)
             else:
@@ -120,6 +137,7 @@ def newton(
             ritz = step.smallest_ritz
             candidate, share = _along(point, step)
             ratio = _agreement(point, candidate, step, metric, norm)
+            n_short = n_short + 1 if ratio > TOO_SHORT and not step.on_boundary else 0
             if ratio < 0.25:
                 radius = 0.25 * share * step.length
             elif share < 1.0:
@@ -128,7 +146,7 @@ def newton(
                 radius = min(3.0 * radius, 1e100)
             if ratio > 1e-4 or _exhausted(point, step):
                 break
-        if ratio <= 1e-4:
+        if not ratio > 1e-4:
             status = Status.PRECISION
             break
         if distance <= NEAR and watch.sees_direction(point.theta, step.direction, distance):
@@ -198,7 +216,8 @@ def _decrement(step: Step) -> float:
 
 
 def _exhausted(point: Point, step: Step) -> bool:
-    return step.predicted <= 1e-3 * point.rounding or step.length == 0.0
+    """Whether a shorter step would gain nothing that F could tell; NaN is no gain either."""
+    return not (step.predicted > 1e-3 * point.rounding and step.length > 0.0)
 
 
 def _along(point: Point, step: Step) -> tuple[Point, float]:

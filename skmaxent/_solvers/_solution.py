@@ -14,6 +14,8 @@ from skmaxent._objective import Point
 
 # Total loss, in nats, from which on all that is left is noise.
 SMALLEST_TOTAL = 1e-8
+# Standard errors that nobody needs to hear of.
+NEGLIGIBLE = 0.01
 
 
 def root_size(effective_size: float, value: float) -> float:
@@ -109,3 +111,12 @@ class Solution:
     point: Point = field(repr=False)
     separated: tuple[int, ...] = ()
     directions: tuple[NDArray[Any], ...] = field(default=(), repr=False)
+
+    def lacks_precision(self, tol: float) -> bool:
+        """Whether the fit ended for lack of precision and not within rounding of the optimum.
+
+        A distance below `tol` is then one that cannot be trusted: it would be convergence.
+        """
+        if self.status is not Status.PRECISION:
+            return False
+        return not tol < self.distance <= max(tol, NEGLIGIBLE)

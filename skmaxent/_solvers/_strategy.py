@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skmaxent._objective import Point
 from skmaxent._penalty import Terms
 from skmaxent._solvers._certificate import TIGHT
+from skmaxent._solvers._precise import affords_precision, needs_precision, newton_precise
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
@@ -40,22 +41,42 @@ def smooth(
     """Newton's method, for small problems in few calls, for large ones by way of samples."""
     objective, moving = problem.objective, problem.moving
     watch = Watch(objective, moving)
+    hands_over = affords_precision(objective)
     if is_small(objective) and options.solver != "newton-cg":
         theta = problem.null.theta if start is None else start
         outcome = newton_small(objective, theta, moving, options, watch)
         if outcome.status is Status.MAX_ITER:
-            outcome = newton(outcome.point, moving, options, history=outcome.history, watch=watch)
+            outcome = newton(
+                outcome.point,
+                moving,
+                options,
+                history=outcome.history,
+                watch=watch,
+                hands_over=hands_over,
+            )
     else:
         theta = sampled_start(problem.null, moving, options) if start is None else start
         is_near = theta is not problem.null.theta
         first = objective.at(theta) if is_near else problem.start()
-        outcome = newton(first, moving, options, is_near=is_near, watch=watch)
+        outcome = newton(
+            first, moving, options, is_near=is_near, watch=watch, hands_over=hands_over
+        )
+    if needs_precision(outcome, options):
+        outcome = newton_precise(outcome, moving, options, watch)
     point = outcome.point
     gap = problem.gap_at(
         point.theta, preconditioner=outcome.metric, step=outcome.last, least_bound=least_bound
     )
     status = watch.at_end(outcome.status, point.theta, point.loss, gap)
-    return problem.solution(point, point.value, status, outcome.history, gap, **watch.found)
+    return problem.solution(
+        point,
+        point.value,
+        status,
+        outcome.history,
+        gap,
+        coefficients=outcome.coefficients,
+        **watch.found,
+    )
 
 
 def with_corners(

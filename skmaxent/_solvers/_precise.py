@@ -1,0 +1,453 @@
+"""Newton's method where rounding hides the optimum from the other solvers.
+
+Three things limit how near those come. A loss near zero is a difference of logits, and p - 1 has no
+digits where p is nearly one. A decrease of F is lost in F itself. And columns are centred and
+scaled by moments over all rows, which an outlier dominates long after it has lost its weight in
+the Hessian. Here every row's loss, residual and curvature are relatively accurate, a decrease is
+the sum of what each row changes by, and columns are centred at means weighted as in the Hessian.
+All of it is in float64, whatever X is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from skmaxent._block import Block
+from skmaxent._device import DeviceBlocks
+from skmaxent._likelihood import Likelihood
+from skmaxent._metric import reference_size
+from skmaxent._metric_choice import ASSEMBLED_SIZE
+from skmaxent._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._solvers._settled import is_settled
+from skmaxent._solvers._smooth import Outcome
+from skmaxent._solvers._solution import NEGLIGIBLE, Iteration, Options, Status, root_size
+from skmaxent._solvers._unbounded import NEAR, Watch
+
+Array = NDArray[Any]
+
+EPS = float(np.finfo(float).eps)
+# Multiplications of a Hessian up to which a fit is brought to `tol`; beyond, only near enough.
+CHEAP_WORK = 20_000_000
+# Multiplications of a Hessian beyond which none is assembled.
+MAX_WORK = 50_000_000_000
+# Logits, or what cancels in them, from which on the other solvers' accuracy is not trusted.
+LARGE_LOGITS = 1e4
+# A column's weighted mean this many times its weighted deviation needs another centre.
+OFF_CENTRE = 100.0
+# Logits' changes up to which the change of a loss has a formula of its own.
+SMALL_CHANGE = 1.0
+LEAST_RATIO = 1e-4
+# Numbers whose squares are still numbers.
+SMALLEST = 1e-150
+MAX_HALVINGS = 60
+# Bytes of standardised rows at a time.
+SLICE_BYTES = 1 << 22
+
+
+def affords_precision(objective: MultinomialObjective) -> bool:
+    """Whether Hessians of all rows may be assembled in float64."""
+    p = reference_size(objective)
+    on_device = isinstance(objective.blocks, DeviceBlocks)
+    return not on_device and p <= ASSEMBLED_SIZE and _work(objective) <= MAX_WORK
+
+
+def _work(objective: MultinomialObjective) -> int:
+    return int(objective.blocks.n_samples * reference_size(objective) ** 2)
+
+
+def needs_precision(outcome: Outcome, options: Options) -> bool:
+    """Whether a solver ended for lack of precision, or where rounding may have misled it."""
+    point, distance = outcome.point, outcome.history[-1].distance
+    objective = point.objective
+    if not affords_precision(objective):
+        return False
+    work = _work(objective)
+    if outcome.status is Status.CONVERGED:
+        logits = point.rounding / (4.0 * float(np.finfo(objective.blocks.dtype).eps))
+        return work <= CHEAP_WORK and not logits <= LARGE_LOGITS
+    if outcome.status is not Status.PRECISION:
+        return False
+    return work <= CHEAP_WORK or not options.tol < distance <= NEGLIGIBLE
+
+
+class _Frame(NamedTuple):
+    """Coordinates: columns are (x - center)/scale, and θ has the shape (n_logits, d + 1)."""
+
+    center: Array
+    scale: Array
+
+    def moved(self, theta: Array, to: _Frame) -> Array:
+        """The θ of the same logits in other coordinates."""
+        out = theta.copy(order="F")
+        coef = theta[:, :-1] / self.scale
+        out[:, :-1] = coef * to.scale
+        out[:, -1] += coef @ (to.center - self.center)
+        return out
+
+    def gradient(self, gradient: Array, to: _Frame) -> Array:
+        """The gradient, without a penalty's, in other coordinates."""
+        out = gradient.copy(order="F")
+        shift = (self.center - to.center) * gradient[:, -1:]
+        out[:, :-1] = (gradient[:, :-1] * self.scale + shift) / to.scale
+        return out
+
+
+class _State(NamedTuple):
+    """F at θ with its derivatives, the Hessian of the loss in reference coding.
+
+    `most` is a bound on the Hessian's diagonal, for a coefficient of each column.
+    """
+
+    loss: float
+    magnitude: float
+    value: float
+    gradient: Array
+    hessian: Array
+    most: Array
+
+
+class _Precise:
+    """The objective over standardised rows in float64, and coordinates that may change."""
+
+    def __init__(self, objective: MultinomialObjective, moving: Array) -> None:
+        self.objective = objective
+        self._moving = moving
+        self.frame = _Frame(objective.center, objective.scale)
+        # Of coefficients as the rows have them.
+        self._strength = objective.penalty.strength * objective.scale**2
+        R, r = objective.shape[0], objective.likelihood.n_free
+        self.n_free = r
+        self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
+
+    def _sums(self, kernel: Any, *args: Any) -> tuple[Any, ...]:
+        objective = self.objective
+        return objective.blocks.map_reduce(
+            _in_slices,
+            kernel,
+            objective.likelihood,
+            *self.frame,
+            objective.fit_intercept,
+            self._moving,
+            *args,
+        )
+
+    @property
+    def strength(self) -> Array:
+        return np.asarray(self._strength / self.frame.scale**2)
+
+    def at(self, theta: Array) -> _State:
+        objective = self.objective
+        loss, magnitude, gradient, hessian, most = self._sums(_derivatives, theta)
+        objective.counter.gradients += 1
+        total = objective.total_weight
+        gradient, hessian = gradient / total, hessian / total
+        coef, strength = theta[:, :-1], self.strength
+        gradient[:, :-1] += strength * coef
+        loss = float(loss) / total
+        value = loss + 0.5 * float(np.sum(strength * coef**2))
+        return _State(loss, float(magnitude) / total, value, gradient, hessian, most / total)
+
+    def change(self, theta: Array, step: Array) -> tuple[float, float]:
+        """F(θ + s) - F(θ) as a sum over rows, and the sum of the absolute terms."""
+        change, size = self._sums(_changes, theta, step)
+        self.objective.counter.gradients += 1
+        coef, moved, strength = theta[:, :-1], step[:, :-1], self.strength
+        penalty = strength * moved * (coef + 0.5 * moved)
+        total = self.objective.total_weight
+        return (
+            float(change) / total + float(penalty.sum()),
+            float(size) / total + float(np.abs(penalty).sum()),
+        )
+
+    def is_off_centre(self, hessian: Array) -> bool:
+        """Whether the mean of a column, weighted as in the Hessian, is far from its centre."""
+        if not self.objective.fit_intercept:
+            return False
+        weight = np.einsum("kk->", hessian[:, -1, :, -1])
+        if not weight > 0.0:
+            return False
+        mean = np.einsum("kjk->j", hessian[:, :-1, :, -1]) / weight
+        square = np.einsum("kjkj->j", hessian[:, :-1, :, :-1]) / weight
+        variance = square - mean**2
+        return bool((self._moving & (mean**2 > OFF_CENTRE**2 * variance)).any())
+
+    def recentre(self, theta: Array) -> Array:
+        """Coordinates for the curvature at θ; returns θ there."""
+        coef, intercept = self.coefficients(theta)
+        blocks, likelihood = self.objective.blocks, self.objective.likelihood
+        center, scale = self.frame
+        sums, total = blocks.map_reduce(_curvature_sums, likelihood, coef, intercept)
+        if not (total > SMALLEST and np.isfinite(sums).all()):
+            return theta
+        mean = sums / total if self.objective.fit_intercept else np.zeros_like(sums)
+        (sizes,) = blocks.map_reduce(_curvature_deviations, likelihood, coef, intercept, mean)
+        sizes = sizes / total
+        good = self._moving & (sizes > SMALLEST) & np.isfinite(sizes) & np.isfinite(mean)
+        before = self.frame
+        self.frame = _Frame(np.where(good, mean, center), np.where(good, sizes, scale))
+        return before.moved(theta, self.frame)
+
+    def coefficients(self, theta: Array) -> tuple[Array, Array]:
+        """(W, b) of the rows."""
+        coef = theta[:, :-1] / self.frame.scale
+        return coef, theta[:, -1] - coef @ self.frame.center
+
+    def newton_step(self, state: _State) -> tuple[Array, float] | None:
+        """H⁻¹ g and the length of g in H⁻¹, or None where they are not finite."""
+        r, width = self.n_free, state.gradient.shape[1]
+        H = state.hessian.copy()
+        j = np.arange(width - 1)
+        H[:, j, :, j] += self.contrasts[:r] * self.strength[:, None, None]
+        H = H.reshape(r * width, r * width)
+        # Where all rows are saturated there is no curvature; its upper bound will do for a step.
+        diagonal = H.diagonal()
+        lost = (diagonal <= 0.0) & (state.gradient[:r].ravel() != 0.0)
+        np.fill_diagonal(H, np.where(lost, np.tile(state.most, r), diagonal))
+        scale = np.sqrt(H.diagonal().clip(0.0))
+        inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0.0)
+        H *= inverse[:, None]
+        H *= inverse
+        if not np.isfinite(H).all():
+            return None
+        g = state.gradient[:r].ravel() * inverse
+        jitter = 4.0 * len(H) * EPS
+        while True:  # collinear columns
+            np.fill_diagonal(H, 1.0 + jitter)
+            L, info = lapack.dpotrf(H, lower=True)
+            if info == 0:
+                break
+            jitter *= 10.0
+            if not jitter < 1.0:
+                return None
+        solved, _ = lapack.dpotrs(L, g, lower=True)
+        norm = float(np.sqrt(max(float(g @ solved), 0.0)))
+        delta = (solved * inverse).reshape(r, width)
+        return self.contrasts @ delta, norm
+
+
+def newton_precise(outcome: Outcome, moving: Array, options: Options, watch: Watch) -> Outcome:
+    """Go on from where another solver ended; where it is as near as this one, its outcome."""
+    objective = outcome.point.objective
+    problem = _Precise(objective, moving)
+    home = problem.frame
+    lines = list(outcome.history)
+    theta = problem.recentre(outcome.point.theta)
+    state = problem.at(theta)
+    status, share = Status.MAX_ITER, 1.0
+    first = len(lines)
+    while True:
+        if problem.is_off_centre(state.hessian):
+            theta = problem.recentre(theta)
+            state = problem.at(theta)
+        found = problem.newton_step(state)
+        if found is None:
+            status = Status.PRECISION
+            break
+        direction, norm = found
+        root_n = root_size(objective.blocks.effective_size, state.value)
+        distance = float(root_n * norm)
+        counter = objective.counter
+        lines.append(
+            Iteration(
+                len(lines), state.value, distance, counter.gradients, counter.hessian_products
+            )
+        )
+        here, step = (problem.frame.moved(at, home) for at in (theta, -direction))
+        if watch.sees_complete_separation(here, state.loss):
+            status = Status.SEPARATED
+        elif distance <= NEAR and watch.sees_direction(here, step, distance):
+            status = Status.QUASI_SEPARATED
+        elif distance <= options.tol and is_settled(objective, here, step):
+            status = Status.CONVERGED
+        status = options.told(lines[-1], here, status)
+        if status is not Status.MAX_ITER or len(lines) - 1 >= max(options.max_iter, first):
+            break
+        share = min(1.0, 16.0 * share)
+        for _ in range(MAX_HALVINGS):
+            change, size = problem.change(theta, -share * direction)
+            predicted = norm**2 * (share - 0.5 * share**2)
+            if change <= -LEAST_RATIO * predicted or predicted <= EPS * size:
+                break
+            share *= 0.25
+        if not change <= -LEAST_RATIO * predicted:
+            status = Status.PRECISION
+            break
+        theta = theta - share * direction
+        state = problem.at(theta)
+    if not np.isfinite(state.value):
+        return outcome
+    return Outcome(
+        point=_point(problem, theta, state, home),
+        status=status,
+        history=tuple(lines),
+        metric=None,
+        last=None,
+        coefficients=problem.coefficients(theta),
+    )
+
+
+def _point(problem: _Precise, theta: Array, state: _State, home: _Frame) -> Point:
+    """The point in the coordinates of the objective."""
+    objective, frame = problem.objective, problem.frame
+    gradient = state.gradient.copy(order="F")
+    gradient[:, :-1] -= problem.strength * theta[:, :-1]
+    gradient = frame.gradient(gradient, home)
+    theta = frame.moved(theta, home)
+    gradient[:, :-1] += objective.penalty.gradient(theta[:, :-1])
+    return Point(
+        objective=objective,
+        theta=theta,
+        value=state.value,
+        gradient=gradient,
+        loss=state.loss,
+        rounding=8.0 * EPS * (state.loss + state.magnitude),
+        probabilities=Probabilities(objective.likelihood),
+    )
+
+
+def _in_slices(block: Block, kernel: Any, *args: Any) -> tuple[Any, ...]:
+    """Sums of a kernel over standardised rows in float64, some of them at a time."""
+    n, d = block.X.shape
+    step = max(1, SLICE_BYTES // (8 * (d + 1)))
+    sums: list[Any] = []
+    for start in range(0, n, step):
+        terms = _in_one_slice(_part(block, start, min(start + step, n)), kernel, *args)
+        sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else list(terms)
+    return tuple(sums)
+
+
+def _part(block: Block, start: int, stop: int) -> Block:
+    rows = slice(start, stop)
+    return replace(
+        block,
+        start=block.start + start,
+        stop=block.start + stop,
+        X=block.X[rows],
+        targets=block.targets[rows],
+        weights=None if block.weights is None else block.weights[rows],
+        offset=None if block.offset is None else block.offset[rows],
+    )
+
+
+def _in_one_slice(
+    block: Block,
+    kernel: Any,
+    likelihood: Likelihood,
+    center: Array,
+    scale: Array,
+    fit_intercept: bool,
+    moving: Array,
+    *thetas: Array,
+) -> tuple[Any, ...]:
+    columns = block.augmented(center, scale, fit_intercept)
+    columns[:-1] *= moving[:, None]
+    targets = likelihood.dense_targets(block.targets)
+    weights = block.weights_or_ones().astype(np.float64)
+    offset = 0.0 if block.offset is None else block.offset.T.astype(np.float64)
+    first = thetas[0] @ columns + offset
+    others = [theta @ columns for theta in thetas[1:]]
+    return tuple(kernel(likelihood, columns, targets, weights, first, *others))
+
+
+class _Rows(NamedTuple):
+    """Probabilities, their complements and losses of rows, all relatively accurate."""
+
+    P: Array
+    C: Array
+    losses: Array
+
+
+def _rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
+    if not likelihood.is_coupled:
+        e = np.exp(-np.abs(Z))
+        up = Z >= 0.0
+        P, C = np.where(up, 1.0, e) / (1.0 + e), np.where(up, e, 1.0) / (1.0 + e)
+        log = np.log1p(e)
+        losses = T * (log + np.maximum(-Z, 0.0)) + (1.0 - T) * (log + np.maximum(Z, 0.0))
+        return _Rows(P, C, losses.sum(axis=0))
+    # The terms below the largest are summed apart from it.
+    column = np.arange(Z.shape[1])
+    top = Z.argmax(axis=0)
+    Z = Z - Z[top, column]
+    P = np.exp(Z)
+    P[top, column] = 0.0
+    rest = P.sum(axis=0)
+    losses = np.log1p(rest) - np.einsum("km,km->m", T, Z)
+    total = 1.0 + rest
+    P[top, column] = 1.0
+    P /= total
+    C = 1.0 - P
+    C[top, column] = rest / total
+    return _Rows(P, C, losses)
+
+
+def _derivatives(
+    likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
+) -> tuple[Any, ...]:
+    """Loss, the size of what rounding acts on, gradient, Hessian and a bound on it, summed."""
+    P, C, losses = _rows(likelihood, Z, T)
+    residual = P * (1.0 - T) - T * C
+    magnitude = np.abs(residual * Z).sum(axis=0)
+    r, width = likelihood.n_free, len(columns)
+    H = np.zeros((r, width, r, width))
+    for k in range(r):
+        for m in range(k, r if likelihood.is_coupled else k + 1):
+            curvature = P[k] * (C[k] if m == k else -P[m]) * weights
+            H[k, :, m, :] = (columns * curvature) @ columns.T
+            H[m, :, k, :] = H[k, :, m, :].T
+    if not columns[-1].any():  # no intercept
+        H[np.arange(r), -1, np.arange(r), -1] = 1.0
+    residual *= weights
+    most = 0.5 * (np.square(columns) @ weights)
+    return losses @ weights, magnitude @ weights, residual @ columns.T, H, most
+
+
+def _changes(
+    likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array, D: Array
+) -> tuple[Any, ...]:
+    """Sum over rows of what the loss changes by where logits Z change by D, and of its size."""
+    P, C, losses = _rows(likelihood, Z, T)
+    direct = _rows(likelihood, Z + D, T).losses - losses
+    if likelihood.is_coupled:
+        # log Σ p exp(d) - t·d, with d relative to t·d.
+        relative = D - np.einsum("km,km->m", T, D)
+        small = np.abs(relative).max(axis=0) <= SMALL_CHANGE
+        np.clip(relative, -SMALL_CHANGE, SMALL_CHANGE, out=relative)
+        change = np.log1p(np.einsum("km,km->m", P, np.expm1(relative)))
+    else:
+        small = np.abs(D).max(axis=0) <= SMALL_CHANGE
+        d = np.clip(D, -SMALL_CHANGE, SMALL_CHANGE)
+        change = T * np.log1p(C * np.expm1(-d)) + (1.0 - T) * np.log1p(P * np.expm1(d))
+        change = change.sum(axis=0)
+    change = np.where(small, change, direct)
+    return change @ weights, np.abs(change) @ weights
+
+
+def _curvature_weights(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
+) -> tuple[Array, Array]:
+    X = block.dense()
+    Z = coef @ X.T + intercept[:, None]
+    if block.offset is not None:
+        Z += block.offset.T
+    P, C, _ = _rows(likelihood, Z, np.zeros_like(Z))
+    return X, np.einsum("km,km->m", P, C) * block.weights_or_ones()
+
+
+def _curvature_sums(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
+) -> tuple[Any, ...]:
+    X, weights = _curvature_weights(block, likelihood, coef, intercept)
+    return weights @ X, weights.sum()
+
+
+def _curvature_deviations(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array
+) -> tuple[Any]:
+    X, weights = _curvature_weights(block, likelihood, coef, intercept)
+    return (weights @ np.abs(X - mean),)

@@ -1,0 +1,69 @@
+"""Whether the distance that a Newton step tells is one to trust."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._block import Block
+from skmaxent._device import on_host_block
+from skmaxent._device_array import on_host
+from skmaxent._objective import MultinomialObjective
+
+Array = NDArray[Any]
+
+# A Newton step that changes logits by no more has, up to a factor of exp(0.1), the Hessian of its
+# end.
+SETTLED = 0.1
+# exp(-z) is zero from here on.
+UNDERFLOW = 745.0
+
+
+def is_settled(objective: MultinomialObjective, theta: Array, newton_step: Array) -> bool:
+    """Whether the length of the Newton step at θ tells how far the optimum is.
+
+    It does where the step changes the logits of each row so little that its curvature stays. An
+    outlier may be all that the Hessian sees of a column: its loss falls by a factor e with each
+    step, which are short in standard errors, and what the other rows gain comes only after it has
+    lost its weight. Rows that have none, to the last bit, do not count.
+    """
+    # A column whose mean square is one has no entry above the root of the sum of weights over the
+    # row's weight.
+    sums = objective.blocks.weight_sums
+    sizes = np.abs(newton_step).max(axis=0)
+    bound = sizes[-1] + sizes[:-1].sum() * np.sqrt(sums.total / sums.least)
+    if 2.0 * bound <= SETTLED:
+        return True
+    (change,) = objective.blocks.map_reduce(
+        _largest_change,
+        objective.likelihood.is_coupled,
+        objective.for_blocks(theta),
+        objective.for_blocks(newton_step),
+        combine=np.maximum,
+    )
+    return bool(change <= SETTLED)
+
+
+def _largest_change(
+    block: Block, is_coupled: bool, at: tuple[Array, Array], step: tuple[Array, Array]
+) -> tuple[Any]:
+    """The largest change of a difference of logits, or of a logit where they are not coupled."""
+    block = on_host_block(block)
+    Z = block.logits_at(*map(on_host, at)).astype(np.float64)
+    D = block.logits(*map(on_host, step)).astype(np.float64)
+    if not is_coupled:
+        beyond = (np.minimum(np.abs(Z), np.abs(Z + D)) > UNDERFLOW) & ((Z > 0.0) == (Z + D > 0.0))
+        return (block.largest(np.where(beyond, 0.0, np.abs(D)).max(axis=0)),)
+    change = D.max(axis=0) - D.min(axis=0)
+    top, gap = _lead(Z)
+    other, other_gap = _lead(Z + D)
+    beyond = (np.minimum(gap, other_gap) > UNDERFLOW) & (top == other)
+    return (block.largest(np.where(beyond, 0.0, change)),)
+
+
+def _lead(Z: Array) -> tuple[Array, Array]:
+    """The likeliest class of each row and how far its logit is above the next."""
+    second, first = np.partition(Z, len(Z) - 2, axis=0)[-2:]
+    return Z.argmax(axis=0), first - second
