@@ -29,15 +29,10 @@ def is_settled(objective: MultinomialObjective, theta: Array, newton_step: Array
     step, which are short in standard errors, and what the other rows gain comes only after it has
     lost its weight. Rows that have none, to the last bit, do not count.
     """
-    # A column whose mean square is one has no entry above the root of the sum of weights over the
-    # row's weight.
-    sums = objective.blocks.weight_sums
-    sizes = np.abs(newton_step).max(axis=0)
-    bound = sizes[-1] + sizes[:-1].sum() * np.sqrt(sums.total / sums.least)
-    if 2.0 * bound <= SETTLED:
+    if is_tiny(objective, newton_step):
         return True
     (change,) = objective.blocks.map_reduce(
-        _largest_change,
+        _block_change,
         objective.likelihood.is_coupled,
         objective.for_blocks(theta),
         objective.for_blocks(newton_step),
@@ -46,21 +41,41 @@ def is_settled(objective: MultinomialObjective, theta: Array, newton_step: Array
     return bool(change <= SETTLED)
 
 
-def _largest_change(
-    block: Block, is_coupled: bool, at: tuple[Array, Array], step: tuple[Array, Array]
-) -> tuple[Any]:
-    """The largest change of a difference of logits, or of a logit where they are not coupled."""
-    block = on_host_block(block)
-    Z = block.logits_at(*map(on_host, at)).astype(np.float64)
-    D = block.logits(*map(on_host, step)).astype(np.float64)
+def is_tiny(objective: MultinomialObjective, step: Array) -> bool:
+    """Whether a step changes no logit by much, whatever the rows are.
+
+    A column whose mean square is one has no entry above the root of the sum of weights over the
+    row's weight.
+    """
+    sums = objective.blocks.weight_sums
+    sizes = np.abs(step).max(axis=0)
+    bound = sizes[-1] + sizes[:-1].sum() * np.sqrt(sums.total / sums.least)
+    return bool(2.0 * bound <= SETTLED)
+
+
+def changes(Z: Array, D: Array, is_coupled: bool) -> Array:
+    """The largest change of a difference of logits, or of a logit where they are not coupled.
+
+    Logits Z change by D, both of shape (n_logits, rows). Rows whose probabilities are 0 and 1
+    before and after have none.
+    """
     if not is_coupled:
         beyond = (np.minimum(np.abs(Z), np.abs(Z + D)) > UNDERFLOW) & ((Z > 0.0) == (Z + D > 0.0))
-        return (block.largest(np.where(beyond, 0.0, np.abs(D)).max(axis=0)),)
+        return np.asarray(np.where(beyond, 0.0, np.abs(D)).max(axis=0))
     change = D.max(axis=0) - D.min(axis=0)
     top, gap = _lead(Z)
     other, other_gap = _lead(Z + D)
     beyond = (np.minimum(gap, other_gap) > UNDERFLOW) & (top == other)
-    return (block.largest(np.where(beyond, 0.0, change)),)
+    return np.asarray(np.where(beyond, 0.0, change))
+
+
+def _block_change(
+    block: Block, is_coupled: bool, at: tuple[Array, Array], step: tuple[Array, Array]
+) -> tuple[Any]:
+    block = on_host_block(block)
+    Z = block.logits_at(*map(on_host, at)).astype(np.float64)
+    D = block.logits(*map(on_host, step)).astype(np.float64)
+    return (block.largest(changes(Z, D, is_coupled)),)
 
 
 def _lead(Z: Array) -> tuple[Array, Array]:

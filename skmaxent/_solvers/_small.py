@@ -15,7 +15,7 @@ from scipy.linalg import lapack
 
 from skmaxent._likelihood import upper_pairs
 from skmaxent._objective import MultinomialObjective, Point, Probabilities
-from skmaxent._solvers._settled import is_settled
+from skmaxent._solvers._settled import SETTLED, changes, is_tiny
 from skmaxent._solvers._smooth import MAX_SHORT, TOO_SHORT, Outcome
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
@@ -99,6 +99,14 @@ class _Small:
         gradient = residual @ self._rows
         gradient += penalised
         return _State(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
+
+    def is_settled(self, theta: Array, step: Array) -> bool:
+        """See `_settled`; without a pass over the rows as they are stored."""
+        Z = theta @ self._columns
+        if self._offset is not None:
+            Z += self._offset
+        change = changes(Z, step @ self._columns, self._likelihood.is_coupled)
+        return bool((change[self._weights > 0.0] <= SETTLED).all())
 
     def factor(self, P: Array) -> Array | None:
         """Cholesky factor of the Hessian in reference coding; None where rounding forbids it."""
@@ -200,7 +208,7 @@ def newton_small(
         elif distance <= NEAR and watch.sees_direction(theta, -direction, distance):
             status = Status.QUASI_SEPARATED
         elif distance <= tol:
-            is_converged = is_settled(objective, theta, -direction)
+            is_converged = is_tiny(objective, direction) or problem.is_settled(theta, -direction)
             status = Status.CONVERGED if is_converged else Status.PRECISION
         elif n_short > MAX_SHORT:
             status = Status.PRECISION
