@@ -255,7 +255,8 @@ class InferenceResults:
     @property
     def std_errors(self) -> Array:
         """Standard errors, in the shape of `coef`."""
-        return np.asarray(np.sqrt(self.covariance.diagonal()).reshape(self.coef.shape))
+        variances = np.maximum(self.covariance.diagonal(), 0.0)  # rounding may be below zero
+        return np.asarray(np.sqrt(variances).reshape(self.coef.shape))
 
     @property
     def n_parameters(self) -> int:
@@ -859,6 +860,11 @@ class InferenceResults:
             )
 
     def _refuse_pseudo_likelihood(self, what: str) -> None:
+        if self.cov_type == "laplace":
+            raise ValueError(
+                f"{what} counts free coefficients, and those of a penalised fit are not free: "
+                "expected a fit with C=np.inf."
+            )
         if self.weights == "probability" or self.n_groups is not None:
             raise ValueError(
                 f"{what} needs the likelihood of independent rows, which sampling weights and "

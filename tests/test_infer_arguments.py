@@ -1,0 +1,270 @@
+"""Each argument of `infer` is used or refused, whatever the method."""
+
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from statsmodels.datasets import anes96
+
+from skmaxent import MaxentClassifier
+
+DATA = anes96.load_pandas()
+X = DATA.exog[["selfLR", "age", "educ"]]
+Y = (DATA.endog.astype(int) + 1) // 3
+GROUPS = np.arange(len(Y)) % 40
+WEIGHTS = np.random.default_rng(0).integers(1, 4, len(Y))
+ML = MaxentClassifier(C=np.inf, tol=1e-9, random_state=0)
+LASSO = MaxentClassifier(C=0.1, l1_ratio=1.0, random_state=0)
+FEW = {"method": "bootstrap", "n_bootstrap": 3}
+
+
+def test_this_file_knows_every_argument():
+    assert list(inspect.signature(MaxentClassifier.infer).parameters)[1:] == [
+        "X",
+        "y",
+        "sample_weight",
+        "offset",
+        "cov_type",
+        "groups",
+        "weights",
+        "reference",
+        "features",
+        "method",
+        "n_bootstrap",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"groups": GROUPS}, "groups and cov_type='cluster' go together"),
+        ({"cov_type": "cluster"}, "groups and cov_type='cluster' go together"),
+        ({"cov_type": "HC0", "groups": GROUPS}, "go together"),
+        ({"cov_type": "bootstrap"}, "cov_type must be one of"),
+        ({"weights": "sampling"}, "weights must be 'frequency' or 'probability'"),
+        ({"weights": "probability", "cov_type": "nonrobust"}, "probability weights have no"),
+        ({"reference": 7}, "expected 'symmetric' or one of"),
+        ({"n_bootstrap": 50}, "n_bootstrap=50 is for method='bootstrap', found method=None"),
+        ({"method": "jackknife"}, "method must be None, 'split' or 'bootstrap', found 'jackknife'"),
+        # features=
+        ({"features": ["age"], "groups": GROUPS}, "without groups and probability weights"),
+        ({"features": ["age"], "weights": "probability"}, "without groups and probability"),
+        ({"features": ["age"], "cov_type": "HC0"}, "features= has no cov_type='HC0'"),
+        ({"features": ["height"]}, r"found \['height'\]"),
+        ({"features": ["age", "age"]}, "each once"),
+        ({"features": []}, r"found \[\]"),
+        ({"features": ["age"], "n_bootstrap": 3}, "n_bootstrap=3 is for method='bootstrap'"),
+        # method="split"
+        ({"method": "split", "features": ["age"]}, "method='split' is for all features"),
+        ({"method": "split", "n_bootstrap": 50}, "n_bootstrap=50 is for method='bootstrap'"),
+        ({"method": "split", "groups": GROUPS}, "groups and cov_type='cluster' go together"),
+        ({"method": "split", "cov_type": "cluster"}, "go together"),
+        ({"method": "split", "cov_type": "laplace"}, "cov_type='laplace' does not go with this"),
+        ({"method": "split", "weights": "sampling"}, "weights must be 'frequency'"),
+        ({"method": "split", "reference": 7}, "expected 'symmetric' or one of"),
+        # method="bootstrap"
+        (FEW | {"features": ["age"]}, "method='bootstrap' is for all features"),
+        (FEW | {"cov_type": "HC0"}, "expected cov_type=None, found 'HC0'"),
+        (FEW | {"weights": "sampling"}, "weights must be 'frequency'"),
+        (FEW | {"reference": 7}, "expected 'symmetric' or one of"),
+        (FEW | {"groups": GROUPS[:5]}, r"groups has the shape \(5,\)"),
+        ({"method": "bootstrap", "n_bootstrap": 1}, "n_bootstrap must be 2 or more"),
+        ({"method": "bootstrap", "n_bootstrap": 2.5}, "n_bootstrap must be 2 or more"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options, message):
+    clf = ML.fit(X, Y)
+    with pytest.raises(ValueError, match=message):
+        clf.infer(X, Y, **options)
+
+
+@pytest.mark.parametrize("method", [{}, {"method": "split"}, FEW])
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("sample_weight", WEIGHTS), ("weights", "probability"), ("reference", 2), ("groups", GROUPS)],
+)
+def test_what_is_taken_changes_the_results(method, argument, value):
+    clf = ML.fit(X, Y)
+    options = dict(method)
+    if argument == "groups" and method != FEW:
+        options["cov_type"] = "cluster"
+    if argument == "sample_weight":
+        clf.fit(X, Y, value)
+        one = ML.fit(X, Y).infer(X, Y, **options)
+        clf = ML.fit(X, Y, value)
+    elif argument == "groups" and method != FEW:
+        other = np.arange(len(Y)) // 30
+        one = clf.infer(X, Y, **options, groups=other)
+    elif argument == "weights":
+        one = clf.infer(X, Y, WEIGHTS, **options) if method == FEW else clf.infer(X, Y, **options)
+    else:
+        one = clf.infer(X, Y, **options)
+    weighted = argument == "weights" and method == FEW
+    positional = (WEIGHTS,) if weighted else ()
+    two = clf.infer(X, Y, *positional, **options, **{argument: value})
+    assert not np.allclose(one.std_errors, two.std_errors, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        np.where(GROUPS < 4, np.nan, GROUPS),
+        [None if g < 4 else g for g in GROUPS],
+        [float("nan") if g < 4 else f"cluster {g}" for g in GROUPS],
+        np.where(GROUPS < 4, None, GROUPS),
+        pd.Series(GROUPS, dtype="Int64").where(GROUPS >= 4),
+        pd.Series(GROUPS).astype("string").where(GROUPS >= 4),
+        pd.Series(GROUPS).astype("category").where(GROUPS >= 4),
+        pd.Series(pd.to_datetime(GROUPS)).where(GROUPS >= 4),
+        np.ma.masked_less(GROUPS, 4),
+    ],
+    ids=["nan", "none", "words", "object", "Int64", "string", "category", "NaT", "masked"],
+)
+def test_missing_clusters_are_counted(groups):
+    missing = int((GROUPS < 4).sum())
+    clf = ML.fit(X, Y)
+    for options in ({"cov_type": "cluster"}, {"method": "split", "cov_type": "cluster"}, FEW):
+        with pytest.raises(ValueError, match=rf"groups is missing .* in {missing} rows"):
+            clf.infer(X, Y, groups=groups, **options)
+
+
+def test_clusters_have_labels_of_any_type():
+    clf = ML.fit(X, Y)
+    expected = clf.infer(X, Y, cov_type="cluster", groups=GROUPS)
+    for groups in (
+        GROUPS.tolist(),
+        [f"cluster {g}" for g in GROUPS],
+        pd.Series(GROUPS, index=X.index).astype("category"),
+        pd.to_datetime(GROUPS),
+        pd.Series([g if g % 2 else str(g) for g in GROUPS]),
+    ):
+        found = clf.infer(X, Y, cov_type="cluster", groups=groups)
+        assert found.n_groups == 40
+        np.testing.assert_allclose(found.std_errors, expected.std_errors, rtol=1e-10)
+    for groups in (np.zeros(len(Y)), ["a"] * len(Y)):
+        with pytest.raises(ValueError, match="at least two clusters"):
+            clf.infer(X, Y, cov_type="cluster", groups=groups)
+    for groups in (GROUPS[:, None], GROUPS[:-1], 3):
+        with pytest.raises(ValueError, match=r"expected \(944,\), a cluster for each row"):
+            clf.infer(X, Y, cov_type="cluster", groups=groups)
+
+
+# Robust covariances against statsmodels
+
+
+@pytest.mark.parametrize("cov_type", ["HC0", "HC1", "cluster"])
+def test_robust_covariances_of_two_classes_are_those_of_a_glm(cov_type):
+    """statsmodels' HC1 is n/(n - p) times HC0 there; its clusters have our factors."""
+    y = (Y > 0).astype(int)
+    groups = {"groups": GROUPS} if cov_type == "cluster" else {}
+    options = {"cov_kwds": groups} if groups else {}
+    model = sm.GLM(y, sm.add_constant(X, prepend=False), family=sm.families.Binomial())
+    expected = model.fit(tol=1e-12, cov_type=cov_type, **options)
+    found = ML.fit(X, y).infer(X, y, cov_type=cov_type, **groups)
+    np.testing.assert_allclose(found.std_errors[0], expected.bse, rtol=1e-6)
+    np.testing.assert_allclose(found.covariance, expected.cov_params(), rtol=1e-6, atol=1e-14)
+    np.testing.assert_allclose(found.conf_int(), expected.conf_int(), rtol=1e-6)
+    table = found.summary()
+    np.testing.assert_allclose(table["z"], expected.tvalues, rtol=1e-6)
+    np.testing.assert_allclose(table["p_value"], expected.pvalues, rtol=1e-5)
+    wald = found.wald_test([["age", "educ"]])
+    theirs = expected.wald_test(np.eye(4)[1:3], use_f=False, scalar=True)
+    assert wald["chi2"].item() == pytest.approx(float(theirs.statistic), rel=1e-6)
+    assert wald["p_value"].item() == pytest.approx(float(theirs.pvalue), rel=1e-5)
+
+
+def test_tables_of_names_have_the_covariance():
+    found = ML.fit(X, Y).infer(X, Y)
+    names = [(k, name) for k in (1, 2) for name in [*X.columns, "Intercept"]]
+    table = found.cov_params()
+    assert list(table.index) == list(table.columns) == names
+    np.testing.assert_array_equal(table, found.covariance)
+    theirs = sm.MNLogit(Y, sm.add_constant(X, prepend=False)).fit(disp=0, tol=1e-12)
+    np.testing.assert_allclose(table, theirs.cov_params(), rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(found.conf_int(0.9), theirs.conf_int(0.1), rtol=1e-5, atol=1e-8)
+
+
+def test_criteria_are_of_free_coefficients():
+    ridge = MaxentClassifier().fit(X, Y).infer(X, Y)
+    for criterion in ("aic", "bic"):
+        with pytest.raises(ValueError, match="expected a fit with C=np.inf"):
+            getattr(ridge, criterion)
+
+
+# Selection on one half
+
+
+def selected_sample():
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.normal(size=(400, 4)), columns=list("abcd"))
+    y = (0.6 * frame["b"] - 1.5 * frame["c"] + rng.logistic(size=400) > 0).astype(int)
+    return frame, y
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_tests_after_selection_are_of_the_features_that_they_name(named):
+    frame, y = selected_sample()
+    rows = frame if named else frame.to_numpy()
+    results = LASSO.fit(rows, y).infer(rows, y, method="split")
+    names = results.columns[:-1]
+    assert names == (["b", "c"] if named else ["x1", "x2"])
+    ratios, walds = results.likelihood_ratio_test(), results.wald_test(names)
+    assert list(ratios.index) == names
+    np.testing.assert_allclose(ratios["chi2"], walds["chi2"], rtol=0.25)
+    assert ratios["chi2"].iloc[1] > 3.0 * ratios["chi2"].iloc[0]
+    interval = results.profile_conf_int(features=names[1])
+    np.testing.assert_allclose(interval, results.conf_int().iloc[[1]], rtol=0.1)
+    # The other half by itself: the same numbers from a fit to these columns.
+    observed = np.flatnonzero(_second_half(y))
+    half = frame.iloc[observed][["b", "c"]]
+    again = ML.fit(half, y.iloc[observed]).infer(half, y.iloc[observed])
+    np.testing.assert_allclose(results.coef, again.coef, atol=1e-3)
+    np.testing.assert_allclose(
+        ratios["chi2"], again.likelihood_ratio_test()["chi2"], rtol=1e-6
+    )
+
+
+def _second_half(y):
+    from sklearn.model_selection import train_test_split
+
+    _, second = train_test_split(np.arange(len(y)), test_size=0.5, stratify=y, random_state=_seed())
+    return np.isin(np.arange(len(y)), second)
+
+
+def _seed():
+    from sklearn.utils import check_random_state
+
+    return check_random_state(0).randint(2**31 - 1)
+
+
+def test_clusters_are_not_split_between_halves(monkeypatch):
+    from skmaxent import _split
+
+    seen = []
+    halves = _split._halves
+
+    def watched(*arguments):
+        seen.append(halves(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(_split, "_halves", watched)
+    frame, y = selected_sample()
+    groups = np.arange(400) // 8
+    clf = LASSO.fit(frame, y)
+    results = clf.infer(frame, y, method="split", cov_type="cluster", groups=groups)
+    ((first, second),) = seen
+    assert not set(groups[first]) & set(groups[second])
+    assert len(first) + len(second) == 400
+    assert results.n_groups == len(set(groups[second]))
+    assert 20 <= results.n_groups <= 30
+
+
+def test_a_half_without_a_class_is_refused():
+    frame, y = selected_sample()
+    labels = y.to_numpy().copy()
+    labels[:3] = 2
+    clf = LASSO.fit(frame, labels)
+    with pytest.raises(ValueError, match=r"every class in each half: .* \[2\]"):
+        clf.infer(frame, labels, (labels != 2) + (np.arange(400) == 0) * 1.0, method="split")
