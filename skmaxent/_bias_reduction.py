@@ -60,7 +60,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
             break
         t = 1.0
         for _ in range(MAX_HALVINGS):
-            candidate = objective.at(moved(point, t * step, width))
+            candidate = objective.at(moved(point.theta, t * step, width))
             try:
                 found = penalised(candidate, total, width)
             except _inference.SingularInformation:
@@ -83,9 +83,9 @@ def _distance(V: Array, adjusted: Array) -> float:
     return float(np.sqrt(max(float(adjusted @ V @ adjusted), 0.0)))
 
 
-def moved(point: Point, step: Array, width: int) -> Array:
+def moved(theta: Array, step: Array, width: int) -> Array:
     """θ after a step of the coefficients against the last class, the sum over classes kept."""
-    theta = point.theta.copy(order="F")
+    theta = theta.copy(order="F")
     r = max(1, len(theta) - 1)
     theta[:r, :width] += step.reshape(r, width)
     if len(theta) > 1:

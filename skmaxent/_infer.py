@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -491,23 +491,16 @@ class FitRows:
 
     def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
         """Interval for the reported coefficient in that row and column of the model."""
-        state, best = self._state, self._best
+        best = self._best
         contrasts = _class_coding(len(self._ready.classes), self._position)
         to_raw = _inference.column_map(self._ready.problem.objective)
         return _profile.profile_interval(
-            state,
-            best,
-            np.kron(contrasts[row], to_raw[column]),
-            quantile,
-            falls=self._is_bias_reduced,
+            self._likelihoods, best, np.kron(contrasts[row], to_raw[column]), quantile
         )
 
     @property
-    def _state(self) -> _profile.State:
-        reduced = self._is_bias_reduced
-        return partial(
-            _profile.penalised_likelihood if reduced else _profile.likelihood, total=self._total
-        )
+    def _likelihoods(self) -> _profile.Likelihoods:
+        return _profile.Likelihoods(self._total, self._is_bias_reduced)
 
     @cached_property
     def _best(self) -> _profile.Held:
@@ -516,7 +509,7 @@ class FitRows:
         theta = objective.from_coefficients(self._coef, self._intercept)
         if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
             objective = objective.standardised(dtype=np.float64)
-        return _profile.least(self._state, objective.at(theta))
+        return _profile.least(self._likelihoods, objective.at(theta))
 
     @property
     def penalised_distance(self) -> float:
@@ -551,14 +544,14 @@ class FitRows:
         few = self._is_bias_reduced or self._has_few
         A = np.kron(np.eye(r), np.eye(len(self._columns))[:d][held]) if few else np.empty(0)
         if self._is_bias_reduced:
-            return self._fall(_profile.least(self._state, self._best.point, A).value), df
+            return self._fall(_profile.least(self._likelihoods, self._best.point, A).value), df
         problem = self._ready.problem.without_penalty(held[None])
         solution = minimise(problem, Options(tol=1e-6))
         smaller = self._total * solution.point.loss
         if not few:
             return 2.0 * (smaller + self.log_likelihood), df
         if solution.status is not Status.CONVERGED:
-            smaller = min(smaller, _profile.least(self._state, solution.point, A).value)
+            smaller = min(smaller, _profile.least(self._likelihoods, solution.point, A).value)
         return self._fall(smaller), df
 
     def against_null(self, constant: Array | None) -> float:
@@ -572,7 +565,7 @@ class FitRows:
         if constant is not None:
             of_class = _inference.complement(constant * objective.scale)
         A = np.kron(np.eye(r), of_class)
-        return self._fall(_profile.least(self._state, self._best.point, A).value)
+        return self._fall(_profile.least(self._likelihoods, self._best.point, A).value)
 
     def _fall(self, value: float) -> float:
         """Twice the fall of the log-likelihood from its maximum."""

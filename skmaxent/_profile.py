@@ -10,28 +10,28 @@ Coefficients are θ of standardised columns in reference coding, class by class,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, qr, solve_triangular
+from scipy.optimize import linprog
 
 from skmaxent import _inference
 from skmaxent._bias_reduction import moved, penalised
 from skmaxent._block import Block
+from skmaxent._device_array import on_host
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import MultinomialObjective, Point
 
 Array = NDArray[Any]
 
-# -log L, the information and the score at a point.
-State = Callable[[Point], tuple[float, Array, Array]]
-
 # Nats that a Newton step may still gain at a minimum.
 ACCURACY = 1e-9
-MAX_ITER = 300
+MAX_ITER = 500
+# Damping, relative to the number of observations, that is none.
+NEGLIGIBLE = 1e-12
 # Relative accuracy of the root of the fall at an end.
 END_ACCURACY = 1e-7
 MAX_ROOTS = 100
@@ -39,9 +39,14 @@ MAX_ROOTS = 100
 # standardised column: an average slope of the log-likelihood of less than 1e-8 over it is none.
 FIRST_STEP = 4.0
 FARTHEST = 1e9
+# Distance from which on a log-likelihood that has not fallen is looked at by linear programs.
+SUSPICIOUS = 20.0
 # How far a row's class may fall behind another, relative to the largest difference of logits, along
 # a direction that is said to separate: the accuracy of such a direction.
-BEHIND = 1e-7
+BEHIND = 1e-9
+MAX_PROGRAMS = 50
+MORE_ROWS = 300
+FEASIBLE, NO_GAIN = 1e-10, 1e-7
 
 
 @dataclass(frozen=True)
@@ -53,91 +58,98 @@ class Held:
     slope: Array
 
 
-def likelihood(point: Point, total: float) -> tuple[float, Array, Array]:
-    """The state without penalty."""
-    r = max(1, len(point.theta) - 1)
-    width = point.theta.shape[1] - (not point.objective.fit_intercept)
-    H = _inference.information(point) * total
-    return total * point.loss, H, -total * point.gradient[:r, :width].ravel()
+@dataclass(frozen=True)
+class Likelihoods:
+    """-log L of so many observations in total, penalised by Jeffreys' prior or not."""
 
+    total: float
+    is_penalised: bool = False
 
-def penalised_likelihood(point: Point, total: float) -> tuple[float, Array, Array]:
-    """The state with Jeffreys' prior; its value is infinite where the information is singular."""
-    width = point.theta.shape[1] - (not point.objective.fit_intercept)
-    try:
-        value, V, score = penalised(point, total, width)
-    except _inference.SingularInformation:
+    def at(self, point: Point) -> tuple[float, Array, Array]:
+        """The value at a point, the information and the score.
+
+        With the prior the value is infinite where the information is singular.
+        """
+        width = _width(point)
         r = max(1, len(point.theta) - 1)
-        return np.inf, np.eye(r * width), np.zeros(r * width)
-    return value, np.linalg.inv(V), score
+        if not self.is_penalised:
+            H = _inference.information(point) * self.total
+            score = -self.total * point.loss_gradient()[:r, :width].ravel()
+            return self.total * point.loss, H, score
+        try:
+            value, V, score = penalised(point, self.total, width)
+        except _inference.SingularInformation:
+            return np.inf, np.eye(r * width), np.zeros(r * width)
+        return value, np.linalg.inv(V), score
 
 
-def least(state: State, start: Point, A: Array | None = None, values: Array | float = 0.0) -> Held:
+def least(
+    of: Likelihoods, start: Point, A: Array | None = None, values: Array | float = 0.0
+) -> Held:
     """The least value with A θ at given values, A of shape (n_held, n_coefficients) or None.
 
     Where no minimum exists, because the classes are separated, this is its limit to `ACCURACY`.
     """
     theta = _vector(start)
     if A is None:
-        return _minimum(state, start, state(start), np.zeros((0, len(theta))))
-    point, found = start, state(start)
+        return _minimum(of, start, of.at(start), np.zeros((0, len(theta))))
+    point, found = start, of.at(start)
     share = 1.0
     while share > 1e-9:
         distance = values - A @ _vector(point)
-        step = _toward(found, A, share * distance)
+        step = _toward(found, A, share * distance, of.total)
         candidate = point.objective.at(_moved(point, step))
-        there = state(candidate)
+        there = of.at(candidate)
         if not np.isfinite(there[0]):
             share *= 0.25
             continue
-        held = _minimum(state, candidate, there, A)
+        held = _minimum(of, candidate, there, A)
         if share == 1.0:
             return held
-        point, found, share = held.point, state(held.point), 1.0
+        point, found, share = held.point, of.at(held.point), 1.0
     return Held(point, np.inf, np.zeros(len(A)))
 
 
-def profile_interval(
-    state: State, best: Held, a: Array, quantile: float, *, falls: bool = False
-) -> tuple[float, float]:
+def profile_interval(of: Likelihoods, best: Held, a: Array, quantile: float) -> tuple[float, float]:
     """Ends of the interval for a·θ; infinite where the likelihood never falls enough.
 
     Parameters
     ----------
-    state : callable
+    of : Likelihoods
     best : Held
         The maximum, nothing held.
     a : ndarray of shape (n_coefficients,)
     quantile : float
         Of the standard normal distribution.
-    falls : bool
-        Whether it falls in every direction, as Jeffreys' prior makes it.
     """
-    low, high = (_end(state, best, a, side, quantile, falls) for side in (-1.0, 1.0))
+    low, high = (_end(of, best, a, side, quantile) for side in (-1.0, 1.0))
     return low, high
 
 
-def _end(state: State, best: Held, a: Array, side: float, quantile: float, falls: bool) -> float:
+def _end(of: Likelihoods, best: Held, a: Array, side: float, quantile: float) -> float:
     """Step outwards until the signed root of the fall exceeds the quantile, then find where."""
     unit = float(np.linalg.norm(a))
-    _, H, _ = state(best.point)
-    V_a = _solve(H, a, 1e-12)[0]
+    _, H, _ = of.at(best.point)
+    V_a = _solve(H, a, 1e-14 * of.total)[0]
     step = min(quantile * float(np.sqrt(max(float(a @ V_a), 0.0))), FIRST_STEP * unit)
     step = max(step, 1e-9 * unit)
     center = float(a @ _vector(best.point))
     inner, point = center, best.point
     root = slope = 0.0
+    is_endless: bool | None = None
     while True:
         outer = inner + side * step
-        held = least(state, point, a[None], outer)
+        held = least(of, point, a[None], outer)
         before, root, slope = root, *_root(held, best, side)
         if root >= quantile:
             break
-        if abs(outer - center) > FARTHEST * unit or (
-            not falls
-            and root <= before + 0.1
-            and _never_falls(point, held.point, side * outer > 0.0)
-        ):
+        # With Jeffreys' prior the likelihood falls in every direction.
+        if not of.is_penalised and root <= before + 0.1:
+            if is_endless is None and abs(outer - center) > SUSPICIOUS * unit:
+                is_endless = recedes(best.point.objective, side * a)
+            if is_endless or _never_falls(point, held.point, side * outer > 0.0):
+                return side * np.inf
+        if abs(outer - center) > FARTHEST * unit:
             return side * np.inf
         inner, point = outer, held.point
         left = (quantile - root) / slope if root > 0.3 * quantile and slope > 0.0 else np.inf
@@ -155,7 +167,7 @@ def _end(state: State, best: Held, a: Array, side: float, quantile: float, falls
         c = c + side * (quantile - root) / slope if slope > 0.0 and np.isfinite(root) else outer
         if not min(inner, outer) < c < max(inner, outer):
             c = 0.5 * (inner + outer)
-        held = least(state, point, a[None], c)
+        held = least(of, point, a[None], c)
         root, slope = _root(held, best, side)
     return c
 
@@ -182,17 +194,97 @@ def _separates(objective: MultinomialObjective, direction: Array) -> bool:
     behind, largest = objective.blocks.map_reduce(
         _behind, objective.likelihood, *objective.for_blocks(direction), combine=np.maximum
     )
-    return float(behind) <= BEHIND * float(largest)
+    accuracy = max(BEHIND, 16.0 * float(np.finfo(objective.blocks.dtype).eps))
+    return float(behind) <= accuracy * float(largest)
+
+
+def recedes(objective: MultinomialObjective, a: Array) -> bool | None:
+    """Whether a·θ grows along a direction in which no row's class falls behind another.
+
+    Linear programs over few rows make a·θ largest in a box; rows that lose are added until none
+    does, or nothing is gained. None where neither is found.
+    """
+    a = a / np.abs(a).max()
+    x, A = a, np.empty((0, len(a)))
+    for _ in range(MAX_PROGRAMS):
+        zero = objective.zeros()
+        theta = moved(zero, x, zero.shape[1] - (not objective.fit_intercept))
+        if _separates(objective, theta):
+            return True
+        more = _constraints(objective, theta)
+        A = np.unique(np.vstack([A, more]), axis=0)
+        tight = {"primal_feasibility_tolerance": FEASIBLE, "dual_feasibility_tolerance": FEASIBLE}
+        found = linprog(
+            -a, A_ub=-A, b_ub=np.zeros(len(A)), bounds=(-1.0, 1.0), method="highs", options=tight
+        )
+        if found.x is None:
+            return None
+        if float(a @ found.x) <= NO_GAIN:
+            return False
+        x = found.x
+    return None
+
+
+def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
+    """What the gains are, as functions of θ, of some rows that lose along a direction.
+
+    A gain is the difference of the logits of a class that a row has and another class.
+    """
+    blocks = objective.blocks
+    arguments = objective.likelihood, *objective.for_blocks(theta)
+    worst, _ = blocks.map_reduce(_behind, *arguments, combine=np.maximum)
+    rows = blocks.where(_are_behind, *arguments, 0.1 * float(worst), at_most=blocks.n_samples)
+    assert rows is not None
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MORE_ROWS)).astype(np.intp)]
+    taken = blocks.take(rows, objective.center, objective.scale, np.float64)
+    X = np.asarray(on_host(taken.X))
+    if blocks.is_sparse:
+        X = taken.X.toarray() - objective.center / objective.scale
+    X = np.column_stack([X, np.ones(len(X))]) if objective.fit_intercept else X
+    seen = objective.likelihood.outcomes(
+        objective.likelihood.dense_targets(np.asarray(on_host(taken.targets)))
+    )
+    K, r = len(seen), max(1, objective.likelihood.n_logits - 1)
+    # θ of each class is that against the last, or of the second against the first.
+    classes = np.eye(K)[:, :r] if K > 2 else np.array([[0.0], [1.0]])
+    lines = [
+        np.kron(classes[c] - classes[k], X[i])
+        for i in range(len(rows))
+        for c in np.flatnonzero(seen[:, i])
+        for k in range(K)
+        if k != c
+    ]
+    return np.array(lines)
+
+
+def _are_behind(block: Block, likelihood: Likelihood, *at: Any) -> Array:
+    *direction, limit = at
+    return np.asarray(_distance_behind(block, likelihood, *direction)[0] > limit)
 
 
 def _behind(block: Block, likelihood: Likelihood, coef: Array, intercept: Array) -> tuple[Any, Any]:
     """How far a class that was observed is behind another at most, and the largest difference."""
-    Z = block.logits(coef, intercept)
+    behind, difference = _distance_behind(block, likelihood, coef, intercept)
+    return block.largest(behind), block.largest(difference)
+
+
+def _distance_behind(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
+) -> tuple[Array, Array]:
+    """The same for each row; 0 for rows that weigh nothing."""
+    Z = np.asarray(on_host(block.logits(coef, intercept)))
     Z = np.concatenate([np.zeros_like(Z), Z]) if len(Z) == 1 else Z
-    seen = likelihood.outcomes(likelihood.dense_targets(block.targets)) > 0.0
+    targets = np.asarray(on_host(block.targets))
+    seen = likelihood.outcomes(likelihood.dense_targets(targets)) > 0.0
     top = Z.max(axis=0)
     behind = top - np.where(seen, Z, np.inf).min(axis=0)
-    return block.largest(behind), block.largest(top - Z.min(axis=0))
+    if block.weights is not None:
+        behind = np.where(np.asarray(on_host(block.weights)) > 0.0, behind, 0.0)
+    return behind, top - Z.min(axis=0)
+
+
+def _width(point: Point) -> int:
+    return int(point.theta.shape[1]) - (not point.objective.fit_intercept)
 
 
 def _vector(point: Point) -> Array:
@@ -201,7 +293,7 @@ def _vector(point: Point) -> Array:
 
 
 def _moved(point: Point, step: Array) -> Array:
-    return moved(point, step, point.theta.shape[1] - (not point.objective.fit_intercept))
+    return moved(point.theta, step, _width(point))
 
 
 def _bases(A: Array) -> tuple[Array, Array, Array]:
@@ -211,53 +303,67 @@ def _bases(A: Array) -> tuple[Array, Array, Array]:
     return Q[:, :q], Q[:, q:], R[:q]
 
 
-def _toward(found: tuple[float, Array, Array], A: Array, distance: Array) -> Array:
+def _toward(found: tuple[float, Array, Array], A: Array, distance: Array, total: float) -> Array:
     """The step to A θ farther by `distance` that is best for the quadratic model."""
     _, H, score = found
     own, free, R = _bases(A)
     step = own @ solve_triangular(R, np.atleast_1d(distance), trans="T")
     if free.shape[1]:
         reduced = free.T @ H @ free
-        step = step + free @ _solve(reduced, free.T @ (score - H @ step), 1e-12)[0]
+        step = step + free @ _solve(reduced, free.T @ (score - H @ step), 1e-12 * total)[0]
     return np.asarray(step)
 
 
 def _solve(H: Array, b: Array, damping: float) -> tuple[Array, float]:
-    """(H + damping · s I)⁻¹ b, s the mean of H's diagonal; more damping where that is singular."""
-    size = max(float(np.trace(H)) / len(H), 1e-300)
+    """(H + damping I)⁻¹ b, and the damping, which is raised where that matrix is singular."""
+    least = max(1e-15 * float(np.trace(H)) / len(H), 1e-300)
     while True:
         try:
-            factor = cho_factor(H + damping * size * np.eye(len(H)), check_finite=False)
+            factor = cho_factor(H + damping * np.eye(len(H)), check_finite=False)
             x = cho_solve(factor, b, check_finite=False)
             if np.isfinite(x).all():
                 return np.asarray(x), damping
         except LinAlgError:
             pass
-        damping = max(10.0 * damping, 1e-15)
+        damping = max(10.0 * damping, least)
 
 
-def _minimum(state: State, point: Point, found: tuple[float, Array, Array], A: Array) -> Held:
-    """Newton's method with damping (Levenberg, Marquardt) in the space orthogonal to A."""
+def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A: Array) -> Held:
+    """Newton's method with damping (Levenberg, Marquardt) in the space orthogonal to A.
+
+    Damping is relative to the number of observations, which bounds the curvature by coefficients of
+    standardised columns.
+
+    Raises
+    ------
+    ArithmeticError
+        Where it does not converge.
+    """
     own, free, R = _bases(A)
     value, H, score = found
     damping = 0.0
-    for _ in range(MAX_ITER):
-        if not free.shape[1]:
-            break
-        reduced, down = free.T @ H @ free, free.T @ score
-        u, damping = _solve(reduced, down, damping)
-        predicted = float(u @ down - 0.5 * u @ reduced @ u)
-        candidate = point.objective.at(_moved(point, free @ u))
-        there = state(candidate)
+    for _ in range(MAX_ITER if free.shape[1] else 0):
+        down = free.T @ score
+        u, used = _solve(free.T @ H @ free, down, damping * of.total)
+        step = free @ u
+        predicted = float(score @ step - 0.5 * step @ H @ step)
+        candidate = point.objective.at(_moved(point, step))
+        there = of.at(candidate)
         is_last = predicted <= max(ACCURACY, 1e-14 * abs(value))
         gain = value - there[0] if np.isfinite(there[0]) else -np.inf
         if gain >= (0.0 if is_last else 1e-4 * predicted):
             point, (value, H, score) = candidate, there
-        if is_last and damping <= 1e-9:
+        if is_last and used <= NEGLIGIBLE * of.total:
             break
         if is_last or gain > 0.5 * predicted:
-            damping = 0.1 * damping if damping > 1e-12 else 0.0
+            damping = 0.1 * damping if damping > NEGLIGIBLE else 0.0
         elif gain < 0.1 * predicted:
-            damping = max(10.0 * damping, 1e-4)
+            damping = max(10.0 * damping, 1e-6)
+    else:
+        if free.shape[1]:
+            raise ArithmeticError(
+                "the likelihood's maximum with coefficients held was not found in "
+                f"{MAX_ITER} Newton steps."
+            )
     slope = solve_triangular(R, own.T @ -score) if len(A) else np.zeros(0)
     return Held(point, value, slope)

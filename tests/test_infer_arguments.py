@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
 from statsmodels.datasets import anes96
 
-from skmaxent import MaxentClassifier
+from skmaxent import MaxentClassifier, _split
 
 DATA = anes96.load_pandas()
 X = DATA.exog[["selfLR", "age", "educ"]]
@@ -81,30 +83,19 @@ def test_what_does_not_go_together_is_refused(options, message):
 
 
 @pytest.mark.parametrize("method", [{}, {"method": "split"}, FEW])
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [("sample_weight", WEIGHTS), ("weights", "probability"), ("reference", 2), ("groups", GROUPS)],
-)
-def test_what_is_taken_changes_the_results(method, argument, value):
-    clf = ML.fit(X, Y)
-    options = dict(method)
-    if argument == "groups" and method != FEW:
-        options["cov_type"] = "cluster"
-    if argument == "sample_weight":
-        clf.fit(X, Y, value)
-        one = ML.fit(X, Y).infer(X, Y, **options)
-        clf = ML.fit(X, Y, value)
-    elif argument == "groups" and method != FEW:
-        other = np.arange(len(Y)) // 30
-        one = clf.infer(X, Y, **options, groups=other)
-    elif argument == "weights":
-        one = clf.infer(X, Y, WEIGHTS, **options) if method == FEW else clf.infer(X, Y, **options)
-    else:
-        one = clf.infer(X, Y, **options)
-    weighted = argument == "weights" and method == FEW
-    positional = (WEIGHTS,) if weighted else ()
-    two = clf.infer(X, Y, *positional, **options, **{argument: value})
-    assert not np.allclose(one.std_errors, two.std_errors, rtol=1e-6)
+def test_what_is_taken_changes_the_results(method):
+    """Weights of rows and their meaning, the reference, and clusters."""
+    clf = ML.fit(X, Y, WEIGHTS)
+    clusters = {"groups": GROUPS} if method == FEW else {"groups": GROUPS, "cov_type": "cluster"}
+    other = clusters | {"groups": np.arange(len(Y)) // 30}
+    found = [
+        clf.infer(X, Y, WEIGHTS, **method, **options).std_errors
+        for options in ({}, {"weights": "probability"}, {"reference": 2}, clusters, other)
+    ]
+    found.append(ML.fit(X, Y).infer(X, Y, **method).std_errors)
+    for i, one in enumerate(found):
+        for two in found[:i]:
+            assert not np.allclose(one, two, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +147,17 @@ def test_clusters_have_labels_of_any_type():
 
 @pytest.mark.parametrize("cov_type", ["HC0", "HC1", "cluster"])
 def test_robust_covariances_of_two_classes_are_those_of_a_glm(cov_type):
-    """statsmodels' HC1 is n/(n - p) times HC0 there; its clusters have our factors."""
+    """statsmodels has no factor n/(n - p) for HC1 there; for clusters it has ours."""
     y = (Y > 0).astype(int)
     groups = {"groups": GROUPS} if cov_type == "cluster" else {}
     options = {"cov_kwds": groups} if groups else {}
     model = sm.GLM(y, sm.add_constant(X, prepend=False), family=sm.families.Binomial())
     expected = model.fit(tol=1e-12, cov_type=cov_type, **options)
     found = ML.fit(X, y).infer(X, y, cov_type=cov_type, **groups)
+    if cov_type == "HC1":
+        factor = len(y) / (len(y) - 4)
+        np.testing.assert_allclose(found.covariance, factor * expected.cov_params(), rtol=1e-6)
+        return
     np.testing.assert_allclose(found.std_errors[0], expected.bse, rtol=1e-6)
     np.testing.assert_allclose(found.covariance, expected.cov_params(), rtol=1e-6, atol=1e-14)
     np.testing.assert_allclose(found.conf_int(), expected.conf_int(), rtol=1e-6)
@@ -189,7 +184,7 @@ def test_tables_of_names_have_the_covariance():
 def test_criteria_are_of_free_coefficients():
     ridge = MaxentClassifier().fit(X, Y).infer(X, Y)
     for criterion in ("aic", "bic"):
-        with pytest.raises(ValueError, match="expected a fit with C=np.inf"):
+        with pytest.raises(ValueError, match=r"expected a fit with C=np\.inf"):
             getattr(ridge, criterion)
 
 
@@ -212,36 +207,20 @@ def test_tests_after_selection_are_of_the_features_that_they_name(named):
     assert names == (["b", "c"] if named else ["x1", "x2"])
     ratios, walds = results.likelihood_ratio_test(), results.wald_test(names)
     assert list(ratios.index) == names
-    np.testing.assert_allclose(ratios["chi2"], walds["chi2"], rtol=0.25)
-    assert ratios["chi2"].iloc[1] > 3.0 * ratios["chi2"].iloc[0]
+    np.testing.assert_allclose(ratios["chi2"], walds["chi2"], rtol=0.4)
+    assert ratios["chi2"].iloc[1] > 10.0 * ratios["chi2"].iloc[0]
     interval = results.profile_conf_int(features=names[1])
     np.testing.assert_allclose(interval, results.conf_int().iloc[[1]], rtol=0.1)
     # The other half by itself: the same numbers from a fit to these columns.
-    observed = np.flatnonzero(_second_half(y))
-    half = frame.iloc[observed][["b", "c"]]
-    again = ML.fit(half, y.iloc[observed]).infer(half, y.iloc[observed])
+    seed = check_random_state(0).randint(2**31 - 1)
+    _, second = train_test_split(np.arange(400), test_size=0.5, stratify=y, random_state=seed)
+    half = frame.iloc[second][["b", "c"]]
+    again = ML.fit(half, y.iloc[second]).infer(half, y.iloc[second])
     np.testing.assert_allclose(results.coef, again.coef, atol=1e-3)
-    np.testing.assert_allclose(
-        ratios["chi2"], again.likelihood_ratio_test()["chi2"], rtol=1e-6
-    )
-
-
-def _second_half(y):
-    from sklearn.model_selection import train_test_split
-
-    _, second = train_test_split(np.arange(len(y)), test_size=0.5, stratify=y, random_state=_seed())
-    return np.isin(np.arange(len(y)), second)
-
-
-def _seed():
-    from sklearn.utils import check_random_state
-
-    return check_random_state(0).randint(2**31 - 1)
+    np.testing.assert_allclose(ratios["chi2"], again.likelihood_ratio_test()["chi2"], rtol=1e-6)
 
 
 def test_clusters_are_not_split_between_halves(monkeypatch):
-    from skmaxent import _split
-
     seen = []
     halves = _split._halves
 

@@ -14,7 +14,7 @@ from held_likelihood import (
     minus_log_likelihood,
     profile_interval,
 )
-from scipy.optimize import minimize
+from scipy.optimize import linprog, minimize
 
 from skmaxent import MaxentClassifier
 
@@ -175,3 +175,44 @@ def test_robust_covariances_have_no_profiles():
     results = ML.fit(X[:, 1:], y).infer(X[:, 1:], y, cov_type="HC0")
     with pytest.raises(ValueError, match="profiles need cov_type='nonrobust'"):
         results.profile_conf_int()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", [9, 23, 37])
+def test_few_rows_of_many_classes_have_ends_that_linear_programs_confirm(seed):
+    """An end is infinite if and only if a·θ grows along a direction in which no row loses."""
+    rng = np.random.default_rng(seed)
+    n, d, K = int(rng.integers(8, 20)), int(rng.integers(1, 4)), int(rng.integers(3, 5))
+    X = np.round(2.0 * rng.normal(size=(n, d))) / 2.0
+    y = (3.0 * X @ rng.normal(size=(d, K)) + rng.gumbel(size=(n, K))).argmax(axis=1)
+    y[:K] = range(K)
+    found = ML.fit(X, y).infer(X, y).profile_conf_int()
+    Z, W = with_ones(X), np.eye(K)
+    gains = [
+        np.kron(W[c] - W[k], z)[d + 1 :]  # class 0 has no coefficients
+        for z, c in zip(Z, y, strict=True)
+        for k in range(K)
+        if k != c
+    ]
+    for i, ends in enumerate(found.to_numpy()):
+        for side, end in zip((-1.0, 1.0), ends, strict=True):
+            one = np.eye(1, len(found), i)
+            program = linprog(
+                np.zeros(len(found)),
+                A_ub=-np.array(gains),
+                b_ub=np.zeros(len(gains)),
+                A_eq=one,
+                b_eq=[side],
+                bounds=(None, None),
+            )
+            assert np.isinf(end) == (program.status == 0), (i, side)
+
+
+def test_a_small_overlap_has_a_finite_end_far_away():
+    """Two rows that overlap by a thousandth of a standard deviation."""
+    x = np.array([-2.0, -1.5, -1.0, -0.5, 0.001, 0.0, 0.5, 1.0, 1.5, 2.0])[:, None]
+    y = np.array([0] * 5 + [1] * 5)
+    found = MaxentClassifier(C=np.inf, tol=1e-8, max_iter=1000).fit(x, y).infer(x, y)
+    lower, upper = found.profile_conf_int(features="x0").iloc[0]
+    assert 1.0 < lower < found.coef[0, 0] < upper < np.inf
+    assert_ends((lower, upper), with_ones(x), np.eye(2)[y], 0, 0, far=1e9)
