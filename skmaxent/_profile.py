@@ -30,6 +30,8 @@ Array = NDArray[Any]
 # Nats that a Newton step may still gain at a minimum.
 ACCURACY = 1e-9
 MAX_ITER = 500
+# A fall of the log-likelihood by a step after which the step is divided, and its smallest share.
+FALLS_MUCH, LEAST_SHARE = 100.0, 1e-4
 # Damping, relative to the number of observations, that is none.
 NEGLIGIBLE = 1e-12
 # Relative accuracy of the root of the fall at an end.
@@ -84,11 +86,18 @@ class Likelihoods:
 
 
 def least(
-    of: Likelihoods, start: Point, A: Array | None = None, values: Array | float = 0.0
+    of: Likelihoods,
+    start: Point,
+    A: Array | None = None,
+    values: Array | float = 0.0,
+    guesses: tuple[Array, ...] = (),
 ) -> Held:
     """The least value with A θ at given values, A of shape (n_held, n_coefficients) or None.
 
     Where no minimum exists, because the classes are separated, this is its limit to `ACCURACY`.
+    The values are approached by the steps that are best for the quadratic model, or by `guesses` of
+    θ (n_logits, n_features + 1) that have them. A step after which the likelihood has fallen much is
+    divided.
     """
     theta = _vector(start)
     if A is None:
@@ -98,15 +107,16 @@ def least(
     while share > 1e-9:
         distance = values - A @ _vector(point)
         step = _toward(found, A, share * distance, of.total)
-        candidate = point.objective.at(_moved(point, step))
+        thetas = [_moved(point, step), *(guesses if share == 1.0 else ())]
+        candidate = min(map(point.objective.at, thetas), key=lambda candidate: candidate.loss)
         there = of.at(candidate)
-        if not np.isfinite(there[0]):
+        if not np.isfinite(there[0]) or (there[0] > found[0] + FALLS_MUCH and share > LEAST_SHARE):
             share *= 0.25
             continue
         held = _minimum(of, candidate, there, A)
         if share == 1.0:
             return held
-        point, found, share = held.point, of.at(held.point), 1.0
+        point, found, share, guesses = held.point, of.at(held.point), 1.0, ()
     return Held(point, np.inf, np.zeros(len(A)))
 
 
@@ -136,10 +146,11 @@ def _end(of: Likelihoods, best: Held, a: Array, side: float, quantile: float) ->
     center = float(a @ _vector(best.point))
     inner, point = center, best.point
     root = slope = 0.0
+    guesses: tuple[Array, ...] = ()
     is_endless: bool | None = None
     while True:
         outer = inner + side * step
-        held = least(of, point, a[None], outer)
+        held = least(of, point, a[None], outer, guesses)
         before, root, slope = root, *_root(held, best, side)
         if root >= quantile:
             break
@@ -151,9 +162,15 @@ def _end(of: Likelihoods, best: Held, a: Array, side: float, quantile: float) ->
                 return side * np.inf
         if abs(outer - center) > FARTHEST * unit:
             return side * np.inf
-        inner, point = outer, held.point
+        far, inner, last, point = inner, outer, point, held.point
         left = (quantile - root) / slope if root > 0.3 * quantile and slope > 0.0 else np.inf
         step = min(1.05 * left, 4.0 * step) if root > 0.3 * quantile else 2.0 * step
+        if not of.is_penalised:
+            # Where classes are separated the way outwards is straight, or a ray from zero.
+            ahead = step / abs(inner - far)
+            guesses = (point.theta + ahead * (point.theta - last.theta),)
+            if side * inner > 0.0:
+                guesses += (point.theta * (1.0 + step / abs(inner)),)
     c = outer
     for _ in range(MAX_ROOTS):
         if abs(root - quantile) <= END_ACCURACY * quantile:
