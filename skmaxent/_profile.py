@@ -29,6 +29,8 @@ Array = NDArray[Any]
 
 # Nats that a Newton step may still gain at a minimum.
 ACCURACY = 1e-9
+# Where rounding hides such gains: so much is near enough after so many steps that gained nothing.
+PRECISE, MOST_REJECTED = 1e-6, 10
 MAX_ITER = 500
 # A fall of the log-likelihood by a step after which the step is divided, and its smallest share.
 FALLS_MUCH, LEAST_SHARE = 100.0, 1e-4
@@ -91,13 +93,14 @@ def least(
     A: Array | None = None,
     values: Array | float = 0.0,
     guesses: tuple[Array, ...] = (),
+    ceiling: float = np.inf,
 ) -> Held:
     """The least value with A θ at given values, A of shape (n_held, n_coefficients) or None.
 
     Where no minimum exists, because the classes are separated, this is its limit to `ACCURACY`.
     The values are approached by the steps that are best for the quadratic model, or by `guesses` of
-    θ (n_logits, n_features + 1) that have them. A step after which the likelihood has fallen much is
-    divided.
+    θ (n_logits, n_features + 1) that have them. A step with which the likelihood falls much is
+    divided, and where the least value is above the ceiling on the way, that is enough.
     """
     theta = _vector(start)
     if A is None:
@@ -114,7 +117,7 @@ def least(
             share *= 0.25
             continue
         held = _minimum(of, candidate, there, A)
-        if share == 1.0:
+        if share == 1.0 or held.value > ceiling:
             return held
         point, found, share, guesses = held.point, of.at(held.point), 1.0, ()
     return Held(point, np.inf, np.zeros(len(A)))
@@ -144,13 +147,15 @@ def _end(of: Likelihoods, best: Held, a: Array, side: float, quantile: float) ->
     step = min(quantile * float(np.sqrt(max(float(a @ V_a), 0.0))), FIRST_STEP * unit)
     step = max(step, 1e-9 * unit)
     center = float(a @ _vector(best.point))
+    ceiling = best.value + quantile**2
     inner, point = center, best.point
     root = slope = 0.0
     guesses: tuple[Array, ...] = ()
     is_endless: bool | None = None
     while True:
         outer = inner + side * step
-        held = least(of, point, a[None], outer, guesses)
+        held = least(of, point, a[None], outer, guesses, ceiling)
+        outer = float(a @ _vector(held.point))
         before, root, slope = root, *_root(held, best, side)
         if root >= quantile:
             break
@@ -184,7 +189,8 @@ def _end(of: Likelihoods, best: Held, a: Array, side: float, quantile: float) ->
         c = c + side * (quantile - root) / slope if slope > 0.0 and np.isfinite(root) else outer
         if not min(inner, outer) < c < max(inner, outer):
             c = 0.5 * (inner + outer)
-        held = least(of, point, a[None], c)
+        held = least(of, point, a[None], c, (), ceiling)
+        c = float(a @ _vector(held.point))
         root, slope = _root(held, best, side)
     return c
 
@@ -358,7 +364,7 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
     """
     own, free, R = _bases(A)
     value, H, score = found
-    damping = 0.0
+    damping, n_rejected = 0.0, 0
     for _ in range(MAX_ITER if free.shape[1] else 0):
         down = free.T @ score
         u, used = _solve(free.T @ H @ free, down, damping * of.total)
@@ -370,6 +376,11 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
         gain = value - there[0] if np.isfinite(there[0]) else -np.inf
         if gain >= (0.0 if is_last else 1e-4 * predicted):
             point, (value, H, score) = candidate, there
+            n_rejected = 0
+        else:
+            n_rejected += 1
+        if predicted <= PRECISE and n_rejected > MOST_REJECTED:
+            break  # rounding hides what is left to be gained
         if is_last and used <= NEGLIGIBLE * of.total:
             break
         if is_last or gain > 0.5 * predicted:
