@@ -17,7 +17,7 @@ from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._penalty import Penalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
-from skmaxent._solvers._quadratic import Model, minimise, within
+from skmaxent._solvers._quadratic import DampedModel, Model, finished, minimise, within
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._vectors import inner
@@ -29,6 +29,13 @@ MAX_PRODUCTS = 50
 STALE_PRODUCTS = 8
 # Decrease below this share of what rounding makes of F is none.
 NOISE = 1e-3
+# Actual over predicted decrease of a step that is too short, and of one that is too long.
+SHORT_STEP, LONG_STEP = 1.3, 0.25
+MAX_TRIALS = 30
+# Curvature that is added, for standardised columns, where steps go much too far: the least, the
+# most, and the share of a step that is much less than the whole.
+DAMPING, MOST_DAMPING = 1e-6, 1e6
+SHORT_REACH = 0.05
 # For what the model's distance may be wrong by where it was right on the step before.
 MARGIN = 2.0
 
@@ -71,10 +78,16 @@ def proximal_newton(
     if model is None:
         model = model_at(point, moving, options.seed, precise=precise)
     narrow, holds = True, False
+    damping = 0.0
     tol = options.tol
     for n_iter in range(options.max_iter + 1):
         root_n = root_size(objective.blocks.effective_size, value)
-        guess = minimise(model, point.gradient, point.theta, penalty)
+        used = model if damping == 0.0 else DampedModel(model, damping)
+        guess = minimise(used, point.gradient, point.theta, penalty)
+        if root_n * guess.distance <= tol:
+            # A damped model understates how far the optimum is.
+            used, damping = model, 0.0
+            guess = finished(guess, used, point.gradient, point.theta, penalty)
         distance = float(root_n * guess.distance)
         if n_iter == 0:
             tol = max(tol, share * distance)
@@ -88,7 +101,7 @@ def proximal_newton(
         is_last = distance <= tol
         before = objective.counter.hessian_products
         theta, decrease = _refine(
-            point, guess.theta, penalty, model, target, exact=is_last or not narrow
+            point, guess.theta, penalty, used, damping, target, exact=is_last or not narrow
         )
         products = objective.counter.hessian_products - before
         if is_last:
@@ -103,10 +116,13 @@ def proximal_newton(
         if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         narrow = narrow and not is_last
-        candidate, candidate_value = _along(point, value, theta, penalty)
+        candidate, candidate_value, reach = _along(point, value, theta, penalty, decrease)
         if not candidate_value < value - NOISE * point.rounding:
             if not is_fresh:
                 model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
+                continue
+            if decrease > point.rounding and damping < MOST_DAMPING:
+                damping = max(DAMPING, 100.0 * damping)
                 continue
             # F cannot tell any more; the gradient may.
             candidate = objective.at(theta)
@@ -119,9 +135,12 @@ def proximal_newton(
             status = Status.PRECISION
             break
         # Whether model, Hessian and F agree on what the step was worth.
-        holds = _agree(guess.decrease, decrease, 2.0) and _agree(
-            value - candidate_value, decrease, 1.1
-        )
+        holds = damping == 0.0 and _agree(guess.decrease, decrease, 2.0)
+        holds = holds and _agree(value - candidate_value, decrease, 1.1)
+        if reach < SHORT_REACH:
+            damping = max(DAMPING, 10.0 * damping)
+        elif damping > 0.0 and value - candidate_value > LONG_STEP * decrease:
+            damping = 0.1 * damping if damping > DAMPING else 0.0
         point, value = candidate, candidate_value
         is_fresh = False
         if products >= STALE_PRODUCTS or model.is_local:
@@ -139,13 +158,24 @@ def _agree(one: float, other: float, factor: float) -> bool:
 
 
 def _refine(
-    point: Point, guess: Array, penalty: Penalty, model: Model, target: float, *, exact: bool
+    point: Point,
+    guess: Array,
+    penalty: Penalty,
+    model: Model,
+    damping: float,
+    target: float,
+    *,
+    exact: bool,
 ) -> tuple[Array, float]:
-    """A better minimiser of the true quadratic on the guess's manifold, and its decrease."""
+    """A better minimiser of the true quadratic on the guess's manifold, and its decrease.
+
+    The quadratic has the `damping` of the model.
+    """
     step = guess - point.theta
 
     def loss_hessian(V: Array) -> Array:
-        return point.hessian_product(V, exact=exact) + model.common * V.mean(axis=0)
+        product = point.hessian_product(V, exact=exact)
+        return product if damping == 0.0 else product + damping * V
 
     product = loss_hessian(step)
     tangent = penalty.tangent(guess)
@@ -154,7 +184,8 @@ def _refine(
     residual = within(tangent, point.gradient + product + tangent.gradient)
 
     def hessian(V: Array) -> Array:
-        return within(tangent, loss_hessian(V) + tangent.curvature(V))
+        product = loss_hessian(V) + model.common * V.mean(axis=0)
+        return within(tangent, product + tangent.curvature(V))
 
     def solve(G: Array) -> Array:
         return model.solve(G, tangent)
@@ -179,14 +210,34 @@ def _refine(
     return (better, gain) if gain > decrease else (guess, decrease)
 
 
-def _along(point: Point, value: float, theta: Array, penalty: Penalty) -> tuple[Point, float]:
-    """The end of a step, or the first of its quarters, sixteenths... at which F is lower."""
+def _along(
+    point: Point, value: float, theta: Array, penalty: Penalty, decrease: float
+) -> tuple[Point, float, float]:
+    """A point on the ray to the end of a step at which F is lower, or the start; and how far on.
+
+    The end, or the first of its quarters, sixteenths... at which F is lower. Where F falls more
+    than the model said, or much less, twice or half as far is tried while that is better.
+    """
     step = theta - point.theta
+
+    def at(t: float) -> tuple[Point, float]:
+        end = point.theta + t * step
+        candidate = point.objective.at(end if t <= 1.0 else penalty.inside(end))
+        return candidate, candidate.loss + penalty.value(candidate.theta)
+
     t = 1.0
     while t > 1e-6:
-        candidate = point.objective.at(point.theta + t * step)
-        candidate_value = candidate.loss + penalty.value(candidate.theta)
+        candidate, candidate_value = at(t)
         if candidate_value < value:
-            return candidate, candidate_value
+            break
         t *= 0.25
-    return point, value
+    else:
+        return point, value, 0.0
+    ratio = (value - candidate_value) / max(decrease, point.rounding)
+    factor = 2.0 if t == 1.0 and ratio > SHORT_STEP else 0.5 if ratio < LONG_STEP else 1.0
+    for _ in range(MAX_TRIALS if factor != 1.0 else 0):
+        trial, trial_value = at(factor * t)
+        if not trial_value < candidate_value:
+            break
+        t, candidate, candidate_value = factor * t, trial, trial_value
+    return candidate, candidate_value, t

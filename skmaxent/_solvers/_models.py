@@ -32,7 +32,9 @@ ROWS_PER_COEFFICIENT = 5
 ROWS_PER_COLUMN = 10
 LEAST_ROWS = 2000
 # Curvature of what has none, relative to what the rest has on the average.
-LEAST_CURVATURE = 1e-9
+LEAST_CURVATURE = 1e-13
+# Mean curvature of standardised columns below which all rows are saturated.
+VANISHED = 1e-10
 # Of a step within a manifold by conjugate gradients.
 ACCURACY = 0.1
 MAX_PRODUCTS = 50
@@ -103,7 +105,7 @@ def _dense(point: Point, moving: Array, seed: int) -> DenseModel:
         H = np.einsum("kibj,lb->kilj", H, contrasts)
     mean = float(np.einsum("kiki->", H)) / (R * width)
     column = np.arange(width - 1)
-    missing = np.where(moving, LEAST_CURVATURE * max(mean, 1e-290), 1.0)
+    missing = np.where(moving, LEAST_CURVATURE * max(mean, VANISHED), 1.0)
     for k in range(R):
         H[k, column, k, column] += missing
     return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)

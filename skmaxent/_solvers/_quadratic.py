@@ -9,7 +9,7 @@ method there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,16 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._penalty import Penalty, Tangent
+from skmaxent._penalty import Elementwise, Penalty, Tangent
+from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
 
 MAX_STEPS = 50
+# Steps after which a matrix is minimised by pivots, and the size up to which they are few.
+PATIENCE, SMALL = 10, 300
 # Times that a step may end at a corner before new coefficients are let in.
 MAX_CORNERS = 20
 SHORTEST = 0.01
+# Solutions of systems, each of which may take MAX_PRODUCTS, that a minimum may cost.
+MAX_SOLVES = 200
 MAX_HALVINGS = 4
 COMMON = 1e-6
 POWER_STEPS = 10
@@ -42,6 +47,8 @@ class Model:
     common: Array
     # Whether it is good at one point only.
     is_local = False
+    # M, where it is known, (R·width, R·width) and class-major.
+    matrix: Array | None = None
 
     @cached_property
     def safe_step(self) -> Array:
@@ -62,6 +69,12 @@ class Model:
     def apply(self, V: Array) -> Array:
         """M V."""
         raise NotImplementedError
+
+    def loss_product(self, V: Array) -> Array:
+        """M V without the curvature `common`, which the loss does not have."""
+        if len(V) == 1:
+            return self.apply(V)
+        return np.asarray(self.apply(V) - self.common * V.mean(axis=0))
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         """x with (M + penalty'') x = rhs among the free coefficients, zero elsewhere."""
@@ -84,11 +97,11 @@ class DenseModel(Model):
         blocks = matrix.reshape(R, width, R, width)
         column = np.arange(width)
         blocks[:, column, :, column] += self.common[:, None, None] / R
-        self._matrix = matrix
+        self.matrix: Array = matrix
         self.diagonal = matrix.diagonal().reshape(shape)
 
     def apply(self, V: Array) -> Array:
-        return (self._matrix @ V.ravel()).reshape(self._shape)
+        return (self.matrix @ V.ravel()).reshape(self._shape)
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         free = np.flatnonzero(tangent.free.ravel())
@@ -102,8 +115,8 @@ class DenseModel(Model):
         """Cholesky factor of the free block, kept until another is asked for."""
         if self._last is not None and _are_same(self._last[0], tangent):
             return self._last[1]
-        whole = len(free) == len(self._matrix)
-        block = self._matrix.copy() if whole else self._matrix[np.ix_(free, free)]
+        whole = len(free) == len(self.matrix)
+        block = self.matrix.copy() if whole else self.matrix[np.ix_(free, free)]
         diagonal = np.broadcast_to(tangent.diagonal, self._shape).ravel()[free]
         block.flat[:: len(free) + 1] += diagonal
         if tangent.bend is not None and tangent.unit is not None:
@@ -141,6 +154,30 @@ def _are_same(one: Tangent, other: Tangent) -> bool:
         and same(one.bend, other.bend)
         and same(one.unit, other.unit)
     )
+
+
+class DampedModel(Model):
+    """Another model with as much curvature added for every coefficient.
+
+    Its steps are shorter where the other has little curvature, as for rows whose probabilities are
+    next to 0 and 1 (Levenberg 1944, Q. Appl. Math. 2, 164-168).
+    """
+
+    def __init__(self, model: Model, damping: float) -> None:
+        self._model, self._damping = model, damping
+        self.diagonal, self.common = model.diagonal + damping, model.common
+
+    @cached_property
+    def matrix(self) -> Array | None:  # type: ignore[override]
+        matrix = self._model.matrix
+        return None if matrix is None else matrix + self._damping * np.eye(len(matrix))
+
+    def apply(self, V: Array) -> Array:
+        return self._model.apply(V) + self._damping * V
+
+    def solve(self, rhs: Array, tangent: Tangent) -> Array:
+        diagonal = tangent.diagonal + self._damping
+        return self._model.solve(rhs, replace(tangent, diagonal=diagonal))
 
 
 class KroneckerModel(Model):
@@ -285,7 +322,11 @@ class Minimum:
 
 
 def minimise(
-    model: Model, gradient: Array, theta: Array, penalty: Penalty, accuracy: float = 0.1
+    model: Model,
+    gradient: Array,
+    theta: Array,
+    penalty: Penalty,
+    accuracy: float = 0.1,
 ) -> Minimum:
     """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W), to a relative accuracy.
 
@@ -300,15 +341,19 @@ def minimise(
     first = 0.0
 
     def at(V: Array) -> tuple[Array, float]:
-        product = model.apply(V - theta)
+        product = model.loss_product(V - theta)
         change = inner(V - theta, gradient + 0.5 * product) + penalty.value(V) - start
         return gradient + product, change
 
-    for n_step in range(MAX_STEPS):
+    n_solves, is_solved = 0, False
+    is_small = theta.size <= SMALL
+    by_pivots = isinstance(penalty, Elementwise) and model.matrix is not None
+    for n_step in range(PATIENCE if by_pivots and is_small else MAX_STEPS):
         residual = penalty.residual(W, q)
         size = float(np.sqrt(np.sum(np.square(residual) * step)))
         first = size if n_step == 0 else first
-        if size <= accuracy * first:
+        is_solved = size <= accuracy * first
+        if is_solved or n_solves >= MAX_SOLVES:
             break
         U = penalty.recentre(penalty.prox(W - step * q, step))
         q_U, value_U = at(U)
@@ -319,9 +364,10 @@ def minimise(
         for _ in range(MAX_CORNERS):
             tangent = penalty.tangent(U)
             newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
+            n_solves += 1
             # Up to the edge of the manifold the value falls.
             edge, t, has_left = penalty.edge(U, newton), 1.0, False
-            while True:
+            while np.isfinite(edge):
                 t = edge if t < 2.0 * edge else t
                 end = U + t * newton
                 V = penalty.retract(end, U)
@@ -331,7 +377,7 @@ def minimise(
                 if value_V < value_U or t <= max(edge, SHORTEST):
                     break
                 t *= 0.3
-            if not value_V < value_U:
+            if not (np.isfinite(edge) and value_V < value_U):
                 break
             U, q_U, value_U = V, q_V, value_V
             if not has_left:
@@ -339,4 +385,24 @@ def minimise(
         if not value_U < value:
             break
         W, q, value = U, q_U, value_U
-    return Minimum(W, max(-value, 0.0), 0.5 * first**2)
+    found = Minimum(W, max(-value, 0.0), 0.5 * first**2)
+    if not is_solved and (is_small or n_step == MAX_STEPS - 1):
+        return finished(found, model, gradient, theta, penalty)
+    return found
+
+
+def finished(
+    found: Minimum, model: Model, gradient: Array, theta: Array, penalty: Penalty
+) -> Minimum:
+    """The minimum from one that was found to a relative accuracy of the residual.
+
+    Residuals say little of directions in which M is nearly flat. Where there is no matrix, or the
+    penalty is of groups, what was found has to do.
+    """
+    if model.matrix is None or not isinstance(penalty, Elementwise):
+        return found
+    W = penalty.recentre(minimise_by_pivots(model.matrix, gradient, theta, penalty, found.theta))
+    step = W - theta
+    change = inner(step, gradient + 0.5 * model.loss_product(step))
+    decrease = penalty.value(theta) - penalty.value(W) - change
+    return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found

@@ -1,0 +1,185 @@
+"""The minimum of a dense quadratic model with an L1 penalty and bounds, by pivoting.
+
+Newton's method within the manifold, with an exact line search through the points at which
+coefficients change their sign, reaches the minimum there in a few steps, also along directions in
+which the quadratic is flat and the penalty alone decides. Then the coefficients that the gradient
+moves most are let in (the feature-sign search of Lee et al. 2007, NeurIPS 19, with bounds).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from skmaxent._penalty import Elementwise
+
+Array = NDArray[Any]
+
+# Multiplications that the factorisations of a minimum may cost, and most and least pivots.
+WORK = 2e10
+MOST_PIVOTS, LEAST_PIVOTS = 1000, 30
+# Coefficients with a share of the largest scaled residual are let in together.
+TOGETHER = 0.5
+# Scaled residual, relative to the first, at which to stop.
+ACCURACY = 1e-9
+# Curvature added to scaled systems, so that they have a factor.
+REGULARISATION = 1e-11
+
+
+def minimise_by_pivots(
+    matrix: Array, gradient: Array, theta: Array, penalty: Elementwise, start: Array
+) -> Array:
+    """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W).
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (R·width, R·width)
+        M, class-major, positive semidefinite.
+    gradient, theta, start : ndarray of shape (R, width)
+    penalty : Elementwise
+
+    Returns
+    -------
+    ndarray of shape (R, width)
+        No worse than `start`; the minimum, if so many pivots suffice.
+    """
+    search = _Search(matrix, gradient, theta, penalty, start)
+    p = len(matrix)
+    search.run(int(np.clip(3.0 * WORK / p**3, LEAST_PIVOTS, MOST_PIVOTS)))
+    return search.W.reshape(theta.shape)
+
+
+class _Search:
+    """W with the gradient q of the quadratic, the coefficients that are free and their signs."""
+
+    def __init__(
+        self, matrix: Array, gradient: Array, theta: Array, penalty: Elementwise, start: Array
+    ) -> None:
+        def flat(A: Array) -> Array:
+            return np.array(np.broadcast_to(A, theta.shape), dtype=float).ravel()
+
+        self.l1, ridge, target = flat(penalty.l1), flat(penalty.ridge), flat(penalty.target)
+        self.lower, self.upper = flat(penalty.lower), flat(penalty.upper)
+        self.W = flat(start)
+        self.q = flat(gradient) + matrix @ (self.W - flat(theta)) + ridge * (self.W - target)
+        self._H = matrix + np.diag(ridge) if ridge.any() else matrix
+        size = np.sqrt(np.maximum(self._H.diagonal(), 0.0))
+        self._movable = (size > 0.0) & (self.lower < self.upper)
+        self._scale = np.divide(1.0, size, out=np.zeros_like(size), where=self._movable)
+        inside = (self.W > self.lower) & (self.W < self.upper)
+        self._free = self._movable & inside & ((self.W != 0.0) | (self.l1 == 0.0))
+        self._sign = np.sign(self.W)
+
+    def run(self, n_pivots: int) -> None:
+        residual = self._residual()
+        tolerance = ACCURACY * float(np.abs(residual).max(initial=0.0))
+        has_moved, is_best = True, False
+        for _ in range(n_pivots):
+            residual = self._residual()
+            if not np.isfinite(residual).all():
+                break
+            free = np.flatnonzero(self._free)
+            if not is_best and np.abs(residual[free]).max(initial=0.0) > tolerance:
+                share, is_best = self._step(free)
+                has_moved |= share > 0.0
+                continue
+            outside = np.abs(np.where(self._free, 0.0, residual))
+            largest = float(outside.max(initial=0.0))
+            if largest <= tolerance:
+                break
+            # Several at a time may block each other; one never does.
+            new = outside >= TOGETHER * largest if has_moved else outside == largest
+            if not has_moved:
+                new = np.arange(len(new)) == int(np.argmax(outside))
+            self._free |= new
+            at_zero = new & (self.W == 0.0)
+            self._sign[at_zero] = -np.sign(residual[at_zero])
+            has_moved, is_best = False, False
+
+    def _residual(self) -> Array:
+        """The shortest subgradient, each entry over the root of its curvature."""
+        up = self.q + np.where(self.W >= 0.0, self.l1, -self.l1)
+        down = self.q + np.where(self.W > 0.0, self.l1, -self.l1)
+        up[self.upper <= self.W] = 0.0
+        down[self.lower >= self.W] = 0.0
+        out = np.minimum(up, 0.0) + np.maximum(down, 0.0)
+        # A coefficient that is free, but zero yet, has the sign that it was let in with.
+        signed = self._free & (self.W == 0.0)
+        out[signed] = self.q[signed] + self.l1[signed] * self._sign[signed]
+        return np.asarray(out * self._scale)
+
+    def _step(self, free: Array) -> tuple[float, bool]:
+        """Go to the least value along the Newton direction: the share of it, and whether that is
+        the minimum of the manifold."""
+        H, scale = self._H[np.ix_(free, free)], self._scale[free]
+        slope = self.q[free] + self.l1[free] * self._sign[free]
+        step = -scale * _solve(scale[:, None] * H * scale, scale * slope)
+        W, sign, l1 = self.W[free], self._sign[free], self.l1[free]
+        change = self._H[:, free] @ step
+        curvature = max(float(step @ change[free]), 0.0)
+        # Where the slope along the step jumps: by 2 l1 at zero, for good at bounds.
+        crosses = (l1 > 0.0) & (sign * step < 0.0)
+        at_zero = np.where(crosses, -np.divide(W, step, where=crosses, out=np.zeros_like(W)), 2.0)
+        bound = np.where(step > 0.0, self.upper[free], self.lower[free])
+        moves = (step != 0.0) & np.isfinite(bound)
+        at_bound = np.divide(bound - W, step, where=moves, out=np.full_like(W, 2.0))
+        times = np.concatenate([np.maximum(at_zero, 0.0), np.maximum(at_bound, 0.0)])
+        jumps = np.concatenate([2.0 * l1 * np.abs(step), np.full(len(W), np.inf)])
+        order = np.argsort(times, kind="stable")
+        order = order[times[order] <= 1.0]
+        t, stop = _least_along(float(slope @ step), curvature, times[order], jumps[order])
+        if not t >= 0.0:
+            return 0.0, True
+        W = W + t * step
+        crossed = np.flatnonzero(at_zero < t)
+        self._sign[free[crossed]] *= -1.0
+        if stop is not None:
+            # All that stop at the same point are held there.
+            held = order[times[order] == t]
+            zero, at = held[held < len(free)], held[held >= len(free)] - len(free)
+            W[zero] = 0.0
+            W[at] = bound[at]
+            self._free[free[zero]] = False
+            self._free[free[at]] = False
+        self.q += t * change
+        self.W[free] = np.clip(W, self.lower[free], self.upper[free])
+        return t, stop is None and not len(crossed) and t > 0.5
+
+
+def _least_along(
+    slope: float, curvature: float, times: Array, jumps: Array
+) -> tuple[float, int | None]:
+    """Where in [0, 1] a convex function is least, and the jump of its slope at which that is.
+
+    Its slope is `slope` + `curvature` t, and has jumps at ascending times.
+    """
+    if not slope < 0.0:
+        return -1.0, None
+    before = slope + np.concatenate([[0.0], np.cumsum(jumps)])
+    # Left of each jump the slope is before[k] + curvature times[k], right of it before[k + 1] + ...
+    right = before[1:] + curvature * times
+    turned = np.flatnonzero(right >= 0.0)
+    k = int(turned[0]) if len(turned) else len(times)
+    if k < len(times) and before[k] + curvature * times[k] < 0.0:
+        return float(times[k]), k
+    level = before[k]
+    first = times[k - 1] if k else 0.0
+    t = -level / curvature if curvature > 0.0 else 1.0
+    last = times[k] if k < len(times) else 1.0
+    return float(np.clip(t, first, last)), None
+
+
+def _solve(A: Array, b: Array) -> Array:
+    """A⁻¹ b for a positive semidefinite matrix of unit diagonal, a little added to it."""
+    added = REGULARISATION
+    while added < 1.0:
+        L = A.copy()
+        L.flat[:: len(b) + 1] += added
+        L, info = lapack.dpotrf(L.T, lower=1, overwrite_a=1)
+        if info == 0:
+            return np.asarray(lapack.dpotrs(L, b, lower=1)[0])
+        added *= 100.0
+    return np.asarray(b)
