@@ -114,12 +114,15 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
             default=None
         Factors of the penalty of each feature, or of each class and feature; a dict maps names of
-        features to factors, 1 for the others. 0 leaves a coefficient unpenalised, ``np.inf``
-        removes it. They are not rescaled.
+        features to factors, 1 for the others. 0 leaves a coefficient unpenalised. ``np.inf``
+        removes it: the coefficient is 0, whatever C; `bounds` that exclude 0 for it are an error.
+        Factors are not rescaled.
     prior_coef : array-like, DataFrame or fitted model, default=None
         Coefficients that the ridge part of the penalty pulls towards instead of zero: an array
         in the shape of `coef_`, a table as `coef_frame` gives, or a fitted linear classifier. Names
-        of features and classes are matched, what is missing is zero; intercepts do not count.
+        of features and classes are matched, what is missing is zero; intercepts do not count. A
+        fitted classifier stays fitted in clones of this one. Where it is itself one of the values
+        that a search tries, wrap it in `sklearn.frozen.FrozenEstimator`.
     bounds : (lower, upper) or dict, default=None
         Bounds of the coefficients, each a number, an array of shape (n_features,) or (n_classes,
         n_features), or None; a dict maps names of features to pairs of numbers. They cannot be
@@ -176,7 +179,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
         Coefficients. With a ridge penalty they sum to zero over three or more classes.
     intercept_ : ndarray of shape (n_classes,) or (1,)
-        Intercepts.
+        Intercepts. A class that has no weight in the fit has coefficients of zero and half of the
+        most negative number, so that its probability is 0 for every row.
     n_iter_ : ndarray of shape (1,)
         Newton iterations, at least 1.
     n_features_in_ : int
@@ -827,8 +831,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             [_prediction.dense_coef(self.coef_), self._uncorrected_intercept()]
         )
         replicates.warn(fitted)
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
+            X, y, sample_weight, offset, l1_ratio, np.isfinite(C), classes=self._labels, reset=False
         ) as ready:
             return infer_from_replicates(
                 self._snapshot(),

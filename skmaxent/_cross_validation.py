@@ -411,9 +411,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
                 found[fold * n_ratios + ratio].path.blended(self.gammas_[gamma], c)
                 for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
             ]
-            self.coef_, self.intercept_ = (
-                np.mean(arrays, axis=0) for arrays in zip(*parts, strict=True)
-            )
+            self.coef_, self.intercept_ = _means(*map(np.stack, zip(*parts, strict=True)))
             return
         model = self._model(C=self.C_, l1_ratio=self.l1_ratio_)
         with nullcontext() if task is None else task.passed_on_to(model):
@@ -553,6 +551,21 @@ def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, in
         near = ranked[ratio, :, gamma] >= ranked[ratio, position, gamma] - error
         position = int(np.argmax(near))
     return ratio, int(order[position]), gamma
+
+
+def _means(coefs: Array, intercepts: Array) -> tuple[Array, Array]:
+    """Means over folds, the first axis, of coefficients and intercepts.
+
+    A class counts in the folds whose training rows have weight in it; it is absent from the model
+    where there is none.
+    """
+    absent = _prediction.absent_logit(intercepts.dtype)
+    seen = intercepts > 0.5 * absent
+    n_seen = seen.sum(axis=0)
+    n = np.maximum(n_seen, 1).astype(intercepts.dtype)
+    coef = np.where(seen[..., None], coefs, 0.0).sum(axis=0) / n[:, None]
+    intercept = np.where(seen, intercepts, 0.0).sum(axis=0) / n
+    return coef, np.where(n_seen > 0, intercept, absent).astype(intercepts.dtype)
 
 
 def _mean_and_error(scores: Array) -> tuple[Array, Array]:

@@ -68,9 +68,9 @@ class PathDisplay:
     Parameters
     ----------
     path : MaxentPath
-        From `maxent_path`.
+        From `maxent_path`. Of its Cs, ``np.inf`` is not drawn.
     C : float, default=None
-        Inverse strength to mark.
+        Inverse strength to mark; ``np.inf``, no penalty, has no mark.
 
     Attributes
     ----------
@@ -212,11 +212,13 @@ class PathDisplay:
         ImportError
             Where matplotlib is missing.
         ValueError
-            Where `class_label` is no class.
+            Where `class_label` is no class, or no C of the path is finite.
         """
         values, what = self._values(class_label)
         order = np.argsort(self.path.Cs)
         order = order[np.isfinite(self.path.Cs[order])]  # no axis reaches np.inf
+        if not len(order):
+            raise ValueError("the path has no finite C to draw; found Cs=[inf].")
         Cs, values = self.path.Cs[order], values[order]
         if not len(Cs):
             raise ValueError("the path has no finite C to draw.")
@@ -392,6 +394,7 @@ class CVCurveDisplay:
         self.lines_ = []
         for i, ratio in enumerate(ratios):
             rows = frame[frame["l1_ratio"] == ratio].sort_values("C")
+            rows = rows[np.isfinite(rows["C"])]  # the axis has no place for no penalty
             C, mean, error = (
                 rows[name].to_numpy() for name in ("C", "mean_score", "standard_error")
             )
@@ -405,6 +408,8 @@ class CVCurveDisplay:
         marks = (("best", best, "-"), ("one standard error", strongest, "--"))
         for name, index, style in marks:
             C = self.estimator.Cs_[index[1]]
+            if not np.isfinite(C):
+                continue
             ax.axvline(C, color="0.3", linestyle=style, linewidth=1.0, label=f"{name}: C = {C:.3g}")
         ax.margins(x=0.0)
         ax.set_xlabel("C (weaker penalty to the right)")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import Moments, Point
 from skmaxent._penalty import STRONGEST, Ridge, Terms
+from skmaxent._prediction import absent_logit
 from skmaxent._scaling import ColumnMap, prepared
 from skmaxent._solvers import Problem, Solution
 from skmaxent._storage import Storage
@@ -21,9 +22,6 @@ from skmaxent._threads import Workers, effective_threads
 
 Array = NDArray[Any]
 
-# Logit of a class without weight. The others sum to zero, so that one of them is at least 0 and
-# this one's probability below exp(-100).
-ABSENT_LOGIT = -100.0
 # The weakest penalty of a grid relative to its strongest.
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 
@@ -158,6 +156,6 @@ class Prepared:
         if self.has_absent_classes:
             whole = np.zeros(self.shape, self.dtype)
             whole[self.rows.active] = coef
-            some, intercept = intercept, np.full(len(whole), ABSENT_LOGIT, self.dtype)
+            some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
             coef, intercept[self.rows.active] = whole, some
         return coef, intercept

@@ -69,6 +69,14 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    def __sklearn_clone__(self) -> Self:
+        """A clone whose parameters that are fitted models, such as `prior_coef`, stay fitted."""
+        new: Self = super().__sklearn_clone__()
+        for name, value in self.get_params(deep=False).items():
+            if hasattr(value, "coef_"):
+                setattr(new, name, copy.deepcopy(value))
+        return new
+
     def __getstate__(self) -> dict[str, Any]:
         return with_versions(super().__getstate__())
 

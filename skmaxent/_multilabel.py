@@ -28,7 +28,7 @@ from skmaxent._cluster import is_dask
 from skmaxent._dask_indicator import read_indicator
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._device_array import DeviceArray, on_host, plain
-from skmaxent._fit import ABSENT_LOGIT, Prepared
+from skmaxent._fit import Prepared
 from skmaxent._indicator import check_indicator, label_targets
 from skmaxent._interchange import native
 from skmaxent._linear_classifier import (
@@ -48,6 +48,8 @@ from skmaxent._thresholds import best_threshold, label_sets
 Array = NDArray[Any]
 
 N_FOLDS = 5
+# Logit of a label that all rows have; its negative is that of one that none has.
+CERTAIN_LOGIT = 100.0
 
 
 class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
@@ -333,6 +335,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
             strength = ready.strengths(np.array([self.C]))[0]
             problem = ready.problem.with_penalty(strength, ready.problem)
+            absent = np.setdiff1d(np.arange(len(classes)), outcomes.active)
             always = np.setdiff1d(np.flatnonzero(outcomes.totals > 0.0), outcomes.active)
 
             def fitted(
@@ -340,7 +343,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             ) -> dict[str, Any]:
                 coef, intercept = ready.known_coefficients(coef, intercept)
                 if self._has_sigmoids and self.multilabel_:
-                    intercept[always] = -ABSENT_LOGIT
+                    intercept[absent] = -CERTAIN_LOGIT
+                    intercept[always] = CERTAIN_LOGIT
                 return fitted_attributes(classes, coef, intercept, n_iter, gap)
 
             def attributes(line: Iteration, theta: Array) -> dict[str, Any]:

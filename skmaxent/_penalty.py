@@ -87,8 +87,12 @@ class Terms:
         return replace(self, l1=l1, ridge=ridge)
 
     def without_penalty(self, held: Array) -> Terms:
-        """The bounds alone, both zero for the coefficients that are `held`."""
-        terms = replace(self, l1=0.0 * self.l1, ridge=0.0 * self.ridge, target=None)
+        """The bounds alone, both zero for the coefficients that are `held`.
+
+        Groups are groups of an L1 penalty: without it each coefficient is on its own.
+        """
+        l1, ridge = np.zeros_like(self.l1), np.zeros_like(self.ridge)
+        terms = replace(self, l1=l1, ridge=ridge, target=None, grouped=False)
         if not held.any():
             return terms
         shape = np.broadcast_shapes(held.shape, self.l1.shape)

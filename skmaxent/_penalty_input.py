@@ -127,6 +127,27 @@ def bounds_of(value: Any, columns: Columns) -> tuple[Array | None, Array | None]
     return lower, upper
 
 
+def _refuse_bounds_without_zero(
+    removed: Array, lower: Array | None, upper: Array | None, columns: Columns
+) -> None:
+    """Raise ValueError where bounds exclude zero for a coefficient that is removed."""
+    if lower is None or upper is None:
+        return
+    wrong = np.argwhere(removed & ((lower > 0.0) | (upper < 0.0)))
+    if not len(wrong):
+        return
+    k, j = wrong[0]
+    shape = np.broadcast_shapes(removed.shape, lower.shape, upper.shape)
+    low, high = (np.broadcast_to(bound, shape)[k, j] for bound in (lower, upper))
+    name = f"x{j}" if columns.names is None else columns.names[j]
+    of_class = "" if shape[0] == 1 else f" and class {columns.classes[k]!r}"
+    raise ValueError(
+        f"penalty_factor is infinite for feature {name!r}{of_class}, which sets the coefficient "
+        f"to 0, but bounds exclude 0 there: found ({low}, {high}). Widen the bounds to contain 0, "
+        "or give the feature a finite factor."
+    )
+
+
 def _pair(value: Any, argument: str) -> tuple[Any, Any]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{argument} must be a pair (lower, upper), found {value!r}.")
@@ -141,6 +162,12 @@ def prior_of(value: Any, columns: Columns) -> Array | None:
         return _of_model(value, columns)
     if hasattr(value, "columns") and hasattr(value, "index"):
         return _of_table(value, columns)
+    if hasattr(value, "fit"):
+        raise ValueError(
+            f"prior_coef is {type(value).__name__} without coef_: expected a fitted linear "
+            "classifier. Searches clone the values that they try, and clones are not fitted: wrap "
+            "a fitted classifier in sklearn.frozen.FrozenEstimator, or give its coef_frame()."
+        )
     target = columns.rows_by_columns(value, "prior_coef", "finite numbers")
     if not np.isfinite(target).all():
         raise ValueError("prior_coef must be finite.")
@@ -236,6 +263,7 @@ def terms_of(
     if removed.any():
         # Whatever the penalty: no coefficient, and so no cost.
         shape = np.broadcast_shapes(removed.shape, (1, columns.n_features))
+        _refuse_bounds_without_zero(removed, lower, upper, columns)
         lower = np.where(removed, 0.0, np.full(shape, -np.inf) if lower is None else lower)
         upper = np.where(removed, 0.0, np.full(shape, np.inf) if upper is None else upper)
         factors = np.where(removed, 0.0, factors)

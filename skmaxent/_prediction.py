@@ -28,6 +28,14 @@ MANY_LOGITS = 32
 LARGE_INTERCEPT = 1024.0
 
 
+def absent_logit(dtype: Any) -> float:
+    """The logit of a class without weight in the fit, whose probability is zero for every row.
+
+    It is half of the most negative number, below every other logit; those are cut off at a quarter.
+    """
+    return float(np.finfo(dtype).min) / 2
+
+
 def dense_coef(coef: Any) -> Array:
     """Coefficients as an ndarray, sparsified, on a device, or neither."""
     if isinstance(coef, np.ndarray):
@@ -176,4 +184,6 @@ def _recompute_if_needed(Z: Array, block: Block, coef: Array, intercept: Array) 
     if block.offset is not None:
         exact += block.offset[rows]
     limit = float(np.finfo(Z.dtype).max) / 4
-    Z[rows] = np.nan_to_num(np.clip(exact, -limit, limit).astype(Z.dtype))
+    # Logits of classes without weight stay below all others.
+    least = np.minimum(intercept, -limit)
+    Z[rows] = np.nan_to_num(np.clip(exact, least, limit).astype(Z.dtype))

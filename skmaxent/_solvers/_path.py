@@ -88,6 +88,8 @@ class Path:
         """
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
+        if self._unit.asked.grouped:  # features as a whole are zero, or not
+            zero = np.broadcast_to(zero.all(axis=0), zero.shape)
         if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
             problem = self._unit.without_penalty(zero)
             options = replace(self._options, max_iter=RELAXED_ITER, callback=None)
