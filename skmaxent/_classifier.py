@@ -179,8 +179,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
         Coefficients. With a ridge penalty they sum to zero over three or more classes.
     intercept_ : ndarray of shape (n_classes,) or (1,)
-        Intercepts. A class that has no weight in the fit has coefficients of zero and half of the
-        most negative number, so that its probability is 0 for every row.
+        Intercepts. A class that has no weight in the fit has coefficients of zero, and an intercept
+        next to the most negative number, so that its probability is 0 for every row.
     n_iter_ : ndarray of shape (1,)
         Newton iterations, at least 1.
     n_features_in_ : int

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+# Standard errors that nobody needs to hear of.
+NEGLIGIBLE = 0.01
+
 
 @dataclass(frozen=True)
 class MaxentPath:
@@ -156,7 +159,8 @@ def maxent_path(
     offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
         Known part of the logits.
     relax : bool, default=False
-        Whether to fit, besides, the coefficients that are not zero without penalty.
+        Whether to fit, besides, the coefficients that are not zero without penalty. Where these
+        separate classes, no finite ones are optimal, and the relaxed fit ends after 30 iterations.
     callbacks : iterable of callbacks, default=None
         Callbacks of scikit-learn 1.9 or later (`sklearn.callback`). Each C is a subtask of the
         path, in the order of the fits, at whose end they may have the classifier that it is; one
@@ -222,7 +226,7 @@ def fit_path(
     tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit. What
     is `given` has been read before: then the rows here are for callbacks.
     """
-    path, statuses = _fit_path(
+    path, ends = _fit_path(
         model,
         X,
         y,
@@ -235,7 +239,7 @@ def fit_path(
         at_C=at_C,
         given=given,
     )
-    _warn(statuses, model)
+    _warn(ends, model)
     return path
 
 
@@ -253,7 +257,7 @@ def _fit_path(
     task: Task | None,
     at_C: Callable[[float], Attributes],
     given: Given | None,
-) -> tuple[MaxentPath, list[Status]]:
+) -> tuple[MaxentPath, list[tuple[Status, float]]]:
     model._validate_params()
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
@@ -268,7 +272,7 @@ def _fit_path(
         found = _Arrays.zeros(len(Cs), ready)
         relaxed = _Arrays.zeros(len(Cs), ready) if relax else None
         n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
-        statuses = []
+        ends = []
         strengths = ready.strengths(Cs)
         of_model = None
         if task is None:
@@ -282,7 +286,7 @@ def _fit_path(
             if relaxed is not None:
                 relaxed.put(i, *ready.coefficients(path.relaxed()))
             n_iter[i], gaps[i] = solution.n_iter, solution.gap
-            statuses.append(solution.status)
+            ends.append((solution.status, solution.distance))
             if model.verbose > 0:
                 _print_fit(Cs[i], solution)
             attributes = fitted_attributes(
@@ -301,7 +305,7 @@ def _fit_path(
         path_of = replace(
             path_of, relaxed_coefs=relaxed.coefs, relaxed_intercepts=relaxed.intercepts
         )
-    return path_of, statuses
+    return path_of, ends
 
 
 @dataclass(frozen=True)
@@ -351,15 +355,25 @@ def _print_fit(C: float, solution: Solution) -> None:
     )
 
 
-def _warn(statuses: list[Status], model: MaxentClassifier) -> None:
-    unfinished = sum(status is Status.MAX_ITER for status in statuses)
-    if unfinished:
-        warnings.warn(
-            f"max_iter={model.max_iter} was reached at {unfinished} of {len(statuses)} values of "
-            "C: raise max_iter, or leave out the weakest penalties.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+def _warn(ends: list[tuple[Status, float]], model: MaxentClassifier) -> None:
+    """Say at how many Cs fits ended before the optimum, by what they ended with and how far."""
+    limit = max(model.tol, NEGLIGIBLE)
+    reasons = {
+        f"max_iter={model.max_iter} was reached at {{}} values of C: raise max_iter, or leave out "
+        "the weakest penalties.": [status is Status.MAX_ITER for status, _ in ends],
+        "No finite coefficients are optimal at {} values of C, for coefficients without penalty "
+        "separate classes: leave these Cs out, or penalise all features.": [
+            status in (Status.SEPARATED, Status.QUASI_SEPARATED) for status, _ in ends
+        ],
+        f"Fits ended for lack of floating-point precision at {{}} values of C, more than {limit:g} "
+        "standard errors from the optimum: rescale the columns of X and look for outliers.": [
+            status is Status.PRECISION and not distance <= limit for status, distance in ends
+        ],
+    }
+    for reason, found in reasons.items():
+        if any(found):
+            count = f"{sum(found)} of {len(ends)}"
+            warnings.warn(reason.format(count), ConvergenceWarning, stacklevel=4)
 
 
 def check_Cs(Cs: Any) -> int | Array:

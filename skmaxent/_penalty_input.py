@@ -140,7 +140,7 @@ def _refuse_bounds_without_zero(
     shape = np.broadcast_shapes(removed.shape, lower.shape, upper.shape)
     low, high = (np.broadcast_to(bound, shape)[k, j] for bound in (lower, upper))
     name = f"x{j}" if columns.names is None else columns.names[j]
-    of_class = "" if shape[0] == 1 else f" and class {columns.classes[k]!r}"
+    of_class = "" if shape[0] == 1 else f" and class {columns.classes.tolist()[k]!r}"
     raise ValueError(
         f"penalty_factor is infinite for feature {name!r}{of_class}, which sets the coefficient "
         f"to 0, but bounds exclude 0 there: found ({low}, {high}). Widen the bounds to contain 0, "

@@ -31,9 +31,10 @@ LARGE_INTERCEPT = 1024.0
 def absent_logit(dtype: Any) -> float:
     """The logit of a class without weight in the fit, whose probability is zero for every row.
 
-    It is half of the most negative number, below every other logit; those are cut off at a quarter.
+    It is next to the most negative number, below every other logit; those that overflow are cut off
+    at a quarter of it. The rest is for rounding where fits are blended.
     """
-    return float(np.finfo(dtype).min) / 2
+    return 0.99 * float(np.finfo(dtype).min)
 
 
 def dense_coef(coef: Any) -> Array:
@@ -123,14 +124,17 @@ def _by_rows(
 ) -> Array:
     """`finish` of the logits of each block, which it may write to, along the axis of classes."""
     dtype = narrow = np.result_type(X.dtype, model.coef.dtype)
+    absent = model.intercept < 0.5 * absent_logit(model.intercept.dtype)
     if (
         dtype == np.float32
         and not isinstance(X, DeviceArray)
-        and np.abs(model.intercept).max(initial=0.0) > LARGE_INTERCEPT
+        and np.abs(model.intercept[~absent]).max(initial=0.0) > LARGE_INTERCEPT
     ):
         dtype = np.dtype(np.float64)
     coef = np.asfortranarray(model.coef, dtype=dtype)
     intercept = model.intercept.astype(dtype, copy=False)
+    if dtype != model.intercept.dtype and absent.any():
+        intercept = np.where(absent, absent_logit(dtype), intercept).astype(dtype)
     n = X.shape[0]
     shape, kind = ((n,), np.intp) if n_columns is None else ((n, n_columns), dtype)
     out = empty(shape, kind, X)
@@ -139,7 +143,14 @@ def _by_rows(
     kernel = _along_rows if blocks.is_sparse or len(coef) >= MANY_LOGITS else _along_columns
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         out = blocks.map_rows(kernel, out, coef, intercept, finish)
-    return out if dtype == narrow or out.dtype != dtype else out.astype(narrow)
+    return out if dtype == narrow or out.dtype != dtype else _narrowed(out, narrow)
+
+
+def _narrowed(out: Array, dtype: Any) -> Array:
+    """Results in a narrower type, those beyond its range at its ends."""
+    limit = float(np.finfo(dtype).max) / 4
+    least = np.where(out < 0.5 * absent_logit(out.dtype), absent_logit(dtype), -limit)
+    return np.clip(out, least, limit).astype(dtype)
 
 
 def _along_columns(

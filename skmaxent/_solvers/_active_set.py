@@ -69,7 +69,7 @@ class _Search:
         size = np.sqrt(np.maximum(self._H.diagonal(), 0.0))
         self._movable = (size > 0.0) & (self.lower < self.upper)
         self._scale = np.divide(1.0, size, out=np.zeros_like(size), where=self._movable)
-        inside = (self.W > self.lower) & (self.W < self.upper)
+        inside = (self.lower < self.W) & (self.upper > self.W)
         self._free = self._movable & inside & ((self.W != 0.0) | (self.l1 == 0.0))
         self._sign = np.sign(self.W)
 

@@ -64,7 +64,7 @@ def steihaug(
     while rz > max(tolerance**2, UNDERFLOW) and len(alphas) < max_products:
         Hd = product(direction)
         curvature = inner(direction, Hd)
-        if curvature <= 1e-14 * dd:  # none left but rounding: F is convex
+        if not curvature > 1e-14 * dd:  # none left but rounding: F is convex
             break
         alpha = rz / curvature
         new_ss = ss + 2 * alpha * sd + alpha**2 * dd
@@ -106,7 +106,7 @@ def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
     if not alphas:
         return 1.0
     a, b = np.array(alphas), np.array(betas[: len(alphas) - 1])
-    if a.min() < UNDERFLOW:
+    if not a.min() >= UNDERFLOW:
         return SMALLEST
     diagonal = 1.0 / a
     diagonal[1:] += b / a[:-1]

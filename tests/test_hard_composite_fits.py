@@ -1,0 +1,135 @@
+"""Fits with L1 penalties and bounds in which the quadratic model is nearly flat, or misleads."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent import MaxentClassifier
+from skmaxent._penalty import Elementwise
+from skmaxent._solvers._active_set import minimise_by_pivots
+
+
+def objective(coef, intercept, X, y, offset=None):
+    """Sum of the losses of softmax."""
+    Z = X @ coef.T + intercept + (0.0 if offset is None else offset)
+    top = Z.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(Z - top).sum(axis=1)) + (top[:, 0] - Z[np.arange(len(y)), y])
+    return float(losses.sum())
+
+
+def reference(X, y, K, l1, bounds=(None, None), offset=None):
+    """Sum of losses and l1 |W|, by SciPy's L-BFGS-B for W = P - M, P and M not negative."""
+    d = X.shape[1]
+    Y = np.eye(K)[y]
+
+    def fun(x):
+        P, M, b = x[: K * d].reshape(K, d), x[K * d : 2 * K * d].reshape(K, d), x[2 * K * d :]
+        Z = X @ (P - M).T + b + (0.0 if offset is None else offset)
+        top = Z.max(axis=1, keepdims=True)
+        E = np.exp(Z - top)
+        R = E / E.sum(axis=1, keepdims=True) - Y
+        value = np.log(E.sum(axis=1)).sum() + ((top - Z) * Y).sum() + l1 * (P + M).sum()
+        G = R.T @ X
+        return value, np.concatenate([(G + l1).ravel(), (l1 - G).ravel(), R.sum(axis=0)])
+
+    low, high = bounds
+    up = (0.0, None if high is None else max(high, 0.0))
+    down = (0.0, None if low is None else max(-low, 0.0))
+    limits = [up] * (K * d) + [down] * (K * d) + [(None, None)] * K
+    options = {"maxiter": 20000, "maxfun": 40000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
+    found = minimize(
+        fun, np.zeros(2 * K * d + K), jac=True, method="L-BFGS-B", bounds=limits, options=options
+    )
+    return found.fun
+
+
+def wide_counts(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(-5, 6, size=(8, 20)) @ rng.normal(size=(20, 20)) + 3.0
+    return X / X.std(axis=0), np.arange(8) % 4
+
+
+def one_hot(seed):
+    """One level too many of each factor: directions in which the loss does not change."""
+    rng = np.random.default_rng(seed)
+    levels = rng.integers(0, 4, size=(120, 3))
+    X = np.hstack([np.eye(4)[column] for column in levels.T])
+    Z = X @ rng.normal(size=(12, 3)) + rng.gumbel(size=(120, 3))
+    return X, Z.argmax(axis=1)
+
+
+@pytest.mark.parametrize("C", [1.0, 1e4])
+@pytest.mark.parametrize("data", [wide_counts, one_hot])
+def test_weak_lassos_in_flat_directions(data, C):
+    X, y = data(0)
+    K = y.max() + 1
+    clf = MaxentClassifier(C=C, l1_ratio=1.0).fit(X, y)
+    value = objective(clf.coef_, clf.intercept_, X, y) + np.abs(clf.coef_).sum() / C
+    assert value <= reference(X, y, K, 1.0 / C) * (1 + 1e-6) + 1e-9
+    assert clf.n_iter_[0] < 60
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 3.0), (-0.2, 0.1)])
+def test_bounds_in_flat_directions(bounds):
+    X, y = one_hot(1)
+    clf = MaxentClassifier(C=np.inf, bounds=bounds).fit(X, y)
+    value = objective(clf.coef_, clf.intercept_, X, y)
+    assert value <= reference(X, y, 3, 0.0, bounds) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_offsets_that_saturate_every_row(seed):
+    """The Hessian at the start is next to zero, and its Newton step goes far too far."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 3, 40)
+    offset = 30.0 * rng.normal(size=(40, 3))
+    clf = MaxentClassifier(l1_ratio=1.0).fit(X, y, offset=offset)
+    value = objective(clf.coef_, clf.intercept_, X, y, offset) + np.abs(clf.coef_).sum()
+    assert value <= reference(X, y, 3, 1.0, offset=offset) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e6, 1e12])
+@pytest.mark.parametrize(
+    "parameters",
+    [{"l1_ratio": 1.0}, {"bounds": (0, None)}, {"l1_ratio": 0.5, "grouped": True}],
+)
+def test_huge_offsets_end(size, parameters):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 3, 40)
+    offset = rng.uniform(-size, size, (40, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = MaxentClassifier(max_iter=20, **parameters).fit(X, y, offset=offset)
+    assert np.isfinite(clf.coef_).all()
+    assert clf.n_iter_[0] <= 20
+
+
+def elementwise(shape, l1=0.0, ridge=0.0, target=0.0, lower=-np.inf, upper=np.inf):
+    arrays = [np.full(shape, value, float) for value in (l1, ridge, target, lower, upper)]
+    return Elementwise(*arrays, is_coupled=False)
+
+
+@pytest.mark.parametrize("rank", [12, 5])
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"l1": 0.3},
+        {"l1": 1e-4},
+        {"l1": 0.1, "ridge": 0.2, "target": 0.5},
+        {"lower": 0.0},
+        {"l1": 0.05, "lower": -0.1, "upper": 0.2},
+    ],
+)
+def test_pivots_reach_the_conditions_of_a_minimum(terms, rank):
+    rng = np.random.default_rng(rank)
+    A = rng.normal(size=(rank, 12))
+    M, g = A.T @ A, A.T @ rng.normal(size=rank)
+    penalty = elementwise((2, 6), **terms)
+    theta = penalty.inside(np.zeros((2, 6)))
+    W = minimise_by_pivots(M, g.reshape(2, 6), theta, penalty, theta)
+    residual = penalty.residual(W, (g + M @ (W - theta).ravel()).reshape(2, 6))
+    np.testing.assert_allclose(residual, 0.0, atol=1e-7)
+    np.testing.assert_array_equal(W, penalty.inside(W))
