@@ -251,10 +251,7 @@ def _signature(ready: Prepared) -> Signature | None:
         sums = blocks.weight_sums
         is_equal = sums.total == sums.least * blocks.n_samples
         return None if is_equal else Signature(blocks.n_samples, *np.empty((2, 0)))
-    weights = ready.rows.observations
-    if weights is None or (weights == weights[0]).all():
-        return None
-    return Signature.of(on_host(blocks.X))
+    return Signature.where_needed(blocks.X, ready.rows.observations)
 
 
 def _class_coding(n_classes: int, position: int | None) -> Array:

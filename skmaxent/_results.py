@@ -1000,6 +1000,13 @@ class Signature:
             sizes += factors[at] @ np.abs(part)
         return cls(rows.shape[0], sums, sizes)
 
+    @classmethod
+    def where_needed(cls, rows: Any, weights: Array | None) -> Signature | None:
+        """None where all rows have the same weight."""
+        if weights is None or (weights == weights[0]).all():
+            return None
+        return cls.of(on_host(rows))
+
     def is_of(self, rows: Any) -> bool:
         if rows.shape[0] != self.n_samples or not self.is_known:
             return bool(rows.shape[0] == self.n_samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from sklearn.utils import _safe_indexing
 
 from skmaxent._callbacks import without_callbacks
 from skmaxent._place import moved_to, place_of, to_host
-from skmaxent._results import InferenceResults
+from skmaxent._results import InferenceResults, Signature
 from skmaxent._targets import Observed
 
 Array = NDArray[Any]
@@ -67,7 +68,18 @@ def infer_by_split(
     results: InferenceResults = free._inferred(
         rows, *part(second).values(), None, names[kept], **options
     )
-    return replace(results, _model=_of_all_features(free, model, kept), _positions=kept)
+    # New rows have all columns; those that were given to infer are known by all of theirs.
+    weights = observed.per_row(sample_weight)
+    known = copy.copy(results._rows)
+    assert known is not None
+    known.observations = weights
+    return replace(
+        results,
+        _model=_of_all_features(free, model, kept),
+        _positions=kept,
+        _rows=known,
+        _weighed=Signature.where_needed(X, weights),
+    )
 
 
 def _of_all_features(free: Any, model: Any, kept: Array) -> Any:

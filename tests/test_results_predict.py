@@ -394,3 +394,26 @@ def test_means_far_above_spreads_change_no_interval(far, options):
         pd.testing.assert_frame_equal(
             shifted.marginal_effects(rows, at), results.marginal_effects(near, at), atol=1e-4
         )
+
+
+def test_a_split_of_a_table_weighs_the_rows_that_were_given():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 3))
+    chances = 1.0 / (1.0 + np.exp(-rows[:, :1]))
+    totals = rng.integers(1, 20, 200)
+    counts = rng.binomial(totals[:, None], chances)
+    counts = np.column_stack([totals[:, None] - counts, counts])
+    weights = rng.uniform(0.5, 2.0, 200)
+    model = MaxentClassifier(C=0.01, l1_ratio=1.0).fit(rows, counts, weights)
+    results = model.infer(rows, counts, weights, method="split")
+    assert results.columns == ["x0", "Intercept"]
+    expected = results.marginal_effects(rows, sample_weight=totals * weights)
+    pd.testing.assert_frame_equal(results.marginal_effects(rows), expected)
+    b, a = results.coef[0]
+    p = 1.0 / (1.0 + np.exp(-(rows[:, 0] * b + a)))
+    effect = np.average(p * (1.0 - p) * b, weights=totals * weights)
+    assert expected.loc[(1, "x0"), "effect"] == pytest.approx(effect)
+    for part in (rows[:100], rows[::2]):  # other rows, as many as a half
+        pd.testing.assert_frame_equal(
+            results.marginal_effects(part), results.marginal_effects(part, sample_weight=1)
+        )
