@@ -592,12 +592,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             without penalty to the other half, whose standard errors and tests are valid for them;
             columns are the selected features, and new rows to predict have all columns of X.
             "bootstrap" refits to samples drawn with replacement, for any penalty, in `n_jobs`
-            processes, with progress where `verbose`: standard errors and percentile intervals of the estimator as it is, shrinkage and
-            selection included; no p-values. What is drawn are clusters where there are `groups`,
-            rows where weights are probabilities, and else single observations: of rows that
-            frequency weights or a table of counts stand for, as many as their sum, rounded. A
-            sample without a row of some class is drawn again. Both methods are seeded by
-            `random_state`.
+            processes, with progress where `verbose`: standard errors and percentile intervals of
+            the estimator as it is, shrinkage and selection included; no p-values. What is drawn are
+            clusters where there are `groups`, rows where weights are probabilities, and else single
+            observations: of rows that frequency weights or a table of counts stand for, as many as
+            their sum, rounded. A sample without a row of some class is drawn again. Both methods
+            are seeded by `random_state`.
         n_bootstrap : int, default=200
             Number of bootstrap samples, with ``method="bootstrap"`` alone.
 
