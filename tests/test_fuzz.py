@@ -4,15 +4,14 @@ import pytest
 from fuzz.checks import examine
 from threadpoolctl import threadpool_limits
 
-SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70}
+SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70, "path": 20}
+EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
 CHECKS = {
-    "smooth": {"CERTIFICATE", "STORAGE", "WARM", "PREDICT", "NONFINITE", "ERROR", "WORK"},
-    "composite": {"STORAGE", "WARM", "PREDICT", "NONFINITE"},
-    "multilabel": {"STORAGE", "WARM", "PREDICT", "NONFINITE"},
-    "inference": {
-        *("ABOVE", "SATURATED", "CERTIFICATE", "STORAGE", "WARM", "PREDICT", "RESULTS"),
-        *("NONFINITE", "INPUT CHANGED", "ERROR", "WORK"),
-    },
+    "smooth": EVERYWHERE | {"WORK"},
+    "composite": EVERYWHERE,
+    "multilabel": EVERYWHERE,
+    "inference": EVERYWHERE | {"ABOVE", "SATURATED", "RESULTS", "WORK"},
+    "path": EVERYWHERE - {"CERTIFICATE"},
 }
 
 
