@@ -30,6 +30,8 @@ THREAD_WORK = 2_000_000
 ENTRIES = 1 << 18
 # A copy of columns takes no more memory.
 COLUMN_BYTES = 1 << 29
+# X up to this size is copied for the sake of few columns that are left out.
+FEW_BYTES = 1 << 28
 
 
 class RowBlocks(Storage):
@@ -122,7 +124,11 @@ class RowBlocks(Storage):
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
     def affords_without(self, n_columns: int) -> bool:
-        return self.affords_columns(self.n_features - n_columns)
+        few = self.dtype.itemsize * self.n_samples * self.n_features <= FEW_BYTES
+        return self.is_sparse or (
+            (few or 10 * n_columns >= self.n_features)
+            and self.affords_columns(self.n_features - n_columns)
+        )
 
     @property
     def n_blocks(self) -> int:

@@ -314,7 +314,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are used as they are, without a copy where dense or CSR.
+            float32 and float64 are used as they are, without a copy where dense or CSR, unless
+            columns are constant or their mean is large against their spread. X is never written to.
             DataFrames of pandas, polars and narwhals, and tables of pyarrow, name the features.
             Or a Dask array or data frame, whose chunks stay where Dask keeps them; then y, of
             labels alone, `sample_weight` and `offset` are Dask collections too, or in memory where

@@ -140,6 +140,8 @@ class MultinomialObjective:
         μ and σ; zero and one where not given, zero without an intercept.
     column_size : ndarray of shape (n_features,), optional
         Root mean square of each column, to tell how rounding adds up.
+    still : ndarray of int, optional
+        Positions of constant columns: their gradient is zero, whatever rounding makes of it.
     keep_bytes, copy_bytes : int
         Budgets for kept probabilities and for a float32 copy of X. Where not given, KEEP_BYTES
         and COPY_BYTES, or nothing where blocks have no room.
@@ -155,6 +157,7 @@ class MultinomialObjective:
         center: Array | None = None,
         scale: Array | None = None,
         column_size: Array | None = None,
+        still: Array | None = None,
         keep_bytes: int | None = None,
         copy_bytes: int | None = None,
     ) -> None:
@@ -167,6 +170,7 @@ class MultinomialObjective:
         self.center = np.zeros(d) if center is None or not fit_intercept else center
         self.scale = np.ones(d) if scale is None else scale
         self._is_centred, self._is_scaled = bool(self.center.any()), scale is not None
+        self._still = np.empty(0, np.intp) if still is None else still
         self.column_size = np.ones(d) if column_size is None else column_size
         # Where X has no room in memory, what is kept of its rows had better be little.
         if keep_bytes is None:
@@ -218,6 +222,7 @@ class MultinomialObjective:
             self.penalty,
             fit_intercept=self.fit_intercept,
             center=self.center / self.scale if blocks.is_sparse else None,
+            still=self._still,
             keep_bytes=self._keep_bytes,
             copy_bytes=0,
         )
@@ -230,6 +235,7 @@ class MultinomialObjective:
             Ridge(self.penalty.strength[index]),
             fit_intercept=self.fit_intercept,
             center=(self.center / self.scale)[index] if self.blocks.is_sparse else None,
+            still=np.flatnonzero(np.isin(index, self._still)),
             keep_bytes=self._keep_bytes,
         )
 
@@ -253,6 +259,8 @@ class MultinomialObjective:
         np.multiply(coef_gradient, size, out=out[:, :-1])
         if self._is_centred:
             out[:, :-1] -= np.multiply.outer(self.center * size, logit_gradient).T
+        if len(self._still):
+            out[:, self._still] = 0.0
         return out
 
     def at(self, theta: Array) -> Point:
@@ -520,6 +528,7 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
         - moments.class_sums
         + np.multiply.outer(shares, objective.center)
     ) / objective.scale
+    gradient[:, objective._still] = 0.0
     loss = normaliser - float(theta[:, -1] @ shares)
     return Point(
         objective=objective,

@@ -182,7 +182,13 @@ def prepared(
         moments = column_moments(blocks, model)
     elif leaves:
         moments = moments.columns(some)
-    moments = replace(moments, variance=np.where(constant[some], 0.0, moments.variance))
+    level = constant[some]
+    if level.any():  # columns that stay
+        moments = replace(
+            moments,
+            mean=np.where(level, low[some], moments.mean),
+            variance=np.where(level, 0.0, moments.variance),
+        )
     constants = np.zeros(d)
     if leaves:  # low of columns that are left out is as it was
         places = np.arange(d) if kept is None else kept

@@ -242,3 +242,31 @@ def test_columns_that_are_too_small_for_their_penalty_have_no_coefficient():
         free = MaxentClassifier(C=np.inf, tol=1e-8).fit(stored, y)
         plain = MaxentClassifier(C=np.inf, tol=1e-8).fit(Z, y)
         np.testing.assert_allclose(free.coef_ * [1e-150, 1.0, 1.0], plain.coef_, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The columns")
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"l1_ratio": 1.0},
+        {"l1_ratio": 0.5, "grouped": True},
+        {"bounds": (-0.3, 0.3)},
+        {"prior_coef": np.linspace(-2.0, 2.0, 21).reshape(3, 7)},
+        {"solver": "newton-cg"},
+    ],
+    ids=lambda parameters: "-".join(parameters) or "ridge",
+)
+def test_where_there_is_no_room_to_leave_them_out(rows, stored, parameters, monkeypatch):
+    X, y = rows
+    X = STORED[stored](with_others(X, values=(0.0, 0.1, -3.0, 50.0)))
+    expected = MaxentClassifier(tol=1e-8, **parameters).fit(X, y)
+    monkeypatch.setattr("skmaxent._blocks.RowBlocks.affords_without", lambda self, n_columns: False)
+    clf = MaxentClassifier(tol=1e-8, **parameters).fit(X, y)
+    atol = 1e-3 if stored == "float32" else 1e-7
+    np.testing.assert_allclose(clf.coef_, expected.coef_, atol=atol)
+    others = np.delete(clf.coef_ - expected.coef_, INFORMATIVE, axis=1)
+    if "prior_coef" not in parameters:  # which the solver comes near
+        np.testing.assert_array_equal(others, np.zeros_like(others))
+    assert clf.optimality_gap_ < (0.2 if stored == "float32" else 1e-6)

@@ -70,6 +70,7 @@ class Problem:
             center=moments.mean,
             scale=scale,
             column_size=np.sqrt(moments.mean_square),
+            still=np.flatnonzero(~moving),
         )
         null = null_point(objective, moments)
         means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
