@@ -30,7 +30,11 @@ from skmaxent import (
 NAME = os.environ["ARRAY_LIBRARY"]
 xp = importlib.import_module(NAME)
 DEVICES = ["cpu"] if NAME == "torch" else ["CPU_DEVICE", "device1"]
+if NAME == "torch" and xp.cuda.is_available():
+    DEVICES.append("cuda:0")
 KINDS = [(DEVICES[0], "float64"), (DEVICES[-1], "float32")]
+if DEVICES[-1] == "cuda:0":
+    KINDS.append(("cuda:0", "float64"))
 
 
 def device(name):

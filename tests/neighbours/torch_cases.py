@@ -23,8 +23,9 @@ X, y = load_iris(return_X_y=True)
 MODELS = [MaxentClassifier(), MultilabelMaxentClassifier()]
 
 
-# What scikit-learn's checks need and a machine of ours has not.
-ELSEWHERE = ("cuda", "xpu", "mps", "cupy", "dpnp")
+HAS_CUDA = torch.cuda.is_available()
+# What scikit-learn's checks need and this machine has not.
+ELSEWHERE = ("xpu", "mps", "cupy", "dpnp", *(() if HAS_CUDA else ("cuda",)))
 CHECKS = [
     (model, check)
     for model in MODELS
@@ -35,8 +36,9 @@ CHECKS = [
 
 
 def test_scikit_learn_has_checks():
-    # NumPy, array-api-strict on two devices, PyTorch in two widths, mixed, and one library alone.
-    assert len(CHECKS) == 7 * len(MODELS)
+    # NumPy, array-api-strict on two devices, PyTorch in two widths, mixed, and one library alone;
+    # PyTorch in two widths, and mixed, on CUDA.
+    assert len(CHECKS) == (10 if HAS_CUDA else 7) * len(MODELS)
 
 
 @pytest.mark.parametrize(("model", "check"), CHECKS)
