@@ -7,6 +7,7 @@ this is mean bias reduction too (Firth 1993, Biometrika 80, 27-38; Kosmidis & Fi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,25 @@ from skmaxent import _inference
 from skmaxent._arrays import empty
 from skmaxent._block import Block
 from skmaxent._objective import Point, Probabilities
-from skmaxent._solvers import Iteration, Options, Problem, Solution, Status
+from skmaxent._penalty import ridge_terms
+from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
 
 Array = NDArray[Any]
 
 MAX_HALVINGS = 30
+# Strength of the ridge of the second start, for coefficients of standardised columns.
+SPREAD = 0.01
+# Standard errors from a maximum at which there is one.
+AT_MAXIMUM = 1e-3
+# Penalised log-likelihoods that differ by no more are of the same maximum.
+SAME = 1e-6
 
 
 def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     """The maximum of the penalised likelihood, from the model without features.
+
+    Where rows are few there may be several. Another start, at the coefficients of a weak ridge,
+    which are as large as the data allow, looks for one.
 
     Parameters
     ----------
@@ -39,10 +50,50 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     SingularInformation
         Where columns depend on each other.
     """
+    first = _maximum(problem, problem.null.theta, options, scale)
+    if first.status is Status.STOPPED:
+        return first
+    n_rows = scale * problem.objective.total_weight
+    quiet = replace(options, callback=None)
+    start = minimise(_with_ridge(problem, SPREAD / n_rows), quiet).point.theta
+    try:
+        second = _maximum(problem, start, quiet, scale)
+    except _inference.SingularInformation:
+        return first
+    difference = n_rows * (first.value - second.value)
+    is_lower_maximum = difference < -SAME and second.distance <= max(options.tol, AT_MAXIMUM)
+    if not (difference > SAME or is_lower_maximum):
+        return first
+    best, other = (second, first) if difference > 0.0 else (first, second)
+    remark = (
+        "The likelihood penalised by bias_reduction has more than one maximum: the coefficients "
+        f"are those of the higher one that was found, where the penalised log-likelihood is "
+        f"{-n_rows * best.value:.6g}; at another it is {-n_rows * other.value:.6g}. There are too "
+        "few rows to tell them apart."
+    )
+    return replace(best, remark=remark)
+
+
+def _with_ridge(problem: Problem, strength: float) -> Problem:
+    """The problem with a ridge on the coefficients of standardised columns."""
+    terms = ridge_terms(np.full(problem.objective.blocks.n_features, strength))
+    terms = replace(terms, is_coupled=problem.terms.is_coupled)
+    objective = problem.objective.with_penalty(terms.smooth())
+    return replace(
+        problem,
+        objective=objective,
+        asked=terms.scaled(1.0 / objective.scale),
+        terms=terms,
+        null=problem.null.on(objective),
+    )
+
+
+def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> Solution:
+    """The maximum that the way up from θ leads to."""
     objective = problem.objective
     total = scale * objective.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
-    point = objective.at(problem.null.theta)
+    point = objective.at(theta)
     value, V, adjusted = penalised(point, total, width)
     history: list[Iteration] = []
     status = Status.MAX_ITER

@@ -344,8 +344,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Warns
         -----
         ConvergenceWarning
-            Where `max_iter` is reached, or where there is no penalty and the classes are
-            separated, perfectly or in part (quasi-completely), so that no optimum exists.
+            Where `max_iter` is reached, where floating-point precision ends the fit more than
+            0.01 standard errors (or `tol`) from the optimum, where `bias_reduction` finds
+            several maxima, or where there is no penalty and the classes are separated,
+            perfectly or in part (quasi-completely), so that no optimum exists.
         """
         with restored_on_failure(self):
             self._validate_params()

@@ -396,6 +396,8 @@ def warn_unless_converged(
 
     `labels` are names of those that are separated, where rows may have several.
     """
+    if solution.remark:
+        warnings.warn(solution.remark, ConvergenceWarning, stacklevel=stacklevel + 1)
     if solution.lacks_precision(estimator.tol):
         warnings.warn(
             _precision_message(solution, estimator), ConvergenceWarning, stacklevel=stacklevel + 1

@@ -59,14 +59,15 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         counter.gradients += step.objective.counter.gradients
         counter.hessian_products += step.objective.counter.hessian_products
         if solution is not None and not value_found < value - ROUNDING * abs(value):
-            status = Status.CONVERGED  # what is left to gain is rounding
+            # What is left to gain is rounding, or else the step did not reach its own minimum.
+            status = Status.CONVERGED if _is_at_minimum(found, inner.tol) else found.status
             break
         solution, value = found, value_found
         thetas.append(found.point.theta)
         distances.append(found.history[0].distance)
         rate = min(distances[-1] / distances[-2], SLOWEST) if len(lines) else SLOWEST
         lines.append(_line(problem, len(lines) + 1, value, distances[-1] / (1.0 - rate)))
-        if lines[-1].distance <= options.tol:
+        if lines[-1].distance <= options.tol and _is_at_minimum(found, inner.tol):
             status = Status.CONVERGED
         elif found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             status = found.status
@@ -85,6 +86,13 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         solution = minimise(step, inner, thetas[-1])
         value = _value(problem, penalty, solution.point.theta)
     return problem.solution(solution.point, value, status, tuple(lines), float("nan"))
+
+
+def _is_at_minimum(step: Solution, tol: float) -> bool:
+    """Whether a step ended at its minimum, as far as can be known."""
+    return step.status is Status.CONVERGED or (
+        step.status is Status.PRECISION and not step.lacks_precision(tol)
+    )
 
 
 def _line(problem: Problem, n_iter: int, value: float, distance: float) -> Iteration:

@@ -111,6 +111,7 @@ class Solution:
     point: Point = field(repr=False)
     separated: tuple[int, ...] = ()
     directions: tuple[NDArray[Any], ...] = field(default=(), repr=False)
+    remark: str = ""
 
     def lacks_precision(self, tol: float) -> bool:
         """Whether the fit ended for lack of precision and not within rounding of the optimum.
