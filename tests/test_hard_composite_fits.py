@@ -133,3 +133,21 @@ def test_pivots_reach_the_conditions_of_a_minimum(terms, rank):
     residual = penalty.residual(W, (g + M @ (W - theta).ravel()).reshape(2, 6))
     np.testing.assert_allclose(residual, 0.0, atol=1e-7)
     np.testing.assert_array_equal(W, penalty.inside(W))
+
+
+def test_a_lasso_that_outlives_the_curvature_of_its_start():
+    """One row decides the scale; the others, saturated later, let the optimum move far on."""
+    X = np.array([[-0.13], [0.0], [-1.1], [-1.0], [2400.0]])
+    y = np.array([1, 2, 2, 1, 0])
+    clf = MaxentClassifier(C=15000.0, l1_ratio=1.0).fit(X, y)
+    value = objective(clf.coef_, clf.intercept_, X, y) + np.abs(clf.coef_).sum() / 15000.0
+    assert value <= reference(X, y, 3, 1.0 / 15000.0) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("C", [0.1, 1e3])
+def test_groups_of_one_coefficient_are_a_lasso(C):
+    X, y = wide_counts(3)
+    y = y % 2
+    one = MaxentClassifier(C=C, l1_ratio=0.7, grouped=True, tol=1e-7).fit(X, y)
+    other = MaxentClassifier(C=C, l1_ratio=0.7, tol=1e-7).fit(X, y)
+    np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-7)

@@ -17,7 +17,7 @@ from skmaxent._objective import MultinomialObjective, Point
 from skmaxent._penalty import Penalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
-from skmaxent._solvers._quadratic import DampedModel, Model, finished, minimise, within
+from skmaxent._solvers._quadratic import SMALL, DampedModel, Model, finished, minimise, within
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._vectors import inner
@@ -85,7 +85,11 @@ def proximal_newton(
         used = model if damping == 0.0 else DampedModel(model, damping)
         guess = minimise(used, point.gradient, point.theta, penalty)
         if root_n * guess.distance <= tol:
-            # A damped model understates how far the optimum is.
+            # A damped model understates how far the optimum is, and so may an old one, where rows
+            # have been saturated since.
+            if not is_fresh and point.theta.size <= SMALL:
+                model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
+                guess = minimise(model, point.gradient, point.theta, penalty)
             used, damping = model, 0.0
             guess = finished(guess, used, point.gradient, point.theta, penalty)
         distance = float(root_n * guess.distance)

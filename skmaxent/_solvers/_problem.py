@@ -62,6 +62,8 @@ class Problem:
             moving, variances = ~moments.is_constant, moments.variance
         scale = np.sqrt(np.where(moving, variances, 1.0))
         scaled = replace(terms.scaled(scale), is_coupled=model.is_coupled)
+        if model.n_logits == 1:  # groups of one coefficient each
+            scaled = replace(scaled, grouped=False)
         objective = MultinomialObjective(
             blocks,
             model,

@@ -31,7 +31,7 @@ PATIENCE, SMALL = 10, 300
 MAX_CORNERS = 20
 SHORTEST = 0.01
 # Solutions of systems, each of which may take MAX_PRODUCTS, that a minimum may cost.
-MAX_SOLVES = 200
+MAX_SOLVES = 100
 MAX_HALVINGS = 4
 COMMON = 1e-6
 POWER_STEPS = 10
