@@ -236,7 +236,7 @@ class InferenceResults:
         position = None if is_symmetric else self.classes.index(self.reference)
         rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
         found, expected = rows.log_likelihood, self.log_likelihood
-        if not abs(found - expected) <= SAME_ROWS * abs(expected):
+        if not abs(found - expected) <= SAME_ROWS * max(abs(expected), 1.0):
             raise ValueError(
                 "X, y, sample_weight and offset are not those that were given to infer: their "
                 f"log-likelihood is {found:.10g}, expected {expected:.10g}."
