@@ -358,8 +358,13 @@ class _Examination:
             return
         if plain.converged and fit.converged:
             one, other = (self.objective.value(f.coef, f.intercept) for f in (plain, fit))
-            if abs(one - other) > TOLERANCE * max(abs(one), SMALLEST_TOTAL / self.objective.total):
-                self.outcome.fail("STORAGE", f"objectives {float(one):.10g}, {float(other):.10g}")
+            total = self.objective.total
+            if abs(one - other) > TOLERANCE * max(abs(one), SMALLEST_TOTAL / total):
+                is_saturated = max(one, other) * total < LITTLE
+                self.outcome.fail(
+                    "SATURATED" if is_saturated else "STORAGE",
+                    f"objectives {float(one):.10g}, {float(other):.10g}",
+                )
         elif plain.converged != fit.converged:
             self.outcome.notes["one storage converged, another did not"] += 1
 
