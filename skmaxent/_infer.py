@@ -25,7 +25,7 @@ from skmaxent._results import (
     Standardised,
     symmetric_or_reference,
 )
-from skmaxent._solvers import Options, Problem, Status, minimise
+from skmaxent._solvers import Options, Problem, Status, aliased_columns, minimise
 from skmaxent._some_features import covariance_of
 from skmaxent._targets import RowTargets
 from skmaxent._validation import check_groups
@@ -187,6 +187,7 @@ def infer_features(
     V, distance = covariance_of(point, ridge, gradient, ready.problem.moving, positions)
     V /= ready.rows.scale
     _warn_if_far(distance * float(np.sqrt(ready.rows.scale)))
+    n_aliased = len(aliased_columns(objective, ready.problem.moving).columns)
     contrast = _class_coding(len(ready.classes), position)
     coding = _inference.Coding(contrast, np.eye(len(positions)))
     part = _inference.against_last(coef[:, positions].astype(float), True)
@@ -202,7 +203,7 @@ def infer_features(
         n_groups=None,
         _base=(part, V),
         _rows=FitRows(ready, names, coef, intercept, position=position),
-        n_columns=len(_columns(ready, names)),
+        n_columns=len(_columns(ready, names)) - n_aliased,
         _chosen=positions,
     )
 

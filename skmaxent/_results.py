@@ -138,7 +138,8 @@ class InferenceResults:
     replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
         Coefficients of the bootstrap samples.
     n_columns : int or None
-        Columns of the model where these are some of them, else None.
+        Columns of the model where these are some of them, without those that are combinations of
+        others; else None.
     replicate_counts : dict or None
         Of a bootstrap: how many samples had separated classes ("separated"), how many fits did not
         converge ("not converged"), how many fits without penalty had a constant feature

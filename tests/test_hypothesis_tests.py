@@ -387,3 +387,18 @@ def test_score_tests_are_those_of_the_definition_and_of_statsmodels():
     assert found["p_value"].item() == pytest.approx(float(np.squeeze(p_value)), rel=1e-6)
     with pytest.raises(ValueError, match="X contains NaN"):
         results.score_test(new.where(new > 0))
+
+
+def test_degrees_of_freedom_count_no_combinations_of_columns():
+    """Where some features have standard errors though others depend on each other."""
+    whole = infer(X, Y, features=["educ"])
+    for frame in (
+        X.assign(constant=3.0),
+        X.assign(both=X["age"] - 2.0 * X["selfLR"]),
+        X.assign(both=X["age"] + X["selfLR"], constant=1.0, nothing=0.0),
+    ):
+        found = infer(frame, Y, features=["educ"])
+        assert found.n_parameters == whole.n_parameters == 8
+        assert found.df_model == 6
+        assert found.aic == pytest.approx(whole.aic, rel=1e-8)
+        np.testing.assert_allclose(found.std_errors, whole.std_errors, rtol=1e-5)
