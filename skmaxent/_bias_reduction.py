@@ -50,6 +50,8 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     SingularInformation
         Where columns depend on each other.
     """
+    if options.max_iter == 0:
+        return _maximum(problem, problem.origin(), options, scale)
     first = _maximum(problem, problem.null.theta, options, scale)
     if first.status is Status.STOPPED:
         return first

@@ -85,22 +85,34 @@ class Task:
         with self.context.propagate_callback_context(estimator):
             yield
 
-    def begun(self) -> Task:
-        """The task, once its begin is told."""
-        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.given)
+    def begun(self, attributes: Callable[[], Attributes] | None = None) -> Task:
+        """The task, once its begin is told; attributes make a fitted estimator of the present."""
+        self.context.call_on_fit_task_begin(
+            estimator=self.estimator,
+            reconstruction_attributes=self._present(attributes),
+            **self.given,
+        )
         return self
 
     def end(self, attributes: Attributes | Callable[[], Attributes] | None = None) -> bool:
         """Whether a callback asks to stop; attributes make a fitted estimator of the present."""
+        stop = self.context.call_on_fit_task_end(
+            estimator=self.estimator,
+            reconstruction_attributes=self._present(attributes),
+            **self.given,
+        )
+        return bool(stop)
+
+    def _present(
+        self, attributes: Attributes | Callable[[], Attributes] | None
+    ) -> Callable[[], Attributes | None]:
+        """Attributes where X and y are, made when a callback asks for them."""
 
         def present() -> Attributes | None:
             found = attributes() if callable(attributes) else attributes
             return None if found is None else following(found, self.given["X"], self.given["y"])
 
-        stop = self.context.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=present, **self.given
-        )
-        return bool(stop)
+        return present
 
 
 class Iterations:
@@ -124,16 +136,20 @@ class Iterations:
         self._n_done = 0
         self._current: Task | None = self._next()
 
-    def _next(self) -> Task:
-        return self._task.subtask("newton-iteration").begun()
+    def _next(self, attributes: Callable[[], Attributes] | None = None) -> Task:
+        return self._task.subtask("newton-iteration").begun(attributes)
 
     def __call__(self, line: Iteration, theta: NDArray[Any], is_last: bool) -> bool:
         """Whether to stop before the last iteration."""
         if line.n_iter <= self._n_done or self._current is None:
             return False
         self._n_done = line.n_iter
-        stop = self._current.end(lambda: self._attributes(line, theta))
-        self._current = None if is_last or stop else self._next()
+
+        def attributes() -> Attributes:
+            return self._attributes(line, theta)
+
+        stop = self._current.end(attributes)
+        self._current = None if is_last or stop else self._next(attributes)
         return stop and not is_last
 
     def close(self, attributes: Attributes) -> None:

@@ -159,7 +159,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Distance to the optimum, in standard errors of the coefficients, at which to stop. It does
         not depend on units; here alone a shared parameter differs from scikit-learn's.
     max_iter : int, default=100
-        Most Newton iterations.
+        Most Newton iterations. 0 leaves all coefficients zero, or, with `warm_start`, those of the
+        last fit.
     warm_start : bool, default=False
         Start from the coefficients of the last fit, if it had the same classes and features and
         these coefficients have a lower objective than zeros. With `bias_reduction` or
@@ -182,7 +183,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Intercepts. A class that has no weight in the fit has coefficients of zero, and an intercept
         next to the most negative number, so that its probability is 0 for every row.
     n_iter_ : ndarray of shape (1,)
-        Newton iterations, at least 1.
+        Newton iterations, at least 1 unless ``max_iter=0``.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -196,11 +197,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     Notes
     -----
     With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
-    Newton iteration, or step of expectation maximisation, is a subtask of the fit, at whose end
-    they may have the classifier as it is then, its `optimality_gap_` not known (NaN); where a fit
-    with an L1 penalty, bounds, a prior or factors per class looks through many features, that may
-    be one more. A callback that asks to stop ends the fit after the iteration. X, y and
-    `sample_weight` are those given to `fit`, whose `offset`, too, counts in predictions.
+    Newton iteration, or step of expectation maximisation, is a subtask of the fit. At its end, and
+    at its begin but for the first, they may have the classifier as it is then, its
+    `optimality_gap_` not known (NaN); where a fit with an L1 penalty, bounds, a prior or factors
+    per class looks through many features, that may be one more. A callback that asks to stop ends
+    the fit after the iteration. X, y and `sample_weight` are those given to `fit`, whose `offset`,
+    too, counts in predictions.
 
     References
     ----------
@@ -242,7 +244,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         "partial_labels": ["boolean"],
         "solver": [StrOptions(_validation.SOLVERS)],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
@@ -382,7 +384,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 intercept = intercept + correction
                 return fitted_attributes(ready.classes, coef, intercept, line.n_iter) | rows
 
-            max_subtasks = self.max_iter if problem.terms.is_smooth else None
+            max_subtasks = max(self.max_iter, 1) if problem.terms.is_smooth else None
             task = Task.of_fit(self, X, y, sample_weight, max_subtasks=max_subtasks)
             iterations = None if task is None else Iterations(task, attributes)
             options = options_of(self, iterations)
@@ -522,7 +524,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     def _store(self, solution: Solution, ready: Prepared, correction: Array) -> None:
         coef, intercept = ready.coefficients(solution)
         found = fitted_attributes(
-            ready.classes, coef, intercept + correction, solution.n_iter, solution.gap
+            ready.classes,
+            coef,
+            intercept + correction,
+            solution.n_iter if self.max_iter else 0,
+            solution.gap,
         )
         fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
         self.__dict__.update(found | {"_correction": correction, "_fitted_with": fitted_with})

@@ -99,7 +99,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     tol : float, default=1e-4
         Distance to the optimum in standard errors at which to stop.
     max_iter : int, default=100
-        Most Newton iterations of each fit.
+        Most Newton iterations of each fit; 0 leaves all coefficients zero.
     n_jobs : int, default=None
         Processes over folds and l1_ratios; None is one, -1 all processors.
     verbose : int, default=0
@@ -320,7 +320,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         self.classes_, self.Cs_ = folds.classes, Cs
         self.l1_ratios_, self.gammas_ = l1_ratios, gammas
         scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
-        self.n_iter_ = np.reshape([result.path.n_iter for result in found], shape)
+        n_iter = np.reshape([result.path.n_iter for result in found], shape)
+        self.n_iter_ = n_iter if self.max_iter else np.zeros_like(n_iter)
         self._store_paths(found, shape)
         self._warn_of_absent_classes(folds)
         self._choose(scores)
@@ -479,6 +480,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         -------
         float
         """
+        if not _routing_enabled():
+            _refuse_arguments("score", set(params))
         check_is_fitted(self)
         if _routing_enabled():
             routed = process_routing(self, "score", sample_weight=sample_weight, **params)
@@ -524,14 +527,22 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     def _routed(self, sample_weight: Any, params: dict[str, Any]) -> Bunch:
         if _routing_enabled():
             return process_routing(self, "fit", sample_weight=sample_weight, **params)
-        unknown = set(params) - {"groups"}
-        if unknown:
-            raise TypeError(
-                f"fit() got unexpected arguments {sorted(unknown)}: without metadata routing, "
-                "only groups is passed on, to the splitter."
-            )
+        _refuse_arguments("fit", set(params) - {"groups"})
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
+
+
+class UnexpectedArguments(TypeError, ValueError):
+    """A TypeError, as for other functions, and the ValueError that scikit-learn raises."""
+
+
+def _refuse_arguments(method: str, names: set[str]) -> None:
+    if names:
+        raise UnexpectedArguments(
+            f"{method}() got unexpected arguments {sorted(names)}: passing them to the splitter or "
+            "the scorer is only supported if enable_metadata_routing=True, set by "
+            "sklearn.set_config; without it, fit passes groups to the splitter, and no more."
+        )
 
 
 def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, int]:

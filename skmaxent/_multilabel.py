@@ -94,7 +94,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     tol : float, default=1e-4
         Distance to the optimum in standard errors at which to stop.
     max_iter : int, default=100
-        Most Newton iterations.
+        Most Newton iterations; 0 leaves all coefficients zero.
     n_jobs : int, default=None
         Threads.
     verbose : int, default=0
@@ -152,7 +152,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "solver": [StrOptions(_validation.SOLVERS)],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -358,10 +358,13 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
                     0.5 if is_learned else kind, len(classes)
                 )
             is_bounded = problem.terms.is_smooth and not is_learned
-            task = Task.of_fit(self, *given, max_subtasks=self.max_iter if is_bounded else None)
+            task = Task.of_fit(
+                self, *given, max_subtasks=max(self.max_iter, 1) if is_bounded else None
+            )
             iterations = None if task is None else Iterations(task, attributes)
             solution = minimise(problem, options_of(self, iterations))
-            found = fitted(solution.coef, solution.intercept, solution.n_iter, solution.gap)
+            n_iter = solution.n_iter if self.max_iter else 0
+            found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
             self.__dict__.update(found)
             blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)

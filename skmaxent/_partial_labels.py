@@ -45,6 +45,9 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
     """
     inner = replace(options, tol=SHARE * options.tol, callback=None)
     penalty = problem.terms.with_corners()
+    if options.max_iter == 0:
+        # At coefficients of zero, the distance for targets spread evenly is that of the fit.
+        return replace(minimise(problem, options), gap=float("nan"))
     if start is None:
         start = minimise(problem, inner).point.theta
     value = _value(problem, penalty, start)

@@ -195,7 +195,8 @@ def maxent_path(
         refuse_without_support()
         model.set_callbacks(*callbacks)
     path = fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
-    return path if path.n_iter.all() else _only(path, path.n_iter > 0)
+    path = path if path.n_iter.all() else _only(path, path.n_iter > 0)
+    return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
 
 
 def _only(path: MaxentPath, kept: Array) -> MaxentPath:
@@ -223,8 +224,9 @@ def fit_path(
     """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on.
 
     Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
-    tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit. What
-    is `given` has been read before: then the rows here are for callbacks.
+    tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit, and at
+    least 1 at the others, even for ``max_iter=0``. What is `given` has been read before: then the
+    rows here are for callbacks.
     """
     path, ends = _fit_path(
         model,

@@ -53,18 +53,26 @@ def resolve_solver(solver: str) -> str:
 def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:
     """C and l1_ratio for what is spelled as in scikit-learn 1.8 and earlier, or as now."""
     ratio = 0.0 if l1_ratio is None else float(l1_ratio)
-    if penalty == "l1":
-        return float(C), 1.0
-    if penalty == "l2":
-        return float(C), 0.0
+    if penalty in ("l1", "l2"):
+        # scikit-learn's l1_ratio was None by default, ours is 0.
+        if ratio not in ((0.0, 1.0) if penalty == "l1" else (0.0,)):
+            warnings.warn(
+                f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. The l1_ratio "
+                f"parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty}): "
+                "leave penalty out, l1_ratio alone chooses between ridge and lasso.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return float(C), 1.0 if penalty == "l1" else 0.0
     if penalty == "elasticnet" and l1_ratio is None:
         raise ValueError("penalty='elasticnet' needs l1_ratio, a number from 0 to 1; found None.")
     if penalty is not None:
         return float(C), ratio
-    if C not in (1.0, np.inf):
+    if C not in (1.0, np.inf) or ratio != 0.0:
         warnings.warn(
-            f"penalty=None means no penalty and overrides C={C}: leave penalty out to have a "
-            "ridge penalty, or write C=np.inf.",
+            "Setting penalty=None will ignore the C and l1_ratio parameters: no penalty overrides "
+            f"C={C} and l1_ratio={l1_ratio}. Leave penalty out to have a penalty, or write "
+            "C=np.inf for none.",
             UserWarning,
             stacklevel=3,
         )

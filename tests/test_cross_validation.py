@@ -132,7 +132,7 @@ def test_results_are_a_tidy_table():
     assert table["chosen"].sum() == 1
     chosen = table[table["chosen"]].iloc[0]
     assert (chosen["C"], chosen["l1_ratio"]) == (clf.C_, clf.l1_ratio_)
-    assert chosen["mean_score"] == table["mean_score"].max()
+    assert chosen["mean_score"] == pytest.approx(table["mean_score"].max(), rel=1e-12)
     np.testing.assert_allclose(
         table[[f"split{i}_score" for i in range(4)]].mean(axis=1), table["mean_score"]
     )
@@ -186,6 +186,10 @@ def test_groups_and_weights_are_routed():
     np.testing.assert_allclose(clf.fit(X, y, groups=groups).scores_, by_hand.scores_)
     with pytest.raises(TypeError, match=r"unexpected arguments \['colour'\]"):
         clf.fit(X, y, colour=groups)
+    # scikit-learn raises a ValueError.
+    for method in (clf.fit, clf.score):
+        with pytest.raises(ValueError, match="only supported if enable_metadata_routing=True"):
+            method(X, y, colour=groups)
     with config_context(enable_metadata_routing=True):
         scorer = make_scorer(
             log_loss, response_method="predict_proba", greater_is_better=False

@@ -25,7 +25,7 @@ FRAME = pd.DataFrame(IRIS[0], columns=NAMES)
         ({"l1_ratio": 1.5}, "The 'l1_ratio' parameter"),
         ({"C": 0}, "The 'C' parameter of MaxentClassifier must be"),
         ({"tol": -1}, "The 'tol' parameter"),
-        ({"max_iter": 0}, "The 'max_iter' parameter"),
+        ({"max_iter": -1}, "The 'max_iter' parameter"),
         ({"class_weight": {7: 2.0}}, "class_weight has the labels"),
         ({"class_weight": {0: 1, "1": 5, 2: 1}}, r"class_weight has the labels \['1'\]"),
         ({"class_weight": {0: "a"}}, r"class_weight\[0\] is 'a'; expected a number"),
@@ -139,7 +139,9 @@ def test_a_read_only_memory_map(tmp_path):
     np.save(tmp_path / "X.npy", IRIS[0])
     X = np.load(tmp_path / "X.npy", mmap_mode="r")
     clf = MaxentClassifier().fit(X, IRIS[1])
-    np.testing.assert_array_equal(clf.coef_, MaxentClassifier().fit(*IRIS).coef_)
+    np.testing.assert_allclose(
+        clf.coef_, MaxentClassifier().fit(*IRIS).coef_, rtol=1e-9, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -324,3 +326,30 @@ def test_fit_and_predict_do_not_copy_X(convert, copies, monkeypatch):
     finally:
         tracemalloc.stop()
     assert peak < (1.1 if copies else 0.8) * size
+
+
+@pytest.mark.parametrize(
+    ("penalty", "l1_ratio", "message"),
+    [
+        ("l2", 1.0, "Inconsistent values: penalty=l2 with l1_ratio=1.0"),
+        ("l1", 0.5, "l1_ratio parameter is only used when penalty is 'elasticnet'"),
+        (None, 0.5, "penalty=None will ignore the C and l1_ratio parameters"),
+    ],
+)
+def test_contradictions_of_penalty_and_l1_ratio_are_warned_of(penalty, l1_ratio, message):
+    X, y = IRIS[0][50:], IRIS[1][50:]
+    with pytest.warns(UserWarning, match=message):
+        clf = MaxentClassifier(penalty=penalty, l1_ratio=l1_ratio).fit(X, y)
+    kind = {"l2": {"l1_ratio": 0.0}, "l1": {"l1_ratio": 1.0}, None: {"C": np.inf}}[penalty]
+    expected = MaxentClassifier(**kind).fit(X, y)
+    np.testing.assert_allclose(clf.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", "elasticnet", None])
+def test_kinds_of_penalty_by_scikit_learns_former_names(penalty):
+    X, y = IRIS[0][50:], IRIS[1][50:]
+    ratios = {"l1": 1.0, "l2": 0.0, "elasticnet": 0.3, None: 0.0}
+    given = {"l1_ratio": 0.3} if penalty == "elasticnet" else {}
+    clf = MaxentClassifier(penalty=penalty, **given).fit(X, y)
+    expected = MaxentClassifier(l1_ratio=ratios[penalty], C=1.0 if penalty else np.inf).fit(X, y)
+    np.testing.assert_allclose(clf.coef_, expected.coef_, rtol=1e-9, atol=1e-12)

@@ -61,7 +61,9 @@ class Path:
         removed = (lower == 0.0) & (upper == 0.0) & ~held
         point = problem.null
         if not np.all(held | removed) or problem.objective.blocks.has_offset:
-            options = replace(self._options, tol=min(self._options.tol, PRECISE), callback=None)
+            asked = self._options
+            tol = min(asked.tol, PRECISE)
+            options = Options(tol, solver=asked.solver, seed=asked.seed)
             point = minimise(problem.without_penalty(held), options).point
         # The gradient in the units of the data, of coefficients that may move.
         free = terms.without_penalty(np.zeros(1, bool))

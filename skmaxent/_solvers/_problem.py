@@ -109,6 +109,10 @@ class Problem:
         value = self.objective.at(theta).loss + penalty.value(theta)
         return theta if value < least else None
 
+    def origin(self) -> Array:
+        """θ with all coefficients and intercepts zero, where a fit of no iterations ends."""
+        return np.zeros_like(self.null.theta)
+
     def without_penalty(self, held: Array) -> Problem:
         """The same without penalty, and with the coefficients that are `held` at zero."""
         terms = self.terms.without_penalty(held)

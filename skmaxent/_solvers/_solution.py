@@ -50,6 +50,10 @@ class Options:
     seed: int = 0
     callback: Callback | None = None
 
+    def iterations_left(self, n_done: int) -> int:
+        """How many iterations the next part of a fit may take, at least 1 unless there are none."""
+        return max(self.max_iter - n_done, min(self.max_iter, 1))
+
     def told(self, line: Iteration, theta: NDArray[Any], status: Status) -> Status:
         """The status once the callback knows of an iteration, which it may make the last."""
         if self.callback is None:

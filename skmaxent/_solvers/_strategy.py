@@ -42,7 +42,10 @@ def smooth(
     objective, moving = problem.objective, problem.moving
     watch = Watch(objective, moving)
     hands_over = affords_precision(objective)
-    if is_small(objective) and options.solver != "newton-cg":
+    if options.max_iter == 0:
+        theta = problem.origin() if start is None else start
+        outcome = newton(objective.at(theta), moving, options, watch=watch)
+    elif is_small(objective) and options.solver != "newton-cg":
         theta = problem.null.theta if start is None else start
         outcome = newton_small(objective, theta, moving, options, watch)
         if outcome.status is Status.MAX_ITER:
@@ -93,6 +96,8 @@ def with_corners(
     penalty = problem.terms.with_corners()
     history: tuple[Iteration, ...] = ()
     status = Status.MAX_ITER
+    if start is None and options.max_iter == 0:
+        start = problem.origin()
     if start is None:
         point, status, history = _down_to(problem.start(), problem.terms, working, options)
     else:
@@ -105,7 +110,7 @@ def with_corners(
     else:
         left = replace(
             options,
-            max_iter=max(options.max_iter - len(history), 1),
+            max_iter=options.iterations_left(len(history)),
             callback=numbered(options.callback, len(history)),
         )
         point, value, status, lines = minimise_with_corners(

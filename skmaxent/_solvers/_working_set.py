@@ -151,7 +151,7 @@ def minimise_with_corners(
         working.cover(members)
         violation[working.index] = 0.0
         is_rough = is_rough and not working.is_all
-        left = max(options.max_iter - len(history), 1)
+        left = options.iterations_left(len(history))
         is_patient = working.precise or left <= PATIENCE
         left = left if is_patient else PATIENCE
         last_before = (np.inf if is_patient else left) if working.is_all else 0
