@@ -1,5 +1,7 @@
 """Ways to store X, and blocks small enough to have many."""
 
+import threading
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -27,3 +29,17 @@ def stored(request, tmp_path):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(_blocks, "BLOCK_BYTES", 2000)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Threads that a test starts; other threads of the process come and go as they like."""
+    threads, start, test = [], threading.Thread.start, threading.current_thread()
+
+    def noted(thread):
+        if threading.current_thread() is test:
+            threads.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", noted)
+    return threads

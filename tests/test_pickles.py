@@ -58,7 +58,7 @@ def test_round_trips_change_nothing(name, saved):
     assert vars(loaded).keys() == vars(model).keys()
     for attribute, value in vars(model).items():
         assert_same(value, getattr(loaded, attribute))
-    np.testing.assert_array_equal(loaded.predict_proba(rows), model.predict_proba(rows))
+    np.testing.assert_allclose(loaded.predict_proba(rows), model.predict_proba(rows), rtol=1e-12)
 
 
 def load(path):
@@ -134,7 +134,7 @@ def test_other_versions_are_named_and_the_model_predicts(model, monkeypatch, pac
     assert warning.message.original_sklearn_version == then
     assert warning.message.current_sklearn_version == now
     assert warning.filename == __file__
-    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_allclose(loaded.predict_proba(X), model.predict_proba(X), rtol=1e-12)
     assert vars(loaded).keys() == vars(model).keys()
     pickle.loads(pickle.dumps(loaded))  # it is of this version now
 
@@ -147,7 +147,7 @@ def test_parameters_and_attributes_that_an_older_version_had_not_have_fallbacks(
     older.__setstate__(state)
     assert older.get_params() == model.get_params()
     assert older.tol == 1e-4
-    np.testing.assert_array_equal(older.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_allclose(older.predict_proba(X), model.predict_proba(X), rtol=1e-12)
     assert repr(older) == repr(model)
     older.fit(X, Y)
 
@@ -168,6 +168,8 @@ def test_parameters_without_default_are_not_invented():
 
 def test_paths_and_inference_are_pickled_with_what_they_need():
     path = by_pickle(skmaxent.maxent_path(X, Y, Cs=3))
-    np.testing.assert_array_equal(path.coefs, skmaxent.maxent_path(X, Y, Cs=3).coefs)
+    np.testing.assert_allclose(
+        path.coefs, skmaxent.maxent_path(X, Y, Cs=3).coefs, rtol=1e-9, atol=1e-12
+    )
     results = MaxentClassifier(C=np.inf).fit(X[:, [1]], Y).infer(X[:, [1]], Y)
     pd.testing.assert_frame_equal(by_pickle(results).summary(), results.summary())

@@ -3,6 +3,15 @@
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patience():
+    """On a crowded machine a scheduler may not answer for half a minute."""
+    import dask
+
+    with dask.config.set({"skmaxent.worker-timeout": 600}):
+        yield
+
+
 @pytest.fixture(scope="session")
 def cluster():
     from distributed import LocalCluster

@@ -58,8 +58,8 @@ def assert_fits():
 
 
 def assert_nothing_left(client):
-    """Within a while: releases are messages."""
-    deadline = time.monotonic() + 20
+    """Within a while: releases are messages. Only a failure waits for the deadline."""
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         n_tasks = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
         if not n_tasks and not client.futures:
@@ -89,7 +89,7 @@ def test_fits_in_tasks(client):
             assert_fits()
         return True
 
-    assert client.submit(task, pure=False).result(timeout=60)
+    assert client.submit(task, pure=False).result(timeout=600)
 
 
 def test_an_error_of_a_chunk_does_not_wait_for_the_others(client, tmp_path):
@@ -106,7 +106,8 @@ def test_an_error_of_a_chunk_does_not_wait_for_the_others(client, tmp_path):
 
     X, y = lazily(*rows())
     X = X.map_blocks(chunk, meta=np.empty((0, 5)))
-    safety = threading.Timer(30, end.touch)
+    # Ends a fit that does wait for the others, so that the test fails instead of hanging.
+    safety = threading.Timer(300, end.touch)
     safety.start()
     try:
         with pytest.raises(KeyError, match="of the user"):
@@ -137,8 +138,7 @@ def test_an_interrupted_fit_leaves_nothing(client, monkeypatch, computation):
     def interrupted(self, *args):
         calls.append(1)
         if len(calls) == computation:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
+            signal.raise_signal(signal.SIGINT)
         return submit(self, *args)
 
     model = MaxentClassifier().fit(*rows())
