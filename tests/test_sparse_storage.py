@@ -74,11 +74,11 @@ def answers(model, X, y, weights=None):
     return model.coef_, model.predict_proba(X), model.predict(X), model.optimality_gap_
 
 
-def assert_same(found, expected, atol=1e-7):
+def assert_same(found, expected, atol=1e-7, gap=1e-6):
     np.testing.assert_allclose(found[0], expected[0], atol=atol)
     np.testing.assert_allclose(found[1], expected[1], atol=atol)
     np.testing.assert_array_equal(found[2], expected[2])
-    assert found[3] < 1e-6
+    assert found[3] <= gap
 
 
 @pytest.mark.parametrize("kind", ["array", "matrix"])
@@ -127,7 +127,9 @@ def test_any_csr_fits_as_dense_and_stays_as_it_was(rows, rng, model, index):
         found = answers(model, other, y, weights)
         assert list(map(fingerprint, given_arrays)) == before
         scale = np.array([1.0, 1e200, 1.0, 1e-200, 1.0])
-        assert_same((found[0] * scale, *found[1:]), (expected[0] * scale, *expected[1:]))
+        # An L1 penalty that a column of 1e200 does not feel leaves the bound wide in any storage.
+        gap = max(1e-6, 1.01 * expected[3])
+        assert_same((found[0] * scale, *found[1:]), (expected[0] * scale, *expected[1:]), gap=gap)
 
 
 def test_paths_cross_validation_and_inference_of_any_csr(rows, rng):
