@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -22,6 +23,7 @@ from skmaxent._cluster import is_dask, refuse_dask
 from skmaxent._fit import Prepared
 from skmaxent._infer import (
     FitRows,
+    NoCovariance,
     dependent_columns,
     infer,
     infer_features,
@@ -38,11 +40,12 @@ from skmaxent._linear_classifier import (
     warn_unless_converged,
 )
 from skmaxent._partial_labels import fit_sets
+from skmaxent._penalty import Terms
 from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._place import to_host
 from skmaxent._results import InferenceResults
 from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
-from skmaxent._split import infer_by_split
+from skmaxent._split import infer_by_split, of_all_features
 
 Array = NDArray[Any]
 
@@ -84,6 +87,11 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(_is_same, one, other))
     return bool(np.all(one == other)) if np.shape(one) == np.shape(other) else False
+
+
+def _is_free(terms: Terms) -> bool:
+    """Whether there is neither a penalty nor a bound."""
+    return terms.is_smooth and not terms.ridge.any()
 
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
@@ -394,6 +402,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 solution = minimise(problem, options, self._warm_start(ready, problem))
             else:
                 solution = self._bias_reduced(problem, options, ready, C)
+            if _is_free(problem.terms) and self.bias_reduction is None:
+                solution = replace(solution, aliased=tuple(ready.aliased()))
             self._store(solution, ready, correction)
             blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
@@ -709,17 +719,47 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             )
         if self.bounds is not None:
             raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
-        return self._inferred(
-            X,
-            y,
-            sample_weight,
-            offset,
-            self._feature_names(),
-            cov_type=cov_type,
-            groups=groups,
-            weights=weights,
-            reference=reference,
-            features=features,
+        options = {
+            "cov_type": cov_type,
+            "groups": groups,
+            "weights": weights,
+            "reference": reference,
+        }
+        names, given = self._feature_names(), (y, sample_weight, offset)
+        try:
+            return self._inferred(X, *given, names, features=features, **options)
+        except NoCovariance:
+            is_free = not np.isfinite(C) and self.bias_reduction is None and features is None
+            if not is_free or any(map(is_dask, (X, *given))):
+                raise
+            results = self._inferred_without_aliased(X, given, names, options)
+            if results is None:
+                raise
+            return results
+
+    def _inferred_without_aliased(
+        self, X: Any, given: tuple[Any, Any, Any], names: Array, options: dict[str, Any]
+    ) -> InferenceResults | None:
+        """Inference for the features that are no combinations of earlier ones; None if all are."""
+        X, y, sample_weight, offset = map(to_host, (X, *given))
+        with self._prepared(
+            X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
+        ) as ready:
+            kept, coef, intercept = ready.without_aliased(
+                _prediction.dense_coef(self.coef_).astype(float), self._uncorrected_intercept()
+            )
+        if len(kept) in (0, len(names)):
+            return None
+        X = _validation.check_data(self, X, reset=False)
+        few: Any = self._snapshot()
+        vars(few).pop("feature_names_in_", None)
+        few.coef_, few.n_features_in_ = coef, len(kept)
+        few.intercept_ = intercept + to_host(getattr(self, "_correction", 0.0))
+        few.penalty_factor = None
+        results = few._inferred(X[:, kept], y, sample_weight, offset, names[kept], **options)
+        aliased = tuple(str(name) for name in np.delete(names, kept))
+        return replace(
+            results, _model=of_all_features(few, self, kept), _positions=kept, aliased=aliased
         )
 
     def _inferred(

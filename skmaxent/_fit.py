@@ -15,7 +15,7 @@ from skmaxent._objective import Moments, Point
 from skmaxent._penalty import STRONGEST, Ridge, Terms
 from skmaxent._prediction import absent_logit
 from skmaxent._scaling import ColumnMap, prepared
-from skmaxent._solvers import Problem, Solution
+from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_columns
 from skmaxent._storage import Storage
 from skmaxent._targets import Given, Outcomes
 from skmaxent._threads import Workers, effective_threads
@@ -145,6 +145,37 @@ class Prepared:
         objective = self.problem.objective
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         return objective.at(objective.from_coefficients(coef, intercept))
+
+    def aliased(self) -> Array:
+        """Positions of the columns that earlier ones, and the intercept, are combined to.
+
+        None where there are many columns; see `aliased_columns`.
+        """
+        return self._aliased()[0]
+
+    def _aliased(self) -> tuple[Array, Aliased]:
+        problem, columns = self.problem, self.data.columns
+        found = aliased_columns(problem.objective, problem.moving)
+        if columns.kept is None:
+            return found.columns, found
+        if columns.n_features > MOST_COLUMNS:
+            return found.columns[:0], found
+        left_out = np.setdiff1d(np.arange(columns.n_features), columns.kept)
+        return np.union1d(left_out, columns.kept[found.columns]), found
+
+    def without_aliased(self, coef: Array, intercept: Array) -> tuple[Array, Array, Array]:
+        """Positions of the columns that are not aliased, and their coefficients and intercepts.
+
+        The logits are those of the coefficients of all columns.
+        """
+        objective, columns = self.problem.objective, self.data.columns
+        aliased, found = self._aliased()
+        theta = objective.from_coefficients(*columns.to_problem(coef, intercept))
+        coef, intercept = columns.to_data(
+            *objective.coefficients(found.moved(theta)), self.terms, np.float64
+        )
+        kept = np.setdiff1d(np.arange(columns.n_features), aliased)
+        return kept, coef[:, kept], intercept
 
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
         """Coefficients and intercepts as the user knows them, of all classes."""

@@ -25,7 +25,15 @@ from skmaxent._results import (
     Standardised,
     symmetric_or_reference,
 )
-from skmaxent._solvers import Options, Problem, Status, aliased_columns, minimise
+from skmaxent._solvers import (
+    PROVEN,
+    Options,
+    Problem,
+    Status,
+    Watch,
+    aliased_columns,
+    minimise,
+)
 from skmaxent._some_features import covariance_of
 from skmaxent._targets import RowTargets
 from skmaxent._validation import check_groups
@@ -74,11 +82,12 @@ def infer(
         ready, names, coef, intercept, position=position, is_bias_reduced=is_bias_reduced
     )
     if is_bias_reduced:
-        _warn_if_far(rows.penalised_distance)
+        notes = _notes_if_far(rows.penalised_distance)
     else:
         # Sampling weights have no scale: their rows are as many as Kish's effective number.
         n = ready.total_weight if weights == "frequency" else objective.blocks.effective_size
-        _check_optimal(point, terms, inverse * (ready.total_weight / n), n)
+        distance = _distance(point, terms, inverse * (ready.total_weight / n), n)
+        notes = _notes(ready, point, terms, distance, gap)
     to_raw = _inference.column_map(objective)
     theta = _inference.against_last(point.theta, objective.fit_intercept)
     base = _inference.Coding(np.eye(r), to_raw)
@@ -99,6 +108,7 @@ def infer(
         _base=(base.coefficients(theta), base.covariance(V)),
         _standardised=Standardised(objective.center, objective.scale, V),
         _rows=rows,
+        notes=notes,
         _n_units=None if cov_type in ("nonrobust", "laplace") else units,
         _penalised_ratio=rows.against_null(_constant(ready)) if is_bias_reduced else None,
     )
@@ -186,8 +196,9 @@ def infer_features(
     gradient = _penalised_gradient(point, ready.problem.terms.times(strength))
     V, distance = covariance_of(point, ridge, gradient, ready.problem.moving, positions)
     V /= ready.rows.scale
-    _warn_if_far(distance * float(np.sqrt(ready.rows.scale)))
     n_aliased = len(aliased_columns(objective, ready.problem.moving).columns)
+    terms = ready.problem.terms.times(strength)
+    notes = _notes(ready, point, terms, distance * float(np.sqrt(ready.rows.scale)), gap)
     contrast = _class_coding(len(ready.classes), position)
     coding = _inference.Coding(contrast, np.eye(len(positions)))
     part = _inference.against_last(coef[:, positions].astype(float), True)
@@ -204,6 +215,7 @@ def infer_features(
         _base=(part, V),
         _rows=FitRows(ready, names, coef, intercept, position=position),
         n_columns=len(_columns(ready, names)) - n_aliased,
+        notes=notes,
         _chosen=positions,
     )
 
@@ -263,10 +275,14 @@ def _class_coding(n_classes: int, position: int | None) -> Array:
     return both if position is None else np.array([[1.0 - 2.0 * position]])
 
 
-def dependent_columns(error: _inference.SingularInformation, names: Array) -> ValueError:
+class NoCovariance(ValueError):
+    """Coefficients whose information has no inverse."""
+
+
+def dependent_columns(error: _inference.SingularInformation, names: Array) -> NoCovariance:
     """The error with names."""
     known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
-    return ValueError(
+    return NoCovariance(
         f"the coefficients have no covariance: {known} are constant or combinations of other "
         "features, or the classes are separated (see detect_separation). Remove the former, or "
         "use a finite C."
@@ -377,21 +393,47 @@ def _penalised_gradient(point: Point, terms: Terms) -> Array:
     return gradient
 
 
-def _check_optimal(point: Point, terms: Terms, V: Array, total: float) -> None:
+def _distance(point: Point, terms: Terms, V: Array, total: float) -> float:
+    """Standard errors between the coefficients and the optimum for these rows."""
     gradient = _penalised_gradient(point, terms)
     g = gradient if len(gradient) == 1 else gradient[:-1]
     g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
-    _warn_if_far(float(np.sqrt(max(float(g @ V @ g), 0.0))))
+    return float(np.sqrt(max(float(g @ V @ g), 0.0)))
 
 
-def _warn_if_far(distance: float) -> None:
-    if distance > FAR:
-        warnings.warn(
-            f"the coefficients are {distance:.2g} standard errors from the optimum for X and y: "
-            "infer needs the data of the fit, and a fit that has converged.",
-            UserWarning,
-            stacklevel=6,
-        )
+def _notes(
+    ready: Prepared, point: Point, terms: Terms, distance: float, gap: float
+) -> tuple[str, ...]:
+    """Why the results are not those of an optimum; a warning says it too.
+
+    Where the fit's gap is bounded and the coefficients are optimal for these rows too, there is an
+    optimum.
+    """
+    if gap < PROVEN and distance <= FAR:
+        return ()
+    objective = point.objective.with_penalty(Ridge(terms.ridge.max(axis=0)))
+    watch = Watch(objective, ready.problem.moving)
+    status = watch.at_end(Status.CONVERGED, point.theta, point.loss, 1.0)
+    if status is Status.CONVERGED:
+        return _notes_if_far(distance)
+    note = (
+        "The classes are separated: some coefficients have no finite estimates, and their standard "
+        "errors and tests mean nothing (see detect_separation)."
+    )
+    warnings.warn(note, UserWarning, stacklevel=5)
+    return (note,)
+
+
+def _notes_if_far(distance: float) -> tuple[str, ...]:
+    if distance <= FAR:
+        return ()
+    found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
+    warnings.warn(
+        f"{found}: infer needs the data of the fit, and a fit that has converged.",
+        UserWarning,
+        stacklevel=6,
+    )
+    return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
 
 
 def _loss_of_offsets(ready: Prepared) -> float:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+# Names in a warning.
+SHOWN = 10
+
 
 class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     """Rows by `coef_`, `intercept_` and `classes_`, and tables of these."""
@@ -392,10 +395,20 @@ def _precision_message(solution: Solution, estimator: Any) -> str:
 def warn_unless_converged(
     solution: Solution, estimator: Any, stacklevel: int, labels: Any = ()
 ) -> None:
-    """Say how far a fit is from an optimum that it did not reach, or that there is none.
+    """Say how far a fit is from an optimum that it did not reach, or that there is none or many.
 
     `labels` are names of those that are separated, where rows may have several.
     """
+    if solution.aliased:
+        names = [str(name) for name in estimator._feature_names()[list(solution.aliased)]]
+        more = f" and {len(names) - SHOWN} others" if len(names) > SHOWN else ""
+        warnings.warn(
+            f"The features {names[:SHOWN]}{more} are linear combinations of earlier features or of "
+            "the intercept, so that without a penalty many coefficients are optimal, of which the "
+            "fit has some. Remove these features, or set a finite C.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
     if solution.remark:
         warnings.warn(solution.remark, ConvergenceWarning, stacklevel=stacklevel + 1)
     if solution.lacks_precision(estimator.tol):

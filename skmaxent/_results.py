@@ -145,6 +145,12 @@ class InferenceResults:
         converge ("not converged"), how many fits without penalty had a constant feature
         ("constant"), and how many samples were drawn again because they lacked a class ("drawn
         again").
+    notes : tuple of str
+        What is to be known before the numbers are read, at the top of what is printed: that the
+        classes are separated, or that the coefficients are far from the optimum.
+    aliased : tuple of str
+        Features that are linear combinations of earlier ones and of the intercept: they have no
+        coefficients here, as in R.
 
     Examples
     --------
@@ -180,6 +186,8 @@ class InferenceResults:
     replicates: Array | None = field(default=None, repr=False)
     n_columns: int | None = None
     replicate_counts: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
+    aliased: tuple[str, ...] = ()
     _standardised: Standardised | None = field(default=None, repr=False)
     _weighed: Signature | None = field(default=None, repr=False)
     _positions: Array | None = field(default=None, repr=False)
@@ -228,6 +236,11 @@ class InferenceResults:
         ValueError
             Where the log-likelihood of these rows is not that of the results.
         """
+        if self.aliased:
+            raise ValueError(
+                f"with_data cannot find the columns without {list(self.aliased)} again, which are "
+                "combinations of the others: call infer on the fit to the other features."
+            )
         if self._positions is not None:
             raise ValueError(
                 "results of method='split' are of rows that were drawn at random: with_data cannot "
@@ -935,6 +948,13 @@ class InferenceResults:
         told = [f"{n} {what}" for what, n in (self.replicate_counts or {}).items() if n]
         if told:
             figures.append(("Bootstrap samples", ", ".join(told)))
+        if self.notes:  # a good fit by these figures would be none
+            figures = [figure for figure in figures if figure[0] != "McFadden R²"]
+            figures[:0] = [("Warning", note) for note in self.notes]
+        if self.aliased:
+            names = ", ".join(self.aliased)
+            count = f"{len(self.aliased)} not defined because of singularities"
+            figures.append(("Aliased features", f"{names} ({count})"))
         return figures
 
     def _test_of_all(self) -> tuple[str, str]:

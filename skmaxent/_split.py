@@ -75,14 +75,14 @@ def infer_by_split(
     known.observations = weights
     return replace(
         results,
-        _model=_of_all_features(free, model, kept),
+        _model=of_all_features(free, model, kept),
         _positions=kept,
         _rows=known,
         _weighed=Signature.where_needed(X, weights),
     )
 
 
-def _of_all_features(free: Any, model: Any, kept: Array) -> Any:
+def of_all_features(free: Any, model: Any, kept: Array) -> Any:
     """A fit to the columns that were kept, as one that takes all columns of X."""
     whole = free._snapshot()
     few = to_host(free.coef_)

@@ -3,12 +3,15 @@
 from skmaxent._solvers._conjugate_gradients import steihaug as conjugate_gradients
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._problem import Problem
-from skmaxent._solvers._rank import Aliased, aliased_columns
+from skmaxent._solvers._rank import MOST_COLUMNS, Aliased, aliased_columns
 from skmaxent._solvers._separation import Separated, separation
 from skmaxent._solvers._solution import Callback, Iteration, Options, Solution, Status
 from skmaxent._solvers._strategy import minimise
+from skmaxent._solvers._unbounded import PROVEN, Watch
 
 __all__ = [
+    "MOST_COLUMNS",
+    "PROVEN",
     "Aliased",
     "Callback",
     "Iteration",
@@ -18,6 +21,7 @@ __all__ = [
     "Separated",
     "Solution",
     "Status",
+    "Watch",
     "aliased_columns",
     "conjugate_gradients",
     "minimise",

@@ -101,7 +101,7 @@ class Solution:
     `distance` estimates how far they are from the optimum in standard errors, `gap` bounds
     (F - F*)/F; `point` is what whoever goes on from here needs. `separated` are positions of the
     classes, of those with logits, that have separated rows; of labels, for sigmoids. `directions`
-    prove that.
+    prove that. `aliased` are positions of columns that are combinations of earlier ones.
     """
 
     coef: NDArray[Any]
@@ -115,6 +115,7 @@ class Solution:
     point: Point = field(repr=False)
     separated: tuple[int, ...] = ()
     directions: tuple[NDArray[Any], ...] = field(default=(), repr=False)
+    aliased: tuple[int, ...] = ()
     remark: str = ""
 
     def lacks_precision(self, tol: float) -> bool:
