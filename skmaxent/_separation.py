@@ -103,7 +103,7 @@ def detect_separation(
         For invalid input.
     RuntimeError
         Where neither proof was found: the linear programs were not solved, or there are more than
-        3000 coefficients.
+        2000 coefficients.
 
     References
     ----------

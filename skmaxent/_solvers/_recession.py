@@ -55,7 +55,7 @@ SINGULAR = 1e-12
 TIES = (1e-6, 1e-3, 3e-2)
 PROJECTIONS = 4
 # Matrices over all coefficients have no more rows; larger problems have the checks alone.
-MOST_COEFFICIENTS = 3000
+MOST_COEFFICIENTS = 2000
 # Bytes of the dense rows that are in memory at a time.
 PIECE_BYTES = 1 << 23
 MAX_ROUNDS = 100

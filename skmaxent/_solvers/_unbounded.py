@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from skmaxent._block import Block
 from skmaxent._objective import MultinomialObjective
+from skmaxent._solvers._rank import Aliased, aliased_columns
 from skmaxent._solvers._recession import Cone, Scales, Search, Verdict, column_scales
 from skmaxent._solvers._solution import Status
 
@@ -65,12 +66,15 @@ class Watch:
         self._objective = objective
         self._confirms = confirms
         self._scales: Scales | None = None
+        self._moving = moving
+        self._aliased: Aliased | None = None
+        self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
         # Those of the problems, of which sigmoids are one each, that may have a direction.
         self._open: list[int | None] = []
         if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
             return
-        self._cone = Cone.of(objective, moving, low, high)
+        self._cone = self._all = Cone.of(objective, moving, low, high)
         if not self._cone.is_trivial:
             R = objective.shape[0]
             is_one = objective.likelihood.is_coupled or R == 1
@@ -98,7 +102,7 @@ class Watch:
             return False
         if not self._confirms:
             return True
-        theta = self._cone.nearest(theta)
+        theta = self._cone.nearest(theta if self._aliased is None else self._aliased.moved(theta))
         searches = list(map(self._search, self._open))
         if not all(search.is_complete(search.own(theta)) for search in searches):
             return False
@@ -126,11 +130,10 @@ class Watch:
         """
         if self.is_settled:
             return False
-        step = self._cone.nearest(step)
         (change,) = self._objective.blocks.map_reduce(
             _range_of_logits,
             self._objective.likelihood.is_coupled,
-            *self._objective.for_blocks(step),
+            *self._objective.for_blocks(self._all.nearest(step)),
             combine=np.maximum,
         )
         if not float(change) > max(UNKNOWN_LOGIT * distance, LASTING):
@@ -159,6 +162,14 @@ class Watch:
     def _is_proved(self, theta: Array, step: Array) -> bool:
         """Whether one or more of the problems are proved to have a direction."""
         self._searches_left -= 1
+        if self._is_free:
+            # Directions need no columns that are combinations of others.
+            if self._aliased is None:
+                self._aliased = aliased_columns(self._objective, self._moving)
+                moving = self._moving.copy()
+                moving[self._aliased.columns] = False
+                self._cone = Cone.of(self._objective, moving, None, None)
+            theta, step = self._aliased.moved(theta), self._aliased.moved(step)
         for part in list(self._open):
             search = self._search(part)
             verdict, direction = search.verdict(theta, (step,))
