@@ -485,9 +485,11 @@ def test_what_cannot_be_inferred_is_said(params, options, message):
 
 def test_dependent_features_are_named():
     frame = X.assign(twice=2 * X["age"] + 1)
-    clf = MaxentClassifier(C=np.inf).fit(frame, Y)
-    with pytest.raises(ValueError, match=r"('age'|'twice')\] are constant or comb"):
-        clf.infer(frame, Y)
+    with pytest.warns(UserWarning, match=r"\['twice'\] are linear combinations"):
+        clf = MaxentClassifier(C=np.inf).fit(frame, Y)
+    results = clf.infer(frame, Y)
+    assert results.aliased == ("twice",)
+    assert results.columns == [*X.columns, "Intercept"]
 
 
 def test_other_rows_are_noticed(clf):
