@@ -43,7 +43,7 @@ from skmaxent._partial_labels import fit_sets
 from skmaxent._penalty import Terms
 from skmaxent._penalty_input import Columns, terms_of
 from skmaxent._place import to_host
-from skmaxent._results import InferenceResults
+from skmaxent._results import InferenceResults, Signature
 from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
 from skmaxent._split import infer_by_split, of_all_features
 
@@ -758,8 +758,13 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         few.penalty_factor = None
         results = few._inferred(X[:, kept], y, sample_weight, offset, names[kept], **options)
         aliased = tuple(str(name) for name in np.delete(names, kept))
+        weights = None if results._rows is None else results._rows.observations
         return replace(
-            results, _model=of_all_features(few, self, kept), _positions=kept, aliased=aliased
+            results,
+            _model=of_all_features(few, self, kept),
+            _positions=kept,
+            _weighed=Signature.where_needed(X, weights),
+            aliased=aliased,
         )
 
     def _inferred(

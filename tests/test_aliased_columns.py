@@ -95,6 +95,13 @@ def test_infer_reports_the_other_columns():
     np.testing.assert_allclose(table, expected.predict_proba_interval(few[:3]), atol=1e-8)
     effects = results.marginal_effects(X)
     np.testing.assert_allclose(effects, expected.marginal_effects(few), atol=1e-6)
+    weights = rng.integers(1, 4, 300)
+    with pytest.warns(UserWarning, match="linear combinations"):
+        clf.fit(X, y, weights)
+    effects = clf.infer(X, y, weights).marginal_effects(X)
+    fit = MaxentClassifier(C=np.inf, tol=1e-8).fit(few, y, weights)
+    expected = fit.infer(few, y, weights).marginal_effects(few)
+    np.testing.assert_allclose(effects, expected, atol=1e-6)
 
 
 def rare_category():
