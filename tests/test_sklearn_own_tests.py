@@ -145,3 +145,9 @@ def _applies_or_fails(request):
     for pattern, why in DO_NOT_APPLY.items():
         if fnmatchcase(request.node.name, pattern):
             request.applymarker(pytest.mark.xfail(reason=why, strict=True))
+
+
+def test_every_line_of_the_list_names_a_test(request):
+    names = [item.name for item in request.node.getparent(pytest.Module).collect()]
+    unused = [p for p in DO_NOT_APPLY if not any(fnmatchcase(name, p) for name in names)]
+    assert not unused
