@@ -27,7 +27,8 @@ WORK
 What floating point does not allow is no failure, and is counted under its name:
 
 "coefficients rounded"
-    The coefficients that the reference found, rounded to the type of `coef_`, are as far above.
+    The coefficients that the reference found, each rounded up or down to the type of `coef_`, are
+    as far above.
 "last bits of X"
     The reference's optimum for columns whose last bits are changed at random is as far above: an
     algorithm that is backward stable can do no better.
@@ -285,12 +286,11 @@ class _Examination:
         """How far above the optimum the best that floating point allows may be, and its name."""
         objective = self.objective
         dtype = fit.model.coef_.dtype
-        rounded = [best.coef.astype(dtype), best.intercept.astype(dtype)]
-        loss = max(
-            float(objective.value(*rounded) - best.value),
-            objective.noise(best.coef, best.intercept, np.finfo(dtype).eps / 2),
-        )
-        limits = {"coefficients rounded": loss, "last bits of X": 0.0}
+        limits = {"coefficients rounded": 0.0, "last bits of X": 0.0}
+        for _ in range(8):
+            rounded = (self.rounded(array, dtype) for array in (best.coef, best.intercept))
+            value = float(objective.value(*rounded) - best.value)
+            limits["coefficients rounded"] = max(limits["coefficients rounded"], value)
         for _ in range(3):
             other = self.perturbed(np.finfo(self.problem.X.dtype).eps / 2)
             start = other.polished(best.coef, best.intercept)
@@ -299,6 +299,13 @@ class _Examination:
                 limits["last bits of X"] = max(limits["last bits of X"], float(value - best.value))
         name = max(limits, key=limits.get)
         return 4 * limits[name], name
+
+    def rounded(self, array, dtype):
+        """Each number as one of its two neighbours in the type."""
+        near = array.astype(dtype)
+        other = np.nextafter(near, np.where(array > near, np.inf, -np.inf).astype(dtype))
+        exact = near == array
+        return np.where(exact | (self.rng.random(array.shape) < 0.5), near, other)
 
     def perturbed(self, unit):
         """The objective of columns whose last bits are others."""

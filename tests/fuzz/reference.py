@@ -142,16 +142,6 @@ class Objective:
         residual = (P - self.T) * (self.s / self.total)[:, None]
         return residual.T @ self.X, residual.sum(axis=0)
 
-    def noise(self, W, b, unit):
-        """What F rises by, at most, if each term w_kj x_ij of a logit is off by `unit` of itself.
-
-        A coefficient that is rounded to the nearest number of its type does that to a logit.
-        """
-        sizes = abs(self.X) @ abs(np.asarray(W, WIDE)).T + abs(np.asarray(b, WIDE))
-        P = probabilities(self.logits(W, b), self.link)
-        curvature = P * (1 - P) if self.link == "sigmoids" else P
-        return float(self.s @ (curvature * (unit * sizes) ** 2).sum(axis=1) / self.total / 2)
-
     # Standardised columns, float64.
 
     def _to_standard(self, W, b):
