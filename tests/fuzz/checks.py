@@ -265,7 +265,7 @@ class _Examination:
                 outcome.notes[f"{check if is_above else 'CERTIFICATE'} within limit: {name}"] += 1
                 return False
             return False
-        if best.gain > TOLERANCE and fit.converged:
+        if best.gain * float(best.value) > TOLERANCE * scale and fit.converged:
             outcome.skipped = "the reference did not settle"
             return False
         return True
