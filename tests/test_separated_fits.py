@@ -149,6 +149,16 @@ def test_large_offsets_are_no_separation():
     assert not warned(lambda: MaxentClassifier(C=np.inf).fit(X, y, offset=offset))
 
 
+def test_a_separated_row_whose_offset_makes_its_class_sure():
+    X = np.zeros((15, 2))
+    X[1, 1] = 1.0
+    y = np.array([0, 1, 2, 2, 0, 2, 2, 1, 1, 2, 1, 2, 2, 0, 2])
+    offset = np.zeros((15, 3))
+    offset[1, 1] = 40.0
+    clf = MaxentClassifier(C=np.inf, fit_intercept=False)
+    assert warned(lambda: clf.fit(X[:, [1]], y, offset=offset))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_rare_category_among_columns_far_from_zero(dtype):
     rng = np.random.default_rng(5)

@@ -145,10 +145,14 @@ class Watch:
 
         A bound on the gap shows that there is a minimum. A bound from duality has probabilities
         q > 0 with the means of the targets, which separated classes do not have; one from
-        self-concordance says that F is above a function that grows in every direction.
+        self-concordance says that F is above a function that grows in every direction. It leaves
+        out directions in which F has no curvature that can be told from rounding, which offsets may
+        have made so from the start.
         """
         done = (Status.SEPARATED, Status.QUASI_SEPARATED, Status.STOPPED)
-        if self.is_settled or status in done or gap < PROVEN:
+        if self.is_settled or status in done:
+            return status
+        if gap < PROVEN and not self._objective.blocks.has_offset:
             return status
         if self.sees_complete_separation(theta, loss):
             return Status.SEPARATED
