@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import sys
 import threading
 import time
+import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -109,6 +112,23 @@ class LocalScheduler:
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         return list(handles)
+
+
+@contextmanager
+def forgetting_on_failure() -> Iterator[None]:
+    """Leave nothing on a cluster if the body raises, even while somebody holds the error.
+
+    Its traceback holds the frames that it went through, and their variables hold futures of chunks.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if "distributed" in sys.modules:
+            chain: BaseException | None = error
+            while chain is not None:
+                traceback.clear_frames(chain.__traceback__)
+                chain = chain.__cause__ or chain.__context__
+        raise
 
 
 class ClusterScheduler:

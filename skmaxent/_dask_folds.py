@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -184,7 +185,7 @@ class FoldsInChunks:
             self.classes,
             self.labelled.n_features,
             outcomes,
-            lambda workers: self._stored(view, n_logits, workers),
+            partial(self._stored, view, n_logits),
         )
 
     def _score(self, path: MaxentPath, fold: int, scores: Array) -> None:

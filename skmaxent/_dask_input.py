@@ -159,14 +159,17 @@ class Labelled(Kept):
             factors,
             self.dtype,
         )
-        n_logits = outcomes.model.n_logits
-
-        def stored(workers: Workers) -> ChunkedRows:
-            chunks, shape = self.coded(coding)
-            shape = replace(shape, has_weights=self.has_weights or factors is not None)
-            return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
-
+        has_weights = self.has_weights or factors is not None
+        # No function of its own: a frame in the traceback of an error would keep what it encloses.
+        stored = partial(self._stored, coding, outcomes.model.n_logits, has_weights)
         return Given(self.classes, self.n_features, outcomes, stored)
+
+    def _stored(
+        self, coding: Coding, n_logits: int, has_weights: bool, workers: Workers
+    ) -> ChunkedRows:
+        chunks, shape = self.coded(coding)
+        shape = replace(shape, has_weights=has_weights)
+        return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
 
     def codes(self) -> Array:
         """Of the classes of all rows, in memory: a byte a row for up to 256 classes."""

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent import _dask_prediction, _frames, _prediction, _targets, _validation
 from skmaxent._blocks import THREAD_WORK
 from skmaxent._callbacks import without_callbacks
-from skmaxent._cluster import is_dask
+from skmaxent._cluster import forgetting_on_failure, is_dask
 from skmaxent._dask_prediction import lazy_for_dask
 from skmaxent._device_array import DeviceArray, on_host, plain
 from skmaxent._place import check_same_place, following, to_host
@@ -324,7 +324,8 @@ def restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
     """Leave the estimator as it was if the body raises."""
     before = dict(vars(estimator))
     try:
-        yield
+        with forgetting_on_failure():
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)

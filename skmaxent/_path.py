@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmaxent import _frames, _validation
 from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
 from skmaxent._classifier import MaxentClassifier
+from skmaxent._cluster import forgetting_on_failure
 from skmaxent._fit import Prepared
 from skmaxent._linear_classifier import fitted_attributes, options_of
 from skmaxent._solvers import Path, Solution, Status
@@ -194,7 +195,8 @@ def maxent_path(
     if callbacks is not None:
         refuse_without_support()
         model.set_callbacks(*callbacks)
-    path = fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
+    with forgetting_on_failure():
+        path = fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
     path = path if path.n_iter.all() else _only(path, path.n_iter > 0)
     return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
 

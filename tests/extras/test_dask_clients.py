@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import dask
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster, worker_client
 
-from skmaxent import MaxentClassifier
+from skmaxent import MaxentClassifier, maxent_path
 from skmaxent._cluster import ClusterScheduler
 
 # Sockets of a cluster that the garbage collector finds first.
@@ -127,6 +128,28 @@ def test_what_fails_leaves_nothing_even_while_the_error_is_held(client):
 
     with pytest.raises(KeyError) as held:
         MaxentClassifier().fit(X.map_blocks(fails, meta=np.empty((0, 5))), y)
+    assert held.tb is not None
+    assert_nothing_left(client)
+
+
+@pytest.mark.parametrize("computation", [2, 4])
+@pytest.mark.parametrize("fit", [MaxentClassifier().fit, partial(maxent_path, Cs=[0.1, 1.0])])
+def test_what_fails_later_leaves_nothing_while_the_error_is_held(
+    client, monkeypatch, fit, computation
+):
+    """The frames of the fit, which hold its chunks, are in the error's traceback."""
+    submit, calls = ClusterScheduler.submit, []
+
+    def fails(self, *args):
+        calls.append(1)
+        if len(calls) == computation:
+            raise KeyError("later")
+        return submit(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClusterScheduler, "submit", fails)
+        with pytest.raises(KeyError) as held:
+            fit(*lazily(*rows()))
     assert held.tb is not None
     assert_nothing_left(client)
 
