@@ -358,6 +358,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             0.01 standard errors (or `tol`) from the optimum, where `bias_reduction` finds
             several maxima, or where there is no penalty and the classes are separated,
             perfectly or in part (quasi-completely), so that no optimum exists.
+        UserWarning
+            Without a penalty, for features that are linear combinations of earlier ones or of the
+            intercept: one minimal set of them. Many coefficients are optimal then, of which the fit
+            keeps those that it found. More than 500 features are not looked at.
         """
         with restored_on_failure(self):
             self._validate_params()
