@@ -237,6 +237,10 @@ class Penalty(Protocol):
     def ridge(self) -> Array:
         """Strengths of the ridge part, (1 or R, width)."""
 
+    @property
+    def target(self) -> Array:
+        """Where the ridge part is zero, (1 or R, width)."""
+
     def value(self, W: Array) -> float:
         """The penalty."""
 

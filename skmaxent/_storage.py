@@ -175,7 +175,9 @@ class Storage(ABC):
         """
         n = self.n_samples
         within = np.random.default_rng(seed).random(n_rows)
-        rows = ((np.arange(n_rows) + within) * (n / n_rows)).astype(np.intp)
+        # Edges that are whole numbers: no row comes twice.
+        edges = np.arange(n_rows + 1) * n // n_rows
+        rows = edges[:-1] + (within * np.diff(edges)).astype(np.intp)
         sample = self.take(rows, center, scale, dtype)
         classes = likeliest(sample.targets)
         counts = None if sample.weights is None else sample.weights > 0

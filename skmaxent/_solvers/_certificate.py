@@ -121,7 +121,19 @@ def optimality_gap(
         other = self_concordance_bound(point, value, penalty, means.shares, varying, error, newton)
         bound = min(bound, other)
     # No bound is better than what rounding makes of F itself.
-    return float(min(1.0, (bound + point.rounding) / value))
+    rounding = point.rounding + _penalty_rounding(point, penalty)
+    return float(min(1.0, (bound + rounding) / value))
+
+
+def _penalty_rounding(point: Point, penalty: Ridge | Penalty) -> float:
+    """What a ridge changes by where coefficients are rounded to the type of X.
+
+    It is small beside the ridge itself but where that pulls strongly towards a prior.
+    """
+    if isinstance(penalty, Ridge):
+        return 0.0
+    error = float(np.finfo(point.objective.blocks.dtype).eps) * np.abs(point.theta)
+    return float(np.sum(penalty.ridge * error * (np.abs(point.theta - penalty.target) + error)))
 
 
 def _gradient_error(point: Point) -> Array:

@@ -216,10 +216,11 @@ def newton_small(
         if status is not Status.MAX_ITER or len(history) > options.max_iter:
             break
         while True:
-            t = min(1.0, radius / norm)
+            t = 1.0 if norm <= radius else radius / norm
             predicted = norm**2 * (t - 0.5 * t**2)
             candidate = problem.at(theta - t * direction)
-            ratio = (state.value - candidate.value) / predicted
+            # A step whose square underflows promises nothing.
+            ratio = (state.value - candidate.value) / predicted if predicted > 0.0 else 0.0
             n_short = n_short + 1 if t == 1.0 and ratio > TOO_SHORT else 0
             if ratio < 0.25:
                 radius = 0.25 * t * norm
