@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
+from skmaxent._blocks import RowBlocks
 from skmaxent._solvers import Options, minimise
 
 X, Y = load_iris(return_X_y=True)
@@ -172,3 +173,25 @@ def test_a_loss_that_rounds_to_zero_has_no_relative_gap():
     y = np.arange(60) % 3
     with posed(np.eye(3)[y], y, C=np.inf) as problem:
         assert problem.gap_at(np.asfortranarray(200.0 * (np.eye(3, 4) - 1 / 3))) == 1.0
+
+
+@pytest.mark.parametrize("n", [300, 3000])
+@pytest.mark.parametrize("K", [2, 3, 5])
+def test_combinations_of_columns_leave_the_gap_small(K, n):
+    """Without a penalty the loss is constant along them: only rounding tells them apart."""
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(n, 3)), rng.integers(0, K, n)
+    levels = np.eye(4)[rng.integers(0, 4, n)]
+    far = 1e3 * Z + 1e4
+    for design in ([Z, levels], [Z, Z[:, :1]], [Z, Z.sum(axis=1)], [far, far @ [1.0, 2.0, 0.5]]):
+        with posed(np.column_stack(design), y, C=np.inf) as problem:
+            solution = minimise(problem, Options(tol=1e-6))
+            assert solution.gap < 1e-9
+
+
+def test_each_row_is_in_a_sample_once():
+    """A sample's Hessian is below that of all rows, which duplicates would make false."""
+    for n, m in ((40, 36), (1000, 999), (1000, 501), (10, 10), (7, 3)):
+        blocks = RowBlocks(np.arange(n, dtype=float)[:, None], np.arange(n) % 2, n_logits=1)
+        rows = blocks.standardised(np.zeros(1), np.ones(1), m, dtype=np.float64, seed=n).X
+        assert len(np.unique(rows)) == len(rows)

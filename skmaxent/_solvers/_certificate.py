@@ -284,10 +284,13 @@ def _without_shifts(
     share = np.where(has_ridge, ridge / np.where(has_ridge, strength, 1.0), 1.0 / len(theta))
     gradient -= total * share
     gain = np.where(has_ridge, 0.5 * total**2 / np.where(has_ridge, strength, 1.0), np.inf)
-    # Without a penalty a sum is zero but for rounding.
+    # Without a penalty a sum is zero but for rounding; a shift is no longer than coefficients.
     mean = np.abs(total) / len(theta)
     l1 = np.zeros(theta.shape) if isinstance(penalty, Ridge) else penalty.l1 + 0.0 * theta
     is_rounding = mean <= ROUNDING_ROOM * error.max(axis=0)
+    gain[~has_ridge & is_rounding] = (
+        2.0 * (mean * np.abs(theta).sum(axis=0))[~has_ridge & is_rounding]
+    )
     gain[~has_ridge & ~l1.any(axis=0) & is_rounding] = 0.0
     gain[total == 0.0] = 0.0
     if isinstance(penalty, Ridge) or np.isfinite(gain).all():
@@ -411,17 +414,18 @@ class _Below:
         return float(np.sqrt(max(square, 0.0)))
 
 
-def _factored(M: Array) -> tuple[Array, Array]:
+def _factored(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
     """`root` and `null` of a semidefinite matrix, and of any that is no larger but for rounding.
 
     By Cholesky factorisation with pivots (Higham 2002, Accuracy and Stability of Numerical
     Algorithms, section 10.3): what is left when the pivots are lost in rounding is semidefinite, so
-    that leaving it out makes a matrix that is smaller.
+    that leaving it out makes a matrix that is smaller. Pivots are compared with one, the diagonal
+    once the matrix is `scaled`.
     """
-    size = np.sqrt(M.diagonal().clip(0.0))
+    size = np.sqrt(M.diagonal().clip(0.0)) if scaled else np.ones(len(M))
     inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
-    scaled = M * np.multiply.outer(inverse_size, inverse_size)
-    L, order, rank, _ = lapack.dpstrf(scaled, tol=LEAST_PIVOT, lower=1)
+    unit = M * np.multiply.outer(inverse_size, inverse_size)
+    L, order, rank, _ = lapack.dpstrf(unit, tol=LEAST_PIVOT, lower=1)
     order = order - 1
     if not np.isfinite(L.diagonal()[:rank]).all():
         rank = 0
@@ -519,7 +523,7 @@ def _kronecker_below(point: Point, shares: Array, ridge: Array, varying: Array) 
             first[:, kept] = inverse / size
             (G,) = blocks.map_reduce(_least_curvature_of, *at, *columns, first)
             G = G / objective.total_weight + (first * strength) @ first.T
-            root, null = (part @ first[:, kept] for part in _factored(G))
+            root, null = (part @ first[:, kept] for part in _factored(G, scaled=False))
     root, null = (_widened(part, kept) for part in (root, null))
     if is_benign and not len(null):
         over = objective.narrow_copy()
