@@ -175,6 +175,8 @@ def duality_gap(
     error : ndarray of shape (R, d + 1)
         Of the gradient, by rounding: R may be so much larger.
     """
+    if isinstance(penalty, Ridge) and not penalty.is_strict:
+        return np.inf
     objective = point.objective
     c = point.theta[:, -1]
     gradient = point.loss_gradient()
@@ -425,6 +427,10 @@ def _factored(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
     size = np.sqrt(M.diagonal().clip(0.0)) if scaled else np.ones(len(M))
     inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
     unit = M * np.multiply.outer(inverse_size, inverse_size)
+    L, info = lapack.dpotrf(unit, lower=1, clean=1)
+    if info == 0 and L.diagonal().min(initial=1.0) ** 2 > LEAST_PIVOT:
+        inverse, _ = lapack.dtrtri(L, lower=1)
+        return inverse * inverse_size, np.zeros((0, len(M)))
     L, order, rank, _ = lapack.dpstrf(unit, tol=LEAST_PIVOT, lower=1)
     order = order - 1
     if not np.isfinite(L.diagonal()[:rank]).all():

@@ -26,8 +26,9 @@ Array = NDArray[np.float64]
 MAX_PRODUCTS = 500_000
 # Multiplications of a Hessian: beyond, one assembled block by block costs no more.
 MAX_WORK = 5_000_000
-# One more iteration, to this distance, is less than what a certificate costs without it.
-TIGHT = 1e-4
+# One more iteration, to this distance, costs less than a certificate without it: under a ridge the
+# duality gap is then small enough, without one the Newton decrement is.
+TIGHT_RIDGE, TIGHT = 1e-6, 1e-4
 # Steps that gain a smaller share of what they promise are not taken.
 LEAST_RATIO = 1e-4
 EPS = float(np.finfo(float).eps)
@@ -180,7 +181,7 @@ def newton_small(
     It stops where it is near enough to the optimum, or where it can do no more: the general
     solver goes on from there.
     """
-    tol = min(options.tol, TIGHT)
+    tol = min(options.tol, TIGHT_RIDGE if objective.penalty.is_strict else TIGHT)
     problem = _Small(objective, moving)
     state = problem.at(theta)
     history: list[Iteration] = []
