@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmaxent._block import Block
 from skmaxent._likelihood import Likelihood
 from skmaxent._objective import Moments, Point
 from skmaxent._penalty import STRONGEST, Ridge, Terms
@@ -108,7 +109,12 @@ class Prepared:
     @property
     def class_shares(self) -> Array:
         """Of the classes that weigh anything in the targets."""
-        return self.data.model.outcomes(self.data.moments.shares)
+        shares = self.data.model.outcomes(self.data.moments.shares)
+        if shares.min() > 1e-6:
+            return shares
+        # Of one minus a share that is nearly one few digits are left.
+        (totals,) = self.data.blocks.map_reduce(_outcome_totals, self.data.model)
+        return np.asarray(totals / totals.sum())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -190,3 +196,8 @@ class Prepared:
             some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
             coef, intercept[self.rows.active] = whole, some
         return coef, intercept
+
+
+def _outcome_totals(block: Block, likelihood: Likelihood) -> tuple[Array]:
+    targets = likelihood.outcomes(likelihood.dense_targets(block.targets))
+    return (targets @ block.weights_or_ones().astype(np.float64),)

@@ -220,6 +220,16 @@ class Softmax:
         return np.asarray(logs - logs.mean())
 
 
+def _inside(shares: Array) -> Array:
+    """Shares that round to 0 or 1 as the next number inside: these have no finite logit."""
+    return np.clip(shares, 1e-300, 1.0 - 0.5 * np.finfo(float).eps)
+
+
+def _variance(shares: Array) -> Array:
+    shares = _inside(shares)
+    return np.asarray(shares * (1.0 - shares))
+
+
 class Sigmoids:
     """Independent binomial likelihoods, a logit for each label: that of having it against not."""
 
@@ -270,24 +280,23 @@ class Sigmoids:
         return curvature, np.zeros_like(curvature)
 
     def inverse_curvature(self, shares: Array) -> Array:
-        return np.diag(1.0 / (shares * (1.0 - shares)))
+        return np.diag(1.0 / _variance(shares))
 
     def largest_curvature(self, shares: Array) -> float:
-        return float((shares * (1.0 - shares)).max())
+        return float(_variance(shares).max())
 
     def least_curvature(self, P: Array, shares: Array) -> Array:
-        scale = (shares * (1.0 - shares))[:, None]
+        scale = _variance(shares)[:, None]
         return (P * (1.0 - P) / scale).min(axis=0)
 
     def largest_range(self, shares: Array) -> float:
-        return float(np.sqrt(1.0 / (shares * (1.0 - shares)).min()))
+        return float(np.sqrt(1.0 / _variance(shares).min()))
 
     def outcomes(self, shares: Array, change: bool = False) -> Array:
         return np.concatenate([-shares if change else 1.0 - shares, shares])
 
     def null_intercept(self, shares: Array) -> Array:
-        # A share that rounds to 0 or 1 has no finite logit.
-        shares = np.clip(shares, 1e-300, 1.0 - 0.5 * np.finfo(float).eps)
+        shares = _inside(shares)
         return np.asarray(np.log(shares) - np.log1p(-shares))
 
 

@@ -403,7 +403,7 @@ class _Examination:
         else:
             X = X[:, ::-1] if self.plain == "C" else X.iloc[::-1]
         model.set_params(warm_start=True, **changes)
-        if not np.isfinite(X).all() or ("prior_coef" in problem.parameters and changes.get("C")):
+        if not np.isfinite(np.asarray(X)).all() or ("prior_coef" in problem.parameters and changes.get("C")):
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -477,6 +477,9 @@ class _Examination:
                 options["groups"][:2] = [0, 1]
         found = []
         arguments = self.arguments()
+        has_factor = expected is not None and kind in ("HC1", "cluster")
+        if has_factor and self.has_few_observations(fit, options):
+            return
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             is_done = self.attempt_results(
@@ -508,6 +511,26 @@ class _Examination:
                 "RESULTS",
                 f"log-likelihood {results.log_likelihood:.10g}, expected {log_likelihood:.10g}",
             )
+
+    def has_few_observations(self, fit, options):
+        """Whether n - p is not positive, so that these covariances divide by nothing.
+
+        `infer` must then say so.
+        """
+        problem = self.problem
+        logits = problem.n_classes - 1
+        p = logits * (problem.X.shape[1] + bool(problem.parameters["fit_intercept"]))
+        n = float(self.objective.s.sum() * self.given.unit)
+        if n > p:
+            return False
+        try:
+            fit.model.infer(fit.X, problem.y, **self.arguments(), **options)
+        except ValueError as error:
+            if "more observations than the" in str(error):
+                self.outcome.notes["infer refuses fewer observations than coefficients"] += 1
+                return True
+        self.outcome.fail("RESULTS", f"{p} coefficients of {n:.6g} observations are not refused")
+        return True
 
     def attempt_results(self, call, is_singular):
         """Whether infer returns; where the information is singular it may say so."""
@@ -568,7 +591,8 @@ class _Examination:
         if kind == "cluster":
             kept = groups[self.kept_rows()]
             total = sum((s * T[:, k])[:, None] * scores[k] for k in range(K))
-            sums = np.array([total[kept == g].sum(axis=0) for g in np.unique(groups)])
+            # A cluster whose rows weigh nothing is none.
+            sums = np.array([total[kept == g].sum(axis=0) for g in np.unique(kept)])
             G = len(sums)
             factor = G / (G - 1) * (n - 1) / (n - q)
             return (V @ (sums.T @ sums) @ V * factor).astype(float)
