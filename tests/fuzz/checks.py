@@ -403,7 +403,9 @@ class _Examination:
         else:
             X = X[:, ::-1] if self.plain == "C" else X.iloc[::-1]
         model.set_params(warm_start=True, **changes)
-        if not np.isfinite(np.asarray(X)).all() or ("prior_coef" in problem.parameters and changes.get("C")):
+        if not np.isfinite(np.asarray(X)).all() or (
+            "prior_coef" in problem.parameters and changes.get("C")
+        ):
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
