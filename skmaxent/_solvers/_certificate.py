@@ -36,6 +36,8 @@ NARROW = 1.001
 MAX_PRODUCTS = 10
 # Pivots of a matrix of unit diagonal below this are lost in its rounding.
 LEAST_PIVOT = 1e-11
+# Curvatures below this are zero: they have no digits left.
+UNDERFLOW = 1e-290
 # What is added to the diagonal before a matrix is factored that will be factored again.
 SHIFT = 1e-13
 # Times the rounding of its terms, a sum that vanishes but for rounding is no larger.
@@ -424,11 +426,12 @@ def _factored(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
     that leaving it out makes a matrix that is smaller. Pivots are compared with one, the diagonal
     once the matrix is `scaled`.
     """
-    size = np.sqrt(M.diagonal().clip(0.0)) if scaled else np.ones(len(M))
+    diagonal = M.diagonal()
+    size = np.sqrt(np.where(diagonal > UNDERFLOW, diagonal, 0.0)) if scaled else np.ones(len(M))
     inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
     unit = M * np.multiply.outer(inverse_size, inverse_size)
     L, info = lapack.dpotrf(unit, lower=1, clean=1)
-    if info == 0 and L.diagonal().min(initial=1.0) ** 2 > LEAST_PIVOT:
+    if info == 0 and (size > 0.0).all() and L.diagonal().min(initial=1.0) ** 2 > LEAST_PIVOT:
         inverse, _ = lapack.dtrtri(L, lower=1)
         return inverse * inverse_size, np.zeros((0, len(M)))
     L, order, rank, _ = lapack.dpstrf(unit, tol=LEAST_PIVOT, lower=1)
