@@ -65,19 +65,21 @@ def infer(
     is_bias_reduced: bool = False,
 ) -> InferenceResults:
     """Inference for coefficients that are optimal for prepared data and a ridge (or no) penalty."""
-    objective = ready.problem.objective
     classes = ready.classes
     is_penalised = strength > 0.0 and bool(ready.problem.asked.ridge.any())
     cov_type = _resolve(cov_type, weights, is_penalised)
-    codes = _groups(groups, cov_type, objective.blocks.n_samples)
+    codes = _groups(groups, cov_type, ready.data.blocks.n_samples)
     reported, position = symmetric_or_reference(reference, classes)
     _refuse_absent(ready)
     point = ready.loss_at(coef.astype(float), intercept.astype(float))
+    objective = point.objective
     r, d = max(1, len(point.theta) - 1), objective.blocks.n_features
     width = d + objective.fit_intercept
     _inference.check_size(r, width)
+    point, H = _inference.centred_information(point)
+    objective = point.objective
     terms = ready.problem.terms.times(strength)
-    inverse, V = _covariance(ready, point, terms.ridge, names, cov_type, codes, weights)
+    inverse, V = _covariance(ready, point, H, terms.ridge, names, cov_type, codes, weights)
     rows = FitRows(
         ready, names, coef, intercept, position=position, is_bias_reduced=is_bias_reduced
     )
@@ -332,6 +334,7 @@ def _n_units(ready: Prepared, codes: Array | None, weights: str) -> int:
 def _covariance(
     ready: Prepared,
     point: Point,
+    H: Array,
     ridge: Array,
     names: Array,
     cov_type: str,
@@ -341,7 +344,6 @@ def _covariance(
     """The inverse of the information, and the covariance, of θ in reference coding."""
     objective, total = point.objective, ready.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
-    H = _inference.information(point)
     if cov_type == "laplace":
         H = H + _inference.ridge_information(ridge, len(ready.classes), objective.fit_intercept)
     try:

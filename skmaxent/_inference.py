@@ -22,6 +22,9 @@ Array = NDArray[Any]
 
 # Bytes that the covariance and what it is made from may take.
 MOST_BYTES = 1 << 32
+# Share of a column's mean square around its mean, in the rows that H depends on, below which H is
+# computed around that mean.
+MOST_COMMON = 1e-2
 # Eigenvalue relative to the largest, per row, below which a matrix with unit diagonal is singular.
 SINGULAR = 1e-14
 
@@ -101,6 +104,32 @@ def information(point: Point) -> Array:
     width = objective.blocks.n_features + 1
     kept = np.arange(len(H)) % width < width - 1
     return H[np.ix_(kept, kept)]
+
+
+def centred_information(point: Point) -> tuple[Point, Array]:
+    """The same coefficients for columns centred in the rows that H depends on, and `information`.
+
+    With outliers whose class is all but certain these are far from the means of all rows, in which
+    the columns are all but a combination of the intercept. Means are weighted by the curvature of
+    each row, Σ_k p_k (1 - p_k).
+    """
+    objective = point.objective
+    H = information(point)
+    if not objective.fit_intercept:
+        return point, H
+    width = objective.blocks.n_features + 1
+    r = len(H) // width
+    blocks = H.reshape(r, width, r, width)
+    sums = np.einsum("kjk->j", blocks[:, :, :, -1])
+    squares = np.einsum("kjkj->j", blocks)
+    if not (np.isfinite(squares).all() and sums[-1] > 0.0):
+        return point, H
+    mean = sums[:-1] / sums[-1]
+    if not (mean**2 > (1.0 - MOST_COMMON) * squares[:-1] / sums[-1]).any():
+        return point, H
+    objective = objective.centred_at(objective.center + mean * objective.scale)
+    point = objective.at(objective.from_coefficients(*point.objective.coefficients(point.theta)))
+    return point, information(point)
 
 
 def inverse(H: Array, width: int) -> Array:

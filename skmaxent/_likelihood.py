@@ -50,7 +50,8 @@ class Likelihood(Protocol):
         """The second derivative by the logits times u for every row, written to U."""
 
     def curvature_row(self, P: Array, k: int) -> Array:
-        """Entries (k, l) of the second derivative for all l >= k, or for l = k if others are 0."""
+        """Entries (k, l) of the second derivative by free logits for all l >= k, or for l = k if
+        others are 0."""
 
     def reference_curvature(self, P: Array) -> Array:
         """The second derivative of every row by the free logits: the upper triangle."""
@@ -178,8 +179,9 @@ class Softmax:
         return U
 
     def curvature_row(self, P: Array, k: int) -> Array:
-        out = P[k:] * -P[k]
-        out[0] += P[k]
+        out = P[k:-1] * -P[k]
+        # Not 1 - p: of the others nothing would be left where p rounds to one.
+        out[0] = P[k] * (P[:k].sum(axis=0) + P[k + 1 :].sum(axis=0))
         return out
 
     def reference_curvature(self, P: Array) -> Array:

@@ -245,6 +245,13 @@ class MultinomialObjective:
         other.penalty, other.counter = penalty, Counter()
         return other
 
+    def centred_at(self, center: Array) -> MultinomialObjective:
+        """The same objective with other means μ, so that a θ means another intercept."""
+        other = copy.copy(self)
+        other.center, other._is_centred = center, bool(center.any())
+        other.counter, other._copy, other._last_point = Counter(), None, _LastPoint()
+        return other
+
     def narrow_copy(self) -> MultinomialObjective:
         """Over a float32 copy of X once that has paid for itself, else this one."""
         if self._copy is None and self._may_copy and self.counter.hessian_products >= COPY_PRODUCTS:
@@ -407,8 +414,8 @@ def _information(
     fit_intercept: bool,
 ) -> tuple[Array]:
     P = probabilities.of(block, *at)
-    P = P[: likelihood.n_free].astype(np.float64, copy=False)
-    r, m = P.shape
+    P = P.astype(np.float64, copy=False)
+    r, m = likelihood.n_free, P.shape[1]
     X = block.augmented(center, scale, fit_intercept)
     width = len(X)
     H = full((r, width, r, width), 0.0, np.float64, X)
