@@ -637,8 +637,9 @@ class FitRows:
         terms = ridge_terms(np.zeros(blocks.n_features))
         objective = Problem.of(blocks, data.model, terms, fit_intercept=fit_intercept).objective
         coef = np.hstack([self._coef, np.zeros((len(self._coef), q))])
-        point = objective.at(objective.from_coefficients(coef, self._intercept))
-        H = _inference.information(point)
+        point, H = _inference.centred_information(
+            objective.at(objective.from_coefficients(coef, self._intercept))
+        )
         width = blocks.n_features + fit_intercept
         try:
             V = _inference.inverse(H, width) / self._total

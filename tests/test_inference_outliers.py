@@ -1,0 +1,62 @@
+"""Standard errors beside an outlier whose class is certain: those of the other rows."""
+
+import numpy as np
+import pytest
+
+from skmaxent import MaxentClassifier
+
+
+def _rows(n_classes, factor, d=3):
+    """Rows of a model, the first of them far out, where its class is certain."""
+    rng = np.random.default_rng(n_classes)
+    X = rng.normal(size=(200, d))
+    W = rng.normal(size=(n_classes, d)) * 0.7
+    y = (X @ W.T + rng.gumbel(size=(200, n_classes))).argmax(axis=1)
+    X[0] *= factor
+    y[0] = (W @ X[0]).argmax()
+    return X, y
+
+
+def _information_and_scores(model, X, y, K):
+    P = model.predict_proba(X)
+    X = np.column_stack([X, np.ones(len(X))])
+    d = X.shape[1]
+    curvature = np.einsum("ik,kl->ikl", P, np.eye(K)) - np.einsum("ik,il->ikl", P, P)
+    H = np.einsum("ikl,ij,im->kjlm", curvature[:, 1:, 1:], X, X).reshape((K - 1) * d, -1)
+    scores = ((np.eye(K)[y] - P)[:, 1:, None] * X[:, None]).reshape(len(X), -1)
+    return H, scores
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+@pytest.mark.parametrize("factor", [1e4, 1e6])
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
+def test_an_outlier_whose_class_is_certain_adds_nothing(n_classes, factor, cov_type):
+    X, y = _rows(n_classes, factor)
+    model = MaxentClassifier(C=np.inf, tol=1e-8).fit(X, y)
+    P = model.predict_proba(X[:1])[0]
+    assert P.max() == 1.0
+    H, scores = _information_and_scores(model, X[1:], y[1:], n_classes)
+    V = np.linalg.inv(H)
+    if cov_type == "HC0":
+        V = V @ (scores.T @ scores) @ V
+    results = model.infer(X, y, cov_type=cov_type)
+    np.testing.assert_allclose(results.std_errors.ravel(), np.sqrt(V.diagonal()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_ridge_beside_an_outlier(n_classes, fit_intercept):
+    X, y = _rows(n_classes, 1e7)
+    C = 5.0
+    model = MaxentClassifier(C=C, fit_intercept=fit_intercept).fit(X, y)
+    H, _ = _information_and_scores(model, X[1:], y[1:], n_classes)
+    # The ridge of all classes' coefficients, in those against the first class, with the sum zero.
+    r = n_classes - 1
+    ridge = np.eye(r) - (np.full((r, r), 1.0 / n_classes) if n_classes > 2 else 0.0)
+    H += np.kron(ridge, np.diag([1.0 / C] * 3 + [0.0]))
+    if not fit_intercept:
+        kept = np.arange(len(H)) % 4 < 3
+        H = H[np.ix_(kept, kept)]
+    expected = np.sqrt(np.linalg.inv(H).diagonal())
+    results = model.infer(X, y)
+    np.testing.assert_allclose(results.std_errors.ravel(), expected, rtol=1e-6)
