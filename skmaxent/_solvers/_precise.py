@@ -75,6 +75,13 @@ def needs_precision(outcome: Outcome, options: Options) -> bool:
     return work <= CHEAP_WORK or not options.tol < distance <= NEGLIGIBLE
 
 
+def is_cheaply_precise(outcome: Outcome) -> bool:
+    """Whether a fit that has converged may be looked at again for next to nothing."""
+    objective = outcome.point.objective
+    is_converged = outcome.status is Status.CONVERGED
+    return is_converged and affords_precision(objective) and _work(objective) <= CHEAP_WORK
+
+
 class _Frame(NamedTuple):
     """Coordinates: columns are (x - center)/scale, and θ has the shape (n_logits, d + 1)."""
 

@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from skmaxent._objective import Point
 from skmaxent._penalty import Terms
 from skmaxent._solvers._certificate import TIGHT
-from skmaxent._solvers._precise import affords_precision, needs_precision, newton_precise
+from skmaxent._solvers._precise import (
+    affords_precision,
+    is_cheaply_precise,
+    needs_precision,
+    newton_precise,
+)
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
-from skmaxent._solvers._smooth import newton
+from skmaxent._solvers._smooth import Outcome, newton
 from skmaxent._solvers._solution import Iteration, Options, Solution, Status
 from skmaxent._solvers._unbounded import Watch
 from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners, numbered
@@ -25,6 +30,8 @@ Array = NDArray[Any]
 # Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
 STAGE = 3.0
 NEAR = 0.5
+# The bound on the gap of a fit that has converged from which on the fit is looked at again.
+DOUBTFUL = 1e-3
 
 
 def minimise(problem: Problem, options: Options, start: Array | None = None) -> Solution:
@@ -64,12 +71,14 @@ def smooth(
         outcome = newton(
             first, moving, options, is_near=is_near, watch=watch, hands_over=hands_over
         )
-    if needs_precision(outcome, options):
+    is_precise = needs_precision(outcome, options)
+    if is_precise:
         outcome = newton_precise(outcome, moving, options, watch)
+    gap = _gap(problem, outcome, least_bound)
+    if not is_precise and gap > DOUBTFUL and is_cheaply_precise(outcome):
+        outcome = newton_precise(outcome, moving, options, watch)
+        gap = _gap(problem, outcome, least_bound)
     point = outcome.point
-    gap = problem.gap_at(
-        point.theta, preconditioner=outcome.metric, step=outcome.last, least_bound=least_bound
-    )
     status = watch.at_end(outcome.status, point.theta, point.loss, gap)
     return problem.solution(
         point,
@@ -79,6 +88,15 @@ def smooth(
         gap,
         coefficients=outcome.coefficients,
         **watch.found,
+    )
+
+
+def _gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
+    return problem.gap_at(
+        outcome.point.theta,
+        preconditioner=outcome.metric,
+        step=outcome.last,
+        least_bound=least_bound,
     )
 
 
