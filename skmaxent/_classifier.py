@@ -36,6 +36,7 @@ from skmaxent._linear_classifier import (
     options_of,
     restored_on_failure,
     seed_of,
+    warn_of_rounded_coefficients,
     warn_of_rounding,
     warn_unless_converged,
 )
@@ -355,8 +356,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         -----
         ConvergenceWarning
             Where `max_iter` is reached, where floating-point precision ends the fit more than
-            0.01 standard errors (or `tol`) from the optimum, where `bias_reduction` finds
-            several maxima, or where there is no penalty and the classes are separated,
+            0.01 standard errors (or `tol`) from the optimum, where rounding of the coefficients
+            to float32 raises the objective by more than 1e-6 of itself, where `bias_reduction`
+            finds several maxima, or where there is no penalty and the classes are separated,
             perfectly or in part (quasi-completely), so that no optimum exists.
         UserWarning
             Without a penalty, for features that are linear combinations of earlier ones or of the
@@ -411,6 +413,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             self._store(solution, ready, correction)
             blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
+            warn_of_rounded_coefficients(ready.rounding_excess(solution))
             self._follow(X, y)
             self._fitted_with_offset = offset is not None
             if task is not None and iterations is not None:

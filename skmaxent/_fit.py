@@ -23,6 +23,9 @@ from skmaxent._threads import Workers, effective_threads
 
 Array = NDArray[Any]
 
+# Of the objective: what rounding of the coefficients may add to it without a warning.
+ROUNDED = 1e-6
+
 # The weakest penalty of a grid relative to its strongest.
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 
@@ -186,6 +189,37 @@ class Prepared:
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
         """Coefficients and intercepts as the user knows them, of all classes."""
         return self.known_coefficients(solution.coef, solution.intercept)
+
+    def rounding_excess(self, solution: Solution) -> float:
+        """How far rounding of the coefficients to float32 raises the objective, as a share of it.
+
+        For rounding δ it is δᵀHδ/2, or what the objective itself says if that is more; zero where
+        it is no more than `ROUNDED`, and for float64.
+        """
+        if self.dtype != np.float32:
+            return 0.0
+        coef, intercept = self.coefficients(solution)
+        if self.has_absent_classes:
+            coef, intercept = coef[self.rows.active], intercept[self.rows.active]
+        point, objective = solution.point, solution.point.objective
+        known = self.data.columns.to_problem(coef.astype(float), intercept.astype(float))
+        theta = objective.from_coefficients(*known)
+        change = theta - objective.from_coefficients(solution.coef, solution.intercept)
+        # The mean square of a standardised column is one at most, the loss's curvature by a logit
+        # 1/4; without a mean to centre at, the size of a column is larger.
+        size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
+        logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
+        value = max(abs(solution.value), 1e-300)
+        curvature = float((objective.penalty.strength * change[:, :-1] ** 2).sum())
+        if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED * value:
+            return 0.0
+        product = point.hessian_product(change)
+        there = objective.at(theta)
+        excess = max(
+            0.5 * float((change * product).sum()),
+            there.value - point.value - there.rounding - point.rounding,
+        )
+        return excess / value if excess > ROUNDED * value else 0.0
 
     def known_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """The same from those of the problem."""

@@ -441,6 +441,17 @@ def warn_unless_converged(
         )
 
 
+def warn_of_rounded_coefficients(excess: float) -> None:
+    """Say that coefficients in the dtype of X are not as good as those that were found."""
+    if excess > 0.0:
+        warnings.warn(
+            "Rounding of the coefficients to float32, the dtype of X, puts the objective about "
+            f"{excess:.1g} of itself above that of the coefficients before: pass X in float64.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
 def warn_of_rounding(columns: Array, dtype: Any, names: Callable[[], Array]) -> None:
     """Name the columns, at these positions, whose differences are little more than rounding."""
     if not len(columns):

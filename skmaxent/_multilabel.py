@@ -37,6 +37,7 @@ from skmaxent._linear_classifier import (
     options_of,
     restored_on_failure,
     seed_of,
+    warn_of_rounded_coefficients,
     warn_of_rounding,
     warn_unless_converged,
 )
@@ -368,6 +369,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             self.__dict__.update(found)
             blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
+            warn_of_rounded_coefficients(ready.rounding_excess(solution))
             if iterations is not None:
                 iterations.close(found | thresholds)
         return solution, task
