@@ -25,6 +25,10 @@ MOST_PIVOTS, LEAST_PIVOTS = 1000, 30
 TOGETHER = 0.5
 # Scaled residual, relative to the first, at which to stop.
 ACCURACY = 1e-9
+# The same in units of what rounding makes of a gradient, for coefficients that are not held at zero
+# by a penalty beyond all measure.
+NOISE, STRONG = 16.0, 1e50
+EPS = float(np.finfo(float).eps)
 # Curvature added to scaled systems, so that they have a factor.
 REGULARISATION = 1e-11
 
@@ -75,7 +79,13 @@ class _Search:
 
     def run(self, n_pivots: int) -> None:
         residual = self._residual()
-        tolerance = ACCURACY * float(np.abs(residual).max(initial=0.0))
+        rounding = self._scale * (np.abs(self.q) + self.l1)
+        tolerance = max(
+            ACCURACY * float(np.abs(residual).max(initial=0.0)),
+            NOISE
+            * EPS
+            * float(rounding.max(initial=0.0, where=self._movable & (self.l1 < STRONG))),
+        )
         has_moved, is_best = True, False
         for _ in range(n_pivots):
             residual = self._residual()
@@ -116,7 +126,7 @@ class _Search:
         the minimum of the manifold."""
         H, scale = self._H[np.ix_(free, free)], self._scale[free]
         slope = self.q[free] + self.l1[free] * self._sign[free]
-        step = -scale * _solve(scale[:, None] * H * scale, scale * slope)
+        step = -scale * solve_semidefinite(scale[:, None] * H * scale, scale * slope)
         W, sign, l1 = self.W[free], self._sign[free], self.l1[free]
         change = self._H[:, free] @ step
         curvature = max(float(step @ change[free]), 0.0)
@@ -172,7 +182,7 @@ def _least_along(
     return float(np.clip(t, first, last)), None
 
 
-def _solve(A: Array, b: Array) -> Array:
+def solve_semidefinite(A: Array, b: Array) -> Array:
     """A⁻¹ b for a positive semidefinite matrix of unit diagonal, a little added to it."""
     added = REGULARISATION
     while added < 1.0:

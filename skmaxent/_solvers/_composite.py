@@ -36,6 +36,8 @@ MAX_TRIALS = 30
 # most, and the share of a step that is much less than the whole.
 DAMPING, MOST_DAMPING = 1e-6, 1e6
 SHORT_REACH = 0.05
+# Multiplications for a Hessian that are next to nothing.
+QUICK = 1e7
 # For what the model's distance may be wrong by where it was right on the step before.
 MARGIN = 2.0
 
@@ -87,11 +89,16 @@ def proximal_newton(
         if root_n * guess.distance <= tol:
             # A damped model understates how far the optimum is, and so may an old one, where rows
             # have been saturated since.
-            if not is_fresh and point.theta.size <= SMALL:
+            is_quick = _is_quick(point)
+            if not is_fresh and point.theta.size <= SMALL and (is_quick or not holds):
                 model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
-                guess = minimise(model, point.gradient, point.theta, penalty)
-            used, damping = model, 0.0
-            guess = finished(guess, used, point.gradient, point.theta, penalty)
+                if model.matrix is None:
+                    guess = minimise(model, point.gradient, point.theta, penalty)
+            if damping > 0.0:
+                holds, damping = False, 0.0
+            used = model
+            if is_quick or not holds:
+                guess = finished(guess, used, point.gradient, point.theta, penalty)
         distance = float(root_n * guess.distance)
         if n_iter == 0:
             tol = max(tol, share * distance)
@@ -155,6 +162,11 @@ def proximal_newton(
 def _line(n_iter: int, value: float, distance: float, objective: MultinomialObjective) -> Iteration:
     counter = objective.counter
     return Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
+
+
+def _is_quick(point: Point) -> bool:
+    """Whether the Hessian costs so little that it may always have the last word."""
+    return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK)
 
 
 def _agree(one: float, other: float, factor: float) -> bool:

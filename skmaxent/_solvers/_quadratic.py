@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._penalty import Elementwise, Penalty, Tangent
+from skmaxent._penalty import Elementwise, Grouped, Penalty, Tangent
 from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._group_descent import minimise_groups
 from skmaxent._vectors import inner
 
 Array = NDArray[Any]
@@ -347,8 +348,7 @@ def minimise(
 
     n_solves, is_solved = 0, False
     is_small = theta.size <= SMALL
-    by_pivots = isinstance(penalty, Elementwise) and model.matrix is not None
-    for n_step in range(PATIENCE if by_pivots and is_small else MAX_STEPS):
+    for n_step in range(PATIENCE if is_small and model.matrix is not None else MAX_STEPS):
         residual = penalty.residual(W, q)
         size = float(np.sqrt(np.sum(np.square(residual) * step)))
         first = size if n_step == 0 else first
@@ -386,7 +386,7 @@ def minimise(
             break
         W, q, value = U, q_U, value_U
     found = Minimum(W, max(-value, 0.0), 0.5 * first**2)
-    if not is_solved and (is_small or n_step == MAX_STEPS - 1):
+    if is_small and not is_solved:
         return finished(found, model, gradient, theta, penalty)
     return found
 
@@ -396,12 +396,24 @@ def finished(
 ) -> Minimum:
     """The minimum from one that was found to a relative accuracy of the residual.
 
-    Residuals say little of directions in which M is nearly flat. Where there is no matrix, or the
-    penalty is of groups, what was found has to do.
+    Residuals say little of directions in which M is nearly flat. Where there is no matrix, what was
+    found has to do.
     """
-    if model.matrix is None or not isinstance(penalty, Elementwise):
+    matrix = model.matrix
+    if matrix is None:
         return found
-    W = penalty.recentre(minimise_by_pivots(model.matrix, gradient, theta, penalty, found.theta))
+    if isinstance(penalty, Grouped) and len(theta) == 1:
+        unbounded = np.full_like(penalty.l1, np.inf)
+        penalty = Elementwise(
+            penalty.l1, penalty.ridge, penalty.target, -unbounded, unbounded, is_coupled=False
+        )
+    if isinstance(penalty, Elementwise):
+        W = minimise_by_pivots(matrix, gradient, theta, penalty, found.theta)
+    elif isinstance(penalty, Grouped):
+        W = minimise_groups(matrix, gradient, theta, penalty, found.theta)
+    else:
+        return found
+    W = penalty.recentre(W)
     step = W - theta
     change = inner(step, gradient + 0.5 * model.loss_product(step))
     decrease = penalty.value(theta) - penalty.value(W) - change

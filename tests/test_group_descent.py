@@ -1,0 +1,88 @@
+"""The minimum of quadratic models with a penalty of groups, and fits that need it."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent import MaxentClassifier
+from skmaxent._penalty import Grouped
+from skmaxent._solvers._group_descent import minimise_groups
+
+
+def model(rng, R, width, n_rows, noise):
+    """A positive semidefinite matrix of pairs of nearly collinear columns, and a gradient."""
+    A = rng.normal(size=(n_rows, R, width))
+    half = width // 2
+    A[:, :, half : 2 * half] = A[:, :, :half] + noise * rng.normal(size=(n_rows, R, half))
+    A = A.reshape(n_rows, R * width)
+    return A.T @ A / n_rows, -(A.T @ rng.normal(size=n_rows)).reshape(R, width) / n_rows
+
+
+def subgradient_sizes(matrix, gradient, theta, l1, ridge, target, W):
+    """By definition, for each group, with the size of what it is a difference of."""
+    slope = gradient + (matrix @ (W - theta).ravel()).reshape(W.shape) + ridge * (W - target)
+    norms = np.sqrt((W**2).sum(axis=0))
+    out = []
+    for j, norm in enumerate(norms):
+        if norm > 0:
+            out.append(np.linalg.norm(slope[:, j] + l1[0, j] * W[:, j] / norm))
+        else:
+            out.append(max(np.linalg.norm(slope[:, j]) - l1[0, j], 0.0))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("R", [2, 3])
+@pytest.mark.parametrize("noise", [1.0, 1e-2, 1e-5])
+@pytest.mark.parametrize("strength", [0.01, 0.1])
+def test_the_subgradient_vanishes_at_the_minimum(R, noise, strength):
+    rng = np.random.default_rng(3)
+    width = 10
+    for n_rows in (8, 60):
+        matrix, gradient = model(rng, R, width, n_rows, noise)
+        theta, start = rng.normal(size=(2, R, width))
+        l1 = strength * rng.uniform(0.5, 1.5, size=(1, width))
+        l1[0, -1] = 0.0  # like an intercept
+        ridge = np.full((1, width), 1e-3)
+        target = 0.1 * rng.normal(size=(R, width))
+        W = minimise_groups(matrix, gradient, theta, Grouped(l1, ridge, target), start)
+        sizes = subgradient_sizes(matrix, gradient, theta, l1, ridge, target, W)
+        assert sizes.max() < 1e-7
+        # Whole groups are zero, exactly.
+        zero = (W == 0.0).any(axis=0)
+        np.testing.assert_array_equal((W == 0.0).all(axis=0), zero)
+
+
+def test_a_penalty_beyond_the_gradient_leaves_no_group():
+    rng = np.random.default_rng(0)
+    matrix, gradient = model(rng, 3, 6, 30, 0.1)
+    zero = np.zeros((3, 6))
+    l1 = 1.01 * np.sqrt((gradient**2).sum(axis=0)).max() * np.ones((1, 6))
+    W = minimise_groups(
+        matrix, gradient, zero, Grouped(l1, zero[:1], zero), rng.normal(size=(3, 6))
+    )
+    assert not W.any()
+
+
+@pytest.mark.parametrize("n", [8, 40])
+def test_grouped_lasso_of_nearly_collinear_columns(n):
+    """The optimality conditions of the fit, in the units of the data."""
+    rng = np.random.default_rng(5)
+    Z = rng.normal(size=(n, 4)) @ rng.normal(size=(4, 20))
+    X = Z + 1e-4 * rng.normal(size=Z.shape)
+    y = (X[:, :3] + rng.normal(size=(n, 3))).argmax(axis=1)
+    C = 3.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        fit = MaxentClassifier(C=C, l1_ratio=1.0, grouped=True).fit(X, y)
+    P = fit.predict_proba(X)
+    G = (P - np.eye(3)[y]).T @ X
+    np.testing.assert_allclose((P - np.eye(3)[y]).sum(axis=0), 0.0, atol=1e-4)
+    for j in range(X.shape[1]):
+        norm = np.linalg.norm(fit.coef_[:, j])
+        if norm > 0:
+            np.testing.assert_allclose(C * G[:, j], -fit.coef_[:, j] / norm, atol=1e-2)
+        else:
+            assert C * np.linalg.norm(G[:, j]) < 1.0 + 1e-2
+    assert fit.n_iter_.max() < 60
