@@ -60,3 +60,31 @@ def test_a_ridge_beside_an_outlier(n_classes, fit_intercept):
     expected = np.sqrt(np.linalg.inv(H).diagonal())
     results = model.infer(X, y)
     np.testing.assert_allclose(results.std_errors.ravel(), expected, rtol=1e-6)
+
+
+def test_scores_of_an_outlier_that_is_nearly_certain():
+    # p - 1 = -5e-9 has eight digits in double precision, and the outlier takes seven of them.
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(100, 2)), np.arange(100) % 3
+    X[0] = [1e7, 0.0]
+    y[0] = 1
+    model = MaxentClassifier(C=np.inf).fit(X, y)
+    results = model.infer(X, y, cov_type="HC0")
+    H, scores = _precise(model, X, y)
+    V = np.linalg.inv(H)
+    expected = np.sqrt((V @ (scores.T @ scores) @ V).diagonal())
+    np.testing.assert_allclose(results.std_errors.ravel(), expected, rtol=1e-5)
+
+
+def _precise(model, X, y):
+    """The information and the scores, with 1 - p as the sum of the other probabilities."""
+    Z = X @ model.coef_.T + model.intercept_
+    P = np.exp(Z - Z.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    others = P @ (1.0 - np.eye(3))
+    X = np.column_stack([X, np.ones(len(X))])
+    curvature = -np.einsum("ik,il->ikl", P, P)
+    curvature[:, range(3), range(3)] = P * others
+    H = np.einsum("ikl,ij,im->kjlm", curvature[:, 1:, 1:], X, X).reshape(6, 6)
+    residual = np.where(np.eye(3)[y] == 1, others, -P)
+    return H, (residual[:, 1:, None] * X[:, None]).reshape(len(X), -1)
