@@ -8,10 +8,10 @@ SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70, "path
 EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
 CHECKS = {
     "smooth": EVERYWHERE | {"WORK"},
-    "composite": EVERYWHERE,
-    "multilabel": EVERYWHERE,
+    "composite": EVERYWHERE | {"ABOVE", "WORK"},
+    "multilabel": EVERYWHERE | {"ABOVE", "WORK"},
     "inference": EVERYWHERE | {"ABOVE", "SATURATED", "RESULTS", "WORK"},
-    "path": EVERYWHERE - {"CERTIFICATE"},
+    "path": (EVERYWHERE | {"ABOVE", "WORK"}) - {"CERTIFICATE"},
 }
 
 
