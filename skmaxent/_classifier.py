@@ -408,7 +408,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 solution = minimise(problem, options, self._warm_start(ready, problem))
             else:
                 solution = self._bias_reduced(problem, options, ready, C)
-            if _is_free(problem.terms) and self.bias_reduction is None:
+            if np.isinf(C) and _is_free(problem.terms) and self.bias_reduction is None:
                 solution = replace(solution, aliased=tuple(ready.aliased()))
             self._store(solution, ready, correction)
             blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)

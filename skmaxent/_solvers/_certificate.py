@@ -177,8 +177,8 @@ def duality_gap(
     error : ndarray of shape (R, d + 1)
         Of the gradient, by rounding: R may be so much larger.
     """
-    if isinstance(penalty, Ridge) and not penalty.is_strict:
-        return np.inf
+    if isinstance(penalty, Ridge) and point.gradient[:, :-1][:, penalty.strength == 0.0].any():
+        return np.inf  # the conjugate is
     objective = point.objective
     c = point.theta[:, -1]
     gradient = point.loss_gradient()

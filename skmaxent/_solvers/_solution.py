@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from skmaxent._objective import Point
 
+# A bound on the relative gap below which precision has not kept a fit from its optimum.
+CERTIFIED = 1e-6
 # Total loss, in nats, from which on all that is left is noise.
 SMALLEST_TOTAL = 1e-8
 # Standard errors that nobody needs to hear of.
@@ -121,8 +123,13 @@ class Solution:
     def lacks_precision(self, tol: float) -> bool:
         """Whether the fit ended for lack of precision and not within rounding of the optimum.
 
-        A distance below `tol` is then one that cannot be trusted: it would be convergence.
+        A distance below `tol` is then one that cannot be trusted: it would be convergence. The
+        certificate can: twice the total loss that is left to gain is the square of a distance.
         """
         if self.status is not Status.PRECISION:
             return False
-        return not tol < self.distance <= max(tol, NEGLIGIBLE)
+        limit = max(tol, NEGLIGIBLE)
+        n = self.point.objective.blocks.effective_size
+        if 2.0 * n * self.value * self.gap <= limit**2 and self.gap <= CERTIFIED:
+            return False
+        return not tol < self.distance <= limit
