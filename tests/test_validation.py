@@ -97,8 +97,8 @@ def test_predicting_other_features_is_refused():
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-20, 1e20, 1e200, 1e300])
-# In extreme units the penalty at C = 1 is next to nil: no surprise that classes separate, or that the
-# optimum, at which the penalty stops a logit of 100, is beyond the precision of the loss.
+# In extreme units the penalty at C = 1 is next to nil: no surprise that classes separate, or that
+# the optimum, at which the penalty stops a logit of 100, is beyond the precision of the loss.
 @pytest.mark.filterwarnings("ignore:.*quasi-complete:sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*lack of floating-point:sklearn.exceptions.ConvergenceWarning")
 def test_extreme_units(scale):
