@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70, "path": 20}
 EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
 CHECKS = {
-    "smooth": EVERYWHERE | {"WORK"},
+    "smooth": EVERYWHERE | {"ABOVE", "SATURATED", "WORK"},
     "composite": EVERYWHERE | {"ABOVE", "WORK"},
     "multilabel": EVERYWHERE | {"ABOVE", "WORK"},
     "inference": EVERYWHERE | {"ABOVE", "SATURATED", "RESULTS", "WORK"},
