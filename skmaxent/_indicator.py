@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._interchange import numbers_of_frame
 from skmaxent._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._targets import RowTargets
 from skmaxent._validation import canonical
@@ -18,14 +19,17 @@ Array = NDArray[Any]
 def check_indicator(y: Any) -> tuple[Any, Array]:
     """An indicator matrix, boolean and dense or CSR, and the names of its columns."""
     names = np.array(list(y.columns)) if hasattr(y, "columns") else None
-    Y: Any = sp.csr_array(y) if sp.issparse(y) else np.asarray(y)
+    Y: Any = sp.csr_array(y) if sp.issparse(y) else np.asarray(numbers_of_frame(y))
     if Y.ndim != 2:
         raise ValueError(
             f"y has the shape {Y.shape}; expected an indicator matrix of shape (n_samples, "
             "n_labels), such as sklearn.preprocessing.MultiLabelBinarizer makes from sets."
         )
     if Y.dtype.kind not in "biuf":
-        raise ValueError(f"y holds {Y.ravel().tolist()[0]!r}; expected zeros and ones.")
+        raise ValueError(
+            f"y holds {Y.ravel().tolist()[0]!r}, of the dtype {Y.dtype}; expected zeros and ones, "
+            "as numbers or booleans."
+        )
     Y = canonical(Y)
     entries: Array = Y.data if sp.issparse(Y) else Y.ravel()
     wrong = entries[~np.isin(entries, (0, 1))]

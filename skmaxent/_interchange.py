@@ -31,6 +31,9 @@ def native(value: Any, name: str) -> Any:
 
 def exact_integers(y: Any) -> Any:
     """Integers of pandas' own dtypes as NumPy's, where float64 would not tell them apart."""
+    if hasattr(y, "iloc") and hasattr(y, "columns") and len(y.columns) == 1:
+        column = exact_integers(y.iloc[:, 0])
+        return column[:, None] if isinstance(column, np.ndarray) else y
     dtype = getattr(y, "dtype", None)
     if isinstance(dtype, np.dtype) or getattr(dtype, "kind", "") not in tuple("iu"):
         return y
@@ -38,6 +41,29 @@ def exact_integers(y: Any) -> Any:
         return y
     array = y.to_numpy(dtype=dtype.numpy_dtype)  # type: ignore[union-attr]
     return array if len(array) and max(-int(array.min()), int(array.max())) > 1 << 53 else y
+
+
+def numbers_of_frame(frame: Any) -> Any:
+    """A frame whose columns are numbers or booleans of pandas' own dtypes as an array, missing
+    entries as NaN; all else as it is.
+    """
+    if not hasattr(frame, "iloc") or not hasattr(frame, "columns"):
+        return frame
+    if all(isinstance(dtype, np.dtype) for dtype in frame.dtypes) or not all(
+        getattr(dtype, "kind", "") in tuple("biuf") for dtype in frame.dtypes
+    ):
+        return frame
+    return frame.to_numpy(dtype=float, na_value=np.nan)
+
+
+def without_fill(X: Any) -> Any:
+    """A frame of sparse columns that leave out another value than zero, with all values; None for
+    any other.
+    """
+    if not hasattr(X, "iloc") or not hasattr(X, "columns"):
+        return None
+    fills = [getattr(dtype, "fill_value", 0) for dtype in X.dtypes]
+    return X.sparse.to_dense() if any(fill != 0 for fill in fills) else None
 
 
 def columns_in_order(frame: Any, names: list[Any]) -> Any:

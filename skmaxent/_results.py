@@ -891,6 +891,12 @@ class InferenceResults:
             last = len(self.columns) - (self.has_intercept and not with_intercept)
             return [(self.columns[j], [j]) for j in range(last)]
         features = [features] if isinstance(features, str) else list(features)
+        unnamed = [term for term in features if not isinstance(term, (str, list, tuple))]
+        if unnamed:
+            raise ValueError(
+                f"features must be names, or lists of names of features that are tested together: "
+                f"found {unnamed}; expected names among {self.columns}."
+            )
         terms = [[term] if isinstance(term, str) else list(term) for term in features]
         if not terms or not all(terms):
             raise ValueError(f"features must name features of the model, found {features}.")

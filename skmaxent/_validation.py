@@ -19,6 +19,7 @@ from skmaxent._interchange import (
     columns_of_time,
     is_single_precision,
     native,
+    without_fill,
 )
 from skmaxent._place import Place, place_of, to_host
 
@@ -99,7 +100,14 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
                 f"{classes.tolist()}."
             )
         offset = columns_in_order(offset, classes.tolist())
-    array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
+    try:
+        array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
+    except (TypeError, ValueError) as error:
+        if "offset" in str(error):
+            raise
+        raise ValueError(
+            f"offset must be numbers of shape ({n_samples}, {K}), or None: {error}"
+        ) from error
     if K == 2 and array.shape == (n_samples,):
         array = array[:, None]
     elif K == 2 and array.shape == (n_samples, 2):
@@ -148,6 +156,10 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
             return canonical(checked)
         return canonical(checked[0]), checked[1]
     except (TypeError, ValueError) as error:
+        if "fill value" in str(error):  # pandas has no COO matrix of such columns
+            filled = without_fill(arrays[0])
+            if filled is not None:
+                return check_data(estimator, filled, *arrays[1:], reset=reset)
         if len(arrays) > 1 and _has_missing(arrays[1]):
             raise ValueError(_MISSING_LABELS) from error
         told = about_columns(error, arrays[0])

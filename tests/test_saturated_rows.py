@@ -1,0 +1,86 @@
+"""Rows whose probabilities are 0 and 1 have no curvature: fits with them do not end unseen.
+
+Offsets of this size make the loss piecewise linear. What SciPy's L-BFGS-B reaches from the
+coefficients of a fit bounds from below what the fit has left.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent import MaxentClassifier
+
+N, D, K = 100, 3, 3
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(4)
+    X, y = rng.normal(size=(N, D)), rng.integers(0, K, N)
+    return X, y, np.random.default_rng(1).uniform(-1.0, 1.0, (N, K))
+
+
+def objective(v, X, y, offset, prior):
+    """Mean loss and ridge with C=1, and the gradient, at coefficients and intercepts in a row."""
+    W, b = v[: K * D].reshape(K, D), v[K * D :]
+    Z = X @ W.T + b + offset
+    P = softmax(Z, axis=1)
+    residual = (P - np.eye(K)[y]) / N
+    value = (logsumexp(Z, axis=1) - Z[np.arange(N), y]).mean()
+    value += np.square(W - prior).sum() / (2.0 * N)
+    return value, np.r_[(residual.T @ X + (W - prior) / N).ravel(), residual.sum(axis=0)]
+
+
+PENALTIES = [
+    ({"prior_coef": np.ones((K, D))}, 1.0, None),
+    ({"bounds": (0.0, 1.0)}, 0.0, (0.0, 1.0)),
+    ({"penalty_factor": np.ones((K, D))}, 0.0, None),
+]
+
+
+@pytest.mark.parametrize(("params", "prior", "box"), PENALTIES)
+@pytest.mark.parametrize("size", [1e2, 1e5, 1e6, 1e12])
+def test_a_fit_that_is_not_optimal_says_so(params, prior, box, size, rows):
+    X, y, offset = rows
+    offset = size * offset
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        clf = MaxentClassifier(**params).fit(X, y, offset=offset)
+    start = np.r_[clf.coef_.ravel(), clf.intercept_]
+    value = objective(start, X, y, offset, prior)[0]
+    end = minimize(
+        objective,
+        start,
+        args=(X, y, offset, prior),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=None if box is None else [box] * (K * D) + [(None, None)] * K,
+        options={"maxiter": 2000},
+    )
+    gap = (value - end.fun) / value
+    assert clf.optimality_gap_ >= gap
+    if gap > 1e-9:
+        assert any(issubclass(warning.category, ConvergenceWarning) for warning in found)
+    if size == 1e2:  # rows enough that are not saturated
+        assert not found
+        assert gap < 1e-9
+
+
+@pytest.mark.parametrize("params", [{"l1_ratio": 1.0}, {"l1_ratio": 0.5, "grouped": True}])
+def test_no_false_alarm_for_columns_in_any_units(params, rows):
+    """The certificate may say nothing for columns in huge units; the fit is right, and quiet."""
+    X, y, _ = rows
+    clf = MaxentClassifier(tol=1e-8, **params).fit(X, y)
+    units = np.array([1.0, 1e20, 1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other = MaxentClassifier(tol=1e-8, penalty_factor=[1.0, 0.0, 1.0], **params)
+        other.fit(X * units, y)
+        free = MaxentClassifier(tol=1e-8, penalty_factor=[1.0, 0.0, 1.0], **params).fit(X, y)
+    assert_allclose(other.coef_ * units, free.coef_, rtol=1e-5, atol=1e-7)
+    assert np.abs(clf.coef_ - free.coef_).max() > 1e-3
