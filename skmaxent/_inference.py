@@ -246,13 +246,12 @@ def _scores(
 ) -> Array:
     """Scores of the rows without their weights, (rows, r·width)."""
     residual = probabilities.of(block, *at).astype(np.float64)
-    top = residual.argmax(axis=0)
+    is_top = residual > 0.5
     likelihood.subtract_targets(residual, block.targets)
     if likelihood.is_coupled:
         # Of p - 1 nothing is left where p rounds to one; residuals have the sum zero.
-        rows = np.arange(len(top))
-        residual[top, rows] = 0.0
-        residual[top, rows] = -residual.sum(axis=0)
+        others = np.where(is_top, 0.0, residual)
+        residual = np.where(is_top, -others.sum(axis=0), residual)
     residual = residual[: max(1, len(residual) - 1)]
     X = block.augmented(center, scale, fit_intercept)
     X = X if fit_intercept else X[:-1]

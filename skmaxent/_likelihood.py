@@ -23,6 +23,8 @@ from skmaxent._arrays import full
 
 Array = NDArray[Any]
 
+EPS = float(np.finfo(float).eps)
+
 
 class Likelihood(Protocol):
     n_logits: int
@@ -224,12 +226,12 @@ class Softmax:
 
 def _inside(shares: Array) -> Array:
     """Shares that round to 0 or 1 as the next number inside: these have no finite logit."""
-    return np.clip(shares, 1e-300, 1.0 - 0.5 * np.finfo(float).eps)
+    return np.clip(shares, 1e-300, 1.0 - 0.5 * EPS)
 
 
 def _variance(shares: Array) -> Array:
-    shares = _inside(shares)
-    return np.asarray(shares * (1.0 - shares))
+    """p (1 - p), not zero where p rounds to 0 or 1."""
+    return np.maximum(shares, 1e-300) * np.maximum(1.0 - shares, 0.5 * EPS)
 
 
 class Sigmoids:
