@@ -151,6 +151,7 @@ def test_collinear_columns_in_sparse_storage(rows):
         np.testing.assert_allclose(clf.coef_[:, 1], shared, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Rounding of the coefficients to float32")
 @pytest.mark.parametrize("stored", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize(
     ("column", "dtype"),
@@ -175,6 +176,7 @@ def test_what_rounding_has_left_little_of_is_named(rows, stored, column, dtype):
         maxent_path(frame, y, Cs=2)
 
 
+@pytest.mark.filterwarnings("ignore:Rounding of the coefficients to float32")
 def test_coefficients_that_a_prior_makes_too_large_for_the_precision_are_named(rows):
     X, _, y = rows
     prior = np.full((3, 4), 0.1)
