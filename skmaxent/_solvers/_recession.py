@@ -726,7 +726,7 @@ def _row_sizes(block: Block, center: Array, scale: Array) -> Array:
     """The largest entry of each row, in scaled columns."""
     largest = np.full(block.stop - block.start, 1.0 / scale[-1])
     if block.is_sparse:
-        X = abs(block.X) @ sp.diags_array(1.0 / scale[:-1])
+        X = abs(block.X) @ sp.diags(1.0 / scale[:-1], format="csr")
         largest = np.maximum(largest, X.max(axis=1).toarray().ravel())
     elif len(center):
         X = np.abs((block.X - center) / scale[:-1])
