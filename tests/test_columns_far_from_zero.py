@@ -2,7 +2,6 @@
 
 import warnings
 
-import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +100,7 @@ def test_inference_does_not_see_the_shift(rows, stored):
 
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_chunks_of_dask_do_not_see_the_shift(rows, is_sparse):
+    da = pytest.importorskip("dask.array")
     X, _, y = rows
     chunks = da.from_array(X.astype(np.float32), chunks=(70, -1))
     chunks = chunks.map_blocks(sp.csr_matrix) if is_sparse else chunks
