@@ -17,14 +17,15 @@ from scipy.optimize import minimize, nnls
 from scipy.special import logsumexp
 from sklearn.preprocessing import StandardScaler
 
-from skmaxent import MaxentClassifier, _dask_input
-from skmaxent._blocks import RowBlocks
-from skmaxent._cluster import IN_MEMORY, MEMORY_SHARE
-from skmaxent._likelihood import likelihood
-from skmaxent._objective import MultinomialObjective
-from skmaxent._penalty import Ridge, ridge_terms
+from skmaxent import MaxentClassifier
+from skmaxent._input import _dask_input
+from skmaxent._objective._likelihood import likelihood
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._penalty import Ridge, ridge_terms
 from skmaxent._solvers import Options, Problem, minimise
-from skmaxent._threads import Workers
+from skmaxent._storage._cluster import IN_MEMORY, MEMORY_SHARE
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._threads import Workers
 
 # Rows, columns, classes, and megabytes of a chunk.
 SHAPES = [

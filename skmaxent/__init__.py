@@ -1,15 +1,16 @@
 """Multinomial logistic regression, the maximum-entropy classifier."""
 
-from skmaxent._calibration import expected_calibration_error
-from skmaxent._classifier import MaxentClassifier
-from skmaxent._cross_validation import MaxentClassifierCV
-from skmaxent._display import CVCurveDisplay, PathDisplay
-from skmaxent._forest import CoefficientDisplay, MarginalEffectsDisplay
-from skmaxent._multilabel import MultilabelMaxentClassifier
-from skmaxent._onnx import register_onnx_converters
-from skmaxent._path import MaxentPath, maxent_path
-from skmaxent._results import InferenceResults
-from skmaxent._separation import Separation, detect_separation
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
+from skmaxent._export._former_modules import register_former_modules
+from skmaxent._export._onnx import register_onnx_converters
+from skmaxent._inference._detect_separation import Separation, detect_separation
+from skmaxent._inference._results import InferenceResults
+from skmaxent._model_selection._calibration import expected_calibration_error
+from skmaxent._model_selection._cross_validation import MaxentClassifierCV
+from skmaxent._model_selection._path import MaxentPath, maxent_path
+from skmaxent._plotting._displays import CVCurveDisplay, PathDisplay
+from skmaxent._plotting._intervals import CoefficientDisplay, MarginalEffectsDisplay
 from skmaxent._softmax import (
     cross_entropy,
     cross_entropy_coef_gradient,
@@ -46,3 +47,11 @@ __all__ = [
     "softmax",
     "softmax_jacobian",
 ]
+
+# A public class says that it lives here. Pickles, tracebacks and skops' lists of trusted types then
+# name `skmaxent.MaxentClassifier`, whichever file defines it.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
+del _name
+register_former_modules()

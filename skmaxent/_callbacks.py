@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import sklearn
 from numpy.typing import NDArray
 
-from skmaxent._place import following
 from skmaxent._solvers import Iteration
+from skmaxent._storage._place import following
 
 try:
     from sklearn import callback as _protocol

@@ -21,11 +21,10 @@ from skmaxent import (
     MaxentClassifier,
     MaxentClassifierCV,
     MultilabelMaxentClassifier,
-    _device,
-    _place,
     detect_separation,
     maxent_path,
 )
+from skmaxent._storage import _device_blocks, _place
 
 NAME = os.environ["ARRAY_LIBRARY"]
 xp = importlib.import_module(NAME)
@@ -134,8 +133,8 @@ def test_weights_and_offsets(n, K):
 
 def test_several_blocks(monkeypatch):
     X, y = MANY
-    monkeypatch.setattr(_device, "CPU_BLOCK_BYTES", 1 << 16)
-    monkeypatch.setattr(_device, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(_device_blocks, "CPU_BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(_device_blocks, "BLOCK_BYTES", 1 << 16)
     here = MaxentClassifier(tol=1e-9).fit(X, y)
     there = MaxentClassifier(tol=1e-9).fit(put(X), put(y))
     assert_same(there, here)
@@ -305,7 +304,7 @@ class Moved:
 
 @pytest.mark.parametrize("K", [2, 4])
 def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
-    from skmaxent._bias_reduction import penalised
+    from skmaxent._inference._bias_reduction import penalised
     from skmaxent._solvers import _certificate
 
     X, y = noisy(40_000, K=K)

@@ -8,7 +8,7 @@ from sklearn import config_context
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
-from skmaxent._place import to_host
+from skmaxent._storage._place import to_host
 
 
 @pytest.mark.parametrize("n", [1, 60])

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import settings
 
-from skmaxent import _blocks
+from skmaxent._storage import _row_blocks
 
 # Machines that run tests are shared; a slow moment is no failure.
 settings.register_profile("shared machine", deadline=None)
@@ -28,7 +28,7 @@ def stored(request, tmp_path):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(_row_blocks, "BLOCK_BYTES", 2000)
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import numpy as np
 from sklearn.datasets import load_iris, load_wine
 
-from skmaxent._blocks import RowBlocks
-from skmaxent._likelihood import likelihood
-from skmaxent._objective import MultinomialObjective
-from skmaxent._penalty import Ridge, ridge_terms
+from skmaxent._objective._likelihood import likelihood
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._penalty import Ridge, ridge_terms
 from skmaxent._solvers import Options, Problem, minimise
+from skmaxent._storage._row_blocks import RowBlocks
 
 
 def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from problems import problem, solve
 
-from skmaxent import _block, _blocks, _threads
-from skmaxent._blocks import RowBlocks
-from skmaxent._threads import Workers
+from skmaxent._storage import _block, _row_blocks, _threads
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._threads import Workers
 
 
 def test_working_memory_does_not_grow_with_n(monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 1 << 17)
+    monkeypatch.setattr(_row_blocks, "BLOCK_BYTES", 1 << 17)
     rng = np.random.default_rng(4)
 
     def peak(n):
@@ -33,7 +33,7 @@ def test_working_memory_does_not_grow_with_n(monkeypatch):
 
 
 def test_threads_change_rounding_only_and_restore_the_limit(monkeypatch, started):
-    monkeypatch.setattr(_blocks, "THREAD_WORK", 1)
+    monkeypatch.setattr(_row_blocks, "THREAD_WORK", 1)
     rng = np.random.default_rng(5)
     X, y = rng.normal(size=(500, 4)), rng.integers(0, 3, 500)
     before = _threads.blas_threads()

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from skmaxent import MaxentClassifier, _bootstrap, _targets
+from skmaxent import MaxentClassifier
+from skmaxent._inference import _bootstrap
+from skmaxent._input import _targets
 
 ML = MaxentClassifier(C=np.inf, random_state=0)
 

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
-from skmaxent._blocks import RowBlocks
 from skmaxent._solvers import Options, minimise
+from skmaxent._storage._row_blocks import RowBlocks
 
 X, Y = load_iris(return_X_y=True)
 Y = np.where(np.random.default_rng(0).random(len(Y)) < 0.2, (Y + 1) % 3, Y)

@@ -6,8 +6,8 @@ import scipy.sparse as sp
 from problems import solve
 from sklearn.datasets import load_digits, load_wine
 
-from skmaxent._blocks import RowBlocks
 from skmaxent._solvers import Status
+from skmaxent._storage._row_blocks import RowBlocks
 
 MARGIN = 1.25
 

@@ -10,7 +10,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from statsmodels.datasets import anes96
 
-from skmaxent import MaxentClassifier, _split
+from skmaxent import MaxentClassifier
+from skmaxent._inference import _sample_split
 
 DATA = anes96.load_pandas()
 X = DATA.exog[["selfLR", "age", "educ"]]
@@ -222,13 +223,13 @@ def test_tests_after_selection_are_of_the_features_that_they_name(named):
 
 def test_clusters_are_not_split_between_halves(monkeypatch):
     seen = []
-    halves = _split._halves
+    halves = _sample_split._halves
 
     def watched(*arguments):
         seen.append(halves(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(_split, "_halves", watched)
+    monkeypatch.setattr(_sample_split, "_halves", watched)
     frame, y = selected_sample()
     groups = np.arange(400) // 8
     clf = LASSO.fit(frame, y)

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from statsmodels.datasets import anes96
 
-from skmaxent import MaxentClassifier, _inference
+from skmaxent import MaxentClassifier
+from skmaxent._inference import _covariance
 
 ORACLES = Path(__file__).parent / "oracles"
 DATA = anes96.load_pandas()
@@ -209,7 +210,7 @@ def test_marginal_effects_are_statsmodels(results, theirs, at):
 
 
 def test_marginal_effects_of_discrete_features_and_of_given_rows(monkeypatch):
-    from skmaxent import _results
+    from skmaxent._inference import _results
 
     frame = X.assign(old=(X["age"] > 50).astype(float))
     clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(frame, Y)
@@ -498,7 +499,7 @@ def test_other_rows_are_noticed(clf):
 
 
 def test_too_large_a_covariance_is_refused_with_its_bytes(clf, monkeypatch):
-    monkeypatch.setattr(_inference, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(_covariance, "MOST_BYTES", 10_000)
     with pytest.raises(MemoryError, match="36 coefficients needs 41,472 bytes"):
         clf.infer(X, Y)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from skmaxent import MaxentClassifier, _linear_classifier
-from skmaxent._threads import Workers, _blas_limit
+from skmaxent import MaxentClassifier
+from skmaxent._estimators import _linear_classifier
+from skmaxent._storage._threads import Workers, _blas_limit
 
 INTERRUPTED = """
 import random, signal, time, warnings

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from problems import fit, problem
 
-from skmaxent import _metric, _metric_choice
-from skmaxent._metric import AssembledMetric, DiagonalMetric, KroneckerMetric
-from skmaxent._objective import column_moments, null_point
+from skmaxent._objective._objective import column_moments, null_point
+from skmaxent._solvers import _preconditioner_choice, _preconditioners
+from skmaxent._solvers._preconditioners import AssembledMetric, DiagonalMetric, KroneckerMetric
 
 
 def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
@@ -36,7 +36,7 @@ def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
 def test_the_kronecker_form_is_the_hessian_without_features(
     K, fit_intercept, balanced, monkeypatch
 ):
-    monkeypatch.setattr(_metric, "ALIKE", 1.0)
+    monkeypatch.setattr(_preconditioners, "ALIKE", 1.0)
     rng = np.random.default_rng(12)
     X = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6))
     y = np.arange(400) % K
@@ -81,8 +81,8 @@ def test_the_inverse_metric_is_symmetric_positive_and_keeps_the_sum_zero(name):
 
 
 def test_a_fit_that_assembles_a_sampled_hessian(monkeypatch):
-    monkeypatch.setattr(_metric_choice, "ALWAYS_ASSEMBLED", 0)
-    monkeypatch.setattr(_metric_choice, "EXACT_PRODUCTS", 0)
+    monkeypatch.setattr(_preconditioner_choice, "ALWAYS_ASSEMBLED", 0)
+    monkeypatch.setattr(_preconditioner_choice, "EXACT_PRODUCTS", 0)
     built = []
     original = AssembledMetric.__init__
 

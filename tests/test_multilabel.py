@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skmaxent import MaxentClassifier, MultilabelMaxentClassifier
-from skmaxent._thresholds import best_threshold, label_sets
+from skmaxent._estimators._thresholds import best_threshold, label_sets
 
 X, Y = make_multilabel_classification(
     300, n_features=12, n_classes=6, n_labels=2, allow_unlabeled=True, random_state=0

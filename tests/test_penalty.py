@@ -6,7 +6,7 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skmaxent._penalty import Elementwise, Grouped
+from skmaxent._objective._penalty import Elementwise, Grouped
 
 SHAPE = (3, 4)
 

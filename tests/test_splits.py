@@ -10,7 +10,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from skmaxent._splits import Splits
+from skmaxent._model_selection._splits import Splits
 
 N = 300
 CODES = np.arange(N) % 3

@@ -11,8 +11,9 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skmaxent import MaxentClassifier, _linear_classifier
-from skmaxent._threads import effective_threads
+from skmaxent import MaxentClassifier
+from skmaxent._estimators import _linear_classifier
+from skmaxent._storage._threads import effective_threads
 
 
 def blas_limits():

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
-from skmaxent import MaxentClassifier, _classifier, _objective
+from skmaxent import MaxentClassifier
+from skmaxent._estimators import _classifier
+from skmaxent._objective import _objective
 
 IRIS = load_iris(return_X_y=True)
 NAMES = [*"abcd"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._penalty import Elementwise
+from skmaxent._objective._penalty import Elementwise
 
 Array = NDArray[Any]
 

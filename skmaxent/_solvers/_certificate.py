@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._arrays import empty
-from skmaxent._block import Block
-from skmaxent._likelihood import Likelihood
-from skmaxent._metric import Solves, reference_size
-from skmaxent._metric_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
-from skmaxent._objective import MultinomialObjective, Point, Probabilities
-from skmaxent._penalty import Elementwise, Penalty, Ridge
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._penalty import Elementwise, Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
-from skmaxent._vectors import inner
+from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
+from skmaxent._solvers._preconditioners import Solves, reference_size
+from skmaxent._storage._arrays import empty
+from skmaxent._storage._block import Block
+from skmaxent._storage._vectors import inner
 
 Array = NDArray[Any]
 

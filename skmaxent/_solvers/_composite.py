@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._objective import MultinomialObjective, Point
-from skmaxent._penalty import Penalty
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
 from skmaxent._solvers._quadratic import SMALL, DampedModel, Model, finished, minimise, within
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
-from skmaxent._vectors import inner
+from skmaxent._storage._vectors import inner
 
 Array = NDArray[Any]
 

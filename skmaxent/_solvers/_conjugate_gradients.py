@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
 
-from skmaxent._vectors import add_scaled, inner
+from skmaxent._storage._vectors import add_scaled, inner
 
 Array = NDArray[Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._penalty import Grouped
+from skmaxent._objective._penalty import Grouped
 from skmaxent._solvers._active_set import WORK, solve_semidefinite
 
 Array = NDArray[Any]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._metric import curvature_moments
-from skmaxent._objective import MultinomialObjective, Point
-from skmaxent._penalty import Tangent
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._preconditioners import curvature_moments
 from skmaxent._solvers._quadratic import (
     DenseModel,
     KroneckerModel,
@@ -18,7 +18,7 @@ from skmaxent._solvers._quadratic import (
     SeparableModel,
     within,
 )
-from skmaxent._vectors import inner
+from skmaxent._storage._vectors import inner
 
 Array = NDArray[Any]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._block import DENSE_ENOUGH, Block
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
 from skmaxent._solvers._strategy import minimise, smooth, with_corners
 from skmaxent._solvers._working_set import WorkingSet, gains
+from skmaxent._storage._block import DENSE_ENOUGH, Block
 
 Array = NDArray[Any]
 

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._block import Block
-from skmaxent._device import DeviceBlocks
-from skmaxent._likelihood import Likelihood
-from skmaxent._metric import reference_size
-from skmaxent._metric_choice import ASSEMBLED_SIZE
-from skmaxent._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE
+from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._smooth import Outcome
 from skmaxent._solvers._solution import NEGLIGIBLE, Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
+from skmaxent._storage._block import Block
+from skmaxent._storage._device_blocks import DeviceBlocks
 
 Array = NDArray[Any]
 

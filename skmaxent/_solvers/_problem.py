@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._likelihood import Likelihood
-from skmaxent._metric import Solves
-from skmaxent._objective import (
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import (
     Moments,
     MultinomialObjective,
     Point,
@@ -19,11 +18,12 @@ from skmaxent._objective import (
     null_point,
     offset_means,
 )
-from skmaxent._penalty import Ridge, Terms
+from skmaxent._objective._penalty import Ridge, Terms
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
+from skmaxent._solvers._preconditioners import Solves
 from skmaxent._solvers._solution import Iteration, Solution, Status
-from skmaxent._storage import Storage
+from skmaxent._storage._storage import Storage
 
 Array = NDArray[Any]
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._penalty import Elementwise, Grouped, Penalty, Tangent
+from skmaxent._objective._penalty import Elementwise, Grouped, Penalty, Tangent
 from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._group_descent import minimise_groups
-from skmaxent._vectors import inner
+from skmaxent._storage._vectors import inner
 
 Array = NDArray[Any]
 

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.optimize import linprog
 
-from skmaxent._block import Block
-from skmaxent._device import on_host_block
-from skmaxent._device_array import DeviceArray, on_host
-from skmaxent._objective import MultinomialObjective
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._storage._block import Block
+from skmaxent._storage._device_array import DeviceArray, on_host
+from skmaxent._storage._device_blocks import on_host_block
 
 Array = NDArray[Any]
 Raw = tuple[Array, Array, Array]

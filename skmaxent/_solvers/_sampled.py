@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._block import Block
-from skmaxent._likelihood import Likelihood
-from skmaxent._metric import reference_size
-from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Options, Status
 from skmaxent._solvers._unbounded import Watch
+from skmaxent._storage._block import Block
 
 Array = NDArray[Any]
 

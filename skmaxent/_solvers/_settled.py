@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._block import Block
-from skmaxent._device import on_host_block
-from skmaxent._device_array import on_host
-from skmaxent._objective import MultinomialObjective
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._storage._block import Block
+from skmaxent._storage._device_array import on_host
+from skmaxent._storage._device_blocks import on_host_block
 
 Array = NDArray[Any]
 

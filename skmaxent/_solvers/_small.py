@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from skmaxent._likelihood import upper_pairs
-from skmaxent._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._likelihood import upper_pairs
+from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
 from skmaxent._solvers._settled import SETTLED, changes, is_tiny
 from skmaxent._solvers._smooth import MAX_SHORT, TOO_SHORT, Outcome
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._metric import Metric, Solves
-from skmaxent._metric_choice import MetricChoice
-from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._preconditioner_choice import MetricChoice
+from skmaxent._solvers._preconditioners import Metric, Solves
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
-from skmaxent._vectors import inner
+from skmaxent._storage._vectors import inner
 
 Array = NDArray[Any]
 

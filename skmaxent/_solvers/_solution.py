@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._objective import Point
+from skmaxent._objective._objective import Point
 
 # A bound on the relative gap below which precision has not kept a fit from its optimum.
 CERTIFIED = 1e-6

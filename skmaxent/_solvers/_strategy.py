@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._objective import Point
-from skmaxent._penalty import Penalty, Terms
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Penalty, Terms
 from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._precise import (
     affords_precision,

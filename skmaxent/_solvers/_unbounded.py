@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._block import Block
-from skmaxent._objective import MultinomialObjective
+from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._solvers._rank import Aliased, aliased_columns
 from skmaxent._solvers._recession import Cone, Scales, Search, Verdict, column_scales
 from skmaxent._solvers._solution import Status
+from skmaxent._storage._block import Block
 
 Array = NDArray[Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._objective import MultinomialObjective, Point
-from skmaxent._penalty import Penalty
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._composite import CompositeOutcome, proximal_newton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._solution import Callback, Iteration, Options, Status

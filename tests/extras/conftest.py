@@ -38,6 +38,6 @@ def scheduler(request):
 @pytest.fixture
 def several_chunks(monkeypatch):
     """Chunks stay as they are, though they are small."""
-    from skmaxent import _dask_input
+    from skmaxent._input import _dask_input
 
     monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)

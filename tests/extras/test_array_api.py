@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from dispatching import run_cases
 
-from skmaxent._device import DeviceBlocks
-from skmaxent._device_array import DeviceArray
-from skmaxent._place import Place
+from skmaxent._storage._device_array import DeviceArray
+from skmaxent._storage._device_blocks import DeviceBlocks
+from skmaxent._storage._place import Place
 
 PLACE = Place(xp, xp.Device("device1"))
 

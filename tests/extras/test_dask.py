@@ -16,13 +16,12 @@ from skmaxent import (
     MaxentClassifier,
     MaxentClassifierCV,
     MultilabelMaxentClassifier,
-    _chunks,
-    _cluster,
-    _dask_input,
     detect_separation,
     maxent_path,
 )
-from skmaxent._threads import Workers
+from skmaxent._input import _dask_input
+from skmaxent._storage import _chunked_rows, _cluster
+from skmaxent._storage._threads import Workers
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [
@@ -283,7 +282,7 @@ def test_what_travels_has_the_size_of_the_coefficients(monkeypatch):
         passes.append(argument.kernel.__name__)
         return result
 
-    monkeypatch.setattr("skmaxent._chunks.reduced", counting)
+    monkeypatch.setattr("skmaxent._storage._chunked_rows.reduced", counting)
     model = MaxentClassifier(solver="newton-cg").fit(*chunked(X, y, chunks=6000))
     assert "_value_and_gradient" in passes and "_hessian_product" in passes
     assert max(sizes) < 20 * (model.coef_.nbytes + 1000)
@@ -293,14 +292,14 @@ def test_what_travels_has_the_size_of_the_coefficients(monkeypatch):
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_samples_take_no_more_memory_than_they_may(monkeypatch, is_sparse):
     limit = 100_000
-    monkeypatch.setattr(_chunks, "SAMPLE_BYTES", limit)
+    monkeypatch.setattr(_chunked_rows, "SAMPLE_BYTES", limit)
     X, y, _ = rows(4000, 30)
     lazy, labels = chunked(X * (X > 1.0) if is_sparse else X, y)
     lazy = lazy.map_blocks(sp.csr_array) if is_sparse else lazy
     given = _dask_input.read(MaxentClassifier(), lazy, labels, None, None).given(None, 0.0)
     zero, one = np.zeros(30), np.ones(30)
     sample = given.stored(Workers()).standardised(zero, one, dtype=np.float64)
-    assert 0.5 * limit < _chunks.nbytes(sample.X) <= 1.1 * limit
+    assert 0.5 * limit < _chunked_rows.nbytes(sample.X) <= 1.1 * limit
 
 
 def test_the_same_warnings_and_the_same_answers_to_bad_fits():

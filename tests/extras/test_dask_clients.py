@@ -15,7 +15,7 @@ import pytest
 from distributed import Client, LocalCluster, worker_client
 
 from skmaxent import MaxentClassifier, maxent_path
-from skmaxent._cluster import ClusterScheduler
+from skmaxent._storage._cluster import ClusterScheduler
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [

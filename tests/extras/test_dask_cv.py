@@ -21,7 +21,9 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from skmaxent import MaxentClassifierCV, _chunks, _dask_folds
+from skmaxent import MaxentClassifierCV
+from skmaxent._model_selection import _dask_folds
+from skmaxent._storage import _chunked_rows
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [
@@ -235,14 +237,14 @@ def test_chunks_are_read_once_and_coefficients_scored_together(monkeypatch):
     lazy = da.concatenate(
         [da.from_delayed(dask.delayed(chunk)(i), (300, 5), dtype=float) for i in range(3)]
     )
-    reduced = _chunks.reduced
+    reduced = _chunked_rows.reduced
 
     def counting(scheduler, function, chunks, argument, together):
         if argument.kernel is _dask_folds._log_likelihoods:
             scored.append(len(argument.args[0].coefs))
         return reduced(scheduler, function, chunks, argument, together)
 
-    monkeypatch.setattr(_chunks, "reduced", counting)
+    monkeypatch.setattr(_chunked_rows, "reduced", counting)
     whole = model(Cs=5).fit(lazy, da.from_array(y, chunks=300))
     assert sorted(reads) == [0, 1, 2]
     assert scored == [5] * 5
@@ -256,7 +258,7 @@ def test_what_travels_for_folds_has_the_size_of_the_coefficients(monkeypatch):
     """Marks are with the chunks, of which nothing is made for a fold."""
     X, y, weights = rows(60_000)
     sizes, chunk_lists = [], []
-    reduced = _chunks.reduced
+    reduced = _chunked_rows.reduced
 
     def counting(scheduler, function, chunks, argument, together):
         result = reduced(scheduler, function, chunks, argument, together)
@@ -264,7 +266,7 @@ def test_what_travels_for_folds_has_the_size_of_the_coefficients(monkeypatch):
         chunk_lists.append([id(chunk) for chunk in chunks])
         return result
 
-    monkeypatch.setattr(_chunks, "reduced", counting)
+    monkeypatch.setattr(_chunked_rows, "reduced", counting)
     clf = model(Cs=[0.1, 1.0], cv=2).fit(*chunked(X, y, weights, chunks=10_000))
     assert max(sizes) < 20 * (clf.coef_.nbytes + 1000) < len(X)
     assert len(chunk_lists) > 10

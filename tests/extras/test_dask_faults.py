@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from skmaxent import MaxentClassifier, MaxentClassifierCV, _dask_input
-from skmaxent._cluster import ClusterScheduler
+from skmaxent import MaxentClassifier, MaxentClassifierCV
+from skmaxent._input import _dask_input
+from skmaxent._storage._cluster import ClusterScheduler
 
 # Sockets of a cluster that the garbage collector finds first.
 pytestmark = [

@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skmaxent import MaxentClassifier, _dask_input
+from skmaxent import MaxentClassifier
+from skmaxent._input import _dask_input
 
 PARAMETERS = [
     {},

@@ -28,9 +28,9 @@ SETS, LABELS = make_multilabel_classification(n_samples=60, n_features=5, random
 LABEL_FRAME = pd.DataFrame(LABELS, columns=list("abcde"))
 
 OURS = {
-    MaxentClassifier: "skmaxent._classifier.MaxentClassifier",
-    MaxentClassifierCV: "skmaxent._cross_validation.MaxentClassifierCV",
-    MultilabelMaxentClassifier: "skmaxent._multilabel.MultilabelMaxentClassifier",
+    MaxentClassifier: "skmaxent.MaxentClassifier",
+    MaxentClassifierCV: "skmaxent.MaxentClassifierCV",
+    MultilabelMaxentClassifier: "skmaxent.MultilabelMaxentClassifier",
 }
 
 # Models and what they predict.
@@ -196,7 +196,7 @@ def test_paths_have_a_class_of_their_own():
     path = maxent_path(X, Y, Cs=3)
     data = dumps(path)
     types = get_untrusted_types(data=data)
-    assert types == ["skmaxent._path.MaxentPath"]
+    assert types == ["skmaxent.MaxentPath"]
     assert_equal(vars(loads(data, trusted=types)), vars(path))
 
 

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`y_pred` was renamed to `y_proba`:FutureWarning"),
 ]
 
-TRUSTED = ["skmaxent._classifier.MaxentClassifier"]
+TRUSTED = ["skmaxent.MaxentClassifier"]
 
 
 @pytest.fixture(scope="module")

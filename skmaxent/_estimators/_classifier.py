@@ -1,0 +1,912 @@
+"""MaxentClassifier: input to problem, Solution to attributes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
+from skmaxent._estimators._linear_classifier import (
+    LinearClassifier,
+    fitted_attributes,
+    options_of,
+    restored_on_failure,
+    seed_of,
+    warn_of_rounded_coefficients,
+    warn_of_rounding,
+    warn_unless_converged,
+)
+from skmaxent._inference._bias_reduction import bias_reduced
+from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
+from skmaxent._inference._covariance import SingularInformation
+from skmaxent._inference._infer import (
+    FitRows,
+    NoCovariance,
+    dependent_columns,
+    infer,
+    infer_features,
+    infer_from_replicates,
+)
+from skmaxent._inference._results import InferenceResults, Signature
+from skmaxent._inference._sample_split import infer_by_split, of_all_features
+from skmaxent._input import _dask_input, _targets, _validation
+from skmaxent._input._penalty_terms import Columns, terms_of
+from skmaxent._model import _prediction
+from skmaxent._model._fit import Prepared
+from skmaxent._objective._penalty import Terms
+from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
+from skmaxent._solvers._expectation_maximisation import fit_sets
+from skmaxent._storage._cluster import is_dask, refuse_dask
+from skmaxent._storage._place import to_host
+
+Array = NDArray[Any]
+
+# Parameters that define the objective; the others say how to minimise it.
+DEFINING = (
+    "penalty",
+    "C",
+    "l1_ratio",
+    "grouped",
+    "penalty_factor",
+    "prior_coef",
+    "bounds",
+    "bias_reduction",
+    "fit_intercept",
+    "class_weight",
+    "prior_correction",
+    "label_smoothing",
+    "partial_labels",
+)
+
+
+def _kept(value: Any) -> Any:
+    """A parameter as it is at the fit: of a fitted model a copy, as a later fit may change it."""
+    return copy.copy(value) if hasattr(value, "coef_") else value
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether parameters are equal: arrays and tables by entries, models by attributes."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return isinstance(one, Real) and isinstance(other, Real) and bool(one == other)
+    if hasattr(one, "coef_"):
+        return _is_same(vars(one), vars(other))
+    if hasattr(one, "equals"):
+        return bool(one.equals(other))
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return bool(np.all(one == other)) if np.shape(one) == np.shape(other) else False
+
+
+def _is_free(terms: Terms) -> bool:
+    """Whether there is neither a penalty nor a bound."""
+    return terms.is_smooth and not terms.ridge.any()
+
+
+class MaxentClassifier(CallbackSupport, LinearClassifier):
+    """Multinomial logistic regression, the maximum-entropy classifier.
+
+    Minimises, over coefficients W and intercepts b, with S the sum of the row weights s_i,
+
+        1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}]
+            + 1/(C S) Σ_kj f_kj [l1_ratio |w_kj| + (1 - l1_ratio)/2 (w_kj - m_kj)²],
+
+    which is scikit-learn's `LogisticRegression` objective where the factors f are 1 and the prior m
+    is 0; two classes have a single logit.
+    The solver is indifferent to the units, the correlation and the balance of the data.
+
+    Parameters
+    ----------
+    penalty : {"l2", None}, default="deprecated"
+        Accepted so that code for scikit-learn 1.8 and earlier runs; None means ``C=np.inf``.
+        Prefer `C`.
+    C : float, default=1.0
+        Inverse strength of the ridge penalty, positive; ``np.inf`` is no penalty.
+    l1_ratio : float, default=0.0
+        Share of the L1 penalty: 0 is ridge, 1 the lasso, between them the elastic net. L1 sets
+        coefficients to exactly zero.
+    grouped : bool, default=False
+        Whether the L1 penalty is on the Euclidean length of the coefficients that a feature has
+        for all classes, the group lasso, so that they are zero together or not at all.
+    penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
+            default=None
+        Factors of the penalty of each feature, or of each class and feature; a dict maps names of
+        features to factors, 1 for the others. 0 leaves a coefficient unpenalised. ``np.inf``
+        removes it: the coefficient is 0, whatever C; `bounds` that exclude 0 for it are an error.
+        Factors are not rescaled.
+    prior_coef : array-like, DataFrame or fitted model, default=None
+        Coefficients that the ridge part of the penalty pulls towards instead of zero: an array
+        in the shape of `coef_`, a table as `coef_frame` gives, or a fitted linear classifier. Names
+        of features and classes are matched, what is missing is zero; intercepts do not count. A
+        fitted classifier stays fitted in clones of this one. Where it is itself one of the values
+        that a search tries, wrap it in `sklearn.frozen.FrozenEstimator`.
+    bounds : (lower, upper) or dict, default=None
+        Bounds of the coefficients, each a number, an array of shape (n_features,) or (n_classes,
+        n_features), or None; a dict maps names of features to pairs of numbers. They cannot be
+        combined with ``grouped=True``.
+    bias_reduction : {"jeffreys", "mean"}, default=None
+        Penalise the likelihood by Jeffreys' prior, which gives finite estimates for separated
+        classes too; for this model it is mean bias reduction under another name [3]_ [4]_. Only
+        with ``C=np.inf``, and weights count rows.
+    fit_intercept : bool, default=True
+        Whether each logit has an intercept; it is never penalised.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes, multiplied with `sample_weight`. "balanced" gives every class the
+        same total weight.
+    prior_correction : "empirical", dict or array-like of shape (n_classes,), default=None
+        Shares of the classes in the population, where the rows or `class_weight` have others:
+        intercepts are moved by the logarithm of the ratio, which makes the probabilities right if
+        rows were sampled, or weighted, by class alone [5]_. "empirical" takes the shares in y,
+        before `class_weight`; a dict maps labels to shares.
+    label_smoothing : float, default=0.0
+        Share ε of each observation that is spread evenly over all classes [6]_: targets are (1 - ε)
+        times those of y, plus ε/K. From 0 to below 1.
+    partial_labels : bool, default=False
+        Whether a row of y is the set of the classes that are possible for it, of which one is true:
+        sets, or a table with True for these. Minimised is then the mean of
+        logsumexp(W x_i + b) - logsumexp over the set, which is not convex: the fit begins at that
+        with targets spread evenly over the sets, which is, and goes down from there by expectation
+        maximisation to a stationary point [7]_.
+    solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "sag", "saga"}, default="auto"
+        "newton-cg" is trust-region Newton with preconditioned conjugate gradients,
+        "newton-cholesky" assembles and factors the Hessian, "auto" takes what is cheaper. The
+        other names of scikit-learn lead to the same optimum and stand for "auto". With an L1
+        penalty, bounds, a prior or factors per class there is one solver, proximal Newton.
+    tol : float, default=1e-4
+        Distance to the optimum, in standard errors of the coefficients, at which to stop. It does
+        not depend on units; here alone a shared parameter differs from scikit-learn's.
+    max_iter : int, default=100
+        Most Newton iterations. 0 leaves all coefficients zero, or, with `warm_start`, those of the
+        last fit.
+    warm_start : bool, default=False
+        Start from the coefficients of the last fit, if it had the same classes and features and
+        these coefficients have a lower objective than zeros. With `bias_reduction` or
+        `partial_labels` every fit starts anew.
+    n_jobs : int, default=None
+        Threads; None is as many as BLAS may use, -1 all processors.
+    verbose : int, default=0
+        Print a line per iteration where positive.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the choice of rows for preconditioners, which affects the result within `tol` only.
+        None is a fixed seed.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
+        Coefficients. With a ridge penalty they sum to zero over three or more classes.
+    intercept_ : ndarray of shape (n_classes,) or (1,)
+        Intercepts. A class that has no weight in the fit has coefficients of zero, and an intercept
+        next to the most negative number, so that its probability is 0 for every row.
+    n_iter_ : ndarray of shape (1,)
+        Newton iterations, at least 1 unless ``max_iter=0``.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of features, where X had names that are strings.
+    optimality_gap_ : float
+        Upper bound on (F - F*)/F, in [0, 1]: at most this share of the objective can still be
+        gained. From the duality gap where there is a penalty, and from the Newton decrement by
+        generalised self-concordance [1]_ [2]_ otherwise, or where that is better. NaN with
+        `bias_reduction` or `partial_labels`.
+
+    Notes
+    -----
+    With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
+    Newton iteration, or step of expectation maximisation, is a subtask of the fit. At its end, and
+    at its begin but for the first, they may have the classifier as it is then, its
+    `optimality_gap_` not known (NaN); where a fit with an L1 penalty, bounds, a prior or factors
+    per class looks through many features, that may be one more. A callback that asks to stop ends
+    the fit after the iteration. X, y and `sample_weight` are those given to `fit`, whose `offset`,
+    too, counts in predictions.
+
+    References
+    ----------
+    .. [1] Bach (2010), Self-concordant analysis for logistic regression, Electron. J. Stat. 4.
+    .. [2] Marteau-Ferey, Bach & Rudi (2019), Globally convergent Newton methods for
+       ill-conditioned generalized self-concordant losses, NeurIPS 32.
+    .. [3] Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80.
+    .. [4] Kosmidis & Firth (2011), Multinomial logit bias reduction via the Poisson log-linear
+       model, Biometrika 98.
+    .. [5] King & Zeng (2001), Logistic regression in rare events data, Polit. Anal. 9.
+    .. [6] Szegedy et al. (2016), Rethinking the Inception architecture for computer vision, CVPR.
+    .. [7] Jin & Ghahramani (2002), Learning with multiple labels, NeurIPS 15.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmaxent import MaxentClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = MaxentClassifier().fit(X, y)
+    >>> clf.predict(X[:3])
+    array([0, 0, 0])
+    >>> bool(clf.optimality_gap_ < 1e-6)
+    True
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "penalty": [StrOptions({"l1", "l2", "elasticnet", "deprecated"}), None],
+        "C": [Interval(Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "grouped": ["boolean"],
+        "penalty_factor": [Mapping, "array-like", None],
+        "prior_coef": ["array-like", HasMethods("predict"), None],
+        "bounds": [tuple, list, Mapping, None],
+        "bias_reduction": [StrOptions({"jeffreys", "mean"}), None],
+        "fit_intercept": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "prior_correction": [StrOptions({"empirical"}), dict, "array-like", None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "partial_labels": ["boolean"],
+        "solver": [StrOptions(_validation.SOLVERS)],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    _doc_link_module = "skmaxent"
+    _doc_link_template = "https://skmaxent.readthedocs.io/en/stable/parameters.html"
+
+    def __init__(
+        self,
+        *,
+        penalty: str | None = "deprecated",
+        C: float = 1.0,
+        l1_ratio: float | None = 0.0,
+        grouped: bool = False,
+        penalty_factor: Any = None,
+        prior_coef: Any = None,
+        bounds: Any = None,
+        bias_reduction: str | None = None,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        prior_correction: Any = None,
+        label_smoothing: float = 0.0,
+        partial_labels: bool = False,
+        solver: str = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.penalty = penalty
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
+        self.prior_coef = prior_coef
+        self.bounds = bounds
+        self.bias_reduction = bias_reduction
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.prior_correction = prior_correction
+        self.label_smoothing = label_smoothing
+        self.partial_labels = partial_labels
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+    ) -> MaxentClassifier:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are used as they are, without a copy where dense or CSR, unless
+            columns are constant or their mean is large against their spread. X is never written to.
+            DataFrames of pandas, polars and narwhals, and tables of pyarrow, name the features.
+            Or a Dask array or data frame, whose chunks stay where Dask keeps them; then y, of
+            labels alone, `sample_weight` and `offset` are Dask collections too, or in memory where
+            the lengths of the chunks are known.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels; or how many observations of each class a row stands for, or their shares:
+            an array, a sparse matrix, or a DataFrame whose columns name the classes (they are
+            sorted). A row of counts is that many rows with a label each; one that sums to one is a
+            single observation. With `partial_labels`, sets of labels, or a boolean table.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, times the sums of the rows of a table; 2 is the row twice.
+        offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
+            Known part of the logits, added to what the features give; for two classes that of
+            ``classes_[1]``. The columns of a DataFrame are matched to `classes_` by name.
+
+        Returns
+        -------
+        MaxentClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be fitted; an earlier fit stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where `max_iter` is reached, where floating-point precision ends the fit more than
+            0.01 standard errors (or `tol`) from the optimum, where rounding of the coefficients
+            to float32 raises the objective by more than 1e-6 of itself, where `bias_reduction`
+            finds several maxima, or where there is no penalty and the classes are separated,
+            perfectly or in part (quasi-completely), so that no optimum exists.
+        UserWarning
+            Without a penalty, for features that are linear combinations of earlier ones or of the
+            intercept: one minimal set of them. Many coefficients are optimal then, of which the fit
+            keeps those that it found. More than 500 features are not looked at.
+        """
+        with restored_on_failure(self):
+            self._validate_params()
+            solution = self._fit(X, y, sample_weight, offset)
+            warn_unless_converged(solution, self, stacklevel=2)
+        return self
+
+    @with_callbacks
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        given: _targets.Given | None = None,
+    ) -> Solution:
+        """Fit what is given, where that has been read before; the rest is for callbacks."""
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        with self._prepared(
+            X, y, sample_weight, offset, l1_ratio, np.isfinite(C), given=given
+        ) as ready:
+            if self.partial_labels:
+                self._refuse_with_partial_labels()
+            strength = ready.strengths(np.array([C]))[0]
+            problem = ready.problem.with_penalty(strength, ready.problem)
+            correction = self._intercept_correction(ready)
+            # Predictions for the rows of the fit, as callbacks ask for, have their offsets.
+            rows = {"_correction": correction, "_fitted_with_offset": False, "_offset": offset}
+
+            def attributes(line: Iteration, theta: Array) -> dict[str, Any]:
+                coef, intercept = ready.known_coefficients(*problem.coefficients(theta))
+                intercept = intercept + correction
+                return fitted_attributes(ready.classes, coef, intercept, line.n_iter) | rows
+
+            max_subtasks = max(self.max_iter, 1) if problem.terms.is_smooth else None
+            task = Task.of_fit(self, X, y, sample_weight, max_subtasks=max_subtasks)
+            iterations = None if task is None else Iterations(task, attributes)
+            options = options_of(self, iterations)
+            if self.partial_labels and not ready.data.blocks.has_codes:
+                solution = fit_sets(problem, options)
+            elif self.bias_reduction is None:
+                solution = minimise(problem, options, self._warm_start(ready, problem))
+            else:
+                solution = self._bias_reduced(problem, options, ready, C)
+            if np.isinf(C) and _is_free(problem.terms) and self.bias_reduction is None:
+                solution = replace(solution, aliased=tuple(ready.aliased()))
+            self._store(solution, ready, correction)
+            blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
+            warn_of_rounding(blurred, ready.dtype, self._feature_names)
+            warn_of_rounded_coefficients(ready.rounding_excess(solution))
+            self._follow(X, y)
+            self._fitted_with_offset = offset is not None
+            if task is not None and iterations is not None:
+                iterations.close(rows)
+                task.end(rows)
+        return solution
+
+    @contextmanager
+    def _prepared(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        l1_ratio: float,
+        is_penalised: bool = True,
+        classes: Array | None = None,
+        reset: bool = True,
+        given: _targets.Given | None = None,
+    ) -> Iterator[Prepared]:
+        """Checked data, and the problem with a penalty of strength one, while threads exist.
+
+        Classes may be absent from y. What is given has been read before.
+        """
+        if given is None:
+            is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
+            read = self._read_chunks if is_lazy else self._read_arrays
+            given = read(X, y, sample_weight, offset, classes, reset)
+        terms = terms_of(
+            l1_ratio=l1_ratio,
+            is_penalised=is_penalised,
+            grouped=self.grouped,
+            penalty_factor=self.penalty_factor,
+            prior_coef=self.prior_coef,
+            bounds=self.bounds,
+            columns=Columns(
+                getattr(self, "feature_names_in_", None), given.n_features, given.classes
+            ),
+        )
+        with Prepared.within_threads(
+            given, terms, self.n_jobs, fit_intercept=self.fit_intercept, as_given=not reset
+        ) as ready:
+            if reset:
+                warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
+            yield ready
+
+    def _read_arrays(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None, reset: bool
+    ) -> _targets.Given:
+        X, y = _targets.check_rows(self, X, y, reset=reset, partial_labels=self.partial_labels)
+        observed = _targets.observe(y, classes, partial_labels=self.partial_labels)
+        classes = observed.classes
+        sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
+        class_weight = None
+        if self.class_weight is not None:
+            class_weight = _validation.check_class_weight(
+                self.class_weight, classes, observed.totals(sample_weight)
+            )
+        rows = _targets.row_targets(observed, sample_weight, class_weight, self.label_smoothing)
+        logits = _validation.check_offset(offset, X.shape[0], classes, X.dtype)
+        return _targets.given_in_memory(X, classes, rows, logits)
+
+    def _read_chunks(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None, reset: bool
+    ) -> _targets.Given:
+        if self.partial_labels:
+            refuse_dask("partial_labels=True", X, y)
+        labelled = _dask_input.read(self, X, y, sample_weight, offset, classes=classes, reset=reset)
+        class_weight = _validation.check_class_weight(
+            self.class_weight, labelled.classes, labelled.totals
+        )
+        return labelled.given(class_weight, self.label_smoothing)
+
+    def _intercept_correction(self, ready: Prepared) -> Array:
+        """What moves intercepts from the shares of the fit to those of the population."""
+        if self.prior_correction is None:
+            return np.zeros(ready.shape[0], ready.dtype)
+        if not self.fit_intercept or ready.has_absent_classes:
+            raise ValueError(
+                "prior_correction moves intercepts: expected fit_intercept=True and rows of "
+                "positive weight in every class."
+            )
+        shares = _validation.class_shares(self.prior_correction, ready.classes, ready.rows.totals)
+        change = np.log(shares) - np.log(ready.class_shares)
+        change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
+        return np.asarray(change, dtype=ready.dtype)
+
+    def _uncorrected_intercept(self) -> Array:
+        """Of the fit itself."""
+        correction = to_host(getattr(self, "_correction", 0.0))
+        return np.asarray(to_host(self.intercept_) - correction, dtype=float)
+
+    def _bias_reduced(
+        self, problem: Problem, options: Options, ready: Prepared, C: float
+    ) -> Solution:
+        if np.isfinite(C) or not problem.terms.is_smooth:
+            raise ValueError(
+                "bias_reduction is a penalty of its own: expected C=np.inf and no bounds or "
+                f"infinite penalty_factor, found C={C}."
+            )
+        try:
+            return bias_reduced(problem, options, ready.rows.scale)
+        except SingularInformation as error:
+            raise dependent_columns(error, self._feature_names()) from error
+
+    def _refuse_with_partial_labels(self) -> None:
+        names = ("class_weight", "prior_correction", "bias_reduction", "label_smoothing")
+        given = [name for name in names if getattr(self, name)]
+        if given:
+            raise ValueError(
+                f"partial_labels=True has no {' or '.join(given)}: the class of a row is not known."
+            )
+
+    def _warm_start(self, ready: Prepared, problem: Problem) -> Array | None:
+        """θ of the last fit's coefficients, where they belong to the same classes and features."""
+        if not (self.warm_start and hasattr(self, "coef_")) or ready.has_absent_classes:
+            return None
+        coef = _prediction.dense_coef(self.coef_)
+        same = coef.shape[1] == self.n_features_in_
+        if not (same and np.array_equal(self._labels, ready.classes)):
+            return None
+        columns, intercept = ready.data.columns, self._uncorrected_intercept()
+        return problem.start_at(*columns.to_problem(coef.astype(float), intercept))
+
+    def _store(self, solution: Solution, ready: Prepared, correction: Array) -> None:
+        coef, intercept = ready.coefficients(solution)
+        found = fitted_attributes(
+            ready.classes,
+            coef,
+            intercept + correction,
+            solution.n_iter if self.max_iter else 0,
+            solution.gap,
+        )
+        fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
+        self.__dict__.update(found | {"_correction": correction, "_fitted_with": fitted_with})
+
+    def _refuse_other_parameters(self) -> None:
+        """Raise where parameters that define the objective were changed after `fit`."""
+        for name, then in getattr(self, "_fitted_with", {}).items():
+            now = getattr(self, name)
+            if not _is_same(then, now):
+                raise ValueError(
+                    f"{name} was {then!r} when this {type(self).__name__} was fitted and is "
+                    f"{now!r} now: infer is for the fit that was made. Fit again, or set {name} "
+                    "back."
+                )
+
+    def infer(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+        *,
+        cov_type: str | None = None,
+        groups: ArrayLike | None = None,
+        weights: str = "frequency",
+        reference: Any = None,
+        features: list[str] | None = None,
+        method: str | None = None,
+        n_bootstrap: int = 200,
+    ) -> InferenceResults:
+        """Standard errors, intervals and tests for the coefficients.
+
+        The covariance takes memory for the square of (n_classes - 1)(n_features + 1) numbers, four
+        times over, and time for that many multiplied by the rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows of the fit.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels, or counts or shares of the classes. A table's observations count one by
+            one where weights are frequencies; with ``weights="probability"`` each row is one unit,
+            as for fractional responses.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights of the fit.
+        offset : array-like, default=None
+            The offsets of the fit.
+        cov_type : {"nonrobust", "HC0", "HC1", "cluster", "laplace"}, default=None
+            "nonrobust" is the inverse Fisher information; "HC0" the sandwich with the outer product
+            of the scores [1]_, "HC1" that times n/(n - p); "cluster" sums scores by `groups`, times
+            G/(G - 1) (n - 1)/(n - p). "laplace" is the inverse of the information and the ridge's
+            second derivative: the covariance of the posterior with a normal prior, for which there
+            are no p-values. None is "laplace" with a ridge penalty, else "nonrobust", or "HC0" for
+            probability weights.
+        groups : array-like of shape (n_samples,), default=None
+            Clusters, for ``cov_type="cluster"`` and ``method="bootstrap"``, which draws whole
+            clusters; ``method="split"`` puts each into one half.
+        weights : {"frequency", "probability"}, default="frequency"
+            Whether a weight counts equal rows, or is the inverse of a row's probability to have
+            been sampled; such weights have no scale.
+        reference : label or "symmetric", default=None
+            The class that coefficients are against; None is the first. "symmetric" is the mean of
+            all classes, as in `coef_`.
+        features : list of str, default=None
+            Names of some features (x0, x1, ... where X has none), for models whose covariance is
+            too large: theirs alone is found, by solving a system over the rows for each of them and
+            each class.
+        method : {"bootstrap", "split"}, default=None
+            "split" selects features with this estimator on a random half of the rows and fits them
+            without penalty to the other half, whose standard errors and tests are valid for them;
+            columns are the selected features, and new rows to predict have all columns of X.
+            "bootstrap" refits to samples drawn with replacement, for any penalty, in `n_jobs`
+            processes, with progress where `verbose`: standard errors and percentile intervals of
+            the estimator as it is, shrinkage and selection included; no p-values. What is drawn are
+            clusters where there are `groups`, rows where weights are probabilities, and else single
+            observations: of rows that frequency weights or a table of counts stand for, as many as
+            their sum, rounded. A sample without a row of some class is drawn again. Both methods
+            are seeded by `random_state`.
+        n_bootstrap : int, default=200
+            Number of bootstrap samples, with ``method="bootstrap"`` alone.
+
+        Returns
+        -------
+        InferenceResults
+
+        Raises
+        ------
+        ValueError
+            For L1 penalties and bounds, whose estimates have no such distributions; for linearly
+            dependent features; for arguments that do not go together, none of which is ignored; for
+            labels that the fit has not seen; where parameters that define the objective were
+            changed after `fit`.
+        MemoryError
+            Where the covariance would not fit; the message has the number of bytes.
+
+        Warns
+        -----
+        UserWarning
+            Where the coefficients are not optimal for X and y, and where bootstrap samples have
+            separated classes or fits to them do not converge.
+
+        References
+        ----------
+        .. [1] White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmaxent import MaxentClassifier
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> clf = MaxentClassifier(C=np.inf).fit(X[["sepal width (cm)"]], y)
+        >>> table = clf.infer(X[["sepal width (cm)"]], y).summary()
+        >>> table.loc[1, "coef"].round(2).tolist()
+        [-6.12, 18.86]
+        """
+        check_is_fitted(self)
+        self._refuse_other_parameters()
+        if offset is None and getattr(self, "_fitted_with_offset", False):
+            raise ValueError(
+                f"this {type(self).__name__} was fitted with an offset: infer needs the offset of "
+                "the rows too."
+            )
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        if method not in (None, "split", "bootstrap"):
+            raise ValueError(f"method must be None, 'split' or 'bootstrap', found {method!r}.")
+        if method is not None and features is not None:
+            raise ValueError(f"method={method!r} is for all features: expected features=None.")
+        if method != "bootstrap" and n_bootstrap != 200:
+            raise ValueError(
+                f"n_bootstrap={n_bootstrap!r} is for method='bootstrap', found method={method!r}."
+            )
+        if groups is not None or method is not None:  # rows are picked and added up in memory
+            refuse_dask("infer with groups or a method", X, y)
+            X, y, sample_weight, offset = map(to_host, (X, y, sample_weight, offset))
+        if method != "bootstrap" and (self.partial_labels or self.label_smoothing):
+            raise ValueError(
+                "with partial_labels or label_smoothing the information of the complete targets is "
+                "not that of the data: method='bootstrap' resamples."
+            )
+        if self.class_weight is not None and weights == "frequency" and method != "bootstrap":
+            warnings.warn(
+                "class_weight changes how many rows of the classes there seem to be, and standard "
+                "errors with it: weights='probability' allows for that.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if method == "split":
+            if offset is not None or self.bounds is not None or self.prior_coef is not None:
+                raise ValueError("method='split' has no offset, bounds or prior_coef.")
+            X, y = _targets.check_rows(self, X, y, reset=False)
+            observed = _targets.observe(y, self._labels)
+            n_samples = observed.n_samples
+            return infer_by_split(
+                self,
+                X,
+                y,
+                observed,
+                _validation.check_sample_weight(sample_weight, n_samples),
+                self._feature_names(),
+                groups=None if groups is None else _validation.check_groups(groups, n_samples),
+                seed=seed_of(self.random_state),
+                options={"cov_type": cov_type, "weights": weights, "reference": reference},
+            )
+        if method is not None:
+            if cov_type is not None:
+                raise ValueError(
+                    "method='bootstrap' has a covariance of its own: expected cov_type=None, found "
+                    f"{cov_type!r}."
+                )
+            return self._bootstrapped(
+                X, y, sample_weight, offset, n_bootstrap, reference, groups, weights
+            )
+        if l1_ratio > 0.0 and np.isfinite(C):
+            raise ValueError(
+                "an L1 penalty selects: its estimates have no standard errors. method='split' "
+                "selects on one half of the rows and infers on the other; method='bootstrap' "
+                "resamples."
+            )
+        if self.bounds is not None:
+            raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
+        options = {
+            "cov_type": cov_type,
+            "groups": groups,
+            "weights": weights,
+            "reference": reference,
+        }
+        names, given = self._feature_names(), (y, sample_weight, offset)
+        try:
+            return self._inferred(X, *given, names, features=features, **options)
+        except NoCovariance:
+            is_free = not np.isfinite(C) and self.bias_reduction is None and features is None
+            if not is_free or any(map(is_dask, (X, *given))):
+                raise
+            results = self._inferred_without_aliased(X, given, names, options)
+            if results is None:
+                raise
+            return results
+
+    def _inferred_without_aliased(
+        self, X: Any, given: tuple[Any, Any, Any], names: Array, options: dict[str, Any]
+    ) -> InferenceResults | None:
+        """Inference for the features that are no combinations of earlier ones; None if all are."""
+        X, y, sample_weight, offset = map(to_host, (X, *given))
+        with self._prepared(
+            X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
+        ) as ready:
+            kept, coef, intercept = ready.without_aliased(
+                _prediction.dense_coef(self.coef_).astype(float), self._uncorrected_intercept()
+            )
+        if len(kept) in (0, len(names)):
+            return None
+        X = _validation.check_data(self, X, reset=False)
+        few: Any = self._snapshot()
+        vars(few).pop("feature_names_in_", None)
+        few.coef_, few.n_features_in_ = coef, len(kept)
+        few.intercept_ = intercept + to_host(getattr(self, "_correction", 0.0))
+        few.penalty_factor = None
+        results = few._inferred(X[:, kept], y, sample_weight, offset, names[kept], **options)
+        aliased = tuple(str(name) for name in np.delete(names, kept))
+        weights = None if results._rows is None else results._rows.observations
+        return replace(
+            results,
+            _model=of_all_features(few, self, kept),
+            _positions=kept,
+            _weighed=Signature.where_needed(X, weights),
+            aliased=aliased,
+        )
+
+    def _inferred(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        names: Array,
+        *,
+        cov_type: str | None,
+        groups: Any,
+        weights: str,
+        reference: Any,
+        features: list[str] | None = None,
+    ) -> InferenceResults:
+        """`infer` without a method, of features with these names."""
+        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        with self._prepared(
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
+        ) as ready:
+            if ready.data.exponents is not None or ready.problem.asked.lower is not None:
+                raise ValueError(
+                    "infer needs columns whose squares are numbers, and all of them in the model "
+                    "(no infinite penalty_factor)."
+                )
+            of_fit = (
+                self._snapshot(),
+                ready,
+                _prediction.dense_coef(self.coef_),
+                self._uncorrected_intercept(),
+                float(ready.strengths(np.array([C]))[0]),
+                names,
+            )
+            if features is not None:
+                known = names.tolist()
+                features = [features] if isinstance(features, str) else list(features)
+                unknown = [name for name in features if known.count(name) != 1]
+                if unknown or not features or len(set(features)) < len(features):
+                    raise ValueError(
+                        "features must name features of X, each once, and none that two columns "
+                        f"have: found {unknown or features}."
+                    )
+                if groups is not None or weights != "frequency":
+                    raise ValueError("features= goes without groups and probability weights.")
+                return infer_features(
+                    *of_fit,
+                    np.array([known.index(name) for name in features], dtype=np.intp),
+                    self.optimality_gap_,
+                    cov_type=cov_type,
+                    reference=reference,
+                )
+            return infer(
+                *of_fit,
+                self.optimality_gap_,
+                cov_type=cov_type,
+                groups=groups,
+                weights=weights,
+                reference=reference,
+                is_bias_reduced=self.bias_reduction is not None,
+            )
+
+    def _rows_of_fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, reference: int | None
+    ) -> FitRows:
+        """The rows of the fit for results whose coefficients are against the class there."""
+        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        with self._prepared(
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
+        ) as ready:
+            return FitRows(
+                ready,
+                self._feature_names(),
+                _prediction.dense_coef(self.coef_),
+                self._uncorrected_intercept(),
+                position=reference,
+                is_bias_reduced=self.bias_reduction is not None,
+            )
+
+    def _bootstrapped(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        n_bootstrap: int,
+        reference: Any,
+        groups: Any,
+        weights: str,
+    ) -> InferenceResults:
+        """`infer` from fits to samples of the rows."""
+        if not (isinstance(n_bootstrap, Integral) and n_bootstrap >= 2):
+            raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
+        if weights not in ("frequency", "probability"):
+            raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+        _targets.check_rows(self, X, y, reset=False, partial_labels=self.partial_labels)
+        observed = _targets.observe(y, self._labels, partial_labels=self.partial_labels)
+        n_samples = observed.n_samples
+        sampling = Sampling.of(
+            observed,
+            _validation.check_sample_weight(sample_weight, n_samples),
+            None if groups is None else _validation.check_groups(groups, n_samples),
+            weights,
+        )
+        replicates = bootstrap_coefficients(
+            self,
+            X,
+            y,
+            observed,
+            sampling,
+            offset,
+            n_bootstrap=int(n_bootstrap),
+            seed=seed_of(self.random_state),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        fitted = np.column_stack(
+            [_prediction.dense_coef(self.coef_), self._uncorrected_intercept()]
+        )
+        replicates.warn(fitted)
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        with self._prepared(
+            X, y, sample_weight, offset, l1_ratio, np.isfinite(C), classes=self._labels, reset=False
+        ) as ready:
+            return infer_from_replicates(
+                self._snapshot(),
+                ready,
+                _prediction.dense_coef(self.coef_),
+                self._uncorrected_intercept(),
+                replicates.coef,
+                self._feature_names(),
+                self.optimality_gap_,
+                reference=reference,
+                weights=weights,
+                n_groups=sampling.n_clusters,
+                counts=replicates.counts,
+            )

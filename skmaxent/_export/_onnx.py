@@ -1,0 +1,255 @@
+"""Fitted classifiers as graphs of ONNX operators, by converters for skl2onnx.
+
+A graph computes as `predict_proba` does: in double precision unless coefficients and input are both
+float32. Operators are those of ONNX's first sets that have double precision, so that any
+`target_opset` will do that knows Where.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
+from skmaxent._model import _prediction
+from skmaxent._model_selection._cross_validation import MaxentClassifierCV
+
+Array = NDArray[Any]
+
+OPTIONS = {
+    "zipmap": [True, False, "columns"],
+    "nocl": [True, False],
+    "output_class_labels": [False, True],
+    "raw_scores": [True, False],
+}
+
+
+def register_onnx_converters() -> None:
+    """Let skl2onnx convert the classifiers of this package.
+
+    Once in a session is enough, more do no harm. Then `skl2onnx.to_onnx` and
+    `skl2onnx.convert_sklearn` accept `MaxentClassifier`, `MaxentClassifierCV` and
+    `MultilabelMaxentClassifier`, alone, in pipelines and in those meta-estimators that skl2onnx
+    knows, with its options `zipmap`, `nocl`, `output_class_labels` and `raw_scores`.
+
+    Raises
+    ------
+    ImportError
+        Where skl2onnx is not installed.
+
+    Notes
+    -----
+    A graph has no checks of its input: NaN gives NaN. Models that were fitted with an offset are
+    refused. For two classes `raw_scores` are both classes' logits, -z and z, as skl2onnx has them
+    for `LogisticRegression`. Sets of labels are an indicator matrix, dense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_wine
+    >>> from skmaxent import MaxentClassifier, register_onnx_converters
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = MaxentClassifier().fit(X, y)
+    >>> register_onnx_converters()  # doctest: +SKIP
+    >>> from skl2onnx import to_onnx  # doctest: +SKIP
+    >>> model = to_onnx(clf, X[:1], options={"zipmap": False})  # doctest: +SKIP
+    >>> from onnxruntime import InferenceSession  # doctest: +SKIP
+    >>> session = InferenceSession(model.SerializeToString())  # doctest: +SKIP
+    >>> labels, probabilities = session.run(None, {"X": X})  # doctest: +SKIP
+    >>> bool(np.allclose(probabilities, clf.predict_proba(X)))  # doctest: +SKIP
+    True
+    """
+    try:
+        from skl2onnx import update_registered_converter
+    except ImportError as error:
+        raise ImportError(
+            'ONNX needs skl2onnx, which is not installed: pip install "skmaxent[onnx]".'
+        ) from error
+    for estimator in (MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier):
+        update_registered_converter(
+            estimator,
+            f"Skmaxent{estimator.__name__}",
+            _set_output_types,
+            _convert,
+            options=OPTIONS,
+        )
+
+
+class Graph:
+    """The part of a graph that a converter adds to, and the type that it computes in.
+
+    Values are known by their names.
+    """
+
+    def __init__(self, scope: Any, container: Any, dtype: Any) -> None:
+        self._scope, self._container, self.dtype = scope, container, dtype
+
+    def constant(self, array: Array) -> str:
+        name: str = self._scope.get_unique_variable_name("constant")
+        entries = array.ravel().tolist()
+        if array.dtype == object:
+            entries = [text.encode() for text in entries]
+        shape = list(array.shape)
+        self._container.add_initializer(name, _tensor_type(array.dtype), shape, entries)
+        return name
+
+    def number(self, value: Any) -> str:
+        """Constants of the type that is computed in."""
+        return self.constant(np.asarray(value, self.dtype))
+
+    def add(self, operator: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
+        """The output of an operator that is appended; it is named `out`, if that is given."""
+        output: str = out or self._scope.get_unique_variable_name(operator.lower())
+        name = self._scope.get_unique_operator_name(operator)
+        self._container.add_node(operator, list(inputs), [output], name=name, **attributes)
+        return output
+
+    def cast(self, value: str, dtype: Any, out: str | None = None) -> str:
+        return self.add("Cast", value, out=out, to=_tensor_type(np.dtype(dtype)))
+
+
+def _tensor_type(dtype: Any) -> int:
+    from onnx.helper import np_dtype_to_tensor_dtype
+
+    return int(np_dtype_to_tensor_dtype(dtype))
+
+
+def _set_output_types(operator: Any) -> None:
+    """What skl2onnx calls a shape calculator."""
+    from skl2onnx.common import data_types
+
+    model = operator.raw_operator
+    check_is_fitted(model)
+    _check_input(operator, model.n_features_in_)
+    if getattr(model, "_fitted_with_offset", False):
+        raise ValueError(
+            f"this {type(model).__name__} was fitted with an offset, which a graph has no input "
+            "for: expected a model that was fitted without."
+        )
+    X, (label, scores) = operator.inputs[0], operator.outputs
+    shape = [X.get_first_dimension(), len(model.classes_)]
+    options = operator.scope_inst.get_options(model, {"nocl": False})
+    if getattr(model, "multilabel_", False):
+        label.set_type(data_types.Int64TensorType(shape))
+    elif _labels(model.classes_, options["nocl"]).dtype == object:
+        label.set_type(data_types.StringTensorType(shape[:1]))
+    else:
+        label.set_type(data_types.Int64TensorType(shape[:1]))
+    if isinstance(X.type, data_types.DoubleTensorType) and not _become_dictionaries(operator):
+        scores.set_type(data_types.DoubleTensorType(shape))
+    else:
+        scores.set_type(data_types.FloatTensorType(shape))
+
+
+def _check_input(operator: Any, n_features: int) -> None:
+    from skl2onnx.common import data_types
+    from skl2onnx.common.utils import check_input_and_output_numbers, check_input_and_output_types
+
+    check_input_and_output_numbers(operator, input_count_range=1, output_count_range=2)
+    kinds = ("Float", "Double", "Int64", "Int32", "Boolean")
+    numeric = [getattr(data_types, f"{kind}TensorType") for kind in kinds]
+    check_input_and_output_types(operator, good_input_types=numeric)
+    X = operator.inputs[0]
+    found = X.get_second_dimension()
+    # Of what comes from other operators the shape may be a wrong guess: skl2onnx 1.18 does so.
+    if X.is_root and isinstance(found, int) and found != n_features:
+        raise ValueError(
+            f"the input of {type(operator.raw_operator).__name__} has {found} features; expected "
+            f"{n_features}, as in its fit."
+        )
+
+
+def _become_dictionaries(operator: Any) -> bool:
+    """Whether the scores go to ZipMap, whose dictionaries hold float32 alone."""
+    scores = operator.outputs[1]
+    others = operator.scope_inst.operators.values()
+    zipmaps = (other for other in others if other.type == "SklearnZipMap")
+    return any(scores is value for zipmap in zipmaps for value in zipmap.inputs)
+
+
+def _labels(classes: Array, as_positions: bool) -> Array:
+    """Labels as ONNX has them: integers, or text in an array of objects."""
+    if as_positions:
+        return np.arange(len(classes))
+    entries = classes.tolist()
+    if all(isinstance(label, str) for label in entries):
+        return classes.astype(object)
+    if all(isinstance(label, Real) and round(label) == label for label in entries):
+        return np.array([round(label) for label in entries], dtype=np.int64)
+    raise ValueError(
+        f"classes_ are {entries}; expected integers or strings, which labels are in ONNX. With "
+        "the option nocl=True they are positions in classes_."
+    )
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    model, (X,), (label, scores) = operator.raw_operator, operator.inputs, operator.outputs
+    options = container.get_options(model, {"raw_scores": False, "nocl": False})
+    given = np.float32 if isinstance(X.type, FloatTensorType) else np.float64
+    result = np.float64 if isinstance(scores.type, DoubleTensorType) else np.float32
+    is_multilabel = getattr(model, "multilabel_", False)
+
+    graph = Graph(scope, container, np.result_type(given, model.coef_.dtype))
+    Z = _logits(graph, graph.cast(X.full_name, graph.dtype), model)
+    if is_multilabel or not options["raw_scores"]:
+        P = _probabilities(graph, Z, model)
+    graph.cast(Z if options["raw_scores"] else P, result, out=scores.full_name)
+    if is_multilabel:
+        _label_sets(graph, P, model.threshold_, model.allow_empty, out=label.full_name)
+    else:
+        codes = graph.add("ArgMax", Z, axis=1, keepdims=0)
+        labels = graph.constant(_labels(model.classes_, options["nocl"]))
+        graph.add("Gather", labels, codes, out=label.full_name)
+
+
+def _logits(graph: Graph, X: str, model: Any) -> str:
+    """(n, K): -z and z where there is a single logit for two classes."""
+    coef, intercept = _prediction.dense_coef(model.coef_), model.intercept_
+    if len(coef) < len(model.classes_):
+        coef, intercept = (np.concatenate([-array, array]) for array in (coef, intercept))
+    return graph.add("Add", graph.add("MatMul", X, graph.number(coef.T)), graph.number(intercept))
+
+
+def _probabilities(graph: Graph, Z: str, model: Any) -> str:
+    n_classes = len(model.classes_)
+    if not getattr(model, "_has_sigmoids", False):
+        if len(model.intercept_) < n_classes:  # the logistic function of ±z is softmax of (-z, z)/2
+            Z = graph.add("Mul", Z, graph.number(0.5))
+        return graph.add("Softmax", Z, axis=1)
+    P = _sigmoids(graph, Z)
+    if model.multilabel_:
+        return P
+    total = graph.add("MatMul", P, graph.number(np.ones((n_classes, 1))))
+    is_positive = graph.add("Greater", total, graph.number(0.0))
+    shares = graph.add("Div", P, total)
+    return graph.add("Where", is_positive, shares, graph.number(1.0 / n_classes))
+
+
+def _sigmoids(graph: Graph, Z: str) -> str:
+    """exp(min(z, 0))/(1 + exp(-|z|)): right where it is small, which Sigmoid need not be."""
+    one = graph.number(1.0)
+    small = graph.add("Exp", graph.add("Neg", graph.add("Abs", Z)))
+    is_negative = graph.add("Less", Z, graph.number(0.0))
+    numerator = graph.add("Where", is_negative, small, one)
+    return graph.add("Div", numerator, graph.add("Add", one, small))
+
+
+def _label_sets(graph: Graph, P: str, thresholds: Array, allow_empty: bool, *, out: str) -> None:
+    """An indicator matrix, as `_thresholds.label_sets` has it."""
+    P, limits = graph.cast(P, np.float64), graph.constant(thresholds)
+    sets = graph.add("Less", limits, P)
+    if not allow_empty:
+        ones = np.ones((len(thresholds), 1))
+        count = graph.add("MatMul", graph.cast(sets, np.float64), graph.constant(ones))
+        is_empty = graph.add("Less", count, graph.constant(np.array(0.5)))
+        nearest = graph.add("ArgMax", graph.add("Div", P, limits), axis=1, keepdims=1)
+        is_nearest = graph.add("Equal", nearest, graph.constant(np.arange(len(thresholds))))
+        sets = graph.add("Or", sets, graph.add("And", is_empty, is_nearest))
+    graph.cast(sets, np.int64, out=out)

@@ -1,0 +1,1 @@
+"""Covariances, tests, intervals, effects and tables of a fitted model."""

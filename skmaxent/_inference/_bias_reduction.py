@@ -1,0 +1,203 @@
+"""Likelihood penalised by Jeffreys' prior: finite estimates with less bias.
+
+Maximises log L(θ) + log |I(θ)|/2. The multinomial logit is the canonical link of its family, where
+this is mean bias reduction too (Firth 1993, Biometrika 80, 27-38; Kosmidis & Firth 2009, Biometrika
+96, 793-804).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._inference import _covariance
+from skmaxent._objective._objective import Point, Probabilities
+from skmaxent._objective._penalty import ridge_terms
+from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
+from skmaxent._storage._arrays import empty
+from skmaxent._storage._block import Block
+
+Array = NDArray[Any]
+
+MAX_HALVINGS = 30
+# Strength of the ridge of the second start, for coefficients of standardised columns.
+SPREAD = 0.01
+# Standard errors from a maximum at which there is one.
+AT_MAXIMUM = 1e-3
+# Penalised log-likelihoods that differ by no more are of the same maximum.
+SAME = 1e-6
+
+
+def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
+    """The maximum of the penalised likelihood, from the model without features.
+
+    Where rows are few there may be several. Another start, at the coefficients of a weak ridge,
+    which are as large as the data allow, looks for one.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without penalty or bounds.
+    options : Options
+    scale : float
+        What the objective's weights are multiplied by to count rows.
+
+    Raises
+    ------
+    SingularInformation
+        Where columns depend on each other.
+    """
+    if options.max_iter == 0:
+        return _maximum(problem, problem.origin(), options, scale)
+    first = _maximum(problem, problem.null.theta, options, scale)
+    if first.status is Status.STOPPED:
+        return first
+    n_rows = scale * problem.objective.total_weight
+    quiet = replace(options, callback=None)
+    start = minimise(_with_ridge(problem, SPREAD / n_rows), quiet).point.theta
+    try:
+        second = _maximum(problem, start, quiet, scale)
+    except _covariance.SingularInformation:
+        return first
+    difference = n_rows * (first.value - second.value)
+    is_lower_maximum = difference < -SAME and second.distance <= max(options.tol, AT_MAXIMUM)
+    if not (difference > SAME or is_lower_maximum):
+        return first
+    best, other = (second, first) if difference > 0.0 else (first, second)
+    remark = (
+        "The likelihood penalised by bias_reduction has more than one maximum: the coefficients "
+        f"are those of the higher one that was found, where the penalised log-likelihood is "
+        f"{-n_rows * best.value:.6g}; at another it is {-n_rows * other.value:.6g}. There are too "
+        "few rows to tell them apart."
+    )
+    return replace(best, remark=remark)
+
+
+def _with_ridge(problem: Problem, strength: float) -> Problem:
+    """The problem with a ridge on the coefficients of standardised columns."""
+    terms = ridge_terms(np.full(problem.objective.blocks.n_features, strength))
+    terms = replace(terms, is_coupled=problem.terms.is_coupled)
+    objective = problem.objective.with_penalty(terms.smooth())
+    return replace(
+        problem,
+        objective=objective,
+        asked=terms.scaled(1.0 / objective.scale),
+        terms=terms,
+        null=problem.null.on(objective),
+    )
+
+
+def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> Solution:
+    """The maximum that the way up from θ leads to."""
+    objective = problem.objective
+    total = scale * objective.total_weight
+    width = objective.blocks.n_features + objective.fit_intercept
+    point = objective.at(theta)
+    value, V, adjusted = penalised(point, total, width)
+    history: list[Iteration] = []
+    status = Status.MAX_ITER
+    for n_iter in range(options.max_iter + 1):
+        step = V @ adjusted
+        distance = _distance(V, adjusted)
+        counter = objective.counter
+        history.append(
+            Iteration(n_iter, value / total, distance, counter.gradients, counter.hessian_products)
+        )
+        if distance <= options.tol:
+            status = Status.CONVERGED
+        status = options.told(history[-1], point.theta, status)
+        if status is not Status.MAX_ITER or n_iter == options.max_iter:
+            break
+        t = 1.0
+        for _ in range(MAX_HALVINGS):
+            candidate = objective.at(moved(point.theta, t * step, width))
+            try:
+                found = penalised(candidate, total, width)
+            except _covariance.SingularInformation:
+                found = (np.inf, V, adjusted)  # too far out
+            if found[0] <= value:
+                break
+            t *= 0.5
+        else:
+            status = Status.PRECISION
+            break
+        if found[0] >= value and _distance(*found[1:]) >= distance:
+            status = Status.PRECISION  # neither the value nor the score tell where to go
+            break
+        point, (value, V, adjusted) = candidate, found
+    return problem.solution(point, value / total, status, tuple(history), float("nan"))
+
+
+def _distance(V: Array, adjusted: Array) -> float:
+    """In standard errors."""
+    return float(np.sqrt(max(float(adjusted @ V @ adjusted), 0.0)))
+
+
+def moved(theta: Array, step: Array, width: int) -> Array:
+    """θ after a step of the coefficients against the last class, the sum over classes kept."""
+    theta = theta.copy(order="F")
+    r = max(1, len(theta) - 1)
+    theta[:r, :width] += step.reshape(r, width)
+    if len(theta) > 1:
+        theta -= theta.mean(axis=0)
+    return theta
+
+
+def penalised(point: Point, total: float, width: int) -> tuple[float, Array, Array]:
+    """-log L - log |I|/2, I⁻¹, and the score adjusted for the prior."""
+    objective = point.objective
+    H = _covariance.information(point)
+    V = _covariance.inverse(H, width) / total
+    log_det = float(np.linalg.slogdet(H)[1])
+    r = max(1, len(point.theta) - 1)
+    (change,) = objective.blocks.map_reduce(
+        _prior_score,
+        point.probabilities,
+        objective.for_blocks(point.theta),
+        objective.center,
+        objective.scale,
+        objective.fit_intercept,
+        V,
+    )
+    change *= total / objective.total_weight
+    gradient = point.loss_gradient()[:r, :width]
+    value = total * point.loss - 0.5 * log_det
+    return value, V, (change - total * gradient).ravel()
+
+
+def _prior_score(
+    block: Block,
+    probabilities: Probabilities,
+    at: tuple[Array, Array],
+    center: Array,
+    scale: Array,
+    fit_intercept: bool,
+    V: Array,
+) -> tuple[Array]:
+    """Gradient of log |I|/2, (r, width).
+
+    ∂log |I|/2 = tr(I⁻¹ ∂I)/2, where ∂I has the third cumulants of the classes. With
+    Q_kl = xᵀ V_kl x, a row adds x times
+
+        p_m [Q_mm - Σ_k p_k Q_kk - 2 (Qp)_m + 2 pᵀQp]/2.
+    """
+    P = probabilities.of(block, *at).astype(np.float64)
+    P = P[: max(1, len(P) - 1)]
+    X = block.augmented(center, scale, fit_intercept)
+    X = X if fit_intercept else X[:-1]
+    r, width = len(P), len(X)
+    blocks = V.reshape(r, width, r, width)
+    Q = empty((r, r, X.shape[1]), np.float64, X)
+    for k in range(r):
+        for m in range(k + 1):
+            Q[k, m] = Q[m, k] = np.einsum("in,in->n", X, blocks[k, :, m] @ X)
+    own = np.stack([Q[k, k] for k in range(r)])
+    Qp = np.einsum("kmn,mn->kn", Q, P)
+    mean = np.einsum("kn,kn->n", P, own) - 2.0 * np.einsum("kn,kn->n", P, Qp)
+    share = 0.5 * P * (own - 2.0 * Qp - mean)
+    if block.weights is not None:
+        share *= block.weights
+    return (share @ X.T,)

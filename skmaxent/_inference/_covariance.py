@@ -1,0 +1,327 @@
+"""Covariances of coefficients, and what follows from them, on plain arrays.
+
+Coefficients are θ of standardised columns in reference coding: those of r classes against the last,
+class-major, the intercept last in each; r = 1 for a single logit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack, qr
+
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._storage._arrays import full
+from skmaxent._storage._block import Block
+from skmaxent._storage._row_targets import are_codes
+
+Array = NDArray[Any]
+
+# Bytes that the covariance and what it is made from may take.
+MOST_BYTES = 1 << 32
+# Share of a column's mean square around its mean, in the rows that H depends on, below which H is
+# computed around that mean.
+MOST_COMMON = 1e-2
+# Eigenvalue relative to the largest, per row, below which a matrix with unit diagonal is singular.
+SINGULAR = 1e-14
+
+
+class SingularInformation(ValueError):
+    """The columns (positions) of a matrix that are combinations of the others."""
+
+    def __init__(self, columns: Array) -> None:
+        super().__init__(f"columns {columns.tolist()} are combinations of others")
+        self.columns = columns
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Maps from θ against the last class to coefficients as they are reported.
+
+    `classes` is (rows, r), `columns` (width, width): a row of coefficients is
+    `classes @ θ @ columns.T`, and covariances follow.
+    """
+
+    classes: Array
+    columns: Array
+
+    @property
+    def matrix(self) -> Array:
+        return np.kron(self.classes, self.columns)
+
+    def coefficients(self, theta: Array) -> Array:
+        return np.asarray(self.classes @ theta @ self.columns.T)
+
+    def covariance(self, V: Array) -> Array:
+        L = self.matrix
+        return np.asarray(L @ V @ L.T)
+
+
+def class_contrasts(n_classes: int, reference: int | None) -> Array:
+    """From coefficients against the last class to those against another, or (None) the mean."""
+    r = n_classes - 1
+    whole = np.vstack([np.eye(r), np.zeros((1, r))])
+    if reference is None:
+        return whole - whole.mean(axis=0)
+    return np.delete(whole - whole[reference], reference, axis=0)
+
+
+def column_map(objective: MultinomialObjective) -> Array:
+    """From coefficients of standardised columns to those of the columns, intercept included."""
+    d = objective.blocks.n_features
+    T = np.eye(d + 1)
+    T[np.arange(d), np.arange(d)] = 1.0 / objective.scale
+    T[d, :d] = -objective.center / objective.scale
+    return T if objective.fit_intercept else T[:d, :d]
+
+
+def against_last(theta: Array, fit_intercept: bool) -> Array:
+    """θ of K > 2 classes, or of a single logit, in reference coding."""
+    theta = theta if len(theta) == 1 else theta[:-1] - theta[-1]
+    return np.asarray(theta if fit_intercept else theta[:, :-1])
+
+
+def check_size(r: int, width: int) -> None:
+    """Raises MemoryError where a covariance would take too much."""
+    needed = 4 * 8 * (r * width) ** 2
+    if needed > MOST_BYTES:
+        raise MemoryError(
+            f"the covariance of {r * width} coefficients needs {needed:,} bytes, more than the "
+            f"{MOST_BYTES:,} that are allowed (skmaxent._inference._covariance.MOST_BYTES): name "
+            "the features= that matter."
+        )
+
+
+def information(point: Point) -> Array:
+    """Fisher information of the mean loss, (r·width, r·width)."""
+    objective = point.objective
+    H = point.fisher_information()
+    if objective.fit_intercept:
+        return H
+    width = objective.blocks.n_features + 1
+    kept = np.arange(len(H)) % width < width - 1
+    return H[np.ix_(kept, kept)]
+
+
+def centred_information(point: Point) -> tuple[Point, Array]:
+    """The same coefficients for columns centred in the rows that H depends on, and `information`.
+
+    With outliers whose class is all but certain these are far from the means of all rows, in which
+    the columns are all but a combination of the intercept. Means are weighted by the curvature of
+    each row, Σ_k p_k (1 - p_k).
+    """
+    objective = point.objective
+    H = information(point)
+    if not objective.fit_intercept:
+        return point, H
+    width = objective.blocks.n_features + 1
+    r = len(H) // width
+    blocks = H.reshape(r, width, r, width)
+    sums = np.einsum("kjk->j", blocks[:, :, :, -1])
+    squares = np.einsum("kjkj->j", blocks)
+    if not (np.isfinite(squares).all() and sums[-1] > 0.0):
+        return point, H
+    mean = sums[:-1] / sums[-1]
+    if not (mean**2 > (1.0 - MOST_COMMON) * squares[:-1] / sums[-1]).any():
+        return point, H
+    objective = objective.centred_at(objective.center + mean * objective.scale)
+    point = objective.at(objective.from_coefficients(*point.objective.coefficients(point.theta)))
+    return point, information(point)
+
+
+def inverse(H: Array, width: int) -> Array:
+    """H⁻¹; raises SingularInformation where columns depend on each other."""
+    size = np.sqrt(np.maximum(H.diagonal(), 0.0))
+    if not (size > 0.0).all():
+        raise SingularInformation(np.unique(np.flatnonzero(size == 0.0) % width))
+    A = H / np.multiply.outer(size, size)
+    L, info = lapack.dpotrf(A, lower=1)
+    pivots = np.square(L.diagonal())
+    if info != 0 or pivots.min() < 1e-11:
+        _, R, order = qr(A, mode="economic", pivoting=True)
+        small = np.abs(R.diagonal()) < 1e-9 * np.abs(R[0, 0])
+        columns = order[small] if small.any() else order[-1:]
+        raise SingularInformation(np.unique(columns % width))
+    V, _ = lapack.dpotri(L, lower=1)
+    V = np.tril(V) + np.tril(V, -1).T
+    return np.asarray(V / np.multiply.outer(size, size))
+
+
+def complement(vector: Array) -> Array:
+    """Orthonormal rows, (n - 1, n), that are orthogonal to a vector of length n."""
+    Q, _ = qr(vector[:, None])
+    return np.asarray(Q[:, 1:].T)
+
+
+class DeficientCovariance(ValueError):
+    """A covariance whose rank is below the number of restrictions that it is to test."""
+
+    def __init__(self, rank: int, n_restrictions: int) -> None:
+        super().__init__(f"a rank of {rank} does not test {n_restrictions} restrictions")
+        self.rank = rank
+
+
+def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
+    """Wald's statistic xᵀ V⁻¹ x.
+
+    A sum of outer products of scores of n units, which sum to zero at an optimum, has a rank of
+    n - 1 at most, the `largest_rank`, though rounding may hide it.
+
+    Raises
+    ------
+    DeficientCovariance
+        Where V is singular.
+    """
+    size = np.sqrt(np.maximum(V.diagonal(), 0.0))
+    scaled = V / np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
+    values = np.linalg.eigvalsh(scaled)
+    rank = int((values > SINGULAR * len(x) * max(float(values[-1]), 0.0)).sum())
+    rank = rank if largest_rank is None else min(rank, largest_rank)
+    if rank < len(x):
+        raise DeficientCovariance(rank, len(x))
+    return float(x @ np.linalg.solve(V, x))
+
+
+def ridge_pull(strength: Array, coef: Array) -> Array:
+    """Gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² with respect to w, (n_logits, n_features).
+
+    The loss of three or more classes does not change where the coefficients of a feature change by
+    the same c_j for all of them, and the optimum has the c_j that the penalty prefers. `strength`
+    has the shape (1 or n_logits, n_features). A single logit has the penalty on itself.
+    """
+    pull = strength * coef
+    if len(coef) == 1:
+        return pull
+    strength = np.broadcast_to(strength, coef.shape)
+    total = strength.sum(axis=0)
+    return np.asarray(pull - strength * (pull.sum(axis=0) / np.where(total > 0.0, total, 1.0)))
+
+
+def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
+    """Second derivative of the penalty in `ridge_pull` by coefficients in reference coding."""
+    r, d = n_classes - 1, strength.shape[1]
+    width = d + fit_intercept
+    H = np.zeros((r, width, r, width))
+    column = np.arange(d)
+    for k in range(r):
+        unit = np.zeros((1 if r == 1 else n_classes, d))
+        unit[k] = 1.0
+        H[:, column, k, column] = ridge_pull(strength, unit)[:r]
+    return H.reshape(r * width, r * width)
+
+
+def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:
+    """Σ u_g u_gᵀ, with u_g the sum over a group's rows (or one row) of the weighted scores.
+
+    `weight_power` is 2 where a weight multiplies a row's score, 1 where it counts equal rows.
+    """
+    objective = point.objective
+    arguments = (
+        objective.likelihood,
+        point.probabilities,
+        objective.for_blocks(point.theta),
+        objective.center,
+        objective.scale,
+        objective.fit_intercept,
+    )
+    if groups is None:
+        (total,) = objective.blocks.map_reduce(_score_products, *arguments, weight_power)
+        return np.asarray(total)
+    n_groups = int(groups.max()) + 1
+    (sums,) = objective.blocks.map_reduce(_group_scores, *arguments, groups, n_groups)
+    return np.asarray(sums.T @ sums)
+
+
+def _scores(
+    block: Block,
+    likelihood: Likelihood,
+    probabilities: Probabilities,
+    at: tuple[Array, Array],
+    center: Array,
+    scale: Array,
+    fit_intercept: bool,
+) -> Array:
+    """Scores of the rows without their weights, (rows, r·width)."""
+    residual = probabilities.of(block, *at).astype(np.float64)
+    is_top = residual > 0.5
+    likelihood.subtract_targets(residual, block.targets)
+    if likelihood.is_coupled:
+        # Of p - 1 nothing is left where p rounds to one; residuals have the sum zero.
+        others = np.where(is_top, 0.0, residual)
+        residual = np.where(is_top, -others.sum(axis=0), residual)
+    residual = residual[: max(1, len(residual) - 1)]
+    X = block.augmented(center, scale, fit_intercept)
+    X = X if fit_intercept else X[:-1]
+    return (residual[:, None, :] * X).reshape(-1, residual.shape[1]).T
+
+
+def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
+    *where, power = arguments
+    weights = np.power(block.weights_or_ones().astype(float), 0.5 * power)
+    if power == 2 or are_codes(block.targets):
+        U = _scores(block, *where) * weights[:, None]
+        return (U.T @ U,)
+    # Rows that are several observations: of each class so many.
+    shares = where[0].outcomes(where[0].dense_targets(block.targets))
+    total = np.zeros(())
+    for k, share in enumerate(shares):
+        one = replace(block, targets=full((len(weights),), k, np.intp, weights))
+        U = _scores(one, *where) * (weights * np.sqrt(share))[:, None]
+        total = total + U.T @ U
+    return (total,)
+
+
+def _group_scores(block: Block, *arguments: Any) -> tuple[Array]:
+    *where, groups, n_groups = arguments
+    U = _scores(block, *where)
+    if block.weights is not None:
+        U *= block.weights.astype(float)[:, None]
+    out = np.zeros((n_groups, U.shape[1]))
+    np.add.at(out, groups[block.start : block.stop], U)
+    return (out,)
+
+
+def effect_sums(
+    P: Array, X: Array, coef: Array, weights: Array | None, scale: Array
+) -> tuple[Array, Array]:
+    """Sums over rows of ∂p_k/∂x_j and of its derivatives by coefficients of standardised columns.
+
+    With w̄_j = Σ_q p_q w_qj, the effect is p_k (w_kj - w̄_j), and its derivative by θ_lm = σ_m w_lm
+
+        δ_jm p_k (δ_kl - p_l)/σ_m + x̃_m [p_k (δ_kl - p_l)(w_kj - w̄_j) - p_k p_l (w_lj - w̄_j)].
+
+    P is (n, K), X (n, width) the standardised columns x̃ = (x - μ)/σ and one of ones where there is
+    an intercept, coef (K, d) coefficients of the columns as they are, `scale` σ.
+    """
+    n, K = P.shape
+    d, width = coef.shape[1], X.shape[1]
+    weights = np.ones(n) if weights is None else weights
+    mean = P @ coef  # w̄_ij
+    apart = [coef[k] - mean for k in range(K)]
+    shares = (weights[:, None] * P).T
+    effects = np.array([shares[k] @ apart[k] for k in range(K)])
+    J = np.zeros((K, d, K, width))
+    column = np.arange(d)
+    for k in range(K):
+        for m in range(K):
+            both = shares[k] * P[:, m]
+            slope = (shares[k] if k == m else 0.0) - both
+            J[k, column, m, column] += slope.sum() / scale
+            J[k, :, m, :] += (apart[k] * slope[:, None]).T @ X
+            J[k, :, m, :] -= (apart[m] * both[:, None]).T @ X
+    return effects, J
+
+
+def probability_sums(P: Array, X: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Sums over rows of p_k, and of its derivatives p_k (δ_kl - p_l) x_m."""
+    n, K = P.shape
+    weights = np.ones(n) if weights is None else weights
+    J = np.zeros((K, K, X.shape[1]))
+    for k in range(K):
+        for m in range(K):
+            J[k, m] = (weights * P[:, k] * ((k == m) - P[:, m])) @ X
+    return weights @ P, J

@@ -1,0 +1,1212 @@
+"""InferenceResults: estimates with their uncertainty, as tables with names."""
+
+from __future__ import annotations
+
+import copy
+import html
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import expit, logsumexp, softmax
+
+from skmaxent._inference import _covariance
+from skmaxent._input import _frames, _validation
+from skmaxent._input._interchange import in_library_of, native
+from skmaxent._model import _prediction
+from skmaxent._model._dask_prediction import function_frame, sums_over_chunks
+from skmaxent._storage._cluster import is_dask
+from skmaxent._storage._device_array import on_host
+from skmaxent._storage._place import to_host
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+
+ROWS = 4096
+# Relative difference up to which sums over rows are those of the same rows.
+SAME_ROWS = 1e-5
+
+
+class Rows(Protocol):
+    """The rows of a fit, for tests that need them again.
+
+    `observations` is the number of observations of each row times its weight, None where every row
+    is one of weight one.
+    """
+
+    observations: Array | None
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the coefficients at these rows."""
+
+    @property
+    def maximum(self) -> float:
+        """The largest log-likelihood, or for separated classes its limit."""
+
+    def ratio(self, positions: list[int]) -> tuple[float, int]:
+        """The likelihood ratio against the model without some features, and its df."""
+
+    def score(self, columns: Array) -> tuple[float, int]:
+        """Rao's statistic for features that the model has not, and its degrees of freedom."""
+
+    def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
+        """Interval for the reported coefficient in that row and column of the model."""
+
+
+class Model(Protocol):
+    """The fitted classifier as it was when the results were made.
+
+    Results read new rows and predict with it, so that they cannot do so in another way.
+    """
+
+    def _read_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Checked rows and their offsets, or the classifier's errors."""
+
+    def _of_rows(self, X: Any, offset: Array | None, function: Any) -> Any:
+        """What a function of `_prediction` makes of checked rows."""
+
+    def _rows_of_fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, reference: int | None
+    ) -> Rows:
+        """The rows of the fit, given again."""
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """The covariance of the coefficients of the columns (x - center)/scale, and these.
+
+    Predictions take their errors from it: from the covariance of the coefficients of the columns as
+    they are, they would be small differences of large numbers where means are far above spreads.
+    Coefficients are against the last class, or of the single logit, the intercept last in each.
+    """
+
+    center: Array
+    scale: Array
+    covariance: Array
+
+
+_UNKNOWN_ROWS = (
+    "the fit weighed its rows, and whether X has the same rows is not known of Dask collections: "
+    "expected sample_weight, which may be 1 for equal weights."
+)
+
+
+@dataclass(frozen=True)
+class InferenceResults:
+    """Coefficients with standard errors, and tests.
+
+    It is made by `MaxentClassifier.infer`. Probabilities and effects are those of the classifier as
+    it was then; with ``method="split"``, those of the fit to the second half of the rows. The rows
+    of the fit are held by reference, and a pickle does not have them: see `with_data`.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_rows, n_columns)
+        Coefficients of each class against the reference, the intercept last, before
+        `prior_correction`; with symmetric coding against the mean of all classes.
+    covariance : ndarray of shape (n_rows * n_columns, n_rows * n_columns)
+        Of the coefficients, class by class.
+    rows : list
+        Labels of the classes that the rows belong to.
+    columns : list of str
+        Names of the features, and "Intercept".
+    classes : list
+        All labels.
+    reference : label or "symmetric"
+    cov_type : {"nonrobust", "HC0", "HC1", "cluster", "laplace", "bootstrap"}
+        "laplace" is the posterior covariance under a ridge penalty, seen as a normal prior.
+    weights : {"frequency", "probability"}
+        What `sample_weight` meant.
+    n_obs : float
+        Rows, or the sum of frequency weights.
+    log_likelihood, null_log_likelihood : float
+        At the coefficients, and of the model with intercepts and offsets alone; of that with
+        offsets alone where there are no intercepts and no combination of the columns is constant.
+    n_groups : int or None
+        Clusters with rows of positive weight.
+    fit_intercept : bool
+        Whether the model has intercepts.
+    optimality_gap : float
+        The fit's; see `MaxentClassifier`.
+    replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
+        Coefficients of the bootstrap samples.
+    n_columns : int or None
+        Columns of the model where these are some of them, without those that are combinations of
+        others; else None.
+    replicate_counts : dict or None
+        Of a bootstrap: how many samples had separated classes ("separated"), how many fits did not
+        converge ("not converged"), how many fits without penalty had a constant feature
+        ("constant"), and how many samples were drawn again because they lacked a class ("drawn
+        again").
+    notes : tuple of str
+        What is to be known before the numbers are read, at the top of what is printed: that the
+        classes are separated, or that the coefficients are far from the optimum.
+    aliased : tuple of str
+        Features that are linear combinations of earlier ones and of the intercept: they have no
+        coefficients here, as in R.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import MaxentClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = X[:, [1]]
+    >>> results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    >>> results.std_errors.round(2).tolist()
+    [[0.99, 3.06], [0.84, 2.69]]
+    >>> round(results.mcfadden_r2, 2)
+    0.23
+    """
+
+    coef: Array
+    covariance: Array = field(repr=False)
+    rows: list[Any]
+    columns: list[str]
+    classes: list[Any]
+    reference: Any
+    cov_type: str
+    weights: str
+    n_obs: float
+    log_likelihood: float
+    null_log_likelihood: float
+    n_groups: int | None
+    optimality_gap: float
+    fit_intercept: bool
+    _base: tuple[Array, Array] = field(repr=False)
+    _model: Model = field(repr=False)
+    _rows: Rows | None = field(repr=False)
+    replicates: Array | None = field(default=None, repr=False)
+    n_columns: int | None = None
+    replicate_counts: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
+    aliased: tuple[str, ...] = ()
+    _standardised: Standardised | None = field(default=None, repr=False)
+    _weighed: Signature | None = field(default=None, repr=False)
+    _positions: Array | None = field(default=None, repr=False)
+    _chosen: Array | None = field(default=None, repr=False)
+    _constant: Array | None = field(default=None, repr=False)
+    _sums: ColumnSums | None = field(default=None, repr=False)
+    _n_units: int | None = field(default=None, repr=False)
+    _penalised_ratio: float | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle has no training rows: they may be many, and private.
+        return vars(self) | {"_rows": None}
+
+    def __copy__(self) -> InferenceResults:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> InferenceResults:
+        # The rows of the fit are not written to: the copy shares them.
+        whole = {name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()}
+        return type(self)(**whole | {"_rows": self._rows})
+
+    def with_data(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> InferenceResults:
+        """The same results with the rows of the fit, which a pickle of results does not hold.
+
+        Likelihood-ratio tests of features, score tests and profile intervals need these rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows that were given to `infer`.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Their labels or counts.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights.
+        offset : array-like, default=None
+            Their offsets.
+
+        Returns
+        -------
+        InferenceResults
+
+        Raises
+        ------
+        ValueError
+            Where the log-likelihood of these rows is not that of the results.
+        """
+        if self.aliased:
+            raise ValueError(
+                f"with_data cannot find the columns without {list(self.aliased)} again, which are "
+                "combinations of the others: call infer on the fit to the other features."
+            )
+        if self._positions is not None:
+            raise ValueError(
+                "results of method='split' are of rows that were drawn at random: with_data cannot "
+                "give them back. Call infer again."
+            )
+        is_symmetric = len(self.rows) == len(self.classes)
+        position = None if is_symmetric else self.classes.index(self.reference)
+        rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
+        found, expected = rows.log_likelihood, self.log_likelihood
+        if not abs(found - expected) <= SAME_ROWS * max(abs(expected), 1.0):
+            raise ValueError(
+                "X, y, sample_weight and offset are not those that were given to infer: their "
+                f"log-likelihood is {found:.10g}, expected {expected:.10g}."
+            )
+        return replace(self, _rows=rows)
+
+    def _rows_for(self, what: str) -> Rows:
+        if self._rows is None:
+            raise ValueError(
+                f"{what} need the rows of the fit, which a pickle of results does not hold: call "
+                "results.with_data(X, y, sample_weight, offset) with what was given to infer, and "
+                "use the results that it returns."
+            )
+        return self._rows
+
+    @property
+    def std_errors(self) -> Array:
+        """Standard errors, in the shape of `coef`."""
+        variances = np.maximum(self.covariance.diagonal(), 0.0)  # rounding may be below zero
+        return np.asarray(np.sqrt(variances).reshape(self.coef.shape))
+
+    @property
+    def n_parameters(self) -> int:
+        """Free coefficients: (n_classes - 1) times columns."""
+        return (len(self.classes) - 1) * (self.n_columns or len(self.columns))
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether there are p-values: not of a posterior or a bootstrap."""
+        return self.cov_type not in ("laplace", "bootstrap")
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the last column is that of the intercepts."""
+        return self.fit_intercept and self.n_columns is None
+
+    @property
+    def df_model(self) -> int:
+        """Free coefficients besides those of the null model."""
+        null = self.fit_intercept or self._constant is not None
+        return self.n_parameters - (len(self.classes) - 1) * null
+
+    @property
+    def df_resid(self) -> float:
+        """Observations less free coefficients."""
+        return self.n_obs - self.n_parameters
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, -2 log L + 2 p."""
+        self._refuse_pseudo_likelihood("AIC")
+        return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion, -2 log L + p log n."""
+        self._refuse_pseudo_likelihood("BIC")
+        return -2.0 * self.log_likelihood + self.n_parameters * float(np.log(self.n_obs))
+
+    @property
+    def mcfadden_r2(self) -> float:
+        """1 - log L / log L of the null model."""
+        return 1.0 - self.log_likelihood / self.null_log_likelihood
+
+    def _index(self) -> pd.MultiIndex:
+        return _index_of(self.rows, self.columns)
+
+    def cov_params(self) -> pd.DataFrame:
+        """The covariance with names.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.covariance, index=self._index(), columns=self._index())
+
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Intervals from the normal distribution: confidence, or credible for a posterior.
+
+        Those of a bootstrap are percentiles of its replicates.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Of the intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns lower and upper.
+
+        Raises
+        ------
+        ValueError
+            Where `level` is not between 0 and 1.
+        """
+        import pandas as pd
+
+        half = _quantile(level) * self.std_errors
+        lower, upper = self.coef - half, self.coef + half
+        if self.replicates is not None:
+            shares = [0.5 - 0.5 * level, 0.5 + 0.5 * level]
+            lower, upper = np.quantile(self.replicates, shares, axis=0)
+        table = {"lower": lower.ravel(), "upper": upper.ravel()}
+        return pd.DataFrame(table, index=self._index())
+
+    def profile_conf_int(self, level: float = 0.95, features: Any = None) -> pd.DataFrame:
+        """Confidence intervals from the profile likelihood, penalised where the fit was.
+
+        Each end is found by some fits with the coefficient held; an end is infinite where the
+        likelihood does not fall enough.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Of the intervals.
+        features : str or list of str, default=None
+            Columns to do this for; None is all of them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns lower and upper.
+
+        Raises
+        ------
+        ValueError
+            For unknown features, and unless ``cov_type="nonrobust"``.
+        """
+        import pandas as pd
+
+        self._refuse_posterior("profiles")
+        if self.cov_type != "nonrobust":
+            raise ValueError("profiles need cov_type='nonrobust'.")
+        quantile = _quantile(level)
+        positions = sorted({j for _, term in self._terms(features) for j in term})
+        rows = self._rows_for("profile intervals")
+        places = [(row, j) for row in range(len(self.rows)) for j in positions]
+        ends = [rows.profile(row, self._in_model([j])[0], quantile) for row, j in places]
+        index = self._index()[[row * len(self.columns) + j for row, j in places]]
+        return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
+
+    def summary(self, level: float = 0.95, adjust: str | None = None) -> pd.DataFrame:
+        """The table.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Of the intervals.
+        adjust : str, default=None
+            A method of `statsmodels.stats.multitest.multipletests` ("holm", "fdr_bh", ...) for
+            another column of p-values, adjusted over all coefficients but the intercepts.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each class and feature: coef, std_err, z, p_value, lower, upper and
+            relative_risk_ratio, exp(coef). A posterior has no z and no p_value.
+
+        Raises
+        ------
+        ImportError
+            Where `adjust` is asked for and statsmodels is missing.
+        """
+        import pandas as pd
+
+        estimate, error = self.coef.ravel(), self.std_errors.ravel()
+        table = {"coef": estimate, "std_err": error}
+        if self.has_tests:
+            table |= _z_tests(estimate, error)
+        frame = pd.DataFrame(table, index=self._index())
+        # By position: two features may have the same name.
+        frame[["lower", "upper"]] = self.conf_int(level).to_numpy()
+        with np.errstate(over="ignore"):
+            frame["relative_risk_ratio"] = np.exp(estimate)
+        if adjust is not None:
+            if not self.has_tests:
+                raise ValueError("adjust is for p-values, which a penalised fit does not have.")
+            width = len(self.columns)
+            slopes = np.arange(len(frame)) % width < width - self.has_intercept
+            p_values = np.full(len(frame), np.nan)
+            p_values[slopes] = _adjusted(frame["p_value"].to_numpy()[slopes], adjust)
+            frame["p_adjusted"] = p_values
+        return frame
+
+    def wald_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
+        """Wald tests that all coefficients of a feature are zero.
+
+        Parameters
+        ----------
+        features : str or list of str, default=None
+            A test for each; None is all of them. A list of lists tests each inner list jointly.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each test: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            For unknown features, or a penalised fit.
+        """
+        self._refuse_posterior("Wald tests")
+        theta, V = self._base
+        width = len(self.columns)
+        tests = []
+        for name, positions in self._terms(features):
+            index = (np.arange(len(theta))[:, None] * width + positions).ravel()
+            try:
+                chi2 = self._wald(theta.ravel()[index], V[np.ix_(index, index)])
+            except _covariance.DeficientCovariance as error:
+                raise ValueError(
+                    f"the Wald test of {name!r} has {len(index)} restrictions, but their "
+                    f"covariance of type {self.cov_type!r}{self._from_units()} has rank "
+                    f"{error.rank}, which cannot test more than {error.rank}: test fewer features "
+                    "together."
+                ) from error
+            tests.append((name, chi2, len(index)))
+        return _chi2_table(tests)
+
+    def _wald(self, x: Array, V: Array) -> float:
+        return _covariance.wald(x, V, None if self._n_units is None else self._n_units - 1)
+
+    def _from_units(self) -> str:
+        return "" if self.n_groups is None else f" from {self.n_groups} clusters"
+
+    def likelihood_ratio_test(
+        self, other: InferenceResults | None = None, features: Any = None
+    ) -> pd.DataFrame:
+        """Likelihood-ratio tests against smaller models.
+
+        With `bias_reduction` the ratios are of penalised likelihoods, both with the prior of the
+        whole model (Heinze & Schemper 2002, Stat. Med. 21).
+
+        Parameters
+        ----------
+        other : InferenceResults, default=None
+            Results of a nested model on the same rows. None refits without each of `features`.
+        features : str or list of str, default=None
+            Where `other` is None: terms to leave out, as in `wald_test`; None is each feature.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each test: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            Where the other model is not nested in this one, has other rows, or either is
+            penalised; where both arguments are given; for robust covariances and probability
+            weights, under which likelihood ratios have no chi-squared distribution: `wald_test`
+            is valid there.
+        """
+        what = "likelihood-ratio tests"
+        self._refuse_posterior(what)
+        self._refuse_robust(what)
+        if other is None:
+            rows = self._rows_for("likelihood-ratio tests of features")
+            terms = self._terms(features, with_intercept=False)
+            return _chi2_table(
+                [(name, *rows.ratio(self._in_model(positions))) for name, positions in terms]
+            )
+        if features is not None:
+            raise ValueError("give other, or features to leave out, not both.")
+        other._refuse_posterior(what)
+        other._refuse_robust(what)
+        missing = self._missing_from(other)
+        if self._penalised_ratio is None:
+            chi2 = 2.0 * (self._maximum() - other._maximum())
+            if chi2 < -1e-3:
+                raise ValueError(
+                    f"the log-likelihood of other is {other.log_likelihood:.10g}, above that of "
+                    f"this larger model, {self.log_likelihood:.10g}: one of the fits has not "
+                    "converged."
+                )
+            df = self.n_parameters - other.n_parameters
+            return _chi2_table([("other", max(chi2, 0.0), df)])
+        if self.fit_intercept != other.fit_intercept:
+            raise ValueError("with bias_reduction other must have intercepts as this model has.")
+        rows = self._rows_for("likelihood-ratio tests of penalised likelihoods")
+        return _chi2_table([("other", *rows.ratio(missing))])
+
+    def _maximum(self) -> float:
+        """The log-likelihood at its maximum or limit, nearer than the fit where rows are known."""
+        return self.log_likelihood if self._rows is None else self._rows.maximum
+
+    def _missing_from(self, other: InferenceResults) -> list[int]:
+        """Positions in this model of the features that a model lacks which is nested in it."""
+        if other.n_obs != self.n_obs or other.classes != self.classes:
+            raise ValueError(
+                "other must be of the same rows and classes: found "
+                f"{other.n_obs:g} rows and the classes {other.classes}, here {self.n_obs:g} and "
+                f"{self.classes}."
+            )
+        if (self._penalised_ratio is None) != (other._penalised_ratio is None):
+            raise ValueError(
+                "other must be a fit with bias_reduction where this one is, and only there: their "
+                "likelihoods are not the same function."
+            )
+        assert self._sums is not None
+        assert other._sums is not None
+        ours, theirs = self._sums.names, other._sums.names
+        unknown = [name for name in theirs if name not in ours]
+        if other.fit_intercept and not (self.fit_intercept or self._constant is not None):
+            unknown.append("Intercept")
+        if unknown or other.n_parameters >= self.n_parameters:
+            raise ValueError(
+                f"other must be nested in this model: it has the columns {unknown} that this one "
+                "has not, or no fewer."
+            )
+        ambiguous = sorted({name for name in theirs if ours.count(name) > 1})
+        if ambiguous:
+            raise ValueError(
+                f"several features of this model are called {ambiguous}: rename them, so that "
+                "those of other can be found."
+            )
+        if not other._sums.are_of_rows_of(self._sums):
+            raise ValueError(
+                "other must be of the same rows: its features, labels, weights or offsets have "
+                "other sums than here."
+            )
+        return [j for j, name in enumerate(ours) if name not in theirs]
+
+    def score_test(self, X: Any) -> pd.DataFrame:
+        """Rao's score tests of features that the model has not.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples,) or (n_samples, n_features)
+            The features, for the rows of the fit; a test for each, and one for all of them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each test: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            For other rows, features that depend on those of the model, or a penalised fit.
+        """
+        self._refuse_posterior("score tests")
+        self._refuse_robust("score tests")
+        if self._penalised_ratio is not None:
+            raise ValueError(
+                "score tests are for maximum-likelihood fits: with bias_reduction fit the larger "
+                "model and use its likelihood_ratio_test."
+            )
+        X = native(X, "X")
+        names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+        columns = to_host(X)
+        columns = np.asarray(columns.toarray() if sp.issparse(columns) else columns, dtype=float)
+        columns = columns[:, None] if columns.ndim == 1 else columns
+        if not np.isfinite(columns).all():
+            raise ValueError("X contains NaN or infinity; expected finite numbers.")
+        names = _frames.default_names(columns.shape[1]).tolist() if names is None else names
+        rows = self._rows_for("score tests")
+        tests = [(name, *rows.score(columns[:, [j]])) for j, name in enumerate(names)]
+        if len(names) > 1:
+            tests.append((" + ".join(names), *rows.score(columns)))
+        return _chi2_table(tests)
+
+    def marginal_effects(
+        self,
+        X: Any,
+        at: Any = "overall",
+        *,
+        offset: Any = None,
+        discrete: str | list[str] | tuple[str, ...] = (),
+        sample_weight: Any = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Effects of the features on the probabilities, with delta-method standard errors.
+
+        The probabilities are those of the classifier's `predict_proba`, with the intercepts after
+        `prior_correction`. Standard errors take the correction and the offsets as known.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to average over; taken in blocks. Columns are matched as in `predict_proba`.
+        at : {"overall", "mean"} or DataFrame, default="overall"
+            Means of the effects of all rows, or effects at the mean row, whose offset is the mean
+            of the offsets; or a table of rows to average over instead of X.
+        offset : array-like, default=None
+            Offsets of the rows as in `predict_proba`: those of `at` where this is a table.
+        discrete : str or list of str, default=()
+            Features whose effect is the difference between 1 and 0 instead of a derivative.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Weights of the rows in the means. None gives the rows of the fit, in their order, the
+            weights that they had there, the number of observations times `sample_weight`, and
+            other rows equal weights; 1 gives all rows equal weights.
+        level : float, default=0.95
+            Of the intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each class and feature: effect, std_err, z, p_value, lower and upper; z and
+            p_value not for a posterior.
+
+        Raises
+        ------
+        ValueError
+            For unknown features in `discrete`, another `at`, and rows or offsets that
+            `predict_proba` would not take.
+        """
+        if isinstance(at, str) and at not in ("overall", "mean"):
+            raise ValueError(f"at must be 'overall', 'mean' or a DataFrame, found {at!r}.")
+        names = self.columns[: len(self.columns) - self.has_intercept]
+        discrete = [discrete] if isinstance(discrete, str) else list(discrete)
+        unknown = [name for name in discrete if name not in names]
+        if unknown:
+            raise ValueError(f"discrete has {unknown}, no features of the model; expected {names}.")
+        X = X if isinstance(at, str) else at
+        at_mean = isinstance(at, str) and at == "mean"
+        if is_dask(X):
+            effects, J, total = self._effects_over_chunks(
+                X, offset, sample_weight, discrete, at_mean=at_mean
+            )
+        else:
+            rows, offset = self._read(X, offset)
+            weights = self._weights_of(rows, sample_weight)
+            if at_mean:
+                *sums, total = _sums_of_rows(rows, offset, weights)
+                rows, offset = _means(sums, total, offset is not None)
+                weights = None
+            effects, J, total = self._effect_sums(rows, offset, weights, discrete)
+        if not total > 0.0:
+            raise ValueError("sample_weight has no positive number to average with.")
+        K, d = effects.shape
+        J = J[:, :, self._free()].reshape(K * d, -1) / total
+        V = self._errors.covariance
+        errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J).clip(0.0)).reshape(K, d)
+        return _effects_table(effects / total, errors, self, names, level)
+
+    def _effect_sums(
+        self, rows: Any, offset: Array | None, weights: Array | None, discrete: list[str]
+    ) -> tuple[Array, Array, Array]:
+        """Sums over rows of the effects, of their derivatives, and of the weights."""
+        names = self.columns[: len(self.columns) - self.has_intercept]
+        K, d, width = len(self.classes), len(names), len(self.columns)
+        coef = np.zeros((K, d))
+        coef[self._free()] = self._base[0][:, :d]
+        effects, J = np.zeros((K, d)), np.zeros((K, d, K, width))
+        total = 0.0
+        for at, part, known in _blocks(rows, offset):
+            w = None if weights is None else weights[at]
+            total += len(part) if w is None else float(w.sum())
+            P, Z = self._probabilities(part, known), self._design(part)
+            effect, slope = _covariance.effect_sums(P, Z, coef, w, self._errors.scale)
+            for j in map(names.index, discrete):
+                ends = []
+                for value in (1.0, 0.0):
+                    end = part.copy()
+                    end[:, self._column(j)] = value
+                    P, Z = self._probabilities(end, known), self._design(end)
+                    ends.append(_covariance.probability_sums(P, Z, w))
+                effect[:, j] = ends[0][0] - ends[1][0]
+                slope[:, j] = ends[0][1] - ends[1][1]
+            effects += effect
+            J += slope
+        return effects, J, np.array(total)
+
+    def _effects_over_chunks(
+        self, X: Any, offset: Any, sample_weight: Any, discrete: list[str], *, at_mean: bool
+    ) -> tuple[Array, Array, Array]:
+        """`_effect_sums` of a Dask collection."""
+        if sample_weight is None and self._weighed is not None:
+            raise ValueError(_UNKNOWN_ROWS)
+        arguments = {"offset": offset, "sample_weight": sample_weight}
+        results = replace(self, _rows=None)
+        if at_mean:
+            function = partial(_chunk_means, results)
+            *sums, total = sums_over_chunks(self._model, function, X, arguments)
+            rows, known = _means(sums, total, offset is not None)
+            return self._effect_sums(rows, known, None, discrete)
+        function = partial(_chunk_effects, results, discrete)
+        effects, J, total = sums_over_chunks(self._model, function, X, arguments)
+        return effects, J, total
+
+    def predict_proba_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
+        """Probabilities with intervals, from the delta method for their log-odds.
+
+        The probabilities are those of the classifier's `predict_proba`, with the intercepts after
+        `prior_correction`. Intervals take the correction and the offsets as known.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows; columns are matched as in `predict_proba`.
+        level : float, default=0.95
+            Of the intervals.
+        offset : array-like, default=None
+            Offsets of the rows as in `predict_proba`.
+
+        Returns
+        -------
+        DataFrame
+            A row for each of X, by class and probability, lower and upper; in the library of X,
+            as `predict_proba_frame` gives, where names are class_probability and so on, or in
+            pandas for arrays.
+
+        Raises
+        ------
+        ValueError
+            For rows or offsets that `predict_proba` would not take.
+        """
+        import pandas as pd
+
+        _quantile(level)
+        columns = pd.MultiIndex.from_product([self.classes, ["probability", "lower", "upper"]])
+        if is_dask(X):
+            self._refuse_some_features()
+            function = partial(_chunk_intervals, replace(self, _rows=None), level)
+            names = ["_".join(map(str, column)) for column in columns]
+            return function_frame(self._model, function, names, X, offset)
+        values = self._intervals(X, level, offset)
+        index = _frames.row_index(native(X, "X"))
+        return in_library_of(X, pd.DataFrame(values, index=index, columns=columns))
+
+    def _intervals(self, X: Any, level: float, offset: Any) -> Array:
+        """Of each row and class the probability and the ends of its interval, (n, 3 K)."""
+        rows, known = self._read(X, offset)
+        quantile = _quantile(level)
+        P = self._model._of_rows(rows, known, _prediction.probabilities)
+        values = np.empty((*P.shape, 3), P.dtype)
+        values[:, :, 0] = P
+        for at_rows, part, shift in _blocks(rows, known):
+            for k, log_odds, error in self._log_odds(part, shift):
+                values[at_rows, k, 1] = expit(log_odds - quantile * error)
+                values[at_rows, k, 2] = expit(log_odds + quantile * error)
+        return values.reshape(len(P), -1)
+
+    def _refuse_some_features(self) -> None:
+        if self.n_columns is not None:
+            raise ValueError("probabilities need all features: infer without features=.")
+
+    def _read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Rows as the classifier reads them, on the host."""
+        self._refuse_some_features()
+        with warnings.catch_warnings():
+            # Arrays have no names to match: their columns are those of the fit, in order.
+            warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+            rows, known = self._model._read_rows(X, offset)
+        return on_host(rows), known
+
+    @property
+    def _errors(self) -> Standardised:
+        self._refuse_some_features()
+        assert self._standardised is not None
+        return self._standardised
+
+    def _probabilities(self, rows: Array, offset: Array | None) -> Array:
+        """Of all classes, (n, K), of dense rows in float64."""
+        return np.asarray(self._model._of_rows(rows, offset, _prediction.probabilities))
+
+    def _log_odds(self, rows: Array, offset: Array | None) -> Iterator[tuple[int, Array, Array]]:
+        """Each class, the log-odds of it at dense rows, and their standard errors.
+
+        With q the probabilities of the other classes given that it is none of class k, the
+        log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
+        """
+        Z, K, V = self._design(rows), len(self.classes), self._errors.covariance
+        logits = self._model._of_rows(rows, offset, _prediction.logits)
+        if K == 2:
+            logits = np.column_stack([np.zeros(len(logits)), logits])
+        for k in range(K):
+            others = logits.copy()
+            others[:, k] = -np.inf
+            slopes = -softmax(others, axis=1)
+            slopes[:, k] = 1.0
+            G = (slopes[:, self._free(), None] * Z[:, None, :]).reshape(len(Z), -1)
+            variance = np.einsum("ij,ij->i", G @ V, G)
+            log_odds = logits[:, k] - logsumexp(others, axis=1)
+            yield k, log_odds, np.sqrt(variance.clip(0.0))
+
+    def _weights_of(self, rows: Any, sample_weight: Any) -> Array | None:
+        """Weights of rows in a mean; None for equal ones."""
+        if sample_weight is not None:
+            return _validation.check_sample_weight(sample_weight, rows.shape[0])
+        if self._weighed is None or not self._weighed.is_of(rows):
+            return None
+        if not self._weighed.is_known:
+            raise ValueError(_UNKNOWN_ROWS)
+        return self._rows_for("weights of the effects, unless sample_weight is given,").observations
+
+    def _free(self) -> list[int]:
+        """Classes whose coefficients are not fixed at zero in `_base`."""
+        K = len(self.classes)
+        return [1] if K == 2 else list(range(K - 1))
+
+    def _column(self, j: int) -> int:
+        """Where the feature j of the results is in X."""
+        return j if self._positions is None else int(self._positions[j])
+
+    def _design(self, rows: Array) -> Array:
+        """Standardised columns of the results, and ones where there is an intercept."""
+        rows = rows if self._positions is None else rows[:, self._positions]
+        rows = (rows - self._errors.center) / self._errors.scale
+        return np.column_stack([rows, np.ones(len(rows))]) if self.has_intercept else rows
+
+    def _refuse_posterior(self, what: str) -> None:
+        if not self.has_tests:
+            raise ValueError(
+                f"{what} are for fits without a penalty (C=np.inf) and without bootstrap: shrunken "
+                "coefficients do not have the distributions that these tests rely on."
+            )
+
+    def _refuse_robust(self, what: str) -> None:
+        if self.cov_type != "nonrobust":
+            raise ValueError(
+                f"{what} need cov_type='nonrobust' and frequency weights, found "
+                f"cov_type={self.cov_type!r} and weights={self.weights!r}: where the likelihood is "
+                "not that of independent rows from the model, use wald_test, which has the robust "
+                "covariance."
+            )
+
+    def _refuse_pseudo_likelihood(self, what: str) -> None:
+        if self.cov_type == "laplace":
+            raise ValueError(
+                f"{what} counts free coefficients, and those of a penalised fit are not free: "
+                "expected a fit with C=np.inf."
+            )
+        if self.weights == "probability" or self.n_groups is not None:
+            raise ValueError(
+                f"{what} needs the likelihood of independent rows, which sampling weights and "
+                "clusters do not have: compare nested models by wald_test."
+            )
+
+    def _terms(self, features: Any, with_intercept: bool = True) -> list[tuple[str, list[int]]]:
+        """Names of tests, and the columns that each is of; each column where none are given."""
+        if features is None:
+            last = len(self.columns) - (self.has_intercept and not with_intercept)
+            return [(self.columns[j], [j]) for j in range(last)]
+        features = [features] if isinstance(features, str) else list(features)
+        unnamed = [term for term in features if not isinstance(term, (str, list, tuple))]
+        if unnamed:
+            raise ValueError(
+                f"features must be names, or lists of names of features that are tested together: "
+                f"found {unnamed}; expected names among {self.columns}."
+            )
+        terms = [[term] if isinstance(term, str) else list(term) for term in features]
+        if not terms or not all(terms):
+            raise ValueError(f"features must name features of the model, found {features}.")
+        found = []
+        for term in terms:
+            positions = list(dict.fromkeys(self._position(name) for name in term))
+            if not with_intercept and self.has_intercept and len(self.columns) - 1 in positions:
+                raise ValueError("['Intercept'] are no features of the model.")
+            found.append((" + ".join(map(str, term)), positions))
+        return found
+
+    def _position(self, name: str) -> int:
+        if name not in self.columns:
+            raise ValueError(
+                f"{name!r} is no feature of the model; expected one of {self.columns}."
+            )
+        if self.columns.count(name) > 1:
+            raise ValueError(
+                f"{self.columns.count(name)} columns are called {name!r}: rename the features, or "
+                "leave features out, which gives all columns in their order."
+            )
+        return self.columns.index(name)
+
+    def _in_model(self, positions: list[int]) -> list[int]:
+        """Positions among all columns of the model."""
+        return positions if self._chosen is None else [int(self._chosen[j]) for j in positions]
+
+    def _key_figures(self) -> list[tuple[str, str]]:
+        is_symmetric = len(self.rows) == len(self.classes)
+        reference = "mean of all classes" if is_symmetric else self.reference
+        what = {
+            "nonrobust": "inverse Fisher information",
+            "laplace": "Laplace approximation of the posterior under the ridge",
+            "bootstrap": f"bootstrap, {len(self.replicates) if self.replicates is not None else 0}",
+        }.get(self.cov_type, f"robust, {self.cov_type}")
+        figures = [
+            ("Observations", f"{self.n_obs:g}"),
+            ("Classes", ", ".join(map(str, self.classes))),
+            ("Reference", str(reference)),
+            ("Log-likelihood", f"{self.log_likelihood:.6g}"),
+            ("Null log-likelihood", f"{self.null_log_likelihood:.6g}"),
+            ("McFadden R²", f"{self.mcfadden_r2:.4f}"),
+            ("Covariance", what),
+            ("Optimality gap", _bound(self.optimality_gap)),
+        ]
+        if self.has_tests:
+            figures[6:6] = [
+                ("Degrees of freedom", f"{self.df_model} (residual {self.df_resid:g})"),
+                self._test_of_all(),
+            ]
+            if self.weights == "frequency" and self.n_groups is None:
+                figures[8:8] = [("AIC, BIC", f"{self.aic:.6g}, {self.bic:.6g}")]
+        if self.n_groups is not None:
+            figures.append(("Clusters", str(self.n_groups)))
+        told = [f"{n} {what}" for what, n in (self.replicate_counts or {}).items() if n]
+        if told:
+            figures.append(("Bootstrap samples", ", ".join(told)))
+        if self.notes:  # a good fit by these figures would be none
+            figures = [figure for figure in figures if figure[0] != "McFadden R²"]
+            figures[:0] = [("Warning", note) for note in self.notes]
+        if self.aliased:
+            names = ", ".join(self.aliased)
+            count = f"{len(self.aliased)} not defined because of singularities"
+            figures.append(("Aliased features", f"{names} ({count})"))
+        return figures
+
+    def _test_of_all(self) -> tuple[str, str]:
+        """The test against the null model that is valid for this covariance."""
+        df = self.df_model
+        if self.cov_type == "nonrobust":
+            chi2, name = 2.0 * (self.log_likelihood - self.null_log_likelihood), "Likelihood ratio"
+            if self._penalised_ratio is not None:
+                chi2, name = self._penalised_ratio, "Penalised likelihood ratio"
+        else:
+            name = "Wald test, all slopes"
+            theta, V = self._base
+            width = len(self.columns)
+            of_class = np.asarray(np.eye(width - self.has_intercept, width))
+            if self._constant is not None:
+                of_class = _covariance.complement(self._constant)
+            A = np.kron(np.eye(len(theta)), of_class)
+            try:
+                chi2 = self._wald(A @ theta.ravel(), A @ V @ A.T)
+            except _covariance.DeficientCovariance as error:
+                found = f"rank {error.rank}{self._from_units()}"
+                return name, f"not available: {df} restrictions, covariance of {found}"
+        p = stats.chi2.sf(chi2, df) if df else np.nan
+        return name, f"χ² = {chi2:.5g}, p = {p:.3g}"
+
+    def __str__(self) -> str:
+        figures = self._key_figures()
+        width = max(len(name) for name, _ in figures) + 2
+        head = "\n".join(f"{name:<{width}}{value}" for name, value in figures)
+        with _wide():
+            return f"{head}\n\n{self.summary().to_string(float_format=_short)}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._key_figures()
+        )
+        return f"<table>{rows}</table>{self.summary().to_html(float_format=_short)}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What tells the rows of a weighted fit from others, in whatever storage: sums of columns.
+
+    `sums` are those of the columns times random factors, one for each row; `sizes` bound them.
+    They are empty where the rows of the fit are chunks: then any rows of that number may be they.
+    """
+
+    n_samples: int
+    sums: Array
+    sizes: Array
+
+    @property
+    def is_known(self) -> bool:
+        return len(self.sums) > 0
+
+    @classmethod
+    def of(cls, rows: Any) -> Signature:
+        factors = np.random.default_rng(0).uniform(0.5, 1.5, rows.shape[0])
+        sums, sizes = np.zeros((2, rows.shape[1]))
+        for at, part, _ in _blocks(rows, None):
+            sums += factors[at] @ part
+            sizes += factors[at] @ np.abs(part)
+        return cls(rows.shape[0], sums, sizes)
+
+    @classmethod
+    def where_needed(cls, rows: Any, weights: Array | None) -> Signature | None:
+        """None where all rows have the same weight."""
+        if weights is None or (weights == weights[0]).all():
+            return None
+        return cls.of(on_host(rows))
+
+    def is_of(self, rows: Any) -> bool:
+        if rows.shape[0] != self.n_samples or not self.is_known:
+            return bool(rows.shape[0] == self.n_samples)
+        difference = np.abs(Signature.of(rows).sums - self.sums)
+        return bool((difference <= SAME_ROWS * self.sizes).all())
+
+
+@dataclass(frozen=True)
+class ColumnSums:
+    """What tells whether two models are of the same rows, labels, weights and offsets.
+
+    `loss` is the mean loss at coefficients of zero, `shares` are those of the classes,
+    `class_sums` (n_logits, n_features) the means of columns times targets, `sizes` the root mean
+    squares of the columns.
+    """
+
+    names: list[str]
+    loss: float
+    shares: Array
+    class_sums: Array
+    sizes: Array
+
+    def are_of_rows_of(self, larger: ColumnSums) -> bool:
+        """Whether these are of some of the columns of a larger model, whose names differ."""
+        at = [larger.names.index(name) for name in self.names]
+        size = np.maximum(self.sizes, larger.sizes[at])
+        pairs = (
+            (self.loss, larger.loss, max(abs(self.loss), abs(larger.loss))),
+            (self.shares, larger.shares, 1.0),
+            (self.sizes, larger.sizes[at], size),
+            (self.class_sums, larger.class_sums[:, at], size),
+        )
+        return all(bool(np.all(np.abs(a - b) <= SAME_ROWS * s)) for a, b, s in pairs)
+
+
+def _blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
+    """Rows by blocks: where they are, dense copies of them in float64, and their offsets."""
+    for start in range(0, rows.shape[0], ROWS):
+        at = slice(start, min(start + ROWS, rows.shape[0]))
+        part = rows[at]
+        part = part.toarray() if sp.issparse(part) else part
+        yield at, part.astype(np.float64), None if offset is None else offset[at]
+
+
+def _sums_of_rows(
+    rows: Any, offset: Array | None, weights: Array | None
+) -> tuple[Array, Array, Array]:
+    """Sums over rows of these, of their offsets and of the weights."""
+    weights = np.ones(rows.shape[0]) if weights is None else weights
+    total = np.zeros(rows.shape[1])
+    for at, part, _ in _blocks(rows, None):
+        total += weights[at] @ part
+    shift = np.zeros(1) if offset is None else weights @ offset.astype(float)
+    return total, shift, weights.sum()
+
+
+def _means(sums: list[Array], total: Array, has_offset: bool) -> tuple[Array, Array | None]:
+    """The mean row and the mean of the offsets, one row each."""
+    mean, shift = (values[None] / total for values in sums)
+    return mean, shift if has_offset else None
+
+
+def _chunk_intervals(
+    results: InferenceResults, level: float, model: Any, X: Any, offset: Any = None
+) -> Array:
+    return results._intervals(X, level, offset)
+
+
+def _chunk_effects(
+    results: InferenceResults, discrete: list[str], X: Any, offset: Any, sample_weight: Any
+) -> tuple[Array, Array, Array]:
+    if not X.shape[0]:
+        rows: Any = np.empty((0, X.shape[1]))
+        return results._effect_sums(rows, None, None, discrete)
+    rows, known = results._read(X, offset)
+    return results._effect_sums(rows, known, _chunk_weights(sample_weight, rows.shape[0]), discrete)
+
+
+def _chunk_means(
+    results: InferenceResults, X: Any, offset: Any, sample_weight: Any
+) -> tuple[Array, Array, Array]:
+    if not X.shape[0]:
+        return np.zeros(X.shape[1]), np.zeros(1), np.zeros(())
+    rows, known = results._read(X, offset)
+    return _sums_of_rows(rows, known, _chunk_weights(sample_weight, rows.shape[0]))
+
+
+def _chunk_weights(sample_weight: Any, n_samples: int) -> Array | None:
+    """Of the rows of a chunk, where they may all be zero."""
+    if sample_weight is not None and not np.any(sample_weight):
+        return np.zeros(n_samples)
+    return _validation.check_sample_weight(sample_weight, n_samples)
+
+
+def _index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
+    import pandas as pd
+
+    return pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
+
+
+def _z_tests(estimate: Array, error: Array) -> dict[str, Array]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = estimate / error
+    return {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
+
+
+def _effects_table(
+    effects: Array, errors: Array, results: InferenceResults, names: list[str], level: float
+) -> pd.DataFrame:
+    import pandas as pd
+
+    index = _index_of(results.classes, names)
+    effect, error = effects.ravel(), errors.ravel()
+    table = {"effect": effect, "std_err": error}
+    if results.has_tests:
+        table |= _z_tests(effect, error)
+    half = _quantile(level) * error
+    return pd.DataFrame(table | {"lower": effect - half, "upper": effect + half}, index=index)
+
+
+def _bound(gap: float) -> str:
+    return "not bounded" if np.isnan(gap) else f"below {max(gap, 1e-16):.1g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _wide() -> Any:
+    import pandas as pd
+
+    return pd.option_context("display.width", None, "display.max_rows", None)
+
+
+def _quantile(level: float) -> float:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be between 0 and 1, found {level}.")
+    return float(stats.norm.ppf(0.5 + 0.5 * level))
+
+
+def _chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
+    """A row for each test, whose names need not differ."""
+    import pandas as pd
+
+    index = pd.Index([name for name, _, _ in tests], name="term")
+    frame = pd.DataFrame([test[1:] for test in tests], index=index, columns=["chi2", "df"])
+    frame["p_value"] = stats.chi2.sf(frame["chi2"], frame["df"])
+    return frame
+
+
+def _adjusted(p_values: Any, method: str) -> Array:
+    try:
+        from statsmodels.stats.multitest import multipletests
+    except ImportError as error:
+        raise ImportError("adjust needs statsmodels: pip install statsmodels.") from error
+    return np.asarray(multipletests(p_values, method=method)[1])
+
+
+def symmetric_or_reference(reference: Any, classes: Array) -> tuple[Any, int | None]:
+    """What to report, and its position; None is the first class."""
+    if isinstance(reference, str) and reference == "symmetric":
+        if "symmetric" in classes.tolist():
+            raise ValueError(
+                "reference='symmetric' is the mean of all classes, but also the name of a class: "
+                "rename the class."
+            )
+        return "symmetric", None
+    reference = classes[0] if reference is None else reference
+    found = np.flatnonzero(classes == reference)
+    if not len(found):
+        raise ValueError(
+            f"reference is {reference!r}; expected 'symmetric' or one of {classes.tolist()}."
+        )
+    return classes[found[0]], int(found[0])

@@ -1,0 +1,106 @@
+"""Selection on one half of the rows, inference on the other."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.utils import _safe_indexing
+
+from skmaxent._callbacks import without_callbacks
+from skmaxent._inference._results import InferenceResults, Signature
+from skmaxent._input._targets import Observed
+from skmaxent._storage._place import moved_to, place_of, to_host
+
+Array = NDArray[Any]
+
+
+def infer_by_split(
+    model: Any,
+    X: Any,
+    y: Any,
+    observed: Observed,
+    sample_weight: Array | None,
+    names: Array,
+    *,
+    groups: Array | None,
+    seed: int,
+    options: dict[str, Any],
+) -> InferenceResults:
+    """Results of a fit without penalty to one half, of the features that the other half selects.
+
+    What the first half selects does not depend on the second, so that its standard errors and tests
+    are those of any fit to these features. For that rows of a cluster are in the same half;
+    `groups` has their codes.
+    """
+    first, second = _halves(observed, groups, seed)
+    for half in (first, second):
+        weights = None if sample_weight is None else sample_weight[half]
+        lost = observed.rows(half).totals(weights) == 0.0
+        if lost.any():
+            raise ValueError(
+                "method='split' needs rows of every class in each half: there are too few of "
+                f"{observed.classes[lost].tolist()}."
+            )
+
+    def part(rows: Array) -> dict[str, Any]:
+        weights = None if sample_weight is None else sample_weight[rows]
+        return {"y": _safe_indexing(y, rows), "sample_weight": weights}
+
+    fresh = without_callbacks(clone(model)).set_params(warm_start=False)
+    selected = clone(fresh).fit(X[first], **part(first))
+    kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))
+    if not len(kept):
+        raise ValueError(
+            f"no feature was selected on half of the rows at C={model.C}: choose a larger C."
+        )
+    free = clone(fresh).set_params(
+        C=np.inf, l1_ratio=0.0, penalty="deprecated", penalty_factor=None
+    )
+    rows = X[second][:, kept]
+    free.fit(rows, **part(second))
+    options = options | {"groups": None if groups is None else groups[second]}
+    results: InferenceResults = free._inferred(
+        rows, *part(second).values(), None, names[kept], **options
+    )
+    # New rows have all columns; those that were given to infer are known by all of theirs.
+    weights = observed.per_row(sample_weight)
+    known = copy.copy(results._rows)
+    assert known is not None
+    known.observations = weights
+    return replace(
+        results,
+        _model=of_all_features(free, model, kept),
+        _positions=kept,
+        _rows=known,
+        _weighed=Signature.where_needed(X, weights),
+    )
+
+
+def of_all_features(free: Any, model: Any, kept: Array) -> Any:
+    """A fit to the columns that were kept, as one that takes all columns of X."""
+    whole = free._snapshot()
+    few = to_host(free.coef_)
+    coef = np.zeros((len(few), model.n_features_in_), few.dtype)
+    coef[:, kept] = few
+    whole.coef_ = moved_to(place_of(free.coef_), coef)
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(model, name):
+            setattr(whole, name, getattr(model, name))
+    return whole
+
+
+def _halves(observed: Observed, groups: Array | None, seed: int) -> tuple[Array, Array]:
+    """Rows of two halves with like shares of the classes."""
+    rows, strata = np.arange(observed.n_samples), observed.likeliest
+    if groups is None:
+        first, second = train_test_split(rows, test_size=0.5, stratify=strata, random_state=seed)
+        return np.asarray(first), np.asarray(second)
+    folds = StratifiedGroupKFold(2, shuffle=True, random_state=seed)
+    first, second = next(folds.split(rows, strata, groups))
+    return np.asarray(first), np.asarray(second)

@@ -1,0 +1,1 @@
+"""What users write, as plain arrays: data, labels, weights, frames, penalty terms."""

@@ -1,0 +1,108 @@
+"""Indicator matrices in chunks that stay where Dask keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from skmaxent._input._dask_input import Raw, keep
+from skmaxent._input._indicator import (
+    LabelCounts,
+    check_indicator,
+    label_likelihood,
+    targets_of,
+    used_weights,
+)
+from skmaxent._input._targets import Given, Outcomes
+from skmaxent._storage._chunked_rows import ChunkedRows
+from skmaxent._storage._cluster import is_dask
+from skmaxent._storage._storage import Rows
+from skmaxent._storage._threads import Workers
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class IndicatorCoding:
+    """How rows of an indicator matrix become targets and weights of a fit."""
+
+    active: Array
+    link: str
+    top_weight: float | None
+    dtype: Any
+
+    def __call__(self, raw: Raw) -> Rows:
+        weights = None
+        if self.top_weight is not None and raw.weights is not None:
+            weights = raw.weights / self.top_weight
+        weights = used_weights(raw.codes, weights, self.link)
+        if weights is None and self.link == "softmax":
+            weights = np.ones(raw.X.shape[0])  # rows of other chunks may have no labels
+        if weights is not None:
+            weights = weights.astype(self.dtype)
+        targets = targets_of(raw.codes, self.active, self.link)
+        if targets.dtype.kind == "f":
+            targets = targets.astype(self.dtype)
+        return Rows(raw.X.astype(self.dtype, copy=False), targets, weights, None)
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """`totals_of` a link, for workers."""
+
+    link: str
+
+    def __call__(self, raw: Raw, weights: Array | None) -> Array:
+        return np.stack(LabelCounts.of(raw.codes, weights, self.link))
+
+
+def read_indicator(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, link: str, smoothing: float
+) -> Given:
+    """Rows with the labels that an indicator matrix says.
+
+    Raises ValueError or TypeError for what a fit of arrays in memory would refuse, and for y that
+    is no Dask collection with columns.
+    """
+    if is_dask(X) and not (is_dask(y) and getattr(y, "ndim", 0) == 2):
+        raise TypeError(
+            f"y is a {type(y).__name__} with {getattr(y, 'ndim', 'unknown')} dimensions, but X is "
+            "a Dask collection: expected a Dask array or data frame of shape (n_samples, "
+            "n_labels), an indicator matrix; MaxentClassifier fits one label a row."
+        )
+    given = {"y": y, "sample_weight": sample_weight, "offset": None}
+    kept = keep(estimator, X, given, _indicator, _Totals(link))
+    classes = kept.summaries[0].labels
+    for number, summary in enumerate(kept.summaries):
+        if not np.array_equal(summary.labels, classes):
+            raise ValueError(
+                f"y has the columns {summary.labels.tolist()} in chunk {number}; expected those of "
+                f"chunk 0, {classes.tolist()}."
+            )
+    scale = kept.top_weight
+    tables = np.stack([summary.totals for summary in kept.summaries])
+    tables[:, 0] *= np.array([summary.top_weight / scale for summary in kept.summaries])[:, None]
+    counts = LabelCounts(*tables.sum(axis=0))
+    active = counts.active(link)
+    model = label_likelihood(len(active), link, smoothing)
+    top_weight = scale if kept.has_weights else None
+    coding = IndicatorCoding(active, link, top_weight, kept.dtype)
+
+    def stored(workers: Workers) -> ChunkedRows:
+        chunks, shape = kept.coded(coding)
+        has_weights = kept.has_weights or link == "softmax"
+        shape = replace(shape, has_codes=False, has_weights=has_weights)
+        return ChunkedRows(kept.scheduler, chunks, shape, n_logits=model.n_logits, workers=workers)
+
+    return Given(classes, kept.n_features, Outcomes(scale, active, counts.totals, model), stored)
+
+
+def _indicator(y: Any) -> tuple[Any, Array]:
+    if hasattr(y, "tocsr"):
+        y = y.tocsr()
+        y = y if sp.issparse(y) else sp.csr_array(y)
+    return check_indicator(y)

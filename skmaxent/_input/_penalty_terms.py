@@ -1,0 +1,278 @@
+"""What the user asks of the coefficients, by position or by name, to arrays for the solver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from skmaxent._objective._penalty import Terms
+from skmaxent._storage._place import to_host
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Features and classes that arguments may name or must match in number.
+
+    `names` are the features' names, None where X has none; `n_rows` is the number of rows of
+    `coef_`, one for two classes.
+    """
+
+    names: Array | None
+    n_features: int
+    classes: Array
+
+    @property
+    def n_rows(self) -> int:
+        return 1 if len(self.classes) == 2 else len(self.classes)
+
+    def positions(self, given: Any, argument: str) -> NDArray[np.intp]:
+        """Where the features of these names are."""
+        if self.names is None:
+            raise ValueError(
+                f"{argument} names features, but X has no names: fit on a DataFrame whose columns "
+                "are strings, or give an array."
+            )
+        known = {name: j for j, name in enumerate(self.names)}
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise ValueError(
+                f"{argument} has the names {unknown[:5]}, which are not features of X; expected "
+                f"names among {list(self.names)[:10]}{'...' if len(self.names) > 10 else ''}."
+            )
+        return np.array([known[name] for name in given], dtype=np.intp)
+
+    def rows_by_columns(self, value: Any, argument: str, what: str) -> Array:
+        """A number, or one for each feature, or each class and feature, as (rows, features)."""
+        try:
+            array = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{argument} must hold {what}, found {value!r}.") from error
+        if np.isnan(array).any():
+            raise ValueError(f"{argument} contains NaN; expected {what}.")
+        if array.ndim == 0:
+            return np.full((1, self.n_features), float(array))
+        if array.shape == (self.n_features,):
+            return array[None]
+        if array.shape == (self.n_rows, self.n_features):
+            return array
+        per_class = f" or ({self.n_rows}, {self.n_features})"
+        raise ValueError(
+            f"{argument} has the shape {array.shape}; expected ({self.n_features},)"
+            f"{per_class if self.n_rows > 1 else ''} for the {self.n_features} features of X"
+            f"{' and its classes' if self.n_rows > 1 else ''}."
+        )
+
+
+def penalty_factors(value: Any, columns: Columns) -> Array:
+    """Factors (1 or R, n_features): zero or more, infinity removes a coefficient."""
+    if value is None:
+        return np.ones((1, columns.n_features))
+    what = "numbers, zero or more (np.inf removes a feature)"
+    if isinstance(value, Mapping):
+        factors = np.ones((1, columns.n_features))
+        positions = columns.positions(value, "penalty_factor")
+        factors[0, positions] = _numbers(value.values(), "penalty_factor", what)
+    else:
+        factors = columns.rows_by_columns(value, "penalty_factor", what)
+    if np.isnan(factors).any() or (factors < 0).any():
+        raise ValueError(f"penalty_factor must hold {what}, found {factors.min()}.")
+    return factors
+
+
+def _numbers(values: Any, argument: str, what: str) -> Array:
+    try:
+        return np.array([float(value) for value in values])
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{argument} must hold {what}, found {list(values)[:5]}.") from error
+
+
+def bounds_of(value: Any, columns: Columns) -> tuple[Array | None, Array | None]:
+    """Lower and upper bounds (1 or R, n_features), None where there are none."""
+    if value is None:
+        return None, None
+    what = "numbers; None is no bound"
+    if isinstance(value, Mapping):
+        lower = np.full((1, columns.n_features), -np.inf)
+        upper = np.full((1, columns.n_features), np.inf)
+        positions = columns.positions(value, "bounds")
+        for position, (name, pair) in zip(positions, value.items(), strict=True):
+            low, high = _pair(pair, f"bounds[{name!r}]")
+            numbers = _numbers(
+                (-np.inf if low is None else low, np.inf if high is None else high),
+                f"bounds[{name!r}]",
+                what,
+            )
+            lower[0, position], upper[0, position] = numbers
+    else:
+        low, high = _pair(value, "bounds")
+        lower = columns.rows_by_columns(-np.inf if low is None else low, "bounds[0]", what)
+        upper = columns.rows_by_columns(np.inf if high is None else high, "bounds[1]", what)
+    crossed = np.argwhere(~(lower <= upper))
+    if len(crossed):
+        k, j = crossed[0]
+        low, high = (array[k, j] for array in np.broadcast_arrays(lower, upper))
+        name = j if columns.names is None else columns.names[j]
+        raise ValueError(
+            f"bounds must have lower <= upper, found ({low}, {high}) for feature {name!r}."
+        )
+    if (lower == np.inf).any() or (upper == -np.inf).any():
+        raise ValueError("bounds must leave room for a finite coefficient.")
+    return lower, upper
+
+
+def _refuse_bounds_without_zero(
+    removed: Array, lower: Array | None, upper: Array | None, columns: Columns
+) -> None:
+    """Raise ValueError where bounds exclude zero for a coefficient that is removed."""
+    if lower is None or upper is None:
+        return
+    wrong = np.argwhere(removed & ((lower > 0.0) | (upper < 0.0)))
+    if not len(wrong):
+        return
+    k, j = wrong[0]
+    shape = np.broadcast_shapes(removed.shape, lower.shape, upper.shape)
+    low, high = (np.broadcast_to(bound, shape)[k, j] for bound in (lower, upper))
+    name = f"x{j}" if columns.names is None else columns.names[j]
+    of_class = "" if shape[0] == 1 else f" and class {columns.classes.tolist()[k]!r}"
+    raise ValueError(
+        f"penalty_factor is infinite for feature {name!r}{of_class}, which sets the coefficient "
+        f"to 0, but bounds exclude 0 there: found ({low}, {high}). Widen the bounds to contain 0, "
+        "or give the feature a finite factor."
+    )
+
+
+def _pair(value: Any, argument: str) -> tuple[Any, Any]:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{argument} must be a pair (lower, upper), found {value!r}.")
+    return value[0], value[1]
+
+
+def prior_of(value: Any, columns: Columns) -> Array | None:
+    """Coefficients to pull towards, (R, n_features): of an array, a table or a fitted model."""
+    if value is None:
+        return None
+    if hasattr(value, "coef_"):
+        return _of_model(value, columns)
+    if hasattr(value, "columns") and hasattr(value, "index"):
+        return _of_table(value, columns)
+    if hasattr(value, "fit"):
+        raise ValueError(
+            f"prior_coef is {type(value).__name__} without coef_: expected a fitted linear "
+            "classifier. Searches clone the values that they try, and clones are not fitted: wrap "
+            "a fitted classifier in sklearn.frozen.FrozenEstimator, or give its coef_frame()."
+        )
+    target = columns.rows_by_columns(value, "prior_coef", "finite numbers")
+    if not np.isfinite(target).all():
+        raise ValueError("prior_coef must be finite.")
+    return np.array(np.broadcast_to(target, (columns.n_rows, columns.n_features)))
+
+
+def _of_model(model: Any, columns: Columns) -> Array:
+    coef = model.coef_.toarray() if sp.issparse(model.coef_) else np.asarray(to_host(model.coef_))
+    coef = np.atleast_2d(coef)
+    classes = np.asarray(to_host(getattr(model, "classes_", columns.classes)))
+    names = getattr(model, "feature_names_in_", None)
+    if names is None and coef.shape[1] != columns.n_features:
+        raise ValueError(
+            f"prior_coef is a model of {coef.shape[1]} features without names, X has "
+            f"{columns.n_features}: both need the same features, or names."
+        )
+    positions = (
+        np.arange(columns.n_features)
+        if names is None or columns.names is None
+        else columns.positions(names, "prior_coef")
+    )
+    return _placed(coef, classes, positions, columns)
+
+
+def _of_table(table: Any, columns: Columns) -> Array:
+    features = [name for name in table.index if name != "Intercept"]
+    coef = np.asarray(table.loc[features], dtype=np.float64).T
+    if not np.isfinite(coef).all():
+        raise ValueError("prior_coef must be finite; the table has missing or infinite entries.")
+    positions = columns.positions(features, "prior_coef") if columns.names is not None else None
+    if positions is None:
+        expected = [f"x{j}" for j in range(columns.n_features)]
+        unknown = [name for name in features if name not in expected]
+        if unknown:
+            raise ValueError(
+                f"prior_coef has the names {unknown[:5]}, but X has none: expected x0, x1, ..."
+            )
+        positions = np.array([expected.index(name) for name in features], dtype=np.intp)
+    labels = np.asarray(table.columns)
+    classes = np.concatenate([columns.classes[:1], labels]) if len(coef) == 1 else labels
+    return _placed(coef, classes, positions, columns)
+
+
+def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> Array:
+    """Coefficients at the classes and features that they belong to, zero elsewhere."""
+    labels = list(columns.classes)
+    unknown = [label for label in classes if label not in labels]
+    if unknown:
+        raise ValueError(
+            f"prior_coef has the classes {unknown}, which are not in y; expected classes among "
+            f"{labels}."
+        )
+    if len(coef) == 1:
+        coef = np.vstack([-0.5 * coef, 0.5 * coef])
+    target = np.zeros((len(labels), columns.n_features))
+    rows = np.array([labels.index(label) for label in classes], dtype=np.intp)
+    target[np.ix_(rows, positions)] = coef
+    return target if columns.n_rows > 1 else target[1:] - target[:1]
+
+
+def terms_of(
+    *,
+    l1_ratio: float,
+    is_penalised: bool,
+    grouped: bool,
+    penalty_factor: Any,
+    prior_coef: Any,
+    bounds: Any,
+    columns: Columns,
+) -> Terms:
+    """Penalty, of strength one, and bounds for the rows of `coef_`."""
+    grouped = grouped and l1_ratio > 0.0
+    factors = penalty_factors(penalty_factor, columns)
+    lower, upper = bounds_of(bounds, columns)
+    target = prior_of(prior_coef, columns)
+    if grouped and len(factors) > 1:
+        raise ValueError(
+            "grouped=True penalises the coefficients of a feature together: penalty_factor must "
+            f"have a number for each feature, found the shape {factors.shape}."
+        )
+    if grouped and lower is not None:
+        raise ValueError(
+            "grouped=True and bounds cannot be combined: use bounds with grouped=False, or "
+            "grouped=True without bounds."
+        )
+    if target is not None and (l1_ratio == 1.0 or not is_penalised):
+        raise ValueError(
+            "prior_coef is what the ridge part of the penalty pulls towards, but there is none: "
+            f"expected l1_ratio < 1 and a finite C, found l1_ratio={l1_ratio}"
+            f"{'' if is_penalised else ' and no penalty'}."
+        )
+    removed = np.isinf(factors)
+    if removed.any():
+        # Whatever the penalty: no coefficient, and so no cost.
+        shape = np.broadcast_shapes(removed.shape, (1, columns.n_features))
+        _refuse_bounds_without_zero(removed, lower, upper, columns)
+        lower = np.where(removed, 0.0, np.full(shape, -np.inf) if lower is None else lower)
+        upper = np.where(removed, 0.0, np.full(shape, np.inf) if upper is None else upper)
+        factors = np.where(removed, 0.0, factors)
+        target = None if target is None else np.where(removed, 0.0, target)
+    return Terms(
+        l1=factors * l1_ratio,
+        ridge=factors * (1.0 - l1_ratio),
+        target=target,
+        lower=lower,
+        upper=upper,
+        grouped=grouped,
+    )

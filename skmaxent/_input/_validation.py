@@ -1,0 +1,466 @@
+"""User input to plain arrays, with messages that name the argument."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from skmaxent._input._interchange import (
+    columns_in_order,
+    columns_of_time,
+    is_single_precision,
+    native,
+    without_fill,
+)
+from skmaxent._storage._device_array import DeviceArray
+from skmaxent._storage._place import Place, place_of, to_host
+
+Array = NDArray[Any]
+
+# scikit-learn's names for ways to the same optimum.
+_OWN_SOLVERS = {"auto", "newton-cg", "newton-cholesky"}
+_OTHER_SOLVERS = {"lbfgs", "sag", "saga"}
+SOLVERS = _OWN_SOLVERS | _OTHER_SOLVERS | {"liblinear"}
+
+NEGLIGIBLE_WEIGHT = 1e-30
+
+REMOVED_PARAMETERS = {
+    "multi_class": "the fit is always multinomial (one logit for two classes): leave it out, and "
+    "for one-vs-rest use sklearn.multiclass.OneVsRestClassifier(MaxentClassifier())",
+    "dual": "there is no dual formulation to choose: leave it out",
+    "intercept_scaling": "the intercept is never penalised, so that it needs no scaling: "
+    "leave it out",
+}
+
+
+def resolve_solver(solver: str) -> str:
+    """Our solver for a name that may be scikit-learn's."""
+    if solver == "liblinear":
+        raise ValueError(
+            "solver='liblinear' penalises the intercept, which MaxentClassifier never does; "
+            "write solver='auto' for the fit that scikit-learn's other solvers give."
+        )
+    return solver if solver in _OWN_SOLVERS else "auto"
+
+
+def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:
+    """C and l1_ratio for what is spelled as in scikit-learn 1.8 and earlier, or as now."""
+    ratio = 0.0 if l1_ratio is None else float(l1_ratio)
+    if penalty in ("l1", "l2"):
+        # scikit-learn's l1_ratio was None by default, ours is 0.
+        if ratio not in ((0.0, 1.0) if penalty == "l1" else (0.0,)):
+            warnings.warn(
+                f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. The l1_ratio "
+                f"parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty}): "
+                "leave penalty out, l1_ratio alone chooses between ridge and lasso.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return float(C), 1.0 if penalty == "l1" else 0.0
+    if penalty == "elasticnet" and l1_ratio is None:
+        raise ValueError("penalty='elasticnet' needs l1_ratio, a number from 0 to 1; found None.")
+    if penalty is not None:
+        return float(C), ratio
+    if C not in (1.0, np.inf) or ratio != 0.0:
+        warnings.warn(
+            "Setting penalty=None will ignore the C and l1_ratio parameters: no penalty overrides "
+            f"C={C} and l1_ratio={l1_ratio}. Leave penalty out to have a penalty, or write "
+            "C=np.inf for none.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return np.inf, 0.0
+
+
+def is_no_offset(offset: Any) -> bool:
+    """Whether it is None, or the number 0 for all rows."""
+    return offset is None or (isinstance(offset, Real) and offset == 0)
+
+
+def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Array | None:
+    """Offsets as (n_samples, n_classes), or (n_samples, 1) for two classes; None for none."""
+    if is_no_offset(offset):
+        return None
+    K = len(classes)
+    offset = native(to_host(offset), "offset")
+    if hasattr(offset, "columns"):
+        names = list(offset.columns)
+        missing = [label for label in classes.tolist() if label not in names]
+        if missing:
+            raise ValueError(
+                f"offset has no columns for the classes {missing}; expected a column for each of "
+                f"{classes.tolist()}."
+            )
+        offset = columns_in_order(offset, classes.tolist())
+    try:
+        array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
+    except (TypeError, ValueError) as error:
+        if "offset" in str(error):
+            raise
+        raise ValueError(
+            f"offset must be numbers of shape ({n_samples}, {K}), or None: {error}"
+        ) from error
+    if K == 2 and array.shape == (n_samples,):
+        array = array[:, None]
+    elif K == 2 and array.shape == (n_samples, 2):
+        array = array[:, 1:] - array[:, :1]
+    elif array.shape != (n_samples, K) and array.shape != (n_samples, 1):
+        expected = f"({n_samples}, {K})" + (f" or ({n_samples},)" if K == 2 else "")
+        raise ValueError(f"offset has the shape {array.shape}; expected {expected}.")
+    elif K > 2 and array.shape == (n_samples, 1):
+        raise ValueError(
+            f"offset has the shape {array.shape}; expected ({n_samples}, {K}), a column for each "
+            "class: the same offset for all classes changes nothing."
+        )
+    return array.astype(dtype, copy=False)
+
+
+def offset_of(offset: Array, active: Array) -> Array:
+    """Offsets of the classes that weigh anything."""
+    return offset if offset.shape[1] == 1 else offset[:, active]
+
+
+def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
+    """X, or X and y, by scikit-learn's rules; X dense or CSR, float32 or float64.
+
+    X of another library than NumPy, where scikit-learn dispatches, is a `DeviceArray`. Whether X is
+    finite shows in what is made of it, without another pass.
+    """
+    if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
+        return arrays[0]
+    place = place_of(arrays[0])
+    if place is not None:
+        return _check_on_device(estimator, place, *arrays, reset=reset)
+    arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
+    times = columns_of_time(arrays[0])
+    if times:
+        raise TypeError(_needs_numbers(times, "times are numbers in no unit"))
+    try:
+        checked = validate_data(
+            estimator,
+            *arrays,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+        if len(arrays) == 1:
+            return canonical(checked)
+        return canonical(checked[0]), checked[1]
+    except (TypeError, ValueError) as error:
+        if "fill value" in str(error):  # pandas has no COO matrix of such columns
+            filled = without_fill(arrays[0])
+            if filled is not None:
+                return check_data(estimator, filled, *arrays[1:], reset=reset)
+        if len(arrays) > 1 and _has_missing(arrays[1]):
+            raise ValueError(_MISSING_LABELS) from error
+        told = about_columns(error, arrays[0])
+        if told is error:
+            raise
+        raise told from error
+
+
+def canonical(X: Any) -> Any:
+    """CSR with one entry, in order, for each column of a row, of float32 or float64.
+
+    Anything else than CSR is returned as it is. Arrays of X are shared where they need no change,
+    and never written to.
+    """
+    if not sp.issparse(X):
+        return X
+    # Another object, for SciPy keeps what it learns of a matrix with it.
+    X = type(X)((X.data[: X.nnz], X.indices[: X.nnz], X.indptr), shape=X.shape, copy=False)
+    if X.dtype not in (np.float64, np.float32):  # as frames of sparse booleans are left
+        X = X.astype(np.float64)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueError:
+    """An error in words about the columns of X that are no numbers, where it is due to some."""
+    columns = _columns_without_numbers(X) if _is_about_types(error) else []
+    if not columns:
+        return error
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(_needs_numbers(columns, str(error).splitlines()[0][:120]))
+
+
+def _needs_numbers(columns: list[str], reason: str) -> str:
+    return (
+        f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
+        "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
+        f"ColumnTransformer, and convert or impute the rest ({reason})."
+    )
+
+
+def _check_on_device(estimator: Any, place: Place, X: Any, *labels: Any, reset: bool) -> Any:
+    """X as a `DeviceArray`, or X and y."""
+    if place.xp.isdtype(X.dtype, "complex floating"):
+        raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
+    dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]
+    options = {"reset": reset, "dtype": dtypes, "ensure_all_finite": False}
+    if not labels:
+        return DeviceArray(validate_data(estimator, X, **options), place)
+    X, y = validate_data(estimator, X, *map(to_host, labels), **options)
+    return DeviceArray(X, place), y
+
+
+def _is_plain(X: Any, estimator: Any) -> bool:
+    """Whether nothing is to be checked or converted: rows one by one are quicker predicted."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in (np.float64, np.float32)
+        and len(X) > 0
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
+    )
+
+
+_MISSING_LABELS = (
+    "Input y contains NaN or other missing labels; expected a label for every row: drop the rows "
+    "without one."
+)
+
+
+def _has_missing(y: Any) -> bool:
+    import pandas as pd
+
+    values = np.asarray(y, dtype=object)
+    return values.ndim == 1 and bool(pd.isna(values).any())
+
+
+def _is_about_types(error: Exception) -> bool:
+    about = ("convert", "must be a string or a real number", "setting an array element")
+    return any(words in str(error) for words in about) or isinstance(
+        error, np.exceptions.DTypePromotionError
+    )
+
+
+def _columns_without_numbers(X: Any) -> list[str]:
+    """Name, or position, of each column of X that does not convert, with its first such value."""
+    named = hasattr(X, "columns")
+    if not named:
+        X = np.asarray(X, dtype=object)
+    found = []
+    for column in X.columns if named else range(X.shape[1] if X.ndim == 2 else 0):
+        values = np.asarray(X[column]) if named else X[:, column]
+        if values.dtype.kind in "mM":
+            found.append(f"{column!r} ({values.dtype})")
+        elif values.dtype.kind not in "fiub":
+            wrong = [value for value in values if not _is_number(value)]
+            if wrong:
+                found.append(f"{column!r} (holds {wrong[0]!r}, a {type(wrong[0]).__name__})")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
+    """Sorted classes, and each row's position among them; of given classes some may be absent."""
+    if classes is not None:
+        return classes, _codes_among(y, classes)
+    try:
+        classes, codes = _integer_classes(y) if y.dtype.kind in "iu" else _sorted_classes(y)
+    except (TypeError, ValueError) as error:
+        if _has_missing(y):
+            raise ValueError(_MISSING_LABELS) from error
+        kinds = sorted({type(label).__name__ for label in y})
+        if len(kinds) == 1:
+            raise
+        raise ValueError(
+            f"y has labels of types that cannot be sorted together: {', '.join(kinds)}; expected "
+            "labels of one type."
+        ) from error
+    if len(classes) < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but y contains "
+            f"only one class: {classes[0]!r}"
+        )
+    return classes, codes
+
+
+def _codes_among(y: Array, classes: Array) -> Array:
+    """Position of each label among sorted classes; raises ValueError for labels that are none."""
+    if y.dtype.kind in "fO" and _has_missing(y):
+        raise ValueError(_MISSING_LABELS)
+    if y.dtype.kind in "iu" and classes.dtype.kind in "iu" and y.dtype != classes.dtype:
+        same = y.astype(classes.dtype)  # int64 and uint64 would meet in float64
+        y = same if (same == y).all() else y
+    try:
+        codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        unknown = y[np.asarray(classes[codes] != y, dtype=bool)].tolist()
+    except TypeError:  # labels of types that cannot be compared
+        known = set(classes.tolist())
+        codes, unknown = np.empty(0, np.intp), [label for label in y.tolist() if label not in known]
+    if unknown:
+        raise ValueError(
+            f"y has the labels {list(dict.fromkeys(unknown))[:10]}, which the fit has not seen; "
+            f"expected labels among {classes.tolist()}."
+        )
+    return np.asarray(codes)
+
+
+def refuse_unknown(y: Any, classes: Array, name: str) -> None:
+    """Raise for labels that are none of the classes."""
+    unknown = np.setdiff1d(np.asarray(y), classes)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has the labels {unknown.tolist()}, which are not among the classes "
+            f"{classes.tolist()}."
+        )
+
+
+def _sorted_classes(y: Array) -> tuple[Array, Array]:
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    return classes, codes
+
+
+def _integer_classes(y: Array) -> tuple[Array, Array]:
+    """Classes and codes by counting, where integers are close enough together."""
+    low, high = int(y.min()), int(y.max())
+    if high - low > 2 * len(y) + 100:
+        return _sorted_classes(y)
+    # Narrow integers do not have room for their own range.
+    wide = np.uint64 if y.dtype.kind == "u" else np.int64
+    shifted = (y.astype(wide, copy=False) - wide(low)).astype(np.intp, copy=False)
+    present = np.bincount(shifted) > 0
+    values = np.flatnonzero(present)
+    codes = shifted if len(values) == len(present) else (np.cumsum(present) - 1)[shifted]
+    return (values.astype(wide) + wide(low)).astype(y.dtype), codes
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
+    """Weights as float64 of shape (n_samples,), None for all ones."""
+    if sample_weight is None:
+        return None
+    sample_weight = to_host(sample_weight)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    try:
+        weights: Array = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )
+    except (TypeError, ValueError) as error:
+        if "sample_weight" in str(error):
+            raise
+        raise ValueError(f"sample_weight must be numeric: {error}.") from error
+    if weights.ndim != 1:
+        raise ValueError(
+            f"Sample weights must be 1D array or scalar: sample_weight has {weights.ndim} "
+            f"dimensions, expected shape ({n_samples},)."
+        )
+    if len(weights) != n_samples:
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected {(n_samples,)}: one weight a row."
+        )
+    if (weights < 0).any():
+        raise ValueError(
+            f"Negative values in data passed to `sample_weight`: found {weights.min()}, expected "
+            "weights of zero or more."
+        )
+    if not weights.any():
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number: every sample_weight is 0."
+        )
+    # Beside the largest weight these cannot be told from zero; their reciprocals overflow.
+    return np.where(weights < NEGLIGIBLE_WEIGHT * weights.max(), 0.0, weights)
+
+
+def check_groups(groups: Any, n_samples: int) -> Array:
+    """Codes 0, 1, ... of the clusters that rows belong to, of shape (n_samples,)."""
+    import pandas as pd
+
+    groups = native(to_host(groups), "groups")
+    masked = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else None
+    # Of lists NumPy would make strings of what is missing.
+    given = np.asarray(groups, dtype=object if isinstance(groups, (list, tuple)) else None)
+    if given.shape != (n_samples,):
+        raise ValueError(
+            f"groups has the shape {given.shape}; expected ({n_samples},), a cluster for each row."
+        )
+    missing = pd.isna(given) if masked is None else pd.isna(given) | masked
+    if missing.any():
+        raise ValueError(
+            f"groups is missing (NaN, None or the like) in {int(missing.sum())} rows, such as "
+            f"{np.flatnonzero(missing)[:5].tolist()}: expected a cluster for every row."
+        )
+    codes, labels = pd.factorize(given)
+    if len(labels) < 2:
+        raise ValueError("groups must name at least two clusters.")
+    return np.asarray(codes)
+
+
+def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Array | None:
+    """The weight of each class, of which there is so much in total; None for all ones."""
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown and not set(classes.tolist()) <= set(class_weight):
+            raise ValueError(
+                f"class_weight has the labels {unknown}, which are not in y; expected labels "
+                f"among {classes.tolist()}."
+            )
+        for label, weight in class_weight.items():
+            if not isinstance(weight, Real):
+                raise ValueError(
+                    f"class_weight[{label!r}] is {weight!r}; expected a number, zero or more."
+                )
+        weights = np.array([class_weight.get(label, 1.0) for label in classes], dtype=float)
+    else:
+        present = totals > 0
+        weights = np.ones(len(classes))
+        weights[present] = totals.sum() / (present.sum() * totals[present])
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError(
+            f"class_weight must be finite and not negative, found {weights.tolist()} for the "
+            f"classes {classes.tolist()}."
+        )
+    return np.asarray(weights)
+
+
+def class_shares(given: Any, classes: Array, totals: Array) -> Array:
+    """Shares of the classes in the population, positive, with the sum one."""
+    if isinstance(given, str):  # "empirical"
+        return np.asarray(totals / totals.sum())
+    if isinstance(given, dict):
+        unknown = [label for label in given if label not in classes]
+        missing = [label for label in classes.tolist() if label not in given]
+        if unknown or missing:
+            raise ValueError(
+                f"prior_correction must have a share for each of {classes.tolist()}: unknown are "
+                f"{unknown}, missing are {missing}."
+            )
+        given = [given[label] for label in classes]
+    try:
+        shares = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"prior_correction must hold numbers, found {given!r}.") from error
+    if shares.shape != classes.shape:
+        raise ValueError(
+            f"prior_correction has the shape {shares.shape}; expected {classes.shape}, a share for "
+            "each class."
+        )
+    if not (shares > 0.0).all() or abs(shares.sum() - 1.0) > 1e-6:
+        raise ValueError(
+            f"prior_correction must hold positive shares with the sum one, found {shares.tolist()}."
+        )
+    return shares

@@ -1,0 +1,237 @@
+"""Checked arrays to a problem that the solvers can trust."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._input._targets import Given, Outcomes
+from skmaxent._model._prediction import absent_logit
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import Moments, Point
+from skmaxent._objective._penalty import STRONGEST, Ridge, Terms
+from skmaxent._objective._standardisation import ColumnMap, prepared
+from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_columns
+from skmaxent._storage._block import Block
+from skmaxent._storage._storage import Storage
+from skmaxent._storage._threads import Workers, effective_threads
+
+Array = NDArray[Any]
+
+# Of the objective: what rounding of the coefficients may add to it without a warning.
+ROUNDED = 1e-6
+
+# The weakest penalty of a grid relative to its strongest.
+MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows with the columns that a problem is solved over, and their moments.
+
+    `columns` is the way between these columns and the user's, `inexact` are positions of columns
+    that rounding has left little of.
+    """
+
+    blocks: Storage
+    model: Likelihood
+    moments: Moments
+    columns: ColumnMap
+    inexact: Array
+
+    @classmethod
+    def prepare(
+        cls, blocks: Storage, model: Likelihood, *, fit_intercept: bool, as_given: bool = False
+    ) -> Data:
+        """Raises ValueError where X is not finite."""
+        blocks, moments, columns, inexact = prepared(
+            blocks, model, fit_intercept=fit_intercept, as_given=as_given
+        )
+        return cls(blocks, model, moments, columns, inexact)
+
+    @property
+    def exponents(self) -> Array | None:
+        """Powers of two that the columns were divided by, None where by none."""
+        return self.columns.exponents
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data and the problem that they pose with a penalty of strength one, and the way back."""
+
+    data: Data
+    problem: Problem
+    rows: Outcomes
+    classes: Array
+    terms: Terms
+
+    @classmethod
+    @contextmanager
+    def within_threads(
+        cls,
+        given: Given,
+        terms: Terms,
+        n_jobs: int | None,
+        *,
+        fit_intercept: bool,
+        as_given: bool = False,
+    ) -> Iterator[Prepared]:
+        """While so many threads exist, and numbers may overflow.
+
+        With `as_given` the problem has all columns, none of them shifted.
+        """
+        rows = given.outcomes
+        if len(rows.active) < len(given.classes):
+            terms = terms.rows(rows.active)
+        with (
+            Workers(effective_threads(n_jobs)) as workers,
+            np.errstate(over="ignore", under="ignore", invalid="ignore"),
+        ):
+            data = Data.prepare(
+                given.stored(workers), rows.model, fit_intercept=fit_intercept, as_given=as_given
+            )
+            asked = data.columns.terms(terms)
+            problem = Problem.of(
+                data.blocks, data.model, asked, data.moments, fit_intercept=fit_intercept
+            )
+            yield cls(data, problem, rows, given.classes, terms)
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.blocks.dtype
+
+    @property
+    def has_absent_classes(self) -> bool:
+        return len(self.rows.active) < len(self.classes)
+
+    @property
+    def class_shares(self) -> Array:
+        """Of the classes that weigh anything in the targets."""
+        shares = self.data.model.outcomes(self.data.moments.shares)
+        if shares.min() > 1e-6:
+            return shares
+        # Of one minus a share that is nearly one few digits are left.
+        (totals,) = self.data.blocks.map_reduce(_outcome_totals, self.data.model)
+        return np.asarray(totals / totals.sum())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of `coef_`."""
+        K = len(self.classes)
+        return 1 if K == 2 else K, self.data.columns.n_features
+
+    @property
+    def total_weight(self) -> float:
+        """S, the sum of the weights that the user gave."""
+        return self.rows.scale * self.problem.objective.total_weight
+
+    def grid(self, ends: tuple[float, float], n_points: int) -> Array:
+        """Cs in equal ratios up from that of the first strength of a penalty.
+
+        Down to 1e-4 of the second, or 1e-2 if there are no more rows than features, as in glmnet
+        (Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33).
+        """
+        blocks = self.data.blocks
+        share = MANY_ROWS if blocks.n_samples > self.shape[1] else FEW_ROWS
+        largest = max(ends[0], 1.0 / STRONGEST)
+        first = 1.0 / (self.total_weight * largest)
+        return first * np.geomspace(1.0, largest / (share * max(ends[1], 1e-300)), n_points)
+
+    def strengths(self, C: Array) -> Array:
+        """1/(C S), with the weights' sum S."""
+        with np.errstate(divide="ignore"):
+            inverse = np.minimum(1.0 / C, STRONGEST)
+        return np.asarray(inverse / self.rows.scale / self.problem.objective.total_weight)
+
+    def loss_at(self, coef: Array, intercept: Array) -> Point:
+        """The loss, without any penalty, at coefficients."""
+        coef, intercept = self.data.columns.to_problem(coef, intercept)
+        objective = self.problem.objective
+        objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
+        return objective.at(objective.from_coefficients(coef, intercept))
+
+    def aliased(self) -> Array:
+        """Positions of the columns that earlier ones, and the intercept, are combined to.
+
+        None where there are many columns; see `aliased_columns`.
+        """
+        return self._aliased()[0]
+
+    def _aliased(self) -> tuple[Array, Aliased]:
+        problem, columns = self.problem, self.data.columns
+        found = aliased_columns(problem.objective, problem.moving)
+        if columns.kept is None:
+            return found.columns, found
+        if columns.n_features > MOST_COLUMNS:
+            return found.columns[:0], found
+        left_out = np.setdiff1d(np.arange(columns.n_features), columns.kept)
+        return np.union1d(left_out, columns.kept[found.columns]), found
+
+    def without_aliased(self, coef: Array, intercept: Array) -> tuple[Array, Array, Array]:
+        """Positions of the columns that are not aliased, and their coefficients and intercepts.
+
+        The logits are those of the coefficients of all columns.
+        """
+        objective, columns = self.problem.objective, self.data.columns
+        aliased, found = self._aliased()
+        theta = objective.from_coefficients(*columns.to_problem(coef, intercept))
+        coef, intercept = columns.to_data(
+            *objective.coefficients(found.moved(theta)), self.terms, np.float64
+        )
+        kept = np.setdiff1d(np.arange(columns.n_features), aliased)
+        return kept, coef[:, kept], intercept
+
+    def coefficients(self, solution: Solution) -> tuple[Array, Array]:
+        """Coefficients and intercepts as the user knows them, of all classes."""
+        return self.known_coefficients(solution.coef, solution.intercept)
+
+    def rounding_excess(self, solution: Solution) -> float:
+        """How far rounding of the coefficients to float32 raises the objective, as a share of it.
+
+        For rounding δ it is δᵀHδ/2, or what the objective itself says if that is more; zero where
+        it is no more than `ROUNDED`, and for float64.
+        """
+        if self.dtype != np.float32:
+            return 0.0
+        coef, intercept = self.coefficients(solution)
+        if self.has_absent_classes:
+            coef, intercept = coef[self.rows.active], intercept[self.rows.active]
+        point, objective = solution.point, solution.point.objective
+        known = self.data.columns.to_problem(coef.astype(float), intercept.astype(float))
+        theta = objective.from_coefficients(*known)
+        change = theta - objective.from_coefficients(solution.coef, solution.intercept)
+        # The mean square of a standardised column is one at most, the loss's curvature by a logit
+        # 1/4; without a mean to centre at, the size of a column is larger.
+        size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
+        logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
+        value = max(abs(solution.value), 1e-300)
+        curvature = float((objective.penalty.strength * change[:, :-1] ** 2).sum())
+        if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED * value:
+            return 0.0
+        product = point.hessian_product(change)
+        there = objective.at(theta)
+        excess = max(
+            0.5 * float((change * product).sum()),
+            there.value - point.value - there.rounding - point.rounding,
+        )
+        return excess / value if excess > ROUNDED * value else 0.0
+
+    def known_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """The same from those of the problem."""
+        coef, intercept = self.data.columns.to_data(coef, intercept, self.terms, self.dtype)
+        if self.has_absent_classes:
+            whole = np.zeros(self.shape, self.dtype)
+            whole[self.rows.active] = coef
+            some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
+            coef, intercept[self.rows.active] = whole, some
+        return coef, intercept
+
+
+def _outcome_totals(block: Block, likelihood: Likelihood) -> tuple[Array]:
+    targets = likelihood.outcomes(likelihood.dense_targets(block.targets))
+    return (targets @ block.weights_or_ones().astype(np.float64),)

@@ -1,0 +1,1 @@
+"""Paths of penalties, cross-validation and calibration."""

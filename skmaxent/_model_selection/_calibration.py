@@ -1,0 +1,127 @@
+"""How far probabilities are from the frequencies of what they foretell."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skmaxent._input import _targets, _validation
+from skmaxent._input._interchange import native
+
+Array = NDArray[Any]
+
+
+def expected_calibration_error(
+    y_true: Any,
+    y_prob: Any,
+    *,
+    kind: str = "top-label",
+    n_bins: int = 15,
+    strategy: str = "uniform",
+    sample_weight: ArrayLike | None = None,
+    classes: ArrayLike | None = None,
+) -> float:
+    """Mean distance of probabilities, in bins, from the frequencies that they foretell.
+
+    With bins B of weight w_B, the mean probability p_B in each and the frequency f_B of what it is
+    the probability of, the error is Σ_B w_B |f_B - p_B| / Σ_B w_B.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+        Class labels, or counts or shares of the classes.
+    y_prob : array-like or DataFrame of shape (n_samples, n_classes)
+        Probabilities, as `predict_proba` or `predict_proba_frame` gives them.
+    kind : {"top-label", "class-wise"}, default="top-label"
+        "top-label": of the largest probability of each row, which foretells that the prediction is
+        right [1]_. "class-wise": of the probabilities of each class, the mean over classes [2]_.
+    n_bins : int, default=15
+        Number of bins.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width, or of equally many rows.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    classes : array-like of shape (n_classes,), default=None
+        Labels of the columns. None is those of a DataFrame, or else the sorted labels in y_true.
+
+    Returns
+    -------
+    float
+        From 0, perfect, to 1.
+
+    Raises
+    ------
+    ValueError
+        For probabilities, labels or arguments that cannot be.
+
+    References
+    ----------
+    .. [1] Guo, Pleiss, Sun & Weinberger (2017), On calibration of modern neural networks, ICML.
+    .. [2] Kull et al. (2019), Beyond temperature scaling: obtaining well-calibrated multi-class
+       probabilities with Dirichlet calibration, NeurIPS 32.
+
+    Examples
+    --------
+    >>> from skmaxent import expected_calibration_error
+    >>> expected_calibration_error([0, 1, 1, 1], [[0.2, 0.8]] * 4, n_bins=5)
+    0.05...
+    """
+    if kind not in ("top-label", "class-wise"):
+        raise ValueError(f"kind must be 'top-label' or 'class-wise', found {kind!r}.")
+    if strategy not in ("uniform", "quantile"):
+        raise ValueError(f"strategy must be 'uniform' or 'quantile', found {strategy!r}.")
+    if not isinstance(n_bins, Integral) or n_bins < 1:
+        raise ValueError(f"n_bins must be a positive integer, found {n_bins!r}.")
+    y_prob = native(y_prob, "y_prob")
+    if classes is None and hasattr(y_prob, "columns"):
+        classes = np.array(list(y_prob.columns))
+    P = np.asarray(y_prob, dtype=float)
+    if P.ndim != 2 or not ((P >= 0.0) & (P <= 1.0)).all():
+        raise ValueError(
+            f"y_prob must hold probabilities of shape (n_samples, n_classes), found {P.shape} with "
+            f"values from {P.min()} to {P.max()}."
+        )
+    T, weights = _shares(y_true, P.shape, None if classes is None else np.asarray(classes))
+    given = _validation.check_sample_weight(sample_weight, len(P))
+    weights = weights if given is None else weights * given
+    if kind == "top-label":
+        top = P.argmax(axis=1)
+        rows = np.arange(len(P))
+        return _error(P[rows, top], T[rows, top], weights, n_bins, strategy)
+    errors = [_error(P[:, k], T[:, k], weights, n_bins, strategy) for k in range(P.shape[1])]
+    return float(np.mean(errors))
+
+
+def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Array, Array]:
+    """Shares of the classes in each row, and how many observations it is."""
+    observed = _targets.observe(y, None if classes is None else np.sort(classes))
+    if classes is not None and observed.codes is not None and not _targets.is_table(y):
+        _validation.refuse_unknown(y, classes, "y_true")
+    n, K = observed.n_samples, len(observed.classes)
+    if (n, K) != shape:
+        raise ValueError(
+            f"y_prob has the shape {shape}; expected ({n}, {K}) for y_true with the classes "
+            f"{observed.classes.tolist()}: name others in classes."
+        )
+    if observed.codes is not None:
+        T = (observed.codes[:, None] == np.arange(K)).astype(float)
+        counts = np.ones(n) if observed.multiplicity is None else observed.multiplicity
+    else:
+        counts = observed.table.sum(axis=1)
+        T = observed.table / counts[:, None]
+    if classes is not None:
+        T = T[:, np.searchsorted(observed.classes, classes)]
+    return T, counts
+
+
+def _error(p: Array, hit: Array, weights: Array, n_bins: int, strategy: str) -> float:
+    if strategy == "uniform":
+        edges = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
+    else:
+        edges = np.unique(np.quantile(p, np.linspace(0.0, 1.0, n_bins + 1)[1:-1]))
+    bins = np.searchsorted(edges, p, side="left")
+    gaps = np.bincount(bins, weights * (hit - p))
+    return float(np.abs(gaps).sum() / weights.sum())

@@ -1,0 +1,260 @@
+"""Folds of a cross-validation in chunks that stay where Dask keeps them.
+
+The rows of a fold are all rows, of which those on the other side weigh nothing: X is read once and
+neither copied nor moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._linear_classifier import warn_unless_converged
+from skmaxent._input import _dask_input, _validation
+from skmaxent._input._targets import Given, positions
+from skmaxent._model_selection._folds import Candidates, Fold, How, Job, fold_path
+from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
+from skmaxent._model_selection._splits import Side, Splits
+from skmaxent._storage._block import Block
+from skmaxent._storage._chunked_rows import ChunkedRows
+from skmaxent._storage._storage import Rows
+from skmaxent._storage._threads import Workers
+
+Array = NDArray[Any]
+
+# Coefficients that one pass scores.
+COEFFICIENT_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Rows of one side of a fold, or all for None, and the classes that `active` names.
+
+    Weights are multiplied by the `factors` of the classes.
+    """
+
+    side: Side | None
+    active: Array
+    n_classes: int
+    factors: Array | None = None
+
+    def __call__(self, rows: Rows, marks: Array) -> Rows:
+        weights = np.ones(len(rows.targets))
+        if rows.weights is not None:
+            weights = rows.weights.astype(float)
+        if self.side is not None:
+            weights = np.where(self.side.holds(marks), weights, 0.0)
+        if self.factors is not None:
+            weights = weights * self.factors[rows.targets]
+        weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
+        rows = rows._replace(weights=weights.astype(rows.X.dtype))
+        if len(self.active) == self.n_classes:
+            return rows
+        targets = positions(self.active, self.n_classes)[rows.targets]
+        offset = rows.offset
+        if offset is not None:
+            offset = _validation.offset_of(offset, self.active)
+        return rows._replace(targets=targets, offset=offset)
+
+
+@dataclass(frozen=True)
+class FoldsInChunks:
+    """Dask collections, read; `given` are X, y, weights and offsets as the user gave them."""
+
+    estimator: Any
+    labelled: _dask_input.Labelled
+    chunks: list[Any]
+    shape: Any
+    splits: Splits
+    there: Array
+    seen: Array
+    how: How
+    given: tuple[Any, Any, Any, Any]
+
+    @classmethod
+    def of(
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, how: How
+    ) -> FoldsInChunks:
+        """Raises TypeError for what takes rows in memory, ValueError for rows that do not fit."""
+        refuse_scorer(estimator.scoring, how.scorer)
+        _refuse_metadata(how.routed)
+        labelled = _dask_input.read(estimator, X, y, sample_weight, offset)
+        codes, K = labelled.codes(), len(labelled.classes)
+        no_rows = np.broadcast_to(np.int8(0), (len(codes), 1))
+        pairs = check_cv(estimator.cv, codes, classifier=True).split(no_rows, codes)
+        splits = Splits.of(pairs, len(codes))
+        there, seen = (splits.counts(codes, K, is_held_out=side) for side in (True, False))
+        chunks, shape = labelled.marked(splits.marks)
+        given = X, y, sample_weight, offset
+        return cls(estimator, labelled, chunks, shape, splits, there, seen, how, given)
+
+    @property
+    def classes(self) -> Array:
+        return self.labelled.classes
+
+    @property
+    def n_folds(self) -> int:
+        return self.splits.n_folds
+
+    def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
+        given = self._rows_of(models[0], None)
+        for model in models:
+            self._names(model)
+        return data_grid(models, *self.given[:2], n_points, *self.given[2:], given=given)
+
+    def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
+        """One after the other: all chunks are busy with each."""
+        return [self._fold(job, Cs) for job in jobs]
+
+    def presence(self) -> tuple[Array, Array]:
+        return self.there > 0, self.seen > 0
+
+    def fit_all(self, model: MaxentClassifier) -> None:
+        self._names(model)
+        model._validate_params()
+        solution = model._fit(*self.given, given=self._rows_of(model, None))
+        warn_unless_converged(solution, model, stacklevel=2)
+
+    def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
+        self._names(model)
+        X, y, sample_weight, offset = self.given
+        given = self._rows_of(model, None)
+        return fit_path(model, X, y, Cs, sample_weight, offset, relax=True, given=given)
+
+    def _fold(self, job: Job, Cs: Array) -> Fold:
+        self._names(job.model)
+        X, y, _, offset = self.given
+        followed = job.followed
+        if followed is not None:
+            followed = followed.with_rows(X, y, self._training_weights(job.fold)).begun()
+        path = fold_path(
+            job.model,
+            X,
+            y,
+            Cs,
+            self.how.gammas,
+            offset=offset,
+            task=followed,
+            given=self._rows_of(job.model, job.fold),
+        )
+        scores = np.full((len(Cs), len(self.how.gammas)), np.nan)
+        self._score(path, job.fold, scores)
+        if followed is not None:
+            followed.end()
+        return Fold(path, scores)
+
+    def _names(self, model: MaxentClassifier) -> None:
+        """What a model learns of the columns as it reads rows."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator, name):
+                setattr(model, name, getattr(self.estimator, name))
+
+    def _stored(self, view: View, n_logits: int, workers: Workers) -> ChunkedRows:
+        return ChunkedRows(
+            self.labelled.scheduler,
+            self.chunks,
+            self.shape,
+            n_logits=n_logits,
+            workers=workers,
+            view=view,
+        )
+
+    def _rows_of(self, model: MaxentClassifier, fold: int | None) -> Given:
+        """The training rows of a fold, or all rows, as a model weighs their classes."""
+        K = len(self.classes)
+        side, totals = None, self.labelled.totals
+        if fold is not None:
+            side = self.splits.side(fold, is_held_out=False)
+            totals = self.seen[fold].astype(float)
+            if self.labelled.has_weights:
+                rows = self._stored(View(side, np.arange(K), K), 1, Workers())
+                (totals,) = rows.map_reduce(_class_totals, K)
+        class_weight = _validation.check_class_weight(model.class_weight, self.classes, totals)
+        outcomes, factors = self.labelled.outcomes(totals, class_weight, model.label_smoothing)
+        view = View(side, outcomes.active, K, factors)
+        n_logits = outcomes.model.n_logits
+        return Given(
+            self.classes,
+            self.labelled.n_features,
+            outcomes,
+            partial(self._stored, view, n_logits),
+        )
+
+    def _score(self, path: MaxentPath, fold: int, scores: Array) -> None:
+        """Fill in the mean log-likelihood of the rows held out, at as many Cs a pass as fit."""
+        known = (self.seen[fold] > 0).astype(float)
+        fitted = path.n_iter.nonzero()[0]
+        if not self.there[fold] @ known or not len(fitted):
+            return
+        view = View(
+            self.splits.side(fold, is_held_out=True),
+            np.arange(len(known)),
+            len(known),
+            known,
+        )
+        rows = self._stored(view, path.coefs.shape[1], Workers())
+        n_kinds = 1 if path.relaxed_coefs is None else 2
+        step = max(1, COEFFICIENT_BYTES // (n_kinds * path.coefs[0].nbytes))
+        for some in np.split(fitted, np.arange(step, len(fitted), step)):
+            candidates = Candidates.of(path, some, self.how.gammas)
+            sums, total = rows.map_reduce(_log_likelihoods, candidates)
+            if total > 0.0:
+                scores[some] = (sums / total).reshape(len(some), -1)
+
+    def _training_weights(self, fold: int) -> Any:
+        """A lazy array of the weights, zero for rows held out."""
+        import dask.array as da
+
+        lengths = tuple(summary.n_rows for summary in self.labelled.summaries)
+        inside = self.splits.side(fold, is_held_out=False).holds(self.splits.marks)
+        lazy = da.from_array(inside, chunks=(lengths,)).astype(float)
+        weights = self.given[2]
+        if weights is None:
+            return lazy
+        if hasattr(weights, "to_dask_array"):
+            weights = weights.to_dask_array(lengths=lengths)
+        return lazy * weights
+
+
+def refuse_scorer(scoring: Any, scorer: Any) -> None:
+    """Raise for another score than the log-likelihood."""
+    if scorer is not None:
+        raise TypeError(
+            "scoring must be None or 'neg_log_loss' for Dask collections, whose rows no scorer has "
+            f"in memory; found {scoring!r}."
+        )
+
+
+def _refuse_metadata(routed: Bunch) -> None:
+    asked = set(routed.splitter.split) | set(routed.scorer.score) - {"sample_weight"}
+    if asked:
+        raise TypeError(
+            f"fit takes no {', '.join(sorted(asked))} with Dask collections: give cv the indices "
+            "of the folds, such as list(GroupKFold().split(groups, groups=groups))."
+        )
+
+
+def _class_totals(block: Block, n_classes: int) -> tuple[Array]:
+    weights = block.weights_or_ones().astype(float)
+    return (np.bincount(block.targets, weights, n_classes),)
+
+
+def _log_likelihoods(block: Block, candidates: Candidates) -> tuple[Array, float]:
+    """Weighted sums of log p of the classes of rows, by candidates, and the sum of the weights."""
+    weights = block.weights_or_ones().astype(float)
+    kept = np.flatnonzero(weights)
+    if not len(kept):
+        return np.zeros(len(candidates.coefs) * len(candidates.gammas)), 0.0
+    weights, codes = weights[kept], block.targets[kept]
+    offset = None if block.offset is None else block.offset[kept]
+    order = np.arange(len(kept))
+    found = candidates.log_probabilities(block.X[kept], offset)
+    return np.array([weights @ log_p[order, codes] for log_p in found]), float(weights.sum())

@@ -1,0 +1,319 @@
+"""Folds of a cross-validation: a path on the training rows of each, scored on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
+
+from skmaxent import _callbacks
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._linear_classifier import LinearClassifier
+from skmaxent._input import _targets, _validation
+from skmaxent._input._interchange import native
+from skmaxent._input._targets import Observed, is_table, observe
+from skmaxent._model import _prediction
+from skmaxent._model._prediction import Linear
+from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
+from skmaxent._storage._device_array import on_host, plain
+from skmaxent._storage._place import to_host
+from skmaxent._storage._row_blocks import check_finite
+from skmaxent._storage._threads import Workers
+
+Array = NDArray[Any]
+
+
+class AtOffset(LinearClassifier):
+    """A fitted classifier whose rows have offsets, as a scorer sees it."""
+
+    @classmethod
+    def of(cls, coef: Array, intercept: Array, like: LinearClassifier, offset: Any) -> AtOffset:
+        """With coefficients, for the features and classes of another classifier."""
+        self = cls()
+        self.coef_, self.intercept_, self.classes_ = coef, intercept, like._labels
+        self.fit_intercept, self.n_jobs = like.fit_intercept, None
+        self.n_features_in_ = like.n_features_in_
+        if hasattr(like, "feature_names_in_"):
+            self.feature_names_in_ = like.feature_names_in_
+        self._offset = offset
+        return self
+
+    def fit(self, X: Any, y: Any) -> AtOffset:
+        """It is fitted already."""
+        return self
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A path, and scores (n_cs, n_gammas) of the rows that it did not see."""
+
+    path: MaxentPath
+    scores: Array
+
+
+@dataclass(frozen=True)
+class How:
+    """How folds are scored, at which gammas; `scorer` None is the mean log-likelihood."""
+
+    gammas: Array
+    scorer: Callable[..., float] | None
+    routed: Bunch
+
+
+@dataclass(frozen=True)
+class Job:
+    """A path to be fitted and scored: its model, the number of its fold, and who follows it."""
+
+    model: MaxentClassifier
+    fold: int
+    followed: _callbacks.Task | None
+
+
+class Folds(Protocol):
+    """Rows and how they are split, wherever they are stored."""
+
+    @property
+    def classes(self) -> Array:
+        """Of all rows."""
+
+    @property
+    def n_folds(self) -> int:
+        """How many there are."""
+
+    def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
+        """Cs for all rows."""
+
+    def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
+        """Paths and scores; what callbacks end has NaN for its last scores."""
+
+    def presence(self) -> tuple[Array, Array]:
+        """Whether test and training rows have each class, (n_folds, n_classes) both."""
+
+    def fit_all(self, model: MaxentClassifier) -> None:
+        """Fit a model to all rows."""
+
+    def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
+        """The path of all rows, with relaxed fits."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Coefficients (n_cs, R, n_features) and intercepts, relaxed ones if any, and their blends."""
+
+    coefs: Array
+    intercepts: Array
+    relaxed: tuple[Array, Array] | None
+    gammas: Array
+
+    @classmethod
+    def of(cls, path: MaxentPath, index: Any, gammas: Array) -> Candidates:
+        """Those at some Cs of a path."""
+        relaxed = None
+        if path.relaxed_coefs is not None and path.relaxed_intercepts is not None:
+            relaxed = path.relaxed_coefs[index], path.relaxed_intercepts[index]
+        return cls(path.coefs[index], path.intercepts[index], relaxed, gammas)
+
+    def log_probabilities(self, X: Any, offset: Array | None) -> Iterator[Array]:
+        """(n, n_classes) for each C and, for each of them, gamma.
+
+        Logits are as linear in gamma as coefficients are.
+        """
+
+        def logits(coef: Array, intercept: Array) -> Array:
+            Z = _prediction.logits(X, Linear(coef, intercept, offset), workers=Workers())
+            return np.asarray(on_host(Z), dtype=float)
+
+        for i in range(len(self.coefs)):
+            Z = relaxed = logits(self.coefs[i], self.intercepts[i])
+            if self.relaxed is not None:
+                relaxed = logits(self.relaxed[0][i], self.relaxed[1][i])
+            for gamma in self.gammas:
+                blend = Z if gamma == 1.0 else gamma * Z + (1.0 - gamma) * relaxed
+                yield _prediction.log_softmax(blend.copy(), 1)
+
+
+def fold_path(
+    model: MaxentClassifier, X: Any, y: Any, Cs: Array, gammas: Array, **options: Any
+) -> MaxentPath:
+    """The path of a fold, as its callbacks have it."""
+    return fit_path(
+        model,
+        X,
+        y,
+        Cs,
+        relax=bool((gammas < 1.0).any()),
+        at_C=lambda C: {"C_": C, "l1_ratio_": model.l1_ratio, "gamma_": 1.0},
+        **options,
+    )
+
+
+@dataclass(frozen=True)
+class FoldsInMemory:
+    """Arrays and data frames; a process may have a path for itself.
+
+    `X` is as the user gave it, `task` has what all folds need of it.
+    """
+
+    X: Any
+    task: Task
+    splits: list[tuple[Any, Any]]
+    n_jobs: int | None
+
+    @classmethod
+    def of(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        how: How,
+    ) -> FoldsInMemory:
+        """Raises ValueError for rows that cannot be fitted."""
+        X = native(X, "X")
+        checked, labels = _targets.check_rows(estimator, X, y)
+        checked = plain(checked)
+        check_finite(checked)
+        observed = _targets.observe(labels)
+        weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
+        logits = _validation.check_offset(offset, observed.n_samples, observed.classes, np.float64)
+        splitter = check_cv(estimator.cv, labels, classifier=True)
+        splits = list(splitter.split(checked, labels, **how.routed.splitter.split))
+        rows = X if hasattr(X, "columns") else checked
+        task = Task(rows, labels, observed, weights, logits, how)
+        return cls(X, task, splits, estimator.n_jobs)
+
+    @property
+    def classes(self) -> Array:
+        return self.task.observed.classes
+
+    @property
+    def n_folds(self) -> int:
+        return len(self.splits)
+
+    def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
+        task = self.task
+        return data_grid(models, self.X, task.y, n_points, task.sample_weight, task.offset)
+
+    def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
+        found: list[Fold] = Parallel(n_jobs=self.n_jobs)(
+            delayed(self.task.run)(job.model, Cs, *self.splits[job.fold], job.followed)
+            for job in jobs
+        )
+        return found
+
+    def presence(self) -> tuple[Array, Array]:
+        there, seen = (
+            np.array([self.task.observed.rows(index).totals() > 0.0 for index in side])
+            for side in ([test for _, test in self.splits], [train for train, _ in self.splits])
+        )
+        return there, seen
+
+    def fit_all(self, model: MaxentClassifier) -> None:
+        model.fit(self.X, self.task.y, self.task.sample_weight, self.task.offset)
+
+    def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
+        task = self.task
+        return fit_path(model, self.X, task.y, Cs, task.sample_weight, task.offset, relax=True)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all folds in memory have in common."""
+
+    X: Any
+    y: Any
+    observed: Observed
+    sample_weight: Array | None
+    offset: Array | None
+    how: How
+
+    def run(
+        self,
+        model: MaxentClassifier,
+        Cs: Array,
+        train: Array,
+        test: Array,
+        followed: _callbacks.Task | None = None,
+    ) -> Fold:
+        """Fit and score; callbacks follow, and may end the path: its last scores are then NaN."""
+        X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
+        sample_weight = None if self.sample_weight is None else self.sample_weight[train]
+        if followed is not None:
+            followed = followed.with_rows(X, y, sample_weight).begun()
+        path = fold_path(
+            model,
+            X,
+            y,
+            Cs,
+            self.how.gammas,
+            sample_weight=sample_weight,
+            offset=None if self.offset is None else self.offset[train],
+            classes=self.observed.classes,
+            task=followed,
+        )
+        # What a model has never seen tells nothing about its penalty.
+        unseen = self.observed.rows(train).totals() == 0.0
+        known, kept = self.observed.rows(test).without(unseen)
+        test = np.asarray(test)[kept]
+        scores = np.full((len(Cs), len(self.how.gammas)), np.nan)
+        if len(test) and self.how.scorer is None:
+            self._log_likelihood(model, path, test, known, scores)
+        elif len(test):
+            self._by_scorer(model, path, test, scores)
+        if followed is not None:
+            followed.end()
+        return Fold(path, scores)
+
+    def _log_likelihood(
+        self,
+        model: MaxentClassifier,
+        path: MaxentPath,
+        test: Array,
+        known: Observed,
+        scores: Array,
+    ) -> None:
+        """Fill in scores."""
+        X = _validation.check_data(model, _safe_indexing(self.X, test), reset=False)
+        weights = self.how.routed.scorer.score.get("sample_weight")
+        weights = None if weights is None else np.asarray(to_host(weights))[test]
+        offset = None if self.offset is None else self.offset[test].astype(X.dtype)
+        fitted = path.n_iter.nonzero()[0]
+        candidates = Candidates.of(path, fitted, self.how.gammas)
+        values = [known.mean(p, weights) for p in candidates.log_probabilities(X, offset)]
+        scores[fitted] = np.reshape(values, (len(fitted), -1))
+
+    def _by_scorer(
+        self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
+    ) -> None:
+        assert self.how.scorer is not None
+        model.classes_ = self.observed.classes
+        # Scorers are for NumPy's arrays.
+        X, y = to_host(_safe_indexing(self.X, test)), _safe_indexing(self.y, test)
+        offset = 0 if self.offset is None else self.offset[test]
+        given = {name: to_host(value) for name, value in self.how.routed.scorer.score.items()}
+        metadata = {
+            name: _safe_indexing(value, test) if np.ndim(value) else value
+            for name, value in given.items()
+        }
+        for i in path.n_iter.nonzero()[0].tolist():
+            for j, gamma in enumerate(self.how.gammas):
+                at = AtOffset.of(*path.blended(gamma, i), model, offset)
+                scores[i, j] = self.how.scorer(at, X, y, **metadata)
+
+
+def mean_log_likelihood(
+    model: LinearClassifier, X: Any, y: Any, sample_weight: Any = None
+) -> float:
+    """The score "neg_log_loss", for any subset of the classes in y."""
+    log_p = np.asarray(to_host(model.predict_log_proba(X)), dtype=float)
+    y = to_host(y)
+    if not is_table(y):
+        _validation.refuse_unknown(y, model._labels, "y")
+    return observe(y, model._labels).mean(log_p, sample_weight)

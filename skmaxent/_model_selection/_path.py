@@ -1,0 +1,397 @@
+"""maxent_path: coefficients for a sequence of penalties."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._linear_classifier import fitted_attributes, options_of
+from skmaxent._input import _frames, _validation
+from skmaxent._input._targets import Given
+from skmaxent._model._fit import Prepared
+from skmaxent._solvers import Path, Solution, Status
+from skmaxent._storage._cluster import forgetting_on_failure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+
+# Standard errors that nobody needs to hear of.
+NEGLIGIBLE = 0.01
+
+
+@dataclass(frozen=True)
+class MaxentPath:
+    """Coefficients for a sequence of penalties.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+        Inverse strengths of the penalty.
+    coefs : ndarray of shape (n_Cs, n_classes, n_features), or (n_Cs, 1, n_features)
+        Coefficients at each, those of a single logit for two classes.
+    intercepts : ndarray of shape (n_Cs, n_classes) or (n_Cs, 1)
+        Intercepts at each.
+    n_iter : ndarray of shape (n_Cs,)
+        Newton iterations at each.
+    optimality_gaps : ndarray of shape (n_Cs,)
+        Bounds on (F - F*)/F at each.
+    classes : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    feature_names : ndarray of shape (n_features,)
+        Names of the features; x0, x1, ... where X has none.
+    l1_ratio : float
+        Share of the L1 penalty.
+    relaxed_coefs, relaxed_intercepts : ndarray or None
+        Of fits without penalty of the coefficients that are not zero, in the shapes of `coefs` and
+        `intercepts`; None unless asked for.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import maxent_path
+    >>> path = maxent_path(*load_iris(return_X_y=True), Cs=[0.01, 0.1, 1.0])
+    >>> path.coefs.shape
+    (3, 3, 4)
+    """
+
+    Cs: Array
+    coefs: Array = field(repr=False)
+    intercepts: Array = field(repr=False)
+    n_iter: Array = field(repr=False)
+    optimality_gaps: Array = field(repr=False)
+    classes: Array
+    feature_names: Array = field(repr=False)
+    l1_ratio: float
+    relaxed_coefs: Array | None = field(default=None, repr=False)
+    relaxed_intercepts: Array | None = field(default=None, repr=False)
+
+    def blended(self, gamma: float, index: int) -> tuple[Array, Array]:
+        """Coefficients and intercepts at ``Cs[index]``, with a share of a relaxed fit's.
+
+        Parameters
+        ----------
+        gamma : float
+            Share of the penalised coefficients; the rest are the relaxed fit's.
+        index : int
+            Position in `Cs`.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_classes, n_features) or (1, n_features)
+        intercept : ndarray of shape (n_classes,) or (1,)
+
+        Raises
+        ------
+        ValueError
+            Where there is no relaxed fit and `gamma` is not 1.
+        """
+        coef, intercept = self.coefs[index], self.intercepts[index]
+        if gamma == 1.0:
+            return coef, intercept
+        if self.relaxed_coefs is None or self.relaxed_intercepts is None:
+            raise ValueError(f"gamma={gamma} needs a relaxed fit: maxent_path(..., relax=True).")
+        relaxed = self.relaxed_coefs[index], self.relaxed_intercepts[index]
+        coef = gamma * coef + (1.0 - gamma) * relaxed[0]
+        return coef, gamma * intercept + (1.0 - gamma) * relaxed[1]
+
+    @property
+    def n_nonzero(self) -> Array:
+        """Number of features with a coefficient that is not zero, at each C."""
+        return np.asarray((self.coefs != 0.0).any(axis=1).sum(axis=1))
+
+    def coef_frame(self) -> pd.DataFrame:
+        """Coefficients with names.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each C, class and feature that is not zero, "Intercept" included: the columns
+            C, class, feature and coef.
+        """
+        return _frames.path_frame(
+            self.Cs, self.coefs, self.intercepts, self.classes, self.feature_names
+        )
+
+
+def maxent_path(
+    X: Any,
+    y: ArrayLike,
+    *,
+    Cs: int | ArrayLike = 100,
+    l1_ratio: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    offset: Any = None,
+    relax: bool = False,
+    callbacks: Iterable[Any] | None = None,
+    **params: Any,
+) -> MaxentPath:
+    """Fit multinomial logistic regression for a sequence of penalties.
+
+    Each fit starts from the one before, with a stronger penalty, and looks at few features first
+    (Tibshirani et al. 2012, J. R. Stat. Soc. B 74, 245-266) and at all of them in the end.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Or a Dask array or data frame, as in `MaxentClassifier.fit`.
+    y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+        Class labels, or counts or shares of the classes.
+    Cs : int or array-like of shape (n_Cs,), default=100
+        Inverse strengths of the penalty, or their number: then they rise in equal ratios from the
+        largest C at which no penalised feature has a coefficient. The end is where a lasso has 1e-4
+        of the penalty with which its first feature enters, or 1e-2 if there are no more rows than
+        features; for dense X with the units of the features made alike, so that features in small
+        units come in.
+    l1_ratio : float, default=1.0
+        Share of the L1 penalty. Where it is below 0.001, a grid begins as for 0.001.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
+        Known part of the logits.
+    relax : bool, default=False
+        Whether to fit, besides, the coefficients that are not zero without penalty. Where these
+        separate classes, no finite ones are optimal, and the relaxed fit ends after 30 iterations.
+    callbacks : iterable of callbacks, default=None
+        Callbacks of scikit-learn 1.9 or later (`sklearn.callback`). Each C is a subtask of the
+        path, in the order of the fits, at whose end they may have the classifier that it is; one
+        that asks to stop ends the path, which then has the fits so far alone.
+    **params
+        Other parameters of `MaxentClassifier`.
+
+    Returns
+    -------
+    MaxentPath
+
+    Raises
+    ------
+    ValueError
+        For input that cannot be fitted.
+    ImportError
+        For callbacks where scikit-learn has none.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import maxent_path
+    >>> path = maxent_path(*load_iris(return_X_y=True), Cs=5)
+    >>> path.n_nonzero.tolist()
+    [0, 1, 4, 4, 4]
+    """
+    for name in ("C", "penalty", "warm_start"):
+        if name in params:
+            raise TypeError(f"maxent_path has no parameter {name!r}: give Cs and l1_ratio.")
+    model = MaxentClassifier(l1_ratio=l1_ratio, **params)
+    if callbacks is not None:
+        refuse_without_support()
+        model.set_callbacks(*callbacks)
+    with forgetting_on_failure():
+        path = fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
+    path = path if path.n_iter.all() else _only(path, path.n_iter > 0)
+    return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
+
+
+def _only(path: MaxentPath, kept: Array) -> MaxentPath:
+    """The part of a path for some of its Cs."""
+    names = ["Cs", "coefs", "intercepts", "n_iter", "optimality_gaps"]
+    if path.relaxed_coefs is not None:
+        names += ["relaxed_coefs", "relaxed_intercepts"]
+    return replace(path, **{name: getattr(path, name)[kept] for name in names})
+
+
+def fit_path(
+    model: MaxentClassifier,
+    X: Any,
+    y: Any,
+    Cs: int | Array,
+    sample_weight: Any = None,
+    offset: Any = None,
+    classes: Array | None = None,
+    *,
+    relax: bool = False,
+    task: Task | None = None,
+    at_C: Callable[[float], Attributes] = lambda C: {"C": C},
+    given: Given | None = None,
+) -> MaxentPath:
+    """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on.
+
+    Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
+    tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit, and at
+    least 1 at the others, even for ``max_iter=0``. What is `given` has been read before: then the
+    rows here are for callbacks.
+    """
+    path, ends = _fit_path(
+        model,
+        X,
+        y,
+        Cs,
+        sample_weight,
+        offset,
+        classes,
+        relax=relax,
+        task=task,
+        at_C=at_C,
+        given=given,
+    )
+    _warn(ends, model)
+    return path
+
+
+@with_callbacks
+def _fit_path(
+    model: MaxentClassifier,
+    X: Any,
+    y: Any,
+    Cs: int | Array,
+    sample_weight: Any,
+    offset: Any,
+    classes: Array | None,
+    *,
+    relax: bool,
+    task: Task | None,
+    at_C: Callable[[float], Attributes],
+    given: Given | None,
+) -> tuple[MaxentPath, list[tuple[Status, float]]]:
+    model._validate_params()
+    for name in ("partial_labels", "bias_reduction", "prior_correction"):
+        if getattr(model, name) not in (None, False):
+            raise ValueError(f"a path has no {name}: fit one C at a time.")
+    _, l1_ratio = _validation.resolve_penalty(model.penalty, model.C, model.l1_ratio)
+    with model._prepared(
+        X, y, sample_weight, offset, l1_ratio, classes=classes, given=given
+    ) as ready:
+        path = Path(ready.problem, options_of(model, quiet=True))
+        if isinstance(Cs, int):
+            Cs = ready.grid(path.range(), Cs)
+        found = _Arrays.zeros(len(Cs), ready)
+        relaxed = _Arrays.zeros(len(Cs), ready) if relax else None
+        n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
+        ends = []
+        strengths = ready.strengths(Cs)
+        of_model = None
+        if task is None:
+            of_model = task = Task.of_fit(
+                model, X, y, sample_weight, name="path", max_subtasks=len(Cs)
+            )
+        for i in np.argsort(Cs, kind="stable"):
+            subtask = None if task is None else task.subtask("penalty").begun()
+            solution = path.at(float(strengths[i]))
+            found.put(i, *ready.coefficients(solution))
+            if relaxed is not None:
+                relaxed.put(i, *ready.coefficients(path.relaxed()))
+            n_iter[i], gaps[i] = solution.n_iter, solution.gap
+            ends.append((solution.status, solution.distance))
+            if model.verbose > 0:
+                _print_fit(Cs[i], solution)
+            attributes = fitted_attributes(
+                ready.classes, found.coefs[i], found.intercepts[i], n_iter[i], gaps[i]
+            )
+            attributes |= {"_offset": offset, "_fitted_with_offset": False} | at_C(float(Cs[i]))
+            if subtask is not None and subtask.end(attributes):
+                break
+        if of_model is not None:
+            of_model.end()
+    names = model._feature_names()
+    path_of = MaxentPath(
+        Cs, found.coefs, found.intercepts, n_iter, gaps, ready.classes, names, l1_ratio
+    )
+    if relaxed is not None:
+        path_of = replace(
+            path_of, relaxed_coefs=relaxed.coefs, relaxed_intercepts=relaxed.intercepts
+        )
+    return path_of, ends
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """Coefficients and intercepts at each C."""
+
+    coefs: Array
+    intercepts: Array
+
+    @classmethod
+    def zeros(cls, n: int, ready: Prepared) -> _Arrays:
+        rows, width = ready.shape
+        # Pages of zeros that nobody writes to take no memory.
+        return cls(np.zeros((n, rows, width), ready.dtype), np.zeros((n, rows), ready.dtype))
+
+    def put(self, index: int, coef: Array, intercept: Array) -> None:
+        some = coef.nonzero()
+        self.coefs[index][some] = coef[some]
+        self.intercepts[index] = intercept
+
+
+def data_grid(
+    models: list[MaxentClassifier],
+    X: Any,
+    y: Any,
+    n_points: int,
+    sample_weight: Any,
+    offset: Any,
+    given: Given | None = None,
+) -> Array:
+    """Cs in equal ratios that cover the grids of all models."""
+    ends = []
+    for model in models:
+        l1_ratio = float(model.l1_ratio or 0.0)
+        with model._prepared(X, y, sample_weight, offset, l1_ratio, given=given) as ready:
+            path = Path(ready.problem, options_of(model, quiet=True))
+            ends.append(ready.grid(path.range(), 2))
+    return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
+
+
+def _print_fit(C: float, solution: Solution) -> None:
+    n_features = int(solution.coef.any(axis=0).sum())
+    print(
+        f"C {C:10.4g}   objective {solution.value:.10g}   {n_features} features   "
+        f"{solution.n_iter} iterations",
+        flush=True,
+    )
+
+
+def _warn(ends: list[tuple[Status, float]], model: MaxentClassifier) -> None:
+    """Say at how many Cs fits ended before the optimum, by what they ended with and how far."""
+    limit = max(model.tol, NEGLIGIBLE)
+    reasons = {
+        f"max_iter={model.max_iter} was reached at {{}} values of C: raise max_iter, or leave out "
+        "the weakest penalties.": [status is Status.MAX_ITER for status, _ in ends],
+        "No finite coefficients are optimal at {} values of C, for coefficients without penalty "
+        "separate classes: leave these Cs out, or penalise all features.": [
+            status in (Status.SEPARATED, Status.QUASI_SEPARATED) for status, _ in ends
+        ],
+        f"Fits ended for lack of floating-point precision at {{}} values of C, more than {limit:g} "
+        "standard errors from the optimum: rescale the columns of X and look for outliers.": [
+            status is Status.PRECISION and not distance <= limit for status, distance in ends
+        ],
+    }
+    for reason, found in reasons.items():
+        if any(found):
+            count = f"{sum(found)} of {len(ends)}"
+            warnings.warn(reason.format(count), ConvergenceWarning, stacklevel=4)
+
+
+def check_Cs(Cs: Any) -> int | Array:
+    """A number of grid points, or an array of positive numbers."""
+    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
+        if Cs < 1:
+            raise ValueError(f"Cs must be a positive number of values, or the values; found {Cs}.")
+        return int(Cs)
+    try:
+        array = np.asarray(Cs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"Cs must be an integer or an array of numbers; found {Cs!r}.") from error
+    if array.ndim != 1 or array.size == 0 or not (array > 0.0).all():
+        raise ValueError(
+            f"Cs must be an integer, or positive numbers in one dimension; found {Cs!r}."
+        )
+    return array

@@ -1,0 +1,1 @@
+"""The objective: likelihoods, penalties, standardised columns, derivatives at a point."""

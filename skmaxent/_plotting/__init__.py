@@ -1,0 +1,1 @@
+"""Displays. Matplotlib is imported when something is drawn."""

@@ -1,0 +1,161 @@
+"""Fits to rows of which only a set of possible classes is known, by expectation maximisation.
+
+With S_i the set of row i the loss is mean [logsumexp(z_i) - logsumexp_{k in S_i}(z_ik)]. Each step
+minimises, as a function of θ', what lies above it and touches it at θ: the loss for the targets
+p_ik / Σ_{l in S_i} p_il (Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39, 1-38). Every second
+step is followed by an extrapolation, taken where the objective is lower there (Varadhan & Roland
+2008, Scand. J. Stat. 35, 335-353).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._objective._penalty import Penalty
+from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
+from skmaxent._storage._arrays import empty
+from skmaxent._storage._block import Block
+from skmaxent._storage._row_blocks import RowBlocks
+
+Array = NDArray[Any]
+
+# A step is brought this much nearer to its minimum than the whole fit to its own.
+SHARE = 0.1
+# The slowest rate of convergence that distances to the end are told for.
+SLOWEST = 0.999
+# A decrease of a smaller share of the objective is none.
+ROUNDING = 4.0 * float(np.finfo(float).eps)
+
+
+def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> Solution:
+    """A stationary point no higher than the start, by default the best for targets spread evenly.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its targets are those spread evenly over the sets: what is positive there is possible.
+    options : Options
+        `max_iter` are steps of expectation maximisation.
+    start : ndarray, optional
+        θ to begin at.
+    """
+    inner = replace(options, tol=SHARE * options.tol, callback=None)
+    penalty = problem.terms.with_corners()
+    if options.max_iter == 0:
+        # At coefficients of zero, the distance for targets spread evenly is that of the fit.
+        return replace(minimise(problem, options), gap=float("nan"))
+    if start is None:
+        start = minimise(problem, inner).point.theta
+    value = _value(problem, penalty, start)
+    lines: list[Iteration] = []
+    counter = problem.objective.counter
+    status, solution = Status.MAX_ITER, None
+    thetas, distances = [start], [np.inf]
+    while len(lines) < options.max_iter:
+        step = _spread_by(problem, thetas[-1])
+        found = minimise(step, inner, thetas[-1])
+        value_found = _value(problem, penalty, found.point.theta)
+        counter.gradients += step.objective.counter.gradients
+        counter.hessian_products += step.objective.counter.hessian_products
+        if solution is not None and not value_found < value - ROUNDING * abs(value):
+            # What is left to gain is rounding, or else the step did not reach its own minimum.
+            status = Status.CONVERGED if _is_at_minimum(found, inner.tol) else found.status
+            break
+        solution, value = found, value_found
+        thetas.append(found.point.theta)
+        distances.append(found.history[0].distance)
+        rate = min(distances[-1] / distances[-2], SLOWEST) if len(lines) else SLOWEST
+        lines.append(_line(problem, len(lines) + 1, value, distances[-1] / (1.0 - rate)))
+        if lines[-1].distance <= options.tol and _is_at_minimum(found, inner.tol):
+            status = Status.CONVERGED
+        elif found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+            status = found.status
+        status = options.told(lines[-1], found.point.theta, status)
+        if status is not Status.MAX_ITER:
+            break
+        if len(thetas) == 3:
+            beyond = penalty.inside(_extrapolated(*thetas))
+            value_beyond = _value(problem, penalty, beyond)
+            if value_beyond < value:
+                thetas, value, solution = [beyond], value_beyond, None
+            else:
+                thetas = thetas[-1:]
+    if solution is None:  # the last step was an extrapolation: max_iter is reached
+        step = _spread_by(problem, thetas[-1])
+        solution = minimise(step, inner, thetas[-1])
+        value = _value(problem, penalty, solution.point.theta)
+    return problem.solution(solution.point, value, status, tuple(lines), float("nan"))
+
+
+def _is_at_minimum(step: Solution, tol: float) -> bool:
+    """Whether a step ended at its minimum, as far as can be known."""
+    return step.status is Status.CONVERGED or (
+        step.status is Status.PRECISION and not step.lacks_precision(tol)
+    )
+
+
+def _line(problem: Problem, n_iter: int, value: float, distance: float) -> Iteration:
+    counter = problem.objective.counter
+    return Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
+
+
+def _extrapolated(first: Array, second: Array, third: Array) -> Array:
+    """Where steps that shrink at a constant rate lead to, by their lengths."""
+    r, v = second - first, third - 2.0 * second + first
+    size = float(np.linalg.norm(v))
+    alpha = max(float(np.linalg.norm(r)) / size, 1.0) if size > 0.0 else 1.0
+    return np.asfortranarray(first + 2.0 * alpha * r + alpha**2 * v)
+
+
+def _spread_by(problem: Problem, theta: Array) -> Problem:
+    """The problem with targets spread over the sets as the model at θ spreads them."""
+    objective = problem.objective
+    blocks = objective.blocks
+    assert isinstance(blocks, RowBlocks), "sets are in memory"
+    targets = empty(blocks.targets.shape, blocks.dtype, blocks.targets)
+    blocks.map_rows(_spread, targets, *objective.for_blocks(theta))
+    return Problem.of(
+        blocks.with_targets(targets),
+        objective.likelihood,
+        problem.asked,
+        fit_intercept=objective.fit_intercept,
+    )
+
+
+def _value(problem: Problem, penalty: Penalty, theta: Array) -> float:
+    objective = problem.objective
+    (loss,) = objective.blocks.map_reduce(_loss, *objective.for_blocks(theta))
+    return float(loss) / objective.total_weight + penalty.value(theta)
+
+
+def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
+    """Logits of all classes (K, rows), and those of the possible ones, -inf for the others."""
+    Z = block.logits_at(coef, intercept)
+    targets = block.targets.T
+    if len(Z) == 1:
+        Z = np.concatenate([np.zeros_like(Z), Z])
+        targets = np.stack([1.0 - targets, targets])
+    return Z, np.where(targets > 0.0, Z, -np.inf)
+
+
+def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:
+    _, Z = _logits(block, coef, intercept)
+    Z -= Z.max(axis=0)
+    np.exp(Z, out=Z)
+    Z /= Z.sum(axis=0)
+    out[...] = Z[1] if out.ndim == 1 else Z.T
+
+
+def _loss(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+    every, possible = _logits(block, coef, intercept)
+    losses = _logsumexp(every) - _logsumexp(possible)
+    return (losses.astype(np.float64) @ block.weights_or_ones(),)
+
+
+def _logsumexp(Z: Array) -> Array:
+    top = Z.max(axis=0)
+    return np.log(np.exp(Z - top).sum(axis=0)) + top

@@ -1,0 +1,157 @@
+"""Which metric when: what it costs to build against the Hessian products that it saves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._preconditioners import (
+    AssembledMetric,
+    DiagonalMetric,
+    KroneckerMetric,
+    Metric,
+    reference_size,
+)
+
+Array = NDArray[Any]
+
+# Cost of a Hessian product, for each multiplication in it.
+DENSE_COST = 5.0
+SPARSE_COST = 40.0
+# A d × d factorisation beyond this costs more than it saves.
+FULL_COVARIANCE_FEATURES = 2000
+# An assembled Hessian beyond this costs more than conjugate gradients.
+ASSEMBLED_SIZE = 1200
+# Up to this size the Hessian costs less than anything else.
+ALWAYS_ASSEMBLED = 120
+# The Hessian of all rows is worth this many Hessian products: about what a sampled one asks for.
+EXACT_PRODUCTS = 6
+# Multiplications of a row and a parameter that a Hessian costs besides those of products.
+CALLS = 80
+# Sampled rows are as many as this many Hessian products pay for, or more.
+SAMPLE_PRODUCTS = 2
+# An assembled Hessian near the optimum is worth this many products.
+NEAR_PRODUCTS = 8
+# A metric of this many steps ago is to blame where the optimum is still far.
+OLD = 4
+# Far from the optimum the Hessian of all rows is worth this many products at every step.
+FAR_PRODUCTS = 100
+# Products that a full covariance is trusted to save.
+WORTH_PRODUCTS = 200
+
+
+class MetricChoice:
+    """Which metric to use when, from what building it and a Hessian product cost.
+
+    A diagonal costs next to nothing, the full Kronecker form is exact at the null model; an
+    assembled Hessian is closer still. Each is taken once the products spent would have paid for
+    it. Costs are in multiplications at the speed of a large matrix product.
+    """
+
+    def __init__(
+        self,
+        objective: MultinomialObjective,
+        moving: Array,
+        *,
+        solver: str = "auto",
+        seed: int = 0,
+        is_near: bool = False,
+    ) -> None:
+        self._is_near = is_near
+        self._moving = moving
+        self._seed = seed
+        self._objective = objective
+        self._samples: dict[int, MultinomialObjective] = {}
+        blocks = objective.blocks
+        p = float(reference_size(objective))
+        d = float(blocks.n_features)
+        product = (SPARSE_COST if blocks.is_sparse else DENSE_COST) * blocks.work
+        self._product_cost = product
+        self._rows = {
+            "diagonal": 20_000,
+            "full": max(int(10 * d), 4000),
+            "assembled": max(int(5 * p), 2000, int(SAMPLE_PRODUCTS * product / (p * (p + CALLS)))),
+        }
+        if (
+            solver == "newton-cholesky"
+            or blocks.n_samples * p * (p + CALLS) <= EXACT_PRODUCTS * product
+        ):
+            self._rows["assembled"] = blocks.n_samples
+        rows = {kind: min(number, blocks.n_samples) for kind, number in self._rows.items()}
+        self._costs = {
+            "diagonal": 0.0,
+            "full": rows["full"] * d**2 + 2.0 * d**3,
+            "assembled": rows["assembled"] * p * (p + CALLS) + p**3 / 3.0,
+        }
+        if blocks.is_sparse:
+            per_row = blocks.size / max(blocks.n_samples, 1)
+            self._costs["full"] = rows["full"] * min(d**2, 100.0 * per_row**2) + 2.0 * d**3
+        if d > FULL_COVARIANCE_FEATURES:
+            self._costs["full"] = np.inf
+        if solver == "newton-cg" or p > ASSEMBLED_SIZE:
+            self._costs["assembled"] = np.inf
+        self._exact_cost = blocks.n_samples * p * (p + CALLS) + self._costs["assembled"]
+        if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
+            self._costs["assembled"] = 0.0
+        self._spent = 0.0
+        self._age, self._since = 0, 0.0
+        self._kind = ""
+        self._metric: Metric
+
+    def at(self, point: Point, last_products: int, *, is_far: bool = False) -> tuple[Metric, bool]:
+        """The metric to use, after a step of so many Hessian products; whether it is new.
+
+        Where the optimum is still far after a number of steps, a sample lacks what makes them
+        short: from then on the Hessian is that of all rows, at every step.
+        """
+        last = last_products * self._product_cost
+        self._spent += last
+        # A step costs a gradient too, which is about a product.
+        self._age, self._since = self._age + 1, self._since + last + self._product_cost
+        if is_far and self._age > OLD and self._exact_cost <= FAR_PRODUCTS * self._product_cost:
+            self._rows["assembled"] = self._objective.blocks.n_samples
+            self._costs["assembled"] = 0.0
+        if not self._kind:
+            self._spent = WORTH_PRODUCTS * self._product_cost
+            kind = self._best(("diagonal", "full"), self._spent)
+            worth = NEAR_PRODUCTS * self._product_cost if self._is_near else 0.0
+            kind = "assembled" if self._costs["assembled"] <= worth else kind
+            self._spent = 0.0
+        else:
+            kind = self._best(("diagonal", "full", "assembled"), max(last, self._spent / 2))
+            if is_far and kind == self._kind and self._is_old():
+                return self._build(kind, point)
+            dear = last <= self._costs[kind] and self._costs[kind] > 0.0
+            if (kind == self._kind and dear) or self._costs[kind] < self._costs[self._kind]:
+                return self._metric, False
+        return self._build(kind, point)
+
+    def _is_old(self) -> bool:
+        return self._age > OLD and self._since >= self._costs[self._kind]
+
+    def _build(self, kind: str, point: Point) -> tuple[Metric, bool]:
+        self._age, self._since = 0, 0.0
+        sample = self._sample(self._rows[kind])
+        is_null = point.probabilities.are_common
+        if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:
+            self._metric = DiagonalMetric(point, sample, self._moving)
+        elif kind == "assembled":
+            self._metric = AssembledMetric(point, sample, self._moving)
+        else:
+            self._metric = KroneckerMetric(point, sample, self._moving, full=kind == "full")
+        self._kind = kind
+        return self._metric, True
+
+    def _sample(self, n_rows: int) -> MultinomialObjective:
+        if n_rows >= self._objective.blocks.n_samples:
+            return self._objective
+        if n_rows not in self._samples:
+            self._samples[n_rows] = self._objective.standardised(n_rows, seed=self._seed)
+        return self._samples[n_rows]
+
+    def _best(self, kinds: tuple[str, ...], budget: float) -> str:
+        """The last of `kinds` that the budget pays for."""
+        return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]

@@ -1,0 +1,351 @@
+"""Metrics: cheap stand-ins for the Hessian that cure scale, correlation and class imbalance.
+
+Both have `solve(G)`, the product of the inverse metric with a gradient of shape (R, d + 1).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.linalg import lapack
+
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._storage._block import Block
+
+Array = NDArray[Any]
+
+# Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
+EXACT_ERROR = 0.2
+# Share of a column's variance that a class is given where it has less.
+LEAST_VARIANCE = 0.01
+# Classes whose curvatures differ by no more than this factor count as alike.
+ALIKE = 10.0
+
+
+class Solves(Protocol):
+    def solve(self, G: Array) -> Array:
+        """M⁻¹ G."""
+
+
+class Metric(Solves, Protocol):
+    is_exact: bool  # whether M⁻¹g serves as the Newton step: M is H, or nearly
+    is_close: bool  # whether eigenvalues of M⁻¹H are near 1
+
+
+def reference_size(objective: MultinomialObjective) -> int:
+    """Number of free parameters: those of all classes but the reference."""
+    return objective.likelihood.n_free * objective.shape[1]
+
+
+class AssembledMetric:
+    """The Hessian at θ, assembled over all rows (then exact) or a sample, and factored.
+
+    Works in reference coding, δ_k = w_k - w_K, where the ridge is Λ ⊗ (I - 11ᵀ/K); the result is
+    brought back to coefficients that sum to zero over classes. A single logit needs neither.
+    `moving` tells the columns that are not constant; the coefficients of the others stay.
+    """
+
+    is_close = True
+
+    def __init__(
+        self,
+        point: Point,
+        sample: MultinomialObjective,
+        moving: Array,
+        *,
+        loss_scale: float = 1.0,
+        fill: bool = True,
+    ) -> None:
+        objective = point.objective
+        R, width = objective.shape
+        r = objective.likelihood.n_free
+        self._coded = objective.likelihood.is_coupled
+        # Of m rows, the relative error of the Hessian is about 2 √(p/m) (random matrices).
+        self.is_exact = sample is objective or (
+            sample.blocks.n_samples * EXACT_ERROR**2 >= 4 * r * width
+        )
+        H = point.fisher_information(sample) * loss_scale
+        ridge = np.append(objective.penalty.strength, 0.0)
+        classes = np.eye(r) - (1.0 / R if self._coded else 0.0)
+        blocks = H.reshape(r, width, r, width)
+        column = np.arange(width)
+        diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
+        diagonal += classes * ridge[:, None, None]
+        if fill and sample is not objective:
+            missing = np.append(_missing_variance(sample, moving), 0.0)
+            curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
+            diagonal += missing[:, None, None] * np.diag(np.diag(curvature))
+        if not objective.fit_intercept:
+            diagonal[-1] += np.eye(r)
+        blocks[:, column, :, column] = diagonal
+        scale = np.sqrt(H.diagonal().clip(0.0))
+        still = scale == 0.0
+        still.reshape(r, width)[:, :-1] |= ~moving
+        scale[still] = 1.0
+        self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
+        H *= self._inverse_scale[:, None]
+        H *= self._inverse_scale
+        # A semidefinite matrix of unit diagonal has no larger entry; rounding may.
+        np.clip(H, -1.0, 1.0, out=H)
+        # Collinear columns leave directions without curvature: rounding decides their sign.
+        H.flat[:: len(H) + 1] = 1.0 + 4 * len(H) * np.finfo(float).eps
+        self._factor = _cholesky(H)
+        self._shape = (r, width)
+
+    def solve(self, G: Array) -> Array:
+        r = self._shape[0]
+        rhs = G[:r].ravel() * self._inverse_scale
+        delta, _ = lapack.dpotrs(self._factor, rhs, lower=True)
+        delta = (delta * self._inverse_scale).reshape(self._shape)
+        if not self._coded:
+            return np.asarray(delta)
+        theta = np.zeros_like(G)
+        theta[:r] = delta
+        theta -= theta.mean(axis=0)
+        return theta
+
+    def inverse_blocks(self) -> Array:
+        """The diagonal blocks of M⁻¹ in reference coding, (r, d + 1, d + 1)."""
+        r, width = self._shape
+        out = np.empty((r, width, width))
+        for k in range(r):
+            s = slice(k * width, (k + 1) * width)
+            unit = np.zeros((r * width, width))
+            unit[s] = np.diag(self._inverse_scale[s])
+            solved, _ = lapack.dpotrs(self._factor, unit, lower=True)
+            out[k] = solved[s] * self._inverse_scale[s, None]
+        return out
+
+
+def _missing_variance(sample: MultinomialObjective, moving: Array) -> Array:
+    """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
+    (squares,) = sample.blocks.map_reduce(_squares, sample.center)
+    return np.asarray(np.maximum(0.5 * moving - squares / sample.total_weight, 0.0))
+
+
+def _squares(block: Block, center: Array) -> tuple[Array]:
+    weights = block.weights_or_ones()
+    return (_squares_about(block, weights, center),)
+
+
+def _squares_about(block: Block, weights: Array, center: Array) -> Array:
+    """Weighted sum of squares about a center."""
+    squares = block.squares(weights)
+    if not center.any():
+        return squares
+    sums = block.gram(weights[None, :])[0]
+    return (squares - 2 * center * sums + center**2 * weights.sum()).clip(0.0)
+
+
+def _cholesky(H: Array) -> Array:
+    # LAPACK itself: for small matrices SciPy's checks cost more than the factorisation.
+    jitter = 0.0
+    while True:
+        L, info = lapack.dpotrf(H, lower=True, clean=True)
+        if info == 0:
+            return np.asarray(L)
+        step = max(9 * jitter, 1e-13)
+        H.flat[:: len(H) + 1] += step
+        jitter += step
+        if jitter > 1e6:
+            raise linalg.LinAlgError("the Hessian is not finite")
+
+
+class KroneckerMetric:
+    """A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ α, or diag α, and Σ full or diagonal.
+
+    A has the form that diag p - p pᵀ has where all rows share p, so that no K × K matrix is
+    needed; α is the mean of p (1 - p) over 1 less the mean of p, there p itself. Σ is the
+    covariance of X under row weights 1 - ‖p‖². In coordinates that diagonalise Σ and Λ each
+    direction j has diag(γ_j α + λ_j) - γ_j α αᵀ/s, and with h = α/(γ_j α + λ_j) the solution that
+    sums to zero over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). Logits that are not coupled have
+    A = diag α.
+
+    `moving` tells the columns that are not constant; the coefficients of the others stay.
+    """
+
+    is_close = False
+
+    def __init__(
+        self, point: Point, sample: MultinomialObjective, moving: Array, *, full: bool = True
+    ) -> None:
+        objective = point.objective
+        self._fit_intercept = objective.fit_intercept
+        probabilities = point.probabilities
+        # At the model without features the Hessian has this form.
+        self.is_exact = full and probabilities.are_common
+        if probabilities.are_common and not full:
+            curvature, shares = probabilities.variances()
+            covariance, total = moving.astype(float), 1.0
+        else:
+            curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
+        curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
+        self._coded = objective.likelihood.is_coupled
+        alpha, _ = objective.likelihood.star(curvature, shares)
+        self._alpha = alpha
+        mean = float(alpha.mean())
+        ridge = objective.penalty.strength
+        covariance = covariance / max(total, 1e-300)
+        diagonal = covariance.diagonal() if full else covariance
+        diagonal = diagonal + np.maximum(0.5 * moving - diagonal, 0.0)
+        scale = diagonal + ridge / mean
+        still = ~moving | (scale <= 0.0)
+        scale[still] = 1.0
+        column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
+        ridge = ridge * column**2
+        self._T: Array | None = None
+        if full:
+            covariance.flat[:: len(covariance) + 1] = diagonal
+            covariance *= np.multiply.outer(column, column)
+            T, gamma = _joint_diagonal(covariance, ridge / mean, alpha)
+            inverse = 1.0 / (np.multiply.outer(alpha, gamma) + mean * (1.0 - gamma))
+        else:
+            spread = np.multiply.outer(alpha, diagonal * column**2)
+            inverse = 1.0 / np.maximum(spread + ridge, 1e-12 * mean)
+        h = inverse * alpha[:, None]
+        h /= h.sum(axis=0)
+        if full:
+            self._T = column[:, None] * T
+        else:
+            inverse *= column**2
+        self._inverse, self._h = np.asfortranarray(inverse), np.asfortranarray(h)
+
+    def solve(self, G: Array) -> Array:
+        out = np.empty_like(G)
+        g = G[:, :-1] if self._T is None else (self._T.T @ G[:, :-1].T).T
+        y = out[:, :-1] if self._T is None else np.empty_like(g)
+        np.multiply(g, self._inverse, out=y)
+        if self._coded:
+            y -= self._h * y.sum(axis=0)
+        if self._T is not None:
+            np.matmul(self._T, y.T, out=out[:, :-1].T)
+        out[:, -1] = 0.0
+        if self._fit_intercept:
+            c = G[:, -1] / self._alpha
+            out[:, -1] = c - c.mean() if self._coded else c
+        return out
+
+
+class DiagonalMetric:
+    """The diagonal of the Hessian, for each class about its own mean of X.
+
+    With q_k = p_k (1 - p_k), h_kj is the mean of q_k times the variance of column j under weights
+    q_k, plus λ_j, and δ_kj the distance of the column's mean under these weights from the centre.
+    Of a feature the coefficients are solved for under the constraint that they sum to zero,
+    w_kj = (g_kj - ν_j)/h_kj; the intercepts, at the weighted means, by mean (diag p - p pᵀ).
+    """
+
+    is_exact = False
+    is_close = False
+
+    def __init__(self, point: Point, sample: MultinomialObjective, moving: Array) -> None:
+        probabilities = point.probabilities
+        A, q, sums, squares = sample.blocks.map_reduce(
+            _class_moments,
+            probabilities if sample is point.objective else probabilities.elsewhere(),
+            sample.for_blocks(point.theta),
+        )
+        total = sample.total_weight
+        q = np.maximum(q, 1e-10 * max(q.max(), 1e-290))[:, None]
+        mean = sums / q
+        variance = np.maximum(squares / q - mean**2, 0.0) / sample.scale**2
+        # Where a class has seen next to no variance it has a little of what all have.
+        h = (q / total) * np.maximum(variance, LEAST_VARIANCE * moving)
+        h += point.objective.penalty.strength
+        inverse = np.where(moving, 1.0 / np.maximum(h, 1e-300), 0.0)
+        self._inverse = np.asfortranarray(inverse)
+        self._h = self._inverse / np.maximum(inverse.sum(axis=0), 1e-300)
+        self._delta: Array | None = None
+        if sample.fit_intercept:
+            delta = (mean - sample.center) / sample.scale * moving
+            self._delta = np.asfortranarray(delta)
+            self._inverse_A = np.linalg.pinv(A / total, hermitian=True)
+
+    def solve(self, G: Array) -> Array:
+        out = np.empty_like(G)
+        g, c, w = G[:, :-1], G[:, -1], out[:, :-1]
+        out[:, -1] = 0.0
+        if self._delta is not None:
+            g = g - self._delta * c[:, None]
+        np.multiply(g, self._inverse, out=w)
+        w -= self._h * w.sum(axis=0)
+        if self._delta is not None:
+            b = self._inverse_A @ c - np.einsum("kj,kj->k", self._delta, w)
+            out[:, -1] = b - b.mean()
+        return out
+
+
+def _class_moments(
+    block: Block, probabilities: Probabilities, at: tuple[Array, Array]
+) -> tuple[Any, ...]:
+    P = probabilities.of(block, *at)
+    weights = block.weights_or_ones()
+    weighted = P * weights
+    A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
+    Q = weighted
+    Q *= 1.0 - P
+    return A, Q.sum(axis=1), block.gram(Q), block.gram_of_squares(Q)
+
+
+def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Array, Array]:
+    """T and γ with Tᵀ(Σ + Λ)T = I, TᵀΣT = diag γ.
+
+    Where the classes are alike, no penalty can matter more to one than to another: γ = 1 will do.
+    """
+    root = inverse_root(covariance, ridge + 1e-10)
+    if alpha.max() <= ALIKE * alpha.min():
+        return root.T, np.ones(len(root))
+    gamma, Q = np.linalg.eigh(root @ covariance @ root.T)
+    return root.T @ Q, gamma.clip(1e-10, 1.0)
+
+
+def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
+    """L⁻¹ with L Lᵀ = matrix + diagonal; L⁻ᵀ L⁻¹ stays positive, whatever rounding does."""
+    total = matrix.copy()
+    total.flat[:: len(total) + 1] += diagonal
+    inverse, _ = lapack.dtrtri(_cholesky(total), lower=True, overwrite_c=True)
+    return np.asarray(inverse)
+
+
+def curvature_moments(
+    point: Point, sample: MultinomialObjective, *, full: bool
+) -> tuple[Array, Array, Array, float]:
+    """Means of p (1 - p) and of p, and, with weights Σ p (1 - p), sums of squares and of weights.
+
+    The squares are those of columns about the centre, with all products of columns where `full`.
+    """
+    probabilities = point.probabilities
+    curvature, shares, squares, total = sample.blocks.map_reduce(
+        _curvature_moments,
+        sample.likelihood,
+        probabilities if sample is point.objective else probabilities.elsewhere(),
+        sample.for_blocks(point.theta),
+        sample.center,
+        sample.scale,
+        full,
+    )
+    return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)
+
+
+def _curvature_moments(
+    block: Block,
+    likelihood: Likelihood,
+    probabilities: Probabilities,
+    at: tuple[Array, Array],
+    center: Array,
+    scale: Array,
+    full: bool,
+) -> tuple[Any, ...]:
+    P = probabilities.of(block, *at)
+    weights = block.weights_or_ones()
+    curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
+    spread = likelihood.spread(P) * weights
+    if full:
+        covariance = block.covariance(spread.astype(np.float64), center)
+        return curvature, shares, covariance / np.multiply.outer(scale, scale), spread.sum()
+    squares = _squares_about(block, spread, center)
+    return curvature, shares, squares / scale**2, spread.sum()

@@ -1,0 +1,1 @@
+"""How rows are stored and read: in memory, in Dask chunks, on a device."""

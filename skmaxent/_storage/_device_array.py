@@ -1,0 +1,374 @@
+"""Arrays on a device that answer NumPy's notation by the array API standard.
+
+Kernels over rows are written once, in NumPy. `DeviceArray` is what they see of an array of another
+library: NumPy's functions and operators find here, by NumPy's protocols (NEPs 13 and 18), what of
+them the kernels need. Nothing else is: an operation that is missing is a TypeError, and no array
+goes to the host unless `host` is asked.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+
+from skmaxent._storage._place import Place
+
+Array = NDArray[Any]
+
+OPERATORS: dict[np.ufunc, tuple[Callable[..., Any], Callable[..., Any] | None]] = {
+    np.add: (operator.add, operator.iadd),
+    np.subtract: (operator.sub, operator.isub),
+    np.multiply: (operator.mul, operator.imul),
+    np.divide: (operator.truediv, operator.itruediv),
+    np.power: (operator.pow, None),
+    np.negative: (operator.neg, None),
+    np.matmul: (operator.matmul, None),
+    np.greater: (operator.gt, None),
+    np.greater_equal: (operator.ge, None),
+    np.less: (operator.lt, None),
+    np.less_equal: (operator.le, None),
+    np.equal: (operator.eq, None),
+    np.bitwise_and: (operator.and_, None),
+    np.bitwise_or: (operator.or_, None),
+    np.invert: (operator.invert, None),
+}
+FUNCTIONS: dict[np.ufunc, str] = {
+    np.absolute: "abs",
+    np.exp: "exp",
+    np.isfinite: "isfinite",
+    np.log: "log",
+    np.log1p: "log1p",
+    np.maximum: "maximum",
+    np.sqrt: "sqrt",
+    np.square: "square",
+}
+
+
+class DeviceArray(NDArrayOperatorsMixin):
+    """An array of another library, with those of NumPy's methods that kernels use.
+
+    Parameters
+    ----------
+    array : array
+        Of the library.
+    place : Place
+        Where it is.
+    is_view : bool, default=False
+        Whether results that are written to it must reach the array that it is a part of; any other
+        may take their place.
+    """
+
+    def __init__(self, array: Any, place: Place, *, is_view: bool = False) -> None:
+        self.array = array
+        self.place = place
+        self._is_view = is_view
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's name for it."""
+        return self.place.numpy_dtype(self.array.dtype)
+
+    @property
+    def T(self) -> DeviceArray:
+        return self.transpose()
+
+    def host(self) -> Array:
+        """As an array of NumPy's."""
+        return self.place.fetch(self.array)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Array:
+        raise TypeError("an array on a device is no NumPy array: ask for its host()")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        return bool(self.array)
+
+    def __float__(self) -> float:
+        return float(self.array)
+
+    def __getitem__(self, key: Any) -> DeviceArray:
+        if isinstance(key, DeviceArray):
+            return self._of(self.place.xp.take(self.array, key.array, axis=0))
+        if isinstance(key, tuple) and isinstance(key[-1], DeviceArray):
+            return self._of(self.place.xp.take(self.array, key[-1].array, axis=len(key) - 1))
+        return DeviceArray(self.array[self._whole(key)], self.place, is_view=True)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(value, (DeviceArray, np.ndarray)):
+            value = self.place.xp.astype(self._raw(value), self.array.dtype, copy=False)
+        self.array[self._whole(key)] = self._scalar(value)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        (out,) = kwargs.pop("out", (None,))
+        kwargs.pop("casting", None)  # results always have the dtype of what they are written to
+        if kwargs or method not in ("__call__", "outer"):
+            return NotImplemented
+        if method == "outer":
+            first, second = inputs
+            inputs = first[:, None], second
+        plain, in_place = OPERATORS.get(ufunc, (None, None))
+        if out is None:
+            return self._of(self._result(ufunc, plain, inputs))
+        if in_place is not None and out is inputs[0]:
+            other = self._scalar(inputs[1])
+            if isinstance(other, (DeviceArray, np.ndarray)):
+                other = self.place.xp.astype(self._raw(other), out.array.dtype, copy=False)
+            out.array = in_place(out.array, other)
+        else:
+            out._write(self._result(ufunc, plain, inputs))
+        return out
+
+    def __array_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        ours = ARRAY_FUNCTIONS.get(function)
+        return NotImplemented if ours is None else ours(*args, **kwargs)
+
+    def take(self, rows: Array) -> DeviceArray:
+        """Rows at positions that the host knows."""
+        return self._of(self.place.xp.take(self.array, self.place.put(rows), axis=0))
+
+    def entries(self, codes: DeviceArray) -> DeviceArray:
+        """The entry of each column in the row of its code."""
+        return self._of(self.place.xp.take_along_axis(self.array, codes.array[None, :], axis=0))[0]
+
+    def add_to_entries(self, codes: DeviceArray, amount: float) -> None:
+        """Add to the entry of each column in the row of its code."""
+        xp = self.place.xp
+        rows = xp.arange(self.shape[0], dtype=codes.array.dtype, device=self.place.device)
+        is_own = xp.astype(codes.array[None, :] == rows[:, None], self.array.dtype)
+        self.array += is_own if amount == 1.0 else is_own * amount
+
+    def expit(self) -> DeviceArray:
+        """The logistic function."""
+        return 1.0 / (1.0 + np.exp(-self))
+
+    def log_expit(self) -> DeviceArray:
+        """The logarithm of the logistic function."""
+        low = self._of(self.place.xp.clip(self.array, max=0.0))
+        return low - np.log1p(np.exp(-np.absolute(self)))
+
+    def sum(self, axis: int | None = None, dtype: Any = None, keepdims: bool = False) -> Any:
+        dtype = None if dtype is None else self.place.dtype(dtype)
+        return self._of(self.place.xp.sum(self.array, axis=axis, dtype=dtype, keepdims=keepdims))
+
+    def mean(self, axis: int | None = None) -> DeviceArray:
+        return self._of(self.place.xp.mean(self.array, axis=axis))
+
+    def max(self, axis: int | None = None, keepdims: bool = False) -> DeviceArray:
+        return self._of(self.place.xp.max(self.array, axis=axis, keepdims=keepdims))
+
+    def min(self, axis: int | None = None) -> DeviceArray:
+        return self._of(self.place.xp.min(self.array, axis=axis))
+
+    def argmax(self, axis: int | None = None) -> DeviceArray:
+        xp, array = self.place.xp, self.array
+        # The standard has it for numbers alone.
+        is_boolean = xp.isdtype(array.dtype, "bool")
+        return self._of(xp.argmax(xp.astype(array, xp.uint8) if is_boolean else array, axis=axis))
+
+    def any(self) -> DeviceArray:
+        return self._of(self.place.xp.any(self.array != 0))
+
+    def clip(self, low: float) -> DeviceArray:
+        return self._of(self.place.xp.clip(self.array, min=low))
+
+    def sort(self, axis: int) -> None:
+        self._write(self.place.xp.sort(self.array, axis=axis))
+
+    def astype(self, dtype: Any, copy: bool = True, subok: bool = True) -> DeviceArray:
+        own = self.place.dtype(dtype)
+        return self._of(self.place.xp.astype(self.array, own, copy=copy))
+
+    def copy(self) -> DeviceArray:
+        return self._of(self.place.xp.asarray(self.array, copy=True))
+
+    def ravel(self) -> DeviceArray:
+        return self.reshape(-1)
+
+    def reshape(self, *shape: int) -> DeviceArray:
+        return self._of(self.place.xp.reshape(self.array, shape))
+
+    def transpose(self, *axes: int) -> DeviceArray:
+        axes = axes or tuple(reversed(range(self.ndim)))
+        return self._of(self.place.xp.permute_dims(self.array, axes))
+
+    def _of(self, array: Any) -> DeviceArray:
+        return DeviceArray(array, self.place)
+
+    def _write(self, array: Any) -> None:
+        if self._is_view:
+            self.array[...] = self.place.xp.astype(array, self.array.dtype, copy=False)
+        else:
+            self.array = array
+
+    def _whole(self, key: Any) -> tuple[Any, ...]:
+        """An index as the standard asks: of every axis, with slices that end where axes do."""
+        whole: list[Any] = []
+        axis = 0
+        for part in key if isinstance(key, tuple) else (key,):
+            if isinstance(part, slice):
+                start, stop, _ = part.indices(self.shape[axis])
+                part = slice(start, max(start, stop))
+            whole.append(part)
+            axis += part is not None
+        return tuple(whole) if ... in whole else (*whole, ...)
+
+    def _scalar(self, value: Any) -> Any:
+        """Numbers as Python's, which promote to any dtype."""
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+            value = value.item()
+        return int(value) if isinstance(value, bool) else value
+
+    def _raw(self, value: Any) -> Any:
+        """The library's array, of coefficients that are on the host too."""
+        if isinstance(value, DeviceArray):
+            return value.array
+        value = self._scalar(value)
+        return self.place.put(value) if isinstance(value, np.ndarray) else value
+
+    def _result(
+        self, ufunc: np.ufunc, plain: Callable[..., Any] | None, inputs: Sequence[Any]
+    ) -> Any:
+        xp = self.place.xp
+        raw = [self._raw(value) for value in inputs]
+        if ufunc is np.matmul and raw[0].dtype != raw[1].dtype:
+            wide = xp.result_type(*raw)
+            raw = [xp.astype(value, wide, copy=False) for value in raw]
+        if plain is not None:
+            return plain(*raw)
+        if ufunc not in FUNCTIONS:
+            raise TypeError(f"{ufunc} is not among the operations of arrays on a device")
+        first = _known(*inputs)
+        return getattr(xp, FUNCTIONS[ufunc])(*map(first._like_this, raw))
+
+    def _like_this(self, value: Any) -> Any:
+        """A number as an array of this dtype: not all libraries' functions take numbers."""
+        if not isinstance(value, (int, float)):
+            return value
+        xp = self.place.xp
+        return xp.asarray(value, dtype=self.array.dtype, device=self.place.device)
+
+
+def plain(value: Any) -> Any:
+    """The library's own array; anything else as it is."""
+    return value.array if isinstance(value, DeviceArray) else value
+
+
+def on_host(value: Any) -> Any:
+    """NumPy's array; anything else as it is."""
+    return value.host() if isinstance(value, DeviceArray) else value
+
+
+def _known(*arrays: Any) -> DeviceArray:
+    """The first that is on a device."""
+    return next(array for array in arrays if isinstance(array, DeviceArray))
+
+
+def _filled(
+    like: DeviceArray, value: float, dtype: Any = None, shape: Any = None, subok: bool = True
+) -> DeviceArray:
+    shape = like.shape if shape is None else shape
+    dtype = like.array.dtype if dtype is None else like.place.dtype(dtype)
+    place = like.place
+    return like._of(place.xp.full(shape, like._scalar(value), dtype=dtype, device=place.device))
+
+
+def _einsum(subscripts: str, first: Any, second: Any) -> DeviceArray:
+    """Sums of products of two arrays, none of whose axes occurs twice in one of them."""
+    inputs, output = subscripts.split("->")
+    names = inputs.split(",")
+    every = sorted(set(inputs) - {","})
+    known = _known(first, second)
+    xp = known.place.xp
+    parts = []
+    for letters, array in zip(names, (first, second), strict=True):
+        raw = xp.permute_dims(known._raw(array), [letters.index(a) for a in sorted(letters)])
+        sizes = dict(zip(sorted(letters), raw.shape, strict=True))
+        parts.append(xp.reshape(raw, tuple(sizes.get(a, 1) for a in every)))
+    axes = tuple(i for i, a in enumerate(every) if a not in output)
+    summed = xp.sum(parts[0] * parts[1], axis=axes)
+    kept = [a for a in every if a in output]
+    return known._of(xp.permute_dims(summed, [kept.index(a) for a in output]))
+
+
+def _dot(first: Any, second: Any) -> Any:
+    return first @ second
+
+
+def _count_nonzero(array: DeviceArray) -> int:
+    return int(array.place.xp.count_nonzero(array.array))
+
+
+def _where(condition: Any, first: Any, second: Any) -> DeviceArray:
+    known = _known(condition, first, second)
+    like = _known(first, second)
+    both = [like._like_this(like._raw(value)) for value in (first, second)]
+    return known._of(known.place.xp.where(known._raw(condition), *both))
+
+
+def _concatenate(arrays: Sequence[DeviceArray], axis: int = 0) -> DeviceArray:
+    known = _known(*arrays)
+    return known._of(known.place.xp.concat([array.array for array in arrays], axis=axis))
+
+
+def _stack(arrays: Sequence[DeviceArray], axis: int = 0) -> DeviceArray:
+    known = _known(*arrays)
+    return known._of(known.place.xp.stack([array.array for array in arrays], axis=axis))
+
+
+def _broadcast_to(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+    return array._of(array.place.xp.broadcast_to(array.array, shape))
+
+
+def _diag(array: DeviceArray) -> DeviceArray:
+    place = array.place
+    unit = place.xp.eye(len(array), dtype=array.array.dtype, device=place.device)
+    return array._of(unit * array.array)
+
+
+def _zeros_like(like: DeviceArray, **options: Any) -> DeviceArray:
+    return _filled(like, 0.0, **options)
+
+
+def _empty_like(
+    like: DeviceArray, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+) -> DeviceArray:
+    dtype = like.array.dtype if dtype is None else like.place.dtype(dtype)
+    shape = like.shape if shape is None else shape
+    return like._of(like.place.xp.empty(shape, dtype=dtype, device=like.place.device))
+
+
+def _ones_like(like: DeviceArray, **options: Any) -> DeviceArray:
+    return _filled(like, 1.0, **options)
+
+
+ARRAY_FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.broadcast_to: _broadcast_to,
+    np.concatenate: _concatenate,
+    np.count_nonzero: _count_nonzero,
+    np.diag: _diag,
+    np.dot: _dot,
+    np.einsum: _einsum,
+    np.empty_like: _empty_like,
+    np.full_like: _filled,
+    np.ones_like: _ones_like,
+    np.stack: _stack,
+    np.where: _where,
+    np.zeros_like: _zeros_like,
+}
