@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -48,8 +48,7 @@ from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
 from skmaxent._storage._cluster import is_dask, refuse_dask
 from skmaxent._storage._place import to_host
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Parameters that define the objective; the others say how to minimise it.
 DEFINING = (

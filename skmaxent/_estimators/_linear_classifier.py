@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
@@ -28,12 +28,11 @@ from skmaxent._storage._device_array import DeviceArray, on_host, plain
 from skmaxent._storage._place import check_same_place, following, to_host
 from skmaxent._storage._row_blocks import THREAD_WORK
 from skmaxent._storage._threads import Workers, effective_threads
+from skmaxent._typing import Array
 from skmaxent._versions import with_versions, without_versions
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[Any]
 
 # Names in a warning.
 SHOWN = 10

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import KFold, check_cv
@@ -46,8 +45,7 @@ from skmaxent._solvers import Iteration, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._device_array import DeviceArray, on_host, plain
 from skmaxent._storage._place import check_same_place, to_host
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 N_FOLDS = 5
 # Logit of a label that all rows have; its negative is that of one that none has.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:

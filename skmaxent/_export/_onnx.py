@@ -11,15 +11,13 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
 from skmaxent._model import _prediction
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 OPTIONS = {
     "zipmap": [True, False, "columns"],

@@ -8,10 +8,8 @@ this is mean bias reduction too (Firth 1993, Biometrika 80, 27-38; Kosmidis & Fi
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._inference import _covariance
 from skmaxent._objective._objective import Point, Probabilities
@@ -19,8 +17,7 @@ from skmaxent._objective._penalty import ridge_terms
 from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 MAX_HALVINGS = 30
 # Strength of the ridge of the second start, for coefficients of standardised columns.

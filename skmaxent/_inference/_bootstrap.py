@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from skmaxent._callbacks import without_callbacks
@@ -17,8 +16,7 @@ from skmaxent._input._targets import Observed
 from skmaxent._model._prediction import dense_coef
 from skmaxent._solvers import Status
 from skmaxent._storage._place import to_host
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 MOST_DRAWS = 100
 # Standard errors from the optimum at which a fit that cannot go on has not converged.

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack, qr
 
 from skmaxent._objective._likelihood import Likelihood
@@ -18,8 +17,7 @@ from skmaxent._objective._objective import MultinomialObjective, Point, Probabil
 from skmaxent._storage._arrays import full
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_targets import are_codes
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Bytes that the covariance and what it is made from may take.
 MOST_BYTES = 1 << 32

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skmaxent._input import _frames, _targets, _validation
@@ -14,11 +14,10 @@ from skmaxent._model._fit import Prepared
 from skmaxent._objective._penalty import ridge_terms
 from skmaxent._solvers import Options, Separated, separation
 from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[Any]
 
 # Of the fit that comes first, in standard errors: near enough to prove that there is an optimum.
 NEAR = 1e-3

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._inference._covariance import ridge_pull
 from skmaxent._objective._objective import Point
 from skmaxent._solvers import conjugate_gradients
 from skmaxent._solvers._preconditioner_choice import MetricChoice
 from skmaxent._storage._vectors import inner
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 ACCURACY = 1e-8
 MAX_PRODUCTS = 2000

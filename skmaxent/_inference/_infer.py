@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._inference import _covariance, _profile
 from skmaxent._inference._bias_reduction import penalised
@@ -37,8 +36,7 @@ from skmaxent._solvers import (
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "laplace")
 # Standard errors between coefficients and the optimum for these data that are no accident.

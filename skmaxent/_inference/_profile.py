@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, qr, solve_triangular
 from scipy.optimize import linprog
 
@@ -24,8 +23,7 @@ from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Nats that a Newton step may still gain at a minimum.
 ACCURACY = 1e-9

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit, logsumexp, softmax
 
@@ -24,11 +23,10 @@ from skmaxent._model._dask_prediction import function_frame, sums_over_chunks
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import to_host
+from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[Any]
 
 ROWS = 4096
 # Relative difference up to which sums over rows are those of the same rows.

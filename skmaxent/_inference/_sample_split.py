@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.utils import _safe_indexing
@@ -16,8 +15,7 @@ from skmaxent._callbacks import without_callbacks
 from skmaxent._inference._results import InferenceResults, Signature
 from skmaxent._input._targets import Observed
 from skmaxent._storage._place import moved_to, place_of, to_host
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 def infer_by_split(

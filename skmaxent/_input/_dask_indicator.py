@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._input._dask_input import Raw, keep
 from skmaxent._input._indicator import (
@@ -22,8 +21,7 @@ from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 @dataclass(frozen=True)

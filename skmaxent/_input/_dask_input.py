@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
@@ -23,8 +22,7 @@ from skmaxent._storage._chunked_rows import Chunk, ChunkedRows, Shape, nbytes
 from skmaxent._storage._cluster import Scheduler, current_scheduler, has_chunks, is_dask, mapped
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # A chunk costs a task a pass: neighbours are one up to this size, or if there are two a thread.
 SMALL_CHUNK = 1 << 23

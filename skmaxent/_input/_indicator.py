@@ -6,14 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._input._interchange import numbers_of_frame
 from skmaxent._input._targets import RowTargets
 from skmaxent._input._validation import canonical
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 def check_indicator(y: Any) -> tuple[Any, Array]:

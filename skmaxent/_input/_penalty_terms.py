@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from skmaxent._objective._penalty import Terms
 from skmaxent._storage._place import to_host
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skmaxent._input import _validation
@@ -27,8 +26,7 @@ from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 EXPECTED = (
     "expected labels of shape (n_samples,), or a table of shape (n_samples, n_classes) with a "

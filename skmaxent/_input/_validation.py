@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
@@ -22,8 +21,7 @@ from skmaxent._input._interchange import (
 )
 from skmaxent._storage._device_array import DeviceArray
 from skmaxent._storage._place import Place, place_of, to_host
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # scikit-learn's names for ways to the same optimum.
 _OWN_SOLVERS = {"auto", "newton-cg", "newton-cholesky"}

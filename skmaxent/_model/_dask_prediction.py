@@ -9,7 +9,6 @@ from numbers import Real
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -23,8 +22,8 @@ from skmaxent._input._dask_input import (
 )
 from skmaxent._input._validation import refuse_unknown
 from skmaxent._storage._cluster import current_scheduler, is_dask
+from skmaxent._typing import Array
 
-Array = NDArray[Any]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._input._targets import Given, Outcomes
 from skmaxent._model._prediction import absent_logit
@@ -20,8 +19,7 @@ from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers, effective_threads
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Of the objective: what rounding of the coefficients may add to it without a warning.
 ROUNDED = 1e-6

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
 from skmaxent._storage._arrays import empty
@@ -18,8 +17,7 @@ from skmaxent._storage._device_blocks import DeviceBlocks, on_host_block
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import RowBlocks, check_finite
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # From this number of logits on, a row of them is long enough to work along.
 MANY_LOGITS = 32

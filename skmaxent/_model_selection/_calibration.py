@@ -6,12 +6,11 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from skmaxent._input import _targets, _validation
 from skmaxent._input._interchange import native
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 def expected_calibration_error(

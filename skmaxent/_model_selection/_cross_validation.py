@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
@@ -41,11 +41,10 @@ from skmaxent._model_selection._folds import (
 from skmaxent._model_selection._path import check_Cs
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import to_host
+from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[Any]
 
 LOG_LOSS = "neg_log_loss"
 # Shares of the penalised coefficients in a relaxed fit, as in glmnet.

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 
@@ -27,8 +26,7 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Coefficients that one pass scores.
 COEFFICIENT_BYTES = 1 << 24

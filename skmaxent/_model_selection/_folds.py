@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
@@ -25,8 +24,7 @@ from skmaxent._storage._device_array import on_host, plain
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 class AtOffset(LinearClassifier):

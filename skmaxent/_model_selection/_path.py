@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
@@ -20,11 +20,10 @@ from skmaxent._input._targets import Given
 from skmaxent._model._fit import Prepared
 from skmaxent._solvers import Path, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure
+from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[Any]
 
 # Standard errors that nobody needs to hear of.
 NEGLIGIBLE = 0.01

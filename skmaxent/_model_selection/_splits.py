@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 NEITHER, TRAINED = -1, 0
 MOST = np.iinfo(np.int16).max

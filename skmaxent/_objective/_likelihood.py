@@ -17,11 +17,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._storage._arrays import full
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 EPS = float(np.finfo(float).eps)
 

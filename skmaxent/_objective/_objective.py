@@ -17,15 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._penalty import Ridge
 from skmaxent._storage._arrays import empty, full
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Probabilities are kept for Hessian products up to this size, recomputed above it.
 KEEP_BYTES = 1 << 28

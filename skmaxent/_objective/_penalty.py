@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # A penalty as strong as this leaves nothing of a coefficient; its square is still a number.
 STRONGEST = 1e100

@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import Moments, column_moments
 from skmaxent._objective._penalty import STRONGEST, Terms
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Variance relative to the mean square below which a column is shifted: of float64, where sparse
 # columns are never centred by the kernels, and of float32.

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._validation import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, chosen_index
 from skmaxent._model_selection._path import MaxentPath, check_Cs, fit_path
+from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Array = NDArray[Any]
 
 GREY = "0.8"
 # Inches for a letter of names that are longer than usual, and inches that are enough for a name.

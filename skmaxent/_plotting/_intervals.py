@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._displays import LITERALLY, draw_legend, inches, new_axes
+from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-Array = NDArray[Any]
 
 # Inches for a feature and for a class within it, where the axes are ours.
 FEATURE_HEIGHT, CLASS_HEIGHT = 0.16, 0.07

@@ -8,15 +8,11 @@ moves most are let in (the feature-sign search of Lee et al. 2007, NeurIPS 19, w
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from skmaxent._objective._penalty import Elementwise
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Multiplications that the factorisations of a minimum may cost, and most and least pivots.
 WORK = 2e10

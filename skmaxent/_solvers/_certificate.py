@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from skmaxent._objective._likelihood import Likelihood
@@ -23,8 +22,7 @@ from skmaxent._solvers._preconditioners import Solves, reference_size
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._vectors import inner
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Relative gap below which a better bound is not worth a pass.
 TIGHT = 1e-7

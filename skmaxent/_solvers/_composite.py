@@ -8,10 +8,8 @@ within it by conjugate gradients with the Hessian itself, preconditioned by the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
@@ -21,8 +19,7 @@ from skmaxent._solvers._quadratic import SMALL, DampedModel, Model, finished, mi
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 MAX_PRODUCTS = 50
 # Products after a step with an old model that are worth a new one.

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
 
 from skmaxent._storage._vectors import add_scaled, inner
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Squared lengths below this are no longer numbers to divide by.
 UNDERFLOW = 1e-290

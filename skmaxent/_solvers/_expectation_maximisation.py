@@ -13,15 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # A step is brought this much nearer to its minimum than the whole fit to its own.
 SHARE = 0.1

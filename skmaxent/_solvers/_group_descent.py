@@ -7,15 +7,11 @@ are not, with an exact line search, gets to the minimum also where columns are n
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._penalty import Grouped
 from skmaxent._solvers._active_set import WORK, solve_semidefinite
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Rounds of block descent and Newton's method, most and least; of the latter in one round.
 MOST_ROUNDS, LEAST_ROUNDS = 20, 3

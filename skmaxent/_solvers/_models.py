@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Tangent
@@ -19,8 +16,7 @@ from skmaxent._solvers._quadratic import (
     within,
 )
 from skmaxent._storage._vectors import inner
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Up to this many coefficients the Hessian is assembled.
 DENSE_SIZE = 1500

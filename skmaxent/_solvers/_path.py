@@ -6,15 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
 from skmaxent._solvers._strategy import minimise, smooth, with_corners
 from skmaxent._solvers._working_set import WorkingSet, gains
 from skmaxent._storage._block import DENSE_ENOUGH, Block
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Without L1 no penalty sets coefficients to zero; a grid then begins where it would for this share
 # of it.

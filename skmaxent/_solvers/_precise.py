@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from skmaxent._objective._likelihood import Likelihood
@@ -27,8 +26,7 @@ from skmaxent._solvers._solution import NEGLIGIBLE, Iteration, Options, Status, 
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import DeviceBlocks
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 EPS = float(np.finfo(float).eps)
 # Multiplications of a Hessian up to which a fit is brought to `tol`; beyond, only near enough.

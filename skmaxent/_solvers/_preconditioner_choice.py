@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioners import (
@@ -15,8 +12,7 @@ from skmaxent._solvers._preconditioners import (
     Metric,
     reference_size,
 )
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Cost of a Hessian product, for each multiplication in it.
 DENSE_COST = 5.0

@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 from scipy.linalg import lapack
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
 from skmaxent._storage._block import Block
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
 EXACT_ERROR = 0.2

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import (
@@ -24,8 +22,7 @@ from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioners import Solves
 from skmaxent._solvers._solution import Iteration, Solution, Status
 from skmaxent._storage._storage import Storage
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from skmaxent._objective._penalty import Elementwise, Grouped, Penalty, Tangent
@@ -22,8 +20,7 @@ from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._group_descent import minimise_groups
 from skmaxent._storage._vectors import inner
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 MAX_STEPS = 50
 # Steps after which a matrix is minimised by pivots, and the size up to which they are few.

@@ -7,18 +7,15 @@ combination of those before it is aliased. No other set of aliased columns is sm
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # More columns than these are not looked at: the matrix of their products would be too large.
 MOST_COLUMNS = 500

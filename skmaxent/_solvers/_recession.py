@@ -36,8 +36,8 @@ from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import DeviceArray, on_host
 from skmaxent._storage._device_blocks import on_host_block
+from skmaxent._typing import Array
 
-Array = NDArray[Any]
 Raw = tuple[Array, Array, Array]
 Scales = tuple[Array, Array]
 

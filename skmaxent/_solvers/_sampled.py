@@ -7,10 +7,8 @@ parameters: what the samples cost is paid back where m is a few times p and n ma
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -19,8 +17,7 @@ from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Options, Status
 from skmaxent._solvers._unbounded import Watch
 from skmaxent._storage._block import Block
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Rows of a sample in the next.
 GROWTH = 8

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._rank import aliased_columns
@@ -14,8 +12,7 @@ from skmaxent._solvers._recession import Cone, Search, Verdict
 from skmaxent._solvers._solution import Options, Status
 from skmaxent._solvers._strategy import minimise
 from skmaxent._solvers._unbounded import PROVEN
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Relative to the largest, a coefficient that a direction does not change.
 NO_CHANGE = 1e-6

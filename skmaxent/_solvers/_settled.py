@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # A Newton step that changes logits by no more has, up to a factor of exp(0.1), the Hessian of its
 # end.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
@@ -16,8 +14,7 @@ from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 MAX_PRODUCTS = 200
 # Steps from a point, each a quarter of the last or shorter.

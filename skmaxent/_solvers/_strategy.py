@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty, Terms
@@ -31,8 +29,7 @@ from skmaxent._solvers._solution import (
 )
 from skmaxent._solvers._unbounded import Watch
 from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners, numbered
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
 STAGE = 3.0

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._solvers._rank import Aliased, aliased_columns
 from skmaxent._solvers._recession import Cone, Scales, Search, Verdict, column_scales
 from skmaxent._solvers._solution import Status
 from skmaxent._storage._block import Block
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
 UNKNOWN_LOGIT = 100.0

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._composite import CompositeOutcome, proximal_newton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._solution import Callback, Iteration, Options, Status
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # A working set larger than this share of the features is all of them.
 LARGEST_SHARE = 0.5

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Array:

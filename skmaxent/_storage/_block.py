@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._storage._arrays import empty, full
 from skmaxent._storage._threads import small_products
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Products of sparse rows with themselves are cheaper than dense ones below this density.
 DENSE_ENOUGH = 0.1

@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._cluster import Scheduler, mapped, reduced
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums, joined
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # From rows and their marks to the same rows with other weights, targets and offsets.
 View = Callable[[Rows, Array], Rows]

@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
-from numpy.typing import NDArray
 
 from skmaxent._storage._place import Place
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 OPERATORS: dict[np.ufunc, tuple[Callable[..., Any], Callable[..., Any] | None]] = {
     np.add: (operator.add, operator.iadd),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import DeviceArray, on_host
@@ -20,8 +19,7 @@ from skmaxent._storage._row_blocks import (
 )
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Rows of one block: enough work for the threads of a processor; other devices have more cores to
 # keep busy and calls that cost more.

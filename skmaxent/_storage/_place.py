@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import sklearn
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # What some devices have instead.
 NARROWER = {"float64": "float32"}

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.utils import assert_all_finite
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums
 from skmaxent._storage._threads import Workers
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # Rows of one block: enough work to hide the cost of NumPy calls, few enough for the cache.
 BLOCK_BYTES = 1 << 22

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_targets import likeliest
-
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 # A sample has this many rows of a class, or all of them.
 FEW_ROWS = 30

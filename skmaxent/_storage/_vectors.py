@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import blas
 
-Array = NDArray[Any]
+from skmaxent._typing import Array
 
 
 def inner(a: Array, b: Array) -> float:

@@ -3,7 +3,7 @@
 import array_api_strict as xp
 import numpy as np
 import pytest
-from dispatching import run_cases
+from helpers.dispatching import run_cases
 
 from skmaxent._storage._device_array import DeviceArray
 from skmaxent._storage._device_blocks import DeviceBlocks

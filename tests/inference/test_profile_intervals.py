@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from held_likelihood import (
+from helpers.held_likelihood import (
     LEVEL_95,
     assert_ends,
     least,
@@ -140,7 +140,7 @@ def test_tables_of_counts_have_the_intervals_of_their_observations():
 
 def test_intervals_of_pneumoconiosis_by_exposure():
     """VGAM's pneumo data, whose counts are a table."""
-    path = Path(__file__).parent / "oracles" / "multinom_pneumo.json"
+    path = Path(__file__).parents[1] / "oracles" / "multinom_pneumo.json"
     data = pd.DataFrame(json.loads(path.read_text())["pneumo"]["data"])
     X, table = data[["let"]], data[["normal", "mild", "severe"]]
     table = table.rename(columns={"normal": "a", "mild": "b", "severe": "c"})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from problems import solve
+from helpers.problems import solve
 from sklearn.datasets import load_digits, load_wine
 
 from skmaxent._solvers import Status

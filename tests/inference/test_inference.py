@@ -18,7 +18,7 @@ from statsmodels.datasets import anes96
 from skmaxent import MaxentClassifier
 from skmaxent._inference import _covariance
 
-ORACLES = Path(__file__).parent / "oracles"
+ORACLES = Path(__file__).parents[1] / "oracles"
 DATA = anes96.load_pandas()
 X = DATA.exog[["logpopul", "selfLR", "age", "educ", "income"]]
 Y = DATA.endog.astype(int)

@@ -21,7 +21,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 import skmaxent
 from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier
 
-DIRECTORY = Path(__file__).parent / "pickles"
+DIRECTORY = Path(__file__).parents[1] / "pickles"
 SAVED = sorted(DIRECTORY.glob("*/*.pickle"))
 X, Y = load_iris(return_X_y=True)
 

@@ -1,8 +1,9 @@
 """Some hundred problems of the fuzz; `python -m tests.fuzz` runs as many as there is time for."""
 
 import pytest
-from fuzz.checks import examine
 from threadpoolctl import threadpool_limits
+
+from fuzz.checks import examine
 
 SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70, "path": 20}
 EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}

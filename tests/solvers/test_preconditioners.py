@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from problems import fit, problem
+from helpers.problems import fit, problem
 
 from skmaxent._objective._objective import column_moments, null_point
 from skmaxent._solvers import _preconditioner_choice, _preconditioners

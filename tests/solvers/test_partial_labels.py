@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from skmaxent import MaxentClassifier, maxent_path
 
 X, Y = load_iris(return_X_y=True)
-R = json.loads((Path(__file__).parent / "oracles" / "multinom_tables.json").read_text())
+R = json.loads((Path(__file__).parents[1] / "oracles" / "multinom_tables.json").read_text())
 RNG = np.random.default_rng(0)
 SETS = (Y[:, None] == np.arange(3)) | (RNG.random((150, 3)) < 0.3)
 PENALTIES = [{}, {"C": 0.01}, {"l1_ratio": 1.0}, {"l1_ratio": 0.5, "grouped": True}]

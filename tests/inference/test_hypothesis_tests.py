@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from held_likelihood import information, least, minus_log_likelihood
+from helpers.held_likelihood import information, least, minus_log_likelihood
 from scipy import stats
 from sklearn.datasets import load_wine
 from statsmodels.datasets import anes96

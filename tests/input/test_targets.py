@@ -23,7 +23,7 @@ COUNTS = RNG.integers(0, 4, (150, 3)) + (RNG.integers(0, 3, 150)[:, None] == np.
 ROW, CODE = np.nonzero(COUNTS)
 MANY = COUNTS[ROW, CODE]
 ONE_EACH = np.repeat(np.arange(len(ROW)), MANY)
-R = json.loads((Path(__file__).parent / "oracles" / "multinom_tables.json").read_text())
+R = json.loads((Path(__file__).parents[1] / "oracles" / "multinom_tables.json").read_text())
 
 
 def expanded(table=COUNTS):

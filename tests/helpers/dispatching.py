@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-CASES = Path(__file__).parent
+CASES = Path(__file__).parents[1] / "cases"
 
 
 def run_cases(library, path, tmp_path, at_least):
@@ -16,7 +16,7 @@ def run_cases(library, path, tmp_path, at_least):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", str(CASES / path), f"--junitxml={report}", *options],
         env=os.environ | {"SCIPY_ARRAY_API": "1", "ARRAY_LIBRARY": library, "OMP_NUM_THREADS": "1"},
-        cwd=CASES.parent,
+        cwd=CASES.parents[1],
         capture_output=True,
         text=True,
     )

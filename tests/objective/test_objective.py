@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from problems import problem
+from helpers.problems import problem
 from scipy.optimize import approx_fprime
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss

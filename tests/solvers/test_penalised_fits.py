@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
 import sklearn
+from helpers import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris, load_wine
@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skmaxent import MaxentClassifier
 
-ORACLES = Path(__file__).parent / "oracles"
+ORACLES = Path(__file__).parents[1] / "oracles"
 X, Y = load_iris(return_X_y=True)
 N = len(Y)
 OFFSET = np.loadtxt(ORACLES / "iris_offset.csv", delimiter=",", skiprows=1)

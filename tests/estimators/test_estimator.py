@@ -30,7 +30,7 @@ from skmaxent import MaxentClassifier
 IRIS = load_iris(return_X_y=True)
 
 
-# Those of the array API run in a process where SCIPY_ARRAY_API is set: extras, neighbours.
+# Those of the array API run in a process where SCIPY_ARRAY_API is set: extras, integration.
 CHECKS = [
     check
     for _, check in estimator_checks_generator(MaxentClassifier())

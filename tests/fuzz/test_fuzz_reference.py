@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 import sklearn
-from fuzz.checks import TooMuchWork, examine, limited_calls
-from fuzz.problems import KINDS, asked, random_problem
-from fuzz.reference import Objective
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
+from fuzz.checks import TooMuchWork, examine, limited_calls
+from fuzz.problems import KINDS, asked, random_problem
+from fuzz.reference import Objective
 from skmaxent import MaxentClassifier
 
 

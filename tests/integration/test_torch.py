@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from dispatching import run_cases
+from helpers.dispatching import run_cases
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
@@ -15,7 +15,7 @@ def test_fits(tmp_path):
 
 
 def test_what_is_torchs_own(tmp_path):
-    run_cases("torch", "neighbours/torch_cases.py", tmp_path, at_least=23)
+    run_cases("torch", "torch_cases.py", tmp_path, at_least=23)
 
 
 def test_without_dispatch_tensors_are_arrays():

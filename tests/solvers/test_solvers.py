@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import reference
-from problems import datasets, fit
+from helpers import reference
+from helpers.problems import datasets, fit
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.preprocessing import PolynomialFeatures
 

@@ -9,7 +9,7 @@ import pytest
 
 from skmaxent import MaxentClassifier
 
-ORACLES = Path(__file__).parent / "oracles"
+ORACLES = Path(__file__).parents[1] / "oracles"
 R = json.loads((ORACLES / "multinom_beps.json").read_text())
 COLUMNS = R["colnames"][1:]
 

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from problems import problem, solve
+from helpers.problems import problem, solve
 
 from skmaxent._storage import _block, _row_blocks, _threads
 from skmaxent._storage._row_blocks import RowBlocks
