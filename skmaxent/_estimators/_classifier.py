@@ -653,6 +653,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
 
         Examples
         --------
+        >>> import numpy as np
         >>> from sklearn.datasets import load_iris
         >>> from skmaxent import MaxentClassifier
         >>> X, y = load_iris(return_X_y=True, as_frame=True)

@@ -23,7 +23,7 @@ def examples():
                 yield pytest.param(parser.get_doctest(docstring, {}, place, None, 0), id=place)
 
 
-@pytest.mark.parametrize("example", examples())
+@pytest.mark.parametrize("example", list(examples()))
 def test_examples_of_methods_print_what_they_say(example):
     results = doctest.DocTestRunner(optionflags=FLAGS).run(example)
     assert results.attempted > 0
