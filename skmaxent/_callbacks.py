@@ -10,21 +10,16 @@ from typing import Any, TypeVar
 import sklearn
 from numpy.typing import NDArray
 
+from skmaxent._sklearn import HAS_CALLBACKS, callback_protocol
 from skmaxent._solvers import Iteration
 from skmaxent._storage._place import following
-
-try:
-    from sklearn import callback as _protocol
-except ImportError:  # before 1.9
-    _protocol = None
 
 
 class _NoCallbacks:
     """Without `set_callbacks`, so that `hasattr` tells."""
 
 
-HAS_CALLBACKS = _protocol is not None
-CallbackSupport: Any = _protocol.CallbackSupportMixin if HAS_CALLBACKS else _NoCallbacks
+CallbackSupport: Any = callback_protocol.CallbackSupportMixin if HAS_CALLBACKS else _NoCallbacks
 
 Attributes = dict[str, Any]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -35,7 +30,7 @@ def with_callbacks(method: Method) -> Method:
 
     The estimator knows by its attributes of which: what restores these on failure comes later.
     """
-    return _protocol.with_callbacks(method) if HAS_CALLBACKS else method
+    return callback_protocol.with_callbacks(method) if HAS_CALLBACKS else method
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
@@ -44,6 +43,7 @@ from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model import _prediction
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._penalty import Terms
+from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
 from skmaxent._storage._cluster import is_dask, refuse_dask

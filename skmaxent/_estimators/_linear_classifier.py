@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -22,6 +21,7 @@ from skmaxent._callbacks import without_callbacks
 from skmaxent._input import _frames, _targets, _validation
 from skmaxent._model import _dask_prediction, _prediction
 from skmaxent._model._dask_prediction import lazy_for_dask
+from skmaxent._sklearn import SparseCoefMixin
 from skmaxent._solvers import Callback, Iteration, Options, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._device_array import DeviceArray, on_host, plain

@@ -11,8 +11,6 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import KFold, check_cv
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import (
@@ -41,6 +39,7 @@ from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model import _prediction
 from skmaxent._model._dask_prediction import lazy_for_dask
 from skmaxent._model._fit import Prepared
+from skmaxent._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from skmaxent._solvers import Iteration, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._device_array import DeviceArray, on_host, plain
@@ -416,13 +415,13 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             model.set_params(max_iter=int(self.n_iter_[0]))
         for train, test in folds.split(np.zeros(len(Y)), Y):
             part = None if weights is None else weights[train]
-            rows, fold = _safe_indexing(X, train), None
+            rows, fold = safe_indexing(X, train), None
             if task is not None:
                 fold = task.subtask("threshold-fold").with_rows(rows, Y[train], part).begun()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.fit(rows, Y[train], part)
-            P[test] = to_host(model.predict_proba(_safe_indexing(X, test)))
+            P[test] = to_host(model.predict_proba(safe_indexing(X, test)))
             if fold is not None and fold.end():
                 break
         return P

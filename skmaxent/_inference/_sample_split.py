@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
-from sklearn.utils import _safe_indexing
 
 from skmaxent._callbacks import without_callbacks
 from skmaxent._inference._results import InferenceResults, Signature
 from skmaxent._input._targets import Observed
+from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._place import moved_to, place_of, to_host
 from skmaxent._typing import Array
 
@@ -48,7 +48,7 @@ def infer_by_split(
 
     def part(rows: Array) -> dict[str, Any]:
         weights = None if sample_weight is None else sample_weight[rows]
-        return {"y": _safe_indexing(y, rows), "sample_weight": weights}
+        return {"y": safe_indexing(y, rows), "sample_weight": weights}
 
     fresh = without_callbacks(clone(model)).set_params(warm_start=False)
     selected = clone(fresh).fit(X[first], **part(first))

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -22,7 +21,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._callbacks import HAS_CALLBACKS, CallbackSupport, with_callbacks
+from skmaxent._callbacks import CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._linear_classifier import LinearClassifier, restored_on_failure
@@ -39,6 +38,7 @@ from skmaxent._model_selection._folds import (
     mean_log_likelihood,
 )
 from skmaxent._model_selection._path import check_Cs
+from skmaxent._sklearn import HAS_CALLBACKS, Interval, StrOptions
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmaxent import _callbacks
@@ -20,6 +20,7 @@ from skmaxent._input._targets import Observed, is_table, observe
 from skmaxent._model import _prediction
 from skmaxent._model._prediction import Linear
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
+from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._device_array import on_host, plain
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
@@ -241,7 +242,7 @@ class Task:
         followed: _callbacks.Task | None = None,
     ) -> Fold:
         """Fit and score; callbacks follow, and may end the path: its last scores are then NaN."""
-        X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
+        X, y = safe_indexing(self.X, train), safe_indexing(self.y, train)
         sample_weight = None if self.sample_weight is None else self.sample_weight[train]
         if followed is not None:
             followed = followed.with_rows(X, y, sample_weight).begun()
@@ -278,7 +279,7 @@ class Task:
         scores: Array,
     ) -> None:
         """Fill in scores."""
-        X = _validation.check_data(model, _safe_indexing(self.X, test), reset=False)
+        X = _validation.check_data(model, safe_indexing(self.X, test), reset=False)
         weights = self.how.routed.scorer.score.get("sample_weight")
         weights = None if weights is None else np.asarray(to_host(weights))[test]
         offset = None if self.offset is None else self.offset[test].astype(X.dtype)
@@ -293,11 +294,11 @@ class Task:
         assert self.how.scorer is not None
         model.classes_ = self.observed.classes
         # Scorers are for NumPy's arrays.
-        X, y = to_host(_safe_indexing(self.X, test)), _safe_indexing(self.y, test)
+        X, y = to_host(safe_indexing(self.X, test)), safe_indexing(self.y, test)
         offset = 0 if self.offset is None else self.offset[test]
         given = {name: to_host(value) for name, value in self.how.routed.scorer.score.items()}
         metadata = {
-            name: _safe_indexing(value, test) if np.ndim(value) else value
+            name: safe_indexing(value, test) if np.ndim(value) else value
             for name, value in given.items()
         }
         for i in path.n_iter.nonzero()[0].tolist():

@@ -15,6 +15,7 @@ import numpy as np
 import sklearn
 from sklearn.utils.validation import check_is_fitted
 
+from skmaxent._sklearn import check_same_namespace, namespace_and_device, to_numpy
 from skmaxent._typing import Array
 
 # What some devices have instead.
@@ -61,27 +62,18 @@ class Place:
     def fetch(self, array: Any) -> Array:
         """A copy or view of an array here as NumPy's."""
         _refuse_gradients(array)
-        from sklearn.utils._array_api import _convert_to_numpy
-
-        return np.asarray(_convert_to_numpy(array, self.xp))
+        return to_numpy(array, self.xp)
 
 
 def place_of(array: Any) -> Place | None:
     """Where an array is that scikit-learn would dispatch on; None for NumPy and all else."""
     if not _may_be_elsewhere(array) or not sklearn.get_config()["array_api_dispatch"]:
         return None
-    from sklearn.utils import _array_api
-
-    if not hasattr(_array_api, "check_same_namespace"):
-        raise ImportError(
-            f"arrays of {type(array).__module__} with array_api_dispatch=True need scikit-learn "
-            f"1.9 or later; found {sklearn.__version__}: update it, or give NumPy arrays."
-        )
-    xp, _, device = _array_api.get_namespace_and_device(array)
-    if _array_api._is_numpy_namespace(xp):
+    found = namespace_and_device(array)
+    if found is None:
         return None
     _refuse_gradients(array)
-    return Place(xp, device)
+    return Place(*found)
 
 
 def to_host(array: Any) -> Any:
@@ -129,8 +121,6 @@ def check_same_place(X: Any, estimator: Any, method: str) -> None:
     check_is_fitted(estimator)
     if place_of(X) is None and isinstance(coef, np.ndarray):
         return
-    from sklearn.utils._array_api import check_same_namespace
-
     check_same_namespace(X, estimator, attribute="coef_", method=method)
 
 

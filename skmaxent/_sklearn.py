@@ -1,0 +1,64 @@
+"""Private and recent parts of scikit-learn that this package uses, with guards for its versions.
+
+Nothing else in the package imports a private name of scikit-learn, so that this file is what to
+read when a new version breaks something.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.linear_model._base import SparseCoefMixin as SparseCoefMixin
+from sklearn.utils import _array_api
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import HasMethods as HasMethods
+from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import StrOptions as StrOptions
+
+try:
+    from sklearn import callback as callback_protocol
+except ImportError:  # before 1.9
+    callback_protocol = None
+
+HAS_CALLBACKS = callback_protocol is not None
+# The check that a model and its rows share a namespace came with the dispatch of 1.9.
+HAS_DISPATCH = hasattr(_array_api, "check_same_namespace")
+
+__all__ = [
+    "HAS_CALLBACKS",
+    "HasMethods",
+    "Interval",
+    "SparseCoefMixin",
+    "StrOptions",
+    "callback_protocol",
+    "check_same_namespace",
+    "namespace_and_device",
+    "safe_indexing",
+    "to_numpy",
+]
+
+
+def namespace_and_device(array: Any) -> tuple[Any, Any] | None:
+    """The namespace and the device of an array, or None where the namespace is NumPy's.
+
+    Raises ImportError where scikit-learn does not dispatch on array namespaces completely.
+    """
+    if not HAS_DISPATCH:
+        raise ImportError(
+            f"arrays of {type(array).__module__} with array_api_dispatch=True need scikit-learn "
+            f"1.9 or later; found {sklearn.__version__}: update it, or give NumPy arrays."
+        )
+    xp, _, device = _array_api.get_namespace_and_device(array)
+    return None if _array_api._is_numpy_namespace(xp) else (xp, device)
+
+
+def check_same_namespace(X: Any, estimator: Any, *, attribute: str, method: str) -> None:
+    """Raise ValueError where X and an attribute of the estimator differ in namespace or device."""
+    _array_api.check_same_namespace(X, estimator, attribute=attribute, method=method)
+
+
+def to_numpy(array: Any, xp: Any) -> np.ndarray[Any, Any]:
+    """An array of the namespace `xp` as NumPy's, a view where that is possible."""
+    return np.asarray(_array_api._convert_to_numpy(array, xp))
