@@ -35,6 +35,7 @@ from skmaxent._inference._infer import (
     infer,
     infer_features,
     infer_from_replicates,
+    refuse_absent,
 )
 from skmaxent._inference._results import InferenceResults, Signature
 from skmaxent._inference._sample_split import infer_by_split, of_all_features
@@ -50,6 +51,8 @@ from skmaxent._storage._cluster import is_dask, refuse_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
+# What aliased columns may change in a logit that are left out.
+SAME_LOGITS = 1e-6
 # Parameters that define the objective; the others say how to minimise it.
 DEFINING = (
     "penalty",
@@ -753,11 +756,18 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         with self._prepared(
             X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
         ) as ready:
-            kept, coef, intercept = ready.without_aliased(
+            kept, coef, intercept, change = ready.without_aliased(
                 _prediction.dense_coef(self.coef_).astype(float), self._uncorrected_intercept()
             )
         if len(kept) in (0, len(names)):
             return None
+        if change > SAME_LOGITS:
+            raise NoCovariance(
+                f"the coefficients have no covariance: the features "
+                f"{np.delete(names, kept).tolist()} are combinations of others up to 1e-11 of "
+                "their length, but the fit depends on the difference: without them logits would "
+                f"change by up to {change:.2g}. Remove these features, or use a finite C."
+            )
         X = _validation.check_data(self, X, reset=False)
         few: Any = self._snapshot()
         vars(few).pop("feature_names_in_", None)
@@ -868,7 +878,13 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
         if weights not in ("frequency", "probability"):
             raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
-        _targets.check_rows(self, X, y, reset=False, partial_labels=self.partial_labels)
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        of_fit = (X, y, sample_weight, offset, l1_ratio, bool(np.isfinite(C)))
+        # The log-likelihood is that of the labels, not of smoothed targets.
+        plain = self._snapshot()
+        plain.label_smoothing = 0.0
+        with plain._prepared(*of_fit, classes=self._labels, reset=False) as ready:
+            refuse_absent(ready)
         observed = _targets.observe(y, self._labels, partial_labels=self.partial_labels)
         n_samples = observed.n_samples
         sampling = Sampling.of(
@@ -893,10 +909,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             [_prediction.dense_coef(self.coef_), self._uncorrected_intercept()]
         )
         replicates.warn(fitted)
-        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        with self._prepared(
-            X, y, sample_weight, offset, l1_ratio, np.isfinite(C), classes=self._labels, reset=False
-        ) as ready:
+        with plain._prepared(*of_fit, classes=self._labels, reset=False) as ready:
+            strength = float(ready.strengths(np.array([C]))[0])
             return infer_from_replicates(
                 self._snapshot(),
                 ready,
@@ -909,4 +923,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 weights=weights,
                 n_groups=sampling.n_clusters,
                 counts=replicates.counts,
+                is_maximal=_is_free(ready.problem.terms.times(strength))
+                and self.bias_reduction is None
+                and not self.label_smoothing
+                and not self.partial_labels,
+                are_sets=self.partial_labels and not ready.data.blocks.has_codes,
             )

@@ -33,6 +33,8 @@ COPY_BYTES = 1 << 28
 COPY_PRODUCTS = 2
 # Variance relative to the mean square below which it comes from deviations: of float64, float32.
 CANCELLATION, NARROW_CANCELLATION = 1e-8, 1e-2
+# Probability from which on its complement is not taken as a difference from one.
+NEARLY_ONE = 1.0 - 1e-4
 # Size of the array of weighted rows: it stays in cache, and malloc does not give it back.
 INFORMATION_BYTES = 1 << 19
 
@@ -243,6 +245,24 @@ class MultinomialObjective:
         other.penalty, other.counter = penalty, Counter()
         return other
 
+    def in_float64(self) -> MultinomialObjective:
+        """The same objective with its rows in float64, which keeps nothing of them."""
+        blocks = self.blocks.in_float64()
+        if blocks is self.blocks:
+            return self
+        return MultinomialObjective(
+            blocks,
+            self.likelihood,
+            self.penalty,
+            fit_intercept=self.fit_intercept,
+            center=self.center,
+            scale=self.scale,
+            column_size=self.column_size,
+            still=self._still,
+            keep_bytes=0,
+            copy_bytes=0,
+        )
+
     def centred_at(self, center: Array) -> MultinomialObjective:
         """The same objective with other means μ, so that a θ means another intercept."""
         other = copy.copy(self)
@@ -414,6 +434,11 @@ def _information(
     P = probabilities.of(block, *at)
     P = P.astype(np.float64, copy=False)
     r, m = likelihood.n_free, P.shape[1]
+    # Of 1 - p few digits are left where p is nearly one, which an outlier's square makes matter.
+    Q = None
+    if not likelihood.is_coupled and P.shape[1] and P.max() > NEARLY_ONE:
+        Q = -block.logits_at(*at).astype(np.float64)
+        likelihood.probabilities(Q)
     X = block.augmented(center, scale, fit_intercept)
     width = len(X)
     H = full((r, width, r, width), 0.0, np.float64, X)
@@ -422,7 +447,10 @@ def _information(
         rows = slice(start, start + step)
         for k in range(r):
             # As many copies of X as classes, one large product.
-            spread = likelihood.curvature_row(P[:, rows], k)
+            if Q is None:
+                spread = likelihood.curvature_row(P[:, rows], k)
+            else:
+                spread = (P[k, rows] * Q[k, rows])[None]
             if block.weights is not None:
                 spread *= block.weights[rows]
             s = len(spread)
@@ -516,6 +544,12 @@ def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
     return offset @ weights, likelihood.target_sum(offset, block.targets) @ weights
 
 
+def _complements(block: Block, likelihood: Likelihood) -> tuple[Array]:
+    """Sums of weights times 1 - t of each logit."""
+    targets = likelihood.dense_targets(block.targets)
+    return ((1.0 - targets) @ block.weights_or_ones().astype(np.float64),)
+
+
 def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
     """The point without features: W = 0 and the intercepts that give the class shares.
 
@@ -525,6 +559,13 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
     theta = objective.zeros()
     if objective.fit_intercept:
         theta[:, -1] = likelihood.null_intercept(shares)
+        if not likelihood.is_coupled and (shares > NEARLY_ONE).any():
+            # Of one minus a share few digits are left where that is nearly one.
+            (others,) = objective.blocks.map_reduce(_complements, likelihood)
+            others = others / objective.total_weight
+            has_both = (shares > 0.0) & (others > 0.0)
+            odds = np.log(shares[has_both]) - np.log(others[has_both])
+            theta[has_both, -1] = odds
     p = theta[:, -1:].copy()
     normaliser = float(likelihood.probabilities(p)[0])
     gradient = objective.zeros()
