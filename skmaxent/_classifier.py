@@ -51,6 +51,8 @@ from skmaxent._split import infer_by_split, of_all_features
 Array = NDArray[Any]
 
 # Parameters that define the objective; the others say how to minimise it.
+# What leaving out aliased columns may change in a logit: what probabilities are rounded to in print.
+SAME_LOGITS = 1e-6
 DEFINING = (
     "penalty",
     "C",
@@ -752,11 +754,18 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         with self._prepared(
             X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
         ) as ready:
-            kept, coef, intercept = ready.without_aliased(
+            kept, coef, intercept, change = ready.without_aliased(
                 _prediction.dense_coef(self.coef_).astype(float), self._uncorrected_intercept()
             )
         if len(kept) in (0, len(names)):
             return None
+        if change > SAME_LOGITS:
+            raise NoCovariance(
+                f"the coefficients have no covariance: the features "
+                f"{np.delete(names, kept).tolist()} are combinations of others up to 1e-11 of "
+                "their length, but the fit depends on the difference: without them logits would "
+                f"change by up to {change:.2g}. Remove these features, or use a finite C."
+            )
         X = _validation.check_data(self, X, reset=False)
         few: Any = self._snapshot()
         vars(few).pop("feature_names_in_", None)
@@ -896,6 +905,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         with self._prepared(
             X, y, sample_weight, offset, l1_ratio, np.isfinite(C), classes=self._labels, reset=False
         ) as ready:
+            strength = float(ready.strengths(np.array([C]))[0])
             return infer_from_replicates(
                 self._snapshot(),
                 ready,
@@ -908,4 +918,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 weights=weights,
                 n_groups=sampling.n_clusters,
                 counts=replicates.counts,
+                is_maximal=_is_free(ready.problem.terms.times(strength))
+                and self.bias_reduction is None
+                and not self.label_smoothing
+                and not self.partial_labels,
             )

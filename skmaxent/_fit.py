@@ -26,6 +26,9 @@ Array = NDArray[Any]
 # Of the objective: what rounding of the coefficients may add to it without a warning.
 ROUNDED = 1e-6
 
+# Rounding of the logits of a row, in units of the sum of their terms.
+ROUNDED_LOGIT = 8.0
+
 # The weakest penalty of a grid relative to its strongest.
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 
@@ -149,9 +152,13 @@ class Prepared:
         return np.asarray(inverse / self.rows.scale / self.problem.objective.total_weight)
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
-        """The loss, without any penalty, at coefficients."""
+        """The loss, without any penalty, at coefficients, in float64.
+
+        Inference inverts the information, of which rounding of logits to float32 leaves nothing
+        where a column has outliers.
+        """
         coef, intercept = self.data.columns.to_problem(coef, intercept)
-        objective = self.problem.objective
+        objective = self.problem.objective.in_float64()
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         return objective.at(objective.from_coefficients(coef, intercept))
 
@@ -172,19 +179,32 @@ class Prepared:
         left_out = np.setdiff1d(np.arange(columns.n_features), columns.kept)
         return np.union1d(left_out, columns.kept[found.columns]), found
 
-    def without_aliased(self, coef: Array, intercept: Array) -> tuple[Array, Array, Array]:
-        """Positions of the columns that are not aliased, and their coefficients and intercepts.
+    def without_aliased(
+        self, coef: Array, intercept: Array
+    ) -> tuple[Array, Array, Array, float]:
+        """Coefficients with the same logits for the columns that are not aliased.
 
-        The logits are those of the coefficients of all columns.
+        Returns the positions of these columns, their coefficients and intercepts, and by how much
+        the logits of a row of positive weight change at most, beyond rounding in the dtype of the
+        rows.
         """
         objective, columns = self.problem.objective, self.data.columns
         aliased, found = self._aliased()
         theta = objective.from_coefficients(*columns.to_problem(coef, intercept))
-        coef, intercept = columns.to_data(
-            *objective.coefficients(found.moved(theta)), self.terms, np.float64
+        moved = found.moved(theta)
+        (change,) = objective.blocks.map_reduce(
+            _largest_logit,
+            moved - theta,
+            objective.center,
+            objective.scale,
+            objective.fit_intercept,
+            combine=np.maximum,
         )
+        size = np.abs(theta[:, :-1]) @ (objective.column_size / objective.scale)
+        rounding = ROUNDED_LOGIT * float(np.finfo(self.dtype).eps) * float(size.max())
+        coef, intercept = columns.to_data(*objective.coefficients(moved), self.terms, np.float64)
         kept = np.setdiff1d(np.arange(columns.n_features), aliased)
-        return kept, coef[:, kept], intercept
+        return kept, coef[:, kept], intercept, max(float(change) - rounding, 0.0)
 
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
         """Coefficients and intercepts as the user knows them, of all classes."""
@@ -230,6 +250,14 @@ class Prepared:
             some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
             coef, intercept[self.rows.active] = whole, some
         return coef, intercept
+
+
+def _largest_logit(
+    block: Block, theta: Array, center: Array, scale: Array, fit_intercept: bool
+) -> tuple[Any]:
+    """The largest absolute logit of rows that weigh anything."""
+    Z = theta @ block.augmented(center, scale, fit_intercept)
+    return (block.largest(np.abs(Z).max(axis=0)),)
 
 
 def _outcome_totals(block: Block, likelihood: Likelihood) -> tuple[Array]:

@@ -41,6 +41,8 @@ from skmaxent._validation import check_groups
 Array = NDArray[Any]
 
 COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "laplace")
+# Robust standard errors of this share of those from the information say nothing of the coefficient.
+DEGENERATE = 1e-3
 # Standard errors between coefficients and the optimum for these data that are no accident.
 FAR = 0.5
 # How far a combination of columns may be from 1 in any row to be a constant.
@@ -83,23 +85,28 @@ def infer(
     rows = FitRows(
         ready, names, coef, intercept, position=position, is_bias_reduced=is_bias_reduced
     )
+    # Sampling weights have no scale: their rows are as many as Kish's effective number.
+    n = ready.total_weight if weights == "frequency" else objective.blocks.effective_size
+    inverse = inverse * (ready.total_weight / n)
     if is_bias_reduced:
         notes = _notes_if_far(rows.penalised_distance)
     else:
-        # Sampling weights have no scale: their rows are as many as Kish's effective number.
-        n = ready.total_weight if weights == "frequency" else objective.blocks.effective_size
-        distance = _distance(point, terms, inverse * (ready.total_weight / n), n)
-        notes = _notes(ready, point, terms, distance, gap)
+        notes = _notes(ready, point, terms, _distance(point, terms, inverse, n), gap)
     to_raw = _inference.column_map(objective)
     theta = _inference.against_last(point.theta, objective.fit_intercept)
     base = _inference.Coding(np.eye(r), to_raw)
     coding = _inference.Coding(_class_coding(len(classes), position), to_raw)
     units = _n_units(ready, codes, weights)
+    common = _common(model, ready, point, names, position, gap)
+    covariance, columns = coding.covariance(V), _columns(ready, names)
+    notes += _notes_of_degenerate(
+        covariance.diagonal(), coding.covariance(inverse).diagonal(), common["rows"], columns
+    )
     return InferenceResults(
-        **_common(model, ready, point, names, position, gap),
+        **common,
         coef=coding.coefficients(theta),
-        covariance=coding.covariance(V),
-        columns=_columns(ready, names),
+        covariance=covariance,
+        columns=columns,
         reference=reported,
         cov_type=cov_type,
         weights=weights,
@@ -129,8 +136,12 @@ def infer_from_replicates(
     weights: str,
     n_groups: int | None,
     counts: dict[str, int],
+    is_maximal: bool,
 ) -> InferenceResults:
-    """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1)."""
+    """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1).
+
+    `is_maximal` tells whether the coefficients are to maximise the likelihood.
+    """
     fit_intercept = ready.problem.objective.fit_intercept
     reported, position = symmetric_or_reference(reference, ready.classes)
     point = ready.loss_at(coef.astype(float), intercept.astype(float))
@@ -156,6 +167,8 @@ def infer_from_replicates(
         _rows=FitRows(ready, names, coef, intercept, position=position),
         replicates=samples,
         replicate_counts=counts,
+        notes=_notes(ready, point, ready.problem.terms.times(0.0), 0.0, gap) if is_maximal else (),
+        _is_maximal=is_maximal,
     )
 
 
@@ -192,7 +205,7 @@ def infer_features(
     reported, position = symmetric_or_reference(reference, ready.classes)
     _refuse_absent(ready)
     ridge = ready.problem.terms.times(strength).ridge
-    objective = ready.problem.objective.with_penalty(Ridge(ridge.mean(axis=0)))
+    objective = ready.problem.objective.in_float64().with_penalty(Ridge(ridge.mean(axis=0)))
     theta = objective.from_coefficients(coef.astype(float), intercept.astype(float))
     point = objective.at(theta)
     gradient = _penalised_gradient(point, ready.problem.terms.times(strength))
@@ -436,6 +449,25 @@ def _notes_if_far(distance: float) -> tuple[str, ...]:
         stacklevel=6,
     )
     return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
+
+
+def _notes_of_degenerate(
+    variances: Array, of_information: Array, rows: list[Any], columns: list[str]
+) -> tuple[str, ...]:
+    """Which robust variances are next to nothing beside those from the information."""
+    lost = np.flatnonzero(variances < DEGENERATE**2 * of_information)
+    if not len(lost):
+        return ()
+    width = len(columns)
+    found = ", ".join(f"{columns[i % width]!r} of class {rows[i // width]!r}" for i in lost[:5])
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    note = (
+        f"The robust standard errors of {found}{more} are below a thousandth of those from the "
+        "information: the scores of the few rows or clusters that determine these coefficients "
+        "are zero at the optimum. Such standard errors, and tests that use them, mean nothing."
+    )
+    warnings.warn(note, UserWarning, stacklevel=5)
+    return (note,)
 
 
 def _loss_of_offsets(ready: Prepared) -> float:

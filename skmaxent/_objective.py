@@ -35,6 +35,8 @@ COPY_BYTES = 1 << 28
 COPY_PRODUCTS = 2
 # Variance relative to the mean square below which it comes from deviations: of float64, float32.
 CANCELLATION, NARROW_CANCELLATION = 1e-8, 1e-2
+# Probability from which on its complement is not taken as a difference from one.
+NEARLY_ONE = 1.0 - 1e-4
 # Size of the array of weighted rows: it stays in cache, and malloc does not give it back.
 INFORMATION_BYTES = 1 << 19
 
@@ -245,6 +247,24 @@ class MultinomialObjective:
         other.penalty, other.counter = penalty, Counter()
         return other
 
+    def in_float64(self) -> MultinomialObjective:
+        """The same objective with its rows in float64, which keeps nothing of them."""
+        blocks = self.blocks.in_float64()
+        if blocks is self.blocks:
+            return self
+        return MultinomialObjective(
+            blocks,
+            self.likelihood,
+            self.penalty,
+            fit_intercept=self.fit_intercept,
+            center=self.center,
+            scale=self.scale,
+            column_size=self.column_size,
+            still=self._still,
+            keep_bytes=0,
+            copy_bytes=0,
+        )
+
     def centred_at(self, center: Array) -> MultinomialObjective:
         """The same objective with other means μ, so that a θ means another intercept."""
         other = copy.copy(self)
@@ -416,6 +436,11 @@ def _information(
     P = probabilities.of(block, *at)
     P = P.astype(np.float64, copy=False)
     r, m = likelihood.n_free, P.shape[1]
+    # Of 1 - p few digits are left where p is nearly one, which an outlier's square makes matter.
+    Q = None
+    if not likelihood.is_coupled and P.shape[1] and P.max() > NEARLY_ONE:
+        Q = -block.logits_at(*at).astype(np.float64)
+        likelihood.probabilities(Q)
     X = block.augmented(center, scale, fit_intercept)
     width = len(X)
     H = full((r, width, r, width), 0.0, np.float64, X)
@@ -424,7 +449,10 @@ def _information(
         rows = slice(start, start + step)
         for k in range(r):
             # As many copies of X as classes, one large product.
-            spread = likelihood.curvature_row(P[:, rows], k)
+            if Q is None:
+                spread = likelihood.curvature_row(P[:, rows], k)
+            else:
+                spread = (P[k, rows] * Q[k, rows])[None]
             if block.weights is not None:
                 spread *= block.weights[rows]
             s = len(spread)

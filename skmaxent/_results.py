@@ -196,6 +196,7 @@ class InferenceResults:
     _sums: ColumnSums | None = field(default=None, repr=False)
     _n_units: int | None = field(default=None, repr=False)
     _penalised_ratio: float | None = field(default=None, repr=False)
+    _is_maximal: bool = field(default=True, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle has no training rows: they may be many, and private.
@@ -300,15 +301,22 @@ class InferenceResults:
 
     @property
     def aic(self) -> float:
-        """Akaike's information criterion, -2 log L + 2 p."""
+        """Akaike's information criterion, -2 log L + 2 p, with the largest likelihood L.
+
+        NaN, with a warning, after a bootstrap of a fit that does not maximise the likelihood (with
+        a penalty, bounds, `bias_reduction`, `label_smoothing` or `partial_labels`); and where the
+        coefficients are not optimal (see `notes`) in results that were pickled, which have no rows
+        to maximise the likelihood of.
+        """
         self._refuse_pseudo_likelihood("AIC")
-        return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
+        return -2.0 * self._criterion_likelihood("AIC") + 2.0 * self.n_parameters
 
     @property
     def bic(self) -> float:
-        """Schwarz's information criterion, -2 log L + p log n."""
+        """Schwarz's information criterion, -2 log L + p log n; NaN where `aic` is."""
         self._refuse_pseudo_likelihood("BIC")
-        return -2.0 * self.log_likelihood + self.n_parameters * float(np.log(self.n_obs))
+        size = self.n_parameters * float(np.log(self.n_obs))
+        return -2.0 * self._criterion_likelihood("BIC") + size
 
     @property
     def mcfadden_r2(self) -> float:
@@ -540,6 +548,27 @@ class InferenceResults:
     def _maximum(self) -> float:
         """The log-likelihood at its maximum or limit, nearer than the fit where rows are known."""
         return self.log_likelihood if self._rows is None else self._rows.maximum
+
+    def _largest(self) -> float:
+        """The log-likelihood at its maximum, or its limit for separated classes; NaN if unknown."""
+        if not self.notes:
+            return self.log_likelihood
+        return float("nan") if self._rows is None else self._rows.maximum
+
+    def _criterion_likelihood(self, what: str) -> float:
+        """The largest log-likelihood, or NaN with a warning that says why."""
+        value = self._largest() if self._is_maximal else float("nan")
+        if np.isnan(value):
+            why = (
+                "the coefficients are not optimal, and pickled results have no rows to maximise "
+                "the likelihood of: call results.with_data"
+                if self._is_maximal
+                else "it needs the largest likelihood of free coefficients, which this fit does "
+                "not look for: expected C=np.inf, and neither bounds nor bias_reduction, "
+                "label_smoothing or partial_labels"
+            )
+            warnings.warn(f"{what} is NaN: {why}.", UserWarning, stacklevel=3)
+        return value
 
     def _missing_from(self, other: InferenceResults) -> list[int]:
         """Positions in this model of the features that a model lacks which is nested in it."""
@@ -947,7 +976,8 @@ class InferenceResults:
                 ("Degrees of freedom", f"{self.df_model} (residual {self.df_resid:g})"),
                 self._test_of_all(),
             ]
-            if self.weights == "frequency" and self.n_groups is None:
+            is_known = self.weights == "frequency" and self.n_groups is None
+            if is_known and not np.isnan(self._largest()):
                 figures[8:8] = [("AIC, BIC", f"{self.aic:.6g}, {self.bic:.6g}")]
         if self.n_groups is not None:
             figures.append(("Clusters", str(self.n_groups)))
@@ -967,9 +997,13 @@ class InferenceResults:
         """The test against the null model that is valid for this covariance."""
         df = self.df_model
         if self.cov_type == "nonrobust":
-            chi2, name = 2.0 * (self.log_likelihood - self.null_log_likelihood), "Likelihood ratio"
+            name = "Likelihood ratio"
             if self._penalised_ratio is not None:
                 chi2, name = self._penalised_ratio, "Penalised likelihood ratio"
+            else:
+                chi2 = 2.0 * (self._largest() - self.null_log_likelihood)
+            if np.isnan(chi2):
+                return name, "not available: the maximum of the likelihood is not known"
         else:
             name = "Wald test, all slopes"
             theta, V = self._base

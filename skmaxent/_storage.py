@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -166,6 +166,10 @@ class Storage(ABC):
         """Multiplications of a product with coefficients."""
         return self.size * self.n_logits
 
+    def in_float64(self) -> Storage:
+        """The same rows, of which every pass gets copies in float64, a block at a time."""
+        return self if self.dtype == np.float64 else Float64Rows(self)
+
     def _sample(self, n_rows: int, seed: int, center: Array, scale: Array, dtype: Any) -> Rows:
         """Rows, one from each of `n_rows` runs of equal length.
 
@@ -193,6 +197,79 @@ class Storage(ABC):
         parts = (_some(sample, plain), self.take(wanted, center, scale, dtype))
         factors = np.append(np.ones(len(plain)), np.full(len(wanted), n_rows / n))
         return _weighted(joined(parts), factors, dtype)
+
+
+class Float64Rows(Storage):
+    """Rows of another storage in float64: passes convert a block at a time.
+
+    Copies of rows and columns are those that the other storage makes.
+    """
+
+    def __init__(self, rows: Storage) -> None:
+        self._rows = rows
+        self.n_samples, self.n_features = rows.n_samples, rows.n_features
+        self.dtype, self.is_sparse, self.size = np.dtype(np.float64), rows.is_sparse, rows.size
+        self.n_logits, self.tally = rows.n_logits, rows.tally
+        self.has_offset, self.has_codes = rows.has_offset, rows.has_codes
+
+    def map_reduce(
+        self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
+    ) -> tuple[Any, ...]:
+        return self._rows.map_reduce(_of_float64, kernel, *args, combine=combine)
+
+    def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+        return self._rows.take(rows, center, scale, dtype)
+
+    def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
+        return self._rows.where(_of_float64, kernel, *args, at_most=at_most)
+
+    def standardised(
+        self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
+    ) -> Storage:
+        return self._rows.standardised(center, scale, n_rows, dtype=dtype, seed=seed)
+
+    def columns(self, index: Array, center: Array, scale: Array) -> Storage:
+        return self._rows.columns(index, center, scale)
+
+    def transformed(
+        self,
+        kept: Array | None = None,
+        shift: Array | None = None,
+        exponents: Array | None = None,
+    ) -> Storage:
+        return self._rows.transformed(kept, shift, exponents).in_float64()
+
+    def whole(self) -> Block:
+        return _widened(self._rows.whole())
+
+    def check_finite(self) -> None:
+        self._rows.check_finite()
+
+    def affords_columns(self, n_columns: int) -> bool:
+        return self._rows.affords_columns(n_columns)
+
+    def affords_without(self, n_columns: int) -> bool:
+        return self._rows.affords_without(n_columns)
+
+    @property
+    def has_room(self) -> bool:
+        return self._rows.has_room
+
+    @property
+    def weight_sums(self) -> WeightSums:
+        return self._rows.weight_sums
+
+
+def _of_float64(block: Block, kernel: Callable[..., Any], *args: Any) -> Any:
+    return kernel(_widened(block), *args)
+
+
+def _widened(block: Block) -> Block:
+    """The block with its numbers in float64."""
+    arrays = {"X": block.X, "weights": block.weights, "offset": block.offset}
+    wide = {name: a if a is None else a.astype(np.float64) for name, a in arrays.items()}
+    targets = block.targets if block.targets.ndim == 1 else block.targets.astype(np.float64)
+    return replace(block, targets=targets, **wide)
 
 
 def _heavy(X: Array, n_samples: int) -> float:

@@ -26,7 +26,7 @@ MOST_COLUMNS = 500
 # looked at more closely.
 SUSPECT = 1e-8
 # Distance relative to the column's length below which it is a combination of the others.
-DEPENDENT = 1e-9
+DEPENDENT = 1e-11
 # Rounding of entries in the rows' precision, in units of it.
 ROUNDING = 8.0
 # Rows of a first look, for each column.

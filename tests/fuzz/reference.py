@@ -99,8 +99,11 @@ class Objective:
     def _standardise(self):
         share = self.s / self.total
         constant = (self.X[0] == self.X).all(axis=0) & self.fit_intercept
-        self.center = share @ self.X if self.fit_intercept else np.zeros(self.shape[1], WIDE)
-        centered = np.where(constant, 0, self.X - self.center)
+        # Differences from a float64 are exact, in which the columns are far from zero.
+        mean = (share @ self.X).astype(float) if self.fit_intercept else np.zeros(self.shape[1])
+        self.center = np.where(np.isfinite(mean), mean, 0).astype(WIDE)
+        self._apart = self.X - self.center
+        centered = np.where(constant, 0, self._apart)
         # Not the squares, which may leave the range of a float64 where long doubles are that.
         peak = abs(centered).max(axis=0)
         peak = np.where(peak > 0, peak, 1)
@@ -124,7 +127,9 @@ class Objective:
         return not self.l1.any() and np.isinf(self.lower).all() and np.isinf(self.upper).all()
 
     def logits(self, W, b):
-        Z = self.X @ np.asarray(W, WIDE).T + np.asarray(b, WIDE)
+        W = np.asarray(W, WIDE)
+        # Large terms that cancel are rounded once, not in every row.
+        Z = self._apart @ W.T + (np.asarray(b, WIDE) + W @ self.center)
         return Z if self.offset is None else Z + self.offset
 
     def value(self, W, b):
@@ -406,13 +411,19 @@ class Objective:
         S is in the units of the largest weight.
         """
         X = np.column_stack([self.X, np.ones(len(self.X))]) if self.fit_intercept else self.X
-        P = probabilities(self.logits(W, b), self.link)
+        Z = self.logits(W, b)
+        P = probabilities(Z, self.link)
         R, w = self.shape[0], X.shape[1]
+        # Of 1 - p nothing is left where p rounds to one.
+        if self.link == "softmax":
+            others = [np.delete(P, k, axis=1).sum(axis=1) for k in range(R)]
+        else:
+            others = list(probabilities(-Z, self.link).T)
         H = np.zeros((R, w, R, w), WIDE)
         for k in range(R):
             for m in range(R):
                 if k == m or self.link == "softmax":
-                    curvature = self.s * P[:, k] * ((k == m) - P[:, m])
+                    curvature = self.s * P[:, k] * (others[k] if k == m else -P[:, m])
                     H[k, :, m] = (X * curvature[:, None]).T @ X
             H[k, range(self.shape[1]), k, range(self.shape[1])] += self.ridge[k] * self.total
         return H.reshape(R * w, R * w)
