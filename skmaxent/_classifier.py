@@ -28,6 +28,7 @@ from skmaxent._infer import (
     infer,
     infer_features,
     infer_from_replicates,
+    refuse_absent,
 )
 from skmaxent._inference import SingularInformation
 from skmaxent._linear_classifier import (
@@ -50,9 +51,9 @@ from skmaxent._split import infer_by_split, of_all_features
 
 Array = NDArray[Any]
 
-# Parameters that define the objective; the others say how to minimise it.
-# What leaving out aliased columns may change in a logit: what probabilities are rounded to in print.
+# What aliased columns may change in a logit that are left out.
 SAME_LOGITS = 1e-6
+# Parameters that define the objective; the others say how to minimise it.
 DEFINING = (
     "penalty",
     "C",
@@ -876,7 +877,13 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
         if weights not in ("frequency", "probability"):
             raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
-        _targets.check_rows(self, X, y, reset=False, partial_labels=self.partial_labels)
+        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        of_fit = (X, y, sample_weight, offset, l1_ratio, bool(np.isfinite(C)))
+        # The log-likelihood is that of the labels, not of smoothed targets.
+        plain = self._snapshot()
+        plain.label_smoothing = 0.0
+        with plain._prepared(*of_fit, classes=self._labels, reset=False) as ready:
+            refuse_absent(ready)
         observed = _targets.observe(y, self._labels, partial_labels=self.partial_labels)
         n_samples = observed.n_samples
         sampling = Sampling.of(
@@ -901,10 +908,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             [_prediction.dense_coef(self.coef_), self._uncorrected_intercept()]
         )
         replicates.warn(fitted)
-        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        with self._prepared(
-            X, y, sample_weight, offset, l1_ratio, np.isfinite(C), classes=self._labels, reset=False
-        ) as ready:
+        with plain._prepared(*of_fit, classes=self._labels, reset=False) as ready:
             strength = float(ready.strengths(np.array([C]))[0])
             return infer_from_replicates(
                 self._snapshot(),
@@ -922,4 +926,5 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 and self.bias_reduction is None
                 and not self.label_smoothing
                 and not self.partial_labels,
+                are_sets=self.partial_labels and not ready.data.blocks.has_codes,
             )

@@ -179,9 +179,7 @@ class Prepared:
         left_out = np.setdiff1d(np.arange(columns.n_features), columns.kept)
         return np.union1d(left_out, columns.kept[found.columns]), found
 
-    def without_aliased(
-        self, coef: Array, intercept: Array
-    ) -> tuple[Array, Array, Array, float]:
+    def without_aliased(self, coef: Array, intercept: Array) -> tuple[Array, Array, Array, float]:
         """Coefficients with the same logits for the columns that are not aliased.
 
         Returns the positions of these columns, their coefficients and intercepts, and by how much

@@ -17,6 +17,7 @@ from skmaxent._blocks import RowBlocks
 from skmaxent._device_array import on_host
 from skmaxent._fit import Prepared
 from skmaxent._objective import MultinomialObjective, Point
+from skmaxent._partial_labels import fit_sets, set_loss
 from skmaxent._penalty import Ridge, Terms, ridge_terms
 from skmaxent._results import (
     ColumnSums,
@@ -72,7 +73,7 @@ def infer(
     cov_type = _resolve(cov_type, weights, is_penalised)
     codes = _groups(groups, cov_type, ready.data.blocks.n_samples)
     reported, position = symmetric_or_reference(reference, classes)
-    _refuse_absent(ready)
+    refuse_absent(ready)
     point = ready.loss_at(coef.astype(float), intercept.astype(float))
     objective = point.objective
     r, d = max(1, len(point.theta) - 1), objective.blocks.n_features
@@ -137,10 +138,12 @@ def infer_from_replicates(
     n_groups: int | None,
     counts: dict[str, int],
     is_maximal: bool,
+    are_sets: bool,
 ) -> InferenceResults:
     """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1).
 
-    `is_maximal` tells whether the coefficients are to maximise the likelihood.
+    `is_maximal` tells whether the coefficients are to maximise the likelihood, `are_sets` whether
+    rows have sets of possible classes.
     """
     fit_intercept = ready.problem.objective.fit_intercept
     reported, position = symmetric_or_reference(reference, ready.classes)
@@ -150,8 +153,11 @@ def infer_from_replicates(
     base = np.stack([_inference.against_last(one, fit_intercept) for one in replicates])
     contrast = _class_coding(len(ready.classes), position)
     samples = np.einsum("ck,nkj->ncj", contrast, base)
+    common = _common(model, ready, point, names, position, gap)
+    if are_sets:
+        common |= _likelihoods_of_sets(ready, point.theta)
     return InferenceResults(
-        **_common(model, ready, point, names, position, gap),
+        **common,
         coef=contrast @ estimate,
         covariance=_covariance_of_samples(samples),
         columns=_columns(ready, names),
@@ -203,7 +209,7 @@ def infer_features(
     if cov_type not in ("nonrobust", "laplace"):
         raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
     reported, position = symmetric_or_reference(reference, ready.classes)
-    _refuse_absent(ready)
+    refuse_absent(ready)
     ridge = ready.problem.terms.times(strength).ridge
     objective = ready.problem.objective.in_float64().with_penalty(Ridge(ridge.mean(axis=0)))
     theta = objective.from_coefficients(coef.astype(float), intercept.astype(float))
@@ -235,7 +241,8 @@ def infer_features(
     )
 
 
-def _refuse_absent(ready: Prepared) -> None:
+def refuse_absent(ready: Prepared) -> None:
+    """Raise ValueError where a class has no rows of positive weight."""
     absent = np.delete(ready.classes, ready.rows.active).tolist()
     if absent:
         raise ValueError(
@@ -269,6 +276,19 @@ def _common(
         "_sums": _column_sums(ready, names, zero_loss),
         "_model": model,
         "_weighed": _signature(ready),
+    }
+
+
+def _likelihoods_of_sets(ready: Prepared, theta: Array) -> dict[str, float]:
+    """Log-likelihoods of rows with sets of classes, at θ and of the model without features."""
+    problem, total = ready.problem, ready.total_weight
+    null = problem.objective.zeros()
+    if problem.objective.fit_intercept:
+        held = np.ones((1, ready.data.blocks.n_features), bool)
+        null = fit_sets(problem.without_penalty(held), Options(tol=1e-6)).point.theta
+    return {
+        "log_likelihood": -total * set_loss(problem, theta),
+        "null_log_likelihood": -total * set_loss(problem, null),
     }
 
 

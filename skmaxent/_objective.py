@@ -546,6 +546,12 @@ def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
     return offset @ weights, likelihood.target_sum(offset, block.targets) @ weights
 
 
+def _complements(block: Block, likelihood: Likelihood) -> tuple[Array]:
+    """Sums of weights times 1 - t of each logit."""
+    targets = likelihood.dense_targets(block.targets)
+    return ((1.0 - targets) @ block.weights_or_ones().astype(np.float64),)
+
+
 def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
     """The point without features: W = 0 and the intercepts that give the class shares.
 
@@ -555,6 +561,13 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
     theta = objective.zeros()
     if objective.fit_intercept:
         theta[:, -1] = likelihood.null_intercept(shares)
+        if not likelihood.is_coupled and (shares > NEARLY_ONE).any():
+            # Of one minus a share few digits are left where that is nearly one.
+            (others,) = objective.blocks.map_reduce(_complements, likelihood)
+            others = others / objective.total_weight
+            has_both = (shares > 0.0) & (others > 0.0)
+            odds = np.log(shares[has_both]) - np.log(others[has_both])
+            theta[has_both, -1] = odds
     p = theta[:, -1:].copy()
     normaliser = float(likelihood.probabilities(p)[0])
     gradient = objective.zeros()

@@ -91,6 +91,13 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
     return problem.solution(solution.point, value, status, tuple(lines), float("nan"))
 
 
+def set_loss(problem: Problem, theta: Array) -> float:
+    """The mean of -log P(S_i), without a penalty."""
+    objective = problem.objective
+    (loss,) = objective.blocks.map_reduce(_loss, *objective.for_blocks(theta))
+    return float(loss) / objective.total_weight
+
+
 def _is_at_minimum(step: Solution, tol: float) -> bool:
     """Whether a step ended at its minimum, as far as can be known."""
     return step.status is Status.CONVERGED or (
@@ -127,9 +134,7 @@ def _spread_by(problem: Problem, theta: Array) -> Problem:
 
 
 def _value(problem: Problem, penalty: Penalty, theta: Array) -> float:
-    objective = problem.objective
-    (loss,) = objective.blocks.map_reduce(_loss, *objective.for_blocks(theta))
-    return float(loss) / objective.total_weight + penalty.value(theta)
+    return set_loss(problem, theta) + penalty.value(theta)
 
 
 def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skmaxent._block import Block
-from skmaxent._likelihood import likeliest
+from skmaxent._likelihood import are_codes, likeliest
 
 Array = NDArray[Any]
 
@@ -266,10 +266,18 @@ def _of_float64(block: Block, kernel: Callable[..., Any], *args: Any) -> Any:
 
 def _widened(block: Block) -> Block:
     """The block with its numbers in float64."""
-    arrays = {"X": block.X, "weights": block.weights, "offset": block.offset}
-    wide = {name: a if a is None else a.astype(np.float64) for name, a in arrays.items()}
-    targets = block.targets if block.targets.ndim == 1 else block.targets.astype(np.float64)
-    return replace(block, targets=targets, **wide)
+
+    def wide(array: Any) -> Any:
+        return None if array is None else array.astype(np.float64)
+
+    targets = block.targets if are_codes(block.targets) else wide(block.targets)
+    return replace(
+        block,
+        X=wide(block.X),
+        targets=targets,
+        weights=wide(block.weights),
+        offset=wide(block.offset),
+    )
 
 
 def _heavy(X: Array, n_samples: int) -> float:
