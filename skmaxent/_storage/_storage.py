@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._objective._likelihood import are_codes, likeliest
 from skmaxent._storage._block import Block
+from skmaxent._storage._row_targets import are_codes, likeliest
 from skmaxent._typing import Array
 
 # A sample has this many rows of a class, or all of them.
