@@ -1,5 +1,6 @@
 """Ways to store X, and blocks small enough to have many."""
 
+import os
 import threading
 
 import numpy as np
@@ -12,6 +13,12 @@ from skmaxent._storage import _row_blocks
 # Machines that run tests are shared; a slow moment is no failure.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+
+def pytest_configure(config):
+    """Processes of pytest-xdist share the cores, so each has one thread."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def as_stored(X, how, tmp_path):
