@@ -72,8 +72,14 @@ DEFINING = (
 
 
 def _kept(value: Any) -> Any:
-    """A parameter as it is at the fit: of a fitted model a copy, as a later fit may change it."""
-    return copy.copy(value) if hasattr(value, "coef_") else value
+    """A parameter as it is at the fit: a copy of what a later fit or the caller may change."""
+    if value is None or isinstance(value, (Real, str)):
+        return value
+    if not hasattr(value, "coef_"):
+        return copy.deepcopy(value)
+    model = copy.copy(value)
+    model.coef_ = copy.deepcopy(value.coef_)
+    return model
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import without_callbacks
 from skmaxent._input import _frames, _targets, _validation
+from skmaxent._input._interchange import exact_integers, native, refuse_masked
 from skmaxent._model import _dask_prediction, _prediction
 from skmaxent._model._dask_prediction import lazy_for_dask
 from skmaxent._sklearn import SparseCoefMixin
@@ -278,7 +279,9 @@ class LinearClassifier(LinearModel):
         if is_dask(X):
             return _dask_prediction.accuracy(self, X, y, sample_weight, offset)
         predicted = to_host(self.predict(X, offset))
-        y, sample_weight = to_host(y), to_host(sample_weight)
+        y, sample_weight = exact_integers(native(to_host(y), "y")), to_host(sample_weight)
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
         partial_labels = getattr(self, "partial_labels", False)
         if not (_targets.is_table(y) or partial_labels):
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))

@@ -34,7 +34,7 @@ from skmaxent._estimators._thresholds import best_threshold, label_sets
 from skmaxent._input import _frames, _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
 from skmaxent._input._indicator import check_indicator, label_targets
-from skmaxent._input._interchange import native
+from skmaxent._input._interchange import exact_integers, native, numbers_of_frame, refuse_masked
 from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model import _prediction
 from skmaxent._model._dask_prediction import lazy_for_dask
@@ -531,7 +531,11 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         float
         """
         predicted = to_host(self.predict(X))
-        return float(accuracy_score(to_host(y), predicted, sample_weight=to_host(sample_weight)))
+        y, sample_weight = native(to_host(y), "y"), to_host(sample_weight)
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
+        y = numbers_of_frame(exact_integers(y))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def predict_proba_frame(self, X: Any) -> Any:
         """Probabilities with names.

@@ -251,7 +251,7 @@ class InferenceResults:
         position = None if is_symmetric else self.classes.index(self.reference)
         rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
         found, expected = rows.log_likelihood, self.log_likelihood
-        if not abs(found - expected) <= SAME_ROWS * max(abs(expected), 1.0):
+        if not self._is_log_likelihood(found):
             raise ValueError(
                 "X, y, sample_weight and offset are not those that were given to infer: their "
                 f"log-likelihood is {found:.10g}, expected {expected:.10g}."
@@ -265,7 +265,19 @@ class InferenceResults:
                 "results.with_data(X, y, sample_weight, offset) with what was given to infer, and "
                 "use the results that it returns."
             )
+        found = self._rows.log_likelihood
+        if not self._is_log_likelihood(found):
+            raise ValueError(
+                f"{what} need the rows of the fit, but the arrays that were given to infer have "
+                f"been changed since: their log-likelihood is {found:.10g}, expected "
+                f"{self.log_likelihood:.10g}. Call infer again with what was fitted."
+            )
         return self._rows
+
+    def _is_log_likelihood(self, value: float) -> bool:
+        """Whether this is the log-likelihood of the rows of the fit, but for rounding."""
+        expected = self.log_likelihood
+        return bool(abs(value - expected) <= SAME_ROWS * max(abs(expected), 1.0))
 
     @property
     def std_errors(self) -> Array:
@@ -547,7 +559,9 @@ class InferenceResults:
 
     def _maximum(self) -> float:
         """The log-likelihood at its maximum or limit, nearer than the fit where rows are known."""
-        return self.log_likelihood if self._rows is None else self._rows.maximum
+        if self._rows is None:
+            return self.log_likelihood
+        return self._rows_for("likelihood-ratio tests").maximum
 
     def _largest(self) -> float:
         """The log-likelihood at its maximum, or its limit for separated classes; NaN if unknown."""
@@ -864,12 +878,13 @@ class InferenceResults:
     def _weights_of(self, rows: Any, sample_weight: Any) -> Array | None:
         """Weights of rows in a mean; None for equal ones."""
         if sample_weight is not None:
-            return _validation.check_sample_weight(sample_weight, rows.shape[0])
+            return _of_largest(_validation.check_sample_weight(sample_weight, rows.shape[0]))
         if self._weighed is None or not self._weighed.is_of(rows):
             return None
         if not self._weighed.is_known:
             raise ValueError(_UNKNOWN_ROWS)
-        return self._rows_for("weights of the effects, unless sample_weight is given,").observations
+        rows_of_fit = self._rows_for("weights of the effects, unless sample_weight is given,")
+        return _of_largest(rows_of_fit.observations)
 
     def _free(self) -> list[int]:
         """Classes whose coefficients are not fixed at zero in `_base`."""
@@ -1110,6 +1125,11 @@ def _blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Arr
         part = rows[at]
         part = part.toarray() if sp.issparse(part) else part
         yield at, part.astype(np.float64), None if offset is None else offset[at]
+
+
+def _of_largest(weights: Array | None) -> Array | None:
+    """Weights divided by the largest, so that their sums neither overflow nor underflow."""
+    return None if weights is None else weights / weights.max()
 
 
 def _sums_of_rows(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._input._interchange import numbers_of_frame
+from skmaxent._input._interchange import numbers_of_frame, refuse_masked
 from skmaxent._input._targets import RowTargets
 from skmaxent._input._validation import canonical
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
@@ -16,6 +16,7 @@ from skmaxent._typing import Array
 
 def check_indicator(y: Any) -> tuple[Any, Array]:
     """An indicator matrix, boolean and dense or CSR, and the names of its columns."""
+    refuse_masked(y, "y")
     names = np.array(list(y.columns)) if hasattr(y, "columns") else None
     Y: Any = sp.csr_array(y) if sp.issparse(y) else np.asarray(numbers_of_frame(y))
     if Y.ndim != 2:

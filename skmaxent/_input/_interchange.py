@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,18 +30,46 @@ def native(value: Any, name: str) -> Any:
     return value.to_pandas() if _is(value, "pyarrow", "Array", "ChunkedArray") else value
 
 
+def refuse_masked(value: Any, name: str) -> None:
+    """Raise ValueError for a masked array that leaves out entries, which `np.asarray` puts back."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        masked = int(np.ma.getmaskarray(value).sum())
+        raise ValueError(
+            f"{name} is a masked array with {masked} masked entries, which are missing values: "
+            "expected none. Drop these rows, or fill in the entries, for instance by filled()."
+        )
+
+
 def exact_integers(y: Any) -> Any:
-    """Integers of pandas' own dtypes as NumPy's, where float64 would not tell them apart."""
+    """Integers of lists and of pandas' own dtypes as NumPy's, where float64 would merge some."""
+    if isinstance(y, (list, tuple)):
+        return integers(y) if _has_large_integers(y) else y
     if hasattr(y, "iloc") and hasattr(y, "columns") and len(y.columns) == 1:
         column = exact_integers(y.iloc[:, 0])
         return column[:, None] if isinstance(column, np.ndarray) else y
-    dtype = getattr(y, "dtype", None)
-    if isinstance(dtype, np.dtype) or getattr(dtype, "kind", "") not in tuple("iu"):
+    dtype: Any = getattr(y, "dtype", None)
+    if not hasattr(dtype, "numpy_dtype") or getattr(dtype, "kind", "") not in tuple("iu"):
         return y
     if not hasattr(y, "isna") or y.isna().any():
         return y
-    array = y.to_numpy(dtype=dtype.numpy_dtype)  # type: ignore[union-attr]
+    array = y.to_numpy(dtype=dtype.numpy_dtype)
     return array if len(array) and max(-int(array.min()), int(array.max())) > 1 << 53 else y
+
+
+def integers(values: Iterable[Any]) -> Any:
+    """Python's integers as an array: of int64 or, for large ones, uint64; of objects for others."""
+    values = list(values)
+    dtype: Any = np.int64
+    if min(values) < -(1 << 63) or max(values) >= 1 << 63:
+        dtype = np.uint64 if min(values) >= 0 and max(values) < 1 << 64 else object
+    return np.array(values, dtype=dtype)
+
+
+def _has_large_integers(values: Any) -> bool:
+    """Whether all are integers of which some have no room in int64, so that NumPy makes floats."""
+    return all(isinstance(value, (int, np.integer)) for value in values) and (
+        max(values, default=0) >= 1 << 63
+    )
 
 
 def numbers_of_frame(frame: Any) -> Any:
@@ -66,9 +95,9 @@ def without_fill(X: Any) -> Any:
     return X.sparse.to_dense() if any(fill != 0 for fill in fills) else None
 
 
-def columns_in_order(frame: Any, names: list[Any]) -> Any:
+def columns_in_order(frame: Any, positions: list[int]) -> Any:
     """Some columns of a frame of pandas or polars."""
-    return frame.loc[:, names] if hasattr(frame, "loc") else frame[names]
+    return frame.iloc[:, positions] if hasattr(frame, "iloc") else frame[:, positions]
 
 
 def columns_of_time(X: Any) -> list[str]:

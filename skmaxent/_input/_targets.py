@@ -16,7 +16,13 @@ import scipy.sparse as sp
 from sklearn.utils.validation import check_consistent_length
 
 from skmaxent._input import _validation
-from skmaxent._input._interchange import columns_in_order, exact_integers, native
+from skmaxent._input._interchange import (
+    columns_in_order,
+    exact_integers,
+    integers,
+    native,
+    refuse_masked,
+)
 from skmaxent._objective._likelihood import Likelihood, Softmax, likelihood
 from skmaxent._storage._arrays import check_coefficients_fit
 from skmaxent._storage._cluster import refuse_dask
@@ -206,7 +212,8 @@ def check_rows(
 
 def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = False) -> Observed:
     """What y says; of given classes some may be absent, and a frame's columns are found by name."""
-    y = native(y, "y")
+    y = exact_integers(native(y, "y"))
+    refuse_masked(y, "y")
     sets = _sets(y) if partial_labels else None
     if sets is not None:
         return _from_sets(sets, classes)
@@ -237,10 +244,15 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observed:
         raise ValueError(f"y has empty sets in the rows {empty[:5]}; expected a class or more.")
     labels = set().union(*sets)
     if classes is None:
-        one_type = len({type(label) for label in labels}) == 1
-        every = np.array(list(labels), dtype=None if one_type else object)
+        kinds = {type(label) for label in labels}
+        if kinds == {int}:
+            every = integers(labels)
+        else:
+            every = np.array(list(labels), dtype=None if len(kinds) == 1 else object)
         classes, _ = _validation.encode_labels(every)
-    position = {label: code for code, label in enumerate(classes.tolist())}
+    # Times of NumPy and of Python are equal, but have other hashes.
+    position = {label: code for code, label in enumerate(classes)}
+    position |= {label: code for code, label in enumerate(classes.tolist())}
     unknown = [label for label in labels if label not in position]
     if unknown:
         raise ValueError(f"y has the labels {unknown}; expected labels among {classes.tolist()}.")
@@ -301,6 +313,11 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
         width = y.shape[1] if hasattr(y, "shape") else len(y[0])
         return y, np.arange(width)
     labels = list(y.columns)
+    if any(isinstance(label, tuple) for label in labels):
+        raise ValueError(
+            f"y has columns of several levels, such as {labels[0]}; expected a label of a class "
+            "for each column."
+        )
     if classes is None:
         several = sorted({str(label) for label in labels if labels.count(label) > 1})
         if several:
@@ -319,7 +336,7 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
             raise ValueError(
                 f"y has the columns {labels}; expected a column for each of {classes.tolist()}."
             )
-    return columns_in_order(y, ordered.tolist()), ordered
+    return columns_in_order(y, [labels.index(label) for label in ordered.tolist()]), ordered
 
 
 def _numbers(y: Array) -> Array:

@@ -17,6 +17,7 @@ from skmaxent._input._interchange import (
     columns_of_time,
     is_single_precision,
     native,
+    refuse_masked,
     without_fill,
 )
 from skmaxent._storage._device_array import DeviceArray
@@ -89,6 +90,7 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
         return None
     K = len(classes)
     offset = native(to_host(offset), "offset")
+    refuse_masked(offset, "offset")
     if hasattr(offset, "columns"):
         names = list(offset.columns)
         missing = [label for label in classes.tolist() if label not in names]
@@ -97,7 +99,7 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
                 f"offset has no columns for the classes {missing}; expected a column for each of "
                 f"{classes.tolist()}."
             )
-        offset = columns_in_order(offset, classes.tolist())
+        offset = columns_in_order(offset, [names.index(label) for label in classes.tolist()])
     try:
         array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
     except (TypeError, ValueError) as error:
@@ -138,6 +140,8 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     if place is not None:
         return _check_on_device(estimator, place, *arrays, reset=reset)
     arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
+    for array, name in zip(arrays, "Xy", strict=False):
+        refuse_masked(array, name)
     times = columns_of_time(arrays[0])
     if times:
         raise TypeError(_needs_numbers(times, "times are numbers in no unit"))
@@ -350,6 +354,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     if sample_weight is None:
         return None
     sample_weight = to_host(sample_weight)
+    refuse_masked(sample_weight, "sample_weight")
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, sample_weight)
     try:
@@ -406,13 +411,32 @@ def check_groups(groups: Any, n_samples: int) -> Array:
     return np.asarray(codes)
 
 
+def _by_class(given: dict[Any, Any], classes: Array) -> tuple[dict[int, Any], list[Any]]:
+    """Values by the positions of their classes, and the labels that are no classes.
+
+    Labels are compared, not hashed: a date equals a `numpy.datetime64` but has another hash.
+    """
+    position = {label: code for code, label in enumerate(classes.tolist())}
+    found, unknown = {}, []
+    for label, value in given.items():
+        code = position.get(label)
+        if code is None:
+            equal = np.flatnonzero(np.atleast_1d(classes == label))
+            code = int(equal[0]) if len(equal) else None
+        if code is None:
+            unknown.append(label)
+        else:
+            found[code] = value
+    return found, unknown
+
+
 def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Array | None:
     """The weight of each class, of which there is so much in total; None for all ones."""
     if class_weight is None:
         return None
     if isinstance(class_weight, dict):
-        unknown = [label for label in class_weight if label not in classes]
-        if unknown and not set(classes.tolist()) <= set(class_weight):
+        found, unknown = _by_class(class_weight, classes)
+        if unknown and len(found) < len(classes):
             raise ValueError(
                 f"class_weight has the labels {unknown}, which are not in y; expected labels "
                 f"among {classes.tolist()}."
@@ -422,7 +446,7 @@ def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Arra
                 raise ValueError(
                     f"class_weight[{label!r}] is {weight!r}; expected a number, zero or more."
                 )
-        weights = np.array([class_weight.get(label, 1.0) for label in classes], dtype=float)
+        weights = np.array([found.get(code, 1.0) for code in range(len(classes))], dtype=float)
     else:
         present = totals > 0
         weights = np.ones(len(classes))
@@ -440,14 +464,14 @@ def class_shares(given: Any, classes: Array, totals: Array) -> Array:
     if isinstance(given, str):  # "empirical"
         return np.asarray(totals / totals.sum())
     if isinstance(given, dict):
-        unknown = [label for label in given if label not in classes]
-        missing = [label for label in classes.tolist() if label not in given]
+        found, unknown = _by_class(given, classes)
+        missing = [label for code, label in enumerate(classes.tolist()) if code not in found]
         if unknown or missing:
             raise ValueError(
                 f"prior_correction must have a share for each of {classes.tolist()}: unknown are "
                 f"{unknown}, missing are {missing}."
             )
-        given = [given[label] for label in classes]
+        given = [found[code] for code in range(len(classes))]
     try:
         shares = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -124,7 +124,8 @@ class Prepared:
     def shape(self) -> tuple[int, int]:
         """Of `coef_`."""
         K = len(self.classes)
-        return 1 if K == 2 else K, self.data.columns.n_features
+        has_one_logit = self.data.model.n_logits == 1 and not self.has_absent_classes
+        return 1 if has_one_logit else K, self.data.columns.n_features
 
     @property
     def total_weight(self) -> float:

@@ -374,7 +374,14 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     def _warn_of_absent_classes(self, folds: Folds) -> None:
         for number, (there, seen) in enumerate(zip(*folds.presence(), strict=True)):
             absent = folds.classes[there & ~seen]
-            if len(absent):
+            if not there.any():
+                warnings.warn(
+                    f"The test part of fold {number} has no rows of positive weight: this fold has "
+                    "no score.",
+                    UserWarning,
+                    stacklevel=4 + HAS_CALLBACKS,
+                )
+            elif len(absent):
                 warnings.warn(
                     f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
                     "these classes do not count in its score.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._linear_classifier import warn_unless_converged
 from skmaxent._input import _dask_input, _validation
 from skmaxent._input._targets import Given, positions
-from skmaxent._model_selection._folds import Candidates, Fold, How, Job, fold_path
+from skmaxent._model_selection._folds import Candidates, Fold, How, Job, fold_path, lacking
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
 from skmaxent._model_selection._splits import Side, Splits
 from skmaxent._storage._block import Block
@@ -113,7 +113,22 @@ class FoldsInChunks:
         return [self._fold(job, Cs) for job in jobs]
 
     def presence(self) -> tuple[Array, Array]:
-        return self.there > 0, self.seen > 0
+        return self.there > 0, self._totals > 0.0
+
+    @cached_property
+    def _totals(self) -> Array:
+        """Weights of the classes in the training rows, (n_folds, n_classes)."""
+        if not self.labelled.has_weights:
+            return self.seen.astype(float)
+        K = len(self.classes)
+
+        def of_fold(fold: int) -> Array:
+            side = self.splits.side(fold, is_held_out=False)
+            rows = self._stored(View(side, np.arange(K), K), 1, Workers())
+            (totals,) = rows.map_reduce(_class_totals, K)
+            return np.asarray(totals)
+
+        return np.array([of_fold(fold) for fold in range(self.n_folds)])
 
     def fit_all(self, model: MaxentClassifier) -> None:
         self._names(model)
@@ -171,10 +186,7 @@ class FoldsInChunks:
         side, totals = None, self.labelled.totals
         if fold is not None:
             side = self.splits.side(fold, is_held_out=False)
-            totals = self.seen[fold].astype(float)
-            if self.labelled.has_weights:
-                rows = self._stored(View(side, np.arange(K), K), 1, Workers())
-                (totals,) = rows.map_reduce(_class_totals, K)
+            totals = self._totals[fold]
         class_weight = _validation.check_class_weight(model.class_weight, self.classes, totals)
         outcomes, factors = self.labelled.outcomes(totals, class_weight, model.label_smoothing)
         view = View(side, outcomes.active, K, factors)
@@ -188,7 +200,7 @@ class FoldsInChunks:
 
     def _score(self, path: MaxentPath, fold: int, scores: Array) -> None:
         """Fill in the mean log-likelihood of the rows held out, at as many Cs a pass as fit."""
-        known = (self.seen[fold] > 0).astype(float)
+        known = ((self._totals[fold] > 0.0) & ~lacking(path)).astype(float)
         fitted = path.n_iter.nonzero()[0]
         if not self.there[fold] @ known or not len(fitted):
             return

@@ -152,6 +152,21 @@ def fold_path(
     )
 
 
+def lacking(path: MaxentPath) -> Array:
+    """Whether each class has had no weight in the rows of a path, (n_classes,)."""
+    K, intercepts = len(path.classes), path.intercepts[path.n_iter.nonzero()[0]]
+    if K == 2 or not len(intercepts):
+        return np.zeros(K, bool)
+    absent = _prediction.absent_logit(intercepts.dtype)
+    return np.asarray((intercepts < 0.5 * absent).all(axis=0))
+
+
+def _positions(index: Any) -> Array:
+    """Positions of the rows of a split, which may be a mask of all rows."""
+    index = np.asarray(index)
+    return np.flatnonzero(index) if index.dtype == bool else index
+
+
 @dataclass(frozen=True)
 class FoldsInMemory:
     """Arrays and data frames; a process may have a path for itself.
@@ -161,7 +176,7 @@ class FoldsInMemory:
 
     X: Any
     task: Task
-    splits: list[tuple[Any, Any]]
+    splits: list[tuple[Array, Array]]
     n_jobs: int | None
 
     @classmethod
@@ -183,7 +198,10 @@ class FoldsInMemory:
         weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
         logits = _validation.check_offset(offset, observed.n_samples, observed.classes, np.float64)
         splitter = check_cv(estimator.cv, labels, classifier=True)
-        splits = list(splitter.split(checked, labels, **how.routed.splitter.split))
+        splits = [
+            (_positions(train), _positions(test))
+            for train, test in splitter.split(checked, labels, **how.routed.splitter.split)
+        ]
         rows = X if hasattr(X, "columns") else checked
         task = Task(rows, labels, observed, weights, logits, how)
         return cls(X, task, splits, estimator.n_jobs)
@@ -208,10 +226,8 @@ class FoldsInMemory:
         return found
 
     def presence(self) -> tuple[Array, Array]:
-        there, seen = (
-            np.array([self.task.observed.rows(index).totals() > 0.0 for index in side])
-            for side in ([test for _, test in self.splits], [train for train, _ in self.splits])
-        )
+        there = np.array([self.task.tested(test) for _, test in self.splits])
+        seen = np.array([self.task.seen(train) for train, _ in self.splits])
         return there, seen
 
     def fit_all(self, model: MaxentClassifier) -> None:
@@ -232,6 +248,25 @@ class Task:
     sample_weight: Array | None
     offset: Array | None
     how: How
+
+    def seen(self, train: Array) -> Array:
+        """Whether training rows have weight in each class, (n_classes,)."""
+        return self._has(train, self.sample_weight)
+
+    def tested(self, test: Array) -> Array:
+        """Whether test rows have weight in each class when they are scored, (n_classes,)."""
+        return self._has(test, self._score_weights)
+
+    def _has(self, index: Array, weights: Array | None) -> Array:
+        weights = None if weights is None else weights[index]
+        if weights is not None and not weights.any():
+            return np.zeros(len(self.observed.classes), bool)
+        return self.observed.rows(index).totals(weights) > 0.0
+
+    @property
+    def _score_weights(self) -> Array | None:
+        given = to_host(self.how.routed.scorer.score.get("sample_weight"))
+        return _validation.check_sample_weight(given, self.observed.n_samples)
 
     def run(
         self,
@@ -258,13 +293,16 @@ class Task:
             task=followed,
         )
         # What a model has never seen tells nothing about its penalty.
-        unseen = self.observed.rows(train).totals() == 0.0
-        known, kept = self.observed.rows(test).without(unseen)
-        test = np.asarray(test)[kept]
+        known, kept = self.observed.rows(test).without(~self.seen(train) | lacking(path))
+        test = test[kept]
         scores = np.full((len(Cs), len(self.how.gammas)), np.nan)
-        if len(test) and self.how.scorer is None:
-            self._log_likelihood(model, path, test, known, scores)
-        elif len(test):
+        weights = self._score_weights
+        weights = None if weights is None else weights[test]
+        if not len(test) or (weights is not None and not weights.any()):
+            pass
+        elif self.how.scorer is None:
+            self._log_likelihood(model, path, test, known, weights, scores)
+        else:
             self._by_scorer(model, path, test, scores)
         if followed is not None:
             followed.end()
@@ -276,6 +314,7 @@ class Task:
         path: MaxentPath,
         test: Array,
         known: Observed,
+        weights: Array | None,
         scores: Array,
     ) -> None:
         """Fill in scores."""

@@ -1,0 +1,81 @@
+"""Arrays that the caller changes after fit or infer."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from skmaxent import MaxentClassifier
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(90, 3))
+Y = (X @ RNG.normal(size=(3, 3)) + RNG.gumbel(size=(90, 3))).argmax(axis=1)
+MAKERS = {
+    "C": np.array,
+    "Fortran": np.asfortranarray,
+    "float32": lambda X: X.astype(np.float32),
+    "frame": lambda X: pd.DataFrame(X.copy(), columns=["x0", "x1", "x2"]),
+    "CSR": sp.csr_array,
+}
+
+
+def change(rows):
+    if isinstance(rows, pd.DataFrame):
+        rows.iloc[:, :] = rows.to_numpy()[::-1] * 2.0
+    elif sp.issparse(rows):
+        rows.data *= np.linspace(-1.0, 2.0, rows.nnz)
+    else:
+        rows[:] = rows[::-1] * 2.0
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_rows_changed_after_infer(kind):
+    rows = MAKERS[kind](X.copy())
+    results = MaxentClassifier(C=np.inf).fit(rows, Y).infer(rows, Y)
+    smaller = MaxentClassifier(C=np.inf).fit(X[:, :2], Y).infer(X[:, :2], Y)
+    tests = [
+        results.likelihood_ratio_test,
+        lambda: results.profile_conf_int(features="x0"),
+        lambda: results.score_test(X[:, :1] ** 2),
+        lambda: results.likelihood_ratio_test(smaller),
+        results.wald_test,
+    ]
+    before = [test().to_numpy() for test in tests]
+    table = str(results)
+    change(rows)
+    assert str(results) == table
+    for test, expected in zip(tests, before, strict=True):
+        try:
+            found = test().to_numpy()
+        except ValueError as error:
+            assert "have been changed since" in str(error)
+        else:
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("penalty_factor", np.ones(3)),
+        ("prior_coef", np.zeros((3, 3))),
+        ("class_weight", {0: 1.0}),
+        ("penalty_factor", [1.0, 1.0, 1.0]),
+    ],
+)
+def test_parameters_changed_in_place_after_fit(name, value):
+    clf = MaxentClassifier(**{name: value}).fit(X, Y)
+    clf.infer(X, Y, **({"method": "bootstrap", "n_bootstrap": 2} if name == "class_weight" else {}))
+    if isinstance(value, np.ndarray):
+        value += np.arange(3.0)
+    else:
+        value[0] = 50.0
+    with pytest.raises(ValueError, match=f"{name} was"):
+        clf.infer(X, Y)
+
+
+def test_a_prior_model_whose_coefficients_change():
+    prior = MaxentClassifier().fit(X, Y)
+    clf = MaxentClassifier(prior_coef=prior).fit(X, Y)
+    prior.coef_ *= 2.0
+    with pytest.raises(ValueError, match="prior_coef was"):
+        clf.infer(X, Y)
