@@ -359,3 +359,18 @@ def test_callbacks_follow_the_folds():
         np.testing.assert_array_equal(kept[kept > 0.0], known["sample_weight"])
         assert y_one is lazy[1]
         assert one.predict_proba(X_one).shape == (900, 3)
+
+
+def test_a_class_without_weight_in_the_training_rows():
+    X, y, weights = rows(n=300, K=3)
+    at = np.arange(300)
+    folds = [(at[:200], at[200:]), (at[100:], at[:100])]
+    weights[(at < 200) & (y == "south")] = 0.0
+    args = {"Cs": [0.1, 1.0], "cv": folds, "tol": 1e-8}
+    with pytest.warns(UserWarning, match=r"fold 0 has no rows of \['south'\]"):
+        theirs = MaxentClassifierCV(**args).fit(X, y, sample_weight=weights)
+    X, y, weights = chunked(X, y, weights, chunks=100)
+    with pytest.warns(UserWarning, match=r"fold 0 has no rows of \['south'\]"):
+        ours = MaxentClassifierCV(**args).fit(X, y, sample_weight=weights)
+    assert np.isfinite(ours.scores_).all()
+    assert_same(ours, theirs)
