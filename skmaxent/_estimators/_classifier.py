@@ -134,7 +134,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Factors of the penalty of each feature, or of each class and feature; a dict maps names of
         features to factors, 1 for the others. 0 leaves a coefficient unpenalised. ``np.inf``
         removes it: the coefficient is 0, whatever C; `bounds` that exclude 0 for it are an error.
-        Factors are not rescaled.
+        Factors are not rescaled. A Series or DataFrame with names of features, here and in
+        `bounds`, is matched by these names.
     prior_coef : array-like, DataFrame or fitted model, default=None
         Coefficients that the ridge part of the penalty pulls towards instead of zero: an array
         in the shape of `coef_`, a table as `coef_frame` gives, or a fitted linear classifier. Names
@@ -158,7 +159,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Shares of the classes in the population, where the rows or `class_weight` have others:
         intercepts are moved by the logarithm of the ratio, which makes the probabilities right if
         rows were sampled, or weighted, by class alone [5]_. "empirical" takes the shares in y,
-        before `class_weight`; a dict maps labels to shares.
+        before `class_weight`; a dict or a Series maps labels to shares.
     label_smoothing : float, default=0.0
         Share ε of each observation that is spread evenly over all classes [6]_: targets are (1 - ε)
         times those of y, plus ε/K. From 0 to below 1.

@@ -34,7 +34,13 @@ from skmaxent._estimators._thresholds import best_threshold, label_sets
 from skmaxent._input import _frames, _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
 from skmaxent._input._indicator import check_indicator, label_targets
-from skmaxent._input._interchange import exact_integers, native, numbers_of_frame, refuse_masked
+from skmaxent._input._interchange import (
+    exact_integers,
+    names_of_series,
+    native,
+    numbers_of_frame,
+    refuse_masked,
+)
 from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model import _prediction
 from skmaxent._model._dask_prediction import lazy_for_dask
@@ -353,9 +359,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             is_learned = self.multilabel_ and isinstance(kind, str)
             thresholds = {}
             if self.multilabel_:
-                thresholds["threshold_"] = _check_threshold(
-                    0.5 if is_learned else kind, len(classes)
-                )
+                thresholds["threshold_"] = _check_threshold(0.5 if is_learned else kind, classes)
             is_bounded = problem.terms.is_smooth and not is_learned
             task = Task.of_fit(
                 self, *given, max_subtasks=max(self.max_iter, 1) if is_bounded else None
@@ -385,7 +389,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         n_labels = len(self._labels)
         kind = self._threshold_kind
         if not isinstance(kind, str):
-            return _check_threshold(kind, n_labels)
+            return _check_threshold(kind, self._labels)
         Y = Y.toarray() if sp.issparse(Y) else Y
         X = _validation.canonical(X.tocsr()) if sp.issparse(X) else native(X, "X")
         P = self._out_of_fold(X, Y, weights, task, is_stopped=is_stopped)
@@ -554,7 +558,17 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return _frames.probability_frame(to_host(self.predict_proba(X)), X, self._labels)
 
 
-def _check_threshold(threshold: Any, n_labels: int) -> Array:
+def _check_threshold(threshold: Any, labels: Array) -> Array:
+    """Thresholds, (n_labels,), of one number, of one for each label, or of a Series by label."""
+    n_labels, names = len(labels), names_of_series(threshold)
+    if names is not None:
+        if sorted(map(str, names)) != sorted(map(str, labels)):
+            raise ValueError(
+                f"threshold is a Series with the index {names}; expected the labels "
+                f"{labels.tolist()}, each once."
+            )
+        order = [list(map(str, names)).index(str(label)) for label in labels]
+        threshold = threshold.to_numpy()[order]
     try:
         thresholds = np.asarray(threshold, dtype=float)
     except (TypeError, ValueError) as error:

@@ -56,6 +56,14 @@ def exact_integers(y: Any) -> Any:
     return array if len(array) and max(-int(array.min()), int(array.max())) > 1 << 53 else y
 
 
+def names_of_series(value: Any) -> list[Any] | None:
+    """The index of a pandas Series whose entries have names; None for entries in order."""
+    if not hasattr(value, "to_numpy") or not hasattr(value, "index") or hasattr(value, "columns"):
+        return None
+    names = list(value.index)
+    return None if names == list(range(len(names))) else names
+
+
 def integers(values: Iterable[Any]) -> Any:
     """Python's integers as an array: of int64 or, for large ones, uint64; of objects for others."""
     values = list(values)

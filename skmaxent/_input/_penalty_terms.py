@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skmaxent._input._interchange import names_of_series, refuse_masked
 from skmaxent._objective._penalty import Terms
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -47,8 +48,52 @@ class Columns:
             )
         return np.array([known[name] for name in given], dtype=np.intp)
 
+    def _in_order(self, value: Any, argument: str) -> Any:
+        """Entries of a Series or a frame in the order of the features, and of the classes."""
+        names = names_of_series(value)
+        if names is not None:
+            return value.to_numpy()[self._order(names, argument)]
+        if not hasattr(value, "columns"):
+            return value
+        array, names = value.to_numpy(), list(value.columns)
+        rows = list(getattr(value, "index", range(len(array))))
+        labels = self.classes.tolist()
+        if set(names) <= set(labels) and all(isinstance(row, str) for row in rows):
+            kept = [i for i, row in enumerate(rows) if row != "Intercept"]
+            array, names, rows = array[kept].T, [rows[i] for i in kept], names
+        array = array[:, self._order(names, argument)]
+        if rows == list(range(len(rows))) or self.n_rows == 1:
+            return array
+        if len(set(rows)) < len(rows) or set(rows) != set(labels):
+            raise ValueError(
+                f"{argument} has rows for the classes {rows}; expected a row for each of {labels}."
+            )
+        return array[[rows.index(label) for label in labels]]
+
+    def _order(self, names: list[Any], argument: str) -> Array:
+        """Where in these names each feature is: all of them, each once."""
+        numbers = list(range(self.n_features))
+        if names == numbers or (self.names is None and set(names) == set(numbers)):
+            positions = np.array(names, dtype=np.intp)
+        else:
+            positions = self.positions(names, argument)
+        order = np.full(self.n_features, -1, dtype=np.intp)
+        order[positions] = np.arange(len(positions))
+        if len(names) != self.n_features or (order < 0).any():
+            raise ValueError(
+                f"{argument} has the names {names[:5]}; expected each of the {self.n_features} "
+                "features of X once: a dict may name some of them."
+            )
+        return order
+
     def rows_by_columns(self, value: Any, argument: str, what: str) -> Array:
-        """A number, or one for each feature, or each class and feature, as (rows, features)."""
+        """A number, or one for each feature, or each class and feature, as (rows, features).
+
+        A Series with names of features, and a frame with names of features and perhaps of classes,
+        are matched by name; `coef_frame` has features in rows, which is taken too.
+        """
+        refuse_masked(value, argument)
+        value = self._in_order(value, argument)
         try:
             array = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -178,22 +223,27 @@ def _of_model(model: Any, columns: Columns) -> Array:
     coef = np.atleast_2d(coef)
     classes = np.asarray(to_host(getattr(model, "classes_", columns.classes)))
     names = getattr(model, "feature_names_in_", None)
-    if names is None and coef.shape[1] != columns.n_features:
+    is_by_position = names is None or columns.names is None
+    if is_by_position and coef.shape[1] != columns.n_features:
         raise ValueError(
-            f"prior_coef is a model of {coef.shape[1]} features without names, X has "
-            f"{columns.n_features}: both need the same features, or names."
+            f"prior_coef is a model of {coef.shape[1]} features, X has {columns.n_features}: both "
+            "need the same features, or names."
         )
     positions = (
-        np.arange(columns.n_features)
-        if names is None or columns.names is None
-        else columns.positions(names, "prior_coef")
+        np.arange(columns.n_features) if is_by_position else columns.positions(names, "prior_coef")
     )
     return _placed(coef, classes, positions, columns)
 
 
 def _of_table(table: Any, columns: Columns) -> Array:
-    features = [name for name in table.index if name != "Intercept"]
-    coef = np.asarray(table.loc[features], dtype=np.float64).T
+    rows = list(table.index)
+    intercepts = [i for i, row in enumerate(rows) if row == "Intercept"]
+    if columns.names is not None and "Intercept" in columns.names:
+        # A feature has that name: the intercept, where there is one, comes after it.
+        intercepts = intercepts[1:]
+    kept = np.setdiff1d(np.arange(len(rows)), intercepts)
+    features = [rows[i] for i in kept]
+    coef = np.asarray(table.iloc[kept], dtype=np.float64).T
     if not np.isfinite(coef).all():
         raise ValueError("prior_coef must be finite; the table has missing or infinite entries.")
     positions = columns.positions(features, "prior_coef") if columns.names is not None else None

@@ -16,6 +16,7 @@ from skmaxent._input._interchange import (
     columns_in_order,
     columns_of_time,
     is_single_precision,
+    names_of_series,
     native,
     refuse_masked,
     without_fill,
@@ -463,6 +464,9 @@ def class_shares(given: Any, classes: Array, totals: Array) -> Array:
     """Shares of the classes in the population, positive, with the sum one."""
     if isinstance(given, str):  # "empirical"
         return np.asarray(totals / totals.sum())
+    names = names_of_series(given)
+    if names is not None:
+        given = dict(zip(names, given.to_numpy(), strict=True))
     if isinstance(given, dict):
         found, unknown = _by_class(given, classes)
         missing = [label for code, label in enumerate(classes.tolist()) if code not in found]
