@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from skmaxent._input import _validation
 from skmaxent._input._interchange import native
 from skmaxent._input._targets import Given, Outcomes, outcomes_of, positions
-from skmaxent._storage._chunked_rows import Chunk, ChunkedRows, Shape, nbytes
+from skmaxent._storage._chunked_rows import Chunk, ChunkedRows, ChunksShape, nbytes
 from skmaxent._storage._cluster import Scheduler, current_scheduler, has_chunks, is_dask, mapped
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
@@ -94,7 +94,7 @@ class Kept:
 
     def coded(
         self, piece: Callable[[Raw], Rows], marks: Array | None = None
-    ) -> tuple[list[Any], Shape]:
+    ) -> tuple[list[Any], ChunksShape]:
         """Handles of the chunks as rows of a fit, with marks (n_marks, n_samples) where given."""
         lengths = [summary.n_rows for summary in self.summaries]
         starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -114,7 +114,7 @@ class Kept:
         )
         # Raw rows are no longer needed where the chunks are.
         self.handles.clear()
-        shape = Shape(
+        shape = ChunksShape(
             tuple(sum(lengths[i] for i in group) for group in groups),
             self.n_features,
             self.dtype,
@@ -174,7 +174,7 @@ class Labelled(Kept):
         parts = mapped(self.scheduler, _codes, self.handles, [self.classes] * len(self.handles))
         return np.concatenate(self.scheduler.gather(parts))
 
-    def marked(self, marks: Array) -> tuple[list[Any], Shape]:
+    def marked(self, marks: Array) -> tuple[list[Any], ChunksShape]:
         """Handles of chunks for weighted views: with codes of all classes, marks (n_marks, n)."""
         top_weight = self.top_weight if self.has_weights else None
         every = np.arange(len(self.classes))

@@ -1,4 +1,4 @@
-"""New arrays where another array is, and whether there is memory for them."""
+"""Allocation of arrays on the device of another array, and a check that memory suffices."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from skmaxent._typing import Array
 
 
 def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Array:
+    """Return an uninitialised array on the device of `like`; in host memory for sparse `like`."""
     # NumPy's own empty_like takes several times as long, which small fits would notice.
     if isinstance(like, np.ndarray) or sp.issparse(like):
         return np.empty(shape, dtype)
@@ -21,6 +22,7 @@ def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Array:
 
 
 def full(shape: tuple[int, ...], value: float, dtype: Any, like: Any) -> Array:
+    """Return an array filled with `value`, on the same device as `empty` would choose."""
     if isinstance(like, np.ndarray) or sp.issparse(like):
         return np.full(shape, value, dtype)
     return np.full_like(like, value, dtype=dtype, shape=shape)
@@ -28,25 +30,28 @@ def full(shape: tuple[int, ...], value: float, dtype: Any, like: Any) -> Array:
 
 @cache
 def memory_bytes() -> float:
-    """Bytes of memory that this process may have at most; infinite where that is not known."""
+    """Return the most bytes of memory that this process may use, or infinity if unknown.
+
+    The result is the least of the physical memory and the limits of the container (cgroups).
+    """
     limits = [float("inf")]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE"))
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups version 2 and 1
         path = Path("/sys/fs/cgroup", name)
         try:
             limits.append(float(path.read_text()))
-        except (OSError, ValueError):  # there is none, or it is "max"
+        except (OSError, ValueError):  # the file does not exist, or says "max"
             continue
     return min(limit for limit in limits if limit > 0.0)
 
 
 def check_coefficients_fit(n_rows: int, n_features: int) -> None:
-    """Raise MemoryError where coefficients (n_rows, n_features) are more than all memory."""
+    """Raise MemoryError if float64 coefficients (n_rows, n_features) exceed the memory."""
     needed = 8 * n_rows * n_features
     if needed > memory_bytes():
         raise MemoryError(
             f"X has {n_features:,} columns, whose {n_rows} x {n_features:,} coefficients need "
-            f"{needed:,} bytes; there are {int(memory_bytes()):,} bytes of memory. Hash to fewer "
-            "columns, or leave out those without entries."
+            f"{needed:,} bytes; this process may use {int(memory_bytes()):,} bytes of memory. Hash "
+            "the features to fewer columns, or remove columns without entries."
         )

@@ -1,7 +1,8 @@
-"""Rows in chunks that stay where Dask keeps them, the workers of a cluster for instance.
+"""Storage of rows in chunks that Dask holds, for instance on the workers of a cluster.
 
-What travels for a sum over all rows are the arguments of a kernel and its results, which have the
-size of the coefficients and are added up on the way. Samples travel to the caller.
+For a sum over all rows the kernel and its arguments are sent to the chunks, and the results, which
+have the size of the coefficients, are added up in a tree. X itself never moves; only samples of
+its rows are sent to the calling process.
 """
 
 from __future__ import annotations
@@ -16,26 +17,34 @@ import scipy.sparse as sp
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._cluster import Scheduler, mapped, reduced
+from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums, joined
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
-# From rows and their marks to the same rows with other weights, targets and offsets.
+# A function of rows and their marks that returns the same X with other weights, targets, offsets.
 View = Callable[[Rows, Array], Rows]
 
-# A sample in memory takes no more.
+# Most bytes of a sample that is sent to the calling process.
 SAMPLE_BYTES = 1 << 28
-# Beside an entry of sparse rows lies its column.
+# Bytes of the column index that a sparse entry carries, at most.
 INDEX_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some rows, in one piece or several, and where the first of each is among all rows.
+    """Rows that one task reads: one or several pieces, each a chunk of the user's collection.
 
-    `origins` are the numbers of the pieces among those that the user gave, `marks` arrays of shape
-    (n_marks, rows of a piece) that views go by, none where there are no views.
+    Attributes
+    ----------
+    pieces : tuple of Rows
+    starts : tuple of int
+        Position of the first row of each piece among all rows.
+    origins : tuple of int
+        Number of each piece among the chunks of the user's collection, for error messages.
+    marks : tuple of arrays of shape (n_marks, rows of the piece)
+        Small integers for each row from which a view computes weights; empty without views.
     """
 
     pieces: tuple[Rows, ...]
@@ -44,18 +53,18 @@ class Chunk:
     marks: tuple[Array, ...] = ()
 
     def __sizeof__(self) -> int:
-        """Bytes of the arrays, by which Dask decides what to put on disk."""
+        """Return the bytes of the arrays, from which Dask decides what to move to disk."""
         return nbytes(*(array for rows in self.pieces for array in rows), *self.marks)
 
     def seen(self, view: View | None) -> Iterator[Rows]:
-        """The pieces as a view has them, one at a time."""
+        """Yield the pieces, each as the view shows it; None shows them unchanged."""
         if view is None:
             return iter(self.pieces)
         return (view(rows, marks) for rows, marks in zip(self.pieces, self.marks, strict=True))
 
 
 def nbytes(*arrays: Any) -> int:
-    """Bytes of arrays, dense, CSR or None."""
+    """Return the bytes of dense arrays and CSR matrices together; None counts as zero."""
     dense: list[Any] = [array for array in arrays if array is not None and not sp.issparse(array)]
     for X in arrays:
         if sp.issparse(X):
@@ -64,8 +73,21 @@ def nbytes(*arrays: Any) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
-    """A kernel, its arguments, how to combine its results, and how it sees the rows."""
+class KernelCall:
+    """A kernel with its arguments, sent to the chunks as one object.
+
+    Attributes
+    ----------
+    kernel : callable
+        A function `kernel(block, *args)`, as in `Storage.map_reduce`.
+    args : tuple
+    combine : numpy.ufunc
+        Combines the results of blocks.
+    n_logits : int
+        Number of rows of the coefficients.
+    view : View or None
+        The view of the rows that the kernel is applied to.
+    """
 
     kernel: Callable[..., Any]
     args: tuple[Any, ...]
@@ -75,8 +97,8 @@ class Call:
 
 
 @dataclass(frozen=True, eq=False)
-class OfPieces:
-    """A function of a piece and arguments, to be applied to each piece as a view has it."""
+class PieceCall:
+    """A function with its arguments, to be applied to each piece of a chunk, or to its view."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -84,8 +106,22 @@ class OfPieces:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Of all chunks together: rows of each, columns, and how entries are stored."""
+class ChunksShape:
+    """The sizes and the dtype of all chunks together.
+
+    Attributes
+    ----------
+    lengths : tuple of int
+        Number of rows of each chunk.
+    n_features : int
+    dtype : dtype
+    is_sparse : bool
+    size : int
+        Number of stored entries of X.
+    has_weights, has_offset : bool
+    has_codes : bool
+        Whether targets are class codes rather than shares of classes.
+    """
 
     lengths: tuple[int, ...]
     n_features: int
@@ -98,26 +134,30 @@ class Shape:
 
 
 class ChunkedRows(Storage):
-    """Handles of chunks at a scheduler.
+    """Rows in chunks at a Dask scheduler, known here by their handles alone.
 
     Parameters
     ----------
     scheduler : Scheduler
-    chunks : list of handles of Chunk
-    shape : Shape
+    chunks : list of handles
+        Handles of objects of the class `Chunk`.
+    shape : ChunksShape
     n_logits : int
+        Number of rows of the coefficients.
     workers : Workers
-        Threads for samples, which are in memory.
+        Threads for samples, which are in the memory of the calling process.
     tally : Tally, optional
-    view : callable, optional
-        What passes, each anew, make of the rows of a piece and their marks; X is not copied.
+        Counts the rows read, from this storage and from all copies and samples made of it.
+    view : View, optional
+        Computes the targets, weights and offsets of each piece anew in every pass, so that many
+        storages, such as the folds of a cross-validation, share one X.
     """
 
     def __init__(
         self,
         scheduler: Scheduler,
         chunks: Sequence[Any],
-        shape: Shape,
+        shape: ChunksShape,
         *,
         n_logits: int,
         workers: Workers,
@@ -141,7 +181,7 @@ class ChunkedRows(Storage):
         return False
 
     def affords_columns(self, n_columns: int) -> bool:
-        return True  # the copy stays with the chunks, which may be on disk
+        return True  # the copy stays with the chunks, which Dask may move to disk
 
     def affords_without(self, n_columns: int) -> bool:
         return 2 * n_columns > self.n_features
@@ -149,9 +189,12 @@ class ChunkedRows(Storage):
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
-        """The order of the sums depends on the chunks only."""
+        """Return the sums of a kernel: see `Storage.map_reduce`.
+
+        The order of the sums depends on the chunks only, so results are repeatable.
+        """
         self.tally.rows += self.n_samples
-        call = Call(kernel, args, combine, self.n_logits, self._view)
+        call = KernelCall(kernel, args, combine, self.n_logits, self._view)
         total: tuple[Any, ...] = reduced(
             self._scheduler, _sums_over, self._chunks, call, partial(_combined, combine)
         )
@@ -172,7 +215,7 @@ class ChunkedRows(Storage):
             for low, high, start in zip(cuts, cuts[1:], self._edges, strict=False)
         ]
         some = [i for i, part in enumerate(index) if len(part)]
-        calls = [OfPieces(_taken, (index[i], center, scale, dtype), self._view) for i in some]
+        calls = [PieceCall(_taken, (index[i], center, scale, dtype), self._view) for i in some]
         handles = mapped(self._scheduler, _taken, [self._chunks[i] for i in some], calls)
         return joined(self._scheduler.gather(handles))
 
@@ -180,8 +223,8 @@ class ChunkedRows(Storage):
         (count,) = self.map_reduce(_count, kernel, args)
         if count > at_most:
             return None
-        call = Call(kernel, args, np.add, self.n_logits, self._view)
-        handles = mapped(self._scheduler, _found, self._chunks, [call] * len(self._chunks))
+        call = KernelCall(kernel, args, np.add, self.n_logits, self._view)
+        handles = mapped(self._scheduler, _selected, self._chunks, [call] * len(self._chunks))
         found = self._scheduler.gather(handles)
         return np.concatenate(
             [rows + start for rows, start in zip(found, self._edges, strict=False)]
@@ -190,7 +233,7 @@ class ChunkedRows(Storage):
     def standardised(
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
     ) -> RowBlocks:
-        """A sample in memory, of no more rows than there is room for."""
+        """Return a sample in memory of at most `SAMPLE_BYTES`, even if no `n_rows` is given."""
         entry = np.dtype(dtype).itemsize + (INDEX_BYTES if self.is_sparse else 0)
         room = int(SAMPLE_BYTES / (entry * max(self.size / self.n_samples, 1.0)))
         limit = max(min(room, self.n_samples), 1)
@@ -202,22 +245,17 @@ class ChunkedRows(Storage):
         share = len(index) / max(self.n_features, 1)
         size = int(self.size * share) if self.is_sparse else self.n_samples * len(index)
         shape = replace(self._shape, n_features=len(index), size=size)
-        return self._copy(OfPieces(_columns, (index, center, scale, self.n_logits)), shape)
+        return self._copy(PieceCall(_columns, (index, center, scale, self.n_logits)), shape)
 
-    def transformed(
-        self,
-        kept: Array | None = None,
-        shift: Array | None = None,
-        exponents: Array | None = None,
-    ) -> ChunkedRows:
-        shape = self._shape
+    def _with_columns(self, transform: ColumnTransform) -> ChunkedRows:
+        shape, kept = self._shape, transform.kept
         if kept is not None:
             size = self.size if self.is_sparse else self.n_samples * len(kept)
             shape = replace(shape, n_features=len(kept), size=size)
-        args = (kept, shift, exponents, self.n_logits)
-        return self._copy(OfPieces(_transformed, args), shape)
+        return self._copy(PieceCall(_transformed, (transform,)), shape)
 
-    def _copy(self, call: OfPieces, shape: Shape) -> ChunkedRows:
+    def _copy(self, call: PieceCall, shape: ChunksShape) -> ChunkedRows:
+        """Return a storage of new chunks, whose pieces are the results of a call."""
         handles = mapped(self._scheduler, _rewritten, self._chunks, [call] * len(self._chunks))
         return ChunkedRows(
             self._scheduler,
@@ -235,20 +273,24 @@ class ChunkedRows(Storage):
         return RowBlocks(*rows, n_logits=self.n_logits).whole()
 
     def check_finite(self) -> None:
-        call = OfPieces(_not_finite, ())
+        call = PieceCall(_not_finite, ())
         handles = mapped(self._scheduler, _of_each, self._chunks, [call] * len(self._chunks))
         found = [message for part in self._scheduler.gather(handles) for message in part if message]
         if found:
-            more = f" So do {len(found) - 1} other chunks." if len(found) > 1 else ""
+            more = f" {len(found) - 1} other chunks contain such values too." if found[1:] else ""
             raise ValueError(found[0] + more)
 
 
 def _blocks(rows: Rows, n_logits: int) -> RowBlocks:
+    """Return the storage of rows in memory, with one thread."""
     return RowBlocks(*rows, n_logits=n_logits)
 
 
-def _sums_over(chunk: Chunk, call: Call) -> tuple[Array, ...]:
-    """The sums of a kernel over the rows of a chunk: one task, one thread."""
+def _sums_over(chunk: Chunk, call: KernelCall) -> tuple[Array, ...]:
+    """Return the sums of a kernel over the rows of a chunk, computed by one thread.
+
+    Dask runs as many such tasks at a time as it has threads.
+    """
     with Workers(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
         parts = [
             _blocks(rows, call.n_logits).map_reduce(call.kernel, *call.args, combine=call.combine)
@@ -258,39 +300,46 @@ def _sums_over(chunk: Chunk, call: Call) -> tuple[Array, ...]:
 
 
 def _combined(combine: np.ufunc, parts: list[tuple[Array, ...]]) -> tuple[Array, ...]:
-    """Results of kernels as one; what tasks gave is left as it is."""
+    """Return the combined results of several chunks; the results themselves stay unchanged.
+
+    Dask may hold a task's result in memory and hand it to another task, so no array is reused.
+    """
     total = parts[0]
     for part in parts[1:]:
         total = tuple(combine(a, b) for a, b in zip(total, part, strict=True))
     return total
 
 
-def _of_each(chunk: Chunk, call: OfPieces) -> list[Any]:
-    """A function of each piece with its place."""
+def _of_each(chunk: Chunk, call: PieceCall) -> list[Any]:
+    """Return the results of `function(rows, start, origin, *args)`, one for each piece."""
     places = zip(chunk.pieces, chunk.starts, chunk.origins, strict=True)
     return [call.function(rows, start, origin, *call.args) for rows, start, origin in places]
 
 
-def _rewritten(chunk: Chunk, call: OfPieces) -> Chunk:
+def _rewritten(chunk: Chunk, call: PieceCall) -> Chunk:
+    """Return a chunk whose pieces are the results of `function(rows, *args)`."""
     with Workers():
         return replace(
             chunk, pieces=tuple(call.function(rows, *call.args) for rows in chunk.pieces)
         )
 
 
-def _taken(chunk: Chunk, call: OfPieces) -> Rows:
-    """Rows at increasing positions in the chunk."""
+def _taken(chunk: Chunk, call: PieceCall) -> Rows:
+    """Return standardised copies of the rows at increasing positions in the chunk.
+
+    The arguments of the call are the positions and those of `Storage.take` that follow.
+    """
     index, *args = call.args
     parts = []
     for rows, start, stop in _places(chunk, call.view):
-        inside = index[np.searchsorted(index, start) : np.searchsorted(index, stop)]
-        if len(inside):
-            parts.append(_blocks(rows, 1).take(inside - start, *args))
+        in_piece = index[np.searchsorted(index, start) : np.searchsorted(index, stop)]
+        if len(in_piece):
+            parts.append(_blocks(rows, 1).take(in_piece - start, *args))
     return joined(parts)
 
 
-def _found(chunk: Chunk, call: Call) -> Array:
-    """Positions in the chunk of rows for which a kernel is true."""
+def _selected(chunk: Chunk, call: KernelCall) -> Array:
+    """Return the positions in the chunk of the rows that a boolean kernel selects."""
     found = [np.empty(0, dtype=np.intp)]
     for rows, start, _ in _places(chunk, call.view):
         blocks = _blocks(rows, call.n_logits)
@@ -300,7 +349,7 @@ def _found(chunk: Chunk, call: Call) -> Array:
 
 
 def _places(chunk: Chunk, view: View | None) -> Iterator[tuple[Rows, int, int]]:
-    """The pieces, with where they begin and end in the chunk."""
+    """Yield each piece with the positions in the chunk where it starts and stops."""
     start = 0
     for rows in chunk.seen(view):
         stop = start + rows.X.shape[0]
@@ -309,20 +358,17 @@ def _places(chunk: Chunk, view: View | None) -> Iterator[tuple[Rows, int, int]]:
 
 
 def _columns(rows: Rows, index: Array, center: Array, scale: Array, n_logits: int) -> Rows:
+    """Return the rows with a standardised copy of some columns of X."""
     return rows._replace(X=_blocks(rows, n_logits).columns(index, center, scale).X)
 
 
-def _transformed(
-    rows: Rows,
-    kept: Array | None,
-    shift: Array | None,
-    exponents: Array | None,
-    n_logits: int,
-) -> Rows:
-    return rows._replace(X=_blocks(rows, n_logits).transformed(kept, shift, exponents).X)
+def _transformed(rows: Rows, transform: ColumnTransform) -> Rows:
+    """Return the rows with transformed columns."""
+    return rows._replace(X=transform(rows.X))
 
 
 def _not_finite(rows: Rows, start: int, origin: int) -> str:
+    """Return a message that says where X contains NaN or infinity, empty if it does not."""
     try:
         _blocks(rows, 1).check_finite()
     except ValueError as error:
@@ -332,14 +378,17 @@ def _not_finite(rows: Rows, start: int, origin: int) -> str:
 
 
 def _count(block: Block, kernel: Callable[..., Array], args: tuple[Any, ...]) -> tuple[int]:
+    """Return the number of rows that a boolean kernel selects in a block."""
     return (int(np.count_nonzero(kernel(block, *args))),)
 
 
 def _weight_totals(block: Block) -> tuple[float, float, int]:
+    """Return the sum of the weights of a block, that of their squares, and how many are > 0."""
     s = block.weights_or_ones().astype(float)
     return float(s.sum()), float(s @ s), int(np.count_nonzero(s))
 
 
 def _least_weight(block: Block) -> tuple[float]:
+    """Return the least positive weight of a block, or infinity if there is none."""
     s = block.weights_or_ones().astype(float)
     return (float(s[s > 0.0].min(initial=np.inf)),)

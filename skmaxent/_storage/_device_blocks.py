@@ -1,4 +1,4 @@
-"""Rows on a device, seen as blocks: what is done for all of them is done there."""
+"""Storage of rows on a device such as a GPU; passes over X are computed there."""
 
 from __future__ import annotations
 
@@ -13,26 +13,37 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import DeviceArray, on_host
 from skmaxent._storage._row_blocks import (
     RowBlocks,
-    _standardise,
-    _standardise_columns,
     check_finite,
+    standardise,
+    standardise_columns,
 )
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
-# Rows of one block: enough work for the threads of a processor; other devices have more cores to
-# keep busy and calls that cost more.
+# Bytes of a block. On a processor a block is larger than those of `_row_blocks`, because the
+# library's threads share one block; a GPU has more cores to keep busy and a higher cost of a call.
 CPU_BLOCK_BYTES = 1 << 24
-BLOCK_BYTES = 1 << 28
+DEVICE_BLOCK_BYTES = 1 << 28
 
 
 class DeviceBlocks(RowBlocks):
-    """X on a device with its row arrays there, seen as blocks of rows.
+    """Rows of X on a device, with their targets, weights and offsets on the same device.
 
-    Kernels run there, on `DeviceArray`s, one block after another; the threads are the library's.
-    Their arguments are moved there once a pass, and their sums, of the size of coefficients, to the
-    host. Samples of rows are made on the host: `workers` are for those.
+    Kernels run on the device, on `DeviceArray`s, one block after another; the array library uses
+    threads of its own. The arguments of a kernel move to the device once a pass, and its sums,
+    which have the size of the coefficients, move to the host. Samples of rows are copied to the
+    host, where `workers` are their threads.
+
+    Parameters
+    ----------
+    X : DeviceArray of shape (n_samples, n_features)
+    targets, weights, offset : array or None
+        Row arrays as in `RowBlocks`, on the device or on the host.
+    workers : Workers, optional
+        Threads for samples.
+    **options
+        The other parameters of `RowBlocks`.
     """
 
     X: DeviceArray
@@ -53,7 +64,7 @@ class DeviceBlocks(RowBlocks):
         super().__init__(X, *self._moved((targets, weights, offset)), **options)
 
     def _moved(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Arguments with the arrays in them on the device."""
+        """Return arguments in which NumPy arrays, also within tuples, are moved to the device."""
 
         def moved(arg: Any) -> Any:
             if isinstance(arg, tuple):
@@ -66,15 +77,15 @@ class DeviceBlocks(RowBlocks):
 
     @property
     def _block_bytes(self) -> int:
-        return CPU_BLOCK_BYTES if self._place.is_cpu else BLOCK_BYTES
+        return CPU_BLOCK_BYTES if self._place.is_cpu else DEVICE_BLOCK_BYTES
 
     @property
     def is_small(self) -> bool:
-        """The threads are the library's."""
+        """True, so that blocks run one after the other: the array library has its own threads."""
         return True
 
     def whole(self) -> Block:
-        """All rows, on the host."""
+        """Return all rows as a single block in host memory."""
         return on_host_block(super().whole())
 
     def map_reduce(
@@ -103,7 +114,7 @@ class DeviceBlocks(RowBlocks):
         return np.concatenate(found) if number <= at_most else None
 
     def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
-        """Rows on the host."""
+        """Return copies of rows in host memory."""
         arrays: tuple[Any, ...] = (self.X, self.targets, self.weights, self.offset)
         some: list[Any] = [None if a is None else a.take(rows).host() for a in arrays]
         sample = RowBlocks(*some, n_logits=self.n_logits)
@@ -112,13 +123,13 @@ class DeviceBlocks(RowBlocks):
     def standardised(
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
     ) -> RowBlocks:
-        """All rows are copied where they are; a sample is on the host."""
+        """Return a standardised copy: of all rows on the device, of a sample in host memory."""
         if n_rows is not None and n_rows < self.n_samples:
             rows = self._sample(n_rows, seed, center, scale, dtype)
             return RowBlocks(
                 *rows, n_logits=self.n_logits, workers=self._host_workers, tally=self.tally
             )
-        X = self.map_rows(_standardise, np.empty_like(self.X, dtype=dtype), center, scale)
+        X = self.map_rows(standardise, np.empty_like(self.X, dtype=dtype), center, scale)
         weights, offset = (
             None if a is None else a.astype(dtype) for a in (self.weights, self.offset)
         )
@@ -126,30 +137,12 @@ class DeviceBlocks(RowBlocks):
 
     def columns(self, index: Array, center: Array, scale: Array) -> RowBlocks:
         X = np.empty_like(self.X, shape=(self.n_samples, len(index)), dtype=np.float64)
-        self.map_rows(_standardise_columns, X, index, center[index], scale[index])
-        return self._with(X, self.targets, self.weights, self.offset)
-
-    def transformed(
-        self,
-        kept: Array | None = None,
-        shift: Array | None = None,
-        exponents: Array | None = None,
-    ) -> RowBlocks:
-        X = self.X
-        if kept is not None:
-            X = X[:, DeviceArray(self._place.put(kept), self._place)]
-        if shift is not None:
-            X = X - shift.astype(self.dtype)
-        if exponents is not None:
-            # Half of them twice: a power of two may be none that is a number.
-            half = -exponents // 2
-            X = X * np.ldexp(1.0, half).astype(self.dtype)
-            X *= np.ldexp(1.0, -exponents - half).astype(self.dtype)
+        self.map_rows(standardise_columns, X, index, center[index], scale[index])
         return self._with(X, self.targets, self.weights, self.offset)
 
     def check_finite(self) -> None:
         if not bool(self._place.xp.all(self._place.xp.isfinite(self.X.array))):
-            check_finite(self.X.host())  # it says what it found
+            check_finite(self.X.host())  # raises with scikit-learn's message
 
     def _with(
         self, X: Any, targets: Any, weights: Any, offset: Any, block_rows: int | None = None
@@ -167,6 +160,6 @@ class DeviceBlocks(RowBlocks):
 
 
 def on_host_block(block: Block) -> Block:
-    """A block with NumPy's arrays."""
+    """Return a copy of the block in which NumPy arrays replace arrays on a device."""
     arrays = {name: on_host(getattr(block, name)) for name in ("X", "targets", "weights")}
     return replace(block, **arrays, offset=on_host(block.offset))

@@ -1,4 +1,4 @@
-"""Rows in memory or in a memory map, seen as blocks."""
+"""Storage of rows in host memory or in a memory map, read in blocks by several threads."""
 
 from __future__ import annotations
 
@@ -13,46 +13,49 @@ import scipy.sparse as sp
 from sklearn.utils import assert_all_finite
 
 from skmaxent._storage._block import Block
+from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
-# Rows of one block: enough work to hide the cost of NumPy calls, few enough for the cache.
+# The sizes below are rules of thumb for processors with megabytes of cache.
+# Bytes of X and logits in a block: enough work to hide the cost of NumPy calls, and little enough
+# for the cache.
 BLOCK_BYTES = 1 << 22
-# Coefficients of many classes are read for each block: for no fewer rows than these.
-LEAST_ROWS = 128
-# Below this many multiplications a pass is cheaper on one thread.
+# A block has at least this many rows, since each block reads all the coefficients again.
+LEAST_BLOCK_ROWS = 128
+# A pass with fewer multiplications takes less time on one thread than on several.
 THREAD_WORK = 2_000_000
-# Entries that are scaled at a time.
-ENTRIES = 1 << 18
-# A copy of columns takes no more memory.
+# Number of entries that are scaled at a time, so that temporary arrays stay small.
+ENTRIES_AT_A_TIME = 1 << 18
+# Most bytes of a float64 copy of columns.
 COLUMN_BYTES = 1 << 29
-# X up to this size is copied for the sake of few columns that are left out.
-FEW_BYTES = 1 << 28
+# Up to this size, X is copied even to leave out less than a tenth of its columns.
+CHEAP_COPY_BYTES = 1 << 28
 
 
 class RowBlocks(Storage):
-    """X (dense or CSR) with its row arrays, seen as blocks of rows.
+    """Rows of X, dense or CSR, with their targets, weights and offsets, read in blocks.
 
     Parameters
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
-        Never copied: blocks are views, of a memory map too.
+        It is never copied: blocks are views, also of a memory map.
     targets : ndarray of shape (n_samples,) or (n_samples, n_logits)
-        What rows say of their classes: see `_likelihood`.
+        Class codes or shares, as described in `_likelihood`.
     weights : ndarray of shape (n_samples,) or None
-        Row weights; None is all ones.
+        Sample weights; None stands for ones.
     offset : ndarray of shape (n_samples, n_logits) or None
-        Known part of the logits.
+        Constants added to the logits.
     n_logits : int
-        Rows of the coefficients that meet X; sets the size of blocks.
+        Number of rows of the coefficients, which determines the size of blocks.
     workers : Workers, optional
-        Threads a pass may use; one where not given.
+        The threads that a pass may use; the default is the calling thread alone.
     block_rows : int, optional
-        Rows of a block, where they must be those of another storage.
+        Rows of a block; the default is computed from the size of a row.
     tally : Tally, optional
-        Counts the rows read, here and in copies and samples made from here.
+        Counts the rows read, from this storage and from all copies and samples made of it.
     """
 
     def __init__(
@@ -92,22 +95,25 @@ class RowBlocks(Storage):
         return WeightSums.of(self.weights, self.n_samples)
 
     def _rows_per_block(self) -> int:
-        # The bytes of a row are those of X and of three arrays of logits.
+        """Return the number of rows whose data fit in `_block_bytes`, at least one."""
+        # A kernel holds the rows of X and about three arrays of the shape of the logits.
         item = self.dtype.itemsize
         row = item * (self.size / max(self.n_samples, 1) + 3 * self.n_logits)
-        budget = max(float(self._block_bytes), LEAST_ROWS * row)
+        budget = max(float(self._block_bytes), LEAST_BLOCK_ROWS * row)
         if self.is_sparse:
-            # Each block's gradient has the size of the coefficients: blocks no smaller than it.
+            # A block's gradient has the size of the coefficients, which may be many: a block is
+            # larger than its gradient.
             budget = max(budget, 4.0 * item * self.n_logits * self.n_features)
         return max(1, min(int(budget / row), -(-self.n_samples // self._groups)))
 
     @property
     def _block_bytes(self) -> int:
+        """Bytes of the data of a block that kernels work on."""
         return BLOCK_BYTES
 
     @property
     def has_room(self) -> bool:
-        """Not where X lies in a file, as it does where memory has no room for it."""
+        """Whether X is in memory; a memory map is taken as a sign that memory is short."""
         base = self.X
         while base is not None and not isinstance(base, mmap.mmap):
             base = getattr(base, "base", None)
@@ -115,16 +121,16 @@ class RowBlocks(Storage):
 
     @property
     def is_small(self) -> bool:
-        """Whether a pass is too little work for threads."""
+        """Whether a pass takes less time on one thread than on several."""
         return self.work < THREAD_WORK
 
     def affords_columns(self, n_columns: int) -> bool:
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
     def affords_without(self, n_columns: int) -> bool:
-        few = self.dtype.itemsize * self.n_samples * self.n_features <= FEW_BYTES
+        is_cheap = self.dtype.itemsize * self.n_samples * self.n_features <= CHEAP_COPY_BYTES
         return self.is_sparse or (
-            (few or 10 * n_columns >= self.n_features)
+            (is_cheap or 10 * n_columns >= self.n_features)
             and self.affords_columns(self.n_features - n_columns)
         )
 
@@ -133,14 +139,16 @@ class RowBlocks(Storage):
         return -(-self.n_samples // self.block_rows)
 
     def whole(self) -> Block:
-        """All rows as a single block."""
+        """Return all rows as a single block."""
         return self._rows(-1, 0, self.n_samples)
 
     def _block(self, index: int) -> Block:
+        """Return the block with this number."""
         start = index * self.block_rows
         return self._rows(index, start, min(start + self.block_rows, self.n_samples))
 
     def _rows(self, index: int, start: int, stop: int) -> Block:
+        """Return the rows from `start` to `stop` as the block with number `index`."""
         return Block(
             index=index,
             start=start,
@@ -152,6 +160,7 @@ class RowBlocks(Storage):
         )
 
     def _slice(self, index: int, start: int, stop: int) -> Any:
+        """Return a view of X[start:stop]; views of sparse X are made once and kept."""
         if stop - start == self.n_samples:
             return self.X
         if not self.is_sparse:
@@ -163,13 +172,13 @@ class RowBlocks(Storage):
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
-        """Sum of `kernel(block, *args)`, a tuple of numbers and new arrays, over all blocks.
+        """Return the sums over all blocks of the results of a kernel: see `Storage.map_reduce`.
 
-        Sums are float64 and their order depends on the number of threads only. `combine` is
-        another associative ufunc instead of the sum.
+        The order of the sums depends on the number of threads only, so results are repeatable.
         """
         self.tally.rows += self.n_samples
 
+        # Each thread sums over one range of blocks; the partial sums are added in order below.
         def total(group: range) -> list[Any]:
             sums: list[Any] = []
             for index in group:
@@ -190,7 +199,10 @@ class RowBlocks(Storage):
         return tuple(partial[0])
 
     def map_rows(self, kernel: Callable[..., None], out: Array, *args: Any) -> Array:
-        """Have `kernel(block, rows, *args)` fill the rows of `out` that belong to each block."""
+        """Fill `out`, whose first axis is the rows, block by block, and return it.
+
+        `kernel(block, rows, *args)` writes to `rows`, the view of `out` for the rows of the block.
+        """
         self.tally.rows += self.n_samples
 
         def collect(group: range) -> None:
@@ -202,7 +214,7 @@ class RowBlocks(Storage):
         return out
 
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
-        wanted = self.map_rows(_found, np.empty(self.n_samples, dtype=bool), kernel, *args)
+        wanted = self.map_rows(_selected, np.empty(self.n_samples, dtype=bool), kernel, *args)
         return np.flatnonzero(wanted) if np.count_nonzero(wanted) <= at_most else None
 
     def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
@@ -216,7 +228,7 @@ class RowBlocks(Storage):
     def standardised(
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
     ) -> RowBlocks:
-        """Blocks of all rows are the blocks here."""
+        """Return a standardised copy of all rows, in the same blocks, or of a sample."""
         whole = n_rows is None or n_rows >= self.n_samples
         if n_rows is None or whole:
             rows = self.take(slice(None), center, scale, dtype)  # type: ignore[arg-type]
@@ -225,7 +237,7 @@ class RowBlocks(Storage):
         return self._with(*rows, block_rows=self.block_rows if whole else None)
 
     def with_targets(self, targets: Array) -> RowBlocks:
-        """The same rows, of which other classes are known."""
+        """Return a storage of the same X, weights and offsets with other targets."""
         return self._with(self.X, targets, self.weights, self.offset, block_rows=self.block_rows)
 
     def columns(self, index: Array, center: Array, scale: Array) -> RowBlocks:
@@ -234,27 +246,11 @@ class RowBlocks(Storage):
             X.data = X.data / scale[index][X.indices]
         else:
             X = np.empty((self.n_samples, len(index)), dtype=np.float64)
-            self.map_rows(_standardise_columns, X, index, center[index], scale[index])
+            self.map_rows(standardise_columns, X, index, center[index], scale[index])
         return self._with(X, self.targets, self.weights, self.offset)
 
-    def transformed(
-        self,
-        kept: Array | None = None,
-        shift: Array | None = None,
-        exponents: Array | None = None,
-    ) -> RowBlocks:
-        X = self.X
-        if kept is not None:
-            X = X[:, kept] if self.is_sparse else np.take(X, kept, axis=1)
-        if shift is not None:
-            shift = shift.astype(self.dtype)
-            X = _sparse_shifted(X, shift) if self.is_sparse else X - shift
-        if exponents is not None and self.is_sparse:
-            data = np.ldexp(X.data, -exponents[X.indices])
-            X = type(X)((data, X.indices, X.indptr), shape=X.shape)
-        elif exponents is not None:
-            X = np.ldexp(X, -exponents)
-        return self._with(X, self.targets, self.weights, self.offset)
+    def _with_columns(self, transform: ColumnTransform) -> RowBlocks:
+        return self._with(transform(self.X), self.targets, self.weights, self.offset)
 
     def check_finite(self) -> None:
         check_finite(self.X)
@@ -267,7 +263,7 @@ class RowBlocks(Storage):
         offset: Array | None,
         block_rows: int | None = None,
     ) -> RowBlocks:
-        """Other rows, read by the same workers and counted together."""
+        """Return a storage of other rows with the same workers and the same tally."""
         return RowBlocks(
             X,
             targets,
@@ -280,18 +276,22 @@ class RowBlocks(Storage):
         )
 
     def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: Any) -> Any:
+        """Return a copy of some rows of X as (x - center)/scale, or x/scale for sparse X.
+
+        `rows` are an array of positions, or slice(None) for all rows.
+        """
         if self.is_sparse:
             X = self.X[rows] if isinstance(rows, np.ndarray) else self.X
             data = np.empty(X.nnz, dtype=dtype)
-            for start in range(0, X.nnz, ENTRIES):
-                part = slice(start, start + ENTRIES)
+            for start in range(0, X.nnz, ENTRIES_AT_A_TIME):
+                part = slice(start, start + ENTRIES_AT_A_TIME)
                 data[part] = X.data[part] / scale[X.indices[part]]
             return type(X)((data, X.indices, X.indptr), shape=X.shape)
         if isinstance(rows, slice):
             out = np.empty(self.X.shape, dtype=dtype)
-            return self.map_rows(_standardise, out, center, scale)
+            return self.map_rows(standardise, out, center, scale)
         out = np.empty((len(rows), self.n_features), dtype=dtype)
-        step = max(1, ENTRIES // max(self.n_features, 1))
+        step = max(1, ENTRIES_AT_A_TIME // max(self.n_features, 1))
         for start in range(0, len(rows), step):
             part = self.X[rows[start : start + step]] - center
             np.divide(part, scale, out=out[start : start + step], casting="same_kind")
@@ -299,7 +299,7 @@ class RowBlocks(Storage):
 
 
 def _sparse_rows(X: Any, start: int, stop: int) -> Any:
-    """Rows of a CSR matrix with views of its entries: SciPy's slices, and its constructor, copy."""
+    """Return rows of a CSR matrix that share its entries; SciPy's slices and constructor copy."""
     rows = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
     entries = slice(X.indptr[start], X.indptr[stop])
     rows.data, rows.indices = X.data[entries], X.indices[entries]
@@ -307,32 +307,31 @@ def _sparse_rows(X: Any, start: int, stop: int) -> Any:
     return rows
 
 
-def _sparse_shifted(X: Any, shift: Array) -> Any:
-    """A CSR matrix less a row, whose columns that are not zero become full."""
-    full = np.flatnonzero(shift)
-    if not len(full):
-        return X
-    n, k = X.shape[0], len(full)
-    entries = np.tile(shift[full], n), np.tile(full, n), np.arange(0, n * k + 1, k)
-    return type(X)(X - type(X)(entries, shape=X.shape))
-
-
 def check_finite(X: Any, estimator_name: str = "MaxentClassifier") -> None:
-    """Raise where X has NaN or infinity; to be asked when sums over it are not finite."""
+    """Raise ValueError, in scikit-learn's words, if X contains NaN or infinity.
+
+    The check is a pass of its own, so callers make it only after a sum over X was not finite.
+    """
     assert_all_finite(X, input_name="X", estimator_name=estimator_name)
 
 
-def _found(block: Block, out: Array, kernel: Callable[..., Array], *args: Any) -> None:
+def _selected(block: Block, out: Array, kernel: Callable[..., Array], *args: Any) -> None:
+    """Write the boolean result of a kernel to the rows of `out` that belong to the block."""
     out[...] = kernel(block, *args)
 
 
-def _standardise(block: Block, out: Array, center: Array, scale: Array) -> None:
+def standardise(block: Block, out: Array, center: Array, scale: Array) -> None:
+    """Write (x - center)/scale of the rows of the block to `out` (rows, n_features)."""
     rows = block.X - center
     np.divide(rows, scale, out=out, casting="same_kind")
 
 
-def _standardise_columns(
+def standardise_columns(
     block: Block, out: Array, index: Array, center: Array, scale: Array
 ) -> None:
+    """Write (x - center)/scale of the columns at `index` to `out` (rows, len(index)).
+
+    `center` and `scale` have an entry for each of these columns.
+    """
     np.subtract(block.X[:, index], center, out=out)
     out /= scale

@@ -1,4 +1,4 @@
-"""What rows say of their classes, read without knowledge of a likelihood."""
+"""The class of each row, read from its targets without knowledge of the likelihood."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from skmaxent._typing import Array
 
 
 def are_codes(targets: Array) -> bool:
-    """Whether each row has one class."""
+    """Return whether targets are class codes (n_samples,) rather than shares of the classes."""
     return targets.ndim == 1 and targets.dtype.kind in "iub"
 
 
 def likeliest(targets: Array) -> Array:
-    """Codes of the classes with the largest shares."""
+    """Return the code of the class with the largest share in each row, shape (n_samples,).
+
+    `targets` are codes (n_samples,), the share of class 1 of two classes (n_samples,), or a table
+    of shares (n_samples, n_classes), dense or CSR.
+    """
     if are_codes(targets):
         return targets
     if sp.issparse(targets):

@@ -1,4 +1,8 @@
-"""Rows of X with what belongs to them, wherever they are stored: what a fit may ask of them."""
+"""The interface between a fit and its rows, whether these are in memory, on a device or in Dask.
+
+A solver never indexes X. It hands a kernel, a function of a `Block`, to `Storage.map_reduce`, which
+sums the results of the kernel over all blocks of rows.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +16,26 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._storage._block import Block
+from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_targets import are_codes, likeliest
 from skmaxent._typing import Array
 
-# A sample has this many rows of a class, or all of them.
-FEW_ROWS = 30
-# Variances of a column among some rows and among all differ by less, or there are outliers.
-UNLIKE = 1.5
+# A sample with fewer rows of a class gets all rows of that class: enough to estimate a share.
+RARE_CLASS_ROWS = 30
+# If the variance of a column in a sample differs from that of all rows by more than this factor,
+# the column has outliers, and the sample gets the rows that contain them.
+OUTLIER_VARIANCE_RATIO = 1.5
 
 
 @dataclass
 class Tally:
-    """Rows read so far: n of them are a pass over X."""
+    """The number of rows read so far; n_samples of them are one pass over X."""
 
     rows: int = 0
 
 
 class Rows(NamedTuple):
-    """Some rows in memory with what belongs to them."""
+    """Rows of X in memory with their targets, weights (or None) and offsets (or None)."""
 
     X: Any
     targets: Array
@@ -38,7 +44,19 @@ class Rows(NamedTuple):
 
 
 class WeightSums(NamedTuple):
-    """Σ s, (Σ s)²/Σ s², and the number and the least of the s that are not zero."""
+    """Sums over the sample weights s.
+
+    Attributes
+    ----------
+    total : float
+        Σ s.
+    effective_size : float
+        (Σ s)²/Σ s², Kish's effective sample size.
+    n_positive : int
+        Number of positive weights.
+    least : float
+        The least positive weight.
+    """
 
     total: float
     effective_size: float
@@ -47,6 +65,7 @@ class WeightSums(NamedTuple):
 
     @classmethod
     def of(cls, weights: Array | None, n_samples: int) -> WeightSums:
+        """Return the sums for weights of shape (n_samples,); None stands for ones."""
         if weights is None:
             return cls(float(n_samples), float(n_samples), n_samples, 1.0)
         s = weights.astype(float)
@@ -60,6 +79,8 @@ class WeightSums(NamedTuple):
 class Storage(ABC):
     """X (n_samples, n_features), dense or CSR, with targets, weights and offsets of its rows.
 
+    A new kind of storage implements the abstract methods and properties below.
+
     Attributes
     ----------
     n_samples, n_features : int
@@ -67,15 +88,15 @@ class Storage(ABC):
         float32 or float64.
     is_sparse : bool
     size : int
-        Entries that products with X multiply.
+        Number of stored entries of X: n_samples · n_features if dense, the nonzeros if sparse.
     n_logits : int
-        Rows of the coefficients that meet X.
+        Number of rows of the coefficients.
     has_offset : bool
-        Whether rows have a known part of their logits.
+        Whether constants are added to the logits of the rows.
     has_codes : bool
-        Whether each row has one class.
+        Whether targets are class codes, one class a row, rather than shares of classes.
     tally : Tally
-        Counts the rows read, here and in copies and samples made from here.
+        Counts the rows read, from this storage and from all copies and samples made of it.
     """
 
     n_samples: int
@@ -92,102 +113,133 @@ class Storage(ABC):
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
-        """Sum of `kernel(block, *args)`, a tuple of numbers and new arrays, over all blocks.
+        """Return the sums over all blocks of the results of a kernel.
 
-        Sums are float64. `combine` is another associative ufunc instead of the sum.
+        Parameters
+        ----------
+        kernel : callable
+            `kernel(block, *args)` returns a tuple of numbers and arrays. The arrays must be new:
+            sums are accumulated in those of the first block.
+        *args
+            Arguments of the kernel.
+        combine : numpy.ufunc, default=numpy.add
+            An associative function that replaces the sum, such as numpy.maximum.
+
+        Returns
+        -------
+        tuple of float64 arrays
+            A sum for each entry of the kernel's tuple.
         """
 
     @abstractmethod
     def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
-        """Rows at increasing positions, columns (x - center)/scale; sparse X keeps its mean."""
+        """Return copies of the rows at the increasing positions `rows`, with scaled columns.
+
+        Dense columns become (x - center)/scale. Sparse ones become x/scale, so that X stays sparse.
+        X, weights and offsets have the given dtype.
+        """
 
     @abstractmethod
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
-        """Positions of the rows for which `kernel(block, *args)` is true; None for too many."""
+        """Return the positions of the rows that a kernel selects, or None if > `at_most` rows.
+
+        `kernel(block, *args)` returns a boolean array of shape (rows of the block,).
+        """
 
     @abstractmethod
     def standardised(
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
     ) -> Storage:
-        """A copy with columns (x - center)/scale, of all rows or a sample."""
+        """Return a copy with columns (x - center)/scale, of all rows or of a sample.
+
+        Sparse columns become x/scale. With `n_rows`, the copy holds a weighted sample of about so
+        many rows, drawn with `seed` as described in `_sample`.
+        """
 
     @abstractmethod
     def columns(self, index: Array, center: Array, scale: Array) -> Storage:
-        """A standardised copy of some columns; sparse X keeps its mean."""
+        """Return a float64 copy of the columns at positions `index`, as (x - center)/scale.
 
-    @abstractmethod
+        Sparse columns become x/scale. `center` and `scale` have an entry for each column of X.
+        """
+
     def transformed(
         self,
         kept: Array | None = None,
         shift: Array | None = None,
         exponents: Array | None = None,
     ) -> Storage:
-        """A copy of some columns, or all, as (x - shift) 2^-exponent.
+        """Return a copy with the transformed columns that `ColumnTransform` describes."""
+        return self._with_columns(ColumnTransform(kept, shift, exponents))
 
-        Shifts, representable in the dtype of X, and exponents are of the columns that are kept.
-        Sparse columns with a shift have an entry in every row.
-        """
+    @abstractmethod
+    def _with_columns(self, transform: ColumnTransform) -> Storage:
+        """Return a copy with columns of X that are transformed."""
 
     @abstractmethod
     def whole(self) -> Block:
-        """All rows as a single block: they are few."""
+        """Return all rows as a single block in host memory; only called if rows are few."""
 
     @abstractmethod
     def check_finite(self) -> None:
-        """Raise ValueError where X has NaN or infinity."""
+        """Raise ValueError if X contains NaN or infinity."""
 
     @abstractmethod
     def affords_columns(self, n_columns: int) -> bool:
-        """Whether there is room for a copy of so many columns."""
+        """Return whether there is memory for a float64 copy of `n_columns` columns."""
 
     @abstractmethod
     def affords_without(self, n_columns: int) -> bool:
-        """Whether a copy that leaves so many columns out is worth its room."""
+        """Return whether a copy of X without `n_columns` of its columns is worth its memory."""
 
     @property
     @abstractmethod
     def has_room(self) -> bool:
-        """Whether copies of X, and what is computed for each row, may be kept."""
+        """Whether memory has room for copies of X and for arrays of the size of the logits."""
 
     @property
     @abstractmethod
     def weight_sums(self) -> WeightSums:
-        """What is needed of all weights together."""
+        """Sums over the sample weights of all rows."""
 
     @cached_property
     def effective_size(self) -> float:
-        """(Σs)²/Σs² (Kish 1965): the number of rows, whatever the scale of the weights."""
+        """Kish's effective sample size (Σs)²/Σs² [Kish, Survey Sampling, 1965].
+
+        It equals the number of rows for equal weights and does not depend on their scale.
+        """
         return self.weight_sums.effective_size
 
     @property
     def work(self) -> int:
-        """Multiplications of a product with coefficients."""
+        """Number of multiplications in a product of X with the coefficients."""
         return self.size * self.n_logits
 
     def in_float64(self) -> Storage:
-        """The same rows, of which every pass gets copies in float64, a block at a time."""
+        """Return this storage with float64 blocks; blocks of another dtype are converted."""
         return self if self.dtype == np.float64 else Float64Rows(self)
 
     def _sample(self, n_rows: int, seed: int, center: Array, scale: Array, dtype: Any) -> Rows:
-        """Rows, one from each of `n_rows` runs of equal length.
+        """Return a stratified sample: one random row from each of `n_rows` runs of equal length.
 
-        Classes of which that brings too few rows come in whole, each row for itself. So do rows
-        with more than one in `n_rows` of the sum of all squares, where some column has outliers.
-        The weights say so.
+        All rows of a class with fewer than `RARE_CLASS_ROWS` sampled rows are added. If a dense
+        column has outliers in or beyond the sample, the rows with an extreme sum of squares are
+        added too. Added rows, which the sample contains with certainty, get a weight smaller by
+        n_rows/n_samples, so that weighted sums over the sample estimate those over all rows.
         """
         n = self.n_samples
         within = np.random.default_rng(seed).random(n_rows)
-        # Edges that are whole numbers: no row comes twice.
+        # Runs begin and end at whole rows, so that no row is drawn twice.
         edges = np.arange(n_rows + 1) * n // n_rows
         rows = edges[:-1] + (within * np.diff(edges)).astype(np.intp)
         sample = self.take(rows, center, scale, dtype)
         classes = likeliest(sample.targets)
         counts = None if sample.weights is None else sample.weights > 0
-        rare = np.bincount(classes, counts, minlength=max(self.n_logits, 2)) < FEW_ROWS
-        heavy = np.inf if self.is_sparse else _heavy(sample.X, n)
+        rare = np.bincount(classes, counts, minlength=max(self.n_logits, 2)) < RARE_CLASS_ROWS
+        heavy = np.inf if self.is_sparse else _outlier_threshold(sample.X, n)
         if not rare.any() and heavy == np.inf:
             return sample
-        limit = n_rows // 2
+        limit = n_rows // 2  # if more rows are to be added, the random sample is no worse
         wanted = self.where(_are_wanted, rare, heavy, center, scale, at_most=limit)
         if wanted is None or not len(wanted):
             return sample
@@ -198,9 +250,9 @@ class Storage(ABC):
 
 
 class Float64Rows(Storage):
-    """Rows of another storage in float64: passes convert a block at a time.
+    """The rows of a float32 storage as float64, converted a block at a time during each pass.
 
-    Copies of rows and columns are those that the other storage makes.
+    `take`, `standardised` and `columns` return what the float32 storage returns.
     """
 
     def __init__(self, rows: Storage) -> None:
@@ -229,13 +281,8 @@ class Float64Rows(Storage):
     def columns(self, index: Array, center: Array, scale: Array) -> Storage:
         return self._rows.columns(index, center, scale)
 
-    def transformed(
-        self,
-        kept: Array | None = None,
-        shift: Array | None = None,
-        exponents: Array | None = None,
-    ) -> Storage:
-        return self._rows.transformed(kept, shift, exponents).in_float64()
+    def _with_columns(self, transform: ColumnTransform) -> Storage:
+        return self._rows._with_columns(transform).in_float64()
 
     def whole(self) -> Block:
         return _widened(self._rows.whole())
@@ -259,11 +306,12 @@ class Float64Rows(Storage):
 
 
 def _of_float64(block: Block, kernel: Callable[..., Any], *args: Any) -> Any:
+    """Apply a kernel to the float64 copy of a block."""
     return kernel(_widened(block), *args)
 
 
 def _widened(block: Block) -> Block:
-    """The block with its numbers in float64."""
+    """Return a copy of the block with X, shares, weights and offsets in float64."""
 
     def wide(array: Any) -> Any:
         return None if array is None else array.astype(np.float64)
@@ -278,22 +326,27 @@ def _widened(block: Block) -> Block:
     )
 
 
-def _heavy(X: Array, n_samples: int) -> float:
-    """A row's sum of squares from which on it is more than its share; infinite if none can be.
+def _outlier_threshold(X: Array, n_samples: int) -> float:
+    """Return the sum of squares beyond which a row is an outlier; infinity if there are none.
 
-    Where a column's variance among these standardised rows is far from one they miss outliers of
-    it, or have too many.
+    `X` (n_rows, n_features) is a sample of standardised rows. A column with outliers has a variance
+    in the sample that is far from one: the sample misses them or has too many. A row is then an
+    outlier if it holds more than 1/n_rows of the sum of squares over all rows and columns.
     """
-    share = np.einsum("ij,ij->j", X, X, dtype=np.float64) / len(X)
-    there = share > 0.0
-    if not ((share < 1.0 / UNLIKE) & there | (share > UNLIKE)).any():
+    variance = np.einsum("ij,ij->j", X, X, dtype=np.float64) / len(X)
+    varies = variance > 0.0
+    too_small = (variance < 1.0 / OUTLIER_VARIANCE_RATIO) & varies
+    if not (too_small | (variance > OUTLIER_VARIANCE_RATIO)).any():
         return float("inf")
-    # Squares of a standardised column sum to the number of rows.
-    return n_samples * float(there.sum()) / len(X)
+    # The squares of a standardised column sum to the number of rows.
+    return n_samples * float(varies.sum()) / len(X)
 
 
 def _are_wanted(block: Block, rare: Array, heavy: float, center: Array, scale: Array) -> Array:
-    """Rows of rare classes, and those with many squares."""
+    """Return which rows are of a rare class, or have a standardised sum of squares > `heavy`.
+
+    `rare` is a mask of the classes. Rows without weight are never selected.
+    """
     wanted: Array = rare[likeliest(block.targets)]
     if heavy < np.inf:
         squares = block.X - center
@@ -302,6 +355,8 @@ def _are_wanted(block: Block, rare: Array, heavy: float, center: Array, scale: A
 
 
 def _some(rows: Rows, index: Array) -> Rows:
+    """Return the rows at positions `index`."""
+
     def part(array: Any) -> Any:
         return None if array is None else array[index]
 
@@ -309,7 +364,7 @@ def _some(rows: Rows, index: Array) -> Rows:
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
-    """Rows of several parts, one after the other."""
+    """Return the rows of several parts, in the order of the parts."""
     X, targets, weights, offset = zip(*parts, strict=True)
 
     def together(arrays: tuple[Any, ...]) -> Any:
@@ -323,5 +378,6 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
 
 def _weighted(rows: Rows, factors: Array, dtype: Any) -> Rows:
+    """Return the rows with weights multiplied by `factors` (n_rows,), as `dtype`."""
     weights = factors if rows.weights is None else rows.weights * factors
     return rows._replace(weights=weights.astype(dtype))

@@ -1,4 +1,4 @@
-"""Arithmetic on arrays of coefficients, in Fortran order, that large ones need few passes for."""
+"""Inner products and scaled sums of Fortran-ordered coefficient arrays, each in one pass."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from skmaxent._typing import Array
 
 
 def inner(a: Array, b: Array) -> float:
-    """Sum of the products of two float64 arrays' entries; views of them where they are in order."""
+    """Return Σ a_kj b_kj for float64 arrays of one shape; Fortran-ordered ones are not copied."""
     return float(np.dot(a.ravel(order="F"), b.ravel(order="F")))
 
 
 def add_scaled(a: Array, factor: float, b: Array) -> None:
-    """a += factor · b for float64 arrays, in one pass where they are in order."""
+    """Add factor · b to the float64 array `a` in place, in one pass if both are Fortran-ordered."""
     if a.flags.f_contiguous and b.flags.f_contiguous:
         blas.daxpy(b.ravel(order="F"), a.ravel(order="F"), a=factor)
     else:

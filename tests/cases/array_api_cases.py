@@ -134,7 +134,7 @@ def test_weights_and_offsets(n, K):
 def test_several_blocks(monkeypatch):
     X, y = MANY
     monkeypatch.setattr(_device_blocks, "CPU_BLOCK_BYTES", 1 << 16)
-    monkeypatch.setattr(_device_blocks, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(_device_blocks, "DEVICE_BLOCK_BYTES", 1 << 16)
     here = MaxentClassifier(tol=1e-9).fit(X, y)
     there = MaxentClassifier(tol=1e-9).fit(put(X), put(y))
     assert_same(there, here)

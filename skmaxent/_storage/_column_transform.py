@@ -1,0 +1,73 @@
+"""The choice, shift and scaling of columns of X that a storage applies to a copy of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._storage._device_array import DeviceArray
+from skmaxent._typing import Array
+
+
+@dataclass(frozen=True)
+class ColumnTransform:
+    """The map from X to the columns (x - shift) 2^-exponent of a copy.
+
+    Powers of two scale without rounding. A sparse column with a shift gets an entry in every row.
+
+    Attributes
+    ----------
+    kept : ndarray of int of shape (n_kept,), optional
+        Positions of the columns to keep; None keeps all.
+    shift : ndarray of shape (n_kept,), optional
+        Numbers that the dtype of X represents exactly; None shifts nothing.
+    exponents : ndarray of int of shape (n_kept,), optional
+        Exponents of two; None scales nothing.
+    """
+
+    kept: Array | None = None
+    shift: Array | None = None
+    exponents: Array | None = None
+
+    def __call__(self, X: Any) -> Any:
+        """Return the transformed copy of X: an ndarray, a CSR matrix or a DeviceArray, as X is."""
+        if isinstance(X, DeviceArray):
+            return self._on_device(X)
+        is_sparse = sp.issparse(X)
+        if self.kept is not None:
+            X = X[:, self.kept] if is_sparse else np.take(X, self.kept, axis=1)
+        if self.shift is not None:
+            shift = self.shift.astype(X.dtype)
+            X = _sparse_shifted(X, shift) if is_sparse else X - shift
+        if self.exponents is None:
+            return X
+        if is_sparse:
+            data = np.ldexp(X.data, -self.exponents[X.indices])
+            return type(X)((data, X.indices, X.indptr), shape=X.shape)
+        return np.ldexp(X, -self.exponents)
+
+    def _on_device(self, X: DeviceArray) -> DeviceArray:
+        """Return the transformed copy, computed where X is; the array API has no ldexp."""
+        if self.kept is not None:
+            X = X[:, DeviceArray(X.place.put(self.kept), X.place)]
+        if self.shift is not None:
+            X = X - self.shift.astype(X.dtype)
+        if self.exponents is not None:
+            # 2^-exponent itself may overflow or underflow, so two factors of half the exponent.
+            half = -self.exponents // 2
+            X = X * np.ldexp(1.0, half).astype(X.dtype)
+            X *= np.ldexp(1.0, -self.exponents - half).astype(X.dtype)
+        return X
+
+
+def _sparse_shifted(X: Any, shift: Array) -> Any:
+    """Return a CSR matrix minus the row `shift`, whose nonzeros make their columns dense."""
+    full = np.flatnonzero(shift)
+    if not len(full):
+        return X
+    n, k = X.shape[0], len(full)
+    entries = np.tile(shift[full], n), np.tile(full, n), np.arange(0, n * k + 1, k)
+    return type(X)(X - type(X)(entries, shape=X.shape))
