@@ -93,18 +93,24 @@ def _dense(point: Point, moving: Array, seed: int) -> DenseModel:
     r, is_coupled = objective.likelihood.n_free, objective.likelihood.is_coupled
     sample = _sample(objective, ROWS_PER_COEFFICIENT * r * width, seed)
     H = point.fisher_information(None if sample is objective else sample)
-    H = H.reshape(r, width, r, width)
-    if is_coupled:
-        # Coefficients of the last class enter as minus the others'.
-        contrasts = np.vstack([np.eye(r), -np.ones((1, r))])
-        H = np.einsum("ka,aibj->kibj", contrasts, H)
-        H = np.einsum("kibj,lb->kilj", H, contrasts)
+    H = whole_hessian(H.reshape(r, width, r, width), is_coupled)
     mean = float(np.einsum("kiki->", H)) / (R * width)
     column = np.arange(width - 1)
     missing = np.where(moving, LEAST_CURVATURE * max(mean, VANISHED), 1.0)
     for k in range(R):
         H[k, column, k, column] += missing
     return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
+
+
+def whole_hessian(H: Array, is_coupled: bool) -> Array:
+    """The Hessian (R, width, R, width) by all logits from that in reference coding."""
+    if not is_coupled:
+        return H
+    # Coefficients of the last class enter as minus the others'.
+    r = len(H)
+    contrasts = np.vstack([np.eye(r), -np.ones((1, r))])
+    H = np.einsum("ka,aibj->kibj", contrasts, H)
+    return np.asarray(np.einsum("kibj,lb->kilj", H, contrasts))
 
 
 def _kronecker(point: Point, moving: Array, seed: int, *, full: bool) -> Model:

@@ -54,6 +54,11 @@ def affords_precision(objective: MultinomialObjective) -> bool:
     return not on_device and p <= ASSEMBLED_SIZE and _work(objective) <= MAX_WORK
 
 
+def is_cheap(objective: MultinomialObjective) -> bool:
+    """Whether a Hessian of all rows costs next to nothing."""
+    return _work(objective) <= CHEAP_WORK
+
+
 def _work(objective: MultinomialObjective) -> int:
     return int(objective.blocks.n_samples * reference_size(objective) ** 2)
 
@@ -77,7 +82,7 @@ def is_cheaply_precise(outcome: Outcome) -> bool:
     """Whether a fit that has converged may be looked at again for next to nothing."""
     objective = outcome.point.objective
     is_converged = outcome.status is Status.CONVERGED
-    return is_converged and affords_precision(objective) and _work(objective) <= CHEAP_WORK
+    return is_converged and affords_precision(objective) and is_cheap(objective)
 
 
 class _Frame(NamedTuple):
@@ -102,7 +107,7 @@ class _Frame(NamedTuple):
         return out
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """F at θ with its derivatives, the Hessian of the loss in reference coding.
 
     `most` is a bound on the Hessian's diagonal, for a coefficient of each column.
@@ -116,7 +121,7 @@ class _State(NamedTuple):
     most: Array
 
 
-class _Precise:
+class Precise:
     """The objective over standardised rows in float64, and coordinates that may change."""
 
     def __init__(self, objective: MultinomialObjective, moving: Array) -> None:
@@ -145,7 +150,7 @@ class _Precise:
     def strength(self) -> Array:
         return np.asarray(self._strength / self.frame.scale**2)
 
-    def at(self, theta: Array) -> _State:
+    def at(self, theta: Array) -> State:
         objective = self.objective
         loss, magnitude, gradient, hessian, most = self._sums(_derivatives, theta)
         objective.counter.gradients += 1
@@ -155,7 +160,7 @@ class _Precise:
         gradient[:, :-1] += strength * coef
         loss = float(loss) / total
         value = loss + 0.5 * float(np.sum(strength * coef**2))
-        return _State(loss, float(magnitude) / total, value, gradient, hessian, most / total)
+        return State(loss, float(magnitude) / total, value, gradient, hessian, most / total)
 
     def change(self, theta: Array, step: Array) -> tuple[float, float]:
         """F(θ + s) - F(θ) as a sum over rows, and the sum of the absolute terms."""
@@ -202,7 +207,7 @@ class _Precise:
         coef = theta[:, :-1] / self.frame.scale
         return coef, theta[:, -1] - coef @ self.frame.center
 
-    def newton_step(self, state: _State) -> tuple[Array, float] | None:
+    def newton_step(self, state: State) -> tuple[Array, float] | None:
         """H⁻¹ g and the length of g in H⁻¹, or None where they are not finite."""
         r, width = self.n_free, state.gradient.shape[1]
         H = state.hessian.copy()
@@ -238,7 +243,7 @@ class _Precise:
 def newton_precise(outcome: Outcome, moving: Array, options: Options, watch: Watch) -> Outcome:
     """Go on from where another solver ended; where it is as near as this one, its outcome."""
     objective = outcome.point.objective
-    problem = _Precise(objective, moving)
+    problem = Precise(objective, moving)
     home = problem.frame
     lines = list(outcome.history)
     theta = problem.recentre(outcome.point.theta)
@@ -287,7 +292,7 @@ def newton_precise(outcome: Outcome, moving: Array, options: Options, watch: Wat
     if not np.isfinite(state.value):
         return outcome
     return Outcome(
-        point=_point(problem, theta, state, home),
+        point=point_of(problem, theta, state, home),
         status=status,
         history=tuple(lines),
         metric=None,
@@ -296,7 +301,7 @@ def newton_precise(outcome: Outcome, moving: Array, options: Options, watch: Wat
     )
 
 
-def _point(problem: _Precise, theta: Array, state: _State, home: _Frame) -> Point:
+def point_of(problem: Precise, theta: Array, state: State, home: _Frame) -> Point:
     """The point in the coordinates of the objective."""
     objective, frame = problem.objective, problem.frame
     gradient = state.gradient.copy(order="F")

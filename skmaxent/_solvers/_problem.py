@@ -16,7 +16,7 @@ from skmaxent._objective._objective import (
     null_point,
     offset_means,
 )
-from skmaxent._objective._penalty import Ridge, Terms
+from skmaxent._objective._penalty import Penalty, Ridge, Terms
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioners import Solves
@@ -156,6 +156,12 @@ class Problem:
             step=step,
             least_bound=least_bound,
         )
+
+    def penalty_for(self, scale: Array) -> Penalty:
+        """The penalty of the coefficients of columns divided by another scale."""
+        terms = self.asked.scaled(scale)
+        known = self.terms
+        return replace(terms, grouped=known.grouped, is_coupled=known.is_coupled).with_corners()
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients and intercepts for the columns of the rows."""

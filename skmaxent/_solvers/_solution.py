@@ -124,12 +124,15 @@ class Solution:
         """Whether the fit ended for lack of precision and not within rounding of the optimum.
 
         A distance below `tol` is then one that cannot be trusted: it would be convergence. The
-        certificate can: twice the total loss that is left to gain is the square of a distance.
+        certificate can: twice the total loss that is left to gain is the square of a distance. Of
+        few rows, or of a small loss, a distance that is negligible may be a large share.
         """
         if self.status is not Status.PRECISION:
             return False
         limit = max(tol, NEGLIGIBLE)
-        n = self.point.objective.blocks.effective_size
-        if 2.0 * n * self.value * self.gap <= limit**2 and self.gap <= CERTIFIED:
+        total = self.point.objective.blocks.effective_size * self.value
+        if 2.0 * total * self.gap <= limit**2 and self.gap <= CERTIFIED:
             return False
-        return not tol < self.distance <= limit
+        if not tol < self.distance <= limit:
+            return True
+        return self.distance**2 > 2.0 * CERTIFIED * max(total, 1.0)

@@ -15,11 +15,13 @@ from skmaxent._solvers._precise import (
     needs_precision,
     newton_precise,
 )
+from skmaxent._solvers._precise_corners import affords_precise_corners, proximal_newton_precise
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import Outcome, newton
 from skmaxent._solvers._solution import (
+    CERTIFIED,
     NEGLIGIBLE,
     Iteration,
     Options,
@@ -34,8 +36,6 @@ from skmaxent._typing import Array
 # Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
 STAGE = 3.0
 NEAR = 0.5
-# The bound on the gap of a fit that has converged from which on the fit is looked at again.
-DOUBTFUL = 1e-3
 # With corners: the distance that the certificate leaves possible, relative to the one asked for,
 # from which on the gradient is asked.
 FAR = 10.0
@@ -82,7 +82,7 @@ def smooth(
     if is_precise:
         outcome = newton_precise(outcome, moving, options, watch)
     gap = _gap(problem, outcome, least_bound)
-    if not is_precise and gap > DOUBTFUL and is_cheaply_precise(outcome):
+    if not is_precise and gap > max(CERTIFIED, least_bound) and is_cheaply_precise(outcome):
         outcome = newton_precise(outcome, moving, options, watch)
         gap = _gap(problem, outcome, least_bound)
     point = outcome.point
@@ -143,11 +143,27 @@ def with_corners(
         )
         history = _joined(history, lines)
     gap = problem.gap_at(point.theta, least_bound=least_bound)
-    if status is Status.CONVERGED and _can_fall(point, value, penalty, gap, options.tol):
-        status = Status.PRECISION
     watch = Watch(objective, problem.moving, *penalty.signs)
     status = watch.at_end(status, point.theta, point.loss, gap)
-    return problem.solution(point, value, status, history, gap, **watch.found)
+    coefficients = None
+    if _is_doubtful(status, gap, least_bound) and affords_precise_corners(objective):
+        precise = proximal_newton_precise(problem, point.theta, options, history)
+        if precise.value < np.inf:
+            point, value, status, history, coefficients = precise
+            gap = problem.gap_at(point.theta, least_bound=least_bound)
+            watch = Watch(objective, problem.moving, *penalty.signs)
+            status = watch.at_end(status, point.theta, point.loss, gap)
+    elif status is Status.CONVERGED and _can_fall(point, value, penalty, gap, options.tol):
+        status = Status.PRECISION
+    return problem.solution(
+        point, value, status, history, gap, coefficients=coefficients, **watch.found
+    )
+
+
+def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
+    """Whether a fit with corners says that it has converged, or cannot, without a proof of it."""
+    ended = status in (Status.CONVERGED, Status.PRECISION)
+    return ended and gap > max(CERTIFIED, least_bound)
 
 
 def _can_fall(point: Point, value: float, penalty: Penalty, gap: float, tol: float) -> bool:

@@ -1,0 +1,270 @@
+"""Proximal Newton where rounding hides the optimum, for penalties with corners and for bounds.
+
+The rows' losses, residuals and curvatures, and what a step changes F by, are those of `_precise`;
+each step is the minimum of the Hessian itself with the penalty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._models import whole_hessian
+from skmaxent._solvers._precise import (
+    EPS,
+    LEAST_RATIO,
+    Precise,
+    affords_precision,
+    is_cheap,
+    point_of,
+)
+from skmaxent._solvers._preconditioners import reference_size
+from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._quadratic import (
+    SMALL,
+    DampedModel,
+    DenseModel,
+    Minimum,
+    Model,
+    finished,
+    minimise,
+)
+from skmaxent._solvers._settled import is_settled
+from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._typing import Array
+
+# Curvature that is added where a step goes too far, relative to the mean: the least, and factors.
+DAMPING, MORE, LESS = 1e-6, 100.0, 0.1
+MOST_DAMPING = 1e12
+# Curvature of what has none, relative to the mean.
+LEAST_CURVATURE = 1e-13
+# Steps that a last look may take.
+MAX_STEPS = 30
+# Newton's method has converged where the distance has fallen to this share within a step, or is
+# this share of what was asked for.
+SUDDEN, FAR_BELOW = 0.5, 0.1
+# Steps after which the other coordinates may do better.
+PATIENCE = 10
+# Trials of shorter and of longer steps along one direction.
+MAX_TRIALS = 3
+# Actual over predicted decrease of a step that is too short.
+SHORT_STEP = 1.3
+
+
+class PreciseOutcome(NamedTuple):
+    """Where it ended; `coefficients` are those of the columns as they are."""
+
+    point: Point
+    value: float
+    status: Status
+    history: tuple[Iteration, ...]
+    coefficients: tuple[Array, Array]
+
+
+def affords_precise_corners(objective: MultinomialObjective) -> bool:
+    """Whether the precise Hessian and its minimum with a penalty cost next to nothing."""
+    size = objective.shape[0] * objective.shape[1]
+    return (
+        size <= SMALL
+        and reference_size(objective) > 0
+        and affords_precision(objective)
+        and is_cheap(objective)
+    )
+
+
+def proximal_newton_precise(
+    problem: Problem, theta: Array, options: Options, history: tuple[Iteration, ...]
+) -> PreciseOutcome:
+    """Go on from θ until it is `options.tol` from the optimum; `history` is what led there."""
+    search = _Search(problem, theta)
+    lines = list(history)
+    n_left = min(options.iterations_left(len(lines)), MAX_STEPS)
+    # In the standard coordinates and in those of the curvature other directions are flat to
+    # rounding: a fit has converged where both say so. How it ended, and how far, in each of them.
+    ends: dict[bool, tuple[Status, float]] = {}
+    damping, before, n_steps = 0.0, 0.0, 0
+    while True:
+        model = search.model()
+        best = search.minimum(model)
+        distance = search.root_n * best.distance
+        lines.append(search.line(len(lines), distance))
+        here, step = search.at_home(best.theta)
+        status = Status.MAX_ITER
+        if not np.isfinite(distance):
+            status = Status.PRECISION
+        elif best.decrease <= EPS * search.value or (
+            distance <= max(SUDDEN * before, FAR_BELOW * options.tol)
+            and distance <= options.tol
+            and is_settled(problem.objective, here, step)
+        ):
+            status = Status.CONVERGED
+        elif n_steps < n_left:
+            damping = search.step(model, best, damping)
+            if damping == np.inf:
+                status = Status.CONVERGED if distance <= options.tol else Status.PRECISION
+        if status is Status.MAX_ITER:
+            ends.clear()
+        else:
+            ends[search.is_home] = status, distance
+        if len(ends) == 2:
+            status, distance = max(ends.values(), key=lambda end: end[1])
+        elif n_steps >= n_left:
+            # Newton's method that is slow has a wrong model, and no measure of the distance.
+            status = Status.PRECISION if len(lines) <= options.max_iter else Status.MAX_ITER
+            distance = np.nan if status is Status.PRECISION else distance
+        elif ends or (n_steps + 1) % PATIENCE == 0:
+            search.change_coordinates()
+            status, damping, distance = Status.MAX_ITER, 0.0, 0.0
+        before, n_steps = distance, n_steps + 1
+        if status is not Status.MAX_ITER:
+            lines[-1] = replace(lines[-1], distance=distance)
+        status = options.told(lines[-1], here, status)
+        if status is not Status.MAX_ITER or n_steps > n_left:
+            break
+    return search.outcome(status, tuple(lines))
+
+
+class _Search:
+    """Coefficients θ, the state of the loss there, and the penalty in the same coordinates."""
+
+    def __init__(self, problem: Problem, theta: Array) -> None:
+        self._problem = problem
+        self._loss = Precise(problem.objective, problem.moving)
+        self._home = self._loss.frame
+        self.is_home = False
+        self._evaluate(self._loss.recentre(theta))
+
+    def _enter(self, theta: Array) -> None:
+        """Take θ for the point to go on from."""
+        self._evaluate(theta)
+        if not self.is_home and self._loss.is_off_centre(self.state.hessian):
+            self._evaluate(self._loss.recentre(self.theta))
+
+    def change_coordinates(self) -> None:
+        """From those of the curvature to those of the objective, or the other way."""
+        self.is_home = not self.is_home
+        if self.is_home:
+            theta = self._loss.frame.moved(self.theta, self._home)
+            self._loss.frame = self._home
+        else:
+            theta = self._loss.recentre(self.theta)
+        self._evaluate(theta)
+
+    def _evaluate(self, theta: Array) -> None:
+        self.penalty = self._problem.penalty_for(self._loss.frame.scale)
+        self.theta = self.penalty.inside(self.penalty.recentre(theta))
+        self.state = self._loss.at(self.theta)
+
+    @property
+    def value(self) -> float:
+        return self.state.loss + self.penalty.value(self.theta)
+
+    @property
+    def root_n(self) -> float:
+        return root_size(self._problem.objective.blocks.effective_size, self.value)
+
+    def model(self) -> DenseModel:
+        objective = self._problem.objective
+        is_coupled = objective.likelihood.is_coupled
+        R, width = objective.shape
+        H = whole_hessian(self.state.hessian.copy(), is_coupled)
+        diagonal = np.einsum("kjkj->kj", H)
+        # Where all rows are saturated there is no curvature; its upper bound will do for a step.
+        lost = (diagonal <= 0.0) & (self.state.gradient != 0.0)
+        least = np.where(lost, self.state.most, LEAST_CURVATURE * float(diagonal.mean()))
+        k, j = np.indices((R, width))
+        H[k, j, k, j] += least
+        still = ~np.append(self._problem.moving, True)
+        H[k[:, still], j[:, still], k[:, still], j[:, still]] = 1.0
+        return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
+
+    def minimum(self, model: Model) -> Minimum:
+        gradient = self.state.gradient
+        guess = minimise(model, gradient, self.theta, self.penalty)
+        guess = finished(guess, model, gradient, self.theta, self.penalty)
+        if guess.least <= guess.decrease:
+            return guess
+        # A short step promises more than the whole: one of them is wrong.
+        end = self.penalty.prox(self.theta - model.safe_step * gradient, model.safe_step)
+        end = self.penalty.recentre(end)
+        change, _ = self._change(end - self.theta)
+        if -change > guess.decrease:
+            return Minimum(end, -change, -change)
+        return replace(guess, least=0.0)
+
+    def step(self, model: DenseModel, best: Minimum, damping: float) -> float:
+        """Go to where F is lower: the damping that this took, or infinity where nothing is."""
+        mean = float(model.diagonal.mean())
+        guess = best
+        if damping > 0.0:
+            guess = self.minimum(DampedModel(model, damping * mean))
+        while True:
+            t = self._reach(guess)
+            if t > 0.0:
+                if not self._go(t * (guess.theta - self.theta)):
+                    return np.inf
+                return LESS * damping if LESS * damping >= DAMPING else 0.0
+            if t < 0.0 or damping > MOST_DAMPING:
+                return np.inf if damping == 0.0 or guess is best else self._last(best)
+            damping = max(DAMPING, MORE * damping)
+            guess = self.minimum(DampedModel(model, damping * mean))
+
+    def _last(self, best: Minimum) -> float:
+        """The step without damping after all, which may not have been tried."""
+        t = self._reach(best)
+        return 0.0 if t > 0.0 and self._go(t * (best.theta - self.theta)) else np.inf
+
+    def _go(self, step: Array) -> bool:
+        """Whether F is lower at the end of a step, rounded as coefficients are."""
+        before = self.value
+        self._enter(self.theta + step)
+        return self.value < before
+
+    def _reach(self, guess: Minimum) -> float:
+        """How much of a step to take: 0 where none lowers F, negative where F cannot tell."""
+        whole = guess.theta - self.theta
+        t, lowest = 1.0, 0.0
+        for _ in range(MAX_TRIALS):
+            change, size = self._change(t * whole)
+            if not t * guess.decrease > EPS * size:
+                return -1.0
+            if change <= -LEAST_RATIO * t * guess.decrease:
+                lowest = change
+                break
+            t *= 0.25
+        else:
+            return 0.0
+        factor = 2.0 if t == 1.0 and -lowest > SHORT_STEP * guess.decrease else 1.0
+        while factor > 1.0 and t < 1e6:
+            change, _ = self._change(factor * t * whole)
+            if not change < lowest:
+                break
+            t, lowest = factor * t, change
+        return t
+
+    def _change(self, step: Array) -> tuple[float, float]:
+        """What F changes by, and the sum of the absolute terms; infinity beyond bounds."""
+        end = self.penalty.inside(self.theta + step)
+        change, size = self._loss.change(self.theta, end - self.theta)
+        before, after = self.penalty.value(self.theta), self.penalty.value(end)
+        return change + after - before, size + max(before, after)
+
+    def at_home(self, end: Array) -> tuple[Array, Array]:
+        """θ and the step from there to an end, in the coordinates of the objective."""
+        frame = self._loss.frame
+        return (
+            frame.moved(self.theta, self._home),
+            frame.moved(end - self.theta, self._home),
+        )
+
+    def line(self, n_iter: int, distance: float) -> Iteration:
+        counter = self._problem.objective.counter
+        return Iteration(n_iter, self.value, distance, counter.gradients, counter.hessian_products)
+
+    def outcome(self, status: Status, history: tuple[Iteration, ...]) -> PreciseOutcome:
+        point = point_of(self._loss, self.theta, self.state, self._home)
+        coefficients = self._loss.coefficients(self.theta)
+        return PreciseOutcome(point, self.value, status, history, coefficients)
