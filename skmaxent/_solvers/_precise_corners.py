@@ -36,9 +36,10 @@ from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._typing import Array
 
-# Curvature that is added where a step goes too far, relative to the mean: the least, and factors.
+# Curvature that is added where a step goes too far, relative to the mean: the first, what it is
+# multiplied by after steps that are too long and after others, the least and the most.
 DAMPING, MORE, LESS = 1e-6, 100.0, 0.1
-MOST_DAMPING = 1e12
+LEAST_DAMPING, MOST_DAMPING = 1e-8, 1e12
 # Curvature of what has none, relative to the mean.
 LEAST_CURVATURE = 1e-13
 # Steps that a last look may take.
@@ -87,18 +88,22 @@ def proximal_newton_precise(
     ends: dict[bool, tuple[Status, float]] = {}
     damping, before, n_steps = 0.0, 0.0, 0
     while True:
+        damping = damping if n_steps < n_left else 0.0
         model = search.model()
-        best = search.minimum(model)
+        best = search.minimum(model, damping)
         distance = search.root_n * best.distance
         lines.append(search.line(len(lines), distance))
         here, step = search.at_home(best.theta)
         status = Status.MAX_ITER
         if not np.isfinite(distance):
             status = Status.PRECISION
-        elif best.decrease <= EPS * search.value or (
-            distance <= max(SUDDEN * before, FAR_BELOW * options.tol)
-            and distance <= options.tol
-            and is_settled(problem.objective, here, step)
+        elif damping == 0.0 and (
+            best.decrease <= EPS * search.value
+            or (
+                distance <= max(SUDDEN * before, FAR_BELOW * options.tol)
+                and distance <= options.tol
+                and is_settled(problem.objective, here, step)
+            )
         ):
             status = Status.CONVERGED
         elif n_steps < n_left:
@@ -181,7 +186,10 @@ class _Search:
         H[k[:, still], j[:, still], k[:, still], j[:, still]] = 1.0
         return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
 
-    def minimum(self, model: Model) -> Minimum:
+    def minimum(self, model: Model, damping: float) -> Minimum:
+        """Where the model, so much of its mean curvature added, has its least value."""
+        if damping > 0.0:
+            model = DampedModel(model, damping * float(model.diagonal.mean()))
         gradient = self.state.gradient
         guess = minimise(model, gradient, self.theta, self.penalty)
         guess = finished(guess, model, gradient, self.theta, self.penalty)
@@ -195,27 +203,23 @@ class _Search:
             return Minimum(end, -change, -change)
         return replace(guess, least=0.0)
 
-    def step(self, model: DenseModel, best: Minimum, damping: float) -> float:
-        """Go to where F is lower: the damping that this took, or infinity where nothing is."""
-        mean = float(model.diagonal.mean())
-        guess = best
-        if damping > 0.0:
-            guess = self.minimum(DampedModel(model, damping * mean))
+    def step(self, model: Model, guess: Minimum, damping: float) -> float:
+        """Go to where F is lower: the damping for the next step, infinity where nothing is.
+
+        `guess` is the minimum with so much damping; where that gained nothing, the next step is one
+        without.
+        """
+        first = damping
         while True:
             t = self._reach(guess)
             if t > 0.0:
                 if not self._go(t * (guess.theta - self.theta)):
                     return np.inf
-                return LESS * damping if LESS * damping >= DAMPING else 0.0
+                return LESS * damping if LESS * damping >= LEAST_DAMPING else 0.0
             if t < 0.0 or damping > MOST_DAMPING:
-                return np.inf if damping == 0.0 or guess is best else self._last(best)
+                return np.inf if first == 0.0 else 0.0
             damping = max(DAMPING, MORE * damping)
-            guess = self.minimum(DampedModel(model, damping * mean))
-
-    def _last(self, best: Minimum) -> float:
-        """The step without damping after all, which may not have been tried."""
-        t = self._reach(best)
-        return 0.0 if t > 0.0 and self._go(t * (best.theta - self.theta)) else np.inf
+            guess = self.minimum(model, damping)
 
     def _go(self, step: Array) -> bool:
         """Whether F is lower at the end of a step, rounded as coefficients are."""
