@@ -18,15 +18,12 @@ from skmaxent._estimators._linear_classifier import fitted_attributes, options_o
 from skmaxent._input import _frames, _validation
 from skmaxent._input._targets import Given
 from skmaxent._model._fit import Prepared
-from skmaxent._solvers import Path, Solution, Status
+from skmaxent._solvers import NEGLIGIBLE, Path, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Standard errors that nobody needs to hear of.
-NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -260,7 +257,7 @@ def _fit_path(
     task: Task | None,
     at_C: Callable[[float], Attributes],
     given: Given | None,
-) -> tuple[MaxentPath, list[tuple[Status, float]]]:
+) -> tuple[MaxentPath, list[_End]]:
     model._validate_params()
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
@@ -289,7 +286,13 @@ def _fit_path(
             if relaxed is not None:
                 relaxed.put(i, *ready.coefficients(path.relaxed()))
             n_iter[i], gaps[i] = solution.n_iter, solution.gap
-            ends.append((solution.status, solution.distance))
+            ends.append(
+                _End(
+                    solution.status,
+                    solution.lacks_precision(model.tol),
+                    ready.rounding_excess(solution),
+                )
+            )
             if model.verbose > 0:
                 _print_fit(Cs[i], solution)
             attributes = fitted_attributes(
@@ -358,19 +361,32 @@ def _print_fit(C: float, solution: Solution) -> None:
     )
 
 
-def _warn(ends: list[tuple[Status, float]], model: MaxentClassifier) -> None:
-    """Say at how many Cs fits ended before the optimum, by what they ended with and how far."""
-    limit = max(model.tol, NEGLIGIBLE)
+@dataclass(frozen=True)
+class _End:
+    """What there may be to say of a fit: how it ended, and what rounding adds to its objective."""
+
+    status: Status
+    lacks_precision: bool
+    rounding: float
+
+
+def _warn(ends: list[_End], model: MaxentClassifier) -> None:
+    """Say at how many Cs fits are not at the optimum, and why."""
     reasons = {
         f"max_iter={model.max_iter} was reached at {{}} values of C: raise max_iter, or leave out "
-        "the weakest penalties.": [status is Status.MAX_ITER for status, _ in ends],
+        "the weakest penalties.": [end.status is Status.MAX_ITER for end in ends],
         "No finite coefficients are optimal at {} values of C, for coefficients without penalty "
         "separate classes: leave these Cs out, or penalise all features.": [
-            status in (Status.SEPARATED, Status.QUASI_SEPARATED) for status, _ in ends
+            end.status in (Status.SEPARATED, Status.QUASI_SEPARATED) for end in ends
         ],
-        f"Fits ended for lack of floating-point precision at {{}} values of C, more than {limit:g} "
-        "standard errors from the optimum: rescale the columns of X and look for outliers.": [
-            status is Status.PRECISION and not distance <= limit for status, distance in ends
+        "Fits ended for lack of floating-point precision at {} values of C, more than "
+        f"{max(model.tol, NEGLIGIBLE):g} standard errors from the optimum, or at a distance that "
+        "is unknown or much for a small loss: rescale the columns of X and look for outliers.": [
+            end.lacks_precision for end in ends
+        ],
+        "Rounding of the coefficients to float32, the dtype of X, raises the objective by more "
+        "than 1e-6 of itself at {} values of C: pass X in float64.": [
+            end.rounding > 0.0 for end in ends
         ],
     }
     for reason, found in reasons.items():

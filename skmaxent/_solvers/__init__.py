@@ -5,12 +5,20 @@ from skmaxent._solvers._path import Path
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._rank import MOST_COLUMNS, Aliased, aliased_columns
 from skmaxent._solvers._separation import Separated, separation
-from skmaxent._solvers._solution import Callback, Iteration, Options, Solution, Status
+from skmaxent._solvers._solution import (
+    NEGLIGIBLE,
+    Callback,
+    Iteration,
+    Options,
+    Solution,
+    Status,
+)
 from skmaxent._solvers._strategy import minimise
 from skmaxent._solvers._unbounded import PROVEN, Watch
 
 __all__ = [
     "MOST_COLUMNS",
+    "NEGLIGIBLE",
     "PROVEN",
     "Aliased",
     "Callback",

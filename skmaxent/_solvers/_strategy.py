@@ -36,6 +36,8 @@ from skmaxent._typing import Array
 # Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
 STAGE = 3.0
 NEAR = 0.5
+# The bound on the gap of a smooth fit of a path from which on the fit is looked at again.
+DOUBTFUL = 1e-3
 # With corners: the distance that the certificate leaves possible, relative to the one asked for,
 # from which on the gradient is asked.
 FAR = 10.0
@@ -82,7 +84,11 @@ def smooth(
     if is_precise:
         outcome = newton_precise(outcome, moving, options, watch)
     gap = _gap(problem, outcome, least_bound)
-    if not is_precise and gap > max(CERTIFIED, least_bound) and is_cheaply_precise(outcome):
+    if (
+        not is_precise
+        and gap > (DOUBTFUL if least_bound > TIGHT else CERTIFIED)
+        and is_cheaply_precise(outcome)
+    ):
         outcome = newton_precise(outcome, moving, options, watch)
         gap = _gap(problem, outcome, least_bound)
     point = outcome.point
@@ -162,8 +168,9 @@ def with_corners(
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
     """Whether a fit with corners says that it has converged, or cannot, without a proof of it."""
-    ended = status in (Status.CONVERGED, Status.PRECISION)
-    return ended and gap > max(CERTIFIED, least_bound)
+    if status is Status.CONVERGED:
+        return gap > max(CERTIFIED, least_bound)
+    return status is Status.PRECISION and gap > CERTIFIED
 
 
 def _can_fall(point: Point, value: float, penalty: Penalty, gap: float, tol: float) -> bool:

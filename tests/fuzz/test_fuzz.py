@@ -8,10 +8,10 @@ from fuzz.checks import examine
 SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70, "path": 20}
 EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
 CHECKS = {
-    "smooth": EVERYWHERE | {"ABOVE", "SATURATED", "WORK"},
+    "smooth": EVERYWHERE | {"ABOVE", "WORK"},
     "composite": EVERYWHERE | {"ABOVE", "WORK"},
     "multilabel": EVERYWHERE | {"ABOVE", "WORK"},
-    "inference": EVERYWHERE | {"ABOVE", "SATURATED", "RESULTS", "WORK"},
+    "inference": EVERYWHERE | {"ABOVE", "RESULTS", "WORK"},
     "path": (EVERYWHERE | {"ABOVE", "WORK"}) - {"CERTIFICATE"},
 }
 
