@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from skmaxent._callbacks import without_callbacks
 from skmaxent._inference._results import InferenceResults, Signature
+from skmaxent._input._penalty_terms import Columns, penalty_factors
 from skmaxent._input._targets import Observed
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._place import moved_to, place_of, to_host
@@ -51,7 +52,9 @@ def infer_by_split(
         return {"y": safe_indexing(y, rows), "sample_weight": weights}
 
     fresh = without_callbacks(clone(model)).set_params(warm_start=False)
-    selected = clone(fresh).fit(X[first], **part(first))
+    by_position = _factors_by_position(model, X.shape[1], observed.classes)
+    selector = clone(fresh).set_params(penalty_factor=by_position)
+    selected = selector.fit(X[first], **part(first))
     kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))
     if not len(kept):
         raise ValueError(
@@ -78,6 +81,15 @@ def infer_by_split(
         _rows=known,
         _weighed=Signature.where_needed(X, weights),
     )
+
+
+def _factors_by_position(model: Any, n_features: int, classes: Array) -> Array | None:
+    """The model's factors of the penalty for rows without names, as an array; None for none."""
+    if model.penalty_factor is None:
+        return None
+    columns = Columns(getattr(model, "feature_names_in_", None), n_features, classes)
+    factors = penalty_factors(model.penalty_factor, columns)
+    return factors[0] if len(factors) == 1 else factors
 
 
 def of_all_features(free: Any, model: Any, kept: Array) -> Any:

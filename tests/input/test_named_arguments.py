@@ -124,3 +124,17 @@ def test_a_prior_model_of_other_features():
     prior = MaxentClassifier().fit(X[["a", "b"]], Y)
     with pytest.raises(ValueError, match="prior_coef is a model of 2 features, X has 4"):
         coef(X.to_numpy(), prior_coef=prior)
+
+
+@pytest.mark.parametrize("factors", [{"a": 0.1, "d": 9.0}, EACH[::-1], BY_CLASS.iloc[:, ::-1]])
+def test_names_in_inference_by_split(factors):
+    by_position = {dict: [0.1, 1.0, 1.0, 9.0], pd.Series: EACH.to_numpy()}
+    expected = by_position.get(type(factors), BY_CLASS.to_numpy())
+    tables = [
+        MaxentClassifier(l1_ratio=1.0, penalty_factor=given, random_state=0)
+        .fit(X, Y)
+        .infer(X, Y, method="split")
+        .summary()
+        for given in (factors, expected)
+    ]
+    pd.testing.assert_frame_equal(*tables)
