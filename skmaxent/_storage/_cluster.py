@@ -1,4 +1,4 @@
-"""Where Dask's graphs run: in this process, or on the workers of a cluster that may die."""
+"""Execution of Dask graphs, in this process or on the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -15,80 +15,97 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-# Seconds that a computation waits for a first worker, or for one that is not paused; the setting
-# `skmaxent.worker-timeout` of Dask is another.
+# Seconds that a computation waits for a worker that accepts tasks, unless Dask's setting
+# `skmaxent.worker-timeout` says otherwise. Workers of a local cluster start within a few seconds.
 WORKER_TIMEOUT = 30.0
-# Seconds between two looks at the cluster, and that an answer of the scheduler may take.
-LOOK, ANSWER = 1.0, 10.0
-# Results that one task adds up.
+# Seconds between two checks whether the cluster has workers.
+CHECK_INTERVAL = 1.0
+# Most seconds that an answer of the scheduler may take.
+ANSWER_TIMEOUT = 10.0
+# Number of results that one task of a tree adds up.
 FAN_IN = 16
 
-# Data of up to this share of the workers' memory stay there. Of more, one task has this part of a
-# worker's memory for a thread, and no less than so many bytes.
-IN_MEMORY, MEMORY_SHARE, LEAST_TASK_BYTES = 0.5, 8, 1 << 24
+# Data up to this share of the memory of all workers are expected to stay in memory.
+IN_MEMORY_SHARE = 0.5
+# If the data are larger, a task reads at most 1/8 of the memory of a thread, so that Dask can move
+# the rest to disk, and at least 16 MiB, below which the cost of a task dominates.
+TASK_MEMORY_PARTS, LEAST_TASK_BYTES = 8, 1 << 24
 
 Graph = dict[Any, Any]
 
-# Dask's settings are global: of two threads that change one and restore what they found, the last
-# may restore what the first had set.
+# Dask's settings are global to the process. Two threads that each change one and later restore the
+# old value could restore the other's temporary value, so only one thread at a time changes them.
 _settings = threading.Lock()
 
 
 def is_dask(array: Any) -> bool:
-    """Whether it is a collection of Dask, whose import is somebody else's."""
+    """Return whether an object is a Dask collection, without importing Dask."""
     return hasattr(array, "__dask_graph__") and array.__dask_graph__() is not None
 
 
 def has_chunks(array: Any) -> bool:
-    """Whether it is a collection of Dask made of chunks: not a Delayed, which has any attribute."""
+    """Return whether an object is a Dask collection of chunks, such as an array or data frame.
+
+    A Delayed is none. It answers to every attribute, so the class is asked instead of the object.
+    """
     return is_dask(array) and hasattr(type(array), "to_delayed")
 
 
 def refuse_dask(what: str, *arrays: Any) -> None:
-    """Raise where one of the arrays is Dask's."""
+    """Raise TypeError if one of the arrays is a Dask collection; `what` names the caller."""
     if any(is_dask(array) for array in arrays):
         raise TypeError(
-            f"{what} takes no Dask collections, found {[type(a).__name__ for a in arrays]}: "
-            "MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier and maxent_path fit "
-            "them; for what has to be in memory, compute() them or a part of their rows."
+            f"{what} takes no Dask collections, found {[type(a).__name__ for a in arrays]}; "
+            "expected arrays or data frames in memory: call compute() on the collections, or on a "
+            "part of their rows. MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier "
+            "and maxent_path can fit Dask collections."
         )
 
 
 class Scheduler(Protocol):
-    """Runs graphs; what it keeps is known by handles, which stand for values in other graphs."""
+    """Runs graphs and holds their results.
+
+    A handle represents a result. It may stand for that result in a graph that is submitted later.
+    """
 
     @property
     def n_threads(self) -> int:
-        """Tasks that run at a time."""
+        """Number of tasks that run at the same time."""
 
     def task_bytes(self, total: int) -> int:
-        """What the data of one task may take of memory, where all take so much."""
+        """Return the most bytes of data that one task should read, of `total` bytes of data."""
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
-        """Handles of delayed objects, computed and kept."""
+        """Compute delayed objects and return handles of the results."""
 
     def submit(self, graph: Graph, keys: Sequence[Any]) -> list[Any]:
-        """Handles of the values of some keys."""
+        """Compute some keys of a graph and return handles of their values."""
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
-        """The values of handles."""
+        """Return the results that handles represent."""
 
 
 def current_scheduler(collection: Any) -> Scheduler:
-    """The one that Dask would compute a collection with."""
+    """Return the scheduler with which Dask would compute a collection.
+
+    Raises TypeError for an asynchronous client.
+    """
     from dask.base import get_scheduler
 
     get = get_scheduler(collections=[collection])
     client = getattr(get, "__self__", None)
     if client is not None and hasattr(client, "scatter"):
         if client.asynchronous:
-            raise TypeError("fit needs a synchronous dask.distributed.Client; this one is not.")
+            raise TypeError(
+                "the current dask.distributed.Client is asynchronous; expected a synchronous one: "
+                "create it with asynchronous=False."
+            )
         return ClusterScheduler(client)
     return LocalScheduler(get or collection.__dask_scheduler__)
 
 
 class LocalScheduler:
-    """Dask's threads, or whatever else computes in place: handles are the values."""
+    """Dask's schedulers in this process or on this machine; a handle is the result itself."""
 
     def __init__(self, get: Callable[..., Any]) -> None:
         self._get = get
@@ -100,7 +117,7 @@ class LocalScheduler:
         return int(CPU_COUNT)
 
     def task_bytes(self, total: int) -> int:
-        return total  # they are in memory anyway
+        return total  # the data are in the memory of this process anyway
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         import dask
@@ -116,9 +133,10 @@ class LocalScheduler:
 
 @contextmanager
 def forgetting_on_failure() -> Iterator[None]:
-    """Leave nothing on a cluster if the body raises, even while somebody holds the error.
+    """Let a cluster free its data if the body raises, even while somebody holds the error.
 
-    Its traceback holds the frames that it went through, and their variables hold futures of chunks.
+    The traceback of an error refers to the frames that it passed, and the variables of those frames
+    refer to futures of chunks. This context manager clears the frames.
     """
     try:
         yield
@@ -132,10 +150,11 @@ def forgetting_on_failure() -> Iterator[None]:
 
 
 class ClusterScheduler:
-    """The workers that a client of dask.distributed knows: handles are futures.
+    """The workers of a dask.distributed client; a handle is a future.
 
-    A worker that dies costs the scheduler what it held, computed anew elsewhere. What cannot go on
-    ends in a RuntimeError: no worker for `WORKER_TIMEOUT` seconds, or no scheduler.
+    If a worker dies, Dask computes on other workers what it held. A computation raises RuntimeError
+    if there is no worker for `WORKER_TIMEOUT` seconds, or if the connection to the scheduler or
+    data of the fit are lost.
     """
 
     def __init__(self, client: Any) -> None:
@@ -146,11 +165,11 @@ class ClusterScheduler:
         return max(sum(self._client.nthreads().values()), 1)
 
     def task_bytes(self, total: int) -> int:
-        """A share of the memory that a worker has for each thread, unless nothing goes to disk."""
+        """Return `total` if the data fit in memory, else a part of the memory of a thread."""
         workers = [w for w in self._known_workers().values() if w.get("memory_limit")]
-        if total <= IN_MEMORY * sum(worker["memory_limit"] for worker in workers):
+        if total <= IN_MEMORY_SHARE * sum(worker["memory_limit"] for worker in workers):
             return total
-        rooms = [w["memory_limit"] // (MEMORY_SHARE * w["nthreads"]) for w in workers]
+        rooms = [w["memory_limit"] // (TASK_MEMORY_PARTS * w["nthreads"]) for w in workers]
         return max(min(rooms, default=total), LEAST_TASK_BYTES)
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
@@ -159,7 +178,8 @@ class ClusterScheduler:
     def submit(self, graph: Graph, keys: Sequence[Any]) -> list[Any]:
         import dask
 
-        # Coefficients may be many, and are in the graph so that no worker's death loses them.
+        # The coefficients are part of the graph, so that they survive the death of a worker. Dask
+        # would warn that such a graph is large.
         quiet = {"distributed.admin.large-graph-warning-threshold": "1 GiB"}
         with _settings, dask.config.set(quiet):
             futures = list(self._client.get(graph, list(keys), sync=False))
@@ -170,17 +190,22 @@ class ClusterScheduler:
         return list(_in_words(partial(self._client.gather, list(handles))))
 
     def _finished(self, futures: list[Any]) -> list[Any]:
+        """Return the futures when all are done; if one failed, release all and raise its error."""
         try:
             self._wait(futures)
         except BaseException:
-            # The error's traceback holds them, for as long as somebody holds the error.
+            # The traceback of the error refers to the futures while somebody holds the error.
             for future in futures:
                 future.release()
             raise
         return futures
 
     def _wait(self, futures: Sequence[Any]) -> None:
-        """Until all are done; raises what one of them raised, or what is wrong with the cluster."""
+        """Wait until all futures are done.
+
+        Raises the error of a failed task, or RuntimeError if the cluster lost its workers, its
+        scheduler or the data.
+        """
         import dask
         from distributed import wait
 
@@ -188,8 +213,8 @@ class ClusterScheduler:
         seen = time.monotonic()
         while True:
             try:
-                with self._client.as_current():  # several may exist
-                    wait(futures, timeout=LOOK)
+                with self._client.as_current():  # a process may have several clients
+                    wait(futures, timeout=CHECK_INTERVAL)
                 break
             except TimeoutError:
                 if any(future.status == "error" for future in futures):
@@ -202,17 +227,20 @@ class ClusterScheduler:
                 raise RuntimeError(
                     f"the Dask cluster has had no worker that takes tasks for {patience:g} s: its "
                     "workers died, or are paused because their memory is full. Start workers and "
-                    "fit again; the setting 'skmaxent.worker-timeout' of Dask is the time to wait."
+                    "fit again, or wait longer with Dask's setting 'skmaxent.worker-timeout', in "
+                    "seconds."
                 )
         for future in futures:
             if future.status not in ("finished", "pending"):
                 _in_words(future.result)
 
     def _has_workers(self) -> bool:
+        """Return whether a worker accepts tasks; raise RuntimeError without a scheduler."""
         if self._client.status != "running":
             raise RuntimeError(
-                "the connection to the scheduler of the Dask cluster is lost: the client is "
-                f"{self._client.status!r}."
+                "the connection to the scheduler of the Dask cluster is lost: the status of the "
+                f"client is {self._client.status!r}, expected 'running'. Connect a new client and "
+                "fit again."
             )
         try:
             known = self._known_workers()
@@ -221,30 +249,33 @@ class ClusterScheduler:
         return any(worker.get("status") != "paused" for worker in known.values())
 
     def _known_workers(self) -> dict[str, Any]:
+        """Return what the scheduler knows of each worker, by the worker's address."""
         identity = self._client.scheduler.identity
-        # Of so many workers; before it had this parameter, the scheduler told of all of them.
+        # Newer versions of dask.distributed report five workers by default; -1 stands for all.
         has_limit = "n_workers" in inspect.signature(self._client.scheduler_info).parameters
         every = {"n_workers": -1} if has_limit else {}
-        known = self._client.sync(identity, callback_timeout=ANSWER, **every)
+        known = self._client.sync(identity, callback_timeout=ANSWER_TIMEOUT, **every)
         return dict(known["workers"])
 
 
 def _in_words(get: Callable[[], Any]) -> Any:
-    """A result, or what became of it in words."""
+    """Return `get()`; turn Dask's errors about lost workers or data into RuntimeError."""
     from distributed import KilledWorker
 
     try:
         return get()
     except KilledWorker as error:
         raise RuntimeError(
-            "workers of the Dask cluster died, one after the other, while they worked on the same "
-            "chunk; perhaps it does not fit their memory: smaller chunks may."
+            "several workers of the Dask cluster died while they worked on the same chunk, which "
+            "may be too large for their memory: rechunk X to smaller chunks, or start workers "
+            "with more memory."
         ) from error
     except CancelledError as error:
         raise _lost(error) from error
 
 
 def _lost(error: BaseException) -> RuntimeError:
+    """Return the error for a computation that the cluster cancelled."""
     reason = " ".join(str(error).split()) or "the computation was cancelled"
     return RuntimeError(
         "the Dask cluster has lost data of the fit or the connection to its scheduler "
@@ -253,7 +284,7 @@ def _lost(error: BaseException) -> RuntimeError:
 
 
 def unique_name(what: str) -> str:
-    """A name that no other graph has."""
+    """Return a name for the keys of a graph that no other graph uses."""
     return f"skmaxent-{what}-{uuid.uuid4().hex}"
 
 
@@ -264,9 +295,11 @@ def reduced(
     argument: Any,
     together: Callable[[list[Any]], Any],
 ) -> Any:
-    """`function(chunk, argument)` of all chunks, put `together` by a tree of the same shape always.
+    """Return the results of `function(chunk, argument)` for all chunks, combined by a tree.
 
-    The argument is one node of the graph, which workers pass on to each other.
+    `together` combines a list of results. The tree depends on the number of chunks only, so that
+    rounding errors are repeatable. The argument is one node of the graph: workers pass it on to
+    each other, so that the calling process sends it once.
     """
     name = unique_name(getattr(function, "__name__", "map").strip("_"))
     graph: Graph = {f"{name}-argument": argument}
@@ -289,7 +322,7 @@ def mapped(
     chunks: Sequence[Any],
     arguments: Sequence[Any],
 ) -> list[Any]:
-    """Handles of `function(chunk, argument)`, an argument for each chunk."""
+    """Return handles of `function(chunk, argument)` for each chunk and its argument."""
     name = unique_name(getattr(function, "__name__", "map").strip("_"))
     graph: Graph = {}
     for i, (chunk, argument) in enumerate(zip(chunks, arguments, strict=True)):

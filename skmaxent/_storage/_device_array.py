@@ -1,9 +1,9 @@
-"""Arrays on a device that answer NumPy's notation by the array API standard.
+"""A wrapper that lets NumPy functions and operators work on arrays of the array API standard.
 
-Kernels over rows are written once, in NumPy. `DeviceArray` is what they see of an array of another
-library: NumPy's functions and operators find here, by NumPy's protocols (NEPs 13 and 18), what of
-them the kernels need. Nothing else is: an operation that is missing is a TypeError, and no array
-goes to the host unless `host` is asked.
+Kernels are written once, with NumPy's functions. `DeviceArray` implements NumPy's protocols
+`__array_ufunc__` (NEP 13) and `__array_function__` (NEP 18) for the functions that kernels use, and
+forwards them to the library of the array. Any other function raises TypeError. No array is copied
+to the host except by `host`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from skmaxent._storage._place import Place
 from skmaxent._typing import Array
 
+# Ufuncs that are operators in the array API, each with its in-place operator where it has one.
 OPERATORS: dict[np.ufunc, tuple[Callable[..., Any], Callable[..., Any] | None]] = {
     np.add: (operator.add, operator.iadd),
     np.subtract: (operator.sub, operator.isub),
@@ -35,6 +36,7 @@ OPERATORS: dict[np.ufunc, tuple[Callable[..., Any], Callable[..., Any] | None]] 
     np.bitwise_or: (operator.or_, None),
     np.invert: (operator.invert, None),
 }
+# Ufuncs that are functions in the array API, with their names there.
 FUNCTIONS: dict[np.ufunc, str] = {
     np.absolute: "abs",
     np.exp: "exp",
@@ -48,17 +50,17 @@ FUNCTIONS: dict[np.ufunc, str] = {
 
 
 class DeviceArray(NDArrayOperatorsMixin):
-    """An array of another library, with those of NumPy's methods that kernels use.
+    """An array of another library with the methods of a NumPy array that kernels use.
 
     Parameters
     ----------
     array : array
-        Of the library.
+        An array that follows the array API standard.
     place : Place
-        Where it is.
+        The library and the device of `array`.
     is_view : bool, default=False
-        Whether results that are written to it must reach the array that it is a part of; any other
-        may take their place.
+        Whether the array is a view of another. Results are copied into a view, so that the other
+        array changes too; otherwise the new array replaces the old one, which saves a copy.
     """
 
     def __init__(self, array: Any, place: Place, *, is_view: bool = False) -> None:
@@ -76,7 +78,7 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """NumPy's name for it."""
+        """The dtype of NumPy that corresponds to the dtype of the array."""
         return self.place.numpy_dtype(self.array.dtype)
 
     @property
@@ -84,11 +86,12 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self.transpose()
 
     def host(self) -> Array:
-        """As an array of NumPy's."""
+        """Return a NumPy copy or view."""
         return self.place.fetch(self.array)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Array:
-        raise TypeError("an array on a device is no NumPy array: ask for its host()")
+        # An implicit copy from the device would be slow and easy to overlook.
+        raise TypeError("found an array on a device, expected a NumPy array: call its host().")
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -138,26 +141,26 @@ class DeviceArray(NDArrayOperatorsMixin):
         return NotImplemented if ours is None else ours(*args, **kwargs)
 
     def take(self, rows: Array) -> DeviceArray:
-        """Rows at positions that the host knows."""
+        """Return a copy of the rows at positions in the NumPy array `rows`."""
         return self._of(self.place.xp.take(self.array, self.place.put(rows), axis=0))
 
     def entries(self, codes: DeviceArray) -> DeviceArray:
-        """The entry of each column in the row of its code."""
+        """Return array[codes[m], m] for each column m, shape (n_columns,)."""
         return self._of(self.place.xp.take_along_axis(self.array, codes.array[None, :], axis=0))[0]
 
     def add_to_entries(self, codes: DeviceArray, amount: float) -> None:
-        """Add to the entry of each column in the row of its code."""
+        """Add `amount` to array[codes[m], m] for each column m, in place."""
         xp = self.place.xp
         rows = xp.arange(self.shape[0], dtype=codes.array.dtype, device=self.place.device)
         is_own = xp.astype(codes.array[None, :] == rows[:, None], self.array.dtype)
         self.array += is_own if amount == 1.0 else is_own * amount
 
     def expit(self) -> DeviceArray:
-        """The logistic function."""
+        """Return the logistic function 1/(1 + exp(-z)) of each entry z."""
         return 1.0 / (1.0 + np.exp(-self))
 
     def log_expit(self) -> DeviceArray:
-        """The logarithm of the logistic function."""
+        """Return the logarithm of the logistic function of each entry."""
         low = self._of(self.place.xp.clip(self.array, max=0.0))
         return low - np.log1p(np.exp(-np.absolute(self)))
 
@@ -176,7 +179,7 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     def argmax(self, axis: int | None = None) -> DeviceArray:
         xp, array = self.place.xp, self.array
-        # The standard has it for numbers alone.
+        # The standard defines argmax for numbers only, not for booleans.
         is_boolean = xp.isdtype(array.dtype, "bool")
         return self._of(xp.argmax(xp.astype(array, xp.uint8) if is_boolean else array, axis=axis))
 
@@ -207,16 +210,21 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self._of(self.place.xp.permute_dims(self.array, axes))
 
     def _of(self, array: Any) -> DeviceArray:
+        """Wrap another array of the same library and device."""
         return DeviceArray(array, self.place)
 
     def _write(self, array: Any) -> None:
+        """Set the contents: replace the array, or copy into it if it is a view."""
         if self._is_view:
             self.array[...] = self.place.xp.astype(array, self.array.dtype, copy=False)
         else:
             self.array = array
 
     def _whole(self, key: Any) -> tuple[Any, ...]:
-        """An index as the standard asks: of every axis, with slices that end where axes do."""
+        """Return an index that the standard allows.
+
+        It has an entry for every axis, and its slices do not extend beyond the ends of the axes.
+        """
         whole: list[Any] = []
         axis = 0
         for part in key if isinstance(key, tuple) else (key,):
@@ -228,13 +236,13 @@ class DeviceArray(NDArrayOperatorsMixin):
         return tuple(whole) if ... in whole else (*whole, ...)
 
     def _scalar(self, value: Any) -> Any:
-        """Numbers as Python's, which promote to any dtype."""
+        """Return NumPy's scalars as Python numbers, which do not widen the dtype of a result."""
         if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
             value = value.item()
         return int(value) if isinstance(value, bool) else value
 
     def _raw(self, value: Any) -> Any:
-        """The library's array, of coefficients that are on the host too."""
+        """Return the library's array for a DeviceArray or a NumPy array, which is copied there."""
         if isinstance(value, DeviceArray):
             return value.array
         value = self._scalar(value)
@@ -243,20 +251,22 @@ class DeviceArray(NDArrayOperatorsMixin):
     def _result(
         self, ufunc: np.ufunc, plain: Callable[..., Any] | None, inputs: Sequence[Any]
     ) -> Any:
+        """Return the library's result of a ufunc; `plain` is its operator, if it has one."""
         xp = self.place.xp
         raw = [self._raw(value) for value in inputs]
+        # The standard does not promote the operands of a matrix product.
         if ufunc is np.matmul and raw[0].dtype != raw[1].dtype:
             wide = xp.result_type(*raw)
             raw = [xp.astype(value, wide, copy=False) for value in raw]
         if plain is not None:
             return plain(*raw)
         if ufunc not in FUNCTIONS:
-            raise TypeError(f"{ufunc} is not among the operations of arrays on a device")
+            raise TypeError(f"DeviceArray does not support {ufunc}: add it to FUNCTIONS.")
         first = _known(*inputs)
         return getattr(xp, FUNCTIONS[ufunc])(*map(first._like_this, raw))
 
     def _like_this(self, value: Any) -> Any:
-        """A number as an array of this dtype: not all libraries' functions take numbers."""
+        """Return a number as an array of this dtype; some libraries' functions need arrays."""
         if not isinstance(value, (int, float)):
             return value
         xp = self.place.xp
@@ -264,17 +274,17 @@ class DeviceArray(NDArrayOperatorsMixin):
 
 
 def plain(value: Any) -> Any:
-    """The library's own array; anything else as it is."""
+    """Return the library's array of a DeviceArray; return other objects unchanged."""
     return value.array if isinstance(value, DeviceArray) else value
 
 
 def on_host(value: Any) -> Any:
-    """NumPy's array; anything else as it is."""
+    """Return a DeviceArray as a NumPy array; return other objects unchanged."""
     return value.host() if isinstance(value, DeviceArray) else value
 
 
 def _known(*arrays: Any) -> DeviceArray:
-    """The first that is on a device."""
+    """Return the first DeviceArray among the arguments."""
     return next(array for array in arrays if isinstance(array, DeviceArray))
 
 
@@ -288,7 +298,11 @@ def _filled(
 
 
 def _einsum(subscripts: str, first: Any, second: Any) -> DeviceArray:
-    """Sums of products of two arrays, none of whose axes occurs twice in one of them."""
+    """Return np.einsum for two arrays, each with distinct letters; the array API has no einsum.
+
+    Both arrays get all axes, in alphabetical order and of length one where they lack a letter. The
+    sum of their product over the axes that the output lacks is then transposed.
+    """
     inputs, output = subscripts.split("->")
     names = inputs.split(",")
     every = sorted(set(inputs) - {","})
@@ -356,6 +370,7 @@ def _ones_like(like: DeviceArray, **options: Any) -> DeviceArray:
     return _filled(like, 1.0, **options)
 
 
+# Functions of NumPy that are not ufuncs, with their implementations above.
 ARRAY_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: _broadcast_to,
     np.concatenate: _concatenate,

@@ -1,7 +1,7 @@
-"""The library and the device that hold arrays which are not NumPy's.
+"""The library and the device of an array, and the exchange of arrays with NumPy.
 
-With ``sklearn.config_context(array_api_dispatch=True)`` these are arrays of any library that
-follows the Python array API standard, on any of its devices.
+With ``sklearn.config_context(array_api_dispatch=True)`` arrays may be of any library that follows
+the Python array API standard, such as PyTorch or CuPy, on any of its devices.
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent._sklearn import check_same_namespace, namespace_and_device, to_numpy
 from skmaxent._typing import Array
 
-# What some devices have instead.
+# The dtype to use on devices that lack one, such as Apple's GPUs, which have no float64.
 NARROWER = {"float64": "float32"}
-# Arrays of a fitted estimator that are where X is.
-FOLLOWING = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
+# Attributes of a fitted estimator whose arrays are placed on the device of X.
+ATTRIBUTES_ON_DEVICE = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A namespace of the array API standard, and one of its devices."""
+    """A library that follows the array API standard, and one of its devices.
+
+    Attributes
+    ----------
+    xp : module
+        The namespace of the library.
+    device : object
+        The device, as the library represents it.
+    """
 
     xp: Any
     device: Any
@@ -36,37 +44,45 @@ class Place:
 
     @cached_property
     def _dtypes(self) -> dict[str, Any]:
+        """The dtypes of the device by their names in the standard, which are those of NumPy."""
         return dict(self.xp.__array_namespace_info__().dtypes(device=self.device))
 
     @property
     def is_cpu(self) -> bool:
+        """Whether the device is the processor."""
         return "cpu" in str(self.device).lower()
 
     def dtype(self, dtype: Any) -> Any:
-        """The library's name for a dtype of NumPy's, or for the one that a device has instead."""
+        """Return the library's dtype for NumPy's, or a narrower one if the device lacks it."""
         name = np.dtype(dtype).name
         return getattr(self.xp, name if name in self._dtypes else NARROWER.get(name, name))
 
     def numpy_dtype(self, dtype: Any) -> np.dtype[Any]:
-        """NumPy's name for a dtype of the library's."""
+        """Return NumPy's dtype for one of the library."""
         return np.dtype(next(name for name, own in self._dtypes.items() if own == dtype))
 
     def put(self, array: Array) -> Any:
-        """A copy or view of a NumPy array here."""
+        """Return an array on the device with the contents of a NumPy array, shared or copied."""
         if array.dtype.name not in self._dtypes and array.dtype.name in NARROWER:
             array = array.astype(NARROWER[array.dtype.name])
         if not array.flags.writeable or any(stride < 0 for stride in array.strides):
-            array = array.copy()  # PyTorch takes no others
+            array = array.copy()  # PyTorch refuses read-only arrays and negative strides
         return self.xp.asarray(array, device=self.device)
 
     def fetch(self, array: Any) -> Array:
-        """A copy or view of an array here as NumPy's."""
+        """Return a NumPy array with the contents of an array on the device, shared or copied.
+
+        Raises ValueError for a PyTorch tensor that records gradients.
+        """
         _refuse_gradients(array)
         return to_numpy(array, self.xp)
 
 
 def place_of(array: Any) -> Place | None:
-    """Where an array is that scikit-learn would dispatch on; None for NumPy and all else."""
+    """Return the place of an array on which scikit-learn dispatches.
+
+    The result is None for NumPy arrays, for other objects, and while dispatch is switched off.
+    """
     if not _may_be_elsewhere(array) or not sklearn.get_config()["array_api_dispatch"]:
         return None
     found = namespace_and_device(array)
@@ -77,15 +93,16 @@ def place_of(array: Any) -> Place | None:
 
 
 def to_host(array: Any) -> Any:
-    """NumPy's view or copy of an array that is elsewhere; anything else as it is.
+    """Return a NumPy view or copy of an array of another library; return other objects unchanged.
 
-    Whether scikit-learn dispatches does not matter: a fitted model stays where it is.
+    It does so also while scikit-learn's dispatch is switched off: a model that was fitted on a
+    device keeps its coefficients there.
     """
     if not _may_be_elsewhere(array):
         return array
     try:
         from sklearn.externals.array_api_compat import array_namespace, is_numpy_namespace
-    except ImportError:  # before dispatch was supported
+    except ImportError:  # versions of scikit-learn without this module do not dispatch
         return array
     try:
         xp = array_namespace(array)
@@ -95,16 +112,19 @@ def to_host(array: Any) -> Any:
 
 
 def moved_to(place: Place | None, array: Array) -> Any:
-    """A NumPy array there; where it is for None, and for labels that are no numbers."""
+    """Return a NumPy array on the device of `place`.
+
+    The array stays unchanged if `place` is None or if it holds labels that are not numbers.
+    """
     return array if place is None or array.dtype.kind not in "biuf" else place.put(array)
 
 
 def following(attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
-    """Fitted attributes with the arrays where X is, and the classes where y is."""
+    """Return fitted attributes with coefficients on the device of X and classes on that of y."""
     moved = {}
     place = place_of(X)
     if place is not None:
-        known = FOLLOWING & attributes.keys()
+        known = ATTRIBUTES_ON_DEVICE & attributes.keys()
         moved = {name: place.put(to_host(attributes[name])) for name in known}
     if "classes_" in attributes:
         moved["classes_"] = moved_to(place_of(y), to_host(attributes["classes_"]))
@@ -112,7 +132,10 @@ def following(attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
 
 
 def check_same_place(X: Any, estimator: Any, method: str) -> None:
-    """Raise where rows are not where those of the fit were."""
+    """Raise ValueError if X is not on the device of the rows of the fit.
+
+    `method` is the name of the estimator's method in the message.
+    """
     coef = getattr(estimator, "coef_", None)
     if isinstance(X, np.ndarray) and isinstance(coef, np.ndarray):
         return
@@ -125,18 +148,21 @@ def check_same_place(X: Any, estimator: Any, method: str) -> None:
 
 
 def _named(name: str, device: Any) -> Place:
+    """Return the place with the library of this name; pickles of places call it."""
     return Place(importlib.import_module(name), device)
 
 
 def _refuse_gradients(array: Any) -> None:
+    """Raise ValueError for a PyTorch tensor that records gradients."""
     if getattr(array, "requires_grad", False):
         raise ValueError(
-            "an array that records gradients (requires_grad=True) was given; expected one that "
-            "does not: pass array.detach()."
+            "found a tensor that records gradients (requires_grad=True); expected one that does "
+            "not: pass tensor.detach()."
         )
 
 
 def _may_be_elsewhere(array: Any) -> bool:
+    """Return whether an object may be an array of another library than NumPy."""
     return (
         not isinstance(array, (np.ndarray, np.generic))
         and hasattr(array, "__dlpack__")

@@ -1,4 +1,4 @@
-"""Threads over row blocks, with BLAS held to one thread while they exist."""
+"""Threads that work on blocks of rows, during which BLAS uses one thread."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ T = TypeVar("T")
 
 @functools.cache
 def _controller() -> ThreadpoolController:
-    # Scanning the loaded libraries takes milliseconds, a change of limit microseconds.
+    """Return the controller of the BLAS libraries that the process has loaded."""
+    # Cached: a scan of the loaded libraries takes milliseconds, a change of limit microseconds.
     return ThreadpoolController().select(user_api="blas")
 
 
 class _Hold:
-    """Somebody's wish for one BLAS thread. It ends when nobody refers to it, if not before."""
+    """A request to limit BLAS to one thread, from `Workers.__enter__` to `Workers.__exit__`.
+
+    If a signal keeps `__exit__` from finishing, the request ends when the object is deleted.
+    """
 
     is_over = False
 
@@ -36,17 +40,18 @@ class _Hold:
 
 
 class _SharedBlasLimit:
-    """One BLAS thread while anybody holds it.
+    """Limits BLAS to one thread for as long as any fit of the process requests it.
 
-    For small problems BLAS's threads only wait for each other; and after a product of many threads
-    OpenBLAS's go on spinning for some 20 ms, in the way of ours.
+    In small products the threads of BLAS mostly wait for each other. After a product with many
+    threads those of OpenBLAS keep spinning for some 20 ms and slow down the threads of a fit.
 
-    The limit is global to the process. Were each fit to restore what it found, two overlapping
-    fits could restore each other's limit; so the first in saves, the last out restores.
+    The limit is global to the process. If each fit restored the limit that it found, two
+    overlapping fits could restore each other's limit of one. Therefore the first request saves the
+    limits, and the end of the last request restores them.
 
-    A signal's handler may raise an exception between any two lines, the first lines of a function
-    that cleans up among them. So what was found is saved before it is changed, and `release` can
-    be called again for what it did not finish.
+    The handler of a signal may raise an exception between any two lines, also in code that cleans
+    up. Therefore limits are saved before they are changed, and `release` may be called again if it
+    was interrupted.
     """
 
     def __init__(self) -> None:
@@ -56,9 +61,11 @@ class _SharedBlasLimit:
 
     @property
     def holders(self) -> int:
+        """The number of requests."""
         return len(self._holds)
 
     def acquire(self, hold: _Hold) -> None:
+        """Add a request, and limit BLAS to one thread if it is the first."""
         with self.lock:
             self._holds[id(hold)] = hold.thread
             if not self._found:
@@ -69,19 +76,24 @@ class _SharedBlasLimit:
                     _set_threads(library, 1)
 
     def release(self, hold: _Hold) -> None:
+        """End a request, and restore the saved limits if it was the last."""
         with self.lock:
             self._holds.pop(id(hold), None)
             self._restore_if_free()
             hold.is_over = True
 
     def _restore_if_free(self) -> None:
+        """Restore the saved limits of BLAS unless there are requests left."""
         if not self._holds:
             for library, n_threads in self._found:
                 _set_threads(library, n_threads)
             self._found = []
 
     def keep_own(self) -> None:
-        """In the child of a fork, which has but the thread that forked it."""
+        """Drop the requests of other threads, in a forked child.
+
+        The child has no other thread than the one that forked it, so nobody would end them.
+        """
         self.lock = threading.RLock()
         own = threading.get_ident()
         self._holds = {key: thread for key, thread in self._holds.items() if thread == own}
@@ -89,10 +101,10 @@ class _SharedBlasLimit:
 
 
 def _set_threads(library: Any, n_threads: int) -> None:
-    """Set the limit of a library, whichever thread set it last.
+    """Set the number of threads of a BLAS library, from any thread.
 
-    From version 3.8 on threadpoolctl ignores all threads but the first that sets a limit of
-    OpenBLAS, for as long as that one lives.
+    Since version 3.8, threadpoolctl ignores limits of OpenBLAS from threads other than the first
+    that has set one, as long as that thread lives; hence the calls to clear_controlling_thread.
     """
     disown = getattr(library, "clear_controlling_thread", None)
     if disown is not None:
@@ -112,19 +124,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def blas_threads() -> int:
-    """Threads that the caller allows BLAS at present (at least 1)."""
+    """Return the number of threads that BLAS may use at present, at least one."""
     return max((lib.num_threads or 1 for lib in _controller().lib_controllers), default=1)
 
 
 def effective_threads(n_jobs: int | None) -> int:
-    """Number of threads that `n_jobs` stands for.
+    """Return the number of threads that `n_jobs` stands for.
 
-    None means as many as BLAS may use, which nested parallelism (joblib's processes,
-    `threadpool_limits`) already accounts for; within joblib's threads it means one.
+    None stands for the number of threads that BLAS may use, which joblib's processes and
+    `threadpool_limits` have already reduced; within joblib's threads it stands for one.
     """
     if n_jobs is not None:
         if multiprocessing.current_process().daemon:
-            # joblib knows of no parallelism there, for such processes have no children.
+            # A daemonic process may not have children, so joblib would answer 1; threads are fine.
             with joblib.parallel_config(backend="threading"):
                 return int(joblib.effective_n_jobs(n_jobs))
         return int(joblib.effective_n_jobs(n_jobs))
@@ -137,9 +149,10 @@ def effective_threads(n_jobs: int | None) -> int:
 
 @functools.cache
 def small_products() -> bool:
-    """Whether BLAS has kernels for small matrices that do without packing.
+    """Return whether BLAS has kernels for small matrices that do not copy their operands.
 
-    OpenBLAS has them where there is AVX-512: a tall product in slices is then up to twice as fast.
+    OpenBLAS has them for processors with AVX-512. A product of a tall matrix that is split into
+    slices is then up to twice as fast.
     """
     architectures = ("SkylakeX", "Cooperlake", "SapphireRapids")
     return any(
@@ -148,13 +161,15 @@ def small_products() -> bool:
 
 
 class Workers:
-    """Threads for the length of a fit, the calling one among them; BLAS has one thread meanwhile.
+    """A context manager that provides threads during a fit and limits BLAS to one thread.
 
-    Enter it to have threads: none of them outlives the block. Outside, tasks run one by one.
+    Within the `with` block `run` uses the threads; outside of it, tasks run one after the other.
+    No thread outlives the block.
 
     Parameters
     ----------
-    n_threads : int
+    n_threads : int, default=1
+        Number of threads, including the calling one.
     """
 
     def __init__(self, n_threads: int = 1) -> None:
@@ -165,12 +180,12 @@ class Workers:
     def __enter__(self) -> Workers:
         self._hold = _Hold()
         _blas_limit.acquire(self._hold)
-        if self.n_threads > 1:  # it starts its threads when there is work for them
+        if self.n_threads > 1:  # the executor starts threads when the first tasks arrive
             self._executor = ThreadPoolExecutor(self.n_threads - 1)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # What a signal keeps from being done here is done when nobody refers to these any more.
+        # If a signal interrupts these lines, the deletion of the objects completes the work.
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()
@@ -179,7 +194,10 @@ class Workers:
             self._hold = None
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """Results of `tasks` in their order."""
+        """Run functions without arguments, the first in the calling thread, and return results.
+
+        If a task raises, the error is raised after all tasks have ended.
+        """
         if self._executor is None:
             return [task() for task in tasks]
         futures = [self._executor.submit(task) for task in tasks[1:]]
