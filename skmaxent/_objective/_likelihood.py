@@ -1,13 +1,23 @@
-"""Log-likelihoods on class-major logits (n_logits, rows).
+"""Log-likelihoods of class probabilities as functions of the logits, and their derivatives.
 
-`Softmax` has a logit for each of K >= 2 classes, which enter through their differences alone.
-`Sigmoids` has a logit for each label that a row may have or not; `Logistic`, one of these, is
-softmax over (0, z): two classes. Everything above is indifferent to which of them it works on.
+Arrays of logits Z and probabilities P are class-major: they have the shape (n_logits, rows).
 
-What a row says of its classes, its target t, is for softmax the code of one class, in an array
-(rows,), or a share for each class, (rows, K); for sigmoids 0 or 1 or a share between them, (rows,)
-where there is one logit, else (rows, n_logits). `smoothing` replaces t by a mixture with the
-constant distribution. Tables of targets may be CSR.
+- `Softmax` is the multinomial likelihood of K >= 2 classes. It has a logit for each class, and
+  depends on differences of logits only.
+- `Sigmoids` is the likelihood of independent labels. It has a logit for each label, the log-odds
+  that a row has the label.
+- `Logistic` is the likelihood of two classes. It has one logit z, the log-odds of class 1.
+
+Solvers use the interface `Likelihood` and never ask which of them it is.
+
+The targets of rows are one of these arrays; tables may be CSR:
+
+- for softmax, class codes of shape (rows,), or a share t_k of each class, (rows, K);
+- for one sigmoid, shares t between 0 and 1 of shape (rows,), or codes 0 and 1;
+- for several sigmoids, a share for each label, (rows, n_logits).
+
+Label smoothing with ε = `smoothing` replaces the targets by (1 - ε) t + ε/K, K being the number of
+classes, or 2 for sigmoids.
 """
 
 from __future__ import annotations
@@ -21,88 +31,133 @@ import scipy.sparse as sp
 from skmaxent._storage._arrays import full
 from skmaxent._typing import Array
 
-EPS = float(np.finfo(float).eps)
+# The least share that has a finite logit and whose reciprocal is finite.
+LEAST_SHARE = 1e-300
+# The distance of the largest float64 below one from one.
+LEAST_COMPLEMENT = 0.5 * float(np.finfo(float).eps)
 
 
 class Likelihood(Protocol):
+    """What solvers need of a likelihood.
+
+    With the loss of a row, log-normaliser(z) - t · z, the curvature of a row is the matrix of its
+    second derivatives with respect to the logits: diag(p) - p pᵀ for softmax, diag(p (1 - p)) for
+    sigmoids.
+
+    Attributes
+    ----------
+    n_logits : int
+    is_coupled : bool
+        Whether the likelihood depends on differences of logits only, so that one is redundant.
+    smoothing : float
+        The weight ε of the uniform distribution in the targets.
+    """
+
     n_logits: int
-    # Whether logits enter through their differences alone, so that one of them is redundant.
     is_coupled: bool
     smoothing: float
 
     @property
     def n_free(self) -> int:
-        """Logits that are not redundant."""
+        """Number of logits that are not redundant: n_logits - 1 if coupled, else n_logits."""
 
     def probabilities(self, Z: Array) -> Array:
-        """Turn logits into probabilities, in place; return each row's log-normaliser."""
+        """Replace logits by probabilities in place; return the log-normalisers, shape (rows,)."""
 
     def target_sum(self, Z: Array, targets: Array) -> Array:
-        """t · z of each row."""
+        """Return t · z for each row, shape (rows,), with smoothed targets t."""
 
     def subtract_targets(self, P: Array, targets: Array) -> None:
-        """P - T in place."""
+        """Subtract the smoothed targets from P in place, which gives the gradient of each loss."""
 
     def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
-        """Targets in the shape of logits, smoothed."""
+        """Return the smoothed targets as a new dense array (n_logits, rows)."""
 
     def curvature(self, P: Array, U: Array) -> Array:
-        """The second derivative by the logits times u for every row, written to U."""
+        """Replace each column u of U (n_logits, rows) by the curvature of its row times u."""
 
     def curvature_row(self, P: Array, k: int) -> Array:
-        """Entries (k, l) of the second derivative by free logits for all l >= k, or for l = k if
-        others are 0."""
+        """Return row k of the upper triangle of each row's curvature in the free logits.
+
+        The shape is (n_free - k, rows) if logits are coupled. It is (1, rows) for sigmoids, whose
+        curvature is diagonal.
+        """
 
     def reference_curvature(self, P: Array) -> Array:
-        """The second derivative of every row by the free logits: the upper triangle."""
+        """Return the upper triangle of each row's curvature in the free logits.
+
+        The shape is (n_free (n_free + 1)/2, rows), in the order of `upper_pairs`.
+        """
 
     def spread(self, P: Array) -> Array:
-        """The trace of the second derivative of every row, up to a factor."""
+        """Return a multiple of the trace of each row's curvature, shape (rows,)."""
 
     def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
-        """α and β for the approximation diag α - α βᵀ of a mean second derivative, of which p (1 -
-        p) and p have the means `curvature` and `shares`."""
+        """Approximate a mean curvature by the simplex curvature diag(α) - α βᵀ; return α and β.
+
+        `curvature` is the mean of p (1 - p) and `shares` that of p, each of shape (n_logits,). If
+        logits are coupled, β = α/Σα, and the matrix has the null vector 1 as the mean curvature
+        has. Otherwise β is zero.
+        """
 
     def inverse_curvature(self, shares: Array) -> Array:
-        """Pseudo-inverse of the second derivative where all rows have p = `shares`."""
+        """Return the pseudo-inverse (n_logits, n_logits) of the curvature at p = `shares`."""
 
     def largest_curvature(self, shares: Array) -> float:
-        """No eigenvalue of the second derivative where all rows have p = `shares` is larger."""
+        """Return an upper bound on the eigenvalues of the curvature at p = `shares`."""
 
     def least_curvature(self, P: Array, shares: Array) -> Array:
-        """β of each row for which its second derivative is at least β times that at `shares`."""
+        """Return for each row a factor β, shape (rows,), with curvature(p) ⪰ β curvature(shares).
+
+        A ⪰ B means that A - B is positive semidefinite.
+        """
 
     def largest_range(self, shares: Array) -> float:
-        """Most by which a change of logits of unit length in the second derivative at `shares`
-        changes a difference of logits, or a logit where they are not coupled."""
+        """Return the most that logits can differ within the unit ball of the curvature at `shares`.
+
+        The ball contains the changes u of logits with uᵀ H u <= 1, where H is that curvature. The
+        result bounds |u_k - u_l| if logits are coupled, and |u_k| if they are not.
+        """
 
     def outcomes(self, shares: Array, change: bool = False) -> Array:
-        """Probabilities of all outcomes, or their changes, from those that have logits."""
+        """Return the probabilities of all outcomes from those with logits.
+
+        For softmax these are the same. For sigmoids the probabilities 1 - p that a label is absent
+        come first, shape (2 n_logits, rows). With `change` the arguments are changes of p, which
+        sum to zero over the outcomes of a label.
+        """
 
     def null_intercept(self, shares: Array) -> Array:
-        """Intercepts of the model without features, from the mean of the targets."""
+        """Return the intercepts (n_logits,) of the model without features.
+
+        `shares` are the means of the targets. Coupled intercepts sum to zero.
+        """
 
 
 @functools.lru_cache(maxsize=64)
 def upper_pairs(size: int) -> tuple[Array, Array, Array]:
-    """Rows and columns of the upper triangle, and which of them are on the diagonal."""
+    """Return the row and column of each entry of the upper triangle of a square matrix.
+
+    The third array holds the positions of the diagonal entries among them.
+    """
     first, second = np.triu_indices(size)
     return first, second, np.flatnonzero(first == second)
 
 
 def _by_logit(targets: Any) -> Array:
-    """A table of targets in the shape of logits."""
+    """Return a table of targets (rows, n_logits), dense or CSR, as dense (n_logits, rows)."""
     return targets.T.toarray() if sp.issparse(targets) else targets.T
 
 
-def _own(Z: Array, codes: Array) -> Array:
-    """The entry of each column in the row of its code."""
+def _at_codes(Z: Array, codes: Array) -> Array:
+    """Return Z[codes[m], m] for each row m, shape (rows,)."""
     if isinstance(Z, np.ndarray):
         return Z[codes, np.arange(Z.shape[1])]
     return Z.entries(codes)
 
 
-def _add_to_own(P: Array, codes: Array, amount: float) -> None:
+def _add_at_codes(P: Array, codes: Array, amount: float) -> None:
+    """Add `amount` to P[codes[m], m] for each row m, in place."""
     if isinstance(P, np.ndarray):
         P[codes, np.arange(P.shape[1])] += amount
     else:
@@ -110,7 +165,7 @@ def _add_to_own(P: Array, codes: Array, amount: float) -> None:
 
 
 class Softmax:
-    """Multinomial likelihood, K logits."""
+    """The multinomial likelihood of K classes, with a logit for each class."""
 
     is_coupled = True
 
@@ -123,6 +178,7 @@ class Softmax:
         return self.n_logits - 1
 
     def probabilities(self, Z: Array) -> Array:
+        # Shifted by their maximum, no logit overflows.
         top = Z.max(axis=0)
         Z -= top
         np.exp(Z, out=Z)
@@ -132,7 +188,7 @@ class Softmax:
 
     def target_sum(self, Z: Array, targets: Array) -> Array:
         if targets.ndim == 1:
-            out = _own(Z, targets)
+            out = _at_codes(Z, targets)
         else:
             out = np.einsum("km,km->m", Z, _by_logit(targets))
         if self.smoothing:
@@ -144,7 +200,7 @@ class Softmax:
         if self.smoothing:
             P -= self.smoothing / self.n_logits
         if targets.ndim == 1:
-            _add_to_own(P, targets, self.smoothing - 1.0)
+            _add_at_codes(P, targets, self.smoothing - 1.0)
         elif self.smoothing:
             P -= (1.0 - self.smoothing) * _by_logit(targets)
         else:
@@ -154,7 +210,7 @@ class Softmax:
         shape = self.n_logits, targets.shape[0]
         out = full(shape, self.smoothing / self.n_logits, dtype, targets)
         if targets.ndim == 1:
-            _add_to_own(out, targets, 1.0 - self.smoothing)
+            _add_at_codes(out, targets, 1.0 - self.smoothing)
         else:
             out += (1.0 - self.smoothing) * _by_logit(targets)
         return out
@@ -166,7 +222,7 @@ class Softmax:
 
     def curvature_row(self, P: Array, k: int) -> Array:
         out = P[k:-1] * -P[k]
-        # Not 1 - p: of the others nothing would be left where p rounds to one.
+        # The difference 1 - p would be zero where p rounds to one; the sum of the others is not.
         out[0] = P[k] * (P[:k].sum(axis=0) + P[k + 1 :].sum(axis=0))
         return out
 
@@ -186,7 +242,8 @@ class Softmax:
         return alpha, alpha / alpha.sum()
 
     def inverse_curvature(self, shares: Array) -> Array:
-        # J diag(1/π) J with J = I - 11ᵀ/K: on contrasts, diag π - π πᵀ is diag π.
+        # The pseudo-inverse is J diag(1/π) J with J = I - 11ᵀ/K and π the shares: for contrasts u,
+        # which sum to zero, v = diag(1/π) u solves (diag π - π πᵀ) v = u.
         inverse = np.diag(1.0 / shares)
         inverse -= inverse.mean(axis=0)
         return np.asarray(inverse - inverse.mean(axis=1)[:, None])
@@ -208,18 +265,18 @@ class Softmax:
         return np.asarray(logs - logs.mean())
 
 
-def _inside(shares: Array) -> Array:
-    """Shares that round to 0 or 1 as the next number inside: these have no finite logit."""
-    return np.clip(shares, 1e-300, 1.0 - 0.5 * EPS)
+def _with_finite_logit(shares: Array) -> Array:
+    """Return shares that are clipped to the open interval (0, 1), where logits are finite."""
+    return np.clip(shares, LEAST_SHARE, 1.0 - LEAST_COMPLEMENT)
 
 
 def _variance(shares: Array) -> Array:
-    """p (1 - p), not zero where p rounds to 0 or 1."""
-    return np.maximum(shares, 1e-300) * np.maximum(1.0 - shares, 0.5 * EPS)
+    """Return p (1 - p) for shares p, positive also where p rounds to 0 or 1."""
+    return np.maximum(shares, LEAST_SHARE) * np.maximum(1.0 - shares, LEAST_COMPLEMENT)
 
 
 class Sigmoids:
-    """Independent binomial likelihoods, a logit for each label: that of having it against not."""
+    """Independent binomial likelihoods with a logit for each label, the log-odds of having it."""
 
     is_coupled = False
 
@@ -228,7 +285,8 @@ class Sigmoids:
         self.smoothing = smoothing
 
     def probabilities(self, Z: Array) -> Array:
-        # e = exp(-|z|) serves both: log(1 + exp z) = max(z, 0) + log1p(e), p = 1/(1+e) or e/(1+e).
+        # With e = exp(-|z|), log(1 + exp z) = max(z, 0) + log1p(e), and p is 1/(1 + e) for z >= 0
+        # and e/(1 + e) otherwise: nothing overflows.
         e = np.exp(-np.abs(Z))
         normaliser = np.maximum(Z, 0).sum(axis=0) + np.log1p(e).sum(axis=0)
         np.divide(np.where(Z >= 0, 1.0, e), 1.0 + e, out=Z)
@@ -284,12 +342,12 @@ class Sigmoids:
         return np.concatenate([-shares if change else 1.0 - shares, shares])
 
     def null_intercept(self, shares: Array) -> Array:
-        shares = _inside(shares)
+        shares = _with_finite_logit(shares)
         return np.asarray(np.log(shares) - np.log1p(-shares))
 
 
 class Logistic(Sigmoids):
-    """Binomial likelihood, one logit: that of class 1 against class 0."""
+    """The binomial likelihood of two classes with one logit, the log-odds of class 1."""
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__(1, smoothing)
@@ -299,5 +357,5 @@ class Logistic(Sigmoids):
 
 
 def likelihood(n_classes: int, smoothing: float = 0.0) -> Likelihood:
-    """The likelihood for `n_classes`: one logit for two classes, K for K > 2."""
+    """Return the likelihood of so many classes: `Logistic` for two, `Softmax` for more."""
     return Logistic(smoothing) if n_classes == 2 else Softmax(n_classes, smoothing)

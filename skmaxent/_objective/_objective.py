@@ -2,11 +2,14 @@
 
 Conventions
 -----------
-Coefficients are one array θ of shape (R, d + 1) for the standardised columns x̃ = (x - μ)/σ, the
-last column for the intercept: z = θ (x̃, 1). R is the number of logits: K, or 1 for two classes.
-Without intercept μ is 0, and the last column is zero and stays so. X itself is neither centred nor
-scaled: w = θ/σ and b = c - w μ carry it, which keeps sparse X sparse. θ and what has its shape are
-in Fortran order, so that the coefficients of a feature lie together.
+Coefficients are one array θ of shape (R, d + 1), where R is the number of logits and d that of
+features. They belong to the standardised columns x̃ = (x - μ)/σ, and the last column c of θ is the
+intercept: z = θ (x̃, 1). Without an intercept, μ is 0 and the last column stays zero.
+
+X itself is neither centred nor scaled, so that sparse X stays sparse. Kernels use coefficients
+w = θ/σ and intercepts b = c - w μ of the columns of X instead.
+
+θ and arrays of its shape are in Fortran order, so that the coefficients of a feature are adjacent.
 """
 
 from __future__ import annotations
@@ -25,38 +28,47 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
 
-# Probabilities are kept for Hessian products up to this size, recomputed above it.
+# Most bytes of the probabilities at a point that are kept for Hessian products; 256 MiB are little
+# beside the X that has as many rows. Above, the probabilities are computed again in each product.
 KEEP_BYTES = 1 << 28
-# A float32 copy of X in memory serves Hessian products up to this size.
+# Most bytes of a float32 copy of X, which halves the memory traffic of Hessian products.
 COPY_BYTES = 1 << 28
-# Hessian products after which the copy is worth its making.
+# Number of Hessian products after which the copy is made: it costs about as much as two products.
 COPY_PRODUCTS = 2
-# Variance relative to the mean square below which it comes from deviations: of float64, float32.
-CANCELLATION, NARROW_CANCELLATION = 1e-8, 1e-2
-# Probability from which on its complement is not taken as a difference from one.
+# The difference E[x²] - E[x]² loses half of the digits of float64 if it is below this share of
+# E[x²], and those of float32 sums earlier. The variance is then computed from x - E[x].
+CANCELLATION_FLOAT64, CANCELLATION_FLOAT32 = 1e-8, 1e-2
+# For probabilities above this one, 1 - p is computed from the logits: the difference would lose
+# four or more of its digits.
 NEARLY_ONE = 1.0 - 1e-4
-# Size of the array of weighted rows: it stays in cache, and malloc does not give it back.
+# Bytes of the temporary array of weighted rows: it fits in the cache, and malloc reuses it.
 INFORMATION_BYTES = 1 << 19
+# A column is constant if its variance is below this share of its mean square, (1e-13)²: deviations
+# of the size of the rounding error of a mean over many rows.
+CONSTANT_VARIANCE = 1e-26
 
 
 @dataclass
 class Counter:
-    """Passes over X, by kind: the cost of a fit that does not depend on the machine."""
+    """Counts the passes over X by kind, which measures the cost of a fit on any machine alike."""
 
     gradients: int = 0
     hessian_products: int = 0
 
 
 class Probabilities:
-    """Class probabilities at a point: those of a block kept, alike for all rows, or computed anew.
+    """The class probabilities of all rows at a point θ, block by block.
+
+    They are kept in memory after the first pass, or computed again in each pass, or equal for all
+    rows.
 
     Parameters
     ----------
     likelihood : Likelihood
     keeps : bool, default=False
-        Whether there is room to keep what `keep` is given.
+        Whether memory has room for the probabilities; callers then hand them to `keep`.
     common : ndarray of shape (n_logits,), optional
-        The probabilities of every row.
+        The probabilities of every row, if they are equal, as in the model without features.
     """
 
     def __init__(
@@ -66,27 +78,32 @@ class Probabilities:
         self.keeps = keeps
         self._common = common
         self._by_block: dict[int, Array] = {}
-        self._narrow: dict[int, Array] = {}
+        self._as_float32: dict[int, Array] = {}
 
     @property
     def are_common(self) -> bool:
-        """Whether all rows have the same."""
+        """Whether all rows have equal probabilities."""
         return self._common is not None
 
     def variances(self) -> tuple[Array, Array]:
-        """p (1 - p) and p of probabilities that are common."""
+        """Return p (1 - p) and p, each (n_logits,), if all rows have equal probabilities p."""
         p = np.asarray(self._common)
         return np.asarray(p * (1.0 - p)), p
 
     def keep(self, block: Block, P: Array) -> None:
+        """Keep the probabilities P (n_logits, rows) of a block."""
         self._by_block[block.index] = P
 
     def elsewhere(self) -> Probabilities:
-        """The same for blocks of other rows."""
+        """Return the probabilities at the same point for other rows, of which none are kept."""
         return Probabilities(self._likelihood, common=self._common)
 
     def of(self, block: Block, coef: Array, intercept: Array) -> Array:
-        """Probabilities of the rows in `block`, of its dtype; not to be written to."""
+        """Return the probabilities of the rows of a block in its dtype, shape (n_logits, rows).
+
+        `coef` and `intercept` are the model at the point, for probabilities that are not kept.
+        Callers must not write to the result.
+        """
         dtype = block.X.dtype
         if self._common is not None:
             common = empty((len(self._common), 1), dtype, intercept)
@@ -97,54 +114,58 @@ class Probabilities:
             P = block.logits_at(coef, intercept)
             self._likelihood.probabilities(P)
         elif P.dtype != dtype:
-            if block.index not in self._narrow:
-                self._narrow[block.index] = P.astype(dtype)
-            P = self._narrow[block.index]
+            if block.index not in self._as_float32:
+                self._as_float32[block.index] = P.astype(dtype)
+            P = self._as_float32[block.index]
         return P
 
 
 class _LastPoint:
-    """The point that an objective evaluated last, for as long as somebody holds it.
+    """A weak reference to the point at which an objective was last evaluated.
 
-    Objectives that differ in their penalty alone share one: a point's loss serves them all.
+    Objectives with the same loss and different penalties share it, since the loss at the point is
+    the same for all of them.
     """
 
     def __init__(self) -> None:
         self._reference: weakref.ref[Point] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _LastPoint, ()  # weak references have no pickle
+        return _LastPoint, ()  # weak references cannot be pickled
 
     def keep(self, point: Point) -> None:
+        """Refer to this point from now on."""
         self._reference = weakref.ref(point)
 
     def at(self, theta: Array) -> Point | None:
-        """The point, if it is at θ."""
+        """Return the point if it still exists and lies at θ, else None."""
         point = None if self._reference is None else self._reference()
         return point if point is not None and np.array_equal(point.theta, theta) else None
 
 
 class MultinomialObjective:
-    """F(θ) = 1/S Σ_i s_i [log-normaliser(z_i) - z_i·t_i] + penalty(θ).
+    """The objective F(θ) = 1/S Σ_i s_i [log-normaliser(z_i) - z_i·t_i] + penalty(θ).
+
+    s_i are the sample weights, S is their sum, z_i the logits and t_i the targets of row i.
 
     Parameters
     ----------
     blocks : Storage
-        Rows with class codes and weights.
+        The rows of X with their targets, weights and offsets.
     likelihood : Likelihood
-        Softmax, or logistic for two classes.
     penalty : Ridge
-        Of the coefficients of standardised columns.
-    fit_intercept : bool
+        The penalty of the coefficients of standardised columns.
+    fit_intercept : bool, default=True
     center, scale : ndarray of shape (n_features,), optional
-        μ and σ; zero and one where not given, zero without an intercept.
+        μ and σ of the standardised columns. Defaults are zeros and ones; without an intercept μ is
+        zero.
     column_size : ndarray of shape (n_features,), optional
-        Root mean square of each column, to tell how rounding adds up.
+        Root mean square of each column, from which rounding errors are estimated; default ones.
     still : ndarray of int, optional
-        Positions of constant columns: their gradient is zero, whatever rounding makes of it.
-    keep_bytes, copy_bytes : int
-        Budgets for kept probabilities and for a float32 copy of X. Where not given, KEEP_BYTES
-        and COPY_BYTES, or nothing where blocks have no room.
+        Positions of constant columns, whose gradient is set to zero because it is rounding error.
+    keep_bytes, copy_bytes : int, optional
+        Most bytes of kept probabilities and of a float32 copy of X. The defaults are KEEP_BYTES
+        and COPY_BYTES, or zero if the storage has no room in memory.
     """
 
     def __init__(
@@ -172,7 +193,7 @@ class MultinomialObjective:
         self._is_centred, self._is_scaled = bool(self.center.any()), scale is not None
         self._still = np.empty(0, np.intp) if still is None else still
         self.column_size = np.ones(d) if column_size is None else column_size
-        # Where X has no room in memory, what is kept of its rows had better be little.
+        # If memory has no room for X, arrays with an entry for each row had better not stay in it.
         if keep_bytes is None:
             keep_bytes = KEEP_BYTES if blocks.has_room else 0
         if copy_bytes is None:
@@ -188,25 +209,27 @@ class MultinomialObjective:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """The shape (n_logits, n_features + 1) of θ."""
         return self.likelihood.n_logits, self.blocks.n_features + 1
 
     def zeros(self) -> Array:
+        """Return θ = 0."""
         return np.zeros(self.shape, order="F")
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
-        """(W, b) of θ, for logits W x + b."""
+        """Return the coefficients W (R, d) and intercepts b (R,) of X, with logits W x + b."""
         coef = theta[:, :-1] / self.scale if self._is_scaled else theta[:, :-1]
         return coef, theta[:, -1] - coef @ self.center if self._is_centred else theta[:, -1]
 
     def from_coefficients(self, coef: Array, intercept: Array) -> Array:
-        """θ of W and b."""
+        """Return θ for coefficients W (R, d) and intercepts b (R,) of X."""
         theta = self.zeros()
         theta[:, :-1] = coef * self.scale
         theta[:, -1] = intercept + coef @ self.center
         return theta
 
     def for_blocks(self, theta: Array) -> tuple[Array, Array]:
-        """(W, b) in the dtype of X."""
+        """Return W and b as `coefficients` does, in the dtype of X."""
         coef, intercept = self.coefficients(theta)
         dtype = self.blocks.dtype
         return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
@@ -214,7 +237,10 @@ class MultinomialObjective:
     def standardised(
         self, n_rows: int | None = None, *, dtype: Any = np.float64, seed: int = 0
     ) -> MultinomialObjective:
-        """The same objective over a copy of all rows or a sample, with the same θ."""
+        """Return the objective over a standardised copy of all rows, or of a sample.
+
+        θ means the same there as here.
+        """
         blocks = self.blocks.standardised(self.center, self.scale, n_rows, dtype=dtype, seed=seed)
         return MultinomialObjective(
             blocks,
@@ -228,7 +254,7 @@ class MultinomialObjective:
         )
 
     def columns(self, index: Array) -> MultinomialObjective:
-        """The same objective with some columns alone, over a copy of them."""
+        """Return the objective of the columns at positions `index`, over a copy of them."""
         return MultinomialObjective(
             self.blocks.columns(index, self.center, self.scale),
             self.likelihood,
@@ -240,13 +266,13 @@ class MultinomialObjective:
         )
 
     def with_penalty(self, penalty: Ridge) -> MultinomialObjective:
-        """The same loss with another penalty, and a count of its own."""
+        """Return the objective with the same loss, another penalty and a new counter."""
         other = copy.copy(self)
         other.penalty, other.counter = penalty, Counter()
         return other
 
     def in_float64(self) -> MultinomialObjective:
-        """The same objective with its rows in float64, which keeps nothing of them."""
+        """Return the objective with float64 rows; it keeps neither probabilities nor a copy."""
         blocks = self.blocks.in_float64()
         if blocks is self.blocks:
             return self
@@ -264,20 +290,27 @@ class MultinomialObjective:
         )
 
     def centred_at(self, center: Array) -> MultinomialObjective:
-        """The same objective with other means μ, so that a θ means another intercept."""
+        """Return the objective with other means μ, so that the last column of θ changes."""
         other = copy.copy(self)
         other.center, other._is_centred = center, bool(center.any())
         other.counter, other._copy, other._last_point = Counter(), None, _LastPoint()
         return other
 
     def narrow_copy(self) -> MultinomialObjective:
-        """Over a float32 copy of X once that has paid for itself, else this one."""
+        """Return the objective over a float32 copy of X, or itself until a copy is worthwhile.
+
+        The copy is made after `COPY_PRODUCTS` Hessian products, if it is allowed.
+        """
         if self._copy is None and self._may_copy and self.counter.hessian_products >= COPY_PRODUCTS:
             self._copy = self.standardised(dtype=np.float32)
         return self if self._copy is None else self._copy
 
     def _from_sums(self, coef_gradient: Array, logit_gradient: Array) -> Array:
-        """Gradient with respect to θ of sums over rows."""
+        """Return the gradient (R, d + 1) of a mean over rows with respect to θ.
+
+        `logit_gradient` (R,) is the sum over rows of the gradients g_i with respect to the logits,
+        and `coef_gradient` (R, d) is the sum of g_i x_iᵀ.
+        """
         out = np.empty(self.shape, order="F")
         out[:, -1] = logit_gradient / self.total_weight if self.fit_intercept else 0.0
         size = 1.0 / (self.scale * self.total_weight)
@@ -289,7 +322,10 @@ class MultinomialObjective:
         return out
 
     def at(self, theta: Array) -> Point:
-        """Value, gradient and curvature at θ: one pass over X, unless θ is that of the last."""
+        """Return the objective evaluated at θ.
+
+        This takes one pass over X, or none if the last point was at the same θ.
+        """
         known = self._last_point.at(theta)
         if known is not None:
             return known if known.objective is self else known.on(self)
@@ -302,7 +338,8 @@ class MultinomialObjective:
         gradient = self._from_sums(coef_gradient, logit_gradient)
         loss = float(value) / self.total_weight
         gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
-        # A loss is a difference of logits, and these are sums that may cancel.
+        # A loss is a difference of logits, and a logit is a sum whose terms may cancel: the errors
+        # of `value` are proportional to these terms.
         terms = np.abs(coef) @ self.column_size + np.abs(intercept)
         size = float(magnitude) / self.total_weight + float(terms.max())
         rounding = 4.0 * float(np.finfo(self.blocks.dtype).eps) * (loss + size)
@@ -321,7 +358,23 @@ class MultinomialObjective:
 
 @dataclass(eq=False)
 class Point:
-    """The objective at θ; `rounding` is the size of the errors that rounding makes in `value`."""
+    """An objective evaluated at θ.
+
+    Attributes
+    ----------
+    objective : MultinomialObjective
+    theta : ndarray of shape (R, d + 1)
+    value : float
+        The objective, penalty included.
+    gradient : ndarray of shape (R, d + 1)
+        The gradient of the objective, penalty included.
+    loss : float
+        The objective without the penalty.
+    rounding : float
+        An estimate of the rounding error of `value`.
+    probabilities : Probabilities
+        The class probabilities of the rows.
+    """
 
     objective: MultinomialObjective
     theta: Array
@@ -332,22 +385,23 @@ class Point:
     probabilities: Probabilities = field(repr=False)
 
     def on(self, objective: MultinomialObjective) -> Point:
-        """The same θ under an objective with the same loss."""
+        """Return the point for an objective with the same loss and another penalty."""
         coef, gradient = self.theta[:, :-1], self.loss_gradient()
         gradient[:, :-1] += objective.penalty.gradient(coef)
         value = self.loss + objective.penalty.value(coef)
         return replace(self, objective=objective, value=value, gradient=gradient)
 
     def loss_gradient(self) -> Array:
-        """The gradient without the penalty's."""
+        """Return the gradient of the loss, without that of the penalty, as a new array."""
         out = self.gradient.copy(order="F")
         out[:, :-1] -= self.objective.penalty.gradient(self.theta[:, :-1])
         return out
 
     def hessian_product(self, direction: Array, *, exact: bool = True) -> Array:
-        """H[direction], penalty included: one pass over X, without exponentials if p is kept.
+        """Return the Hessian times a direction (R, d + 1), penalty included.
 
-        Where that need not be `exact`, a float32 copy of X may serve.
+        This takes one pass over X, and no exponentials if the probabilities are kept. Unless the
+        product must be `exact`, the pass may use a float32 copy of X.
         """
         objective = self.objective
         over = objective if exact else objective.narrow_copy()
@@ -364,10 +418,18 @@ class Point:
         return out
 
     def fisher_information(self, sample: MultinomialObjective | None = None) -> Array:
-        """Hessian of the mean loss, without the penalty, over a sample (default: all rows).
+        """Return the Hessian of the mean loss, without the penalty.
 
-        In reference coding: the last of K classes is left out, so that the matrix is regular;
-        shape (r·(d+1), r·(d+1)) with r free logits, class-major.
+        Parameters
+        ----------
+        sample : MultinomialObjective, optional
+            The objective over the rows to average over; the default is all rows.
+
+        Returns
+        -------
+        ndarray of shape (r·(d+1), r·(d+1))
+            The Hessian with respect to the rows of θ for the r free logits, one row after the
+            other. Softmax leaves out the last class, so that the matrix is not singular.
         """
         over = self.objective if sample is None else sample
         (H,) = over.blocks.map_reduce(
@@ -389,6 +451,11 @@ def _value_and_gradient(
     intercept: Array,
     kept: Probabilities,
 ) -> tuple[Any, ...]:
+    """Return a block's weighted loss, its rounding scale, and the sums of its gradient.
+
+    The rounding scale is the weighted sum of |log-normaliser|. The gradient is given by
+    Σ g_i x_iᵀ (R, d) and Σ g_i (R,), where g_i is the gradient with respect to the logits of row i.
+    """
     Z = block.logits_at(coef, intercept)
     target = likelihood.target_sum(Z, block.targets)
     normaliser = likelihood.probabilities(Z)
@@ -415,6 +482,10 @@ def _hessian_product(
     probabilities: Probabilities,
     at: tuple[Array, Array],
 ) -> tuple[Any, ...]:
+    """Return the sums of a block's Hessian product, in the form of `_value_and_gradient`.
+
+    `coef` and `intercept` are the direction, `at` is the model at the point.
+    """
     P = probabilities.of(block, *at)
     U = likelihood.curvature(P, block.logits(coef, intercept))
     if block.weights is not None:
@@ -431,10 +502,15 @@ def _information(
     scale: Array,
     fit_intercept: bool,
 ) -> tuple[Array]:
+    """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)).
+
+    H_i is the curvature of row i in the r free logits, x̃_i its standardised features and a one.
+    """
     P = probabilities.of(block, *at)
     P = P.astype(np.float64, copy=False)
     r, m = likelihood.n_free, P.shape[1]
-    # Of 1 - p few digits are left where p is nearly one, which an outlier's square makes matter.
+    # Where p is nearly one, 1 - p has few correct digits, and the squared features of an outlier
+    # would magnify the error. The complement comes from the negative logits instead.
     Q = None
     if not likelihood.is_coupled and P.shape[1] and P.max() > NEARLY_ONE:
         Q = -block.logits_at(*at).astype(np.float64)
@@ -446,7 +522,7 @@ def _information(
     for start in range(0, m, step):
         rows = slice(start, start + step)
         for k in range(r):
-            # As many copies of X as classes, one large product.
+            # One large product instead of one for each pair of logits.
             if Q is None:
                 spread = likelihood.curvature_row(P[:, rows], k)
             else:
@@ -465,7 +541,14 @@ def _information(
 class Moments:
     """Weighted moments of the columns, over all rows and by class.
 
-    `class_sums[k]` is the mean over all rows of t_k x and `shares[k]` that of t_k, for each logit.
+    Attributes
+    ----------
+    mean, mean_square, variance : ndarray of shape (n_features,)
+        E[x], E[x²] and E[x²] - E[x]².
+    class_sums : ndarray of shape (n_logits, n_features)
+        The means over all rows of t_k x, where t_k is the target of logit k.
+    shares : ndarray of shape (n_logits,)
+        The means over all rows of t_k.
     """
 
     mean: Array
@@ -476,11 +559,11 @@ class Moments:
 
     @property
     def is_constant(self) -> Array:
-        """Columns whose spread is no more than the rounding of their mean."""
-        return np.asarray(self.variance <= 1e-26 * self.mean_square)
+        """Which columns vary by no more than the rounding error of their mean."""
+        return np.asarray(self.variance <= CONSTANT_VARIANCE * self.mean_square)
 
     def columns(self, index: Array) -> Moments:
-        """Of some columns."""
+        """Return the moments of the columns at positions `index`."""
         return Moments(
             self.mean[index],
             self.mean_square[index],
@@ -491,12 +574,16 @@ class Moments:
 
 
 def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
-    """Moments of the columns: one pass over X, a second where a mean dwarfs a spread."""
+    """Return the moments of the columns of X.
+
+    This takes one pass over X, and a second one over columns whose variance is small beside their
+    mean square.
+    """
     totals, sums, squares = blocks.map_reduce(_moments, likelihood)
     total, totals = totals[0], totals[1:]
     mean, class_sums, mean_square = sums[0] / total, sums[1:] / total, squares / total
     variance = mean_square - mean**2
-    limit = NARROW_CANCELLATION if blocks.dtype == np.float32 else CANCELLATION
+    limit = CANCELLATION_FLOAT32 if blocks.dtype == np.float32 else CANCELLATION_FLOAT64
     far = np.flatnonzero(variance < limit * mean_square)
     if len(far):
         sums, squares = blocks.map_reduce(_deviations, likelihood, far, mean[far])
@@ -508,7 +595,7 @@ def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
 
 
 def _weighted_targets(block: Block, likelihood: Likelihood, dtype: Any) -> Array:
-    """Weights, and weights times targets of each logit, (1 + R, rows)."""
+    """Return the weights and, for each logit, weights times targets, shape (1 + R, rows)."""
     weights = block.weights_or_ones().astype(dtype, copy=False)
     targets = empty((1 + likelihood.n_logits, len(weights)), dtype, weights)
     targets[0] = weights
@@ -517,12 +604,16 @@ def _weighted_targets(block: Block, likelihood: Likelihood, dtype: Any) -> Array
 
 
 def _moments(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
+    """Return sums of weights and targets, their products with X, and weighted squares of X."""
     targets = _weighted_targets(block, likelihood, block.weights_or_ones().dtype)
     return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(targets[0])
 
 
 def _deviations(block: Block, likelihood: Likelihood, index: Array, mean: Array) -> tuple[Any, ...]:
-    """Sums of (x - mean) by weights and targets, and of its square, for some columns."""
+    """Return sums of x - mean by weights and targets, and weighted squares of x - mean.
+
+    They are those of the columns at positions `index`, with the means `mean` of these columns.
+    """
     X = block.some_columns(index)
     X -= mean
     targets = _weighted_targets(block, likelihood, np.float64)
@@ -530,7 +621,7 @@ def _deviations(block: Block, likelihood: Likelihood, index: Array, mean: Array)
 
 
 def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
-    """Weighted means of the offsets and of t · offset; None and 0 where there are none."""
+    """Return the weighted means of the offsets, (R,), and of t · offset; None and 0 without any."""
     if not objective.blocks.has_offset:
         return None, 0.0
     sums, target = objective.blocks.map_reduce(_offset_sums, objective.likelihood)
@@ -538,6 +629,7 @@ def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
 
 
 def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
+    """Return a block's weighted sums of the offsets, (R,), and of t · offset."""
     assert block.offset is not None
     offset = block.offset.T
     weights = block.weights_or_ones()
@@ -545,22 +637,23 @@ def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
 
 
 def _complements(block: Block, likelihood: Likelihood) -> tuple[Array]:
-    """Sums of weights times 1 - t of each logit."""
+    """Return a block's sums of weights times 1 - t for each logit, shape (R,)."""
     targets = likelihood.dense_targets(block.targets)
     return ((1.0 - targets) @ block.weights_or_ones().astype(np.float64),)
 
 
 def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
-    """The point without features: W = 0 and the intercepts that give the class shares.
+    """Return the point W = 0 with the intercepts that give the class shares, without a pass.
 
-    Its gradient is known from the moments: mean (p - t) (x - μ)ᵀ with the same p for every row.
+    All rows have the same probabilities p there, so the gradient, the mean of (p - t) (x - μ)ᵀ,
+    follows from the moments. Only shares near one take a pass, to sum their complements.
     """
     likelihood, shares = objective.likelihood, moments.shares
     theta = objective.zeros()
     if objective.fit_intercept:
         theta[:, -1] = likelihood.null_intercept(shares)
         if not likelihood.is_coupled and (shares > NEARLY_ONE).any():
-            # Of one minus a share few digits are left where that is nearly one.
+            # Where a share is nearly one, one minus the share has few correct digits.
             (others,) = objective.blocks.map_reduce(_complements, likelihood)
             others = others / objective.total_weight
             has_both = (shares > 0.0) & (others > 0.0)

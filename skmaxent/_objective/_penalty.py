@@ -1,10 +1,15 @@
-"""Penalties and bounds on coefficients; the intercept has neither.
+"""Penalties and bounds of the coefficients; the intercept has neither.
 
-`Ridge` is smooth and treats all classes alike; `Elementwise` and `Grouped` have corners. Theirs is
-one interface: `value`; `prox`, the minimiser of the penalty and a quadratic; `residual`, the
-shortest subgradient of the objective; `tangent`, the manifold on which the penalty is smooth at a
-point; `conjugate`, for the dual. All work on arrays (R, width), of which parameters of shape
-(1, width) serve every row.
+`Terms` holds what the user asked for. A solver gets one of these penalties made of it:
+
+- `Ridge` is smooth and has one strength for each column.
+- `Elementwise` is an L1 penalty, a ridge and bounds, for each coefficient on its own.
+- `Grouped` is an L2 norm of each column (group lasso) and a ridge.
+
+The last two are not smooth. They share the interface `Penalty`, which solvers use.
+
+Coefficients W and gradients are arrays (R, width), with a row for each logit. A parameter of shape
+(1, width) stands for R equal rows.
 """
 
 from __future__ import annotations
@@ -19,58 +24,76 @@ from numpy.typing import NDArray
 
 from skmaxent._typing import Array
 
-# A penalty as strong as this leaves nothing of a coefficient; its square is still a number.
+# The largest strength of a penalty. It makes a coefficient zero for practical purposes, and its
+# square does not overflow.
 STRONGEST = 1e100
-EPS = float(np.finfo(float).eps)
-# Halvings of an interval, to the last digit.
+# A coefficient this close to a bound, relative to its size, was on it before rounding: scaling the
+# coefficient and the bound back takes few operations.
+BOUND_TOLERANCE = 8.0 * float(np.finfo(float).eps)
+# Number of bisections of an interval; 60 reduce it to less than the last digit of float64.
 BISECTIONS = 60
+# A step to a bound is this much too long, so that it reaches the bound in spite of rounding.
+STEP_MARGIN = 1e-14
+# A slope this small relative to the strengths is rounding error.
+FLAT_SLOPE = 1e-12
 
 
 class Ridge:
-    """r(W) = Σ_j strength_j/2 · ‖w_·j‖².
+    """The penalty Σ_j strength_j/2 · ‖w_·j‖².
 
     Parameters
     ----------
     strength : ndarray of shape (n_features,)
-        1/(C·S) for each column of X as the solver sees it; 0 leaves a column unpenalised.
+        The strength for each column; zero leaves a column unpenalised.
     """
 
     def __init__(self, strength: Array) -> None:
         self.strength = strength
 
     def value(self, coef: Array) -> float:
+        """Return the penalty of coefficients (R, n_features)."""
         return float(0.5 * np.einsum("kj,kj->j", coef, coef) @ self.strength)
 
     def gradient(self, coef: Array) -> Array:
+        """Return the gradient at the coefficients; as it is linear, also the Hessian product."""
         return np.asarray(coef * self.strength)
 
     hessian_product = gradient
 
     @property
     def is_strict(self) -> bool:
-        """Whether every coefficient is penalised."""
+        """Whether every coefficient is penalised, so that the penalty is strictly convex."""
         return bool(np.all(self.strength > 0))
 
     def conjugate(self, V: Array) -> float:
-        """sup_W ⟨V, W⟩ - penalty(W)."""
+        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""
         squares = np.einsum("kj,kj->j", V, V)
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(0.5 * np.sum(np.where(squares > 0.0, squares / self.strength, 0.0)))
 
     def finite_share(self, V: Array) -> float:
-        """The largest share of V, at most 1, whose conjugate is finite."""
+        """Return the dual scaling, the largest s <= 1 for which the conjugate of s V is finite."""
         return float(not V[:, self.strength == 0.0].any())
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What is asked of the coefficients of the columns, before it is known how to meet it.
+    """A penalty and bounds, as arrays, from which a solver's penalty is made.
 
-    Penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², or l1_j ‖w_·j‖ for the first term
-    where `grouped`; bounds lower <= w <= upper. The loss is unchanged where all coefficients of a
-    column change alike if it `is_coupled`. Arrays (R, n_features), or (1, n_features) for all
-    rows alike; `target` and the bounds are None where there are none. A group's bounds are none, or
-    both zero, which removes it.
+    The penalty is Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)². If `grouped`, the first term
+    is Σ_j l1_j ‖w_·j‖. The coefficients obey lower <= w <= upper.
+
+    Attributes
+    ----------
+    l1, ridge : ndarray of shape (R, n_features) or (1, n_features)
+        Strengths.
+    target : ndarray of shape (R, n_features) or (1, n_features), or None
+        The coefficients to shrink towards; None stands for zero.
+    lower, upper : ndarray of shape (R, n_features) or (1, n_features), or None
+        Bounds; None stands for none. Groups have no bounds, or both zero, which removes a group.
+    grouped : bool
+    is_coupled : bool
+        Whether the loss stays the same if all coefficients of a column change by one number.
     """
 
     l1: Array
@@ -82,14 +105,15 @@ class Terms:
     is_coupled: bool = True
 
     def times(self, strength: float) -> Terms:
-        """The same with a penalty so many times as strong."""
+        """Return the terms with strengths multiplied by a number, up to STRONGEST."""
         l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
         return replace(self, l1=l1, ridge=ridge)
 
     def without_penalty(self, held: Array) -> Terms:
-        """The bounds alone, both zero for the coefficients that are `held`.
+        """Return the bounds without the penalty, and hold some coefficients at zero.
 
-        Groups are groups of an L1 penalty: without it each coefficient is on its own.
+        `held` is a mask (1 or R, n_features) of coefficients whose bounds become zero. The result
+        is not grouped, since groups belong to the L1 penalty.
         """
         l1, ridge = np.zeros_like(self.l1), np.zeros_like(self.ridge)
         terms = replace(self, l1=l1, ridge=ridge, target=None, grouped=False)
@@ -103,11 +127,14 @@ class Terms:
         return replace(terms, lower=lower, upper=upper)
 
     def pull(self, gradient: Array) -> Array:
-        """What an L1 penalty must be no less than to hold coefficients at zero, (1 or R, n)."""
+        """Return the dual norms of a gradient, (R, n_features), or (1, n_features) for groups.
+
+        Coefficients are zero at the optimum if l1 is at least the dual norm of the gradient there.
+        """
         return _norms(gradient)[None] if self.grouped else np.abs(gradient)
 
     def scaled(self, scale: Array) -> Terms:
-        """The same for the coefficients of columns divided by `scale`."""
+        """Return the terms for the coefficients of columns that are divided by `scale`."""
 
         def times(bound: Array | None) -> Array | None:
             return None if bound is None else bound * scale
@@ -123,7 +150,7 @@ class Terms:
 
     @property
     def is_smooth(self) -> bool:
-        """Whether a ridge that treats all classes alike is all there is."""
+        """Whether the terms are a ridge towards zero with one strength for each column, no more."""
         return (
             not self.l1.any()
             and len(self.ridge) == 1
@@ -133,14 +160,15 @@ class Terms:
         )
 
     def rows(self, index: Array) -> Terms:
-        """The same for some of the rows."""
+        """Return the terms of the rows at positions `index`."""
         return self._each(lambda array: array if len(array) == 1 else array[index])
 
     def columns(self, index: Array) -> Terms:
-        """The same for some of the columns."""
+        """Return the terms of the columns at positions `index`."""
         return self._each(lambda array: array[:, index])
 
     def _each(self, change: Callable[[Array], Array]) -> Terms:
+        """Return the terms with `change` applied to each array."""
         names = ("l1", "ridge", "target", "lower", "upper")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
         arrays = {name: None if a is None else change(a) for name, a in arrays.items()}
@@ -148,41 +176,53 @@ class Terms:
 
     @property
     def moves_at_rest(self) -> bool:
-        """Whether coefficients may be other than zero that the loss does not depend on."""
+        """Whether the least penalty within the bounds may be at coefficients other than zero."""
         return self.target is not None or self.lower is not None or self.upper is not None
 
     def at_rest(self, n_rows: int) -> Array:
-        """Coefficients (n_rows, n_features) within the bounds at which the penalty is least."""
-        pull = self.ridge * (0.0 if self.target is None else self.target)
-        pull = _shorten(pull, self.l1[0]) if self.grouped else _soften(pull, self.l1)
-        ridge = np.broadcast_to(self.ridge, pull.shape)
-        coef = np.divide(pull, ridge, out=np.zeros(pull.shape), where=ridge > 0.0)
+        """Return the coefficients (n_rows, n_features) within the bounds with the least penalty.
+
+        They are the optimum for columns on which the loss does not depend.
+        """
+        slope = self.ridge * (0.0 if self.target is None else self.target)
+        slope = _shorten(slope, self.l1[0]) if self.grouped else _soft_threshold(slope, self.l1)
+        ridge = np.broadcast_to(self.ridge, slope.shape)
+        coef = np.divide(slope, ridge, out=np.zeros(slope.shape), where=ridge > 0.0)
         lower = -np.inf if self.lower is None else self.lower
         upper = np.inf if self.upper is None else self.upper
         return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
 
     def onto_bounds(self, coef: Array) -> Array:
-        """Coefficients that rounding took off a bound, back on it."""
+        """Return the coefficients (R, n_features), moved onto bounds from which rounding took them.
+
+        Unlike a projection it changes coefficients on either side of a bound, but only by a few
+        units in the last place.
+        """
         for bound in (self.lower, self.upper):
             if bound is not None:
-                near = np.abs(coef - bound) <= 8.0 * EPS * np.abs(coef)
+                near = np.abs(coef - bound) <= BOUND_TOLERANCE * np.abs(coef)
                 coef = np.where(near, bound, coef)
         return coef
 
     def smooth(self) -> Ridge:
-        """The penalty where it is smooth; where it is not, none."""
+        """Return the ridge if the terms are smooth, else a penalty of zero.
+
+        The objective of a nonsmooth fit contains the loss alone; its solver adds the penalty.
+        """
         return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
 
     def with_corners(self) -> Penalty:
-        """The penalty of θ, with a column for the intercepts, which have none."""
+        """Return the nonsmooth penalty of θ, whose last column, the intercepts, is unpenalised."""
 
         def widened(array: Array | None, default: float) -> Array:
+            """Return the array with a column of `default` for the intercepts."""
             array = np.full_like(self.l1[:1], default) if array is None else array
             return np.column_stack([array, np.full(len(array), default)])
 
         terms = (widened(self.l1, 0.0), widened(self.ridge, 0.0), widened(self.target, 0.0))
         if self.grouped:
-            if self.lower is not None and self.upper is not None:  # features that are removed
+            # Groups have no other bounds than zero for removed features, which a penalty replaces.
+            if self.lower is not None and self.upper is not None:
                 removed = (self.lower == 0.0) & (self.upper == 0.0)
                 terms[0][:, :-1][removed] = STRONGEST
             return Grouped(*terms, self.is_coupled)
@@ -191,17 +231,31 @@ class Terms:
 
 
 def ridge_terms(strength: Array) -> Terms:
-    """A ridge of so much strength for each column, and nothing else."""
+    """Return the terms of a ridge with the given strength for each column, (n_features,)."""
     return Terms(np.zeros((1, len(strength))), strength[None])
 
 
 @dataclass(frozen=True)
 class Tangent:
-    """Where a penalty is smooth about a point: the coefficients that are free to move, the
-    penalty's gradient there, and its second derivative.
+    """The manifold of points near W on which a penalty is smooth, and its derivatives at W.
 
-    The second derivative is `diagonal`, and for groups besides, for each column j with the unit
-    vector u_j = `unit[:, j]`, `bend[j]` (I - u_j u_jᵀ).
+    On the manifold, coefficients that are zero because of an L1 penalty, or that are at a bound,
+    stay where they are; the others vary.
+
+    Attributes
+    ----------
+    free : boolean ndarray of shape (R, width)
+        Which coefficients vary on the manifold.
+    gradient : ndarray of shape (R, width)
+        The gradient of the penalty along the manifold.
+    diagonal : ndarray of shape (1 or R, width)
+        The second derivatives of the ridge.
+    bend : ndarray of shape (width,), optional
+        The curvature of groups: column j adds bend_j (I - u_j u_jᵀ), with u_j = unit[:, j].
+    unit : ndarray of shape (R, width), optional
+        The columns of W divided by their norms.
+    is_coupled : bool
+        Whether the loss stays the same if all coefficients of a column change by one number.
     """
 
     free: NDArray[np.bool_]
@@ -212,7 +266,7 @@ class Tangent:
     is_coupled: bool = True
 
     def curvature(self, V: Array) -> Array:
-        """Second derivative times a direction within the manifold."""
+        """Return the second derivative times a direction V (R, width) within the manifold."""
         out = V * self.diagonal
         if self.bend is not None and self.unit is not None:
             out += self.bend * (V - self.unit * np.einsum("kj,kj->j", self.unit, V))
@@ -220,13 +274,17 @@ class Tangent:
 
 
 class Penalty(Protocol):
-    """What a solver for penalties with corners asks of them."""
+    """What solvers need of a nonsmooth penalty with bounds.
+
+    The penalty is infinite outside of the bounds. ∂penalty(W) is its set of subgradients at W.
+    """
 
     @property
     def signs(self) -> tuple[Array, Array]:
-        """The signs of the changes of coefficients that neither penalty nor bounds ever stop.
+        """The directions in which a coefficient may go to infinity at no cost.
 
-        Two arrays (1 or R, width): the lower, -1 or 0, and the upper, 0 or 1.
+        Two arrays (1 or R, width). The first is -1 where the coefficient is unpenalised and has no
+        lower bound, else 0. The second is 1 where it is unpenalised and has no upper bound, else 0.
         """
 
     @property
@@ -239,54 +297,67 @@ class Penalty(Protocol):
 
     @property
     def target(self) -> Array:
-        """Where the ridge part is zero, (1 or R, width)."""
+        """Coefficients at which the ridge part is zero, (1 or R, width)."""
 
     def value(self, W: Array) -> float:
-        """The penalty."""
+        """Return the penalty of W within the bounds."""
 
     def prox(self, V: Array, step: Array) -> Array:
-        """argmin_W Σ (w - v)²/(2 step) + penalty(W), `step` alike for all rows of a column."""
+        """Return the proximal point argmin_W Σ (w - v)²/(2 step) + penalty(W).
+
+        `step` is positive and broadcasts to (R, width), with equal rows.
+        """
 
     def residual(self, W: Array, G: Array) -> Array:
-        """The shortest of G + ∂penalty(W): what is left of the gradient where W may still move."""
+        """Return the minimum-norm subgradient, the shortest element of G + ∂penalty(W).
+
+        G is the gradient of the loss. The result is zero if and only if W is optimal.
+        """
 
     def balanced_residual(self, W: Array, G: Array) -> Array:
-        """The shortest of G + ∂penalty(W) whose sums over the rows vanish, where one does."""
+        """Return the shortest element of G + ∂penalty(W) whose columns sum to zero.
+
+        A dual point of a coupled likelihood needs these sums. For columns in which no element has
+        the sum zero, the result is an element with another sum.
+        """
 
     def tangent(self, W: Array) -> Tangent:
-        """The manifold of W."""
+        """Return the manifold of W on which the penalty is smooth."""
 
     def retract(self, W: Array, onto: Array) -> Array:
-        """W brought back to the manifold of `onto`: what left it stays on its edge."""
+        """Return W with coefficients that left the manifold of `onto` moved back to its boundary.
+
+        A coefficient or group that changed its sign, where that is not smooth, becomes zero.
+        """
 
     def edge(self, W: Array, step: Array) -> float:
-        """The largest t <= 1 to which W + t step stays on W's manifold, 0 where not known."""
+        """Return the largest t <= 1 for which W + t step is on the manifold of W; 0 if unknown."""
 
     def inside(self, W: Array) -> Array:
-        """The nearest W within the bounds."""
+        """Return the projection of W onto the bounds."""
 
     def recentre(self, W: Array) -> Array:
-        """W with each column shifted to where the penalty is least.
+        """Return W with a number subtracted from each column so that the penalty is least.
 
-        Where logits are coupled, the loss does not change where the coefficients of a feature
-        change by the same for all classes: the penalty alone decides on that.
+        If logits are coupled, these numbers do not change the loss, so the penalty alone determines
+        them. If they are not coupled, W stays unchanged.
         """
 
     def conjugate(self, V: Array) -> float:
-        """sup_W ⟨V, W⟩ - penalty(W)."""
+        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W), which may be infinite."""
 
     def finite_share(self, V: Array) -> float:
-        """The largest share of V, at most 1, whose conjugate is finite."""
+        """Return the dual scaling, the largest s <= 1 for which the conjugate of s V is finite."""
 
     def columns(self, index: Array) -> Penalty:
-        """The penalty of some columns alone."""
+        """Return the penalty of the columns at positions `index`."""
 
 
 @dataclass(frozen=True)
 class Elementwise:
-    """Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², for lower <= w <= upper.
+    """The penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)² for lower <= w <= upper.
 
-    Bounds contain zero wherever l1 is positive and both are finite, or not: any box will do.
+    The bounds may be infinite, and need not contain zero.
     """
 
     l1: Array
@@ -311,6 +382,7 @@ class Elementwise:
         return bool(self.ridge.any())
 
     def _smooth_gradient(self, W: Array) -> Array | float:
+        """Return the gradient of the ridge part."""
         return self.ridge * (W - self.target) if self._has_ridge else 0.0
 
     def value(self, W: Array) -> float:
@@ -322,7 +394,7 @@ class Elementwise:
     def prox(self, V: Array, step: Array) -> Array:
         if self._has_ridge:
             V = V + step * self.ridge * self.target
-        W = _soften(V, step * self.l1)
+        W = _soft_threshold(V, step * self.l1)
         if self._has_ridge:
             W /= 1.0 + step * self.ridge
         return self.inside(W)
@@ -330,11 +402,13 @@ class Elementwise:
     def residual(self, W: Array, G: Array) -> Array:
         smooth = G + self._smooth_gradient(W)
         if not self._has_bounds:
-            out = _soften(smooth, self.l1)
+            # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
+            out = _soft_threshold(smooth, self.l1)
             some = W.nonzero()
             l1 = np.broadcast_to(self.l1, W.shape)[some]
             out[some] = smooth[some] + np.copysign(l1, W[some])
             return out
+        # The slopes for an increase and for a decrease of w; a bound in the way makes them zero.
         up = smooth + np.where(W >= 0.0, self.l1, -self.l1)
         down = smooth + np.where(W > 0.0, self.l1, -self.l1)
         up[self.upper <= W] = 0.0
@@ -342,7 +416,11 @@ class Elementwise:
         return np.minimum(up, 0.0) + np.maximum(down, 0.0)
 
     def balanced_residual(self, W: Array, G: Array) -> Array:
-        """clip(ν, low, high) for subgradients from low to high, with ν for which the sum is 0."""
+        """Return clip(ν, low, high), with a number ν for each column that makes the sum zero.
+
+        [low, high] are the intervals of subgradients. Bisection finds ν, since the sum increases
+        with ν.
+        """
         smooth = G + self._smooth_gradient(W)
         low = smooth + np.where(W > 0.0, self.l1, -self.l1)
         high = smooth + np.where(W >= 0.0, self.l1, -self.l1)
@@ -357,7 +435,7 @@ class Elementwise:
             is_low = np.clip(middle, low, high).sum(axis=0) < 0.0
             below, above = np.where(is_low, middle, below), np.where(is_low, above, middle)
         out = np.clip(0.5 * (below + above), low, high)
-        # Of bounds on bisection, what is left is spread over the entries that may move.
+        # Entries strictly within their intervals share what bisection left of the sum.
         slack = (out > low) & (out < high)
         rest = out.sum(axis=0) / np.maximum(slack.sum(axis=0), 1)
         return np.asfortranarray(np.clip(out - np.where(slack, rest, 0.0), low, high))
@@ -382,14 +460,17 @@ class Elementwise:
         if not beyond.any():
             return 1.0
         t = float(((limit - W)[beyond] / step[beyond]).min())
-        return min(max(t, 0.0) * (1.0 + 1e-14), 1.0)
+        return min(max(t, 0.0) * (1.0 + STEP_MARGIN), 1.0)
 
     def inside(self, W: Array) -> Array:
         return np.clip(W, self.lower, self.upper) if self._has_bounds else W
 
     def recentre(self, W: Array) -> Array:
-        """The slope of the penalty along the shift c is, right of the i-th smallest w,
-        2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c): c is where it turns positive.
+        """Return W with each column shifted by the c at which the penalty of w - c is least.
+
+        With the w of a column in ascending order, the slope of the penalty as a function of c is,
+        to the right of c = w_i, 2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c). It
+        increases, and c is where it becomes positive.
         """
         if not self.is_coupled:
             return W
@@ -398,11 +479,12 @@ class Elementwise:
         l1 = np.take_along_axis(np.broadcast_to(self.l1, W.shape), order, axis=0)
         ridge = np.broadcast_to(self.ridge, W.shape)
         curvature = ridge.sum(axis=0)
-        pull = (ridge * (W - self.target)).sum(axis=0)
-        right = 2.0 * np.cumsum(l1, axis=0) - l1.sum(axis=0) + curvature * ascending - pull
+        ridge_slope = (ridge * (W - self.target)).sum(axis=0)
+        right = 2.0 * np.cumsum(l1, axis=0) - l1.sum(axis=0) + curvature * ascending - ridge_slope
         left = right - 2.0 * l1
-        flat = 1e-12 * (l1.sum(axis=0) + np.abs(pull))
-        # The first at which the slope is positive to the right, and where it is not negative.
+        flat = FLAT_SLOPE * (l1.sum(axis=0) + np.abs(ridge_slope))
+        # `after` is the first w_i to the right of which the slope is positive. If the slope is
+        # positive to its left too, the minimum lies between it and the w before.
         beyond = right[-1] <= flat
         after = np.where(beyond, len(W) - 1, np.argmax(right > flat, axis=0))
         column = np.arange(W.shape[1])
@@ -410,8 +492,9 @@ class Elementwise:
         slope = np.where(beyond, right[-1], left[after, column])
         between = (beyond | (slope > flat)) & (curvature > 0.0)
         c = c - np.divide(slope, curvature, out=np.zeros_like(c), where=between)
-        # Where the slope is zero over an interval, that end of it which leaves the shorter W: one
-        # more coefficient is zero there, and the choice does not depend on the way here.
+        # If the slope is zero over an interval, c is the end of it that is nearer to the mean of w,
+        # which leaves the shorter column. At an end one more coefficient is zero, and the choice
+        # does not depend on how the solver got here.
         first = np.argmax(right >= -flat, axis=0)
         low, high, mean = ascending[first, column], ascending[after, column], W.mean(axis=0)
         is_flat = (first < after) & (curvature == 0.0)
@@ -421,10 +504,10 @@ class Elementwise:
         return np.asarray(W - c)
 
     def conjugate(self, V: Array) -> float:
-        pull = V + self.ridge * self.target
+        slope = V + self.ridge * self.target
         with np.errstate(divide="ignore", invalid="ignore"):
-            W = _soften(pull, self.l1) / self.ridge
-        # Without a ridge, sup ⟨v, w⟩ - l1 |w| is at zero or at a bound.
+            W = _soft_threshold(slope, self.l1) / self.ridge
+        # Without a ridge, the supremum of ⟨v, w⟩ - l1 |w| is at zero or at a bound.
         W = np.clip(np.where(np.isnan(W), 0.0, W), self.lower, self.upper)
         if not np.isfinite(W).all():
             return np.inf
@@ -433,7 +516,7 @@ class Elementwise:
     def finite_share(self, V: Array) -> float:
         unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
         free = (self.ridge == 0.0) & unbounded
-        return _share(np.where(free, np.abs(V), 0.0), self.l1)
+        return _dual_scaling(np.where(free, np.abs(V), 0.0), self.l1)
 
     def columns(self, index: Array) -> Elementwise:
         arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
@@ -443,7 +526,10 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Σ_j l1_j ‖w_·j‖ + ridge_j/2 ‖w_·j - target_·j‖²: a feature's coefficients enter together."""
+    """The penalty Σ_j l1_j ‖w_·j‖ + ridge_j/2 ‖w_·j - target_·j‖².
+
+    The coefficients of a feature form a group, which is zero as a whole or not at all.
+    """
 
     l1: Array
     ridge: Array
@@ -471,7 +557,11 @@ class Grouped:
         return np.where(at_zero, _shorten(smooth, self.l1), smooth + self.l1 * unit)
 
     def balanced_residual(self, W: Array, G: Array) -> Array:
-        """A group at zero has the subgradients within l1 of G: its mean must be within that."""
+        """Return G + s with the shortest result whose columns sum to zero.
+
+        At a group of zeros, s is any vector with ‖s‖ <= l1. It can make the sum zero if the norm of
+        the mean of G + ridge terms, as a constant column, is at most l1.
+        """
         smooth = G + self.ridge * (W - self.target)
         mean = smooth.mean(axis=0)
         left = self.l1[0] ** 2 - len(W) * mean**2
@@ -490,33 +580,33 @@ class Grouped:
         return Tangent(free, gradient, self.ridge, bend, unit, self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
-        # A group that turned by more than a right angle went through zero.
+        # A group that turned by more than a right angle is taken to have passed through zero.
         turned = (np.einsum("kj,kj->j", W, onto) <= 0.0) & (self.l1[0] > 0.0)
         return np.where(turned, 0.0, W)
 
     def edge(self, W: Array, step: Array) -> float:
-        return 0.0
+        return 0.0  # a straight step of a group passes through zero only by chance
 
     def inside(self, W: Array) -> Array:
         return W
 
     def recentre(self, W: Array) -> Array:
+        # With a target the best shift has no closed form, and W stays as it is.
         if not self.is_coupled or self.target.any():
             return W
         return np.asarray(W - W.mean(axis=0))
 
     def conjugate(self, V: Array) -> float:
-        pull = V + self.ridge * self.target
-        short = _shorten(pull, self.l1)
+        shortened = _shorten(V + self.ridge * self.target, self.l1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            W = short / self.ridge
+            W = shortened / self.ridge
         W = np.where(np.isnan(W), 0.0, W)
         if not np.isfinite(W).all():
             return np.inf
         return _or_infinite(float(np.vdot(V, W)) - self.value(W))
 
     def finite_share(self, V: Array) -> float:
-        return _share(np.where(self.ridge[0] == 0.0, _norms(V), 0.0), self.l1[0])
+        return _dual_scaling(np.where(self.ridge[0] == 0.0, _norms(V), 0.0), self.l1[0])
 
     def columns(self, index: Array) -> Grouped:
         arrays = (self.l1, self.ridge, self.target)
@@ -525,30 +615,31 @@ class Grouped:
 
 
 def _or_infinite(value: float) -> float:
-    """A supremum, for which overflow on the way to it is no excuse to be small."""
+    """Return a supremum, or infinity if it overflowed: a supremum that is too small is wrong."""
     return value if np.isfinite(value) else np.inf
 
 
-def _share(sizes: Array, limits: Array) -> float:
-    """The largest share of sizes, at most 1, within their limits."""
+def _dual_scaling(sizes: Array, limits: Array) -> float:
+    """Return the largest s <= 1 with s · sizes <= limits, a little less to allow for rounding."""
     over = sizes > limits
     if not over.any():
         return 1.0
     limits = np.broadcast_to(limits, sizes.shape)
-    return float((limits[over] / sizes[over]).min() * (1.0 - 1e-14))
+    return float((limits[over] / sizes[over]).min() * (1.0 - STEP_MARGIN))
 
 
-def _soften(V: Array, threshold: Array) -> Array:
-    """sign(v) max(|v| - threshold, 0)."""
+def _soft_threshold(V: Array, threshold: Array) -> Array:
+    """Return sign(v) max(|v| - threshold, 0) for each entry v."""
     return np.asarray(V - np.clip(V, -threshold, threshold))
 
 
 def _norms(W: Array) -> Array:
+    """Return the Euclidean norms of the columns, shape (width,)."""
     return np.asarray(np.sqrt(np.einsum("kj,kj->j", W, W)))
 
 
 def _shorten(V: Array, threshold: Array) -> Array:
-    """Columns shortened by a threshold, to nothing where they are shorter."""
+    """Return each column v as v max(1 - threshold/‖v‖, 0): its norm is less by the threshold."""
     norms = _norms(V)
     factor = np.maximum(1.0 - threshold / np.where(norms > 0.0, norms, 1.0), 0.0)
     return np.asarray(V * factor)
