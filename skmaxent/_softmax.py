@@ -1,18 +1,19 @@
 """Softmax, log-softmax, cross-entropy and their derivatives, for NumPy arrays.
 
-Every function starts from the logits shifted by their maximum along the class axis, so that no
-finite input overflows, and sums the terms below the maximum apart from it, so that quantities
-close to zero (the log of a probability close to one, the complement of that probability) keep
-their relative accuracy.
+Every function subtracts the maximum along the class axis from the logits, so that no finite input
+overflows. It sums the exponentials below the maximum separately from the one at the maximum, so
+that the log of a probability close to one, and the complement of that probability, keep their
+relative accuracy.
 
-Conventions shared by all functions:
+All functions share these conventions:
 
 * ``float32`` and ``float64`` input keeps its type; integers and booleans are computed in
   ``float64`` and ``float16`` in ``float32``.
-* A logit of ``-inf`` is a class of probability zero; a single ``+inf`` takes all the probability.
-  Where the limit does not exist (several ``+inf``; several classes, all ``-inf``) and where a
-  logit is NaN, the whole vector of results is NaN. No floating-point warning is issued.
-* Input is never modified. A zero-dimensional result is a NumPy scalar.
+* A class with the logit ``-inf`` has probability zero, and a class with the only logit ``+inf`` has
+  probability one. If the softmax has no limit (several logits are ``+inf``, or several classes all
+  have ``-inf``), or if a logit is NaN, all results for that vector of logits are NaN. No
+  floating-point warning is issued.
+* Arguments are never modified. A zero-dimensional result is a NumPy scalar.
 """
 
 from __future__ import annotations
@@ -82,13 +83,17 @@ def _shifted_exponentials(z: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
 
 
 def _check_non_negative(values: FloatArray, name: str) -> None:
+    """Raise ValueError if an argument holds negative, infinite or NaN values."""
     invalid = ~((values >= 0) & (values < np.inf))
     if invalid.any():
         raise ValueError(f"{name} must be non-negative and finite, found {values[invalid][0]}")
 
 
 def _as_distribution(targets: ArrayLike, z: FloatArray, axis: int) -> FloatArray:
-    """Return the targets, class indices made one-hot, in the layout of z (classes last)."""
+    """Return the targets as a distribution in the layout of `z`, whose last axis is the classes.
+
+    Class indices become one-hot vectors.
+    """
     t = np.asarray(targets)
     dtype = _float_dtype(t.dtype, "targets")
     n_classes = z.shape[-1]

@@ -1,4 +1,7 @@
-"""Pictures of paths and of cross-validation; matplotlib is imported where it draws."""
+"""Displays of regularisation paths and of cross-validated scores.
+
+matplotlib is imported only when a display draws, so that the package works without it.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,24 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# The colour of lines without a label.
 GREY = "0.8"
-# Inches for a letter of names that are longer than usual, and inches that are enough for a name.
-LETTER_WIDTH, USUAL_LENGTH, LONGEST = 0.09, 20, 100.0
-# Properties of texts with names in them: "$", "_" and "\\" stand for themselves.
+# Names of up to this many letters fit into a figure of matplotlib's default size.
+USUAL_LENGTH = 20
+# Inches that a figure gets wider for each further letter, and the most that it gets wider.
+LETTER_WIDTH, MOST_EXTRA_WIDTH = 0.09, 100.0
+# Properties of texts that contain names, in which "$", "_" and "\\" stand for themselves.
 LITERALLY: dict[str, Any] = {"parse_math": False, "usetex": False}
-# Smallest distance of two labels, relative to the height of the axes.
+# The least distance between two labels, relative to the height of the axes.
 LABEL_GAP = 0.045
 
 
 def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
-    """The axes that are given, or new ones for the display of that name."""
+    """Return `ax`, or new axes of a new figure if it is None.
+
+    `name` is the class of the display in the error that is raised if matplotlib is missing, and
+    `figure` are options of `matplotlib.pyplot.subplots`.
+    """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -42,10 +52,10 @@ def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
 
 
 def draw_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any) -> None:
-    """A legend with these labels, letter by letter.
+    """Draw a legend that shows the labels literally.
 
-    matplotlib leaves out labels that begin with "_" and reads mathematics between dollar signs: the
-    labels are written once the legend is there.
+    matplotlib leaves out labels that begin with "_" and reads mathematics between dollar signs.
+    Therefore the legend is made with other labels, which are replaced afterwards.
     """
     legend = ax.legend(handles, [f"label {i}" for i in range(len(labels))], **options)
     for text, label in zip(legend.get_texts(), labels, strict=True):
@@ -53,32 +63,34 @@ def draw_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any)
 
 
 def inches(texts: list[str]) -> float:
-    """How much longer the longest of some texts is than `USUAL_LENGTH`, up to `LONGEST` inches."""
+    """Return the inches that a figure must be wider so that the longest text fits, at least 0."""
+    # East Asian wide and full-width letters count twice.
     lengths = [sum(1 + (east_asian_width(c) in "WF") for c in text) for text in texts]
     excess = max(lengths, default=0) - USUAL_LENGTH
-    return float(np.clip(excess * LETTER_WIDTH, 0.0, LONGEST))
+    return float(np.clip(excess * LETTER_WIDTH, 0.0, MOST_EXTRA_WIDTH))
 
 
 class PathDisplay:
-    """Coefficients against the penalty.
+    """Plot of the coefficients against the inverse strength C of the penalty.
 
-    It is made by `from_estimator` or `from_path`.
+    Create it with `from_estimator` or `from_path`.
 
     Parameters
     ----------
     path : MaxentPath
-        From `maxent_path`. Of its Cs, ``np.inf`` is not drawn.
+        The result of `maxent_path`. A C of ``np.inf`` is not drawn.
     C : float, default=None
-        Inverse strength to mark; ``np.inf``, no penalty, has no mark.
+        The inverse strength to mark with a vertical line. There is no line for None, for
+        ``np.inf`` and for a C outside of the path.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes that were drawn on.
+        The axes with the plot.
     figure_ : matplotlib.figure.Figure
-        Their figure.
+        The figure of the axes.
     lines_ : list of matplotlib.lines.Line2D
-        A line for each feature.
+        The lines, one for each feature.
 
     Examples
     --------
@@ -113,37 +125,45 @@ class PathDisplay:
         n_labels: int = 10,
         ax: Axes | None = None,
     ) -> PathDisplay:
-        """Fit the path of a fitted estimator's objective and draw it, with its `C` marked.
+        """Fit the path of the estimator's parameters and draw it, with the estimator's C marked.
 
         Parameters
         ----------
         estimator : MaxentClassifier or MaxentClassifierCV
-            Fitted.
+            A fitted estimator.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Class labels.
+            The rows of the fit.
+        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+            Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            The weights of the rows; None stands for ones.
         offset : array-like, default=None
-            Known part of the logits, as in `maxent_path`.
-        Cs : int or array-like, default=None
-            As in `maxent_path`; None is what a `MaxentClassifierCV` tried, or 100.
+            Constants added to the logits, as in `maxent_path`.
+        Cs : int or array-like of shape (n_Cs,), default=None
+            The number of inverse strengths, or these themselves, as in `maxent_path`. None stands
+            for the ones that a `MaxentClassifierCV` has tried, and for 100 otherwise.
         class_label : label, default=None
-            The class whose coefficients to draw. None is the only logit of two classes; of more,
-            the Euclidean length of each feature's coefficients over all classes.
+            The class whose coefficients are drawn. For None and two classes these are the
+            coefficients of the single logit. For None and more classes they are the Euclidean
+            norms of each feature's coefficients over all classes.
         n_labels : int, default=10
-            Features to name: those with the largest coefficients at the marked C.
+            The number of features to label: those with the largest coefficients at the marked C.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
 
         Returns
         -------
         PathDisplay
+            The display that was drawn.
 
         Raises
         ------
         ImportError
-            Where matplotlib is missing.
+            If matplotlib is not installed.
+        ValueError
+            If `class_label` is not a class, or if no C of the path is finite.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
         """
         check_is_fitted(estimator)
         if isinstance(estimator, MaxentClassifierCV):
@@ -171,56 +191,68 @@ class PathDisplay:
         Parameters
         ----------
         path : MaxentPath
-            From `maxent_path`.
+            The result of `maxent_path`.
         C : float, default=None
-            Inverse strength to mark; none is marked outside of the path, such as ``np.inf``.
+            The inverse strength to mark with a vertical line. There is no line for None, for
+            ``np.inf`` and for a C outside of the path.
         class_label : label, default=None
-            The class whose coefficients to draw; None as in `from_estimator`.
+            The class whose coefficients are drawn; for None see `from_estimator`.
         n_labels : int, default=10
-            Features to name.
+            The number of features to label: those with the largest coefficients at the marked C,
+            or at the largest C if none is marked.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
 
         Returns
         -------
         PathDisplay
+            The display that was drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `class_label` is not a class, or if no C of the path is finite.
         """
         return cls(path, C=C).plot(class_label=class_label, n_labels=n_labels, ax=ax)
 
     def plot(
         self, *, class_label: Any = None, n_labels: int = 10, ax: Axes | None = None
     ) -> PathDisplay:
-        """Draw.
+        """Draw the path.
 
         Parameters
         ----------
         class_label : label, default=None
-            The class whose coefficients to draw; None as in `from_estimator`.
+            The class whose coefficients are drawn; for None see `from_estimator`.
         n_labels : int, default=10
-            Features to name.
+            The number of features to label: those with the largest coefficients at the marked C,
+            or at the largest C if none is marked.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
 
         Returns
         -------
         PathDisplay
-            Itself.
+            The display itself.
 
         Raises
         ------
         ImportError
-            Where matplotlib is missing.
+            If matplotlib is not installed.
         ValueError
-            Where `class_label` is no class, or no C of the path is finite.
+            If `class_label` is not a class, or if no C of the path is finite.
         """
         values, what = self._values(class_label)
         order = np.argsort(self.path.Cs)
-        order = order[np.isfinite(self.path.Cs[order])]  # no axis reaches np.inf
+        order = order[np.isfinite(self.path.Cs[order])]  # a logarithmic axis cannot show infinity
         if not len(order):
-            raise ValueError("the path has no finite C to draw; found Cs=[inf].")
+            raise ValueError(
+                f"the path has no finite C to draw, found Cs={self.path.Cs.tolist()}; expected "
+                "one or more finite Cs."
+            )
         Cs, values = self.path.Cs[order], values[order]
-        if not len(Cs):
-            raise ValueError("the path has no finite C to draw.")
         at = len(Cs) - 1
         if self.C is not None and np.isfinite(self.C):
             at = int(np.abs(np.log(Cs / self.C)).argmin())
@@ -262,6 +294,10 @@ class PathDisplay:
         return self
 
     def _values(self, class_label: Any) -> tuple[Array, str]:
+        """Return the values to draw, (n_Cs, n_features), and the label of their axis.
+
+        The single logit of two classes belongs to the second; the first class has its negative.
+        """
         coefs, classes = self.path.coefs, self.path.classes
         if class_label is None:
             if coefs.shape[1] == 1:
@@ -276,7 +312,11 @@ class PathDisplay:
         return coefs[:, known[0]], f"coefficient, class {class_label}"
 
     def _name(self, ax: Axes, ends: Array, named: list[int], colors: dict[int, str]) -> None:
-        """Names at the ends of the lines, moved apart where they would overlap."""
+        """Write the names of features at the right ends of their lines, without overlap.
+
+        `ends` (n_features,) are the heights of the right ends, `named` the positions of the
+        features to name, and `colors` the colours of these.
+        """
         low, high = ax.get_ylim()
         gap = LABEL_GAP * (high - low)
         order = sorted(named, key=lambda j: ends[j])
@@ -284,7 +324,7 @@ class PathDisplay:
         for i in range(1, len(heights)):
             heights[i] = max(heights[i], heights[i - 1] + gap)
         if len(heights):
-            # Half of what the last was moved is given back to all.
+            # Names were moved upwards only; their mean goes back halfway to that of the ends.
             heights -= 0.5 * (heights - [ends[j] for j in order]).mean()
         for j, height in zip(order, heights, strict=True):
             ax.annotate(
@@ -302,25 +342,25 @@ class PathDisplay:
 
 
 class CVCurveDisplay:
-    """Cross-validated score against the penalty.
+    """Plot of the cross-validated score against the inverse strength C of the penalty.
 
-    It is made by `from_estimator`.
+    Create it with `from_estimator`.
 
     Parameters
     ----------
     estimator : MaxentClassifierCV
-        Fitted.
+        A fitted estimator.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes that were drawn on.
+        The axes with the plot.
     figure_ : matplotlib.figure.Figure
-        Their figure.
+        The figure of the axes.
     lines_ : list of matplotlib.lines.Line2D
-        Mean score, a line for each l1_ratio.
+        The lines of the mean score, one for each l1_ratio.
     top_ax_ : matplotlib.axes.Axes
-        The axis of the number of features.
+        The axis at the top with the number of features.
 
     Examples
     --------
@@ -346,41 +386,50 @@ class CVCurveDisplay:
     ) -> CVCurveDisplay:
         """Draw the scores of a fitted estimator.
 
-        The band is one standard error about the mean over folds, the marks are the best penalty and
-        the strongest within one standard error of it, and on top is the mean number of features
-        whose coefficients are not zero, at the chosen l1_ratio.
+        The lines are the mean scores over folds, with a band of one standard error at the l1_ratio
+        of the best score. Vertical lines mark the best C and the smallest C, the strongest penalty,
+        whose mean score is within one standard error of the best. The axis at the top shows the
+        mean number of features with nonzero coefficients, at the same l1_ratio as the band.
 
         Parameters
         ----------
         estimator : MaxentClassifierCV
-            Fitted.
+            A fitted estimator.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
 
         Returns
         -------
         CVCurveDisplay
+            The display that was drawn.
 
         Raises
         ------
         ImportError
-            Where matplotlib is missing.
+            If matplotlib is not installed.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
         """
         check_is_fitted(estimator)
         return cls(estimator).plot(ax=ax)
 
     def plot(self, *, ax: Axes | None = None) -> CVCurveDisplay:
-        """Draw.
+        """Draw the scores, as `from_estimator` describes.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
 
         Returns
         -------
         CVCurveDisplay
-            Itself.
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
         ax = new_axes(ax, type(self).__name__)
         frame = self.estimator.cv_results_frame()
@@ -393,7 +442,7 @@ class CVCurveDisplay:
         self.lines_ = []
         for i, ratio in enumerate(ratios):
             rows = frame[frame["l1_ratio"] == ratio].sort_values("C")
-            rows = rows[np.isfinite(rows["C"])]  # the axis has no place for no penalty
+            rows = rows[np.isfinite(rows["C"])]  # a logarithmic axis cannot show infinity
             C, mean, error = (
                 rows[name].to_numpy() for name in ("C", "mean_score", "standard_error")
             )
@@ -421,6 +470,7 @@ class CVCurveDisplay:
 
 
 def _features_on_top(ax: Axes, C: Array, n_features: Array) -> Any:
+    """Add an axis at the top that shows the number of features at up to eight of the Cs."""
     ax.set_xscale("log")
     top = ax.secondary_xaxis("top")
     positions = np.unique(np.linspace(0, len(C) - 1, min(len(C), 8)).round().astype(int))

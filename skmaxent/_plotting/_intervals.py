@@ -1,4 +1,4 @@
-"""Forest plots: estimates with their intervals, a row for each feature, a colour for each class."""
+"""Displays of estimates with intervals: a row for each feature, a colour for each class."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# Inches for a feature and for a class within it, where the axes are ours.
+# Height in inches of a row, and of each class within the row, in a new figure.
 FEATURE_HEIGHT, CLASS_HEIGHT = 0.16, 0.07
 
 
-class _ForestDisplay:
-    """What both displays draw: a table with an estimate and the columns lower and upper."""
+class _IntervalDisplay:
+    """Draws a table of estimates with standard errors and intervals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The estimate in the first column, and columns "std_err", "lower" and "upper", with an index
+        of the levels "class" and "feature".
+    level : float, default=0.95
+        The confidence level of the intervals.
+    """
 
     ax_: Axes
     figure_: Any
@@ -35,25 +44,27 @@ class _ForestDisplay:
         self.level = level
 
     def plot(self, *, n_features: int = 50, ax: Axes | None = None) -> Any:
-        """Draw.
+        """Draw the estimates and their intervals.
 
         Parameters
         ----------
         n_features : int, default=50
-            Most features to draw: those whose estimates are largest in standard errors, in the
-            order of the table.
+            The most features to draw. If there are more, those with the largest ratios of estimate
+            and standard error are drawn, in the order of the table.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones, as high as the features need.
+            The axes to draw on; None creates a new figure, as high as the features need.
 
         Returns
         -------
-        display
-            Itself.
+        CoefficientDisplay or MarginalEffectsDisplay
+            The display itself.
 
         Raises
         ------
         ImportError
-            Where matplotlib is missing.
+            If matplotlib is not installed.
+        ValueError
+            If the classes of the table do not have the same features in the same order.
         """
         names, labels, values = self._values()
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -67,7 +78,8 @@ class _ForestDisplay:
         for i, label in enumerate(classes):
             value, _, lower, upper = values[i, shown].T
             rows = np.arange(len(shown)) + (i - (len(labels) - 1) / 2) * 0.8 / len(labels)
-            # Percentiles of a bootstrap need not lie on both sides of the estimate.
+            # matplotlib refuses negative lengths of error bars, but an interval of bootstrap
+            # percentiles need not contain the estimate. The true ends are set below.
             bars = np.maximum([value - lower, upper - value], 0.0)
             container = ax.errorbar(
                 value,
@@ -102,9 +114,10 @@ class _ForestDisplay:
         return self
 
     def _values(self) -> tuple[list[Any], list[Any], Array]:
-        """Features, classes, and of each class and feature the estimate, error and interval.
+        """Return the names of the features, the classes, and the values to draw.
 
-        The intercept, the last row of a class that has one, is left out.
+        The values, (n_classes, n_features, 4), are the estimate, its standard error and the lower
+        and upper ends of its interval. The intercept, the last row of a class, is left out.
         """
         import pandas as pd
 
@@ -113,8 +126,11 @@ class _ForestDisplay:
         parts = [self.table.loc[codes == i, columns] for i in range(len(labels))]
         features = [part.index.get_level_values("feature").tolist() for part in parts]
         if any(of_class != features[0] for of_class in features):
+            different = next(i for i, of_class in enumerate(features) if of_class != features[0])
             raise ValueError(
-                "table must have the same features, in the same order, for each class."
+                f"table has the features {features[different][:5]} for the class "
+                f"{labels[different]!r} and {features[0][:5]} for the class {labels[0]!r} (the "
+                "first five); expected the same features, in the same order, for each class."
             )
         names = features[0]
         if self._has_intercept and names[-1:] == ["Intercept"]:
@@ -123,26 +139,26 @@ class _ForestDisplay:
         return names, list(labels), values
 
 
-class CoefficientDisplay(_ForestDisplay):
-    """Coefficients with intervals.
+class CoefficientDisplay(_IntervalDisplay):
+    """Plot of coefficients with their confidence intervals.
 
-    It is made by `from_results` or `from_estimator`.
+    Create it with `from_results` or `from_estimator`. The intercepts are not drawn.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        `InferenceResults.summary`.
+        The result of `InferenceResults.summary`.
     level : float, default=0.95
-        Of its intervals.
+        The confidence level of the intervals in the table.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes that were drawn on.
+        The axes with the plot.
     figure_ : matplotlib.figure.Figure
-        Their figure.
+        The figure of the axes.
     containers_ : list of matplotlib.container.ErrorbarContainer
-        One for each class.
+        The points and error bars, a container for each class.
 
     Examples
     --------
@@ -174,17 +190,25 @@ class CoefficientDisplay(_ForestDisplay):
         Parameters
         ----------
         results : InferenceResults
-            From `MaxentClassifier.infer`.
+            The result of `MaxentClassifier.infer`.
         level : float, default=0.95
-            Of the intervals.
+            The confidence level of the intervals.
         n_features : int, default=50
-            Most features to draw, as in `plot`.
+            The most features to draw, as in `plot`.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
 
         Returns
         -------
         CoefficientDisplay
+            The display that was drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `level` is not between 0 and 1.
         """
         display = cls(results.summary(level), level=level)
         display._has_intercept = results.has_intercept
@@ -204,55 +228,63 @@ class CoefficientDisplay(_ForestDisplay):
         ax: Axes | None = None,
         **options: Any,
     ) -> CoefficientDisplay:
-        """Infer and draw.
+        """Compute intervals with `MaxentClassifier.infer` and draw the coefficients.
 
         Parameters
         ----------
         estimator : MaxentClassifier
-            Fitted.
+            A fitted estimator.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of the fit.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
-            The weights of the fit.
+            The weights of the fit; None stands for ones.
         level : float, default=0.95
-            Of the intervals.
+            The confidence level of the intervals.
         n_features : int, default=50
-            Most features to draw, as in `plot`.
+            The most features to draw, as in `plot`.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
         **options
-            For `MaxentClassifier.infer`.
+            Further arguments of `MaxentClassifier.infer`.
 
         Returns
         -------
         CoefficientDisplay
+            The display that was drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `level` is not between 0 and 1, or if `MaxentClassifier.infer` raises it.
         """
         results = estimator.infer(X, y, sample_weight, **options)
         return cls.from_results(results, level=level, n_features=n_features, ax=ax)
 
 
-class MarginalEffectsDisplay(_ForestDisplay):
-    """Marginal effects with intervals.
+class MarginalEffectsDisplay(_IntervalDisplay):
+    """Plot of marginal effects on the class probabilities with their confidence intervals.
 
-    It is made by `from_results`.
+    Create it with `from_results`.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        `InferenceResults.marginal_effects`.
+        The result of `InferenceResults.marginal_effects`.
     level : float, default=0.95
-        Of its intervals.
+        The confidence level of the intervals in the table.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes that were drawn on.
+        The axes with the plot.
     figure_ : matplotlib.figure.Figure
-        Their figure.
+        The figure of the axes.
     containers_ : list of matplotlib.container.ErrorbarContainer
-        One for each class.
+        The points and error bars, a container for each class.
 
     Examples
     --------
@@ -280,26 +312,34 @@ class MarginalEffectsDisplay(_ForestDisplay):
         ax: Axes | None = None,
         **options: Any,
     ) -> MarginalEffectsDisplay:
-        """Compute and draw.
+        """Compute the marginal effects of results and draw them.
 
         Parameters
         ----------
         results : InferenceResults
-            From `MaxentClassifier.infer`.
+            The result of `MaxentClassifier.infer`.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to average over.
+            The rows over which effects are averaged.
         level : float, default=0.95
-            Of the intervals.
+            The confidence level of the intervals.
         n_features : int, default=50
-            Most features to draw, as in `plot`.
+            The most features to draw, as in `plot`.
         ax : matplotlib.axes.Axes, default=None
-            Axes to draw on; None makes new ones.
+            The axes to draw on; None creates a new figure.
         **options
-            For `InferenceResults.marginal_effects`.
+            Further arguments of `InferenceResults.marginal_effects`.
 
         Returns
         -------
         MarginalEffectsDisplay
+            The display that was drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `level` is not between 0 and 1.
         """
         display = cls(results.marginal_effects(X, level=level, **options), level=level)
         display.plot(n_features=n_features, ax=ax)
