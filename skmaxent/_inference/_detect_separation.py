@@ -1,4 +1,4 @@
-"""detect_separation: whether maximum-likelihood estimates exist, and if not, why."""
+"""`detect_separation` decides whether finite maximum-likelihood estimates exist."""
 
 from __future__ import annotations
 
@@ -13,36 +13,39 @@ from skmaxent._input import _frames, _targets, _validation
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._penalty import ridge_terms
 from skmaxent._solvers import Options, Separated, separation
+from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Of the fit that comes first, in standard errors: near enough to prove that there is an optimum.
+# `tol` of the fit without penalty, in standard errors: its last step proves that classes overlap.
 NEAR = 1e-3
 
 
 @dataclass(frozen=True)
 class Separation:
-    """Whether, and along which direction, classes are separated.
+    """Whether the classes of a data set are separated, as `detect_separation` returns it.
 
     Attributes
     ----------
     kind : {"none", "quasi-complete", "complete"}
-        "none": the classes overlap and the likelihood has a maximum. "complete": some direction
-        ranks every row's own class strictly first. "quasi-complete": some direction never ranks it
-        behind another and sometimes strictly first.
+        "none": the classes overlap, and finite maximum-likelihood estimates exist. "complete": the
+        logits of some coefficients are larger for the class of each row than for every other class.
+        "quasi-complete": they are larger or equal for all rows, and larger for some row.
     direction : pandas.DataFrame of shape (n_features + 1, n_classes)
-        Coefficients, and "Intercept", along which the likelihood grows for ever; zeros for "none".
-        They sum to zero over classes.
+        Coefficients with these logits. The row "Intercept" is missing if ``fit_intercept=False``.
+        The likelihood increases without end if they are multiplied by larger and larger numbers.
+        They sum to zero over the classes, and are zero if `kind` is "none".
     classes : list
         Classes with rows that the direction separates from another class.
     features : list
-        Features, and "Intercept", whose coefficients the direction changes: these have no finite
-        estimates.
+        Features for which the direction is not zero, and "Intercept" if its row is not zero. Their
+        coefficients have no finite estimates.
     separated : ndarray of bool, shape (n_samples,)
-        Rows whose probability goes to one for some pair of classes along the direction.
+        Rows for which the logit of their class is larger than that of another class along the
+        direction.
 
     Examples
     --------
@@ -69,40 +72,46 @@ class Separation:
 
 
 class _Input(BaseEstimator):
-    """What scikit-learn's validation wants to know names for."""
+    """An estimator that scikit-learn's validation stores the feature names on."""
 
 
 def detect_separation(
     X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None = None, fit_intercept: bool = True
 ) -> Separation:
-    """Whether the likelihood has a maximum, and if not, why.
+    """Decide whether the classes are separated, so that no finite estimates exist.
 
-    A fit without penalty comes first: where the classes overlap, its optimum proves it, and where
-    they do not, its last step is mostly a direction that proves that. Otherwise, and for all
-    directions of separated classes, linear programs over some of the rows decide [1]_ [2]_. Rows
-    with a weight of zero do not count, nor do classes without other rows.
+    Without a penalty, finite maximum-likelihood estimates exist if and only if the classes overlap
+    [1]_. The function first fits the model without a penalty. If the classes overlap, the optimum
+    proves it. If they are separated, the last Newton step is usually a direction that proves it. If
+    neither is the case, and to find all features and rows that are separated, linear programs over
+    some of the rows are solved [2]_. Rows with weight zero are ignored, and so are classes that
+    have no other rows.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features.
     y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-        Class labels, or counts or shares of the classes.
+        Class labels, or a table with counts or shares of the classes.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows; only whether they are zero matters.
+        Weights of the rows. Only whether a weight is zero affects the result.
     fit_intercept : bool, default=True
         Whether each logit has an intercept.
 
     Returns
     -------
     Separation
+        The kind of separation, and the features, classes and rows that are separated.
 
     Raises
     ------
+    TypeError
+        For Dask collections.
     ValueError
-        For invalid input.
+        For other input that cannot be fitted.
     RuntimeError
-        Where neither proof was found: the linear programs were not solved, or there are more than
-        2000 coefficients.
+        If neither separation nor overlap was proved, because a linear program was not solved or
+        the model has more than 2000 coefficients.
 
     References
     ----------
@@ -119,6 +128,7 @@ def detect_separation(
     >>> found.kind, found.classes
     ('quasi-complete', [0, 1, 2])
     """
+    refuse_dask("detect_separation", X, y)
     owner = _Input()
     X, y = _targets.check_rows(owner, X, y)
     X = on_host(X)
@@ -135,7 +145,11 @@ def detect_separation(
 
 
 def _result(found: Separated | None, ready: Prepared, owner: _Input, n_samples: int) -> Separation:
-    """The result with names, from a maximal direction in the coordinates of the problem."""
+    """The public result, from what the solver found for standardised columns (None: overlap).
+
+    `found` has a direction of shape (R, n_features + 1) for the columns and classes that the fit
+    kept. The result has it for all columns of X and all classes, with their names.
+    """
     classes, columns = ready.classes, ready.data.columns
     K, d = len(classes), columns.n_features
     D, moved = np.zeros((K, d + 1)), np.zeros(d + 1, bool)

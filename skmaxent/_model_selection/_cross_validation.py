@@ -1,4 +1,4 @@
-"""MaxentClassifierCV: the strength and the kind of the penalty by cross-validation."""
+"""`MaxentClassifierCV` chooses `C` and `l1_ratio` by cross-validation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_LOSS = "neg_log_loss"
-# Shares of the penalised coefficients in a relaxed fit, as in glmnet.
+# Weights of the penalised fit in a blend with the relaxed fit; these are glmnet's.
 GAMMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REMOVED = {
     "penalty": "write l1_ratios=[0.0] for 'l2', [1.0] for 'l1'",
@@ -58,100 +58,111 @@ REMOVED = {
 class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     """Multinomial logistic regression with its penalty chosen by cross-validation.
 
-    Each fold's path of coefficients is fitted from the strongest penalty to the weakest, each fit
-    from the one before, and scored on the rows left out.
+    For each fold and each `l1_ratio`, a path of models is fitted to the training rows, from the
+    strongest penalty to the weakest. Each model is scored on the held-out rows of the fold.
 
     Parameters
     ----------
     Cs : int or array-like of shape (n_cs,), default=100
-        Inverse strengths of the penalty, or their number: then as in `maxent_path`.
+        Inverse strengths of the penalty, or their number. For a number, the values are computed
+        from all rows as in `maxent_path`, and all `l1_ratios` share them.
     l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
-        Shares of the L1 penalty to try; see `MaxentClassifier`.
+        Shares of the L1 penalty to compare; see `MaxentClassifier`.
     cv : int, cross-validation generator or iterable, default=None
-        Folds; None is five, stratified.
+        Folds. None makes five stratified folds.
     scoring : str or callable, default=None
-        Larger is better; None is "neg_log_loss".
+        Scorer, whose larger values are better. None is "neg_log_loss".
     selection : {"best", "one_standard_error"}, default="best"
-        Which penalty to choose: of the best mean score, or the strongest whose mean score is within
-        one standard error of that, at the l1_ratio of the best.
+        Rule for the choice of the penalty. "best" chooses the penalty with the best mean score over
+        the folds. "one_standard_error" keeps the `l1_ratio` of the best, and chooses the smallest C
+        whose mean score is within one standard error of the best.
     refit : bool, default=True
-        Whether to fit all rows at the chosen penalty. Otherwise coefficients are the mean of the
-        folds', each at its own best penalty, and `C_` and `l1_ratio_` are the means of these.
+        Whether to fit all rows with the chosen penalty. If False, the coefficients are the means of
+        the folds' coefficients, each at the best penalty of its fold, and `C_`, `l1_ratio_` and
+        `gamma_` are the means of these penalties.
     relax : bool or array-like, default=False
-        Whether to try, besides, fits without penalty of the coefficients that are not zero, blended
-        with the penalised ones: their shares, True for 0, 0.25, 0.5, 0.75 and 1 [1]_.
+        Whether to compare relaxed fits too [1]_. For each model the coefficients that are not zero
+        are fitted again without a penalty. Candidates are the means of both fits, in which the
+        penalised fit has a weight gamma. True stands for the weights 0, 0.25, 0.5, 0.75 and 1. An
+        array contains other weights from 0 to 1.
     grouped : bool, default=False
-        As in `MaxentClassifier`, like the next ones.
+        Whether the L1 penalty is a group lasso. This and the parameters up to `random_state` are
+        those of `MaxentClassifier`, if not stated otherwise.
     penalty_factor : array-like or dict, default=None
         Factors of the penalty.
     prior_coef : array-like, DataFrame or fitted model, default=None
-        Coefficients that the ridge part of the penalty pulls towards.
+        Coefficients towards which the ridge part of the penalty shrinks.
     bounds : (lower, upper) or dict, default=None
         Bounds of the coefficients.
     fit_intercept : bool, default=True
         Whether each logit has an intercept.
     class_weight : dict or "balanced", default=None
-        Weights of the classes, in fits alone.
+        Weights of the classes in the fits. Scores do not use them.
     label_smoothing : float, default=0.0
-        Share of each target that is spread over all classes, in fits alone.
+        Share of each target that is spread over all classes in the fits. Scores do not use it.
     solver : str, default="auto"
-        As in `MaxentClassifier`, like the next ones.
+        Algorithm.
     tol : float, default=1e-4
-        Distance to the optimum in standard errors at which to stop.
+        Distance to the optimum, in standard errors, at which a fit stops.
     max_iter : int, default=100
-        Most Newton iterations of each fit; 0 leaves all coefficients zero.
+        Maximum number of Newton iterations of each fit. 0 leaves all coefficients zero.
     n_jobs : int, default=None
-        Processes over folds and l1_ratios; None is one, -1 all processors.
+        Number of processes among which the paths are divided. None is one process, and -1 is one
+        per processor.
     verbose : int, default=0
-        Print a line per fit where positive.
+        If positive, print a line per fit.
     random_state : int, RandomState instance or None, default=None
-        Seeds the choice of rows for preconditioners.
+        Seed for the choice of the rows from which preconditioners are computed.
 
     Attributes
     ----------
     classes_, coef_, intercept_, n_features_in_, feature_names_in_
         As in `MaxentClassifier`.
     C_ : float
-        Chosen inverse strength.
+        Chosen inverse strength of the penalty.
     l1_ratio_ : float
         Chosen share of the L1 penalty.
     gamma_ : float
-        Chosen share of the penalised coefficients; 1 unless `relax`.
+        Chosen weight of the penalised fit. It is 1 without `relax`.
     Cs_ : ndarray of shape (n_cs,)
-        Inverse strengths that were tried.
+        Inverse strengths that were compared.
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
-        Shares of the L1 penalty that were tried.
+        Shares of the L1 penalty that were compared.
     gammas_ : ndarray of shape (n_gammas,)
-        Shares of the penalised coefficients that were tried.
+        Weights of the penalised fit that were compared.
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
-        Scores of the rows left out; at `gamma_`.
+        Scores of the held-out rows, at `gamma_`.
     relaxed_scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_gammas)
-        Scores at all shares; only with `relax`.
+        Scores of the held-out rows at all `gammas_`. Only with `relax`.
     coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_classes, n_features + 1)
-        Coefficients, then the intercept; without the latter where `fit_intercept` is False, and
-        with a single row for two classes. Penalised ones, whatever `relax`.
+        Coefficients of the penalised fits, with the intercept in the last column. The column of the
+        intercept is missing if `fit_intercept` is False. With two classes there is one row instead
+        of n_classes.
     n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
-        Newton iterations.
+        Number of Newton iterations.
     optimality_gap_ : float
-        That of the last fit; see `MaxentClassifier`. Only with `refit`, and without `relax`.
+        Upper bound on (F - F*)/F for the final fit; see `MaxentClassifier`. Only with `refit`, and
+        only if `gamma_` is 1.
 
     Notes
     -----
-    Dask collections give the folds and the results that the same rows in memory give. Chunks are
-    read once and stay where Dask keeps them: a fold is all rows, with weights of zero for those
-    held out. In memory are the class of each row and which fold holds it out, a byte or two each;
-    splitters are given these classes as numbers, and no X, and may need more for a while. The
-    score is "neg_log_loss". Instead of `groups` give `cv` indices; a fold has each row once at
-    most. Paths are fitted one after the other, each by all of Dask's threads, whatever `n_jobs`.
+    **Dask collections.** Folds and results are those of the same rows in memory. Chunks are read
+    once and stay where Dask keeps them. Each fold uses all rows, with weight zero for its held-out
+    rows. This process stores the class and the number of the fold of each row, which take a byte or
+    two each. Splitters receive the classes as integers instead of y, and do not receive X. They
+    may need more memory. The only score is "neg_log_loss". `groups` is not supported; pass indices
+    as `cv` instead. Each row may be in a fold at most once. `n_jobs` is ignored, because each path
+    uses all threads of Dask.
 
-    With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
-    path, of a fold and an l1_ratio, is a subtask of the fit, and so is the last fit, which
-    callbacks that propagate follow as that of a `MaxentClassifier`. Each C is a subtask of its
-    path, at whose end they may have the penalised classifier, with X, y and `sample_weight` of the
-    fold's training rows; of Dask collections, all rows with weights of zero for those held out. One
-    that asks to stop there ends the path: its other scores are NaN, which means leave out, its
-    other coefficients and `n_iter_` 0. Elsewhere stopping has no effect. With `n_jobs`, callbacks
-    are copied to processes, as in scikit-learn's searches.
+    **Callbacks.** With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks of
+    `sklearn.callback`. Each path is a subtask of the fit. The final fit is another, and callbacks
+    that propagate to nested estimators follow its iterations. Each C is a subtask of its path. At
+    its end, callbacks may ask for the penalised classifier, and for X, y and `sample_weight` of the
+    training rows of the fold. For Dask collections these are all rows, with weight zero for the
+    held-out rows. A callback that stops a subtask ends its path: the remaining scores of the path
+    are NaN and do not count, and its remaining coefficients and `n_iter_` are 0. A stop in another
+    subtask has no effect. With `n_jobs`, callbacks are copied to the processes, as in
+    scikit-learn's searches.
 
     References
     ----------
@@ -258,16 +269,17 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Or a Dask array or data frame, with y, `sample_weight` and `offset` as in
-            `MaxentClassifier.fit`.
+            Features. A Dask array or data frame is possible too, with y, `sample_weight` and
+            `offset` as in `MaxentClassifier.fit`.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-            Class labels, or counts or shares of the classes.
+            Class labels, or a table with counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, in fits and in scores.
         offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
             Known part of the logits.
         **params
-            `groups` for the splitter; with metadata routing, what splitter and scorer ask for.
+            `groups` for the splitter. With metadata routing enabled, the metadata that the splitter
+            and the scorer request.
 
         Returns
         -------
@@ -277,9 +289,15 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Raises
         ------
         ValueError
-            For input that cannot be fitted; an earlier fit stays as it was.
+            For input that cannot be fitted. The results of an earlier fit are kept.
         TypeError
-            For Dask collections with what needs rows in memory.
+            For Dask collections with `groups`, or with another score than the log-likelihood.
+
+        Warns
+        -----
+        UserWarning
+            If the training rows of a fold lack a class. Held-out rows of this class then do not
+            count in the score of the fold.
         """
         with restored_on_failure(self):
             self._validate_params()
@@ -436,14 +454,15 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             task.end(attributes)
 
     def cv_results_frame(self) -> pd.DataFrame:
-        """Results with names.
+        """Return the results of the cross-validation as a table.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each l1_ratio, C and, with `relax`, gamma: the mean score over folds, its
-            standard error, the mean number of features that are not zero, the folds' scores
-            (split0_score, ...) and whether the row was `chosen`.
+            A row for each l1_ratio, C and, with `relax`, gamma. Its columns are the mean score over
+            folds, the standard error of this mean, the mean number of features with nonzero
+            coefficients, the score of each fold (split0_score, ...) and whether the row was
+            `chosen`.
         """
         check_is_fitted(self)
         scores = getattr(self, "relaxed_scores_", self.scores_[..., None])
@@ -468,24 +487,25 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         offset: Any = None,
         **params: Any,
     ) -> float:
-        """The score that `scoring` stands for; larger is better.
+        """Return the score that `scoring` defines.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Or a Dask array or data frame, where `scoring` is "neg_log_loss".
+            Features. A Dask array or data frame is possible if `scoring` is "neg_log_loss".
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-            Class labels, or counts or shares of the classes.
+            Class labels, or a table with counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         offset : array-like, default=None
-            Offsets as in `fit`; 0 is none.
+            Offsets as in `fit`. 0 means no offset.
         **params
-            With metadata routing, what the scorer asks for.
+            With metadata routing enabled, the metadata that the scorer requests.
 
         Returns
         -------
         float
+            The score. Larger is better.
         """
         if not _routing_enabled():
             _refuse_arguments("score", set(params))
@@ -510,11 +530,12 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         return float(self._scorer(model, to_host(X), to_host(y), **weights))
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Which metadata go where.
+        """Return the routing of metadata to the splitter and the scorer.
 
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
+            The router of this estimator.
         """
         return (
             MetadataRouter(owner=self)

@@ -1,4 +1,4 @@
-"""maxent_path: coefficients for a sequence of penalties."""
+"""`maxent_path` fits a regularisation path; `MaxentPath` holds its coefficients."""
 
 from __future__ import annotations
 
@@ -28,29 +28,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaxentPath:
-    """Coefficients for a sequence of penalties.
+    """Coefficients of a regularisation path, as `maxent_path` returns them.
 
     Attributes
     ----------
     Cs : ndarray of shape (n_Cs,)
         Inverse strengths of the penalty.
     coefs : ndarray of shape (n_Cs, n_classes, n_features), or (n_Cs, 1, n_features)
-        Coefficients at each, those of a single logit for two classes.
+        Coefficients at each C. With two classes there is a single logit, that of ``classes[1]``.
     intercepts : ndarray of shape (n_Cs, n_classes) or (n_Cs, 1)
-        Intercepts at each.
+        Intercepts at each C.
     n_iter : ndarray of shape (n_Cs,)
-        Newton iterations at each.
+        Number of Newton iterations at each C.
     optimality_gaps : ndarray of shape (n_Cs,)
-        Bounds on (F - F*)/F at each.
+        Upper bound on (F - F*)/F at each C, where F is the objective and F* its minimum.
     classes : ndarray of shape (n_classes,)
         Class labels, sorted.
     feature_names : ndarray of shape (n_features,)
-        Names of the features; x0, x1, ... where X has none.
+        Names of the features. They are x0, x1, ... if X has no names.
     l1_ratio : float
         Share of the L1 penalty.
     relaxed_coefs, relaxed_intercepts : ndarray or None
-        Of fits without penalty of the coefficients that are not zero, in the shapes of `coefs` and
-        `intercepts`; None unless asked for.
+        Coefficients and intercepts of fits without a penalty, in which the coefficients that are
+        zero in `coefs` stay zero. The shapes are those of `coefs` and `intercepts`. None unless
+        ``relax=True``.
 
     Examples
     --------
@@ -73,12 +74,12 @@ class MaxentPath:
     relaxed_intercepts: Array | None = field(default=None, repr=False)
 
     def blended(self, gamma: float, index: int) -> tuple[Array, Array]:
-        """Coefficients and intercepts at ``Cs[index]``, with a share of a relaxed fit's.
+        """Return weighted means of the penalised and the relaxed fit at ``Cs[index]``.
 
         Parameters
         ----------
         gamma : float
-            Share of the penalised coefficients; the rest are the relaxed fit's.
+            Weight of the penalised fit. The weight of the relaxed fit is 1 - `gamma`.
         index : int
             Position in `Cs`.
 
@@ -90,7 +91,7 @@ class MaxentPath:
         Raises
         ------
         ValueError
-            Where there is no relaxed fit and `gamma` is not 1.
+            If the path has no relaxed fits and `gamma` is not 1.
         """
         coef, intercept = self.coefs[index], self.intercepts[index]
         if gamma == 1.0:
@@ -103,17 +104,17 @@ class MaxentPath:
 
     @property
     def n_nonzero(self) -> Array:
-        """Number of features with a coefficient that is not zero, at each C."""
+        """Number of features with a nonzero coefficient at each C, shape (n_Cs,)."""
         return np.asarray((self.coefs != 0.0).any(axis=1).sum(axis=1))
 
     def coef_frame(self) -> pd.DataFrame:
-        """Coefficients with names.
+        """Return the nonzero coefficients as a table.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each C, class and feature that is not zero, "Intercept" included: the columns
-            C, class, feature and coef.
+            The columns C, class, feature and coef, with a row for each nonzero coefficient and
+            intercept. The feature of an intercept is "Intercept".
         """
         return _frames.path_frame(
             self.Cs, self.coefs, self.intercepts, self.classes, self.feature_names
@@ -134,47 +135,67 @@ def maxent_path(
 ) -> MaxentPath:
     """Fit multinomial logistic regression for a sequence of penalties.
 
-    Each fit starts from the one before, with a stronger penalty, and looks at few features first
-    (Tibshirani et al. 2012, J. R. Stat. Soc. B 74, 245-266) and at all of them in the end.
+    The fits begin with the strongest penalty, and each starts from the solution of the fit before.
+    A fit first ignores features that the sequential strong rule [1]_ excludes, and checks them
+    before it ends.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Or a Dask array or data frame, as in `MaxentClassifier.fit`.
+        Features. A Dask array or data frame is possible too, as in `MaxentClassifier.fit`.
     y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-        Class labels, or counts or shares of the classes.
+        Class labels, or a table with counts or shares of the classes.
     Cs : int or array-like of shape (n_Cs,), default=100
-        Inverse strengths of the penalty, or their number: then they rise in equal ratios from the
-        largest C at which no penalised feature has a coefficient. The end is where a lasso has 1e-4
-        of the penalty with which its first feature enters, or 1e-2 if there are no more rows than
-        features; for dense X with the units of the features made alike, so that features in small
-        units come in.
+        Inverse strengths of the penalty, or their number. A number is a geometric grid that begins
+        at the largest C at which all penalised coefficients are zero. At its end the L1 penalty is
+        1e-4 times the one at which a lasso selects its first feature [2]_, or 1e-2 times if X has
+        no more rows than columns. For dense X the end is computed for features of equal scale, so
+        that the grid also selects features whose values are small.
     l1_ratio : float, default=1.0
-        Share of the L1 penalty. Where it is below 0.001, a grid begins as for 0.001.
+        Share of the L1 penalty. A grid for a share below 0.001 begins as for 0.001.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the rows. None weighs all rows equally.
     offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
-        Known part of the logits.
+        Known part of the logits. None is zero.
     relax : bool, default=False
-        Whether to fit, besides, the coefficients that are not zero without penalty. Where these
-        separate classes, no finite ones are optimal, and the relaxed fit ends after 30 iterations.
+        Whether to add, for each C, a fit without a penalty of the coefficients that are not zero.
+        If these coefficients separate the classes, no finite optimum exists, and the fit without
+        penalty ends after 30 iterations.
     callbacks : iterable of callbacks, default=None
-        Callbacks of scikit-learn 1.9 or later (`sklearn.callback`). Each C is a subtask of the
-        path, in the order of the fits, at whose end they may have the classifier that it is; one
-        that asks to stop ends the path, which then has the fits so far alone.
+        Callbacks of `sklearn.callback`, which need scikit-learn 1.9 or later. Each C is a subtask
+        of the path, in the order of the fits. At its end, callbacks may ask for the classifier with
+        this C. If a callback stops the path, the result contains only the fits so far.
     **params
         Other parameters of `MaxentClassifier`.
 
     Returns
     -------
     MaxentPath
+        Coefficients at each C, in the order of `Cs`.
 
     Raises
     ------
+    TypeError
+        For the parameters `C`, `penalty` and `warm_start`.
     ValueError
-        For input that cannot be fitted.
+        For input that cannot be fitted, and for the parameters `partial_labels`, `bias_reduction`
+        and `prior_correction`.
     ImportError
-        For callbacks where scikit-learn has none.
+        If there are callbacks and scikit-learn does not support them.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If, at some values of C, fits reached `max_iter`, have no finite optimum, or ended before
+        the optimum for lack of floating-point precision; or if rounding the coefficients to float32
+        increased the objective by more than 1e-6 of its value. The warning says at how many C.
+
+    References
+    ----------
+    .. [1] Tibshirani et al. (2012), Strong rules for discarding predictors in lasso-type problems,
+       J. R. Stat. Soc. B 74, 245-266.
+    .. [2] Friedman, Hastie & Tibshirani (2010), Regularization paths for generalized linear models
+       via coordinate descent, J. Stat. Softw. 33.
 
     Examples
     --------
