@@ -264,7 +264,13 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observed:
 
 def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed:
     y, names = _columns_in_order(y, classes)
-    y = y.toarray() if sp.issparse(y) else np.asarray(y)
+    try:
+        y = y.toarray() if sp.issparse(y) else np.asarray(y)
+    except ValueError as error:
+        raise ValueError(
+            "y has rows of different lengths; expected the same number of columns in each row, "
+            f"or, with partial_labels=True, sets of labels such as {{{y[0][0]!r}}}."
+        ) from error
     if y.ndim != 2:
         raise ValueError(f"y has the shape {y.shape}; {EXPECTED}.")
     is_boolean = y.dtype == bool

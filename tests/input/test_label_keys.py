@@ -78,3 +78,12 @@ def test_columns_of_several_levels_are_an_error():
     columns = pd.MultiIndex.from_product([["a"], [1, 2, 3]])
     with pytest.raises(ValueError, match="y has columns of several levels"):
         MaxentClassifier().fit(X, pd.DataFrame(np.eye(3)[CODES] + 1, columns=columns))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_rows_of_different_lengths_are_an_error(kind):
+    y = [kind([0, 1]) if code else kind([0]) for code in CODES]
+    y[0] = kind([0, 1])
+    for partial_labels in (True, False):
+        with pytest.raises(ValueError, match="y has rows of different lengths"):
+            MaxentClassifier(partial_labels=partial_labels).fit(X, y)
