@@ -420,10 +420,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 solution = self._bias_reduced(problem, options, ready, C)
             if np.isinf(C) and _is_free(problem.terms) and self.bias_reduction is None:
                 solution = replace(solution, aliased=tuple(ready.aliased()))
+            excess = ready.rounding_excess(solution)
+            solution = solution.rounded(excess)
             self._store(solution, ready, correction)
             blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
-            warn_of_rounded_coefficients(ready.rounding_excess(solution))
+            warn_of_rounded_coefficients(excess)
             self._follow(X, y)
             self._fitted_with_offset = offset is not None
             if task is not None and iterations is not None:

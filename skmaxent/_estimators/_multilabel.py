@@ -366,12 +366,14 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             )
             iterations = None if task is None else Iterations(task, attributes)
             solution = minimise(problem, options_of(self, iterations))
+            excess = ready.rounding_excess(solution)
+            solution = solution.rounded(excess)
             n_iter = solution.n_iter if self.max_iter else 0
             found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
             self.__dict__.update(found)
             blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
-            warn_of_rounded_coefficients(ready.rounding_excess(solution))
+            warn_of_rounded_coefficients(excess)
             if iterations is not None:
                 iterations.close(found | thresholds)
         return solution, task

@@ -306,12 +306,13 @@ def _fit_path(
             found.put(i, *ready.coefficients(solution))
             if relaxed is not None:
                 relaxed.put(i, *ready.coefficients(path.relaxed()))
-            n_iter[i], gaps[i] = solution.n_iter, solution.gap
+            excess = ready.rounding_excess(solution)
+            n_iter[i], gaps[i] = solution.n_iter, solution.rounded(excess).gap
             ends.append(
                 _End(
                     solution.status,
                     solution.lacks_precision(model.tol),
-                    ready.rounding_excess(solution),
+                    excess,
                 )
             )
             if model.verbose > 0:

@@ -126,14 +126,20 @@ def optimality_gap(
 
 
 def _penalty_rounding(point: Point, penalty: Ridge | Penalty) -> float:
-    """What a ridge changes by where coefficients are rounded to the type of X.
+    """What F changes by where coefficients are rounded to the type of X.
 
-    It is small beside the ridge itself but where that pulls strongly towards a prior.
+    It is small beside F itself but where a ridge pulls strongly towards a prior, and where a
+    coefficient leans on a bound: elsewhere the slope of F is zero.
     """
     if isinstance(penalty, Ridge):
         return 0.0
     error = float(np.finfo(point.objective.blocks.dtype).eps) * np.abs(point.theta)
-    return float(np.sum(penalty.ridge * error * (np.abs(point.theta - penalty.target) + error)))
+    rounding = penalty.ridge * error * (np.abs(point.theta - penalty.target) + error)
+    if isinstance(penalty, Elementwise):
+        held = (point.theta == penalty.lower) | (point.theta == penalty.upper)
+        slope = np.abs(point.loss_gradient()) + penalty.l1
+        rounding = rounding + np.where(held, slope * error, 0.0)
+    return float(np.sum(rounding))
 
 
 def _gradient_error(point: Point) -> Array:

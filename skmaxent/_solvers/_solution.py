@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -119,6 +119,10 @@ class Solution:
     directions: tuple[NDArray[Any], ...] = field(default=(), repr=False)
     aliased: tuple[int, ...] = ()
     remark: str = ""
+
+    def rounded(self, excess: float) -> Solution:
+        """The same for coefficients whose rounding adds so much to F, as a share of it."""
+        return self if excess == 0.0 else replace(self, gap=min(1.0, self.gap + excess))
 
     def lacks_precision(self, tol: float) -> bool:
         """Whether the fit ended for lack of precision and not within rounding of the optimum.

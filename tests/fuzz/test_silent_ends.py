@@ -1,0 +1,24 @@
+"""Problems of the fuzz whose fits once ended above the optimum, or elsewhere, without a word.
+
+Nearly collinear columns, outliers, units that differ by many decades and rows that are all but
+certain, under L1 penalties, bounds, priors and factors per class.
+"""
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+from fuzz.checks import examine
+
+PROBLEMS = {
+    "composite": [2000511, 2001251, 2002711, 2005231, 2009556, 1053],
+    "multilabel": [1006012, 2024952],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed"), [(kind, seed) for kind, seeds in PROBLEMS.items() for seed in seeds]
+)
+def test_a_fit_is_at_the_optimum_or_warns(kind, seed):
+    with threadpool_limits(1):
+        outcome, problem = examine(kind, seed)
+    assert not outcome.failures, f"{outcome.failures}: {problem}"
