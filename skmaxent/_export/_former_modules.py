@@ -1,4 +1,4 @@
-"""Names of modules in pickles of version 0.1.0, in which all modules were in one folder."""
+"""Module names of version 0.1.0, whose modules were all in one folder, for its pickles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from skmaxent._estimators import _classifier, _multilabel
 from skmaxent._inference import _detect_separation, _results
 from skmaxent._model_selection import _cross_validation, _path
 
+# The old name of each module with picklable classes, and the module that defines them now.
 _FORMER = {
     "skmaxent._classifier": _classifier,
     "skmaxent._cross_validation": _cross_validation,
@@ -19,6 +20,6 @@ _FORMER = {
 
 
 def register_former_modules() -> None:
-    """Let pickles find classes under the names of the modules that they were defined in."""
+    """Register the old names in `sys.modules`, so that pickles of version 0.1.0 find classes."""
     for name, module in _FORMER.items():
         sys.modules.setdefault(name, module)

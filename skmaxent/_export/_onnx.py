@@ -1,8 +1,8 @@
-"""Fitted classifiers as graphs of ONNX operators, by converters for skl2onnx.
+"""Converters of fitted classifiers to ONNX graphs, for skl2onnx.
 
-A graph computes as `predict_proba` does: in double precision unless coefficients and input are both
-float32. Operators are those of ONNX's first sets that have double precision, so that any
-`target_opset` will do that knows Where.
+A graph computes in double precision unless coefficients and input are both float32, as
+`predict_proba` does. It uses only operators that early operator sets of ONNX have in double
+precision, so that any `target_opset` from 9 on, which introduced Where, can be used.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from skmaxent._model import _prediction
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
 from skmaxent._typing import Array
 
+# Options of skl2onnx that the converters support, with their allowed values.
 OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
@@ -28,23 +29,25 @@ OPTIONS = {
 
 
 def register_onnx_converters() -> None:
-    """Let skl2onnx convert the classifiers of this package.
+    """Register converters for the classifiers of this package with skl2onnx.
 
-    Once in a session is enough, more do no harm. Then `skl2onnx.to_onnx` and
-    `skl2onnx.convert_sklearn` accept `MaxentClassifier`, `MaxentClassifierCV` and
-    `MultilabelMaxentClassifier`, alone, in pipelines and in those meta-estimators that skl2onnx
-    knows, with its options `zipmap`, `nocl`, `output_class_labels` and `raw_scores`.
+    After this call `skl2onnx.to_onnx` and `skl2onnx.convert_sklearn` accept `MaxentClassifier`,
+    `MaxentClassifierCV` and `MultilabelMaxentClassifier`, alone, in pipelines and in the
+    meta-estimators that skl2onnx supports. The options `zipmap`, `nocl`, `output_class_labels` and
+    `raw_scores` of skl2onnx are supported. One call in a session is enough; further calls have no
+    effect.
 
     Raises
     ------
     ImportError
-        Where skl2onnx is not installed.
+        If skl2onnx is not installed.
 
     Notes
     -----
-    A graph has no checks of its input: NaN gives NaN. Models that were fitted with an offset are
-    refused. For two classes `raw_scores` are both classes' logits, -z and z, as skl2onnx has them
-    for `LogisticRegression`. Sets of labels are an indicator matrix, dense.
+    A graph does not check its input: features that are NaN give probabilities that are NaN. The
+    conversion raises ValueError for a model that was fitted with an offset. With the option
+    `raw_scores` and two classes, the scores are the logits -z and z, as in skl2onnx's converter of
+    `LogisticRegression`. Label sets of `MultilabelMaxentClassifier` are a dense indicator matrix.
 
     Examples
     --------
@@ -66,7 +69,8 @@ def register_onnx_converters() -> None:
         from skl2onnx import update_registered_converter
     except ImportError as error:
         raise ImportError(
-            'ONNX needs skl2onnx, which is not installed: pip install "skmaxent[onnx]".'
+            "register_onnx_converters needs skl2onnx, which is not installed: pip install "
+            '"skmaxent[onnx]".'
         ) from error
     for estimator in (MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier):
         update_registered_converter(
@@ -79,15 +83,23 @@ def register_onnx_converters() -> None:
 
 
 class Graph:
-    """The part of a graph that a converter adds to, and the type that it computes in.
+    """The part of an ONNX graph that a converter builds.
 
-    Values are known by their names.
+    Methods take and return the names of values in the graph.
+
+    Parameters
+    ----------
+    scope, container : object
+        The scope and the container that skl2onnx hands to a converter.
+    dtype : dtype
+        The floating-point type that the graph computes in.
     """
 
     def __init__(self, scope: Any, container: Any, dtype: Any) -> None:
         self._scope, self._container, self.dtype = scope, container, dtype
 
     def constant(self, array: Array) -> str:
+        """Add an array as a constant."""
         name: str = self._scope.get_unique_variable_name("constant")
         entries = array.ravel().tolist()
         if array.dtype == object:
@@ -97,28 +109,33 @@ class Graph:
         return name
 
     def number(self, value: Any) -> str:
-        """Constants of the type that is computed in."""
+        """Add a number or an array as a constant of the type that the graph computes in."""
         return self.constant(np.asarray(value, self.dtype))
 
     def add(self, operator: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
-        """The output of an operator that is appended; it is named `out`, if that is given."""
+        """Append an operator and return the name of its output, which is `out` if given."""
         output: str = out or self._scope.get_unique_variable_name(operator.lower())
         name = self._scope.get_unique_operator_name(operator)
         self._container.add_node(operator, list(inputs), [output], name=name, **attributes)
         return output
 
     def cast(self, value: str, dtype: Any, out: str | None = None) -> str:
+        """Append a conversion to `dtype`."""
         return self.add("Cast", value, out=out, to=_tensor_type(np.dtype(dtype)))
 
 
 def _tensor_type(dtype: Any) -> int:
+    """Return ONNX's number for a dtype of NumPy."""
     from onnx.helper import np_dtype_to_tensor_dtype
 
     return int(np_dtype_to_tensor_dtype(dtype))
 
 
 def _set_output_types(operator: Any) -> None:
-    """What skl2onnx calls a shape calculator."""
+    """Set the types and shapes of the outputs of a classifier; skl2onnx's shape calculator.
+
+    Raises ValueError for input of another width than the model's, and for models with an offset.
+    """
     from skl2onnx.common import data_types
 
     model = operator.raw_operator
@@ -126,8 +143,8 @@ def _set_output_types(operator: Any) -> None:
     _check_input(operator, model.n_features_in_)
     if getattr(model, "_fitted_with_offset", False):
         raise ValueError(
-            f"this {type(model).__name__} was fitted with an offset, which a graph has no input "
-            "for: expected a model that was fitted without."
+            f"this {type(model).__name__} was fitted with an offset, for which the ONNX graph has "
+            "no input; expected a model that was fitted without an offset."
         )
     X, (label, scores) = operator.inputs[0], operator.outputs
     shape = [X.get_first_dimension(), len(model.classes_)]
@@ -145,6 +162,7 @@ def _set_output_types(operator: Any) -> None:
 
 
 def _check_input(operator: Any, n_features: int) -> None:
+    """Raise an error unless the input is one numeric tensor with `n_features` columns."""
     from skl2onnx.common import data_types
     from skl2onnx.common.utils import check_input_and_output_numbers, check_input_and_output_types
 
@@ -154,7 +172,8 @@ def _check_input(operator: Any, n_features: int) -> None:
     check_input_and_output_types(operator, good_input_types=numeric)
     X = operator.inputs[0]
     found = X.get_second_dimension()
-    # Of what comes from other operators the shape may be a wrong guess: skl2onnx 1.18 does so.
+    # Only the shape of the graph's own input is reliable: skl2onnx 1.18 may guess wrong shapes for
+    # the results of other operators.
     if X.is_root and isinstance(found, int) and found != n_features:
         raise ValueError(
             f"the input of {type(operator.raw_operator).__name__} has {found} features; expected "
@@ -163,7 +182,7 @@ def _check_input(operator: Any, n_features: int) -> None:
 
 
 def _become_dictionaries(operator: Any) -> bool:
-    """Whether the scores go to ZipMap, whose dictionaries hold float32 alone."""
+    """Return whether the scores go to the operator ZipMap, whose dictionaries hold float32 only."""
     scores = operator.outputs[1]
     others = operator.scope_inst.operators.values()
     zipmaps = (other for other in others if other.type == "SklearnZipMap")
@@ -171,7 +190,10 @@ def _become_dictionaries(operator: Any) -> bool:
 
 
 def _labels(classes: Array, as_positions: bool) -> Array:
-    """Labels as ONNX has them: integers, or text in an array of objects."""
+    """Return labels of a type that ONNX has: int64, or strings in an array of objects.
+
+    With `as_positions`, skl2onnx's option `nocl`, labels are the positions of the classes.
+    """
     if as_positions:
         return np.arange(len(classes))
     entries = classes.tolist()
@@ -180,12 +202,13 @@ def _labels(classes: Array, as_positions: bool) -> Array:
     if all(isinstance(label, Real) and round(label) == label for label in entries):
         return np.array([round(label) for label in entries], dtype=np.int64)
     raise ValueError(
-        f"classes_ are {entries}; expected integers or strings, which labels are in ONNX. With "
-        "the option nocl=True they are positions in classes_."
+        f"classes_ are {entries}; expected integers or strings, the types of labels in "
+        "ONNX. With the option nocl=True the graph returns positions in classes_ instead."
     )
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
+    """Append the operators of a classifier to the graph; skl2onnx's converter."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     model, (X,), (label, scores) = operator.raw_operator, operator.inputs, operator.outputs
@@ -208,7 +231,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _logits(graph: Graph, X: str, model: Any) -> str:
-    """(n, K): -z and z where there is a single logit for two classes."""
+    """Append the logits (n, K); they are -z and z for two classes with a single logit z."""
     coef, intercept = _prediction.dense_coef(model.coef_), model.intercept_
     if len(coef) < len(model.classes_):
         coef, intercept = (np.concatenate([-array, array]) for array in (coef, intercept))
@@ -216,14 +239,18 @@ def _logits(graph: Graph, X: str, model: Any) -> str:
 
 
 def _probabilities(graph: Graph, Z: str, model: Any) -> str:
+    """Append the class probabilities (n, K), or those of labels, from the logits of `_logits`."""
     n_classes = len(model.classes_)
     if not getattr(model, "_has_sigmoids", False):
-        if len(model.intercept_) < n_classes:  # the logistic function of ±z is softmax of (-z, z)/2
+        # The logistic function of z is the second entry of the softmax of (-z, z)/2.
+        if len(model.intercept_) < n_classes:
             Z = graph.add("Mul", Z, graph.number(0.5))
         return graph.add("Softmax", Z, axis=1)
     P = _sigmoids(graph, Z)
     if model.multilabel_:
         return P
+    # Shares of one class a row are the probabilities of sigmoids divided by their sum, or equal
+    # shares if all are zero.
     total = graph.add("MatMul", P, graph.number(np.ones((n_classes, 1))))
     is_positive = graph.add("Greater", total, graph.number(0.0))
     shares = graph.add("Div", P, total)
@@ -231,7 +258,10 @@ def _probabilities(graph: Graph, Z: str, model: Any) -> str:
 
 
 def _sigmoids(graph: Graph, Z: str) -> str:
-    """exp(min(z, 0))/(1 + exp(-|z|)): right where it is small, which Sigmoid need not be."""
+    """Append the logistic function as exp(min(z, 0))/(1 + exp(-|z|)).
+
+    Small results are accurate, which runtimes do not guarantee for ONNX's operator Sigmoid.
+    """
     one = graph.number(1.0)
     small = graph.add("Exp", graph.add("Neg", graph.add("Abs", Z)))
     is_negative = graph.add("Less", Z, graph.number(0.0))
@@ -240,7 +270,11 @@ def _sigmoids(graph: Graph, Z: str) -> str:
 
 
 def _label_sets(graph: Graph, P: str, thresholds: Array, allow_empty: bool, *, out: str) -> None:
-    """An indicator matrix, as `_thresholds.label_sets` has it."""
+    """Append the indicator matrix of the predicted labels, as `_thresholds.label_sets` does.
+
+    A row has the labels with probabilities above their thresholds. Unless `allow_empty`, a row
+    without any has the label whose probability is largest relative to its threshold.
+    """
     P, limits = graph.cast(P, np.float64), graph.constant(thresholds)
     sets = graph.add("Less", limits, P)
     if not allow_empty:
