@@ -1,4 +1,4 @@
-"""How far probabilities are from the frequencies of what they foretell."""
+"""The expected calibration error of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -23,38 +23,46 @@ def expected_calibration_error(
     sample_weight: ArrayLike | None = None,
     classes: ArrayLike | None = None,
 ) -> float:
-    """Mean distance of probabilities, in bins, from the frequencies that they foretell.
+    """Compute the expected calibration error of predicted probabilities.
 
-    With bins B of weight w_B, the mean probability p_B in each and the frequency f_B of what it is
-    the probability of, the error is Σ_B w_B |f_B - p_B| / Σ_B w_B.
+    Rows are grouped into bins of similar probability. In bin B, with the sum of weights w_B, the
+    mean probability p_B is compared with the observed frequency f_B of the predicted event. The
+    error is Σ_B w_B abs(f_B - p_B) / Σ_B w_B.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-        Class labels, or counts or shares of the classes.
+        Class labels, or counts or shares of the classes. A row of counts weighs as many
+        observations as their sum.
     y_prob : array-like or DataFrame of shape (n_samples, n_classes)
-        Probabilities, as `predict_proba` or `predict_proba_frame` gives them.
+        Probabilities from 0 to 1, such as the results of `predict_proba` and
+        `predict_proba_frame`.
     kind : {"top-label", "class-wise"}, default="top-label"
-        "top-label": of the largest probability of each row, which foretells that the prediction is
-        right [1]_. "class-wise": of the probabilities of each class, the mean over classes [2]_.
+        With "top-label" the event of a row is that its class of largest probability is the true
+        one [1]_. With "class-wise" there is an error for each class, whose event is that the class
+        is the true one, and the result is the mean over classes [2]_.
     n_bins : int, default=15
-        Number of bins.
+        The number of bins, at least 1.
     strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of equal width, or of equally many rows.
+        With "uniform", bins are intervals of [0, 1] of equal width. With "quantile", they contain
+        equally many rows; bins with equal edges are merged.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        The weights of the rows; None stands for ones.
     classes : array-like of shape (n_classes,), default=None
-        Labels of the columns. None is those of a DataFrame, or else the sorted labels in y_true.
+        The labels of the columns of `y_prob`. None stands for the names of the columns of a
+        DataFrame, and otherwise for the sorted labels in `y_true`.
 
     Returns
     -------
     float
-        From 0, perfect, to 1.
+        The error, from 0 for perfect calibration to 1.
 
     Raises
     ------
     ValueError
-        For probabilities, labels or arguments that cannot be.
+        If `kind`, `strategy` or `n_bins` is none of the allowed values, if `y_prob` does not hold
+        probabilities of shape (n_samples, n_classes), or if `y_true` contains labels that are not
+        among the classes.
 
     References
     ----------
@@ -95,7 +103,23 @@ def expected_calibration_error(
 
 
 def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Array, Array]:
-    """Shares of the classes in each row, and how many observations it is."""
+    """Return the shares of the classes in each row, and the number of observations of each row.
+
+    Parameters
+    ----------
+    y : array-like
+        Class labels or a table, as `y_true` above.
+    shape : tuple of int
+        The shape (n_samples, n_classes) of the probabilities.
+    classes : ndarray of shape (n_classes,) or None
+        The labels of the columns of the probabilities.
+
+    Returns
+    -------
+    shares : ndarray of shape (n_samples, n_classes)
+        In the order of `classes`.
+    n_observations : ndarray of shape (n_samples,)
+    """
     observed = _targets.observe(y, None if classes is None else np.sort(classes))
     if classes is not None and observed.codes is not None and not _targets.is_table(y):
         _validation.refuse_unknown(y, classes, "y_true")
@@ -103,7 +127,8 @@ def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Arra
     if (n, K) != shape:
         raise ValueError(
             f"y_prob has the shape {shape}; expected ({n}, {K}) for y_true with the classes "
-            f"{observed.classes.tolist()}: name others in classes."
+            f"{observed.classes.tolist()}. If the columns of y_prob belong to other classes, give "
+            "these in the argument classes."
         )
     if observed.codes is not None:
         T = (observed.codes[:, None] == np.arange(K)).astype(float)
@@ -117,6 +142,11 @@ def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Arra
 
 
 def _error(p: Array, hit: Array, weights: Array, n_bins: int, strategy: str) -> float:
+    """Return the calibration error of one event in each row.
+
+    `p` are its predicted probabilities, `hit` is 1 where it occurred and 0 where it did not, or a
+    share between, and `weights` weigh the rows; all have the shape (n_samples,).
+    """
     if strategy == "uniform":
         edges = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
     else:

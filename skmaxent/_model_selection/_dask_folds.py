@@ -1,7 +1,7 @@
-"""Folds of a cross-validation in chunks that stay where Dask keeps them.
+"""Cross-validation of Dask collections, whose chunks stay where Dask holds them.
 
-The rows of a fold are all rows, of which those on the other side weigh nothing: X is read once and
-neither copied nor moved.
+Every fold uses all chunks. Rows that do not belong to its training or test part get the weight
+zero, so X is read once and neither copied nor moved.
 """
 
 from __future__ import annotations
@@ -28,15 +28,24 @@ from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
-# Coefficients that one pass scores.
+# Most bytes of the coefficients of all candidates that one pass over the test rows scores.
 COEFFICIENT_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """Rows of one side of a fold, or all for None, and the classes that `active` names.
+class FoldView:
+    """Shows a chunk of rows as one side of a fold sees it: a view for `ChunkedRows`.
 
-    Weights are multiplied by the `factors` of the classes.
+    Attributes
+    ----------
+    side : Side or None
+        The rows that keep their weight; None stands for all rows.
+    active : ndarray of int
+        The classes of the fit, as positions among all classes; targets become positions among them.
+    n_classes : int
+        The number of all classes.
+    factors : ndarray of shape (n_classes,), optional
+        Numbers by which the weights of the classes are multiplied.
     """
 
     side: Side | None
@@ -45,6 +54,7 @@ class View:
     factors: Array | None = None
 
     def __call__(self, rows: Rows, marks: Array) -> Rows:
+        """Return the rows with other weights and targets; `marks` are those of `Splits`."""
         weights = np.ones(len(rows.targets))
         if rows.weights is not None:
             weights = rows.weights.astype(float)
@@ -65,7 +75,27 @@ class View:
 
 @dataclass(frozen=True)
 class FoldsInChunks:
-    """Dask collections, read; `given` are X, y, weights and offsets as the user gave them."""
+    """The folds of a cross-validation of Dask collections.
+
+    Attributes
+    ----------
+    estimator : MaxentClassifierCV
+    labelled : Labelled
+        The collections, checked, with the classes and their weights.
+    chunks : list of handles
+        The chunks, in which targets are codes of all classes.
+    shape : ChunksShape
+        The sizes of the chunks.
+    splits : Splits
+    there : ndarray of shape (n_folds, n_classes)
+        The number of test rows of each class in each fold.
+    seen : ndarray of shape (n_folds, n_classes)
+        The number of training rows of each class in each fold.
+    how : How
+        What all folds have in common: the scorer, the gammas and the routed metadata.
+    given : tuple
+        X, y, sample_weight and offset as the user gave them.
+    """
 
     estimator: Any
     labelled: _dask_input.Labelled
@@ -81,7 +111,11 @@ class FoldsInChunks:
     def of(
         cls, estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, how: How
     ) -> FoldsInChunks:
-        """Raises TypeError for what takes rows in memory, ValueError for rows that do not fit."""
+        """Read and split the collections.
+
+        Raises TypeError for scorers and metadata, which need rows in memory, and TypeError or
+        ValueError for collections that do not fit together.
+        """
         refuse_scorer(estimator.scoring, how.scorer)
         _refuse_metadata(how.routed)
         labelled = _dask_input.read(estimator, X, y, sample_weight, offset)
@@ -96,6 +130,7 @@ class FoldsInChunks:
 
     @property
     def classes(self) -> Array:
+        """The sorted class labels."""
         return self.labelled.classes
 
     @property
@@ -103,46 +138,54 @@ class FoldsInChunks:
         return self.splits.n_folds
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
+        """Return a grid of `n_points` Cs computed from all rows, for several l1_ratios."""
         given = self._rows_of(models[0], None)
         for model in models:
             self._names(model)
         return data_grid(models, *self.given[:2], n_points, *self.given[2:], given=given)
 
     def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
-        """One after the other: all chunks are busy with each."""
+        """Fit and score the jobs one after the other; each of them uses all chunks at once."""
         return [self._fold(job, Cs) for job in jobs]
 
     def presence(self) -> tuple[Array, Array]:
+        """Return which classes have test rows, and which have training rows that weigh anything.
+
+        Both arrays are boolean, of shape (n_folds, n_classes).
+        """
         return self.there > 0, self._totals > 0.0
 
     @cached_property
     def _totals(self) -> Array:
-        """Weights of the classes in the training rows, (n_folds, n_classes)."""
+        """The sum of the weights of each class in the training rows, (n_folds, n_classes)."""
         if not self.labelled.has_weights:
             return self.seen.astype(float)
         K = len(self.classes)
 
         def of_fold(fold: int) -> Array:
             side = self.splits.side(fold, is_held_out=False)
-            rows = self._stored(View(side, np.arange(K), K), 1, Workers())
+            rows = self._stored(FoldView(side, np.arange(K), K), 1, Workers())
             (totals,) = rows.map_reduce(_class_totals, K)
             return np.asarray(totals)
 
         return np.array([of_fold(fold) for fold in range(self.n_folds)])
 
     def fit_all(self, model: MaxentClassifier) -> None:
+        """Fit a model to all rows and set its attributes."""
         self._names(model)
         model._validate_params()
         solution = model._fit(*self.given, given=self._rows_of(model, None))
         warn_unless_converged(solution, model, stacklevel=2)
 
     def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
+        """Return the relaxed path of a model fitted to all rows."""
         self._names(model)
         X, y, sample_weight, offset = self.given
         given = self._rows_of(model, None)
         return fit_path(model, X, y, Cs, sample_weight, offset, relax=True, given=given)
 
     def _fold(self, job: Job, Cs: Array) -> Fold:
+        """Fit the path of a job to the training rows of its fold and score it on the test rows."""
         self._names(job.model)
         X, y, _, offset = self.given
         followed = job.followed
@@ -165,12 +208,13 @@ class FoldsInChunks:
         return Fold(path, scores)
 
     def _names(self, model: MaxentClassifier) -> None:
-        """What a model learns of the columns as it reads rows."""
+        """Give a model the number and the names of the columns that the estimator has read."""
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator, name):
                 setattr(model, name, getattr(self.estimator, name))
 
-    def _stored(self, view: View, n_logits: int, workers: Workers) -> ChunkedRows:
+    def _stored(self, view: FoldView, n_logits: int, workers: Workers) -> ChunkedRows:
+        """Return the storage of the chunks as a view shows them."""
         return ChunkedRows(
             self.labelled.scheduler,
             self.chunks,
@@ -181,7 +225,11 @@ class FoldsInChunks:
         )
 
     def _rows_of(self, model: MaxentClassifier, fold: int | None) -> Given:
-        """The training rows of a fold, or all rows, as a model weighs their classes."""
+        """Return the training rows of a fold, or all rows for None, with a model's class weights.
+
+        Balanced class weights are computed from the training rows of the fold, as for arrays in
+        memory.
+        """
         K = len(self.classes)
         side, totals = None, self.labelled.totals
         if fold is not None:
@@ -189,7 +237,7 @@ class FoldsInChunks:
             totals = self._totals[fold]
         class_weight = _validation.check_class_weight(model.class_weight, self.classes, totals)
         outcomes, factors = self.labelled.outcomes(totals, class_weight, model.label_smoothing)
-        view = View(side, outcomes.active, K, factors)
+        view = FoldView(side, outcomes.active, K, factors)
         n_logits = outcomes.model.n_logits
         return Given(
             self.classes,
@@ -199,12 +247,16 @@ class FoldsInChunks:
         )
 
     def _score(self, path: MaxentPath, fold: int, scores: Array) -> None:
-        """Fill in the mean log-likelihood of the rows held out, at as many Cs a pass as fit."""
+        """Write the mean log-likelihood of the test rows to `scores` (n_Cs, n_gammas).
+
+        A pass over the test rows scores as many Cs as `COEFFICIENT_BYTES` allows. Rows of classes
+        without training rows do not count.
+        """
         known = ((self._totals[fold] > 0.0) & ~lacking(path)).astype(float)
         fitted = path.n_iter.nonzero()[0]
         if not self.there[fold] @ known or not len(fitted):
             return
-        view = View(
+        view = FoldView(
             self.splits.side(fold, is_held_out=True),
             np.arange(len(known)),
             len(known),
@@ -220,12 +272,12 @@ class FoldsInChunks:
                 scores[some] = (sums / total).reshape(len(some), -1)
 
     def _training_weights(self, fold: int) -> Any:
-        """A lazy array of the weights, zero for rows held out."""
+        """Return a lazy Dask array of the sample weights, zero for the test rows of the fold."""
         import dask.array as da
 
         lengths = tuple(summary.n_rows for summary in self.labelled.summaries)
-        inside = self.splits.side(fold, is_held_out=False).holds(self.splits.marks)
-        lazy = da.from_array(inside, chunks=(lengths,)).astype(float)
+        is_trained = self.splits.side(fold, is_held_out=False).holds(self.splits.marks)
+        lazy = da.from_array(is_trained, chunks=(lengths,)).astype(float)
         weights = self.given[2]
         if weights is None:
             return lazy
@@ -235,30 +287,36 @@ class FoldsInChunks:
 
 
 def refuse_scorer(scoring: Any, scorer: Any) -> None:
-    """Raise for another score than the log-likelihood."""
+    """Raise TypeError for another score than the log-likelihood, whose scorer is None."""
     if scorer is not None:
         raise TypeError(
-            "scoring must be None or 'neg_log_loss' for Dask collections, whose rows no scorer has "
-            f"in memory; found {scoring!r}."
+            "scoring must be None or 'neg_log_loss' for Dask collections, because other scorers "
+            f"need all rows in memory; found {scoring!r}."
         )
 
 
 def _refuse_metadata(routed: Bunch) -> None:
-    asked = set(routed.splitter.split) | set(routed.scorer.score) - {"sample_weight"}
-    if asked:
+    """Raise TypeError for metadata of the splitter or scorer, which may be of any type."""
+    found = set(routed.splitter.split) | set(routed.scorer.score) - {"sample_weight"}
+    if found:
         raise TypeError(
-            f"fit takes no {', '.join(sorted(asked))} with Dask collections: give cv the indices "
+            f"fit takes no {', '.join(sorted(found))} with Dask collections: give cv the indices "
             "of the folds, such as list(GroupKFold().split(groups, groups=groups))."
         )
 
 
 def _class_totals(block: Block, n_classes: int) -> tuple[Array]:
+    """Return the sum of the weights of each class in a block, shape (n_classes,)."""
     weights = block.weights_or_ones().astype(float)
     return (np.bincount(block.targets, weights, n_classes),)
 
 
 def _log_likelihoods(block: Block, candidates: Candidates) -> tuple[Array, float]:
-    """Weighted sums of log p of the classes of rows, by candidates, and the sum of the weights."""
+    """Return a block's weighted sums of the log-probabilities of the true classes.
+
+    The first array has an entry for each candidate, a C and a gamma; the second value is the sum of
+    the weights.
+    """
     weights = block.weights_or_ones().astype(float)
     kept = np.flatnonzero(weights)
     if not len(kept):

@@ -1,4 +1,7 @@
-"""Which rows each fold of a cross-validation trains on and which it holds out, as small numbers."""
+"""The training and test rows of the folds of a cross-validation, as small integers for each row.
+
+Chunks of rows carry these integers, the marks, so that a fold needs no copy of X.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,23 @@ import numpy as np
 
 from skmaxent._typing import Array
 
+# Marks of rows that no fold of a mark uses, and of rows that all its folds train on.
 NEITHER, TRAINED = -1, 0
-MOST = np.iinfo(np.int16).max
+# The most folds that can share one array of marks, which are int16.
+MOST_SHARED = np.iinfo(np.int16).max
 
 
 class Side(NamedTuple):
-    """The rows that a fold holds out, or those that it trains on.
+    """The test rows of a fold, or its training rows.
 
-    The mark of a row held out is `number`; all others are trained on, except `NEITHER`.
+    Attributes
+    ----------
+    mark : int
+        Position of the fold's array of marks among all arrays.
+    number : int
+        The mark of the fold's test rows. Its training rows have other marks, except `NEITHER`.
+    is_held_out : bool
+        Whether this side is the test rows.
     """
 
     mark: int
@@ -25,7 +37,7 @@ class Side(NamedTuple):
     is_held_out: bool
 
     def holds(self, marks: Array) -> Array:
-        """Whether each row is on this side, by marks of shape (n_marks, n_rows)."""
+        """Return which rows are on this side, for marks of shape (n_marks, n_rows)."""
         own = marks[self.mark]
         if self.is_held_out:
             return np.asarray(own == self.number)
@@ -34,9 +46,16 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True)
 class Splits:
-    """Marks (n_marks, n_samples) of the rows, and the mark and the number of each fold.
+    """The folds of a cross-validation.
 
-    Folds share a mark where they hold out different rows and train on all the others.
+    Folds share an array of marks if their test rows are different and each trains on all other
+    rows, as in k-fold cross-validation.
+
+    Attributes
+    ----------
+    marks : ndarray of int of shape (n_marks, n_samples)
+    places : tuple of pairs of int
+        For each fold, `Side.mark` and `Side.number`.
     """
 
     marks: Array
@@ -44,7 +63,10 @@ class Splits:
 
     @classmethod
     def of(cls, folds: Iterable[tuple[Any, Any]], n_samples: int) -> Splits:
-        """Of the indices, or masks, of training and test rows."""
+        """Return the splits for pairs of indices, or masks, of training rows and of test rows.
+
+        Raises ValueError if there are no folds, or if a fold contains a row twice.
+        """
         marks: list[Array] = []
         places: list[tuple[int, int]] = []
         number, is_shared = 0, False
@@ -52,7 +74,8 @@ class Splits:
             own = _own_mark(train, test, n_samples, fold)
             held_out = own == 1
             is_whole = not (own == NEITHER).any()
-            is_shared = is_shared and is_whole and number < MOST and not marks[-1][held_out].any()
+            has_room = number < MOST_SHARED
+            is_shared = is_shared and is_whole and has_room and not marks[-1][held_out].any()
             if is_shared:
                 number += 1
                 marks[-1][held_out] = number
@@ -61,7 +84,9 @@ class Splits:
                 marks.append(own)
             places.append((len(marks) - 1, number))
         if not places:
-            raise ValueError("cv gives no folds; expected one or more.")
+            raise ValueError(
+                "cv gives no folds; expected one or more pairs of indices (train, test)."
+            )
         dtype = np.int8 if max(n for _, n in places) <= np.iinfo(np.int8).max else np.int16
         return cls(np.stack([mark.astype(dtype) for mark in marks]), tuple(places))
 
@@ -70,17 +95,24 @@ class Splits:
         return len(self.places)
 
     def side(self, fold: int, *, is_held_out: bool) -> Side:
+        """Return the test rows of a fold, or its training rows."""
         return Side(*self.places[fold], is_held_out)
 
     def counts(self, codes: Array, n_classes: int, *, is_held_out: bool) -> Array:
-        """Rows of each class on one side of each fold, (n_folds, n_classes)."""
+        """Return how many rows of each class are on one side of each fold, (n_folds, n_classes).
+
+        `codes` (n_samples,) are the classes of the rows.
+        """
         sides = [self.side(fold, is_held_out=is_held_out) for fold in range(self.n_folds)]
         rows = [codes[side.holds(self.marks)] for side in sides]
         return np.stack([np.bincount(some, minlength=n_classes) for some in rows])
 
 
 def _own_mark(train: Any, test: Any, n_samples: int, fold: int) -> Array:
-    """Marks of the rows of a fold alone, which holds out number 1."""
+    """Return the marks (n_samples,) of a single fold, 1 for its test rows.
+
+    Raises ValueError if the fold contains a row twice.
+    """
     out = np.full(n_samples, NEITHER, dtype=np.int16)
     named = 0
     for index, number in ((np.asarray(train), TRAINED), (np.asarray(test), 1)):
@@ -88,7 +120,7 @@ def _own_mark(train: Any, test: Any, n_samples: int, fold: int) -> Array:
         named += int(np.count_nonzero(index)) if index.dtype == bool else len(index)
     if np.count_nonzero(out != NEITHER) != named:
         raise ValueError(
-            f"fold {fold} of cv has a row twice, in its training part, its test part or both; for "
-            "Dask collections expected each row once at most."
+            f"fold {fold} of cv has a row twice, in its training part, its test part or both; "
+            "expected each row at most once, which Dask collections need."
         )
     return out
