@@ -1,1 +1,1 @@
-"""What users write, as plain arrays: data, labels, weights, frames, penalty terms."""
+"""Conversion of users' arguments (data, labels, weights, penalty terms) to checked arrays."""

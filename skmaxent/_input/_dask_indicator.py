@@ -1,4 +1,4 @@
-"""Indicator matrices in chunks that stay where Dask keeps them."""
+"""Indicator matrices of label sets that are Dask collections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,19 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class IndicatorCoding:
-    """How rows of an indicator matrix become targets and weights of a fit."""
+    """Converts checked rows with an indicator matrix to targets and weights of a fit.
+
+    Attributes
+    ----------
+    active : ndarray of int
+        Positions of the labels of the fit.
+    link : str
+        "sigmoid" or "softmax".
+    top_weight : float or None
+        The largest sample weight, by which weights are divided; None without sample weights.
+    dtype : dtype
+        The dtype of the fit.
+    """
 
     active: Array
     link: str
@@ -39,7 +51,9 @@ class IndicatorCoding:
             weights = raw.weights / self.top_weight
         weights = used_weights(raw.codes, weights, self.link)
         if weights is None and self.link == "softmax":
-            weights = np.ones(raw.X.shape[0])  # rows of other chunks may have no labels
+            # Rows of other chunks may have no labels, and then weights of zero: all chunks need
+            # weights if one has them.
+            weights = np.ones(raw.X.shape[0])
         if weights is not None:
             weights = weights.astype(self.dtype)
         targets = targets_of(raw.codes, self.active, self.link)
@@ -50,7 +64,7 @@ class IndicatorCoding:
 
 @dataclass(frozen=True)
 class _Totals:
-    """`totals_of` a link, for workers."""
+    """The argument `totals_of` of `keep` for indicator matrices; workers unpickle it."""
 
     link: str
 
@@ -61,16 +75,16 @@ class _Totals:
 def read_indicator(
     estimator: Any, X: Any, y: Any, sample_weight: Any, *, link: str, smoothing: float
 ) -> Given:
-    """Rows with the labels that an indicator matrix says.
+    """Read and check Dask collections with an indicator matrix y.
 
-    Raises ValueError or TypeError for what a fit of arrays in memory would refuse, and for y that
-    is no Dask collection with columns.
+    Raises ValueError or TypeError for everything that a fit of arrays in memory refuses, and for y
+    that is not a Dask collection with columns.
     """
     if is_dask(X) and not (is_dask(y) and getattr(y, "ndim", 0) == 2):
         raise TypeError(
             f"y is a {type(y).__name__} with {getattr(y, 'ndim', 'unknown')} dimensions, but X is "
-            "a Dask collection: expected a Dask array or data frame of shape (n_samples, "
-            "n_labels), an indicator matrix; MaxentClassifier fits one label a row."
+            "a Dask collection: expected y as a Dask array or data frame of shape (n_samples, "
+            "n_labels), an indicator matrix. For one label a row use MaxentClassifier."
         )
     given = {"y": y, "sample_weight": sample_weight, "offset": None}
     kept = keep(estimator, X, given, _indicator, _Totals(link))
@@ -100,6 +114,7 @@ def read_indicator(
 
 
 def _indicator(y: Any) -> tuple[Any, Array]:
+    """Return the indicator matrix of a chunk, and its labels: see `check_indicator`."""
     if hasattr(y, "tocsr"):
         y = y.tocsr()
         y = y if sp.issparse(y) else sp.csr_array(y)

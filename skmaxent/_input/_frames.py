@@ -1,4 +1,4 @@
-"""Arrays and names to tables."""
+"""Data frames of coefficients, paths, probabilities and cross-validation results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def coefficient_frame(
     coef: Array, intercept: Array | None, features: Array, classes: Array
 ) -> pd.DataFrame:
-    """Features, then "Intercept", by classes; for a single logit the second class alone."""
+    """Return coefficients with a row for each feature and a column for each class.
+
+    A row "Intercept" follows unless `intercept` is None. Two classes with a single logit have one
+    column, that of the second class. `coef` has the shape (n_logits, n_features).
+    """
     import pandas as pd
 
     rows = coef if intercept is None else np.column_stack([coef, intercept])
@@ -28,7 +32,7 @@ def coefficient_frame(
 
 
 def _class_index(classes: Array) -> pd.Index:
-    """Labels as the names of columns; pandas has no index of float16."""
+    """Return class labels as the names of columns; float16, which pandas lacks, becomes float32."""
     import pandas as pd
 
     return pd.Index(
@@ -39,7 +43,11 @@ def _class_index(classes: Array) -> pd.Index:
 def path_frame(
     Cs: Array, coefs: Array, intercepts: Array, classes: Array, features: Array
 ) -> pd.DataFrame:
-    """A row for each C, class and coefficient that is not zero."""
+    """Return the nonzero coefficients of a path with a row for each C, class and feature.
+
+    Rows of intercepts, with the feature "Intercept", are always there. `coefs` has the shape
+    (n_Cs, n_logits, n_features), `intercepts` (n_Cs, n_logits).
+    """
     import pandas as pd
 
     labels = classes[-1:] if coefs.shape[1] == 1 else classes
@@ -58,17 +66,21 @@ def path_frame(
 
 
 def default_names(n_features: int) -> Array:
-    """x0, x1, ... for features without names."""
+    """Return the names x0, x1, ... for features without names."""
     return np.array([f"x{j}" for j in range(n_features)], dtype=object)
 
 
 def row_index(X: Any) -> Any:
-    """The index of a pandas object, None for anything else."""
+    """Return the index of a pandas object, or None for other objects."""
     return getattr(X, "index", None) if hasattr(X, "iloc") else None
 
 
 def probability_frame(probabilities: Array, X: Any, classes: Array) -> Any:
-    """Rows of X by class labels, in the library of X."""
+    """Return probabilities (n_samples, n_classes) as a data frame of the library of X.
+
+    Columns are named for the classes, and the index is that of X. For arrays X the result is a
+    pandas DataFrame.
+    """
     import pandas as pd
 
     columns = _class_index(classes)
@@ -85,7 +97,20 @@ def results_frame(
     grid: tuple[Array, Array, Array],
     chosen: tuple[int, int, int],
 ) -> pd.DataFrame:
-    """A row for each l1_ratio, C and gamma; scores are (n_folds, n_l1_ratios, n_Cs, n_gammas)."""
+    """Return cross-validation results with a row for each l1_ratio, C and gamma.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_gammas)
+    mean, error : ndarray of shape (n_l1_ratios, n_Cs, n_gammas)
+        The mean score over folds and its standard error.
+    n_features : ndarray of shape (n_l1_ratios, n_Cs)
+        The mean number of features with nonzero coefficients.
+    grid : tuple of ndarrays
+        The l1_ratios, Cs and gammas.
+    chosen : tuple of int
+        Positions of the chosen values in the arrays of `grid`.
+    """
     import pandas as pd
 
     ratio, c, gamma = (index.ravel() for index in np.indices(mean.shape))

@@ -1,4 +1,8 @@
-"""Indicator matrices, which say of each label whether a row has it, and the targets they make."""
+"""Indicator matrices of label sets, and the targets that are computed from them.
+
+An indicator matrix has a column for each label, with ones in the rows that have the label. The
+argument `link` is "sigmoid" for independent labels and "softmax" for labels that share a row.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,10 @@ from skmaxent._typing import Array
 
 
 def check_indicator(y: Any) -> tuple[Any, Array]:
-    """An indicator matrix, boolean and dense or CSR, and the names of its columns."""
+    """Return an indicator matrix as booleans, dense or CSR, and the names of its columns.
+
+    Columns without names are numbered. Raises ValueError for entries other than zeros and ones.
+    """
     refuse_masked(y, "y")
     names = np.array(list(y.columns)) if hasattr(y, "columns") else None
     Y: Any = sp.csr_array(y) if sp.issparse(y) else np.asarray(numbers_of_frame(y))
@@ -34,8 +41,8 @@ def check_indicator(y: Any) -> tuple[Any, Array]:
     wrong = entries[~np.isin(entries, (0, 1))]
     if len(wrong):
         raise ValueError(
-            f"y holds {wrong[0]}; expected zeros and ones: which labels a row has. Shares of "
-            "classes are for MaxentClassifier."
+            f"y holds {wrong[0]}; expected zeros and ones, an indicator matrix of the labels that "
+            "each row has. For shares of classes use MaxentClassifier."
         )
     Y = Y.astype(bool)
     if sp.issparse(Y):
@@ -44,9 +51,16 @@ def check_indicator(y: Any) -> tuple[Any, Array]:
 
 
 class LabelCounts(NamedTuple):
-    """By label the weight of the rows that have it, their number, and that of all rows that count.
+    """Sums over the rows of an indicator matrix, arrays of shape (n_labels,).
 
-    Rows that count have weight; the last is the same for all labels.
+    Attributes
+    ----------
+    totals : ndarray
+        The sum of the weights of the rows that have each label.
+    having : ndarray
+        The number of rows of positive weight that have each label.
+    used : ndarray
+        The number of all rows of positive weight, repeated for each label.
     """
 
     totals: Array
@@ -55,6 +69,7 @@ class LabelCounts(NamedTuple):
 
     @classmethod
     def of(cls, Y: Any, sample_weight: Array | None, link: str) -> LabelCounts:
+        """Return the counts of an indicator matrix Y (n_samples, n_labels)."""
         weights = used_weights(Y, sample_weight, link)
         used = np.ones(Y.shape[0]) if weights is None else weights
         return cls(
@@ -64,10 +79,14 @@ class LabelCounts(NamedTuple):
         )
 
     def active(self, link: str) -> Array:
-        """Labels that some rows have and, for sigmoids, others have not."""
+        """Return the positions of the labels that can be fitted.
+
+        Some rows have them and, for sigmoids, others do not. Raises ValueError if there are none,
+        or fewer than two for softmax.
+        """
         varies = self.totals > 0.0
         if link == "sigmoid":
-            # Not by differences of sums, which rounding may leave positive.
+            # Counts of rows are exact, unlike differences of sums of weights.
             varies &= self.having < self.used
         active = np.flatnonzero(varies)
         if not len(active) or (link == "softmax" and len(active) < 2):
@@ -79,12 +98,15 @@ class LabelCounts(NamedTuple):
 
 
 def label_likelihood(n_labels: int, link: str, smoothing: float) -> Likelihood:
-    """The likelihood of the labels that vary."""
+    """Return the likelihood of a link for so many labels."""
     return (Sigmoids if link == "sigmoid" else Softmax)(n_labels, smoothing)
 
 
 def used_weights(Y: Any, weights: Array | None, link: str) -> Array | None:
-    """Weights of rows, zero for "softmax" where a row has no labels; None where all are one."""
+    """Return the weights of rows, with zeros for rows that have no label if the link is "softmax".
+
+    None stands for ones, both in the argument and in the result.
+    """
     if link != "softmax":
         return weights
     has_some = np.asarray(Y.sum(axis=1)).ravel() > 0
@@ -94,7 +116,11 @@ def used_weights(Y: Any, weights: Array | None, link: str) -> Array | None:
 
 
 def targets_of(Y: Any, active: Array, link: str) -> Any:
-    """Of active labels; for "softmax" a row's labels, active or not, share its target alike."""
+    """Return the targets (n_samples, n_active) of the active labels, dense or CSR.
+
+    They are zeros and ones for "sigmoid". For "softmax" each of the k labels of a row, active or
+    not, has the share 1/k.
+    """
     targets = Y[:, active]
     if link == "sigmoid":
         return targets
@@ -107,9 +133,10 @@ def targets_of(Y: Any, active: Array, link: str) -> Any:
 def label_targets(
     Y: Any, sample_weight: Array | None, *, link: str, smoothing: float = 0.0
 ) -> RowTargets:
-    """Targets for the labels that some rows have and, for sigmoids, others have not.
+    """Return the targets and weights of an indicator matrix in memory.
 
-    For "softmax" rows without labels say nothing.
+    The targets are those of the active labels: see `LabelCounts.active`. For "softmax", rows
+    without labels get the weight zero.
     """
     weights = None if sample_weight is None else sample_weight / sample_weight.max()
     scale = 1.0 if sample_weight is None else float(sample_weight.max())

@@ -1,4 +1,7 @@
-"""What the user asks of the coefficients, by position or by name, to arrays for the solver."""
+"""Conversion of the users' penalty factors, bounds and prior coefficients to `Terms`.
+
+Users give them by position or by the names of features and classes.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,14 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Columns:
-    """Features and classes that arguments may name or must match in number.
+    """The features and classes of a fit, to which arguments must correspond.
 
-    `names` are the features' names, None where X has none; `n_rows` is the number of rows of
-    `coef_`, one for two classes.
+    Attributes
+    ----------
+    names : ndarray of shape (n_features,) or None
+        The names of the features, None if X has none.
+    n_features : int
+    classes : ndarray of shape (n_classes,)
     """
 
     names: Array | None
@@ -30,10 +37,11 @@ class Columns:
 
     @property
     def n_rows(self) -> int:
+        """The number of rows of `coef_`: 1 for two classes, otherwise one for each class."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
     def positions(self, given: Any, argument: str) -> NDArray[np.intp]:
-        """Where the features of these names are."""
+        """Return the positions of features by their names; `argument` is named in errors."""
         if self.names is None:
             raise ValueError(
                 f"{argument} names features, but X has no names: fit on a DataFrame whose columns "
@@ -49,7 +57,11 @@ class Columns:
         return np.array([known[name] for name in given], dtype=np.intp)
 
     def _in_order(self, value: Any, argument: str) -> Any:
-        """Entries of a Series or a frame in the order of the features, and of the classes."""
+        """Return the entries of a Series or a frame in the order of the features and classes.
+
+        Other objects are returned unchanged. A frame may have features in its columns, or in its
+        rows with classes in the columns, as `coef_frame` has.
+        """
         names = names_of_series(value)
         if names is not None:
             return value.to_numpy()[self._order(names, argument)]
@@ -71,7 +83,7 @@ class Columns:
         return array[[rows.index(label) for label in labels]]
 
     def _order(self, names: list[Any], argument: str) -> Array:
-        """Where in these names each feature is: all of them, each once."""
+        """Return the position of each feature among `names`, which must name each feature once."""
         numbers = list(range(self.n_features))
         if names == numbers or (self.names is None and set(names) == set(numbers)):
             positions = np.array(names, dtype=np.intp)
@@ -87,10 +99,17 @@ class Columns:
         return order
 
     def rows_by_columns(self, value: Any, argument: str, what: str) -> Array:
-        """A number, or one for each feature, or each class and feature, as (rows, features).
+        """Return an argument as an array of shape (1, n_features) or (n_rows, n_features).
 
-        A Series with names of features, and a frame with names of features and perhaps of classes,
-        are matched by name; `coef_frame` has features in rows, which is taken too.
+        Parameters
+        ----------
+        value : number or array-like
+            One number, one for each feature, or one for each row of `coef_` and feature. A Series
+            or a frame with names is matched by name, also a frame with features in its rows.
+        argument : str
+            The name of the argument, for errors.
+        what : str
+            What the argument should hold, for errors.
         """
         refuse_masked(value, argument)
         value = self._in_order(value, argument)
@@ -115,7 +134,10 @@ class Columns:
 
 
 def penalty_factors(value: Any, columns: Columns) -> Array:
-    """Factors (1 or R, n_features): zero or more, infinity removes a coefficient."""
+    """Return penalty factors, (1 or R, n_features), nonnegative; infinity removes a coefficient.
+
+    None stands for ones, and so do features that a dict does not name.
+    """
     if value is None:
         return np.ones((1, columns.n_features))
     what = "numbers, zero or more (np.inf removes a feature)"
@@ -131,6 +153,7 @@ def penalty_factors(value: Any, columns: Columns) -> Array:
 
 
 def _numbers(values: Any, argument: str, what: str) -> Array:
+    """Return an iterable of numbers as float64; raise TypeError for other values."""
     try:
         return np.array([float(value) for value in values])
     except (TypeError, ValueError) as error:
@@ -138,7 +161,10 @@ def _numbers(values: Any, argument: str, what: str) -> Array:
 
 
 def bounds_of(value: Any, columns: Columns) -> tuple[Array | None, Array | None]:
-    """Lower and upper bounds (1 or R, n_features), None where there are none."""
+    """Return lower and upper bounds, each (1 or R, n_features), or None and None without bounds.
+
+    Raises ValueError if a lower bound exceeds the upper one.
+    """
     if value is None:
         return None, None
     what = "numbers; None is no bound"
@@ -167,14 +193,20 @@ def bounds_of(value: Any, columns: Columns) -> tuple[Array | None, Array | None]
             f"bounds must have lower <= upper, found ({low}, {high}) for feature {name!r}."
         )
     if (lower == np.inf).any() or (upper == -np.inf).any():
-        raise ValueError("bounds must leave room for a finite coefficient.")
+        raise ValueError(
+            "bounds must leave room for a finite coefficient, found a lower bound of inf or an "
+            "upper bound of -inf; expected lower < inf and upper > -inf."
+        )
     return lower, upper
 
 
 def _refuse_bounds_without_zero(
     removed: Array, lower: Array | None, upper: Array | None, columns: Columns
 ) -> None:
-    """Raise ValueError where bounds exclude zero for a coefficient that is removed."""
+    """Raise ValueError if bounds exclude zero for a coefficient that `removed` sets to zero.
+
+    `removed` is a mask (1 or R, n_features) of the coefficients with an infinite penalty factor.
+    """
     if lower is None or upper is None:
         return
     wrong = np.argwhere(removed & ((lower > 0.0) | (upper < 0.0)))
@@ -193,13 +225,17 @@ def _refuse_bounds_without_zero(
 
 
 def _pair(value: Any, argument: str) -> tuple[Any, Any]:
+    """Return a pair (lower, upper); raise TypeError for other values."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{argument} must be a pair (lower, upper), found {value!r}.")
     return value[0], value[1]
 
 
 def prior_of(value: Any, columns: Columns) -> Array | None:
-    """Coefficients to pull towards, (R, n_features): of an array, a table or a fitted model."""
+    """Return the coefficients to shrink towards, (R, n_features), or None.
+
+    `value` is an array, a table as `coef_frame` returns it, or a fitted linear classifier.
+    """
     if value is None:
         return None
     if hasattr(value, "coef_"):
@@ -214,11 +250,16 @@ def prior_of(value: Any, columns: Columns) -> Array | None:
         )
     target = columns.rows_by_columns(value, "prior_coef", "finite numbers")
     if not np.isfinite(target).all():
-        raise ValueError("prior_coef must be finite.")
+        wrong = target[~np.isfinite(target)]
+        raise ValueError(f"prior_coef must be finite, found {wrong[0]}.")
     return np.array(np.broadcast_to(target, (columns.n_rows, columns.n_features)))
 
 
 def _of_model(model: Any, columns: Columns) -> Array:
+    """Return the coefficients of a fitted linear classifier, matched by names where both have any.
+
+    Classes and features that the classifier lacks get zeros.
+    """
     coef = model.coef_.toarray() if sp.issparse(model.coef_) else np.asarray(to_host(model.coef_))
     coef = np.atleast_2d(coef)
     classes = np.asarray(to_host(getattr(model, "classes_", columns.classes)))
@@ -236,6 +277,7 @@ def _of_model(model: Any, columns: Columns) -> Array:
 
 
 def _of_table(table: Any, columns: Columns) -> Array:
+    """Return the coefficients of a table with features in its rows and classes in its columns."""
     rows = list(table.index)
     intercepts = [i for i, row in enumerate(rows) if row == "Intercept"]
     if columns.names is not None and "Intercept" in columns.names:
@@ -261,7 +303,19 @@ def _of_table(table: Any, columns: Columns) -> Array:
 
 
 def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> Array:
-    """Coefficients at the classes and features that they belong to, zero elsewhere."""
+    """Return coefficients (R, n_features) with given rows and columns, and zeros elsewhere.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_rows, n_given)
+        A single row is the logit of the second of two classes against the first.
+    classes : ndarray of shape (n_rows,)
+        The class of each row, or both classes for a single row.
+    positions : ndarray of int of shape (n_given,)
+        The position in X of the feature of each column.
+    columns : Columns
+        The features and classes of the fit.
+    """
     labels = list(columns.classes)
     unknown = [label for label in classes if label not in labels]
     if unknown:
@@ -287,7 +341,15 @@ def terms_of(
     bounds: Any,
     columns: Columns,
 ) -> Terms:
-    """Penalty, of strength one, and bounds for the rows of `coef_`."""
+    """Return the penalty, of strength one, and the bounds of the rows of `coef_`.
+
+    The arguments are those of `MaxentClassifier`; `is_penalised` says whether C is finite.
+
+    Raises
+    ------
+    ValueError
+        If arguments exclude each other.
+    """
     grouped = grouped and l1_ratio > 0.0
     factors = penalty_factors(penalty_factor, columns)
     lower, upper = bounds_of(bounds, columns)
@@ -304,13 +366,13 @@ def terms_of(
         )
     if target is not None and (l1_ratio == 1.0 or not is_penalised):
         raise ValueError(
-            "prior_coef is what the ridge part of the penalty pulls towards, but there is none: "
-            f"expected l1_ratio < 1 and a finite C, found l1_ratio={l1_ratio}"
+            "prior_coef needs a ridge part of the penalty, which shrinks towards it: expected "
+            f"l1_ratio < 1 and a finite C, found l1_ratio={l1_ratio}"
             f"{'' if is_penalised else ' and no penalty'}."
         )
     removed = np.isinf(factors)
     if removed.any():
-        # Whatever the penalty: no coefficient, and so no cost.
+        # Bounds of zero remove a coefficient, whatever the penalty, which then costs nothing.
         shape = np.broadcast_shapes(removed.shape, (1, columns.n_features))
         _refuse_bounds_without_zero(removed, lower, upper, columns)
         lower = np.where(removed, 0.0, np.full(shape, -np.inf) if lower is None else lower)
