@@ -221,6 +221,9 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     Z = _logits(graph, graph.cast(X.full_name, graph.dtype), model)
     if is_multilabel or not options["raw_scores"]:
         P = _probabilities(graph, Z, model)
+    elif result != graph.dtype:  # the logit of an absent class would become infinite
+        lowest = graph.number(_prediction.absent_logit(result))
+        Z = graph.add("Where", graph.add("Less", Z, lowest), lowest, Z)
     graph.cast(Z if options["raw_scores"] else P, result, out=scores.full_name)
     if is_multilabel:
         _label_sets(graph, P, model.threshold_, model.allow_empty, out=label.full_name)

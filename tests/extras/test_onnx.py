@@ -149,6 +149,41 @@ def test_probabilities_far_out_keep_their_ratios():
     np.testing.assert_allclose(run(model, rows, options=ARRAYS)[1], expected, rtol=1e-9)
 
 
+def absent(**params):
+    """Fits in which the class 1 has no weight."""
+    weights = (Y != 1).astype(float)
+    if "class_weight" in params:
+        return MaxentClassifier(**params).fit(X, Y)
+    return MaxentClassifier(**params).fit(X, Y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"fit_intercept": False},
+        {"class_weight": {0: 1, 1: 0, 2: 1}},
+        {"C": 0.1, "l1_ratio": 1.0},
+        {"label_smoothing": 0.1},
+    ],
+)
+def test_a_class_without_weight_in_the_fit(params, dtype):
+    model, rows = absent(**params), X.astype(dtype)
+    labels, P = run(model, rows, options={id(model): ARRAYS})
+    np.testing.assert_array_equal(labels, model.predict(rows))
+    np.testing.assert_allclose(
+        P, model.predict_proba(rows), atol=1e-6 if dtype == np.float32 else 1e-12
+    )
+    assert params.get("label_smoothing") or not P[:, 1].any()
+    _, Z = run(model, rows, options={id(model): ARRAYS | {"raw_scores": True}})
+    assert np.isfinite(Z).all()
+    assert (Z.argmin(axis=1) == 1).all() or params.get("label_smoothing")
+    others = [0, 2]
+    found, expected = Z[:, others], model.decision_function(rows)[:, others]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
 def types_in(graph):
     return {array.data_type for array in graph.graph.initializer} | {
         attribute.i
