@@ -4,6 +4,7 @@ import re
 
 import joblib
 import pytest
+import rich
 from sklearn.callback import ProgressBar
 from sklearn.callback._progressbar import RichProgressMonitor
 from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
@@ -20,8 +21,11 @@ IRIS = load_iris(return_X_y=True)
 
 
 @pytest.fixture(autouse=True)
-def wide_terminal(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+def wide_terminal():
+    """The console of all bars is made once a process, with the width of a terminal then."""
+    rich.reconfigure(width=160)
+    yield
+    rich.reconfigure()
 
 
 @pytest.fixture
