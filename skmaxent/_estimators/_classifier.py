@@ -47,7 +47,7 @@ from skmaxent._objective._penalty import Terms
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
-from skmaxent._storage._cluster import is_dask, refuse_dask
+from skmaxent._storage._cluster import forgetting_on_failure, is_dask, refuse_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
@@ -746,16 +746,17 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             "reference": reference,
         }
         names, given = self._feature_names(), (y, sample_weight, offset)
-        try:
-            return self._inferred(X, *given, names, features=features, **options)
-        except NoCovariance:
-            is_free = not np.isfinite(C) and self.bias_reduction is None and features is None
-            if not is_free or any(map(is_dask, (X, *given))):
-                raise
-            results = self._inferred_without_aliased(X, given, names, options)
-            if results is None:
-                raise
-            return results
+        with forgetting_on_failure():
+            try:
+                return self._inferred(X, *given, names, features=features, **options)
+            except NoCovariance:
+                is_free = not np.isfinite(C) and self.bias_reduction is None and features is None
+                if not is_free or any(map(is_dask, (X, *given))):
+                    raise
+                results = self._inferred_without_aliased(X, given, names, options)
+                if results is None:
+                    raise
+                return results
 
     def _inferred_without_aliased(
         self, X: Any, given: tuple[Any, Any, Any], names: Array, options: dict[str, Any]

@@ -20,7 +20,7 @@ from skmaxent._input import _frames, _validation
 from skmaxent._input._interchange import in_library_of, native
 from skmaxent._model import _prediction
 from skmaxent._model._dask_prediction import function_frame, sums_over_chunks
-from skmaxent._storage._cluster import is_dask
+from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -249,7 +249,8 @@ class InferenceResults:
             )
         is_symmetric = len(self.rows) == len(self.classes)
         position = None if is_symmetric else self.classes.index(self.reference)
-        rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
+        with forgetting_on_failure():
+            rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
         found, expected = rows.log_likelihood, self.log_likelihood
         if not self._is_log_likelihood(found):
             raise ValueError(
@@ -715,9 +716,10 @@ class InferenceResults:
         X = X if isinstance(at, str) else at
         at_mean = isinstance(at, str) and at == "mean"
         if is_dask(X):
-            effects, J, total = self._effects_over_chunks(
-                X, offset, sample_weight, discrete, at_mean=at_mean
-            )
+            with forgetting_on_failure():
+                effects, J, total = self._effects_over_chunks(
+                    X, offset, sample_weight, discrete, at_mean=at_mean
+                )
         else:
             rows, offset = self._read(X, offset)
             weights = self._weights_of(rows, sample_weight)

@@ -8,6 +8,8 @@ within it by conjugate gradients with the Hessian itself, preconditioned by the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -186,23 +188,15 @@ def _refine(
     """
     step = guess - point.theta
 
-    def loss_hessian(V: Array) -> Array:
-        product = point.hessian_product(V, exact=exact)
-        return product if damping == 0.0 else product + damping * V
-
+    loss_hessian = partial(_damped_product, point, damping, exact)
     product = loss_hessian(step)
     tangent = penalty.tangent(guess)
     start = penalty.value(point.theta)
     decrease = start - penalty.value(guess) - inner(step, point.gradient + 0.5 * product)
     residual = within(tangent, point.gradient + product + tangent.gradient)
 
-    def hessian(V: Array) -> Array:
-        product = loss_hessian(V) + model.common * V.mean(axis=0)
-        return within(tangent, product + tangent.curvature(V))
-
-    def solve(G: Array) -> Array:
-        return model.solve(G, tangent)
-
+    hessian = partial(_tangent_product, loss_hessian, model, tangent)
+    solve = partial(model.solve, tangent=tangent)
     size = float(np.sqrt(max(inner(residual, solve(residual)), 0.0)))
     whole = float(np.sqrt(2.0 * max(decrease, 0.0)))
     forcing = min(0.25, np.sqrt(whole))
@@ -223,6 +217,25 @@ def _refine(
     return (better, gain) if gain > decrease else (guess, decrease)
 
 
+# Not closures: the traceback of an error would hold the point, and its rows, by their cells.
+
+
+def _damped_product(point: Point, damping: float, exact: bool, V: Array) -> Array:
+    product = point.hessian_product(V, exact=exact)
+    return product if damping == 0.0 else product + damping * V
+
+
+def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) -> Array:
+    product = loss_hessian(V) + model.common * V.mean(axis=0)
+    return within(tangent, product + tangent.curvature(V))
+
+
+def _point_at(point: Point, step: Array, penalty: Penalty, t: float) -> tuple[Point, float]:
+    end = point.theta + t * step
+    candidate = point.objective.at(end if t <= 1.0 else penalty.inside(end))
+    return candidate, candidate.loss + penalty.value(candidate.theta)
+
+
 def _along(
     point: Point, value: float, theta: Array, penalty: Penalty, decrease: float
 ) -> tuple[Point, float, float]:
@@ -233,11 +246,7 @@ def _along(
     """
     step = theta - point.theta
 
-    def at(t: float) -> tuple[Point, float]:
-        end = point.theta + t * step
-        candidate = point.objective.at(end if t <= 1.0 else penalty.inside(end))
-        return candidate, candidate.loss + penalty.value(candidate.theta)
-
+    at = partial(_point_at, point, step, penalty)
     t = 1.0
     while t > 1e-6:
         candidate, candidate_value = at(t)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -185,7 +186,7 @@ def _step(
 ) -> Step:
     forcing = min(0.25, np.sqrt(norm))
     return steihaug(
-        lambda direction: point.hessian_product(direction, exact=exact),
+        partial(point.hessian_product, exact=exact),
         metric.solve,
         point.gradient,
         radius=radius,

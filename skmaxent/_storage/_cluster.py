@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import itertools
 import sys
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 WORKER_TIMEOUT = 30.0
 # Seconds between two checks whether the cluster has workers.
 CHECK_INTERVAL = 1.0
-# Most seconds that an answer of the scheduler may take.
+# Seconds after which a check ends without an answer of the scheduler.
 ANSWER_TIMEOUT = 10.0
 # Number of results that one task of a tree adds up.
 FAN_IN = 16
@@ -142,10 +143,14 @@ def forgetting_on_failure() -> Iterator[None]:
         yield
     except BaseException as error:
         if "distributed" in sys.modules:
-            chain: BaseException | None = error
-            while chain is not None:
-                traceback.clear_frames(chain.__traceback__)
-                chain = chain.__cause__ or chain.__context__
+            left, seen = [error], set()
+            while left:
+                one = left.pop()
+                seen.add(id(one))
+                traceback.clear_frames(one.__traceback__)
+                earlier = (one.__cause__, one.__context__)
+                left += [e for e in earlier if e is not None and id(e) not in seen]
+            gc.collect()  # of cycles, some of which hold futures too
         raise
 
 
@@ -221,7 +226,7 @@ class ClusterScheduler:
                     break
             except CancelledError as error:
                 raise _lost(error) from error
-            if self._has_workers():
+            if self._has_workers() is not False:
                 seen = time.monotonic()
             elif time.monotonic() - seen > patience:
                 raise RuntimeError(
@@ -234,8 +239,11 @@ class ClusterScheduler:
             if future.status not in ("finished", "pending"):
                 _in_words(future.result)
 
-    def _has_workers(self) -> bool:
-        """Return whether a worker accepts tasks; raise RuntimeError without a scheduler."""
+    def _has_workers(self) -> bool | None:
+        """Return whether a worker accepts tasks; raise RuntimeError without a scheduler.
+
+        None is no answer: the scheduler may be busy. A scheduler that died ends the connection.
+        """
         if self._client.status != "running":
             raise RuntimeError(
                 "the connection to the scheduler of the Dask cluster is lost: the status of the "
@@ -243,18 +251,21 @@ class ClusterScheduler:
                 "fit again."
             )
         try:
-            known = self._known_workers()
+            known = self._known_workers(ANSWER_TIMEOUT)
         except (TimeoutError, OSError):
-            return False
+            return None
         return any(worker.get("status") != "paused" for worker in known.values())
 
-    def _known_workers(self) -> dict[str, Any]:
-        """Return what the scheduler knows of each worker, by the worker's address."""
+    def _known_workers(self, timeout: float | None = None) -> dict[str, Any]:
+        """Return what the scheduler knows of each worker, by the worker's address.
+
+        Raises TimeoutError where the answer takes more than `timeout` seconds.
+        """
         identity = self._client.scheduler.identity
         # Newer versions of dask.distributed report five workers by default; -1 stands for all.
         has_limit = "n_workers" in inspect.signature(self._client.scheduler_info).parameters
         every = {"n_workers": -1} if has_limit else {}
-        known = self._client.sync(identity, callback_timeout=ANSWER_TIMEOUT, **every)
+        known = self._client.sync(identity, callback_timeout=timeout, **every)
         return dict(known["workers"])
 
 

@@ -1,6 +1,7 @@
 """Clients: which one a fit uses, several fits at a time, fits in tasks, and what a fit leaves."""
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from distributed import Client, LocalCluster, worker_client
 
 from skmaxent import MaxentClassifier, maxent_path
+from skmaxent._storage import _cluster
 from skmaxent._storage._cluster import ClusterScheduler
 
 # Sockets of a cluster that the garbage collector finds first.
@@ -132,8 +134,29 @@ def test_what_fails_leaves_nothing_even_while_the_error_is_held(client):
     assert_nothing_left(client)
 
 
-@pytest.mark.parametrize("computation", [2, 4])
-@pytest.mark.parametrize("fit", [MaxentClassifier().fit, partial(maxent_path, Cs=[0.1, 1.0])])
+def infer(X, y):
+    return MaxentClassifier(C=np.inf).fit(*rows()).infer(X, y)
+
+
+def with_data(X, y):
+    clf = MaxentClassifier(C=np.inf).fit(*rows())
+    return pickle.loads(pickle.dumps(clf.infer(*rows()))).with_data(X, y)
+
+
+@pytest.mark.parametrize(
+    ("fit", "computation"),
+    [
+        (MaxentClassifier().fit, 2),
+        (MaxentClassifier().fit, 4),
+        (partial(maxent_path, Cs=[0.1, 1.0]), 2),
+        (partial(maxent_path, Cs=[0.1, 1.0]), 4),
+        (partial(maxent_path, Cs=[0.1, 1.0]), 5),
+        (partial(maxent_path, Cs=4, l1_ratio=1.0), 6),
+        (infer, 1),
+        (infer, 3),
+        (with_data, 2),
+    ],
+)
 def test_what_fails_later_leaves_nothing_while_the_error_is_held(
     client, monkeypatch, fit, computation
 ):
@@ -152,6 +175,39 @@ def test_what_fails_later_leaves_nothing_while_the_error_is_held(
             fit(*lazily(*rows()))
     assert held.tb is not None
     assert_nothing_left(client)
+
+
+def test_a_silent_scheduler_is_waited_for(client, monkeypatch, tmp_path):
+    """On a machine with much to do no time is too long for an answer."""
+    end, looks = tmp_path / "end", []
+
+    def task():
+        while not end.exists():
+            time.sleep(0.01)
+        return 7
+
+    def silent(self, timeout=None):
+        looks.append(timeout)
+        if len(looks) == 3:
+            end.touch()
+        raise TimeoutError
+
+    monkeypatch.setattr(ClusterScheduler, "_known_workers", silent)
+    monkeypatch.setattr(_cluster, "CHECK_INTERVAL", 0.01)
+    with dask.config.set({"skmaxent.worker-timeout": 0}):
+        scheduler = ClusterScheduler(client)
+        assert scheduler.gather(scheduler.submit({"task": (task,)}, ["task"])) == [7]
+    assert len(looks) >= 3
+
+
+def test_a_cluster_without_workers_is_not(client, monkeypatch):
+    monkeypatch.setattr(ClusterScheduler, "_known_workers", lambda self, timeout=None: {})
+    monkeypatch.setattr(_cluster, "CHECK_INTERVAL", 0.01)
+    with (
+        dask.config.set({"skmaxent.worker-timeout": 0}),
+        pytest.raises(RuntimeError, match="no worker that takes tasks"),
+    ):
+        ClusterScheduler(client).submit({"slow": (time.sleep, 1)}, ["slow"])
 
 
 @pytest.mark.parametrize("computation", [1, 4])
