@@ -23,7 +23,7 @@ from skmaxent._objective._likelihood import likelihood
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Ridge, ridge_terms
 from skmaxent._solvers import Options, Problem, minimise
-from skmaxent._storage._cluster import IN_MEMORY, MEMORY_SHARE
+from skmaxent._storage._cluster import IN_MEMORY_SHARE, TASK_MEMORY_PARTS
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._threads import Workers
 
@@ -83,7 +83,7 @@ def _objective(blocks, K, d):
 
 
 def cluster(repeats):
-    """A gradient over 160 MB on 1 and 2 workers of one thread each, on this one machine."""
+    """A gradient over 160 MB on one and two workers, each with one thread, on one machine."""
     repeats = max(repeats, 7)
     alone = {(n, d, K): _in_memory(n, d, K, repeats) for n, d, K, _ in SHAPES}
     rows = []
@@ -145,8 +145,10 @@ def predicted(model, n_workers):
     threads = n_workers * THREADS
     data = 8.0 * ROWS * COLUMNS
     tasks: float = 2 * threads
-    if data > n_workers * MEMORY * IN_MEMORY:  # some is on disk: a task has no more than a share
-        tasks = max(tasks, data / (MEMORY / THREADS / MEMORY_SHARE))
+    if (
+        data > n_workers * MEMORY * IN_MEMORY_SHARE
+    ):  # some is on disk: a task has no more than a share
+        tasks = max(tasks, data / (MEMORY / THREADS / TASK_MEMORY_PARTS))
     coef = 8.0 * (COLUMNS + 1) * CLASSES
     compute = ROWS * model["per row"]
     parts = {

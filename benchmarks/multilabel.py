@@ -51,7 +51,7 @@ def _objective(model, X, Y):
 
 
 def multilabel(repeats):
-    """yeast (Elisseeff & Weston 2001), 2,417 x 103, 14 labels: 1,450 rows to fit, 967 to score."""
+    """yeast (Elisseeff & Weston 2001): 103 features, 14 labels, 1,450 rows to fit, 967 to score."""
     folder = Path(find_spec("river").submodule_search_locations[0]) / "datasets"
     data = pd.read_csv(folder / "yeast.csv.gz")
     X = StandardScaler().fit_transform(data.filter(like="Att"))

@@ -82,7 +82,7 @@ def _versus(make, n_points, ratio, repeats):
 
 
 def paths(repeats):
-    """Lasso paths on glmnet's own penalties."""
+    """Lasso paths at the penalties that glmnet chose."""
     found = {}
     for name, (make, n_points, ratio) in PATHS.items():
         found[name] = _versus(make, n_points, ratio, repeats)

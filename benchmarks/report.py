@@ -58,7 +58,7 @@ def best_peer(result, gap):
 
 
 def ratio(result, gap):
-    """Best peer over ours; where no peer gets there, over the longest that one was given."""
+    """The fastest peer's time over ours, and True; or the longest time of a peer, and False."""
     ours = result["times"][gap].get(OURS)
     if ours is None:
         return None, False
@@ -81,12 +81,13 @@ def _ratio_cell(result, gap):
     value, reached = ratio(result, gap)
     if value is None:
         return "not reached"
-    return f"{value:.1f}" if reached else f"no peer, > {value:.1f}"
+    return f"{value:.1f}" if reached else f"no other, > {value:.1f}"
 
 
 def summary(results):
     lines = [
-        "| case | ours, 1e-6 | best peer, 1e-6 | ratio at 1e-3 | at 1e-6 | at 1e-9 | passes |",
+        "| case | skmaxent, 1e-6 | fastest other, 1e-6 | ratio at 1e-3 | ratio at 1e-6 | "
+        "ratio at 1e-9 | passes |",
         "|---|---|---|---|---|---|---|",
     ]
     for result in results:
@@ -200,9 +201,9 @@ def _threads(times):
 
 def _memory(m):
     return [
-        f"X is a file of {m['X']:.0f} MB; the fit took {m['seconds']:.3g} s and "
-        f"{m['n_iter']:.0f} iterations (certified gap {m['gap']:.1e}), with "
-        f"{m['extra']:.0f} MB of memory of its own at the peak.",
+        f"X is a file of {m['X']:.0f} MB. The fit took {m['seconds']:.3g} s and "
+        f"{m['n_iter']:.0f} iterations, and its `optimality_gap_` is {m['gap']:.1e}. At the peak "
+        f"it used {m['extra']:.0f} MB of memory besides the file.",
     ]
 
 
@@ -245,14 +246,19 @@ def _scaling(sweeps):
         f"{name}: " + ", ".join(f"{letter}^{slopes[letter, name]:.2f}" for letter in sweeps)
         for name in names
     )
-    return ["![time against n, d and K](figures/scaling.png)", "", f"Fitted exponents: {caption}."]
+    return [
+        "![time against n, d and K](figures/scaling.png)",
+        "",
+        f"The times grow with these powers: {caption}.",
+    ]
 
 
 def _paths(found):
     lines = [
-        "Seconds for the whole path, on the penalties that glmnet chose; ours at the loosest `tol` "
-        "whose objective at the end is no higher than glmnet's (`lower by`, relative), and at the "
-        "default.",
+        "The table has the time of a whole path. skmaxent runs "
+        "with the loosest `tol` for which its objective at the end of the path is no higher than "
+        "that of glmnet. The column `lower by` is the relative difference. The last column is the "
+        "time of skmaxent at the default `tol`.",
         "",
         "| path | penalties | glmnet | skmaxent | ratio | tol | lower by | at tol=1e-4 |",
         "|---|---|---|---|---|---|---|---|",
@@ -269,10 +275,10 @@ def _paths(found):
 def _labels(found):
     first = next(iter(found.values()))["seconds"]
     lines = [
-        "`gap` is the relative distance of the objective, the sum over labels, to the best value; "
-        "learned thresholds cost five more fits.",
+        "The objective is the sum over labels, and `gap` is its relative distance from the best "
+        "value. Learned thresholds cost five more fits.",
         "",
-        "| | seconds | of the first | gap | micro F1 | macro F1 | rows without label |",
+        "| | seconds | relative to the first | gap | micro F1 | macro F1 | rows without label |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in found.items():
@@ -286,7 +292,8 @@ def _labels(found):
 
 def _cluster(rows, model, passes):
     lines = [
-        "| rows x columns, classes | chunks | workers | kB moved | seconds | of one thread alone |",
+        "| rows x columns, classes | chunks | workers | kB moved | seconds | "
+        "relative to one thread in memory |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
@@ -297,15 +304,15 @@ def _cluster(rows, model, passes):
     ]
     lines += [
         "",
-        "Cost model, fitted to these: seconds = "
-        f"{1e3 * model['latency']:.1f} ms + {1e3 * model['each']:.2f} ms a task + "
-        f"{1e9 * model['byte']:.2f} ns a byte + {model['factor']:.2f} times the time of one thread "
-        f"in memory over the threads (median error {model['error']:.0%}, largest "
-        f"{model['largest error']:.0%}).",
+        "The cost model that was fitted to these times is: "
+        f"{1e3 * model['latency']:.1f} ms, plus {1e3 * model['each']:.2f} ms per task, plus "
+        f"{1e9 * model['byte']:.2f} ns per byte, plus {model['factor']:.2f} times the time of one "
+        f"thread in memory, divided by the number of threads. Its median error is "
+        f"{model['error']:.0%}, and its largest is {model['largest error']:.0%}.",
         "",
-        f"A gradient over {ROWS:,} x {COLUMNS}, {CLASSES} classes "
-        f"({8e-9 * ROWS * COLUMNS:.0f} GB), "
-        f"workers of {THREADS} threads and {MEMORY / 1e9:.0f} GB, by that model:",
+        f"The model predicts these times of a gradient over {ROWS:,} x {COLUMNS} with {CLASSES} "
+        f"classes ({8e-9 * ROWS * COLUMNS:.0f} GB), on workers with {THREADS} threads and "
+        f"{MEMORY / 1e9:.0f} GB:",
         "",
         "| workers | tasks | MB moved | latency | tasks | bytes | compute | seconds |",
         "|---|---|---|---|---|---|---|---|",
@@ -319,10 +326,11 @@ def _cluster(rows, model, passes):
         )
     lines += [
         "",
-        "Reads of all rows until the gap is 1e-6 (ours: at the default `tol`, whose gap is given; "
-        "samples and moments count; L-BFGS has columns of unit variance):",
+        "The next table counts how often all rows are read. L-BFGS reads columns of unit variance "
+        "until the gap is 1e-6. skmaxent runs at the default `tol`, and the table has its gap. Its "
+        "count includes samples and moments.",
         "",
-        "| data | ours | of these gradients | Hessian products | our gap | L-BFGS |",
+        "| data | skmaxent | of these, gradients | Hessian products | gap of skmaxent | L-BFGS |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in passes.items():
@@ -375,26 +383,34 @@ def write(folder, order):
         "L1, elastic net and groups": [result for result in fits if result.get("l1_ratio")],
     }
     sections = "".join(
-        f"## {kind}\n\nGeometric mean of the ratios at 1e-6: **{geometric_mean(some):.1f}**.\n\n"
+        f"## {kind}\n\nThe geometric mean of the ratios at 1e-6 is **{geometric_mean(some):.1f}**. "
+        'In a cell "no other", no other solver reached the gap, and the ratio is a lower bound.\n\n'
         f"{summary(some)}\n\n"
         for kind, some in kinds.items()
         if some
     )
     text = f"""# Benchmark
 
-Written by `python benchmarks/run.py`; `python benchmarks/run.py CASE` runs one case. Peers:
-`pip install ".[bench]"`, `pip install --no-deps adelie`, R with glmnet. Time until the
-relative gap of the objective to the best value known is 1e-3,
-1e-6 and 1e-9. Each contender has a process of its own with the same data and threads, they take
-turns, and each gets the loosest of its own tolerances that reaches the gap. The ratio is the best
-peer's time over ours. `passes` is our time in units of one `X @ W` and one `X.T @ G` at BLAS speed.
+The benchmark measures the time until the objective is within a relative gap of 1e-3, 1e-6 and 1e-9
+of the best value that any solver found.
+
+- Each solver runs in its own process, with the same data and the same number of threads. The
+  solvers take turns.
+- Each solver is timed at the loosest of its tolerances that reaches the gap.
+- The ratio is the time of the fastest other solver, divided by the time of skmaxent.
+- `passes` is the time of skmaxent in units of one `X @ W` and one `X.T @ G` at the speed of BLAS.
+
+`python benchmarks/run.py` runs all cases and writes this page, and `python benchmarks/run.py CASE`
+runs one case. The other solvers are installed by `pip install ".[bench]"` and
+`pip install --no-deps adelie`. The paths need R with glmnet.
 
 {sections}## Whole tasks
 
 {whole_tasks([result for result in found if "times" not in result])}
 ## Each case
 
-Pictures: one point a tolerance, time of one fit; down and left is better.
+Each picture has a point for each tolerance, with the time of one fit. Points that are further down
+and further left are better. An empty cell means that no tolerance of the solver reached the gap.
 
 {chr(10).join(details(result) + chr(10) for result in fits)}
 ## Machine

@@ -37,7 +37,7 @@ def _searching(name, data):
 
 
 def grid_search(repeats):
-    """GridSearchCV of 64 candidates, 5 folds, on iris, wine and digits."""
+    """`GridSearchCV` with 64 candidates and 5 folds, on iris, wine and digits."""
     peers = {"tiny": ("newton-cholesky", "lbfgs"), "wine": ("newton-cholesky",)}
     times = {}
     for data in ("tiny", "wine", "digits"):
@@ -60,7 +60,7 @@ def _predicting(name, data):
 
 
 def prediction(repeats):
-    """predict_proba on the rows of a fit."""
+    """`predict_proba` on the rows of the fit."""
     times = {}
     for data in ("tall", "tall_float32", "million_rows", "many_classes", "text", "tiny"):
         processes = [
@@ -88,7 +88,7 @@ def _threaded(name, data):
 
 
 def threads(repeats):
-    """n_jobs=1 against n_jobs=2; the largest difference of coefficients in units of the largest."""
+    """Fits with one and two threads. Differences are relative to the largest coefficient."""
     times = {}
     for data in ("tall", "many_classes", "million_rows", "long_text"):
         pair = [Process(name, _threaded, name, data) for name in ("1 thread", "2 threads")]
@@ -128,7 +128,7 @@ def _time_to_gap(X, y, repeats, gap=1e-6):
 
 
 def scaling(repeats):
-    """Time to a gap of 1e-6 against n (d = 20, K = 5), d (n = 20,000, K = 5), K (20,000 x 50)."""
+    """Time to a gap of 1e-6 for growing n (d = 20, K = 5), d (n = 20,000, K = 5), K (20,000 x 50)."""
     sweeps = {}
     for letter, sizes in SWEEPS.items():
         sweeps[letter] = []
