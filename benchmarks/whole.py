@@ -128,7 +128,7 @@ def _time_to_gap(X, y, repeats, gap=1e-6):
 
 
 def scaling(repeats):
-    """Time to a gap of 1e-6 as n (d = 20, K = 5), d (n = 20,000, K = 5) or K (20,000 x 50) grows."""
+    """Time to a gap of 1e-6 as n (d = 20, K = 5), d (n = 20,000, K = 5), K (20,000 x 50) grow."""
     sweeps = {}
     for letter, sizes in SWEEPS.items():
         sweeps[letter] = []
