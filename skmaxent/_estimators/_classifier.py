@@ -423,7 +423,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             excess = ready.rounding_excess(solution)
             solution = solution.rounded(excess)
             self._store(solution, ready, correction)
-            blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
+            blurred = ready.data.blurred(self.coef_)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
             warn_of_rounded_coefficients(excess)
             self._follow(X, y)

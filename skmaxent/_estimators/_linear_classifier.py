@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
@@ -67,6 +68,12 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         super().__init_subclass__(**kwargs)
         signature = inspect.signature(cls.__init__)
         cls.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls) -> list[str]:
+        # A class's signature does not change; reading it takes longer than an iteration of a fit.
+        return super()._get_param_names()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -371,7 +371,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             n_iter = solution.n_iter if self.max_iter else 0
             found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
             self.__dict__.update(found)
-            blurred = np.setdiff1d(ready.data.columns.blurred(self.coef_), ready.data.inexact)
+            blurred = ready.data.blurred(self.coef_)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
             warn_of_rounded_coefficients(excess)
             if iterations is not None:

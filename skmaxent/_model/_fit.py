@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._input._targets import Given, Outcomes
 from skmaxent._model._prediction import absent_logit
@@ -29,6 +31,10 @@ ROUNDED_LOGIT = 8.0
 
 # The weakest penalty of a grid relative to its strongest.
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
+# The least first strength of a grid: of a weaker penalty C may be no number.
+LEAST_STRENGTH = 1e-280
+# The ends of a grid where no coefficient moves.
+UNMOVED = 1e-4, 1e4
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,11 @@ class Data:
     def exponents(self) -> Array | None:
         """Powers of two that the columns were divided by, None where by none."""
         return self.columns.exponents
+
+    def blurred(self, coef: Array) -> Array:
+        """See `ColumnMap.blurred`; without the columns that are `inexact`."""
+        blurred = self.columns.blurred(coef)
+        return np.setdiff1d(blurred, self.inexact) if len(blurred) else blurred
 
 
 @dataclass(frozen=True)
@@ -136,19 +147,43 @@ class Prepared:
         """Cs in equal ratios up from that of the first strength of a penalty.
 
         Down to 1e-4 of the second, or 1e-2 if there are no more rows than features, as in glmnet
-        (Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33).
+        (Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33). From 1e-4 to 1e4, as in
+        `LogisticRegressionCV`, where no coefficient moves at any C.
         """
+        if not (self.terms.l1 + self.terms.ridge).any():
+            raise ValueError(
+                "Cs: no feature is penalised, for each penalty_factor is 0 or infinite, so that "
+                "there is no penalty to choose values of C by; give the values in Cs."
+            )
         blocks = self.data.blocks
         share = MANY_ROWS if blocks.n_samples > self.shape[1] else FEW_ROWS
-        largest = max(ends[0], 1.0 / STRONGEST)
+        largest, typical = ends
+        if not largest > 0.0:
+            return np.asarray(np.geomspace(*UNMOVED, n_points))
+        if largest < LEAST_STRENGTH:
+            raise ValueError(
+                "Cs: some columns of X are so small that the values of C at which their "
+                "coefficients enter are beyond floating point; rescale the columns of X, or give "
+                "the values in Cs."
+            )
         first = 1.0 / (self.total_weight * largest)
-        return first * np.geomspace(1.0, largest / (share * max(ends[1], 1e-300)), n_points)
+        return first * np.geomspace(1.0, largest / (share * max(typical, 1e-300)), n_points)
 
     def strengths(self, C: Array) -> Array:
-        """1/(C S), with the weights' sum S."""
+        """1/(C S), with the weights' sum S; warns where C is too small to be fitted."""
         with np.errstate(divide="ignore"):
-            inverse = np.minimum(1.0 / C, STRONGEST)
-        return np.asarray(inverse / self.rows.scale / self.problem.objective.total_weight)
+            inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
+        strengths = np.asarray(inverse / self.rows.scale / self.problem.objective.total_weight)
+        least, terms = float(np.min(C)), self.problem.asked
+        is_small = least < 1.0 / STRONGEST
+        if is_small and ((terms.l1 + terms.ridge) * float(strengths.max()) > STRONGEST).any():
+            warnings.warn(
+                f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
+                f"the fit has C={1.0 / STRONGEST:g}.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return strengths
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
         """The loss, without any penalty, at coefficients, in float64.

@@ -159,8 +159,8 @@ def maxent_path(
         Known part of the logits. None is zero.
     relax : bool, default=False
         Whether to add, for each C, a fit without a penalty of the coefficients that are not zero.
-        If these coefficients separate the classes, no finite optimum exists, and the fit without
-        penalty ends after 30 iterations.
+        If these coefficients separate the classes, no finite optimum exists: the fit without
+        penalty ends with a warning.
     callbacks : iterable of callbacks, default=None
         Callbacks of `sklearn.callback`, which need scikit-learn 1.9 or later. Each C is a subtask
         of the path, in the order of the fits. At its end, callbacks may ask for the classifier with
@@ -213,7 +213,9 @@ def maxent_path(
         refuse_without_support()
         model.set_callbacks(*callbacks)
     with forgetting_on_failure():
-        path = fit_path(model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax)
+        path = fit_path(
+            model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax, names_relaxed=True
+        )
     path = path if path.n_iter.all() else _only(path, path.n_iter > 0)
     return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
 
@@ -236,6 +238,7 @@ def fit_path(
     classes: Array | None = None,
     *,
     relax: bool = False,
+    names_relaxed: bool = False,
     task: Task | None = None,
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
     given: Given | None = None,
@@ -245,7 +248,8 @@ def fit_path(
     Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
     tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit, and at
     least 1 at the others, even for ``max_iter=0``. What is `given` has been read before: then the
-    rows here are for callbacks.
+    rows here are for callbacks. With `names_relaxed` relaxed fits without an optimum warn too; in
+    folds many have none, and scores judge them.
     """
     path, ends = _fit_path(
         model,
@@ -260,7 +264,9 @@ def fit_path(
         at_C=at_C,
         given=given,
     )
-    _warn(ends, model)
+    _warn(ends[""], "", model)
+    if names_relaxed:
+        _warn(ends["relaxed "], "relaxed ", model)
     return path
 
 
@@ -278,7 +284,7 @@ def _fit_path(
     task: Task | None,
     at_C: Callable[[float], Attributes],
     given: Given | None,
-) -> tuple[MaxentPath, list[_End]]:
+) -> tuple[MaxentPath, dict[str, list[_End]]]:
     model._validate_params()
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
@@ -293,7 +299,7 @@ def _fit_path(
         found = _Arrays.zeros(len(Cs), ready)
         relaxed = _Arrays.zeros(len(Cs), ready) if relax else None
         n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
-        ends = []
+        ends: dict[str, list[_End]] = {"": [], "relaxed ": []}
         strengths = ready.strengths(Cs)
         of_model = None
         if task is None:
@@ -305,16 +311,12 @@ def _fit_path(
             solution = path.at(float(strengths[i]))
             found.put(i, *ready.coefficients(solution))
             if relaxed is not None:
-                relaxed.put(i, *ready.coefficients(path.relaxed()))
-            excess = ready.rounding_excess(solution)
-            n_iter[i], gaps[i] = solution.n_iter, solution.rounded(excess).gap
-            ends.append(
-                _End(
-                    solution.status,
-                    solution.lacks_precision(model.tol),
-                    excess,
-                )
-            )
+                free = path.relaxed()
+                relaxed.put(i, *ready.coefficients(free))
+                ends["relaxed "].append(_End.of(free, model, ready))
+            end = _End.of(solution, model, ready)
+            ends[""].append(end)
+            n_iter[i], gaps[i] = solution.n_iter, solution.rounded(end.rounding).gap
             if model.verbose > 0:
                 _print_fit(Cs[i], solution)
             attributes = fitted_attributes(
@@ -391,23 +393,37 @@ class _End:
     lacks_precision: bool
     rounding: float
 
+    @classmethod
+    def of(cls, solution: Solution, model: MaxentClassifier, ready: Prepared) -> _End:
+        return cls(
+            solution.status,
+            solution.lacks_precision(model.tol),
+            ready.rounding_excess(solution),
+        )
 
-def _warn(ends: list[_End], model: MaxentClassifier) -> None:
-    """Say at how many Cs fits are not at the optimum, and why."""
+
+def _warn(ends: list[_End], of: str, model: MaxentClassifier) -> None:
+    """Say at how many Cs fits are not at the optimum, and why.
+
+    `of` is "relaxed " for the fits without penalty.
+    """
+    by = " by relaxed fits" if of else ""
     reasons = {
-        f"max_iter={model.max_iter} was reached at {{}} values of C: raise max_iter, or leave out "
-        "the weakest penalties.": [end.status is Status.MAX_ITER for end in ends],
-        "No finite coefficients are optimal at {} values of C, for coefficients without penalty "
-        "separate classes: leave these Cs out, or penalise all features.": [
+        f"max_iter={model.max_iter} was reached at {{}} values of C{by}: "
+        "raise max_iter, or leave out the weakest penalties.": [
+            end.status is Status.MAX_ITER for end in ends
+        ],
+        f"No finite coefficients of {of}fits are optimal at {{}} values of C, for coefficients "
+        "without penalty separate classes: leave these Cs out, or penalise all features.": [
             end.status in (Status.SEPARATED, Status.QUASI_SEPARATED) for end in ends
         ],
-        "Fits ended for lack of floating-point precision at {} values of C, more than "
+        f"At {{}} values of C {of}fits ended for lack of floating-point precision, more than "
         f"{max(model.tol, NEGLIGIBLE):g} standard errors from the optimum, or at a distance that "
         "is unknown or much for a small loss: rescale the columns of X and look for outliers.": [
             end.lacks_precision for end in ends
         ],
-        "Rounding of the coefficients to float32, the dtype of X, raises the objective by more "
-        "than 1e-6 of itself at {} values of C: pass X in float64.": [
+        f"Rounding of the coefficients of {of}fits to float32, the dtype of X, raises the "
+        "objective by more than 1e-6 of itself at {} values of C: pass X in float64.": [
             end.rounding > 0.0 for end in ends
         ],
     }

@@ -110,21 +110,30 @@ class Terms:
         return replace(self, l1=l1, ridge=ridge)
 
     def without_penalty(self, held: Array) -> Terms:
-        """Return the bounds without the penalty, and hold some coefficients at zero.
+        """Return the bounds without the penalty, and hold some coefficients where nearest to zero.
 
-        `held` is a mask (1 or R, n_features) of coefficients whose bounds become zero. The result
-        is not grouped, since groups belong to the L1 penalty.
+        `held` is a mask (1 or R, n_features) of coefficients whose bounds both become the value
+        within the bounds that is nearest to zero. The result is not grouped, since groups belong
+        to the L1 penalty.
         """
         l1, ridge = np.zeros_like(self.l1), np.zeros_like(self.ridge)
         terms = replace(self, l1=l1, ridge=ridge, target=None, grouped=False)
         if not held.any():
             return terms
         shape = np.broadcast_shapes(held.shape, self.l1.shape)
+        least = self.nearest_to_zero
         lower, upper = (
-            np.where(held, 0.0, np.full(shape, default) if bound is None else bound)
+            np.where(held, least, np.full(shape, default) if bound is None else bound)
             for bound, default in ((self.lower, -np.inf), (self.upper, np.inf))
         )
         return replace(terms, lower=lower, upper=upper)
+
+    @property
+    def nearest_to_zero(self) -> Array:
+        """Return the coefficients within the bounds that are nearest to zero, (1 or R, n_features)."""
+        zero = np.zeros_like(self.l1)
+        zero = zero if self.lower is None else np.maximum(zero, self.lower)
+        return zero if self.upper is None else np.minimum(zero, self.upper)
 
     def pull(self, gradient: Array) -> Array:
         """Return the dual norms of a gradient, (R, n_features), or (1, n_features) for groups.

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import Moments, column_moments
-from skmaxent._objective._penalty import STRONGEST, Terms
+from skmaxent._objective._penalty import Terms
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
@@ -84,6 +84,8 @@ class ColumnMap:
         """Positions of columns far from zero that coefficients in this dtype make logits of whose
         differences are rounded away.
         """
+        if self.constants is None and self.shift is None:
+            return np.zeros(0, np.intp)
         size = np.zeros(self.n_features)
         if self.constants is not None:
             size = np.abs(self.constants)
@@ -307,8 +309,8 @@ def scale_terms(terms: Terms, exponents: Array) -> Terms:
     with np.errstate(over="ignore", under="ignore"):
         return replace(
             terms,
-            l1=np.minimum(np.ldexp(terms.l1, -exponents), STRONGEST),
-            ridge=np.minimum(np.ldexp(terms.ridge, -2 * exponents), STRONGEST),
+            l1=np.minimum(np.ldexp(terms.l1, -exponents), MOST),
+            ridge=np.minimum(np.ldexp(terms.ridge, -2 * exponents), MOST),
             target=times(terms.target),
             lower=times(terms.lower),
             upper=times(terms.upper),

@@ -7,6 +7,7 @@ itself, and takes from the solver nothing that could make the bound too small.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,10 +151,12 @@ def _gradient_error(point: Point) -> Array:
     """
     objective = point.objective
     eps = float(np.finfo(objective.blocks.dtype).eps)
-    root = np.sqrt(max(objective.blocks.effective_size, 1.0))
-    size = np.append(objective.column_size / objective.scale, float(objective.fit_intercept))
-    error = 8.0 * eps * size * min(1.0, np.sqrt(max(point.loss, 0.0))) / root
-    return np.broadcast_to(error, point.theta.shape)
+    root = math.sqrt(max(objective.blocks.effective_size, 1.0))
+    size = 8.0 * eps * min(1.0, math.sqrt(max(point.loss, 0.0))) / root
+    error = np.empty(point.theta.shape)
+    error[:, :-1] = size * (objective.column_size / objective.scale)
+    error[:, -1] = size * objective.fit_intercept
+    return error
 
 
 def duality_gap(

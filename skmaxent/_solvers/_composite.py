@@ -26,6 +26,8 @@ from skmaxent._typing import Array
 MAX_PRODUCTS = 50
 # Products after a step with an old model that are worth a new one.
 STALE_PRODUCTS = 8
+# Systems solved for the minimum of an old model that are worth a new one.
+STALE_SOLVES = 10
 # Decrease below this share of what rounding makes of F is none.
 NOISE = 1e-3
 # Actual over predicted decrease of a step that is too short, and of one that is too long.
@@ -153,7 +155,11 @@ def proximal_newton(
             damping = 0.1 * damping if damping > DAMPING else 0.0
         point, value = candidate, candidate_value
         is_fresh = False
-        if products >= STALE_PRODUCTS or model.is_local:
+        # A simple model that was wrong gives way to the Hessian, and one at whose minimum many
+        # steps aim costs more than a new one.
+        is_wrong = model.matrix is None and not _agree(guess.decrease, decrease, 2.0)
+        is_stale = products >= STALE_PRODUCTS or guess.n_solves >= STALE_SOLVES
+        if is_wrong or is_stale or model.is_local or _is_quick(point):
             model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
     return CompositeOutcome(point, value, status, tuple(history), model)
 

@@ -19,7 +19,6 @@ from skmaxent._typing import Array
 LEAST_L1_RATIO = 1e-3
 # Of standard errors, for the model that has unpenalised features alone.
 PRECISE = 1e-6
-RELAXED_ITER = 30
 # Relative gaps above this are worth the passes of a better certificate.
 LOOSE = 0.05
 
@@ -47,18 +46,21 @@ class Path:
         """The strength at which the last coefficient vanishes, and one at which a lasso would if
         all features had the median's scale.
 
-        The first is the least at which all coefficients are zero that are penalised and may be. The
-        second is no larger, and the same for X of few entries that are not zero, in whatever
-        storage: there scales tell how rare a feature is.
+        The first is the least at which all penalised coefficients are zero, or where bounds have
+        them nearest to zero. The second is no larger, and the same for X of few entries that are
+        not zero, in whatever storage: there scales tell how rare a feature is. Both are zero where
+        no coefficient moves at any strength.
         """
         problem, terms = self._unit, self._unit.asked
         size = terms.l1 + terms.ridge
         lower = -np.inf if terms.lower is None else terms.lower
         upper = np.inf if terms.upper is None else terms.upper
-        held = (size > 0.0) & (lower <= 0.0) & (upper >= 0.0)
+        held = (size > 0.0) & (lower <= upper)
         removed = (lower == 0.0) & (upper == 0.0) & ~held
+        least = terms.nearest_to_zero
         point = problem.null
-        if not np.all(held | removed) or problem.objective.blocks.has_offset:
+        is_null = np.all(held | removed) and not least.any()
+        if not is_null or problem.objective.blocks.has_offset:
             asked = self._options
             tol = min(asked.tol, PRECISE)
             options = Options(tol, solver=asked.solver, seed=asked.seed)
@@ -68,6 +70,7 @@ class Path:
         gradient = point.gradient[:, :-1] * problem.objective.scale
         gradient = np.column_stack([gradient, np.zeros(len(gradient))])
         theta = np.zeros(gradient.shape)
+        theta[:, :-1] = least
         pull = terms.pull(free.with_corners().residual(theta, gradient)[:, :-1])
         l1 = np.maximum(terms.l1, LEAST_L1_RATIO * size)
         needed = np.divide(pull, l1, out=np.zeros(pull.shape), where=held & (l1 > 0.0))
@@ -84,7 +87,7 @@ class Path:
     def relaxed(self) -> Solution:
         """The last solution's coefficients that are not zero, without penalty.
 
-        Where classes are separated there is no optimum: it ends after some iterations.
+        Where classes are separated there is no optimum, and it ends with a proof of that.
         """
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
@@ -92,7 +95,7 @@ class Path:
             zero = np.broadcast_to(zero.all(axis=0), zero.shape)
         if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
             problem = self._unit.without_penalty(zero)
-            options = replace(self._options, max_iter=RELAXED_ITER, callback=None)
+            options = replace(self._options, callback=None)
             self._relaxed = zero, minimise(problem, options, self._solution.point.theta)
         return self._relaxed[1]
 

@@ -306,12 +306,14 @@ def within(tangent: Tangent, gradient: Array) -> Array:
 class Minimum:
     """Where a model and the penalty have their least value, and how far below the start it is.
 
-    `least` is a decrease that a step of the proximal gradient alone makes.
+    `least` is a decrease that a step of the proximal gradient alone makes; `n_solves` systems with
+    the model's matrix were solved.
     """
 
     theta: Array
     decrease: float
     least: float
+    n_solves: int = 0
 
     @property
     def distance(self) -> float:
@@ -382,7 +384,7 @@ def minimise(
         if not value_U < value:
             break
         W, q, value = U, q_U, value_U
-    found = Minimum(W, max(-value, 0.0), 0.5 * first**2)
+    found = Minimum(W, max(-value, 0.0), 0.5 * first**2, n_solves)
     if is_small and not is_solved:
         return finished(found, model, gradient, theta, penalty)
     return found

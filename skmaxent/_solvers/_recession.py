@@ -21,7 +21,8 @@ is none, adding the rows that the last direction violates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -121,8 +122,8 @@ class Search:
         Of the directions, in the coordinates of θ.
     label : int, optional
         Position of the label, for sigmoids with several.
-    scales : (ndarray, ndarray), optional
-        What `column_scales` gives, where it is known.
+    scales : callable, optional
+        Returns what `column_scales` gives; for searches that share it.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Search:
         cone: Cone,
         label: int | None = None,
         *,
-        scales: Scales | None = None,
+        scales: Callable[[], Scales] | None = None,
     ) -> None:
         self.objective = objective
         self.cone = cone if label is None else cone.label(label)
@@ -140,7 +141,7 @@ class Search:
         # Directions whose strict gains are known, summed up; pairs that they separate do not count.
         self.face = np.zeros(self.cone.low.shape)
         self._index = self._variables()
-        self._scales = scales
+        self.scales = scales or functools.cache(lambda: column_scales(objective))
 
     @property
     def is_possible(self) -> bool:
@@ -512,12 +513,6 @@ class Search:
         return np.asarray(joined / np.abs(joined).max())
 
     # Coordinates in which rows and columns are alike.
-
-    def scales(self) -> Scales:
-        """Those of `column_scales`."""
-        if self._scales is None:
-            self._scales = column_scales(self.objective)
-        return self._scales
 
     def _from_scaled(self, x: Array) -> Array:
         """A direction in the coordinates of θ from one in these, both of all coefficients."""

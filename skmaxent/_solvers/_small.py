@@ -7,6 +7,7 @@ product, and an iteration some twenty calls of NumPy.
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -115,7 +116,7 @@ class _Small:
         curvature *= self._weights
         H = np.take(curvature @ self._pairs.T, self._expand)
         H += self._ridge
-        H.flat[:: len(H) + 1] *= 1.0 + 4 * len(H) * EPS  # collinear columns
+        H.ravel()[:: len(H) + 1] *= 1.0 + 4 * len(H) * EPS  # collinear columns
         L, info = lapack.dpotrf(H, lower=True)
         return L if info == 0 else None
 
@@ -124,7 +125,7 @@ class _Small:
         g = gradient[: self._r]
         delta, _ = lapack.dpotrs(L, g.ravel(), lower=True)
         delta = delta.reshape(g.shape)
-        return delta, float(np.sqrt(max(float(np.vdot(g, delta)), 0.0)))
+        return delta, math.sqrt(max(float(np.vdot(g, delta)), 0.0))
 
 
 def _products_of_pairs(columns: Array) -> Array:
@@ -186,11 +187,12 @@ def newton_small(
     state = problem.at(theta)
     history: list[Iteration] = []
     status = Status.MAX_ITER
+    effective_size = objective.blocks.effective_size
     radius, ratio = np.inf, 0.0
     n_short = 0
     factor: Array | None = None
     while True:
-        root_n = root_size(objective.blocks.effective_size, state.value)
+        root_n = root_size(effective_size, state.value)
         distance = np.inf
         if factor is not None and abs(ratio - 1.0) < 0.1:
             # The step did what the model said: the Hessian before it still holds.
@@ -219,7 +221,8 @@ def newton_small(
         while True:
             t = 1.0 if norm <= radius else radius / norm
             predicted = norm**2 * (t - 0.5 * t**2)
-            candidate = problem.at(theta - t * direction)
+            end = theta - t * direction
+            candidate = problem.at(end)
             # A step whose square underflows promises nothing.
             ratio = (state.value - candidate.value) / predicted if predicted > 0.0 else 0.0
             n_short = n_short + 1 if t == 1.0 and ratio > TOO_SHORT else 0
@@ -231,8 +234,7 @@ def newton_small(
                 break
         if not ratio > LEAST_RATIO:
             break
-        theta = theta - t * direction
-        state = candidate
+        theta, state = end, candidate
     objective.counter.gradients += problem.n_evaluations
     size = abs(state.loss) + float(np.abs(theta).sum(axis=1).max())
     point = Point(

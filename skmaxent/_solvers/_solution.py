@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from skmaxent._objective._objective import Point
@@ -27,7 +27,7 @@ def root_size(effective_size: float, value: float) -> float:
     error says little there.
     """
     total = min(1.0, max(effective_size * value, SMALLEST_TOTAL))
-    return float(np.sqrt(effective_size / total))
+    return math.sqrt(effective_size / total)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ DOUBTFUL = 1e-3
 # With corners: the distance that the certificate leaves possible, relative to the one asked for,
 # from which on the gradient is asked.
 FAR = 10.0
+# Ends of fits that are proved to have no minimum.
+UNBOUNDED = (Status.SEPARATED, Status.QUASI_SEPARATED)
 
 
 def minimise(problem: Problem, options: Options, start: Array | None = None) -> Solution:
@@ -105,6 +107,8 @@ def smooth(
 
 
 def _gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
+    if outcome.status in UNBOUNDED:
+        return 1.0  # no bound proves a minimum where there is none
     return problem.gap_at(
         outcome.point.theta,
         preconditioner=outcome.metric,
@@ -148,7 +152,9 @@ def with_corners(
             point, penalty, working, left, likely=likely
         )
         history = _joined(history, lines)
-    gap = problem.gap_at(point.theta, least_bound=least_bound)
+    gap = 1.0
+    if status not in UNBOUNDED:
+        gap = problem.gap_at(point.theta, least_bound=least_bound)
     watch = Watch(objective, problem.moving, *penalty.signs)
     status = watch.at_end(status, point.theta, point.loss, gap)
     coefficients = None

@@ -157,9 +157,12 @@ class Watch:
         return Status.QUASI_SEPARATED if self._is_proved(theta, theta) else status
 
     def _search(self, part: int | None) -> Search:
+        return Search(self._objective, self._cone, part, scales=self._shared_scales)
+
+    def _shared_scales(self) -> Scales:
         if self._scales is None:
             self._scales = column_scales(self._objective)
-        return Search(self._objective, self._cone, part, scales=self._scales)
+        return self._scales
 
     def _is_proved(self, theta: Array, step: Array) -> bool:
         """Whether one or more of the problems are proved to have a direction."""
