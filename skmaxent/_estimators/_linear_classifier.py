@@ -36,6 +36,8 @@ from skmaxent._versions import with_versions, without_versions
 if TYPE_CHECKING:
     import pandas as pd
 
+# Offsets beyond this leave next to no other class a probability that float64 tells from zero.
+LARGE_OFFSET = 700.0
 # Names in a warning.
 SHOWN = 10
 
@@ -380,7 +382,13 @@ def _print_iteration(iteration: Iteration) -> None:
 
 
 def _advice(solution: Solution, estimator: Any) -> str:
-    """What to do about the column whose terms are the largest in the logits."""
+    """What to do about large offsets, or the column whose terms are the largest in the logits."""
+    offset = _largest_offset(solution)
+    if offset > LARGE_OFFSET:
+        return (
+            f"look at the offset, whose values differ by up to {offset:.2g} between classes, so "
+            "that rows have probabilities of 0 and 1 whatever their features"
+        )
     sizes = np.abs(solution.coef).max(axis=0, initial=0.0) * solution.point.objective.column_size
     names = estimator._feature_names()
     if not len(sizes) or len(sizes) != len(names):  # columns that say nothing were left out
@@ -389,6 +397,18 @@ def _advice(solution: Solution, estimator: Any) -> str:
         f"rescale or centre column {str(names[int(np.argmax(sizes))])!r}, whose terms are the "
         "largest in the logits, and look for outliers in it"
     )
+
+
+def _largest_offset(solution: Solution) -> float:
+    """The largest difference that offsets make between logits of a row; 0 where it is not known."""
+    blocks = solution.point.objective.blocks
+    offset = getattr(blocks, "offset", None)
+    if offset is None:
+        return 0.0
+    offset = np.asarray(on_host(offset), dtype=np.float64)
+    if solution.point.objective.likelihood.is_coupled:
+        return float(np.ptp(offset, axis=1).max(initial=0.0))
+    return float(np.abs(offset).max(initial=0.0))
 
 
 def _precision_message(solution: Solution, estimator: Any) -> str:
@@ -435,9 +455,11 @@ def warn_unless_converged(
             stacklevel=stacklevel + 1,
         )
     elif solution.status is Status.MAX_ITER:
+        is_large = _largest_offset(solution) > LARGE_OFFSET
+        more = f", and {_advice(solution, estimator)}" if is_large else ""
         warnings.warn(
             f"max_iter={estimator.max_iter} was reached, about {solution.distance:.2g} standard "
-            f"errors from the optimum (tol={estimator.tol}): raise max_iter.",
+            f"errors from the optimum (tol={estimator.tol}): raise max_iter{more}.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
