@@ -130,7 +130,7 @@ class Terms:
 
     @property
     def nearest_to_zero(self) -> Array:
-        """Return the coefficients within the bounds that are nearest to zero, (1 or R, n_features)."""
+        """Return the values within the bounds that are nearest to zero, (1 or R, n_features)."""
         zero = np.zeros_like(self.l1)
         zero = zero if self.lower is None else np.maximum(zero, self.lower)
         return zero if self.upper is None else np.minimum(zero, self.upper)
