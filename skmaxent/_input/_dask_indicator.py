@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._input._dask_input import Raw, keep
+from skmaxent._input._dask_input import CheckedRows, keep
 from skmaxent._input._indicator import (
     LabelCounts,
     check_indicator,
@@ -45,7 +45,7 @@ class IndicatorCoding:
     top_weight: float | None
     dtype: Any
 
-    def __call__(self, raw: Raw) -> Rows:
+    def __call__(self, raw: CheckedRows) -> Rows:
         weights = None
         if self.top_weight is not None and raw.weights is not None:
             weights = raw.weights / self.top_weight
@@ -68,7 +68,7 @@ class _Totals:
 
     link: str
 
-    def __call__(self, raw: Raw, weights: Array | None) -> Array:
+    def __call__(self, raw: CheckedRows, weights: Array | None) -> Array:
         return np.stack(LabelCounts.of(raw.codes, weights, self.link))
 
 

@@ -1,4 +1,4 @@
-"""Dask arrays and data frames to chunks that a fit can use, checked where they are."""
+"""Conversion of Dask arrays and data frames to chunks for a fit, checked where Dask holds them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,27 @@ from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
-# A chunk costs a task a pass: neighbours are one up to this size, or if there are two a thread.
-SMALL_CHUNK = 1 << 23
+# Neighbouring chunks are read by one task up to this size in bytes, since each pass over X starts
+# each task anew; or up to a larger size that leaves two tasks for each thread.
+SMALL_CHUNK_BYTES = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
-class Raw:
-    """Rows of a chunk as they came, checked.
+class CheckedRows:
+    """The checked rows of one chunk, before targets are computed from labels.
 
-    `codes` are positions in the chunk's own `labels`, or say of each label whether rows have it;
-    `offset_names` are those of the columns of a frame of offsets.
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+    codes : ndarray of shape (n_rows,), or indicator matrix of shape (n_rows, n_labels)
+        The position of each row's label in `labels`, or which labels each row has.
+    labels : ndarray
+        The labels in this chunk, in any order.
+    weights : ndarray of shape (n_rows,) or None
+        The sample weights as the user gave them.
+    offset : ndarray or None
+    offset_names : list or None
+        The names of the columns of `offset`, if it was a data frame.
     """
 
     X: Any
@@ -44,13 +55,29 @@ class Raw:
     offset_names: list[Any] | None
 
     def __sizeof__(self) -> int:
-        """Bytes of the arrays, by which Dask decides what to put on disk."""
+        """Return the bytes of the arrays, from which Dask decides what to move to disk."""
         return nbytes(self.X, self.codes, self.weights, self.offset)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What is to be known of a chunk; `totals` by label are of weights over the largest of them."""
+    """The sizes, labels and sums of weights of a chunk, which the calling process needs.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+    dtype : dtype
+    is_sparse : bool
+    size : int
+        The number of stored entries of X.
+    n_bytes : int
+    labels : ndarray of shape (n_labels,)
+        The labels in this chunk.
+    totals : ndarray of shape (n_labels,), or (3, n_labels) for an indicator matrix
+        Sums for each label of the weights divided by `top_weight`.
+    top_weight : float
+        The largest weight in this chunk; 1 without weights.
+    """
 
     n_rows: int
     n_features: int
@@ -64,8 +91,17 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Chunks of rows at a scheduler, and what is known of each."""
+class CheckedChunks:
+    """Chunks of checked rows that a Dask scheduler holds.
+
+    Attributes
+    ----------
+    scheduler : Scheduler
+    handles : list
+        The handle of each chunk, an object of the class `CheckedRows`.
+    summaries : list of Summary
+    has_weights, has_offset : bool
+    """
 
     scheduler: Scheduler
     handles: list[Any]
@@ -75,15 +111,17 @@ class Kept:
 
     @property
     def n_features(self) -> int:
+        """The number of columns of X."""
         return self.summaries[0].n_features
 
     @property
     def dtype(self) -> Any:
+        """The dtype of the fit, to which all chunks can be converted."""
         return np.result_type(*(summary.dtype for summary in self.summaries))
 
     @cached_property
     def top_weight(self) -> float:
-        """The largest weight of all; raises ValueError where that is zero."""
+        """The largest of all weights; raises ValueError if it is zero."""
         top = max(summary.top_weight for summary in self.summaries)
         if not top > 0.0:
             raise ValueError(
@@ -93,18 +131,22 @@ class Kept:
         return top
 
     def coded(
-        self, piece: Callable[[Raw], Rows], marks: Array | None = None
+        self, piece: Callable[[CheckedRows], Rows], marks: Array | None = None
     ) -> tuple[list[Any], ChunksShape]:
-        """Handles of the chunks as rows of a fit, with marks (n_marks, n_samples) where given."""
+        """Replace the chunks by chunks for a fit; return their handles and sizes.
+
+        `piece` converts the rows of a chunk, and `marks` (n_marks, n_samples) are integers for each
+        row that views use. Empty chunks are dropped, and small neighbours are read by one task.
+        """
         lengths = [summary.n_rows for summary in self.summaries]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         full = [i for i, length in enumerate(lengths) if length]
         groups = _together(full, self.summaries, self.scheduler)
 
-        def part(group: list[int]) -> Part:
+        def part(group: list[int]) -> ChunkCoding:
             rows = [slice(starts[i], starts[i + 1]) for i in group]
             own = () if marks is None else tuple(marks[:, some].copy() for some in rows)
-            return Part(piece, [(int(starts[i]), i) for i in group], own)
+            return ChunkCoding(piece, [(int(starts[i]), i) for i in group], own)
 
         chunks = mapped(
             self.scheduler,
@@ -112,7 +154,7 @@ class Kept:
             [[self.handles[i] for i in group] for group in groups],
             [part(group) for group in groups],
         )
-        # Raw rows are no longer needed where the chunks are.
+        # Dask frees the checked rows when nobody holds their handles.
         self.handles.clear()
         shape = ChunksShape(
             tuple(sum(lengths[i] for i in group) for group in groups),
@@ -127,8 +169,16 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Labelled(Kept):
-    """Chunks of rows of one class each; `totals` are weights by class over `top_weight`."""
+class Labelled(CheckedChunks):
+    """Chunks of checked rows with one class label each.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The sorted labels of all chunks.
+    totals : ndarray of shape (n_classes,)
+        The sum of the weights of each class, divided by `top_weight`.
+    """
 
     classes: Array
     totals: Array
@@ -136,9 +186,21 @@ class Labelled(Kept):
     def outcomes(
         self, totals: Array, class_weight: Array | None, smoothing: float
     ) -> tuple[Outcomes, Array | None]:
-        """What some or all rows say, with such totals, and the factors of their weights by class.
+        """Return the `Outcomes` of some or all rows, and the factors of their weights.
 
-        Factors are at most 1: the scale has the rest.
+        Parameters
+        ----------
+        totals : ndarray of shape (n_classes,)
+            The sums of the weights of these rows, divided by `top_weight`.
+        class_weight : ndarray of shape (n_classes,) or None
+        smoothing : float
+            The weight of the uniform distribution in the targets.
+
+        Returns
+        -------
+        outcomes : Outcomes
+        factors : ndarray of shape (n_classes,) or None
+            Class weights divided by the largest, by which the weights of rows are multiplied.
         """
         weighted = totals if class_weight is None else totals * class_weight
         active = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
@@ -148,9 +210,9 @@ class Labelled(Kept):
         return outcomes_of(active, self.classes, totals, scale, smoothing), factors
 
     def given(self, class_weight: Array | None, smoothing: float) -> Given:
-        """With class weights and smoothed targets."""
+        """Return the data of a fit with these class weights and this label smoothing."""
         outcomes, factors = self.outcomes(self.totals, class_weight, smoothing)
-        coding = Coding(
+        coding = LabelCoding(
             self.classes,
             outcomes.active,
             self.top_weight if self.has_weights else None,
@@ -158,34 +220,51 @@ class Labelled(Kept):
             self.dtype,
         )
         has_weights = self.has_weights or factors is not None
-        # No function of its own: a frame in the traceback of an error would keep what it encloses.
+        # A nested function would keep variables of this frame alive in the traceback of an error.
         stored = partial(self._stored, coding, outcomes.model.n_logits, has_weights)
         return Given(self.classes, self.n_features, outcomes, stored)
 
     def _stored(
-        self, coding: Coding, n_logits: int, has_weights: bool, workers: Workers
+        self, coding: LabelCoding, n_logits: int, has_weights: bool, workers: Workers
     ) -> ChunkedRows:
+        """Return the storage of the rows with targets and weights of a fit."""
         chunks, shape = self.coded(coding)
         shape = replace(shape, has_weights=has_weights)
         return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
 
     def codes(self) -> Array:
-        """Of the classes of all rows, in memory: a byte a row for up to 256 classes."""
+        """Return the class codes of all rows in memory, one byte a row for up to 256 classes."""
         parts = mapped(self.scheduler, _codes, self.handles, [self.classes] * len(self.handles))
         return np.concatenate(self.scheduler.gather(parts))
 
     def marked(self, marks: Array) -> tuple[list[Any], ChunksShape]:
-        """Handles of chunks for weighted views: with codes of all classes, marks (n_marks, n)."""
+        """Replace the chunks by chunks for views, as `coded` does.
+
+        Targets are codes of all classes, and `marks` have the shape (n_marks, n_samples).
+        """
         top_weight = self.top_weight if self.has_weights else None
         every = np.arange(len(self.classes))
-        coding = Coding(self.classes, every, top_weight, None, self.dtype)
+        coding = LabelCoding(self.classes, every, top_weight, None, self.dtype)
         chunks, shape = self.coded(coding, marks)
         return chunks, replace(shape, has_weights=True)
 
 
 @dataclass(frozen=True)
-class Coding:
-    """How labels and weights become targets and weights of a fit."""
+class LabelCoding:
+    """Converts the checked rows of a chunk to rows with the targets and weights of a fit.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+    active : ndarray of int
+        The positions of the classes that are fitted.
+    top_weight : float or None
+        The largest sample weight, by which weights are divided; None without sample weights.
+    class_weight : ndarray of shape (n_classes,) or None
+        Factors of the weights of each class.
+    dtype : dtype
+        The dtype of the fit.
+    """
 
     classes: Array
     active: Array
@@ -193,7 +272,7 @@ class Coding:
     class_weight: Array | None
     dtype: Any
 
-    def __call__(self, raw: Raw) -> Rows:
+    def __call__(self, raw: CheckedRows) -> Rows:
         code_of = np.searchsorted(self.classes, raw.labels)
         codes = code_of[raw.codes]
         targets = positions(self.active, len(self.classes))[codes]
@@ -217,10 +296,20 @@ class Coding:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Makes rows of a fit, and the first row, number and marks of each chunk that it is for."""
+class ChunkCoding:
+    """Tells a task how to convert its chunks to rows of a fit.
 
-    piece: Callable[[Raw], Rows]
+    Attributes
+    ----------
+    piece : callable
+        Converts the rows of a chunk.
+    places : list of pairs of int
+        The position of the first row of each chunk among all rows, and the number of the chunk.
+    marks : tuple of arrays
+        The marks of the rows of each chunk; empty without marks.
+    """
+
+    piece: Callable[[CheckedRows], Rows]
     places: list[tuple[int, int]]
     marks: tuple[Array, ...]
 
@@ -266,10 +355,10 @@ def keep(
     X: Any,
     given: dict[str, Any],
     codes_of: Callable[[Any], tuple[Any, Array]],
-    totals_of: Callable[[Raw, Array | None], Array],
+    totals_of: Callable[[CheckedRows, Array | None], Array],
     *,
     reset: bool = True,
-) -> Kept:
+) -> CheckedChunks:
     """Chunks checked and kept by the scheduler that Dask would use for X.
 
     `codes_of` makes codes and labels of a chunk of y, `totals_of` the totals of relative weights.
@@ -297,10 +386,11 @@ def keep(
     _refuse_mixed_storage(summaries)
     has_weights = given["sample_weight"] is not None
     has_offset = not _validation.is_no_offset(given["offset"])
-    return Kept(scheduler, handles, summaries, has_weights, has_offset)
+    return CheckedChunks(scheduler, handles, summaries, has_weights, has_offset)
 
 
 def _refuse_mixed_storage(summaries: list[Summary]) -> None:
+    """Raise ValueError if some chunks of X are sparse and others dense."""
     kinds = [summary.is_sparse for summary in summaries if summary.n_rows]
     if len(set(kinds)) > 1:
         raise ValueError(
@@ -310,24 +400,32 @@ def _refuse_mixed_storage(summaries: list[Summary]) -> None:
 
 
 def _joined_labels(labels: list[Array]) -> Array:
-    """Labels of all chunks: numbers and strings stay what they are, so that they are refused."""
+    """Return the labels of all chunks in one array, with repetitions.
+
+    Numbers and strings together become objects, since NumPy would convert the numbers to strings.
+    `encode_labels` refuses them afterwards.
+    """
     some = [array for array in labels if len(array)]
     is_text = {array.dtype.kind in "US" for array in some}
     return np.concatenate([array.astype(object) for array in some] if len(is_text) > 1 else some)
 
 
 def is_frame(X: Any) -> bool:
-    """Whether it is a data frame of Dask."""
+    """Return whether X is a Dask data frame."""
     return hasattr(X, "columns") and hasattr(X, "_meta")
 
 
 def nothing_like(X: Any) -> Any:
-    """What has X's columns, or their number, for scikit-learn's checks of names."""
+    """Return an object with the column names, or the shape, of X for scikit-learn's checks."""
     return X._meta if is_frame(X) else X
 
 
 def in_row_chunks(X: Any) -> Any:
-    """X in chunks of whole rows."""
+    """Return X with chunks that contain all columns.
+
+    Raises TypeError or ValueError if X is not a two-dimensional Dask collection with a known number
+    of columns.
+    """
     _refuse_without_chunks(X, "X")
     if getattr(X, "ndim", None) != 2:
         raise ValueError(
@@ -345,6 +443,7 @@ def in_row_chunks(X: Any) -> Any:
 
 
 def _refuse_without_chunks(array: Any, name: str) -> None:
+    """Raise TypeError if the argument with this name is not a Dask array or data frame."""
     if not has_chunks(array):
         raise TypeError(
             f"{name} is a {type(array).__name__}; expected a Dask array or data frame, for "
@@ -353,21 +452,25 @@ def _refuse_without_chunks(array: Any, name: str) -> None:
 
 
 def chunks_of(X: Any) -> list[Any]:
-    """Delayed chunks of rows.
+    """Return the chunks of rows as delayed objects, without optimisation of the graph.
 
-    Optimised for itself, each of X and y may have other chunks than it says (files of parquet are
-    read several at a time where few columns are wanted), and compute what they share twice.
+    Dask's optimisation of X alone and y alone could give them different chunks, because it reads
+    several parquet files at once if few columns are wanted; and shared parts would be computed
+    twice.
     """
     return list(np.asarray(X.to_delayed(optimize_graph=False), dtype=object).ravel())
 
 
 def _lengths(X: Any) -> tuple[float, ...]:
-    """Rows of each chunk, NaN where that is not known."""
+    """Return the number of rows of each chunk, NaN where it is unknown."""
     return (np.nan,) * X.npartitions if is_frame(X) or not hasattr(X, "chunks") else X.chunks[0]
 
 
 def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
-    """The same rows of another array, for each chunk of X; what is no array goes to each."""
+    """Return the parts of an argument that belong to the chunks of X.
+
+    None and numbers are repeated for each chunk. `name` is that of the argument, for errors.
+    """
     if array is None or isinstance(array, Real):
         return [array] * n_chunks
     lengths = _lengths(X)
@@ -384,7 +487,7 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
             raise TypeError(f"{name} is a {type(array).__name__}; expected an array or data frame.")
         _refuse_other_length(len(whole), sum(lengths), name)
         edges = np.concatenate([[0], np.cumsum(lengths)]).astype(int)
-        by_position = getattr(whole, "iloc", whole)  # pandas may slice by the index
+        by_position = getattr(whole, "iloc", whole)  # slices of pandas objects may be by index
         return [by_position[a:b] for a, b in itertools.pairwise(edges)]
     _refuse_without_chunks(array, name)
     own = _lengths(array) if hasattr(array, "npartitions") else ()
@@ -405,6 +508,7 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
 
 
 def _refuse_other_length(found: float, expected: float, name: str) -> None:
+    """Raise ValueError, in scikit-learn's words, if an argument has not as many rows as X."""
     if found != expected:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has {expected}, {name} "
@@ -421,8 +525,21 @@ def _checked(
     y: Any,
     weights: Any,
     offset: Any,
-) -> Raw:
-    """A chunk by the rules for arrays in memory; what it lacks is said with its number."""
+) -> CheckedRows:
+    """Check a chunk as arrays in memory are checked; errors have the number of the chunk.
+
+    Parameters
+    ----------
+    names : ndarray of shape (n_features,) or None
+        The names of the columns of X.
+    n_features : int
+    codes_of : callable
+        Returns codes and labels of a chunk of y.
+    number : int
+        The number of the chunk.
+    X, y, weights, offset : object
+        The chunk of each argument.
+    """
     where = f"in chunk {number}"
     if hasattr(X, "columns"):
         if names is not None and list(X.columns) != names.tolist():
@@ -469,20 +586,22 @@ def _checked(
             f"Input y contains NaN or other missing labels {where}; expected a label for every "
             "row: drop the rows without one."
         )
-    return Raw(X, codes, labels, weights, offset, offset_names)
+    return CheckedRows(X, codes, labels, weights, offset, offset_names)
 
 
 def _label_codes(y: Any) -> tuple[Array, Array]:
+    """Return the labels of a chunk of y, and each row's position among them; -1 if missing."""
     codes, labels = pd.factorize(column(y, "y"))
     return codes, np.asarray(labels)
 
 
-def _label_totals(raw: Raw, weights: Array | None) -> Array:
+def _label_totals(raw: CheckedRows, weights: Array | None) -> Array:
+    """Return the sum of the weights of the rows with each label of a chunk."""
     return np.bincount(raw.codes, weights, len(raw.labels))
 
 
 def column(array: Any, name: str) -> Array:
-    """A number or a label for each row: an array, a series or a frame of one column."""
+    """Return an array, a series or a frame of one column as an array of shape (n_rows,)."""
     array = np.asarray(array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -492,7 +611,8 @@ def column(array: Any, name: str) -> Array:
     return array
 
 
-def _summary(raw: Raw, totals_of: Callable[[Raw, Array | None], Array]) -> Summary:
+def _summary(raw: CheckedRows, totals_of: Callable[[CheckedRows, Array | None], Array]) -> Summary:
+    """Return the summary of a chunk; `totals_of` computes sums of weights for its labels."""
     is_sparse = bool(sp.issparse(raw.X))
     top = 1.0
     relative = None
@@ -513,9 +633,14 @@ def _summary(raw: Raw, totals_of: Callable[[Raw, Array | None], Array]) -> Summa
 
 
 def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -> list[list[int]]:
-    """Runs of neighbours that a task has room for, two for each thread or more."""
+    """Return runs of neighbouring chunks, each of which one task reads.
+
+    `full` are the numbers of the chunks with rows. A run fits into the memory of a task, and there
+    are two or more runs for each thread unless they would be smaller than `SMALL_CHUNK_BYTES`.
+    """
     total = sum(summaries[i].n_bytes for i in full)
-    room = min(scheduler.task_bytes(total), max(total // (2 * scheduler.n_threads), SMALL_CHUNK))
+    share = total // (2 * scheduler.n_threads)
+    room = min(scheduler.task_bytes(total), max(share, SMALL_CHUNK_BYTES))
     groups: list[list[int]] = []
     size = 0
     for i in full:
@@ -527,13 +652,14 @@ def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -
     return groups
 
 
-def _coded(raws: Sequence[Raw], part: Part) -> Chunk:
-    """Chunks as rows of a fit."""
+def _coded(raws: Sequence[CheckedRows], part: ChunkCoding) -> Chunk:
+    """Return several chunks as one chunk of rows of a fit."""
     pieces = tuple(part.piece(raw) for raw in raws)
     starts, origins = zip(*part.places, strict=True)
     return Chunk(pieces, starts, origins, part.marks)
 
 
-def _codes(raw: Raw, classes: Array) -> Array:
+def _codes(raw: CheckedRows, classes: Array) -> Array:
+    """Return the code of each row's class in a chunk, in the smallest integer type."""
     smallest = np.min_scalar_type(len(classes) - 1)
     return np.searchsorted(classes, raw.labels).astype(smallest)[raw.codes]

@@ -1,4 +1,8 @@
-"""Frames of other libraries than pandas: in, as what can be indexed by name; out, as they came."""
+"""Data frames of narwhals, polars, pyarrow and pandas: conversion of arguments and of results.
+
+No library is imported to find out whether a value is of it: a library that is not imported has no
+values.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +17,32 @@ if TYPE_CHECKING:
 
 
 def native(value: Any, name: str) -> Any:
-    """What narwhals wraps, what pyarrow stores in pandas, all else as it is.
+    """Return a narwhals object unwrapped, and tables and arrays of pyarrow as pandas objects.
 
-    Nothing is imported: a value of a library that is not there does not exist. Metadata of pandas
-    in a table of pyarrow do not count: its columns are those that it shows.
+    Other objects are returned unchanged. A table of pyarrow may hold metadata of a pandas index;
+    they are ignored, so that its columns are those that it shows. `name` is that of the argument.
+
+    Raises
+    ------
+    TypeError
+        For lazy frames.
     """
-    if type(value) is np.ndarray:  # at no cost in small fits
+    if type(value) is np.ndarray:  # the usual case, which should cost nothing in small fits
         return value
     if _is(value, "polars", "LazyFrame") or _is(value, "narwhals", "LazyFrame"):
-        raise TypeError(f"{name} is a LazyFrame, whose rows are not known yet: collect() it.")
+        raise TypeError(
+            f"{name} is a LazyFrame, expected a data frame whose rows are known: collect() it."
+        )
     if _is_narwhals(value):
         value = value.to_native()
     if _is(value, "pyarrow", "Table", "RecordBatch"):
         return value.to_pandas(ignore_metadata=True)
-    # By way of NumPy, dictionaries of pyarrow lose which of their entries are missing.
+    # A conversion of pyarrow's dictionaries through NumPy would lose which entries are missing.
     return value.to_pandas() if _is(value, "pyarrow", "Array", "ChunkedArray") else value
 
 
 def refuse_masked(value: Any, name: str) -> None:
-    """Raise ValueError for a masked array that leaves out entries, which `np.asarray` puts back."""
+    """Raise ValueError for a masked array with masked entries, which `np.asarray` would unmask."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         masked = int(np.ma.getmaskarray(value).sum())
         raise ValueError(
@@ -41,7 +52,11 @@ def refuse_masked(value: Any, name: str) -> None:
 
 
 def exact_integers(y: Any) -> Any:
-    """Integers of lists and of pandas' own dtypes as NumPy's, where float64 would merge some."""
+    """Return large integers of lists and of pandas' nullable dtypes as an ndarray of integers.
+
+    NumPy and scikit-learn would convert them to float64, which merges integers beyond 2^53. Other
+    values are returned unchanged.
+    """
     if isinstance(y, (list, tuple)):
         return integers(y) if _has_large_integers(y) else y
     if hasattr(y, "iloc") and hasattr(y, "columns") and len(y.columns) == 1:
@@ -57,7 +72,10 @@ def exact_integers(y: Any) -> Any:
 
 
 def names_of_series(value: Any) -> list[Any] | None:
-    """The index of a pandas Series whose entries have names; None for entries in order."""
+    """Return the index of a pandas Series as a list of names.
+
+    The result is None for the default index 0, 1, ..., and for other objects.
+    """
     if not hasattr(value, "to_numpy") or not hasattr(value, "index") or hasattr(value, "columns"):
         return None
     names = list(value.index)
@@ -65,7 +83,7 @@ def names_of_series(value: Any) -> list[Any] | None:
 
 
 def integers(values: Iterable[Any]) -> Any:
-    """Python's integers as an array: of int64 or, for large ones, uint64; of objects for others."""
+    """Return Python integers as an array of int64, of uint64 if they need it, else of objects."""
     values = list(values)
     dtype: Any = np.int64
     if min(values) < -(1 << 63) or max(values) >= 1 << 63:
@@ -74,15 +92,16 @@ def integers(values: Iterable[Any]) -> Any:
 
 
 def _has_large_integers(values: Any) -> bool:
-    """Whether all are integers of which some have no room in int64, so that NumPy makes floats."""
+    """Return whether all values are integers and some exceed int64; NumPy would make floats."""
     return all(isinstance(value, (int, np.integer)) for value in values) and (
         max(values, default=0) >= 1 << 63
     )
 
 
 def numbers_of_frame(frame: Any) -> Any:
-    """A frame whose columns are numbers or booleans of pandas' own dtypes as an array, missing
-    entries as NaN; all else as it is.
+    """Return a frame with pandas' nullable dtypes of numbers or booleans as a float array.
+
+    Missing entries become NaN. Other objects are returned unchanged.
     """
     if not hasattr(frame, "iloc") or not hasattr(frame, "columns"):
         return frame
@@ -94,8 +113,9 @@ def numbers_of_frame(frame: Any) -> Any:
 
 
 def without_fill(X: Any) -> Any:
-    """A frame of sparse columns that leave out another value than zero, with all values; None for
-    any other.
+    """Return a pandas frame made dense if its sparse columns omit another value than zero.
+
+    The result is None for all other objects.
     """
     if not hasattr(X, "iloc") or not hasattr(X, "columns"):
         return None
@@ -104,29 +124,33 @@ def without_fill(X: Any) -> Any:
 
 
 def columns_in_order(frame: Any, positions: list[int]) -> Any:
-    """Some columns of a frame of pandas or polars."""
+    """Return the columns of a pandas or polars frame at the given positions, in their order."""
     return frame.iloc[:, positions] if hasattr(frame, "iloc") else frame[:, positions]
 
 
 def columns_of_time(X: Any) -> list[str]:
-    """Dates, times and durations of polars, which become integers there in whatever unit."""
+    """Return the names and types of the columns of a polars frame with dates, times or durations.
+
+    polars would convert them to integers of a unit that depends on the column.
+    """
     if not _is(X, "polars", "DataFrame"):
         return []
     return [f"{name!r} ({dtype})" for name, dtype in X.schema.items() if dtype.is_temporal()]
 
 
 def is_single_precision(X: Any) -> bool:
-    """Whether all columns of a frame of polars are of float32, which scikit-learn does not see."""
+    """Return whether X is a polars frame of float32 only, which scikit-learn would widen."""
     return _is(X, "polars", "DataFrame") and set(X.dtypes) == {sys.modules["polars"].Float32}
 
 
 def in_library_of(X: Any, table: pd.DataFrame) -> Any:
-    """A table, with a row for each of X, in the library that X is of; pandas for arrays.
+    """Return a table with a row for each row of X as a frame of the library of X.
 
-    Names of columns become strings for any library but pandas.
+    It stays a pandas DataFrame if X is an array. For libraries other than pandas the names of
+    columns become strings.
     """
     if _is_narwhals(X):
-        # from_native of the version of narwhals' API that X is of.
+        # narwhals has several versions of its API; from_native must be of the version of X.
         home = sys.modules[type(X).__module__]
         from_native = getattr(home, "from_native", sys.modules["narwhals"].from_native)
         return from_native(in_library_of(X.to_native(), _with_plain_names(table)))
@@ -138,10 +162,12 @@ def in_library_of(X: Any, table: pd.DataFrame) -> Any:
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the columns of a table as arrays by their names, which become strings."""
     return {name: column.to_numpy() for name, column in _with_plain_names(table).items()}
 
 
 def _with_plain_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with strings as names of columns; levels of names are joined by "_"."""
     names = ["_".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in table.columns]
     return table.set_axis(names, axis=1)
 
@@ -151,6 +177,6 @@ def _is_narwhals(value: Any) -> bool:
 
 
 def _is(value: Any, library: str, *kinds: str) -> bool:
-    """Whether a value is of a class of a library, which is not imported to find that out."""
+    """Return whether a value is of one of the classes of a library, without importing it."""
     module = sys.modules.get(library)
     return module is not None and isinstance(value, tuple(getattr(module, kind) for kind in kinds))

@@ -1,6 +1,12 @@
-"""What rows say of their classes: one class each, counts of all classes, or a set of possible ones.
+"""Conversion of y to targets and weights of the rows.
 
-A table is whatever has two or more columns: y of one observation a row has none.
+y holds for each row one of these:
+
+- a class label, in an array of shape (n_samples,);
+- counts or shares of the classes, in a table of shape (n_samples, n_classes);
+- a set of possible labels with `partial_labels`, in a list of sets or in a boolean table.
+
+A y with two or more columns is a table.
 """
 
 from __future__ import annotations
@@ -42,10 +48,20 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Observed:
-    """The classes, and of each row a code, or counts of shape (n_samples, n_classes).
+    """A checked y: the classes, and for each row the code of its class or counts of all classes.
 
-    `multiplicity` are observations that a row with a code stands for, None for one each; rows of
-    `counts` that are `sets` have 1 for each class that is possible.
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The sorted labels.
+    codes : ndarray of int of shape (n_samples,), optional
+        The position of each row's class, if all rows have one class.
+    counts : ndarray of shape (n_samples, n_classes), optional
+        Counts or shares of the classes, if there are no codes.
+    multiplicity : ndarray of shape (n_samples,), optional
+        The number of observations that each row with a code stands for; None stands for ones.
+    sets : bool, default=False
+        Whether rows of `counts` are sets, with ones for the possible classes.
     """
 
     classes: Array
@@ -56,7 +72,7 @@ class Observed:
 
     @property
     def table(self) -> Array:
-        """Counts, where rows are not known by a code."""
+        """The counts (n_samples, n_classes) of a y without codes."""
         assert self.counts is not None
         return self.counts
 
@@ -66,13 +82,17 @@ class Observed:
 
     @cached_property
     def likeliest(self) -> Array:
-        """The code of the class that each row has most of."""
+        """The code of the class with the largest count in each row, shape (n_samples,)."""
         if self.codes is not None:
             return self.codes
         return np.asarray(self.table.argmax(axis=1))
 
     def totals(self, sample_weight: Array | None = None) -> Array:
-        """Observations of each class, for weights that are relative: the largest counts as one."""
+        """Return the weighted number of observations of each class, shape (n_classes,).
+
+        Weights, counts and multiplicities are divided by their largest values, so that no sum
+        overflows.
+        """
         weights = None if sample_weight is None else sample_weight / sample_weight.max()
         if self.codes is None:
             weights = np.ones(len(self.table)) if weights is None else weights
@@ -83,7 +103,10 @@ class Observed:
         return np.bincount(self.codes, weights, len(self.classes))
 
     def per_row(self, sample_weight: Array | None = None) -> Array | None:
-        """Observations of each row times its weight; None where all rows are one of weight one."""
+        """Return the number of observations of each row times its weight, shape (n_samples,).
+
+        The result is None if every row is one observation of weight one.
+        """
         many = self.multiplicity
         if self.codes is None and not self.sets:
             many = self.table.sum(axis=1)
@@ -92,7 +115,7 @@ class Observed:
         return np.asarray(many * sample_weight)
 
     def rows(self, index: Array) -> Observed:
-        """Of some rows."""
+        """Return the rows at positions `index`."""
 
         def some(array: Array | None) -> Array | None:
             return None if array is None else array[index]
@@ -105,7 +128,10 @@ class Observed:
         )
 
     def without(self, unseen: Array) -> tuple[Observed, Array]:
-        """What rows say of other classes than those `unseen`, and which rows say anything."""
+        """Return the rows with observations of other classes than the unseen, and their positions.
+
+        `unseen` is a mask of the classes. Counts of unseen classes become zero.
+        """
         if self.codes is not None:
             kept = np.flatnonzero(~unseen[self.codes])
             return self.rows(kept), kept
@@ -114,21 +140,25 @@ class Observed:
         return replace(self, counts=counts[kept]), kept
 
     def expanded(self) -> tuple[Array, Array]:
-        """A row and a class for each pair that was observed."""
+        """Return the row and the class code of each pair with a positive count, as two arrays."""
         if self.codes is not None:
             return np.arange(len(self.codes)), self.codes
         row, code = np.nonzero(self.table)
         return row, code
 
     def mean(self, values: Array, sample_weight: Any = None) -> float:
-        """Mean over observations of values (n_samples, n_classes), that of the class observed."""
+        """Return the weighted mean over observations of the value of the observed class.
+
+        `values` has the shape (n_samples, n_classes). A set is one observation, whose value is the
+        largest among its classes.
+        """
         if self.codes is not None:
             weights = sample_weight if sample_weight is None else np.asarray(sample_weight, float)
             if self.multiplicity is not None:
                 weights = self.multiplicity * (1.0 if weights is None else weights)
             return float(np.average(values[np.arange(len(values)), self.codes], weights=weights))
         counts = self.table
-        if self.sets:  # a row is one observation, whose value is the best that the set admits
+        if self.sets:
             best = np.where(counts > 0.0, values, -np.inf).max(axis=1)
             return float(np.average(best, weights=sample_weight))
         if sample_weight is not None:
@@ -138,10 +168,18 @@ class Observed:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What all rows together say of the classes, with the likelihood that takes their targets.
+    """The classes of a fit with their total weights, and the likelihood of the targets.
 
-    `scale` times the weights of rows are the weights that the user gave, `active` the classes that
-    weigh anything, `totals` what there is of each class before class weights.
+    Attributes
+    ----------
+    scale : float
+        The number by which the user's weights were divided.
+    active : ndarray of int
+        The positions among all classes of those with a positive weight, which are fitted.
+    totals : ndarray of shape (n_classes,)
+        The relative number of observations of each class, before class weights.
+    model : Likelihood
+        The likelihood of the active classes.
     """
 
     scale: float
@@ -152,7 +190,16 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Given:
-    """Rows as a fit was given them, checked, and how to have them read by workers."""
+    """The checked data of a fit.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+    n_features : int
+    outcomes : Outcomes
+    stored : callable
+        Returns the storage of the rows for given `Workers`.
+    """
 
     classes: Array
     n_features: int
@@ -160,16 +207,23 @@ class Given:
     stored: Callable[[Workers], Storage]
 
     def __post_init__(self) -> None:
-        """Raises MemoryError for more columns than there is memory for."""
+        """Raise MemoryError if memory has no room for the coefficients."""
         check_coefficients_fit(self.outcomes.model.n_logits, self.n_features)
 
 
 @dataclass(frozen=True)
 class RowTargets(Outcomes):
-    """Targets of rows among the classes that weigh anything, and weights.
+    """The targets and weights of rows, beside the sums over all rows.
 
-    `observations` is the number of observations of each row times its `sample_weight`, without
-    class weights; None where every row is one observation of weight one.
+    Attributes
+    ----------
+    targets : ndarray
+        Codes or shares of the active classes, in the form that the likelihood expects.
+    weights : ndarray of shape (n_samples,) or None
+        The weights of the rows, at most 1; None stands for ones.
+    observations : ndarray of shape (n_samples,) or None
+        The number of observations of each row times its sample weight, without class weights; None
+        stands for ones.
     """
 
     targets: Array
@@ -178,7 +232,7 @@ class RowTargets(Outcomes):
 
 
 def is_table(y: Any) -> bool:
-    """Whether y has columns for classes."""
+    """Return whether y is a table with two or more columns, or sparse."""
     if sp.issparse(y):
         return True
     shape = getattr(y, "shape", None)
@@ -211,7 +265,23 @@ def check_rows(
 
 
 def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = False) -> Observed:
-    """What y says; of given classes some may be absent, and a frame's columns are found by name."""
+    """Return y in the form of `Observed`.
+
+    Parameters
+    ----------
+    y : array-like
+        Labels, a table, or sets with `partial_labels`.
+    classes : ndarray of shape (n_classes,), optional
+        The sorted classes, some of which y may lack. The columns of a frame are matched by name.
+        None stands for the classes that y contains.
+    partial_labels : bool, default=False
+        Whether y may hold sets of possible labels.
+
+    Raises
+    ------
+    ValueError
+        For labels that are not among the classes, and for missing, negative or ambiguous entries.
+    """
     y = exact_integers(native(y, "y"))
     refuse_masked(y, "y")
     sets = _sets(y) if partial_labels else None
@@ -224,13 +294,14 @@ def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = Fals
 
 
 def _begins_with_set(y: Any) -> bool:
+    """Return whether y is a sequence whose first element is a set."""
     if not (isinstance(y, (list, tuple)) or str(getattr(y, "dtype", "")) == "object"):
         return False
     return isinstance(next(iter(y), None), (set, frozenset))
 
 
 def _sets(y: Any) -> list[Any] | None:
-    """y as a list, where any of its elements is a set."""
+    """Return y as a list if any of its elements is a set, else None."""
     if sp.issparse(y) or getattr(y, "ndim", 1) != 1 or not isinstance(y, Iterable):
         return None
     rows = list(y)
@@ -238,6 +309,7 @@ def _sets(y: Any) -> list[Any] | None:
 
 
 def _from_sets(rows: list[Any], classes: Array | None) -> Observed:
+    """Return `Observed` for a list of sets; elements that are no sets stand for one label."""
     sets = [row if isinstance(row, (set, frozenset)) else {row} for row in rows]
     empty = [i for i, row in enumerate(sets) if not row]
     if empty:
@@ -263,6 +335,7 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observed:
 
 
 def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed:
+    """Return `Observed` for a table of counts, or of possible classes with `partial_labels`."""
     y, names = _columns_in_order(y, classes)
     try:
         y = y.toarray() if sp.issparse(y) else np.asarray(y)
@@ -286,8 +359,8 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed
     empty = np.flatnonzero(~counts.any(axis=1))
     if len(empty):
         raise ValueError(
-            f"y has nothing but zeros in {len(empty)} rows, such as {empty[:5].tolist()}: they say "
-            "nothing of their class; drop them."
+            f"y has nothing but zeros in {len(empty)} rows, such as {empty[:5].tolist()}; expected "
+            "a positive entry in each row: drop rows without one."
         )
     wrong = counts[~np.isin(counts, (0.0, 1.0))] if partial_labels else counts[:0]
     if len(wrong):
@@ -314,7 +387,11 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed
 
 
 def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
-    """A table with its columns in the order of the classes, and these; sorted where not given."""
+    """Return a table with its columns in the order of the classes, and the classes.
+
+    Without given classes these are the sorted names of the columns, or their positions if there are
+    no names.
+    """
     if not hasattr(y, "columns"):
         width = y.shape[1] if hasattr(y, "shape") else len(y[0])
         return y, np.arange(width)
@@ -346,6 +423,7 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
 
 
 def _numbers(y: Array) -> Array:
+    """Return a table as float64; raise ValueError for missing entries and other values."""
     try:
         if y.dtype.kind == "c":
             raise TypeError("complex")
@@ -359,7 +437,7 @@ def _numbers(y: Array) -> Array:
 
 
 def _simplest(observed: Observed) -> Observed:
-    """With codes, where each row knows of one class."""
+    """Return `Observed` with codes instead of counts if each row has a single positive count."""
     counts = observed.table
     if (np.count_nonzero(counts, axis=1) > 1).any():
         return observed
@@ -376,9 +454,18 @@ def row_targets(
     class_weight: Array | None = None,
     smoothing: float = 0.0,
 ) -> RowTargets:
-    """One weight a row, scaled to at most 1, so that no sum of them can overflow, and its target.
+    """Return the targets of rows, and their weights divided by the largest.
 
-    The weight of a row of counts is their sum: it is so many observations.
+    Division keeps sums from overflowing. The weight of a row is the product of its sample weight,
+    the class weight and its number of observations, which is the sum of its counts.
+
+    Parameters
+    ----------
+    observed : Observed
+    sample_weight : ndarray of shape (n_samples,), optional
+    class_weight : ndarray of shape (n_classes,), optional
+    smoothing : float, default=0.0
+        The weight of the uniform distribution in the targets.
     """
     K, n = len(observed.classes), observed.n_samples
     factors = [sample_weight, observed.multiplicity]
@@ -423,10 +510,10 @@ def row_targets(
 def outcomes_of(
     active: Array, classes: Array, totals: Array, scale: float, smoothing: float
 ) -> Outcomes:
-    """What rows say whose weight is in the classes that are `active`, two or more.
+    """Return the `Outcomes` for the positions of the classes with a positive weight.
 
-    Two classes have a single logit, but not where they are two of more, whose coefficients are
-    penalised each.
+    Two classes have a single logit. Two active classes of more have a logit each, because then the
+    coefficients of each class are penalised. Raises ValueError for fewer than two active classes.
     """
     K = len(classes)
     if len(active) < 2:
@@ -436,21 +523,27 @@ def outcomes_of(
             f"(sample_weight times class_weight), but found {len(active)} class: {names}."
         )
     if smoothing:
-        active = np.arange(K)  # each has a share of every row
+        active = np.arange(K)  # smoothing gives every class a share of every row
     k = len(active)
     model = Softmax(k, smoothing) if k < K else likelihood(K, smoothing)
     return Outcomes(scale, active, totals, model)
 
 
 def positions(active: Array, n_classes: int) -> Array:
-    """Of each class among those that are active; 0 for the others, which no row has."""
+    """Return the position of each class among the active ones, shape (n_classes,).
+
+    It is 0 for the other classes, which no row of positive weight has.
+    """
     position = np.zeros(n_classes, dtype=np.intp)
     position[active] = np.arange(len(active))
     return position
 
 
 def given_in_memory(X: Any, classes: Array, rows: RowTargets, logits: Array | None = None) -> Given:
-    """Rows of checked arrays, where X is; `logits` are offsets of all classes."""
+    """Return the data of a fit from checked arrays, stored on the device of X.
+
+    `logits` are the offsets of all classes, (n_samples, n_classes) or (n_samples, 1), or None.
+    """
     targets, weights = rows.targets, rows.weights
     targets = targets.astype(X.dtype) if targets.dtype.kind == "f" else targets
     weights = weights if weights is None else weights.astype(X.dtype)

@@ -1,4 +1,4 @@
-"""User input to plain arrays, with messages that name the argument."""
+"""Checks of users' arguments and their conversion to arrays, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ _OWN_SOLVERS = {"auto", "newton-cg", "newton-cholesky"}
 _OTHER_SOLVERS = {"lbfgs", "sag", "saga"}
 SOLVERS = _OWN_SOLVERS | _OTHER_SOLVERS | {"liblinear"}
 
+# Sample weights below this share of the largest count as zero. They cannot change sums in float64,
+# whose precision is 1e-16, nor the fit; and their reciprocals could overflow in float32.
 NEGLIGIBLE_WEIGHT = 1e-30
 
+# Parameters of scikit-learn's LogisticRegression that do not exist here, and what to do instead.
 REMOVED_PARAMETERS = {
     "multi_class": "the fit is always multinomial (one logit for two classes): leave it out, and "
     "for one-vs-rest use sklearn.multiclass.OneVsRestClassifier(MaxentClassifier())",
@@ -52,7 +55,11 @@ def resolve_solver(solver: str) -> str:
 
 
 def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:
-    """C and l1_ratio for what is spelled as in scikit-learn 1.8 and earlier, or as now."""
+    """Return C and l1_ratio for the parameters of any version of scikit-learn.
+
+    Until version 1.8 its parameter `penalty` chose between ridge, lasso and no penalty; now C and
+    l1_ratio do. Warns if `penalty` overrides other parameters.
+    """
     ratio = 0.0 if l1_ratio is None else float(l1_ratio)
     if penalty in ("l1", "l2"):
         # scikit-learn's l1_ratio was None by default, ours is 0.
@@ -81,12 +88,16 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tu
 
 
 def is_no_offset(offset: Any) -> bool:
-    """Whether it is None, or the number 0 for all rows."""
+    """Return whether an offset is None or the number 0."""
     return offset is None or (isinstance(offset, Real) and offset == 0)
 
 
 def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Array | None:
-    """Offsets as (n_samples, n_classes), or (n_samples, 1) for two classes; None for none."""
+    """Return offsets as an array (n_samples, n_classes), or None if there are none.
+
+    For two classes the shape is (n_samples, 1), the offset of the log-odds of the second class.
+    Columns of a frame are matched with the classes by name.
+    """
     if is_no_offset(offset):
         return None
     K = len(classes)
@@ -125,7 +136,7 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
 
 
 def offset_of(offset: Array, active: Array) -> Array:
-    """Offsets of the classes that weigh anything."""
+    """Return the offsets of the active classes; a single column, of two classes, stays as it is."""
     return offset if offset.shape[1] == 1 else offset[:, active]
 
 
@@ -165,23 +176,23 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
                 return check_data(estimator, filled, *arrays[1:], reset=reset)
         if len(arrays) > 1 and _has_missing(arrays[1]):
             raise ValueError(_MISSING_LABELS) from error
-        told = about_columns(error, arrays[0])
-        if told is error:
+        explained = about_columns(error, arrays[0])
+        if explained is error:
             raise
-        raise told from error
+        raise explained from error
 
 
 def canonical(X: Any) -> Any:
-    """CSR with one entry, in order, for each column of a row, of float32 or float64.
+    """Return a CSR matrix with sorted column indices and without duplicates, of a float dtype.
 
-    Anything else than CSR is returned as it is. Arrays of X are shared where they need no change,
-    and never written to.
+    Dense X is returned unchanged. The result shares the arrays of X that need no change; X itself
+    is never written to.
     """
     if not sp.issparse(X):
         return X
-    # Another object, for SciPy keeps what it learns of a matrix with it.
+    # A new object, because SciPy stores in a matrix whether its indices are sorted.
     X = type(X)((X.data[: X.nnz], X.indices[: X.nnz], X.indptr), shape=X.shape, copy=False)
-    if X.dtype not in (np.float64, np.float32):  # as frames of sparse booleans are left
+    if X.dtype not in (np.float64, np.float32):  # scikit-learn leaves frames of sparse booleans
         X = X.astype(np.float64)
     if not X.has_canonical_format:
         X = X.copy()
@@ -190,7 +201,10 @@ def canonical(X: Any) -> Any:
 
 
 def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueError:
-    """An error in words about the columns of X that are no numbers, where it is due to some."""
+    """Return an error that names the columns of X without numbers, if they caused the error.
+
+    Otherwise the result is the error itself.
+    """
     columns = _columns_without_numbers(X) if _is_about_types(error) else []
     if not columns:
         return error
@@ -199,6 +213,7 @@ def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueErr
 
 
 def _needs_numbers(columns: list[str], reason: str) -> str:
+    """Return the message for columns of X that do not hold numbers."""
     return (
         f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
         "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
@@ -237,6 +252,7 @@ _MISSING_LABELS = (
 
 
 def _has_missing(y: Any) -> bool:
+    """Return whether one-dimensional y has missing entries, such as NaN and None."""
     import pandas as pd
 
     values = np.asarray(y, dtype=object)
@@ -244,6 +260,7 @@ def _has_missing(y: Any) -> bool:
 
 
 def _is_about_types(error: Exception) -> bool:
+    """Return whether an error of NumPy or scikit-learn says that values are not numbers."""
     about = ("convert", "must be a string or a real number", "setting an array element")
     return any(words in str(error) for words in about) or isinstance(
         error, np.exceptions.DTypePromotionError
@@ -251,7 +268,10 @@ def _is_about_types(error: Exception) -> bool:
 
 
 def _columns_without_numbers(X: Any) -> list[str]:
-    """Name, or position, of each column of X that does not convert, with its first such value."""
+    """Return descriptions of the columns of X that do not convert to numbers.
+
+    A description has the column's name or position, and its dtype or its first such value.
+    """
     named = hasattr(X, "columns")
     if not named:
         X = np.asarray(X, dtype=object)
@@ -276,7 +296,11 @@ def _is_number(value: Any) -> bool:
 
 
 def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
-    """Sorted classes, and each row's position among them; of given classes some may be absent."""
+    """Return the sorted classes, and the position of each row's label among them.
+
+    If `classes` are given, y may lack some of them, and must not have others. Raises ValueError for
+    missing labels, and for fewer than two classes.
+    """
     if classes is not None:
         return classes, _codes_among(y, classes)
     try:
@@ -300,16 +324,16 @@ def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
 
 
 def _codes_among(y: Array, classes: Array) -> Array:
-    """Position of each label among sorted classes; raises ValueError for labels that are none."""
+    """Return the position of each label among sorted classes; raise ValueError for others."""
     if y.dtype.kind in "fO" and _has_missing(y):
         raise ValueError(_MISSING_LABELS)
     if y.dtype.kind in "iu" and classes.dtype.kind in "iu" and y.dtype != classes.dtype:
-        same = y.astype(classes.dtype)  # int64 and uint64 would meet in float64
+        same = y.astype(classes.dtype)  # NumPy would compare int64 with uint64 as float64
         y = same if (same == y).all() else y
     try:
         codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         unknown = y[np.asarray(classes[codes] != y, dtype=bool)].tolist()
-    except TypeError:  # labels of types that cannot be compared
+    except TypeError:  # the types of the labels cannot be compared
         known = set(classes.tolist())
         codes, unknown = np.empty(0, np.intp), [label for label in y.tolist() if label not in known]
     if unknown:
@@ -321,7 +345,7 @@ def _codes_among(y: Array, classes: Array) -> Array:
 
 
 def refuse_unknown(y: Any, classes: Array, name: str) -> None:
-    """Raise for labels that are none of the classes."""
+    """Raise ValueError if the argument with this name has labels that are not classes."""
     unknown = np.setdiff1d(np.asarray(y), classes)
     if len(unknown):
         raise ValueError(
@@ -331,17 +355,21 @@ def refuse_unknown(y: Any, classes: Array, name: str) -> None:
 
 
 def _sorted_classes(y: Array) -> tuple[Array, Array]:
+    """Return the sorted classes and each row's position among them."""
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     return classes, codes
 
 
 def _integer_classes(y: Array) -> tuple[Array, Array]:
-    """Classes and codes by counting, where integers are close enough together."""
+    """Return classes and codes of integer labels, by counting if their range is small.
+
+    Counting takes less time than sorting.
+    """
     low, high = int(y.min()), int(y.max())
     if high - low > 2 * len(y) + 100:
         return _sorted_classes(y)
-    # Narrow integers do not have room for their own range.
+    # The difference of two int8 may exceed int8, so differences need a wider type.
     wide = np.uint64 if y.dtype.kind == "u" else np.int64
     shifted = (y.astype(wide, copy=False) - wide(low)).astype(np.intp, copy=False)
     present = np.bincount(shifted) > 0
@@ -351,7 +379,11 @@ def _integer_classes(y: Array) -> tuple[Array, Array]:
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
-    """Weights as float64 of shape (n_samples,), None for all ones."""
+    """Return sample weights as float64 of shape (n_samples,); None stands for ones.
+
+    Weights that are negligible beside the largest become zero. Raises ValueError unless weights are
+    finite and nonnegative, and at least one is positive.
+    """
     if sample_weight is None:
         return None
     sample_weight = to_host(sample_weight)
@@ -384,17 +416,20 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
         raise ValueError(
             "Sample weights must contain at least one non-zero number: every sample_weight is 0."
         )
-    # Beside the largest weight these cannot be told from zero; their reciprocals overflow.
+    # See NEGLIGIBLE_WEIGHT.
     return np.where(weights < NEGLIGIBLE_WEIGHT * weights.max(), 0.0, weights)
 
 
 def check_groups(groups: Any, n_samples: int) -> Array:
-    """Codes 0, 1, ... of the clusters that rows belong to, of shape (n_samples,)."""
+    """Return the cluster of each row as codes 0, 1, ..., shape (n_samples,).
+
+    Raises ValueError for missing entries, and for fewer than two clusters.
+    """
     import pandas as pd
 
     groups = native(to_host(groups), "groups")
     masked = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else None
-    # Of lists NumPy would make strings of what is missing.
+    # NumPy would convert None and NaN in a list of strings to strings.
     given = np.asarray(groups, dtype=object if isinstance(groups, (list, tuple)) else None)
     if given.shape != (n_samples,):
         raise ValueError(
@@ -408,14 +443,17 @@ def check_groups(groups: Any, n_samples: int) -> Array:
         )
     codes, labels = pd.factorize(given)
     if len(labels) < 2:
-        raise ValueError("groups must name at least two clusters.")
+        raise ValueError(
+            f"groups must name at least two clusters, found {len(labels)}: {list(labels)}."
+        )
     return np.asarray(codes)
 
 
 def _by_class(given: dict[Any, Any], classes: Array) -> tuple[dict[int, Any], list[Any]]:
-    """Values by the positions of their classes, and the labels that are no classes.
+    """Return a dict's values by the positions of their classes, and the labels of other classes.
 
-    Labels are compared, not hashed: a date equals a `numpy.datetime64` but has another hash.
+    Labels that are not found by their hash are compared: a date equals a `numpy.datetime64` but has
+    another hash.
     """
     position = {label: code for code, label in enumerate(classes.tolist())}
     found, unknown = {}, []
@@ -432,7 +470,11 @@ def _by_class(given: dict[Any, Any], classes: Array) -> tuple[dict[int, Any], li
 
 
 def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Array | None:
-    """The weight of each class, of which there is so much in total; None for all ones."""
+    """Return the weight of each class, shape (n_classes,), or None for ones.
+
+    `class_weight` is None, "balanced" or a dict. "balanced" weights are inversely proportional to
+    `totals`, the numbers of observations of the classes.
+    """
     if class_weight is None:
         return None
     if isinstance(class_weight, dict):
@@ -461,7 +503,11 @@ def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Arra
 
 
 def class_shares(given: Any, classes: Array, totals: Array) -> Array:
-    """Shares of the classes in the population, positive, with the sum one."""
+    """Return the shares of the classes in the population, positive and with the sum one.
+
+    `given` is the parameter `prior_correction`: "empirical" for the shares of `totals`, or a dict,
+    Series or array of shares.
+    """
     if isinstance(given, str):  # "empirical"
         return np.asarray(totals / totals.sum())
     names = names_of_series(given)

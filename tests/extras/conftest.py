@@ -40,4 +40,4 @@ def several_chunks(monkeypatch):
     """Chunks stay as they are, though they are small."""
     from skmaxent._input import _dask_input
 
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
+    monkeypatch.setattr(_dask_input, "SMALL_CHUNK_BYTES", 1)

@@ -59,7 +59,7 @@ def processes(tmp_path):
 
 @pytest.fixture
 def data(monkeypatch):
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK", 1)
+    monkeypatch.setattr(_dask_input, "SMALL_CHUNK_BYTES", 1)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(8000, 10))
     y = (X @ rng.normal(size=(10, 4)) + rng.gumbel(size=(8000, 4))).argmax(axis=1)
