@@ -43,7 +43,7 @@ from skmaxent._input import _dask_input, _targets, _validation
 from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model import _prediction
 from skmaxent._model._fit import Prepared
-from skmaxent._objective._penalty import Terms
+from skmaxent._objective._penalty import PenaltyTerms
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
@@ -99,7 +99,7 @@ def _is_same(one: Any, other: Any) -> bool:
     return bool(np.all(one == other)) if np.shape(one) == np.shape(other) else False
 
 
-def _is_free(terms: Terms) -> bool:
+def _is_free(terms: PenaltyTerms) -> bool:
     """Whether there is neither a penalty nor a bound."""
     return terms.is_smooth and not terms.ridge.any()
 

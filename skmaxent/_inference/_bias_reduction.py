@@ -105,7 +105,7 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
         )
         if distance <= options.tol:
             status = Status.CONVERGED
-        status = options.told(history[-1], point.theta, status)
+        status = options.report(history[-1], point.theta, status)
         if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         t = 1.0

@@ -191,12 +191,14 @@ def ridge_pull(strength: Array, coef: Array) -> Array:
     the same c_j for all of them, and the optimum has the c_j that the penalty prefers. `strength`
     has the shape (1 or n_logits, n_features). A single logit has the penalty on itself.
     """
-    pull = strength * coef
+    gradient = strength * coef
     if len(coef) == 1:
-        return pull
+        return gradient
     strength = np.broadcast_to(strength, coef.shape)
     total = strength.sum(axis=0)
-    return np.asarray(pull - strength * (pull.sum(axis=0) / np.where(total > 0.0, total, 1.0)))
+    return np.asarray(
+        gradient - strength * (gradient.sum(axis=0) / np.where(total > 0.0, total, 1.0))
+    )
 
 
 def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:

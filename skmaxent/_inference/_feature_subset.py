@@ -7,7 +7,7 @@ import numpy as np
 from skmaxent._inference._covariance import ridge_pull
 from skmaxent._objective._objective import Point
 from skmaxent._solvers import conjugate_gradients
-from skmaxent._solvers._preconditioner_choice import MetricChoice
+from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -16,7 +16,7 @@ MAX_PRODUCTS = 2000
 
 
 def covariance_of(
-    point: Point, ridge: Array, gradient: Array, moving: Array, positions: Array
+    point: Point, ridge: Array, gradient: Array, varying: Array, positions: Array
 ) -> tuple[Array, float]:
     """The block of H⁻¹/S for features, class by class against the last, in the units of the data.
 
@@ -32,7 +32,7 @@ def covariance_of(
         Where a system is not solved: features that depend on each other, or separated classes.
     """
     objective = point.objective
-    metric, _ = MetricChoice(objective, moving, is_near=True).at(point, 0)
+    preconditioner, _ = PreconditionerChoice(objective, varying, is_near=True).at(point, 0)
     r = max(1, len(point.theta) - 1)
 
     def hessian_product(direction: Array) -> Array:
@@ -49,16 +49,18 @@ def covariance_of(
             a[k, j] = 1.0 / objective.scale[j]
             if len(a) > 1:
                 a[-1, j] = -a[k, j]
-            size = float(np.sqrt(inner(a, metric.solve(a))))
+            size = float(np.sqrt(inner(a, preconditioner.solve(a))))
             step = conjugate_gradients(
                 hessian_product,
-                metric.solve,
+                preconditioner.solve,
                 -a,
                 radius=np.inf,
                 tolerance=ACCURACY * size,
                 max_products=MAX_PRODUCTS,
             )
-            left = float(np.sqrt(max(inner(step.residual, metric.solve(step.residual)), 0.0)))
+            left = float(
+                np.sqrt(max(inner(step.residual, preconditioner.solve(step.residual)), 0.0))
+            )
             if not left <= 1e-4 * size:
                 raise ValueError(
                     f"the variance of feature {j} was not found in {MAX_PRODUCTS} products: it is "
@@ -67,10 +69,10 @@ def covariance_of(
             contrasts.append(a.ravel())
             solutions.append(step.direction.ravel())
     V = np.array(contrasts) @ np.array(solutions).T / objective.total_weight
-    norm = float(np.sqrt(inner(gradient, metric.solve(gradient))))
+    norm = float(np.sqrt(inner(gradient, preconditioner.solve(gradient))))
     newton = conjugate_gradients(
         hessian_product,
-        metric.solve,
+        preconditioner.solve,
         gradient,
         radius=np.inf,
         tolerance=0.1 * norm,

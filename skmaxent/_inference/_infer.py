@@ -23,7 +23,7 @@ from skmaxent._input._targets import RowTargets
 from skmaxent._input._validation import check_groups
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._objective._penalty import Ridge, Terms, ridge_terms
+from skmaxent._objective._penalty import PenaltyTerms, Ridge, ridge_terms
 from skmaxent._solvers import (
     PROVEN,
     Options,
@@ -213,9 +213,9 @@ def infer_features(
     theta = objective.from_coefficients(coef.astype(float), intercept.astype(float))
     point = objective.at(theta)
     gradient = _penalised_gradient(point, ready.problem.terms.times(strength))
-    V, distance = covariance_of(point, ridge, gradient, ready.problem.moving, positions)
+    V, distance = covariance_of(point, ridge, gradient, ready.problem.varying, positions)
     V /= ready.rows.scale
-    n_aliased = len(aliased_columns(objective, ready.problem.moving).columns)
+    n_aliased = len(aliased_columns(objective, ready.problem.varying).columns)
     terms = ready.problem.terms.times(strength)
     notes = _notes(ready, point, terms, distance * float(np.sqrt(ready.rows.scale)), gap)
     contrast = _class_coding(len(ready.classes), position)
@@ -417,7 +417,7 @@ def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> N
     )
 
 
-def _penalised_gradient(point: Point, terms: Terms) -> Array:
+def _penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
     """Gradient of the mean loss and a ridge, whatever the penalty of the point's objective."""
     gradient = point.loss_gradient()
     coef = point.theta[:, :-1]
@@ -426,7 +426,7 @@ def _penalised_gradient(point: Point, terms: Terms) -> Array:
     return gradient
 
 
-def _distance(point: Point, terms: Terms, V: Array, total: float) -> float:
+def _distance(point: Point, terms: PenaltyTerms, V: Array, total: float) -> float:
     """Standard errors between the coefficients and the optimum for these rows."""
     gradient = _penalised_gradient(point, terms)
     g = gradient if len(gradient) == 1 else gradient[:-1]
@@ -435,7 +435,7 @@ def _distance(point: Point, terms: Terms, V: Array, total: float) -> float:
 
 
 def _notes(
-    ready: Prepared, point: Point, terms: Terms, distance: float, gap: float
+    ready: Prepared, point: Point, terms: PenaltyTerms, distance: float, gap: float
 ) -> tuple[str, ...]:
     """Why the results are not those of an optimum; a warning says it too.
 
@@ -445,7 +445,7 @@ def _notes(
     if gap < PROVEN and distance <= FAR:
         return ()
     objective = point.objective.with_penalty(Ridge(terms.ridge.max(axis=0)))
-    watch = Watch(objective, ready.problem.moving)
+    watch = Watch(objective, ready.problem.varying)
     status = watch.at_end(Status.CONVERGED, point.theta, point.loss, 1.0)
     if status is Status.CONVERGED:
         return _notes_if_far(distance)
@@ -666,7 +666,7 @@ class FitRows:
     def score(self, columns: Array) -> tuple[float, int]:
         """Rao's statistic for features that the model has not, and its degrees of freedom.
 
-        The gradient at their coefficients of zero in the metric of the whole model's information.
+        The gradient at their coefficients of zero in the norm of the whole model's information.
         """
         data, q = self._ready.data, columns.shape[1]
         if len(columns) != data.blocks.n_samples:

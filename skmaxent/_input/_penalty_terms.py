@@ -1,4 +1,4 @@
-"""Conversion of the users' penalty factors, bounds and prior coefficients to `Terms`.
+"""Conversion of the users' penalty factors, bounds and prior coefficients to `PenaltyTerms`.
 
 Users give them by position or by the names of features and classes.
 """
@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skmaxent._input._interchange import names_of_series, refuse_masked
-from skmaxent._objective._penalty import Terms
+from skmaxent._objective._penalty import PenaltyTerms
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
@@ -340,7 +340,7 @@ def terms_of(
     prior_coef: Any,
     bounds: Any,
     columns: Columns,
-) -> Terms:
+) -> PenaltyTerms:
     """Return the penalty, of strength one, and the bounds of the rows of `coef_`.
 
     The arguments are those of `MaxentClassifier`; `is_penalised` says whether C is finite.
@@ -379,7 +379,7 @@ def terms_of(
         upper = np.where(removed, 0.0, np.full(shape, np.inf) if upper is None else upper)
         factors = np.where(removed, 0.0, factors)
         target = None if target is None else np.where(removed, 0.0, target)
-    return Terms(
+    return PenaltyTerms(
         l1=factors * l1_ratio,
         ridge=factors * (1.0 - l1_ratio),
         target=target,

@@ -15,7 +15,7 @@ from skmaxent._input._targets import Given, Outcomes
 from skmaxent._model._prediction import absent_logit
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import Moments, Point
-from skmaxent._objective._penalty import STRONGEST, Ridge, Terms
+from skmaxent._objective._penalty import STRONGEST, PenaltyTerms, Ridge
 from skmaxent._objective._standardisation import ColumnMap, prepared
 from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_columns
 from skmaxent._storage._block import Block
@@ -80,14 +80,14 @@ class Prepared:
     problem: Problem
     rows: Outcomes
     classes: Array
-    terms: Terms
+    terms: PenaltyTerms
 
     @classmethod
     @contextmanager
     def within_threads(
         cls,
         given: Given,
-        terms: Terms,
+        terms: PenaltyTerms,
         n_jobs: int | None,
         *,
         fit_intercept: bool,
@@ -205,7 +205,7 @@ class Prepared:
 
     def _aliased(self) -> tuple[Array, Aliased]:
         problem, columns = self.problem, self.data.columns
-        found = aliased_columns(problem.objective, problem.moving)
+        found = aliased_columns(problem.objective, problem.varying)
         if columns.kept is None:
             return found.columns, found
         if columns.n_features > MOST_COLUMNS:

@@ -92,7 +92,7 @@ class Likelihood(Protocol):
     def spread(self, P: Array) -> Array:
         """Return a multiple of the trace of each row's curvature, shape (rows,)."""
 
-    def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
+    def simplex_curvature(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
         """Approximate a mean curvature by the simplex curvature diag(α) - α βᵀ; return α and β.
 
         `curvature` is the mean of p (1 - p) and `shares` that of p, each of shape (n_logits,). If
@@ -237,7 +237,7 @@ class Softmax:
     def spread(self, P: Array) -> Array:
         return (1.0 - np.einsum("km,km->m", P, P)).clip(0.0)
 
-    def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
+    def simplex_curvature(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
         alpha = curvature / np.maximum(1.0 - shares, curvature)
         return alpha, alpha / alpha.sum()
 
@@ -322,7 +322,7 @@ class Sigmoids:
     def spread(self, P: Array) -> Array:
         return np.einsum("km,km->m", P, 1.0 - P)
 
-    def star(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
+    def simplex_curvature(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
         return curvature, np.zeros_like(curvature)
 
     def inverse_curvature(self, shares: Array) -> Array:

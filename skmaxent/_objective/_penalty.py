@@ -1,6 +1,6 @@
 """Penalties and bounds of the coefficients; the intercept has neither.
 
-`Terms` holds what the user asked for. A solver gets one of these penalties made of it:
+`PenaltyTerms` holds what the user asked for. A solver gets one of these penalties made of it:
 
 - `Ridge` is smooth and has one strength for each column.
 - `Elementwise` is an L1 penalty, a ridge and bounds, for each coefficient on its own.
@@ -71,13 +71,13 @@ class Ridge:
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(0.5 * np.sum(np.where(squares > 0.0, squares / self.strength, 0.0)))
 
-    def finite_share(self, V: Array) -> float:
+    def dual_scaling(self, V: Array) -> float:
         """Return the dual scaling, the largest s <= 1 for which the conjugate of s V is finite."""
         return float(not V[:, self.strength == 0.0].any())
 
 
 @dataclass(frozen=True)
-class Terms:
+class PenaltyTerms:
     """A penalty and bounds, as arrays, from which a solver's penalty is made.
 
     The penalty is Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)². If `grouped`, the first term
@@ -104,12 +104,12 @@ class Terms:
     grouped: bool = False
     is_coupled: bool = True
 
-    def times(self, strength: float) -> Terms:
+    def times(self, strength: float) -> PenaltyTerms:
         """Return the terms with strengths multiplied by a number, up to STRONGEST."""
         l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
         return replace(self, l1=l1, ridge=ridge)
 
-    def without_penalty(self, held: Array) -> Terms:
+    def without_penalty(self, held: Array) -> PenaltyTerms:
         """Return the bounds without the penalty, and hold some coefficients where nearest to zero.
 
         `held` is a mask (1 or R, n_features) of coefficients whose bounds both become the value
@@ -135,14 +135,14 @@ class Terms:
         zero = zero if self.lower is None else np.maximum(zero, self.lower)
         return zero if self.upper is None else np.minimum(zero, self.upper)
 
-    def pull(self, gradient: Array) -> Array:
+    def dual_norm(self, gradient: Array) -> Array:
         """Return the dual norms of a gradient, (R, n_features), or (1, n_features) for groups.
 
         Coefficients are zero at the optimum if l1 is at least the dual norm of the gradient there.
         """
         return _norms(gradient)[None] if self.grouped else np.abs(gradient)
 
-    def scaled(self, scale: Array) -> Terms:
+    def scaled(self, scale: Array) -> PenaltyTerms:
         """Return the terms for the coefficients of columns that are divided by `scale`."""
 
         def times(bound: Array | None) -> Array | None:
@@ -168,15 +168,15 @@ class Terms:
             and self.upper is None
         )
 
-    def rows(self, index: Array) -> Terms:
+    def rows(self, index: Array) -> PenaltyTerms:
         """Return the terms of the rows at positions `index`."""
         return self._each(lambda array: array if len(array) == 1 else array[index])
 
-    def columns(self, index: Array) -> Terms:
+    def columns(self, index: Array) -> PenaltyTerms:
         """Return the terms of the columns at positions `index`."""
         return self._each(lambda array: array[:, index])
 
-    def _each(self, change: Callable[[Array], Array]) -> Terms:
+    def _each(self, change: Callable[[Array], Array]) -> PenaltyTerms:
         """Return the terms with `change` applied to each array."""
         names = ("l1", "ridge", "target", "lower", "upper")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -201,7 +201,7 @@ class Terms:
         upper = np.inf if self.upper is None else self.upper
         return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
 
-    def onto_bounds(self, coef: Array) -> Array:
+    def project(self, coef: Array) -> Array:
         """Return the coefficients (R, n_features), moved onto bounds from which rounding took them.
 
         Unlike a projection it changes coefficients on either side of a bound, but only by a few
@@ -220,7 +220,7 @@ class Terms:
         """
         return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
 
-    def with_corners(self) -> Penalty:
+    def nonsmooth_penalty(self) -> Penalty:
         """Return the nonsmooth penalty of θ, whose last column, the intercepts, is unpenalised."""
 
         def widened(array: Array | None, default: float) -> Array:
@@ -239,9 +239,9 @@ class Terms:
         return Elementwise(*terms, lower, upper, self.is_coupled)
 
 
-def ridge_terms(strength: Array) -> Terms:
+def ridge_terms(strength: Array) -> PenaltyTerms:
     """Return the terms of a ridge with the given strength for each column, (n_features,)."""
-    return Terms(np.zeros((1, len(strength))), strength[None])
+    return PenaltyTerms(np.zeros((1, len(strength))), strength[None])
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Tangent:
         The gradient of the penalty along the manifold.
     diagonal : ndarray of shape (1 or R, width)
         The second derivatives of the ridge.
-    bend : ndarray of shape (width,), optional
+    group_curvature : ndarray of shape (width,), optional
         The curvature of groups: column j adds bend_j (I - u_j u_jᵀ), with u_j = unit[:, j].
     unit : ndarray of shape (R, width), optional
         The columns of W divided by their norms.
@@ -270,15 +270,15 @@ class Tangent:
     free: NDArray[np.bool_]
     gradient: Array
     diagonal: Array
-    bend: Array | None = None
+    group_curvature: Array | None = None
     unit: Array | None = None
     is_coupled: bool = True
 
     def curvature(self, V: Array) -> Array:
         """Return the second derivative times a direction V (R, width) within the manifold."""
         out = V * self.diagonal
-        if self.bend is not None and self.unit is not None:
-            out += self.bend * (V - self.unit * np.einsum("kj,kj->j", self.unit, V))
+        if self.group_curvature is not None and self.unit is not None:
+            out += self.group_curvature * (V - self.unit * np.einsum("kj,kj->j", self.unit, V))
         return np.asarray(out)
 
 
@@ -317,7 +317,7 @@ class Penalty(Protocol):
         `step` is positive and broadcasts to (R, width), with equal rows.
         """
 
-    def residual(self, W: Array, G: Array) -> Array:
+    def minimum_norm_subgradient(self, W: Array, G: Array) -> Array:
         """Return the minimum-norm subgradient, the shortest element of G + ∂penalty(W).
 
         G is the gradient of the loss. The result is zero if and only if W is optimal.
@@ -339,10 +339,10 @@ class Penalty(Protocol):
         A coefficient or group that changed its sign, where that is not smooth, becomes zero.
         """
 
-    def edge(self, W: Array, step: Array) -> float:
+    def largest_feasible_step(self, W: Array, step: Array) -> float:
         """Return the largest t <= 1 for which W + t step is on the manifold of W; 0 if unknown."""
 
-    def inside(self, W: Array) -> Array:
+    def project(self, W: Array) -> Array:
         """Return the projection of W onto the bounds."""
 
     def recentre(self, W: Array) -> Array:
@@ -355,7 +355,7 @@ class Penalty(Protocol):
     def conjugate(self, V: Array) -> float:
         """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W), which may be infinite."""
 
-    def finite_share(self, V: Array) -> float:
+    def dual_scaling(self, V: Array) -> float:
         """Return the dual scaling, the largest s <= 1 for which the conjugate of s V is finite."""
 
     def columns(self, index: Array) -> Penalty:
@@ -406,9 +406,9 @@ class Elementwise:
         W = _soft_threshold(V, step * self.l1)
         if self._has_ridge:
             W /= 1.0 + step * self.ridge
-        return self.inside(W)
+        return self.project(W)
 
-    def residual(self, W: Array, G: Array) -> Array:
+    def minimum_norm_subgradient(self, W: Array, G: Array) -> Array:
         smooth = G + self._smooth_gradient(W)
         if not self._has_bounds:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
@@ -458,9 +458,9 @@ class Elementwise:
 
     def retract(self, W: Array, onto: Array) -> Array:
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
-        return self.inside(np.where(crossed, 0.0, W))
+        return self.project(np.where(crossed, 0.0, W))
 
-    def edge(self, W: Array, step: Array) -> float:
+    def largest_feasible_step(self, W: Array, step: Array) -> float:
         end = W + step
         at_zero = (self.l1 > 0.0) & (np.sign(end) != np.sign(W))
         limit = np.where(step > 0.0, self.upper, self.lower)
@@ -471,7 +471,7 @@ class Elementwise:
         t = float(((limit - W)[beyond] / step[beyond]).min())
         return min(max(t, 0.0) * (1.0 + STEP_MARGIN), 1.0)
 
-    def inside(self, W: Array) -> Array:
+    def project(self, W: Array) -> Array:
         return np.clip(W, self.lower, self.upper) if self._has_bounds else W
 
     def recentre(self, W: Array) -> Array:
@@ -522,7 +522,7 @@ class Elementwise:
             return np.inf
         return _or_infinite(float(np.vdot(V, W)) - self.value(W))
 
-    def finite_share(self, V: Array) -> float:
+    def dual_scaling(self, V: Array) -> float:
         unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
         free = (self.ridge == 0.0) & unbounded
         return _dual_scaling(np.where(free, np.abs(V), 0.0), self.l1)
@@ -558,7 +558,7 @@ class Grouped:
         V = V + step * self.ridge * self.target
         return _shorten(V, step * self.l1) / (1.0 + step * self.ridge)
 
-    def residual(self, W: Array, G: Array) -> Array:
+    def minimum_norm_subgradient(self, W: Array, G: Array) -> Array:
         smooth = G + self.ridge * (W - self.target)
         norms = _norms(W)
         at_zero = norms == 0.0
@@ -576,7 +576,7 @@ class Grouped:
         left = self.l1[0] ** 2 - len(W) * mean**2
         balanced = _shorten(smooth - mean, np.sqrt(np.maximum(left, 0.0)))
         at_zero = (_norms(W) == 0.0) & (left >= 0.0)
-        return np.where(at_zero, balanced, self.residual(W, G))
+        return np.where(at_zero, balanced, self.minimum_norm_subgradient(W, G))
 
     def tangent(self, W: Array) -> Tangent:
         norms = _norms(W)
@@ -585,18 +585,18 @@ class Grouped:
         unit = W / safe
         gradient = self.l1 * unit + self.ridge * (W - self.target)
         free = np.broadcast_to(some, W.shape)
-        bend = np.where(some, self.l1[0] / safe, 0.0)
-        return Tangent(free, gradient, self.ridge, bend, unit, self.is_coupled)
+        group_curvature = np.where(some, self.l1[0] / safe, 0.0)
+        return Tangent(free, gradient, self.ridge, group_curvature, unit, self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
         # A group that turned by more than a right angle is taken to have passed through zero.
         turned = (np.einsum("kj,kj->j", W, onto) <= 0.0) & (self.l1[0] > 0.0)
         return np.where(turned, 0.0, W)
 
-    def edge(self, W: Array, step: Array) -> float:
+    def largest_feasible_step(self, W: Array, step: Array) -> float:
         return 0.0  # a straight step of a group passes through zero only by chance
 
-    def inside(self, W: Array) -> Array:
+    def project(self, W: Array) -> Array:
         return W
 
     def recentre(self, W: Array) -> Array:
@@ -614,7 +614,7 @@ class Grouped:
             return np.inf
         return _or_infinite(float(np.vdot(V, W)) - self.value(W))
 
-    def finite_share(self, V: Array) -> float:
+    def dual_scaling(self, V: Array) -> float:
         return _dual_scaling(np.where(self.ridge[0] == 0.0, _norms(V), 0.0), self.l1[0])
 
     def columns(self, index: Array) -> Grouped:

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import Moments, column_moments
-from skmaxent._objective._penalty import Terms
+from skmaxent._objective._penalty import PenaltyTerms
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
@@ -63,7 +63,7 @@ class ColumnMap:
     shift: Array | None = None
     exponents: Array | None = None
 
-    def terms(self, terms: Terms) -> Terms:
+    def terms(self, terms: PenaltyTerms) -> PenaltyTerms:
         """Penalty and bounds of the columns of the problem."""
         if self.kept is not None:
             terms = terms.columns(self.kept)
@@ -96,7 +96,7 @@ class ColumnMap:
         return far[largest * size[far] * float(np.finfo(coef.dtype).eps) > 1.0 / COARSE]
 
     def to_data(
-        self, coef: Array, intercept: Array, terms: Terms, dtype: Any
+        self, coef: Array, intercept: Array, terms: PenaltyTerms, dtype: Any
     ) -> tuple[Array, Array]:
         """Coefficients, in `dtype`, and intercepts for the columns of the data.
 
@@ -298,7 +298,7 @@ def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:
         return np.clip(np.ldexp(coef, -exponents), -top, top)
 
 
-def scale_terms(terms: Terms, exponents: Array) -> Terms:
+def scale_terms(terms: PenaltyTerms, exponents: Array) -> PenaltyTerms:
     """Penalty and bounds for the coefficients of the scaled columns, kept finite."""
 
     def times(values: Array | None) -> Array | None:

@@ -105,7 +105,7 @@ def optimality_gap(
     if isinstance(penalty, Ridge):
         objective = objective if objective.penalty is penalty else objective.with_penalty(penalty)
     else:
-        inside = penalty.inside(theta)
+        inside = penalty.project(theta)
         if not (np.abs(inside - theta) <= 1e-9 * np.abs(theta)).all():
             return 1.0  # F is infinite outside of the bounds
         theta = inside
@@ -211,7 +211,7 @@ def duality_gap(
     V = np.zeros(point.theta.shape)
     V[:, :-1] = -residual - np.sign(residual) * error[:, :-1]
     V = V[:, :-1] if isinstance(penalty, Ridge) else V
-    share = penalty.finite_share(V)
+    share = penalty.dual_scaling(V)
     return max(value - share * dual + penalty.conjugate(share * V), 0.0)
 
 
@@ -244,7 +244,7 @@ def self_concordance_bound(
         F(θ) - F* <= [ρ + (1 - ρ) log(1 - ρ)] / r²   (δ²/2 for small ρ).
 
     Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
-    q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. Where F has corners, any
+    q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. Where F is nonsmooth, any
     subgradient serves as g; for F(θ') is above its line by what the loss is.
 
     Where F can fall in a direction that M does not see, the bound is infinite. Two kinds of them
@@ -283,7 +283,7 @@ def _without_shifts(
     if not objective.likelihood.is_coupled:
         if isinstance(penalty, Ridge):
             return point.gradient.copy(order="F"), 0.0
-        return penalty.residual(theta, point.loss_gradient()), 0.0
+        return penalty.minimum_norm_subgradient(theta, point.loss_gradient()), 0.0
     if isinstance(penalty, Ridge):
         gradient = point.gradient.copy(order="F")
         ridge = np.broadcast_to(np.append(penalty.strength, 0.0), theta.shape)
@@ -347,11 +347,11 @@ def _bound_within(
         return bound(float(np.hypot(np.sqrt(2.0 * predicted), below.length(residual, error))))
 
     least = bound(below.length(gradient, error))
-    metric = newton.preconditioner
-    if metric is None or least <= TIGHT * value:
+    preconditioner = newton.preconditioner
+    if preconditioner is None or least <= TIGHT * value:
         return least
     product = newton.point.hessian_product
-    norm = float(np.sqrt(max(inner(gradient, metric.solve(gradient)), 0.0)))
+    norm = float(np.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0)))
     if _self_concordance(norm, below.largest_range) == np.inf:
         return least
     if newton.found is not None:
@@ -364,7 +364,7 @@ def _bound_within(
             return least
     step = steihaug(
         product,
-        metric.solve,
+        preconditioner.solve,
         gradient,
         radius=np.inf,
         tolerance=ACCURACY * norm,

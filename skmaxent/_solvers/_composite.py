@@ -1,4 +1,4 @@
-"""Proximal Newton for penalties with corners and for bounds.
+"""Proximal Newton for nonsmooth penalties and for bounds.
 
 Each iteration minimises a cheap quadratic model of the loss together with the penalty, which finds
 the manifold (which coefficients are zero or at a bound, and the signs of the others), and goes on
@@ -57,7 +57,7 @@ class CompositeOutcome:
 def proximal_newton(
     start: Point,
     penalty: Penalty,
-    moving: Array,
+    varying: Array,
     options: Options,
     *,
     model: Model | None = None,
@@ -67,7 +67,7 @@ def proximal_newton(
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
     The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model promises: where
-    there are no corners it is the length of the Newton step. At the end the Hessian is asked too,
+    the penalty is smooth there it is the length of the Newton step. At the end the Hessian is asked too,
     unless it agreed with the model on the step before, and so did F.
     `penalty` is that of θ, the columns of the intercepts included. With a positive `share` it is
     enough to come down to that share of the first distance. `precise` models are the Hessian.
@@ -75,11 +75,11 @@ def proximal_newton(
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
     history: list[Iteration] = []
-    watch = Watch(objective, moving, *penalty.signs)
+    watch = Watch(objective, varying, *penalty.signs)
     status = Status.MAX_ITER
     is_fresh = model is None
     if model is None:
-        model = model_at(point, moving, options.seed, precise=precise)
+        model = model_at(point, varying, options.seed, precise=precise)
     narrow, holds = True, False
     damping = 0.0
     tol = options.tol
@@ -92,7 +92,7 @@ def proximal_newton(
             # have been saturated since.
             is_quick = _is_quick(point)
             if not is_fresh and point.theta.size <= SMALL and (is_quick or not holds):
-                model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
+                model, is_fresh = model_at(point, varying, options.seed, precise=precise), True
                 if model.matrix is None:
                     guess = minimise(model, point.gradient, point.theta, penalty)
             if damping > 0.0:
@@ -108,7 +108,7 @@ def proximal_newton(
             distance *= MARGIN
             status = Status.CONVERGED
             history.append(_line(n_iter, value, distance, objective))
-            status = options.told(history[-1], point.theta, status)
+            status = options.report(history[-1], point.theta, status)
             break
         is_last = distance <= tol
         before = objective.counter.hessian_products
@@ -124,14 +124,14 @@ def proximal_newton(
             status = Status.QUASI_SEPARATED
         elif distance <= tol:
             status = Status.CONVERGED
-        status = options.told(history[-1], point.theta, status)
+        status = options.report(history[-1], point.theta, status)
         if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         narrow = narrow and not is_last
         candidate, candidate_value, reach = _along(point, value, theta, penalty, decrease)
         if not candidate_value < value - NOISE * point.rounding:
             if not is_fresh:
-                model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
+                model, is_fresh = model_at(point, varying, options.seed, precise=precise), True
                 continue
             if decrease > point.rounding and damping < MOST_DAMPING:
                 damping = max(DAMPING, 100.0 * damping)
@@ -160,7 +160,7 @@ def proximal_newton(
         is_wrong = model.matrix is None and not _agree(guess.decrease, decrease, 2.0)
         is_stale = products >= STALE_PRODUCTS or guess.n_solves >= STALE_SOLVES
         if is_wrong or is_stale or model.is_local or _is_quick(point):
-            model, is_fresh = model_at(point, moving, options.seed, precise=precise), True
+            model, is_fresh = model_at(point, varying, options.seed, precise=precise), True
     return CompositeOutcome(point, value, status, tuple(history), model)
 
 
@@ -238,7 +238,7 @@ def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) ->
 
 def _point_at(point: Point, step: Array, penalty: Penalty, t: float) -> tuple[Point, float]:
     end = point.theta + t * step
-    candidate = point.objective.at(end if t <= 1.0 else penalty.inside(end))
+    candidate = point.objective.at(end if t <= 1.0 else penalty.project(end))
     return candidate, candidate.loss + penalty.value(candidate.theta)
 
 

@@ -19,7 +19,7 @@ SMALLEST = 1e-12
 
 @dataclass(frozen=True)
 class Step:
-    """A step s, the decrease of the quadratic model it promises, and its length in the metric.
+    """A step s, the decrease of the quadratic model it promises, and its length in the norm of M.
 
     `residual` is g + H s and `residual_norm` its length in M⁻¹ (for a step inside the region),
     `smallest_ritz` estimates the smallest eigenvalue of M⁻¹H seen on the way.
@@ -45,7 +45,7 @@ def steihaug(
 ) -> Step:
     """Minimise gᵀs + sᵀHs/2 over ‖s‖_M <= radius, to ‖residual‖_{M⁻¹} <= tolerance.
 
-    Steihaug (1983), SIAM J. Numer. Anal. 20, 626-637; lengths in the metric come from recurrences
+    Steihaug (1983), SIAM J. Numer. Anal. 20, 626-637; lengths in that norm come from recurrences
     (Conn, Gould & Toint 2000, section 7.5.1), so that M itself is never applied.
     """
     s = np.zeros_like(gradient, order="F")

@@ -42,7 +42,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         θ to begin at.
     """
     inner = replace(options, tol=SHARE * options.tol, callback=None)
-    penalty = problem.terms.with_corners()
+    penalty = problem.terms.nonsmooth_penalty()
     if options.max_iter == 0:
         # At coefficients of zero, the distance for targets spread evenly is that of the fit.
         return replace(minimise(problem, options), gap=float("nan"))
@@ -72,11 +72,11 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
             status = Status.CONVERGED
         elif found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             status = found.status
-        status = options.told(lines[-1], found.point.theta, status)
+        status = options.report(lines[-1], found.point.theta, status)
         if status is not Status.MAX_ITER:
             break
         if len(thetas) == 3:
-            beyond = penalty.inside(_extrapolated(*thetas))
+            beyond = penalty.project(_extrapolated(*thetas))
             value_beyond = _value(problem, penalty, beyond)
             if value_beyond < value:
                 thetas, value, solution = [beyond], value_beyond, None

@@ -150,8 +150,8 @@ class _Descent:
         unit = W / safe[:, None]
         H = self.H.reshape(width, R, width, R)[some][:, :, some].copy()
         member = np.arange(len(some))
-        bend = np.eye(R) - unit[:, :, None] * unit[:, None, :]
-        H[member, :, member] += (l1 / safe)[:, None, None] * bend
+        group_curvature = np.eye(R) - unit[:, :, None] * unit[:, None, :]
+        H[member, :, member] += (l1 / safe)[:, None, None] * group_curvature
         H = H.reshape(len(some) * R, len(some) * R)
         diagonal = np.maximum(H.diagonal(), np.finfo(float).tiny)
         scale = 1.0 / np.sqrt(diagonal)

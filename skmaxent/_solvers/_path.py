@@ -9,8 +9,8 @@ import numpy as np
 
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
-from skmaxent._solvers._strategy import minimise, smooth, with_corners
-from skmaxent._solvers._working_set import WorkingSet, gains
+from skmaxent._solvers._strategy import minimise, minimise_nonsmooth, smooth
+from skmaxent._solvers._working_set import WorkingSet, kkt_violations
 from skmaxent._storage._block import DENSE_ENOUGH, Block
 from skmaxent._typing import Array
 
@@ -40,7 +40,7 @@ class Path:
         self._strength = np.inf
         self._solution: Solution | None = None
         self._relaxed: tuple[Array, Solution] | None = None
-        self._working = WorkingSet(problem.objective, problem.moving)
+        self._working = WorkingSet(problem.objective, problem.varying)
 
     def range(self) -> tuple[float, float]:
         """The strength at which the last coefficient vanishes, and one at which a lasso would if
@@ -71,16 +71,18 @@ class Path:
         gradient = np.column_stack([gradient, np.zeros(len(gradient))])
         theta = np.zeros(gradient.shape)
         theta[:, :-1] = least
-        pull = terms.pull(free.with_corners().residual(theta, gradient)[:, :-1])
+        norms = terms.dual_norm(
+            free.nonsmooth_penalty().minimum_norm_subgradient(theta, gradient)[:, :-1]
+        )
         l1 = np.maximum(terms.l1, LEAST_L1_RATIO * size)
-        needed = np.divide(pull, l1, out=np.zeros(pull.shape), where=held & (l1 > 0.0))
+        needed = np.divide(norms, l1, out=np.zeros(norms.shape), where=held & (l1 > 0.0))
         largest = typical = float(needed.max()) * (1.0 + 1e-6)
         scale = problem.objective.scale
         blocks = problem.objective.blocks
         (nonzero,) = blocks.map_reduce(_nonzero)
         is_dense = nonzero >= DENSE_ENOUGH * blocks.n_samples * blocks.n_features
-        if is_dense and problem.moving.any():
-            alike = float((needed / scale).max() * np.median(scale[problem.moving]))
+        if is_dense and problem.varying.any():
+            alike = float((needed / scale).max() * np.median(scale[problem.varying]))
             typical = min(largest, alike)
         return largest, typical * self._l1_ratio
 
@@ -114,7 +116,7 @@ class Path:
             solution = smooth(problem, self._options, start, least_bound=LOOSE)
         else:
             likely = self._likely(point, strength)
-            solution = with_corners(
+            solution = minimise_nonsmooth(
                 problem, self._options, start, self._working, likely=likely, least_bound=LOOSE
             )
         self._last, self._solution, self._strength = problem, solution, strength
@@ -129,8 +131,8 @@ class Path:
         least = 2.0 * strength - self._strength
         if point is None or not 0.0 < least < np.inf:
             return None
-        penalty = self._unit.terms.times(least).with_corners()
-        return np.flatnonzero(gains(point, penalty))
+        penalty = self._unit.terms.times(least).nonsmooth_penalty()
+        return np.flatnonzero(kkt_violations(point, penalty))
 
 
 def _nonzero(block: Block) -> tuple[int]:

@@ -124,9 +124,9 @@ class State(NamedTuple):
 class Precise:
     """The objective over standardised rows in float64, and coordinates that may change."""
 
-    def __init__(self, objective: MultinomialObjective, moving: Array) -> None:
+    def __init__(self, objective: MultinomialObjective, varying: Array) -> None:
         self.objective = objective
-        self._moving = moving
+        self._varying = varying
         self.frame = _Frame(objective.center, objective.scale)
         # Of coefficients as the rows have them.
         self._strength = objective.penalty.strength * objective.scale**2
@@ -142,7 +142,7 @@ class Precise:
             objective.likelihood,
             *self.frame,
             objective.fit_intercept,
-            self._moving,
+            self._varying,
             *args,
         )
 
@@ -184,7 +184,7 @@ class Precise:
         mean = np.einsum("kjk->j", hessian[:, :-1, :, -1]) / weight
         square = np.einsum("kjkj->j", hessian[:, :-1, :, :-1]) / weight
         variance = square - mean**2
-        return bool((self._moving & (mean**2 > OFF_CENTRE**2 * variance)).any())
+        return bool((self._varying & (mean**2 > OFF_CENTRE**2 * variance)).any())
 
     def recentre(self, theta: Array) -> Array:
         """Coordinates for the curvature at θ; returns θ there."""
@@ -197,7 +197,7 @@ class Precise:
         mean = sums / total if self.objective.fit_intercept else np.zeros_like(sums)
         (sizes,) = blocks.map_reduce(_curvature_deviations, likelihood, coef, intercept, mean)
         sizes = sizes / total
-        good = self._moving & (sizes > SMALLEST) & np.isfinite(sizes) & np.isfinite(mean)
+        good = self._varying & (sizes > SMALLEST) & np.isfinite(sizes) & np.isfinite(mean)
         before = self.frame
         self.frame = _Frame(np.where(good, mean, center), np.where(good, sizes, scale))
         return before.moved(theta, self.frame)
@@ -240,10 +240,10 @@ class Precise:
         return self.contrasts @ delta, norm
 
 
-def newton_precise(outcome: Outcome, moving: Array, options: Options, watch: Watch) -> Outcome:
+def newton_precise(outcome: Outcome, varying: Array, options: Options, watch: Watch) -> Outcome:
     """Go on from where another solver ended; where it is as near as this one, its outcome."""
     objective = outcome.point.objective
-    problem = Precise(objective, moving)
+    problem = Precise(objective, varying)
     home = problem.frame
     lines = list(outcome.history)
     theta = problem.recentre(outcome.point.theta)
@@ -274,7 +274,7 @@ def newton_precise(outcome: Outcome, moving: Array, options: Options, watch: Wat
             status = Status.QUASI_SEPARATED
         elif distance <= options.tol and is_settled(objective, here, step):
             status = Status.CONVERGED
-        status = options.told(lines[-1], here, status)
+        status = options.report(lines[-1], here, status)
         if status is not Status.MAX_ITER or len(lines) - 1 >= max(options.max_iter, first):
             break
         share = min(1.0, 16.0 * share)
@@ -295,7 +295,7 @@ def newton_precise(outcome: Outcome, moving: Array, options: Options, watch: Wat
         point=point_of(problem, theta, state, home),
         status=status,
         history=tuple(lines),
-        metric=None,
+        preconditioner=None,
         last=None,
         coefficients=problem.coefficients(theta),
     )
@@ -351,11 +351,11 @@ def _in_one_slice(
     center: Array,
     scale: Array,
     fit_intercept: bool,
-    moving: Array,
+    varying: Array,
     *thetas: Array,
 ) -> tuple[Any, ...]:
     columns = block.augmented(center, scale, fit_intercept)
-    columns[:-1] *= moving[:, None]
+    columns[:-1] *= varying[:, None]
     targets = likelihood.dense_targets(block.targets)
     weights = block.weights_or_ones().astype(np.float64)
     offset = 0.0 if block.offset is None else block.offset.T.astype(np.float64)

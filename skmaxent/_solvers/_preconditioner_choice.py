@@ -1,4 +1,4 @@
-"""Which metric when: what it costs to build against the Hessian products that it saves."""
+"""Which preconditioner to use when: what it costs to build against the Hessian products that it saves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioners import (
-    AssembledMetric,
-    DiagonalMetric,
-    KroneckerMetric,
-    Metric,
+    AssembledPreconditioner,
+    DiagonalPreconditioner,
+    KroneckerPreconditioner,
+    Preconditioner,
     reference_size,
 )
 from skmaxent._typing import Array
@@ -31,7 +31,7 @@ CALLS = 80
 SAMPLE_PRODUCTS = 2
 # An assembled Hessian near the optimum is worth this many products.
 NEAR_PRODUCTS = 8
-# A metric of this many steps ago is to blame where the optimum is still far.
+# A preconditioner of this many steps ago is to blame where the optimum is still far.
 OLD = 4
 # Far from the optimum the Hessian of all rows is worth this many products at every step.
 FAR_PRODUCTS = 100
@@ -39,8 +39,8 @@ FAR_PRODUCTS = 100
 WORTH_PRODUCTS = 200
 
 
-class MetricChoice:
-    """Which metric to use when, from what building it and a Hessian product cost.
+class PreconditionerChoice:
+    """Which preconditioner to use when, from what building it and a Hessian product cost.
 
     A diagonal costs next to nothing, the full Kronecker form is exact at the null model; an
     assembled Hessian is closer still. Each is taken once the products spent would have paid for
@@ -50,14 +50,14 @@ class MetricChoice:
     def __init__(
         self,
         objective: MultinomialObjective,
-        moving: Array,
+        varying: Array,
         *,
         solver: str = "auto",
         seed: int = 0,
         is_near: bool = False,
     ) -> None:
         self._is_near = is_near
-        self._moving = moving
+        self._varying = varying
         self._seed = seed
         self._objective = objective
         self._samples: dict[int, MultinomialObjective] = {}
@@ -95,10 +95,12 @@ class MetricChoice:
         self._spent = 0.0
         self._age, self._since = 0, 0.0
         self._kind = ""
-        self._metric: Metric
+        self._preconditioner: Preconditioner
 
-    def at(self, point: Point, last_products: int, *, is_far: bool = False) -> tuple[Metric, bool]:
-        """The metric to use, after a step of so many Hessian products; whether it is new.
+    def at(
+        self, point: Point, last_products: int, *, is_far: bool = False
+    ) -> tuple[Preconditioner, bool]:
+        """The preconditioner to use, after a step of so many Hessian products; whether it is new.
 
         Where the optimum is still far after a number of steps, a sample lacks what makes them
         short: from then on the Hessian is that of all rows, at every step.
@@ -122,24 +124,26 @@ class MetricChoice:
                 return self._build(kind, point)
             dear = last <= self._costs[kind] and self._costs[kind] > 0.0
             if (kind == self._kind and dear) or self._costs[kind] < self._costs[self._kind]:
-                return self._metric, False
+                return self._preconditioner, False
         return self._build(kind, point)
 
     def _is_old(self) -> bool:
         return self._age > OLD and self._since >= self._costs[self._kind]
 
-    def _build(self, kind: str, point: Point) -> tuple[Metric, bool]:
+    def _build(self, kind: str, point: Point) -> tuple[Preconditioner, bool]:
         self._age, self._since = 0, 0.0
         sample = self._sample(self._rows[kind])
         is_null = point.probabilities.are_common
         if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:
-            self._metric = DiagonalMetric(point, sample, self._moving)
+            self._preconditioner = DiagonalPreconditioner(point, sample, self._varying)
         elif kind == "assembled":
-            self._metric = AssembledMetric(point, sample, self._moving)
+            self._preconditioner = AssembledPreconditioner(point, sample, self._varying)
         else:
-            self._metric = KroneckerMetric(point, sample, self._moving, full=kind == "full")
+            self._preconditioner = KroneckerPreconditioner(
+                point, sample, self._varying, full=kind == "full"
+            )
         self._kind = kind
-        return self._metric, True
+        return self._preconditioner, True
 
     def _sample(self, n_rows: int) -> MultinomialObjective:
         if n_rows >= self._objective.blocks.n_samples:

@@ -1,6 +1,6 @@
 """Metrics: cheap stand-ins for the Hessian that cure scale, correlation and class imbalance.
 
-Both have `solve(G)`, the product of the inverse metric with a gradient of shape (R, d + 1).
+Both have `solve(G)`, the product of the inverse preconditioner with a gradient of shape (R, d + 1).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Solves(Protocol):
         """M⁻¹ G."""
 
 
-class Metric(Solves, Protocol):
+class Preconditioner(Solves, Protocol):
     is_exact: bool  # whether M⁻¹g serves as the Newton step: M is H, or nearly
     is_close: bool  # whether eigenvalues of M⁻¹H are near 1
 
@@ -39,12 +39,12 @@ def reference_size(objective: MultinomialObjective) -> int:
     return objective.likelihood.n_free * objective.shape[1]
 
 
-class AssembledMetric:
+class AssembledPreconditioner:
     """The Hessian at θ, assembled over all rows (then exact) or a sample, and factored.
 
     Works in reference coding, δ_k = w_k - w_K, where the ridge is Λ ⊗ (I - 11ᵀ/K); the result is
     brought back to coefficients that sum to zero over classes. A single logit needs neither.
-    `moving` tells the columns that are not constant; the coefficients of the others stay.
+    `varying` tells the columns that are not constant; the coefficients of the others stay.
     """
 
     is_close = True
@@ -53,7 +53,7 @@ class AssembledMetric:
         self,
         point: Point,
         sample: MultinomialObjective,
-        moving: Array,
+        varying: Array,
         *,
         loss_scale: float = 1.0,
         fill: bool = True,
@@ -74,7 +74,7 @@ class AssembledMetric:
         diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
         diagonal += classes * ridge[:, None, None]
         if fill and sample is not objective:
-            missing = np.append(_missing_variance(sample, moving), 0.0)
+            missing = np.append(_missing_variance(sample, varying), 0.0)
             curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
             diagonal += missing[:, None, None] * np.diag(np.diag(curvature))
         if not objective.fit_intercept:
@@ -82,7 +82,7 @@ class AssembledMetric:
         blocks[:, column, :, column] = diagonal
         scale = np.sqrt(H.diagonal().clip(0.0))
         still = scale == 0.0
-        still.reshape(r, width)[:, :-1] |= ~moving
+        still.reshape(r, width)[:, :-1] |= ~varying
         scale[still] = 1.0
         self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
         H *= self._inverse_scale[:, None]
@@ -119,10 +119,10 @@ class AssembledMetric:
         return out
 
 
-def _missing_variance(sample: MultinomialObjective, moving: Array) -> Array:
+def _missing_variance(sample: MultinomialObjective, varying: Array) -> Array:
     """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
     (squares,) = sample.blocks.map_reduce(_squares, sample.center)
-    return np.asarray(np.maximum(0.5 * moving - squares / sample.total_weight, 0.0))
+    return np.asarray(np.maximum(0.5 * varying - squares / sample.total_weight, 0.0))
 
 
 def _squares(block: Block, center: Array) -> tuple[Array]:
@@ -153,7 +153,7 @@ def _cholesky(H: Array) -> Array:
             raise linalg.LinAlgError("the Hessian is not finite")
 
 
-class KroneckerMetric:
+class KroneckerPreconditioner:
     """A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ α, or diag α, and Σ full or diagonal.
 
     A has the form that diag p - p pᵀ has where all rows share p, so that no K × K matrix is
@@ -163,13 +163,13 @@ class KroneckerMetric:
     sums to zero over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). Logits that are not coupled have
     A = diag α.
 
-    `moving` tells the columns that are not constant; the coefficients of the others stay.
+    `varying` tells the columns that are not constant; the coefficients of the others stay.
     """
 
     is_close = False
 
     def __init__(
-        self, point: Point, sample: MultinomialObjective, moving: Array, *, full: bool = True
+        self, point: Point, sample: MultinomialObjective, varying: Array, *, full: bool = True
     ) -> None:
         objective = point.objective
         self._fit_intercept = objective.fit_intercept
@@ -178,20 +178,20 @@ class KroneckerMetric:
         self.is_exact = full and probabilities.are_common
         if probabilities.are_common and not full:
             curvature, shares = probabilities.variances()
-            covariance, total = moving.astype(float), 1.0
+            covariance, total = varying.astype(float), 1.0
         else:
             curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
         curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
         self._coded = objective.likelihood.is_coupled
-        alpha, _ = objective.likelihood.star(curvature, shares)
+        alpha, _ = objective.likelihood.simplex_curvature(curvature, shares)
         self._alpha = alpha
         mean = float(alpha.mean())
         ridge = objective.penalty.strength
         covariance = covariance / max(total, 1e-300)
         diagonal = covariance.diagonal() if full else covariance
-        diagonal = diagonal + np.maximum(0.5 * moving - diagonal, 0.0)
+        diagonal = diagonal + np.maximum(0.5 * varying - diagonal, 0.0)
         scale = diagonal + ridge / mean
-        still = ~moving | (scale <= 0.0)
+        still = ~varying | (scale <= 0.0)
         scale[still] = 1.0
         column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
         ridge = ridge * column**2
@@ -228,7 +228,7 @@ class KroneckerMetric:
         return out
 
 
-class DiagonalMetric:
+class DiagonalPreconditioner:
     """The diagonal of the Hessian, for each class about its own mean of X.
 
     With q_k = p_k (1 - p_k), h_kj is the mean of q_k times the variance of column j under weights
@@ -240,7 +240,7 @@ class DiagonalMetric:
     is_exact = False
     is_close = False
 
-    def __init__(self, point: Point, sample: MultinomialObjective, moving: Array) -> None:
+    def __init__(self, point: Point, sample: MultinomialObjective, varying: Array) -> None:
         probabilities = point.probabilities
         A, q, sums, squares = sample.blocks.map_reduce(
             _class_moments,
@@ -252,14 +252,14 @@ class DiagonalMetric:
         mean = sums / q
         variance = np.maximum(squares / q - mean**2, 0.0) / sample.scale**2
         # Where a class has seen next to no variance it has a little of what all have.
-        h = (q / total) * np.maximum(variance, LEAST_VARIANCE * moving)
+        h = (q / total) * np.maximum(variance, LEAST_VARIANCE * varying)
         h += point.objective.penalty.strength
-        inverse = np.where(moving, 1.0 / np.maximum(h, 1e-300), 0.0)
+        inverse = np.where(varying, 1.0 / np.maximum(h, 1e-300), 0.0)
         self._inverse = np.asfortranarray(inverse)
         self._h = self._inverse / np.maximum(inverse.sum(axis=0), 1e-300)
         self._delta: Array | None = None
         if sample.fit_intercept:
-            delta = (mean - sample.center) / sample.scale * moving
+            delta = (mean - sample.center) / sample.scale * varying
             self._delta = np.asfortranarray(delta)
             self._inverse_A = np.linalg.pinv(A / total, hermitian=True)
 

@@ -16,7 +16,7 @@ from skmaxent._objective._objective import (
     null_point,
     offset_means,
 )
-from skmaxent._objective._penalty import Penalty, Ridge, Terms
+from skmaxent._objective._penalty import Penalty, PenaltyTerms, Ridge
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioners import Solves
@@ -29,15 +29,15 @@ from skmaxent._typing import Array
 class Problem:
     """Rows and terms in standardised coordinates; `asked` are the terms in those of the data.
 
-    `null` is the model without features, best where there is no offset; `moving` marks the columns
+    `null` is the model without features, best where there is no offset; `varying` marks the columns
     that are not constant.
     """
 
     objective: MultinomialObjective
-    asked: Terms
-    terms: Terms
+    asked: PenaltyTerms
+    terms: PenaltyTerms
     null: Point
-    moving: Array
+    varying: Array
     means: Means
 
     @classmethod
@@ -45,7 +45,7 @@ class Problem:
         cls,
         blocks: Storage,
         model: Likelihood,
-        terms: Terms,
+        terms: PenaltyTerms,
         moments: Moments | None = None,
         *,
         fit_intercept: bool,
@@ -53,11 +53,11 @@ class Problem:
         if moments is None:
             moments = column_moments(blocks, model)
         # Without an intercept nothing is profiled out: second moments take the place of variances.
-        moving = moments.mean_square > 0.0
+        varying = moments.mean_square > 0.0
         variances = moments.mean_square
         if fit_intercept:
-            moving, variances = ~moments.is_constant, moments.variance
-        scale = np.sqrt(np.where(moving, variances, 1.0))
+            varying, variances = ~moments.is_constant, moments.variance
+        scale = np.sqrt(np.where(varying, variances, 1.0))
         scaled = replace(terms.scaled(scale), is_coupled=model.is_coupled)
         if model.n_logits == 1:  # groups of one coefficient each
             scaled = replace(scaled, grouped=False)
@@ -69,11 +69,11 @@ class Problem:
             center=moments.mean,
             scale=scale,
             column_size=np.sqrt(moments.mean_square),
-            still=np.flatnonzero(~moving),
+            still=np.flatnonzero(~varying),
         )
         null = null_point(objective, moments)
         means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
-        return cls(objective, terms, scaled, null, moving, means)
+        return cls(objective, terms, scaled, null, varying, means)
 
     def start(self) -> Point:
         """The model without features; with offsets its value and gradient need a pass."""
@@ -89,20 +89,20 @@ class Problem:
         penalty, the mean over the classes. All of these are zero here.
         """
         theta = self.objective.from_coefficients(coef, intercept)
-        theta[:, :-1][:, ~self.moving] = 0.0
+        theta[:, :-1][:, ~self.varying] = 0.0
         if not self.objective.fit_intercept:
             theta[:, -1] = 0.0
         if self.terms.is_smooth:
             if self.terms.is_coupled:
                 theta -= theta.mean(axis=0)
         else:
-            penalty = self.terms.with_corners()
-            theta = penalty.inside(penalty.recentre(theta))
+            penalty = self.terms.nonsmooth_penalty()
+            theta = penalty.project(penalty.recentre(theta))
         if not np.isfinite(theta).all():
             return None
-        penalty = self.terms.with_corners()
+        penalty = self.terms.nonsmooth_penalty()
         start = self.start()
-        least = start.loss + penalty.value(penalty.inside(start.theta))
+        least = start.loss + penalty.value(penalty.project(start.theta))
         value = self.objective.at(theta).loss + penalty.value(theta)
         return theta if value < least else None
 
@@ -125,7 +125,7 @@ class Problem:
     def with_penalty(self, strength: float, unit: Problem) -> Problem:
         """The same with that penalty of `unit`, so many times as strong."""
         terms = unit.terms.times(strength)
-        # Where it has corners, the objective's own penalty is none.
+        # Where the penalty is nonsmooth, the objective's own penalty is zero.
         objective = self.objective
         if terms.is_smooth:
             objective = objective.with_penalty(terms.smooth())
@@ -148,9 +148,9 @@ class Problem:
         """Bound on (F - F*)/F at θ, for the data and the penalty of this problem."""
         return optimality_gap(
             self.objective,
-            self.objective.penalty if self.terms.is_smooth else self.terms.with_corners(),
+            self.objective.penalty if self.terms.is_smooth else self.terms.nonsmooth_penalty(),
             self.means,
-            self.moving,
+            self.varying,
             theta,
             preconditioner=preconditioner,
             step=step,
@@ -161,12 +161,14 @@ class Problem:
         """The penalty of the coefficients of columns divided by another scale."""
         terms = self.asked.scaled(scale)
         known = self.terms
-        return replace(terms, grouped=known.grouped, is_coupled=known.is_coupled).with_corners()
+        return replace(
+            terms, grouped=known.grouped, is_coupled=known.is_coupled
+        ).nonsmooth_penalty()
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients and intercepts for the columns of the rows."""
         coef, intercept = self.objective.coefficients(theta)
-        coef = self.asked.onto_bounds(coef)
+        coef = self.asked.project(coef)
         if not self.objective.fit_intercept:
             intercept = np.zeros_like(intercept)
         return coef, intercept

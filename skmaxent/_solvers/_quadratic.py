@@ -1,4 +1,4 @@
-"""Quadratic models of the loss, and their least value together with a penalty with corners.
+"""Quadratic models of the loss, and their least value together with a nonsmooth penalty.
 
 A model knows `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
 free coefficients. Arrays are (R, width), the last column for the intercepts. The loss does not
@@ -117,8 +117,8 @@ class DenseModel(Model):
         block = self.matrix.copy() if whole else self.matrix[np.ix_(free, free)]
         diagonal = np.broadcast_to(tangent.diagonal, self._shape).ravel()[free]
         block.flat[:: len(free) + 1] += diagonal
-        if tangent.bend is not None and tangent.unit is not None:
-            self._add_bend(block, free, tangent.bend, tangent.unit)
+        if tangent.group_curvature is not None and tangent.unit is not None:
+            self._add_group_curvature(block, free, tangent.group_curvature, tangent.unit)
         # A direction that neither the data nor the penalty know stays where it is.
         share = np.maximum(block.diagonal(), 1e-300)
         block.flat[:: len(free) + 1] += 1e-10 * share
@@ -132,12 +132,14 @@ class DenseModel(Model):
         self._last = tangent, L
         return np.asarray(L)
 
-    def _add_bend(self, block: Array, free: Array, bend: Array, unit: Array) -> None:
+    def _add_group_curvature(
+        self, block: Array, free: Array, group_curvature: Array, unit: Array
+    ) -> None:
         width = self._shape[1]
         k, j = np.divmod(free, width)
         same = j[:, None] == j
         turn = (k[:, None] == k).astype(float) - unit[k[:, None], j[:, None]] * unit[k, j]
-        block += np.where(same, bend[j] * turn, 0.0)
+        block += np.where(same, group_curvature[j] * turn, 0.0)
 
 
 def _are_same(one: Tangent, other: Tangent) -> bool:
@@ -149,7 +151,7 @@ def _are_same(one: Tangent, other: Tangent) -> bool:
     return (
         same(one.free, other.free)
         and same(one.diagonal, other.diagonal)
-        and same(one.bend, other.bend)
+        and same(one.group_curvature, other.group_curvature)
         and same(one.unit, other.unit)
     )
 
@@ -204,8 +206,8 @@ class KroneckerModel(Model):
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         free = tangent.free
         inverse = self.diagonal + tangent.diagonal
-        if tangent.bend is not None and tangent.unit is not None:
-            inverse = inverse + tangent.bend * (1.0 - np.square(tangent.unit))
+        if tangent.group_curvature is not None and tangent.unit is not None:
+            inverse = inverse + tangent.group_curvature * (1.0 - np.square(tangent.unit))
         inverse = np.where(free, 1.0 / np.maximum(inverse, 1e-300), 0.0)
         gradient = np.where(free, -rhs, 0.0)
         norm = float(np.sqrt(np.sum(np.square(gradient) * inverse)))
@@ -251,9 +253,9 @@ class SeparableModel(Model):
         if self._share.any():
             U = [np.sqrt(self._share * self._alpha * self._variances), np.sqrt(self._flat)]
             signs = [-1.0, 1.0]
-        if tangent.bend is not None and tangent.unit is not None:
-            D = D + tangent.bend
-            U.append(np.sqrt(tangent.bend) * tangent.unit)
+        if tangent.group_curvature is not None and tangent.unit is not None:
+            D = D + tangent.group_curvature
+            U.append(np.sqrt(tangent.group_curvature) * tangent.unit)
             signs.append(-1.0)
         inverse = np.where(free, 1.0 / np.maximum(D, 1e-300), 0.0)
         x = inverse * rhs
@@ -317,7 +319,7 @@ class Minimum:
 
     @property
     def distance(self) -> float:
-        """Length of the step in the model's metric, no less than a short step proves."""
+        """Length of the step in the norm of the model, no less than a short step proves."""
         return float(np.sqrt(2.0 * max(self.decrease, self.least)))
 
 
@@ -348,7 +350,7 @@ def minimise(
     n_solves, is_solved = 0, False
     is_small = theta.size <= SMALL
     for n_step in range(PATIENCE if is_small and model.matrix is not None else MAX_STEPS):
-        residual = penalty.residual(W, q)
+        residual = penalty.minimum_norm_subgradient(W, q)
         size = float(np.sqrt(np.sum(np.square(residual) * step)))
         first = size if n_step == 0 else first
         is_solved = size <= accuracy * first
@@ -365,7 +367,7 @@ def minimise(
             newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
             n_solves += 1
             # Up to the edge of the manifold the value falls.
-            edge, t, has_left = penalty.edge(U, newton), 1.0, False
+            edge, t, has_left = penalty.largest_feasible_step(U, newton), 1.0, False
             while np.isfinite(edge):
                 t = edge if t < 2.0 * edge else t
                 end = U + t * newton

@@ -89,10 +89,10 @@ class Cone:
 
     @classmethod
     def of(
-        cls, objective: MultinomialObjective, moving: Array, low: Array | None, high: Array | None
+        cls, objective: MultinomialObjective, varying: Array, low: Array | None, high: Array | None
     ) -> Cone:
         """For the objective's ridge and constant columns, and bounds (R or 1, width) if given."""
-        free = np.append(moving & (objective.penalty.strength == 0.0), objective.fit_intercept)
+        free = np.append(varying & (objective.penalty.strength == 0.0), objective.fit_intercept)
         shape = objective.shape
         return cls(
             np.broadcast_to(-1.0 if low is None else low, shape) * free,

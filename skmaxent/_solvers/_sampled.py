@@ -32,7 +32,7 @@ MAX_ITER = 15
 SAMPLE_BYTES = 1 << 26
 
 
-def sampled_start(null: Point, moving: Array, options: Options) -> Array:
+def sampled_start(null: Point, varying: Array, options: Options) -> Array:
     """θ near the optimum, or that of the null model where samples do not pay."""
     objective = null.objective
     blocks = objective.blocks
@@ -51,7 +51,7 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
             continue
         outcome = newton(
             sample.at(theta),
-            moving,
+            varying,
             replace(
                 options,
                 tol=ACCURACY * float(np.sqrt(p)),
@@ -59,7 +59,7 @@ def sampled_start(null: Point, moving: Array, options: Options) -> Array:
                 callback=None,
             ),
             is_near=theta is not null.theta,
-            watch=Watch(sample, moving, confirms=False),
+            watch=Watch(sample, varying, confirms=False),
         )
         if outcome.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             return null.theta

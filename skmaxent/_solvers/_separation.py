@@ -53,10 +53,10 @@ def separation(problem: Problem, options: Options) -> Separated | None:
     is_separated = solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED)
     if not is_separated and solution.gap < PROVEN:
         return None
-    aliased = aliased_columns(objective, problem.moving)
-    moving = problem.moving.copy()
-    moving[aliased.columns] = False
-    search = Search(objective, Cone.of(objective, moving, None, None))
+    aliased = aliased_columns(objective, problem.varying)
+    varying = problem.varying.copy()
+    varying[aliased.columns] = False
+    search = Search(objective, Cone.of(objective, varying, None, None))
     theta = aliased.moved(solution.point.theta)
     verdict, D = search.verdict(theta, tuple(map(aliased.moved, solution.directions)))
     if verdict is Verdict.OVERLAP:
@@ -73,7 +73,7 @@ def separation(problem: Problem, options: Options) -> Separated | None:
             "the classes are separated, but not all directions were found: there are "
             f"{len(theta) * objective.shape[1]} coefficients, or a linear program failed."
         )
-    span, moved = np.zeros((0, *D.shape)), np.append(moving, objective.fit_intercept)
+    span, moved = np.zeros((0, *D.shape)), np.append(varying, objective.fit_intercept)
     if not is_complete:  # otherwise any small change of the direction is one more
         span, moved = search.span()
     is_changed = np.abs(D).max(axis=0) > NO_CHANGE * np.abs(D).max()

@@ -54,7 +54,7 @@ class _State(NamedTuple):
 class _Small:
     """The objective with what a Newton step needs."""
 
-    def __init__(self, objective: MultinomialObjective, moving: NDArray[np.bool_]) -> None:
+    def __init__(self, objective: MultinomialObjective, varying: NDArray[np.bool_]) -> None:
         blocks = objective.blocks
         self.n_evaluations = 0
         self._likelihood = objective.likelihood
@@ -63,7 +63,7 @@ class _Small:
         rows = blocks.whole()
         self._columns = rows.augmented(objective.center, objective.scale, objective.fit_intercept)
         # Constant columns: their coefficients are zero.
-        self._columns[:-1] *= moving[:, None]
+        self._columns[:-1] *= varying[:, None]
         self._rows = self._columns.T.copy()
         self._pairs = _products_of_pairs(self._columns)
         self._expand = _expansion(r, width)
@@ -81,7 +81,7 @@ class _Small:
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
         ridge = np.zeros((r, width, r, width))
         column = np.arange(width)
-        fixed = ~np.append(moving, objective.fit_intercept)
+        fixed = ~np.append(varying, objective.fit_intercept)
         ridge[:, column, :, column] = (
             self.contrasts[:r] * self._strength[:, None, None] + np.eye(r) * fixed[:, None, None]
         )
@@ -155,7 +155,7 @@ def _expansion(r: int, width: int) -> NDArray[np.intp]:
 
 
 class _Factored:
-    """The Hessian as a metric."""
+    """The Hessian as a preconditioner."""
 
     is_exact = True
     is_close = True
@@ -173,7 +173,7 @@ class _Factored:
 def newton_small(
     objective: MultinomialObjective,
     theta: Array,
-    moving: NDArray[np.bool_],
+    varying: NDArray[np.bool_],
     options: Options,
     watch: Watch,
 ) -> Outcome:
@@ -183,7 +183,7 @@ def newton_small(
     solver goes on from there.
     """
     tol = min(options.tol, TIGHT_RIDGE if objective.penalty.is_strict else TIGHT)
-    problem = _Small(objective, moving)
+    problem = _Small(objective, varying)
     state = problem.at(theta)
     history: list[Iteration] = []
     status = Status.MAX_ITER
@@ -215,7 +215,7 @@ def newton_small(
             status = Status.CONVERGED if is_converged else Status.PRECISION
         elif n_short > MAX_SHORT:
             status = Status.PRECISION
-        status = options.told(history[-1], theta, status)
+        status = options.report(history[-1], theta, status)
         if status is not Status.MAX_ITER or len(history) > options.max_iter:
             break
         while True:

@@ -1,4 +1,4 @@
-"""Trust-region Newton for smooth penalties, preconditioned by a metric."""
+"""Trust-region Newton for smooth penalties, preconditioned."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
-from skmaxent._solvers._preconditioner_choice import MetricChoice
-from skmaxent._solvers._preconditioners import Metric, Solves
+from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
+from skmaxent._solvers._preconditioners import Preconditioner, Solves
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Iteration, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
@@ -36,7 +36,7 @@ CHECK_PRODUCTS = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where Newton's method ended: the point, how far it is, and the metric used last, if any.
+    """Where Newton's method ended: the point, how far it is, and the preconditioner used last, if any.
 
     `last` is a Newton step from the point with its residual, where one was computed; `coefficients`
     are those of the columns as they are, where θ has them less accurately.
@@ -45,14 +45,14 @@ class Outcome:
     point: Point
     status: Status
     history: tuple[Iteration, ...]
-    metric: Solves | None
+    preconditioner: Solves | None
     last: Step | None
     coefficients: tuple[Array, Array] | None = None
 
 
 def newton(
     start: Point,
-    moving: Array,
+    varying: Array,
     options: Options,
     *,
     history: tuple[Iteration, ...] = (),
@@ -62,9 +62,9 @@ def newton(
 ) -> Outcome:
     """Minimise the objective from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √n · ‖∇F‖ in the inverse metric, divided by the root of
-    the smallest Ritz value of M⁻¹H, so that a metric that overstates the curvature does not flatter
-    the fit. Where the metric is not close to the Hessian, conjugate gradients have the last word;
+    The distance, in standard errors, is √n · ‖∇F‖ in the norm of the inverse preconditioner, divided by the root of
+    the smallest Ritz value of M⁻¹H, so that one that overstates the curvature does not flatter
+    the fit. Where the preconditioner is not close to the Hessian, conjugate gradients have the last word;
     where it is, and the last step did what the quadratic model said, the Hessian before that step
     will do.
 
@@ -77,33 +77,33 @@ def newton(
     objective, point, tol = start.objective, start, options.tol
     radius = np.inf
     lines = list(history)
-    watch = Watch(objective, moving) if watch is None else watch
+    watch = Watch(objective, varying) if watch is None else watch
     status = Status.MAX_ITER
     ritz = 1.0
     ratio = 0.0
     products = n_short = 0
     last: Step | None = None
     narrow = True
-    choice = MetricChoice(
-        objective, moving, solver=options.solver, seed=options.seed, is_near=is_near
+    choice = PreconditionerChoice(
+        objective, varying, solver=options.solver, seed=options.seed, is_near=is_near
     )
-    metric, is_new = choice.at(point, 0)
+    preconditioner, is_new = choice.at(point, 0)
     first = max(len(lines) - 1, 0)
     for n_iter in range(first, options.max_iter + 1):
         root_n = root_size(objective.blocks.effective_size, point.value)
         if n_iter > first:
-            holds = metric.is_close and abs(ratio - 1.0) < 0.1
+            holds = preconditioner.is_close and abs(ratio - 1.0) < 0.1
             is_new = False
-            if not holds or root_n * length(metric, point.gradient) > 0.5 * tol:
-                metric, is_new = choice.at(point, products, is_far=lines[-1].distance > FAR)
+            if not holds or root_n * length(preconditioner, point.gradient) > 0.5 * tol:
+                preconditioner, is_new = choice.at(point, products, is_far=lines[-1].distance > FAR)
         products = objective.counter.hessian_products
-        natural = metric.solve(point.gradient)
+        natural = preconditioner.solve(point.gradient)
         norm = np.sqrt(max(inner(point.gradient, natural), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
         newton_step = -natural
         last = None
-        if distance <= tol and not metric.is_close:
-            last = _newton_step(point, metric, norm)
+        if distance <= tol and not preconditioner.is_close:
+            last = _newton_step(point, preconditioner, norm)
             newton_step = last.direction
             distance = max(distance, float(root_n * _decrement(last)))
             narrow = False
@@ -121,20 +121,20 @@ def newton(
             status = Status.QUASI_SEPARATED
         elif hands_over and n_short > MAX_SHORT and distance < FAR:
             status = Status.PRECISION
-        status = options.told(lines[-1], point.theta, status)
+        status = options.report(lines[-1], point.theta, status)
         if status is not Status.MAX_ITER or n_iter == options.max_iter:
             break
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
         narrow = narrow and not (ratio > SHORT_STEP and distance < FAR)
-        direct = is_new and metric.is_exact
+        direct = is_new and preconditioner.is_exact
         for _ in range(MAX_TRIALS):
             if direct:
-                step = _metric_step(point, natural, norm, radius)
+                step = _preconditioned_step(point, natural, norm, radius)
             else:
-                step = _step(point, metric, norm, radius, tol / root_n, exact=not narrow)
+                step = _step(point, preconditioner, norm, radius, tol / root_n, exact=not narrow)
             ritz = step.smallest_ritz
             candidate, share = _along(point, step)
-            ratio = _agreement(point, candidate, step, metric, norm)
+            ratio = _agreement(point, candidate, step, preconditioner, norm)
             n_short = n_short + 1 if ratio > TOO_SHORT and not step.on_boundary else 0
             if ratio < 0.25:
                 radius = 0.25 * share * step.length
@@ -152,12 +152,12 @@ def newton(
             break
         point = candidate
         products = objective.counter.hessian_products - products
-    return Outcome(point, status, tuple(lines), metric, last)
+    return Outcome(point, status, tuple(lines), preconditioner, last)
 
 
-def length(metric: Solves, gradient: Array) -> float:
-    """Length of a gradient in the inverse metric."""
-    return float(np.sqrt(max(inner(gradient, metric.solve(gradient)), 0.0)))
+def length(preconditioner: Solves, gradient: Array) -> float:
+    """Length of a gradient in the norm of the inverse preconditioner."""
+    return float(np.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0)))
 
 
 def _record(
@@ -167,8 +167,8 @@ def _record(
     return Iteration(n_iter, point.value, distance, counter.gradients, counter.hessian_products)
 
 
-def _metric_step(point: Point, natural: Array, norm: float, radius: float) -> Step:
-    """The step that the metric gives, shortened to the trust region: no product is needed."""
+def _preconditioned_step(point: Point, natural: Array, norm: float, radius: float) -> Step:
+    """The step that the preconditioner gives, shortened to the trust region: no product is needed."""
     t = min(1.0, radius / norm)
     return Step(
         direction=-t * natural,
@@ -182,12 +182,18 @@ def _metric_step(point: Point, natural: Array, norm: float, radius: float) -> St
 
 
 def _step(
-    point: Point, metric: Metric, norm: float, radius: float, target: float, *, exact: bool
+    point: Point,
+    preconditioner: Preconditioner,
+    norm: float,
+    radius: float,
+    target: float,
+    *,
+    exact: bool,
 ) -> Step:
     forcing = min(0.25, np.sqrt(norm))
     return steihaug(
         partial(point.hessian_product, exact=exact),
-        metric.solve,
+        preconditioner.solve,
         point.gradient,
         radius=radius,
         tolerance=min(max(forcing * norm, 0.3 * target), 0.25 * norm),
@@ -195,11 +201,11 @@ def _step(
     )
 
 
-def _newton_step(point: Point, metric: Metric, norm: float) -> Step:
-    """The Newton step, by conjugate gradients rather than by the metric alone."""
+def _newton_step(point: Point, preconditioner: Preconditioner, norm: float) -> Step:
+    """The Newton step, by conjugate gradients rather than by the preconditioner alone."""
     return steihaug(
         point.hessian_product,
-        metric.solve,
+        preconditioner.solve,
         point.gradient,
         radius=np.inf,
         tolerance=0.3 * norm,
@@ -245,7 +251,9 @@ def _along(point: Point, step: Step) -> tuple[Point, float]:
     return best, share
 
 
-def _agreement(point: Point, candidate: Point, step: Step, metric: Metric, norm: float) -> float:
+def _agreement(
+    point: Point, candidate: Point, step: Step, preconditioner: Preconditioner, norm: float
+) -> float:
     """Actual over predicted decrease; where F cannot tell, whether the gradient decreased."""
     if not np.isfinite(candidate.value):
         return -1.0
@@ -253,5 +261,5 @@ def _agreement(point: Point, candidate: Point, step: Step, metric: Metric, norm:
         return (point.value - candidate.value) / step.predicted
     if candidate.value > point.value + 3 * point.rounding:
         return -1.0
-    new = inner(candidate.gradient, metric.solve(candidate.gradient))
+    new = inner(candidate.gradient, preconditioner.solve(candidate.gradient))
     return 1.0 if new < (0.9 * norm) ** 2 else 0.0

@@ -21,7 +21,7 @@ NEGLIGIBLE = 0.01
 
 
 def root_size(effective_size: float, value: float) -> float:
-    """Standard errors in a unit of length: √n, for lengths in the metric of the mean loss.
+    """Standard errors in a unit of length: √n, for lengths in the norm of the Hessian of the mean loss.
 
     Where n F is below 1, in nearly separated data, lengths are relative to its root: a standard
     error says little there.
@@ -56,7 +56,7 @@ class Options:
         """How many iterations the next part of a fit may take, at least 1 unless there are none."""
         return max(self.max_iter - n_done, min(self.max_iter, 1))
 
-    def told(self, line: Iteration, theta: NDArray[Any], status: Status) -> Status:
+    def report(self, line: Iteration, theta: NDArray[Any], status: Status) -> Status:
         """The status once the callback knows of an iteration, which it may make the last."""
         if self.callback is None:
             return status

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import Penalty, Terms
+from skmaxent._objective._penalty import Penalty, PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._precise import (
     affords_precision,
@@ -15,7 +15,7 @@ from skmaxent._solvers._precise import (
     needs_precision,
     newton_precise,
 )
-from skmaxent._solvers._precise_corners import affords_precise_corners, proximal_newton_precise
+from skmaxent._solvers._precise_nonsmooth import affords_precise_nonsmooth, proximal_newton_precise
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._small import is_small, newton_small
@@ -30,7 +30,7 @@ from skmaxent._solvers._solution import (
     root_size,
 )
 from skmaxent._solvers._unbounded import Watch
-from skmaxent._solvers._working_set import WorkingSet, minimise_with_corners, numbered
+from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets, renumbered
 from skmaxent._typing import Array
 
 # Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
@@ -38,7 +38,7 @@ STAGE = 3.0
 NEAR = 0.5
 # The bound on the gap of a smooth fit of a path from which on the fit is looked at again.
 DOUBTFUL = 1e-3
-# With corners: the distance that the certificate leaves possible, relative to the one asked for,
+# For nonsmooth penalties: the distance that the certificate leaves possible, relative to the one asked for,
 # from which on the gradient is asked.
 FAR = 10.0
 # Ends of fits that are proved to have no minimum.
@@ -49,49 +49,49 @@ def minimise(problem: Problem, options: Options, start: Array | None = None) -> 
     """The minimum, from a θ near it or from the model without features."""
     if problem.terms.is_smooth:
         return smooth(problem, options, start)
-    working = WorkingSet(problem.objective, problem.moving)
-    return with_corners(problem, options, start, working)
+    working = WorkingSet(problem.objective, problem.varying)
+    return minimise_nonsmooth(problem, options, start, working)
 
 
 def smooth(
     problem: Problem, options: Options, start: Array | None, *, least_bound: float = TIGHT
 ) -> Solution:
     """Newton's method, for small problems in few calls, for large ones by way of samples."""
-    objective, moving = problem.objective, problem.moving
-    watch = Watch(objective, moving)
+    objective, varying = problem.objective, problem.varying
+    watch = Watch(objective, varying)
     hands_over = affords_precision(objective)
     if options.max_iter == 0:
         theta = problem.origin() if start is None else start
-        outcome = newton(objective.at(theta), moving, options, watch=watch)
+        outcome = newton(objective.at(theta), varying, options, watch=watch)
     elif is_small(objective) and options.solver != "newton-cg":
         theta = problem.null.theta if start is None else start
-        outcome = newton_small(objective, theta, moving, options, watch)
+        outcome = newton_small(objective, theta, varying, options, watch)
         if outcome.status is Status.MAX_ITER:
             outcome = newton(
                 outcome.point,
-                moving,
+                varying,
                 options,
                 history=outcome.history,
                 watch=watch,
                 hands_over=hands_over,
             )
     else:
-        theta = sampled_start(problem.null, moving, options) if start is None else start
+        theta = sampled_start(problem.null, varying, options) if start is None else start
         is_near = theta is not problem.null.theta
         first = objective.at(theta) if is_near else problem.start()
         outcome = newton(
-            first, moving, options, is_near=is_near, watch=watch, hands_over=hands_over
+            first, varying, options, is_near=is_near, watch=watch, hands_over=hands_over
         )
     is_precise = needs_precision(outcome, options)
     if is_precise:
-        outcome = newton_precise(outcome, moving, options, watch)
+        outcome = newton_precise(outcome, varying, options, watch)
     gap = _gap(problem, outcome, least_bound)
     if (
         not is_precise
         and gap > (DOUBTFUL if least_bound > TIGHT else CERTIFIED)
         and is_cheaply_precise(outcome)
     ):
-        outcome = newton_precise(outcome, moving, options, watch)
+        outcome = newton_precise(outcome, varying, options, watch)
         gap = _gap(problem, outcome, least_bound)
     point = outcome.point
     status = watch.at_end(outcome.status, point.theta, point.loss, gap)
@@ -111,13 +111,13 @@ def _gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
         return 1.0  # no bound proves a minimum where there is none
     return problem.gap_at(
         outcome.point.theta,
-        preconditioner=outcome.metric,
+        preconditioner=outcome.preconditioner,
         step=outcome.last,
         least_bound=least_bound,
     )
 
 
-def with_corners(
+def minimise_nonsmooth(
     problem: Problem,
     options: Options,
     start: Array | None,
@@ -128,7 +128,7 @@ def with_corners(
 ) -> Solution:
     """Proximal Newton over a working set; `likely` are features that it should have."""
     objective = problem.objective
-    penalty = problem.terms.with_corners()
+    penalty = problem.terms.nonsmooth_penalty()
     history: tuple[Iteration, ...] = ()
     status = Status.MAX_ITER
     if start is None and options.max_iter == 0:
@@ -137,7 +137,7 @@ def with_corners(
         point, status, history = _down_to(problem.start(), problem.terms, working, options)
     else:
         point = objective.at(start)
-    inside = penalty.inside(point.theta)
+    inside = penalty.project(point.theta)
     if not np.array_equal(inside, point.theta):
         point = objective.at(inside)
     if status is Status.STOPPED:
@@ -146,24 +146,24 @@ def with_corners(
         left = replace(
             options,
             max_iter=options.iterations_left(len(history)),
-            callback=numbered(options.callback, len(history)),
+            callback=renumbered(options.callback, len(history)),
         )
-        point, value, status, lines = minimise_with_corners(
+        point, value, status, lines = minimise_on_working_sets(
             point, penalty, working, left, likely=likely
         )
         history = _joined(history, lines)
     gap = 1.0
     if status not in UNBOUNDED:
         gap = problem.gap_at(point.theta, least_bound=least_bound)
-    watch = Watch(objective, problem.moving, *penalty.signs)
+    watch = Watch(objective, problem.varying, *penalty.signs)
     status = watch.at_end(status, point.theta, point.loss, gap)
     coefficients = None
-    if _is_doubtful(status, gap, least_bound) and affords_precise_corners(objective):
+    if _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective):
         precise = proximal_newton_precise(problem, point.theta, options, history)
         if precise.value < np.inf:
             point, value, status, history, coefficients = precise
             gap = problem.gap_at(point.theta, least_bound=least_bound)
-            watch = Watch(objective, problem.moving, *penalty.signs)
+            watch = Watch(objective, problem.varying, *penalty.signs)
             status = watch.at_end(status, point.theta, point.loss, gap)
     elif status is Status.CONVERGED and _can_fall(point, value, penalty, gap, options.tol):
         status = Status.PRECISION
@@ -173,7 +173,7 @@ def with_corners(
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
-    """Whether a fit with corners says that it has converged, or cannot, without a proof of it."""
+    """Whether a fit with a nonsmooth penalty says that it has converged, or cannot, without a proof of it."""
     if status is Status.CONVERGED:
         return gap > max(CERTIFIED, least_bound)
     return status is Status.PRECISION and gap > CERTIFIED
@@ -204,26 +204,28 @@ def _joined(before: tuple[Iteration, ...], after: tuple[Iteration, ...]) -> tupl
 
 
 def _down_to(
-    point: Point, terms: Terms, working: WorkingSet, options: Options
+    point: Point, terms: PenaltyTerms, working: WorkingSet, options: Options
 ) -> tuple[Point, Status, tuple[Iteration, ...]]:
     """A start for a weak L1 penalty, from stronger ones, how the last ended, and what led there.
 
     The fewer coefficients are not zero, the fewer are found in vain, and the better a quadratic
     model foresees what a step does.
     """
-    pull = terms.pull(point.gradient[:, :-1])
-    ratio = float(np.divide(pull, terms.l1, out=np.zeros_like(pull), where=terms.l1 > 0.0).max())
+    norms = terms.dual_norm(point.gradient[:, :-1])
+    ratio = float(np.divide(norms, terms.l1, out=np.zeros_like(norms), where=terms.l1 > 0.0).max())
     history: tuple[Iteration, ...] = ()
     status = Status.MAX_ITER
     if working.is_all or not np.isfinite(ratio):
         return point, status, history
     n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE))
     for stage in range(n_stages - 1, 0, -1):
-        penalty = terms.times(STAGE**stage).with_corners()
-        theta = penalty.inside(point.theta)
+        penalty = terms.times(STAGE**stage).nonsmooth_penalty()
+        theta = penalty.project(point.theta)
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
-        part = replace(options, callback=numbered(options.callback, len(history), last_before=0))
-        point, _, status, lines = minimise_with_corners(point, penalty, working, part, share=NEAR)
+        part = replace(options, callback=renumbered(options.callback, len(history), last_before=0))
+        point, _, status, lines = minimise_on_working_sets(
+            point, penalty, working, part, share=NEAR
+        )
         history = _joined(history, lines)
         if status is Status.STOPPED:
             break

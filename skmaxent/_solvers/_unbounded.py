@@ -33,7 +33,7 @@ class Watch:
     Parameters
     ----------
     objective : MultinomialObjective
-    moving : ndarray of bool, shape (n_features,)
+    varying : ndarray of bool, shape (n_features,)
         Columns that are not constant.
     low, high : ndarray of shape (1 or R, n_features + 1), optional
         Signs that changes of the coefficients may have; see `Cone`. Where not given, all that the
@@ -53,7 +53,7 @@ class Watch:
     def __init__(
         self,
         objective: MultinomialObjective,
-        moving: Array,
+        varying: Array,
         low: Array | None = None,
         high: Array | None = None,
         *,
@@ -64,7 +64,7 @@ class Watch:
         self._objective = objective
         self._confirms = confirms
         self._scales: Scales | None = None
-        self._moving = moving
+        self._varying = varying
         self._aliased: Aliased | None = None
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
@@ -72,7 +72,7 @@ class Watch:
         self._open: list[int | None] = []
         if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
             return
-        self._cone = self._all = Cone.of(objective, moving, low, high)
+        self._cone = self._all = Cone.of(objective, varying, low, high)
         if not self._cone.is_trivial:
             R = objective.shape[0]
             is_one = objective.likelihood.is_coupled or R == 1
@@ -170,10 +170,10 @@ class Watch:
         if self._is_free:
             # Directions need no columns that are combinations of others.
             if self._aliased is None:
-                self._aliased = aliased_columns(self._objective, self._moving)
-                moving = self._moving.copy()
-                moving[self._aliased.columns] = False
-                self._cone = Cone.of(self._objective, moving, None, None)
+                self._aliased = aliased_columns(self._objective, self._varying)
+                varying = self._varying.copy()
+                varying[self._aliased.columns] = False
+                self._cone = Cone.of(self._objective, varying, None, None)
             theta, step = self._aliased.moved(theta), self._aliased.moved(step)
         for part in list(self._open):
             search = self._search(part)

@@ -33,9 +33,9 @@ class WorkingSet:
     the Hessian.
     """
 
-    def __init__(self, objective: MultinomialObjective, moving: Array) -> None:
+    def __init__(self, objective: MultinomialObjective, varying: Array) -> None:
         self.objective = objective
-        self._moving = moving
+        self._varying = varying
         self.index = np.empty(0, dtype=np.intp)
         self.model: Model | None = None
         self.is_all = objective.blocks.n_features < FEW_FEATURES
@@ -84,7 +84,7 @@ class WorkingSet:
         outcome = proximal_newton(
             start,
             part,
-            self._moving[self.index],
+            self._varying[self.index],
             options,
             model=self.model,
             share=share,
@@ -105,7 +105,7 @@ class WorkingSet:
         return lambda line, theta, is_last: callback(line, self._among_all(theta, others), is_last)
 
 
-def numbered(
+def renumbered(
     callback: Callback | None, n_before: int, *, last_before: float = np.inf
 ) -> Callback | None:
     """A callback for the part of a fit that so many iterations came before.
@@ -119,7 +119,7 @@ def numbered(
     )
 
 
-def minimise_with_corners(
+def minimise_on_working_sets(
     point: Point,
     penalty: Penalty,
     working: WorkingSet,
@@ -141,7 +141,7 @@ def minimise_with_corners(
     status = Status.MAX_ITER
     is_rough = likely is None
     working.precise = False
-    violation = gains(point, penalty)
+    violation = kkt_violations(point, penalty)
     for _ in range(MAX_ROUNDS):
         members = _wanted(point, violation, working, likely)
         likely = None
@@ -155,7 +155,7 @@ def minimise_with_corners(
         part = replace(
             options,
             max_iter=left,
-            callback=numbered(options.callback, len(history), last_before=last_before),
+            callback=renumbered(options.callback, len(history), last_before=last_before),
         )
         theta, outcome = working.minimise(point, penalty, part, max(share, ROUGH * is_rough))
         history += [replace(line, n_iter=line.n_iter + len(history)) for line in outcome.history]
@@ -172,7 +172,7 @@ def minimise_with_corners(
             break  # with all that could gain, it is near enough
         point = working.objective.at(theta)
         value = point.loss + penalty.value(theta)
-        violation = gains(point, penalty)
+        violation = kkt_violations(point, penalty)
         violation[working.index] = 0.0
         if share > 0.0 or status in (Status.MAX_ITER, Status.STOPPED):
             break
@@ -183,9 +183,9 @@ def minimise_with_corners(
     return point, value, status, tuple(history)
 
 
-def gains(point: Point, penalty: Penalty) -> Array:
-    """What each feature's coefficients would gain by moving, to first order; zero if nothing."""
-    residual = penalty.residual(point.theta, point.gradient)[:, :-1]
+def kkt_violations(point: Point, penalty: Penalty) -> Array:
+    """What each feature's coefficients would gain by varying, to first order; zero if nothing."""
+    residual = penalty.minimum_norm_subgradient(point.theta, point.gradient)[:, :-1]
     return np.asarray(np.abs(residual).max(axis=0))
 
 

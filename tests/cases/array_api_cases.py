@@ -319,7 +319,7 @@ def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
         assert moved.there and max(moved.there) <= size
         assert moved.back and max(moved.back) <= size
         H = point.fisher_information()
-        varying = ready.problem.moving
+        varying = ready.problem.varying
         shares = ready.problem.means.shares
         _certificate._kronecker_below(point, shares, np.zeros(len(varying)), varying)
         assert max(moved.there + moved.back) <= H.nbytes

@@ -37,7 +37,7 @@ def inside(penalty, rng):
     """Coefficients of which some are zero or at a bound."""
     W = 2.0 * rng.normal(size=SHAPE) * (rng.random(SHAPE) < 0.7)
     W[:, rng.integers(SHAPE[1])] = 0.0
-    return penalty.inside(W)
+    return penalty.project(W)
 
 
 def without_bounds(terms):
@@ -50,7 +50,7 @@ def test_value_and_residual_are_those_of_the_definition(case):
     W, G = inside(penalty, rng), rng.normal(size=SHAPE)
     assert penalty.value(W) == pytest.approx(float(reference.penalty(W, **without_bounds(terms))))
     expected = reference.kkt_residual(W, G, **terms)
-    np.testing.assert_allclose(penalty.residual(W, G), expected, atol=1e-14)
+    np.testing.assert_allclose(penalty.minimum_norm_subgradient(W, G), expected, atol=1e-14)
 
 
 @given(penalties())
@@ -60,14 +60,14 @@ def test_the_proximal_point_is_a_minimum(case):
     W = penalty.prox(V, step)
     left = reference.kkt_residual(W, (W - V) / step, **terms)
     np.testing.assert_allclose(left, 0.0, atol=1e-9)
-    assert (penalty.inside(W) == W).all()
+    assert (penalty.project(W) == W).all()
 
 
 @given(penalties())
 def test_the_conjugate_is_a_supremum_that_subgradients_reach(case):
     penalty, terms, rng = case
     V, W = rng.normal(size=SHAPE), inside(penalty, rng)
-    share = penalty.finite_share(V)
+    share = penalty.dual_scaling(V)
     assert 0.0 <= share <= 1.0
     conjugate = penalty.conjugate(share * V)
     assert np.isfinite(conjugate)
@@ -75,10 +75,10 @@ def test_the_conjugate_is_a_supremum_that_subgradients_reach(case):
     if share < 1.0:
         assert penalty.conjugate(1.001 * share * V + np.sign(V) * 1e-9) == np.inf
     # The negative of a gradient whose residual vanishes is a subgradient.
-    V = penalty.residual(W, np.zeros(SHAPE))
+    V = penalty.minimum_norm_subgradient(W, np.zeros(SHAPE))
     if not terms.get("grouped") and np.isfinite(penalty.conjugate(V)):
         gap = penalty.conjugate(V) + penalty.value(W) - np.vdot(V, W)
-        if (np.abs(penalty.residual(W, -V)) < 1e-12).all():
+        if (np.abs(penalty.minimum_norm_subgradient(W, -V)) < 1e-12).all():
             assert gap == pytest.approx(0.0, abs=1e-8 * (1 + abs(penalty.value(W))))
 
 
@@ -91,7 +91,7 @@ def test_no_common_shift_is_better_than_recentring(case):
     np.testing.assert_allclose(shift, np.broadcast_to(shift[0], SHAPE), atol=1e-12)
     for c in [*rng.normal(size=(20, SHAPE[1])), *(1.001 * shift[:1]), *W]:
         moved = W - c
-        within = (np.abs(penalty.inside(moved) - moved) == 0.0).all(axis=0)
+        within = (np.abs(penalty.project(moved) - moved) == 0.0).all(axis=0)
         moved = np.where(within, moved, best)
         if isinstance(penalty, Grouped) and penalty.target.any():
             continue  # groups with a target stay where they are
@@ -106,7 +106,7 @@ def test_the_penalty_is_smooth_along_its_manifold(case):
     direction = np.where(tangent.free, rng.normal(size=SHAPE), 0.0)
     h = 1e-5 * min(1.0, np.abs(W[W != 0.0]).min(initial=1.0))
     ends = [W + t * h * direction for t in (-2, -1, 0, 1, 2)]
-    if any((penalty.inside(end) != end).any() for end in ends):
+    if any((penalty.project(end) != end).any() for end in ends):
         return
     values = [penalty.value(end) for end in ends]
     slope = (values[3] - values[1]) / (2 * h)
@@ -124,7 +124,7 @@ def test_up_to_its_edge_a_step_stays_on_the_manifold(case):
     W = inside(penalty, rng)
     free = penalty.tangent(W).free
     step = np.where(free, rng.normal(size=SHAPE), 0.0)
-    edge = penalty.edge(W, step)
+    edge = penalty.largest_feasible_step(W, step)
     before = W + 0.999 * edge * step
     np.testing.assert_array_equal(penalty.retract(before, W), before)
     if isinstance(penalty, Elementwise) and edge < 1.0:

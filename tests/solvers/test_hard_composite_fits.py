@@ -128,11 +128,11 @@ def test_pivots_reach_the_conditions_of_a_minimum(terms, rank):
     A = rng.normal(size=(rank, 12))
     M, g = A.T @ A, A.T @ rng.normal(size=rank)
     penalty = elementwise((2, 6), **terms)
-    theta = penalty.inside(np.zeros((2, 6)))
+    theta = penalty.project(np.zeros((2, 6)))
     W = minimise_by_pivots(M, g.reshape(2, 6), theta, penalty, theta)
-    residual = penalty.residual(W, (g + M @ (W - theta).ravel()).reshape(2, 6))
+    residual = penalty.minimum_norm_subgradient(W, (g + M @ (W - theta).ravel()).reshape(2, 6))
     np.testing.assert_allclose(residual, 0.0, atol=1e-7)
-    np.testing.assert_array_equal(W, penalty.inside(W))
+    np.testing.assert_array_equal(W, penalty.project(W))
 
 
 def test_a_lasso_that_outlives_the_curvature_of_its_start():

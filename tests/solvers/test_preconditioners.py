@@ -8,7 +8,11 @@ from helpers.problems import fit, problem
 
 from skmaxent._objective._objective import column_moments, null_point
 from skmaxent._solvers import _preconditioner_choice, _preconditioners
-from skmaxent._solvers._preconditioners import AssembledMetric, DiagonalMetric, KroneckerMetric
+from skmaxent._solvers._preconditioners import (
+    AssembledPreconditioner,
+    DiagonalPreconditioner,
+    KroneckerPreconditioner,
+)
 
 
 def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
@@ -21,12 +25,12 @@ def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
     assert np.ptp(sample.blocks.X[:, -1]) > 0.0  # its row is heavy, and comes in whole
     theta = 0.1 * rng.normal(size=objective.shape)
     point = objective.at(theta)
-    metric = AssembledMetric(point, sample, np.ones(12, bool))
+    preconditioner = AssembledPreconditioner(point, sample, np.ones(12, bool))
     eigenvalues = []
     for _ in range(20):
-        step = metric.solve(point.hessian_product(rng.normal(size=objective.shape)))
+        step = preconditioner.solve(point.hessian_product(rng.normal(size=objective.shape)))
         product = point.hessian_product(step)
-        eigenvalues.append(np.vdot(step, product) / np.vdot(product, metric.solve(product)))
+        eigenvalues.append(np.vdot(step, product) / np.vdot(product, preconditioner.solve(product)))
     assert min(eigenvalues) > 0.3 and max(eigenvalues) < 3
 
 
@@ -47,20 +51,20 @@ def test_the_kronecker_form_is_the_hessian_without_features(
         X, y, K, fit_intercept=fit_intercept, strength=0.01, center=center, scale=scale
     )
     point = null_point(objective, column_moments(objective.blocks, objective.likelihood))
-    metric = KroneckerMetric(point, objective, np.ones(6, bool))
+    preconditioner = KroneckerPreconditioner(point, objective, np.ones(6, bool))
     for _ in range(5):
         direction = rng.normal(size=objective.shape)
         direction -= direction.mean(axis=0) if K > 2 else 0.0
         direction[:, -1] *= fit_intercept
-        back = metric.solve(point.hessian_product(direction))
+        back = preconditioner.solve(point.hessian_product(direction))
         np.testing.assert_allclose(back, direction, rtol=1e-6, atol=1e-6)
 
 
 METRICS = {
-    "full": KroneckerMetric,
-    "diagonal Kronecker": partial(KroneckerMetric, full=False),
-    "diagonal": DiagonalMetric,
-    "assembled": AssembledMetric,
+    "full": KroneckerPreconditioner,
+    "diagonal Kronecker": partial(KroneckerPreconditioner, full=False),
+    "diagonal": DiagonalPreconditioner,
+    "assembled": AssembledPreconditioner,
 }
 
 
@@ -71,10 +75,10 @@ def test_the_inverse_metric_is_symmetric_positive_and_keeps_the_sum_zero(name):
     y = (X @ rng.normal(size=(5, 4)) + rng.gumbel(size=(300, 4))).argmax(axis=1)
     objective = problem(X, y, 4, strength=0.1, center=X.mean(axis=0))
     point = objective.at(rng.normal(size=objective.shape))
-    metric = METRICS[name](point, objective, np.ones(5, bool))
+    preconditioner = METRICS[name](point, objective, np.ones(5, bool))
     directions = rng.normal(size=(2, *objective.shape))
     G, H = (point.hessian_product(v - v.mean(axis=0)) for v in directions)
-    g, h = metric.solve(G), metric.solve(H)
+    g, h = preconditioner.solve(G), preconditioner.solve(H)
     np.testing.assert_allclose(np.vdot(g, H), np.vdot(G, h), rtol=1e-10)
     assert np.vdot(g, G) > 0
     np.testing.assert_allclose(g.sum(axis=0), 0.0, atol=1e-10)
@@ -84,13 +88,13 @@ def test_a_fit_that_assembles_a_sampled_hessian(monkeypatch):
     monkeypatch.setattr(_preconditioner_choice, "ALWAYS_ASSEMBLED", 0)
     monkeypatch.setattr(_preconditioner_choice, "EXACT_PRODUCTS", 0)
     built = []
-    original = AssembledMetric.__init__
+    original = AssembledPreconditioner.__init__
 
     def record(self, point, sample, *args, **options):
         built.append(sample.blocks.n_samples)
         original(self, point, sample, *args, **options)
 
-    monkeypatch.setattr(AssembledMetric, "__init__", record)
+    monkeypatch.setattr(AssembledPreconditioner, "__init__", record)
     rng = np.random.default_rng(9)
     X = np.exp(rng.normal(size=(30_000, 15))) @ rng.normal(size=(15, 15))
     y = (X @ rng.normal(size=(15, 4)) / 2 + rng.gumbel(size=(30_000, 4))).argmax(axis=1)

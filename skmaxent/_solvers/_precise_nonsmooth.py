@@ -1,4 +1,4 @@
-"""Proximal Newton where rounding hides the optimum, for penalties with corners and for bounds.
+"""Proximal Newton where rounding hides the optimum, for nonsmooth penalties and for bounds.
 
 The rows' losses, residuals and curvatures, and what a step changes F by, are those of `_precise`;
 each step is the minimum of the Hessian itself with the penalty.
@@ -65,7 +65,7 @@ class PreciseOutcome(NamedTuple):
     coefficients: tuple[Array, Array]
 
 
-def affords_precise_corners(objective: MultinomialObjective) -> bool:
+def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
     """Whether the precise Hessian and its minimum with a penalty cost next to nothing."""
     size = objective.shape[0] * objective.shape[1]
     return (
@@ -126,7 +126,7 @@ def proximal_newton_precise(
         before, n_steps = distance, n_steps + 1
         if status is not Status.MAX_ITER:
             lines[-1] = replace(lines[-1], distance=distance)
-        status = options.told(lines[-1], here, status)
+        status = options.report(lines[-1], here, status)
         if status is not Status.MAX_ITER or n_steps > n_left:
             break
     return search.outcome(status, tuple(lines))
@@ -137,7 +137,7 @@ class _Search:
 
     def __init__(self, problem: Problem, theta: Array) -> None:
         self._problem = problem
-        self._loss = Precise(problem.objective, problem.moving)
+        self._loss = Precise(problem.objective, problem.varying)
         self._home = self._loss.frame
         self.is_home = False
         self._evaluate(self._loss.recentre(theta))
@@ -160,7 +160,7 @@ class _Search:
 
     def _evaluate(self, theta: Array) -> None:
         self.penalty = self._problem.penalty_for(self._loss.frame.scale)
-        self.theta = self.penalty.inside(self.penalty.recentre(theta))
+        self.theta = self.penalty.project(self.penalty.recentre(theta))
         self.state = self._loss.at(self.theta)
 
     @property
@@ -182,7 +182,7 @@ class _Search:
         least = np.where(lost, self.state.most, LEAST_CURVATURE * float(diagonal.mean()))
         k, j = np.indices((R, width))
         H[k, j, k, j] += least
-        still = ~np.append(self._problem.moving, True)
+        still = ~np.append(self._problem.varying, True)
         H[k[:, still], j[:, still], k[:, still], j[:, still]] = 1.0
         return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
 
@@ -251,7 +251,7 @@ class _Search:
 
     def _change(self, step: Array) -> tuple[float, float]:
         """What F changes by, and the sum of the absolute terms; infinity beyond bounds."""
-        end = self.penalty.inside(self.theta + step)
+        end = self.penalty.project(self.theta + step)
         change, size = self._loss.change(self.theta, end - self.theta)
         before, after = self.penalty.value(self.theta), self.penalty.value(end)
         return change + after - before, size + max(before, after)
