@@ -66,9 +66,9 @@ def proximal_newton(
 ) -> CompositeOutcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model promises: where
-    the penalty is smooth there it is the length of the Newton step. At the end the Hessian is asked too,
-    unless it agreed with the model on the step before, and so did F.
+    The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model promises. Where
+    the penalty is smooth this is the length of the Newton step. At the end the Hessian is asked
+    too, unless it agreed with the model on the step before, and so did F.
     `penalty` is that of θ, the columns of the intercepts included. With a positive `share` it is
     enough to come down to that share of the first distance. `precise` models are the Hessian.
     """

@@ -1,4 +1,4 @@
-"""Which preconditioner to use when: what it costs to build against the Hessian products that it saves."""
+"""Which preconditioner to use when: what it costs against the Hessian products that it saves."""
 
 from __future__ import annotations
 

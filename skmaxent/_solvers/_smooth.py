@@ -36,7 +36,7 @@ CHECK_PRODUCTS = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where Newton's method ended: the point, how far it is, and the preconditioner used last, if any.
+    """Where Newton's method ended: the point, how far it is, and the preconditioner used last.
 
     `last` is a Newton step from the point with its residual, where one was computed; `coefficients`
     are those of the columns as they are, where θ has them less accurately.
@@ -62,11 +62,11 @@ def newton(
 ) -> Outcome:
     """Minimise the objective from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √n · ‖∇F‖ in the norm of the inverse preconditioner, divided by the root of
-    the smallest Ritz value of M⁻¹H, so that one that overstates the curvature does not flatter
-    the fit. Where the preconditioner is not close to the Hessian, conjugate gradients have the last word;
-    where it is, and the last step did what the quadratic model said, the Hessian before that step
-    will do.
+    The distance, in standard errors, is √n · ‖∇F‖ in the norm of the inverse preconditioner M⁻¹,
+    divided by the root of the smallest Ritz value of M⁻¹H, so that an M that overstates the
+    curvature does not flatter the fit. Where M is not close to the Hessian, conjugate gradients
+    have the last word; where it is, and the last step did what the quadratic model said, the
+    Hessian before that step will do.
 
     Hessian products are of float32 while they bring the optimum nearer; the last word is exact.
     `history` is what led to the start, whose iterations count; `is_near` tells that the start is
@@ -168,7 +168,7 @@ def _record(
 
 
 def _preconditioned_step(point: Point, natural: Array, norm: float, radius: float) -> Step:
-    """The step that the preconditioner gives, shortened to the trust region: no product is needed."""
+    """The preconditioned gradient, shortened to the trust region: no product is needed."""
     t = min(1.0, radius / norm)
     return Step(
         direction=-t * natural,

@@ -21,7 +21,7 @@ NEGLIGIBLE = 0.01
 
 
 def root_size(effective_size: float, value: float) -> float:
-    """Standard errors in a unit of length: √n, for lengths in the norm of the Hessian of the mean loss.
+    """Standard errors in a unit of length: √n, for lengths in the norm of the mean Hessian.
 
     Where n F is below 1, in nearly separated data, lengths are relative to its root: a standard
     error says little there.

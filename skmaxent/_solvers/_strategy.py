@@ -38,8 +38,8 @@ STAGE = 3.0
 NEAR = 0.5
 # The bound on the gap of a smooth fit of a path from which on the fit is looked at again.
 DOUBTFUL = 1e-3
-# For nonsmooth penalties: the distance that the certificate leaves possible, relative to the one asked for,
-# from which on the gradient is asked.
+# For nonsmooth penalties: the distance that the certificate leaves possible, relative to the one
+# asked for, from which on the gradient is asked.
 FAR = 10.0
 # Ends of fits that are proved to have no minimum.
 UNBOUNDED = (Status.SEPARATED, Status.QUASI_SEPARATED)
@@ -173,7 +173,7 @@ def minimise_nonsmooth(
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
-    """Whether a fit with a nonsmooth penalty says that it has converged, or cannot, without a proof of it."""
+    """Whether a nonsmooth fit says that it has converged, or cannot, without a proof of it."""
     if status is Status.CONVERGED:
         return gap > max(CERTIFIED, least_bound)
     return status is Status.PRECISION and gap > CERTIFIED
