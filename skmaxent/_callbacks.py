@@ -105,7 +105,9 @@ class Task:
 
         def present() -> Attributes | None:
             found = attributes() if callable(attributes) else attributes
-            return None if found is None else following(found, self.given["X"], self.given["y"])
+            if found is None:
+                return None
+            return found | following(found, self.given["X"], self.given["y"])
 
         return present
 

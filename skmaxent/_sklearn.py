@@ -16,6 +16,7 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils.validation import _get_feature_names as feature_names_of
 
 try:
     from sklearn import callback as callback_protocol
@@ -23,7 +24,7 @@ except ImportError:  # before 1.9
     callback_protocol = None
 
 HAS_CALLBACKS = callback_protocol is not None
-# The check that a model and its rows share a namespace came with the dispatch of 1.9.
+# `check_same_namespace` came with the version whose dispatch is complete, 1.9.
 HAS_DISPATCH = hasattr(_array_api, "check_same_namespace")
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
     "SparseCoefMixin",
     "StrOptions",
     "callback_protocol",
-    "check_same_namespace",
+    "feature_names_of",
     "namespace_and_device",
     "safe_indexing",
     "to_numpy",
@@ -52,11 +53,6 @@ def namespace_and_device(array: Any) -> tuple[Any, Any] | None:
         )
     xp, _, device = _array_api.get_namespace_and_device(array)
     return None if _array_api._is_numpy_namespace(xp) else (xp, device)
-
-
-def check_same_namespace(X: Any, estimator: Any, *, attribute: str, method: str) -> None:
-    """Raise ValueError where X and an attribute of the estimator differ in namespace or device."""
-    _array_api.check_same_namespace(X, estimator, attribute=attribute, method=method)
 
 
 def to_numpy(array: Any, xp: Any) -> np.ndarray[Any, Any]:

@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
+from skmaxent._callbacks import (
+    CallbackSupport,
+    Iterations,
+    Task,
+    with_callbacks,
+    without_callbacks,
+)
 from skmaxent._estimators._linear_classifier import (
     LinearClassifier,
     fitted_attributes,
@@ -40,6 +46,7 @@ from skmaxent._inference._infer import (
 from skmaxent._inference._results import InferenceResults, Signature
 from skmaxent._inference._sample_split import infer_by_split, of_all_features
 from skmaxent._input import _dask_input, _targets, _validation
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model import _prediction
 from skmaxent._model._fit import Prepared
@@ -443,17 +450,19 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         l1_ratio: float,
         is_penalised: bool = True,
         classes: Array | None = None,
-        reset: bool = True,
+        of_fit: bool = False,
         given: _targets.Given | None = None,
     ) -> Iterator[Prepared]:
         """Checked data, and the problem with a penalty of strength one, while threads exist.
 
-        Classes may be absent from y. What is given has been read before.
+        Classes may be absent from y. With `of_fit` the rows are those of an earlier fit. What is
+        given has been read before.
         """
         if given is None:
             is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
             read = self._read_chunks if is_lazy else self._read_arrays
-            given = read(X, y, sample_weight, offset, classes, reset)
+            reader = FittedColumns.of(self) if of_fit else self
+            given = read(reader, X, y, sample_weight, offset, classes)
         terms = terms_of(
             l1_ratio=l1_ratio,
             is_penalised=is_penalised,
@@ -466,16 +475,16 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             ),
         )
         with Prepared.within_threads(
-            given, terms, self.n_jobs, fit_intercept=self.fit_intercept, as_given=not reset
+            given, terms, self.n_jobs, fit_intercept=self.fit_intercept, as_given=of_fit
         ) as ready:
-            if reset:
+            if not of_fit:
                 warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
             yield ready
 
     def _read_arrays(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None, reset: bool
+        self, reader: Any, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None
     ) -> _targets.Given:
-        X, y = _targets.check_rows(self, X, y, reset=reset, partial_labels=self.partial_labels)
+        X, y = _targets.check_rows(reader, X, y, partial_labels=self.partial_labels)
         observed = _targets.observe(y, classes, partial_labels=self.partial_labels)
         classes = observed.classes
         sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
@@ -489,11 +498,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         return _targets.given_in_memory(X, classes, rows, logits)
 
     def _read_chunks(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None, reset: bool
+        self, reader: Any, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None
     ) -> _targets.Given:
         if self.partial_labels:
             refuse_dask("partial_labels=True", X, y)
-        labelled = _dask_input.read(self, X, y, sample_weight, offset, classes=classes, reset=reset)
+        labelled = _dask_input.read(reader, X, y, sample_weight, offset, classes=classes)
         class_weight = _validation.check_class_weight(
             self.class_weight, labelled.classes, labelled.totals
         )
@@ -561,6 +570,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         )
         fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
         self.__dict__.update(found | {"_correction": correction, "_fitted_with": fitted_with})
+
+    def _snapshot(self) -> Any:
+        """A copy whose parameters and coefficients stay as they are."""
+        model = without_callbacks(copy.copy(self))
+        model.coef_, model.intercept_ = self.coef_.copy(), self.intercept_.copy()
+        return model
 
     def _refuse_other_parameters(self) -> None:
         """Raise where parameters that define the objective were changed after `fit`."""
@@ -708,7 +723,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         if method == "split":
             if offset is not None or self.bounds is not None or self.prior_coef is not None:
                 raise ValueError("method='split' has no offset, bounds or prior_coef.")
-            X, y = _targets.check_rows(self, X, y, reset=False)
+            X, y = _targets.check_rows(FittedColumns.of(self), X, y)
             observed = _targets.observe(y, self._labels)
             n_samples = observed.n_samples
             return infer_by_split(
@@ -764,7 +779,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         """Inference for the features that are no combinations of earlier ones; None if all are."""
         X, y, sample_weight, offset = map(to_host, (X, *given))
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, False, classes=self._labels, reset=False
+            X, y, sample_weight, offset, 0.0, False, classes=self._labels, of_fit=True
         ) as ready:
             kept, coef, intercept, change = ready.without_aliased(
                 _prediction.dense_coef(self.coef_).astype(float), self._uncorrected_intercept()
@@ -778,8 +793,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 "their length, but the fit depends on the difference: without them logits would "
                 f"change by up to {change:.2g}. Remove these features, or use a finite C."
             )
-        X = _validation.check_data(self, X, reset=False)
-        few: Any = self._snapshot()
+        X = _validation.check_data(FittedColumns.of(self), X)
+        few = self._snapshot()
         vars(few).pop("feature_names_in_", None)
         few.coef_, few.n_features_in_ = coef, len(kept)
         few.intercept_ = intercept + to_host(getattr(self, "_correction", 0.0))
@@ -789,7 +804,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         weights = None if results._rows is None else results._rows.observations
         return replace(
             results,
-            _model=of_all_features(few, self, kept),
+            _model=of_all_features(results._model, self._fitted_model().columns, kept),
             _positions=kept,
             _weighed=Signature.where_needed(X, weights),
             aliased=aliased,
@@ -812,7 +827,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         """`infer` without a method, of features with these names."""
         C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, of_fit=True
         ) as ready:
             if ready.data.exponents is not None or ready.problem.asked.lower is not None:
                 raise ValueError(
@@ -820,6 +835,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                     "(no infinite penalty_factor)."
                 )
             of_fit = (
+                self._fitted_model().detached(),
                 self._snapshot(),
                 ready,
                 _prediction.dense_coef(self.coef_),
@@ -861,7 +877,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         """The rows of the fit for results whose coefficients are against the class there."""
         C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         with self._prepared(
-            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, reset=False
+            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, of_fit=True
         ) as ready:
             return FitRows(
                 ready,
@@ -893,7 +909,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         # The log-likelihood is that of the labels, not of smoothed targets.
         plain = self._snapshot()
         plain.label_smoothing = 0.0
-        with plain._prepared(*of_fit, classes=self._labels, reset=False) as ready:
+        with plain._prepared(*of_fit, classes=self._labels, of_fit=True) as ready:
             refuse_absent(ready)
         observed = _targets.observe(y, self._labels, partial_labels=self.partial_labels)
         n_samples = observed.n_samples
@@ -919,9 +935,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             [_prediction.dense_coef(self.coef_), self._uncorrected_intercept()]
         )
         replicates.warn(fitted)
-        with plain._prepared(*of_fit, classes=self._labels, reset=False) as ready:
+        with plain._prepared(*of_fit, classes=self._labels, of_fit=True) as ready:
             strength = float(ready.strengths(np.array([C]))[0])
             return infer_from_replicates(
+                self._fitted_model().detached(),
                 self._snapshot(),
                 ready,
                 _prediction.dense_coef(self.coef_),

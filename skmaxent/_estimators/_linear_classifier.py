@@ -18,18 +18,15 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._callbacks import without_callbacks
 from skmaxent._input import _frames, _targets, _validation
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import exact_integers, native, refuse_masked
 from skmaxent._model import _dask_prediction, _prediction
-from skmaxent._model._dask_prediction import lazy_for_dask
+from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import SparseCoefMixin
 from skmaxent._solvers import Callback, Iteration, Options, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
-from skmaxent._storage._device_array import DeviceArray, on_host, plain
-from skmaxent._storage._place import check_same_place, following, to_host
-from skmaxent._storage._row_blocks import THREAD_WORK
-from skmaxent._storage._threads import Workers, effective_threads
+from skmaxent._storage._place import following, place_of, to_host
 from skmaxent._typing import Array
 from skmaxent._versions import with_versions, without_versions
 
@@ -102,63 +99,34 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 
     def _follow(self, X: Any, y: Any) -> None:
         """Move what was learned to where X is, and the classes to where y is."""
-        self.__dict__.update(following(self.__dict__, X, y))
+        for name, value in following(vars(self), X, y).items():
+            setattr(self, name, value)
 
     @property
     def _labels(self) -> Array:
         """The classes, wherever `classes_` are."""
         return np.asarray(to_host(self.classes_))
 
-    def _labels_of(self, codes: Any) -> Any:
-        """Labels where the codes are, or, if they are no numbers, on the host."""
-        labels = self._labels
-        if isinstance(codes, DeviceArray) and labels.dtype.kind in "biuf":
-            return plain(DeviceArray(codes.place.put(labels), codes.place)[codes])
-        return np.asarray(labels[on_host(codes)])
+    @property
+    def _link(self) -> str:
+        """How logits become probabilities: a key of `LINKS`."""
+        return "softmax"
 
-    def _from_rows(self, X: Any, offset: Any, function: Callable[..., Array]) -> Any:
-        """What a function of `_prediction` makes of the rows and the coefficients.
-
-        On a device it is a `DeviceArray`.
-        """
-        return self._of_rows(*self._read_rows(X, offset), function)
-
-    def _read_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Rows to predict and their offsets, checked against those of the fit.
-
-        X comes back as an ndarray, in CSR or as a `DeviceArray`; offsets have the shape
-        (n_samples, n_logits), None is none.
-        """
+    def _fitted_model(self) -> FittedModel:
+        """The model of the present attributes, which users may have changed."""
         check_is_fitted(self)
-        offset = self._offset if offset is None else offset
-        if offset is None and getattr(self, "_fitted_with_offset", False):
-            raise ValueError(
-                f"this {type(self).__name__} was fitted with an offset: predictions need the "
-                "offset of the rows of X too (offset=0 for none)."
-            )
-        X = _validation.check_data(self, X, reset=False)
-        if offset is not None:
-            offset = _validation.check_offset(offset, X.shape[0], self._labels, X.dtype)
-        return X, offset
-
-    def _of_rows(self, X: Any, offset: Array | None, function: Callable[..., Array]) -> Any:
-        """What a function of `_prediction` makes of rows that have been checked."""
-        coef, intercept = _prediction.dense_coef(self.coef_), to_host(self.intercept_)
-        model = _prediction.Linear(coef, intercept, offset)
-        if X.shape[0] * model.coef.size < THREAD_WORK:
-            return function(X, model, workers=Workers())
-        with Workers(effective_threads(self.n_jobs)) as workers:
-            return function(X, model, workers=workers)
-
-    def _snapshot(self) -> Self:
-        """A copy that predicts as this estimator does now, whatever becomes of it later."""
-        model = without_callbacks(copy.copy(self))
-        vars(model).pop("_offset", None)
-        for name in ("coef_", "intercept_", "classes_"):
-            value = getattr(model, name)
-            if hasattr(value, "copy"):
-                setattr(model, name, value.copy())
-        return model
+        coef = self.coef_
+        return FittedModel(
+            FittedColumns.of(self),
+            self._labels,
+            _prediction.dense_coef(coef),
+            to_host(self.intercept_),
+            self._link,
+            getattr(self, "_fitted_with_offset", False),
+            self._offset,
+            self.n_jobs,
+            None if isinstance(coef, np.ndarray) else place_of(coef),
+        )
 
     def _feature_names(self) -> Array:
         names = getattr(self, "feature_names_in_", None)
@@ -188,8 +156,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
 class LinearClassifier(LinearModel):
     """One class a row: predictions from logits, which rows may have offsets of."""
 
-    @lazy_for_dask
-    def decision_function(self, X: Any, offset: Any = None) -> Array:
+    def decision_function(self, X: Any, offset: Any = None) -> Any:
         """Logits.
 
         Parameters
@@ -203,12 +170,10 @@ class LinearClassifier(LinearModel):
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes the logit of ``classes_[1]`` against ``classes_[0]``.
         """
-        check_same_place(X, self, "decision_function")
-        Z = self._from_rows(X, offset, _prediction.logits)
-        return plain(Z[:, 0] if Z.shape[1] == 1 else Z)
+        Z = self._fitted_model().predict("logits", X, offset)
+        return Z[:, 0] if Z.shape[1] == 1 else Z
 
-    @lazy_for_dask
-    def predict(self, X: Any, offset: Any = None) -> Array:
+    def predict(self, X: Any, offset: Any = None) -> Any:
         """The most probable class of each row.
 
         Parameters
@@ -222,11 +187,9 @@ class LinearClassifier(LinearModel):
         ndarray of shape (n_samples,)
             Labels among `classes_`.
         """
-        check_same_place(X, self, "predict")
-        return self._labels_of(self._from_rows(X, offset, _prediction.codes))
+        return self._fitted_model().predict("most_probable", X, offset)
 
-    @lazy_for_dask
-    def predict_proba(self, X: Any, offset: Any = None) -> Array:
+    def predict_proba(self, X: Any, offset: Any = None) -> Any:
         """Probabilities of the classes, the softmax of the logits.
 
         Parameters
@@ -240,11 +203,9 @@ class LinearClassifier(LinearModel):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; rows sum to one.
         """
-        check_same_place(X, self, "predict_proba")
-        return plain(self._from_rows(X, offset, _prediction.probabilities))
+        return self._fitted_model().predict("probabilities", X, offset)
 
-    @lazy_for_dask
-    def predict_log_proba(self, X: Any, offset: Any = None) -> Array:
+    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
         """Logarithms of the probabilities, from the logits, finite for every finite X.
 
         Parameters
@@ -257,8 +218,7 @@ class LinearClassifier(LinearModel):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        check_same_place(X, self, "predict_log_proba")
-        return plain(self._from_rows(X, offset, _prediction.log_probabilities))
+        return self._fitted_model().predict("log_probabilities", X, offset)
 
     def score(
         self,
@@ -286,7 +246,7 @@ class LinearClassifier(LinearModel):
         float
         """
         if is_dask(X):
-            return _dask_prediction.accuracy(self, X, y, sample_weight, offset)
+            return _dask_prediction.accuracy(self._fitted_model(), X, y, sample_weight, offset)
         predicted = to_host(self.predict(X, offset))
         y, sample_weight = exact_integers(native(to_host(y), "y")), to_host(sample_weight)
         refuse_masked(y, "y")
@@ -313,9 +273,7 @@ class LinearClassifier(LinearModel):
             X, polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
             pandas, their strings elsewhere.
         """
-        if is_dask(X):
-            return _dask_prediction.predicted_frame(self, X, offset)
-        return _frames.probability_frame(to_host(self.predict_proba(X, offset)), X, self._labels)
+        return self._fitted_model().probability_frame(X, offset)
 
 
 def fitted_attributes(

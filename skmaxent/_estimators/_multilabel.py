@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,7 +12,6 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import KFold, check_cv
-from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import (
     CallbackSupport,
@@ -31,7 +31,7 @@ from skmaxent._estimators._linear_classifier import (
     warn_unless_converged,
 )
 from skmaxent._estimators._thresholds import best_threshold, label_sets
-from skmaxent._input import _frames, _targets, _validation
+from skmaxent._input import _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
 from skmaxent._input._indicator import check_indicator, label_targets
 from skmaxent._input._interchange import (
@@ -42,14 +42,11 @@ from skmaxent._input._interchange import (
     refuse_masked,
 )
 from skmaxent._input._penalty_terms import Columns, terms_of
-from skmaxent._model import _prediction
-from skmaxent._model._dask_prediction import lazy_for_dask
 from skmaxent._model._fit import Prepared
 from skmaxent._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from skmaxent._solvers import Iteration, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
-from skmaxent._storage._device_array import DeviceArray, on_host, plain
-from skmaxent._storage._place import check_same_place, to_host
+from skmaxent._storage._place import moved_to, place_of, to_host
 from skmaxent._typing import Array
 
 N_FOLDS = 5
@@ -379,6 +376,12 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return solution, task
 
     @property
+    def _link(self) -> str:
+        if not self._has_sigmoids:
+            return "softmax"
+        return "sigmoids" if self.multilabel_ else "normalised sigmoids"
+
+    @property
     def _threshold_kind(self) -> Any:
         """How thresholds are learned, or these themselves."""
         if isinstance(self.threshold, str) and self.threshold == "auto":
@@ -432,8 +435,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
                 break
         return P
 
-    @lazy_for_dask
-    def decision_function(self, X: Any) -> Array:
+    def decision_function(self, X: Any) -> Any:
         """Logits.
 
         Parameters
@@ -444,12 +446,10 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         -------
         ndarray of shape (n_samples, n_labels), or (n_samples,) for one label a row and two classes
         """
-        check_same_place(X, self, "decision_function")
-        Z = self._from_rows(X, None, _prediction.logits)
-        return plain(Z[:, 0] if Z.shape[1] == 1 else Z)
+        Z = self._fitted_model().predict("logits", X)
+        return Z[:, 0] if Z.shape[1] == 1 else Z
 
-    @lazy_for_dask
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> Any:
         """Probabilities of the labels.
 
         Parameters
@@ -462,21 +462,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             In the order of `classes_`. With ``link="softmax"``, or for y of one label a row, rows
             sum to one.
         """
-        check_same_place(X, self, "predict_proba")
-        return plain(self._probabilities(X))
+        return self._fitted_model().predict("probabilities", X)
 
-    def _probabilities(self, X: Any) -> Any:
-        check_is_fitted(self)
-        if not self._has_sigmoids:
-            return self._from_rows(X, None, _prediction.probabilities)
-        P = self._from_rows(X, None, _prediction.sigmoids)
-        if not self.multilabel_:
-            total = P.sum(axis=1, keepdims=True)
-            P = np.where(total > 0.0, P / np.where(total > 0.0, total, 1.0), 1.0 / P.shape[1])
-        return P
-
-    @lazy_for_dask
-    def predict_log_proba(self, X: Any) -> Array:
+    def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities, from the logits.
 
         Parameters
@@ -487,16 +475,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         -------
         ndarray of shape (n_samples, n_labels)
         """
-        check_is_fitted(self)
-        check_same_place(X, self, "predict_log_proba")
-        if not self._has_sigmoids:
-            return plain(self._from_rows(X, None, _prediction.log_probabilities))
-        if self.multilabel_:
-            return plain(self._from_rows(X, None, _prediction.log_sigmoids))
-        P = self._probabilities(X)
-        return plain(np.log(np.maximum(P, np.finfo(P.dtype).tiny)))
+        return self._fitted_model().predict("log_probabilities", X)
 
-    @lazy_for_dask
     def predict(self, X: Any) -> Any:
         """The labels of each row.
 
@@ -510,16 +490,19 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             Indicator matrix of integers, sparse if that of the fit was; for y of one label a row
             the most probable one.
         """
-        check_is_fitted(self)
-        check_same_place(X, self, "predict")
+        model = self._fitted_model()
         if not self.multilabel_:
-            return self._labels_of(self._from_rows(X, None, _prediction.codes))
-        P = self._probabilities(X)
-        thresholds = to_host(self.threshold_)
-        sets = label_sets(on_host(P), thresholds, allow_empty=self.allow_empty).astype(int)
+            return model.predict("most_probable", X)
+        P = model.predict("probabilities", X)
+        as_sets = partial(
+            label_sets, thresholds=to_host(self.threshold_), allow_empty=self.allow_empty
+        )
+        if is_dask(P):
+            return P.map_blocks(as_sets, dtype=int, meta=np.zeros((0, 0), dtype=int))
+        sets = as_sets(to_host(P))
         if self._sparse_output:
             return sp.csr_matrix(sets)
-        return P.place.put(sets) if isinstance(P, DeviceArray) else sets
+        return moved_to(place_of(P), sets)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the rows all of whose labels are predicted, and no others.
@@ -557,7 +540,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
             pandas, their strings elsewhere.
         """
-        return _frames.probability_frame(to_host(self.predict_proba(X)), X, self._labels)
+        return self._fitted_model().probability_frame(X)
 
 
 def _check_threshold(threshold: Any, labels: Array) -> Array:

@@ -32,9 +32,22 @@ def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
 
 
 def label_sets(P: Array, thresholds: Array, *, allow_empty: bool) -> Array:
-    """Which labels are above their thresholds; unless empty sets are allowed, the nearest one."""
+    """Labels above their thresholds, or the nearest one unless empty sets are allowed.
+
+    Parameters
+    ----------
+    P : ndarray of shape (n, n_labels)
+        Probabilities.
+    thresholds : ndarray of shape (n_labels,)
+    allow_empty : bool
+
+    Returns
+    -------
+    ndarray of shape (n, n_labels)
+        Of integers, 1 for the labels of each row.
+    """
     sets = np.asarray(thresholds < P)
     if not allow_empty:
         empty = np.flatnonzero(~sets.any(axis=1))
         sets[empty, (P[empty] / thresholds).argmax(axis=1)] = True
-    return sets
+    return sets.astype(int)

@@ -22,6 +22,7 @@ from skmaxent._inference._results import (
 from skmaxent._input._targets import RowTargets
 from skmaxent._input._validation import check_groups
 from skmaxent._model._fit import Prepared
+from skmaxent._model._fitted_model import FittedModel
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import PenaltyTerms, Ridge, ridge_terms
 from skmaxent._solvers import (
@@ -51,7 +52,8 @@ FEW_COEFFICIENTS = 1000
 
 
 def infer(
-    model: Any,
+    model: FittedModel,
+    source: Any,
     ready: Prepared,
     coef: Array,
     intercept: Array,
@@ -96,7 +98,7 @@ def infer(
     base = _covariance.Coding(np.eye(r), to_raw)
     coding = _covariance.Coding(_class_coding(len(classes), position), to_raw)
     units = _n_units(ready, codes, weights)
-    common = _common(model, ready, point, names, position, gap)
+    common = _common(model, source, ready, point, names, position, gap)
     covariance, columns = coding.covariance(V), _columns(ready, names)
     notes += _notes_of_degenerate(
         covariance.diagonal(), coding.covariance(inverse).diagonal(), common["rows"], columns
@@ -123,7 +125,8 @@ def infer(
 
 
 def infer_from_replicates(
-    model: Any,
+    model: FittedModel,
+    source: Any,
     ready: Prepared,
     coef: Array,
     intercept: Array,
@@ -151,7 +154,7 @@ def infer_from_replicates(
     base = np.stack([_covariance.against_last(one, fit_intercept) for one in replicates])
     contrast = _class_coding(len(ready.classes), position)
     samples = np.einsum("ck,nkj->ncj", contrast, base)
-    common = _common(model, ready, point, names, position, gap)
+    common = _common(model, source, ready, point, names, position, gap)
     if are_sets:
         common |= _likelihoods_of_sets(ready, point.theta)
     return InferenceResults(
@@ -189,7 +192,8 @@ def _covariance_of_samples(samples: Array) -> Array:
 
 
 def infer_features(
-    model: Any,
+    model: FittedModel,
+    source: Any,
     ready: Prepared,
     coef: Array,
     intercept: Array,
@@ -222,7 +226,7 @@ def infer_features(
     coding = _covariance.Coding(contrast, np.eye(len(positions)))
     part = _covariance.against_last(coef[:, positions].astype(float), True)
     return InferenceResults(
-        **_common(model, ready, point, names, position, gap),
+        **_common(model, source, ready, point, names, position, gap),
         coef=coding.coefficients(part),
         covariance=coding.covariance(V),
         columns=[str(names[j]) for j in positions],
@@ -255,7 +259,13 @@ def _columns(ready: Prepared, names: Array) -> list[str]:
 
 
 def _common(
-    model: Any, ready: Prepared, point: Point, names: Array, position: int | None, gap: float
+    model: FittedModel,
+    source: Any,
+    ready: Prepared,
+    point: Point,
+    names: Array,
+    position: int | None,
+    gap: float,
 ) -> dict[str, Any]:
     """What all results have of the fit."""
     classes, total = ready.classes, ready.total_weight
@@ -273,6 +283,7 @@ def _common(
         "_constant": constant,
         "_sums": _column_sums(ready, names, zero_loss),
         "_model": model,
+        "_source": source,
         "_weighed": _signature(ready),
     }
 

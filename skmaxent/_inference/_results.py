@@ -18,8 +18,8 @@ from scipy.special import expit, logsumexp, softmax
 from skmaxent._inference import _covariance
 from skmaxent._input import _frames, _validation
 from skmaxent._input._interchange import in_library_of, native
-from skmaxent._model import _prediction
-from skmaxent._model._dask_prediction import function_frame, sums_over_chunks
+from skmaxent._model._dask_prediction import frame_over_chunks, sums_over_chunks
+from skmaxent._model._fitted_model import FittedModel
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import to_host
@@ -60,17 +60,8 @@ class Rows(Protocol):
         """Interval for the reported coefficient in that row and column of the model."""
 
 
-class Model(Protocol):
-    """The fitted classifier as it was when the results were made.
-
-    Results read new rows and predict with it, so that they cannot do so in another way.
-    """
-
-    def _read_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Checked rows and their offsets, or the classifier's errors."""
-
-    def _of_rows(self, X: Any, offset: Array | None, function: Any) -> Any:
-        """What a function of `_prediction` makes of checked rows."""
+class Source(Protocol):
+    """What reads the rows of the fit again."""
 
     def _rows_of_fit(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, reference: int | None
@@ -181,7 +172,8 @@ class InferenceResults:
     optimality_gap: float
     fit_intercept: bool
     _base: tuple[Array, Array] = field(repr=False)
-    _model: Model = field(repr=False)
+    _model: FittedModel = field(repr=False)
+    _source: Source = field(repr=False)
     _rows: Rows | None = field(repr=False)
     replicates: Array | None = field(default=None, repr=False)
     n_columns: int | None = None
@@ -250,7 +242,7 @@ class InferenceResults:
         is_symmetric = len(self.rows) == len(self.classes)
         position = None if is_symmetric else self.classes.index(self.reference)
         with forgetting_on_failure():
-            rows = self._model._rows_of_fit(X, y, sample_weight, offset, position)
+            rows = self._source._rows_of_fit(X, y, sample_weight, offset, position)
         found, expected = rows.log_likelihood, self.log_likelihood
         if not self._is_log_likelihood(found):
             raise ValueError(
@@ -774,11 +766,11 @@ class InferenceResults:
         results = replace(self, _rows=None)
         if at_mean:
             function = partial(_chunk_means, results)
-            *sums, total = sums_over_chunks(self._model, function, X, arguments)
+            *sums, total = sums_over_chunks(function, self._model.columns, X, arguments)
             rows, known = _means(sums, total, offset is not None)
             return self._effect_sums(rows, known, None, discrete)
         function = partial(_chunk_effects, results, discrete)
-        effects, J, total = sums_over_chunks(self._model, function, X, arguments)
+        effects, J, total = sums_over_chunks(function, self._model.columns, X, arguments)
         return effects, J, total
 
     def predict_proba_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
@@ -816,7 +808,7 @@ class InferenceResults:
             self._refuse_some_features()
             function = partial(_chunk_intervals, replace(self, _rows=None), level)
             names = ["_".join(map(str, column)) for column in columns]
-            return function_frame(self._model, function, names, X, offset)
+            return frame_over_chunks(function, self._model.columns, names, X, offset)
         values = self._intervals(X, level, offset)
         index = _frames.row_index(native(X, "X"))
         return in_library_of(X, pd.DataFrame(values, index=index, columns=columns))
@@ -825,7 +817,7 @@ class InferenceResults:
         """Of each row and class the probability and the ends of its interval, (n, 3 K)."""
         rows, known = self._read(X, offset)
         quantile = _quantile(level)
-        P = self._model._of_rows(rows, known, _prediction.probabilities)
+        P = self._model.evaluate("probabilities", rows, known)
         values = np.empty((*P.shape, 3), P.dtype)
         values[:, :, 0] = P
         for at_rows, part, shift in _blocks(rows, known):
@@ -844,7 +836,7 @@ class InferenceResults:
         with warnings.catch_warnings():
             # Arrays have no names to match: their columns are those of the fit, in order.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-            rows, known = self._model._read_rows(X, offset)
+            rows, known = self._model.read(X, offset)
         return on_host(rows), known
 
     @property
@@ -855,7 +847,7 @@ class InferenceResults:
 
     def _probabilities(self, rows: Array, offset: Array | None) -> Array:
         """Of all classes, (n, K), of dense rows in float64."""
-        return np.asarray(self._model._of_rows(rows, offset, _prediction.probabilities))
+        return np.asarray(self._model.evaluate("probabilities", rows, offset))
 
     def _log_odds(self, rows: Array, offset: Array | None) -> Iterator[tuple[int, Array, Array]]:
         """Each class, the log-odds of it at dense rows, and their standard errors.
@@ -864,7 +856,7 @@ class InferenceResults:
         log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
         """
         Z, K, V = self._design(rows), len(self.classes), self._errors.covariance
-        logits = self._model._of_rows(rows, offset, _prediction.logits)
+        logits = self._model.evaluate("logits", rows, offset)
         if K == 2:
             logits = np.column_stack([np.zeros(len(logits)), logits])
         for k in range(K):
@@ -1152,9 +1144,7 @@ def _means(sums: list[Array], total: Array, has_offset: bool) -> tuple[Array, Ar
     return mean, shift if has_offset else None
 
 
-def _chunk_intervals(
-    results: InferenceResults, level: float, model: Any, X: Any, offset: Any = None
-) -> Array:
+def _chunk_intervals(results: InferenceResults, level: float, X: Any, offset: Any = None) -> Array:
     return results._intervals(X, level, offset)
 
 

@@ -12,10 +12,11 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from skmaxent._callbacks import without_callbacks
 from skmaxent._inference._results import InferenceResults, Signature
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._penalty_terms import Columns, penalty_factors
 from skmaxent._input._targets import Observed
+from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import safe_indexing
-from skmaxent._storage._place import moved_to, place_of, to_host
 from skmaxent._typing import Array
 
 
@@ -76,7 +77,7 @@ def infer_by_split(
     known.observations = weights
     return replace(
         results,
-        _model=of_all_features(free, model, kept),
+        _model=of_all_features(results._model, FittedColumns.of(model), kept),
         _positions=kept,
         _rows=known,
         _weighed=Signature.where_needed(X, weights),
@@ -92,17 +93,11 @@ def _factors_by_position(model: Any, n_features: int, classes: Array) -> Array |
     return factors[0] if len(factors) == 1 else factors
 
 
-def of_all_features(free: Any, model: Any, kept: Array) -> Any:
-    """A fit to the columns that were kept, as one that takes all columns of X."""
-    whole = free._snapshot()
-    few = to_host(free.coef_)
-    coef = np.zeros((len(few), model.n_features_in_), few.dtype)
-    coef[:, kept] = few
-    whole.coef_ = moved_to(place_of(free.coef_), coef)
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(model, name):
-            setattr(whole, name, getattr(model, name))
-    return whole
+def of_all_features(few: FittedModel, columns: FittedColumns, kept: Array) -> FittedModel:
+    """A fit to the columns at some positions as a model of rows with all columns."""
+    coef = np.zeros((len(few.coef), columns.n_features), few.coef.dtype)
+    coef[:, kept] = few.coef
+    return replace(few, columns=columns, coef=coef)
 
 
 def _halves(observed: Observed, groups: Array | None, seed: int) -> tuple[Array, Array]:

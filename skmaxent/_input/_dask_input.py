@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
 
 from skmaxent._input import _validation
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
 from skmaxent._input._targets import Given, Outcomes, outcomes_of, positions
 from skmaxent._storage._chunked_rows import Chunk, ChunkedRows, ChunksShape, nbytes
@@ -315,21 +315,20 @@ class ChunkCoding:
 
 
 def read(
-    estimator: Any,
+    reader: Any,
     X: Any,
     y: Any,
     sample_weight: Any,
     offset: Any,
     *,
     classes: Array | None = None,
-    reset: bool = True,
 ) -> Labelled:
-    """Rows with a label each.
+    """Rows with a label each; `reader` is an estimator in its `fit`, or columns of a fit.
 
     Raises ValueError or TypeError for what a fit of arrays in memory would refuse.
     """
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    kept = keep(estimator, X, given, _label_codes, _label_totals, reset=reset)
+    kept = keep(reader, X, given, _label_codes, _label_totals)
     labels = _joined_labels([summary.labels for summary in kept.summaries])
     if classes is None:
         classes, _ = _validation.encode_labels(labels)
@@ -351,13 +350,11 @@ def read(
 
 
 def keep(
-    estimator: Any,
+    reader: Any,
     X: Any,
     given: dict[str, Any],
     codes_of: Callable[[Any], tuple[Any, Array]],
     totals_of: Callable[[CheckedRows, Array | None], Array],
-    *,
-    reset: bool = True,
 ) -> CheckedChunks:
     """Chunks checked and kept by the scheduler that Dask would use for X.
 
@@ -371,12 +368,10 @@ def keep(
     import dask
 
     X = in_row_chunks(X)
-    validate_data(estimator, nothing_like(X), reset=reset, skip_check_array=True)
+    columns = FittedColumns.learned(reader, nothing_like(X))
     parts = chunks_of(X)
     others = [chunks_like(array, X, len(parts), name) for name, array in given.items()]
-    names = getattr(estimator, "feature_names_in_", None)
-    n_features = estimator.n_features_in_
-    check = dask.delayed(partial(_checked, names, n_features, codes_of), pure=False)
+    check = dask.delayed(partial(_checked, columns.names, columns.n_features, codes_of), pure=False)
     raw = [check(i, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
     scheduler = current_scheduler(X)
     handles = scheduler.start(raw)

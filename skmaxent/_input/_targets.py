@@ -22,6 +22,7 @@ import scipy.sparse as sp
 from sklearn.utils.validation import check_consistent_length
 
 from skmaxent._input import _validation
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import (
     columns_in_order,
     exact_integers,
@@ -242,11 +243,13 @@ def is_table(y: Any) -> bool:
     return shape is not None and len(shape) == 2 and shape[1] > 1
 
 
-def check_rows(
-    estimator: Any, X: Any, y: Any, *, reset: bool = True, partial_labels: bool = False
-) -> tuple[Any, Any]:
-    """X checked, and y, labels in an ndarray or as it is: a table, or sets."""
-    refuse_dask(type(estimator).__name__, X, y)
+def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> tuple[Any, Any]:
+    """X checked, and y, labels in an ndarray or as it is: a table, or sets.
+
+    `reader` is that of `check_data`.
+    """
+    is_fitted = isinstance(reader, FittedColumns)
+    refuse_dask(reader.estimator if is_fitted else type(reader).__name__, X, y)
     y = exact_integers(native(to_host(y), "y"))
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
@@ -257,9 +260,9 @@ def check_rows(
         )
     has_sets = has_sets or (partial_labels and _sets(y) is not None)
     if not (has_sets or is_table(y)):
-        X, y = _validation.check_data(estimator, X, y, reset=reset)
+        X, y = _validation.check_data(reader, X, y)
         return X, y
-    X = _validation.check_data(estimator, X, reset=reset)
+    X = _validation.check_data(reader, X)
     check_consistent_length(X, y)
     return X, y
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -12,6 +14,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import (
     columns_in_order,
     columns_of_time,
@@ -140,17 +143,20 @@ def offset_of(offset: Array, active: Array) -> Array:
     return offset if offset.shape[1] == 1 else offset[:, active]
 
 
-def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
+def check_data(reader: Any, *arrays: Any) -> Any:
     """X, or X and y, by scikit-learn's rules; X dense or CSR, float32 or float64.
 
-    X of another library than NumPy, where scikit-learn dispatches, is a `DeviceArray`. Whether X is
-    finite shows in what is made of it, without another pass.
+    `reader` is an estimator in its `fit`, which learns the columns of X, or the `FittedColumns`
+    that they are to be. X of another library than NumPy, where scikit-learn dispatches, becomes a
+    `DeviceArray`. Whether X is finite shows in what is made of it, without another pass.
     """
-    if not reset and len(arrays) == 1 and _is_plain(arrays[0], estimator):
+    is_fitted = isinstance(reader, FittedColumns)
+    if is_fitted and len(arrays) == 1 and reader.are_those_of(arrays[0]):
         return arrays[0]
+    validate = reader.validate if is_fitted else partial(validate_data, reader)
     place = place_of(arrays[0])
     if place is not None:
-        return _check_on_device(estimator, place, *arrays, reset=reset)
+        return _check_on_device(validate, place, *arrays)
     arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
     for array, name in zip(arrays, "Xy", strict=False):
         refuse_masked(array, name)
@@ -158,10 +164,8 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
     if times:
         raise TypeError(_needs_numbers(times, "times are numbers in no unit"))
     try:
-        checked = validate_data(
-            estimator,
+        checked = validate(
             *arrays,
-            reset=reset,
             accept_sparse="csr",
             dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
             ensure_all_finite=False,
@@ -173,7 +177,7 @@ def check_data(estimator: Any, *arrays: Any, reset: bool = True) -> Any:
         if "fill value" in str(error):  # pandas has no COO matrix of such columns
             filled = without_fill(arrays[0])
             if filled is not None:
-                return check_data(estimator, filled, *arrays[1:], reset=reset)
+                return check_data(reader, filled, *arrays[1:])
         if len(arrays) > 1 and _has_missing(arrays[1]):
             raise ValueError(_MISSING_LABELS) from error
         explained = about_columns(error, arrays[0])
@@ -221,28 +225,16 @@ def _needs_numbers(columns: list[str], reason: str) -> str:
     )
 
 
-def _check_on_device(estimator: Any, place: Place, X: Any, *labels: Any, reset: bool) -> Any:
+def _check_on_device(validate: Callable[..., Any], place: Place, X: Any, *labels: Any) -> Any:
     """X as a `DeviceArray`, or X and y."""
     if place.xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
     dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]
-    options = {"reset": reset, "dtype": dtypes, "ensure_all_finite": False}
+    options = {"dtype": dtypes, "ensure_all_finite": False}
     if not labels:
-        return DeviceArray(validate_data(estimator, X, **options), place)
-    X, y = validate_data(estimator, X, *map(to_host, labels), **options)
+        return DeviceArray(validate(X, **options), place)
+    X, y = validate(X, *map(to_host, labels), **options)
     return DeviceArray(X, place), y
-
-
-def _is_plain(X: Any, estimator: Any) -> bool:
-    """Whether nothing is to be checked or converted: rows one by one are quicker predicted."""
-    return (
-        type(X) is np.ndarray
-        and X.ndim == 2
-        and X.dtype in (np.float64, np.float32)
-        and len(X) > 0
-        and X.shape[1] == estimator.n_features_in_
-        and not hasattr(estimator, "feature_names_in_")
-    )
 
 
 _MISSING_LABELS = (

@@ -1,9 +1,8 @@
-"""Logits of new rows and what follows from them, block by block."""
+"""Logits of a block of rows, and the functions of them that are predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,12 @@ from scipy.special import expit, log_expit
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import DeviceArray
-from skmaxent._storage._device_blocks import DeviceBlocks, on_host_block
+from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._storage._place import to_host
-from skmaxent._storage._row_blocks import RowBlocks, check_finite
-from skmaxent._storage._threads import Workers
+from skmaxent._storage._row_blocks import check_finite
 from skmaxent._typing import Array
 
-# From this number of logits on, a row of them is long enough to work along.
-MANY_LOGITS = 32
-# Intercepts that cancel products of coefficients with columns far from zero: in float32 the
-# difference has lost the digits that count.
-LARGE_INTERCEPT = 1024.0
+Function = Callable[[Array, int], Array]
 
 
 def absent_logit(dtype: Any) -> float:
@@ -42,45 +36,6 @@ def dense_coef(coef: Any) -> Array:
     return np.asarray(coef.toarray() if sp.issparse(coef) else to_host(coef))
 
 
-@dataclass(frozen=True)
-class Linear:
-    """Coefficients (R, n_features), intercepts (R,) and the offsets of rows (n, R), if any."""
-
-    coef: Array
-    intercept: Array
-    offset: Array | None = None
-
-
-def logits(X: Any, model: Linear, *, workers: Workers) -> Array:
-    """W x + b for every row, (n_samples, R), finite for finite input."""
-    return _by_rows(X, model, workers, lambda Z, axis: Z, len(model.coef))
-
-
-def probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
-    """Softmax of the logits, (n_samples, K), or both classes' probabilities for a single logit."""
-    return _by_rows(X, model, workers, _softmax, max(2, len(model.coef)))
-
-
-def log_probabilities(X: Any, model: Linear, *, workers: Workers) -> Array:
-    """log softmax of the logits, kept finite."""
-    return _by_rows(X, model, workers, log_softmax, max(2, len(model.coef)))
-
-
-def sigmoids(X: Any, model: Linear, *, workers: Workers) -> Array:
-    """The logistic function of each logit, (n_samples, R)."""
-    return _by_rows(X, model, workers, lambda Z, axis: _expit(Z), len(model.coef))
-
-
-def log_sigmoids(X: Any, model: Linear, *, workers: Workers) -> Array:
-    """Logarithm of the logistic function of each logit."""
-    return _by_rows(X, model, workers, lambda Z, axis: _log_expit(Z), len(model.coef))
-
-
-def codes(X: Any, model: Linear, *, workers: Workers) -> Array:
-    """Position of the most probable class of each row."""
-    return _by_rows(X, model, workers, _most_probable, None)
-
-
 def _expit(Z: Any) -> Any:
     return Z.expit() if isinstance(Z, DeviceArray) else expit(Z, out=Z)
 
@@ -89,7 +44,13 @@ def _log_expit(Z: Any) -> Any:
     return Z.log_expit() if isinstance(Z, DeviceArray) else log_expit(Z, out=Z)
 
 
-def _softmax(Z: Array, axis: int) -> Array:
+def as_they_are(Z: Array, axis: int) -> Array:
+    """The logits themselves."""
+    return Z
+
+
+def softmax(Z: Array, axis: int) -> Array:
+    """Softmax of logits, which are written to; a single one gives the probabilities of both."""
     if Z.shape[axis] == 1:
         Z = np.concatenate([-Z, Z], axis=axis)
         return _expit(Z)
@@ -100,7 +61,7 @@ def _softmax(Z: Array, axis: int) -> Array:
 
 
 def log_softmax(Z: Array, axis: int) -> Array:
-    """Of logits, which are written to; a single one has both classes."""
+    """Logarithms of the softmax of logits, which are written to; a single one has both classes."""
     if Z.shape[axis] == 1:
         Z = np.concatenate([-Z, Z], axis=axis)
         return _log_expit(Z)
@@ -109,60 +70,50 @@ def log_softmax(Z: Array, axis: int) -> Array:
     return np.maximum(Z, np.finfo(Z.dtype).min, out=Z)
 
 
-def _most_probable(Z: Array, axis: int) -> Array:
+def sigmoids(Z: Array, axis: int) -> Array:
+    """The logistic function of each logit."""
+    return _expit(Z)
+
+
+def log_sigmoids(Z: Array, axis: int) -> Array:
+    """Logarithms of the logistic function of each logit."""
+    return _log_expit(Z)
+
+
+def normalised_sigmoids(Z: Array, axis: int) -> Array:
+    """The logistic functions of the logits over their sum; all alike where that is zero."""
+    P = _expit(Z)
+    total = P.sum(axis=axis, keepdims=True)
+    return np.where(total > 0.0, P / np.where(total > 0.0, total, 1.0), 1.0 / P.shape[axis])
+
+
+def log_normalised_sigmoids(Z: Array, axis: int) -> Array:
+    """Logarithms of these, kept finite."""
+    P = normalised_sigmoids(Z, axis)
+    return np.log(np.maximum(P, float(np.finfo(P.dtype).tiny)))
+
+
+def most_probable(Z: Array, axis: int) -> Array:
+    """The position of the largest logit; for a single one 1 where it is positive."""
     return Z.ravel() > 0 if Z.shape[axis] == 1 else Z.argmax(axis=axis)
 
 
-def _by_rows(
-    X: Any,
-    model: Linear,
-    workers: Workers,
-    finish: Callable[[Array, int], Array],
-    n_columns: int | None,
-) -> Array:
-    """`finish` of the logits of each block, which it may write to, along the axis of classes."""
-    dtype = narrow = np.result_type(X.dtype, model.coef.dtype)
-    absent = model.intercept < 0.5 * absent_logit(model.intercept.dtype)
-    if (
-        dtype == np.float32
-        and not isinstance(X, DeviceArray)
-        and np.abs(model.intercept[~absent]).max(initial=0.0) > LARGE_INTERCEPT
-    ):
-        dtype = np.dtype(np.float64)
-    coef = np.asfortranarray(model.coef, dtype=dtype)
-    intercept = model.intercept.astype(dtype, copy=False)
-    if dtype != model.intercept.dtype and absent.any():
-        intercept = np.where(absent, absent_logit(dtype), intercept).astype(dtype)
-    n = X.shape[0]
-    shape, kind = ((n,), np.intp) if n_columns is None else ((n, n_columns), dtype)
-    out = empty(shape, kind, X)
-    stored = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
-    blocks = stored(X, out, None, model.offset, n_logits=len(coef), workers=workers)
-    kernel = _along_rows if blocks.is_sparse or len(coef) >= MANY_LOGITS else _along_columns
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        out = blocks.map_rows(kernel, out, coef, intercept, finish)
-    return out if dtype == narrow or out.dtype != dtype else _narrowed(out, narrow)
-
-
-def _narrowed(out: Array, dtype: Any) -> Array:
-    """Results in a narrower type, those beyond its range at its ends."""
-    limit = float(np.finfo(dtype).max) / 4
-    least = np.where(out < 0.5 * absent_logit(out.dtype), absent_logit(dtype), -limit)
-    return np.clip(out, least, limit).astype(dtype)
-
-
-def _along_columns(
-    block: Block, out: Array, coef: Array, intercept: Array, finish: Callable[[Array, int], Array]
+def along_columns(
+    block: Block, out: Array, coef: Array, intercept: Array, finish: Function
 ) -> None:
+    """Write a function of the logits of a block to `out`, a row of it for each row of the block.
+
+    `finish` is that function: of logits, which it may write to, and of their axis. Logits are
+    finite where X is.
+    """
     Z = block.logits_at(coef, intercept)
     _recompute_if_needed(Z.T, block, coef, intercept)
     out[...] = finish(Z, 0).T
 
 
-def _along_rows(
-    block: Block, out: Array, coef: Array, intercept: Array, finish: Callable[[Array, int], Array]
-) -> None:
-    shape = len(block.targets), len(coef)
+def along_rows(block: Block, out: Array, coef: Array, intercept: Array, finish: Function) -> None:
+    """The same for logits stored row by row, as is better for sparse rows and many logits."""
+    shape = block.stop - block.start, len(coef)
     Z = out if out.shape == shape else empty(shape, coef.dtype, coef)
     block.logits_by_row(coef, intercept, Z)
     _recompute_if_needed(Z, block, coef, intercept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,12 @@ from skmaxent._input import _frames, _validation
 from skmaxent._model import _dask_prediction, _prediction
 from skmaxent._model_selection._dask_folds import FoldsInChunks, refuse_scorer
 from skmaxent._model_selection._folds import (
-    AtOffset,
     Fold,
     Folds,
     FoldsInMemory,
     How,
     Job,
+    ModelAtOffset,
     mean_log_likelihood,
 )
 from skmaxent._model_selection._path import check_Cs
@@ -515,18 +516,16 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             weights = routed.scorer.score
         else:
             weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        offset = self._offset if offset is None else offset
+        model = self._fitted_model()
         if is_dask(X):
             refuse_scorer(self.scoring, self._scorer)
             weights = weights.get("sample_weight")
-            return _dask_prediction.log_likelihood(self, X, y, weights, offset)
+            return _dask_prediction.log_likelihood(model, X, y, weights, offset)
         weights = {name: to_host(value) for name, value in weights.items()}
         if self._scorer is None:
-            model = AtOffset.of(self.coef_, self.intercept_, self, offset)
-            return float(mean_log_likelihood(model, X, y, **weights))
+            return mean_log_likelihood(model, X, y, offset=offset, **weights)
         # Scorers are for NumPy's arrays.
-        coef, intercept = _prediction.dense_coef(self.coef_), to_host(self.intercept_)
-        model = AtOffset.of(coef, intercept, self, offset)
+        model = ModelAtOffset(replace(model, place=None), offset)
         return float(self._scorer(model, to_host(X), to_host(y), **weights))
 
     def get_metadata_routing(self) -> MetadataRouter:

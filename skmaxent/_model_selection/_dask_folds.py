@@ -18,7 +18,9 @@ from sklearn.utils import Bunch
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._linear_classifier import warn_unless_converged
 from skmaxent._input import _dask_input, _validation
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._targets import Given, positions
+from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model_selection._folds import Candidates, Fold, How, Job, fold_path, lacking
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
 from skmaxent._model_selection._splits import Side, Splits
@@ -265,8 +267,11 @@ class FoldsInChunks:
         rows = self._stored(view, path.coefs.shape[1], Workers())
         n_kinds = 1 if path.relaxed_coefs is None else 2
         step = max(1, COEFFICIENT_BYTES // (n_kinds * path.coefs[0].nbytes))
+        columns = FittedColumns.of(self.estimator)
+        # A task has a thread of its own.
+        model = FittedModel(columns, self.classes, path.coefs[0], path.intercepts[0], n_jobs=1)
         for some in np.split(fitted, np.arange(step, len(fitted), step)):
-            candidates = Candidates.of(path, some, self.how.gammas)
+            candidates = Candidates.of(model, path, some, self.how.gammas)
             sums, total = rows.map_reduce(_log_likelihoods, candidates)
             if total > 0.0:
                 scores[some] = (sums / total).reshape(len(some), -1)
@@ -320,7 +325,7 @@ def _log_likelihoods(block: Block, candidates: Candidates) -> tuple[Array, float
     weights = block.weights_or_ones().astype(float)
     kept = np.flatnonzero(weights)
     if not len(kept):
-        return np.zeros(len(candidates.coefs) * len(candidates.gammas)), 0.0
+        return np.zeros(len(candidates)), 0.0
     weights, codes = weights[kept], block.targets[kept]
     offset = None if block.offset is None else block.offset[kept]
     order = np.arange(len(kept))

@@ -3,49 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmaxent import _callbacks
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._estimators._linear_classifier import LinearClassifier
 from skmaxent._input import _targets, _validation
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
 from skmaxent._input._targets import Observed, is_table, observe
-from skmaxent._model import _prediction
-from skmaxent._model._prediction import Linear
-from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
+from skmaxent._model._fitted_model import FittedModel
+from skmaxent._model._prediction import absent_logit, log_softmax
+from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path, some_of
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._device_array import on_host, plain
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
-from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
 
-class AtOffset(LinearClassifier):
-    """A fitted classifier whose rows have offsets, as a scorer sees it."""
+class ModelAtOffset(ClassifierMixin, BaseEstimator):
+    """A fitted model of rows with an offset, as the classifier that scorers expect.
 
-    @classmethod
-    def of(cls, coef: Array, intercept: Array, like: LinearClassifier, offset: Any) -> AtOffset:
-        """With coefficients, for the features and classes of another classifier."""
-        self = cls()
-        self.coef_, self.intercept_, self.classes_ = coef, intercept, like._labels
-        self.fit_intercept, self.n_jobs = like.fit_intercept, None
-        self.n_features_in_ = like.n_features_in_
-        if hasattr(like, "feature_names_in_"):
-            self.feature_names_in_ = like.feature_names_in_
-        self._offset = offset
+    Parameters
+    ----------
+    model : FittedModel
+    offset : array-like
+        Of the rows that it will be asked to predict.
+    """
+
+    def __init__(self, model: FittedModel, offset: Any) -> None:
+        self.model = model
+        self.offset = offset
+
+    @property
+    def classes_(self) -> Array:
+        """Class labels."""
+        return self.model.classes
+
+    @property
+    def coef_(self) -> Array:
+        """Coefficients."""
+        return self.model.coef
+
+    @property
+    def intercept_(self) -> Array:
+        """Intercepts."""
+        return self.model.intercept
+
+    def fit(self, X: Any, y: Any) -> ModelAtOffset:
+        """The model is fitted already."""
         return self
 
-    def fit(self, X: Any, y: Any) -> AtOffset:
-        """It is fitted already."""
-        return self
+    def decision_function(self, X: Any) -> Any:
+        """Logits of rows, a single column as a vector."""
+        Z = self.model.predict("logits", X, self.offset)
+        return Z[:, 0] if Z.shape[1] == 1 else Z
+
+    def predict(self, X: Any) -> Any:
+        """The label of the most probable class of each row."""
+        return self.model.predict("most_probable", X, self.offset)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of the classes."""
+        return self.model.predict("probabilities", X, self.offset)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of the probabilities."""
+        return self.model.predict("log_probabilities", X, self.offset)
 
 
 @dataclass(frozen=True)
@@ -103,38 +134,41 @@ class Folds(Protocol):
 
 @dataclass(frozen=True)
 class Candidates:
-    """Coefficients (n_cs, R, n_features) and intercepts, relaxed ones if any, and their blends."""
+    """Models of a path, relaxed ones if any, and their blends.
 
-    coefs: Array
-    intercepts: Array
-    relaxed: tuple[Array, Array] | None
+    `model` is any of them: the others differ from it in their coefficients. `path` has those to
+    be scored alone.
+    """
+
+    model: FittedModel
+    path: MaxentPath
     gammas: Array
 
     @classmethod
-    def of(cls, path: MaxentPath, index: Any, gammas: Array) -> Candidates:
+    def of(cls, model: FittedModel, path: MaxentPath, kept: Array, gammas: Array) -> Candidates:
         """Those at some Cs of a path."""
-        relaxed = None
-        if path.relaxed_coefs is not None and path.relaxed_intercepts is not None:
-            relaxed = path.relaxed_coefs[index], path.relaxed_intercepts[index]
-        return cls(path.coefs[index], path.intercepts[index], relaxed, gammas)
+        return cls(model, some_of(path, kept), gammas)
+
+    def __len__(self) -> int:
+        return len(self.path.Cs) * len(self.gammas)
 
     def log_probabilities(self, X: Any, offset: Array | None) -> Iterator[Array]:
-        """(n, n_classes) for each C and, for each of them, gamma.
+        """(n, n_classes) for each C and, for each of them, gamma, of rows that have been read.
 
         Logits are as linear in gamma as coefficients are.
         """
 
-        def logits(coef: Array, intercept: Array) -> Array:
-            Z = _prediction.logits(X, Linear(coef, intercept, offset), workers=Workers())
-            return np.asarray(on_host(Z), dtype=float)
+        def logits(i: int, gamma: float) -> Array:
+            coef, intercept = self.path.blended(gamma, i)
+            model = replace(self.model, coef=coef, intercept=intercept)
+            return np.asarray(on_host(model.evaluate("logits", X, offset)), dtype=float)
 
-        for i in range(len(self.coefs)):
-            Z = relaxed = logits(self.coefs[i], self.intercepts[i])
-            if self.relaxed is not None:
-                relaxed = logits(self.relaxed[0][i], self.relaxed[1][i])
+        for i in range(len(self.path.Cs)):
+            Z = logits(i, 1.0)
+            relaxed = Z if self.path.relaxed_coefs is None else logits(i, 0.0)
             for gamma in self.gammas:
                 blend = Z if gamma == 1.0 else gamma * Z + (1.0 - gamma) * relaxed
-                yield _prediction.log_softmax(blend.copy(), 1)
+                yield log_softmax(blend.copy(), 1)
 
 
 def fold_path(
@@ -157,7 +191,7 @@ def lacking(path: MaxentPath) -> Array:
     K, intercepts = len(path.classes), path.intercepts[path.n_iter.nonzero()[0]]
     if K == 2 or not len(intercepts):
         return np.zeros(K, bool)
-    absent = _prediction.absent_logit(intercepts.dtype)
+    absent = absent_logit(intercepts.dtype)
     return np.asarray((intercepts < 0.5 * absent).all(axis=0))
 
 
@@ -318,12 +352,13 @@ class Task:
         scores: Array,
     ) -> None:
         """Fill in scores."""
-        X = _validation.check_data(model, safe_indexing(self.X, test), reset=False)
+        scored = self._model_of(model, path)
+        X, _ = scored.read(safe_indexing(self.X, test))
         weights = self.how.routed.scorer.score.get("sample_weight")
         weights = None if weights is None else np.asarray(to_host(weights))[test]
         offset = None if self.offset is None else self.offset[test].astype(X.dtype)
         fitted = path.n_iter.nonzero()[0]
-        candidates = Candidates.of(path, fitted, self.how.gammas)
+        candidates = Candidates.of(scored, path, fitted, self.how.gammas)
         values = [known.mean(p, weights) for p in candidates.log_probabilities(X, offset)]
         scores[fitted] = np.reshape(values, (len(fitted), -1))
 
@@ -331,7 +366,7 @@ class Task:
         self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
     ) -> None:
         assert self.how.scorer is not None
-        model.classes_ = self.observed.classes
+        scored = self._model_of(model, path)
         # Scorers are for NumPy's arrays.
         X, y = to_host(safe_indexing(self.X, test)), safe_indexing(self.y, test)
         offset = 0 if self.offset is None else self.offset[test]
@@ -342,16 +377,22 @@ class Task:
         }
         for i in path.n_iter.nonzero()[0].tolist():
             for j, gamma in enumerate(self.how.gammas):
-                at = AtOffset.of(*path.blended(gamma, i), model, offset)
+                coef, intercept = path.blended(gamma, i)
+                at = ModelAtOffset(replace(scored, coef=coef, intercept=intercept), offset)
                 scores[i, j] = self.how.scorer(at, X, y, **metadata)
+
+    def _model_of(self, model: MaxentClassifier, path: MaxentPath) -> FittedModel:
+        """The first model of a path."""
+        columns = FittedColumns.of(model)
+        return FittedModel(columns, self.observed.classes, path.coefs[0], path.intercepts[0])
 
 
 def mean_log_likelihood(
-    model: LinearClassifier, X: Any, y: Any, sample_weight: Any = None
+    model: FittedModel, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
 ) -> float:
     """The score "neg_log_loss", for any subset of the classes in y."""
-    log_p = np.asarray(to_host(model.predict_log_proba(X)), dtype=float)
+    log_p = np.asarray(to_host(model.predict("log_probabilities", X, offset)), dtype=float)
     y = to_host(y)
     if not is_table(y):
-        _validation.refuse_unknown(y, model._labels, "y")
-    return observe(y, model._labels).mean(log_p, sample_weight)
+        _validation.refuse_unknown(y, model.classes, "y")
+    return observe(y, model.classes).mean(log_p, sample_weight)

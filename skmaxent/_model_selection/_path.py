@@ -216,11 +216,11 @@ def maxent_path(
         path = fit_path(
             model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax, names_relaxed=True
         )
-    path = path if path.n_iter.all() else _only(path, path.n_iter > 0)
+    path = path if path.n_iter.all() else some_of(path, path.n_iter > 0)
     return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
 
 
-def _only(path: MaxentPath, kept: Array) -> MaxentPath:
+def some_of(path: MaxentPath, kept: Array) -> MaxentPath:
     """The part of a path for some of its Cs."""
     names = ["Cs", "coefs", "intercepts", "n_iter", "optimality_gaps"]
     if path.relaxed_coefs is not None:

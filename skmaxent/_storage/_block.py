@@ -36,8 +36,8 @@ class Block:
     start, stop : int
         Positions of the first row and of the row after the last.
     X : {ndarray, DeviceArray, CSR matrix} of shape (rows, n_features)
-    targets : array of shape (rows,) or (rows, n_logits)
-        Class codes or shares, as described in `_likelihood`.
+    targets : array of shape (rows,) or (rows, n_logits), or None
+        Class codes or shares, as described in `_likelihood`; None in rows to predict.
     weights : array of shape (rows,) or None
         Sample weights; None stands for ones.
     offset : array of shape (rows, n_logits) or None
@@ -48,7 +48,7 @@ class Block:
     start: int
     stop: int
     X: Any
-    targets: Array
+    targets: Any
     weights: Array | None
     offset: Array | None = None
 

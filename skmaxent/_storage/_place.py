@@ -7,15 +7,15 @@ the Python array API standard, such as PyTorch or CuPy, on any of its devices.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import sklearn
-from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._sklearn import check_same_namespace, namespace_and_device, to_numpy
+from skmaxent._sklearn import namespace_and_device, to_numpy
 from skmaxent._typing import Array
 
 # The dtype to use on devices that lack one, such as Apple's GPUs, which have no float64.
@@ -119,8 +119,8 @@ def moved_to(place: Place | None, array: Array) -> Any:
     return array if place is None or array.dtype.kind not in "biuf" else place.put(array)
 
 
-def following(attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
-    """Return fitted attributes with coefficients on the device of X and classes on that of y."""
+def following(attributes: Mapping[str, Any], X: Any, y: Any) -> dict[str, Any]:
+    """Return the attributes to replace: coefficients on the device of X, classes on that of y."""
     moved = {}
     place = place_of(X)
     if place is not None:
@@ -128,23 +128,38 @@ def following(attributes: dict[str, Any], X: Any, y: Any) -> dict[str, Any]:
         moved = {name: place.put(to_host(attributes[name])) for name in known}
     if "classes_" in attributes:
         moved["classes_"] = moved_to(place_of(y), to_host(attributes["classes_"]))
-    return attributes | moved
+    return moved
 
 
-def check_same_place(X: Any, estimator: Any, method: str) -> None:
+def check_same_place(X: Any, place: Place | None, called: str) -> None:
     """Raise ValueError if X is not on the device of the rows of the fit.
 
-    `method` is the name of the estimator's method in the message.
+    Parameters
+    ----------
+    X : array-like
+        Rows as the user gave them.
+    place : Place or None
+        Where the coefficients are; None is on the host.
+    called : str
+        Name of the method that was called, with its class.
     """
-    coef = getattr(estimator, "coef_", None)
-    if isinstance(X, np.ndarray) and isinstance(coef, np.ndarray):
+    if isinstance(X, np.ndarray) and place is None:
         return
     if not sklearn.get_config()["array_api_dispatch"]:
         return
-    check_is_fitted(estimator)
-    if place_of(X) is None and isinstance(coef, np.ndarray):
-        return
-    check_same_namespace(X, estimator, attribute="coef_", method=method)
+    found = place_of(X)
+    if found != place:
+        raise ValueError(
+            f"Inputs passed to {called}() must use the same namespace and the same device as those "
+            f"passed to fit(). Found {_name_of(found)}, expected {_name_of(place)}: move X, or "
+            "fit again."
+        )
+
+
+def _name_of(place: Place | None) -> str:
+    if place is None:
+        return "an array-like of NumPy's namespace"
+    return f"an array of {place.xp.__name__} on the device {place.device}"
 
 
 def _named(name: str, device: Any) -> Place:

@@ -42,8 +42,8 @@ class RowBlocks(Storage):
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
         It is never copied: blocks are views, also of a memory map.
-    targets : ndarray of shape (n_samples,) or (n_samples, n_logits)
-        Class codes or shares, as described in `_likelihood`.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_logits), or None
+        Class codes or shares, as described in `_likelihood`; None in rows to predict.
     weights : ndarray of shape (n_samples,) or None
         Sample weights; None stands for ones.
     offset : ndarray of shape (n_samples, n_logits) or None
@@ -61,7 +61,7 @@ class RowBlocks(Storage):
     def __init__(
         self,
         X: Any,
-        targets: Array,
+        targets: Any,
         weights: Array | None = None,
         offset: Array | None = None,
         *,
@@ -81,7 +81,7 @@ class RowBlocks(Storage):
         self.is_sparse = bool(sp.issparse(X))
         self.size = X.nnz if self.is_sparse else self.n_samples * self.n_features
         self.has_offset = offset is not None
-        self.has_codes = are_codes(targets)
+        self.has_codes = targets is not None and are_codes(targets)
         self.tally = Tally() if tally is None else tally
         self._groups = 1 if self.is_small else max(self.workers.n_threads, 1)
         self.block_rows = self._rows_per_block() if block_rows is None else block_rows
@@ -154,7 +154,7 @@ class RowBlocks(Storage):
             start=start,
             stop=stop,
             X=self._slice(index, start, stop),
-            targets=self.targets[start:stop],
+            targets=None if self.targets is None else self.targets[start:stop],
             weights=None if self.weights is None else self.weights[start:stop],
             offset=None if self.offset is None else self.offset[start:stop],
         )

@@ -241,7 +241,7 @@ def test_chunks_are_read_once_and_coefficients_scored_together(monkeypatch):
 
     def counting(scheduler, function, chunks, argument, together):
         if argument.kernel is _dask_folds._log_likelihoods:
-            scored.append(len(argument.args[0].coefs))
+            scored.append(len(argument.args[0].path.coefs))
         return reduced(scheduler, function, chunks, argument, together)
 
     monkeypatch.setattr(_chunked_rows, "reduced", counting)

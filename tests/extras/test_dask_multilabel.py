@@ -134,3 +134,45 @@ def test_what_cannot_be_is_named_and_the_earlier_fit_stays():
         with pytest.raises(kind, match=message):
             clf.fit(*given)
         assert clf.coef_ is coef
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+def test_probability_frames_are_lazy_and_those_of_the_rows_in_memory(link):
+    X, Y, _ = rows()
+    frame = pd.DataFrame(X, columns=list("vwxyz"), index=np.arange(len(X)) + 7)
+    labels = pd.DataFrame(Y, columns=list("abcd"))
+    clf = model(link).fit(frame, labels)
+    expected = clf.predict_proba_frame(frame)
+    found = clf.predict_proba_frame(dd.from_pandas(frame, npartitions=3))
+    assert isinstance(found, dd.DataFrame)
+    assert found.npartitions == 3
+    assert found.columns.tolist() == list("abcd")
+    pd.testing.assert_frame_equal(found.compute(), expected, check_names=False)
+    plain = model(link).fit(X, labels)
+    found = plain.predict_proba_frame(*chunked(X))
+    assert isinstance(found, dd.DataFrame)
+    pd.testing.assert_frame_equal(found.compute(), plain.predict_proba_frame(X), check_names=False)
+
+
+def test_label_sets_are_lazy_and_follow_no_later_fit():
+    X, Y, _ = rows()
+    clf = model().fit(X, Y)
+    expected = clf.predict(X)
+    found = clf.predict(*chunked(X))
+    clf.fit(-X, 1 - Y)
+    assert dask.is_dask_collection(found)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    np.testing.assert_array_equal(found.compute(), expected)
+
+
+def test_rows_in_chunks_have_the_columns_of_the_fit():
+    X, Y, _ = rows()
+    frame = pd.DataFrame(X, columns=list("vwxyz"))
+    clf = model().fit(frame, Y)
+    swapped = dd.from_pandas(frame[list("zyxwv")], npartitions=2)
+    for method in (clf.predict, clf.predict_proba, clf.predict_proba_frame):
+        with pytest.raises(ValueError, match="names should match"):
+            method(swapped)
+    with pytest.raises(ValueError, match="X has 4 features, but MultilabelMaxentClassifier is exp"):
+        model().fit(X, Y).predict(*chunked(X[:, :4]))

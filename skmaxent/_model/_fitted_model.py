@@ -1,0 +1,220 @@
+"""FittedModel: coefficients with all that predictions need, and the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from skmaxent._input import _frames
+from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._validation import check_data, check_offset
+from skmaxent._model import _dask_prediction, _prediction
+from skmaxent._model._prediction import Function, absent_logit
+from skmaxent._storage._arrays import empty
+from skmaxent._storage._cluster import is_dask
+from skmaxent._storage._device_array import DeviceArray, on_host, plain
+from skmaxent._storage._device_blocks import DeviceBlocks
+from skmaxent._storage._place import Place, check_same_place, to_host
+from skmaxent._storage._row_blocks import THREAD_WORK, RowBlocks
+from skmaxent._storage._threads import Workers, effective_threads
+from skmaxent._typing import Array
+
+Quantity = Literal["logits", "probabilities", "log_probabilities", "most_probable"]
+# What users know these by.
+METHODS: dict[Quantity, str] = {
+    "logits": "decision_function",
+    "probabilities": "predict_proba",
+    "log_probabilities": "predict_log_proba",
+    "most_probable": "predict",
+}
+# From this number of logits on, a row of them is long enough to work along.
+MANY_LOGITS = 32
+# Intercepts that cancel products of coefficients with columns far from zero: in float32 the
+# difference has lost the digits that count.
+LARGE_INTERCEPT = 1024.0
+
+
+@dataclass(frozen=True)
+class Link:
+    """From the logits of a row to probabilities, and to their logarithms.
+
+    Both are functions of an array of logits, which they may write to, and of their axis.
+    `n_columns` of n_logits is the number of probabilities of a row.
+    """
+
+    probabilities: Function
+    log_probabilities: Function
+    n_columns: Callable[[int], int]
+
+
+# A softmax gives the probabilities of two classes for a single logit; sigmoids one for each logit.
+LINKS = {
+    "softmax": Link(_prediction.softmax, _prediction.log_softmax, lambda n: max(n, 2)),
+    "sigmoids": Link(_prediction.sigmoids, _prediction.log_sigmoids, lambda n: n),
+    "normalised sigmoids": Link(
+        _prediction.normalised_sigmoids, _prediction.log_normalised_sigmoids, lambda n: n
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A linear model for the classes of rows, as it is after a fit; it never changes.
+
+    Attributes
+    ----------
+    columns : FittedColumns
+        The columns that rows must have.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    coef : ndarray of shape (n_logits, n_features)
+    intercept : ndarray of shape (n_logits,)
+    link : {"softmax", "sigmoids", "normalised sigmoids"}, default="softmax"
+        A key of `LINKS`.
+    expects_offset : bool, default=False
+        Whether rows must come with an offset, as those of the fit did.
+    default_offset : array-like, default=None
+        The offset of rows that come without. During a fit, callbacks predict its rows so.
+    n_jobs : int, default=None
+        Threads, as in `MaxentClassifier`.
+    place : Place, default=None
+        Where rows must be if scikit-learn dispatches on array namespaces; None is on the host.
+    """
+
+    columns: FittedColumns
+    classes: Array
+    coef: Array
+    intercept: Array
+    link: str = "softmax"
+    expects_offset: bool = False
+    default_offset: Any = None
+    n_jobs: int | None = None
+    place: Place | None = None
+
+    def detached(self) -> FittedModel:
+        """The same with arrays of its own, for rows that all come with an offset, if with any."""
+        return replace(
+            self,
+            classes=self.classes.copy(),
+            coef=self.coef.copy(),
+            intercept=self.intercept.copy(),
+            default_offset=None,
+        )
+
+    def predict(self, quantity: Quantity, X: Any, offset: Any = None) -> Any:
+        """A quantity of rows as users write them.
+
+        Parameters
+        ----------
+        quantity : {"logits", "probabilities", "log_probabilities", "most_probable"}
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like, default=None
+            As in `MaxentClassifier.fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, n_logits), (n_samples, n_classes) or (n_samples,)
+            The last for labels of the most probable classes. An array of the library of X where
+            scikit-learn dispatches on that, a lazy Dask array for a Dask collection, an ndarray
+            for all others.
+        """
+        if is_dask(X):
+            return _dask_prediction.predicted(self, quantity, X, self.needed_offset(offset))
+        check_same_place(X, self.place, f"{self.columns.estimator}.{METHODS[quantity]}")
+        found = self.evaluate(quantity, *self.read(X, offset))
+        return self._labels(found) if quantity == "most_probable" else plain(found)
+
+    def probability_frame(self, X: Any, offset: Any = None) -> Any:
+        """The probabilities as a data frame in the library of X, with labels for columns."""
+        if is_dask(X):
+            return _dask_prediction.probability_frame(self, X, self.needed_offset(offset))
+        P = to_host(self.predict("probabilities", X, offset))
+        return _frames.probability_frame(P, X, self.classes)
+
+    def read(self, X: Any, offset: Any = None) -> tuple[Any, Array | None]:
+        """Rows and their offsets, checked against those of the fit.
+
+        Returns
+        -------
+        X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
+        offset : ndarray of shape (n_samples, n_logits) or None
+        """
+        offset = self.needed_offset(offset)
+        X = check_data(self.columns, X)
+        if offset is not None:
+            offset = check_offset(offset, X.shape[0], self.classes, X.dtype)
+        return X, offset
+
+    def needed_offset(self, offset: Any) -> Any:
+        """The offset that was given, or the default; ValueError where there must be one."""
+        offset = self.default_offset if offset is None else offset
+        if offset is None and self.expects_offset:
+            raise ValueError(
+                f"this {self.columns.estimator} was fitted with an offset: predictions need the "
+                "offset of the rows of X too (offset=0 for none)."
+            )
+        return offset
+
+    def evaluate(self, quantity: Quantity, X: Any, offset: Array | None = None) -> Any:
+        """A quantity of rows that `read` has checked, on the device of X, block by block.
+
+        For "most_probable" these are positions of classes.
+        """
+        coef, intercept = self._coefficients_for(X)
+        finish, n_columns = self._function(quantity)
+        n, dtype = X.shape[0], coef.dtype
+        out = empty((n,), np.intp, X) if n_columns is None else empty((n, n_columns), dtype, X)
+        stored = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
+        is_small = n * coef.size < THREAD_WORK
+        threads = nullcontext(Workers()) if is_small else Workers(effective_threads(self.n_jobs))
+        with threads as workers:
+            blocks = stored(X, None, None, offset, n_logits=len(coef), workers=workers)
+            by_row = blocks.is_sparse or len(coef) >= MANY_LOGITS
+            kernel = _prediction.along_rows if by_row else _prediction.along_columns
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                out = blocks.map_rows(kernel, out, coef, intercept, finish)
+        narrow = np.result_type(X.dtype, self.coef.dtype)
+        return out if dtype == narrow or n_columns is None else _narrowed(out, narrow)
+
+    def _coefficients_for(self, X: Any) -> tuple[Array, Array]:
+        """Coefficients and intercepts in the dtype that logits of these rows are computed in."""
+        dtype = np.result_type(X.dtype, self.coef.dtype)
+        intercept = self.intercept
+        absent = intercept < 0.5 * absent_logit(intercept.dtype)
+        if (
+            dtype == np.float32
+            and not isinstance(X, DeviceArray)
+            and np.abs(intercept[~absent]).max(initial=0.0) > LARGE_INTERCEPT
+        ):
+            dtype = np.dtype(np.float64)
+        if dtype != intercept.dtype:
+            intercept = intercept.astype(dtype)
+            intercept[absent] = absent_logit(dtype)
+        return np.asfortranarray(self.coef, dtype=dtype), intercept
+
+    def _function(self, quantity: Quantity) -> tuple[Function, int | None]:
+        """The function of a row's logits that a quantity is, and the number of its values."""
+        if quantity == "logits":
+            return _prediction.as_they_are, len(self.coef)
+        if quantity == "most_probable":
+            return _prediction.most_probable, None
+        link = LINKS[self.link]
+        function: Function = getattr(link, quantity)
+        return function, link.n_columns(len(self.coef))
+
+    def _labels(self, codes: Any) -> Any:
+        """Labels of positions: where these are, or on the host for labels that are no numbers."""
+        if isinstance(codes, DeviceArray) and self.classes.dtype.kind in "biuf":
+            return plain(DeviceArray(codes.place.put(self.classes), codes.place)[codes])
+        return np.asarray(self.classes[on_host(codes)])
+
+
+def _narrowed(out: Array, dtype: Any) -> Array:
+    """Results in a narrower type, those beyond its range at its ends."""
+    limit = float(np.finfo(dtype).max) / 4
+    least = np.where(out < 0.5 * absent_logit(out.dtype), absent_logit(dtype), -limit)
+    return np.clip(out, least, limit).astype(dtype)
