@@ -574,7 +574,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     def _snapshot(self) -> Any:
         """A copy whose parameters and coefficients stay as they are."""
         model = without_callbacks(copy.copy(self))
-        model.coef_, model.intercept_ = self.coef_.copy(), self.intercept_.copy()
+        model.coef_ = _prediction.dense_coef(self.coef_).copy()
+        model.intercept_ = to_host(self.intercept_).copy()
         return model
 
     def _refuse_other_parameters(self) -> None:
