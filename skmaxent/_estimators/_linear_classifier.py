@@ -26,6 +26,7 @@ from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import SparseCoefMixin
 from skmaxent._solvers import Callback, Iteration, Options, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
+from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import following, place_of, to_host
 from skmaxent._typing import Array
 from skmaxent._versions import with_versions, without_versions
