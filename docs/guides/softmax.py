@@ -1,6 +1,6 @@
 r"""
-Softmax, explained with the package
-===================================
+The softmax function and its derivatives
+========================================
 
 The softmax turns a vector of real numbers, the *logits*, into probabilities:
 
@@ -8,8 +8,8 @@ The softmax turns a vector of real numbers, the *logits*, into probabilities:
 
    p_i = \operatorname{softmax}(z)_i = \frac{e^{z_i}}{\sum_{j=1}^K e^{z_j}} .
 
-This page goes from the definition to the gradient that trains a classifier, with the functions of
-the package. All code on it is run when the page is built.
+This page derives the gradient that trains a classifier from this definition, and computes each step
+with the functions of the package. All code on this page runs when the page is built.
 """
 
 import matplotlib.pyplot as plt
@@ -24,34 +24,34 @@ from skmaxent import (
     softmax_jacobian,
 )
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
 plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
 
 # %%
-# A vector and a matrix
-# ---------------------
+# Softmax of a vector and of a matrix
+# -----------------------------------
 #
-# A vector of logits gives a distribution. The largest logit has the largest probability, and all
-# probabilities are positive.
+# The softmax of a vector of logits is a probability distribution. The largest logit has the largest
+# probability, and all probabilities are positive.
 
 z = np.array([2.0, 1.0, 0.1])
 softmax(z)
 
 # %%
-# A matrix with a row for each sample gives a row of probabilities for each sample. The classes are
-# along the last axis, or along ``axis``.
+# For a matrix with a row of logits for each sample, the result has a row of probabilities for each
+# sample. The classes are along the last axis by default, or along ``axis``.
 
 Z = np.array([[2.0, 1.0, 0.1], [0.0, 0.0, 0.0], [-1.0, 3.0, 1.0]])
 softmax(Z)
 
 # %%
-# Why the row maximum is subtracted
-# ---------------------------------
+# Numerical stability: subtraction of the maximum
+# -----------------------------------------------
 #
-# The definition, typed as it stands, overflows: :math:`e^{z}` is infinite in double precision from
-# :math:`z \approx 710` on, and infinity divided by infinity is not a number. Far below zero all
-# exponentials are 0, and 0 divided by 0 is not a number either.
+# A direct implementation of the definition overflows. In double precision :math:`e^{z}` is infinite
+# for :math:`z > 709.8`, and infinity divided by infinity is NaN. If all logits are far below zero,
+# all exponentials are rounded to 0, and 0 divided by 0 is NaN too.
 
 
 def naive_softmax(z):
@@ -71,10 +71,10 @@ with np.errstate(all="ignore"):
 #    \frac{e^{z_i + c}}{\sum_j e^{z_j + c}} = \frac{e^c\, e^{z_i}}{e^c \sum_j e^{z_j}}
 #    = \frac{e^{z_i}}{\sum_j e^{z_j}} ,
 #
-# so that :math:`c` may be chosen. With :math:`c = -\max_j z_j` the largest exponent is 0: no term
-# exceeds 1, the denominator is at least 1, and neither accident can happen. In a matrix each row
-# has its own maximum. One maximum for the whole matrix would not do: a row far below it would
-# still be 0 divided by 0.
+# so that every :math:`c` gives the same result. For :math:`c = -\max_j z_j` the largest exponent is
+# 0. Then no term exceeds 1, and the denominator is at least 1, so that neither overflow nor 0
+# divided by 0 occurs. In a matrix the maximum of each row is subtracted from that row. The maximum
+# of the whole matrix would not be enough: a row far below it would still be 0 divided by 0.
 
 print("large logits    ", softmax([1000.0, 1001.0, 1002.0]))
 print("negative logits ", softmax([-1000.0, -999.0, -998.0]))
@@ -85,26 +85,26 @@ with np.errstate(all="ignore"):
 print("one for each row\n", softmax(Z))
 
 # %%
-# The logarithm of a probability has the same trouble at the other end. A probability below
-# :math:`10^{-323}` is rounded to 0 and its logarithm is lost; :func:`skmaxent.log_softmax` works
-# from the logits and keeps it.
+# The logarithm of a probability has a similar problem. A probability below :math:`10^{-323}` is
+# rounded to 0, and its logarithm is then :math:`-\infty`. :func:`skmaxent.log_softmax` computes the
+# logarithm from the logits and does not lose it.
 
 with np.errstate(divide="ignore"):
     print("log(softmax)", np.log(softmax([0.0, 1000.0])))
 print("log_softmax ", log_softmax([0.0, 1000.0]))
 
 # %%
-# The axioms of probability
-# -------------------------
+# Axioms of probability
+# ---------------------
 #
 # For every vector of finite logits the result is a probability distribution over the classes:
 #
-# 1. *Not negative.* :math:`e^{z_i} > 0`, hence :math:`p_i > 0`. (In floating point a probability
+# 1. *Nonnegativity.* :math:`e^{z_i} > 0`, hence :math:`p_i > 0`. (In floating point a probability
 #    may be rounded to 0.)
-# 2. *Total one.* :math:`\sum_i p_i = \sum_i e^{z_i} / \sum_j e^{z_j} = 1`.
-# 3. *Additive.* Classes exclude each other, so that the probability of a set of classes is the sum
-#    of theirs. That leaves the odds of two classes alone, whatever the other classes do:
-#    :math:`p_i / p_j = e^{z_i - z_j}`.
+# 2. *Sum of one.* :math:`\sum_i p_i = \sum_i e^{z_i} / \sum_j e^{z_j} = 1`.
+# 3. *Additivity.* Classes exclude each other, so that the probability of a set of classes is the
+#    sum of their probabilities. The odds of two classes, :math:`p_i / p_j = e^{z_i - z_j}`, do not
+#    depend on the logits of the other classes.
 
 rng = np.random.default_rng(0)
 P = softmax(rng.normal(scale=5.0, size=(100_000, 4)))
@@ -116,10 +116,11 @@ print("odds of the first two classes, with and without the third:")
 print(three[0] / three[1], two[0] / two[1], np.exp(2.0 - 1.0))
 
 # %%
-# Two classes: the sigmoid
-# ------------------------
+# Sigmoid: the softmax of two classes
+# -----------------------------------
 #
-# With two classes only the difference of the logits matters. Subtract the first:
+# With two classes the probabilities depend only on the difference of the logits. Subtract the first
+# logit from both:
 #
 # .. math::
 #
@@ -143,38 +144,38 @@ curves = softmax(np.c_[t, 0 * t + 1, 0 * t - 1])
 styles = zip(curves.T, (BLUE, ORANGE, GREEN), ("-", "--", "-."), ("z", "1", "−1"), strict=True)
 for curve, colour, line, name in styles:
     axes[1].plot(t, curve, color=colour, ls=line, label=f"class with logit {name}")
-axes[1].set(title="Three classes, one logit moves", xlabel="logit z")
+axes[1].set(title="Three classes, one logit varies", xlabel="logit z")
 axes[1].legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
 plt.show()
 
 # %%
-# The derivative
-# --------------
+# Jacobian of the softmax
+# -----------------------
 #
 # Write :math:`s = \sum_j e^{z_j}`, so that :math:`p_i = e^{z_i}/s` and
 # :math:`\partial s/\partial z_k = e^{z_k}`. The quotient rule has two cases.
 #
-# *The class's own logit,* :math:`i = k`. Numerator and denominator both move:
+# *The logit of the same class,* :math:`i = k`. Numerator and denominator depend on :math:`z_k`:
 #
 # .. math::
 #
 #    \frac{\partial p_k}{\partial z_k} = \frac{e^{z_k} s - e^{z_k} e^{z_k}}{s^2}
 #    = \frac{e^{z_k}}{s}\Bigl(1 - \frac{e^{z_k}}{s}\Bigr) = p_k (1 - p_k) .
 #
-# *Another class's logit,* :math:`i \ne k`. Only the denominator moves:
+# *The logit of another class,* :math:`i \ne k`. Only the denominator depends on :math:`z_k`:
 #
 # .. math::
 #
 #    \frac{\partial p_i}{\partial z_k} = \frac{0 \cdot s - e^{z_i} e^{z_k}}{s^2} = -p_i\, p_k .
 #
-# Both together, with :math:`\delta_{ik}` one for :math:`i = k` and zero otherwise:
+# Both cases together are, with :math:`\delta_{ik} = 1` for :math:`i = k` and 0 otherwise:
 #
 # .. math::
 #
 #    \frac{\partial p_i}{\partial z_k} = p_i(\delta_{ik} - p_k),
 #    \qquad J = \operatorname{diag}(p) - p\,p^\top .
 #
-# The matrix is symmetric. Its rows sum to zero, for the probabilities go on summing to one.
+# The matrix is symmetric. Its rows sum to zero, because the sum of the probabilities is constant.
 
 z = np.array([2.0, 1.0, 0.1, -1.0])
 J = softmax_jacobian(z)
@@ -186,8 +187,9 @@ print("central differences ", abs(J - differences).max())
 print("row sums            ", J.sum(axis=1))
 
 # %%
-# As a picture: a class's own logit raises its probability (the diagonal), every other logit lowers
-# it. The effect is largest for probabilities in the middle, and small for those near zero.
+# The picture shows this matrix. A larger logit of a class raises the probability of this class (the
+# diagonal), and lowers that of every other class. The effect is largest for probabilities near 1/2,
+# and small for probabilities near 0 or 1.
 
 limit = abs(J).max()
 fig, ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")
@@ -201,7 +203,7 @@ ax.set_xticks(ticks, [f"{value:g}".replace("-", "−") for value in z])
 ax.set_yticks(ticks, [f"{value:.2f}" for value in p])
 ax.spines[:].set_visible(False)
 ax.set(
-    xlabel="logit that moves, $z_k$",
+    xlabel="logit that varies, $z_k$",
     ylabel="probability that changes, $p_i$",
     title="Jacobian of the softmax",
 )
@@ -209,25 +211,25 @@ fig.colorbar(image, ax=ax, label=r"$\partial p_i / \partial z_k$")
 plt.show()
 
 # %%
-# Cross-entropy, and why its gradient is p − t
-# --------------------------------------------
+# Gradient of the cross-entropy
+# -----------------------------
 #
-# A model that gives the true class :math:`y` the probability :math:`p_y` has the loss
-# :math:`-\log p_y`; with a target distribution :math:`t`, one-hot for a label, it is
+# If a model gives the true class :math:`y` the probability :math:`p_y`, its loss is
+# :math:`-\log p_y`. For a target distribution :math:`t`, which is one-hot for a label, the loss is
 #
 # .. math::
 #
 #    \ell(z) = -\sum_i t_i \log p_i .
 #
-# Through the logarithm, one factor :math:`p_i` of the Jacobian cancels:
+# The derivative of the logarithm cancels a factor :math:`p_i` of the Jacobian:
 #
 # .. math::
 #
 #    \frac{\partial \ell}{\partial z_k} = -\sum_i \frac{t_i}{p_i}\, p_i(\delta_{ik} - p_k)
 #    = -t_k + p_k \sum_i t_i = p_k - t_k ,
 #
-# since the targets sum to one. The gradient is what the model says less what is so. Therefore a
-# confident error moves the logits with a full-sized step, however small :math:`p_y` is.
+# because the targets sum to one. The gradient is the difference of probabilities and targets. If a
+# model is confident and wrong, this difference is near 1, however small :math:`p_y` is.
 
 z = np.array([2.0, 1.0, 0.1, -1.0])
 label = 2
@@ -237,9 +239,10 @@ print("gradient  ", cross_entropy_gradient(z, label))
 print("p − t     ", softmax(z) - t)
 
 # %%
-# The left picture has the parts of this gradient. The right one compares it, for two classes, with
-# that of the squared error :math:`\tfrac12(p - 1)^2`, which keeps the factor :math:`p(1 - p)` and
-# is nearly zero where the model is confidently wrong.
+# The left picture shows probabilities, targets and their difference. The right picture compares,
+# for two classes, the gradients of the cross-entropy and of the squared error
+# :math:`\tfrac12(p - 1)^2`. The latter has the factor :math:`p(1 - p)`, so that it is nearly zero
+# if the model is confident and wrong.
 
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
 place = np.arange(4)
@@ -276,18 +279,21 @@ axes[1].legend(frameon=False, loc="upper left")
 plt.show()
 
 # %%
-# For a linear model :math:`z = Wx + b` the chain rule gives :math:`(p - t)\,x^\top` for :math:`W`
-# and :math:`p - t` for :math:`b`: :func:`skmaxent.cross_entropy_coef_gradient`. That is what
-# :class:`skmaxent.MaxentClassifier` brings to zero, with the penalty's part.
+# For a linear model :math:`z = Wx + b` the chain rule gives the gradient :math:`(p - t)\,x^\top`
+# for :math:`W` and :math:`p - t` for :math:`b`. :func:`skmaxent.cross_entropy_coef_gradient`
+# computes their means over the rows. At the coefficients that :class:`skmaxent.MaxentClassifier`
+# fits, the sum of these means and the gradient of the penalty is zero.
 #
 # Temperature
 # -----------
 #
-# Logits divided by a temperature :math:`T` before the softmax: :math:`T < 1` sharpens,
-# :math:`T > 1` flattens. The order of the classes stays. For :math:`T \to 0` all goes to the
-# largest logit, for :math:`T \to \infty` the distribution becomes uniform. A temperature fitted on
-# held-out rows corrects over-confident probabilities (temperature scaling); a high one makes the
-# targets of distillation soft.
+# Logits can be divided by a temperature :math:`T` before the softmax. :math:`T < 1` makes the
+# distribution more concentrated, and :math:`T > 1` makes it more uniform. The order of the classes
+# does not change. For :math:`T \to 0` the class with the largest logit gets probability 1, and for
+# :math:`T \to \infty` the distribution becomes uniform.
+#
+# In temperature scaling, a temperature that is fitted on held-out rows corrects over-confident
+# probabilities. In distillation, a high temperature makes the targets smoother.
 
 z = np.array([2.0, 1.0, 0.1, -1.0])
 temperatures = (0.25, 1.0, 4.0)
@@ -308,11 +314,11 @@ axes[1].set(title="Entropy", xlabel="temperature T", ylabel="nats", ylim=(0, 1.5
 plt.show()
 
 # %%
-# Beside sigmoid, ReLU and tanh
-# -----------------------------
+# Comparison with sigmoid, tanh and ReLU
+# --------------------------------------
 #
-# The softmax takes a vector and returns a vector; the others work on each number alone. For a
-# curve of the softmax, one logit of three moves here, the others being 0.
+# The softmax maps a vector to a vector. The other functions map each number separately. The picture
+# shows the softmax as a function of one of three logits, with the other two equal to 0.
 
 
 def relu(z):
@@ -368,13 +374,14 @@ plt.show()
 #      - :math:`\max(0, z)`
 #      - :math:`[0, \infty)`
 #      - 0 for :math:`z < 0`, 1 for :math:`z > 0`
-#      - hidden layers: the slope does not fade for large :math:`z`
+#      - hidden layers; the slope does not vanish for large :math:`z`
 #
-# The first three saturate: far from zero their slope vanishes. At the output this does no harm
-# together with the cross-entropy, whose gradient is :math:`p - t`; in hidden layers it slows
-# learning, and ReLU, with slope 1 for all positive numbers, does not have it. Labels that do not
-# exclude each other (tags of a photograph) want a sigmoid each:
-# :class:`skmaxent.MultilabelMaxentClassifier`. The largest slopes, computed:
+# The first three functions saturate: their slope vanishes far from zero. At the output this is no
+# problem with the cross-entropy, because its gradient is :math:`p - t`. In hidden layers saturation
+# slows learning down. ReLU has slope 1 for all positive numbers and does not saturate there.
+#
+# Labels that do not exclude each other, such as the tags of a photograph, need a sigmoid for each
+# label; see :class:`skmaxent.MultilabelMaxentClassifier`. This code prints the largest slopes:
 
 for name, (value, slope, _, _) in functions.items():
     print(
