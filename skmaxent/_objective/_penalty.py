@@ -330,6 +330,14 @@ class Penalty(Protocol):
         the sum zero, the result is an element with another sum.
         """
 
+    def balanced_sums(self, W: Array) -> Array:
+        """Return the sums over the rows of `balanced_residual(W, G)`, shape (width,).
+
+        The columns of G must sum to zero. The sums then depend on the penalty alone, so this method
+        computes them without the rounding errors of G. It may return sums that are larger in
+        absolute value.
+        """
+
     def tangent(self, W: Array) -> Tangent:
         """Return the manifold of W on which the penalty is smooth."""
 
@@ -430,12 +438,7 @@ class Elementwise:
         [low, high] are the intervals of subgradients. Bisection finds ν, since the sum increases
         with ν.
         """
-        smooth = G + self._smooth_gradient(W)
-        low = smooth + np.where(W > 0.0, self.l1, -self.l1)
-        high = smooth + np.where(W >= 0.0, self.l1, -self.l1)
-        low[self.lower >= W] = -np.inf
-        high[self.upper <= W] = np.inf
-        low, high = np.minimum(low, high), np.maximum(low, high)
+        low, high = self._subgradient_intervals(W, G)
         ends = np.abs(np.stack([low, high]))
         most = len(W) * np.max(ends, axis=(0, 1), where=np.isfinite(ends), initial=0.0)
         below, above = -most, most
@@ -448,6 +451,19 @@ class Elementwise:
         slack = (out > low) & (out < high)
         rest = out.sum(axis=0) / np.maximum(slack.sum(axis=0), 1)
         return np.asfortranarray(np.clip(out - np.where(slack, rest, 0.0), low, high))
+
+    def balanced_sums(self, W: Array) -> Array:
+        low, high = self._subgradient_intervals(W, np.zeros(W.shape))
+        return np.maximum(low.sum(axis=0), 0.0) + np.minimum(high.sum(axis=0), 0.0)
+
+    def _subgradient_intervals(self, W: Array, G: Array) -> tuple[Array, Array]:
+        """Return the ends of the intervals that the elements of G + ∂penalty(W) are in."""
+        smooth = G + self._smooth_gradient(W)
+        low = smooth + np.where(W > 0.0, self.l1, -self.l1)
+        high = smooth + np.where(W >= 0.0, self.l1, -self.l1)
+        low[self.lower >= W] = -np.inf
+        high[self.upper <= W] = np.inf
+        return np.minimum(low, high), np.maximum(low, high)
 
     def tangent(self, W: Array) -> Tangent:
         free = (W != 0.0) | (self.l1 == 0.0)
@@ -577,6 +593,14 @@ class Grouped:
         balanced = _shorten(smooth - mean, np.sqrt(np.maximum(left, 0.0)))
         at_zero = (_norms(W) == 0.0) & (left >= 0.0)
         return np.where(at_zero, balanced, self.minimum_norm_subgradient(W, G))
+
+    def balanced_sums(self, W: Array) -> Array:
+        ridge_sums = (self.ridge * (W - self.target)).sum(axis=0)
+        norms = _norms(W)
+        unit_sums = W.sum(axis=0) / np.where(norms > 0.0, norms, 1.0)
+        # At a group of zeros, a subgradient that is not balanced is shorter than the ridge's.
+        is_balanced = (norms == 0.0) & (np.abs(ridge_sums) <= np.sqrt(len(W)) * self.l1[0])
+        return np.where(is_balanced, 0.0, ridge_sums + self.l1[0] * unit_sums)
 
     def tangent(self, W: Array) -> Tangent:
         norms = _norms(W)

@@ -251,7 +251,7 @@ def self_concordance_bound(
     have bounds of their own, because the loss is constant there: shifts of a feature's
     coefficients by the same for all classes, and the coefficients of constant columns.
     """
-    gradient, shifts = _without_shifts(point, value, penalty, error)
+    gradient, shifts = _without_shifts(point, value, penalty)
     still = np.flatnonzero(~varying)
     gradient[:, still] = 0.0
     own = shifts + _constant_columns(point.theta, penalty, still)
@@ -267,17 +267,18 @@ def self_concordance_bound(
     return own + bound
 
 
-def _without_shifts(
-    point: Point, value: float, penalty: Ridge | Penalty, error: Array
-) -> tuple[Array, float]:
+def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tuple[Array, float]:
     """A subgradient of F whose sums over the classes vanish, and a bound on what shifts gain.
 
-    Where the logits are coupled, the loss does not change when all coefficients of a feature do
+    Where the logits are coupled, the loss does not change when all coefficients of a feature change
     alike. With s the sum of a subgradient g over the K classes, such a shift gains at most
 
         s²/(2 Σ_k λ_k)                under a ridge λ_k, with g_k - s λ_k/Σλ for what is left,
         |s|/K Σ_k (|w_k| + |w*_k|)    under an L1 penalty, with Σ l1 |w*| <= F(θ),
         |s|/K Σ_k (upper - lower)     within bounds.
+
+    The gradient of the loss sums to zero, so s is computed from the penalty alone: under a weak
+    ridge, s² may be far below the square of the rounding errors of the gradient.
     """
     objective, theta = point.objective, point.theta
     if not objective.likelihood.is_coupled:
@@ -287,29 +288,24 @@ def _without_shifts(
     if isinstance(penalty, Ridge):
         gradient = point.gradient.copy(order="F")
         ridge = np.broadcast_to(np.append(penalty.strength, 0.0), theta.shape)
+        total = ridge[0] * theta.sum(axis=0)
     else:
         gradient = penalty.balanced_residual(theta, point.loss_gradient())
         ridge = np.broadcast_to(penalty.ridge, theta.shape)
-    total, strength = gradient.sum(axis=0), ridge.sum(axis=0)
+        total = penalty.balanced_sums(theta)
+    strength = ridge.sum(axis=0)
     has_ridge = strength > 0.0
     share = np.where(has_ridge, ridge / np.where(has_ridge, strength, 1.0), 1.0 / len(theta))
-    gradient -= total * share
+    gradient -= gradient.sum(axis=0) * share
     gain = np.where(has_ridge, 0.5 * total**2 / np.where(has_ridge, strength, 1.0), np.inf)
-    # Without a penalty a sum is zero but for rounding; a shift is no longer than coefficients.
-    mean = np.abs(total) / len(theta)
-    l1 = np.zeros(theta.shape) if isinstance(penalty, Ridge) else penalty.l1 + 0.0 * theta
-    is_rounding = mean <= ROUNDING_ROOM * error.max(axis=0)
-    gain[~has_ridge & is_rounding] = (
-        2.0 * (mean * np.abs(theta).sum(axis=0))[~has_ridge & is_rounding]
-    )
-    gain[~has_ridge & ~l1.any(axis=0) & is_rounding] = 0.0
     gain[total == 0.0] = 0.0
     if isinstance(penalty, Ridge) or np.isfinite(gain).all():
         return gradient, float(gain.sum())
+    mean = np.abs(total) / len(theta)
     if isinstance(penalty, Elementwise):
         width = np.broadcast_to(penalty.upper - penalty.lower, theta.shape).sum(axis=0)
         gain = np.fmin(gain, np.where(mean > 0.0, mean, 1.0) * width)
-    least = l1.min(axis=0)
+    least = np.broadcast_to(penalty.l1, theta.shape).min(axis=0)
     by_l1 = (least > 0.0) & np.isinf(gain)
     ratio = np.divide(mean, least, out=np.zeros_like(mean), where=by_l1)
     gain[by_l1] = mean[by_l1] * np.abs(theta).sum(axis=0)[by_l1]

@@ -195,3 +195,31 @@ def test_each_row_is_in_a_sample_once():
         blocks = RowBlocks(np.arange(n, dtype=float)[:, None], np.arange(n) % 2, n_logits=1)
         rows = blocks.standardised(np.zeros(1), np.ones(1), m, dtype=np.float64, seed=n).X
         assert len(np.unique(rows)) == len(rows)
+
+
+WEAK_PENALTIES = {
+    "ridge": {},
+    "elastic net": {"l1_ratio": 0.5},
+    "groups": {"l1_ratio": 0.5, "grouped": True},
+    "groups with a prior": {
+        "l1_ratio": 0.5,
+        "grouped": True,
+        "prior_coef": np.arange(12.0).reshape(3, 4) / 10,
+    },
+    "bounds": {"bounds": (-1.0, 3.0)},
+    "factors per class": {"penalty_factor": 1.0 + np.arange(12.0).reshape(3, 4)},
+}
+
+
+@pytest.mark.parametrize("C", [1e20, 1e50, 1e200])
+@pytest.mark.parametrize("penalty", WEAK_PENALTIES)
+def test_a_penalty_too_weak_to_matter_leaves_the_gap_small(penalty, C):
+    with posed(X, Y, C=C, **WEAK_PENALTIES[penalty]) as problem:
+        theta = minimise(problem, Options(tol=1e-9, max_iter=300)).point.theta
+        best = value(problem, theta)
+        assert assert_honest(problem, theta, best) < 1e-6
+        # The loss does not change by these shifts, so the penalty alone makes a gap.
+        for size in (1e-3, 1.0, 0.01 * np.sqrt(C)):
+            shift = size * np.array([1.0, -2.0, 0.0, 0.5, 0.0])
+            shifted = problem.terms.nonsmooth_penalty().project(theta + shift)
+            assert_honest(problem, np.asfortranarray(shifted), best)
