@@ -31,6 +31,7 @@ from skmaxent._estimators._linear_classifier import (
     warn_of_rounding,
     warn_unless_converged,
 )
+from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
 from skmaxent._inference._bias_reduction import bias_reduced
 from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
 from skmaxent._inference._covariance import SingularInformation
@@ -280,6 +281,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     _doc_link_module = "skmaxent"
     _doc_link_template = "https://skmaxent.readthedocs.io/en/stable/parameters.html"
 
+    @names_replacements(REMOVED_PARAMETERS)
     def __init__(
         self,
         *,
@@ -408,7 +410,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             problem = ready.problem.with_penalty(strength, ready.problem)
             correction = self._intercept_correction(ready)
             # Predictions for the rows of the fit, as callbacks ask for, have their offsets.
-            rows = {"_correction": correction, "_fitted_with_offset": False, "_offset": offset}
+            rows = {
+                "_correction": correction,
+                "_fitted_with_offset": False,
+                "_default_offset": offset,
+            }
 
             def attributes(line: Iteration, theta: Array) -> dict[str, Any]:
                 coef, intercept = ready.known_coefficients(*problem.coefficients(theta))
@@ -568,8 +574,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             solution.n_iter if self.max_iter else 0,
             solution.gap,
         )
-        fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
-        self.__dict__.update(found | {"_correction": correction, "_fitted_with": fitted_with})
+        self._set(found)
+        self._correction = correction
+        self._fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
 
     def _snapshot(self) -> Any:
         """A copy whose parameters and coefficients stay as they are."""
@@ -692,7 +699,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         """
         check_is_fitted(self)
         self._refuse_other_parameters()
-        if offset is None and getattr(self, "_fitted_with_offset", False):
+        if offset is None and self._fitted_with_offset:
             raise ValueError(
                 f"this {type(self).__name__} was fitted with an offset: infer needs the offset of "
                 "the rows too."

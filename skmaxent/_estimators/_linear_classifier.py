@@ -48,26 +48,12 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     classes_: Array
     fit_intercept: bool
     n_jobs: int | None
-    __signature__: inspect.Signature
 
-    # Offsets of rows whose predictions are asked without: of those that a scorer or a callback has.
-    _offset: Any = None
-
-    # What scikit-learn has or had, and what to write instead.
-    _removed_parameters = _validation.REMOVED_PARAMETERS
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Name what to write instead of parameters that do not exist here."""
-        for name, advice in cls._removed_parameters.items():
-            if name in kwargs:
-                raise TypeError(f"{cls.__name__} has no parameter {name!r}: {advice}.")
-        return super().__new__(cls)
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        # __new__ takes anything; what may be written is what __init__ takes.
-        super().__init_subclass__(**kwargs)
-        signature = inspect.signature(cls.__init__)
-        cls.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])
+    # Whether predictions need an offset, as the rows of the fit had one.
+    _fitted_with_offset: bool = False
+    # The offset of predictions that are asked for without one. Callbacks predict the rows of a fit
+    # that is under way; after the fit there is none.
+    _default_offset: Any = None
 
     @classmethod
     @functools.cache
@@ -94,13 +80,17 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = without_versions(state, type(self).__name__)
         # An older version's state lacks the parameters that have been added since.
-        parameters = type(self).__signature__.parameters.values()
+        parameters = inspect.signature(type(self)).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         super().__setstate__(defaults | state)
 
     def _follow(self, X: Any, y: Any) -> None:
         """Move what was learned to where X is, and the classes to where y is."""
-        for name, value in following(vars(self), X, y).items():
+        self._set(following(vars(self), X, y))
+
+    def _set(self, attributes: dict[str, Any]) -> None:
+        """Set fitted attributes by name."""
+        for name, value in attributes.items():
             setattr(self, name, value)
 
     @property
@@ -123,8 +113,8 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
             _prediction.dense_coef(coef),
             to_host(self.intercept_),
             self._link,
-            getattr(self, "_fitted_with_offset", False),
-            self._offset,
+            self._fitted_with_offset,
+            self._default_offset,
             self.n_jobs,
             None if isinstance(coef, np.ndarray) else place_of(coef),
         )

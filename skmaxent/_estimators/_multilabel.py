@@ -30,6 +30,7 @@ from skmaxent._estimators._linear_classifier import (
     warn_of_rounding,
     warn_unless_converged,
 )
+from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
 from skmaxent._estimators._thresholds import best_threshold, label_sets
 from skmaxent._input import _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
@@ -160,6 +161,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "random_state": ["random_state"],
     }
 
+    @names_replacements(REMOVED_PARAMETERS)
     def __init__(
         self,
         *,
@@ -367,7 +369,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             solution = solution.rounded(excess)
             n_iter = solution.n_iter if self.max_iter else 0
             found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
-            self.__dict__.update(found)
+            self._set(found)
             blurred = ready.data.blurred(self.coef_)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
             warn_of_rounded_coefficients(excess)

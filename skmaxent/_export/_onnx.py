@@ -141,7 +141,7 @@ def _set_output_types(operator: Any) -> None:
     model = operator.raw_operator
     check_is_fitted(model)
     _check_input(operator, model.n_features_in_)
-    if getattr(model, "_fitted_with_offset", False):
+    if model._fitted_with_offset:
         raise ValueError(
             f"this {type(model).__name__} was fitted with an offset, for which the ONNX graph has "
             "no input; expected a model that was fitted without an offset."

@@ -38,13 +38,6 @@ SOLVERS = _OWN_SOLVERS | _OTHER_SOLVERS | {"liblinear"}
 NEGLIGIBLE_WEIGHT = 1e-30
 
 # Parameters of scikit-learn's LogisticRegression that do not exist here, and what to do instead.
-REMOVED_PARAMETERS = {
-    "multi_class": "the fit is always multinomial (one logit for two classes): leave it out, and "
-    "for one-vs-rest use sklearn.multiclass.OneVsRestClassifier(MaxentClassifier())",
-    "dual": "there is no dual formulation to choose: leave it out",
-    "intercept_scaling": "the intercept is never penalised, so that it needs no scaling: "
-    "leave it out",
-}
 
 
 def resolve_solver(solver: str) -> str:

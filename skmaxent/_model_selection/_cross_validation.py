@@ -26,7 +26,8 @@ from skmaxent._callbacks import CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._linear_classifier import LinearClassifier, restored_on_failure
-from skmaxent._input import _frames, _validation
+from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
+from skmaxent._input import _frames
 from skmaxent._model import _dask_prediction, _prediction
 from skmaxent._model_selection._dask_folds import FoldsInChunks, refuse_scorer
 from skmaxent._model_selection._folds import (
@@ -182,8 +183,6 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     True
     """
 
-    _removed_parameters = _validation.REMOVED_PARAMETERS | REMOVED
-
     _parameter_constraints: dict[str, list[Any]] = {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "l1_ratios": ["array-like"],
@@ -212,6 +211,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         },
     }
 
+    @names_replacements(REMOVED_PARAMETERS | REMOVED)
     def __init__(
         self,
         *,
@@ -346,10 +346,10 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         self._choose(scores)
         self._fitted_with_offset = offset is not None
         last = root.subtask("refit", n_paths) if root is not None and self.refit else None
-        self._finish(folds, found, scores, last, {"_offset": offset})
+        self._finish(folds, found, scores, last, {"_default_offset": offset})
         self._follow(X, y)
         if root is not None:
-            root.end({"_offset": offset})
+            root.end({"_default_offset": offset})
 
     def _l1_ratios(self) -> Array:
         ratios = np.atleast_1d(np.asarray(self.l1_ratios, dtype=float))

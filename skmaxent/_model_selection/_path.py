@@ -322,7 +322,9 @@ def _fit_path(
             attributes = fitted_attributes(
                 ready.classes, found.coefs[i], found.intercepts[i], n_iter[i], gaps[i]
             )
-            attributes |= {"_offset": offset, "_fitted_with_offset": False} | at_C(float(Cs[i]))
+            attributes |= {"_default_offset": offset, "_fitted_with_offset": False} | at_C(
+                float(Cs[i])
+            )
             if subtask is not None and subtask.end(attributes):
                 break
         if of_model is not None:

@@ -267,8 +267,7 @@ class MultinomialObjective:
 
     def with_penalty(self, penalty: Ridge) -> MultinomialObjective:
         """Return the objective with the same loss, another penalty and a new counter."""
-        other = object.__new__(type(self))
-        other.__dict__ |= self.__dict__
+        other = copy.copy(self)
         other.penalty, other.counter = penalty, Counter()
         return other
 
