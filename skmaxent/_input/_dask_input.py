@@ -373,6 +373,7 @@ def keep(
     others = [chunks_like(array, X, len(parts), name) for name, array in given.items()]
     check = dask.delayed(partial(_checked, columns.names, columns.n_features, codes_of), pure=False)
     raw = [check(i, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
+    # The calling process sees only the summaries of the chunks, never their rows.
     scheduler = current_scheduler(X)
     handles = scheduler.start(raw)
     summaries = scheduler.gather(mapped(scheduler, _summary, handles, [totals_of] * len(handles)))
@@ -441,8 +442,8 @@ def _refuse_without_chunks(array: Any, name: str) -> None:
     """Raise TypeError if the argument with this name is not a Dask array or data frame."""
     if not has_chunks(array):
         raise TypeError(
-            f"{name} is a {type(array).__name__}; expected a Dask array or data frame, for "
-            "instance by dask.array.from_delayed."
+            f"{name} is a {type(array).__name__}; expected a Dask array or data frame, which for "
+            "instance dask.array.from_delayed makes of delayed objects."
         )
 
 
@@ -473,8 +474,9 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
     if not is_dask(array):
         if not is_known:
             raise TypeError(
-                f"{name} is in memory, but the lengths of X's chunks are not known: expected "
-                f"{name} as a Dask collection with the chunks of X, or X.compute_chunk_sizes()."
+                f"{name} is in memory, but the lengths of X's chunks are not known; expected {name} "
+                "as a Dask collection with the chunks of X. Otherwise call X.compute_chunk_sizes() "
+                "first."
             )
         whole = native(array, name)
         whole = whole if hasattr(whole, "columns") or hasattr(whole, "iloc") else np.asarray(whole)
@@ -495,9 +497,10 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
     parts = chunks_of(array)
     if len(parts) != n_chunks:
         raise ValueError(
-            f"{name} has {len(parts)} chunks and X has {n_chunks}, of unknown lengths: expected "
-            "the same chunks. Take both as columns of one data frame (of which `values` may have "
-            "other chunks), or compute_chunk_sizes() and rechunk one like the other."
+            f"{name} has {len(parts)} chunks and X has {n_chunks}, of unknown lengths; expected "
+            "the same chunks. Select both as columns of one data frame (not of its `values`, whose "
+            "chunks may differ), or call compute_chunk_sizes() on both and rechunk one like the "
+            "other."
         )
     return parts
 
@@ -538,7 +541,10 @@ def _checked(
     where = f"in chunk {number}"
     if hasattr(X, "columns"):
         if names is not None and list(X.columns) != names.tolist():
-            raise ValueError(f"X has other columns {where}: {list(X.columns)[:5]}.")
+            raise ValueError(
+                f"X has the columns {list(X.columns)[:5]} {where} (the first five); expected "
+                f"{names[:5].tolist()}, as in the frame's metadata."
+            )
     elif hasattr(X, "tocsr"):
         X = X.tocsr()
         X = X if sp.issparse(X) else sp.csr_array(X)
@@ -556,6 +562,7 @@ def _checked(
         if weights is not None:
             one = isinstance(weights, Real)
             weights = np.full(n, weights) if one else column(weights, "sample_weight")
+            # A chunk may hold zero weights only, which the check of all weights would refuse.
             any_weight = len(weights) and bool(np.any(weights != 0))
             if len(weights):
                 ones = weights if any_weight else np.ones(len(weights))
@@ -568,7 +575,7 @@ def _checked(
         raise kind(f"{_validation.about_columns(error, X)} ({where})") from error
     if X.shape[1] != n_features:
         raise ValueError(
-            f"X has {X.shape[1]} columns {where}; expected {n_features}, as X itself says."
+            f"X has {X.shape[1]} columns {where}; expected {n_features}, as in the shape of X."
         )
     for name, array in (("y", codes), ("sample_weight", weights), ("offset", offset)):
         if array is not None and array.shape[:1] != X.shape[:1]:

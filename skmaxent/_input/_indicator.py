@@ -90,9 +90,11 @@ class LabelCounts(NamedTuple):
             varies &= self.having < self.used
         active = np.flatnonzero(varies)
         if not len(active) or (link == "softmax" and len(active) < 2):
+            varying = " and others do not have" if link == "sigmoid" else ""
+            least = "one" if link == "sigmoid" else "two"
             raise ValueError(
-                f"y has {len(active)} labels that some rows of positive weight have"
-                f"{' and others have not' if link == 'sigmoid' else '; expected two or more'}."
+                f"y has {len(active)} labels that some rows of positive weight have{varying}; "
+                f"expected {least} or more."
             )
         return active
 

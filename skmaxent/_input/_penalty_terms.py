@@ -45,7 +45,7 @@ class Columns:
         if self.names is None:
             raise ValueError(
                 f"{argument} names features, but X has no names: fit on a DataFrame whose columns "
-                "are strings, or give an array."
+                "are strings, or give an array with a number for each feature."
             )
         known = {name: j for j, name in enumerate(self.names)}
         unknown = [name for name in given if name not in known]
@@ -267,8 +267,8 @@ def _of_model(model: Any, columns: Columns) -> Array:
     is_by_position = names is None or columns.names is None
     if is_by_position and coef.shape[1] != columns.n_features:
         raise ValueError(
-            f"prior_coef is a model of {coef.shape[1]} features, X has {columns.n_features}: both "
-            "need the same features, or names."
+            f"prior_coef is a model of {coef.shape[1]} features, X has {columns.n_features}; "
+            "expected equally many features, or names of features in both."
         )
     positions = (
         np.arange(columns.n_features) if is_by_position else columns.positions(names, "prior_coef")
@@ -294,7 +294,8 @@ def _of_table(table: Any, columns: Columns) -> Array:
         unknown = [name for name in features if name not in expected]
         if unknown:
             raise ValueError(
-                f"prior_coef has the names {unknown[:5]}, but X has none: expected x0, x1, ..."
+                f"prior_coef has the names {unknown[:5]}, but X has no names of features; expected "
+                f"x0 to x{columns.n_features - 1}."
             )
         positions = np.array([expected.index(name) for name in features], dtype=np.intp)
     labels = np.asarray(table.columns)
@@ -323,6 +324,7 @@ def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> 
             f"prior_coef has the classes {unknown}, which are not in y; expected classes among "
             f"{labels}."
         )
+    # A single logit z is split into -z/2 and z/2, which give the same probabilities and sum to 0.
     if len(coef) == 1:
         coef = np.vstack([-0.5 * coef, 0.5 * coef])
     target = np.zeros((len(labels), columns.n_features))

@@ -79,6 +79,7 @@ class Observed:
 
     @property
     def n_samples(self) -> int:
+        """The number of rows."""
         return len(self.table if self.codes is None else self.codes)
 
     @cached_property
@@ -162,6 +163,7 @@ class Observed:
         if self.sets:
             best = np.where(counts > 0.0, values, -np.inf).max(axis=1)
             return float(np.average(best, weights=sample_weight))
+        # Every count is that many observations of its class.
         if sample_weight is not None:
             counts = counts * np.asarray(sample_weight, float)[:, None]
         return float((counts * values).sum() / counts.sum())
@@ -254,9 +256,10 @@ def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> 
     has_sets = _begins_with_set(y)
     if has_sets and not partial_labels:
         raise ValueError(
-            "y holds sets: for MaxentClassifier(partial_labels=True) they are the classes of which "
-            "one is true; for MultilabelMaxentClassifier make an indicator matrix of them by "
-            "sklearn.preprocessing.MultiLabelBinarizer."
+            "y holds sets of labels; expected one label for each row. If one label of each set is "
+            "true, use MaxentClassifier(partial_labels=True). If all of them are, use "
+            "MultilabelMaxentClassifier with the indicator matrix that "
+            "sklearn.preprocessing.MultiLabelBinarizer makes of the sets."
         )
     has_sets = has_sets or (partial_labels and _sets(y) is not None)
     if not (has_sets or is_table(y)):
@@ -375,15 +378,16 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed
     if is_boolean and len(several) and not partial_labels:
         raise ValueError(
             f"y is a boolean table with several True in {len(several)} rows, such as "
-            f"{several[:5].tolist()}, which can mean two things: write partial_labels=True if one "
-            "of them is the class, or y.astype(float) if there is an observation of each; for "
-            "several labels a row use MultilabelMaxentClassifier."
+            f"{several[:5].tolist()}, which is ambiguous. If one of these classes is true, use "
+            "partial_labels=True. If there is an observation of each, use y.astype(float). If a row "
+            "has all these labels, use MultilabelMaxentClassifier."
         )
     unseen = ~counts.any(axis=0)
     if classes is None and unseen.any():
         raise ValueError(
-            f"y has nothing but zeros in the columns {names[unseen].tolist()}: a class that was "
-            "never seen has no finite intercept; drop it."
+            f"y has nothing but zeros in the columns {names[unseen].tolist()}; expected a positive "
+            "entry in each column, because the intercept of a class without observations is not "
+            "finite: drop these columns."
         )
     classes = names if classes is None else classes
     return _simplest(Observed(classes, counts=counts, sets=partial_labels))
@@ -407,7 +411,10 @@ def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
     if classes is None:
         several = sorted({str(label) for label in labels if labels.count(label) > 1})
         if several:
-            raise ValueError(f"y has more than one column {several}.")
+            raise ValueError(
+                f"y has more than one column {several}; expected different names of columns, one "
+                "for each class."
+            )
         try:
             ordered = np.array(sorted(labels))
         except TypeError as error:
@@ -486,6 +493,8 @@ def row_targets(
             factors.append(sums * top)
     elif class_weight is not None:
         factors.append(class_weight[codes])
+    # Each factor is divided by its maximum, and `scale` collects the maxima within a range that
+    # neither overflows nor vanishes.
     given = [factor for factor in factors if factor is not None]
     weights, scale = np.ones(n), 1.0
     for factor in given:

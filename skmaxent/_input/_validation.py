@@ -126,7 +126,8 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
     elif K > 2 and array.shape == (n_samples, 1):
         raise ValueError(
             f"offset has the shape {array.shape}; expected ({n_samples}, {K}), a column for each "
-            "class: the same offset for all classes changes nothing."
+            "class. A single column would add the same offset to all classes, which does not change "
+            "their probabilities."
         )
     return array.astype(dtype, copy=False)
 
@@ -155,7 +156,7 @@ def check_data(reader: Any, *arrays: Any) -> Any:
         refuse_masked(array, name)
     times = columns_of_time(arrays[0])
     if times:
-        raise TypeError(_needs_numbers(times, "times are numbers in no unit"))
+        raise TypeError(_needs_numbers(times, "the unit of such numbers would be arbitrary"))
     try:
         checked = validate(
             *arrays,
@@ -273,6 +274,7 @@ def _columns_without_numbers(X: Any) -> list[str]:
 
 
 def _is_number(value: Any) -> bool:
+    """Return whether a value converts to float."""
     try:
         float(value)
     except (TypeError, ValueError):
@@ -334,7 +336,7 @@ def refuse_unknown(y: Any, classes: Array, name: str) -> None:
     unknown = np.setdiff1d(np.asarray(y), classes)
     if len(unknown):
         raise ValueError(
-            f"{name} has the labels {unknown.tolist()}, which are not among the classes "
+            f"{name} has the labels {unknown.tolist()}; expected labels among the classes "
             f"{classes.tolist()}."
         )
 
@@ -503,8 +505,8 @@ def class_shares(given: Any, classes: Array, totals: Array) -> Array:
         missing = [label for code, label in enumerate(classes.tolist()) if code not in found]
         if unknown or missing:
             raise ValueError(
-                f"prior_correction must have a share for each of {classes.tolist()}: unknown are "
-                f"{unknown}, missing are {missing}."
+                f"prior_correction must have a share for each of {classes.tolist()}; found the "
+                f"unknown labels {unknown}, and no shares for {missing}."
             )
         given = [found[code] for code in range(len(classes))]
     try:

@@ -122,6 +122,7 @@ class FoldsInChunks:
         _refuse_metadata(how.routed)
         labelled = _dask_input.read(estimator, X, y, sample_weight, offset)
         codes, K = labelled.codes(), len(labelled.classes)
+        # Splitters ask X for its number of rows only.
         no_rows = np.broadcast_to(np.int8(0), (len(codes), 1))
         pairs = check_cv(estimator.cv, codes, classifier=True).split(no_rows, codes)
         splits = Splits.of(pairs, len(codes))
@@ -137,6 +138,7 @@ class FoldsInChunks:
 
     @property
     def n_folds(self) -> int:
+        """The number of folds."""
         return self.splits.n_folds
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:

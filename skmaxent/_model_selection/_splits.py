@@ -71,6 +71,8 @@ class Splits:
         places: list[tuple[int, int]] = []
         number, is_shared = 0, False
         for fold, (train, test) in enumerate(folds):
+            # The fold joins the last array of marks if it trains on every row that it does not
+            # hold out, as the folds of that array do, and holds out rows that none of them does.
             own = _own_mark(train, test, n_samples, fold)
             held_out = own == 1
             is_whole = not (own == NEITHER).any()
@@ -92,6 +94,7 @@ class Splits:
 
     @property
     def n_folds(self) -> int:
+        """The number of folds."""
         return len(self.places)
 
     def side(self, fold: int, *, is_held_out: bool) -> Side:

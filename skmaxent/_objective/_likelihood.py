@@ -216,6 +216,7 @@ class Softmax:
         return out
 
     def curvature(self, P: Array, U: Array) -> Array:
+        # (diag p - p pᵀ) u = p (u - p·u)
         U -= np.einsum("km,km->m", P, U)
         U *= P
         return U
@@ -235,9 +236,11 @@ class Softmax:
         return out
 
     def spread(self, P: Array) -> Array:
+        # The trace of diag p - p pᵀ is 1 - ‖p‖², which rounding may make negative.
         return (1.0 - np.einsum("km,km->m", P, P)).clip(0.0)
 
     def simplex_curvature(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
+        # If all rows have equal probabilities p, α = p and the approximation is exact.
         alpha = curvature / np.maximum(1.0 - shares, curvature)
         return alpha, alpha / alpha.sum()
 
@@ -255,6 +258,7 @@ class Softmax:
         return (P / shares[:, None]).min(axis=0)
 
     def largest_range(self, shares: Array) -> float:
+        # The range of u_k - u_l is √(1/p_k + 1/p_l), largest for the two least shares.
         return float(np.sqrt((1.0 / np.partition(shares, 1)[:2]).sum()))
 
     def outcomes(self, shares: Array, change: bool = False) -> Array:

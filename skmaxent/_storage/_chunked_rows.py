@@ -209,6 +209,7 @@ class ChunkedRows(Storage):
         return WeightSums(float(total), float(total**2 / squares), int(positive), float(least))
 
     def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+        # The wanted rows of each chunk, numbered from its first row; other chunks are not touched.
         cuts = np.searchsorted(rows, self._edges)
         index = [
             rows[low:high] - start
@@ -220,6 +221,7 @@ class ChunkedRows(Storage):
         return joined(self._scheduler.gather(handles))
 
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
+        # A first pass counts the rows, so that no large array of positions is sent.
         (count,) = self.map_reduce(_count, kernel, args)
         if count > at_most:
             return None
@@ -249,6 +251,8 @@ class ChunkedRows(Storage):
 
     def _with_columns(self, transform: ColumnTransform) -> ChunkedRows:
         shape, kept = self._shape, transform.kept
+        # The number of entries of kept sparse columns is not known without a pass; it stays an
+        # upper bound.
         if kept is not None:
             size = self.size if self.is_sparse else self.n_samples * len(kept)
             shape = replace(shape, n_features=len(kept), size=size)

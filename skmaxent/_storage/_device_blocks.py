@@ -91,6 +91,7 @@ class DeviceBlocks(RowBlocks):
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
+        # The sums of each block move to the host at once, where they are added in float64.
         def summed(block: Block, *args: Any) -> tuple[Any, ...]:
             return tuple(on_host(term) for term in kernel(block, *args))
 
@@ -103,6 +104,7 @@ class DeviceBlocks(RowBlocks):
         xp = self._place.xp
         found: list[Array] = []
 
+        # Positions are fetched block by block, unless one block alone has too many.
         def collect(block: Block, *args: Any) -> tuple[int]:
             wanted = kernel(block, *args).array
             number = int(xp.count_nonzero(wanted))
