@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from skmaxent._callbacks import without_callbacks
-from skmaxent._input._targets import Observed
+from skmaxent._input._targets import Observations
 from skmaxent._model._prediction import dense_coef
 from skmaxent._solvers import Status
 from skmaxent._storage._place import to_host
@@ -84,7 +84,7 @@ class Sampling:
     @classmethod
     def of(
         cls,
-        observed: Observed,
+        observed: Observations,
         sample_weight: Array | None,
         groups: Array | None,
         weights: str,
@@ -135,7 +135,7 @@ def bootstrap_coefficients(
     model: Any,
     X: Any,
     y: Any,
-    observed: Observed,
+    observed: Observations,
     sampling: Sampling,
     offset: Any,
     *,
@@ -181,7 +181,7 @@ def _fit(
     model: Any,
     X: Any,
     y: Any,
-    observed: Observed,
+    observed: Observations,
     sampling: Sampling,
     offset: Any,
     seed: np.random.SeedSequence | None,
@@ -203,7 +203,9 @@ def _fit(
     )
 
 
-def _drawn(observed: Observed, sampling: Sampling, rng: np.random.Generator) -> tuple[Array, int]:
+def _drawn(
+    observed: Observations, sampling: Sampling, rng: np.random.Generator
+) -> tuple[Array, int]:
     """A sample with every class, and how many without were drawn before."""
     for n_redrawn in range(MOST_DRAWS):
         drawn = sampling.draw(rng)
@@ -218,7 +220,7 @@ def _drawn(observed: Observed, sampling: Sampling, rng: np.random.Generator) -> 
     )
 
 
-def _labels(observed: Observed, drawn: Array) -> tuple[Any, Array]:
+def _labels(observed: Observations, drawn: Array) -> tuple[Any, Array]:
     """y and weights for observations that were drawn one by one."""
     if observed.codes is not None:
         return observed.classes[observed.codes], drawn

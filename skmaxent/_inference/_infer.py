@@ -19,7 +19,7 @@ from skmaxent._inference._results import (
     Standardised,
     symmetric_or_reference,
 )
-from skmaxent._input._targets import RowTargets
+from skmaxent._input._targets import WeightedTargets
 from skmaxent._input._validation import check_groups
 from skmaxent._model._fit import Prepared
 from skmaxent._model._fitted_model import FittedModel
@@ -304,7 +304,7 @@ def _likelihoods_of_sets(ready: Prepared, theta: Array) -> dict[str, float]:
 def _signature(ready: Prepared) -> Signature | None:
     """Of rows that do not all have the same weight; None for others."""
     blocks: Any = ready.data.blocks
-    if not isinstance(ready.rows, RowTargets):  # chunks
+    if not isinstance(ready.rows, WeightedTargets):  # chunks
         sums = blocks.weight_sums
         is_equal = sums.total == sums.least * blocks.n_samples
         return None if is_equal else Signature(blocks.n_samples, *np.empty((2, 0)))

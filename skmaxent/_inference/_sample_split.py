@@ -14,7 +14,7 @@ from skmaxent._callbacks import without_callbacks
 from skmaxent._inference._results import InferenceResults, Signature
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._penalty_terms import Columns, penalty_factors
-from skmaxent._input._targets import Observed
+from skmaxent._input._targets import Observations
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import safe_indexing
 from skmaxent._typing import Array
@@ -24,7 +24,7 @@ def infer_by_split(
     model: Any,
     X: Any,
     y: Any,
-    observed: Observed,
+    observed: Observations,
     sample_weight: Array | None,
     names: Array,
     *,
@@ -100,7 +100,7 @@ def of_all_features(few: FittedModel, columns: FittedColumns, kept: Array) -> Fi
     return replace(few, columns=columns, coef=coef)
 
 
-def _halves(observed: Observed, groups: Array | None, seed: int) -> tuple[Array, Array]:
+def _halves(observed: Observations, groups: Array | None, seed: int) -> tuple[Array, Array]:
     """Rows of two halves with like shares of the classes."""
     rows, strata = np.arange(observed.n_samples), observed.likeliest
     if groups is None:

@@ -474,9 +474,9 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
     if not is_dask(array):
         if not is_known:
             raise TypeError(
-                f"{name} is in memory, but the lengths of X's chunks are not known; expected {name} "
-                "as a Dask collection with the chunks of X. Otherwise call X.compute_chunk_sizes() "
-                "first."
+                f"{name} is in memory, but the lengths of X's chunks are not known; expected "
+                f"{name} as a Dask collection with the chunks of X. Otherwise call "
+                "X.compute_chunk_sizes() first."
             )
         whole = native(array, name)
         whole = whole if hasattr(whole, "columns") or hasattr(whole, "iloc") else np.asarray(whole)
@@ -497,7 +497,7 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
     parts = chunks_of(array)
     if len(parts) != n_chunks:
         raise ValueError(
-            f"{name} has {len(parts)} chunks and X has {n_chunks}, of unknown lengths; expected "
+            f"{name} has {len(parts)} chunks and X has {n_chunks}, of unknown lengths: expected "
             "the same chunks. Select both as columns of one data frame (not of its `values`, whose "
             "chunks may differ), or call compute_chunk_sizes() on both and rechunk one like the "
             "other."

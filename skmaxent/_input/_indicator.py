@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._input._interchange import numbers_of_frame, refuse_masked
-from skmaxent._input._targets import RowTargets
+from skmaxent._input._targets import WeightedTargets
 from skmaxent._input._validation import canonical
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._typing import Array
@@ -134,7 +134,7 @@ def targets_of(Y: Any, active: Array, link: str) -> Any:
 
 def label_targets(
     Y: Any, sample_weight: Array | None, *, link: str, smoothing: float = 0.0
-) -> RowTargets:
+) -> WeightedTargets:
     """Return the targets and weights of an indicator matrix in memory.
 
     The targets are those of the active labels: see `LabelCounts.active`. For "softmax", rows
@@ -144,7 +144,7 @@ def label_targets(
     scale = 1.0 if sample_weight is None else float(sample_weight.max())
     counts = LabelCounts.of(Y, weights, link)
     active = counts.active(link)
-    return RowTargets(
+    return WeightedTargets(
         scale,
         active,
         counts.totals,

@@ -48,7 +48,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observations:
     """A checked y: the classes, and for each row the code of its class or counts of all classes.
 
     Attributes
@@ -116,7 +116,7 @@ class Observed:
             return sample_weight if many is None else many
         return np.asarray(many * sample_weight)
 
-    def rows(self, index: Array) -> Observed:
+    def rows(self, index: Array) -> Observations:
         """Return the rows at positions `index`."""
 
         def some(array: Array | None) -> Array | None:
@@ -129,7 +129,7 @@ class Observed:
             multiplicity=some(self.multiplicity),
         )
 
-    def without(self, unseen: Array) -> tuple[Observed, Array]:
+    def without(self, unseen: Array) -> tuple[Observations, Array]:
         """Return the rows with observations of other classes than the unseen, and their positions.
 
         `unseen` is a mask of the classes. Counts of unseen classes become zero.
@@ -215,7 +215,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class RowTargets(Outcomes):
+class WeightedTargets(Outcomes):
     """The targets and weights of rows, beside the sums over all rows.
 
     Attributes
@@ -270,8 +270,8 @@ def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> 
     return X, y
 
 
-def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = False) -> Observed:
-    """Return y in the form of `Observed`.
+def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = False) -> Observations:
+    """Return y in the form of `Observations`.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = Fals
     if is_table(y):
         return _from_table(y, classes, partial_labels)
     classes, codes = _validation.encode_labels(np.asarray(y), classes)
-    return Observed(classes, codes)
+    return Observations(classes, codes)
 
 
 def _begins_with_set(y: Any) -> bool:
@@ -314,8 +314,8 @@ def _sets(y: Any) -> list[Any] | None:
     return rows if any(isinstance(row, (set, frozenset)) for row in rows) else None
 
 
-def _from_sets(rows: list[Any], classes: Array | None) -> Observed:
-    """Return `Observed` for a list of sets; elements that are no sets stand for one label."""
+def _from_sets(rows: list[Any], classes: Array | None) -> Observations:
+    """Return `Observations` for a list of sets; elements that are no sets stand for one label."""
     sets = [row if isinstance(row, (set, frozenset)) else {row} for row in rows]
     empty = [i for i, row in enumerate(sets) if not row]
     if empty:
@@ -337,11 +337,11 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observed:
     counts = np.zeros((len(sets), len(classes)))
     for i, row in enumerate(sets):
         counts[i, [position[label] for label in row]] = 1.0
-    return _simplest(Observed(classes, counts=counts, sets=True))
+    return _simplest(Observations(classes, counts=counts, sets=True))
 
 
-def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed:
-    """Return `Observed` for a table of counts, or of possible classes with `partial_labels`."""
+def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observations:
+    """Return `Observations` for a table of counts, or of possible classes with `partial_labels`."""
     y, names = _columns_in_order(y, classes)
     try:
         y = y.toarray() if sp.issparse(y) else np.asarray(y)
@@ -378,9 +378,9 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed
     if is_boolean and len(several) and not partial_labels:
         raise ValueError(
             f"y is a boolean table with several True in {len(several)} rows, such as "
-            f"{several[:5].tolist()}, which is ambiguous. If one of these classes is true, use "
-            "partial_labels=True. If there is an observation of each, use y.astype(float). If a row "
-            "has all these labels, use MultilabelMaxentClassifier."
+            f"{several[:5].tolist()}, which is ambiguous. Use partial_labels=True if one of "
+            "these classes is true, y.astype(float) if there is an observation of each, and "
+            "MultilabelMaxentClassifier if rows have all these labels."
         )
     unseen = ~counts.any(axis=0)
     if classes is None and unseen.any():
@@ -390,7 +390,7 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observed
             "finite: drop these columns."
         )
     classes = names if classes is None else classes
-    return _simplest(Observed(classes, counts=counts, sets=partial_labels))
+    return _simplest(Observations(classes, counts=counts, sets=partial_labels))
 
 
 def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
@@ -446,24 +446,24 @@ def _numbers(y: Array) -> Array:
         ) from error
 
 
-def _simplest(observed: Observed) -> Observed:
-    """Return `Observed` with codes instead of counts if each row has a single positive count."""
+def _simplest(observed: Observations) -> Observations:
+    """Return codes instead of counts if each row has a single positive count."""
     counts = observed.table
     if (np.count_nonzero(counts, axis=1) > 1).any():
         return observed
     codes = counts.argmax(axis=1)
     multiplicity = counts[np.arange(len(counts)), codes]
     if (multiplicity == 1.0).all():
-        return Observed(observed.classes, codes)
-    return Observed(observed.classes, codes, multiplicity=multiplicity)
+        return Observations(observed.classes, codes)
+    return Observations(observed.classes, codes, multiplicity=multiplicity)
 
 
 def row_targets(
-    observed: Observed,
+    observed: Observations,
     sample_weight: Array | None = None,
     class_weight: Array | None = None,
     smoothing: float = 0.0,
-) -> RowTargets:
+) -> WeightedTargets:
     """Return the targets of rows, and their weights divided by the largest.
 
     Division keeps sums from overflowing. The weight of a row is the product of its sample weight,
@@ -471,7 +471,7 @@ def row_targets(
 
     Parameters
     ----------
-    observed : Observed
+    observed : Observations
     sample_weight : ndarray of shape (n_samples,), optional
     class_weight : ndarray of shape (n_classes,), optional
     smoothing : float, default=0.0
@@ -511,7 +511,7 @@ def row_targets(
     else:
         single = outcomes.model.n_logits == 1
         targets = targets[:, 1] if single else targets[:, outcomes.active]
-    return RowTargets(
+    return WeightedTargets(
         **vars(outcomes),
         targets=targets,
         weights=weights if given else None,
@@ -551,7 +551,9 @@ def positions(active: Array, n_classes: int) -> Array:
     return position
 
 
-def given_in_memory(X: Any, classes: Array, rows: RowTargets, logits: Array | None = None) -> Given:
+def given_in_memory(
+    X: Any, classes: Array, rows: WeightedTargets, logits: Array | None = None
+) -> Given:
     """Return the data of a fit from checked arrays, stored on the device of X.
 
     `logits` are the offsets of all classes, (n_samples, n_classes) or (n_samples, 1), or None.

@@ -126,8 +126,8 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
     elif K > 2 and array.shape == (n_samples, 1):
         raise ValueError(
             f"offset has the shape {array.shape}; expected ({n_samples}, {K}), a column for each "
-            "class. A single column would add the same offset to all classes, which does not change "
-            "their probabilities."
+            "class. A single column would add the same offset to all classes, which would not "
+            "change their probabilities."
         )
     return array.astype(dtype, copy=False)
 
@@ -505,8 +505,8 @@ def class_shares(given: Any, classes: Array, totals: Array) -> Array:
         missing = [label for code, label in enumerate(classes.tolist()) if code not in found]
         if unknown or missing:
             raise ValueError(
-                f"prior_correction must have a share for each of {classes.tolist()}; found the "
-                f"unknown labels {unknown}, and no shares for {missing}."
+                f"prior_correction must have a share for each of {classes.tolist()}; unknown are "
+                f"{unknown}, missing are {missing}."
             )
         given = [found[code] for code in range(len(classes))]
     try:

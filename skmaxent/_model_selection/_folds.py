@@ -17,7 +17,7 @@ from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input import _targets, _validation
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
-from skmaxent._input._targets import Observed, is_table, observe
+from skmaxent._input._targets import Observations, is_table, observe
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._prediction import absent_logit, log_softmax
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path, some_of
@@ -278,7 +278,7 @@ class Task:
 
     X: Any
     y: Any
-    observed: Observed
+    observed: Observations
     sample_weight: Array | None
     offset: Array | None
     how: How
@@ -347,7 +347,7 @@ class Task:
         model: MaxentClassifier,
         path: MaxentPath,
         test: Array,
-        known: Observed,
+        known: Observations,
         weights: Array | None,
         scores: Array,
     ) -> None:
