@@ -1,6 +1,7 @@
 """Multinomial logistic regression, the maximum-entropy classifier."""
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._maxent_objective import MaxentObjective
 from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
 from skmaxent._export._former_modules import register_former_modules
 from skmaxent._export._onnx import register_onnx_converters
@@ -30,6 +31,7 @@ __all__ = [
     "MarginalEffectsDisplay",
     "MaxentClassifier",
     "MaxentClassifierCV",
+    "MaxentObjective",
     "MaxentPath",
     "MultilabelMaxentClassifier",
     "PathDisplay",

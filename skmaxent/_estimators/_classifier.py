@@ -53,7 +53,7 @@ from skmaxent._model import _prediction
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._penalty import PenaltyTerms
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
-from skmaxent._solvers import Iteration, Options, Problem, Solution, minimise
+from skmaxent._solvers import NEWTON, SOLVERS, Iteration, Options, Problem, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask, refuse_dask
 from skmaxent._storage._place import to_host
@@ -177,17 +177,20 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         logsumexp(W x_i + b) - logsumexp over the set, which is not convex: the fit begins at that
         with targets spread evenly over the sets, which is, and goes down from there by expectation
         maximisation to a stationary point [7]_.
-    solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "sag", "saga"}, default="auto"
+    solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "trust-krylov", "trust-ncg", "sag", \
+            "saga"}, default="auto"
         "newton-cg" is trust-region Newton with preconditioned conjugate gradients,
-        "newton-cholesky" assembles and factors the Hessian, "auto" takes what is cheaper. The
-        other names of scikit-learn lead to the same optimum and stand for "auto". With an L1
-        penalty, bounds, a prior or factors per class there is one solver, proximal Newton.
+        "newton-cholesky" assembles and factors the Hessian, "auto" takes what is cheaper; with an
+        L1 penalty, bounds, a prior or factors per class these three are proximal Newton. "lbfgs",
+        "trust-krylov" and "trust-ncg" are those methods of `scipy.optimize.minimize`, in
+        preconditioned coordinates; they have no L1 penalty, bounds or `bias_reduction`. "sag" and
+        "saga" stand for "auto". All solvers lead to the same optimum.
     tol : float, default=1e-4
         Distance to the optimum, in standard errors of the coefficients, at which to stop. It does
         not depend on units; here alone a shared parameter differs from scikit-learn's.
     max_iter : int, default=100
-        Most Newton iterations. 0 leaves all coefficients zero, or, with `warm_start`, those of the
-        last fit.
+        Most iterations of the solver; "lbfgs" needs many more of them than the others. 0 leaves
+        all coefficients zero, or, with `warm_start`, those of the last fit.
     warm_start : bool, default=False
         Start from the coefficients of the last fit, if it had the same classes and features and
         these coefficients have a lower objective than zeros. With `bias_reduction` or
@@ -210,7 +213,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Intercepts. A class that has no weight in the fit has coefficients of zero, and an intercept
         next to the most negative number, so that its probability is 0 for every row.
     n_iter_ : ndarray of shape (1,)
-        Newton iterations, at least 1 unless ``max_iter=0``.
+        Iterations of the solver, at least 1 unless ``max_iter=0``.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -269,7 +272,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         "prior_correction": [StrOptions({"empirical"}), dict, "array-like", None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "partial_labels": ["boolean"],
-        "solver": [StrOptions(_validation.SOLVERS)],
+        "solver": [StrOptions(SOLVERS)],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
@@ -464,6 +467,29 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Classes may be absent from y. With `of_fit` the rows are those of an earlier fit. What is
         given has been read before.
         """
+        given, terms = self._read(
+            X, y, sample_weight, offset, l1_ratio, is_penalised, classes, of_fit, given
+        )
+        with Prepared.within_threads(
+            given, terms, self.n_jobs, fit_intercept=self.fit_intercept, as_given=of_fit
+        ) as ready:
+            if not of_fit:
+                warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
+            yield ready
+
+    def _read(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        l1_ratio: float,
+        is_penalised: bool = True,
+        classes: Array | None = None,
+        of_fit: bool = False,
+        given: _targets.Given | None = None,
+    ) -> tuple[_targets.Given, PenaltyTerms]:
+        """Checked data, unless they are given, and a penalty of strength one."""
         if given is None:
             is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
             read = self._read_chunks if is_lazy else self._read_arrays
@@ -480,12 +506,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 getattr(self, "feature_names_in_", None), given.n_features, given.classes
             ),
         )
-        with Prepared.within_threads(
-            given, terms, self.n_jobs, fit_intercept=self.fit_intercept, as_given=of_fit
-        ) as ready:
-            if not of_fit:
-                warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
-            yield ready
+        return given, terms
 
     def _read_arrays(
         self, reader: Any, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None
@@ -540,6 +561,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             raise ValueError(
                 "bias_reduction is a penalty of its own: expected C=np.inf and no bounds or "
                 f"infinite penalty_factor, found C={C}."
+            )
+        if options.solver not in NEWTON:
+            raise ValueError(
+                "bias_reduction maximises by Fisher scoring: expected solver='auto', found "
+                f"solver={self.solver!r}."
             )
         try:
             return bias_reduced(problem, options, ready.rows.scale)

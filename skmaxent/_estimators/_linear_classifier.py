@@ -18,13 +18,13 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._input import _frames, _targets, _validation
+from skmaxent._input import _frames, _targets
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import exact_integers, native, refuse_masked
 from skmaxent._model import _dask_prediction, _prediction
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import SparseCoefMixin
-from skmaxent._solvers import Callback, Iteration, Options, Solution, Status
+from skmaxent._solvers import Callback, Iteration, Options, Solution, Status, resolve_solver
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import following, place_of, to_host
@@ -305,7 +305,7 @@ def options_of(estimator: Any, callback: Callback | None = None, *, quiet: bool 
     return Options(
         estimator.tol,
         max_iter=estimator.max_iter,
-        solver=_validation.resolve_solver(estimator.solver),
+        solver=resolve_solver(estimator.solver),
         seed=seed_of(estimator.random_state),
         callback=_printing(callback) if estimator.verbose > 0 and not quiet else callback,
     )

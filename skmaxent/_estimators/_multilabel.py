@@ -45,7 +45,7 @@ from skmaxent._input._interchange import (
 from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model._fit import Prepared
 from skmaxent._sklearn import HasMethods, Interval, StrOptions, safe_indexing
-from skmaxent._solvers import Iteration, Solution, Status, minimise
+from skmaxent._solvers import SOLVERS, Iteration, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import moved_to, place_of, to_host
 from skmaxent._typing import Array
@@ -153,7 +153,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "penalty_factor": [dict, HasMethods("items"), "array-like", None],
         "fit_intercept": ["boolean"],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "solver": [StrOptions(_validation.SOLVERS)],
+        "solver": [StrOptions(SOLVERS)],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_jobs": [None, Integral],

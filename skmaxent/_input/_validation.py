@@ -28,26 +28,11 @@ from skmaxent._storage._device_array import DeviceArray
 from skmaxent._storage._place import Place, place_of, to_host
 from skmaxent._typing import Array
 
-# scikit-learn's names for ways to the same optimum.
-_OWN_SOLVERS = {"auto", "newton-cg", "newton-cholesky"}
-_OTHER_SOLVERS = {"lbfgs", "sag", "saga"}
-SOLVERS = _OWN_SOLVERS | _OTHER_SOLVERS | {"liblinear"}
-
 # Sample weights below this share of the largest count as zero. They cannot change sums in float64,
 # whose precision is 1e-16, nor the fit; and their reciprocals could overflow in float32.
 NEGLIGIBLE_WEIGHT = 1e-30
 
 # Parameters of scikit-learn's LogisticRegression that do not exist here, and what to do instead.
-
-
-def resolve_solver(solver: str) -> str:
-    """Our solver for a name that may be scikit-learn's."""
-    if solver == "liblinear":
-        raise ValueError(
-            "solver='liblinear' penalises the intercept, which MaxentClassifier never does; "
-            "write solver='auto' for the fit that scikit-learn's other solvers give."
-        )
-    return solver if solver in _OWN_SOLVERS else "auto"
 
 
 def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:

@@ -1,7 +1,9 @@
 """Solvers: a Problem and Options go in, a Solution comes out."""
 
 from skmaxent._solvers._conjugate_gradients import steihaug as conjugate_gradients
+from skmaxent._solvers._names import NEWTON, SOLVERS, resolve_solver
 from skmaxent._solvers._path import Path
+from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._rank import MOST_COLUMNS, Aliased, aliased_columns
 from skmaxent._solvers._separation import Separated, separation
@@ -19,12 +21,16 @@ from skmaxent._solvers._unbounded import PROVEN, Watch
 __all__ = [
     "MOST_COLUMNS",
     "NEGLIGIBLE",
+    "NEWTON",
     "PROVEN",
+    "SOLVERS",
     "Aliased",
     "Callback",
+    "Evaluation",
     "Iteration",
     "Options",
     "Path",
+    "PreconditionedProblem",
     "Problem",
     "Separated",
     "Solution",
@@ -33,5 +39,6 @@ __all__ = [
     "aliased_columns",
     "conjugate_gradients",
     "minimise",
+    "resolve_solver",
     "separation",
 ]

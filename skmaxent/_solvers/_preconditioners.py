@@ -5,6 +5,7 @@ Both have `solve(G)`, the product of the inverse preconditioner with a gradient 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -205,6 +206,9 @@ class KroneckerPreconditioner:
             spread = np.multiply.outer(alpha, diagonal * column**2)
             inverse = 1.0 / np.maximum(spread + ridge, 1e-12 * mean)
         h = inverse * alpha[:, None]
+        # Where all classes change alike, the curvature is λ_j alone; this is λ_j Σ_k h_k / Σ_k α_k.
+        shift = mean * (1.0 - gamma) if full else ridge
+        self._shift_ratio = shift * h.sum(axis=0) / alpha.sum()
         h /= h.sum(axis=0)
         if full:
             self._T = column[:, None] * T
@@ -226,6 +230,68 @@ class KroneckerPreconditioner:
             c = G[:, -1] / self._alpha
             out[:, -1] = c - c.mean() if self._coded else c
         return out
+
+    def root(self) -> Root:
+        """L with L Lᵀ = M⁻¹, up to changes that all classes have in common."""
+        columns = np.sqrt(self._inverse)
+        direction = stretch = None
+        if self._coded:
+            # D⁻¹ + c h hᵀ, the inverse of D - γ α αᵀ/s, has the root D^(-1/2) (I + t v vᵀ), with v
+            # of unit length along D^(-1/2) α.
+            direction = columns * self._alpha[:, None]
+            size = np.sqrt(np.einsum("kj,kj->j", direction, direction))
+            direction /= np.where(size > 0.0, size, 1.0)
+            stretch = np.zeros(len(size))
+            some = self._shift_ratio > 0.0
+            stretch[some] = 1.0 / np.sqrt(np.minimum(self._shift_ratio[some], 1.0)) - 1.0
+        intercept = (
+            1.0 / np.sqrt(self._alpha) if self._fit_intercept else np.zeros_like(self._alpha)
+        )
+        return Root(columns, direction, stretch, self._T, intercept)
+
+
+@dataclass(frozen=True)
+class Root:
+    """L with L Lᵀ = M⁻¹ for a `KroneckerMetric` M, on arrays of shape (R, d + 1).
+
+    Attributes
+    ----------
+    columns : ndarray of shape (R, d)
+        D^(-1/2), for directions that `mixing` turns into columns.
+    direction, stretch : ndarray of shape (R, d) and (d,), or None
+        Unit vectors v_j over the classes and numbers t_j of the factors I + t_j v_j v_jᵀ.
+    mixing : ndarray of shape (d, d) or None
+        Columns are combinations of directions by its rows; None where each is one.
+    intercept : ndarray of shape (R,)
+    """
+
+    columns: Array
+    direction: Array | None
+    stretch: Array | None
+    mixing: Array | None
+    intercept: Array
+
+    def apply(self, U: Array) -> Array:
+        """L U."""
+        out = np.empty_like(U, order="F")
+        V = self.columns * self._stretched(U[:, :-1])
+        out[:, :-1] = V if self.mixing is None else V @ self.mixing.T
+        out[:, -1] = self.intercept * U[:, -1]
+        return out
+
+    def apply_transposed(self, G: Array) -> Array:
+        """Lᵀ G."""
+        out = np.empty_like(G, order="F")
+        V = G[:, :-1] if self.mixing is None else G[:, :-1] @ self.mixing
+        out[:, :-1] = self._stretched(self.columns * V)
+        out[:, -1] = self.intercept * G[:, -1]
+        return out
+
+    def _stretched(self, V: Array) -> Array:
+        if self.direction is None or self.stretch is None:
+            return V
+        along = np.einsum("kj,kj->j", self.direction, V) * self.stretch
+        return np.asarray(V + self.direction * along)
 
 
 class DiagonalPreconditioner:

@@ -39,7 +39,7 @@ class Options:
     tol : float
         Distance to the optimum, in standard errors.
     max_iter : int
-    solver : {"auto", "newton-cg", "newton-cholesky"}
+    solver : {"auto", "newton-cg", "newton-cholesky"} or a name of SciPy's, see `_scipy.METHODS`
     seed : int
         For the rows that preconditioners are built from.
     callback : callable or None

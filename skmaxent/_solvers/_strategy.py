@@ -18,6 +18,7 @@ from skmaxent._solvers._precise import (
 from skmaxent._solvers._precise_nonsmooth import affords_precise_nonsmooth, proximal_newton_precise
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._sampled import sampled_start
+from skmaxent._solvers._scipy import is_for_scipy, minimise_with_scipy
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import Outcome, newton
 from skmaxent._solvers._solution import (
@@ -56,11 +57,19 @@ def minimise(problem: Problem, options: Options, start: Array | None = None) -> 
 def smooth(
     problem: Problem, options: Options, start: Array | None, *, least_bound: float = TIGHT
 ) -> Solution:
-    """Newton's method, for small problems in few calls, for large ones by way of samples."""
+    """Newton's method, for small problems in few calls, for large ones by way of samples; or SciPy.
+
+    What nothing certifies is looked at again with row-accurate sums.
+    """
     objective, varying = problem.objective, problem.varying
     watch = Watch(objective, varying)
     hands_over = affords_precision(objective)
-    if options.max_iter == 0:
+    is_for_newton = True
+    if is_for_scipy(problem, options):
+        outcome, _ = minimise_with_scipy(problem, options, start, watch)
+        # SciPy's methods end at the rounding of F, which is near enough where it is certified.
+        is_for_newton = not outcome.history[-1].distance <= NEGLIGIBLE
+    elif options.max_iter == 0:
         theta = problem.origin() if start is None else start
         outcome = newton(objective.at(theta), varying, options, watch=watch)
     elif is_small(objective) and options.solver != "newton-cg":
@@ -82,14 +91,14 @@ def smooth(
         outcome = newton(
             first, varying, options, is_near=is_near, watch=watch, hands_over=hands_over
         )
-    is_precise = needs_precision(outcome, options)
+    is_precise = is_for_newton and needs_precision(outcome, options)
     if is_precise:
         outcome = newton_precise(outcome, varying, options, watch)
     gap = _gap(problem, outcome, least_bound)
     if (
         not is_precise
         and gap > (DOUBTFUL if least_bound > TIGHT else CERTIFIED)
-        and is_cheaply_precise(outcome)
+        and (is_cheaply_precise(outcome) or needs_precision(outcome, options))
     ):
         outcome = newton_precise(outcome, varying, options, watch)
         gap = _gap(problem, outcome, least_bound)
@@ -126,36 +135,21 @@ def minimise_nonsmooth(
     likely: Array | None = None,
     least_bound: float = TIGHT,
 ) -> Solution:
-    """Proximal Newton over a working set; `likely` are features that it should have."""
+    """Proximal Newton over a working set; `likely` are features that it should have.
+
+    SciPy's methods take its place where the penalty is smooth, but not alike for all classes.
+    """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
-    history: tuple[Iteration, ...] = ()
-    status = Status.MAX_ITER
-    if start is None and options.max_iter == 0:
-        start = problem.origin()
-    if start is None:
-        point, status, history = _down_to(problem.start(), problem.terms, working, options)
+    watch = Watch(objective, problem.varying, *penalty.signs)
+    if is_for_scipy(problem, options):
+        outcome, value = minimise_with_scipy(problem, options, start, watch)
+        point, status, history = outcome.point, outcome.status, outcome.history
     else:
-        point = objective.at(start)
-    inside = penalty.project(point.theta)
-    if not np.array_equal(inside, point.theta):
-        point = objective.at(inside)
-    if status is Status.STOPPED:
-        value = point.loss + penalty.value(point.theta)
-    else:
-        left = replace(
-            options,
-            max_iter=options.iterations_left(len(history)),
-            callback=renumbered(options.callback, len(history)),
-        )
-        point, value, status, lines = minimise_on_working_sets(
-            point, penalty, working, left, likely=likely
-        )
-        history = _joined(history, lines)
+        point, value, status, history = _by_working_set(problem, options, start, working, likely)
     gap = 1.0
     if status not in UNBOUNDED:
         gap = problem.gap_at(point.theta, least_bound=least_bound)
-    watch = Watch(objective, problem.varying, *penalty.signs)
     status = watch.at_end(status, point.theta, point.loss, gap)
     coefficients = None
     if _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective):
@@ -170,6 +164,40 @@ def minimise_nonsmooth(
     return problem.solution(
         point, value, status, history, gap, coefficients=coefficients, **watch.found
     )
+
+
+def _by_working_set(
+    problem: Problem,
+    options: Options,
+    start: Array | None,
+    working: WorkingSet,
+    likely: Array | None,
+) -> tuple[Point, float, Status, tuple[Iteration, ...]]:
+    """Where proximal Newton ends: the point, F there, why, and what led there."""
+    objective = problem.objective
+    penalty = problem.terms.nonsmooth_penalty()
+    history: tuple[Iteration, ...] = ()
+    status = Status.MAX_ITER
+    if start is None and options.max_iter == 0:
+        start = problem.origin()
+    if start is None:
+        point, status, history = _down_to(problem.start(), problem.terms, working, options)
+    else:
+        point = objective.at(start)
+    inside = penalty.project(point.theta)
+    if not np.array_equal(inside, point.theta):
+        point = objective.at(inside)
+    if status is Status.STOPPED:
+        return point, point.loss + penalty.value(point.theta), status, history
+    left = replace(
+        options,
+        max_iter=options.iterations_left(len(history)),
+        callback=renumbered(options.callback, len(history)),
+    )
+    point, value, status, lines = minimise_on_working_sets(
+        point, penalty, working, left, likely=likely
+    )
+    return point, value, status, _joined(history, lines)
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:

@@ -75,6 +75,8 @@ PROBLEMS = {
     "samples, two classes": ((MANY[0], MANY[1] > 1), {}),
     "by products": (MANY, {"solver": "newton-cg"}),
     "by Cholesky": (noisy(9000), {"solver": "newton-cholesky"}),
+    "by SciPy's quasi-Newton": (noisy(9000), {"solver": "lbfgs"}),
+    "by SciPy's trust region": (noisy(500), {"solver": "trust-krylov", "C": np.inf}),
     "many classes": (noisy(9000, 30, 40), {}),
     "lasso": (MANY, {"l1_ratio": 1.0, "C": 0.01}),
     "wide lasso": (noisy(300, 500, 3), {"l1_ratio": 1.0, "C": 0.1}),

@@ -137,6 +137,8 @@ FITS = {
     "two classes, no penalty": ({"C": np.inf}, OVERLAPPING),
     "conjugate gradients": ({"solver": "newton-cg"}, WINE),
     "lasso": ({"l1_ratio": 1.0, "C": 0.1}, WINE),
+    "SciPy's quasi-Newton": ({"solver": "lbfgs"}, WINE),
+    "SciPy's trust region": ({"solver": "trust-krylov"}, WINE),
 }
 
 

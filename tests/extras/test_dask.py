@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmaxent import (
     MaxentClassifier,
     MaxentClassifierCV,
+    MaxentObjective,
     MultilabelMaxentClassifier,
     detect_separation,
     maxent_path,
@@ -62,6 +63,8 @@ PARAMETERS = {
     "weights by class": {"class_weight": {"north": 2.0, "east": 0.5, "south": 1.0}},
     "smoothing": {"label_smoothing": 0.1},
     "conjugate gradients": {"solver": "newton-cg"},
+    "SciPy's quasi-Newton": {"solver": "lbfgs"},
+    "SciPy's trust region": {"solver": "trust-ncg", "C": np.inf},
     "Jeffreys": {"C": np.inf, "bias_reduction": "jeffreys"},
     "prior correction": {"prior_correction": "empirical", "class_weight": "balanced"},
 }
@@ -77,6 +80,17 @@ def test_the_fit_is_that_of_the_rows_in_memory(scheduler, name):
         np.testing.assert_allclose(model.coef_, one.coef_, rtol=1e-6)
     else:
         assert_same(model.fit(*chunked(X, y, weights)), one)
+
+
+def test_the_objective_is_that_of_the_rows_in_memory(scheduler):
+    X, y, weights = rows()
+    lazy = chunked(X, y, weights)
+    one = MaxentObjective(X, y, sample_weight=weights)
+    objective = MaxentObjective(*lazy[:2], sample_weight=lazy[2])
+    x, v = np.random.default_rng(0).normal(size=(2, one.n_parameters))
+    assert objective.fun(x) == pytest.approx(one.fun(x), rel=1e-12)
+    np.testing.assert_allclose(objective.grad(x), one.grad(x), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(objective.hessp(x, v), one.hessp(x, v), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("chunks", [1500, 1499, 731, 97, (1, 700, 0, 799), (10,) * 150])

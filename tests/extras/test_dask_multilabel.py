@@ -52,6 +52,7 @@ PARAMETERS = {
     "smoothing": {"label_smoothing": 0.1},
     "thresholds": {"threshold": [0.1, 0.2, 0.3, 0.4]},
     "conjugate gradients": {"solver": "newton-cg"},
+    "SciPy's trust region": {"solver": "trust-krylov"},
 }
 
 

@@ -425,7 +425,9 @@ class _Draw:
         made, rng = self.made, self.rng
         given = made.parameters
         given["fit_intercept"] = self.chance(0.8)
-        given["solver"] = self.pick("auto", "auto", "newton-cg", "newton-cholesky", "lbfgs")
+        solver = self.pick("auto", "auto", "newton-cg", "newton-cholesky", "lbfgs")
+        is_smooth = not given.get("l1_ratio") and "bounds" not in given
+        given["solver"] = solver if is_smooth or solver != "lbfgs" else "auto"
         if self.kind != "inference" and self.chance(0.15):
             given["label_smoothing"] = self.pick(0.05, 0.3, 0.9)
         elif (

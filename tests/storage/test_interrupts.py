@@ -30,7 +30,7 @@ libraries = ThreadpoolController().select(user_api="blas").lib_controllers
 for library in libraries:
     library.set_num_threads(2)
 before = [library.num_threads for library in libraries]
-clf = MaxentClassifier(n_jobs=N_JOBS).fit(X, y)
+clf = MaxentClassifier(n_jobs=N_JOBS, solver="SOLVER").fit(X, y)
 start = time.perf_counter()
 clf.fit(X, y)
 seconds = time.perf_counter() - start
@@ -49,9 +49,11 @@ for _ in range(150):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no interval timers")
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_an_interrupted_fit_leaves_the_threads_of_blas_as_they_were(n_jobs):
-    program = INTERRUPTED.replace("N_JOBS", str(n_jobs))
+@pytest.mark.parametrize(
+    "n_jobs, solver", [(None, "auto"), (2, "auto"), (2, "lbfgs"), (2, "trust-krylov")]
+)
+def test_an_interrupted_fit_leaves_the_threads_of_blas_as_they_were(n_jobs, solver):
+    program = INTERRUPTED.replace("N_JOBS", str(n_jobs)).replace("SOLVER", solver)
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
 

@@ -1,0 +1,438 @@
+"""MaxentObjective: the function that MaxentClassifier minimises, on flat vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._objective._objective import MultinomialObjective, column_moments
+from skmaxent._objective._penalty import STRONGEST, Ridge
+from skmaxent._solvers import Evaluation, PreconditionedProblem, Problem
+from skmaxent._storage._arrays import memory_bytes
+from skmaxent._storage._threads import Workers
+from skmaxent._typing import Array
+
+
+class FlatObjective(ABC):
+    """A function of flat vectors with its derivatives, which remembers where it was evaluated last.
+
+    Attributes
+    ----------
+    x0 : ndarray of shape (n_parameters,)
+        The model without features.
+    n_parameters : int
+        Length of the vectors.
+    """
+
+    x0: Array
+    n_parameters: int
+
+    def __init__(self) -> None:
+        self._last: Evaluation | None = None
+
+    @abstractmethod
+    def _evaluate(self, x: Array) -> Evaluation:
+        """F and its gradient at a vector."""
+
+    @abstractmethod
+    def _product(self, at: Evaluation, v: Array) -> Array:
+        """The Hessian times a vector."""
+
+    @abstractmethod
+    def _hessian(self, at: Evaluation) -> Array:
+        """The Hessian."""
+
+    @abstractmethod
+    def _coefficients(self, x: Array) -> tuple[Array, Array]:
+        """Coefficients (n_logits, n_features) and intercepts (n_logits,)."""
+
+    def _checked(self, x: ArrayLike, name: str) -> Array:
+        vector = np.array(x, dtype=np.float64)
+        if vector.shape != (self.n_parameters,):
+            raise ValueError(
+                f"{name} has the shape {vector.shape}; expected ({self.n_parameters},), a vector "
+                "in the order of flatten()."
+            )
+        return vector
+
+    def _at(self, x: ArrayLike) -> Evaluation:
+        vector = self._checked(x, "x")
+        if self._last is None or not np.array_equal(self._last.u, vector):
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                self._last = self._evaluate(vector)
+        return self._last
+
+    def fun(self, x: ArrayLike) -> float:
+        """Value of the objective.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_parameters,)
+            The vector; see `unflatten` for what it holds.
+
+        Returns
+        -------
+        float
+        """
+        return self._at(x).value
+
+    def grad(self, x: ArrayLike) -> Array:
+        """Gradient of the objective.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_parameters,)
+            The vector; see `unflatten` for what it holds.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        return self._at(x).gradient.copy()
+
+    def fun_and_grad(self, x: ArrayLike) -> tuple[float, Array]:
+        """Value and gradient, for ``scipy.optimize.minimize(..., jac=True)``.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_parameters,)
+            The vector; see `unflatten` for what it holds.
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray of shape (n_parameters,)
+        """
+        return self.fun(x), self.grad(x)
+
+    def hessp(self, x: ArrayLike, p: ArrayLike) -> Array:
+        """Product of the Hessian with a vector: one pass over X.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_parameters,)
+            Where the Hessian is taken.
+        p : array-like of shape (n_parameters,)
+            The vector.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        return self._product(self._at(x), self._checked(p, "p"))
+
+    def hess(self, x: ArrayLike) -> Array:
+        """Hessian, for small problems.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_parameters,)
+            The vector; see `unflatten` for what it holds.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters)
+
+        Raises
+        ------
+        MemoryError
+            If the matrix and its working copies exceed the memory; the message has the bytes.
+        """
+        needed = 3 * 8 * self.n_parameters**2
+        if needed > memory_bytes():
+            raise MemoryError(
+                f"the Hessian of {self.n_parameters:,} parameters needs {needed:,} bytes; this "
+                f"process may use {int(memory_bytes()):,} bytes of memory. Use hessp, which needs "
+                "no matrix."
+            )
+        return self._hessian(self._at(x))
+
+    def unflatten(self, x: ArrayLike) -> tuple[Array, Array]:
+        """Coefficients and intercepts of a vector.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_parameters,)
+            The vector.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_logits, n_features)
+            As `MaxentClassifier.coef_`.
+        intercept : ndarray of shape (n_logits,)
+            As `MaxentClassifier.intercept_`; zeros where ``fit_intercept=False``.
+        """
+        return self._coefficients(self._checked(x, "x"))
+
+
+class MaxentObjective(FlatObjective):
+    """The objective that `MaxentClassifier` minimises, for other optimisers.
+
+    It is, with S the sum of the row weights s_i,
+
+        F(W, b) = 1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}]
+                  + 1/(2 C S) Σ_kj f_kj (w_kj - m_kj)²,
+
+    the mean loss of the rows and the penalty over C S, for the columns of X as they are. This is
+    how scikit-learn's user guide writes the objective of `LogisticRegression`; the sum of C times
+    the losses and of the penalty, as LIBLINEAR has it, is ``C * S`` times F. Two classes have one
+    logit, K > 2 classes have K. Only smooth penalties have gradients everywhere: there is no L1
+    penalty, and coefficients have no bounds.
+
+    A vector x holds the coefficients, class after class, and then the intercepts.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        As in `MaxentClassifier.fit`, data frames and Dask collections included.
+    y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+        Class labels, or counts or shares of the classes.
+    C : float, default=1.0
+        Inverse strength of the ridge penalty, positive; ``np.inf`` is no penalty.
+    penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
+            default=None
+        Finite factors f of the penalty, as in `MaxentClassifier`.
+    prior_coef : array-like, DataFrame or fitted model, default=None
+        Coefficients m that the penalty pulls towards, as in `MaxentClassifier`.
+    fit_intercept : bool, default=True
+        Whether each logit has an intercept; it is not penalised.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes, multiplied with `sample_weight`.
+    label_smoothing : float, default=0.0
+        Share of each observation that is spread evenly over all classes.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
+        Known part of the logits.
+
+    Attributes
+    ----------
+    x0 : ndarray of shape (n_parameters,)
+        A start: coefficients of zero, and the intercepts that give the classes their shares.
+    n_parameters : int
+        Length of x.
+    classes : ndarray of shape (n_classes,)
+        Class labels, sorted.
+
+    Raises
+    ------
+    ValueError
+        For input that `MaxentClassifier` refuses, for infinite factors, and where a class has no
+        row of positive weight.
+
+    See Also
+    --------
+    MaxentClassifier : Minimises this objective.
+    cross_entropy : The mean loss as a function of logits.
+
+    Notes
+    -----
+    A value with its gradient is one pass over X, and a Hessian product another. The vector that
+    was evaluated last is remembered, so that `fun` and `grad` at the same x are a single pass.
+    Blocks of rows are read one after the other; products of matrices take as many threads as BLAS
+    has.
+
+    The gradient is Xᵀ(P - T)/S for weights of one, with P the probabilities and T the targets, and
+    the penalty's. F is convex, so that a gradient method that does not increase F comes to the
+    minimum; how soon depends on the units of the features, which `preconditioned` removes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.optimize import check_grad, minimize
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import MaxentClassifier, MaxentObjective
+    >>> X, y = load_iris(return_X_y=True)
+    >>> objective = MaxentObjective(X, y)
+    >>> bool(check_grad(objective.fun, objective.grad, objective.x0) < 1e-6)
+    True
+    >>> found = minimize(objective.fun_and_grad, objective.x0, jac=True, tol=1e-8)
+    >>> coef, intercept = objective.unflatten(found.x)
+    >>> bool(np.allclose(coef, MaxentClassifier().fit(X, y).coef_, atol=1e-4))
+    True
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        C: float = 1.0,
+        penalty_factor: Any = None,
+        prior_coef: Any = None,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        label_smoothing: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        offset: Any = None,
+    ) -> None:
+        super().__init__()
+        reader = MaxentClassifier(
+            C=C,
+            penalty_factor=penalty_factor,
+            prior_coef=prior_coef,
+            fit_intercept=fit_intercept,
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+        )
+        reader._validate_params()
+        given, terms = reader._read(X, y, sample_weight, offset, 0.0, bool(np.isfinite(C)))
+        rows = given.outcomes
+        if terms.lower is not None:
+            raise ValueError(
+                "penalty_factor is infinite for some coefficients, which removes them: expected "
+                "finite factors; leave the features out of X instead."
+            )
+        if len(rows.active) < len(given.classes):
+            absent = np.delete(given.classes, rows.active).tolist()
+            raise ValueError(
+                f"the classes {absent} have no row of positive weight (sample_weight times "
+                "class_weight): expected one or more for each class; drop the rows of these "
+                "classes."
+            )
+        self.classes = given.classes
+        blocks = given.stored(Workers())
+        self._moments = column_moments(blocks, rows.model)
+        if not np.isfinite(self._moments.mean_square.sum()):
+            blocks.check_finite()
+        strength = min(1.0 / C, STRONGEST) / rows.scale / blocks.weight_sums.total
+        self._terms = terms.times(strength)
+        self._penalty = self._terms.nonsmooth_penalty()
+        self._loss = MultinomialObjective(
+            blocks,
+            rows.model,
+            Ridge(np.zeros(blocks.n_features)),
+            fit_intercept=fit_intercept,
+        )
+        start = self._loss.zeros()
+        start[:, -1] = rows.model.null_intercept(self._moments.shares)
+        self.x0 = self._flat(start)
+        self.n_parameters = len(self.x0)
+
+    def preconditioned(self) -> PreconditionedObjective:
+        """The same objective in coordinates u in which its Hessian is the identity at the start.
+
+        The coefficients, for columns that are centred and scaled, are θ = θ₀ + L u, where θ₀ is
+        the model without features and L Lᵀ the inverse of the Hessian there (of its diagonal, for
+        more than 2,000 features). Gradient methods then do not depend on the units and the
+        correlation of the features.
+
+        Returns
+        -------
+        PreconditionedObjective
+            With `fun`, `grad`, `fun_and_grad`, `hessp`, `hess`, `x0`, `n_parameters` and
+            `unflatten`.
+
+        Raises
+        ------
+        ValueError
+            For columns whose squares are too large or too small for floating point.
+        """
+        return PreconditionedObjective(self)
+
+    def flatten(self, coef: ArrayLike, intercept: ArrayLike = 0.0) -> Array:
+        """The vector of coefficients and intercepts.
+
+        Parameters
+        ----------
+        coef : array-like of shape (n_logits, n_features)
+            As `MaxentClassifier.coef_`.
+        intercept : array-like of shape (n_logits,), default=0.0
+            As `MaxentClassifier.intercept_`; zeros where ``fit_intercept=False``.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        theta = self._loss.zeros()
+        coef = np.asarray(coef, dtype=np.float64)
+        if coef.shape != theta[:, :-1].shape:
+            raise ValueError(f"coef has the shape {coef.shape}; expected {theta[:, :-1].shape}.")
+        theta[:, :-1] = coef
+        theta[:, -1] = np.asarray(intercept, dtype=np.float64)
+        if not self._loss.fit_intercept and theta[:, -1].any():
+            raise ValueError("fit_intercept=False: expected intercept=0, found other numbers.")
+        return self._flat(theta)
+
+    def _flat(self, theta: Array) -> Array:
+        """The vector of an array (n_logits, n_features + 1)."""
+        coef = theta[:, :-1].ravel()
+        return np.concatenate([coef, theta[:, -1]]) if self._loss.fit_intercept else coef
+
+    def _theta(self, x: Array) -> Array:
+        theta = self._loss.zeros()
+        size = theta[:, :-1].size
+        theta[:, :-1] = x[:size].reshape(theta[:, :-1].shape)
+        if self._loss.fit_intercept:
+            theta[:, -1] = x[size:]
+        return theta
+
+    def _coefficients(self, x: Array) -> tuple[Array, Array]:
+        theta = self._theta(x)
+        return np.ascontiguousarray(theta[:, :-1]), theta[:, -1].copy()
+
+    def _evaluate(self, x: Array) -> Evaluation:
+        theta = self._theta(x)
+        point, penalty = self._loss.at(theta), self._penalty
+        gradient = point.gradient + penalty.ridge * (theta - penalty.target)
+        value = point.loss + penalty.value(theta)
+        return Evaluation(x, value, self._flat(gradient), point.rounding, point)
+
+    def _product(self, at: Evaluation, v: Array) -> Array:
+        V = self._theta(v)
+        return self._flat(at.point.hessian_product(V) + self._penalty.ridge * V)
+
+    def _hessian(self, at: Evaluation) -> Array:
+        R, width = self._loss.shape
+        r = self._loss.likelihood.n_free
+        free = at.point.fisher_information().reshape(r, width, r, width)
+        # The last of K logits changes probabilities as minus the sum of the others.
+        contrasts = np.eye(R, r)
+        contrasts[r:] = -1.0
+        H = np.einsum("ka,aibj,lb->kilj", contrasts, free, contrasts, optimize=True)
+        order = self._flat(np.arange(R * width).reshape(R, width)).astype(np.intp)
+        H = H.reshape(R * width, -1)[np.ix_(order, order)]
+        ridge = np.broadcast_to(self._penalty.ridge, (R, width))
+        H.flat[:: len(H) + 1] += self._flat(ridge)
+        return np.asarray(H)
+
+
+class PreconditionedObjective(FlatObjective):
+    """A `MaxentObjective` in preconditioned coordinates; see `MaxentObjective.preconditioned`."""
+
+    def __init__(self, objective: MaxentObjective) -> None:
+        super().__init__()
+        loss, moments = objective._loss, objective._moments
+        if not np.isfinite(moments.mean_square.sum()):
+            raise ValueError(
+                "X has columns whose squares are not finite numbers: rescale them before "
+                "preconditioning."
+            )
+        problem = Problem.of(
+            loss.blocks,
+            loss.likelihood,
+            objective._terms,
+            moments,
+            fit_intercept=loss.fit_intercept,
+        )
+        self._problem = problem
+        self._function = PreconditionedProblem(problem, problem.null.theta)
+        self.n_parameters = self._function.size
+        self.x0 = np.zeros(self.n_parameters)
+
+    def _evaluate(self, x: Array) -> Evaluation:
+        return self._function.at(x)
+
+    def _product(self, at: Evaluation, v: Array) -> Array:
+        return self._function.hessian_product(at, v)
+
+    def _hessian(self, at: Evaluation) -> Array:
+        return np.stack([self._function.hessian_product(at, v) for v in np.eye(self.n_parameters)])
+
+    def _coefficients(self, x: Array) -> tuple[Array, Array]:
+        coef, intercept = self._problem.coefficients(self._function.theta(x))
+        return np.ascontiguousarray(coef), np.array(intercept)

@@ -1,0 +1,171 @@
+"""A problem with a smooth penalty as a function of preconditioned coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import PenaltyTerms, Ridge
+from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
+from skmaxent._solvers._preconditioners import KroneckerPreconditioner
+from skmaxent._solvers._problem import Problem
+from skmaxent._typing import Array
+
+EPS = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """F and its gradient at u, and the point θ of the problem that belongs to u.
+
+    `rounding` is the size of the errors that rounding makes in `value`.
+    """
+
+    u: Array
+    value: float
+    gradient: Array
+    rounding: float
+    point: Point
+
+
+class PreconditionedProblem:
+    """F as a function of u, where θ = P(θ₀ + L u) and L Lᵀ is the inverse of a preconditioner.
+
+    The preconditioner is the Hessian of the model without features, or its diagonal where the
+    whole is too large. P sets to zero the coefficients that an infinite penalty factor removes.
+    Where logits are coupled, the loss does not change if all coefficients of a feature change by
+    the same number; P then adds the number for which the penalty is least.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its penalty is a ridge, whose strength and target may differ between classes; see
+        `nonsmooth_part`.
+    start : ndarray of shape (R, d + 1)
+        θ₀.
+    seed : int
+        For the rows that the preconditioner is built from.
+    """
+
+    def __init__(self, problem: Problem, start: Array, seed: int = 0) -> None:
+        objective, terms = problem.objective, problem.terms
+        self.problem = problem
+        self._penalty = None if terms.is_smooth else terms.nonsmooth_penalty()
+        self._free: Array | None = None
+        self._target: Array | float = 0.0
+        self._shares: Array | None = None
+        ridge = np.zeros((1, objective.shape[1]))
+        if self._penalty is not None:
+            ridge = self._penalty.ridge
+            self._target = np.where(ridge > 0.0, self._penalty.target, 0.0)
+            if terms.lower is not None:
+                free = np.ones(objective.shape)
+                free[:, :-1][np.broadcast_to(terms.lower == 0.0, free[:, :-1].shape)] = 0.0
+                self._free = free
+        if terms.is_coupled and objective.shape[0] > 1:
+            self._shares = _shares_of_shift(np.broadcast_to(ridge, objective.shape), self._free)
+        self._root = _preconditioner(problem, seed).root()
+        self._start = start.copy(order="F")
+        if self._penalty is not None:
+            # Constant columns have no part in the loss: their coefficients are at the target.
+            constant = np.flatnonzero(~problem.varying)
+            target = np.broadcast_to(self._target, objective.shape)
+            self._start[:, constant] = target[:, constant]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of u and of θ: (R, d + 1)."""
+        return self.problem.objective.shape
+
+    @property
+    def size(self) -> int:
+        """Number of entries of u."""
+        R, width = self.shape
+        return R * width
+
+    def theta(self, u: Array) -> Array:
+        """θ of u."""
+        theta = self._start + self._root.apply(self._unflattened(u))
+        if self._shares is not None:
+            theta -= np.einsum("kj,kj->j", self._shares, theta - self._target)
+        return theta if self._free is None else np.asarray(theta * self._free)
+
+    def change(self, v: Array) -> Array:
+        """The change of θ where u changes by v."""
+        V = self._root.apply(self._unflattened(v))
+        if self._shares is not None:
+            V -= np.einsum("kj,kj->j", self._shares, V)
+        return V if self._free is None else np.asarray(V * self._free)
+
+    def gradient(self, G: Array) -> Array:
+        """The gradient with respect to u of a gradient with respect to θ."""
+        if self._free is not None:
+            G = G * self._free
+        if self._shares is not None:
+            G = G - self._shares * G.sum(axis=0)
+        return self._root.apply_transposed(G).ravel(order="F")
+
+    def solve(self, G: Array) -> Array:
+        """M⁻¹ G, as preconditioners of θ have it."""
+        return self.change(self.gradient(G))
+
+    def _unflattened(self, u: Array) -> Array:
+        return u.reshape(self.shape, order="F")
+
+    def at(self, u: Array) -> Evaluation:
+        """F and its gradient at u: one pass over X."""
+        point = self.problem.objective.at(self.theta(u))
+        value, gradient = point.value, point.gradient
+        if self._penalty is not None:
+            value = point.loss + self._penalty.value(point.theta)
+            gradient = gradient + self._penalty.ridge * (point.theta - self._target)
+        rounding = point.rounding + 4.0 * EPS * abs(value - point.loss)
+        return Evaluation(u, value, self.gradient(gradient), rounding, point)
+
+    def hessian_product(self, at: Evaluation, v: Array) -> Array:
+        """The Hessian times v: one pass over X."""
+        V = self.change(v)
+        product = at.point.hessian_product(V)
+        if self._penalty is not None:
+            product += self._penalty.ridge * V
+        return self.gradient(product)
+
+
+def nonsmooth_part(terms: PenaltyTerms) -> str:
+    """What makes an objective nonsmooth, in words; empty where nothing does."""
+    if terms.l1.any():
+        return "an L1 penalty"
+    if terms.lower is None or terms.upper is None:
+        return ""
+    removed = (terms.lower == 0.0) & (terms.upper == 0.0)
+    has_bounds = np.isfinite(terms.lower) | np.isfinite(terms.upper)
+    return "bounds" if (has_bounds & ~removed).any() else ""
+
+
+def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
+    """ω of shape (R, d + 1), for which w - Σ_k ω_k (w_k - target_k) has the least penalty.
+
+    Columns with a coefficient that is removed have no such shift.
+    """
+    total = ridge.sum(axis=0)
+    has_ridge = total > 0.0
+    shares = np.where(has_ridge, ridge / np.where(has_ridge, total, 1.0), 1.0 / len(ridge))
+    if free is not None:
+        shares = np.where(free.all(axis=0), shares, 0.0)
+    return shares
+
+
+def _preconditioner(problem: Problem, seed: int) -> KroneckerPreconditioner:
+    """The Kronecker form of the Hessian at the model without features, or its diagonal."""
+    null = problem.null
+    if not problem.terms.is_smooth:
+        strength = problem.terms.ridge.mean(axis=0)
+        null = null.on(problem.objective.with_penalty(Ridge(strength)))
+    choice = PreconditionerChoice(null.objective, problem.varying, solver="newton-cg", seed=seed)
+    preconditioner, _ = choice.at(null, 0)
+    assert isinstance(preconditioner, KroneckerPreconditioner), (
+        "at the model without features there is no other"
+    )
+    return preconditioner
