@@ -152,7 +152,7 @@ class Precise:
 
     def at(self, theta: Array) -> State:
         objective = self.objective
-        loss, magnitude, gradient, hessian, most = self._sums(_derivatives, theta)
+        loss, magnitude, gradient, hessian, most = self._sums(loss_derivatives, theta)
         objective.counter.gradients += 1
         total = objective.total_weight
         gradient, hessian = gradient / total, hessian / total
@@ -372,7 +372,7 @@ class _Rows(NamedTuple):
     losses: Array
 
 
-def _rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
+def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
     if not likelihood.is_coupled:
         e = np.exp(-np.abs(Z))
         up = Z >= 0.0
@@ -396,11 +396,11 @@ def _rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
     return _Rows(P, C, losses)
 
 
-def _derivatives(
+def loss_derivatives(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
 ) -> tuple[Any, ...]:
     """Loss, the size of what rounding acts on, gradient, Hessian and a bound on it, summed."""
-    P, C, losses = _rows(likelihood, Z, T)
+    P, C, losses = loss_of_rows(likelihood, Z, T)
     residual = P * (1.0 - T) - T * C
     magnitude = np.abs(residual * Z).sum(axis=0)
     r, width = likelihood.n_free, len(columns)
@@ -421,8 +421,8 @@ def _changes(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array, D: Array
 ) -> tuple[Any, ...]:
     """Sum over rows of what the loss changes by where logits Z change by D, and of its size."""
-    P, C, losses = _rows(likelihood, Z, T)
-    direct = _rows(likelihood, Z + D, T).losses - losses
+    P, C, losses = loss_of_rows(likelihood, Z, T)
+    direct = loss_of_rows(likelihood, Z + D, T).losses - losses
     if likelihood.is_coupled:
         # log Σ p exp(d) - t·d, with d relative to t·d.
         relative = D - np.einsum("km,km->m", T, D)
@@ -445,7 +445,7 @@ def _curvature_weights(
     Z = coef @ X.T + intercept[:, None]
     if block.offset is not None:
         Z += block.offset.T
-    P, C, _ = _rows(likelihood, Z, np.zeros_like(Z))
+    P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
     return X, np.einsum("km,km->m", P, C) * block.weights_or_ones()
 
 

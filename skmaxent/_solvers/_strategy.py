@@ -9,6 +9,7 @@ import numpy as np
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty, PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT
+from skmaxent._solvers._orthogonal import orthogonal_distance
 from skmaxent._solvers._precise import (
     affords_precision,
     is_cheaply_precise,
@@ -95,13 +96,16 @@ def smooth(
     if is_precise:
         outcome = newton_precise(outcome, varying, options, watch)
     gap = _gap(problem, outcome, least_bound)
+    doubtful = DOUBTFUL if least_bound > TIGHT else CERTIFIED
     if (
         not is_precise
-        and gap > (DOUBTFUL if least_bound > TIGHT else CERTIFIED)
+        and gap > doubtful
         and (is_cheaply_precise(outcome) or needs_precision(outcome, options))
     ):
         outcome = newton_precise(outcome, varying, options, watch)
         gap = _gap(problem, outcome, least_bound)
+    if gap > doubtful and is_cheaply_precise(outcome):
+        outcome = _judged_in_orthogonal_coordinates(outcome, varying, options.tol)
     point = outcome.point
     status = watch.at_end(outcome.status, point.theta, point.loss, gap)
     return problem.solution(
@@ -113,6 +117,22 @@ def smooth(
         coefficients=outcome.coefficients,
         **watch.found,
     )
+
+
+def _judged_in_orthogonal_coordinates(outcome: Outcome, varying: Array, tol: float) -> Outcome:
+    """Return the outcome, converged only if the distance in orthogonal coordinates is small too.
+
+    The coordinates of the solvers hide directions that are flat to rounding.
+    """
+    objective = outcome.point.objective
+    coefficients = outcome.coefficients
+    if coefficients is None:
+        coefficients = objective.coefficients(outcome.point.theta)
+    distance = orthogonal_distance(objective, varying, *coefficients)
+    if not distance > tol:
+        return outcome
+    history = (*outcome.history[:-1], replace(outcome.history[-1], distance=distance))
+    return replace(outcome, status=Status.PRECISION, history=history)
 
 
 def _gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:

@@ -1,0 +1,72 @@
+"""The distance to the optimum in coordinates in which the columns are orthogonal.
+
+A Hessian of nearly collinear columns has eigenvalues below its own rounding errors, and along their
+eigenvectors a Newton step from its Cholesky factor is arbitrary. A QR decomposition of the rows
+resolves the columns themselves instead of their squares, and so twice as many digits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack, qr, solve_triangular
+
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._solvers._precise import loss_derivatives, loss_of_rows
+from skmaxent._solvers._solution import root_size
+from skmaxent._typing import Array
+
+# A column whose distance from the span of the others is below this share of its length is a
+# combination of them: its distance has fewer than three digits that the rounding of X leaves.
+LEAST_DISTANCE = 1e-13
+
+
+def orthogonal_distance(
+    objective: MultinomialObjective, varying: NDArray[np.bool_], coef: Array, intercept: Array
+) -> float:
+    """Return the length of the Newton step in standard errors, or NaN where there is none.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        It must be small: all rows are standardised at once.
+    varying : ndarray of bool, shape (d,)
+        The columns that are not constant.
+    coef : ndarray of shape (R, d)
+    intercept : ndarray of shape (R,)
+        Coefficients and intercepts for the columns as they are stored.
+    """
+    likelihood = objective.likelihood
+    rows = objective.blocks.whole()
+    weights = rows.weights_or_ones().astype(np.float64) / objective.total_weight
+    targets = likelihood.dense_targets(rows.targets)
+    Z = coef @ rows.dense().astype(np.float64).T + intercept[:, None]
+    Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
+    P, C, losses = loss_of_rows(likelihood, Z, targets)
+
+    kept = np.append(varying, objective.fit_intercept)
+    X = rows.augmented(objective.center, objective.scale, objective.fit_intercept)[kept].T
+    root_ridge = np.append(np.sqrt(objective.penalty.strength), 0.0)
+    curvature = np.sqrt(np.einsum("km,km->m", P, C) * weights)
+    stacked = np.vstack([curvature[:, None] * X, np.diag(root_ridge)[kept][:, kept]])
+    size = np.sqrt(np.square(stacked).sum(axis=0))
+    if not (np.isfinite(stacked).all() and size.all() and len(size)):
+        return np.nan
+    Q, R, order = qr(stacked / size, mode="economic", pivoting=True)
+    rank = int(np.count_nonzero(np.abs(R.diagonal()) > LEAST_DISTANCE))
+    columns = solve_triangular(R[:rank, :rank], (X / size)[:, order[:rank]].T, trans="T")
+    ridge_rows = Q[len(X) :, :rank]
+
+    _, _, gradient, H, _ = loss_derivatives(likelihood, columns, targets, weights, Z)
+    theta = np.column_stack([coef * objective.scale, np.zeros(len(coef))])
+    gradient = gradient + (theta * root_ridge)[:, kept] @ ridge_rows
+    r = likelihood.n_free
+    contrasts = np.eye(r) - (1.0 / len(coef) if likelihood.is_coupled else 0.0)
+    H = H + contrasts[:, None, :, None] * (ridge_rows.T @ ridge_rows)[None, :, None, :]
+    L, info = lapack.dpotrf(H.reshape(r * rank, r * rank), lower=True)
+    if info != 0 or not np.isfinite(gradient).all():
+        return np.nan
+    step, _ = lapack.dpotrs(L, gradient[:r].ravel(), lower=True)
+    value = float(losses @ weights) + 0.5 * float(np.square(theta * root_ridge).sum())
+    decrement = np.sqrt(max(float(gradient[:r].ravel() @ step), 0.0))
+    return float(root_size(objective.blocks.effective_size, value) * decrement)

@@ -1,0 +1,49 @@
+"""Columns that are collinear to a few last digits: a fit is at the optimum, or it warns."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent import MaxentClassifier
+
+STORAGES = {"C": np.ascontiguousarray, "F": np.asfortranarray, "CSR": sp.csr_array}
+
+
+def nearly_collinear(seed):
+    """Mixtures of columns around 1.7e9, in units over many decades, and two classes."""
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(150, 6))
+    X = (1.7e9 + Z * [1e4, 1.0, 1.0, 1e2, 0.1, 0.1]) @ rng.normal(size=(6, 6))
+    X *= 10.0 ** rng.uniform(-8, 8, size=6)
+    return X, (Z[:, 0] + rng.logistic(size=150) > 0).astype(int)
+
+
+def smallest_loss(X, y):
+    """The minimum of the mean loss, by Newton's method on the orthogonal factor of X."""
+    Q = np.linalg.qr(X / np.linalg.norm(X, axis=0))[0] * np.sqrt(len(X))
+    sign = 2.0 * y - 1.0
+    w = np.zeros(Q.shape[1])
+    for _ in range(100):
+        p = 1.0 / (1.0 + np.exp(-(Q @ w)))
+        w -= np.linalg.solve((Q.T * (p * (1.0 - p))) @ Q, Q.T @ (p - y))
+    return np.logaddexp(0.0, -sign * (Q @ w)).mean()
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("seed", [1, 3, 6, 9, 11])
+def test_a_fit_without_a_warning_is_at_the_optimum(seed, storage):
+    X, y = nearly_collinear(seed)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        clf = MaxentClassifier(C=np.inf, fit_intercept=False, solver="newton-cg")
+        clf.fit(STORAGES[storage](X), y)
+    is_converged = not any(issubclass(one.category, ConvergenceWarning) for one in said)
+    Z = X.astype(np.longdouble) @ clf.coef_[0]
+    excess = np.logaddexp(0.0, -(2.0 * y - 1.0) * Z).mean() - smallest_loss(X, y)
+    assert excess < 1e-6 or not is_converged
+    if seed == 1:
+        assert is_converged
+        assert clf.optimality_gap_ < 1e-5
