@@ -24,7 +24,7 @@ from skmaxent._input._interchange import exact_integers, native, refuse_masked
 from skmaxent._model import _dask_prediction, _prediction
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import SparseCoefMixin
-from skmaxent._solvers import Callback, Iteration, Options, Solution, Status, resolve_solver
+from skmaxent._solvers import NEWTON, Callback, Iteration, Options, Solution, Status, resolve_solver
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import following, place_of, to_host
@@ -406,9 +406,10 @@ def warn_unless_converged(
     elif solution.status is Status.MAX_ITER:
         is_large = _largest_offset(solution) > LARGE_OFFSET
         more = f", and {_advice(solution, estimator)}" if is_large else ""
+        faster = "" if resolve_solver(estimator.solver) in NEWTON else " or set solver='auto'"
         warnings.warn(
             f"max_iter={estimator.max_iter} was reached, about {solution.distance:.2g} standard "
-            f"errors from the optimum (tol={estimator.tol}): raise max_iter{more}.",
+            f"errors from the optimum (tol={estimator.tol}): raise max_iter{faster}{more}.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )

@@ -172,18 +172,18 @@ class FlatObjective(ABC):
 class MaxentObjective(FlatObjective):
     """The objective that `MaxentClassifier` minimises, for other optimisers.
 
-    It is, with S the sum of the row weights s_i,
+    With S the sum of the row weights s_i, the objective is
 
         F(W, b) = 1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}]
                   + 1/(2 C S) Σ_kj f_kj (w_kj - m_kj)²,
 
-    the mean loss of the rows and the penalty over C S, for the columns of X as they are. This is
-    how scikit-learn's user guide writes the objective of `LogisticRegression`; the sum of C times
-    the losses and of the penalty, as LIBLINEAR has it, is ``C * S`` times F. Two classes have one
-    logit, K > 2 classes have K. Only smooth penalties have gradients everywhere: there is no L1
-    penalty, and coefficients have no bounds.
+    the mean loss of the rows and the penalty divided by C S. The coefficients W belong to the
+    columns of X as they are. The user guide of scikit-learn writes the objective of
+    `LogisticRegression` in the same way. LIBLINEAR minimises ``C * S * F`` instead. Two classes
+    have one logit, and K > 2 classes have K logits.
 
-    A vector x holds the coefficients, class after class, and then the intercepts.
+    The methods take a vector x, which holds the coefficients, class after class, and then the
+    intercepts. F has derivatives everywhere, because there are no L1 penalty and no bounds.
 
     Parameters
     ----------
@@ -221,8 +221,8 @@ class MaxentObjective(FlatObjective):
     Raises
     ------
     ValueError
-        For input that `MaxentClassifier` refuses, for infinite factors, and where a class has no
-        row of positive weight.
+        If `MaxentClassifier` would raise for the same input, if a factor is infinite, or if a class
+        has no row of positive weight.
 
     See Also
     --------
@@ -231,14 +231,15 @@ class MaxentObjective(FlatObjective):
 
     Notes
     -----
-    A value with its gradient is one pass over X, and a Hessian product another. The vector that
-    was evaluated last is remembered, so that `fun` and `grad` at the same x are a single pass.
-    Blocks of rows are read one after the other; products of matrices take as many threads as BLAS
-    has.
+    The value and the gradient together need one pass over X, and a Hessian product needs another.
+    The object keeps the result for the vector that was evaluated last, so that `fun` and `grad` at
+    the same x need one pass. Blocks of rows are read one after the other. Matrix products use the
+    threads of BLAS.
 
-    The gradient is Xᵀ(P - T)/S for weights of one, with P the probabilities and T the targets, and
-    the penalty's. F is convex, so that a gradient method that does not increase F comes to the
-    minimum; how soon depends on the units of the features, which `preconditioned` removes.
+    For weights of one, the gradient with respect to the coefficients is (P - T)ᵀ X/S plus that of
+    the penalty, with P the probabilities and T the targets. F is convex. Gradient methods
+    therefore converge to the minimum if their steps are short enough. Their speed depends on the
+    units and the correlation of the features; `preconditioned` removes this dependence.
 
     Examples
     --------
@@ -314,12 +315,13 @@ class MaxentObjective(FlatObjective):
         self.n_parameters = len(self.x0)
 
     def preconditioned(self) -> PreconditionedObjective:
-        """The same objective in coordinates u in which its Hessian is the identity at the start.
+        """The same objective in coordinates in which its Hessian is the identity at the start.
 
-        The coefficients, for columns that are centred and scaled, are θ = θ₀ + L u, where θ₀ is
-        the model without features and L Lᵀ the inverse of the Hessian there (of its diagonal, for
-        more than 2,000 features). Gradient methods then do not depend on the units and the
-        correlation of the features.
+        The coefficients of centred and scaled columns are θ = θ₀ + L u, and the methods take the
+        vector u. θ₀ is the model without features, and L Lᵀ is the inverse of the Hessian of this
+        model, or of the diagonal of that Hessian if there are more than 2,000 features. The speed
+        of gradient methods then does not depend on the units of the features, nor, with the whole
+        Hessian, on their correlation.
 
         Returns
         -------
@@ -330,7 +332,7 @@ class MaxentObjective(FlatObjective):
         Raises
         ------
         ValueError
-            For columns whose squares are too large or too small for floating point.
+            If the squares of a column are not finite.
         """
         return PreconditionedObjective(self)
 

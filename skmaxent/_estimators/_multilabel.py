@@ -97,7 +97,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     tol : float, default=1e-4
         Distance to the optimum in standard errors at which to stop.
     max_iter : int, default=100
-        Most Newton iterations; 0 leaves all coefficients zero.
+        Most iterations of the solver; 0 leaves all coefficients zero.
     n_jobs : int, default=None
         Threads.
     verbose : int, default=0

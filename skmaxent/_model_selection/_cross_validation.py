@@ -107,7 +107,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     tol : float, default=1e-4
         Distance to the optimum, in standard errors, at which a fit stops.
     max_iter : int, default=100
-        Maximum number of Newton iterations of each fit. 0 leaves all coefficients zero.
+        Maximum number of iterations of each fit. 0 leaves all coefficients zero.
     n_jobs : int, default=None
         Number of processes among which the paths are divided. None is one process, and -1 is one
         per processor.
@@ -141,7 +141,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         intercept is missing if `fit_intercept` is False. With two classes there is one row instead
         of n_classes.
     n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
-        Number of Newton iterations.
+        Number of iterations of the solver.
     optimality_gap_ : float
         Upper bound on (F - F*)/F for the final fit; see `MaxentClassifier`. Only with `refit`, and
         only if `gamma_` is 1.

@@ -39,7 +39,7 @@ class MaxentPath:
     intercepts : ndarray of shape (n_Cs, n_classes) or (n_Cs, 1)
         Intercepts at each C.
     n_iter : ndarray of shape (n_Cs,)
-        Number of Newton iterations at each C.
+        Number of iterations of the solver at each C.
     optimality_gaps : ndarray of shape (n_Cs,)
         Upper bound on (F - F*)/F at each C, where F is the objective and F* its minimum.
     classes : ndarray of shape (n_classes,)

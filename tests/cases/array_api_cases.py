@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import check_array_api_input
 from skmaxent import (
     MaxentClassifier,
     MaxentClassifierCV,
+    MaxentObjective,
     MultilabelMaxentClassifier,
     detect_separation,
     maxent_path,
@@ -131,6 +132,18 @@ def test_weights_and_offsets(n, K):
     assert_allclose(host(P), here.predict_proba(X, offset), atol=1e-8)
     with pytest.raises(ValueError, match="need the offset"):
         there.predict(put(X))
+
+
+def test_the_objective():
+    X, y = noisy(400)
+    weights = np.random.default_rng(1).random(400)
+    here = MaxentObjective(X, y, sample_weight=weights)
+    there = MaxentObjective(put(X), put(y), sample_weight=put(weights))
+    x, v = np.random.default_rng(2).normal(size=(2, here.n_parameters)) * 0.1
+    assert there.fun(x) == pytest.approx(here.fun(x), rel=1e-12)
+    assert_allclose(there.grad(x), here.grad(x), rtol=1e-9, atol=1e-9)
+    assert_allclose(there.hessp(x, v), here.hessp(x, v), rtol=1e-9, atol=1e-9)
+    assert_allclose(there.hess(x), here.hess(x), rtol=1e-9, atol=1e-9)
 
 
 def test_several_blocks(monkeypatch):

@@ -193,7 +193,8 @@ def test_digits_need_more_iterations_of_lbfgs_than_the_default_and_say_so(solver
     data, labels = load_digits(return_X_y=True)
     clf = MaxentClassifier(solver=solver, C=1e-2)
     if solver == "lbfgs":
-        with pytest.warns(ConvergenceWarning, match="max_iter=50 was reached"):
+        advice = "max_iter=50 was reached, about .*: raise max_iter or set solver='auto'"
+        with pytest.warns(ConvergenceWarning, match=advice):
             clf.set_params(max_iter=50).fit(data, labels)
     clf.set_params(max_iter=1000, tol=1e-6).fit(data, labels)
     assert_same(clf, MaxentClassifier(C=1e-2, tol=1e-8).fit(data, labels))
