@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._input._dask_input import CheckedRows, keep
+from skmaxent._input._dask_input import CheckedRows, check_chunks
 from skmaxent._input._indicator import (
     LabelCounts,
     check_indicator,
@@ -64,7 +64,7 @@ class IndicatorCoding:
 
 @dataclass(frozen=True)
 class _Totals:
-    """The argument `totals_of` of `keep` for indicator matrices; workers unpickle it."""
+    """The argument `totals_of` of `check_chunks` for indicator matrices; workers unpickle it."""
 
     link: str
 
@@ -87,30 +87,32 @@ def read_indicator(
             "n_labels), an indicator matrix. For one label a row use MaxentClassifier."
         )
     given = {"y": y, "sample_weight": sample_weight, "offset": None}
-    kept = keep(estimator, X, given, _indicator, _Totals(link))
-    classes = kept.summaries[0].labels
-    for number, summary in enumerate(kept.summaries):
+    checked = check_chunks(estimator, X, given, _indicator, _Totals(link))
+    classes = checked.summaries[0].labels
+    for number, summary in enumerate(checked.summaries):
         if not np.array_equal(summary.labels, classes):
             raise ValueError(
                 f"y has the columns {summary.labels.tolist()} in chunk {number}; expected those of "
                 f"chunk 0, {classes.tolist()}."
             )
-    scale = kept.top_weight
-    tables = np.stack([summary.totals for summary in kept.summaries])
-    tables[:, 0] *= np.array([summary.top_weight / scale for summary in kept.summaries])[:, None]
+    scale = checked.top_weight
+    tables = np.stack([summary.totals for summary in checked.summaries])
+    tables[:, 0] *= np.array([summary.top_weight / scale for summary in checked.summaries])[:, None]
     counts = LabelCounts(*tables.sum(axis=0))
     active = counts.active(link)
     model = label_likelihood(len(active), link, smoothing)
-    top_weight = scale if kept.has_weights else None
-    coding = IndicatorCoding(active, link, top_weight, kept.dtype)
+    top_weight = scale if checked.has_weights else None
+    coding = IndicatorCoding(active, link, top_weight, checked.dtype)
 
     def stored(workers: Workers) -> ChunkedRows:
-        chunks, shape = kept.coded(coding)
-        has_weights = kept.has_weights or link == "softmax"
+        chunks, shape = checked.coded(coding)
+        has_weights = checked.has_weights or link == "softmax"
         shape = replace(shape, has_codes=False, has_weights=has_weights)
-        return ChunkedRows(kept.scheduler, chunks, shape, n_logits=model.n_logits, workers=workers)
+        return ChunkedRows(
+            checked.scheduler, chunks, shape, n_logits=model.n_logits, workers=workers
+        )
 
-    return Given(classes, kept.n_features, Outcomes(scale, active, counts.totals, model), stored)
+    return Given(classes, checked.n_features, Outcomes(scale, active, counts.totals, model), stored)
 
 
 def _indicator(y: Any) -> tuple[Any, Array]:

@@ -323,42 +323,65 @@ def read(
     *,
     classes: Array | None = None,
 ) -> Labelled:
-    """Rows with a label each; `reader` is an estimator in its `fit`, or columns of a fit.
+    """Read and check Dask collections with one label a row.
 
-    Raises ValueError or TypeError for what a fit of arrays in memory would refuse.
+    Parameters
+    ----------
+    reader : estimator or FittedColumns
+        An estimator in its `fit` learns the columns of X. X must have given columns.
+    X : Dask array or data frame of shape (n_samples, n_features)
+    y, sample_weight, offset : Dask collection, array-like, number or None
+    classes : ndarray of shape (n_classes,), optional
+        The sorted classes; None stands for the labels in y.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For everything that a fit of arrays in memory refuses.
     """
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    kept = keep(reader, X, given, _label_codes, _label_totals)
-    labels = _joined_labels([summary.labels for summary in kept.summaries])
+    checked = check_chunks(reader, X, given, _label_codes, _label_totals)
+    labels = _joined_labels([summary.labels for summary in checked.summaries])
     if classes is None:
         classes, _ = _validation.encode_labels(labels)
     else:
         _validation.refuse_unknown(labels, classes, "y")
     totals = np.zeros(len(classes))
-    for summary in kept.summaries:
+    for summary in checked.summaries:
         position = np.searchsorted(classes, summary.labels)
-        np.add.at(totals, position, summary.totals * (summary.top_weight / kept.top_weight))
+        np.add.at(totals, position, summary.totals * (summary.top_weight / checked.top_weight))
     return Labelled(
-        kept.scheduler,
-        kept.handles,
-        kept.summaries,
-        kept.has_weights,
-        kept.has_offset,
+        checked.scheduler,
+        checked.handles,
+        checked.summaries,
+        checked.has_weights,
+        checked.has_offset,
         classes,
         totals,
     )
 
 
-def keep(
+def check_chunks(
     reader: Any,
     X: Any,
     given: dict[str, Any],
     codes_of: Callable[[Any], tuple[Any, Array]],
     totals_of: Callable[[CheckedRows, Array | None], Array],
 ) -> CheckedChunks:
-    """Chunks checked and kept by the scheduler that Dask would use for X.
+    """Check the chunks of X and other arguments, and keep them at Dask's scheduler for X.
 
-    `codes_of` makes codes and labels of a chunk of y, `totals_of` the totals of relative weights.
+    Parameters
+    ----------
+    reader : estimator or FittedColumns
+        As in `read`.
+    X : Dask array or data frame of shape (n_samples, n_features)
+    given : dict
+        The arguments y, sample_weight and offset.
+    codes_of : callable
+        Returns the codes and the labels of a chunk of y.
+    totals_of : callable
+        Returns sums for the labels of a chunk, for its checked rows and their weights divided by
+        the largest.
     """
     if not is_dask(X):
         raise TypeError(

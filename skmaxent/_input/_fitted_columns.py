@@ -1,4 +1,4 @@
-"""The columns that a fit learned, and rows that are checked against them."""
+"""The number and names of the columns of X in a fit, and checks of later rows against them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from sklearn.utils.validation import validate_data
 from skmaxent._sklearn import feature_names_of
 from skmaxent._typing import Array
 
-# Names in a message.
-SHOWN = 5
+# Most names that an error lists, as in scikit-learn.
+MOST_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class FittedColumns:
-    """Number and names of the columns of X in `fit`.
+    """The number and names of the columns of X in `fit`.
 
     Attributes
     ----------
     n_features : int
     names : ndarray of shape (n_features,) or None
-        None where X had no names that are strings.
+        The names of the columns; None if X had none that are strings.
     estimator : str
-        Name of the estimator's class, for messages.
+        The name of the estimator's class, for errors.
     """
 
     n_features: int
@@ -36,15 +36,26 @@ class FittedColumns:
 
     @classmethod
     def of(cls, estimator: Any) -> Self:
-        """Those of a fitted estimator."""
+        """Return the columns of a fitted estimator."""
         names = getattr(estimator, "feature_names_in_", None)
         return cls(estimator.n_features_in_, names, type(estimator).__name__)
 
     @classmethod
     def learned(cls, reader: Any, X: Any) -> FittedColumns:
-        """Those of X for an estimator in its `fit`; given columns, once X is found to have them.
+        """Return the columns of X, or check that X has given columns.
 
-        X may be anything that has names of columns, or a shape.
+        Parameters
+        ----------
+        reader : estimator or FittedColumns
+            An estimator in its `fit` learns the columns of X. Given columns are returned if X has
+            them too.
+        X : object
+            Anything with names of columns, or with a shape.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the given columns.
         """
         if isinstance(reader, FittedColumns):
             reader.check(X)
@@ -53,7 +64,11 @@ class FittedColumns:
         return cls.of(reader)
 
     def are_those_of(self, X: Any) -> bool:
-        """Whether X is an ndarray that needs neither a check of its columns nor a conversion."""
+        """Return whether X is an ndarray that needs no conversion and has as many columns.
+
+        The answer takes much less time than `validate`, which matters in predictions of single
+        rows.
+        """
         return (
             type(X) is np.ndarray
             and X.ndim == 2
@@ -64,25 +79,25 @@ class FittedColumns:
         )
 
     def validate(self, X: Any, *y: Any, **options: Any) -> Any:
-        """X, or X and y, converted by scikit-learn, with the columns of the fit.
+        """Return X, or X and y, converted by scikit-learn, if X has the columns of the fit.
 
         Parameters
         ----------
-        X : array-like
-        *y : array-like
+        X : array-like of shape (n_samples, n_features)
+        *y : array-like of shape (n_samples,)
             Labels, if any.
         **options
-            Those of `sklearn.utils.check_array`.
+            Options of `sklearn.utils.check_array`.
 
         Raises
         ------
         ValueError
-            Where columns have other names, another order or another number than those of the fit.
+            If the columns of X have other names, another order or another number than in the fit.
 
         Warns
         -----
         UserWarning
-            Where either X or the X of the fit has no names.
+            If X has names and the X of the fit had none, or the reverse.
         """
         self.check_names(X)
         options["estimator"] = self.estimator
@@ -95,12 +110,12 @@ class FittedColumns:
         return X
 
     def check(self, X: Any) -> None:
-        """Raise ValueError where the columns of X are others than those of the fit."""
+        """Raise ValueError if X does not have the columns of the fit."""
         self.check_names(X)
         self.check_number(X.shape[1])
 
     def check_number(self, n_features: int) -> None:
-        """Raise ValueError for another number of columns than that of the fit."""
+        """Raise ValueError, in scikit-learn's words, if the number of columns differs."""
         if n_features != self.n_features:
             raise ValueError(
                 f"X has {n_features} features, but {self.estimator} is expecting "
@@ -108,9 +123,10 @@ class FittedColumns:
             )
 
     def check_names(self, X: Any) -> None:
-        """Compare the names of columns with those of the fit, as scikit-learn does.
+        """Raise ValueError if the names of the columns of X differ from those of the fit.
 
-        scikit-learn's function for this needs an estimator; messages are those of that function.
+        Warn if only one of them has names. The messages are those of scikit-learn, whose own
+        function needs an estimator.
         """
         names = feature_names_of(X)
         if names is None and self.names is None:
@@ -133,7 +149,7 @@ class FittedColumns:
 
 
 def _other_names(found: set[str], expected: set[str]) -> str:
-    """How names of columns differ from those of the fit."""
+    """Return the message for names of columns that differ from those of the fit."""
     unseen, missing = sorted(found - expected), sorted(expected - found)
     lines = ["The feature names should match those that were passed during fit."]
     for title, names in (
@@ -141,8 +157,8 @@ def _other_names(found: set[str], expected: set[str]) -> str:
         ("Feature names seen at fit time, yet now missing:", missing),
     ):
         if names:
-            lines += [title, *(f"- {name}" for name in names[:SHOWN])]
-            lines += ["- ..."] * (len(names) > SHOWN)
+            lines += [title, *(f"- {name}" for name in names[:MOST_NAMES_SHOWN])]
+            lines += ["- ..."] * (len(names) > MOST_NAMES_SHOWN)
     if not unseen and not missing:
         lines.append("Feature names must be in the same order as they were in fit.")
     return "\n".join(lines) + "\n"

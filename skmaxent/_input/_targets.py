@@ -246,9 +246,28 @@ def is_table(y: Any) -> bool:
 
 
 def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> tuple[Any, Any]:
-    """X checked, and y, labels in an ndarray or as it is: a table, or sets.
+    """Check X and y and return them.
 
-    `reader` is that of `check_data`.
+    Parameters
+    ----------
+    reader : estimator or FittedColumns
+        As in `check_data`.
+    X, y : array-like
+    partial_labels : bool, default=False
+        Whether y may hold sets of possible labels.
+
+    Returns
+    -------
+    X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
+    y : object
+        An ndarray of labels (n_samples,), or the unchanged table or sets.
+
+    Raises
+    ------
+    ValueError
+        If X or y are invalid, or if y holds sets without `partial_labels`.
+    TypeError
+        If X or y is a Dask collection.
     """
     is_fitted = isinstance(reader, FittedColumns)
     refuse_dask(reader.estimator if is_fitted else type(reader).__name__, X, y)

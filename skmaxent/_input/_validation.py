@@ -123,11 +123,21 @@ def offset_of(offset: Array, active: Array) -> Array:
 
 
 def check_data(reader: Any, *arrays: Any) -> Any:
-    """X, or X and y, by scikit-learn's rules; X dense or CSR, float32 or float64.
+    """Check X, or X and y, by scikit-learn's rules and return them converted.
 
-    `reader` is an estimator in its `fit`, which learns the columns of X, or the `FittedColumns`
-    that they are to be. X of another library than NumPy, where scikit-learn dispatches, becomes a
-    `DeviceArray`. Whether X is finite shows in what is made of it, without another pass.
+    Parameters
+    ----------
+    reader : estimator or FittedColumns
+        An estimator in its `fit` learns the columns of X. X must have given columns.
+    *arrays : array-like
+        X, or X and y.
+
+    Returns
+    -------
+    X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
+        A float32 or float64 array; a DeviceArray if scikit-learn dispatches on X. Its entries may
+        be NaN or infinite: callers notice this in sums over X, which saves a pass.
+    y : ndarray of shape (n_samples,), optional
     """
     is_fitted = isinstance(reader, FittedColumns)
     if is_fitted and len(arrays) == 1 and reader.are_those_of(arrays[0]):
@@ -205,7 +215,7 @@ def _needs_numbers(columns: list[str], reason: str) -> str:
 
 
 def _check_on_device(validate: Callable[..., Any], place: Place, X: Any, *labels: Any) -> Any:
-    """X as a `DeviceArray`, or X and y."""
+    """Return X as a `DeviceArray`, or X and y; `validate` is scikit-learn's check."""
     if place.xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
     dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]

@@ -137,11 +137,11 @@ def check_same_place(X: Any, place: Place | None, called: str) -> None:
     Parameters
     ----------
     X : array-like
-        Rows as the user gave them.
+        The rows as the user gave them.
     place : Place or None
-        Where the coefficients are; None is on the host.
+        The place of the coefficients; None stands for host memory.
     called : str
-        Name of the method that was called, with its class.
+        The name of the called method with that of its class, for the error.
     """
     if isinstance(X, np.ndarray) and place is None:
         return
@@ -157,6 +157,7 @@ def check_same_place(X: Any, place: Place | None, called: str) -> None:
 
 
 def _name_of(place: Place | None) -> str:
+    """Return a description of a place for errors."""
     if place is None:
         return "an array-like of NumPy's namespace"
     return f"an array of {place.xp.__name__} on the device {place.device}"
