@@ -30,6 +30,7 @@ from skmaxent._input._interchange import (
     native,
     refuse_masked,
 )
+from skmaxent._input._labels import encode_labels
 from skmaxent._objective._likelihood import Likelihood, Softmax, likelihood
 from skmaxent._storage._arrays import check_coefficients_fit
 from skmaxent._storage._cluster import refuse_dask
@@ -314,7 +315,7 @@ def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = Fals
         return _from_sets(sets, classes)
     if is_table(y):
         return _from_table(y, classes, partial_labels)
-    classes, codes = _validation.encode_labels(np.asarray(y), classes)
+    classes, codes = encode_labels(np.asarray(y), classes)
     return Observations(classes, codes)
 
 
@@ -346,7 +347,7 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observations:
             every = integers(labels)
         else:
             every = np.array(list(labels), dtype=None if len(kinds) == 1 else object)
-        classes, _ = _validation.encode_labels(every)
+        classes, _ = encode_labels(every)
     # Times of NumPy and of Python are equal, but have other hashes.
     position = {label: code for code, label in enumerate(classes)}
     position |= {label: code for code, label in enumerate(classes.tolist())}

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_array
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from skmaxent._input._fitted_columns import FittedColumns
@@ -24,6 +23,7 @@ from skmaxent._input._interchange import (
     refuse_masked,
     without_fill,
 )
+from skmaxent._input._labels import MISSING_LABELS, has_missing
 from skmaxent._storage._device_array import DeviceArray
 from skmaxent._storage._place import Place, place_of, to_host
 from skmaxent._typing import Array
@@ -167,8 +167,8 @@ def check_data(reader: Any, *arrays: Any) -> Any:
             filled = without_fill(arrays[0])
             if filled is not None:
                 return check_data(reader, filled, *arrays[1:])
-        if len(arrays) > 1 and _has_missing(arrays[1]):
-            raise ValueError(_MISSING_LABELS) from error
+        if len(arrays) > 1 and has_missing(arrays[1]):
+            raise ValueError(MISSING_LABELS) from error
         explained = about_columns(error, arrays[0])
         if explained is error:
             raise
@@ -226,20 +226,6 @@ def _check_on_device(validate: Callable[..., Any], place: Place, X: Any, *labels
     return DeviceArray(X, place), y
 
 
-_MISSING_LABELS = (
-    "Input y contains NaN or other missing labels; expected a label for every row: drop the rows "
-    "without one."
-)
-
-
-def _has_missing(y: Any) -> bool:
-    """Return whether one-dimensional y has missing entries, such as NaN and None."""
-    import pandas as pd
-
-    values = np.asarray(y, dtype=object)
-    return values.ndim == 1 and bool(pd.isna(values).any())
-
-
 def _is_about_types(error: Exception) -> bool:
     """Return whether an error of NumPy or scikit-learn says that values are not numbers."""
     about = ("convert", "must be a string or a real number", "setting an array element")
@@ -275,89 +261,6 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
-    """Return the sorted classes, and the position of each row's label among them.
-
-    If `classes` are given, y may lack some of them, and must not have others. Raises ValueError for
-    missing labels, and for fewer than two classes.
-    """
-    if classes is not None:
-        return classes, _codes_among(y, classes)
-    try:
-        classes, codes = _integer_classes(y) if y.dtype.kind in "iu" else _sorted_classes(y)
-    except (TypeError, ValueError) as error:
-        if _has_missing(y):
-            raise ValueError(_MISSING_LABELS) from error
-        kinds = sorted({type(label).__name__ for label in y})
-        if len(kinds) == 1:
-            raise
-        raise ValueError(
-            f"y has labels of types that cannot be sorted together: {', '.join(kinds)}; expected "
-            "labels of one type."
-        ) from error
-    if len(classes) < 2:
-        raise ValueError(
-            "This solver needs samples of at least 2 classes in the data, but y contains "
-            f"only one class: {classes[0]!r}"
-        )
-    return classes, codes
-
-
-def _codes_among(y: Array, classes: Array) -> Array:
-    """Return the position of each label among sorted classes; raise ValueError for others."""
-    if y.dtype.kind in "fO" and _has_missing(y):
-        raise ValueError(_MISSING_LABELS)
-    if y.dtype.kind in "iu" and classes.dtype.kind in "iu" and y.dtype != classes.dtype:
-        same = y.astype(classes.dtype)  # NumPy would compare int64 with uint64 as float64
-        y = same if (same == y).all() else y
-    try:
-        codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
-        unknown = y[np.asarray(classes[codes] != y, dtype=bool)].tolist()
-    except TypeError:  # the types of the labels cannot be compared
-        known = set(classes.tolist())
-        codes, unknown = np.empty(0, np.intp), [label for label in y.tolist() if label not in known]
-    if unknown:
-        raise ValueError(
-            f"y has the labels {list(dict.fromkeys(unknown))[:10]}, which the fit has not seen; "
-            f"expected labels among {classes.tolist()}."
-        )
-    return np.asarray(codes)
-
-
-def refuse_unknown(y: Any, classes: Array, name: str) -> None:
-    """Raise ValueError if the argument with this name has labels that are not classes."""
-    unknown = np.setdiff1d(np.asarray(y), classes)
-    if len(unknown):
-        raise ValueError(
-            f"{name} has the labels {unknown.tolist()}; expected labels among the classes "
-            f"{classes.tolist()}."
-        )
-
-
-def _sorted_classes(y: Array) -> tuple[Array, Array]:
-    """Return the sorted classes and each row's position among them."""
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
-    return classes, codes
-
-
-def _integer_classes(y: Array) -> tuple[Array, Array]:
-    """Return classes and codes of integer labels, by counting if their range is small.
-
-    Counting takes less time than sorting.
-    """
-    low, high = int(y.min()), int(y.max())
-    if high - low > 2 * len(y) + 100:
-        return _sorted_classes(y)
-    # The difference of two int8 may exceed int8, so differences need a wider type.
-    wide = np.uint64 if y.dtype.kind == "u" else np.int64
-    shifted = (y.astype(wide, copy=False) - wide(low)).astype(np.intp, copy=False)
-    present = np.bincount(shifted) > 0
-    values = np.flatnonzero(present)
-    codes = shifted if len(values) == len(present) else (np.cumsum(present) - 1)[shifted]
-    return (values.astype(wide) + wide(low)).astype(y.dtype), codes
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import accuracy_score
 
-from skmaxent._input._dask_input import (
+from skmaxent._input._dask_chunks import (
     chunks_like,
     chunks_of,
     column,
@@ -19,7 +19,7 @@ from skmaxent._input._dask_input import (
     nothing_like,
 )
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._validation import refuse_unknown
+from skmaxent._input._labels import refuse_unknown
 from skmaxent._storage._cluster import current_scheduler
 from skmaxent._typing import Array
 

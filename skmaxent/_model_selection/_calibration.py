@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._input import _targets, _validation
 from skmaxent._input._interchange import native
+from skmaxent._input._labels import refuse_unknown
 from skmaxent._typing import Array
 
 
@@ -122,7 +123,7 @@ def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Arra
     """
     observed = _targets.observe(y, None if classes is None else np.sort(classes))
     if classes is not None and observed.codes is not None and not _targets.is_table(y):
-        _validation.refuse_unknown(y, classes, "y_true")
+        refuse_unknown(y, classes, "y_true")
     n, K = observed.n_samples, len(observed.classes)
     if (n, K) != shape:
         raise ValueError(

@@ -17,6 +17,7 @@ from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input import _targets, _validation
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
+from skmaxent._input._labels import refuse_unknown
 from skmaxent._input._targets import Observations, is_table, observe
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._prediction import absent_logit, log_softmax
@@ -394,5 +395,5 @@ def mean_log_likelihood(
     log_p = np.asarray(to_host(model.predict("log_probabilities", X, offset)), dtype=float)
     y = to_host(y)
     if not is_table(y):
-        _validation.refuse_unknown(y, model.classes, "y")
+        refuse_unknown(y, model.classes, "y")
     return observe(y, model.classes).mean(log_p, sample_weight)

@@ -1,0 +1,106 @@
+"""Class labels: their sorted classes, and the position of each row's label among these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+
+from skmaxent._typing import Array
+
+MISSING_LABELS = (
+    "Input y contains NaN or other missing labels; expected a label for every row: drop the rows "
+    "without one."
+)
+
+
+def has_missing(y: Any) -> bool:
+    """Return whether one-dimensional y has missing entries, such as NaN and None."""
+    import pandas as pd
+
+    values = np.asarray(y, dtype=object)
+    return values.ndim == 1 and bool(pd.isna(values).any())
+
+
+def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
+    """Return the sorted classes, and the position of each row's label among them.
+
+    If `classes` are given, y may lack some of them, and must not have others. Raises ValueError for
+    missing labels, and for fewer than two classes.
+    """
+    if classes is not None:
+        return classes, _codes_among(y, classes)
+    try:
+        classes, codes = _integer_classes(y) if y.dtype.kind in "iu" else _sorted_classes(y)
+    except (TypeError, ValueError) as error:
+        if has_missing(y):
+            raise ValueError(MISSING_LABELS) from error
+        kinds = sorted({type(label).__name__ for label in y})
+        if len(kinds) == 1:
+            raise
+        raise ValueError(
+            f"y has labels of types that cannot be sorted together: {', '.join(kinds)}; expected "
+            "labels of one type."
+        ) from error
+    if len(classes) < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but y contains "
+            f"only one class: {classes[0]!r}"
+        )
+    return classes, codes
+
+
+def _codes_among(y: Array, classes: Array) -> Array:
+    """Return the position of each label among sorted classes; raise ValueError for others."""
+    if y.dtype.kind in "fO" and has_missing(y):
+        raise ValueError(MISSING_LABELS)
+    if y.dtype.kind in "iu" and classes.dtype.kind in "iu" and y.dtype != classes.dtype:
+        same = y.astype(classes.dtype)  # NumPy would compare int64 with uint64 as float64
+        y = same if (same == y).all() else y
+    try:
+        codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        unknown = y[np.asarray(classes[codes] != y, dtype=bool)].tolist()
+    except TypeError:  # the types of the labels cannot be compared
+        known = set(classes.tolist())
+        codes, unknown = np.empty(0, np.intp), [label for label in y.tolist() if label not in known]
+    if unknown:
+        raise ValueError(
+            f"y has the labels {list(dict.fromkeys(unknown))[:10]}, which the fit has not seen; "
+            f"expected labels among {classes.tolist()}."
+        )
+    return np.asarray(codes)
+
+
+def refuse_unknown(y: Any, classes: Array, name: str) -> None:
+    """Raise ValueError if the argument with this name has labels that are not classes."""
+    unknown = np.setdiff1d(np.asarray(y), classes)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has the labels {unknown.tolist()}; expected labels among the classes "
+            f"{classes.tolist()}."
+        )
+
+
+def _sorted_classes(y: Array) -> tuple[Array, Array]:
+    """Return the sorted classes and each row's position among them."""
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    return classes, codes
+
+
+def _integer_classes(y: Array) -> tuple[Array, Array]:
+    """Return classes and codes of integer labels, by counting if their range is small.
+
+    Counting takes less time than sorting.
+    """
+    low, high = int(y.min()), int(y.max())
+    if high - low > 2 * len(y) + 100:
+        return _sorted_classes(y)
+    # The difference of two int8 may exceed int8, so differences need a wider type.
+    wide = np.uint64 if y.dtype.kind == "u" else np.int64
+    shifted = (y.astype(wide, copy=False) - wide(low)).astype(np.intp, copy=False)
+    present = np.bincount(shifted) > 0
+    values = np.flatnonzero(present)
+    codes = shifted if len(values) == len(present) else (np.cumsum(present) - 1)[shifted]
+    return (values.astype(wide) + wide(low)).astype(y.dtype), codes
