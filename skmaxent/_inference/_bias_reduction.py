@@ -92,8 +92,12 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
     objective = problem.objective
     total = scale * objective.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
+    # Constant columns have no coefficients of their own.
+    free = np.append(problem.varying, [True] * objective.fit_intercept)
+    if not free.any():
+        free[:] = True  # `penalised` names the columns
     point = objective.at(theta)
-    value, V, adjusted = penalised(point, total, width)
+    value, V, adjusted = penalised(point, total, width, free)
     history: list[Iteration] = []
     status = Status.MAX_ITER
     for n_iter in range(options.max_iter + 1):
@@ -112,7 +116,7 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
         for _ in range(MAX_HALVINGS):
             candidate = objective.at(moved(point.theta, t * step, width))
             try:
-                found = penalised(candidate, total, width)
+                found = penalised(candidate, total, width, free)
             except _covariance.SingularInformation:
                 found = (np.inf, V, adjusted)  # too far out
             if found[0] <= value:
@@ -143,13 +147,35 @@ def moved(theta: Array, step: Array, width: int) -> Array:
     return theta
 
 
-def penalised(point: Point, total: float, width: int) -> tuple[float, Array, Array]:
-    """-log L - log |I|/2, I⁻¹, and the score adjusted for the prior."""
+def penalised(
+    point: Point, total: float, width: int, free: Array | None = None
+) -> tuple[float, Array, Array]:
+    """-log L - log |I|/2, I⁻¹, and the score adjusted for the prior.
+
+    Parameters
+    ----------
+    point : Point
+    total : float
+        Sum of the weights of the rows.
+    width : int
+        Coefficients of a logit, the intercept included.
+    free : ndarray of bool of shape (width,), optional
+        Which of them are parameters; the others are constants, with zeros in I⁻¹. None is all.
+    """
     objective = point.objective
-    H = _covariance.information(point)
-    V = _covariance.inverse(H, width) / total
-    log_det = float(np.linalg.slogdet(H)[1])
     r = max(1, len(point.theta) - 1)
+    H = _covariance.information(point)
+    if free is None or free.all():
+        V = _covariance.inverse(H, width) / total
+    else:
+        at = np.ix_(*2 * (np.flatnonzero(np.tile(free, r)),))
+        H, V = H[at], np.zeros_like(H)
+        try:
+            V[at] = _covariance.inverse(H, int(free.sum())) / total
+        except _covariance.SingularInformation as error:
+            columns = np.flatnonzero(free)[error.columns]
+            raise _covariance.SingularInformation(columns) from error
+    log_det = float(np.linalg.slogdet(H)[1])
     (change,) = objective.blocks.map_reduce(
         _prior_score,
         point.probabilities,

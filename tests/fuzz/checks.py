@@ -50,8 +50,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier, MultilabelMaxentClassifier, maxent_path
 
-from .problems import asked, intercept_correction, penalty_factors, random_problem, stored
-from .reference import WIDE, Objective, probabilities
+from .problems import asked, intercept_correction, penalty_factors, stored
+from .reference import WIDE, probabilities
 
 # Of the objective, as the project promises.
 TOLERANCE = 1e-6
@@ -114,22 +114,19 @@ class Fit:
     converged: bool
     coef: np.ndarray
     intercept: np.ndarray
+    messages: list = field(default_factory=list)
 
     @property
     def gap(self):
         return self.model.optimality_gap_
 
 
-def examine(kind, seed):
-    """The outcome of the problem with that seed, and the problem."""
-    problem = random_problem(kind, seed)
-    outcome = Outcome()
-    with np.errstate(all="ignore"):
-        _Examination(problem, outcome).run()
-    return outcome, problem
+class Examination:
+    """What is compared for a problem; kinds of problems with other promises have subclasses."""
 
+    # Whether `optimality_gap_` bounds the distance to the optimum.
+    is_certified = True
 
-class _Examination:
     def __init__(self, problem, outcome):
         self.problem, self.outcome = problem, outcome
         # What is drawn here has no influence on the problem.
@@ -180,7 +177,7 @@ class _Examination:
             given["offset"] = problem.offset[:, 0] if problem.n_classes == 2 else problem.offset
         return given
 
-    def fitted(self, storage=None, model=None, what=""):
+    def fitted(self, storage=None, model=None, what="", n_fits=1):
         """The fit, or None where it failed, which is reported."""
         problem, outcome = self.problem, self.outcome
         X, arguments = stored(problem, storage), self.arguments()
@@ -189,7 +186,9 @@ class _Examination:
         before = [_digest(value) for value in given]
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            if not self.attempt(lambda: model.fit(X, problem.y, **arguments), what or "fit"):
+            if not self.attempt(
+                lambda: model.fit(X, problem.y, **arguments), what or "fit", n_fits
+            ):
                 return None
         if before != [_digest(value) for value in given]:
             outcome.fail("INPUT CHANGED", f"by {what or 'fit'} in {storage or problem.storage}")
@@ -202,12 +201,13 @@ class _Examination:
         if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
             outcome.fail("NONFINITE", f"coefficients {what}")
             return None
-        if not 0 <= model.optimality_gap_ <= 1:
+        if self.is_certified and not 0 <= model.optimality_gap_ <= 1:
             outcome.fail("NONFINITE", f"optimality_gap_ is {model.optimality_gap_} {what}")
             return None
         uncorrected = intercept - intercept_correction(problem)
         active = self.given.active
-        return Fit(model, X, converged, coef[active].astype(WIDE), uncorrected[active])
+        messages = [str(warning.message) for warning in said]
+        return Fit(model, X, converged, coef[active].astype(WIDE), uncorrected[active], messages)
 
     def attempt(self, call, what, n_fits=1):
         """Whether the call returns; what else it does is reported."""
@@ -316,14 +316,7 @@ class _Examination:
         # A constant column stays one: beside it an intercept is all that it can say.
         varies = (objective.X[0] != objective.X).any(axis=0)
         change = 1 + unit * self.rng.uniform(-1, 1, size=objective.X.shape) * varies
-        arrays = ("l1", "ridge", "target", "lower", "upper", "offset", "grouped", "fit_intercept")
-        return Objective(
-            objective.X * change,
-            objective.T,
-            objective.s,
-            objective.link,
-            **{name: getattr(objective, name) for name in arrays},
-        )
+        return objective.with_columns(objective.X * change)
 
     def predict(self, fit):
         problem, model = self.problem, fit.model
@@ -378,7 +371,7 @@ class _Examination:
         """Whether the same numbers as a plain array do not fail."""
         if self.problem.storage == self.plain:
             return
-        plain = _Examination(self.problem, Outcome())
+        plain = Examination(self.problem, Outcome())
         fit = plain.fitted(self.plain)
         if fit is not None and fit.converged and plain.compare(fit, "ABOVE"):
             self.outcome.fail("STORAGE", "as a plain array there is no such failure")
@@ -448,7 +441,7 @@ class _Examination:
                 self.outcome.fail("NONFINITE", f"coefficients or gap of a path at C={C:.6g}")
                 return
             one = replace(problem, parameters=problem.parameters | {"C": float(C)})
-            one = _Examination(one, self.outcome)
+            one = Examination(one, self.outcome)
             active = one.given.active
             model = SimpleNamespace(coef_=coef, optimality_gap_=gap)
             fit = Fit(model, X, converged, coef[active].astype(WIDE), intercept[active])

@@ -9,7 +9,25 @@ import scipy.sparse as sp
 
 from .reference import WIDE, Objective
 
-KINDS = ("smooth", "composite", "multilabel", "inference", "path")
+KINDS = (
+    "smooth",
+    "composite",
+    "multilabel",
+    "inference",
+    "path",
+    "cv",
+    "partial",
+    "jeffreys",
+)
+# Kinds whose problems are ordinary data: what is compared has no meaning for all but singular ones.
+ORDINARY = ("inference", "cv", "partial", "jeffreys")
+# Rows, columns and classes of kinds that have their own.
+SHAPES = {
+    "inference": ((40, 80, 150, 300), (1, 2, 3, 5, 8), (2, 2, 3, 4)),
+    "cv": ((20, 40, 80, 120), (1, 2, 3, 5), (2, 2, 3, 4)),
+    "partial": ((8, 15, 30, 60, 120), (1, 2, 3, 5), (2, 3, 3, 4, 5)),
+    "jeffreys": ((8, 15, 30, 60, 120), (1, 1, 2, 3, 4), (2, 2, 3, 3, 4)),
+}
 # Weights below this share of the largest count as zero, as `fit` documents.
 NEGLIGIBLE = 1e-28
 
@@ -24,7 +42,8 @@ class Problem:
         The numbers, float64 or float32; `storage` says how the estimator gets them.
     y : what `fit` gets
     shares : ndarray of shape (n, K)
-        What rows say of the classes: one-hot or shares, or an indicator of several labels.
+        What rows say of the classes: one-hot or shares, an indicator of several labels, or, of the
+        kind "partial", equal shares of the possible classes.
     counts : ndarray of shape (n,)
         Observations that a row stands for, before sample_weight.
     sample_weight, offset : ndarray or None
@@ -78,6 +97,14 @@ class _Draw:
         self.tags = []
         self.made = Problem(kind, seed, X=None, tags=self.tags)
 
+    @property
+    def is_ordinary(self):
+        return self.kind in ORDINARY
+
+    @property
+    def may_be_bounded(self):
+        return self.kind in ("composite", "path", "cv", "partial")
+
     def chance(self, probability):
         return bool(self.rng.random() < probability)
 
@@ -99,6 +126,8 @@ class _Draw:
         made.storage = self.pick(*STORAGES) if self.chance(0.5) else "C"
         if self.kind == "multilabel":
             self._several_labels(K)
+        elif self.kind == "partial":
+            self._sets(K)
         else:
             self._classes(K)
         self._weights()
@@ -113,8 +142,8 @@ class _Draw:
         n = self.pick(2, 3, 5, 8, 15, 30, 60, 120, 250)
         d = self.pick(1, 1, 2, 3, 5, 8, 13, 20, 40)
         K = self.pick(2, 2, 2, 3, 3, 4, 5, 8, 12)
-        if self.kind == "inference":
-            n, d, K = self.pick(40, 80, 150, 300), self.pick(1, 2, 3, 5, 8), self.pick(2, 2, 3, 4)
+        if self.kind in SHAPES:
+            n, d, K = (self.pick(*options) for options in SHAPES[self.kind])
         elif self.chance(0.03) and n <= 15:
             K = n
         K = max(2, min(n, K))
@@ -124,7 +153,7 @@ class _Draw:
 
     def _columns(self, n, d):
         style = self.pick("plain", "plain", "same", "mixed", "mixed")
-        if self.kind == "inference":
+        if self.is_ordinary:
             style = self.pick("plain", "plain", "plain", "same", "mixed")
         kinds = list(COLUMNS)
         one = self.pick(*kinds)
@@ -137,7 +166,7 @@ class _Draw:
             parts.append(part)
             width += part.shape[1]
         X = np.column_stack(parts)
-        hostile = 0.3 if self.kind == "inference" else 1.0
+        hostile = 0.3 if self.is_ordinary else 1.0
         if self.chance(0.3):
             X = X @ self.rng.normal(size=(d, d))
             self.tags.append("mixture")
@@ -165,7 +194,7 @@ class _Draw:
             X = X + 10.0 ** self.rng.uniform(-1, 5, size=d) * self.rng.choice([-1, 1], size=d)
             self.tags.append("shift")
         # `infer` says that it needs columns whose squares are numbers.
-        if self.chance(0.02) and self.kind != "inference":
+        if self.chance(0.02) and not self.is_ordinary:
             X = X * 10.0 ** self.pick(-160, -120, 120, 150)
             self.tags.append("extreme")
         return X
@@ -176,7 +205,7 @@ class _Draw:
         X = self.made.X.astype(float)
         d = X.shape[1]
         how = self.pick("model", "model", "random", "strong", "separable")
-        if self.kind == "inference":
+        if self.is_ordinary and self.kind != "jeffreys":
             how = self.pick("model", "model", "random")
         self.tags.append(how)
         with np.errstate(all="ignore"):
@@ -187,7 +216,7 @@ class _Draw:
         strength = {"model": 0.5, "random": 0.0, "strong": 3.0, "separable": 5.0}[how]
         Z = X @ self.rng.normal(size=(d, K)) * strength
         if self.chance(0.2):
-            Z = Z + self.rng.normal(size=K) * (1 if self.kind == "inference" else 3)
+            Z = Z + self.rng.normal(size=K) * (1 if self.is_ordinary else 3)
             self.tags.append("unbalanced")
         return Z if how == "separable" else Z + self.rng.gumbel(size=Z.shape)
 
@@ -257,6 +286,34 @@ class _Draw:
             "frame": lambda: pd.DataFrame(Y),
         }[how]()
 
+    def _sets(self, K):
+        made, rng = self.made, self.rng
+        n = len(made.X)
+        codes = self._scores(K).argmax(axis=1)
+        codes[rng.permutation(n)[:K]] = np.arange(K)
+        more = self.pick(0.0, 0.1, 0.3, 0.3, 0.6)
+        self.tags.append(f"sets{more:g}")
+        members = (rng.random((n, K)) < more) | np.eye(K, dtype=bool)[codes]
+        made.counts = np.ones(n)
+        made.shares = members / members.sum(axis=1, keepdims=True)
+        made.labels = list(range(K))
+        how = self.pick("sets", "sets", "bool", "integers", "csr", "frame")
+        if how == "sets":
+            name = self.pick(*LABELS)
+            made.labels = LABELS[name](K)
+            made.y = [{made.labels[k] for k in np.flatnonzero(row)} for row in members]
+        elif how == "frame":
+            made.labels = LABELS["text"](K)
+            frame = pd.DataFrame(members, columns=made.labels)
+            made.y = frame[[made.labels[k] for k in rng.permutation(K)]]
+        else:
+            made.y = {
+                "bool": lambda: members,
+                "integers": lambda: members.astype(int),
+                "csr": lambda: sp.csr_array(members.astype(float)),
+            }[how]()
+        self.tags.append(how)
+
     # Weights and offsets
 
     def _weights(self):
@@ -265,7 +322,7 @@ class _Draw:
         if not self.chance(0.4):
             return
         kinds = ["uniform", "zeros", "integers", "lognormal", "tiny", "huge", "wild"]
-        if self.kind == "inference":
+        if self.is_ordinary:
             kinds = kinds[:3]
         name = self.pick(*kinds)
         weights = {
@@ -300,7 +357,7 @@ class _Draw:
         if not self.chance(0.15):
             return
         n, K = len(made.X), made.n_classes
-        size = self.pick(0.5, 3.0) if self.kind == "inference" else self.pick(0.5, 3.0, 30.0)
+        size = self.pick(0.5, 3.0) if self.is_ordinary else self.pick(0.5, 3.0, 30.0)
         offset = self.rng.normal(size=(n, 1 if K == 2 else K)) * size
         # The reference has what is left of it in the type of X.
         made.offset = offset.astype(made.X.dtype).astype(float)
@@ -308,7 +365,7 @@ class _Draw:
 
     def _class_weight(self):
         made = self.made
-        if self.kind == "inference" or not self.chance(0.15):
+        if self.kind in ("inference", "partial") or not self.chance(0.15):
             return
         value = "balanced"
         if self.chance(0.5):
@@ -327,15 +384,22 @@ class _Draw:
         made, rng = self.made, self.rng
         d = made.X.shape[1]
         given = made.parameters
-        is_strange = self.kind in ("composite", "multilabel", "path")
+        is_strange = self.kind in ("composite", "multilabel", "path", "cv", "partial")
         C = self.pick(1.0, 1.0, 10.0 ** rng.uniform(-12, 12), 10.0 ** rng.uniform(-3, 4), np.inf)
         if self.kind == "inference":
             C = self.pick(np.inf, np.inf, 1.0, 10.0 ** rng.uniform(-2, 3))
         elif self.kind == "smooth" and self.chance(0.2):
             C = np.inf
+        elif self.kind in ("cv", "partial"):
+            C = self.pick(1.0, 10.0 ** rng.uniform(-2, 3), *[np.inf] * (self.kind == "partial"))
+        elif self.kind == "jeffreys":
+            C = np.inf
         elif self.kind == "path" and np.isinf(C):
             C = 1.0
         given["C"] = float(C)
+        if self.kind == "jeffreys":
+            given["bias_reduction"] = self.pick("jeffreys", "mean")
+            return
         if (
             is_strange
             and np.isfinite(C)
@@ -347,7 +411,7 @@ class _Draw:
         names = self._names()
         scale = self._column_sizes()
         if self.chance(0.2):
-            per_class = self.kind in ("composite", "path") and R > 1 and not given.get("grouped")
+            per_class = self.may_be_bounded and R > 1 and not given.get("grouped")
             rows = R if per_class and self.chance(0.4) else 1
             factors = np.exp(rng.normal(size=(rows, d)))
             factors[rng.random(factors.shape) < 0.2] = 0
@@ -359,10 +423,10 @@ class _Draw:
             if names is not None and rows == 1 and self.chance(0.5):
                 given["penalty_factor"] = dict(zip(names, factors[0].tolist(), strict=True))
             self.tags.append("factors")
-        if self.kind in ("composite", "path") and not given.get("grouped") and self.chance(0.25):
+        if self.may_be_bounded and not given.get("grouped") and self.chance(0.25):
             given["bounds"] = self._bounds(R, d, scale)
         if (
-            self.kind in ("composite", "path")
+            self.may_be_bounded
             and np.isfinite(C)
             and given.get("l1_ratio", 0) < 1
             and self.chance(0.3)
@@ -428,10 +492,12 @@ class _Draw:
         solver = self.pick("auto", "auto", "newton-cg", "newton-cholesky", "lbfgs")
         is_smooth = not given.get("l1_ratio") and "bounds" not in given
         given["solver"] = solver if is_smooth or solver != "lbfgs" else "auto"
-        if self.kind != "inference" and self.chance(0.15):
+        if self.kind == "partial":
+            given["partial_labels"] = True
+        elif self.kind != "inference" and self.chance(0.15):
             given["label_smoothing"] = self.pick(0.05, 0.3, 0.9)
         elif (
-            self.kind not in ("multilabel", "path")
+            self.kind not in ("multilabel", "path", "cv", "partial")
             and given["fit_intercept"]
             and self.chance(0.1)
             and active_classes(made).all()
@@ -663,7 +729,7 @@ def intercept_correction(problem):
 
 @dataclass
 class Asked:
-    """The objective, the rows of coef_ that it has coefficients for, and the unit of its S."""
+    """The objective, the rows of coef_ that have coefficients in it, and its unit of weight."""
 
     objective: Objective
     active: Any
@@ -730,4 +796,4 @@ def asked(problem):
         grouped=bool(given.get("grouped")) and ratio > 0 and strength > 0,
         fit_intercept=given["fit_intercept"],
     )
-    return Asked(objective, active, unit)
+    return Asked(objective, active, unit * s.max())

@@ -122,6 +122,23 @@ class Objective:
         # A constant column beside an intercept changes nothing but its own penalty.
         self._idle = (constant[None] | (size == 0)[None]) & (self._ridge == 0) & (self._l1 == 0)
 
+    def with_columns(self, X):
+        """The objective of the rows that weigh anything, for other values of the columns."""
+        return self._with(X, self.T)
+
+    def _with(self, X, T, kind=None, **more):
+        arrays = ("l1", "ridge", "target", "lower", "upper", "offset", "grouped", "fit_intercept")
+        given = {name: getattr(self, name) for name in arrays}
+        return (kind or type(self))(X, T, self.s, self.link, **given, **more)
+
+    def _losses(self, Z, T):
+        """The loss of each row with logits Z."""
+        return losses(Z, T, self.link)
+
+    def _targets(self, Z, T):
+        """Targets whose differences from the probabilities are the derivatives of the losses."""
+        return T
+
     @property
     def is_smooth(self):
         return not self.l1.any() and np.isinf(self.lower).all() and np.isinf(self.upper).all()
@@ -135,7 +152,7 @@ class Objective:
     def value(self, W, b):
         """F in extended precision, from the columns as they were given."""
         W = np.asarray(W, WIDE)
-        loss = self.s @ losses(self.logits(W, b), self.T, self.link) / self.total
+        loss = self.s @ self._losses(self.logits(W, b), self.T) / self.total
         away = np.where(self.ridge > 0, W - self.target, 0)
         size = np.sqrt((W**2).sum(axis=0)) if self.grouped else abs(W)
         l1 = self.l1[0] if self.grouped else self.l1
@@ -144,7 +161,7 @@ class Objective:
     def loss_gradient(self, W, b):
         """Of the loss alone, in extended precision: by W and by b."""
         P = probabilities(self.logits(W, b), self.link)
-        residual = (P - self.T) * (self.s / self.total)[:, None]
+        residual = (P - self._targets(self.logits(W, b), self.T)) * (self.s / self.total)[:, None]
         return residual.T @ self.X, residual.sum(axis=0)
 
     # Standardised columns, float64.
@@ -164,8 +181,8 @@ class Objective:
         Z = self._X @ V.T + c
         Z = Z if self._offset is None else Z + self._offset
         P = probabilities(Z, self.link)
-        residual = (P - self._T) * self._share[:, None]
-        value = self._share @ losses(Z, self._T, self.link)
+        residual = (P - self._targets(Z, self._T)) * self._share[:, None]
+        value = self._share @ self._losses(Z, self._T)
         return value, residual.T @ self._X, residual.sum(axis=0) * self.fit_intercept, P
 
     def _penalty(self, V):

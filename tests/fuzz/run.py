@@ -115,7 +115,7 @@ class _Worker:
 
 
 def _serve(pipe, kind):
-    from .checks import examine
+    from .examine import examine
 
     while True:
         for seed in pipe.recv():

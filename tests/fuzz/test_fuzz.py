@@ -3,9 +3,18 @@
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fuzz.checks import examine
+from fuzz.examine import examine
 
-SEEDS = {"smooth": 60, "composite": 30, "multilabel": 30, "inference": 70, "path": 20}
+SEEDS = {
+    "smooth": 60,
+    "composite": 30,
+    "multilabel": 30,
+    "inference": 70,
+    "path": 20,
+    "cv": 10,
+    "partial": 20,
+    "jeffreys": 40,
+}
 EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
 CHECKS = {
     "smooth": EVERYWHERE | {"ABOVE", "WORK"},
@@ -13,6 +22,9 @@ CHECKS = {
     "multilabel": EVERYWHERE | {"ABOVE", "WORK"},
     "inference": EVERYWHERE | {"ABOVE", "RESULTS", "WORK"},
     "path": (EVERYWHERE | {"ABOVE", "WORK"}) - {"CERTIFICATE"},
+    "cv": EVERYWHERE | {"ABOVE", "SCORE", "CHOICE", "REFIT", "WORK"},
+    "partial": EVERYWHERE | {"ABOVE", "START", "WORK"},
+    "jeffreys": EVERYWHERE | {"ABOVE", "MAXIMUM", "WORK"},
 }
 
 

@@ -10,7 +10,10 @@ import sklearn
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from fuzz.checks import TooMuchWork, examine, limited_calls
+from fuzz.bias_reduction import PenalisedLikelihood
+from fuzz.checks import TooMuchWork, limited_calls
+from fuzz.examine import examine
+from fuzz.partial_labels import SetObjective
 from fuzz.problems import KINDS, asked, random_problem
 from fuzz.reference import Objective
 from skmaxent import MaxentClassifier
@@ -129,6 +132,82 @@ def test_information_by_finite_differences_of_the_gradient():
         np.testing.assert_allclose(
             ((above[1] - below[1]) / 2e-6).astype(float), H[k, 4, :, 4].astype(float), rtol=1e-6
         )
+
+
+def sets_of(n_classes, seed=4):
+    rng = np.random.default_rng(seed)
+    members = (rng.random((50, n_classes)) < 0.3) | np.eye(n_classes, dtype=bool)[
+        rng.integers(n_classes, size=50)
+    ]
+    T = members / members.sum(axis=1, keepdims=True)
+    link = "sigmoids" if n_classes == 2 else "softmax"
+    even = Objective(
+        rng.normal(size=(50, 3)), T[:, 1:] if n_classes == 2 else T, rng.random(50), link, ridge=0.1
+    )
+    return members, even, rng
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_loss_of_sets_by_its_definition_and_finite_differences(n_classes):
+    members, even, rng = sets_of(n_classes)
+    objective = SetObjective.of(even)
+    W, b = rng.normal(size=objective.shape), rng.normal(size=objective.shape[0])
+    Z = objective.logits(W, b)
+    Z = np.column_stack([np.zeros(len(Z)), Z]) if n_classes == 2 else Z
+    P = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
+    loss = -(objective.s @ np.log((P * members).sum(axis=1))) / objective.total
+    expected = loss + 0.05 * (W**2).sum()
+    assert float(objective.value(W, b)) == pytest.approx(float(expected), rel=1e-12)
+    gradient, intercepts = objective.loss_gradient(W, b)
+    for k in range(len(W)):
+        step = np.zeros(W.shape)
+        step[k, 1] = 1e-6
+        slope = (objective.value(W + step, b) - objective.value(W - step, b)) / 2e-6
+        assert float(slope - 0.1 * W[k, 1]) == pytest.approx(float(gradient[k, 1]), abs=1e-9)
+        slope = (objective.value(W, b + step[:, 1]) - objective.value(W, b - step[:, 1])) / 2e-6
+        assert float(slope) == pytest.approx(float(intercepts[k]), abs=1e-9)
+
+
+def test_descents_on_sets_end_at_stationary_points():
+    _, even, _ = sets_of(4)
+    objective = SetObjective.of(even)
+    start = even.cold()
+    for found in (
+        objective.polished(start.coef, start.intercept),
+        objective.descended(start.coef, start.intercept),
+    ):
+        assert found.value < objective.value(start.coef, start.intercept)
+        gradient, intercepts = objective.loss_gradient(found.coef, found.intercept)
+        assert abs(gradient + 0.1 * found.coef).max() < 1e-5
+        assert abs(intercepts).max() < 1e-5
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoids"])
+def test_penalised_likelihood_by_a_determinant_and_finite_differences(link):
+    objective = ordinary("softmax")
+    if link == "sigmoids":
+        T = objective.T[:, 1:2]
+        objective = Objective(objective.X, T, objective.s, link, offset=objective.offset[:, 1:2])
+    likelihood = PenalisedLikelihood(objective, 3.0)
+    rng = np.random.default_rng(5)
+    W, b = rng.normal(size=objective.shape) / objective.scale, rng.normal(size=objective.shape[0])
+    theta = likelihood.from_coefficients(W, b - W @ objective.center)
+    size = theta.size
+    H = objective.information(W, b - W @ objective.center) * 3.0
+    # Against the last class, and in columns as they are: the determinant changes by a constant.
+    H = H[:size, :size].astype(float)
+    change = 2 * len(theta) * np.log(objective.scale.astype(float)).sum()
+    loss = 3.0 * objective.total * objective.value(W, b - W @ objective.center)
+    expected = float(loss) - (np.linalg.slogdet(H)[1] - change) / 2
+    assert float(likelihood.value(theta)) == pytest.approx(expected, rel=1e-6)
+    value, gradient = likelihood.value_and_gradient(theta)
+    assert value == pytest.approx(float(likelihood.value(theta)), rel=1e-12)
+    for i in range(size):
+        step = np.zeros(size)
+        step[i] = 1e-6
+        step = step.reshape(theta.shape)
+        slope = (likelihood.value(theta + step) - likelihood.value(theta - step)) / 2e-6
+        assert float(slope) == pytest.approx(gradient[i], abs=1e-7)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ certain, under L1 penalties, bounds, priors and factors per class.
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fuzz.checks import examine
+from fuzz.examine import examine
 
 PROBLEMS = {
     "composite": [2000511, 2001251, 2002711, 2005231, 2009556, 1053],

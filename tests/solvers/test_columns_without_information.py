@@ -64,6 +64,19 @@ def test_their_coefficients_are_zero(rows, stored, parameters):
         assert clf.optimality_gap_ < 1e-5
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_bias_reduction_of_constant_columns_is_that_of_the_intercepts(n_classes, n_columns):
+    """Jeffreys' prior of a multinomial adds half an observation to each class."""
+    counts = np.array([12, 5, 3])[:n_classes]
+    y = np.repeat(np.arange(n_classes), counts)
+    X = np.full((len(y), n_columns), 3.0)
+    clf = MaxentClassifier(C=np.inf, bias_reduction="jeffreys", tol=1e-8).fit(X, y)
+    assert not clf.coef_.any()
+    expected = (counts + 0.5) / (counts.sum() + 0.5 * n_classes)
+    np.testing.assert_allclose(clf.predict_proba(X[:1])[0], expected, rtol=1e-7)
+
+
 def test_sums_of_rounding_do_not_make_a_constant_column_vary():
     rng = np.random.default_rng(1)
     n = 1001

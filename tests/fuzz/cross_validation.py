@@ -1,0 +1,322 @@
+"""Cross-validation: the fits of its folds, their scores, and the choice that follows from them.
+
+The checks beside those of other kinds:
+
+ABOVE
+    `fit` said nothing of convergence, yet a fit of a fold, or the last one, is above the optimum
+    of the reference for its rows.
+SCORE
+    A score is not the mean log-likelihood, or the accuracy, of the held-out rows by the
+    coefficients of its fold; or it differs from the score of the reference's coefficients.
+CHOICE
+    The chosen penalty is not the one that the rule takes, for the scores or for those of the
+    reference.
+REFIT
+    Without `refit` the coefficients are not the means over the folds.
+"""
+
+import warnings
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from skmaxent import MaxentClassifierCV
+
+from .checks import Examination, Fit, Outcome
+from .problems import active_classes
+from .reference import WIDE
+
+# Of a score, between coefficients that are within `tol` of each other.
+SCORES_AGREE = 1e-3
+ROUNDING = 1e-9
+
+
+@dataclass
+class Fold:
+    """The problem of the training rows, and the held-out rows."""
+
+    problem: object
+    test: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, problem, train, test):
+        def some(array):
+            return None if array is None else array[train]
+
+        own = replace(
+            problem,
+            X=problem.X[train],
+            y=None,
+            shares=problem.shares[train],
+            counts=problem.counts[train],
+            sample_weight=some(problem.sample_weight),
+            offset=some(problem.offset),
+        )
+        if own.sample_weight is not None and not own.sample_weight.any():
+            return None
+        return cls(own, test, active_classes(own))
+
+
+class CrossValidation(Examination):
+    def run(self):
+        problem, rng = self.problem, self.rng
+        given = dict(problem.parameters)
+        largest = given.pop("C")
+        ratio = given.pop("l1_ratio", 0.0)
+        self.splits = self.drawn_splits()
+        self.folds = [Fold.of(problem, *split) for split in self.splits]
+        if any(fold is None or fold.known.sum() < 2 for fold in self.folds):
+            self.outcome.skipped = "a fold has rows of one class"
+            return
+        is_penalised = self.is_penalised(given)
+        Cs = largest * 10.0 ** rng.permutation(rng.uniform(-3, 0, size=rng.integers(1, 5)))
+        options = {
+            "Cs": int(rng.integers(2, 5)) if is_penalised and rng.random() < 0.25 else Cs,
+            "l1_ratios": [ratio] if rng.random() < 0.5 else rng.permutation([ratio, rng.random()]),
+            "cv": self.splits,
+            "selection": ("best", "one_standard_error")[rng.integers(2)],
+            "refit": rng.random() < 0.8,
+        }
+        # A ratio of one leaves nothing of a prior, and L-BFGS is for smooth problems.
+        if "prior_coef" in given or given["solver"] == "lbfgs":
+            options["l1_ratios"] = [ratio]
+        self.has_labels = problem.counts.max() == 1 and problem.shares.max(axis=1).min() == 1
+        self.has_labels &= np.ndim(problem.y) == 1
+        self.has_accuracy = self.has_labels and rng.random() < 0.15
+        if self.has_accuracy:
+            options["scoring"] = "accuracy"
+        self.options = options
+        self.model = MaxentClassifierCV(**given, **options)
+        self.is_certified = options["refit"]
+        n_fits = len(self.splits) * len(options["l1_ratios"]) * 4 + 1
+        fit = self.fitted(model=self.model, what="fit of a cross-validation", n_fits=n_fits)
+        if fit is None:
+            return
+        self.predict(fit)
+        n_failures = len(self.outcome.failures)
+        scores = self.scores(fit)
+        self.choice(fit, scores)
+        if options["refit"] and len(self.outcome.failures) == n_failures:
+            self.last_fit(fit)
+        elif not options["refit"]:
+            self.means()
+
+    def is_penalised(self, given):
+        factors = given.get("penalty_factor")
+        if factors is None:
+            return True
+        factors = np.array(list(factors.values()) if isinstance(factors, dict) else factors)
+        return bool((np.isfinite(factors) & (factors > 0)).any())
+
+    def drawn_splits(self):
+        """Folds of all kinds: with a class that training rows lack, unequal, or drawn twice."""
+        rng, problem = self.rng, self.problem
+        n = len(problem.X)
+        codes = problem.shares.argmax(axis=1)
+        how = rng.integers(4)
+        seed = int(rng.integers(2**31))
+        if how == 0 and np.bincount(codes).min() >= 2:
+            folds = StratifiedKFold(2, shuffle=True, random_state=seed)
+            return list(folds.split(np.zeros(n), codes))
+        if how == 1:
+            return list(
+                KFold(int(rng.integers(2, 5)), shuffle=True, random_state=seed).split(codes)
+            )
+        if how == 2:  # held-out rows have a class of their own, or most of it
+            k = rng.integers(problem.n_classes)
+            test = np.flatnonzero((codes == k) | (rng.random(n) < 0.2))
+            first = np.setdiff1d(np.arange(n), test), test
+            other = rng.permutation(n)
+            return [first, (other[n // 3 :], other[: n // 3])]
+        draws = [rng.integers(n, size=n) for _ in range(2)]
+        pairs = [(draw, np.setdiff1d(np.arange(n), draw)) for draw in draws]
+        return [(train, test) for train, test in pairs if len(test)]
+
+    # Checks
+
+    def scores(self, fit):
+        """Scores of the reference's coefficients, each fit and its score compared; None where fits
+        did not converge."""
+        model, outcome = self.model, self.outcome
+        expected = np.full(model.scores_.shape, np.nan)
+        names = "folds", "ratios", "Cs"
+        shape = len(self.folds), len(np.atleast_1d(self.options["l1_ratios"])), len(model.Cs_)
+        if model.scores_.shape != shape:
+            outcome.fail("SCORE", f"scores of {dict(zip(names, model.scores_.shape, strict=True))}")
+            return None
+        for i, fold in enumerate(self.folds):
+            for j, ratio in enumerate(model.l1_ratios_):
+                for c, C in enumerate(model.Cs_):
+                    here = f"fold {i} l1_ratio {ratio:.6g} C {C:.6g}"
+                    coef, intercept = self.coefficients(i, j, c)
+                    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+                        outcome.fail("NONFINITE", f"coefficients of {here}")
+                        return None
+                    found = model.scores_[i, j, c]
+                    truth, allowed = self.score(fold, coef, intercept)
+                    if np.isnan(found) != np.isnan(truth) or abs(found - truth) > allowed:
+                        outcome.fail("SCORE", f"{found:.10g}, expected {truth:.10g}, {here}")
+                        return None
+                    if fit.converged:
+                        best = self.reference_fit(fold, fit, coef, intercept, ratio, C, here)
+                        if best is None:
+                            return None
+                        expected[i, j, c] = self.score(fold, *best)[0]
+        if not fit.converged or self.has_accuracy:
+            return None
+        off = abs(expected - model.scores_) / np.maximum(1, abs(expected))
+        if np.nanmax(off, initial=0) > SCORES_AGREE:
+            outcome.fail("SCORE", f"differs by {np.nanmax(off):.3g} from the reference's")
+            return None
+        return expected
+
+    def coefficients(self, i, j, c):
+        path = self.model.coefs_paths_[i, j, c]
+        if not self.problem.parameters["fit_intercept"]:
+            # Of a class without training rows the intercept is at the end of the range.
+            absent = np.zeros(len(path), path.dtype)
+            if len(path) > 1 and not self.problem.parameters.get("label_smoothing"):
+                absent[~self.folds[i].known] = 0.99 * np.finfo(path.dtype).min
+            return path, absent
+        return path[:, :-1], path[:, -1]
+
+    def reference_fit(self, fold, fit, coef, intercept, ratio, C, here):
+        """All coefficients of the reference for a fit that is as good as it says, else None."""
+        parameters = fold.problem.parameters | {"C": float(C), "l1_ratio": float(ratio)}
+        one = Examination(replace(fold.problem, parameters=parameters), Outcome())
+        active = one.given.active
+        model = SimpleNamespace(coef_=coef, optimality_gap_=1.0)
+        part = Fit(model, None, True, coef[active].astype(WIDE), intercept[active])
+        good = one.compare(part, "ABOVE", here)
+        self.outcome.notes.update(one.outcome.notes)
+        for failure in one.outcome.failures:
+            self.outcome.fail(*failure)
+        if not good:
+            self.outcome.skipped = self.outcome.skipped or one.outcome.skipped
+            return None
+        best = one.best(part)
+        W, b = coef.astype(WIDE), intercept.astype(WIDE)
+        W[active], b[active] = best.coef, best.intercept
+        return W, b
+
+    def score(self, fold, coef, intercept):
+        """Of held-out rows of classes that the training rows have, and what rounding may add."""
+        problem, test = self.problem, fold.test
+        single = len(intercept) == 1
+        W, b, X = coef.astype(WIDE), intercept.astype(WIDE), problem.X[test].astype(WIDE)
+        absent = b < -1e30
+        b = np.where(absent, 0, b)
+        Z = X @ W.T + b
+        size = abs(X) @ abs(W).T + abs(b)
+        if problem.offset is not None:
+            Z, size = Z + problem.offset[test], size + abs(problem.offset[test])
+        Z = np.column_stack([np.zeros(len(Z)), Z]) if single else np.where(absent, -np.inf, Z)
+        weights = np.asarray(problem.counts[test], WIDE)
+        if problem.sample_weight is not None:
+            weights = weights * problem.sample_weight[test]
+        table = weights[:, None] * problem.shares[test] * fold.known
+        rounding = np.finfo(problem.X.dtype).eps * (8 + 2 * size.max(axis=1, initial=0))
+        rounding = rounding * np.sqrt(X.shape[1] + 1)
+        total = table.sum()
+        if not total > 0:
+            return np.nan, 0.0
+        if self.has_accuracy:
+            hits = (table * np.equal(Z, Z.max(axis=1, keepdims=True))).sum() / total
+            top = np.sort(Z, axis=1)
+            close = top[:, -1] - top[:, -2] <= 4 * rounding
+            return float(hits), float(table.sum(axis=1) @ close / total) + ROUNDING
+        top = Z.max(axis=1, keepdims=True)
+        logs = Z - top - np.log(np.exp(Z - top).sum(axis=1, keepdims=True))
+        logs = np.where(table > 0, logs, 0)
+        value = (table * logs).sum() / total
+        allowed = 2 * (table.sum(axis=1) @ rounding) / total + ROUNDING * (1 + abs(value))
+        return float(value), float(allowed)
+
+    def choice(self, fit, expected):
+        model = self.model
+        if not self.options["refit"]:
+            return
+        chosen = model.l1_ratio_, model.C_
+        where = np.argwhere(
+            (model.l1_ratios_[:, None] == chosen[0]) & (model.Cs_[None] == chosen[1])
+        )
+        if not len(where):
+            self.outcome.fail("CHOICE", f"{chosen} is no candidate")
+            return
+        rule = self.options["selection"]
+        if not np.isfinite(model.scores_).any(axis=0).any():
+            self.outcome.fail("CHOICE", "no candidate has a score")
+        elif not any(is_choice(model.scores_, model.Cs_, tuple(at), rule, 1e-12) for at in where):
+            self.outcome.fail("CHOICE", f"{chosen} by {rule}, scores {model.scores_.tolist()}")
+        elif expected is not None:
+            off = np.nanmax(abs(expected - model.scores_), initial=0)
+            self.outcome.notes["choice compared"] += 1
+            if not any(
+                is_choice(expected, model.Cs_, tuple(at), rule, 4 * off + 1e-12) for at in where
+            ):
+                self.outcome.fail("CHOICE", f"{chosen} by {rule}, by the reference's scores")
+
+    def last_fit(self, fit):
+        """That of all rows, at the penalty that was chosen."""
+        parameters = self.problem.parameters | {
+            "C": float(self.model.C_),
+            "l1_ratio": float(self.model.l1_ratio_),
+        }
+        one = Examination(replace(self.problem, parameters=parameters), self.outcome)
+        one.compare(fit, "ABOVE", "refit")
+
+    def means(self):
+        """Of the folds' coefficients, each at its own best penalty."""
+        model = self.model
+        scores = np.where(np.isnan(model.scores_), -np.inf, model.scores_)
+        parts = []
+        for i, fold in enumerate(scores):
+            j, c = np.unravel_index(fold.argmax(), fold.shape)
+            parts.append((model.l1_ratios_[j], model.Cs_[c], *self.coefficients(i, j, c)))
+        ratios, Cs, coefs, intercepts = zip(*parts, strict=True)
+        coefs, intercepts = np.array(coefs, float), np.array(intercepts, float)
+        seen = intercepts > -1e30
+        n = np.maximum(seen.sum(axis=0), 1)
+        coef = (coefs * seen[..., None]).sum(axis=0) / n[:, None]
+        intercept = np.where(seen, intercepts, 0).sum(axis=0) / n
+        tolerance = 1e-5 if self.problem.X.dtype == np.float32 else 1e-12
+        for name, truth in {"C_": np.mean(Cs), "l1_ratio_": np.mean(ratios)}.items():
+            if not np.isclose(getattr(model, name), truth, rtol=1e-12):
+                self.outcome.fail("REFIT", f"{name} is {getattr(model, name)}, expected {truth}")
+        size = np.maximum(abs(coefs).max(axis=0), 1e-300)
+        off = max(
+            (abs(model.coef_ - coef) / size).max(),
+            (abs(model.intercept_ - intercept) / np.maximum(1, abs(intercept)))[
+                seen.any(axis=0)
+            ].max(),
+        )
+        if off > tolerance:
+            self.outcome.fail("REFIT", f"means differ by {off:.3g}")
+
+
+def is_choice(scores, Cs, chosen, selection, margin):
+    """Whether a rule may take (ratio, C), where means that differ by the margin are equal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of candidates without a score
+        mean = np.nanmean(scores, axis=0)
+    top = np.nanmax(mean)
+    margin = margin * max(1.0, abs(top))
+    if selection == "best":
+        return bool(mean[chosen] >= top - margin)
+    for best in map(tuple, np.argwhere(mean >= top - margin)):
+        own = scores[(slice(None), *best)]
+        own = own[~np.isnan(own)]
+        error = own.std(ddof=1) / np.sqrt(len(own)) if len(own) > 1 else 0.0
+        ratio, c = chosen
+        near = mean[ratio]
+        stronger = Cs < Cs[c]
+        if (
+            ratio == best[0]
+            and near[c] >= mean[best] - error - 2 * margin
+            and not (near[stronger] > mean[best] - error + 2 * margin).any()
+        ):
+            return True
+    return False
