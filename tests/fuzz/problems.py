@@ -491,7 +491,8 @@ class _Draw:
         given["fit_intercept"] = self.chance(0.8)
         solver = self.pick("auto", "auto", "newton-cg", "newton-cholesky", "lbfgs")
         is_smooth = not given.get("l1_ratio") and "bounds" not in given
-        given["solver"] = solver if is_smooth or solver != "lbfgs" else "auto"
+        is_refused = solver == "lbfgs" and (not is_smooth or self.kind == "jeffreys")
+        given["solver"] = "auto" if is_refused else solver
         if self.kind == "partial":
             given["partial_labels"] = True
         elif self.kind != "inference" and self.chance(0.15):

@@ -12,7 +12,7 @@ SEEDS = {
     "inference": 70,
     "path": 20,
     "cv": 10,
-    "partial": 20,
+    "partial": 10,
     "jeffreys": 40,
 }
 EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
