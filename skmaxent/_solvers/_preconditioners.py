@@ -208,8 +208,9 @@ class KroneckerPreconditioner:
         h = inverse * alpha[:, None]
         # Where all classes change alike, the curvature is λ_j alone; this is λ_j Σ_k h_k / Σ_k α_k.
         shift = mean * (1.0 - gamma) if full else ridge
-        self._shift_ratio = shift * h.sum(axis=0) / alpha.sum()
-        h /= h.sum(axis=0)
+        sums = h.sum(axis=0)
+        self._shift_ratio = shift * sums / alpha.sum()
+        h /= sums
         if full:
             self._T = column[:, None] * T
         else:
