@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -19,48 +17,35 @@ from skmaxent._callbacks import (
     Iterations,
     Task,
     with_callbacks,
-    without_callbacks,
 )
+from skmaxent._estimators import _infer
 from skmaxent._estimators._linear_classifier import (
     LinearClassifier,
     fitted_attributes,
     options_of,
     restored_on_failure,
-    seed_of,
     warn_of_rounded_coefficients,
     warn_of_rounding,
     warn_unless_converged,
 )
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
+from skmaxent._estimators._training import training_problem
 from skmaxent._inference._bias_reduction import bias_reduced
-from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
 from skmaxent._inference._covariance import SingularInformation
-from skmaxent._inference._infer import (
-    FitRows,
-    NoCovariance,
-    dependent_columns,
-    infer,
-    infer_features,
-    infer_from_replicates,
-    refuse_absent,
-)
-from skmaxent._inference._results import InferenceResults, Signature
-from skmaxent._inference._sample_split import infer_by_split, of_all_features
-from skmaxent._input import _dask_input, _targets, _validation
-from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._penalty_terms import Columns, terms_of
+from skmaxent._inference._covariance_types import dependent_columns
+from skmaxent._inference._results import InferenceResults
+from skmaxent._input import _targets, _validation
 from skmaxent._model import _prediction
 from skmaxent._model._fit import Prepared
+from skmaxent._model._settings import Settings
 from skmaxent._objective._penalty import PenaltyTerms
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import NEWTON, SOLVERS, Iteration, Options, Problem, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
-from skmaxent._storage._cluster import forgetting_on_failure, is_dask, refuse_dask
+from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
-# What aliased columns may change in a logit that are left out.
-SAME_LOGITS = 1e-6
 # Parameters that define the objective; the others say how to minimise it.
 DEFINING = (
     "penalty",
@@ -403,14 +388,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         given: _targets.Given | None = None,
     ) -> Solution:
         """Fit what is given, where that has been read before; the rest is for callbacks."""
-        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        with self._prepared(
-            X, y, sample_weight, offset, l1_ratio, np.isfinite(C), given=given
-        ) as ready:
+        settings = Settings.of(self)
+        with training_problem(self, settings, X, y, sample_weight, offset, given=given) as ready:
             if self.partial_labels:
                 self._refuse_with_partial_labels()
-            strength = ready.strengths(np.array([C]))[0]
-            problem = ready.problem.with_penalty(strength, ready.problem)
+            problem = ready.problem
             correction = self._intercept_correction(ready)
             # Predictions for the rows of the fit, as callbacks ask for, have their offsets.
             rows = {
@@ -433,8 +415,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             elif self.bias_reduction is None:
                 solution = minimise(problem, options, self._warm_start(ready, problem))
             else:
-                solution = self._bias_reduced(problem, options, ready, C)
-            if np.isinf(C) and _is_free(problem.terms) and self.bias_reduction is None:
+                solution = self._bias_reduced(problem, options, ready)
+            is_free = not settings.is_penalised and _is_free(problem.terms)
+            if is_free and self.bias_reduction is None:
                 solution = replace(solution, aliased=tuple(ready.aliased()))
             excess = ready.rounding_excess(solution)
             solution = solution.rounded(excess)
@@ -448,92 +431,6 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 iterations.close(rows)
                 task.end(rows)
         return solution
-
-    @contextmanager
-    def _prepared(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        l1_ratio: float,
-        is_penalised: bool = True,
-        classes: Array | None = None,
-        of_fit: bool = False,
-        given: _targets.Given | None = None,
-    ) -> Iterator[Prepared]:
-        """Checked data, and the problem with a penalty of strength one, while threads exist.
-
-        Classes may be absent from y. With `of_fit` the rows are those of an earlier fit. What is
-        given has been read before.
-        """
-        given, terms = self._read(
-            X, y, sample_weight, offset, l1_ratio, is_penalised, classes, of_fit, given
-        )
-        with Prepared.within_threads(
-            given, terms, self.n_jobs, fit_intercept=self.fit_intercept, as_given=of_fit
-        ) as ready:
-            if not of_fit:
-                warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
-            yield ready
-
-    def _read(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        l1_ratio: float,
-        is_penalised: bool = True,
-        classes: Array | None = None,
-        of_fit: bool = False,
-        given: _targets.Given | None = None,
-    ) -> tuple[_targets.Given, PenaltyTerms]:
-        """Checked data, unless they are given, and a penalty of strength one."""
-        if given is None:
-            is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
-            read = self._read_chunks if is_lazy else self._read_arrays
-            reader = FittedColumns.of(self) if of_fit else self
-            given = read(reader, X, y, sample_weight, offset, classes)
-        terms = terms_of(
-            l1_ratio=l1_ratio,
-            is_penalised=is_penalised,
-            grouped=self.grouped,
-            penalty_factor=self.penalty_factor,
-            prior_coef=self.prior_coef,
-            bounds=self.bounds,
-            columns=Columns(
-                getattr(self, "feature_names_in_", None), given.n_features, given.classes
-            ),
-        )
-        return given, terms
-
-    def _read_arrays(
-        self, reader: Any, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None
-    ) -> _targets.Given:
-        X, y = _targets.check_rows(reader, X, y, partial_labels=self.partial_labels)
-        observed = _targets.observe(y, classes, partial_labels=self.partial_labels)
-        classes = observed.classes
-        sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
-        class_weight = None
-        if self.class_weight is not None:
-            class_weight = _validation.check_class_weight(
-                self.class_weight, classes, observed.totals(sample_weight)
-            )
-        rows = _targets.row_targets(observed, sample_weight, class_weight, self.label_smoothing)
-        logits = _validation.check_offset(offset, X.shape[0], classes, X.dtype)
-        return _targets.given_in_memory(X, classes, rows, logits)
-
-    def _read_chunks(
-        self, reader: Any, X: Any, y: Any, sample_weight: Any, offset: Any, classes: Array | None
-    ) -> _targets.Given:
-        if self.partial_labels:
-            refuse_dask("partial_labels=True", X, y)
-        labelled = _dask_input.read(reader, X, y, sample_weight, offset, classes=classes)
-        class_weight = _validation.check_class_weight(
-            self.class_weight, labelled.classes, labelled.totals
-        )
-        return labelled.given(class_weight, self.label_smoothing)
 
     def _intercept_correction(self, ready: Prepared) -> Array:
         """What moves intercepts from the shares of the fit to those of the population."""
@@ -554,9 +451,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         correction = to_host(getattr(self, "_correction", 0.0))
         return np.asarray(to_host(self.intercept_) - correction, dtype=float)
 
-    def _bias_reduced(
-        self, problem: Problem, options: Options, ready: Prepared, C: float
-    ) -> Solution:
+    def _bias_reduced(self, problem: Problem, options: Options, ready: Prepared) -> Solution:
+        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
         if np.isfinite(C) or not problem.terms.is_smooth:
             raise ValueError(
                 "bias_reduction is a penalty of its own: expected C=np.inf and no bounds or "
@@ -603,13 +499,6 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         self._set(found)
         self._correction = correction
         self._fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
-
-    def _snapshot(self) -> Any:
-        """A copy whose parameters and coefficients stay as they are."""
-        model = without_callbacks(copy.copy(self))
-        model.coef_ = _prediction.dense_coef(self.coef_).copy()
-        model.intercept_ = to_host(self.intercept_).copy()
-        return model
 
     def _refuse_other_parameters(self) -> None:
         """Raise where parameters that define the objective were changed after `fit`."""
@@ -730,263 +619,15 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 f"this {type(self).__name__} was fitted with an offset: infer needs the offset of "
                 "the rows too."
             )
-        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        if method not in (None, "split", "bootstrap"):
-            raise ValueError(f"method must be None, 'split' or 'bootstrap', found {method!r}.")
-        if method is not None and features is not None:
-            raise ValueError(f"method={method!r} is for all features: expected features=None.")
-        if method != "bootstrap" and n_bootstrap != 200:
-            raise ValueError(
-                f"n_bootstrap={n_bootstrap!r} is for method='bootstrap', found method={method!r}."
-            )
+        estimate = _infer.estimate_of(self)
+        data = _infer.Data(X, y, sample_weight, offset)
+        options = _infer.Options(cov_type, groups, weights, reference)
+        _infer.check_method(estimate.settings, options, features, method, n_bootstrap)
         if groups is not None or method is not None:  # rows are picked and added up in memory
             refuse_dask("infer with groups or a method", X, y)
-            X, y, sample_weight, offset = map(to_host, (X, y, sample_weight, offset))
-        if method != "bootstrap" and (self.partial_labels or self.label_smoothing):
-            raise ValueError(
-                "with partial_labels or label_smoothing the information of the complete targets is "
-                "not that of the data: method='bootstrap' resamples."
-            )
-        if self.class_weight is not None and weights == "frequency" and method != "bootstrap":
-            warnings.warn(
-                "class_weight changes how many rows of the classes there seem to be, and standard "
-                "errors with it: weights='probability' allows for that.",
-                UserWarning,
-                stacklevel=2,
-            )
+            data = data.on_host()
         if method == "split":
-            if offset is not None or self.bounds is not None or self.prior_coef is not None:
-                raise ValueError("method='split' has no offset, bounds or prior_coef.")
-            X, y = _targets.check_rows(FittedColumns.of(self), X, y)
-            observed = _targets.observe(y, self._labels)
-            n_samples = observed.n_samples
-            return infer_by_split(
-                self,
-                X,
-                y,
-                observed,
-                _validation.check_sample_weight(sample_weight, n_samples),
-                self._feature_names(),
-                groups=None if groups is None else _validation.check_groups(groups, n_samples),
-                seed=seed_of(self.random_state),
-                options={"cov_type": cov_type, "weights": weights, "reference": reference},
-            )
-        if method is not None:
-            if cov_type is not None:
-                raise ValueError(
-                    "method='bootstrap' has a covariance of its own: expected cov_type=None, found "
-                    f"{cov_type!r}."
-                )
-            return self._bootstrapped(
-                X, y, sample_weight, offset, n_bootstrap, reference, groups, weights
-            )
-        if l1_ratio > 0.0 and np.isfinite(C):
-            raise ValueError(
-                "an L1 penalty selects: its estimates have no standard errors. method='split' "
-                "selects on one half of the rows and infers on the other; method='bootstrap' "
-                "resamples."
-            )
-        if self.bounds is not None:
-            raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
-        options = {
-            "cov_type": cov_type,
-            "groups": groups,
-            "weights": weights,
-            "reference": reference,
-        }
-        names, given = self._feature_names(), (y, sample_weight, offset)
-        with forgetting_on_failure():
-            try:
-                return self._inferred(X, *given, names, features=features, **options)
-            except NoCovariance:
-                is_free = not np.isfinite(C) and self.bias_reduction is None and features is None
-                if not is_free or any(map(is_dask, (X, *given))):
-                    raise
-                results = self._inferred_without_aliased(X, given, names, options)
-                if results is None:
-                    raise
-                return results
-
-    def _inferred_without_aliased(
-        self, X: Any, given: tuple[Any, Any, Any], names: Array, options: dict[str, Any]
-    ) -> InferenceResults | None:
-        """Inference for the features that are no combinations of earlier ones; None if all are."""
-        X, y, sample_weight, offset = map(to_host, (X, *given))
-        with self._prepared(
-            X, y, sample_weight, offset, 0.0, False, classes=self._labels, of_fit=True
-        ) as ready:
-            kept, coef, intercept, change = ready.without_aliased(
-                _prediction.dense_coef(self.coef_).astype(float), self._uncorrected_intercept()
-            )
-        if len(kept) in (0, len(names)):
-            return None
-        if change > SAME_LOGITS:
-            raise NoCovariance(
-                f"the coefficients have no covariance: the features "
-                f"{np.delete(names, kept).tolist()} are combinations of others up to 1e-11 of "
-                "their length, but the fit depends on the difference: without them logits would "
-                f"change by up to {change:.2g}. Remove these features, or use a finite C."
-            )
-        X = _validation.check_data(FittedColumns.of(self), X)
-        few = self._snapshot()
-        vars(few).pop("feature_names_in_", None)
-        few.coef_, few.n_features_in_ = coef, len(kept)
-        few.intercept_ = intercept + to_host(getattr(self, "_correction", 0.0))
-        few.penalty_factor = None
-        results = few._inferred(X[:, kept], y, sample_weight, offset, names[kept], **options)
-        aliased = tuple(str(name) for name in np.delete(names, kept))
-        weights = None if results._rows is None else results._rows.observations
-        return replace(
-            results,
-            _model=of_all_features(results._model, self._fitted_model().columns, kept),
-            _positions=kept,
-            _weighed=Signature.where_needed(X, weights),
-            aliased=aliased,
-        )
-
-    def _inferred(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        names: Array,
-        *,
-        cov_type: str | None,
-        groups: Any,
-        weights: str,
-        reference: Any,
-        features: list[str] | None = None,
-    ) -> InferenceResults:
-        """`infer` without a method, of features with these names."""
-        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        with self._prepared(
-            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, of_fit=True
-        ) as ready:
-            if ready.data.exponents is not None or ready.problem.asked.lower is not None:
-                raise ValueError(
-                    "infer needs columns whose squares are numbers, and all of them in the model "
-                    "(no infinite penalty_factor)."
-                )
-            of_fit = (
-                self._fitted_model().detached(),
-                self._snapshot(),
-                ready,
-                _prediction.dense_coef(self.coef_),
-                self._uncorrected_intercept(),
-                float(ready.strengths(np.array([C]))[0]),
-                names,
-            )
-            if features is not None:
-                known = names.tolist()
-                features = [features] if isinstance(features, str) else list(features)
-                unknown = [name for name in features if known.count(name) != 1]
-                if unknown or not features or len(set(features)) < len(features):
-                    raise ValueError(
-                        "features must name features of X, each once, and none that two columns "
-                        f"have: found {unknown or features}."
-                    )
-                if groups is not None or weights != "frequency":
-                    raise ValueError("features= goes without groups and probability weights.")
-                return infer_features(
-                    *of_fit,
-                    np.array([known.index(name) for name in features], dtype=np.intp),
-                    self.optimality_gap_,
-                    cov_type=cov_type,
-                    reference=reference,
-                )
-            return infer(
-                *of_fit,
-                self.optimality_gap_,
-                cov_type=cov_type,
-                groups=groups,
-                weights=weights,
-                reference=reference,
-                is_bias_reduced=self.bias_reduction is not None,
-            )
-
-    def _rows_of_fit(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, reference: int | None
-    ) -> FitRows:
-        """The rows of the fit for results whose coefficients are against the class there."""
-        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        with self._prepared(
-            X, y, sample_weight, offset, 0.0, np.isfinite(C), classes=self._labels, of_fit=True
-        ) as ready:
-            return FitRows(
-                ready,
-                self._feature_names(),
-                _prediction.dense_coef(self.coef_),
-                self._uncorrected_intercept(),
-                position=reference,
-                is_bias_reduced=self.bias_reduction is not None,
-            )
-
-    def _bootstrapped(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        n_bootstrap: int,
-        reference: Any,
-        groups: Any,
-        weights: str,
-    ) -> InferenceResults:
-        """`infer` from fits to samples of the rows."""
-        if not (isinstance(n_bootstrap, Integral) and n_bootstrap >= 2):
-            raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
-        if weights not in ("frequency", "probability"):
-            raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
-        C, l1_ratio = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        of_fit = (X, y, sample_weight, offset, l1_ratio, bool(np.isfinite(C)))
-        # The log-likelihood is that of the labels, not of smoothed targets.
-        plain = self._snapshot()
-        plain.label_smoothing = 0.0
-        with plain._prepared(*of_fit, classes=self._labels, of_fit=True) as ready:
-            refuse_absent(ready)
-        observed = _targets.observe(y, self._labels, partial_labels=self.partial_labels)
-        n_samples = observed.n_samples
-        sampling = Sampling.of(
-            observed,
-            _validation.check_sample_weight(sample_weight, n_samples),
-            None if groups is None else _validation.check_groups(groups, n_samples),
-            weights,
-        )
-        replicates = bootstrap_coefficients(
-            self,
-            X,
-            y,
-            observed,
-            sampling,
-            offset,
-            n_bootstrap=int(n_bootstrap),
-            seed=seed_of(self.random_state),
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-        fitted = np.column_stack(
-            [_prediction.dense_coef(self.coef_), self._uncorrected_intercept()]
-        )
-        replicates.warn(fitted)
-        with plain._prepared(*of_fit, classes=self._labels, of_fit=True) as ready:
-            strength = float(ready.strengths(np.array([C]))[0])
-            return infer_from_replicates(
-                self._fitted_model().detached(),
-                self._snapshot(),
-                ready,
-                _prediction.dense_coef(self.coef_),
-                self._uncorrected_intercept(),
-                replicates.coef,
-                self._feature_names(),
-                self.optimality_gap_,
-                reference=reference,
-                weights=weights,
-                n_groups=sampling.n_clusters,
-                counts=replicates.counts,
-                is_maximal=_is_free(ready.problem.terms.times(strength))
-                and self.bias_reduction is None
-                and not self.label_smoothing
-                and not self.partial_labels,
-                are_sets=self.partial_labels and not ready.data.blocks.has_codes,
-            )
+            return _infer.by_split(self, estimate, data, options)
+        if method == "bootstrap":
+            return _infer.by_bootstrap(self, estimate, data, options, n_bootstrap)
+        return _infer.by_information(estimate, data, options, features)

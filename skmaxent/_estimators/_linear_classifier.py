@@ -120,10 +120,7 @@ class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
         )
 
     def _feature_names(self) -> Array:
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = _frames.default_names(self.n_features_in_)
-        return np.asarray(names)
+        return FittedColumns.of(self).all_names
 
     def coef_frame(self) -> pd.DataFrame:
         """Coefficients with names.

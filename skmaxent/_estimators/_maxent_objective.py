@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._model._settings import Settings
 from skmaxent._objective._objective import MultinomialObjective, column_moments
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._solvers import Evaluation, PreconditionedProblem, Problem
@@ -281,7 +283,9 @@ class MaxentObjective(FlatObjective):
             label_smoothing=label_smoothing,
         )
         reader._validate_params()
-        given, terms = reader._read(X, y, sample_weight, offset, 0.0, bool(np.isfinite(C)))
+        settings = Settings.of(reader)
+        given = settings.read(reader, X, y, sample_weight, offset)
+        terms = settings.terms(given, FittedColumns.of(reader).names)
         rows = given.outcomes
         if terms.lower is not None:
             raise ValueError(

@@ -334,11 +334,11 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             rows,
             terms,
             self.n_jobs,
+            C=self.C,
             fit_intercept=self.fit_intercept,
         ) as ready:
             warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
-            strength = ready.strengths(np.array([self.C]))[0]
-            problem = ready.problem.with_penalty(strength, ready.problem)
+            problem = ready.problem
             absent = np.setdiff1d(np.arange(len(classes)), outcomes.active)
             always = np.setdiff1d(np.flatnonzero(outcomes.totals > 0.0), outcomes.active)
 

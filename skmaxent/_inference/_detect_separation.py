@@ -139,7 +139,7 @@ def detect_separation(
     rows = _targets.row_targets(observed, weights)
     terms = ridge_terms(np.zeros(X.shape[1]))
     given = _targets.given_in_memory(X, observed.classes, rows)
-    with Prepared.within_threads(given, terms, None, fit_intercept=fit_intercept) as ready:
+    with Prepared.within_threads(given, terms, None, C=None, fit_intercept=fit_intercept) as ready:
         found = separation(ready.problem, Options(tol=NEAR))
         return _result(found, ready, owner, observed.n_samples)
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +16,8 @@ from scipy import stats
 from scipy.special import expit, logsumexp, softmax
 
 from skmaxent._inference import _covariance
+from skmaxent._inference._estimate import Estimate
+from skmaxent._inference._fit_rows import FitRows
 from skmaxent._input import _frames, _validation
 from skmaxent._input._interchange import in_library_of, native
 from skmaxent._model._dask_prediction import frame_over_chunks, sums_over_chunks
@@ -31,42 +33,6 @@ if TYPE_CHECKING:
 ROWS = 4096
 # Relative difference up to which sums over rows are those of the same rows.
 SAME_ROWS = 1e-5
-
-
-class Rows(Protocol):
-    """The rows of a fit, for tests that need them again.
-
-    `observations` is the number of observations of each row times its weight, None where every row
-    is one of weight one.
-    """
-
-    observations: Array | None
-
-    @property
-    def log_likelihood(self) -> float:
-        """Of the coefficients at these rows."""
-
-    @property
-    def maximum(self) -> float:
-        """The largest log-likelihood, or for separated classes its limit."""
-
-    def ratio(self, positions: list[int]) -> tuple[float, int]:
-        """The likelihood ratio against the model without some features, and its df."""
-
-    def score(self, columns: Array) -> tuple[float, int]:
-        """Rao's statistic for features that the model has not, and its degrees of freedom."""
-
-    def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
-        """Interval for the reported coefficient in that row and column of the model."""
-
-
-class Source(Protocol):
-    """What reads the rows of the fit again."""
-
-    def _rows_of_fit(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, reference: int | None
-    ) -> Rows:
-        """The rows of the fit, given again."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +139,8 @@ class InferenceResults:
     fit_intercept: bool
     _base: tuple[Array, Array] = field(repr=False)
     _model: FittedModel = field(repr=False)
-    _source: Source = field(repr=False)
-    _rows: Rows | None = field(repr=False)
+    _estimate: Estimate = field(repr=False)
+    _rows: FitRows | None = field(repr=False)
     replicates: Array | None = field(default=None, repr=False)
     n_columns: int | None = None
     replicate_counts: dict[str, int] | None = None
@@ -242,7 +208,7 @@ class InferenceResults:
         is_symmetric = len(self.rows) == len(self.classes)
         position = None if is_symmetric else self.classes.index(self.reference)
         with forgetting_on_failure():
-            rows = self._source._rows_of_fit(X, y, sample_weight, offset, position)
+            rows = FitRows.read(self._estimate, X, y, sample_weight, offset, position)
         found, expected = rows.log_likelihood, self.log_likelihood
         if not self._is_log_likelihood(found):
             raise ValueError(
@@ -251,7 +217,7 @@ class InferenceResults:
             )
         return replace(self, _rows=rows)
 
-    def _rows_for(self, what: str) -> Rows:
+    def _rows_for(self, what: str) -> FitRows:
         if self._rows is None:
             raise ValueError(
                 f"{what} need the rows of the fit, which a pickle of results does not hold: call "

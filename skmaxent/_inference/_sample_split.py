@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -30,13 +31,14 @@ def infer_by_split(
     *,
     groups: Array | None,
     seed: int,
-    options: dict[str, Any],
+    infer_free: Callable[..., InferenceResults],
 ) -> InferenceResults:
     """Results of a fit without penalty to one half, of the features that the other half selects.
 
     What the first half selects does not depend on the second, so that its standard errors and tests
     are those of any fit to these features. For that rows of a cluster are in the same half;
-    `groups` has their codes.
+    `groups` has their codes. `infer_free` gives the results of the second fit, from that, its rows,
+    their labels, weights and groups, and the names of its features.
     """
     first, second = _halves(observed, groups, seed)
     for half in (first, second):
@@ -66,10 +68,8 @@ def infer_by_split(
     )
     rows = X[second][:, kept]
     free.fit(rows, **part(second))
-    options = options | {"groups": None if groups is None else groups[second]}
-    results: InferenceResults = free._inferred(
-        rows, *part(second).values(), None, names[kept], **options
-    )
+    of_half = None if groups is None else groups[second]
+    results = infer_free(free, rows, *part(second).values(), of_half, names[kept])
     # New rows have all columns; those that were given to infer are known by all of theirs.
     weights = observed.per_row(sample_weight)
     known = copy.copy(results._rows)

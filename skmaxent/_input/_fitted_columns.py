@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
+from skmaxent._input._frames import default_names
 from skmaxent._sklearn import feature_names_of
 from skmaxent._typing import Array
 
@@ -62,6 +63,11 @@ class FittedColumns:
             return reader
         validate_data(reader, X, reset=True, skip_check_array=True)
         return cls.of(reader)
+
+    @property
+    def all_names(self) -> Array:
+        """The names, or x0, x1, ... where there are none."""
+        return default_names(self.n_features) if self.names is None else np.asarray(self.names)
 
     def are_those_of(self, X: Any) -> bool:
         """Return whether X is an ndarray that needs no conversion and has as many columns.

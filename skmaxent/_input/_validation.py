@@ -50,7 +50,7 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tu
                 f"parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty}): "
                 "leave penalty out, l1_ratio alone chooses between ridge and lasso.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return float(C), 1.0 if penalty == "l1" else 0.0
     if penalty == "elasticnet" and l1_ratio is None:
@@ -63,7 +63,7 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tu
             f"C={C} and l1_ratio={l1_ratio}. Leave penalty out to have a penalty, or write "
             "C=np.inf for none.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return np.inf, 0.0
 

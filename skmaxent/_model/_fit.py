@@ -74,7 +74,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data and the problem that they pose with a penalty of strength one, and the way back."""
+    """Data and the problem that they pose, and the way back to the columns of the user.
+
+    `terms` are the penalty of strength one for all columns.
+    """
 
     data: Data
     problem: Problem
@@ -90,12 +93,15 @@ class Prepared:
         terms: PenaltyTerms,
         n_jobs: int | None,
         *,
+        C: float | None,
         fit_intercept: bool,
         as_given: bool = False,
     ) -> Iterator[Prepared]:
         """While so many threads exist, and numbers may overflow.
 
-        With `as_given` the problem has all columns, none of them shifted.
+        The penalty is `terms`, of strength one, times 1/(C S), with the weights' sum S; for a `C`
+        of None it is `terms`, of which a path takes others. With `as_given` the problem has all
+        columns, none of them shifted.
         """
         rows = given.outcomes
         if len(rows.active) < len(given.classes):
@@ -107,9 +113,18 @@ class Prepared:
             data = Data.prepare(
                 given.stored(workers), rows.model, fit_intercept=fit_intercept, as_given=as_given
             )
-            asked = data.columns.terms(terms)
+            unit = data.columns.terms(terms)
+            strength = None
+            if C is not None:
+                total = rows.scale, data.blocks.weight_sums.total
+                strength = float(_strengths(np.array([C]), unit, *total)[0])
             problem = Problem.of(
-                data.blocks, data.model, asked, data.moments, fit_intercept=fit_intercept
+                data.blocks,
+                data.model,
+                unit,
+                data.moments,
+                strength=strength,
+                fit_intercept=fit_intercept,
             )
             yield cls(data, problem, rows, given.classes, terms)
 
@@ -170,20 +185,9 @@ class Prepared:
         return first * np.geomspace(1.0, largest / (share * max(typical, 1e-300)), n_points)
 
     def strengths(self, C: Array) -> Array:
-        """1/(C S), with the weights' sum S; warns where C is too small to be fitted."""
-        with np.errstate(divide="ignore"):
-            inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
-        strengths = np.asarray(inverse / self.rows.scale / self.problem.objective.total_weight)
-        least, terms = float(np.min(C)), self.problem.asked
-        is_small = least < 1.0 / STRONGEST
-        if is_small and ((terms.l1 + terms.ridge) * float(strengths.max()) > STRONGEST).any():
-            warnings.warn(
-                f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
-                f"the fit has C={1.0 / STRONGEST:g}.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return strengths
+        """1/(C S) for each of several C, where the problem has a penalty of strength one."""
+        objective = self.problem.objective
+        return _strengths(C, self.problem.asked, self.rows.scale, objective.total_weight)
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
         """The loss, without any penalty, at coefficients, in float64.
@@ -282,6 +286,26 @@ class Prepared:
             some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
             coef, intercept[self.rows.active] = whole, some
         return coef, intercept
+
+
+def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) -> Array:
+    """1/(C S), with S = scale * total_weight; warns where C is too small to be fitted.
+
+    `unit` is the penalty of strength one.
+    """
+    with np.errstate(divide="ignore"):
+        inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
+    strengths = np.asarray(inverse / scale / total_weight)
+    least = float(np.min(C))
+    is_small = least < 1.0 / STRONGEST
+    if is_small and ((unit.l1 + unit.ridge) * float(strengths.max()) > STRONGEST).any():
+        warnings.warn(
+            f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
+            f"the fit has C={1.0 / STRONGEST:g}.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return strengths
 
 
 def _largest_logit(

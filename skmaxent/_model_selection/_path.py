@@ -15,9 +15,12 @@ from sklearn.exceptions import ConvergenceWarning
 from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._linear_classifier import fitted_attributes, options_of
-from skmaxent._input import _frames, _validation
+from skmaxent._estimators._training import training_problem
+from skmaxent._input import _frames
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._targets import Given
 from skmaxent._model._fit import Prepared
+from skmaxent._model._settings import Settings
 from skmaxent._solvers import NEGLIGIBLE, Path, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
@@ -289,9 +292,9 @@ def _fit_path(
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
             raise ValueError(f"a path has no {name}: fit one C at a time.")
-    _, l1_ratio = _validation.resolve_penalty(model.penalty, model.C, model.l1_ratio)
-    with model._prepared(
-        X, y, sample_weight, offset, l1_ratio, classes=classes, given=given
+    settings = Settings.of(model).for_path()
+    with training_problem(
+        model, settings, X, y, sample_weight, offset, classes=classes, given=given
     ) as ready:
         path = Path(ready.problem, options_of(model, quiet=True))
         if isinstance(Cs, int):
@@ -329,9 +332,15 @@ def _fit_path(
                 break
         if of_model is not None:
             of_model.end()
-    names = model._feature_names()
     path_of = MaxentPath(
-        Cs, found.coefs, found.intercepts, n_iter, gaps, ready.classes, names, l1_ratio
+        Cs,
+        found.coefs,
+        found.intercepts,
+        n_iter,
+        gaps,
+        ready.classes,
+        FittedColumns.of(model).all_names,
+        settings.l1_ratio,
     )
     if relaxed is not None:
         path_of = replace(
@@ -371,8 +380,9 @@ def data_grid(
     """Cs in equal ratios that cover the grids of all models."""
     ends = []
     for model in models:
-        l1_ratio = float(model.l1_ratio or 0.0)
-        with model._prepared(X, y, sample_weight, offset, l1_ratio, given=given) as ready:
+        settings = Settings.of(model).for_path()
+        rows = X, y, sample_weight, offset
+        with training_problem(model, settings, *rows, given=given) as ready:
             path = Path(ready.problem, options_of(model, quiet=True))
             ends.append(ready.grid(path.range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)

@@ -48,8 +48,10 @@ class Problem:
         terms: PenaltyTerms,
         moments: Moments | None = None,
         *,
+        strength: float | None = None,
         fit_intercept: bool,
     ) -> Problem:
+        """The problem of rows with a penalty of `terms`, times a strength where there is one."""
         if moments is None:
             moments = column_moments(blocks, model)
         # Without an intercept nothing is profiled out: second moments take the place of variances.
@@ -61,6 +63,8 @@ class Problem:
         scaled = replace(terms.scaled(scale), is_coupled=model.is_coupled)
         if model.n_logits == 1:  # groups of one coefficient each
             scaled = replace(scaled, grouped=False)
+        if strength is not None:
+            terms, scaled = terms.times(strength), scaled.times(strength)
         objective = MultinomialObjective(
             blocks,
             model,

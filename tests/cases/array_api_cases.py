@@ -319,12 +319,15 @@ class Moved:
 
 @pytest.mark.parametrize("K", [2, 4])
 def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
+    from skmaxent._estimators._training import training_problem
     from skmaxent._inference._bias_reduction import penalised
+    from skmaxent._model._settings import Settings
     from skmaxent._solvers import _certificate
 
     X, y = noisy(40_000, K=K)
     model = MaxentClassifier(C=np.inf)
-    with model._prepared(put(X), put(y), np.ones(len(y)), None, 0.0, False) as ready:
+    settings, weights = Settings.of(model), np.ones(len(y))
+    with training_problem(model, settings, put(X), put(y), weights) as ready:
         objective = ready.problem.objective
         theta = objective.zeros()
         moved = Moved(monkeypatch)

@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
+from skmaxent._estimators._training import training_problem
+from skmaxent._model._settings import Settings
 from skmaxent._solvers import Options, minimise
 from skmaxent._storage._row_blocks import RowBlocks
 
@@ -39,9 +41,8 @@ PENALTIES = {
 def posed(X, y, sample_weight=None, offset=None, **parameters):
     """The problem of a classifier with these parameters."""
     clf = MaxentClassifier(**parameters)
-    l1_ratio, is_penalised = clf.l1_ratio, bool(np.isfinite(clf.C))
-    with clf._prepared(X, y, sample_weight, offset, l1_ratio, is_penalised) as ready:
-        yield ready.problem.with_penalty(ready.strengths(np.array([clf.C]))[0], ready.problem)
+    with training_problem(clf, Settings.of(clf), X, y, sample_weight, offset) as ready:
+        yield ready.problem
 
 
 def value(problem, theta):

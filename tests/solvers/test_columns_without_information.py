@@ -11,6 +11,8 @@ from skmaxent import (
     MultilabelMaxentClassifier,
     maxent_path,
 )
+from skmaxent._estimators._training import training_problem
+from skmaxent._model._settings import Settings
 
 # Fits without penalty name such columns, which have coefficients of zero all the same.
 pytestmark = pytest.mark.filterwarnings("ignore:The features .* are linear combinations")
@@ -173,7 +175,7 @@ def test_hashed_columns_that_are_mostly_empty_make_no_problem_larger():
     whole = sp.csr_array((some.data, words[some.indices], some.indptr), shape=(60, 2**18))
     y = rng.integers(0, 3, 60)
     clf = MaxentClassifier(tol=1e-8)
-    with clf._prepared(whole, y, None, None, 0.0) as ready:
+    with training_problem(clf, Settings.of(clf), whole, y) as ready:
         n_filled = np.count_nonzero(np.diff(sp.csc_array(some).indptr))
         assert ready.problem.objective.shape == (3, n_filled + 1)
         assert ready.shape == (3, 2**18)

@@ -1,0 +1,286 @@
+"""The kinds of inference that `MaxentClassifier.infer` offers, a function for each."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from skmaxent._estimators._linear_classifier import seed_of
+from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
+from skmaxent._inference._covariance_types import NoCovariance
+from skmaxent._inference._estimate import Estimate
+from skmaxent._inference._infer import (
+    infer,
+    infer_features,
+    infer_from_replicates,
+    refuse_absent,
+)
+from skmaxent._inference._results import InferenceResults, Signature
+from skmaxent._inference._sample_split import infer_by_split, of_all_features
+from skmaxent._input import _targets, _validation
+from skmaxent._model._settings import Settings
+from skmaxent._storage._cluster import forgetting_on_failure, is_dask
+from skmaxent._storage._place import to_host
+from skmaxent._typing import Array
+
+# What aliased columns may change in a logit that are left out.
+SAME_LOGITS = 1e-6
+DEFAULT_BOOTSTRAP = 200
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows of the fit as the user gave them to `infer`."""
+
+    X: Any
+    y: Any
+    sample_weight: Any
+    offset: Any
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether any of them is a Dask collection."""
+        return any(map(is_dask, (self.X, self.y, self.sample_weight, self.offset)))
+
+    def on_host(self) -> Data:
+        """The same in memory."""
+        given = self.X, self.y, self.sample_weight, self.offset
+        return Data(*map(to_host, given))
+
+    def __iter__(self) -> Any:
+        return iter((self.X, self.y, self.sample_weight, self.offset))
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is to be inferred; see `MaxentClassifier.infer`."""
+
+    cov_type: str | None
+    groups: Any
+    weights: str
+    reference: Any
+
+
+def estimate_of(classifier: Any) -> Estimate:
+    """A fitted classifier as inference knows it, whatever becomes of it later."""
+    model = classifier._fitted_model().detached()
+    return Estimate(
+        model,
+        Settings.of(classifier),
+        model.columns.all_names,
+        classifier._uncorrected_intercept(),
+        classifier.optimality_gap_,
+    )
+
+
+def check_method(
+    settings: Settings, options: Options, features: Any, method: str | None, n_bootstrap: int
+) -> None:
+    """Raise ValueError for arguments that do not go together, and warn of class weights."""
+    if method not in (None, "split", "bootstrap"):
+        raise ValueError(f"method must be None, 'split' or 'bootstrap', found {method!r}.")
+    if method is not None and features is not None:
+        raise ValueError(f"method={method!r} is for all features: expected features=None.")
+    if method == "bootstrap":
+        return
+    if n_bootstrap != DEFAULT_BOOTSTRAP:
+        raise ValueError(
+            f"n_bootstrap={n_bootstrap!r} is for method='bootstrap', found method={method!r}."
+        )
+    if settings.partial_labels or settings.label_smoothing:
+        raise ValueError(
+            "with partial_labels or label_smoothing the information of the complete targets is "
+            "not that of the data: method='bootstrap' resamples."
+        )
+    if settings.class_weight is not None and options.weights == "frequency":
+        warnings.warn(
+            "class_weight changes how many rows of the classes there seem to be, and standard "
+            "errors with it: weights='probability' allows for that.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def by_information(
+    estimate: Estimate, data: Data, options: Options, features: Any
+) -> InferenceResults:
+    """Inference from the information, for all features or some of them."""
+    settings = estimate.settings
+    if settings.l1_ratio > 0.0 and settings.is_penalised:
+        raise ValueError(
+            "an L1 penalty selects: its estimates have no standard errors. method='split' "
+            "selects on one half of the rows and infers on the other; method='bootstrap' "
+            "resamples."
+        )
+    if settings.bounds is not None:
+        raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
+    with forgetting_on_failure():
+        if features is not None:
+            return _of_features(estimate, data, options, features)
+        try:
+            return of_all(estimate, data, options)
+        except NoCovariance:
+            if settings.is_penalised or estimate.is_bias_reduced or data.is_lazy:
+                raise
+            results = _without_aliased(estimate, data.on_host(), options)
+            if results is None:
+                raise
+            return results
+
+
+def of_all(estimate: Estimate, data: Data, options: Options) -> InferenceResults:
+    """Inference for all features; raises NoCovariance where these are linearly dependent."""
+    with estimate.problem(*data) as ready:
+        _refuse_removed(ready)
+        return infer(estimate, ready, **vars(options))
+
+
+def _of_features(
+    estimate: Estimate, data: Data, options: Options, features: Any
+) -> InferenceResults:
+    """Inference for the features of these names."""
+    with estimate.problem(*data) as ready:
+        _refuse_removed(ready)
+        known = estimate.names.tolist()
+        names = [features] if isinstance(features, str) else list(features)
+        unknown = [name for name in names if known.count(name) != 1]
+        if unknown or not names or len(set(names)) < len(names):
+            raise ValueError(
+                "features must name features of X, each once, and none that two columns "
+                f"have: found {unknown or names}."
+            )
+        if options.groups is not None or options.weights != "frequency":
+            raise ValueError("features= goes without groups and probability weights.")
+        positions = np.array([known.index(name) for name in names], dtype=np.intp)
+        return infer_features(
+            estimate,
+            ready,
+            positions,
+            cov_type=options.cov_type,
+            reference=options.reference,
+        )
+
+
+def _refuse_removed(ready: Any) -> None:
+    if ready.data.exponents is not None or ready.problem.asked.lower is not None:
+        raise ValueError(
+            "infer needs columns whose squares are numbers, and all of them in the model "
+            "(no infinite penalty_factor)."
+        )
+
+
+def _without_aliased(estimate: Estimate, data: Data, options: Options) -> InferenceResults | None:
+    """Inference for the features that are no combinations of earlier ones; None if all are."""
+    model, names = estimate.model, estimate.names
+    with estimate.problem(*data) as ready:
+        kept, coef, intercept, change = ready.without_aliased(
+            estimate.coef.astype(float), estimate.intercept
+        )
+    if len(kept) in (0, len(names)):
+        return None
+    if change > SAME_LOGITS:
+        raise NoCovariance(
+            f"the coefficients have no covariance: the features "
+            f"{np.delete(names, kept).tolist()} are combinations of others up to 1e-11 of "
+            "their length, but the fit depends on the difference: without them logits would "
+            f"change by up to {change:.2g}. Remove these features, or use a finite C."
+        )
+    X = _validation.check_data(model.columns, data.X)
+    few = estimate.of_columns(kept, coef, intercept)
+    results = of_all(few, replace(data, X=X[:, kept]), options)
+    weights = None if results._rows is None else results._rows.observations
+    return replace(
+        results,
+        _model=of_all_features(few.model, model.columns, kept),
+        _positions=kept,
+        _weighed=Signature.where_needed(X, weights),
+        aliased=tuple(str(name) for name in np.delete(names, kept)),
+    )
+
+
+def by_split(classifier: Any, estimate: Estimate, data: Data, options: Options) -> InferenceResults:
+    """Inference on one half of the rows, for the features that are selected on the other half."""
+    settings, columns = estimate.settings, estimate.model.columns
+    if data.offset is not None or settings.bounds is not None or settings.prior_coef is not None:
+        raise ValueError("method='split' has no offset, bounds or prior_coef.")
+    X, y = _targets.check_rows(columns, data.X, data.y)
+    observed = _targets.observe(y, estimate.model.classes)
+    n_samples, groups = observed.n_samples, options.groups
+
+    def infer_free(
+        free: Any, rows: Any, y: Any, weights: Any, groups: Any, names: Array
+    ) -> InferenceResults:
+        of_half = replace(estimate_of(free), names=names)
+        return of_all(of_half, Data(rows, y, weights, None), replace(options, groups=groups))
+
+    return infer_by_split(
+        classifier,
+        X,
+        y,
+        observed,
+        _validation.check_sample_weight(data.sample_weight, n_samples),
+        estimate.names,
+        groups=None if groups is None else _validation.check_groups(groups, n_samples),
+        seed=seed_of(classifier.random_state),
+        infer_free=infer_free,
+    )
+
+
+def by_bootstrap(
+    classifier: Any, estimate: Estimate, data: Data, options: Options, n_bootstrap: Any
+) -> InferenceResults:
+    """Inference from fits to samples of the rows."""
+    if options.cov_type is not None:
+        raise ValueError(
+            "method='bootstrap' has a covariance of its own: expected cov_type=None, found "
+            f"{options.cov_type!r}."
+        )
+    if not (isinstance(n_bootstrap, Integral) and int(n_bootstrap) >= 2):
+        raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
+    weights, groups, settings = options.weights, options.groups, estimate.settings
+    if weights not in ("frequency", "probability"):
+        raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+    # The log-likelihood is that of the labels, not of smoothed targets.
+    plain = replace(estimate, settings=replace(settings, label_smoothing=0.0))
+    with plain.problem(*data) as ready:
+        refuse_absent(ready)
+    observed = _targets.observe(
+        data.y, estimate.model.classes, partial_labels=settings.partial_labels
+    )
+    sampling = Sampling.of(
+        observed,
+        _validation.check_sample_weight(data.sample_weight, observed.n_samples),
+        None if groups is None else _validation.check_groups(groups, observed.n_samples),
+        weights,
+    )
+    replicates = bootstrap_coefficients(
+        classifier,
+        data.X,
+        data.y,
+        observed,
+        sampling,
+        data.offset,
+        n_bootstrap=int(n_bootstrap),
+        seed=seed_of(classifier.random_state),
+        n_jobs=settings.n_jobs,
+        verbose=classifier.verbose,
+    )
+    replicates.warn(np.column_stack([estimate.coef, estimate.intercept]))
+    with plain.problem(*data) as ready:
+        terms = ready.problem.terms
+        maximises = terms.is_smooth and not terms.ridge.any() and not estimate.is_bias_reduced
+        return infer_from_replicates(
+            estimate,
+            ready,
+            replicates.coef,
+            reference=options.reference,
+            weights=weights,
+            n_groups=sampling.n_clusters,
+            counts=replicates.counts,
+            is_maximal=maximises and not (settings.label_smoothing or settings.partial_labels),
+            are_sets=settings.partial_labels and not ready.data.blocks.has_codes,
+        )

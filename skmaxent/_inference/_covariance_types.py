@@ -1,0 +1,126 @@
+"""Kinds of covariances of estimates, by the names that users give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmaxent._inference import _covariance
+from skmaxent._input._validation import check_groups
+from skmaxent._model._fit import Prepared
+from skmaxent._objective._objective import Point
+from skmaxent._storage._block import Block
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+
+COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "laplace")
+
+
+class NoCovariance(ValueError):
+    """Coefficients whose information has no inverse."""
+
+
+def dependent_columns(error: _covariance.SingularInformation, names: Array) -> NoCovariance:
+    """The error with names."""
+    known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
+    return NoCovariance(
+        f"the coefficients have no covariance: {known} are constant or combinations of other "
+        "features, or the classes are separated (see detect_separation). Remove the former, or "
+        "use a finite C."
+    )
+
+
+def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> str:
+    if weights not in ("frequency", "probability"):
+        raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+    if cov_type is None:
+        robust = "HC0" if weights == "probability" else "nonrobust"
+        cov_type = "laplace" if is_penalised else robust
+    if cov_type not in COV_TYPES:
+        raise ValueError(f"cov_type must be one of {COV_TYPES}, found {cov_type!r}.")
+    if is_penalised != (cov_type == "laplace"):
+        raise ValueError(
+            f"cov_type={cov_type!r} does not go with this fit, which has "
+            f"{'a ridge' if is_penalised else 'no'} penalty: expected "
+            f"{'laplace, or a fit with C=np.inf' if is_penalised else COV_TYPES[:-1]}."
+        )
+    if weights == "probability" and cov_type in ("nonrobust", "laplace"):
+        raise ValueError(
+            "probability weights have no inverse-information covariance: use cov_type='HC0', "
+            "'HC1' or 'cluster'."
+        )
+    return cov_type
+
+
+def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
+    if (groups is None) != (cov_type != "cluster"):
+        raise ValueError("groups and cov_type='cluster' go together.")
+    if groups is None:
+        return None
+    return check_groups(groups, n_samples)
+
+
+def count_units(ready: Prepared, codes: Array | None, weights: str) -> int:
+    """Independent units of positive weight: clusters; rows; or observations of tables."""
+    blocks = ready.data.blocks
+    if codes is not None:
+        (weights_of,) = blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
+        return int(np.count_nonzero(weights_of))
+    n = blocks.weight_sums.n_positive
+    return n if weights == "probability" else n * len(ready.classes)
+
+
+def analytic_covariance(
+    ready: Prepared,
+    point: Point,
+    H: Array,
+    ridge: Array,
+    names: Array,
+    cov_type: str,
+    codes: Array | None,
+    weights: str,
+) -> tuple[Array, Array]:
+    """The inverse of the information, and the covariance, of θ in reference coding."""
+    objective, total = point.objective, ready.total_weight
+    width = objective.blocks.n_features + objective.fit_intercept
+    if cov_type == "laplace":
+        H = H + _covariance.ridge_information(ridge, len(ready.classes), objective.fit_intercept)
+    try:
+        V = _covariance.inverse(H, width) / total
+    except _covariance.SingularInformation as error:
+        raise dependent_columns(error, names) from error
+    if cov_type in ("nonrobust", "laplace"):
+        return V, V
+    n = total if weights == "frequency" else float(ready.data.blocks.weight_sums.n_positive)
+    if cov_type in ("HC1", "cluster") and n <= len(V):
+        _refuse_few(cov_type, n, len(V), weights)
+    factor = n / (n - len(V)) if cov_type == "HC1" else 1.0
+    if codes is not None:
+        G = count_units(ready, codes, weights)
+        if G < 2:
+            raise ValueError("groups must name at least two clusters with rows of positive weight.")
+        factor = G / (G - 1.0) * (n - 1.0) / (n - len(V))
+    power = 1 if weights == "frequency" and codes is None else 2
+    meat = _covariance.score_products(point, codes, power) * ready.rows.scale**power
+    return V, np.asarray(V @ meat @ V * factor)
+
+
+def _group_weights(block: Block, codes: Array, n_groups: int) -> tuple[Array]:
+    weights = np.asarray(on_host(block.weights_or_ones()), dtype=float)
+    return (np.bincount(codes[block.start : block.stop], weights, n_groups),)
+
+
+def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> None:
+    found = f"{n:.4g} rows of positive weight"
+    advice = "use cov_type='HC0'"
+    if weights == "frequency":
+        found = f"rows and weights that sum to {n:.4g} observations"
+        advice = (
+            "with weights='frequency' a sample_weight of 2 is the row twice; for sampling weights, "
+            "which have no scale, write weights='probability'"
+        )
+    raise ValueError(
+        f"cov_type={cov_type!r} multiplies by n/(n - p), or (n - 1)/(n - p), and needs more "
+        f"observations than the {n_coefficients} coefficients, found {found}: {advice}."
+    )

@@ -1,0 +1,201 @@
+"""The rows of a fit, for tests that need them again."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._inference import _covariance, _profile
+from skmaxent._inference._bias_reduction import penalised
+from skmaxent._inference._estimate import Estimate
+from skmaxent._model._fit import Prepared
+from skmaxent._objective._penalty import ridge_terms
+from skmaxent._solvers import (
+    Options,
+    Problem,
+    Status,
+    minimise,
+)
+from skmaxent._storage._device_array import on_host
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._typing import Array
+
+# Coefficients up to which a likelihood is maximised again for tests, by its whole information.
+FEW_COEFFICIENTS = 1000
+
+
+class FitRows:
+    """The rows of a fit, for tests that need them again.
+
+    `position` is that of the class that coefficients are against, None for the mean of all.
+    """
+
+    def __init__(
+        self,
+        ready: Prepared,
+        estimate: Estimate,
+        position: int | None,
+        *,
+        is_bias_reduced: bool = False,
+    ) -> None:
+        self._ready, self._columns = ready, column_names(ready, estimate.names)
+        self._coef, self._intercept = estimate.coef.astype(float), estimate.intercept
+        self._position, self._is_bias_reduced = position, is_bias_reduced
+        self._total = ready.total_weight
+        self.observations: Array | None = getattr(ready.rows, "observations", None)
+
+    @classmethod
+    def read(
+        cls,
+        estimate: Estimate,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        position: int | None,
+    ) -> FitRows:
+        """The rows of the fit, given again."""
+        with estimate.problem(X, y, sample_weight, offset) as ready:
+            return cls(ready, estimate, position, is_bias_reduced=estimate.is_bias_reduced)
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the coefficients at these rows."""
+        return -self._total * self._ready.loss_at(self._coef, self._intercept).loss
+
+    def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
+        """Interval for the reported coefficient in that row and column of the model."""
+        best = self._best
+        contrasts = class_coding(len(self._ready.classes), self._position)
+        to_raw = _covariance.column_map(self._ready.problem.objective)
+        return _profile.profile_interval(
+            self._likelihoods, best, np.kron(contrasts[row], to_raw[column]), quantile
+        )
+
+    @property
+    def _likelihoods(self) -> _profile.Likelihoods:
+        return _profile.Likelihoods(self._total, self._is_bias_reduced)
+
+    @cached_property
+    def _best(self) -> _profile.Held:
+        """The maximum of the likelihood, or for separated classes its limit."""
+        objective = self._ready.problem.without_penalty(np.zeros(1, bool)).objective
+        theta = objective.from_coefficients(self._coef, self._intercept)
+        if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
+            objective = objective.standardised(dtype=np.float64)
+        return _profile.least(self._likelihoods, objective.at(theta))
+
+    @property
+    def penalised_distance(self) -> float:
+        """Standard errors between the coefficients and the maximum with bias reduction."""
+        point = self._ready.loss_at(self._coef, self._intercept)
+        _, V, score = penalised(point, self._total, len(self._columns))
+        return float(np.sqrt(max(float(score @ V @ score), 0.0)))
+
+    @property
+    def _has_few(self) -> bool:
+        r = max(1, len(self._coef) - 1)
+        return r * len(self._columns) <= FEW_COEFFICIENTS
+
+    @property
+    def maximum(self) -> float:
+        """The largest log-likelihood, or for separated classes its limit.
+
+        That at the coefficients where these are too many to be found again.
+        """
+        return -self._best.value if self._has_few else self.log_likelihood
+
+    def ratio(self, positions: list[int]) -> tuple[float, int]:
+        """The likelihood ratio against the model without the features at these positions.
+
+        Returns the statistic and its degrees of freedom. With bias reduction both likelihoods are
+        penalised by the prior of the whole model, so that the models are nested (Heinze & Schemper
+        2002, Stat. Med. 21, 2409-2419).
+        """
+        r, d = max(1, len(self._coef) - 1), self._ready.data.blocks.n_features
+        held = np.isin(np.arange(d), positions)
+        df = r * int(held.sum())
+        few = self._is_bias_reduced or self._has_few
+        A = np.kron(np.eye(r), np.eye(len(self._columns))[:d][held]) if few else np.empty(0)
+        if self._is_bias_reduced:
+            return self._fall(_profile.least(self._likelihoods, self._best.point, A).value), df
+        problem = self._ready.problem.without_penalty(held[None])
+        solution = minimise(problem, Options(tol=1e-6))
+        smaller = self._total * solution.point.loss
+        if not few:
+            return 2.0 * (smaller + self.log_likelihood), df
+        if solution.status is not Status.CONVERGED:
+            smaller = min(smaller, _profile.least(self._likelihoods, solution.point, A).value)
+        return self._fall(smaller), df
+
+    def against_null(self, constant: Array | None) -> float:
+        """The ratio of penalised likelihoods against the null model.
+
+        `constant` is the combination of the columns that stands for the intercept, if any.
+        """
+        objective = self._ready.problem.objective
+        r, d = max(1, len(self._coef) - 1), objective.blocks.n_features
+        of_class = np.asarray(np.eye(d, d + objective.fit_intercept))
+        if constant is not None:
+            of_class = _covariance.complement(constant * objective.scale)
+        A = np.kron(np.eye(r), of_class)
+        return self._fall(_profile.least(self._likelihoods, self._best.point, A).value)
+
+    def _fall(self, value: float) -> float:
+        """Twice the fall of the log-likelihood from its maximum."""
+        return max(2.0 * (value - self._best.value), 0.0)
+
+    def score(self, columns: Array) -> tuple[float, int]:
+        """Rao's statistic for features that the model has not, and its degrees of freedom.
+
+        The gradient at their coefficients of zero in the norm of the whole model's information.
+        """
+        data, q = self._ready.data, columns.shape[1]
+        if len(columns) != data.blocks.n_samples:
+            raise ValueError(
+                f"X has {len(columns)} rows, expected the {data.blocks.n_samples} of the fit."
+            )
+        if not isinstance(data.blocks, RowBlocks):
+            raise TypeError("score tests need X of the fit in memory; found chunks.")
+        X = on_host(data.blocks.X)
+        stack = sp.hstack if sp.issparse(X) else np.hstack
+        whole = stack([X, columns.astype(X.dtype)])
+        blocks = RowBlocks(
+            sp.csr_array(whole) if sp.issparse(X) else whole,
+            *map(on_host, (data.blocks.targets, data.blocks.weights, data.blocks.offset)),
+            n_logits=data.blocks.n_logits,
+        )
+        fit_intercept = self._ready.problem.objective.fit_intercept
+        terms = ridge_terms(np.zeros(blocks.n_features))
+        objective = Problem.of(blocks, data.model, terms, fit_intercept=fit_intercept).objective
+        coef = np.hstack([self._coef, np.zeros((len(self._coef), q))])
+        point, H = _covariance.centred_information(
+            objective.at(objective.from_coefficients(coef, self._intercept))
+        )
+        width = blocks.n_features + fit_intercept
+        try:
+            V = _covariance.inverse(H, width) / self._total
+        except _covariance.SingularInformation as error:
+            raise ValueError(
+                "the features are constant, or combinations of those of the model."
+            ) from error
+        r = max(1, len(point.theta) - 1)
+        gradient = point.gradient[:r] if fit_intercept else point.gradient[:r, :-1]
+        score = gradient.ravel() * self._total
+        return float(score @ V @ score), r * q
+
+
+def column_names(ready: Prepared, names: Array) -> list[str]:
+    has_intercept = ready.problem.objective.fit_intercept
+    return [*map(str, names), *(["Intercept"] if has_intercept else [])]
+
+
+def class_coding(n_classes: int, position: int | None) -> Array:
+    """From classes against the last, or a single logit, to what is reported."""
+    if n_classes > 2:
+        return _covariance.class_contrasts(n_classes, position)
+    both = np.array([[-0.5], [0.5]])
+    return both if position is None else np.array([[1.0 - 2.0 * position]])

@@ -1,0 +1,97 @@
+"""What is to be known before results are read: notes in them, and warnings."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from skmaxent._inference import _covariance
+from skmaxent._model._fit import Prepared
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import PenaltyTerms, Ridge
+from skmaxent._solvers import (
+    PROVEN,
+    Status,
+    Watch,
+)
+from skmaxent._typing import Array
+
+# Robust standard errors of this share of those from the information say nothing of the coefficient.
+DEGENERATE = 1e-3
+
+
+# Standard errors between coefficients and the optimum for these data that are no accident.
+FAR = 0.5
+
+
+def notes_of(
+    ready: Prepared, point: Point, terms: PenaltyTerms, distance: float, gap: float
+) -> tuple[str, ...]:
+    """Why the results are not those of an optimum; a warning says it too.
+
+    Where the fit's gap is bounded and the coefficients are optimal for these rows too, there is an
+    optimum.
+    """
+    if gap < PROVEN and distance <= FAR:
+        return ()
+    objective = point.objective.with_penalty(Ridge(terms.ridge.max(axis=0)))
+    watch = Watch(objective, ready.problem.varying)
+    status = watch.at_end(Status.CONVERGED, point.theta, point.loss, 1.0)
+    if status is Status.CONVERGED:
+        return notes_if_far(distance)
+    note = (
+        "The classes are separated: some coefficients have no finite estimates, and their standard "
+        "errors and tests mean nothing (see detect_separation)."
+    )
+    warnings.warn(note, UserWarning, stacklevel=6)
+    return (note,)
+
+
+def notes_if_far(distance: float) -> tuple[str, ...]:
+    if distance <= FAR:
+        return ()
+    found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
+    warnings.warn(
+        f"{found}: infer needs the data of the fit, and a fit that has converged.",
+        UserWarning,
+        stacklevel=7,
+    )
+    return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
+
+
+def notes_of_degenerate(
+    variances: Array, of_information: Array, rows: list[Any], columns: list[str]
+) -> tuple[str, ...]:
+    """Which robust variances are next to nothing beside those from the information."""
+    lost = np.flatnonzero(variances < DEGENERATE**2 * of_information)
+    if not len(lost):
+        return ()
+    width = len(columns)
+    found = ", ".join(f"{columns[i % width]!r} of class {rows[i // width]!r}" for i in lost[:5])
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    note = (
+        f"The robust standard errors of {found}{more} are below a thousandth of those from the "
+        "information: the scores of the few rows or clusters that determine these coefficients "
+        "are zero at the optimum. Such standard errors, and tests that use them, mean nothing."
+    )
+    warnings.warn(note, UserWarning, stacklevel=6)
+    return (note,)
+
+
+def distance_to_optimum(point: Point, terms: PenaltyTerms, V: Array, total: float) -> float:
+    """Standard errors between the coefficients and the optimum for these rows."""
+    gradient = penalised_gradient(point, terms)
+    g = gradient if len(gradient) == 1 else gradient[:-1]
+    g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
+    return float(np.sqrt(max(float(g @ V @ g), 0.0)))
+
+
+def penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
+    """Gradient of the mean loss and a ridge, whatever the penalty of the point's objective."""
+    gradient = point.loss_gradient()
+    coef = point.theta[:, :-1]
+    coef = coef if terms.target is None else coef - terms.target
+    gradient[:, :-1] += _covariance.ridge_pull(terms.ridge, coef)
+    return gradient

@@ -1,0 +1,76 @@
+"""The model without features, and features that stand for an intercept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmaxent._inference import _covariance
+from skmaxent._model._fit import Prepared
+from skmaxent._objective._penalty import ridge_terms
+from skmaxent._solvers import (
+    Options,
+    Problem,
+    minimise,
+)
+from skmaxent._storage._block import Block
+from skmaxent._typing import Array
+
+# How far a combination of columns may be from 1 in any row to be a constant.
+CONSTANT = 1e-6
+
+
+def loss_of_offsets(ready: Prepared) -> float:
+    """Mean loss of the model whose logits are the offsets alone."""
+    objective = ready.problem.objective
+    if not objective.blocks.has_offset:
+        return float(np.log(len(ready.classes)))
+    return float(objective.at(objective.zeros()).loss)
+
+
+def null_loss(ready: Prepared) -> float:
+    """Mean loss of the model with intercepts and offsets alone."""
+    problem, data = ready.problem, ready.data
+    if not problem.objective.fit_intercept:
+        terms = ridge_terms(np.zeros(data.blocks.n_features))
+        problem = Problem.of(data.blocks, data.model, terms, data.moments, fit_intercept=True)
+    if not data.blocks.has_offset:
+        return float(problem.null.loss)
+    held = np.ones((1, data.blocks.n_features), bool)
+    return float(minimise(problem.without_penalty(held), Options(tol=1e-6)).point.loss)
+
+
+def constant_combination(ready: Prepared) -> Array | None:
+    """The combination of the columns, (n_features,), that is 1 in all rows of positive weight.
+
+    A model without intercepts that has one is a model with intercepts under another name. None is
+    no such combination.
+    """
+    objective, moments = ready.problem.objective, ready.data.moments
+    d = objective.blocks.n_features
+    constant = np.flatnonzero(moments.is_constant & (moments.mean_square > 0.0))
+    if len(constant):
+        return np.eye(1, d, constant[0])[0] / moments.mean[constant[0]]
+    if 16 * d**2 > _covariance.MOST_BYTES:
+        return None
+    scale = objective.scale
+    (products,) = objective.blocks.map_reduce(_products, scale)
+    v, *_ = np.linalg.lstsq(products[:d, :d], products[:d, d], rcond=1e-13)
+    coef = np.zeros((objective.likelihood.n_logits, d))
+    coef[0] = v / scale
+    (difference,) = objective.blocks.map_reduce(
+        _difference_from_one, coef.astype(objective.blocks.dtype), combine=np.maximum
+    )
+    return coef[0] if float(difference) <= CONSTANT else None
+
+
+def _products(block: Block, scale: Array) -> tuple[Array]:
+    """Weighted sum of (x/scale, 1)(x/scale, 1)ᵀ."""
+    X = block.augmented(np.zeros(len(scale)), scale, True)
+    return ((X * block.weights_or_ones().astype(float)) @ X.T,)
+
+
+def _difference_from_one(block: Block, coef: Array) -> tuple[Any]:
+    Z = block.logits(coef, np.zeros(len(coef), coef.dtype))
+    return (block.largest(np.abs(Z[0] - 1.0)),)
