@@ -154,7 +154,7 @@ class CheckedChunks:
             [[self.handles[i] for i in group] for group in groups],
             [part(group) for group in groups],
         )
-        # Dask frees the checked rows when nobody holds their handles.
+        # Dask frees the checked rows when there are no handles of them left.
         self.handles.clear()
         shape = ChunksShape(
             tuple(sum(lengths[i] for i in group) for group in groups),

@@ -43,7 +43,7 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tu
     """
     ratio = 0.0 if l1_ratio is None else float(l1_ratio)
     if penalty in ("l1", "l2"):
-        # scikit-learn's l1_ratio was None by default, ours is 0.
+        # These are the defaults of l1_ratio, None or 0, or agree with penalty: no warning for them.
         if ratio not in ((0.0, 1.0) if penalty == "l1" else (0.0,)):
             warnings.warn(
                 f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. The l1_ratio "

@@ -61,7 +61,7 @@ def expected_calibration_error(
     Raises
     ------
     ValueError
-        If `kind`, `strategy` or `n_bins` is none of the allowed values, if `y_prob` does not hold
+        If `kind`, `strategy` or `n_bins` has a value that is not allowed, if `y_prob` does not hold
         probabilities of shape (n_samples, n_classes), or if `y_true` contains labels that are not
         among the classes.
 

@@ -31,8 +31,8 @@ import scipy.sparse as sp
 from skmaxent._storage._arrays import full
 from skmaxent._typing import Array
 
-# The least share that has a finite logit and whose reciprocal is finite.
-LEAST_SHARE = 1e-300
+# The least probability: its logit and its reciprocal are finite in float64.
+LEAST_PROBABILITY = 1e-300
 # The distance of the largest float64 below one from one.
 LEAST_COMPLEMENT = 0.5 * float(np.finfo(float).eps)
 
@@ -271,12 +271,12 @@ class Softmax:
 
 def _with_finite_logit(shares: Array) -> Array:
     """Return shares that are clipped to the open interval (0, 1), where logits are finite."""
-    return np.clip(shares, LEAST_SHARE, 1.0 - LEAST_COMPLEMENT)
+    return np.clip(shares, LEAST_PROBABILITY, 1.0 - LEAST_COMPLEMENT)
 
 
 def _variance(shares: Array) -> Array:
     """Return p (1 - p) for shares p, positive also where p rounds to 0 or 1."""
-    return np.maximum(shares, LEAST_SHARE) * np.maximum(1.0 - shares, LEAST_COMPLEMENT)
+    return np.maximum(shares, LEAST_PROBABILITY) * np.maximum(1.0 - shares, LEAST_COMPLEMENT)
 
 
 class Sigmoids:

@@ -193,7 +193,7 @@ class MultinomialObjective:
         self._is_centred, self._is_scaled = bool(self.center.any()), scale is not None
         self._still = np.empty(0, np.intp) if still is None else still
         self.column_size = np.ones(d) if column_size is None else column_size
-        # If memory has no room for X, arrays with an entry for each row had better not stay in it.
+        # If memory has no room for X, it has none for arrays with entries for each row either.
         if keep_bytes is None:
             keep_bytes = KEEP_BYTES if blocks.has_room else 0
         if copy_bytes is None:

@@ -27,7 +27,7 @@ from skmaxent._typing import Array
 View = Callable[[Rows, Array], Rows]
 
 # Most bytes of a sample that is sent to the calling process.
-SAMPLE_BYTES = 1 << 28
+LOCAL_SAMPLE_BYTES = 1 << 28
 # Bytes of the column index that a sparse entry carries, at most.
 INDEX_BYTES = 8
 
@@ -235,9 +235,9 @@ class ChunkedRows(Storage):
     def standardised(
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
     ) -> RowBlocks:
-        """Return a sample in memory of at most `SAMPLE_BYTES`, even if no `n_rows` is given."""
+        """Return a sample in memory of at most LOCAL_SAMPLE_BYTES, also if `n_rows` is None."""
         entry = np.dtype(dtype).itemsize + (INDEX_BYTES if self.is_sparse else 0)
-        room = int(SAMPLE_BYTES / (entry * max(self.size / self.n_samples, 1.0)))
+        room = int(LOCAL_SAMPLE_BYTES / (entry * max(self.size / self.n_samples, 1.0)))
         limit = max(min(room, self.n_samples), 1)
         n_rows = limit if n_rows is None else min(n_rows, limit)
         rows = self._sample(n_rows, seed, center, scale, dtype)

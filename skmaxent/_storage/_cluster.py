@@ -47,7 +47,8 @@ def is_dask(array: Any) -> bool:
 def has_chunks(array: Any) -> bool:
     """Return whether an object is a Dask collection of chunks, such as an array or data frame.
 
-    A Delayed is none. It answers to every attribute, so the class is asked instead of the object.
+    A Delayed object is not such a collection, although it has every attribute that one asks for;
+    therefore the attribute is looked up in the class.
     """
     return is_dask(array) and hasattr(type(array), "to_delayed")
 
@@ -118,7 +119,7 @@ class LocalScheduler:
         return int(CPU_COUNT)
 
     def task_bytes(self, total: int) -> int:
-        return total  # the data are in the memory of this process anyway
+        return total  # the data are in the memory of this process, however many tasks there are
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         import dask
@@ -134,7 +135,7 @@ class LocalScheduler:
 
 @contextmanager
 def forgetting_on_failure() -> Iterator[None]:
-    """Let a cluster free its data if the body raises, even while somebody holds the error.
+    """Let a cluster free its data if the body raises, even while the error is still referenced.
 
     The traceback of an error refers to the frames that it passed, and the variables of those frames
     refer to futures of chunks. This context manager clears the frames.
@@ -199,7 +200,7 @@ class ClusterScheduler:
         try:
             self._wait(futures)
         except BaseException:
-            # The traceback of the error refers to the futures while somebody holds the error.
+            # The traceback refers to the futures for as long as the error is referenced.
             for future in futures:
                 future.release()
             raise

@@ -137,8 +137,8 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        ours = ARRAY_FUNCTIONS.get(function)
-        return NotImplemented if ours is None else ours(*args, **kwargs)
+        implementation = ARRAY_FUNCTIONS.get(function)
+        return NotImplemented if implementation is None else implementation(*args, **kwargs)
 
     def take(self, rows: Array) -> DeviceArray:
         """Return a copy of the rows at positions in the NumPy array `rows`."""

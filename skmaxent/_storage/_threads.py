@@ -92,7 +92,7 @@ class _SharedBlasLimit:
     def keep_own(self) -> None:
         """Drop the requests of other threads, in a forked child.
 
-        The child has no other thread than the one that forked it, so nobody would end them.
+        The child has only the thread that forked it, so the other requests would never end.
         """
         self.lock = threading.RLock()
         own = threading.get_ident()
