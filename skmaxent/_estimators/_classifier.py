@@ -1,10 +1,8 @@
-"""MaxentClassifier: input to problem, Solution to attributes."""
+"""MaxentClassifier: its parameters, its fit and what it infers."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,12 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._callbacks import (
-    CallbackSupport,
-    Iterations,
-    Task,
-    with_callbacks,
-)
+from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
 from skmaxent._estimators import _infer
 from skmaxent._estimators._linear_classifier import (
     LinearClassifier,
@@ -28,73 +21,18 @@ from skmaxent._estimators._linear_classifier import (
     warn_of_rounding,
     warn_unless_converged,
 )
+from skmaxent._estimators._parameters_of_fit import parameters_of_fit, refuse_other_parameters
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
-from skmaxent._estimators._training import training_problem
-from skmaxent._inference._bias_reduction import bias_reduced
-from skmaxent._inference._covariance import SingularInformation
-from skmaxent._inference._covariance_types import dependent_columns
+from skmaxent._estimators._training import intercept_correction, solve, training_problem
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input import _targets, _validation
-from skmaxent._model import _prediction
+from skmaxent._input import _targets
 from skmaxent._model._fit import Prepared
 from skmaxent._model._settings import Settings
-from skmaxent._objective._penalty import PenaltyTerms
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
-from skmaxent._solvers import NEWTON, SOLVERS, Iteration, Options, Problem, Solution, minimise
-from skmaxent._solvers._expectation_maximisation import fit_sets
+from skmaxent._solvers import SOLVERS, Iteration, Solution
 from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
-
-# Parameters that define the objective; the others say how to minimise it.
-DEFINING = (
-    "penalty",
-    "C",
-    "l1_ratio",
-    "grouped",
-    "penalty_factor",
-    "prior_coef",
-    "bounds",
-    "bias_reduction",
-    "fit_intercept",
-    "class_weight",
-    "prior_correction",
-    "label_smoothing",
-    "partial_labels",
-)
-
-
-def _kept(value: Any) -> Any:
-    """A parameter as it is at the fit: a copy of what a later fit or the caller may change."""
-    if value is None or isinstance(value, (Real, str)):
-        return value
-    if not hasattr(value, "coef_"):
-        return copy.deepcopy(value)
-    model = copy.copy(value)
-    model.coef_ = copy.deepcopy(value.coef_)
-    return model
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Whether parameters are equal: arrays and tables by entries, models by attributes."""
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return isinstance(one, Real) and isinstance(other, Real) and bool(one == other)
-    if hasattr(one, "coef_"):
-        return _is_same(vars(one), vars(other))
-    if hasattr(one, "equals"):
-        return bool(one.equals(other))
-    if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    return bool(np.all(one == other)) if np.shape(one) == np.shape(other) else False
-
-
-def _is_free(terms: PenaltyTerms) -> bool:
-    """Whether there is neither a penalty nor a bound."""
-    return terms.is_smooth and not terms.ridge.any()
 
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
@@ -390,10 +328,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         """Fit what is given, where that has been read before; the rest is for callbacks."""
         settings = Settings.of(self)
         with training_problem(self, settings, X, y, sample_weight, offset, given=given) as ready:
-            if self.partial_labels:
-                self._refuse_with_partial_labels()
             problem = ready.problem
-            correction = self._intercept_correction(ready)
+            correction = intercept_correction(self, ready)
             # Predictions for the rows of the fit, as callbacks ask for, have their offsets.
             rows = {
                 "_correction": correction,
@@ -410,15 +346,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             task = Task.of_fit(self, X, y, sample_weight, max_subtasks=max_subtasks)
             iterations = None if task is None else Iterations(task, attributes)
             options = options_of(self, iterations)
-            if self.partial_labels and not ready.data.blocks.has_codes:
-                solution = fit_sets(problem, options)
-            elif self.bias_reduction is None:
-                solution = minimise(problem, options, self._warm_start(ready, problem))
-            else:
-                solution = self._bias_reduced(problem, options, ready)
-            is_free = not settings.is_penalised and _is_free(problem.terms)
-            if is_free and self.bias_reduction is None:
-                solution = replace(solution, aliased=tuple(ready.aliased()))
+            solution = solve(self, settings, ready, options)
             excess = ready.rounding_excess(solution)
             solution = solution.rounded(excess)
             self._store(solution, ready, correction)
@@ -432,84 +360,18 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 task.end(rows)
         return solution
 
-    def _intercept_correction(self, ready: Prepared) -> Array:
-        """What moves intercepts from the shares of the fit to those of the population."""
-        if self.prior_correction is None:
-            return np.zeros(ready.shape[0], ready.dtype)
-        if not self.fit_intercept or ready.has_absent_classes:
-            raise ValueError(
-                "prior_correction moves intercepts: expected fit_intercept=True and rows of "
-                "positive weight in every class."
-            )
-        shares = _validation.class_shares(self.prior_correction, ready.classes, ready.rows.totals)
-        change = np.log(shares) - np.log(ready.class_shares)
-        change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
-        return np.asarray(change, dtype=ready.dtype)
-
     def _uncorrected_intercept(self) -> Array:
         """Of the fit itself."""
         correction = to_host(getattr(self, "_correction", 0.0))
         return np.asarray(to_host(self.intercept_) - correction, dtype=float)
 
-    def _bias_reduced(self, problem: Problem, options: Options, ready: Prepared) -> Solution:
-        C, _ = _validation.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        if np.isfinite(C) or not problem.terms.is_smooth:
-            raise ValueError(
-                "bias_reduction is a penalty of its own: expected C=np.inf and no bounds or "
-                f"infinite penalty_factor, found C={C}."
-            )
-        if options.solver not in NEWTON:
-            raise ValueError(
-                "bias_reduction maximises by Fisher scoring: expected solver='auto', found "
-                f"solver={self.solver!r}."
-            )
-        try:
-            return bias_reduced(problem, options, ready.rows.scale)
-        except SingularInformation as error:
-            raise dependent_columns(error, self._feature_names()) from error
-
-    def _refuse_with_partial_labels(self) -> None:
-        names = ("class_weight", "prior_correction", "bias_reduction", "label_smoothing")
-        given = [name for name in names if getattr(self, name)]
-        if given:
-            raise ValueError(
-                f"partial_labels=True has no {' or '.join(given)}: the class of a row is not known."
-            )
-
-    def _warm_start(self, ready: Prepared, problem: Problem) -> Array | None:
-        """θ of the last fit's coefficients, where they belong to the same classes and features."""
-        if not (self.warm_start and hasattr(self, "coef_")) or ready.has_absent_classes:
-            return None
-        coef = _prediction.dense_coef(self.coef_)
-        same = coef.shape[1] == self.n_features_in_
-        if not (same and np.array_equal(self._labels, ready.classes)):
-            return None
-        columns, intercept = ready.data.columns, self._uncorrected_intercept()
-        return problem.start_at(*columns.to_problem(coef.astype(float), intercept))
-
     def _store(self, solution: Solution, ready: Prepared, correction: Array) -> None:
         coef, intercept = ready.coefficients(solution)
-        found = fitted_attributes(
-            ready.classes,
-            coef,
-            intercept + correction,
-            solution.n_iter if self.max_iter else 0,
-            solution.gap,
-        )
-        self._set(found)
+        n_iter = solution.n_iter if self.max_iter else 0
+        intercept = intercept + correction
+        self._set(fitted_attributes(ready.classes, coef, intercept, n_iter, solution.gap))
         self._correction = correction
-        self._fitted_with = {name: _kept(getattr(self, name)) for name in DEFINING}
-
-    def _refuse_other_parameters(self) -> None:
-        """Raise where parameters that define the objective were changed after `fit`."""
-        for name, then in getattr(self, "_fitted_with", {}).items():
-            now = getattr(self, name)
-            if not _is_same(then, now):
-                raise ValueError(
-                    f"{name} was {then!r} when this {type(self).__name__} was fitted and is "
-                    f"{now!r} now: infer is for the fit that was made. Fit again, or set {name} "
-                    "back."
-                )
+        self._fitted_with = parameters_of_fit(self)
 
     def infer(
         self,
@@ -613,7 +475,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         [-6.12, 18.86]
         """
         check_is_fitted(self)
-        self._refuse_other_parameters()
+        refuse_other_parameters(self, getattr(self, "_fitted_with", {}))
         if offset is None and self._fitted_with_offset:
             raise ValueError(
                 f"this {type(self).__name__} was fitted with an offset: infer needs the offset of "
