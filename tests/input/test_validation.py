@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
-from skmaxent._estimators import _classifier
+from skmaxent._estimators import _training
 from skmaxent._objective import _objective
 
 IRIS = load_iris(return_X_y=True)
@@ -86,7 +86,7 @@ def test_an_interrupted_fit_keeps_the_earlier_one(monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_classifier, "minimise", interrupted)
+    monkeypatch.setattr(_training, "minimise", interrupted)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(IRIS[0][:, :2], IRIS[1])
     assert vars(clf) == before
