@@ -26,7 +26,7 @@ ACCURACY = 1e-9
 NOISE, STRONG = 16.0, 1e50
 EPS = float(np.finfo(float).eps)
 # Curvature added to scaled systems, so that they have a factor.
-REGULARISATION = 1e-11
+REGULARISATION = 1e-12
 
 
 def minimise_by_pivots(
@@ -128,14 +128,14 @@ class _Search:
         curvature = max(float(step @ change[free]), 0.0)
         # Where the slope along the step jumps: by 2 l1 at zero, for good at bounds.
         crosses = (l1 > 0.0) & (sign * step < 0.0)
-        at_zero = np.where(crosses, -np.divide(W, step, where=crosses, out=np.zeros_like(W)), 2.0)
+        at_zero = np.divide(-W, step, where=crosses, out=np.full_like(W, np.inf))
         bound = np.where(step > 0.0, self.upper[free], self.lower[free])
         moves = (step != 0.0) & np.isfinite(bound)
-        at_bound = np.divide(bound - W, step, where=moves, out=np.full_like(W, 2.0))
+        at_bound = np.divide(bound - W, step, where=moves, out=np.full_like(W, np.inf))
         times = np.concatenate([np.maximum(at_zero, 0.0), np.maximum(at_bound, 0.0)])
         jumps = np.concatenate([2.0 * l1 * np.abs(step), np.full(len(W), np.inf)])
         order = np.argsort(times, kind="stable")
-        order = order[times[order] <= 1.0]
+        order = order[np.isfinite(times[order])]
         t, stop = _least_along(float(slope @ step), curvature, times[order], jumps[order])
         if not t >= 0.0:
             return 0.0, True
@@ -158,9 +158,12 @@ class _Search:
 def _least_along(
     slope: float, curvature: float, times: Array, jumps: Array
 ) -> tuple[float, int | None]:
-    """Where in [0, 1] a convex function is least, and the jump of its slope at which that is.
+    """Return the t at which a convex function is least, and the jump at which that is, if any.
 
-    Its slope is `slope` + `curvature` t, and has jumps at ascending times.
+    The slope of the function is `slope` + `curvature` t, with jumps at ascending times. Along a
+    direction in which the quadratic is flat to rounding, a Newton step is as short as the added
+    curvature makes it, and only a jump far beyond t = 1 ends the decrease. After the last jump t is
+    at most 1.
     """
     if not slope < 0.0:
         return -1.0, None
@@ -173,8 +176,8 @@ def _least_along(
         return float(times[k]), k
     level = before[k]
     first = times[k - 1] if k else 0.0
-    t = -level / curvature if curvature > 0.0 else 1.0
-    last = times[k] if k < len(times) else 1.0
+    t = -level / curvature if curvature > 0.0 else np.inf
+    last = times[k] if k < len(times) else max(1.0, first)
     return float(np.clip(t, first, last)), None
 
 

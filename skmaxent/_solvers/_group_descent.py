@@ -20,8 +20,12 @@ NEWTON_STEPS = 8
 ACCURACY = 1e-9
 # The same in units of what rounding makes of a gradient.
 NOISE = 16.0
-# Steps of Newton's method for a norm, and of searches along a line.
-NORM_STEPS, LINE_STEPS = 50, 60
+# Steps of Newton's method for a norm.
+NORM_STEPS = 50
+# A search along a line evaluates the slope at these points of an interval at once, and goes on in
+# one of the parts: so many rounds reach the rounding of t.
+SECTIONS = np.arange(1.0, 16.0) / 16.0
+LINE_ROUNDS = 15
 # A group whose length falls to this share of what it was may have to be zero.
 SHRUNK = 0.1
 EPS = float(np.finfo(float).eps)
@@ -197,32 +201,41 @@ class _Descent:
 
 
 def _least_along(q: Array, W: Array, l1: Array, step: Array, change: Array) -> float:
-    """t >= 0 at which a convex function is least along a step, by bisection of its slope."""
+    """Return the t >= 0 at which the value is least along a step, by sections of its slope."""
     linear, curvature = float(np.vdot(q, step)), float(np.vdot(step, change))
     penalised = l1 > 0.0
     W, step, l1 = W[penalised], step[penalised], l1[penalised]
+    # A group's length at t is the root of c (t - t0)² + the square of its distance from zero.
+    c = np.einsum("jk,jk->j", step, step)
+    t0 = -np.divide(np.einsum("jk,jk->j", W, step), c, where=c > 0.0, out=np.zeros_like(c))
+    least = np.square(W + t0[:, None] * step).sum(axis=1)
 
-    def slope(t: float) -> float:
-        end = W + t * step
-        norms = np.sqrt(np.square(end).sum(axis=1))
-        rate = np.einsum("jk,jk->j", end, step)
-        rate = np.divide(rate, norms, out=np.zeros_like(rate), where=norms > 0.0)
-        return linear + t * curvature + float(l1 @ rate)
+    def slopes(t: Array) -> Array:
+        past = t[:, None] - t0
+        squares = c * past**2 + least
+        rate = np.divide(
+            c * past, np.sqrt(squares), where=squares > 0.0, out=np.zeros_like(squares)
+        )
+        return np.asarray(linear + t * curvature + rate @ l1)
 
-    first = slope(0.0)
+    first, end = slopes(np.array([0.0, 1.0]))
     if not first < 0.0:
         return 0.0
     low, high = 0.0, 1.0
-    end = slope(high)
     while end < 0.1 * first and high < 1e6:
         low, high = high, 2.0 * high
-        end = slope(high)
+        (end,) = slopes(np.array([high]))
     if abs(end) <= -0.1 * first:
         return high
-    for _ in range(LINE_STEPS):
-        middle = 0.5 * (low + high)
-        level = slope(middle)
-        if abs(level) <= -1e-2 * first:
-            return middle
-        low, high = (middle, high) if level < 0.0 else (low, middle)
-    return low
+    for _ in range(LINE_ROUNDS):
+        t = low + (high - low) * SECTIONS
+        levels = slopes(t)
+        near = int(np.argmin(np.abs(levels)))
+        if abs(levels[near]) <= -1e-2 * first:
+            return float(t[near])
+        n_below = int(np.count_nonzero(levels < 0.0))
+        low, high = (
+            t[n_below - 1] if n_below else low,
+            t[n_below] if n_below < len(t) else high,
+        )
+    return float(low)

@@ -82,7 +82,7 @@ def proximal_newton_precise(
     """Go on from θ until it is `options.tol` from the optimum; `history` is what led there."""
     search = _Search(problem, theta)
     lines = list(history)
-    n_left = min(options.iterations_left(len(lines)), MAX_STEPS)
+    n_left = min(max(options.max_iter - len(lines), 0), MAX_STEPS)
     # In the standard coordinates and in those of the curvature other directions are flat to
     # rounding: a fit has converged where both say so. How it ended, and how far, in each of them.
     ends: dict[bool, tuple[Status, float]] = {}

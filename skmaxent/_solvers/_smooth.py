@@ -59,6 +59,7 @@ def newton(
     is_near: bool = False,
     watch: Watch | None = None,
     hands_over: bool = False,
+    max_products: float = np.inf,
 ) -> Outcome:
     """Minimise the objective from a point until it is `options.tol` from the optimum.
 
@@ -72,11 +73,12 @@ def newton(
     `history` is what led to the start, whose iterations count; `is_near` tells that the start is
     much nearer to the optimum than the model without features. `watch` looks for separation.
     `hands_over` tells to end where a short distance is not to be trusted, for another solver goes
-    on from there.
+    on from there; it may then do so after `max_products` Hessian products too.
     """
     objective, point, tol = start.objective, start, options.tol
     radius = np.inf
     lines = list(history)
+    n_before = objective.counter.hessian_products
     watch = Watch(objective, varying) if watch is None else watch
     status = Status.MAX_ITER
     ritz = 1.0
@@ -119,7 +121,10 @@ def newton(
                 status = Status.PRECISION
         elif watch.sees_long_way(point.theta, point.loss, n_iter):
             status = Status.QUASI_SEPARATED
-        elif hands_over and n_short > MAX_SHORT and distance < FAR:
+        elif hands_over and (
+            (n_short > MAX_SHORT and distance < FAR)
+            or objective.counter.hessian_products - n_before > max_products
+        ):
             status = Status.PRECISION
         status = options.report(lines[-1], point.theta, status)
         if status is not Status.MAX_ITER or n_iter == options.max_iter:

@@ -12,6 +12,7 @@ from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._orthogonal import orthogonal_distance
 from skmaxent._solvers._precise import (
     affords_precision,
+    is_cheap,
     is_cheaply_precise,
     needs_precision,
     newton_precise,
@@ -43,6 +44,9 @@ DOUBTFUL = 1e-3
 # For nonsmooth penalties: the distance that the certificate leaves possible, relative to the one
 # asked for, from which on the gradient is asked.
 FAR = 10.0
+# Hessian products after which the conjugate gradients of a small problem cost more than assembling
+# its Hessian in every iteration. Ordinary fits need some hundred.
+MANY_PRODUCTS = 2000
 # Ends of fits that are proved to have no minimum.
 UNBOUNDED = (Status.SEPARATED, Status.QUASI_SEPARATED)
 
@@ -65,6 +69,7 @@ def smooth(
     objective, varying = problem.objective, problem.varying
     watch = Watch(objective, varying)
     hands_over = affords_precision(objective)
+    max_products = MANY_PRODUCTS if is_cheap(objective) else np.inf
     is_for_newton = True
     if is_for_scipy(problem, options):
         outcome, _ = minimise_with_scipy(problem, options, start, watch)
@@ -84,14 +89,23 @@ def smooth(
                 history=outcome.history,
                 watch=watch,
                 hands_over=hands_over,
+                max_products=max_products,
             )
     else:
         theta = sampled_start(problem.null, varying, options) if start is None else start
         is_near = theta is not problem.null.theta
         first = objective.at(theta) if is_near else problem.start()
         outcome = newton(
-            first, varying, options, is_near=is_near, watch=watch, hands_over=hands_over
+            first,
+            varying,
+            options,
+            is_near=is_near,
+            watch=watch,
+            hands_over=hands_over,
+            max_products=max_products,
         )
+    # A second look needs an iteration of its own.
+    is_for_newton = is_for_newton and len(outcome.history) <= options.max_iter
     is_precise = is_for_newton and needs_precision(outcome, options)
     if is_precise:
         outcome = newton_precise(outcome, varying, options, watch)
@@ -99,6 +113,7 @@ def smooth(
     doubtful = DOUBTFUL if least_bound > TIGHT else CERTIFIED
     if (
         not is_precise
+        and len(outcome.history) <= options.max_iter
         and gap > doubtful
         and (is_cheaply_precise(outcome) or needs_precision(outcome, options))
     ):
@@ -172,7 +187,10 @@ def minimise_nonsmooth(
         gap = problem.gap_at(point.theta, least_bound=least_bound)
     status = watch.at_end(status, point.theta, point.loss, gap)
     coefficients = None
-    if _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective):
+    is_doubtful = _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective)
+    if is_doubtful and len(history) > options.max_iter:
+        status = Status.MAX_ITER  # a second look needs an iteration of its own
+    elif is_doubtful:
         precise = proximal_newton_precise(problem, point.theta, options, history)
         if precise.value < np.inf:
             point, value, status, history, coefficients = precise

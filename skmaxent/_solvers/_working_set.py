@@ -180,6 +180,9 @@ def minimise_on_working_sets(
             if not is_rough:
                 break
             is_rough = False
+        if len(history) > options.max_iter:
+            status = Status.MAX_ITER
+            break
     return point, value, status, tuple(history)
 
 
