@@ -19,7 +19,8 @@ from skmaxent._inference._infer import (
     infer_from_replicates,
     refuse_absent,
 )
-from skmaxent._inference._results import InferenceResults, Signature
+from skmaxent._inference._results import InferenceResults
+from skmaxent._inference._row_sums import Signature
 from skmaxent._inference._sample_split import infer_by_split, of_all_features
 from skmaxent._input import _targets, _validation
 from skmaxent._model._settings import Settings

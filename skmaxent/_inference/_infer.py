@@ -13,6 +13,7 @@ from skmaxent._inference._covariance_types import (
     resolve_cov_type,
     resolve_groups,
 )
+from skmaxent._inference._delta_method import Standardised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_subset import covariance_of
 from skmaxent._inference._fit_rows import FitRows, class_coding, column_names
@@ -24,13 +25,9 @@ from skmaxent._inference._notes import (
     penalised_gradient,
 )
 from skmaxent._inference._null_model import constant_combination, loss_of_offsets, null_loss
-from skmaxent._inference._results import (
-    ColumnSums,
-    InferenceResults,
-    Signature,
-    Standardised,
-    symmetric_or_reference,
-)
+from skmaxent._inference._results import InferenceResults
+from skmaxent._inference._row_sums import ColumnSums, Signature
+from skmaxent._inference._tables import symmetric_or_reference
 from skmaxent._input._targets import WeightedTargets
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._objective import MultinomialObjective, Point

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import html
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,40 +12,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 from scipy import stats
-from scipy.special import expit, logsumexp, softmax
 
 from skmaxent._inference import _covariance
+from skmaxent._inference._delta_method import DeltaMethod, Standardised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._fit_rows import FitRows
+from skmaxent._inference._row_sums import (
+    SAME_ROWS,
+    ColumnSums,
+    Signature,
+    means_of_sums,
+    relative_to_largest,
+    sums_of_rows,
+)
+from skmaxent._inference._tables import (
+    adjusted_p_values,
+    chi2_table,
+    index_of,
+    normal_quantile,
+    short_number,
+    shown_bound,
+    wide_tables,
+    z_tests,
+)
 from skmaxent._input import _frames, _validation
 from skmaxent._input._interchange import in_library_of, native
 from skmaxent._model._dask_prediction import frame_over_chunks, sums_over_chunks
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
-from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ROWS = 4096
-# Relative difference up to which sums over rows are those of the same rows.
-SAME_ROWS = 1e-5
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """The covariance of the coefficients of the columns (x - center)/scale, and these.
-
-    Predictions take their errors from it: from the covariance of the coefficients of the columns as
-    they are, they would be small differences of large numbers where means are far above spreads.
-    Coefficients are against the last class, or of the single logit, the intercept last in each.
-    """
-
-    center: Array
-    scale: Array
-    covariance: Array
 
 
 _UNKNOWN_ROWS = (
@@ -295,7 +293,7 @@ class InferenceResults:
         return 1.0 - self.log_likelihood / self.null_log_likelihood
 
     def _index(self) -> pd.MultiIndex:
-        return _index_of(self.rows, self.columns)
+        return index_of(self.rows, self.columns)
 
     def cov_params(self) -> pd.DataFrame:
         """The covariance with names.
@@ -330,7 +328,7 @@ class InferenceResults:
         """
         import pandas as pd
 
-        half = _quantile(level) * self.std_errors
+        half = normal_quantile(level) * self.std_errors
         lower, upper = self.coef - half, self.coef + half
         if self.replicates is not None:
             shares = [0.5 - 0.5 * level, 0.5 + 0.5 * level]
@@ -366,7 +364,7 @@ class InferenceResults:
         self._refuse_posterior("profiles")
         if self.cov_type != "nonrobust":
             raise ValueError("profiles need cov_type='nonrobust'.")
-        quantile = _quantile(level)
+        quantile = normal_quantile(level)
         positions = sorted({j for _, term in self._terms(features) for j in term})
         rows = self._rows_for("profile intervals")
         places = [(row, j) for row in range(len(self.rows)) for j in positions]
@@ -401,7 +399,7 @@ class InferenceResults:
         estimate, error = self.coef.ravel(), self.std_errors.ravel()
         table = {"coef": estimate, "std_err": error}
         if self.has_tests:
-            table |= _z_tests(estimate, error)
+            table |= z_tests(estimate, error)
         frame = pd.DataFrame(table, index=self._index())
         # By position: two features may have the same name.
         frame[["lower", "upper"]] = self.conf_int(level).to_numpy()
@@ -413,7 +411,7 @@ class InferenceResults:
             width = len(self.columns)
             slopes = np.arange(len(frame)) % width < width - self.has_intercept
             p_values = np.full(len(frame), np.nan)
-            p_values[slopes] = _adjusted(frame["p_value"].to_numpy()[slopes], adjust)
+            p_values[slopes] = adjusted_p_values(frame["p_value"].to_numpy()[slopes], adjust)
             frame["p_adjusted"] = p_values
         return frame
 
@@ -451,7 +449,7 @@ class InferenceResults:
                     "together."
                 ) from error
             tests.append((name, chi2, len(index)))
-        return _chi2_table(tests)
+        return chi2_table(tests)
 
     def _wald(self, x: Array, V: Array) -> float:
         return _covariance.wald(x, V, None if self._n_units is None else self._n_units - 1)
@@ -493,7 +491,7 @@ class InferenceResults:
         if other is None:
             rows = self._rows_for("likelihood-ratio tests of features")
             terms = self._terms(features, with_intercept=False)
-            return _chi2_table(
+            return chi2_table(
                 [(name, *rows.ratio(self._in_model(positions))) for name, positions in terms]
             )
         if features is not None:
@@ -510,11 +508,11 @@ class InferenceResults:
                     "converged."
                 )
             df = self.n_parameters - other.n_parameters
-            return _chi2_table([("other", max(chi2, 0.0), df)])
+            return chi2_table([("other", max(chi2, 0.0), df)])
         if self.fit_intercept != other.fit_intercept:
             raise ValueError("with bias_reduction other must have intercepts as this model has.")
         rows = self._rows_for("likelihood-ratio tests of penalised likelihoods")
-        return _chi2_table([("other", *rows.ratio(missing))])
+        return chi2_table([("other", *rows.ratio(missing))])
 
     def _maximum(self) -> float:
         """The log-likelihood at its maximum or limit, nearer than the fit where rows are known."""
@@ -617,7 +615,7 @@ class InferenceResults:
         tests = [(name, *rows.score(columns[:, [j]])) for j, name in enumerate(names)]
         if len(names) > 1:
             tests.append((" + ".join(names), *rows.score(columns)))
-        return _chi2_table(tests)
+        return chi2_table(tests)
 
     def marginal_effects(
         self,
@@ -679,65 +677,46 @@ class InferenceResults:
                     X, offset, sample_weight, discrete, at_mean=at_mean
                 )
         else:
-            rows, offset = self._read(X, offset)
+            rows, offset = self._delta.read(X, offset)
             weights = self._weights_of(rows, sample_weight)
             if at_mean:
-                *sums, total = _sums_of_rows(rows, offset, weights)
-                rows, offset = _means(sums, total, offset is not None)
+                *sums, total = sums_of_rows(rows, offset, weights)
+                rows, offset = means_of_sums(sums, total, offset is not None)
                 weights = None
-            effects, J, total = self._effect_sums(rows, offset, weights, discrete)
+            effects, J, total = self._delta.effect_sums(rows, offset, weights, discrete)
         if not total > 0.0:
             raise ValueError("sample_weight has no positive number to average with.")
-        K, d = effects.shape
-        J = J[:, :, self._free()].reshape(K * d, -1) / total
-        V = self._errors.covariance
-        errors = np.sqrt(np.einsum("ab,bc,ac->a", J, V, J).clip(0.0)).reshape(K, d)
+        errors = self._delta.errors(J / total)
         return _effects_table(effects / total, errors, self, names, level)
-
-    def _effect_sums(
-        self, rows: Any, offset: Array | None, weights: Array | None, discrete: list[str]
-    ) -> tuple[Array, Array, Array]:
-        """Sums over rows of the effects, of their derivatives, and of the weights."""
-        names = self.columns[: len(self.columns) - self.has_intercept]
-        K, d, width = len(self.classes), len(names), len(self.columns)
-        coef = np.zeros((K, d))
-        coef[self._free()] = self._base[0][:, :d]
-        effects, J = np.zeros((K, d)), np.zeros((K, d, K, width))
-        total = 0.0
-        for at, part, known in _blocks(rows, offset):
-            w = None if weights is None else weights[at]
-            total += len(part) if w is None else float(w.sum())
-            P, Z = self._probabilities(part, known), self._design(part)
-            effect, slope = _covariance.effect_sums(P, Z, coef, w, self._errors.scale)
-            for j in map(names.index, discrete):
-                ends = []
-                for value in (1.0, 0.0):
-                    end = part.copy()
-                    end[:, self._column(j)] = value
-                    P, Z = self._probabilities(end, known), self._design(end)
-                    ends.append(_covariance.probability_sums(P, Z, w))
-                effect[:, j] = ends[0][0] - ends[1][0]
-                slope[:, j] = ends[0][1] - ends[1][1]
-            effects += effect
-            J += slope
-        return effects, J, np.array(total)
 
     def _effects_over_chunks(
         self, X: Any, offset: Any, sample_weight: Any, discrete: list[str], *, at_mean: bool
     ) -> tuple[Array, Array, Array]:
-        """`_effect_sums` of a Dask collection."""
+        """Sums over the rows of a Dask collection, as `effect_sums` gives them."""
         if sample_weight is None and self._weighed is not None:
             raise ValueError(_UNKNOWN_ROWS)
-        arguments = {"offset": offset, "sample_weight": sample_weight}
-        results = replace(self, _rows=None)
+        arguments, delta = {"offset": offset, "sample_weight": sample_weight}, self._delta
         if at_mean:
-            function = partial(_chunk_means, results)
-            *sums, total = sums_over_chunks(function, self._model.columns, X, arguments)
-            rows, known = _means(sums, total, offset is not None)
-            return self._effect_sums(rows, known, None, discrete)
-        function = partial(_chunk_effects, results, discrete)
+            *sums, total = sums_over_chunks(delta.chunk_means, self._model.columns, X, arguments)
+            rows, known = means_of_sums(sums, total, offset is not None)
+            return delta.effect_sums(rows, known, None, discrete)
+        function = partial(delta.chunk_effects, discrete)
         effects, J, total = sums_over_chunks(function, self._model.columns, X, arguments)
         return effects, J, total
+
+    @property
+    def _delta(self) -> DeltaMethod:
+        """What computes functions of the probabilities, with their standard errors."""
+        if self.n_columns is not None:
+            raise ValueError("probabilities need all features: infer without features=.")
+        assert self._standardised is not None
+        return DeltaMethod(
+            self._model,
+            self._standardised,
+            self._base[0],
+            self.columns[: len(self.columns) - self.has_intercept],
+            self._positions,
+        )
 
     def predict_proba_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
         """Probabilities with intervals, from the delta method for their log-odds.
@@ -768,98 +747,28 @@ class InferenceResults:
         """
         import pandas as pd
 
-        _quantile(level)
+        normal_quantile(level)
         columns = pd.MultiIndex.from_product([self.classes, ["probability", "lower", "upper"]])
         if is_dask(X):
-            self._refuse_some_features()
-            function = partial(_chunk_intervals, replace(self, _rows=None), level)
+            function = partial(self._delta.intervals, level)
             names = ["_".join(map(str, column)) for column in columns]
             return frame_over_chunks(function, self._model.columns, names, X, offset)
-        values = self._intervals(X, level, offset)
+        values = self._delta.intervals(level, X, offset)
         index = _frames.row_index(native(X, "X"))
         return in_library_of(X, pd.DataFrame(values, index=index, columns=columns))
-
-    def _intervals(self, X: Any, level: float, offset: Any) -> Array:
-        """Of each row and class the probability and the ends of its interval, (n, 3 K)."""
-        rows, known = self._read(X, offset)
-        quantile = _quantile(level)
-        P = self._model.evaluate("probabilities", rows, known)
-        values = np.empty((*P.shape, 3), P.dtype)
-        values[:, :, 0] = P
-        for at_rows, part, shift in _blocks(rows, known):
-            for k, log_odds, error in self._log_odds(part, shift):
-                values[at_rows, k, 1] = expit(log_odds - quantile * error)
-                values[at_rows, k, 2] = expit(log_odds + quantile * error)
-        return values.reshape(len(P), -1)
-
-    def _refuse_some_features(self) -> None:
-        if self.n_columns is not None:
-            raise ValueError("probabilities need all features: infer without features=.")
-
-    def _read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Rows as the classifier reads them, on the host."""
-        self._refuse_some_features()
-        with warnings.catch_warnings():
-            # Arrays have no names to match: their columns are those of the fit, in order.
-            warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-            rows, known = self._model.read(X, offset)
-        return on_host(rows), known
-
-    @property
-    def _errors(self) -> Standardised:
-        self._refuse_some_features()
-        assert self._standardised is not None
-        return self._standardised
-
-    def _probabilities(self, rows: Array, offset: Array | None) -> Array:
-        """Of all classes, (n, K), of dense rows in float64."""
-        return np.asarray(self._model.evaluate("probabilities", rows, offset))
-
-    def _log_odds(self, rows: Array, offset: Array | None) -> Iterator[tuple[int, Array, Array]]:
-        """Each class, the log-odds of it at dense rows, and their standard errors.
-
-        With q the probabilities of the other classes given that it is none of class k, the
-        log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
-        """
-        Z, K, V = self._design(rows), len(self.classes), self._errors.covariance
-        logits = self._model.evaluate("logits", rows, offset)
-        if K == 2:
-            logits = np.column_stack([np.zeros(len(logits)), logits])
-        for k in range(K):
-            others = logits.copy()
-            others[:, k] = -np.inf
-            slopes = -softmax(others, axis=1)
-            slopes[:, k] = 1.0
-            G = (slopes[:, self._free(), None] * Z[:, None, :]).reshape(len(Z), -1)
-            variance = np.einsum("ij,ij->i", G @ V, G)
-            log_odds = logits[:, k] - logsumexp(others, axis=1)
-            yield k, log_odds, np.sqrt(variance.clip(0.0))
 
     def _weights_of(self, rows: Any, sample_weight: Any) -> Array | None:
         """Weights of rows in a mean; None for equal ones."""
         if sample_weight is not None:
-            return _of_largest(_validation.check_sample_weight(sample_weight, rows.shape[0]))
+            return relative_to_largest(
+                _validation.check_sample_weight(sample_weight, rows.shape[0])
+            )
         if self._weighed is None or not self._weighed.is_of(rows):
             return None
         if not self._weighed.is_known:
             raise ValueError(_UNKNOWN_ROWS)
         rows_of_fit = self._rows_for("weights of the effects, unless sample_weight is given,")
-        return _of_largest(rows_of_fit.observations)
-
-    def _free(self) -> list[int]:
-        """Classes whose coefficients are not fixed at zero in `_base`."""
-        K = len(self.classes)
-        return [1] if K == 2 else list(range(K - 1))
-
-    def _column(self, j: int) -> int:
-        """Where the feature j of the results is in X."""
-        return j if self._positions is None else int(self._positions[j])
-
-    def _design(self, rows: Array) -> Array:
-        """Standardised columns of the results, and ones where there is an intercept."""
-        rows = rows if self._positions is None else rows[:, self._positions]
-        rows = (rows - self._errors.center) / self._errors.scale
-        return np.column_stack([rows, np.ones(len(rows))]) if self.has_intercept else rows
+        return relative_to_largest(rows_of_fit.observations)
 
     def _refuse_posterior(self, what: str) -> None:
         if not self.has_tests:
@@ -944,7 +853,7 @@ class InferenceResults:
             ("Null log-likelihood", f"{self.null_log_likelihood:.6g}"),
             ("McFadden R²", f"{self.mcfadden_r2:.4f}"),
             ("Covariance", what),
-            ("Optimality gap", _bound(self.optimality_gap)),
+            ("Optimality gap", shown_bound(self.optimality_gap)),
         ]
         if self.has_tests:
             figures[6:6] = [
@@ -999,8 +908,8 @@ class InferenceResults:
         figures = self._key_figures()
         width = max(len(name) for name, _ in figures) + 2
         head = "\n".join(f"{name:<{width}}{value}" for name, value in figures)
-        with _wide():
-            return f"{head}\n\n{self.summary().to_string(float_format=_short)}"
+        with wide_tables():
+            return f"{head}\n\n{self.summary().to_string(float_format=short_number)}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -1008,148 +917,7 @@ class InferenceResults:
             f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
             for name, value in self._key_figures()
         )
-        return f"<table>{rows}</table>{self.summary().to_html(float_format=_short)}"
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What tells the rows of a weighted fit from others, in whatever storage: sums of columns.
-
-    `sums` are those of the columns times random factors, one for each row; `sizes` bound them.
-    They are empty where the rows of the fit are chunks: then any rows of that number may be they.
-    """
-
-    n_samples: int
-    sums: Array
-    sizes: Array
-
-    @property
-    def is_known(self) -> bool:
-        return len(self.sums) > 0
-
-    @classmethod
-    def of(cls, rows: Any) -> Signature:
-        factors = np.random.default_rng(0).uniform(0.5, 1.5, rows.shape[0])
-        sums, sizes = np.zeros((2, rows.shape[1]))
-        for at, part, _ in _blocks(rows, None):
-            sums += factors[at] @ part
-            sizes += factors[at] @ np.abs(part)
-        return cls(rows.shape[0], sums, sizes)
-
-    @classmethod
-    def where_needed(cls, rows: Any, weights: Array | None) -> Signature | None:
-        """None where all rows have the same weight."""
-        if weights is None or (weights == weights[0]).all():
-            return None
-        return cls.of(on_host(rows))
-
-    def is_of(self, rows: Any) -> bool:
-        if rows.shape[0] != self.n_samples or not self.is_known:
-            return bool(rows.shape[0] == self.n_samples)
-        difference = np.abs(Signature.of(rows).sums - self.sums)
-        return bool((difference <= SAME_ROWS * self.sizes).all())
-
-
-@dataclass(frozen=True)
-class ColumnSums:
-    """What tells whether two models are of the same rows, labels, weights and offsets.
-
-    `loss` is the mean loss at coefficients of zero, `shares` are those of the classes,
-    `class_sums` (n_logits, n_features) the means of columns times targets, `sizes` the root mean
-    squares of the columns.
-    """
-
-    names: list[str]
-    loss: float
-    shares: Array
-    class_sums: Array
-    sizes: Array
-
-    def are_of_rows_of(self, larger: ColumnSums) -> bool:
-        """Whether these are of some of the columns of a larger model, whose names differ."""
-        at = [larger.names.index(name) for name in self.names]
-        size = np.maximum(self.sizes, larger.sizes[at])
-        pairs = (
-            (self.loss, larger.loss, max(abs(self.loss), abs(larger.loss))),
-            (self.shares, larger.shares, 1.0),
-            (self.sizes, larger.sizes[at], size),
-            (self.class_sums, larger.class_sums[:, at], size),
-        )
-        return all(bool(np.all(np.abs(a - b) <= SAME_ROWS * s)) for a, b, s in pairs)
-
-
-def _blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
-    """Rows by blocks: where they are, dense copies of them in float64, and their offsets."""
-    for start in range(0, rows.shape[0], ROWS):
-        at = slice(start, min(start + ROWS, rows.shape[0]))
-        part = rows[at]
-        part = part.toarray() if sp.issparse(part) else part
-        yield at, part.astype(np.float64), None if offset is None else offset[at]
-
-
-def _of_largest(weights: Array | None) -> Array | None:
-    """Weights divided by the largest, so that their sums neither overflow nor underflow."""
-    return None if weights is None else weights / weights.max()
-
-
-def _sums_of_rows(
-    rows: Any, offset: Array | None, weights: Array | None
-) -> tuple[Array, Array, Array]:
-    """Sums over rows of these, of their offsets and of the weights."""
-    weights = np.ones(rows.shape[0]) if weights is None else weights
-    total = np.zeros(rows.shape[1])
-    for at, part, _ in _blocks(rows, None):
-        total += weights[at] @ part
-    shift = np.zeros(1) if offset is None else weights @ offset.astype(float)
-    return total, shift, weights.sum()
-
-
-def _means(sums: list[Array], total: Array, has_offset: bool) -> tuple[Array, Array | None]:
-    """The mean row and the mean of the offsets, one row each."""
-    mean, shift = (values[None] / total for values in sums)
-    return mean, shift if has_offset else None
-
-
-def _chunk_intervals(results: InferenceResults, level: float, X: Any, offset: Any = None) -> Array:
-    return results._intervals(X, level, offset)
-
-
-def _chunk_effects(
-    results: InferenceResults, discrete: list[str], X: Any, offset: Any, sample_weight: Any
-) -> tuple[Array, Array, Array]:
-    if not X.shape[0]:
-        rows: Any = np.empty((0, X.shape[1]))
-        return results._effect_sums(rows, None, None, discrete)
-    rows, known = results._read(X, offset)
-    return results._effect_sums(rows, known, _chunk_weights(sample_weight, rows.shape[0]), discrete)
-
-
-def _chunk_means(
-    results: InferenceResults, X: Any, offset: Any, sample_weight: Any
-) -> tuple[Array, Array, Array]:
-    if not X.shape[0]:
-        return np.zeros(X.shape[1]), np.zeros(1), np.zeros(())
-    rows, known = results._read(X, offset)
-    return _sums_of_rows(rows, known, _chunk_weights(sample_weight, rows.shape[0]))
-
-
-def _chunk_weights(sample_weight: Any, n_samples: int) -> Array | None:
-    """Of the rows of a chunk, where they may all be zero."""
-    if sample_weight is not None and not np.any(sample_weight):
-        return np.zeros(n_samples)
-    return _validation.check_sample_weight(sample_weight, n_samples)
-
-
-def _index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
-    import pandas as pd
-
-    return pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
-
-
-def _z_tests(estimate: Array, error: Array) -> dict[str, Array]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = estimate / error
-    return {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
+        return f"<table>{rows}</table>{self.summary().to_html(float_format=short_number)}"
 
 
 def _effects_table(
@@ -1157,66 +925,10 @@ def _effects_table(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    index = _index_of(results.classes, names)
+    index = index_of(results.classes, names)
     effect, error = effects.ravel(), errors.ravel()
     table = {"effect": effect, "std_err": error}
     if results.has_tests:
-        table |= _z_tests(effect, error)
-    half = _quantile(level) * error
+        table |= z_tests(effect, error)
+    half = normal_quantile(level) * error
     return pd.DataFrame(table | {"lower": effect - half, "upper": effect + half}, index=index)
-
-
-def _bound(gap: float) -> str:
-    return "not bounded" if np.isnan(gap) else f"below {max(gap, 1e-16):.1g}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _wide() -> Any:
-    import pandas as pd
-
-    return pd.option_context("display.width", None, "display.max_rows", None)
-
-
-def _quantile(level: float) -> float:
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be between 0 and 1, found {level}.")
-    return float(stats.norm.ppf(0.5 + 0.5 * level))
-
-
-def _chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
-    """A row for each test, whose names need not differ."""
-    import pandas as pd
-
-    index = pd.Index([name for name, _, _ in tests], name="term")
-    frame = pd.DataFrame([test[1:] for test in tests], index=index, columns=["chi2", "df"])
-    frame["p_value"] = stats.chi2.sf(frame["chi2"], frame["df"])
-    return frame
-
-
-def _adjusted(p_values: Any, method: str) -> Array:
-    try:
-        from statsmodels.stats.multitest import multipletests
-    except ImportError as error:
-        raise ImportError("adjust needs statsmodels: pip install statsmodels.") from error
-    return np.asarray(multipletests(p_values, method=method)[1])
-
-
-def symmetric_or_reference(reference: Any, classes: Array) -> tuple[Any, int | None]:
-    """What to report, and its position; None is the first class."""
-    if isinstance(reference, str) and reference == "symmetric":
-        if "symmetric" in classes.tolist():
-            raise ValueError(
-                "reference='symmetric' is the mean of all classes, but also the name of a class: "
-                "rename the class."
-            )
-        return "symmetric", None
-    reference = classes[0] if reference is None else reference
-    found = np.flatnonzero(classes == reference)
-    if not len(found):
-        raise ValueError(
-            f"reference is {reference!r}; expected 'symmetric' or one of {classes.tolist()}."
-        )
-    return classes[found[0]], int(found[0])

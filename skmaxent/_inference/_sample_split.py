@@ -12,7 +12,8 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from skmaxent._callbacks import without_callbacks
-from skmaxent._inference._results import InferenceResults, Signature
+from skmaxent._inference._results import InferenceResults
+from skmaxent._inference._row_sums import Signature
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._penalty_terms import Columns, penalty_factors
 from skmaxent._input._targets import Observations

@@ -1,0 +1,180 @@
+"""The delta method for probabilities: effects of features and intervals, over rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logsumexp, softmax
+
+from skmaxent._inference import _covariance
+from skmaxent._inference._row_sums import dense_blocks, sums_of_rows
+from skmaxent._inference._tables import normal_quantile
+from skmaxent._input import _validation
+from skmaxent._model._fitted_model import FittedModel
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """The covariance of the coefficients of the columns (x - center)/scale, and these.
+
+    Predictions take their errors from it: from the covariance of the coefficients of the columns as
+    they are, they would be small differences of large numbers where means are far above spreads.
+    Coefficients are against the last class, or of the single logit, the intercept last in each.
+    """
+
+    center: Array
+    scale: Array
+    covariance: Array
+
+
+@dataclass(frozen=True)
+class DeltaMethod:
+    """A model with the covariance of its coefficients, and what follows for probabilities.
+
+    Attributes
+    ----------
+    model : FittedModel
+        It predicts, from rows with all columns.
+    standardised : Standardised
+    coef : ndarray of shape (n_rows, n_columns)
+        Coefficients against the last class, or of the single logit.
+    names : list of str
+        Names of the features.
+    positions : ndarray of shape (n_features,) or None
+        Where the features are among the columns of X; None is everywhere.
+    """
+
+    model: FittedModel
+    standardised: Standardised
+    coef: Array
+    names: list[str]
+    positions: Array | None
+
+    def read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Rows as the classifier reads them, on the host."""
+        with warnings.catch_warnings():
+            # Arrays have no names to match: their columns are those of the fit, in order.
+            warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+            rows, known = self.model.read(X, offset)
+        return on_host(rows), known
+
+    def effect_sums(
+        self, rows: Any, offset: Array | None, weights: Array | None, discrete: list[str]
+    ) -> tuple[Array, Array, Array]:
+        """Sums over rows of the effects, of their derivatives, and of the weights.
+
+        Effects have the shape (n_classes, n_features), their derivatives by the coefficients of
+        each class (n_classes, n_features, n_classes, n_columns).
+        """
+        K, d, width = len(self.model.classes), len(self.names), self.coef.shape[1]
+        coef = np.zeros((K, d))
+        coef[self._free()] = self.coef[:, :d]
+        effects, J = np.zeros((K, d)), np.zeros((K, d, K, width))
+        total = 0.0
+        for at, part, known in dense_blocks(rows, offset):
+            w = None if weights is None else weights[at]
+            total += len(part) if w is None else float(w.sum())
+            P, Z = self._probabilities(part, known), self._design(part)
+            effect, slope = _covariance.effect_sums(P, Z, coef, w, self.standardised.scale)
+            for j in map(self.names.index, discrete):
+                ends = []
+                for value in (1.0, 0.0):
+                    end = part.copy()
+                    end[:, self._column(j)] = value
+                    P, Z = self._probabilities(end, known), self._design(end)
+                    ends.append(_covariance.probability_sums(P, Z, w))
+                effect[:, j] = ends[0][0] - ends[1][0]
+                slope[:, j] = ends[0][1] - ends[1][1]
+            effects += effect
+            J += slope
+        return effects, J, np.array(total)
+
+    def errors(self, slopes: Array) -> Array:
+        """Standard errors, (n_classes, n_features), of effects with such derivatives."""
+        J = slopes[:, :, self._free()].reshape(slopes.shape[0] * slopes.shape[1], -1)
+        variances = np.einsum("ab,bc,ac->a", J, self.standardised.covariance, J)
+        return np.asarray(np.sqrt(variances.clip(0.0)).reshape(slopes.shape[:2]))
+
+    def intervals(self, level: float, X: Any, offset: Any = None) -> Array:
+        """Of each row and class the probability and the ends of its interval, (n, 3 K)."""
+        rows, known = self.read(X, offset)
+        quantile = normal_quantile(level)
+        P = self.model.evaluate("probabilities", rows, known)
+        values = np.empty((*P.shape, 3), P.dtype)
+        values[:, :, 0] = P
+        for at_rows, part, shift in dense_blocks(rows, known):
+            for k, log_odds, error in self._log_odds(part, shift):
+                values[at_rows, k, 1] = expit(log_odds - quantile * error)
+                values[at_rows, k, 2] = expit(log_odds + quantile * error)
+        return values.reshape(len(P), -1)
+
+    def chunk_effects(
+        self, discrete: list[str], X: Any, offset: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array]:
+        """The sums of effects over a chunk of rows, which may be empty."""
+        if not X.shape[0]:
+            rows: Any = np.empty((0, X.shape[1]))
+            return self.effect_sums(rows, None, None, discrete)
+        rows, known = self.read(X, offset)
+        weights = _chunk_weights(sample_weight, rows.shape[0])
+        return self.effect_sums(rows, known, weights, discrete)
+
+    def chunk_means(self, X: Any, offset: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
+        """Sums of the rows of a chunk, of their offsets and of their weights."""
+        if not X.shape[0]:
+            return np.zeros(X.shape[1]), np.zeros(1), np.zeros(())
+        rows, known = self.read(X, offset)
+        return sums_of_rows(rows, known, _chunk_weights(sample_weight, rows.shape[0]))
+
+    def _log_odds(self, rows: Array, offset: Array | None) -> Iterator[tuple[int, Array, Array]]:
+        """Each class, the log-odds of it at dense rows, and their standard errors.
+
+        With q the probabilities of the other classes given that it is none of class k, the
+        log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
+        """
+        Z, K, V = self._design(rows), len(self.model.classes), self.standardised.covariance
+        logits = self.model.evaluate("logits", rows, offset)
+        if K == 2:
+            logits = np.column_stack([np.zeros(len(logits)), logits])
+        for k in range(K):
+            others = logits.copy()
+            others[:, k] = -np.inf
+            slopes = -softmax(others, axis=1)
+            slopes[:, k] = 1.0
+            G = (slopes[:, self._free(), None] * Z[:, None, :]).reshape(len(Z), -1)
+            variance = np.einsum("ij,ij->i", G @ V, G)
+            log_odds = logits[:, k] - logsumexp(others, axis=1)
+            yield k, log_odds, np.sqrt(variance.clip(0.0))
+
+    def _probabilities(self, rows: Array, offset: Array | None) -> Array:
+        """Of all classes, (n, K), of dense rows in float64."""
+        return np.asarray(self.model.evaluate("probabilities", rows, offset))
+
+    def _free(self) -> list[int]:
+        """Classes whose coefficients are not fixed at zero in `coef`."""
+        K = len(self.model.classes)
+        return [1] if K == 2 else list(range(K - 1))
+
+    def _column(self, j: int) -> int:
+        """Where the feature j is in X."""
+        return j if self.positions is None else int(self.positions[j])
+
+    def _design(self, rows: Array) -> Array:
+        """Standardised features, and ones where there is an intercept."""
+        rows = rows if self.positions is None else rows[:, self.positions]
+        rows = (rows - self.standardised.center) / self.standardised.scale
+        has_intercept = self.coef.shape[1] > len(self.names)
+        return np.column_stack([rows, np.ones(len(rows))]) if has_intercept else rows
+
+
+def _chunk_weights(sample_weight: Any, n_samples: int) -> Array | None:
+    """Of the rows of a chunk, where they may all be zero."""
+    if sample_weight is not None and not np.any(sample_weight):
+        return np.zeros(n_samples)
+    return _validation.check_sample_weight(sample_weight, n_samples)
