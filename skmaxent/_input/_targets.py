@@ -524,6 +524,12 @@ def row_targets(
     weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
     totals = np.bincount(codes, weights, K) if codes is not None else weights @ targets
     active = np.flatnonzero(totals > 0.0)
+    is_dropped = False
+    if observed.sets and codes is None:
+        # A row for which all classes are possible has no loss.
+        some = np.where(observed.table[:, active].all(axis=1), 0.0, weights)
+        if is_dropped := np.array_equal(some @ targets > 0.0, totals > 0.0):
+            weights = some
     totals = observed.totals(sample_weight)
     outcomes = outcomes_of(active, observed.classes, totals, scale, smoothing)
     if codes is not None:
@@ -534,7 +540,7 @@ def row_targets(
     return WeightedTargets(
         **vars(outcomes),
         targets=targets,
-        weights=weights if given else None,
+        weights=weights if given or is_dropped else None,
         observations=observed.per_row(sample_weight),
     )
 

@@ -25,6 +25,14 @@ from skmaxent._typing import Array
 SHARE = 0.1
 # The slowest rate of convergence that distances to the end are told for.
 SLOWEST = 0.999
+# Most iterations of a step, which need not reach its minimum to lower the objective.
+MOST_ITERATIONS = 20
+# Share of the objective, or of a total loss in nats, that may be left to gain at the end.
+GAIN, SMALLEST = 1e-7, 1e-9
+# Rounding of a difference of logits, in units of the largest.
+ROUNDED_LOGIT = 64.0
+# Factor between the lengths of steps that are tried beyond the last one.
+LONGER = 8.0
 # A decrease of a smaller share of the objective is none.
 ROUNDING = 4.0 * float(np.finfo(float).eps)
 
@@ -43,11 +51,13 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
     """
     inner = replace(options, tol=SHARE * options.tol, callback=None)
     penalty = problem.terms.nonsmooth_penalty()
+    total = problem.objective.total_weight
     if options.max_iter == 0:
         # At coefficients of zero, the distance for targets spread evenly is that of the fit.
         return replace(minimise(problem, options), gap=float("nan"))
     if start is None:
         start = minimise(problem, inner).point.theta
+    inner = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
     value = _value(problem, penalty, start)
     lines: list[Iteration] = []
     counter = problem.objective.counter
@@ -61,25 +71,38 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         counter.hessian_products += step.objective.counter.hessian_products
         if solution is not None and not value_found < value - ROUNDING * abs(value):
             # What is left to gain is rounding, or else the step did not reach its own minimum.
-            status = Status.CONVERGED if _is_at_minimum(found, inner.tol) else found.status
+            status = Status.CONVERGED if _is_at_minimum(found, options.tol) else found.status
             break
+        gain = value - value_found
         solution, value = found, value_found
         thetas.append(found.point.theta)
         distances.append(found.history[0].distance)
-        rate = min(distances[-1] / distances[-2], SLOWEST) if len(lines) else SLOWEST
+        # The rate of consecutive steps: an extrapolation before them says nothing of it.
+        is_rate = len(distances) > 2 and distances[-1] < distances[-2]
+        rate = min(distances[-1] / distances[-2], SLOWEST) if is_rate else SLOWEST
         lines.append(_line(problem, len(lines) + 1, value, distances[-1] / (1.0 - rate)))
-        if lines[-1].distance <= options.tol and _is_at_minimum(found, inner.tol):
-            status = Status.CONVERGED
+        is_near = lines[-1].distance <= options.tol and _is_at_minimum(found, options.tol)
+        negligible = max(GAIN * abs(value), SMALLEST / total)
+        further = None
+        if is_near and gain <= (1.0 - rate) * negligible:
+            further, value_further = _further(problem, penalty, *thetas[-2:], value)
+            if value - value_further <= negligible:
+                status, further = Status.CONVERGED, None
         elif found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             status = found.status
+        elif _separates(problem, found.point.theta):
+            status = Status.SEPARATED
         status = options.report(lines[-1], found.point.theta, status)
         if status is not Status.MAX_ITER:
             break
-        if len(thetas) == 3:
+        if further is not None:
+            thetas, distances, value, solution = [further], [np.inf], value_further, None
+        elif len(thetas) == 3:
             beyond = penalty.project(_extrapolated(*thetas))
             value_beyond = _value(problem, penalty, beyond)
             if value_beyond < value:
                 thetas, value, solution = [beyond], value_beyond, None
+                distances = [np.inf]
             else:
                 thetas = thetas[-1:]
     if solution is None:  # the last step was an extrapolation: max_iter is reached
@@ -96,11 +119,42 @@ def set_loss(problem: Problem, theta: Array) -> float:
     return float(loss) / objective.total_weight
 
 
+def _separates(problem: Problem, theta: Array) -> bool:
+    """Whether the part of θ without penalty or bounds gives each row's set the largest logit.
+
+    Then the loss falls towards zero along it, and no finite coefficients are optimal.
+    """
+    terms = problem.terms
+    is_free = ~((terms.l1 > 0.0) | (terms.ridge > 0.0))
+    for bound in (terms.lower, terms.upper):
+        if bound is not None:
+            is_free = is_free & np.isinf(bound)
+    if not (is_free.any() or problem.objective.fit_intercept):
+        return False
+    free = theta.copy(order="F")
+    free[:, :-1] = np.where(is_free, theta[:, :-1], 0.0)
+    objective = problem.objective
+    (least,) = objective.blocks.map_reduce(
+        _least_margin, *objective.for_blocks(free), combine=np.minimum
+    )
+    return bool(least > 0.0)
+
+
+def _least_margin(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+    """The least difference, over rows of weight, of the largest logits in the set and outside."""
+    every, possible = _logits(replace(block, offset=None), coef, intercept)
+    outside = np.where(np.isinf(possible), every, -np.inf).max(axis=0)
+    margin = np.where(np.isinf(outside), np.inf, possible.max(axis=0) - outside)
+    rounding = ROUNDED_LOGIT * float(np.finfo(every.dtype).eps) * np.abs(every).max(axis=0)
+    margin = np.where(block.weights_or_ones() > 0.0, margin - rounding, np.inf)
+    return (margin.min(initial=np.inf),)
+
+
 def _is_at_minimum(step: Solution, tol: float) -> bool:
     """Whether a step ended at its minimum, as far as can be known."""
-    return step.status is Status.CONVERGED or (
-        step.status is Status.PRECISION and not step.lacks_precision(tol)
-    )
+    if step.status is Status.PRECISION:
+        return not step.lacks_precision(tol)
+    return step.status is Status.CONVERGED or step.distance <= tol
 
 
 def _line(problem: Problem, n_iter: int, value: float, distance: float) -> Iteration:
@@ -114,6 +168,24 @@ def _extrapolated(first: Array, second: Array, third: Array) -> Array:
     size = float(np.linalg.norm(v))
     alpha = max(float(np.linalg.norm(r)) / size, 1.0) if size > 0.0 else 1.0
     return np.asfortranarray(first + 2.0 * alpha * r + alpha**2 * v)
+
+
+def _further(
+    problem: Problem, penalty: Penalty, before: Array, theta: Array, value: float
+) -> tuple[Array, float]:
+    """The lowest point that was found beyond the last step, and its value.
+
+    Steps of expectation maximisation are short where the sets leave most of the information open,
+    and then say little of the distance to the optimum.
+    """
+    step, length = theta - before, LONGER
+    while np.isfinite(length):
+        beyond = penalty.project(np.asfortranarray(theta + length * step))
+        value_beyond = _value(problem, penalty, beyond)
+        if not value_beyond < value:
+            break
+        best, value, length = beyond, value_beyond, LONGER * length
+    return (theta if length == LONGER else best), value
 
 
 def _spread_by(problem: Problem, theta: Array) -> Problem:

@@ -209,7 +209,23 @@ class BiasReduction(Examination):
             W, b = (self.rounded(array, dtype) for array in (fit.coef, fit.intercept))
             near = self.reference.value(self.reference.from_coefficients(W, b))
             worst = max(worst, abs(float(near - value)))
-        return 4 * worst + 1e-6 * max(1.0, abs(float(value)))
+        return 4 * (worst + self.last_bits(fit)) + 1e-6 * max(1.0, abs(float(value)))
+
+    def last_bits(self, fit):
+        """How far below the maximum that of columns is whose last bits are others."""
+        unit = np.finfo(self.problem.X.dtype).eps / 2
+        theta, worst = self.reference.from_coefficients(fit.coef, fit.intercept), 0.0
+        best = self.reference.value(self.reference.descended(theta))
+        for _ in range(2):
+            # Of other columns with the same centre and scale, so that coefficients mean the same.
+            other = PenalisedLikelihood(self.objective, self.given.unit)
+            change = 1 + unit * self.rng.uniform(-1, 1, size=self.objective.X.shape)
+            moved = (self.objective.X * (change - 1) / self.objective.scale)[:, other.varying]
+            other.X = other.X.copy()
+            other.X[:, : moved.shape[1]] += moved
+            there = self.reference.value(other.descended(theta))
+            worst = max(worst, float(there - best))
+        return worst
 
     def fitted_or_refused(self, condition):
         """The fit, or None where dependent columns are refused, as they should be, or it failed."""

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import logsumexp
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, KFold
 
 from skmaxent import MaxentClassifier, maxent_path
@@ -157,3 +158,26 @@ def test_paths_and_information_are_refused():
         maxent_path(X, SETS, partial_labels=True)
     with pytest.raises(ValueError, match=r"partial_labels.*bootstrap"):
         MaxentClassifier(partial_labels=True).fit(X, SETS).infer(X, SETS)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_rows_for_which_all_classes_are_possible_change_nothing(n_classes, C):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 2))
+    codes = (X @ rng.normal(size=(2, n_classes)) + rng.gumbel(size=(90, n_classes))).argmax(axis=1)
+    members = np.eye(n_classes, dtype=bool)[codes]
+    members[60:] = True
+    clf = MaxentClassifier(C=C, partial_labels=True, tol=1e-8).fit(X, members)
+    expected = MaxentClassifier(C=C, tol=1e-8).fit(X[:60], codes[:60])
+    np.testing.assert_allclose(clf.coef_, expected.coef_, atol=1e-6)
+    np.testing.assert_allclose(clf.intercept_, expected.intercept_, atol=1e-6)
+
+
+def test_sets_that_are_separated_have_no_optimum():
+    """Where each row's set has the largest logit, the loss falls towards zero along the way there,
+    although no targets that are spread over the sets are separated."""
+    X = np.array([[-2.0], [-1.5], [-1.0], [1.0], [1.5], [2.0]])
+    sets = [{0, 1}, {0}, {0, 1}, {1, 2}, {2}, {1, 2}]
+    with pytest.warns(ConvergenceWarning, match="separated"):
+        MaxentClassifier(C=np.inf, partial_labels=True).fit(X, sets)
