@@ -85,7 +85,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         negligible = max(GAIN * abs(value), SMALLEST / total)
         further = None
         if is_near and gain <= (1.0 - rate) * negligible:
-            further, value_further = _further(problem, penalty, *thetas[-2:], value)
+            further, value_further = _further(problem, penalty, thetas[-2], thetas[-1], value)
             if value - value_further <= negligible:
                 status, further = Status.CONVERGED, None
         elif found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
