@@ -57,7 +57,10 @@ class Fold:
         )
         if own.sample_weight is not None and not own.sample_weight.any():
             return None
-        return cls(own, test, active_classes(own))
+        # Classes without weight in the fit have no logits, but for those that smoothing gives them.
+        plain = replace(own, parameters=own.parameters | {"class_weight": None})
+        fitted = active_classes(own) | (own.parameters.get("label_smoothing", 0) > 0)
+        return cls(own, test, active_classes(plain) & fitted)
 
 
 class CrossValidation(Examination):
@@ -68,7 +71,7 @@ class CrossValidation(Examination):
         ratio = given.pop("l1_ratio", 0.0)
         self.splits = self.drawn_splits()
         self.folds = [Fold.of(problem, *split) for split in self.splits]
-        if any(fold is None or fold.known.sum() < 2 for fold in self.folds):
+        if any(fold is None or active_classes(fold.problem).sum() < 2 for fold in self.folds):
             self.outcome.skipped = "a fold has rows of one class"
             return
         is_penalised = self.is_penalised(given)
