@@ -515,10 +515,8 @@ def _kronecker_below(point: Point, shares: Array, ridge: Array, varying: Array) 
     width = objective.shape[1]
     kept = np.append(varying, objective.fit_intercept)
     strength = np.append(ridge, 0.0) / likelihood.largest_curvature(shares)
-    if is_benign:
-        (G,) = blocks.map_reduce(_least_curvature, *at, *columns)
-    else:
-        (G,) = blocks.map_reduce(_least_curvature_of, *at, *columns, np.eye(width))
+    basis = None if is_benign else np.eye(width)
+    (G,) = blocks.map_reduce(_least_curvature, *at, *columns, basis)
     G = G[np.ix_(kept, kept)] / objective.total_weight + np.diag(strength[kept])
     root, null = _factored(G)
     if len(null) and G.any():
@@ -533,7 +531,7 @@ def _kronecker_below(point: Point, shares: Array, ridge: Array, varying: Array) 
             inverse, _ = lapack.dtrtri(L, lower=1)
             first = np.zeros((len(G), width))
             first[:, kept] = inverse / size
-            (G,) = blocks.map_reduce(_least_curvature_of, *at, *columns, first)
+            (G,) = blocks.map_reduce(_least_curvature, *at, *columns, first)
             G = G / objective.total_weight + (first * strength) @ first.T
             root, null = (part @ first[:, kept] for part in _factored(G, scaled=False))
     root, null = (_widened(part, kept) for part in (root, null))
@@ -602,33 +600,25 @@ def _least_curvature(
     center: Array,
     scale: Array,
     fit_intercept: bool,
+    basis: Array | None,
 ) -> tuple[Array]:
+    """Return Σ_i β_i y_i y_iᵀ over the rows of a block, with β_i their least relative curvature.
+
+    y_i is the standardised row with a last entry 1, of shape (d + 1,), or its products with the
+    rows of `basis`, (k, d + 1). Without a basis the rows are not centred before they are squared,
+    which is quicker and loses digits where means are far above spreads.
+    """
     P = probabilities.of(block, *at)
     weights = likelihood.least_curvature(P, shares) * block.weights_or_ones()
+    if basis is not None:
+        Y = basis @ block.augmented(center, scale, fit_intercept)
+        return ((Y * weights) @ Y.T,)
     G = empty((len(center) + 1, len(center) + 1), np.float64, center)
     G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
     G[-1, -1] = total = fit_intercept * weights.sum()
     sums = fit_intercept * block.gram(weights[None])[0]
     G[-1, :-1] = G[:-1, -1] = (sums - total * center) / scale
     return (G,)
-
-
-def _least_curvature_of(
-    block: Block,
-    likelihood: Likelihood,
-    probabilities: Probabilities,
-    at: tuple[Array, Array],
-    shares: Array,
-    center: Array,
-    scale: Array,
-    fit_intercept: bool,
-    columns: Array,
-) -> tuple[Array]:
-    """The same in other coordinates, and of centred rows."""
-    P = probabilities.of(block, *at)
-    weights = likelihood.least_curvature(P, shares) * block.weights_or_ones()
-    Y = columns @ block.augmented(center, scale, fit_intercept)
-    return ((Y * weights) @ Y.T,)
 
 
 def _largest_leverage(block: Block, root: Array, center: Array, scale: Array) -> tuple[Any]:
