@@ -14,7 +14,7 @@ import numpy as np
 from skmaxent._inference import _covariance
 from skmaxent._objective._objective import Point, Probabilities
 from skmaxent._objective._penalty import ridge_terms
-from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
+from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Status, minimise
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
@@ -98,19 +98,15 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
         free[:] = True  # `penalised` names the columns
     point = objective.at(theta)
     value, V, adjusted = penalised(point, total, width, free)
-    history: list[Iteration] = []
+    record = Record(options)
     status = Status.MAX_ITER
-    for n_iter in range(options.max_iter + 1):
+    while True:
         step = V @ adjusted
         distance = _distance(V, adjusted)
-        counter = objective.counter
-        history.append(
-            Iteration(n_iter, value / total, distance, counter.gradients, counter.hessian_products)
-        )
         if distance <= options.tol:
             status = Status.CONVERGED
-        status = options.report(history[-1], point.theta, status)
-        if status is not Status.MAX_ITER or n_iter == options.max_iter:
+        status = record.add(objective.counter, point.theta, value / total, distance, status)
+        if status is not Status.MAX_ITER or record.is_full:
             break
         t = 1.0
         for _ in range(MAX_HALVINGS):
@@ -129,7 +125,8 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
             status = Status.PRECISION  # neither the value nor the score tell where to go
             break
         point, (value, V, adjusted) = candidate, found
-    return problem.solution(point, value / total, status, tuple(history), float("nan"))
+    outcome = Outcome(point, value / total, status, record.history)
+    return problem.solution(outcome, float("nan"))
 
 
 def _distance(V: Array, adjusted: Array) -> float:

@@ -16,7 +16,7 @@ MAX_PRODUCTS = 2000
 
 
 def covariance_of(
-    point: Point, ridge: Array, gradient: Array, varying: Array, positions: Array
+    point: Point, ridge: Array, gradient: Array, positions: Array
 ) -> tuple[Array, float]:
     """The block of H⁻¹/S for features, class by class against the last, in the units of the data.
 
@@ -32,7 +32,7 @@ def covariance_of(
         Where a system is not solved: features that depend on each other, or separated classes.
     """
     objective = point.objective
-    preconditioner, _ = PreconditionerChoice(objective, varying, is_near=True).at(point, 0)
+    preconditioner, _ = PreconditionerChoice(objective, is_near=True).at(point, 0)
     r = max(1, len(point.theta) - 1)
 
     def hessian_product(direction: Array) -> Array:

@@ -193,7 +193,7 @@ def infer_features(
     theta = objective.from_coefficients(estimate.coef.astype(float), estimate.intercept)
     point = objective.at(theta)
     gradient = penalised_gradient(point, ready.problem.terms)
-    V, distance = covariance_of(point, ridge, gradient, ready.problem.varying, positions)
+    V, distance = covariance_of(point, ridge, gradient, positions)
     V /= ready.rows.scale
     n_aliased = len(aliased_columns(objective, ready.problem.varying).columns)
     terms = ready.problem.terms

@@ -161,8 +161,9 @@ class MultinomialObjective:
         zero.
     column_size : ndarray of shape (n_features,), optional
         Root mean square of each column, from which rounding errors are estimated; default ones.
-    still : ndarray of int, optional
-        Positions of constant columns, whose gradient is set to zero because it is rounding error.
+    varying : ndarray of bool, shape (n_features,), optional
+        Which columns are not constant; default all. The gradient of the others is set to zero
+        because it is rounding error.
     keep_bytes, copy_bytes : int, optional
         Most bytes of kept probabilities and of a float32 copy of X. The defaults are KEEP_BYTES
         and COPY_BYTES, or zero if the storage has no room in memory.
@@ -178,7 +179,7 @@ class MultinomialObjective:
         center: Array | None = None,
         scale: Array | None = None,
         column_size: Array | None = None,
-        still: Array | None = None,
+        varying: Array | None = None,
         keep_bytes: int | None = None,
         copy_bytes: int | None = None,
     ) -> None:
@@ -191,7 +192,8 @@ class MultinomialObjective:
         self.center = np.zeros(d) if center is None or not fit_intercept else center
         self.scale = np.ones(d) if scale is None else scale
         self._is_centred, self._is_scaled = bool(self.center.any()), scale is not None
-        self._still = np.empty(0, np.intp) if still is None else still
+        self.varying = np.ones(d, dtype=bool) if varying is None else varying
+        self._constant = np.flatnonzero(~self.varying)
         self.column_size = np.ones(d) if column_size is None else column_size
         # If memory has no room for X, it has none for arrays with entries for each row either.
         if keep_bytes is None:
@@ -201,8 +203,8 @@ class MultinomialObjective:
         self._keep_bytes = keep_bytes
         logits = likelihood.n_logits * blocks.n_samples
         self.keeps = logits * blocks.dtype.itemsize <= keep_bytes
-        narrow = np.dtype(np.float32)
-        self._may_copy = blocks.dtype != narrow and blocks.size * narrow.itemsize <= copy_bytes
+        single = np.dtype(np.float32)
+        self._may_copy = blocks.dtype != single and blocks.size * single.itemsize <= copy_bytes
         self.counter = Counter()
         self._copy: MultinomialObjective | None = None
         self._last_point = _LastPoint()
@@ -248,7 +250,7 @@ class MultinomialObjective:
             self.penalty,
             fit_intercept=self.fit_intercept,
             center=self.center / self.scale if blocks.is_sparse else None,
-            still=self._still,
+            varying=self.varying,
             keep_bytes=self._keep_bytes,
             copy_bytes=0,
         )
@@ -261,7 +263,7 @@ class MultinomialObjective:
             Ridge(self.penalty.strength[index]),
             fit_intercept=self.fit_intercept,
             center=(self.center / self.scale)[index] if self.blocks.is_sparse else None,
-            still=np.flatnonzero(np.isin(index, self._still)),
+            varying=self.varying[index],
             keep_bytes=self._keep_bytes,
         )
 
@@ -284,7 +286,7 @@ class MultinomialObjective:
             center=self.center,
             scale=self.scale,
             column_size=self.column_size,
-            still=self._still,
+            varying=self.varying,
             keep_bytes=0,
             copy_bytes=0,
         )
@@ -296,7 +298,7 @@ class MultinomialObjective:
         other.counter, other._copy, other._last_point = Counter(), None, _LastPoint()
         return other
 
-    def narrow_copy(self) -> MultinomialObjective:
+    def float32_copy(self) -> MultinomialObjective:
         """Return the objective over a float32 copy of X, or itself until a copy is worthwhile.
 
         The copy is made after `COPY_PRODUCTS` Hessian products, if it is allowed.
@@ -317,8 +319,8 @@ class MultinomialObjective:
         np.multiply(coef_gradient, size, out=out[:, :-1])
         if self._is_centred:
             out[:, :-1] -= np.multiply.outer(self.center * size, logit_gradient).T
-        if len(self._still):
-            out[:, self._still] = 0.0
+        if len(self._constant):
+            out[:, self._constant] = 0.0
         return out
 
     def at(self, theta: Array) -> Point:
@@ -404,7 +406,7 @@ class Point:
         product must be `exact`, the pass may use a float32 copy of X.
         """
         objective = self.objective
-        over = objective if exact else objective.narrow_copy()
+        over = objective if exact else objective.float32_copy()
         products = over.blocks.map_reduce(
             _hessian_product,
             objective.likelihood,
@@ -667,7 +669,7 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
         - moments.class_sums
         + np.multiply.outer(shares, objective.center)
     ) / objective.scale
-    gradient[:, objective._still] = 0.0
+    gradient[:, ~np.append(objective.varying, True)] = 0.0
     loss = normaliser - float(theta[:, -1] @ shares)
     return Point(
         objective=objective,

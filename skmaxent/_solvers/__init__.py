@@ -6,6 +6,7 @@ from skmaxent._solvers._path import Path
 from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._rank import MOST_COLUMNS, Aliased, aliased_columns
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._separation import Separated, separation
 from skmaxent._solvers._solution import (
     NEGLIGIBLE,
@@ -29,9 +30,11 @@ __all__ = [
     "Evaluation",
     "Iteration",
     "Options",
+    "Outcome",
     "Path",
     "PreconditionedProblem",
     "Problem",
+    "Record",
     "Separated",
     "Solution",
     "Status",

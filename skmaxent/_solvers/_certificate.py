@@ -536,7 +536,7 @@ def _kronecker_below(point: Point, shares: Array, ridge: Array, varying: Array) 
             root, null = (part @ first[:, kept] for part in _factored(G, scaled=False))
     root, null = (_widened(part, kept) for part in (root, null))
     if is_benign and not len(null):
-        over = objective.narrow_copy()
+        over = objective.float32_copy()
         (leverage,) = over.blocks.map_reduce(
             _largest_leverage, root, over.center, over.scale, combine=np.maximum
         )

@@ -7,18 +7,18 @@ within it by conjugate gradients with the Hessian itself, preconditioned by the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
 from skmaxent._solvers._quadratic import SMALL, DampedModel, Model, finished, minimise, within
-from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
@@ -43,27 +43,17 @@ QUICK = 1e7
 MARGIN = 2.0
 
 
-@dataclass(frozen=True)
-class CompositeOutcome:
-    """Where the method ended, with the model used last, for whoever goes on from here."""
-
-    point: Point
-    value: float
-    status: Status
-    history: tuple[Iteration, ...]
-    model: Model
-
-
 def proximal_newton(
     start: Point,
-    penalty: Penalty,
-    varying: Array,
     options: Options,
+    record: Record,
+    watch: Watch,
     *,
+    penalty: Penalty,
     model: Model | None = None,
     share: float = 0.0,
     precise: bool = False,
-) -> CompositeOutcome:
+) -> Outcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
     The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model promises. Where
@@ -74,16 +64,15 @@ def proximal_newton(
     """
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
-    history: list[Iteration] = []
-    watch = Watch(objective, varying, *penalty.signs)
+    n_before = len(record)
     status = Status.MAX_ITER
     is_fresh = model is None
     if model is None:
-        model = model_at(point, varying, options.seed, precise=precise)
+        model = model_at(point, options.seed, precise=precise)
     narrow, holds = True, False
     damping = 0.0
     tol = options.tol
-    for n_iter in range(options.max_iter + 1):
+    while True:
         root_n = root_size(objective.blocks.effective_size, value)
         used = model if damping == 0.0 else DampedModel(model, damping)
         guess = minimise(used, point.gradient, point.theta, penalty)
@@ -92,7 +81,7 @@ def proximal_newton(
             # have been saturated since.
             is_quick = _is_quick(point)
             if not is_fresh and point.theta.size <= SMALL and (is_quick or not holds):
-                model, is_fresh = model_at(point, varying, options.seed, precise=precise), True
+                model, is_fresh = model_at(point, options.seed, precise=precise), True
                 if model.matrix is None:
                     guess = minimise(model, point.gradient, point.theta, penalty)
             if damping > 0.0:
@@ -101,14 +90,12 @@ def proximal_newton(
             if is_quick or not holds:
                 guess = finished(guess, used, point.gradient, point.theta, penalty)
         distance = float(root_n * guess.distance)
-        if n_iter == 0:
+        if len(record) == n_before:
             tol = max(tol, share * distance)
         target = tol / root_n
         if holds and MARGIN * distance <= tol:
             distance *= MARGIN
-            status = Status.CONVERGED
-            history.append(_line(n_iter, value, distance, objective))
-            status = options.report(history[-1], point.theta, status)
+            status = record.add(objective.counter, point.theta, value, distance, Status.CONVERGED)
             break
         is_last = distance <= tol
         before = objective.counter.hessian_products
@@ -118,20 +105,19 @@ def proximal_newton(
         products = objective.counter.hessian_products - before
         if is_last:
             distance = max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0))))
-        history.append(_line(n_iter, value, distance, objective))
         step = theta - point.theta
         if distance <= NEAR and watch.sees_direction(point.theta, step, distance):
             status = Status.QUASI_SEPARATED
         elif distance <= tol:
             status = Status.CONVERGED
-        status = options.report(history[-1], point.theta, status)
-        if status is not Status.MAX_ITER or n_iter == options.max_iter:
+        status = record.add(objective.counter, point.theta, value, distance, status)
+        if status is not Status.MAX_ITER or record.is_full:
             break
         narrow = narrow and not is_last
         candidate, candidate_value, reach = _along(point, value, theta, penalty, decrease)
         if not candidate_value < value - NOISE * point.rounding:
             if not is_fresh:
-                model, is_fresh = model_at(point, varying, options.seed, precise=precise), True
+                model, is_fresh = model_at(point, options.seed, precise=precise), True
                 continue
             if decrease > point.rounding and damping < MOST_DAMPING:
                 damping = max(DAMPING, 100.0 * damping)
@@ -160,13 +146,8 @@ def proximal_newton(
         is_wrong = model.matrix is None and not _agree(guess.decrease, decrease, 2.0)
         is_stale = products >= STALE_PRODUCTS or guess.n_solves >= STALE_SOLVES
         if is_wrong or is_stale or model.is_local or _is_quick(point):
-            model, is_fresh = model_at(point, varying, options.seed, precise=precise), True
-    return CompositeOutcome(point, value, status, tuple(history), model)
-
-
-def _line(n_iter: int, value: float, distance: float, objective: MultinomialObjective) -> Iteration:
-    counter = objective.counter
-    return Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
+            model, is_fresh = model_at(point, options.seed, precise=precise), True
+    return Outcome(point, value, status, record.history, model=model)
 
 
 def _is_quick(point: Point) -> bool:

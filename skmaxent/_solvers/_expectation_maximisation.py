@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from skmaxent._objective._penalty import Penalty
-from skmaxent._solvers import Iteration, Options, Problem, Solution, Status, minimise
+from skmaxent._solvers import Options, Problem, Solution, Status, minimise
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
@@ -59,11 +60,11 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         start = minimise(problem, inner).point.theta
     inner = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
     value = _value(problem, penalty, start)
-    lines: list[Iteration] = []
+    record = Record(options, first=1)
     counter = problem.objective.counter
     status, solution = Status.MAX_ITER, None
     thetas, distances = [start], [np.inf]
-    while len(lines) < options.max_iter:
+    while not record.is_full:
         step = _spread_by(problem, thetas[-1])
         found = minimise(step, inner, thetas[-1])
         value_found = _value(problem, penalty, found.point.theta)
@@ -80,8 +81,8 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         # The rate of consecutive steps: an extrapolation before them says nothing of it.
         is_rate = len(distances) > 2 and distances[-1] < distances[-2]
         rate = min(distances[-1] / distances[-2], SLOWEST) if is_rate else SLOWEST
-        lines.append(_line(problem, len(lines) + 1, value, distances[-1] / (1.0 - rate)))
-        is_near = lines[-1].distance <= options.tol and _is_at_minimum(found, options.tol)
+        distance = distances[-1] / (1.0 - rate)
+        is_near = distance <= options.tol and _is_at_minimum(found, options.tol)
         negligible = max(GAIN * abs(value), SMALLEST / total)
         further = None
         if is_near and gain <= (1.0 - rate) * negligible:
@@ -92,7 +93,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
             status = found.status
         elif _separates(problem, found.point.theta):
             status = Status.SEPARATED
-        status = options.report(lines[-1], found.point.theta, status)
+        status = record.add(counter, found.point.theta, value, distance, status)
         if status is not Status.MAX_ITER:
             break
         if further is not None:
@@ -109,7 +110,8 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         step = _spread_by(problem, thetas[-1])
         solution = minimise(step, inner, thetas[-1])
         value = _value(problem, penalty, solution.point.theta)
-    return problem.solution(solution.point, value, status, tuple(lines), float("nan"))
+    outcome = Outcome(solution.point, value, status, record.history)
+    return problem.solution(outcome, float("nan"))
 
 
 def set_loss(problem: Problem, theta: Array) -> float:
@@ -155,11 +157,6 @@ def _is_at_minimum(step: Solution, tol: float) -> bool:
     if step.status is Status.PRECISION:
         return not step.lacks_precision(tol)
     return step.status is Status.CONVERGED or step.distance <= tol
-
-
-def _line(problem: Problem, n_iter: int, value: float, distance: float) -> Iteration:
-    counter = problem.objective.counter
-    return Iteration(n_iter, value, distance, counter.gradients, counter.hessian_products)
 
 
 def _extrapolated(first: Array, second: Array, third: Array) -> Array:

@@ -36,16 +36,16 @@ ACCURACY = 0.1
 MAX_PRODUCTS = 50
 
 
-def model_at(point: Point, varying: Array, seed: int, *, precise: bool = False) -> Model:
+def model_at(point: Point, seed: int, *, precise: bool = False) -> Model:
     """The best model that is cheap for the size of the problem."""
     R, width = point.objective.shape
     # Where all rows have the same probabilities, the Kronecker product is the Hessian.
     cheap = precise or not point.objective.blocks.is_sparse
     limit = DENSE_SIZE if cheap else SPARSE_SIZE
     if R * width <= limit and not point.probabilities.are_common:
-        return _dense(point, varying, seed)
+        return _dense(point, seed)
     full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
-    simple = _kronecker(point, varying, seed, full=full)
+    simple = _kronecker(point, seed, full=full)
     return HessianModel(point, simple) if precise else simple
 
 
@@ -87,7 +87,7 @@ def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> Multinom
     return objective.standardised(n_rows, seed=seed)
 
 
-def _dense(point: Point, varying: Array, seed: int) -> DenseModel:
+def _dense(point: Point, seed: int) -> DenseModel:
     objective = point.objective
     R, width = objective.shape
     r, is_coupled = objective.likelihood.n_free, objective.likelihood.is_coupled
@@ -96,7 +96,7 @@ def _dense(point: Point, varying: Array, seed: int) -> DenseModel:
     H = whole_hessian(H.reshape(r, width, r, width), is_coupled)
     mean = float(np.einsum("kiki->", H)) / (R * width)
     column = np.arange(width - 1)
-    missing = np.where(varying, LEAST_CURVATURE * max(mean, VANISHED), 1.0)
+    missing = np.where(objective.varying, LEAST_CURVATURE * max(mean, VANISHED), 1.0)
     for k in range(R):
         H[k, column, k, column] += missing
     return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
@@ -113,7 +113,7 @@ def whole_hessian(H: Array, is_coupled: bool) -> Array:
     return np.asarray(np.einsum("kibj,lb->kilj", H, contrasts))
 
 
-def _kronecker(point: Point, varying: Array, seed: int, *, full: bool) -> Model:
+def _kronecker(point: Point, seed: int, *, full: bool) -> Model:
     objective = point.objective
     width = objective.shape[1]
     sample = _sample(objective, ROWS_PER_COLUMN * width if full else 20_000, seed)
@@ -122,7 +122,7 @@ def _kronecker(point: Point, varying: Array, seed: int, *, full: bool) -> Model:
     alpha, share = objective.likelihood.simplex_curvature(alpha, shares)
     covariance = covariance / max(total, 1e-300)
     diagonal = covariance.diagonal() if full else covariance
-    diagonal = np.where(varying, np.maximum(diagonal, 0.5), 1.0)
+    diagonal = np.where(objective.varying, np.maximum(diagonal, 0.5), 1.0)
     constant = 1.0 if objective.fit_intercept else 0.0
     if not full:
         return SeparableModel(alpha, share, np.append(diagonal, constant))

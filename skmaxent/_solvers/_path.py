@@ -40,7 +40,7 @@ class Path:
         self._strength = np.inf
         self._solution: Solution | None = None
         self._relaxed: tuple[Array, Solution] | None = None
-        self._working = WorkingSet(problem.objective, problem.varying)
+        self._working = WorkingSet(problem.objective)
 
     def range(self) -> tuple[float, float]:
         """The strength at which the last coefficient vanishes, and one at which a lasso would if

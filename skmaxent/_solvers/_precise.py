@@ -20,9 +20,9 @@ from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE
 from skmaxent._solvers._preconditioners import reference_size
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
-from skmaxent._solvers._smooth import Outcome
-from skmaxent._solvers._solution import NEGLIGIBLE, Iteration, Options, Status, root_size
+from skmaxent._solvers._solution import NEGLIGIBLE, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import DeviceBlocks
@@ -240,16 +240,18 @@ class Precise:
         return self.contrasts @ delta, norm
 
 
-def newton_precise(outcome: Outcome, varying: Array, options: Options, watch: Watch) -> Outcome:
-    """Go on from where another solver ended; where it is as near as this one, its outcome."""
+def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Watch) -> Outcome:
+    """Go on from where another solver ended; where it is as near as this one, its outcome.
+
+    It makes a step at least, also where `options.max_iter` iterations have been made.
+    """
     objective = outcome.point.objective
-    problem = Precise(objective, varying)
+    problem = Precise(objective, objective.varying)
     home = problem.frame
-    lines = list(outcome.history)
+    record = record.part(max(options.max_iter - record.number, 0))
     theta = problem.recentre(outcome.point.theta)
     state = problem.at(theta)
     status, share = Status.MAX_ITER, 1.0
-    first = len(lines)
     while True:
         if problem.is_off_centre(state.hessian):
             theta = problem.recentre(theta)
@@ -261,12 +263,6 @@ def newton_precise(outcome: Outcome, varying: Array, options: Options, watch: Wa
         direction, norm = found
         root_n = root_size(objective.blocks.effective_size, state.value)
         distance = float(root_n * norm)
-        counter = objective.counter
-        lines.append(
-            Iteration(
-                len(lines), state.value, distance, counter.gradients, counter.hessian_products
-            )
-        )
         here, step = (problem.frame.moved(at, home) for at in (theta, -direction))
         if watch.sees_complete_separation(here, state.loss):
             status = Status.SEPARATED
@@ -274,8 +270,8 @@ def newton_precise(outcome: Outcome, varying: Array, options: Options, watch: Wa
             status = Status.QUASI_SEPARATED
         elif distance <= options.tol and is_settled(objective, here, step):
             status = Status.CONVERGED
-        status = options.report(lines[-1], here, status)
-        if status is not Status.MAX_ITER or len(lines) - 1 >= max(options.max_iter, first):
+        status = record.add(objective.counter, here, state.value, distance, status)
+        if status is not Status.MAX_ITER or record.is_full:
             break
         share = min(1.0, 16.0 * share)
         for _ in range(MAX_HALVINGS):
@@ -293,10 +289,9 @@ def newton_precise(outcome: Outcome, varying: Array, options: Options, watch: Wa
         return outcome
     return Outcome(
         point=point_of(problem, theta, state, home),
+        value=state.value,
         status=status,
-        history=tuple(lines),
-        preconditioner=None,
-        last=None,
+        history=record.history,
         coefficients=problem.coefficients(theta),
     )
 

@@ -7,11 +7,10 @@ each step is the minimum of the Hessian itself with the penalty.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
-from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._solvers._models import whole_hessian
 from skmaxent._solvers._precise import (
     EPS,
@@ -32,8 +31,9 @@ from skmaxent._solvers._quadratic import (
     finished,
     minimise,
 )
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
-from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._typing import Array
 
 # Curvature that is added where a step goes too far, relative to the mean: the first, what it is
@@ -55,16 +55,6 @@ MAX_TRIALS = 3
 SHORT_STEP = 1.3
 
 
-class PreciseOutcome(NamedTuple):
-    """Where it ended; `coefficients` are those of the columns as they are."""
-
-    point: Point
-    value: float
-    status: Status
-    history: tuple[Iteration, ...]
-    coefficients: tuple[Array, Array]
-
-
 def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
     """Whether the precise Hessian and its minimum with a penalty cost next to nothing."""
     size = objective.shape[0] * objective.shape[1]
@@ -77,12 +67,11 @@ def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
 
 
 def proximal_newton_precise(
-    problem: Problem, theta: Array, options: Options, history: tuple[Iteration, ...]
-) -> PreciseOutcome:
-    """Go on from θ until it is `options.tol` from the optimum; `history` is what led there."""
+    problem: Problem, theta: Array, options: Options, record: Record
+) -> Outcome:
+    """Go on from θ until it is `options.tol` from the optimum; `record` has what led there."""
     search = _Search(problem, theta)
-    lines = list(history)
-    n_left = min(max(options.max_iter - len(lines), 0), MAX_STEPS)
+    n_left = min(max(options.max_iter - len(record), 0), MAX_STEPS)
     # In the standard coordinates and in those of the curvature other directions are flat to
     # rounding: a fit has converged where both say so. How it ended, and how far, in each of them.
     ends: dict[bool, tuple[Status, float]] = {}
@@ -92,8 +81,8 @@ def proximal_newton_precise(
         model = search.model()
         best = search.minimum(model, damping)
         distance = search.root_n * best.distance
-        lines.append(search.line(len(lines), distance))
         here, step = search.at_home(best.theta)
+        value, counter = search.value, replace(problem.objective.counter)
         status = Status.MAX_ITER
         if not np.isfinite(distance):
             status = Status.PRECISION
@@ -114,22 +103,21 @@ def proximal_newton_precise(
             ends.clear()
         else:
             ends[search.is_home] = status, distance
+        before = distance
         if len(ends) == 2:
             status, distance = max(ends.values(), key=lambda end: end[1])
         elif n_steps >= n_left:
             # Newton's method that is slow has a wrong model, and no measure of the distance.
-            status = Status.PRECISION if len(lines) <= options.max_iter else Status.MAX_ITER
+            status = Status.PRECISION if record.number < options.max_iter else Status.MAX_ITER
             distance = np.nan if status is Status.PRECISION else distance
         elif ends or (n_steps + 1) % PATIENCE == 0:
             search.change_coordinates()
-            status, damping, distance = Status.MAX_ITER, 0.0, 0.0
-        before, n_steps = distance, n_steps + 1
-        if status is not Status.MAX_ITER:
-            lines[-1] = replace(lines[-1], distance=distance)
-        status = options.report(lines[-1], here, status)
+            status, damping, before = Status.MAX_ITER, 0.0, 0.0
+        n_steps += 1
+        status = record.add(counter, here, value, distance, status)
         if status is not Status.MAX_ITER or n_steps > n_left:
             break
-    return search.outcome(status, tuple(lines))
+    return search.outcome(status, record)
 
 
 class _Search:
@@ -264,11 +252,7 @@ class _Search:
             frame.moved(end - self.theta, self._home),
         )
 
-    def line(self, n_iter: int, distance: float) -> Iteration:
-        counter = self._problem.objective.counter
-        return Iteration(n_iter, self.value, distance, counter.gradients, counter.hessian_products)
-
-    def outcome(self, status: Status, history: tuple[Iteration, ...]) -> PreciseOutcome:
+    def outcome(self, status: Status, record: Record) -> Outcome:
         point = point_of(self._loss, self.theta, self.state, self._home)
         coefficients = self._loss.coefficients(self.theta)
-        return PreciseOutcome(point, self.value, status, history, coefficients)
+        return Outcome(point, self.value, status, record.history, coefficients)

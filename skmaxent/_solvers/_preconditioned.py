@@ -144,6 +144,16 @@ def nonsmooth_part(terms: PenaltyTerms) -> str:
     return "bounds" if (has_bounds & ~removed).any() else ""
 
 
+def check_is_smooth(terms: PenaltyTerms, solver: str) -> None:
+    """Raise ValueError, which names the solver, if the penalty or the bounds are not smooth."""
+    found = nonsmooth_part(terms)
+    if found:
+        raise ValueError(
+            f"solver={solver!r} minimises smooth objectives only, found {found}: expected "
+            "l1_ratio=0 and bounds=None, or solver='auto', which fits L1 penalties and bounds too."
+        )
+
+
 def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
     """ω of shape (R, d + 1), for which w - Σ_k ω_k (w_k - target_k) has the least penalty.
 
@@ -163,7 +173,7 @@ def _preconditioner(problem: Problem, seed: int) -> KroneckerPreconditioner:
     if not problem.terms.is_smooth:
         strength = problem.terms.ridge.mean(axis=0)
         null = null.on(problem.objective.with_penalty(Ridge(strength)))
-    choice = PreconditionerChoice(null.objective, problem.varying, solver="newton-cg", seed=seed)
+    choice = PreconditionerChoice(null.objective, solver="newton-cg", seed=seed)
     preconditioner, _ = choice.at(null, 0)
     assert isinstance(preconditioner, KroneckerPreconditioner), (
         "at the model without features there is no other"

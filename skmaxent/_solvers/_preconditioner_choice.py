@@ -12,7 +12,6 @@ from skmaxent._solvers._preconditioners import (
     Preconditioner,
     reference_size,
 )
-from skmaxent._typing import Array
 
 # Cost of a Hessian product, for each multiplication in it.
 DENSE_COST = 5.0
@@ -50,14 +49,12 @@ class PreconditionerChoice:
     def __init__(
         self,
         objective: MultinomialObjective,
-        varying: Array,
         *,
         solver: str = "auto",
         seed: int = 0,
         is_near: bool = False,
     ) -> None:
         self._is_near = is_near
-        self._varying = varying
         self._seed = seed
         self._objective = objective
         self._samples: dict[int, MultinomialObjective] = {}
@@ -135,13 +132,11 @@ class PreconditionerChoice:
         sample = self._sample(self._rows[kind])
         is_null = point.probabilities.are_common
         if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:
-            self._preconditioner = DiagonalPreconditioner(point, sample, self._varying)
+            self._preconditioner = DiagonalPreconditioner(point, sample)
         elif kind == "assembled":
-            self._preconditioner = AssembledPreconditioner(point, sample, self._varying)
+            self._preconditioner = AssembledPreconditioner(point, sample)
         else:
-            self._preconditioner = KroneckerPreconditioner(
-                point, sample, self._varying, full=kind == "full"
-            )
+            self._preconditioner = KroneckerPreconditioner(point, sample, full=kind == "full")
         self._kind = kind
         return self._preconditioner, True
 

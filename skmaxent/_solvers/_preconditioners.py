@@ -45,20 +45,12 @@ class AssembledPreconditioner:
 
     Works in reference coding, δ_k = w_k - w_K, where the ridge is Λ ⊗ (I - 11ᵀ/K); the result is
     brought back to coefficients that sum to zero over classes. A single logit needs neither.
-    `varying` tells the columns that are not constant; the coefficients of the others stay.
+    The coefficients of constant columns stay.
     """
 
     is_close = True
 
-    def __init__(
-        self,
-        point: Point,
-        sample: MultinomialObjective,
-        varying: Array,
-        *,
-        loss_scale: float = 1.0,
-        fill: bool = True,
-    ) -> None:
+    def __init__(self, point: Point, sample: MultinomialObjective) -> None:
         objective = point.objective
         R, width = objective.shape
         r = objective.likelihood.n_free
@@ -67,15 +59,15 @@ class AssembledPreconditioner:
         self.is_exact = sample is objective or (
             sample.blocks.n_samples * EXACT_ERROR**2 >= 4 * r * width
         )
-        H = point.fisher_information(sample) * loss_scale
+        H = point.fisher_information(sample)
         ridge = np.append(objective.penalty.strength, 0.0)
         classes = np.eye(r) - (1.0 / R if self._coded else 0.0)
         blocks = H.reshape(r, width, r, width)
         column = np.arange(width)
         diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
         diagonal += classes * ridge[:, None, None]
-        if fill and sample is not objective:
-            missing = np.append(_missing_variance(sample, varying), 0.0)
+        if sample is not objective:
+            missing = np.append(_missing_variance(sample), 0.0)
             curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
             diagonal += missing[:, None, None] * np.diag(np.diag(curvature))
         if not objective.fit_intercept:
@@ -83,7 +75,7 @@ class AssembledPreconditioner:
         blocks[:, column, :, column] = diagonal
         scale = np.sqrt(H.diagonal().clip(0.0))
         still = scale == 0.0
-        still.reshape(r, width)[:, :-1] |= ~varying
+        still.reshape(r, width)[:, :-1] |= ~objective.varying
         scale[still] = 1.0
         self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
         H *= self._inverse_scale[:, None]
@@ -107,23 +99,11 @@ class AssembledPreconditioner:
         theta -= theta.mean(axis=0)
         return theta
 
-    def inverse_blocks(self) -> Array:
-        """The diagonal blocks of M⁻¹ in reference coding, (r, d + 1, d + 1)."""
-        r, width = self._shape
-        out = np.empty((r, width, width))
-        for k in range(r):
-            s = slice(k * width, (k + 1) * width)
-            unit = np.zeros((r * width, width))
-            unit[s] = np.diag(self._inverse_scale[s])
-            solved, _ = lapack.dpotrs(self._factor, unit, lower=True)
-            out[k] = solved[s] * self._inverse_scale[s, None]
-        return out
 
-
-def _missing_variance(sample: MultinomialObjective, varying: Array) -> Array:
+def _missing_variance(sample: MultinomialObjective) -> Array:
     """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
     (squares,) = sample.blocks.map_reduce(_squares, sample.center)
-    return np.asarray(np.maximum(0.5 * varying - squares / sample.total_weight, 0.0))
+    return np.asarray(np.maximum(0.5 * sample.varying - squares / sample.total_weight, 0.0))
 
 
 def _squares(block: Block, center: Array) -> tuple[Array]:
@@ -164,15 +144,13 @@ class KroneckerPreconditioner:
     sums to zero over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). Logits that are not coupled have
     A = diag α.
 
-    `varying` tells the columns that are not constant; the coefficients of the others stay.
+    The coefficients of constant columns stay.
     """
 
     is_close = False
 
-    def __init__(
-        self, point: Point, sample: MultinomialObjective, varying: Array, *, full: bool = True
-    ) -> None:
-        objective = point.objective
+    def __init__(self, point: Point, sample: MultinomialObjective, *, full: bool = True) -> None:
+        objective, varying = point.objective, point.objective.varying
         self._fit_intercept = objective.fit_intercept
         probabilities = point.probabilities
         # At the model without features the Hessian has this form.
@@ -307,8 +285,8 @@ class DiagonalPreconditioner:
     is_exact = False
     is_close = False
 
-    def __init__(self, point: Point, sample: MultinomialObjective, varying: Array) -> None:
-        probabilities = point.probabilities
+    def __init__(self, point: Point, sample: MultinomialObjective) -> None:
+        probabilities, varying = point.probabilities, sample.varying
         A, q, sums, squares = sample.blocks.map_reduce(
             _class_moments,
             probabilities if sample is point.objective else probabilities.elsewhere(),

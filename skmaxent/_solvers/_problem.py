@@ -20,7 +20,8 @@ from skmaxent._objective._penalty import Penalty, PenaltyTerms, Ridge
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioners import Solves
-from skmaxent._solvers._solution import Iteration, Solution, Status
+from skmaxent._solvers._record import Outcome
+from skmaxent._solvers._solution import Solution
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
 
@@ -73,7 +74,7 @@ class Problem:
             center=moments.mean,
             scale=scale,
             column_size=np.sqrt(moments.mean_square),
-            still=np.flatnonzero(~varying),
+            varying=varying,
         )
         null = null_point(objective, moments)
         means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
@@ -179,28 +180,28 @@ class Problem:
 
     def solution(
         self,
-        point: Point,
-        value: float,
-        status: Status,
-        history: tuple[Iteration, ...],
+        outcome: Outcome,
         gap: float,
-        coefficients: tuple[Array, Array] | None = None,
         *,
         separated: Sequence[int] = (),
         directions: Sequence[Array] = (),
     ) -> Solution:
-        """A solver's end; `coefficients` where they are known better than by θ."""
-        coef, intercept = coefficients or self.coefficients(point.theta)
+        """Return the solution of the user's problem for the outcome of the last loop of a fit.
+
+        `gap` is a bound on (F - F*)/F; see `Solution` for the others.
+        """
+        coef, intercept = outcome.coefficients or self.coefficients(outcome.point.theta)
+        last = outcome.history[-1]
         return Solution(
             coef=coef,
             intercept=intercept,
-            value=value,
-            distance=history[-1].distance,
+            value=outcome.value,
+            distance=last.distance,
             gap=gap,
-            n_iter=max(history[-1].n_iter, 1),
-            status=status,
-            history=history,
-            point=point,
+            n_iter=max(last.n_iter, 1),
+            status=outcome.status,
+            history=outcome.history,
+            point=outcome.point,
             separated=tuple(separated),
             directions=tuple(directions),
         )

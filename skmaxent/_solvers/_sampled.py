@@ -13,6 +13,7 @@ import numpy as np
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioners import reference_size
+from skmaxent._solvers._record import Record
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Options, Status
 from skmaxent._solvers._unbounded import Watch
@@ -32,7 +33,7 @@ MAX_ITER = 15
 SAMPLE_BYTES = 1 << 26
 
 
-def sampled_start(null: Point, varying: Array, options: Options) -> Array:
+def sampled_start(null: Point, options: Options) -> Array:
     """θ near the optimum, or that of the null model where samples do not pay."""
     objective = null.objective
     blocks = objective.blocks
@@ -49,17 +50,13 @@ def sampled_start(null: Point, varying: Array, options: Options) -> Array:
         weights = _outcome_weights(sample)
         if not (weights > 0.0).all():
             continue
+        part = replace(options, tol=ACCURACY * float(np.sqrt(p)), max_iter=MAX_ITER, callback=None)
         outcome = newton(
             sample.at(theta),
-            varying,
-            replace(
-                options,
-                tol=ACCURACY * float(np.sqrt(p)),
-                max_iter=MAX_ITER,
-                callback=None,
-            ),
+            part,
+            Record(part),
+            Watch(sample, sample.varying, confirms=False),
             is_near=theta is not null.theta,
-            watch=Watch(sample, varying, confirms=False),
         )
         if outcome.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             return null.theta

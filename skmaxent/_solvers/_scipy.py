@@ -19,12 +19,11 @@ from skmaxent._solvers._preconditioned import (
     EPS,
     Evaluation,
     PreconditionedProblem,
-    nonsmooth_part,
 )
 from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
-from skmaxent._solvers._smooth import Outcome
-from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._unbounded import Watch
 from skmaxent._typing import Array
 
@@ -77,48 +76,38 @@ METHODS = {
 }
 
 
-def is_for_scipy(problem: Problem, options: Options) -> bool:
-    """Whether SciPy is to minimise; a fit of no iterations needs no solver.
-
-    Raises
-    ------
-    ValueError
-        Where `options.solver` is one of SciPy's, and the penalty is not smooth or coefficients have
-        bounds.
-    """
-    if options.solver not in METHODS:
-        return False
-    found = nonsmooth_part(problem.terms)
-    if found:
-        raise ValueError(
-            f"solver={options.solver!r} minimises smooth objectives only, found {found}: expected "
-            "l1_ratio=0 and bounds=None, or solver='auto', which fits L1 penalties and bounds too."
-        )
-    return options.max_iter > 0
-
-
 def minimise_with_scipy(
-    problem: Problem, options: Options, start: Array | None, watch: Watch
-) -> tuple[Outcome, float]:
-    """Where the method ends that `options.solver` names, and F there.
+    problem: Problem, start: Array | None, options: Options, record: Record, watch: Watch
+) -> Outcome:
+    """Minimise by the method that `options.solver` names.
 
     Parameters
     ----------
     problem : Problem
-        See `is_for_scipy`.
-    options : Options
+        Its penalty is smooth; see `check_is_smooth`.
     start : ndarray of shape (R, d + 1) or None
         θ to begin at; None is the model without features.
+    options : Options
+    record : Record
+        Receives the iterations.
     watch : Watch
         Looks for separation.
+
+    Returns
+    -------
+    Outcome
     """
     theta = problem.null.theta if start is None else start
-    run = _Run(PreconditionedProblem(problem, theta, options.seed), options, watch)
+    run = _Run(PreconditionedProblem(problem, theta, options.seed), options, record, watch)
     run.minimise()
-    outcome = Outcome(
-        run.now.point, run.status, tuple(run.history), run.function, last=run.newton_step
+    return Outcome(
+        run.now.point,
+        run.now.value,
+        run.status,
+        record.history,
+        preconditioner=run.function,
+        newton_step=run.newton_step,
     )
-    return outcome, run.now.value
 
 
 class _Run:
@@ -131,15 +120,15 @@ class _Run:
         At the iterate.
     status : Status
         MAX_ITER until there is another reason to stop.
-    history : list of Iteration
     newton_step : Step or None
         A Newton step of θ from `now`, where one was computed.
     """
 
-    def __init__(self, function: PreconditionedProblem, options: Options, watch: Watch) -> None:
+    def __init__(
+        self, function: PreconditionedProblem, options: Options, record: Record, watch: Watch
+    ) -> None:
         problem = function.problem
-        self.function, self._watch = function, watch
-        self.history: list[Iteration] = []
+        self.function, self._record, self._watch = function, record, watch
         self.newton_step: Step | None = None
         self._options, self._method = options, METHODS[options.solver]
         size = problem.objective.blocks.effective_size
@@ -147,7 +136,7 @@ class _Run:
         self._smallest_ritz = 1.0
         self.now = function.at(np.zeros(function.size))
         self._begin()
-        self.status = self._record()
+        self.status = self._report()
 
     def _begin(self) -> None:
         """Measure differences of F from the iterate."""
@@ -156,11 +145,6 @@ class _Run:
         self._latest = self.now
         self._difference = self._difference_now = 0.0
         self._least_norm, self._n_stalled = np.inf, 0
-
-    @property
-    def is_last(self) -> bool:
-        """Whether there may be no more iterations."""
-        return len(self.history) > self._options.max_iter
 
     def minimise(self) -> None:
         """Run SciPy from the iterate until our own test ends the fit.
@@ -172,11 +156,11 @@ class _Run:
         while self.status is Status.MAX_ITER:
             self._begin()
             self._run_scipy()
-            if self.status is not Status.MAX_ITER or self.is_last:
+            if self.status is not Status.MAX_ITER or self._record.is_full:
                 break
             distance = self._distance(may_be_short=True)
-            self.history[-1] = replace(self.history[-1], distance=distance)
-            self.status = self._judged(distance)
+            self._record.correct(distance)
+            self.status = self._judged(distance, self._record.number - 1)
             if self.status is Status.MAX_ITER:
                 may_gain = self._may_gain and distance < NEARER * before
                 self.status = Status.MAX_ITER if may_gain else Status.PRECISION
@@ -249,9 +233,9 @@ class _Run:
     def _callback(self, intermediate_result: Any) -> None:
         before, self.now = self.now, self._evaluated(intermediate_result.x)
         self._difference_now = self._difference
-        self.status = self._record()
+        self.status = self._report()
         self._count_stalled(is_rejected=self.now is before)
-        if self.status is not Status.MAX_ITER or self.is_last or self._is_stalled:
+        if self.status is not Status.MAX_ITER or self._record.is_full or self._is_stalled:
             raise StopIteration
 
     def _count_stalled(self, *, is_rejected: bool) -> None:
@@ -271,16 +255,13 @@ class _Run:
     def _is_stalled(self) -> bool:
         return self._n_stalled >= self._method.patience
 
-    def _record(self) -> Status:
-        """Add the iterate to the history; whether to stop there, and why."""
-        n_iter = len(self.history)
-        distance = self._distance(may_be_short=n_iter >= self._options.max_iter)
+    def _report(self) -> Status:
+        """Add the iterate to the record; return how the fit ends there, or MAX_ITER."""
+        number = self._record.number
+        distance = self._distance(may_be_short=number >= self._options.max_iter)
+        status = self._judged(distance, number)
         counter = self.function.problem.objective.counter
-        line = Iteration(
-            n_iter, self.now.value, distance, counter.gradients, counter.hessian_products
-        )
-        self.history.append(line)
-        return self._options.report(line, self.now.point.theta, self._judged(distance))
+        return self._record.add(counter, self.now.point.theta, self.now.value, distance, status)
 
     def _distance(self, *, may_be_short: bool) -> float:
         """Distance to the optimum in standard errors, by a Newton step where it may be short.
@@ -307,8 +288,11 @@ class _Run:
         hidden = step.residual_norm**2 / min(1.0, step.smallest_ritz)
         return float(root_n * np.sqrt(2.0 * step.predicted + hidden))
 
-    def _judged(self, distance: float) -> Status:
-        """Whether the iterate is the optimum, or proves that there is none."""
+    def _judged(self, distance: float, number: int) -> Status:
+        """Return whether the iterate of that number is the optimum, or proves that there is none.
+
+        `distance` is in standard errors; the status is MAX_ITER if neither is the case.
+        """
         point, watch = self.now.point, self._watch
         if watch.sees_complete_separation(point.theta, point.loss):
             return Status.SEPARATED
@@ -318,6 +302,6 @@ class _Run:
                 return Status.QUASI_SEPARATED
             is_near = is_settled(self.function.problem.objective, point.theta, direction)
             return Status.CONVERGED if is_near else Status.MAX_ITER
-        if watch.sees_long_way(point.theta, point.loss, self.history[-1].n_iter):
+        if watch.sees_long_way(point.theta, point.loss, number):
             return Status.QUASI_SEPARATED
         return Status.MAX_ITER

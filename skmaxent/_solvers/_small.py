@@ -16,9 +16,10 @@ from scipy.linalg import lapack
 
 from skmaxent._objective._likelihood import upper_pairs
 from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import SETTLED, changes, is_tiny
-from skmaxent._solvers._smooth import MAX_SHORT, TOO_SHORT, Outcome
-from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._solution import Options, Status, root_size
+from skmaxent._solvers._trust_region import TrustRegion
 from skmaxent._solvers._unbounded import NEAR, Watch
 
 Array = NDArray[np.float64]
@@ -29,9 +30,7 @@ MAX_PRODUCTS = 500_000
 MAX_WORK = 5_000_000
 # One more iteration, to this distance, costs less than a certificate without it: under a ridge the
 # duality gap is then small enough, without one the Newton decrement is.
-TIGHT_RIDGE, TIGHT = 1e-6, 1e-4
-# Steps that gain a smaller share of what they promise are not taken.
-LEAST_RATIO = 1e-4
+TOL_WITH_RIDGE, TOL_WITHOUT_RIDGE = 1e-6, 1e-4
 EPS = float(np.finfo(float).eps)
 
 
@@ -54,9 +53,9 @@ class _State(NamedTuple):
 class _Small:
     """The objective with what a Newton step needs."""
 
-    def __init__(self, objective: MultinomialObjective, varying: NDArray[np.bool_]) -> None:
-        blocks = objective.blocks
-        self.n_evaluations = 0
+    def __init__(self, objective: MultinomialObjective) -> None:
+        blocks, varying = objective.blocks, objective.varying
+        self._objective = objective
         self._likelihood = objective.likelihood
         R, width = objective.shape
         self._r = r = objective.likelihood.n_free
@@ -88,7 +87,7 @@ class _Small:
         self._ridge = ridge.reshape(r * width, r * width)
 
     def at(self, theta: Array) -> _State:
-        self.n_evaluations += 1
+        self._objective.counter.gradients += 1
         Z = theta @ self._columns
         if self._offset is not None:
             Z += self._offset
@@ -101,6 +100,19 @@ class _Small:
         gradient = residual @ self._rows
         gradient += penalised
         return _State(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
+
+    def point(self, theta: Array, state: _State) -> Point:
+        """Return the state at θ as the objective's point, without a pass over the rows."""
+        size = abs(state.loss) + float(np.abs(theta).sum(axis=1).max())
+        return Point(
+            objective=self._objective,
+            theta=theta,
+            value=state.value,
+            gradient=state.gradient,
+            loss=state.loss,
+            rounding=8.0 * EPS * size,
+            probabilities=Probabilities(self._likelihood),
+        )
 
     def is_settled(self, theta: Array, step: Array) -> bool:
         """See `_settled`; without a pass over the rows as they are stored."""
@@ -171,30 +183,29 @@ class _Factored:
 
 
 def newton_small(
-    objective: MultinomialObjective,
-    theta: Array,
-    varying: NDArray[np.bool_],
-    options: Options,
-    watch: Watch,
+    objective: MultinomialObjective, theta: Array, options: Options, record: Record, watch: Watch
 ) -> Outcome:
-    """Minimise from θ; the point reached, and what happened on the way.
+    """Minimise a smooth objective of a small problem from θ of shape (R, d + 1).
 
-    It stops where it is near enough to the optimum, or where it can do no more: the general
-    solver goes on from there.
+    `record` receives the iterations, and `watch` looks for separation.
+
+    Returns
+    -------
+    Outcome
+        Its status is MAX_ITER also where rounding prevents further steps: the general solver
+        continues from there.
     """
-    tol = min(options.tol, TIGHT_RIDGE if objective.penalty.is_strict else TIGHT)
-    problem = _Small(objective, varying)
+    tol = min(options.tol, TOL_WITH_RIDGE if objective.penalty.is_strict else TOL_WITHOUT_RIDGE)
+    problem = _Small(objective)
     state = problem.at(theta)
-    history: list[Iteration] = []
     status = Status.MAX_ITER
     effective_size = objective.blocks.effective_size
-    radius, ratio = np.inf, 0.0
-    n_short = 0
+    region = TrustRegion()
     factor: Array | None = None
     while True:
         root_n = root_size(effective_size, state.value)
         distance = np.inf
-        if factor is not None and abs(ratio - 1.0) < 0.1:
+        if factor is not None and region.model_holds:
             # The step did what the model said: the Hessian before it still holds.
             natural, norm = problem.natural_gradient(factor, state.gradient)
             distance = root_n * norm
@@ -204,7 +215,6 @@ def newton_small(
                 break
             natural, norm = problem.natural_gradient(factor, state.gradient)
             distance = root_n * norm
-        history.append(Iteration(len(history), state.value, distance, problem.n_evaluations, 0))
         direction = problem.contrasts @ natural
         if watch.sees_complete_separation(theta, state.loss):
             status = Status.SEPARATED
@@ -213,37 +223,40 @@ def newton_small(
         elif distance <= tol:
             is_converged = is_tiny(objective, direction) or problem.is_settled(theta, -direction)
             status = Status.CONVERGED if is_converged else Status.PRECISION
-        elif n_short > MAX_SHORT:
+        elif region.steps_are_short:
             status = Status.PRECISION
-        status = options.report(history[-1], theta, status)
-        if status is not Status.MAX_ITER or len(history) > options.max_iter:
+        status = record.add(objective.counter, theta, state.value, distance, status)
+        if status is not Status.MAX_ITER or record.is_full:
             break
-        while True:
-            t = 1.0 if norm <= radius else radius / norm
-            predicted = norm**2 * (t - 0.5 * t**2)
-            end = theta - t * direction
-            candidate = problem.at(end)
-            # A step whose square underflows promises nothing.
-            ratio = (state.value - candidate.value) / predicted if predicted > 0.0 else 0.0
-            n_short = n_short + 1 if t == 1.0 and ratio > TOO_SHORT else 0
-            if ratio < 0.25:
-                radius = 0.25 * t * norm
-            elif ratio > 0.75 and t < 1.0:
-                radius *= 3.0
-            if ratio > LEAST_RATIO or not predicted > EPS * abs(state.value):
-                break
-        if not ratio > LEAST_RATIO:
+        found = _next_state(problem, theta, state, direction, norm, region)
+        if found is None:
             break
-        theta, state = end, candidate
-    objective.counter.gradients += problem.n_evaluations
-    size = abs(state.loss) + float(np.abs(theta).sum(axis=1).max())
-    point = Point(
-        objective=objective,
-        theta=theta,
-        value=state.value,
-        gradient=state.gradient,
-        loss=state.loss,
-        rounding=8.0 * EPS * size,
-        probabilities=Probabilities(objective.likelihood),
-    )
-    return Outcome(point, status, tuple(history), _Factored(problem, factor), None)
+        theta, state = found
+    point = problem.point(theta, state)
+    preconditioner = _Factored(problem, factor)
+    return Outcome(point, state.value, status, record.history, preconditioner=preconditioner)
+
+
+def _next_state(
+    problem: _Small,
+    theta: Array,
+    state: _State,
+    direction: Array,
+    norm: float,
+    region: TrustRegion,
+) -> tuple[Array, _State] | None:
+    """Return θ and the state after a step against `direction`, or None if no step is accepted.
+
+    `direction` is H⁻¹ g (R, d + 1), and `norm` the length of g in the norm of H⁻¹.
+    """
+    while True:
+        t = 1.0 if norm <= region.radius else region.radius / norm
+        predicted = norm**2 * (t - 0.5 * t**2)
+        end = theta - t * direction
+        candidate = problem.at(end)
+        # A step whose square underflows promises nothing.
+        agreement = (state.value - candidate.value) / predicted if predicted > 0.0 else 0.0
+        if region.judge(agreement, t * norm, on_boundary=t < 1.0):
+            return end, candidate
+        if not predicted > EPS * abs(state.value):
+            return None

@@ -2,154 +2,132 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._objective import Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
-from skmaxent._solvers._preconditioners import Preconditioner, Solves
+from skmaxent._solvers._preconditioners import Preconditioner
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
-from skmaxent._solvers._solution import Iteration, Options, Status, root_size
+from skmaxent._solvers._solution import Options, Status, root_size
+from skmaxent._solvers._trust_region import TrustRegion
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-MAX_PRODUCTS = 200
-# Steps from a point, each a quarter of the last or shorter.
+# Hessian products of a step. Preconditioned systems need far fewer; this bounds the cost of a step
+# where the preconditioner fails.
+MAX_STEP_PRODUCTS = 200
+# Trials of shorter steps from a point; each is a quarter of the last one or shorter, so that the
+# last one changes no float64.
 MAX_TRIALS = 60
-# Actual over predicted decrease of a step that is too short, at a distance where F is quadratic.
-SHORT_STEP = 1.3
-FAR = 10.0
-# Of steps that gain more than this, so many in a row are a sign that rounding adds to the curvature
-# of the Hessian itself.
-TOO_SHORT = 1.5
-MAX_SHORT = 3
-# A slope is level where it is at most this share of the slope at the start of a step.
-LEVEL = 0.3
-MAX_SECANTS = 3
-# For the last look at the distance.
-CHECK_PRODUCTS = 10
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where Newton's method ended: the point, how far it is, and the preconditioner used last.
-
-    `last` is a Newton step from the point with its residual, where one was computed; `coefficients`
-    are those of the columns as they are, where θ has them less accurately.
-    """
-
-    point: Point
-    status: Status
-    history: tuple[Iteration, ...]
-    preconditioner: Solves | None
-    last: Step | None
-    coefficients: tuple[Array, Array] | None = None
+# Within this distance, in standard errors, F is nearly quadratic; a step that gains more than
+# SHORT_STEP times the predicted decrease is then too short.
+QUADRATIC_DISTANCE, SHORT_STEP = 10.0, 1.3
+# The line search ends where the slope is at most this share of the slope at its start, or after so
+# many secants: a better point is worth less than another step.
+FLAT_SHARE, MAX_SECANTS = 0.3, 3
+# Hessian products and relative accuracy of the Newton step that checks the distance at the end.
+CHECK_PRODUCTS, CHECK_ACCURACY = 10, 0.3
+# Relative residual at which conjugate gradients end: at most this number, and the root of the
+# gradient's norm near the optimum, for superlinear convergence (Nocedal & Wright 2006, section
+# 7.1), but not below a share of the distance that is asked for.
+LARGEST_FORCING, TARGET_SHARE = 0.25, 0.3
 
 
 def newton(
     start: Point,
-    varying: Array,
     options: Options,
+    record: Record,
+    watch: Watch,
     *,
-    history: tuple[Iteration, ...] = (),
     is_near: bool = False,
-    watch: Watch | None = None,
     hands_over: bool = False,
     max_products: float = np.inf,
 ) -> Outcome:
-    """Minimise the objective from a point until it is `options.tol` from the optimum.
+    """Minimise a smooth objective from a point until it is `options.tol` from the optimum.
 
     The distance, in standard errors, is √n · ‖∇F‖ in the norm of the inverse preconditioner M⁻¹,
     divided by the root of the smallest Ritz value of M⁻¹H, so that an M that overstates the
-    curvature does not flatter the fit. Where M is not close to the Hessian, conjugate gradients
-    have the last word; where it is, and the last step did what the quadratic model said, the
-    Hessian before that step will do.
+    curvature does not make the distance too small. At the end, if M is not close to the Hessian, a
+    Newton step by conjugate gradients measures the distance. If M is close, and the last step did
+    what the quadratic model said, the Hessian before that step serves as well.
 
-    Hessian products are of float32 while they bring the optimum nearer; the last word is exact.
-    `history` is what led to the start, whose iterations count; `is_near` tells that the start is
-    much nearer to the optimum than the model without features. `watch` looks for separation.
-    `hands_over` tells to end where a short distance is not to be trusted, for another solver goes
-    on from there; it may then do so after `max_products` Hessian products too.
+    Hessian products use float32 while they bring the optimum nearer; the last ones are exact.
+
+    Parameters
+    ----------
+    start : Point
+        Its objective is the one to minimise.
+    options : Options
+    record : Record
+        Receives the iterations.
+    watch : Watch
+        Looks for separation.
+    is_near : bool, default=False
+        Whether the start is much nearer to the optimum than the model without features.
+    hands_over : bool, default=False
+        Whether to end with status PRECISION where a short distance cannot be trusted, because a
+        more precise solver continues from there.
+    max_products : float, default=inf
+        Hessian products after which `hands_over` ends the loop in any case.
+
+    Returns
+    -------
+    Outcome
     """
     objective, point, tol = start.objective, start, options.tol
-    radius = np.inf
-    lines = list(history)
     n_before = objective.counter.hessian_products
-    watch = Watch(objective, varying) if watch is None else watch
     status = Status.MAX_ITER
-    ritz = 1.0
-    ratio = 0.0
-    products = n_short = 0
+    region = TrustRegion()
+    ritz, products = 1.0, 0
     last: Step | None = None
-    narrow = True
+    exact, distance = False, np.inf
     choice = PreconditionerChoice(
-        objective, varying, solver=options.solver, seed=options.seed, is_near=is_near
+        objective, solver=options.solver, seed=options.seed, is_near=is_near
     )
     preconditioner, is_new = choice.at(point, 0)
-    first = max(len(lines) - 1, 0)
-    for n_iter in range(first, options.max_iter + 1):
+    while True:
         root_n = root_size(objective.blocks.effective_size, point.value)
-        if n_iter > first:
-            holds = preconditioner.is_close and abs(ratio - 1.0) < 0.1
+        if point is not start:
+            holds = preconditioner.is_close and region.model_holds
             is_new = False
             if not holds or root_n * length(preconditioner, point.gradient) > 0.5 * tol:
-                preconditioner, is_new = choice.at(point, products, is_far=lines[-1].distance > FAR)
+                is_far = distance > QUADRATIC_DISTANCE
+                preconditioner, is_new = choice.at(point, products, is_far=is_far)
         products = objective.counter.hessian_products
         natural = preconditioner.solve(point.gradient)
         norm = np.sqrt(max(inner(point.gradient, natural), 0.0))
         distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
-        newton_step = -natural
-        last = None
+        newton_step, last = -natural, None
         if distance <= tol and not preconditioner.is_close:
             last = _newton_step(point, preconditioner, norm)
             newton_step = last.direction
             distance = max(distance, float(root_n * _decrement(last)))
-            narrow = False
-        lines.append(_record(objective, n_iter, point, distance))
-        if watch.sees_complete_separation(point.theta, point.loss):
-            status = Status.SEPARATED
-        elif distance <= tol:
-            if watch.sees_direction(point.theta, newton_step, distance):
-                status = Status.QUASI_SEPARATED
-            elif is_settled(objective, point.theta, newton_step):
-                status = Status.CONVERGED
-            elif hands_over:
-                status = Status.PRECISION
-        elif watch.sees_long_way(point.theta, point.loss, n_iter):
-            status = Status.QUASI_SEPARATED
-        elif hands_over and (
-            (n_short > MAX_SHORT and distance < FAR)
+            exact = True
+        status = _status(point, newton_step, distance, tol, record.number, watch)
+        gives_up = (
+            distance <= tol
+            or (region.steps_are_short and distance < QUADRATIC_DISTANCE)
             or objective.counter.hessian_products - n_before > max_products
-        ):
+        )
+        if status is Status.MAX_ITER and hands_over and gives_up:
             status = Status.PRECISION
-        status = options.report(lines[-1], point.theta, status)
-        if status is not Status.MAX_ITER or n_iter == options.max_iter:
+        status = record.add(objective.counter, point.theta, point.value, distance, status)
+        if status is not Status.MAX_ITER or record.is_full:
             break
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
-        narrow = narrow and not (ratio > SHORT_STEP and distance < FAR)
-        direct = is_new and preconditioner.is_exact
-        for _ in range(MAX_TRIALS):
-            if direct:
-                step = _preconditioned_step(point, natural, norm, radius)
-            else:
-                step = _step(point, preconditioner, norm, radius, tol / root_n, exact=not narrow)
-            ritz = step.smallest_ritz
-            candidate, share = _along(point, step)
-            ratio = _agreement(point, candidate, step, preconditioner, norm)
-            n_short = n_short + 1 if ratio > TOO_SHORT and not step.on_boundary else 0
-            if ratio < 0.25:
-                radius = 0.25 * share * step.length
-            elif share < 1.0:
-                radius = 2.0 * share * step.length
-            elif ratio > 0.75 and step.on_boundary:
-                radius = min(3.0 * radius, 1e100)
-            if ratio > 1e-4 or _exhausted(point, step):
-                break
-        if not ratio > 1e-4:
+        exact = exact or (region.agreement > SHORT_STEP and distance < QUADRATIC_DISTANCE)
+        step_from = partial(_step, point, preconditioner, norm, target=tol / root_n, exact=exact)
+        if is_new and preconditioner.is_exact:
+            step_from = partial(_preconditioned_step, point, natural, norm)
+        candidate, step = _accepted(point, step_from, region, preconditioner, norm)
+        ritz = step.smallest_ritz
+        if candidate is None:
             status = Status.PRECISION
             break
         if distance <= NEAR and watch.sees_direction(point.theta, step.direction, distance):
@@ -157,23 +135,69 @@ def newton(
             break
         point = candidate
         products = objective.counter.hessian_products - products
-    return Outcome(point, status, tuple(lines), preconditioner, last)
+    return Outcome(
+        point,
+        point.value,
+        status,
+        record.history,
+        preconditioner=preconditioner,
+        newton_step=last,
+    )
 
 
-def length(preconditioner: Solves, gradient: Array) -> float:
-    """Length of a gradient in the norm of the inverse preconditioner."""
+def _status(
+    point: Point, newton_step: Array, distance: float, tol: float, number: int, watch: Watch
+) -> Status:
+    """Return how a fit ends at a point, or MAX_ITER if it does not.
+
+    `newton_step` (R, d + 1) is a Newton step from the point, at least by the preconditioner, and
+    `number` that of the iteration.
+    """
+    if watch.sees_complete_separation(point.theta, point.loss):
+        return Status.SEPARATED
+    if distance <= tol:
+        if watch.sees_direction(point.theta, newton_step, distance):
+            return Status.QUASI_SEPARATED
+        is_near = is_settled(point.objective, point.theta, newton_step)
+        return Status.CONVERGED if is_near else Status.MAX_ITER
+    if watch.sees_long_way(point.theta, point.loss, number):
+        return Status.QUASI_SEPARATED
+    return Status.MAX_ITER
+
+
+def _accepted(
+    point: Point,
+    step_from: Callable[..., Step],
+    region: TrustRegion,
+    preconditioner: Preconditioner,
+    norm: float,
+) -> tuple[Point | None, Step]:
+    """Try steps in smaller and smaller regions; return the next point, or None, and the last step.
+
+    `step_from` makes a step from the radius of the region. `norm` is the gradient's length in the
+    norm of the inverse preconditioner.
+    """
+    for _ in range(MAX_TRIALS):
+        step = step_from(radius=region.radius)
+        candidate, share = _along(point, step)
+        agreement = _agreement(point, candidate, step, preconditioner, norm)
+        if region.judge(agreement, step.length, on_boundary=step.on_boundary, share=share):
+            return candidate, step
+        if _exhausted(point, step):
+            break
+    return None, step
+
+
+def length(preconditioner: Preconditioner, gradient: Array) -> float:
+    """Return the length of a gradient (R, d + 1) in the norm of the inverse preconditioner."""
     return float(np.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0)))
 
 
-def _record(
-    objective: MultinomialObjective, n_iter: int, point: Point, distance: float
-) -> Iteration:
-    counter = objective.counter
-    return Iteration(n_iter, point.value, distance, counter.gradients, counter.hessian_products)
-
-
 def _preconditioned_step(point: Point, natural: Array, norm: float, radius: float) -> Step:
-    """The preconditioned gradient, shortened to the trust region: no product is needed."""
+    """Return the step -t M⁻¹g to the minimum or the boundary of the region, without a product.
+
+    `natural` is M⁻¹g (R, d + 1), and `norm` its length in the norm of M.
+    """
     t = min(1.0, radius / norm)
     return Step(
         direction=-t * natural,
@@ -195,52 +219,61 @@ def _step(
     *,
     exact: bool,
 ) -> Step:
-    forcing = min(0.25, np.sqrt(norm))
+    """Return a step by conjugate gradients within the region.
+
+    `norm` is the gradient's length in the norm of M⁻¹, and `target` the length that is asked for.
+    Products are of float32 unless they must be `exact`.
+    """
+    forcing = min(LARGEST_FORCING, np.sqrt(norm))
     return steihaug(
         partial(point.hessian_product, exact=exact),
         preconditioner.solve,
         point.gradient,
         radius=radius,
-        tolerance=min(max(forcing * norm, 0.3 * target), 0.25 * norm),
-        max_products=MAX_PRODUCTS,
+        tolerance=min(max(forcing * norm, TARGET_SHARE * target), LARGEST_FORCING * norm),
+        max_products=MAX_STEP_PRODUCTS,
     )
 
 
 def _newton_step(point: Point, preconditioner: Preconditioner, norm: float) -> Step:
-    """The Newton step, by conjugate gradients rather than by the preconditioner alone."""
+    """Return a Newton step by conjugate gradients, from which the distance is estimated.
+
+    `norm` is the gradient's length in the norm of M⁻¹.
+    """
     return steihaug(
         point.hessian_product,
         preconditioner.solve,
         point.gradient,
         radius=np.inf,
-        tolerance=0.3 * norm,
+        tolerance=CHECK_ACCURACY * norm,
         max_products=CHECK_PRODUCTS,
     )
 
 
 def _decrement(step: Step) -> float:
-    """The Newton decrement: what the step accounts for, and what its residual may hide."""
+    """Return the Newton decrement: its part along the step, and a bound on the residual's part."""
     hidden = step.residual_norm**2 / min(1.0, step.smallest_ritz)
     return float(np.sqrt(2.0 * step.predicted + hidden))
 
 
 def _exhausted(point: Point, step: Step) -> bool:
-    """Whether a shorter step would gain nothing that F could tell; NaN is no gain either."""
+    """Return whether rounding would hide what a shorter step gains; so does a step of NaN."""
     return not (step.predicted > 1e-3 * point.rounding and step.length > 0.0)
 
 
 def _along(point: Point, step: Step) -> tuple[Point, float]:
-    """The end of a step, or, where it goes too far, a point on it where F hardly slopes.
+    """Return a point on a step, and the share of the step before it.
 
-    F is convex, so that its slopes at two points bracket its least value between them; a secant
-    that costs a gradient is cheaper than another step. Returns the share of the step taken too.
+    The point is the end of the step, or one at which F hardly slopes if F increases at the end. F
+    is convex, so that its slopes at two points bracket its minimum between them, and a secant,
+    which costs a gradient, is cheaper than another step.
     """
     objective, s = point.objective, step.direction
     best, share = objective.at(point.theta + s), 1.0
     down = -inner(point.gradient, s)
     low, high = (0.0, -down), (1.0, inner(best.gradient, s))
     for _ in range(MAX_SECANTS):
-        if high[1] <= LEVEL * down:
+        if high[1] <= FLAT_SHARE * down:
             break
         t = low[0] + (high[0] - low[0]) * np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9)
         trial = objective.at(point.theta + t * s)
@@ -251,7 +284,7 @@ def _along(point: Point, step: Step) -> tuple[Point, float]:
             high = (t, slope)
         else:
             low = (t, slope)
-            if slope >= -LEVEL * down:
+            if slope >= -FLAT_SHARE * down:
                 break
     return best, share
 
@@ -259,7 +292,11 @@ def _along(point: Point, step: Step) -> tuple[Point, float]:
 def _agreement(
     point: Point, candidate: Point, step: Step, preconditioner: Preconditioner, norm: float
 ) -> float:
-    """Actual over predicted decrease; where F cannot tell, whether the gradient decreased."""
+    """Return actual over predicted decrease of F.
+
+    If rounding hides the decrease, the result is 1 if the gradient's length, `norm` at the point,
+    has decreased by a tenth, and 0 if it has not.
+    """
     if not np.isfinite(candidate.value):
         return -1.0
     if step.predicted > 3 * point.rounding:

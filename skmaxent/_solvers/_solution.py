@@ -56,13 +56,6 @@ class Options:
         """How many iterations the next part of a fit may take, at least 1 unless there are none."""
         return max(self.max_iter - n_done, min(self.max_iter, 1))
 
-    def report(self, line: Iteration, theta: NDArray[Any], status: Status) -> Status:
-        """The status once the callback knows of an iteration, which it may make the last."""
-        if self.callback is None:
-            return status
-        is_last = status is not Status.MAX_ITER or line.n_iter >= self.max_iter
-        return Status.STOPPED if self.callback(line, theta, is_last) else status
-
 
 class Status(Enum):
     """How a fit ended; the values are what the user reads."""

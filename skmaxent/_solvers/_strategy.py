@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty, PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT
+from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._orthogonal import orthogonal_distance
 from skmaxent._solvers._precise import (
     affords_precision,
@@ -18,22 +20,23 @@ from skmaxent._solvers._precise import (
     newton_precise,
 )
 from skmaxent._solvers._precise_nonsmooth import affords_precise_nonsmooth, proximal_newton_precise
+from skmaxent._solvers._preconditioned import check_is_smooth
 from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import sampled_start
-from skmaxent._solvers._scipy import is_for_scipy, minimise_with_scipy
+from skmaxent._solvers._scipy import METHODS, minimise_with_scipy
 from skmaxent._solvers._small import is_small, newton_small
-from skmaxent._solvers._smooth import Outcome, newton
+from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import (
     CERTIFIED,
     NEGLIGIBLE,
-    Iteration,
     Options,
     Solution,
     Status,
     root_size,
 )
 from skmaxent._solvers._unbounded import Watch
-from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets, renumbered
+from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
 # Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
@@ -51,90 +54,156 @@ MANY_PRODUCTS = 2000
 UNBOUNDED = (Status.SEPARATED, Status.QUASI_SEPARATED)
 
 
+class Solver(Protocol):
+    """A solver for smooth penalties, by its name in the table `SOLVERS`."""
+
+    def __call__(
+        self, problem: Problem, start: Array | None, options: Options, record: Record, watch: Watch
+    ) -> Outcome:
+        """Minimise the objective of a problem until it is `options.tol` from the optimum.
+
+        Parameters
+        ----------
+        problem : Problem
+        start : ndarray of shape (R, d + 1) or None
+            θ to begin at; None is the model without features.
+        options : Options
+        record : Record
+            Its `add` is called at each iterate, the first one included; see there for when to end.
+        watch : Watch
+            Looks for separation.
+        """
+
+
+def newton_by_size(
+    problem: Problem, start: Array | None, options: Options, record: Record, watch: Watch
+) -> Outcome:
+    """Minimise by Newton's method: small problems in few calls, large ones by way of samples.
+
+    The parameters are those of `Solver`.
+    """
+    objective = problem.objective
+    hands_over = affords_precision(objective)
+    max_products = MANY_PRODUCTS if is_cheap(objective) else np.inf
+    if is_small(objective) and options.solver != "newton-cg":
+        theta = problem.null.theta if start is None else start
+        outcome = newton_small(objective, theta, options, record, watch)
+        if outcome.status is not Status.MAX_ITER:
+            return outcome
+        record.take_back()
+        return newton(
+            outcome.point,
+            options,
+            record,
+            watch,
+            hands_over=hands_over,
+            max_products=max_products,
+        )
+    theta = sampled_start(problem.null, options) if start is None else start
+    is_near = theta is not problem.null.theta
+    first = objective.at(theta) if is_near else problem.start()
+    return newton(
+        first,
+        options,
+        record,
+        watch,
+        is_near=is_near,
+        hands_over=hands_over,
+        max_products=max_products,
+    )
+
+
+# The solver for each value of `Options.solver`. Nonsmooth penalties and bounds have one solver,
+# proximal Newton, which the names in NEWTON stand for too.
+SOLVERS: dict[str, Solver] = dict.fromkeys(NEWTON, newton_by_size)
+SOLVERS |= dict.fromkeys(METHODS, minimise_with_scipy)
+
+
 def minimise(problem: Problem, options: Options, start: Array | None = None) -> Solution:
-    """The minimum, from a θ near it or from the model without features."""
+    """Minimise the objective of a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Options
+    start : ndarray of shape (R, d + 1), optional
+        θ near the minimum; the default is the model without features.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError
+        If `options.solver` is for smooth objectives only, and the penalty is not smooth or
+        coefficients have bounds.
+    """
     if problem.terms.is_smooth:
         return smooth(problem, options, start)
-    working = WorkingSet(problem.objective, problem.varying)
+    working = WorkingSet(problem.objective)
     return minimise_nonsmooth(problem, options, start, working)
 
 
 def smooth(
     problem: Problem, options: Options, start: Array | None, *, least_bound: float = TIGHT
 ) -> Solution:
-    """Newton's method, for small problems in few calls, for large ones by way of samples; or SciPy.
+    """Minimise with a smooth penalty, and check the result by the certificate.
 
-    What nothing certifies is looked at again with row-accurate sums.
+    Where the certificate does not confirm it, Newton's method with row-accurate sums continues.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Options
+    start : ndarray of shape (R, d + 1) or None
+        θ to begin at; None is the model without features.
+    least_bound : float
+        A bound on the gap below which the certificate looks for no better one.
     """
-    objective, varying = problem.objective, problem.varying
-    watch = Watch(objective, varying)
-    hands_over = affords_precision(objective)
-    max_products = MANY_PRODUCTS if is_cheap(objective) else np.inf
+    objective = problem.objective
+    watch = Watch(objective, objective.varying)
+    record = Record(options)
     is_for_newton = True
-    if is_for_scipy(problem, options):
-        outcome, _ = minimise_with_scipy(problem, options, start, watch)
-        # SciPy's methods end at the rounding of F, which is near enough where it is certified.
-        is_for_newton = not outcome.history[-1].distance <= NEGLIGIBLE
-    elif options.max_iter == 0:
+    if options.max_iter == 0:
         theta = problem.origin() if start is None else start
-        outcome = newton(objective.at(theta), varying, options, watch=watch)
-    elif is_small(objective) and options.solver != "newton-cg":
-        theta = problem.null.theta if start is None else start
-        outcome = newton_small(objective, theta, varying, options, watch)
-        if outcome.status is Status.MAX_ITER:
-            outcome = newton(
-                outcome.point,
-                varying,
-                options,
-                history=outcome.history,
-                watch=watch,
-                hands_over=hands_over,
-                max_products=max_products,
-            )
+        outcome = newton(objective.at(theta), options, record, watch)
     else:
-        theta = sampled_start(problem.null, varying, options) if start is None else start
-        is_near = theta is not problem.null.theta
-        first = objective.at(theta) if is_near else problem.start()
-        outcome = newton(
-            first,
-            varying,
-            options,
-            is_near=is_near,
-            watch=watch,
-            hands_over=hands_over,
-            max_products=max_products,
-        )
+        outcome = SOLVERS[options.solver](problem, start, options, record, watch)
+        # SciPy's methods end at the rounding of F, which is near enough where it is certified.
+        is_near = outcome.history[-1].distance <= NEGLIGIBLE
+        is_for_newton = options.solver in NEWTON or not is_near
     # A second look needs an iteration of its own.
-    is_for_newton = is_for_newton and len(outcome.history) <= options.max_iter
+    is_for_newton = is_for_newton and not record.is_full
     is_precise = is_for_newton and needs_precision(outcome, options)
     if is_precise:
-        outcome = newton_precise(outcome, varying, options, watch)
+        outcome = newton_precise(outcome, options, record, watch)
     gap = _gap(problem, outcome, least_bound)
     doubtful = DOUBTFUL if least_bound > TIGHT else CERTIFIED
     if (
         not is_precise
-        and len(outcome.history) <= options.max_iter
+        and not record.is_full
         and gap > doubtful
         and (is_cheaply_precise(outcome) or needs_precision(outcome, options))
     ):
-        outcome = newton_precise(outcome, varying, options, watch)
+        outcome = newton_precise(outcome, options, record, watch)
         gap = _gap(problem, outcome, least_bound)
     if gap > doubtful and is_cheaply_precise(outcome):
-        outcome = _judged_in_orthogonal_coordinates(outcome, varying, options.tol)
+        outcome = _judged_in_orthogonal_coordinates(outcome, options.tol)
+    return _solution(problem, outcome, watch, gap)
+
+
+def _solution(problem: Problem, outcome: Outcome, watch: Watch, gap: float) -> Solution:
+    """Return the solution for an outcome, after a last search for separation.
+
+    `gap` is a bound on (F - F*)/F.
+    """
     point = outcome.point
     status = watch.at_end(outcome.status, point.theta, point.loss, gap)
-    return problem.solution(
-        point,
-        point.value,
-        status,
-        outcome.history,
-        gap,
-        coefficients=outcome.coefficients,
-        **watch.found,
-    )
+    return problem.solution(replace(outcome, status=status), gap, **watch.found)
 
 
-def _judged_in_orthogonal_coordinates(outcome: Outcome, varying: Array, tol: float) -> Outcome:
+def _judged_in_orthogonal_coordinates(outcome: Outcome, tol: float) -> Outcome:
     """Return the outcome, converged only if the distance in orthogonal coordinates is small too.
 
     The coordinates of the solvers hide directions that are flat to rounding.
@@ -143,7 +212,7 @@ def _judged_in_orthogonal_coordinates(outcome: Outcome, varying: Array, tol: flo
     coefficients = outcome.coefficients
     if coefficients is None:
         coefficients = objective.coefficients(outcome.point.theta)
-    distance = orthogonal_distance(objective, varying, *coefficients)
+    distance = orthogonal_distance(objective, objective.varying, *coefficients)
     if not distance > tol:
         return outcome
     history = (*outcome.history[:-1], replace(outcome.history[-1], distance=distance))
@@ -151,12 +220,13 @@ def _judged_in_orthogonal_coordinates(outcome: Outcome, varying: Array, tol: flo
 
 
 def _gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
+    """Return the certificate's bound on (F - F*)/F; 1 if there is no minimum."""
     if outcome.status in UNBOUNDED:
-        return 1.0  # no bound proves a minimum where there is none
+        return 1.0
     return problem.gap_at(
         outcome.point.theta,
         preconditioner=outcome.preconditioner,
-        step=outcome.last,
+        step=outcome.newton_step,
         least_bound=least_bound,
     )
 
@@ -170,72 +240,84 @@ def minimise_nonsmooth(
     likely: Array | None = None,
     least_bound: float = TIGHT,
 ) -> Solution:
-    """Proximal Newton over a working set; `likely` are features that it should have.
+    """Minimise with a penalty that is not smooth, or not alike for all classes, or with bounds.
 
-    SciPy's methods take its place where the penalty is smooth, but not alike for all classes.
+    Proximal Newton does that over a working set. SciPy's methods take its place, if they are asked
+    for, where the penalty is smooth but not alike for all classes.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Options
+    start : ndarray of shape (R, d + 1) or None
+        θ to begin at; None is the model without features.
+    working : WorkingSet
+        Of the problem's loss; it keeps its features for the next penalty.
+    likely : ndarray of int, optional
+        Features that the working set should have.
+    least_bound : float
+        A bound on the gap below which the certificate looks for no better one.
     """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
-    watch = Watch(objective, problem.varying, *penalty.signs)
-    if is_for_scipy(problem, options):
-        outcome, value = minimise_with_scipy(problem, options, start, watch)
-        point, status, history = outcome.point, outcome.status, outcome.history
+    watch = Watch(objective, objective.varying, *penalty.signs)
+    record = Record(options)
+    if options.solver not in NEWTON:
+        check_is_smooth(problem.terms, options.solver)
+    if options.solver in NEWTON or options.max_iter == 0:
+        outcome = _by_working_set(problem, start, options, record, working, likely)
     else:
-        point, value, status, history = _by_working_set(problem, options, start, working, likely)
-    gap = 1.0
-    if status not in UNBOUNDED:
-        gap = problem.gap_at(point.theta, least_bound=least_bound)
-    status = watch.at_end(status, point.theta, point.loss, gap)
-    coefficients = None
+        outcome = SOLVERS[options.solver](problem, start, options, record, watch)
+        outcome = replace(outcome, preconditioner=None, newton_step=None)
+    gap = _gap(problem, outcome, least_bound)
+    status = watch.at_end(outcome.status, outcome.point.theta, outcome.point.loss, gap)
     is_doubtful = _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective)
-    if is_doubtful and len(history) > options.max_iter:
+    if is_doubtful and record.is_full:
         status = Status.MAX_ITER  # a second look needs an iteration of its own
     elif is_doubtful:
-        precise = proximal_newton_precise(problem, point.theta, options, history)
+        precise = proximal_newton_precise(problem, outcome.point.theta, options, record)
         if precise.value < np.inf:
-            point, value, status, history, coefficients = precise
-            gap = problem.gap_at(point.theta, least_bound=least_bound)
-            watch = Watch(objective, problem.varying, *penalty.signs)
-            status = watch.at_end(status, point.theta, point.loss, gap)
-    elif status is Status.CONVERGED and _can_fall(point, value, penalty, gap, options.tol):
+            gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
+            watch = Watch(objective, objective.varying, *penalty.signs)
+            return _solution(problem, precise, watch, gap)
+    elif status is Status.CONVERGED and _can_fall(outcome, penalty, gap, options.tol):
         status = Status.PRECISION
-    return problem.solution(
-        point, value, status, history, gap, coefficients=coefficients, **watch.found
-    )
+    return problem.solution(replace(outcome, status=status), gap, **watch.found)
 
 
 def _by_working_set(
     problem: Problem,
-    options: Options,
     start: Array | None,
+    options: Options,
+    record: Record,
     working: WorkingSet,
     likely: Array | None,
-) -> tuple[Point, float, Status, tuple[Iteration, ...]]:
-    """Where proximal Newton ends: the point, F there, why, and what led there."""
+) -> Outcome:
+    """Minimise by proximal Newton over a working set; see `minimise_nonsmooth`."""
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
-    history: tuple[Iteration, ...] = ()
     status = Status.MAX_ITER
     if start is None and options.max_iter == 0:
         start = problem.origin()
     if start is None:
-        point, status, history = _down_to(problem.start(), problem.terms, working, options)
+        point, status = _down_to(problem.start(), problem.terms, options, record, working)
     else:
         point = objective.at(start)
     inside = penalty.project(point.theta)
     if not np.array_equal(inside, point.theta):
         point = objective.at(inside)
     if status is Status.STOPPED:
-        return point, point.loss + penalty.value(point.theta), status, history
-    left = replace(
-        options,
-        max_iter=options.iterations_left(len(history)),
-        callback=renumbered(options.callback, len(history)),
+        value = point.loss + penalty.value(point.theta)
+        return Outcome(point, value, status, record.history)
+    n_left = options.iterations_left(len(record))
+    return minimise_on_working_sets(
+        point,
+        replace(options, max_iter=n_left),
+        record.part(n_left),
+        penalty=penalty,
+        working=working,
+        likely=likely,
     )
-    point, value, status, lines = minimise_on_working_sets(
-        point, penalty, working, left, likely=likely
-    )
-    return point, value, status, _joined(history, lines)
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
@@ -245,7 +327,7 @@ def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
     return status is Status.PRECISION and gap > CERTIFIED
 
 
-def _can_fall(point: Point, value: float, penalty: Penalty, gap: float, tol: float) -> bool:
+def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> bool:
     """Whether F still falls by more than `tol` allows, where the certificate cannot exclude it.
 
     Rows whose probabilities are 0 and 1 have no curvature, so that a Newton step along what they
@@ -254,6 +336,7 @@ def _can_fall(point: Point, value: float, penalty: Penalty, gap: float, tol: flo
     Math. 44, 197-200), and the step lowers F at least by its square over twice its size (Beck &
     Teboulle 2009, SIAM J. Imaging Sci. 2, 183-202).
     """
+    point, value = outcome.point, outcome.value
     root_n = root_size(point.objective.blocks.effective_size, value)
     limit = max(tol, NEGLIGIBLE)
     if not root_n * np.sqrt(2.0 * gap * value) > FAR * limit:
@@ -265,34 +348,43 @@ def _can_fall(point: Point, value: float, penalty: Penalty, gap: float, tol: flo
     return bool(root_n * np.sqrt(np.sum(np.square(end - point.theta)) / size) > limit)
 
 
-def _joined(before: tuple[Iteration, ...], after: tuple[Iteration, ...]) -> tuple[Iteration, ...]:
-    return before + tuple(replace(line, n_iter=line.n_iter + len(before)) for line in after)
-
-
 def _down_to(
-    point: Point, terms: PenaltyTerms, working: WorkingSet, options: Options
-) -> tuple[Point, Status, tuple[Iteration, ...]]:
-    """A start for a weak L1 penalty, from stronger ones, how the last ended, and what led there.
+    point: Point, terms: PenaltyTerms, options: Options, record: Record, working: WorkingSet
+) -> tuple[Point, Status]:
+    """Return a start for a weak L1 penalty, from minima for stronger ones, and how the last ended.
 
-    The fewer coefficients are not zero, the fewer are found in vain, and the better a quadratic
-    model foresees what a step does.
+    While fewer coefficients are nonzero, fewer are computed in vain, and a quadratic model predicts
+    better what a step does.
+
+    Parameters
+    ----------
+    point : Point
+        The model without features.
+    terms : PenaltyTerms
+        The weak penalty, for standardised columns.
+    options : Options
+    record : Record
+    working : WorkingSet
     """
     norms = terms.dual_norm(point.gradient[:, :-1])
     ratio = float(np.divide(norms, terms.l1, out=np.zeros_like(norms), where=terms.l1 > 0.0).max())
-    history: tuple[Iteration, ...] = ()
     status = Status.MAX_ITER
     if working.is_all or not np.isfinite(ratio):
-        return point, status, history
+        return point, status
     n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE))
     for stage in range(n_stages - 1, 0, -1):
         penalty = terms.times(STAGE**stage).nonsmooth_penalty()
         theta = penalty.project(point.theta)
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
-        part = replace(options, callback=renumbered(options.callback, len(history), last_before=0))
-        point, _, status, lines = minimise_on_working_sets(
-            point, penalty, working, part, share=NEAR
+        outcome = minimise_on_working_sets(
+            point,
+            options,
+            record.part(options.max_iter, may_end=False),
+            penalty=penalty,
+            working=working,
+            share=NEAR,
         )
-        history = _joined(history, lines)
+        point, status = outcome.point, outcome.status
         if status is Status.STOPPED:
             break
-    return point, status, history
+    return point, status

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
-from skmaxent._solvers._composite import CompositeOutcome, proximal_newton
+from skmaxent._solvers._composite import proximal_newton
 from skmaxent._solvers._quadratic import Model
-from skmaxent._solvers._solution import Callback, Iteration, Options, Status
+from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._solution import Options, Status
+from skmaxent._solvers._unbounded import Watch
 from skmaxent._typing import Array
 
 # A working set larger than this share of the features is all of them.
@@ -33,9 +35,8 @@ class WorkingSet:
     the Hessian.
     """
 
-    def __init__(self, objective: MultinomialObjective, varying: Array) -> None:
+    def __init__(self, objective: MultinomialObjective) -> None:
         self.objective = objective
-        self._varying = varying
         self.index = np.empty(0, dtype=np.intp)
         self.model: Model | None = None
         self.is_all = objective.blocks.n_features < FEW_FEATURES
@@ -72,20 +73,48 @@ class WorkingSet:
         return np.append(self.index, self.objective.blocks.n_features)
 
     def minimise(
-        self, point: Point, penalty: Penalty, options: Options, share: float
-    ) -> tuple[Array, CompositeOutcome]:
-        """θ whose coefficients of the members are best, or nearer to that by a share."""
-        if self.is_all:
-            start, part = point, penalty
-        else:
+        self,
+        point: Point,
+        options: Options,
+        record: Record,
+        *,
+        penalty: Penalty,
+        max_iter: int,
+        n_left: int,
+        share: float,
+    ) -> tuple[Array, Outcome]:
+        """Minimise over the coefficients of the members, from a point of all features.
+
+        Parameters
+        ----------
+        point : Point
+        options : Options
+        record : Record
+        penalty : Penalty
+            Of all features and the intercept.
+        max_iter, n_left : int
+            Iterations that may be made here, and that the fit has left.
+        share : float
+            It is enough to come down to this share of the first distance.
+
+        Returns
+        -------
+        theta : ndarray of shape (R, d + 1)
+            The coefficients of all features, those of the members changed.
+        outcome : Outcome
+            That of the members.
+        """
+        start, whole = point, None
+        if not self.is_all:
             start = self._columns.at(self.within(point.theta))
-            part = penalty.columns(self._with_intercept())
-            options = replace(options, callback=self._of_all(options.callback, point.theta))
+            penalty = penalty.columns(self._with_intercept())
+            whole = partial(self._among_all, others=point.theta)
         outcome = proximal_newton(
             start,
-            part,
-            self._varying[self.index],
             options,
+            record.part(max_iter, n_left=n_left, may_end=self.is_all, whole=whole),
+            Watch(start.objective, start.objective.varying, *penalty.signs),
+            penalty=penalty,
             model=self.model,
             share=share,
             precise=self.precise,
@@ -94,40 +123,22 @@ class WorkingSet:
         return self._among_all(outcome.point.theta, point.theta), outcome
 
     def _among_all(self, members: Array, others: Array) -> Array:
+        """Return θ of all features, from θ of the members and θ for the others."""
         theta = others.copy(order="F")
         theta[:, self._with_intercept()] = members
         return theta
 
-    def _of_all(self, callback: Callback | None, others: Array) -> Callback | None:
-        """A callback that is told the coefficients of all features."""
-        if callback is None:
-            return None
-        return lambda line, theta, is_last: callback(line, self._among_all(theta, others), is_last)
-
-
-def renumbered(
-    callback: Callback | None, n_before: int, *, last_before: float = np.inf
-) -> Callback | None:
-    """A callback for the part of a fit that so many iterations came before.
-
-    The part's last iteration is the fit's where its number is below `last_before`.
-    """
-    if callback is None:
-        return None
-    return lambda line, theta, is_last: callback(
-        replace(line, n_iter=line.n_iter + n_before), theta, is_last and line.n_iter < last_before
-    )
-
 
 def minimise_on_working_sets(
     point: Point,
+    options: Options,
+    record: Record,
+    *,
     penalty: Penalty,
     working: WorkingSet,
-    options: Options,
-    *,
     likely: Array | None = None,
     share: float = 0.0,
-) -> tuple[Point, float, Status, tuple[Iteration, ...]]:
+) -> Outcome:
     """Minimise from a point at which the gradient of all features is known.
 
     Features outside the working set are zero (or fixed by their bounds), and before the end each
@@ -136,7 +147,7 @@ def minimise_on_working_sets(
     are not zero. With a positive `share` a single round is enough, to that share of the first
     distance.
     """
-    history: list[Iteration] = []
+    n_before = len(record)
     value = point.loss + penalty.value(point.theta)
     status = Status.MAX_ITER
     is_rough = likely is None
@@ -148,27 +159,27 @@ def minimise_on_working_sets(
         working.cover(members)
         violation[working.index] = 0.0
         is_rough = is_rough and not working.is_all
-        left = options.iterations_left(len(history))
-        is_patient = working.precise or left <= PATIENCE
-        left = left if is_patient else PATIENCE
-        last_before = (np.inf if is_patient else left) if working.is_all else 0
-        part = replace(
+        n_left = options.iterations_left(len(record) - n_before)
+        n_first = len(record)
+        theta, outcome = working.minimise(
+            point,
             options,
-            max_iter=left,
-            callback=renumbered(options.callback, len(history), last_before=last_before),
+            record,
+            penalty=penalty,
+            max_iter=n_left if working.precise else min(n_left, PATIENCE),
+            n_left=n_left,
+            share=max(share, ROUGH * is_rough),
         )
-        theta, outcome = working.minimise(point, penalty, part, max(share, ROUGH * is_rough))
-        history += [replace(line, n_iter=line.n_iter + len(history)) for line in outcome.history]
         status = outcome.status
-        is_slow = status is Status.MAX_ITER and len(history) < options.max_iter
+        is_slow = status is Status.MAX_ITER and len(record) - n_before < options.max_iter
         if is_slow and not working.precise:
             working.be_precise()
             is_rough = False
             point = working.objective.at(theta)
             continue
         if working.is_all:
-            return outcome.point, outcome.value, status, tuple(history)
-        if len(outcome.history) == 1 and not is_rough and not violation.any():
+            return outcome
+        if len(record) - n_first == 1 and not is_rough and not violation.any():
             break  # with all that could gain, it is near enough
         point = working.objective.at(theta)
         value = point.loss + penalty.value(theta)
@@ -180,10 +191,10 @@ def minimise_on_working_sets(
             if not is_rough:
                 break
             is_rough = False
-        if len(history) > options.max_iter:
+        if record.is_full:
             status = Status.MAX_ITER
             break
-    return point, value, status, tuple(history)
+    return Outcome(point, value, status, record.history)
 
 
 def kkt_violations(point: Point, penalty: Penalty) -> Array:

@@ -25,7 +25,7 @@ def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
     assert np.ptp(sample.blocks.X[:, -1]) > 0.0  # its row is heavy, and comes in whole
     theta = 0.1 * rng.normal(size=objective.shape)
     point = objective.at(theta)
-    preconditioner = AssembledPreconditioner(point, sample, np.ones(12, bool))
+    preconditioner = AssembledPreconditioner(point, sample)
     eigenvalues = []
     for _ in range(20):
         step = preconditioner.solve(point.hessian_product(rng.normal(size=objective.shape)))
@@ -51,7 +51,7 @@ def test_the_kronecker_form_is_the_hessian_without_features(
         X, y, K, fit_intercept=fit_intercept, strength=0.01, center=center, scale=scale
     )
     point = null_point(objective, column_moments(objective.blocks, objective.likelihood))
-    preconditioner = KroneckerPreconditioner(point, objective, np.ones(6, bool))
+    preconditioner = KroneckerPreconditioner(point, objective)
     for _ in range(5):
         direction = rng.normal(size=objective.shape)
         direction -= direction.mean(axis=0) if K > 2 else 0.0
@@ -75,7 +75,7 @@ def test_the_inverse_metric_is_symmetric_positive_and_keeps_the_sum_zero(name):
     y = (X @ rng.normal(size=(5, 4)) + rng.gumbel(size=(300, 4))).argmax(axis=1)
     objective = problem(X, y, 4, strength=0.1, center=X.mean(axis=0))
     point = objective.at(rng.normal(size=objective.shape))
-    preconditioner = METRICS[name](point, objective, np.ones(5, bool))
+    preconditioner = METRICS[name](point, objective)
     directions = rng.normal(size=(2, *objective.shape))
     G, H = (point.hessian_product(v - v.mean(axis=0)) for v in directions)
     g, h = preconditioner.solve(G), preconditioner.solve(H)
