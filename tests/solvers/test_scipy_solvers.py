@@ -380,9 +380,7 @@ def test_the_root_squared_is_the_inverse_of_the_preconditioner(n_classes, name, 
     labels[100:] = 0  # a rare class, so that curvatures differ
     blocks = RowBlocks(X, labels, n_logits=1 if n_classes == 2 else n_classes)
     problem = Problem.of(blocks, likelihood(n_classes), TERMS[name], fit_intercept=True)
-    preconditioner = KroneckerPreconditioner(
-        problem.null, problem.objective, problem.varying, full=full
-    )
+    preconditioner = KroneckerPreconditioner(problem.null, problem.objective, full=full)
     root = preconditioner.root()
     G = np.random.default_rng(0).normal(size=problem.objective.shape)
     V = np.random.default_rng(1).normal(size=problem.objective.shape)
