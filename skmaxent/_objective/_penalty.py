@@ -282,8 +282,8 @@ class Tangent:
         return np.asarray(out)
 
 
-class Penalty(Protocol):
-    """What solvers need of a nonsmooth penalty with bounds.
+class ProximalPenalty(Protocol):
+    """What proximal Newton needs of a nonsmooth penalty with bounds.
 
     The penalty is infinite outside of the bounds. ∂penalty(W) is its set of subgradients at W.
     """
@@ -295,18 +295,6 @@ class Penalty(Protocol):
         Two arrays (1 or R, width). The first is -1 where the coefficient is unpenalised and has no
         lower bound, else 0. The second is 1 where it is unpenalised and has no upper bound, else 0.
         """
-
-    @property
-    def l1(self) -> Array:
-        """Strengths of the L1 part, (1 or R, width)."""
-
-    @property
-    def ridge(self) -> Array:
-        """Strengths of the ridge part, (1 or R, width)."""
-
-    @property
-    def target(self) -> Array:
-        """Coefficients at which the ridge part is zero, (1 or R, width)."""
 
     def value(self, W: Array) -> float:
         """Return the penalty of W within the bounds."""
@@ -321,21 +309,6 @@ class Penalty(Protocol):
         """Return the minimum-norm subgradient, the shortest element of G + ∂penalty(W).
 
         G is the gradient of the loss. The result is zero if and only if W is optimal.
-        """
-
-    def balanced_residual(self, W: Array, G: Array) -> Array:
-        """Return the shortest element of G + ∂penalty(W) whose columns sum to zero.
-
-        A dual point of a coupled likelihood needs these sums. For columns in which no element has
-        the sum zero, the result is an element with another sum.
-        """
-
-    def balanced_sums(self, W: Array) -> Array:
-        """Return the sums over the rows of `balanced_residual(W, G)`, shape (width,).
-
-        The columns of G must sum to zero. The sums then depend on the penalty alone, so this method
-        computes them without the rounding errors of G. It may return sums that are larger in
-        absolute value.
         """
 
     def tangent(self, W: Array) -> Tangent:
@@ -358,6 +331,40 @@ class Penalty(Protocol):
 
         If logits are coupled, these numbers do not change the loss, so the penalty alone determines
         them. If they are not coupled, W stays unchanged.
+        """
+
+    def columns(self, index: Array) -> ProximalPenalty:
+        """Return the penalty of the columns at positions `index`."""
+
+
+class Penalty(ProximalPenalty, Protocol):
+    """What the certificate needs of a penalty, besides what proximal Newton needs."""
+
+    @property
+    def l1(self) -> Array:
+        """Strengths of the L1 part, (1 or R, width)."""
+
+    @property
+    def ridge(self) -> Array:
+        """Strengths of the ridge part, (1 or R, width)."""
+
+    @property
+    def target(self) -> Array:
+        """Coefficients at which the ridge part is zero, (1 or R, width)."""
+
+    def balanced_residual(self, W: Array, G: Array) -> Array:
+        """Return the shortest element of G + ∂penalty(W) whose columns sum to zero.
+
+        A dual point of a coupled likelihood needs these sums. For columns in which no element has
+        the sum zero, the result is an element with another sum.
+        """
+
+    def balanced_sums(self, W: Array) -> Array:
+        """Return the sums over the rows of `balanced_residual(W, G)`, shape (width,).
+
+        The columns of G must sum to zero. The sums then depend on the penalty alone, so this method
+        computes them without the rounding errors of G. It may return sums that are larger in
+        absolute value.
         """
 
     def conjugate(self, V: Array) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import Penalty
+from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
 from skmaxent._solvers._quadratic import SMALL, DampedModel, Model, finished, minimise, within
@@ -49,7 +49,7 @@ def proximal_newton(
     record: Record,
     watch: Watch,
     *,
-    penalty: Penalty,
+    penalty: ProximalPenalty,
     model: Model | None = None,
     share: float = 0.0,
     precise: bool = False,
@@ -162,7 +162,7 @@ def _agree(one: float, other: float, factor: float) -> bool:
 def _refine(
     point: Point,
     guess: Array,
-    penalty: Penalty,
+    penalty: ProximalPenalty,
     model: Model,
     damping: float,
     target: float,
@@ -217,14 +217,14 @@ def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) ->
     return within(tangent, product + tangent.curvature(V))
 
 
-def _point_at(point: Point, step: Array, penalty: Penalty, t: float) -> tuple[Point, float]:
+def _point_at(point: Point, step: Array, penalty: ProximalPenalty, t: float) -> tuple[Point, float]:
     end = point.theta + t * step
     candidate = point.objective.at(end if t <= 1.0 else penalty.project(end))
     return candidate, candidate.loss + penalty.value(candidate.theta)
 
 
 def _along(
-    point: Point, value: float, theta: Array, penalty: Penalty, decrease: float
+    point: Point, value: float, theta: Array, penalty: ProximalPenalty, decrease: float
 ) -> tuple[Point, float, float]:
     """A point on the ray to the end of a step at which F is lower, or the start; and how far on.
 

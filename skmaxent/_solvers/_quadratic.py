@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import lapack
 
-from skmaxent._objective._penalty import Elementwise, Grouped, Penalty, Tangent
+from skmaxent._objective._penalty import Elementwise, Grouped, ProximalPenalty, Tangent
 from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._group_descent import minimise_groups
@@ -327,7 +327,7 @@ def minimise(
     model: Model,
     gradient: Array,
     theta: Array,
-    penalty: Penalty,
+    penalty: ProximalPenalty,
     accuracy: float = 0.1,
 ) -> Minimum:
     """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W), to a relative accuracy.
@@ -393,7 +393,7 @@ def minimise(
 
 
 def finished(
-    found: Minimum, model: Model, gradient: Array, theta: Array, penalty: Penalty
+    found: Minimum, model: Model, gradient: Array, theta: Array, penalty: ProximalPenalty
 ) -> Minimum:
     """The minimum from one that was found to a relative accuracy of the residual.
 

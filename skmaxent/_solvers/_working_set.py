@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._objective._penalty import Penalty
+from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._composite import proximal_newton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._record import Outcome, Record
@@ -78,7 +78,7 @@ class WorkingSet:
         options: Options,
         record: Record,
         *,
-        penalty: Penalty,
+        penalty: ProximalPenalty,
         max_iter: int,
         n_left: int,
         share: float,
@@ -90,7 +90,7 @@ class WorkingSet:
         point : Point
         options : Options
         record : Record
-        penalty : Penalty
+        penalty : ProximalPenalty
             Of all features and the intercept.
         max_iter, n_left : int
             Iterations that may be made here, and that the fit has left.
@@ -134,7 +134,7 @@ def minimise_on_working_sets(
     options: Options,
     record: Record,
     *,
-    penalty: Penalty,
+    penalty: ProximalPenalty,
     working: WorkingSet,
     likely: Array | None = None,
     share: float = 0.0,
@@ -197,7 +197,7 @@ def minimise_on_working_sets(
     return Outcome(point, value, status, record.history)
 
 
-def kkt_violations(point: Point, penalty: Penalty) -> Array:
+def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:
     """What each feature's coefficients would gain by varying, to first order; zero if nothing."""
     residual = penalty.minimum_norm_subgradient(point.theta, point.gradient)[:, :-1]
     return np.asarray(np.abs(residual).max(axis=0))
