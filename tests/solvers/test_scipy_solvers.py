@@ -411,7 +411,7 @@ def test_many_sparse_features_take_a_diagonal():
     blocks = RowBlocks(data, labels, n_logits=3)
     terms = PenaltyTerms(np.zeros((1, 2500)), np.full((1, 2500), 0.01))
     problem = Problem.of(blocks, likelihood(3), terms, fit_intercept=True)
-    preconditioner, _ = PreconditionerChoice(
-        problem.objective, problem.varying, solver="newton-cg"
-    ).at(problem.null, 0)
+    preconditioner, _ = PreconditionerChoice(problem.objective, solver="newton-cg").at(
+        problem.null, 0
+    )
     assert preconditioner.root().mixing is None
