@@ -15,15 +15,15 @@ from skmaxent._objective._penalty import Elementwise
 from skmaxent._typing import Array
 
 # Multiplications that the factorisations of a minimum may cost, and most and least pivots.
-WORK = 2e10
+PIVOT_WORK = 2e10
 MOST_PIVOTS, LEAST_PIVOTS = 1000, 30
 # Coefficients with a share of the largest scaled residual are let in together.
 TOGETHER = 0.5
 # Scaled residual, relative to the first, at which to stop.
-ACCURACY = 1e-9
+PIVOT_ACCURACY = 1e-9
 # The same in units of what rounding makes of a gradient, for coefficients that are not held at zero
 # by a penalty beyond all measure.
-NOISE, STRONG = 16.0, 1e50
+PIVOT_ROUNDING, STRONG_L1 = 16.0, 1e50
 EPS = float(np.finfo(float).eps)
 # Curvature added to scaled systems, so that they have a factor.
 REGULARISATION = 1e-12
@@ -48,7 +48,7 @@ def minimise_by_pivots(
     """
     search = _Search(matrix, gradient, theta, penalty, start)
     p = len(matrix)
-    search.run(int(np.clip(3.0 * WORK / p**3, LEAST_PIVOTS, MOST_PIVOTS)))
+    search.run(int(np.clip(3.0 * PIVOT_WORK / p**3, LEAST_PIVOTS, MOST_PIVOTS)))
     return search.W.reshape(theta.shape)
 
 
@@ -77,10 +77,10 @@ class _Search:
         residual = self._residual()
         rounding = self._scale * (np.abs(self.q) + self.l1)
         tolerance = max(
-            ACCURACY * float(np.abs(residual).max(initial=0.0)),
-            NOISE
+            PIVOT_ACCURACY * float(np.abs(residual).max(initial=0.0)),
+            PIVOT_ROUNDING
             * EPS
-            * float(rounding.max(initial=0.0, where=self._movable & (self.l1 < STRONG))),
+            * float(rounding.max(initial=0.0, where=self._movable & (self.l1 < STRONG_L1))),
         )
         has_moved, is_best = True, False
         for _ in range(n_pivots):

@@ -16,31 +16,32 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
-from skmaxent._solvers._quadratic import SMALL, DampedModel, Model, finished, minimise, within
+from skmaxent._solvers._quadratic import SMALL_MODEL, DampedModel, Model, finished, minimise, within
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-MAX_PRODUCTS = 50
+MANIFOLD_PRODUCTS = 50
 # Products after a step with an old model that are worth a new one.
 STALE_PRODUCTS = 8
 # Systems solved for the minimum of an old model that are worth a new one.
 STALE_SOLVES = 10
 # Decrease below this share of what rounding makes of F is none.
-NOISE = 1e-3
-# Actual over predicted decrease of a step that is too short, and of one that is too long.
-SHORT_STEP, LONG_STEP = 1.3, 0.25
-MAX_TRIALS = 30
-# Curvature that is added, for standardised columns, where steps go much too far: the least, the
-# most, and the share of a step that is much less than the whole.
-DAMPING, MOST_DAMPING = 1e-6, 1e6
+LEAST_DECREASE = 1e-3
+# If actual over predicted decrease is above the first number, a step twice as long is tried; below
+# the second one, a step half as long.
+EXTEND_ABOVE, HALVE_BELOW = 1.3, 0.25
+MAX_RAY_TRIALS = 30
+# Curvature that is added, for standardised columns, after a step of which a share below SHORT_REACH
+# could be taken: the least and the most.
+LEAST_MODEL_DAMPING, MOST_MODEL_DAMPING = 1e-6, 1e6
 SHORT_REACH = 0.05
-# Multiplications for a Hessian that are next to nothing.
-QUICK = 1e7
-# For what the model's distance may be wrong by where it was right on the step before.
-MARGIN = 2.0
+# Multiplications of a Hessian that take a few milliseconds.
+QUICK_HESSIAN_WORK = 1e7
+# Factor by which the model's distance may be too small if it was right on the step before.
+DISTANCE_MARGIN = 2.0
 
 
 def proximal_newton(
@@ -69,7 +70,7 @@ def proximal_newton(
     is_fresh = model is None
     if model is None:
         model = model_at(point, options.seed, precise=precise)
-    narrow, holds = True, False
+    uses_float32, holds = True, False
     damping = 0.0
     tol = options.tol
     while True:
@@ -80,7 +81,7 @@ def proximal_newton(
             # A damped model understates how far the optimum is, and so may an old one, where rows
             # have been saturated since.
             is_quick = _is_quick(point)
-            if not is_fresh and point.theta.size <= SMALL and (is_quick or not holds):
+            if not is_fresh and point.theta.size <= SMALL_MODEL and (is_quick or not holds):
                 model, is_fresh = model_at(point, options.seed, precise=precise), True
                 if model.matrix is None:
                     guess = minimise(model, point.gradient, point.theta, penalty)
@@ -93,14 +94,14 @@ def proximal_newton(
         if len(record) == n_before:
             tol = max(tol, share * distance)
         target = tol / root_n
-        if holds and MARGIN * distance <= tol:
-            distance *= MARGIN
+        if holds and DISTANCE_MARGIN * distance <= tol:
+            distance *= DISTANCE_MARGIN
             status = record.add(objective.counter, point.theta, value, distance, Status.CONVERGED)
             break
         is_last = distance <= tol
         before = objective.counter.hessian_products
         theta, decrease = _refine(
-            point, guess.theta, penalty, used, damping, target, exact=is_last or not narrow
+            point, guess.theta, penalty, used, damping, target, exact=is_last or not uses_float32
         )
         products = objective.counter.hessian_products - before
         if is_last:
@@ -113,14 +114,14 @@ def proximal_newton(
         status = record.add(objective.counter, point.theta, value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
             break
-        narrow = narrow and not is_last
+        uses_float32 = uses_float32 and not is_last
         candidate, candidate_value, reach = _along(point, value, theta, penalty, decrease)
-        if not candidate_value < value - NOISE * point.rounding:
+        if not candidate_value < value - LEAST_DECREASE * point.rounding:
             if not is_fresh:
                 model, is_fresh = model_at(point, options.seed, precise=precise), True
                 continue
-            if decrease > point.rounding and damping < MOST_DAMPING:
-                damping = max(DAMPING, 100.0 * damping)
+            if decrease > point.rounding and damping < MOST_MODEL_DAMPING:
+                damping = max(LEAST_MODEL_DAMPING, 100.0 * damping)
                 continue
             # F cannot tell any more; the gradient may.
             candidate = objective.at(theta)
@@ -136,9 +137,9 @@ def proximal_newton(
         holds = damping == 0.0 and _agree(guess.decrease, decrease, 2.0)
         holds = holds and _agree(value - candidate_value, decrease, 1.1)
         if reach < SHORT_REACH:
-            damping = max(DAMPING, 10.0 * damping)
-        elif damping > 0.0 and value - candidate_value > LONG_STEP * decrease:
-            damping = 0.1 * damping if damping > DAMPING else 0.0
+            damping = max(LEAST_MODEL_DAMPING, 10.0 * damping)
+        elif damping > 0.0 and value - candidate_value > HALVE_BELOW * decrease:
+            damping = 0.1 * damping if damping > LEAST_MODEL_DAMPING else 0.0
         point, value = candidate, candidate_value
         is_fresh = False
         # A simple model that was wrong gives way to the Hessian, and one at whose minimum many
@@ -151,11 +152,12 @@ def proximal_newton(
 
 
 def _is_quick(point: Point) -> bool:
-    """Whether the Hessian costs so little that it may always have the last word."""
-    return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK)
+    """Return whether a Hessian costs so little that a fit may always end with a new one."""
+    return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK_HESSIAN_WORK)
 
 
 def _agree(one: float, other: float, factor: float) -> bool:
+    """Return whether two positive decreases differ by less than a factor."""
     return other > 0.0 and 1.0 / factor < one / other < factor
 
 
@@ -191,7 +193,7 @@ def _refine(
     if size <= tolerance:
         return guess, decrease
     inside = steihaug(
-        hessian, solve, residual, radius=np.inf, tolerance=tolerance, max_products=MAX_PRODUCTS
+        hessian, solve, residual, radius=np.inf, tolerance=tolerance, max_products=MANIFOLD_PRODUCTS
     )
     end = guess + inside.direction
     better = penalty.retract(end, guess)
@@ -208,12 +210,17 @@ def _refine(
 
 
 def _damped_product(point: Point, damping: float, exact: bool, V: Array) -> Array:
+    """Return the Hessian of the loss plus `damping` times the identity, times V (R, width)."""
     product = point.hessian_product(V, exact=exact)
     return product if damping == 0.0 else product + damping * V
 
 
 def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) -> Array:
-    product = loss_hessian(V) + model.common * V.mean(axis=0)
+    """Return the Hessian of loss and penalty within the manifold, times V (R, width).
+
+    It includes the model's curvature for a shift of all classes.
+    """
+    product = loss_hessian(V) + model.shift_curvature * V.mean(axis=0)
     return within(tangent, product + tangent.curvature(V))
 
 
@@ -243,8 +250,8 @@ def _along(
     else:
         return point, value, 0.0
     ratio = (value - candidate_value) / max(decrease, point.rounding)
-    factor = 2.0 if t == 1.0 and ratio > SHORT_STEP else 0.5 if ratio < LONG_STEP else 1.0
-    for _ in range(MAX_TRIALS if factor != 1.0 else 0):
+    factor = 2.0 if t == 1.0 and ratio > EXTEND_ABOVE else 0.5 if ratio < HALVE_BELOW else 1.0
+    for _ in range(MAX_RAY_TRIALS if factor != 1.0 else 0):
         trial, trial_value = at(factor * t)
         if not trial_value < candidate_value:
             break

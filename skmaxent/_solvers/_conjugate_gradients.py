@@ -11,10 +11,10 @@ from scipy.linalg import eigvalsh_tridiagonal
 from skmaxent._storage._vectors import add_scaled, inner
 from skmaxent._typing import Array
 
-# Squared lengths below this are no longer numbers to divide by.
-UNDERFLOW = 1e-290
-# The least eigenvalue that a Ritz value can stand for.
-SMALLEST = 1e-12
+# Quotients of squared lengths below this overflow or lose digits.
+LEAST_SQUARE = 1e-290
+# Smaller Ritz values are rounding errors of the largest one.
+LEAST_RITZ = 1e-12
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def steihaug(
     alphas: list[float] = []
     betas: list[float] = []
     on_boundary = False
-    while rz > max(tolerance**2, UNDERFLOW) and len(alphas) < max_products:
+    while rz > max(tolerance**2, LEAST_SQUARE) and len(alphas) < max_products:
         Hd = product(direction)
         curvature = inner(direction, Hd)
         if not curvature > 1e-14 * dd:  # none left but rounding: F is convex
@@ -103,11 +103,11 @@ def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
     if not alphas:
         return 1.0
     a, b = np.array(alphas), np.array(betas[: len(alphas) - 1])
-    if not a.min() >= UNDERFLOW:
-        return SMALLEST
+    if not a.min() >= LEAST_SQUARE:
+        return LEAST_RITZ
     diagonal = 1.0 / a
     diagonal[1:] += b / a[:-1]
     off = np.sqrt(b) / a[:-1]
     if not (np.isfinite(diagonal).all() and np.isfinite(off).all()):
-        return SMALLEST
-    return float(max(eigvalsh_tridiagonal(diagonal, off)[0], SMALLEST))
+        return LEAST_RITZ
+    return float(max(eigvalsh_tridiagonal(diagonal, off)[0], LEAST_RITZ))

@@ -23,7 +23,7 @@ from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
 # A step is brought this much nearer to its minimum than the whole fit to its own.
-SHARE = 0.1
+INNER_TOL_SHARE = 0.1
 # The slowest rate of convergence that distances to the end are told for.
 SLOWEST = 0.999
 # Most iterations of a step, which need not reach its minimum to lower the objective.
@@ -35,7 +35,7 @@ ROUNDED_LOGIT = 64.0
 # Factor between the lengths of steps that are tried beyond the last one.
 LONGER = 8.0
 # A decrease of a smaller share of the objective is none.
-ROUNDING = 4.0 * float(np.finfo(float).eps)
+VALUE_ROUNDING = 4.0 * float(np.finfo(float).eps)
 
 
 def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> Solution:
@@ -50,7 +50,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
     start : ndarray, optional
         θ to begin at.
     """
-    inner = replace(options, tol=SHARE * options.tol, callback=None)
+    inner = replace(options, tol=INNER_TOL_SHARE * options.tol, callback=None)
     penalty = problem.terms.nonsmooth_penalty()
     total = problem.objective.total_weight
     if options.max_iter == 0:
@@ -70,7 +70,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         value_found = _value(problem, penalty, found.point.theta)
         counter.gradients += step.objective.counter.gradients
         counter.hessian_products += step.objective.counter.hessian_products
-        if solution is not None and not value_found < value - ROUNDING * abs(value):
+        if solution is not None and not value_found < value - VALUE_ROUNDING * abs(value):
             # What is left to gain is rounding, or else the step did not reach its own minimum.
             status = Status.CONVERGED if _is_at_minimum(found, options.tol) else found.status
             break

@@ -10,16 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._objective._penalty import Grouped
-from skmaxent._solvers._active_set import WORK, solve_semidefinite
+from skmaxent._solvers._active_set import PIVOT_WORK, solve_semidefinite
 from skmaxent._typing import Array
 
 # Rounds of block descent and Newton's method, most and least; of the latter in one round.
 MOST_ROUNDS, LEAST_ROUNDS = 20, 3
 NEWTON_STEPS = 8
 # Scaled residual, relative to the first, at which to stop.
-ACCURACY = 1e-9
+GROUP_ACCURACY = 1e-9
 # The same in units of what rounding makes of a gradient.
-NOISE = 16.0
+GROUP_ROUNDING = 16.0
 # Steps of Newton's method for a norm.
 NORM_STEPS = 50
 # A search along a line evaluates the slope at these points of an interval at once, and goes on in
@@ -49,7 +49,7 @@ def minimise_groups(
         No worse than `start`; the minimum, if so many rounds suffice.
     """
     descent = _Descent(matrix, gradient, theta, penalty, start)
-    rounds = 3.0 * WORK / (NEWTON_STEPS * float(len(matrix)) ** 3)
+    rounds = 3.0 * PIVOT_WORK / (NEWTON_STEPS * float(len(matrix)) ** 3)
     descent.run(int(np.clip(rounds, LEAST_ROUNDS, MOST_ROUNDS)))
     return np.asarray(descent.W.T)
 
@@ -81,7 +81,8 @@ class _Descent:
         sizes = self._violations()
         rounding = self._scale * (np.abs(self.q).max(axis=1, initial=0.0) + self.l1 * self._moves)
         tolerance = max(
-            ACCURACY * float(sizes.max(initial=0.0)), NOISE * EPS * float(rounding.max(initial=0.0))
+            GROUP_ACCURACY * float(sizes.max(initial=0.0)),
+            GROUP_ROUNDING * EPS * float(rounding.max(initial=0.0)),
         )
         for _ in range(n_rounds):
             violating = np.flatnonzero(sizes > tolerance)

@@ -18,26 +18,31 @@ from skmaxent._solvers._quadratic import (
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# Up to this many coefficients the Hessian is assembled.
+# The Hessian is assembled for up to this many coefficients, of dense and of sparse X.
+# Beyond, its Cholesky factor would cost more than the Hessian products that it saves.
 DENSE_SIZE = 1500
 SPARSE_SIZE = 300
-# Up to this many columns their covariances are.
+# The full covariance matrix of the columns is computed for up to this many columns.
 FULL_COVARIANCE = 1500
-# Rows for each coefficient, or column, in a sample.
-ROWS_PER_COEFFICIENT = 5
-ROWS_PER_COLUMN = 10
+# Rows in a sample for each coefficient of a Hessian and for each column of a covariance; the least
+# number of rows of any sample.
+SAMPLED_ROWS_PER_COEFFICIENT = 5
+SAMPLED_ROWS_PER_COLUMN = 10
 LEAST_ROWS = 2000
-# Curvature of what has none, relative to what the rest has on the average.
-LEAST_CURVATURE = 1e-13
+# Curvature added to every coefficient, relative to the mean, so that the matrix has a factor.
+LEAST_MODEL_CURVATURE = 1e-13
 # Mean curvature of standardised columns below which all rows are saturated.
 VANISHED = 1e-10
-# Of a step within a manifold by conjugate gradients.
-ACCURACY = 0.1
-MAX_PRODUCTS = 50
+# Relative accuracy, and most products over the rows, of a linear system with the Hessian itself.
+HESSIAN_MODEL_ACCURACY = 0.1
+HESSIAN_MODEL_PRODUCTS = 50
 
 
 def model_at(point: Point, seed: int, *, precise: bool = False) -> Model:
-    """The best model that is cheap for the size of the problem."""
+    """Return the most accurate model that the size of the problem allows.
+
+    `seed` is for the sample of rows. A `precise` model has the Hessian of all rows.
+    """
     R, width = point.objective.shape
     # Where all rows have the same probabilities, the Kronecker product is the Hessian.
     cheap = precise or not point.objective.blocks.is_sparse
@@ -50,20 +55,20 @@ def model_at(point: Point, seed: int, *, precise: bool = False) -> Model:
 
 
 class HessianModel(Model):
-    """The Hessian at a point, by products over the rows; a simpler model preconditions.
+    """The Hessian at a point, by products over all rows; a simpler model is the preconditioner.
 
-    Where the simpler one misleads about which coefficients are zero, this one does not.
+    It is for points where the simpler model predicts wrongly which coefficients are zero.
     """
 
     is_local = True
 
     def __init__(self, point: Point, simple: Model) -> None:
         self._point, self._simple = point, simple
-        self.diagonal, self.common = simple.diagonal, simple.common
+        self.diagonal, self.shift_curvature = simple.diagonal, simple.shift_curvature
 
     def apply(self, V: Array) -> Array:
         product = self._point.hessian_product(V, exact=False)
-        product += self.common * V.mean(axis=0)
+        product += self.shift_curvature * V.mean(axis=0)
         return product
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
@@ -74,13 +79,14 @@ class HessianModel(Model):
             lambda G: self._simple.solve(G, tangent),
             gradient,
             radius=np.inf,
-            tolerance=ACCURACY * float(np.sqrt(max(inner(gradient, natural), 0.0))),
-            max_products=MAX_PRODUCTS,
+            tolerance=HESSIAN_MODEL_ACCURACY * float(np.sqrt(max(inner(gradient, natural), 0.0))),
+            max_products=HESSIAN_MODEL_PRODUCTS,
         )
         return step.direction
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:
+    """Return the objective over so many sampled rows, or all if there are no more."""
     n_rows = max(n_rows, LEAST_ROWS)
     if n_rows >= objective.blocks.n_samples:
         return objective
@@ -88,22 +94,26 @@ def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> Multinom
 
 
 def _dense(point: Point, seed: int) -> DenseModel:
+    """Return the Hessian of sampled rows as a matrix."""
     objective = point.objective
     R, width = objective.shape
     r, is_coupled = objective.likelihood.n_free, objective.likelihood.is_coupled
-    sample = _sample(objective, ROWS_PER_COEFFICIENT * r * width, seed)
+    sample = _sample(objective, SAMPLED_ROWS_PER_COEFFICIENT * r * width, seed)
     H = point.fisher_information(None if sample is objective else sample)
     H = whole_hessian(H.reshape(r, width, r, width), is_coupled)
     mean = float(np.einsum("kiki->", H)) / (R * width)
     column = np.arange(width - 1)
-    missing = np.where(objective.varying, LEAST_CURVATURE * max(mean, VANISHED), 1.0)
+    missing = np.where(objective.varying, LEAST_MODEL_CURVATURE * max(mean, VANISHED), 1.0)
     for k in range(R):
         H[k, column, k, column] += missing
     return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
 
 
 def whole_hessian(H: Array, is_coupled: bool) -> Array:
-    """The Hessian (R, width, R, width) by all logits from that in reference coding."""
+    """Return the Hessian by all logits, (R, width, R, width), from that by the free logits.
+
+    `H` has the shape (r, width, r, width). If logits are not coupled, R = r, and H is the result.
+    """
     if not is_coupled:
         return H
     # Coefficients of the last class enter as minus the others'.
@@ -114,9 +124,13 @@ def whole_hessian(H: Array, is_coupled: bool) -> Array:
 
 
 def _kronecker(point: Point, seed: int, *, full: bool) -> Model:
+    """Return a Kronecker product of a simplex curvature and a covariance matrix of sampled rows.
+
+    The covariance matrix is diagonal unless it is to be `full`.
+    """
     objective = point.objective
     width = objective.shape[1]
-    sample = _sample(objective, ROWS_PER_COLUMN * width if full else 20_000, seed)
+    sample = _sample(objective, SAMPLED_ROWS_PER_COLUMN * width if full else 20_000, seed)
     curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
     alpha = np.maximum(curvature, 1e-10 * max(float(curvature.max()), 1e-290))
     alpha, share = objective.likelihood.simplex_curvature(alpha, shares)

@@ -17,10 +17,11 @@ from skmaxent._typing import Array
 # Without L1 no penalty sets coefficients to zero; a grid then begins where it would for this share
 # of it.
 LEAST_L1_RATIO = 1e-3
-# Of standard errors, for the model that has unpenalised features alone.
-PRECISE = 1e-6
-# Relative gaps above this are worth the passes of a better certificate.
-LOOSE = 0.05
+# Distance, in standard errors, to the optimum of the model with the unpenalised features alone. The
+# largest strength is computed from the gradient there.
+NULL_MODEL_TOL = 1e-6
+# The certificate of a point of the path spends further passes only if its bound is above this.
+LOOSE_GAP = 0.05
 
 
 class Path:
@@ -62,7 +63,7 @@ class Path:
         is_null = np.all(held | removed) and not least.any()
         if not is_null or problem.objective.blocks.has_offset:
             asked = self._options
-            tol = min(asked.tol, PRECISE)
+            tol = min(asked.tol, NULL_MODEL_TOL)
             options = Options(tol, solver=asked.solver, seed=asked.seed)
             point = minimise(problem.without_penalty(held), options).point
         # The gradient in the units of the data, of coefficients that may move.
@@ -113,11 +114,11 @@ class Path:
         point = None if self._solution is None else self._solution.point
         start = None if point is None else point.theta
         if problem.terms.is_smooth:
-            solution = smooth(problem, self._options, start, least_bound=LOOSE)
+            solution = smooth(problem, self._options, start, least_bound=LOOSE_GAP)
         else:
             likely = self._likely(point, strength)
             solution = minimise_nonsmooth(
-                problem, self._options, start, self._working, likely=likely, least_bound=LOOSE
+                problem, self._options, start, self._working, likely=likely, least_bound=LOOSE_GAP
             )
         self._last, self._solution, self._strength = problem, solution, strength
         return solution

@@ -23,7 +23,7 @@ from skmaxent._solvers._precise import (
 from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._quadratic import (
-    SMALL,
+    SMALL_MODEL,
     DampedModel,
     DenseModel,
     Minimum,
@@ -59,7 +59,7 @@ def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
     """Whether the precise Hessian and its minimum with a penalty cost next to nothing."""
     size = objective.shape[0] * objective.shape[1]
     return (
-        size <= SMALL
+        size <= SMALL_MODEL
         and reference_size(objective) > 0
         and affords_precision(objective)
         and is_cheap(objective)

@@ -1,6 +1,7 @@
-"""Metrics: cheap stand-ins for the Hessian that cure scale, correlation and class imbalance.
+"""Preconditioners: approximations M of the Hessian whose inverses are cheap.
 
-Both have `solve(G)`, the product of the inverse preconditioner with a gradient of shape (R, d + 1).
+They make conjugate gradients insensitive to the scale and the correlation of the features and to
+rare classes. Each has `solve(G)`, the product of M⁻¹ with a gradient of shape (R, d + 1).
 """
 
 from __future__ import annotations
@@ -17,26 +18,39 @@ from skmaxent._objective._objective import MultinomialObjective, Point, Probabil
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
-# Relative error of a Hessian that counts as none: what a step of conjugate gradients has.
+# A sampled Hessian with at most this relative error serves as the Hessian: steps by conjugate
+# gradients have such an error too.
 EXACT_ERROR = 0.2
-# Share of a column's variance that a class is given where it has less.
+# The least variance of a standardised column within a class, for classes that hardly vary in it.
 LEAST_VARIANCE = 0.01
 # Classes whose curvatures differ by no more than this factor count as alike.
 ALIKE = 10.0
 
 
 class Solves(Protocol):
+    """An approximation M of the Hessian with a cheap inverse."""
+
     def solve(self, G: Array) -> Array:
-        """M⁻¹ G."""
+        """Return M⁻¹ G for a gradient G (R, d + 1)."""
 
 
 class Preconditioner(Solves, Protocol):
-    is_exact: bool  # whether M⁻¹g serves as the Newton step: M is H, or nearly
-    is_close: bool  # whether eigenvalues of M⁻¹H are near 1
+    """A preconditioner, and how close it is to the Hessian H.
+
+    Attributes
+    ----------
+    is_exact : bool
+        Whether -M⁻¹g serves as the Newton step, because M is H or nearly so.
+    is_close : bool
+        Whether the eigenvalues of M⁻¹H are near 1.
+    """
+
+    is_exact: bool
+    is_close: bool
 
 
 def reference_size(objective: MultinomialObjective) -> int:
-    """Number of free parameters: those of all classes but the reference."""
+    """Return the number of free parameters: those of all classes but the reference."""
     return objective.likelihood.n_free * objective.shape[1]
 
 
@@ -101,7 +115,10 @@ class AssembledPreconditioner:
 
 
 def _missing_variance(sample: MultinomialObjective) -> Array:
-    """What a sample lacks of half the variance of a column: it may miss a rare one altogether."""
+    """Return what the variance of each standardised column lacks of a half in a sample, (d,).
+
+    A sample may contain no nonzero entry of a sparse column.
+    """
     (squares,) = sample.blocks.map_reduce(_squares, sample.center)
     return np.asarray(np.maximum(0.5 * sample.varying - squares / sample.total_weight, 0.0))
 

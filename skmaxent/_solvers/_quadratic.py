@@ -1,10 +1,10 @@
-"""Quadratic models of the loss, and their least value together with a nonsmooth penalty.
+"""Quadratic models of the loss, and their minimum together with a nonsmooth penalty.
 
-A model knows `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
-free coefficients. Arrays are (R, width), the last column for the intercepts. The loss does not
-change where the coefficients of a feature change by the same for all classes: along these
-directions models have the curvature `common`, which makes of each step one of the proximal point
-method there.
+A model has `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
+free coefficients. Arrays have the shape (R, width); the last column holds the intercepts. If logits
+are coupled, the loss does not change if all coefficients of a feature change by one number. Models
+have the curvature `shift_curvature` along these directions, so that each step there is one of the
+proximal point method.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ from skmaxent._solvers._group_descent import minimise_groups
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-MAX_STEPS = 50
-# Steps after which a matrix is minimised by pivots, and the size up to which they are few.
-PATIENCE, SMALL = 10, 300
-# Times that a step may end at a corner before new coefficients are let in.
-MAX_CORNERS = 20
-SHORTEST = 0.01
-# Solutions of systems, each of which may take MAX_PRODUCTS, that a minimum may cost.
+MAX_MODEL_STEPS = 50
+# Steps of the proximal gradient with Newton's method after which a model with a matrix is minimised
+# by pivots instead, if it has no more coefficients than SMALL_MODEL: its pivots are then few.
+STEPS_BEFORE_PIVOTS, SMALL_MODEL = 10, 300
+# Manifolds that Newton's method may go through before the proximal gradient frees coefficients; and
+# the share of a Newton step below which it is not shortened further.
+MAX_MANIFOLD_CHANGES = 20
+SHORTEST_SHARE = 0.01
+# Linear systems that a minimum may cost; each may take MAX_SOLVE_PRODUCTS products.
 MAX_SOLVES = 100
-MAX_HALVINGS = 4
-COMMON = 1e-6
+MAX_PROXIMAL_HALVINGS = 4
+SHIFT_CURVATURE = 1e-6
 POWER_STEPS = 10
-# Relative accuracy of the solution of a model that is not dense.
-ACCURACY = 1e-3
-MAX_PRODUCTS = 100
+# Relative accuracy of linear systems that conjugate gradients solve, where there is no matrix.
+ITERATIVE_ACCURACY = 1e-3
+MAX_SOLVE_PRODUCTS = 100
 
 
 class Model:
     """What models have in common."""
 
     diagonal: Array
-    common: Array
+    shift_curvature: Array
     # Whether it is good at one point only.
     is_local = False
     # M, where it is known, (R·width, R·width) and class-major.
@@ -69,19 +71,19 @@ class Model:
         raise NotImplementedError
 
     def loss_product(self, V: Array) -> Array:
-        """M V without the curvature `common`, which the loss does not have."""
+        """M V without the curvature `shift_curvature`, which the loss does not have."""
         if len(V) == 1:
             return self.apply(V)
-        return np.asarray(self.apply(V) - self.common * V.mean(axis=0))
+        return np.asarray(self.apply(V) - self.shift_curvature * V.mean(axis=0))
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         """x with (M + penalty'') x = rhs among the free coefficients, zero elsewhere."""
         raise NotImplementedError
 
 
-def common_curvature(diagonal: Array, is_coupled: bool) -> Array:
+def curvature_of_shift(diagonal: Array, is_coupled: bool) -> Array:
     """Curvature for changes that all classes have in common, next to none if they are coupled."""
-    return np.asarray(COMMON * diagonal.mean(axis=0) * is_coupled)
+    return np.asarray(SHIFT_CURVATURE * diagonal.mean(axis=0) * is_coupled)
 
 
 class DenseModel(Model):
@@ -91,10 +93,10 @@ class DenseModel(Model):
         R, width = shape
         self._shape = shape
         self._last: tuple[Tangent, Array] | None = None
-        self.common = common_curvature(matrix.diagonal().reshape(shape), is_coupled)
+        self.shift_curvature = curvature_of_shift(matrix.diagonal().reshape(shape), is_coupled)
         blocks = matrix.reshape(R, width, R, width)
         column = np.arange(width)
-        blocks[:, column, :, column] += self.common[:, None, None] / R
+        blocks[:, column, :, column] += self.shift_curvature[:, None, None] / R
         self.matrix: Array = matrix
         self.diagonal = matrix.diagonal().reshape(shape)
 
@@ -165,7 +167,7 @@ class DampedModel(Model):
 
     def __init__(self, model: Model, damping: float) -> None:
         self._model, self._damping = model, damping
-        self.diagonal, self.common = model.diagonal + damping, model.common
+        self.diagonal, self.shift_curvature = model.diagonal + damping, model.shift_curvature
 
     @cached_property
     def matrix(self) -> Array | None:  # type: ignore[override]
@@ -192,15 +194,17 @@ class KroneckerModel(Model):
     """
 
     def __init__(self, alpha: Array, share: Array, covariance: Array) -> None:
-        self._alpha, self._share, self.diagonal = _star(alpha, share, covariance.diagonal())
+        self._alpha, self._share, self.diagonal = _simplex_curvature(
+            alpha, share, covariance.diagonal()
+        )
         self._covariance = covariance
-        self.common = common_curvature(self.diagonal, bool(share.any()))
-        self.diagonal += self.common / len(alpha)
+        self.shift_curvature = curvature_of_shift(self.diagonal, bool(share.any()))
+        self.diagonal += self.shift_curvature / len(alpha)
 
     def apply(self, V: Array) -> Array:
         Z = self._alpha * (V @ self._covariance)
         Z -= self._share * Z.sum(axis=0)
-        Z += self.common * V.mean(axis=0)
+        Z += self.shift_curvature * V.mean(axis=0)
         return Z
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
@@ -216,8 +220,8 @@ class KroneckerModel(Model):
             lambda G: G * inverse,
             gradient,
             radius=np.inf,
-            tolerance=ACCURACY * norm,
-            max_products=MAX_PRODUCTS,
+            tolerance=ITERATIVE_ACCURACY * norm,
+            max_products=MAX_SOLVE_PRODUCTS,
         )
         return step.direction
 
@@ -233,16 +237,16 @@ class SeparableModel(Model):
     """
 
     def __init__(self, alpha: Array, share: Array, variances: Array) -> None:
-        self._alpha, self._share, self.diagonal = _star(alpha, share, variances)
+        self._alpha, self._share, self.diagonal = _simplex_curvature(alpha, share, variances)
         self._variances = variances
-        self.common = common_curvature(self.diagonal, bool(share.any()))
-        self.diagonal += self.common / len(alpha)
+        self.shift_curvature = curvature_of_shift(self.diagonal, bool(share.any()))
+        self.diagonal += self.shift_curvature / len(alpha)
 
     def apply(self, V: Array) -> Array:
         Z = self._alpha * V
         Z *= self._variances
         Z -= self._share * Z.sum(axis=0)
-        Z += self.common * V.mean(axis=0)
+        Z += self.shift_curvature * V.mean(axis=0)
         return Z
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
@@ -275,7 +279,7 @@ class SeparableModel(Model):
     @cached_property
     def _flat(self) -> Array:
         """The part that all classes have in common, as a matrix of equal entries."""
-        return np.broadcast_to(self.common / len(self._alpha), self.diagonal.shape)
+        return np.broadcast_to(self.shift_curvature / len(self._alpha), self.diagonal.shape)
 
 
 def _solve_small(A: Array, b: Array) -> Array:
@@ -290,7 +294,7 @@ def _solve_small(A: Array, b: Array) -> Array:
     )
 
 
-def _star(alpha: Array, share: Array, variances: Array) -> tuple[Array, Array, Array]:
+def _simplex_curvature(alpha: Array, share: Array, variances: Array) -> tuple[Array, Array, Array]:
     """α, β and the diagonal of the Kronecker product, for broadcasting."""
     alpha, share = alpha[:, None], share[:, None]
     return alpha, share, (alpha * (1.0 - share)) * variances
@@ -348,8 +352,10 @@ def minimise(
         return gradient + product, change
 
     n_solves, is_solved = 0, False
-    is_small = theta.size <= SMALL
-    for n_step in range(PATIENCE if is_small and model.matrix is not None else MAX_STEPS):
+    is_small = theta.size <= SMALL_MODEL
+    for n_step in range(
+        STEPS_BEFORE_PIVOTS if is_small and model.matrix is not None else MAX_MODEL_STEPS
+    ):
         residual = penalty.minimum_norm_subgradient(W, q)
         size = float(np.sqrt(np.sum(np.square(residual) * step)))
         first = size if n_step == 0 else first
@@ -358,11 +364,11 @@ def minimise(
             break
         U = penalty.recentre(penalty.prox(W - step * q, step))
         q_U, value_U = at(U)
-        if not value_U < value and halvings < MAX_HALVINGS:
+        if not value_U < value and halvings < MAX_PROXIMAL_HALVINGS:
             # Power iteration found too small an eigenvalue.
             step, halvings = 0.5 * step, halvings + 1
             continue
-        for _ in range(MAX_CORNERS):
+        for _ in range(MAX_MANIFOLD_CHANGES):
             tangent = penalty.tangent(U)
             newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
             n_solves += 1
@@ -375,7 +381,7 @@ def minimise(
                 has_left = not np.array_equal(V, end) or t == edge < 1.0
                 V = penalty.recentre(V)
                 q_V, value_V = at(V)
-                if value_V < value_U or t <= max(edge, SHORTEST):
+                if value_V < value_U or t <= max(edge, SHORTEST_SHARE):
                     break
                 t *= 0.3
             if not (np.isfinite(edge) and value_V < value_U):

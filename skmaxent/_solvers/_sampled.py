@@ -21,16 +21,17 @@ from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
 # Rows of a sample in the next.
-GROWTH = 8
+SAMPLE_GROWTH = 8
 # Rows for each parameter in the smallest sample: fewer may be separated.
 ROWS_PER_PARAMETER = 5
 # Below this many multiplications a pass costs its calls, not its rows.
-LEAST_WORK = 1_000_000
-# Of a sample's own error, how near its optimum is looked for.
-ACCURACY = 0.3
-MAX_ITER = 15
+LEAST_SAMPLE_WORK = 1_000_000
+# Distance to a sample's optimum at which to end, relative to the standard error of the sample, the
+# root of the number of parameters. Nearer, the next sample moves the optimum further than that.
+SAMPLE_ACCURACY = 0.3
+SAMPLE_ITERATIONS = 15
 # No sample takes more memory.
-SAMPLE_BYTES = 1 << 26
+MOST_SAMPLE_BYTES = 1 << 26
 
 
 def sampled_start(null: Point, options: Options) -> Array:
@@ -39,18 +40,26 @@ def sampled_start(null: Point, options: Options) -> Array:
     blocks = objective.blocks
     p = reference_size(objective)
     sizes: list[int] = []
-    rows = blocks.n_samples // GROWTH
-    while rows >= ROWS_PER_PARAMETER * p and rows * (blocks.work / blocks.n_samples) >= LEAST_WORK:
-        if rows * blocks.n_features * 4 <= SAMPLE_BYTES:
+    rows = blocks.n_samples // SAMPLE_GROWTH
+    while (
+        rows >= ROWS_PER_PARAMETER * p
+        and rows * (blocks.work / blocks.n_samples) >= LEAST_SAMPLE_WORK
+    ):
+        if rows * blocks.n_features * 4 <= MOST_SAMPLE_BYTES:
             sizes.append(rows)
-        rows //= GROWTH
+        rows //= SAMPLE_GROWTH
     theta = null.theta
     for rows in reversed(sizes):
         sample = objective.standardised(rows, dtype=np.float32, seed=options.seed)
         weights = _outcome_weights(sample)
         if not (weights > 0.0).all():
             continue
-        part = replace(options, tol=ACCURACY * float(np.sqrt(p)), max_iter=MAX_ITER, callback=None)
+        part = replace(
+            options,
+            tol=SAMPLE_ACCURACY * float(np.sqrt(p)),
+            max_iter=SAMPLE_ITERATIONS,
+            callback=None,
+        )
         outcome = newton(
             sample.at(theta),
             part,

@@ -28,8 +28,8 @@ from skmaxent._solvers._unbounded import Watch
 from skmaxent._typing import Array
 
 # Hessian products for the Newton step whose length is the distance, and its accuracy.
-CHECK_PRODUCTS = 50
-CHECK_ACCURACY = 0.1
+DISTANCE_PRODUCTS = 50
+DISTANCE_ACCURACY = 0.1
 # Changes of F of less than so many times its rounding are taken from gradients.
 HIDDEN = 100.0
 # The gradient shrinks where it is this much shorter than it has ever been.
@@ -280,8 +280,8 @@ class _Run:
             np.copy,
             self.now.gradient,
             radius=np.inf,
-            tolerance=CHECK_ACCURACY * norm,
-            max_products=CHECK_PRODUCTS,
+            tolerance=DISTANCE_ACCURACY * norm,
+            max_products=DISTANCE_PRODUCTS,
         )
         self._smallest_ritz = step.smallest_ritz
         self.newton_step = replace(step, direction=self.function.change(step.direction))

@@ -25,9 +25,9 @@ from skmaxent._solvers._unbounded import NEAR, Watch
 Array = NDArray[np.float64]
 
 # Products of columns: they stay in the cache.
-MAX_PRODUCTS = 500_000
+MAX_PAIR_PRODUCTS = 500_000
 # Multiplications of a Hessian: beyond, one assembled block by block costs no more.
-MAX_WORK = 5_000_000
+MAX_SMALL_WORK = 5_000_000
 # One more iteration, to this distance, costs less than a certificate without it: under a ridge the
 # duality gap is then small enough, without one the Newton decrement is.
 TOL_WITH_RIDGE, TOL_WITHOUT_RIDGE = 1e-6, 1e-4
@@ -40,7 +40,7 @@ def is_small(objective: MultinomialObjective) -> bool:
     r = objective.likelihood.n_free
     products = objective.blocks.n_samples * width * (width + 1) // 2
     work = products * (r * (r + 1) // 2)
-    return products <= MAX_PRODUCTS and work <= MAX_WORK
+    return products <= MAX_PAIR_PRODUCTS and work <= MAX_SMALL_WORK
 
 
 class _State(NamedTuple):

@@ -24,10 +24,10 @@ from skmaxent._typing import Array
 MAX_STEP_PRODUCTS = 200
 # Trials of shorter steps from a point; each is a quarter of the last one or shorter, so that the
 # last one changes no float64.
-MAX_TRIALS = 60
+MAX_STEP_TRIALS = 60
 # Within this distance, in standard errors, F is nearly quadratic; a step that gains more than
-# SHORT_STEP times the predicted decrease is then too short.
-QUADRATIC_DISTANCE, SHORT_STEP = 10.0, 1.3
+# SHORT_NEWTON_STEP times the predicted decrease is then too short.
+QUADRATIC_DISTANCE, SHORT_NEWTON_STEP = 10.0, 1.3
 # The line search ends where the slope is at most this share of the slope at its start, or after so
 # many secants: a better point is worth less than another step.
 FLAT_SHARE, MAX_SECANTS = 0.3, 3
@@ -121,7 +121,7 @@ def newton(
         if status is not Status.MAX_ITER or record.is_full:
             break
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
-        exact = exact or (region.agreement > SHORT_STEP and distance < QUADRATIC_DISTANCE)
+        exact = exact or (region.agreement > SHORT_NEWTON_STEP and distance < QUADRATIC_DISTANCE)
         step_from = partial(_step, point, preconditioner, norm, target=tol / root_n, exact=exact)
         if is_new and preconditioner.is_exact:
             step_from = partial(_preconditioned_step, point, natural, norm)
@@ -177,7 +177,7 @@ def _accepted(
     `step_from` makes a step from the radius of the region. `norm` is the gradient's length in the
     norm of the inverse preconditioner.
     """
-    for _ in range(MAX_TRIALS):
+    for _ in range(MAX_STEP_TRIALS):
         step = step_from(radius=region.radius)
         candidate, share = _along(point, step)
         agreement = _agreement(point, candidate, step, preconditioner, norm)

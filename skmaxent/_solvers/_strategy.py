@@ -39,14 +39,15 @@ from skmaxent._solvers._unbounded import Watch
 from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
-# Ratio of the penalties on the way to a weak one, and how near to each minimum to come.
-STAGE = 3.0
-NEAR = 0.5
+# Ratio of successive L1 penalties on the way to a weak one. Each stage ends at STAGE_SHARE of its
+# first distance: the next penalty moves the minimum further than that.
+STAGE_RATIO = 3.0
+STAGE_SHARE = 0.5
 # The bound on the gap of a smooth fit of a path from which on the fit is looked at again.
 DOUBTFUL = 1e-3
 # For nonsmooth penalties: the distance that the certificate leaves possible, relative to the one
 # asked for, from which on the gradient is asked.
-FAR = 10.0
+DOUBTFUL_DISTANCE = 10.0
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
@@ -339,7 +340,7 @@ def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> boo
     point, value = outcome.point, outcome.value
     root_n = root_size(point.objective.blocks.effective_size, value)
     limit = max(tol, NEGLIGIBLE)
-    if not root_n * np.sqrt(2.0 * gap * value) > FAR * limit:
+    if not root_n * np.sqrt(2.0 * gap * value) > DOUBTFUL_DISTANCE * limit:
         return False
     size = 2.0 / point.theta.shape[1]
     end = penalty.prox(
@@ -371,9 +372,9 @@ def _down_to(
     status = Status.MAX_ITER
     if working.is_all or not np.isfinite(ratio):
         return point, status
-    n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE))
+    n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE_RATIO))
     for stage in range(n_stages - 1, 0, -1):
-        penalty = terms.times(STAGE**stage).nonsmooth_penalty()
+        penalty = terms.times(STAGE_RATIO**stage).nonsmooth_penalty()
         theta = penalty.project(point.theta)
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
         outcome = minimise_on_working_sets(
@@ -382,7 +383,7 @@ def _down_to(
             record.part(options.max_iter, may_end=False),
             penalty=penalty,
             working=working,
-            share=NEAR,
+            share=STAGE_SHARE,
         )
         point, status = outcome.point, outcome.status
         if status is Status.STOPPED:

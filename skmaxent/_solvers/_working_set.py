@@ -21,18 +21,29 @@ LARGEST_SHARE = 0.5
 LEAST_FEATURES = 1000
 # Fewer features than these are not worth choosing among.
 FEW_FEATURES = 400
-MAX_ROUNDS = 50
+MAX_WORKING_SETS = 50
 # Iterations after which a model that is not the Hessian has done what it can.
-PATIENCE = 15
-# Share of its first distance to which a working set is brought that may not be the last.
-ROUGH = 0.3
+MODEL_PATIENCE = 15
+# A working set that is probably not the last one is minimised over to this share of its first
+# distance.
+ROUGH_SHARE = 0.3
 
 
 class WorkingSet:
-    """Some features with a copy of their columns, and the model of the loss used last.
+    """Some features with a copy of their columns, and the last quadratic model of the loss.
 
-    It grows until it `is_all`, and serves one penalty after another. With `precise` the model is
-    the Hessian.
+    The set only grows, and serves one penalty after another.
+
+    Attributes
+    ----------
+    index : ndarray of int
+        Positions of the members among the features, in increasing order.
+    is_all : bool
+        Whether all features are members.
+    model : Model or None
+        The last model, for the members.
+    precise : bool
+        Whether models are the Hessian.
     """
 
     def __init__(self, objective: MultinomialObjective) -> None:
@@ -153,7 +164,7 @@ def minimise_on_working_sets(
     is_rough = likely is None
     working.precise = False
     violation = kkt_violations(point, penalty)
-    for _ in range(MAX_ROUNDS):
+    for _ in range(MAX_WORKING_SETS):
         members = _wanted(point, violation, working, likely)
         likely = None
         working.cover(members)
@@ -166,9 +177,9 @@ def minimise_on_working_sets(
             options,
             record,
             penalty=penalty,
-            max_iter=n_left if working.precise else min(n_left, PATIENCE),
+            max_iter=n_left if working.precise else min(n_left, MODEL_PATIENCE),
             n_left=n_left,
-            share=max(share, ROUGH * is_rough),
+            share=max(share, ROUGH_SHARE * is_rough),
         )
         status = outcome.status
         is_slow = status is Status.MAX_ITER and len(record) - n_before < options.max_iter
@@ -198,13 +209,20 @@ def minimise_on_working_sets(
 
 
 def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:
-    """What each feature's coefficients would gain by varying, to first order; zero if nothing."""
+    """Return the KKT violation of each feature, (d,): the largest entry of its subgradient.
+
+    The subgradient is the minimum-norm one, which is zero where coefficients are optimal.
+    """
     residual = penalty.minimum_norm_subgradient(point.theta, point.gradient)[:, :-1]
     return np.asarray(np.abs(residual).max(axis=0))
 
 
 def _wanted(point: Point, violation: Array, working: WorkingSet, likely: Array | None) -> Array:
-    """Features that are not zero, and those that would gain most, at most as many again."""
+    """Return the positions of the next members of a working set.
+
+    They are the features with nonzero coefficients, those of `likely`, and those with the largest
+    KKT violations (d,), at most as many again or LEAST_FEATURES.
+    """
     if working.is_all:
         return working.index
     active = np.flatnonzero(point.theta[:, :-1].any(axis=0))
