@@ -420,6 +420,7 @@ def _warn(ends: list[_End], of: str, model: MaxentClassifier) -> None:
     `of` is "relaxed " for the fits without penalty.
     """
     by = " by relaxed fits" if of else ""
+    whose = "of relaxed fits " if of else ""
     reasons = {
         f"max_iter={model.max_iter} was reached at {{}} values of C{by}: "
         "raise max_iter, or leave out the weakest penalties.": [
@@ -434,7 +435,7 @@ def _warn(ends: list[_End], of: str, model: MaxentClassifier) -> None:
         "is unknown or much for a small loss: rescale the columns of X and look for outliers.": [
             end.lacks_precision for end in ends
         ],
-        f"Rounding of the coefficients of {of}fits to float32, the dtype of X, raises the "
+        f"Rounding of the coefficients {whose}to float32, the dtype of X, raises the "
         "objective by more than 1e-6 of itself at {} values of C: pass X in float64.": [
             end.rounding > 0.0 for end in ends
         ],
