@@ -21,7 +21,8 @@ from skmaxent import MaxentClassifier
 from skmaxent._input import _dask_input
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._objective._objective import MultinomialObjective
-from skmaxent._objective._penalty import Ridge, ridge_terms
+from skmaxent._objective._penalty import Ridge
+from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._storage._cluster import IN_MEMORY_SHARE, TASK_MEMORY_PARTS
 from skmaxent._storage._row_blocks import RowBlocks

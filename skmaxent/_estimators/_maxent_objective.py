@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._model._settings import Settings
-from skmaxent._objective._objective import MultinomialObjective, column_moments
+from skmaxent._objective._moments import column_moments
+from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._solvers import Evaluation, PreconditionedProblem, Problem
 from skmaxent._storage._arrays import memory_bytes

@@ -13,7 +13,7 @@ import numpy as np
 
 from skmaxent._inference import _covariance
 from skmaxent._objective._objective import Point, Probabilities
-from skmaxent._objective._penalty import ridge_terms
+from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Status, minimise
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from skmaxent._input import _frames, _targets, _validation
 from skmaxent._model._fit import Prepared
-from skmaxent._objective._penalty import ridge_terms
+from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Separated, separation
 from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._device_array import on_host

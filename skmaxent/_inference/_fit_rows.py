@@ -12,7 +12,7 @@ from skmaxent._inference import _covariance, _profile
 from skmaxent._inference._bias_reduction import penalised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._model._fit import Prepared
-from skmaxent._objective._penalty import ridge_terms
+from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
     Options,
     Problem,

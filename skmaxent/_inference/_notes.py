@@ -10,7 +10,8 @@ import numpy as np
 from skmaxent._inference import _covariance
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import PenaltyTerms, Ridge
+from skmaxent._objective._penalty import Ridge
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import (
     PROVEN,
     Status,

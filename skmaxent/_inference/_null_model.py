@@ -8,7 +8,7 @@ import numpy as np
 
 from skmaxent._inference import _covariance
 from skmaxent._model._fit import Prepared
-from skmaxent._objective._penalty import ridge_terms
+from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
     Options,
     Problem,

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skmaxent._input._interchange import names_of_series, refuse_masked
-from skmaxent._objective._penalty import PenaltyTerms
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 

@@ -14,9 +14,11 @@ from sklearn.exceptions import ConvergenceWarning
 from skmaxent._input._targets import Given, Outcomes
 from skmaxent._model._prediction import absent_logit
 from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import Moments, Point
-from skmaxent._objective._penalty import STRONGEST, PenaltyTerms, Ridge
+from skmaxent._objective._moments import Moments
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._standardisation import ColumnMap, prepared
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_columns
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage

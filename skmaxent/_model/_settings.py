@@ -12,7 +12,7 @@ import numpy as np
 from skmaxent._input import _dask_input, _targets, _validation
 from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._model._fit import Prepared
-from skmaxent._objective._penalty import PenaltyTerms
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._storage._cluster import is_dask, refuse_dask
 from skmaxent._typing import Array
 

@@ -14,10 +14,9 @@ Coefficients W and gradients are arrays (R, width), with a row for each logit. A
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +26,6 @@ from skmaxent._typing import Array
 # The largest strength of a penalty. It makes a coefficient zero for practical purposes, and its
 # square does not overflow.
 STRONGEST = 1e100
-# A coefficient this close to a bound, relative to its size, was on it before rounding: scaling the
-# coefficient and the bound back takes few operations.
-BOUND_TOLERANCE = 8.0 * float(np.finfo(float).eps)
 # Number of bisections of an interval; 60 reduce it to less than the last digit of float64.
 BISECTIONS = 60
 # A step to a bound is this much too long, so that it reaches the bound in spite of rounding.
@@ -74,174 +70,6 @@ class Ridge:
     def dual_scaling(self, V: Array) -> float:
         """Return the dual scaling, the largest s <= 1 for which the conjugate of s V is finite."""
         return float(not V[:, self.strength == 0.0].any())
-
-
-@dataclass(frozen=True)
-class PenaltyTerms:
-    """A penalty and bounds, as arrays, from which a solver's penalty is made.
-
-    The penalty is Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)². If `grouped`, the first term
-    is Σ_j l1_j ‖w_·j‖. The coefficients obey lower <= w <= upper.
-
-    Attributes
-    ----------
-    l1, ridge : ndarray of shape (R, n_features) or (1, n_features)
-        Strengths.
-    target : ndarray of shape (R, n_features) or (1, n_features), or None
-        The coefficients to shrink towards; None stands for zero.
-    lower, upper : ndarray of shape (R, n_features) or (1, n_features), or None
-        Bounds; None stands for none. Groups have no bounds, or both zero, which removes a group.
-    grouped : bool
-    is_coupled : bool
-        Whether the loss stays the same if all coefficients of a column change by one number.
-    """
-
-    l1: Array
-    ridge: Array
-    target: Array | None = None
-    lower: Array | None = None
-    upper: Array | None = None
-    grouped: bool = False
-    is_coupled: bool = True
-
-    def times(self, strength: float) -> PenaltyTerms:
-        """Return the terms with strengths multiplied by a number, up to STRONGEST."""
-        l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
-        return replace(self, l1=l1, ridge=ridge)
-
-    def without_penalty(self, held: Array) -> PenaltyTerms:
-        """Return the bounds without the penalty, and hold some coefficients where nearest to zero.
-
-        `held` is a mask (1 or R, n_features) of coefficients whose bounds both become the value
-        within the bounds that is nearest to zero. The result is not grouped, since groups belong
-        to the L1 penalty.
-        """
-        l1, ridge = np.zeros_like(self.l1), np.zeros_like(self.ridge)
-        terms = replace(self, l1=l1, ridge=ridge, target=None, grouped=False)
-        if not held.any():
-            return terms
-        shape = np.broadcast_shapes(held.shape, self.l1.shape)
-        least = self.nearest_to_zero
-        lower, upper = (
-            np.where(held, least, np.full(shape, default) if bound is None else bound)
-            for bound, default in ((self.lower, -np.inf), (self.upper, np.inf))
-        )
-        return replace(terms, lower=lower, upper=upper)
-
-    @property
-    def nearest_to_zero(self) -> Array:
-        """Return the values within the bounds that are nearest to zero, (1 or R, n_features)."""
-        zero = np.zeros_like(self.l1)
-        zero = zero if self.lower is None else np.maximum(zero, self.lower)
-        return zero if self.upper is None else np.minimum(zero, self.upper)
-
-    def dual_norm(self, gradient: Array) -> Array:
-        """Return the dual norms of a gradient, (R, n_features), or (1, n_features) for groups.
-
-        Coefficients are zero at the optimum if l1 is at least the dual norm of the gradient there.
-        """
-        return _norms(gradient)[None] if self.grouped else np.abs(gradient)
-
-    def scaled(self, scale: Array) -> PenaltyTerms:
-        """Return the terms for the coefficients of columns that are divided by `scale`."""
-
-        def times(bound: Array | None) -> Array | None:
-            return None if bound is None else bound * scale
-
-        return replace(
-            self,
-            l1=self.l1 / scale,
-            ridge=self.ridge / scale**2,
-            target=times(self.target),
-            lower=times(self.lower),
-            upper=times(self.upper),
-        )
-
-    @property
-    def is_smooth(self) -> bool:
-        """Whether the terms are a ridge towards zero with one strength for each column, no more."""
-        return (
-            not self.l1.any()
-            and len(self.ridge) == 1
-            and self.target is None
-            and self.lower is None
-            and self.upper is None
-        )
-
-    def rows(self, index: Array) -> PenaltyTerms:
-        """Return the terms of the rows at positions `index`."""
-        return self._each(lambda array: array if len(array) == 1 else array[index])
-
-    def columns(self, index: Array) -> PenaltyTerms:
-        """Return the terms of the columns at positions `index`."""
-        return self._each(lambda array: array[:, index])
-
-    def _each(self, change: Callable[[Array], Array]) -> PenaltyTerms:
-        """Return the terms with `change` applied to each array."""
-        names = ("l1", "ridge", "target", "lower", "upper")
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
-        arrays = {name: None if a is None else change(a) for name, a in arrays.items()}
-        return replace(self, **arrays)
-
-    @property
-    def moves_at_rest(self) -> bool:
-        """Whether the least penalty within the bounds may be at coefficients other than zero."""
-        return self.target is not None or self.lower is not None or self.upper is not None
-
-    def at_rest(self, n_rows: int) -> Array:
-        """Return the coefficients (n_rows, n_features) within the bounds with the least penalty.
-
-        They are the optimum for columns on which the loss does not depend.
-        """
-        slope = self.ridge * (0.0 if self.target is None else self.target)
-        slope = _shorten(slope, self.l1[0]) if self.grouped else _soft_threshold(slope, self.l1)
-        ridge = np.broadcast_to(self.ridge, slope.shape)
-        coef = np.divide(slope, ridge, out=np.zeros(slope.shape), where=ridge > 0.0)
-        lower = -np.inf if self.lower is None else self.lower
-        upper = np.inf if self.upper is None else self.upper
-        return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
-
-    def project(self, coef: Array) -> Array:
-        """Return the coefficients (R, n_features), moved onto bounds from which rounding took them.
-
-        Unlike a projection it changes coefficients on either side of a bound, but only by a few
-        units in the last place.
-        """
-        for bound in (self.lower, self.upper):
-            if bound is not None:
-                near = np.abs(coef - bound) <= BOUND_TOLERANCE * np.abs(coef)
-                coef = np.where(near, bound, coef)
-        return coef
-
-    def smooth(self) -> Ridge:
-        """Return the ridge if the terms are smooth, else a penalty of zero.
-
-        The objective of a nonsmooth fit contains the loss alone; its solver adds the penalty.
-        """
-        return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
-
-    def nonsmooth_penalty(self) -> Penalty:
-        """Return the nonsmooth penalty of θ, whose last column, the intercepts, is unpenalised."""
-
-        def widened(array: Array | None, default: float) -> Array:
-            """Return the array with a column of `default` for the intercepts."""
-            array = np.full_like(self.l1[:1], default) if array is None else array
-            return np.column_stack([array, np.full(len(array), default)])
-
-        terms = (widened(self.l1, 0.0), widened(self.ridge, 0.0), widened(self.target, 0.0))
-        if self.grouped:
-            # Groups have no other bounds than zero for removed features, which a penalty replaces.
-            if self.lower is not None and self.upper is not None:
-                removed = (self.lower == 0.0) & (self.upper == 0.0)
-                terms[0][:, :-1][removed] = STRONGEST
-            return Grouped(*terms, self.is_coupled)
-        lower, upper = widened(self.lower, -np.inf), widened(self.upper, np.inf)
-        return Elementwise(*terms, lower, upper, self.is_coupled)
-
-
-def ridge_terms(strength: Array) -> PenaltyTerms:
-    """Return the terms of a ridge with the given strength for each column, (n_features,)."""
-    return PenaltyTerms(np.zeros((1, len(strength))), strength[None])
 
 
 @dataclass(frozen=True)
@@ -418,7 +246,7 @@ class Elementwise:
     def prox(self, V: Array, step: Array) -> Array:
         if self._has_ridge:
             V = V + step * self.ridge * self.target
-        W = _soft_threshold(V, step * self.l1)
+        W = soft_threshold(V, step * self.l1)
         if self._has_ridge:
             W /= 1.0 + step * self.ridge
         return self.project(W)
@@ -427,7 +255,7 @@ class Elementwise:
         smooth = G + self._smooth_gradient(W)
         if not self._has_bounds:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
-            out = _soft_threshold(smooth, self.l1)
+            out = soft_threshold(smooth, self.l1)
             some = W.nonzero()
             l1 = np.broadcast_to(self.l1, W.shape)[some]
             out[some] = smooth[some] + np.copysign(l1, W[some])
@@ -538,7 +366,7 @@ class Elementwise:
     def conjugate(self, V: Array) -> float:
         slope = V + self.ridge * self.target
         with np.errstate(divide="ignore", invalid="ignore"):
-            W = _soft_threshold(slope, self.l1) / self.ridge
+            W = soft_threshold(slope, self.l1) / self.ridge
         # Without a ridge, the supremum of ⟨v, w⟩ - l1 |w| is at zero or at a bound.
         W = np.clip(np.where(np.isnan(W), 0.0, W), self.lower, self.upper)
         if not np.isfinite(W).all():
@@ -575,18 +403,18 @@ class Grouped:
 
     def value(self, W: Array) -> float:
         ridge = 0.5 * np.sum(self.ridge * np.square(W - self.target))
-        return float(_norms(W) @ self.l1[0] + ridge)
+        return float(column_norms(W) @ self.l1[0] + ridge)
 
     def prox(self, V: Array, step: Array) -> Array:
         V = V + step * self.ridge * self.target
-        return _shorten(V, step * self.l1) / (1.0 + step * self.ridge)
+        return soft_threshold_columns(V, step * self.l1) / (1.0 + step * self.ridge)
 
     def minimum_norm_subgradient(self, W: Array, G: Array) -> Array:
         smooth = G + self.ridge * (W - self.target)
-        norms = _norms(W)
+        norms = column_norms(W)
         at_zero = norms == 0.0
         unit = W / np.where(at_zero, 1.0, norms)
-        return np.where(at_zero, _shorten(smooth, self.l1), smooth + self.l1 * unit)
+        return np.where(at_zero, soft_threshold_columns(smooth, self.l1), smooth + self.l1 * unit)
 
     def balanced_residual(self, W: Array, G: Array) -> Array:
         """Return G + s with the shortest result whose columns sum to zero.
@@ -597,20 +425,20 @@ class Grouped:
         smooth = G + self.ridge * (W - self.target)
         mean = smooth.mean(axis=0)
         left = self.l1[0] ** 2 - len(W) * mean**2
-        balanced = _shorten(smooth - mean, np.sqrt(np.maximum(left, 0.0)))
-        at_zero = (_norms(W) == 0.0) & (left >= 0.0)
+        balanced = soft_threshold_columns(smooth - mean, np.sqrt(np.maximum(left, 0.0)))
+        at_zero = (column_norms(W) == 0.0) & (left >= 0.0)
         return np.where(at_zero, balanced, self.minimum_norm_subgradient(W, G))
 
     def balanced_sums(self, W: Array) -> Array:
         ridge_sums = (self.ridge * (W - self.target)).sum(axis=0)
-        norms = _norms(W)
+        norms = column_norms(W)
         unit_sums = W.sum(axis=0) / np.where(norms > 0.0, norms, 1.0)
         # At a group of zeros, a subgradient that is not balanced is shorter than the ridge's.
         is_balanced = (norms == 0.0) & (np.abs(ridge_sums) <= np.sqrt(len(W)) * self.l1[0])
         return np.where(is_balanced, 0.0, ridge_sums + self.l1[0] * unit_sums)
 
     def tangent(self, W: Array) -> Tangent:
-        norms = _norms(W)
+        norms = column_norms(W)
         some = (norms > 0.0) | (self.l1[0] == 0.0)
         safe = np.where(norms > 0.0, norms, 1.0)
         unit = W / safe
@@ -637,7 +465,7 @@ class Grouped:
         return np.asarray(W - W.mean(axis=0))
 
     def conjugate(self, V: Array) -> float:
-        shortened = _shorten(V + self.ridge * self.target, self.l1)
+        shortened = soft_threshold_columns(V + self.ridge * self.target, self.l1)
         with np.errstate(divide="ignore", invalid="ignore"):
             W = shortened / self.ridge
         W = np.where(np.isnan(W), 0.0, W)
@@ -646,7 +474,7 @@ class Grouped:
         return _or_infinite(float(np.vdot(V, W)) - self.value(W))
 
     def dual_scaling(self, V: Array) -> float:
-        return _dual_scaling(np.where(self.ridge[0] == 0.0, _norms(V), 0.0), self.l1[0])
+        return _dual_scaling(np.where(self.ridge[0] == 0.0, column_norms(V), 0.0), self.l1[0])
 
     def columns(self, index: Array) -> Grouped:
         arrays = (self.l1, self.ridge, self.target)
@@ -668,18 +496,18 @@ def _dual_scaling(sizes: Array, limits: Array) -> float:
     return float((limits[over] / sizes[over]).min() * (1.0 - STEP_MARGIN))
 
 
-def _soft_threshold(V: Array, threshold: Array) -> Array:
+def soft_threshold(V: Array, threshold: Array) -> Array:
     """Return sign(v) max(|v| - threshold, 0) for each entry v."""
     return np.asarray(V - np.clip(V, -threshold, threshold))
 
 
-def _norms(W: Array) -> Array:
+def column_norms(W: Array) -> Array:
     """Return the Euclidean norms of the columns, shape (width,)."""
     return np.asarray(np.sqrt(np.einsum("kj,kj->j", W, W)))
 
 
-def _shorten(V: Array, threshold: Array) -> Array:
+def soft_threshold_columns(V: Array, threshold: Array) -> Array:
     """Return each column v as v max(1 - threshold/‖v‖, 0): its norm is less by the threshold."""
-    norms = _norms(V)
+    norms = column_norms(V)
     factor = np.maximum(1.0 - threshold / np.where(norms > 0.0, norms, 1.0), 0.0)
     return np.asarray(V * factor)

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import Moments, column_moments
-from skmaxent._objective._penalty import PenaltyTerms
+from skmaxent._objective._moments import Moments, column_moments
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import PenaltyTerms, Ridge
+from skmaxent._objective._penalty import Ridge
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._solvers._preconditioners import KroneckerPreconditioner
 from skmaxent._solvers._problem import Problem

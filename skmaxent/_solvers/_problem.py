@@ -8,15 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import (
-    Moments,
-    MultinomialObjective,
-    Point,
-    column_moments,
-    null_point,
-    offset_means,
-)
-from skmaxent._objective._penalty import Penalty, PenaltyTerms, Ridge
+from skmaxent._objective._moments import Moments, column_moments, null_point, offset_means
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Penalty, Ridge
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioners import Solves

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import Penalty, PenaltyTerms
+from skmaxent._objective._penalty import Penalty
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._orthogonal import orthogonal_distance

@@ -5,7 +5,8 @@ from sklearn.datasets import load_iris, load_wine
 
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._objective._objective import MultinomialObjective
-from skmaxent._objective._penalty import Ridge, ridge_terms
+from skmaxent._objective._penalty import Ridge
+from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._storage._row_blocks import RowBlocks
 

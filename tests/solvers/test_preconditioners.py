@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.problems import fit, problem
 
-from skmaxent._objective._objective import column_moments, null_point
+from skmaxent._objective._moments import column_moments, null_point
 from skmaxent._solvers import _preconditioner_choice, _preconditioners
 from skmaxent._solvers._preconditioners import (
     AssembledPreconditioner,

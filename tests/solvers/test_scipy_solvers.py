@@ -20,7 +20,7 @@ from skmaxent import (
 )
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._objective._objective import MultinomialObjective
-from skmaxent._objective._penalty import PenaltyTerms
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import Problem, Status
 from skmaxent._solvers._preconditioned import PreconditionedProblem
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice

@@ -1,0 +1,197 @@
+"""The terms of a penalty, and bounds, as users ask for them, before a penalty is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from skmaxent._objective._penalty import (
+    STRONGEST,
+    Elementwise,
+    Grouped,
+    Penalty,
+    Ridge,
+    column_norms,
+    soft_threshold,
+    soft_threshold_columns,
+)
+from skmaxent._typing import Array
+
+# A coefficient this close to a bound, relative to its size, was on it before rounding: scaling the
+# coefficient and the bound back takes few operations.
+BOUND_TOLERANCE = 8.0 * float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class PenaltyTerms:
+    """A penalty and bounds, as arrays, from which a solver's penalty is made.
+
+    The penalty is Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)². If `grouped`, the first term
+    is Σ_j l1_j ‖w_·j‖. The coefficients obey lower <= w <= upper.
+
+    Attributes
+    ----------
+    l1, ridge : ndarray of shape (R, n_features) or (1, n_features)
+        Strengths.
+    target : ndarray of shape (R, n_features) or (1, n_features), or None
+        The coefficients to shrink towards; None stands for zero.
+    lower, upper : ndarray of shape (R, n_features) or (1, n_features), or None
+        Bounds; None stands for none. Groups have no bounds, or both zero, which removes a group.
+    grouped : bool
+    is_coupled : bool
+        Whether the loss stays the same if all coefficients of a column change by one number.
+    """
+
+    l1: Array
+    ridge: Array
+    target: Array | None = None
+    lower: Array | None = None
+    upper: Array | None = None
+    grouped: bool = False
+    is_coupled: bool = True
+
+    def times(self, strength: float) -> PenaltyTerms:
+        """Return the terms with strengths multiplied by a number, up to STRONGEST."""
+        l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
+        return replace(self, l1=l1, ridge=ridge)
+
+    def without_penalty(self, held: Array) -> PenaltyTerms:
+        """Return the bounds without the penalty, and hold some coefficients where nearest to zero.
+
+        `held` is a mask (1 or R, n_features) of coefficients whose bounds both become the value
+        within the bounds that is nearest to zero. The result is not grouped, since groups belong
+        to the L1 penalty.
+        """
+        l1, ridge = np.zeros_like(self.l1), np.zeros_like(self.ridge)
+        terms = replace(self, l1=l1, ridge=ridge, target=None, grouped=False)
+        if not held.any():
+            return terms
+        shape = np.broadcast_shapes(held.shape, self.l1.shape)
+        least = self.nearest_to_zero
+        lower, upper = (
+            np.where(held, least, np.full(shape, default) if bound is None else bound)
+            for bound, default in ((self.lower, -np.inf), (self.upper, np.inf))
+        )
+        return replace(terms, lower=lower, upper=upper)
+
+    @property
+    def nearest_to_zero(self) -> Array:
+        """Return the values within the bounds that are nearest to zero, (1 or R, n_features)."""
+        zero = np.zeros_like(self.l1)
+        zero = zero if self.lower is None else np.maximum(zero, self.lower)
+        return zero if self.upper is None else np.minimum(zero, self.upper)
+
+    def dual_norm(self, gradient: Array) -> Array:
+        """Return the dual norms of a gradient, (R, n_features), or (1, n_features) for groups.
+
+        Coefficients are zero at the optimum if l1 is at least the dual norm of the gradient there.
+        """
+        return column_norms(gradient)[None] if self.grouped else np.abs(gradient)
+
+    def scaled(self, scale: Array) -> PenaltyTerms:
+        """Return the terms for the coefficients of columns that are divided by `scale`."""
+
+        def times(bound: Array | None) -> Array | None:
+            return None if bound is None else bound * scale
+
+        return replace(
+            self,
+            l1=self.l1 / scale,
+            ridge=self.ridge / scale**2,
+            target=times(self.target),
+            lower=times(self.lower),
+            upper=times(self.upper),
+        )
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether the terms are a ridge towards zero with one strength for each column, no more."""
+        return (
+            not self.l1.any()
+            and len(self.ridge) == 1
+            and self.target is None
+            and self.lower is None
+            and self.upper is None
+        )
+
+    def rows(self, index: Array) -> PenaltyTerms:
+        """Return the terms of the rows at positions `index`."""
+        return self._each(lambda array: array if len(array) == 1 else array[index])
+
+    def columns(self, index: Array) -> PenaltyTerms:
+        """Return the terms of the columns at positions `index`."""
+        return self._each(lambda array: array[:, index])
+
+    def _each(self, change: Callable[[Array], Array]) -> PenaltyTerms:
+        """Return the terms with `change` applied to each array."""
+        names = ("l1", "ridge", "target", "lower", "upper")
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
+        arrays = {name: None if a is None else change(a) for name, a in arrays.items()}
+        return replace(self, **arrays)
+
+    @property
+    def moves_at_rest(self) -> bool:
+        """Whether the least penalty within the bounds may be at coefficients other than zero."""
+        return self.target is not None or self.lower is not None or self.upper is not None
+
+    def at_rest(self, n_rows: int) -> Array:
+        """Return the coefficients (n_rows, n_features) within the bounds with the least penalty.
+
+        They are the optimum for columns on which the loss does not depend.
+        """
+        slope = self.ridge * (0.0 if self.target is None else self.target)
+        slope = (
+            soft_threshold_columns(slope, self.l1[0])
+            if self.grouped
+            else soft_threshold(slope, self.l1)
+        )
+        ridge = np.broadcast_to(self.ridge, slope.shape)
+        coef = np.divide(slope, ridge, out=np.zeros(slope.shape), where=ridge > 0.0)
+        lower = -np.inf if self.lower is None else self.lower
+        upper = np.inf if self.upper is None else self.upper
+        return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
+
+    def project(self, coef: Array) -> Array:
+        """Return the coefficients (R, n_features), moved onto bounds from which rounding took them.
+
+        Unlike a projection it changes coefficients on either side of a bound, but only by a few
+        units in the last place.
+        """
+        for bound in (self.lower, self.upper):
+            if bound is not None:
+                near = np.abs(coef - bound) <= BOUND_TOLERANCE * np.abs(coef)
+                coef = np.where(near, bound, coef)
+        return coef
+
+    def smooth(self) -> Ridge:
+        """Return the ridge if the terms are smooth, else a penalty of zero.
+
+        The objective of a nonsmooth fit contains the loss alone; its solver adds the penalty.
+        """
+        return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
+
+    def nonsmooth_penalty(self) -> Penalty:
+        """Return the nonsmooth penalty of θ, whose last column, the intercepts, is unpenalised."""
+
+        def widened(array: Array | None, default: float) -> Array:
+            """Return the array with a column of `default` for the intercepts."""
+            array = np.full_like(self.l1[:1], default) if array is None else array
+            return np.column_stack([array, np.full(len(array), default)])
+
+        terms = (widened(self.l1, 0.0), widened(self.ridge, 0.0), widened(self.target, 0.0))
+        if self.grouped:
+            # Groups have no other bounds than zero for removed features, which a penalty replaces.
+            if self.lower is not None and self.upper is not None:
+                removed = (self.lower == 0.0) & (self.upper == 0.0)
+                terms[0][:, :-1][removed] = STRONGEST
+            return Grouped(*terms, self.is_coupled)
+        lower, upper = widened(self.lower, -np.inf), widened(self.upper, np.inf)
+        return Elementwise(*terms, lower, upper, self.is_coupled)
+
+
+def ridge_terms(strength: Array) -> PenaltyTerms:
+    """Return the terms of a ridge with the given strength for each column, (n_features,)."""
+    return PenaltyTerms(np.zeros((1, len(strength))), strength[None])
