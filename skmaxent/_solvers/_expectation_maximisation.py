@@ -145,11 +145,11 @@ def _separates(problem: Problem, theta: Array) -> bool:
 def _least_margin(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
     """The least difference, over rows of weight, of the largest logits in the set and outside."""
     every, possible = _logits(replace(block, offset=None), coef, intercept)
-    outside = np.where(np.isinf(possible), every, -np.inf).max(axis=0)
-    margin = np.where(np.isinf(outside), np.inf, possible.max(axis=0) - outside)
+    outside = np.where(possible == -np.inf, every, -np.inf).max(axis=0)
+    margin = np.where(outside == -np.inf, np.inf, possible.max(axis=0) - outside)
     rounding = ROUNDED_LOGIT * float(np.finfo(every.dtype).eps) * np.abs(every).max(axis=0)
     margin = np.where(block.weights_or_ones() > 0.0, margin - rounding, np.inf)
-    return (margin.min(initial=np.inf),)
+    return (margin.min() if margin.shape[0] else np.inf,)
 
 
 def _is_at_minimum(step: Solution, tol: float) -> bool:

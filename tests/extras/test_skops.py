@@ -86,7 +86,9 @@ MODELS = {
         X,
     ),
     "partial labels": lambda: (
-        MaxentClassifier(partial_labels=True).fit(X, [{a, "setosa"} for a in NAMES.tolist()]),
+        MaxentClassifier(partial_labels=True).fit(
+            X, [{a, "setosa"} if k % 2 else {a} for k, a in enumerate(NAMES.tolist())]
+        ),
         X,
     ),
     "random state": lambda: (
