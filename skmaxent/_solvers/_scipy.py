@@ -184,16 +184,27 @@ class _Run:
             # the length of a Newton step from there.
             radius = max(float(np.linalg.norm(self.now.gradient)), 1.0)
             options |= {"initial_trust_radius": radius, "max_trust_radius": LARGEST * radius}
-        with np.errstate(all="ignore"):
-            optimize.minimize(
-                self._value_and_gradient,
-                self.now.u,
-                jac=True,
-                hessp=self._product if self._method.uses_products else None,
-                method=self._method.name,
-                callback=self._callback,
-                options=options,
-            )
+        # Objects of SciPy refer to each other and to the functions that it is given, and outlive
+        # an interrupted call. They must not keep the threads of the fit alive.
+        runs = [self]
+        uses_products = self._method.uses_products
+
+        def callback(intermediate_result: Any) -> None:  # SciPy goes by the name of the argument
+            runs[0]._callback(intermediate_result)
+
+        try:
+            with np.errstate(all="ignore"):
+                optimize.minimize(
+                    lambda u: runs[0]._value_and_gradient(u),
+                    self.now.u,
+                    jac=True,
+                    hessp=(lambda u, v: runs[0]._product(u, v)) if uses_products else None,
+                    method=self._method.name,
+                    callback=callback,
+                    options=options,
+                )
+        finally:
+            runs.clear()
 
     def _evaluated(self, u: Array) -> Evaluation:
         """F at u, which is often the iterate or the latest point that SciPy asked for."""
