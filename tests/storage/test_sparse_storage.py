@@ -266,7 +266,10 @@ def test_rows_in_any_storage_give_the_answer_of_centred_dense_rows(
             clf = MaxentClassifier(tol=1e-7, **parameters).fit(other, y, weights)
             narrow = dtype == np.float32
             np.testing.assert_allclose(clf.coef_, coef, atol=1e-4 if narrow else 1e-6)
-            assert clf.optimality_gap_ < max(1e-4 if narrow else 1e-6, 3.0 * gap)
+            # The gap includes what rounding of the intercept to float32 costs.
+            rounding = float(np.spacing(np.abs(clf.intercept_).max()))
+            limit = 1e-4 + rounding**2 if narrow else 1e-6
+            assert clf.optimality_gap_ < max(limit, 3.0 * gap)
             # What is left of logits that cancel: their size in units of rounding.
             size = np.abs(clf.coef_) @ np.abs(X.T.astype(float)) + np.abs(clf.intercept_)[:, None]
             atol = 1e-4 if narrow else 1e-6
