@@ -1,18 +1,17 @@
 """Models that were saved: by this version, by others, and what is said about that."""
 
 import copy
-import io
 import json
 import pickle
 import warnings
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
+from helpers.saving import by_joblib, by_pickle
 from pickles.make import MODELS
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -36,17 +35,6 @@ def assert_same(one, other):
         assert_same(one.toarray(), other.toarray())
     else:
         assert one == other or (one != one and other != other)
-
-
-def by_pickle(model):
-    return pickle.loads(pickle.dumps(model))
-
-
-def by_joblib(model):
-    file = io.BytesIO()
-    joblib.dump(model, file)
-    file.seek(0)
-    return joblib.load(file)
 
 
 @pytest.mark.parametrize("saved", [by_pickle, by_joblib, copy.copy, copy.deepcopy])

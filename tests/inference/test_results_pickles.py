@@ -1,7 +1,6 @@
 """Pickles of results: without training rows, which can be given again."""
 
 import copy
-import io
 import pickle
 
 import joblib
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from helpers.saving import by_joblib, by_pickle
 from sklearn.datasets import load_wine
 
 from skmaxent import MaxentClassifier
@@ -17,17 +17,6 @@ X, Y = load_wine(return_X_y=True, as_frame=True)
 X = X[["alcohol", "malic_acid", "hue"]]
 WEIGHTS = np.random.default_rng(0).integers(1, 4, len(X))
 OFFSET = np.random.default_rng(1).normal(size=(len(X), 3))
-
-
-def by_pickle(value):
-    return pickle.loads(pickle.dumps(value))
-
-
-def by_joblib(value):
-    file = io.BytesIO()
-    joblib.dump(value, file)
-    file.seek(0)
-    return joblib.load(file)
 
 
 def made(rows, y, infer=None, **params):
