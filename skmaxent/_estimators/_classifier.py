@@ -482,8 +482,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 "the rows too."
             )
         estimate = _infer.estimate_of(self)
-        data = _infer.Data(X, y, sample_weight, offset)
-        options = _infer.Options(cov_type, groups, weights, reference)
+        data = _infer.UserData(X, y, sample_weight, offset)
+        options = _infer.InferenceOptions(cov_type, groups, weights, reference)
         _infer.check_method(estimate.settings, options, features, method, n_bootstrap)
         if groups is not None or method is not None:  # rows are picked and added up in memory
             refuse_dask("infer with groups or a method", X, y)

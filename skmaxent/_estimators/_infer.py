@@ -34,7 +34,7 @@ DEFAULT_BOOTSTRAP = 200
 
 
 @dataclass(frozen=True)
-class Data:
+class UserData:
     """The rows of the fit as the user gave them to `infer`."""
 
     X: Any
@@ -47,17 +47,17 @@ class Data:
         """Whether any of them is a Dask collection."""
         return any(map(is_dask, (self.X, self.y, self.sample_weight, self.offset)))
 
-    def on_host(self) -> Data:
+    def on_host(self) -> UserData:
         """The same in memory."""
         given = self.X, self.y, self.sample_weight, self.offset
-        return Data(*map(to_host, given))
+        return UserData(*map(to_host, given))
 
     def __iter__(self) -> Any:
         return iter((self.X, self.y, self.sample_weight, self.offset))
 
 
 @dataclass(frozen=True)
-class Options:
+class InferenceOptions:
     """What is to be inferred; see `MaxentClassifier.infer`."""
 
     cov_type: str | None
@@ -79,7 +79,11 @@ def estimate_of(classifier: Any) -> Estimate:
 
 
 def check_method(
-    settings: Settings, options: Options, features: Any, method: str | None, n_bootstrap: int
+    settings: Settings,
+    options: InferenceOptions,
+    features: Any,
+    method: str | None,
+    n_bootstrap: int,
 ) -> None:
     """Raise ValueError for arguments that do not go together, and warn of class weights."""
     if method not in (None, "split", "bootstrap"):
@@ -107,7 +111,7 @@ def check_method(
 
 
 def by_information(
-    estimate: Estimate, data: Data, options: Options, features: Any
+    estimate: Estimate, data: UserData, options: InferenceOptions, features: Any
 ) -> InferenceResults:
     """Inference from the information, for all features or some of them."""
     settings = estimate.settings
@@ -133,7 +137,7 @@ def by_information(
             return results
 
 
-def of_all(estimate: Estimate, data: Data, options: Options) -> InferenceResults:
+def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> InferenceResults:
     """Inference for all features; raises NoCovariance where these are linearly dependent."""
     with estimate.problem(*data) as ready:
         _refuse_removed(ready)
@@ -141,7 +145,7 @@ def of_all(estimate: Estimate, data: Data, options: Options) -> InferenceResults
 
 
 def _of_features(
-    estimate: Estimate, data: Data, options: Options, features: Any
+    estimate: Estimate, data: UserData, options: InferenceOptions, features: Any
 ) -> InferenceResults:
     """Inference for the features of these names."""
     with estimate.problem(*data) as ready:
@@ -174,7 +178,9 @@ def _refuse_removed(ready: Any) -> None:
         )
 
 
-def _without_aliased(estimate: Estimate, data: Data, options: Options) -> InferenceResults | None:
+def _without_aliased(
+    estimate: Estimate, data: UserData, options: InferenceOptions
+) -> InferenceResults | None:
     """Inference for the features that are no combinations of earlier ones; None if all are."""
     model, names = estimate.model, estimate.names
     with estimate.problem(*data) as ready:
@@ -203,7 +209,9 @@ def _without_aliased(estimate: Estimate, data: Data, options: Options) -> Infere
     )
 
 
-def by_split(classifier: Any, estimate: Estimate, data: Data, options: Options) -> InferenceResults:
+def by_split(
+    classifier: Any, estimate: Estimate, data: UserData, options: InferenceOptions
+) -> InferenceResults:
     """Inference on one half of the rows, for the features that are selected on the other half."""
     settings, columns = estimate.settings, estimate.model.columns
     if data.offset is not None or settings.bounds is not None or settings.prior_coef is not None:
@@ -216,7 +224,7 @@ def by_split(classifier: Any, estimate: Estimate, data: Data, options: Options) 
         free: Any, rows: Any, y: Any, weights: Any, groups: Any, names: Array
     ) -> InferenceResults:
         of_half = replace(estimate_of(free), names=names)
-        return of_all(of_half, Data(rows, y, weights, None), replace(options, groups=groups))
+        return of_all(of_half, UserData(rows, y, weights, None), replace(options, groups=groups))
 
     return infer_by_split(
         classifier,
@@ -232,7 +240,7 @@ def by_split(classifier: Any, estimate: Estimate, data: Data, options: Options) 
 
 
 def by_bootstrap(
-    classifier: Any, estimate: Estimate, data: Data, options: Options, n_bootstrap: Any
+    classifier: Any, estimate: Estimate, data: UserData, options: InferenceOptions, n_bootstrap: Any
 ) -> InferenceResults:
     """Inference from fits to samples of the rows."""
     if options.cov_type is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,10 +120,9 @@ class Settings:
             columns=Columns(names, given.n_features, given.classes),
         )
 
-    @contextmanager
     def prepared(
         self, given: _targets.Given, names: Array | None, *, as_given: bool = False
-    ) -> Iterator[Prepared]:
+    ) -> AbstractContextManager[Prepared]:
         """The problem that rows pose with these settings, while there are threads.
 
         Parameters
@@ -135,12 +133,11 @@ class Settings:
         as_given : bool, default=False
             Whether the problem has all columns, none of them shifted.
         """
-        with Prepared.within_threads(
+        return Prepared.within_threads(
             given,
             self.terms(given, names),
             self.n_jobs,
             C=self.C,
             fit_intercept=self.fit_intercept,
             as_given=as_given,
-        ) as ready:
-            yield ready
+        )
