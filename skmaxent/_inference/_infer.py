@@ -195,7 +195,7 @@ def infer_features(
     gradient = penalised_gradient(point, ready.problem.terms)
     V, distance = covariance_of(point, ridge, gradient, positions)
     V /= ready.rows.scale
-    n_aliased = len(aliased_columns(objective, ready.problem.varying).columns)
+    n_aliased = len(aliased_columns(objective).columns)
     terms = ready.problem.terms
     notes = notes_of(ready, point, terms, distance * float(np.sqrt(ready.rows.scale)), estimate.gap)
     contrast = class_coding(len(ready.classes), position)

@@ -38,7 +38,7 @@ def notes_of(
     if gap < PROVEN and distance <= FAR:
         return ()
     objective = point.objective.with_penalty(Ridge(terms.ridge.max(axis=0)))
-    watch = Watch(objective, ready.problem.varying)
+    watch = Watch(objective)
     status = watch.at_end(Status.CONVERGED, point.theta, point.loss, 1.0)
     if status is Status.CONVERGED:
         return notes_if_far(distance)

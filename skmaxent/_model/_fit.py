@@ -211,7 +211,7 @@ class Prepared:
 
     def _aliased(self) -> tuple[Array, Aliased]:
         problem, columns = self.problem, self.data.columns
-        found = aliased_columns(problem.objective, problem.varying)
+        found = aliased_columns(problem.objective)
         if columns.kept is None:
             return found.columns, found
         if columns.n_features > MOST_COLUMNS:

@@ -31,8 +31,6 @@ COARSE = 100.0
 ROUNDING, FINE = 4.0, 2.0**-10
 # The largest bounds and targets of scaled coefficients: sums with them are numbers.
 MOST = 1e300
-# A coefficient of a column with entries of one at most that changes nothing.
-NOTHING = 1e-60
 # Range relative to the largest entry below which a column is shifted, where squares tell nothing.
 NARROW_RANGE = 1e-3
 # Whole numbers from here on are rounded in float32; numbers beyond the end are no counts or times.
@@ -276,14 +274,6 @@ def _sparse_range(X: Any) -> tuple[Array, Array]:
         low[not_full] = np.minimum(low[not_full], 0.0)
         below[not_full] = np.minimum(below[not_full], 0.0)
     return low, below
-
-
-def column_peaks(X: Any) -> Array:
-    """max|x_j| for each column."""
-    if sp.issparse(X):
-        low, below = _sparse_range(X)
-        return np.maximum(np.abs(low), np.abs(below))
-    return np.maximum(X.max(axis=0), -X.min(axis=0))
 
 
 def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:

@@ -8,7 +8,6 @@ resolves the columns themselves instead of their squares, and so twice as many d
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack, qr, solve_triangular
 
 from skmaxent._objective._objective import MultinomialObjective
@@ -21,17 +20,13 @@ from skmaxent._typing import Array
 LEAST_DISTANCE = 1e-13
 
 
-def orthogonal_distance(
-    objective: MultinomialObjective, varying: NDArray[np.bool_], coef: Array, intercept: Array
-) -> float:
+def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept: Array) -> float:
     """Return the length of the Newton step in standard errors, or NaN where there is none.
 
     Parameters
     ----------
     objective : MultinomialObjective
         It must be small: all rows are standardised at once.
-    varying : ndarray of bool, shape (d,)
-        The columns that are not constant.
     coef : ndarray of shape (R, d)
     intercept : ndarray of shape (R,)
         Coefficients and intercepts for the columns as they are stored.
@@ -44,7 +39,7 @@ def orthogonal_distance(
     Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
     P, C, losses = loss_of_rows(likelihood, Z, targets)
 
-    kept = np.append(varying, objective.fit_intercept)
+    kept = np.append(objective.varying, objective.fit_intercept)
     X = rows.augmented(objective.center, objective.scale, objective.fit_intercept)[kept].T
     root_ridge = np.append(np.sqrt(objective.penalty.strength), 0.0)
     curvature = np.sqrt(np.einsum("km,km->m", P, C) * weights)

@@ -124,9 +124,9 @@ class State(NamedTuple):
 class Precise:
     """The objective over standardised rows in float64, and coordinates that may change."""
 
-    def __init__(self, objective: MultinomialObjective, varying: Array) -> None:
+    def __init__(self, objective: MultinomialObjective) -> None:
         self.objective = objective
-        self._varying = varying
+        self._varying = objective.varying
         self.frame = _Frame(objective.center, objective.scale)
         # Of coefficients as the rows have them.
         self._strength = objective.penalty.strength * objective.scale**2
@@ -246,7 +246,7 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
     It makes a step at least, also where `options.max_iter` iterations have been made.
     """
     objective = outcome.point.objective
-    problem = Precise(objective, objective.varying)
+    problem = Precise(objective)
     home = problem.frame
     record = record.part(max(options.max_iter - record.number, 0))
     theta = problem.recentre(outcome.point.theta)

@@ -125,7 +125,7 @@ class _Search:
 
     def __init__(self, problem: Problem, theta: Array) -> None:
         self._problem = problem
-        self._loss = Precise(problem.objective, problem.varying)
+        self._loss = Precise(problem.objective)
         self._home = self._loss.frame
         self.is_home = False
         self._evaluate(self._loss.recentre(theta))

@@ -25,15 +25,13 @@ from skmaxent._typing import Array
 class Problem:
     """Rows and terms in standardised coordinates; `asked` are the terms in those of the data.
 
-    `null` is the model without features, best where there is no offset; `varying` marks the columns
-    that are not constant.
+    `null` is the model without features, best where there is no offset.
     """
 
     objective: MultinomialObjective
     asked: PenaltyTerms
     terms: PenaltyTerms
     null: Point
-    varying: Array
     means: Means
 
     @classmethod
@@ -73,7 +71,12 @@ class Problem:
         )
         null = null_point(objective, moments)
         means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
-        return cls(objective, terms, scaled, null, varying, means)
+        return cls(objective, terms, scaled, null, means)
+
+    @property
+    def varying(self) -> Array:
+        """The columns that are not constant, (d,)."""
+        return self.objective.varying
 
     def start(self) -> Point:
         """The model without features; with offsets its value and gradient need a pass."""

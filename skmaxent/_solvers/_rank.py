@@ -54,11 +54,8 @@ class Aliased:
         return np.asfortranarray(out)
 
 
-def aliased_columns(objective: MultinomialObjective, varying: Array) -> Aliased:
-    """Aliased columns among the rows that weigh anything; none where columns are too many.
-
-    `varying` marks the columns that are not constant.
-    """
+def aliased_columns(objective: MultinomialObjective) -> Aliased:
+    """Aliased columns among the rows that weigh anything; none where columns are too many."""
     d, fit_intercept = objective.blocks.n_features, objective.fit_intercept
     none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
     if d > MOST_COLUMNS or _some_rows_are_independent(objective):
@@ -66,13 +63,13 @@ def aliased_columns(objective: MultinomialObjective, varying: Array) -> Aliased:
     (G,) = objective.blocks.map_reduce(
         _products, objective.center, objective.scale, objective.fit_intercept
     )
-    size = np.sqrt(G.diagonal()) * np.append(varying, True)
+    size = np.sqrt(G.diagonal()) * np.append(objective.varying, True)
     scale = np.where(size > 0.0, size, 1.0)
     A = G / np.multiply.outer(scale, scale)
     order = np.append([d] if fit_intercept else [], np.arange(d)).astype(np.intp)
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
-    R = _triangle(objective) * np.append(varying, fit_intercept)
+    R = _triangle(objective) * np.append(objective.varying, fit_intercept)
     # Entries are rounded in the units of the data, in which means may be far above spreads.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))

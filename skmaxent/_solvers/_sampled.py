@@ -64,7 +64,7 @@ def sampled_start(null: Point, options: Options) -> Array:
             sample.at(theta),
             part,
             Record(part),
-            Watch(sample, sample.varying, confirms=False),
+            Watch(sample, confirms=False),
             is_near=theta is not null.theta,
         )
         if outcome.status in (Status.SEPARATED, Status.QUASI_SEPARATED):

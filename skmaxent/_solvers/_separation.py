@@ -53,7 +53,7 @@ def separation(problem: Problem, options: Options) -> Separated | None:
     is_separated = solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED)
     if not is_separated and solution.gap < PROVEN:
         return None
-    aliased = aliased_columns(objective, problem.varying)
+    aliased = aliased_columns(objective)
     varying = problem.varying.copy()
     varying[aliased.columns] = False
     search = Search(objective, Cone.of(objective, varying, None, None))

@@ -164,7 +164,7 @@ def smooth(
         A bound on the gap below which the certificate looks for no better one.
     """
     objective = problem.objective
-    watch = Watch(objective, objective.varying)
+    watch = Watch(objective)
     record = Record(options)
     is_for_newton = True
     if options.max_iter == 0:
@@ -191,7 +191,7 @@ def smooth(
         outcome = newton_precise(outcome, options, record, watch)
         gap = _gap(problem, outcome, least_bound)
     if gap > doubtful and is_cheaply_precise(outcome):
-        outcome = _judged_in_orthogonal_coordinates(outcome, options.tol)
+        outcome = _judged_in_orthogonal_coordinates(outcome, record, options.tol)
     return _solution(problem, outcome, watch, gap)
 
 
@@ -205,7 +205,7 @@ def _solution(problem: Problem, outcome: Outcome, watch: Watch, gap: float) -> S
     return problem.solution(replace(outcome, status=status), gap, **watch.found)
 
 
-def _judged_in_orthogonal_coordinates(outcome: Outcome, tol: float) -> Outcome:
+def _judged_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: float) -> Outcome:
     """Return the outcome, converged only if the distance in orthogonal coordinates is small too.
 
     The coordinates of the solvers hide directions that are flat to rounding.
@@ -214,11 +214,11 @@ def _judged_in_orthogonal_coordinates(outcome: Outcome, tol: float) -> Outcome:
     coefficients = outcome.coefficients
     if coefficients is None:
         coefficients = objective.coefficients(outcome.point.theta)
-    distance = orthogonal_distance(objective, objective.varying, *coefficients)
+    distance = orthogonal_distance(objective, *coefficients)
     if not distance > tol:
         return outcome
-    history = (*outcome.history[:-1], replace(outcome.history[-1], distance=distance))
-    return replace(outcome, status=Status.PRECISION, history=history)
+    record.correct(distance)
+    return replace(outcome, status=Status.PRECISION, history=record.history)
 
 
 def _gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
@@ -262,7 +262,7 @@ def minimise_nonsmooth(
     """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
-    watch = Watch(objective, objective.varying, *penalty.signs)
+    watch = Watch(objective, *penalty.signs)
     record = Record(options)
     if options.solver not in NEWTON:
         check_is_smooth(problem.terms, options.solver)
@@ -280,7 +280,7 @@ def minimise_nonsmooth(
         precise = proximal_newton_precise(problem, outcome.point.theta, options, record)
         if precise.value < np.inf:
             gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
-            watch = Watch(objective, objective.varying, *penalty.signs)
+            watch = Watch(objective, *penalty.signs)
             return _solution(problem, precise, watch, gap)
     elif status is Status.CONVERGED and _can_fall(outcome, penalty, gap, options.tol):
         status = Status.PRECISION

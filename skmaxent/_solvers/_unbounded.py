@@ -33,8 +33,6 @@ class Watch:
     Parameters
     ----------
     objective : MultinomialObjective
-    varying : ndarray of bool, shape (n_features,)
-        Columns that are not constant.
     low, high : ndarray of shape (1 or R, n_features + 1), optional
         Signs that changes of the coefficients may have; see `Cone`. Where not given, all that the
         objective's ridge leaves free may change both ways.
@@ -53,7 +51,6 @@ class Watch:
     def __init__(
         self,
         objective: MultinomialObjective,
-        varying: Array,
         low: Array | None = None,
         high: Array | None = None,
         *,
@@ -64,7 +61,6 @@ class Watch:
         self._objective = objective
         self._confirms = confirms
         self._scales: Scales | None = None
-        self._varying = varying
         self._aliased: Aliased | None = None
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
@@ -72,7 +68,7 @@ class Watch:
         self._open: list[int | None] = []
         if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
             return
-        self._cone = self._all = Cone.of(objective, varying, low, high)
+        self._cone = self._all = Cone.of(objective, objective.varying, low, high)
         if not self._cone.is_trivial:
             R = objective.shape[0]
             is_one = objective.likelihood.is_coupled or R == 1
@@ -170,8 +166,8 @@ class Watch:
         if self._is_free:
             # Directions need no columns that are combinations of others.
             if self._aliased is None:
-                self._aliased = aliased_columns(self._objective, self._varying)
-                varying = self._varying.copy()
+                self._aliased = aliased_columns(self._objective)
+                varying = self._objective.varying.copy()
                 varying[self._aliased.columns] = False
                 self._cone = Cone.of(self._objective, varying, None, None)
             theta, step = self._aliased.moved(theta), self._aliased.moved(step)

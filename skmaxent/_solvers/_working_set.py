@@ -124,7 +124,7 @@ class WorkingSet:
             start,
             options,
             record.part(max_iter, n_left=n_left, may_end=self.is_all, whole=whole),
-            Watch(start.objective, start.objective.varying, *penalty.signs),
+            Watch(start.objective, *penalty.signs),
             penalty=penalty,
             model=self.model,
             share=share,

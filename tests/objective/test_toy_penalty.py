@@ -102,7 +102,7 @@ def test_proximal_newton_minimises_a_penalty_that_it_does_not_know(load):
     penalty = Asymmetric(up, 3.0 * up)
     objective = problem(X, y, 3, strength=0.0)
     options = Options(tol=1e-6)
-    watch = Watch(objective, objective.varying, *penalty.signs)
+    watch = Watch(objective, *penalty.signs)
     start = objective.at(objective.zeros())
     outcome = proximal_newton(start, options, Record(options), watch, penalty=penalty)
     assert outcome.status is Status.CONVERGED
