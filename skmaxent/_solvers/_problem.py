@@ -153,7 +153,6 @@ class Problem:
             self.objective,
             self.objective.penalty if self.terms.is_smooth else self.terms.nonsmooth_penalty(),
             self.means,
-            self.varying,
             theta,
             preconditioner=preconditioner,
             step=step,

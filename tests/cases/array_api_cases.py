@@ -322,7 +322,7 @@ def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
     from skmaxent._estimators._training import training_problem
     from skmaxent._inference._bias_reduction import penalised
     from skmaxent._model._settings import Settings
-    from skmaxent._solvers import _certificate
+    from skmaxent._solvers import _hessian_bounds
 
     X, y = noisy(40_000, K=K)
     model = MaxentClassifier(C=np.inf)
@@ -337,9 +337,8 @@ def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
         assert moved.there and max(moved.there) <= size
         assert moved.back and max(moved.back) <= size
         H = point.fisher_information()
-        varying = ready.problem.varying
         shares = ready.problem.means.shares
-        _certificate._kronecker_below(point, shares, np.zeros(len(varying)), varying)
+        _hessian_bounds.kronecker_bound(point, shares, np.zeros(objective.blocks.n_features))
         assert max(moved.there + moved.back) <= H.nbytes
         before = len(moved.there)
         for _ in range(3):

@@ -7,7 +7,7 @@ from helpers.problems import datasets, fit
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.preprocessing import PolynomialFeatures
 
-from skmaxent._solvers import Status, _certificate
+from skmaxent._solvers import Status, _hessian_bounds, _self_concordance
 
 
 def excess(found, X, y, C, fit_intercept=True):
@@ -54,10 +54,10 @@ def test_without_penalty_the_gap_bounds_too(name, solver, below, monkeypatch):
     else:
         X, y = overlapping(name)
     if below == "Kronecker":
-        monkeypatch.setattr(_certificate, "ASSEMBLED_SIZE", 0)
+        monkeypatch.setattr(_hessian_bounds, "ASSEMBLED_SIZE", 0)
     if below == "sampled":
-        monkeypatch.setattr(_certificate, "_kronecker_below", lambda *args: None)
-        monkeypatch.setattr(_certificate, "rows_below", lambda objective: len(y) // 2)
+        monkeypatch.setattr(_self_concordance, "kronecker_bound", lambda *args: None)
+        monkeypatch.setattr(_hessian_bounds, "affordable_rows", lambda objective: len(y) // 2)
     for tol in (1.0, 1e-1, 1e-2, 1e-4):
         found = fit(X, y, np.inf, tol=tol, solver=solver)
         assert found.status is Status.CONVERGED

@@ -1,0 +1,91 @@
+"""The duality gap: an upper bound on F - F* from entropy maximisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Penalty, Ridge
+from skmaxent._storage._vectors import inner
+from skmaxent._typing import Array
+
+
+@dataclass(frozen=True)
+class Means:
+    """Weighted means over the rows that the dual needs.
+
+    Attributes
+    ----------
+    shares : ndarray of shape (R,)
+        Mean of the targets t.
+    target_columns : ndarray of shape (R, d)
+        Mean of t (x - μ)ᵀ, for standardised columns.
+    offset : ndarray of shape (R,) or None
+        Mean of the offsets.
+    target_offset : float
+        Mean of the inner products of t and the offset.
+    """
+
+    shares: Array
+    target_columns: Array
+    offset: Array | None = None
+    target_offset: float = 0.0
+
+
+def duality_gap(
+    point: Point, value: float, penalty: Ridge | Penalty, means: Means, error: Array
+) -> float:
+    """Return F(θ) - D(q) >= F(θ) - F* for a dual-feasible q near p(θ), or infinity without one.
+
+    The dual is entropy maximisation: with o_i the offsets, r the penalty and r* its conjugate,
+
+        D(q) = mean [H(q_i) + (q_i - t_i)·o_i] - r*(-R),   R = mean (q_i - t_i) x_iᵀ,
+
+    for any q_i with mean q = mean t, which an intercept asks for. Without intercept, or where its
+    gradient vanishes, q = p will do; a ridge then has the gap Σ_j ‖∂F/∂w_j‖²/(2λ_j). Otherwise
+    q = (1 - ε) p + ε u with the constant distribution u that makes the means agree, and concavity
+    of the entropy, H(q) >= (1 - ε) H(p) + ε H(u). Where r* is infinite, as beyond an L1 penalty,
+    q goes a share of the way from t, whose entropy is zero.
+
+    Parameters
+    ----------
+    point : Point
+        The loss and its gradient at θ.
+    value : float
+        F(θ), loss and penalty.
+    penalty : Ridge or Penalty
+    means : Means
+    error : ndarray of shape (R, d + 1)
+        The size of the rounding errors of the gradient. |R| is enlarged by as much.
+    """
+    if isinstance(penalty, Ridge) and point.gradient[:, :-1][:, penalty.strength == 0.0].any():
+        return np.inf  # the conjugate is
+    objective = point.objective
+    c = point.theta[:, -1]
+    gradient = point.loss_gradient()
+    residual, shift = gradient[:, :-1], gradient[:, -1]
+    # mean [H(p) + (p - t)·o], for the log-normaliser is H(p) + p·z.
+    dual = point.loss - inner(residual, point.theta[:, :-1]) - float(shift @ c)
+    if objective.fit_intercept:
+        both = objective.likelihood.outcomes(shift, change=True)
+        expected = objective.likelihood.outcomes(means.shares) + both
+        if (expected <= 0.0).any():
+            return np.inf
+        epsilon = float(np.max(both / expected))
+        if epsilon >= 1.0:
+            return np.inf
+        if epsilon > 0.0:
+            u = np.maximum(expected - both / epsilon, 0.0)
+            entropy = -float(np.sum(u * np.log(np.where(u > 0.0, u, 1.0))))
+            if means.offset is not None:
+                entropy += float(u[-len(c) :] @ means.offset) - means.target_offset
+            dual = (1.0 - epsilon) * dual + epsilon * entropy
+            # μ is the mean of X, so that mean u (x - μ)ᵀ vanishes for every constant u.
+            residual = (1.0 - epsilon) * residual - epsilon * means.target_columns
+    V = np.zeros(point.theta.shape)
+    V[:, :-1] = -residual - np.sign(residual) * error[:, :-1]
+    V = V[:, :-1] if isinstance(penalty, Ridge) else V
+    share = penalty.dual_scaling(V)
+    return max(value - share * dual + penalty.conjugate(share * V), 0.0)

@@ -1,0 +1,220 @@
+"""An upper bound on F - F* from the Newton decrement, because the loss is self-concordant."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Elementwise, Penalty, Ridge
+from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._hessian_bounds import (
+    CERTIFICATE_PRODUCTS,
+    HessianBound,
+    assembled_bound,
+    kronecker_bound,
+)
+from skmaxent._solvers._preconditioners import Solves
+from skmaxent._storage._vectors import inner
+from skmaxent._typing import Array
+
+# Relative gap below which a better bound is not worth a pass.
+TIGHT = 1e-7
+# Relative accuracy of the Newton step that a bound is made of. The bound accounts for the step's
+# residual; its square is then a thousandth of the decrement's, which more accuracy cannot improve.
+CERTIFICATE_ACCURACY = 0.03
+
+
+@dataclass(frozen=True)
+class NewtonStep:
+    """A point, and what helps conjugate gradients to a Newton step from there.
+
+    Attributes
+    ----------
+    point : Point
+    preconditioner : Solves or None
+        Without one, no conjugate gradients are run.
+    found : Step or None
+        A step from the point that a solver has found.
+    """
+
+    point: Point
+    preconditioner: Solves | None
+    found: Step | None
+
+
+def self_concordance_bound(
+    point: Point,
+    value: float,
+    penalty: Ridge | Penalty,
+    shares: Array,
+    error: Array,
+    newton: NewtonStep,
+) -> float:
+    """Return a bound on F(θ) - F* from the Newton decrement, wherever the optimum is.
+
+    Along a step Δ the curvature changes by at most a factor exp(t), t the largest range over
+    classes of the logits' change (a third cumulant is at most range times variance; Bach 2010,
+    Electron. J. Stat. 4, 384-414; Marteau-Ferey, Bach & Rudi 2019, NeurIPS 32). With r the
+    largest such range of a step of unit length in M, any matrix below H, δ the Newton decrement
+    and ρ = r δ < 1,
+
+        F(θ) - F* <= [ρ + (1 - ρ) log(1 - ρ)] / r²   (δ²/2 for small ρ).
+
+    Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
+    q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. Where F is nonsmooth, any
+    subgradient serves as g; for F(θ') is above its line by what the loss is.
+
+    Where F can fall in a direction that M does not see, the bound is infinite. Two kinds of them
+    have bounds of their own, because the loss is constant there: shifts of a feature's
+    coefficients by the same for all classes, and the coefficients of constant columns.
+    """
+    varying = point.objective.varying
+    gradient, shifts = _without_shifts(point, value, penalty)
+    still = np.flatnonzero(~varying)
+    gradient[:, still] = 0.0
+    own = shifts + _constant_columns(point.theta, penalty, still)
+    if not np.isfinite(own):
+        return np.inf
+    error = np.where(np.append(varying, True), error, 0.0)
+    ridge = _least_ridge(penalty)
+    below = kronecker_bound(point, shares, ridge)
+    bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
+    if bound == np.inf:
+        below = assembled_bound(point, ridge)
+        bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
+    return own + bound
+
+
+def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tuple[Array, float]:
+    """Return a subgradient of F that sums to zero over the classes, and a bound for shifts.
+
+    The subgradient has the shape (R, d + 1). A shift changes all coefficients of a feature by one
+    number; the bound is on the decrease of F by shifts.
+
+    Where the logits are coupled, the loss does not change when all coefficients of a feature change
+    alike. With s the sum of a subgradient g over the K classes, such a shift gains at most
+
+        s²/(2 Σ_k λ_k)                under a ridge λ_k, with g_k - s λ_k/Σλ for what is left,
+        |s|/K Σ_k (|w_k| + |w*_k|)    under an L1 penalty, with Σ l1 |w*| <= F(θ),
+        |s|/K Σ_k (upper - lower)     within bounds.
+
+    The gradient of the loss sums to zero, so s is computed from the penalty alone: under a weak
+    ridge, s² may be far below the square of the rounding errors of the gradient.
+    """
+    objective, theta = point.objective, point.theta
+    if not objective.likelihood.is_coupled:
+        if isinstance(penalty, Ridge):
+            return point.gradient.copy(order="F"), 0.0
+        return penalty.minimum_norm_subgradient(theta, point.loss_gradient()), 0.0
+    if isinstance(penalty, Ridge):
+        gradient = point.gradient.copy(order="F")
+        ridge = np.broadcast_to(np.append(penalty.strength, 0.0), theta.shape)
+        total = ridge[0] * theta.sum(axis=0)
+    else:
+        gradient = penalty.balanced_residual(theta, point.loss_gradient())
+        ridge = np.broadcast_to(penalty.ridge, theta.shape)
+        total = penalty.balanced_sums(theta)
+    strength = ridge.sum(axis=0)
+    has_ridge = strength > 0.0
+    share = np.where(has_ridge, ridge / np.where(has_ridge, strength, 1.0), 1.0 / len(theta))
+    gradient -= gradient.sum(axis=0) * share
+    gain = np.where(has_ridge, 0.5 * total**2 / np.where(has_ridge, strength, 1.0), np.inf)
+    gain[total == 0.0] = 0.0
+    if isinstance(penalty, Ridge) or np.isfinite(gain).all():
+        return gradient, float(gain.sum())
+    mean = np.abs(total) / len(theta)
+    if isinstance(penalty, Elementwise):
+        width = np.broadcast_to(penalty.upper - penalty.lower, theta.shape).sum(axis=0)
+        gain = np.fmin(gain, np.where(mean > 0.0, mean, 1.0) * width)
+    least = np.broadcast_to(penalty.l1, theta.shape).min(axis=0)
+    by_l1 = (least > 0.0) & np.isinf(gain)
+    ratio = np.divide(mean, least, out=np.zeros_like(mean), where=by_l1)
+    gain[by_l1] = mean[by_l1] * np.abs(theta).sum(axis=0)[by_l1]
+    return gradient, float(gain.sum()) + value * float(ratio.max())
+
+
+def _constant_columns(theta: Array, penalty: Ridge | Penalty, still: Array) -> float:
+    """Return how far the penalty of the constant columns is above its least value.
+
+    `still` are the positions of the constant columns.
+    """
+    if not len(still):
+        return 0.0
+    part = theta[:, still]
+    if isinstance(penalty, Ridge):
+        return Ridge(penalty.strength[still]).value(part)
+    columns = penalty.columns(still)
+    return max(columns.value(part) + columns.conjugate(np.zeros(part.shape)), 0.0)
+
+
+def _least_ridge(penalty: Ridge | Penalty) -> Array:
+    """Return the smallest ridge strength of each column over the classes, (d,)."""
+    if isinstance(penalty, Ridge):
+        return penalty.strength
+    return np.asarray(penalty.ridge.min(axis=0)[:-1])
+
+
+def _bound_within(
+    below: HessianBound, gradient: Array, error: Array, value: float, newton: NewtonStep
+) -> float:
+    """Return the bound on F - F* that a matrix M below the Hessian gives, or infinity.
+
+    The length of the gradient (R, d + 1) in the norm of M⁻¹ bounds the Newton decrement. If the
+    bound is not tight, conjugate gradients with the Hessian itself make it smaller. `error` is the
+    size of the gradient's rounding errors, and `value` is F.
+    """
+    noise = 2.0 * below.length(error * _signs(gradient.shape), error)
+
+    def bound(decrement: float) -> float:
+        return _self_concordance(decrement + noise, below.largest_range)
+
+    def by_step(predicted: float, residual: Array) -> float:
+        return bound(float(np.hypot(np.sqrt(2.0 * predicted), below.length(residual, error))))
+
+    least = bound(below.length(gradient, error))
+    preconditioner = newton.preconditioner
+    if preconditioner is None or least <= TIGHT * value:
+        return least
+    product = newton.point.hessian_product
+    norm = float(np.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0)))
+    if _self_concordance(norm, below.largest_range) == np.inf:
+        return least
+    if newton.found is not None:
+        s = newton.found.direction
+        curvature = product(s)
+        predicted = max(-inner(gradient, s) - 0.5 * inner(s, curvature), 0.0)
+        least = min(least, by_step(predicted, gradient + curvature))
+        # The residual adds no more than the step: a better step could halve the bound at best.
+        if least <= 2.0 * predicted:
+            return least
+    step = steihaug(
+        product,
+        preconditioner.solve,
+        gradient,
+        radius=np.inf,
+        tolerance=CERTIFICATE_ACCURACY * norm,
+        max_products=CERTIFICATE_PRODUCTS,
+    )
+    return min(least, by_step(step.predicted, step.residual))
+
+
+@functools.lru_cache(maxsize=16)
+def _signs(shape: tuple[int, int]) -> Array:
+    """Return random signs, to estimate what rounding errors add to a decrement.
+
+    Errors with random signs have a part along the eigenvectors of M's smallest eigenvalues.
+    """
+    return np.random.default_rng(0).choice([-1.0, 1.0], size=shape)
+
+
+def _self_concordance(decrement: float, largest_range: float) -> float:
+    """Return [ρ + (1 - ρ) log(1 - ρ)] / r² for a decrement δ, a range r and ρ = r δ."""
+    rho = largest_range * decrement
+    if not rho < 1.0:
+        return np.inf
+    if rho < 1e-3:  # the closed form cancels; its series is below ρ²/2 (1 + ρ/2)
+        return 0.5 * decrement**2 * (1.0 + 0.5 * rho)
+    return float((rho + (1.0 - rho) * np.log1p(-rho)) / largest_range**2)
