@@ -302,7 +302,8 @@ class MaxentObjective(FlatObjective):
             )
         self.classes = given.classes
         blocks = given.stored(Workers())
-        self._moments = column_moments(blocks, rows.model)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            self._moments = column_moments(blocks, rows.model)
         if not np.isfinite(self._moments.mean_square.sum()):
             blocks.check_finite()
         strength = min(1.0 / C, STRONGEST) / rows.scale / blocks.weight_sums.total
@@ -359,8 +360,13 @@ class MaxentObjective(FlatObjective):
         coef = np.asarray(coef, dtype=np.float64)
         if coef.shape != theta[:, :-1].shape:
             raise ValueError(f"coef has the shape {coef.shape}; expected {theta[:, :-1].shape}.")
+        intercept = np.asarray(intercept, dtype=np.float64)
+        if intercept.shape not in ((), theta[:, -1].shape):
+            raise ValueError(
+                f"intercept has the shape {intercept.shape}; expected {theta[:, -1].shape}."
+            )
         theta[:, :-1] = coef
-        theta[:, -1] = np.asarray(intercept, dtype=np.float64)
+        theta[:, -1] = intercept
         if not self._loss.fit_intercept and theta[:, -1].any():
             raise ValueError("fit_intercept=False: expected intercept=0, found other numbers.")
         return self._flat(theta)

@@ -496,6 +496,10 @@ class InferenceResults:
             )
         if features is not None:
             raise ValueError("give other, or features to leave out, not both.")
+        if not isinstance(other, InferenceResults):
+            raise TypeError(
+                f"other must be results of infer, found an object of type {type(other).__name__}."
+            )
         other._refuse_posterior(what)
         other._refuse_robust(what)
         missing = self._missing_from(other)

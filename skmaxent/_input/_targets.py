@@ -153,20 +153,20 @@ class Observations:
         """Return the weighted mean over observations of the value of the observed class.
 
         `values` has the shape (n_samples, n_classes). A set is one observation, whose value is the
-        largest among its classes.
+        largest among its classes. Raises ValueError unless the weights are those of these rows.
         """
+        weights = _validation.check_sample_weight(sample_weight, len(values))
         if self.codes is not None:
-            weights = sample_weight if sample_weight is None else np.asarray(sample_weight, float)
             if self.multiplicity is not None:
                 weights = self.multiplicity * (1.0 if weights is None else weights)
             return float(np.average(values[np.arange(len(values)), self.codes], weights=weights))
         counts = self.table
         if self.sets:
             best = np.where(counts > 0.0, values, -np.inf).max(axis=1)
-            return float(np.average(best, weights=sample_weight))
+            return float(np.average(best, weights=weights))
         # Every count is that many observations of its class.
-        if sample_weight is not None:
-            counts = counts * np.asarray(sample_weight, float)[:, None]
+        if weights is not None:
+            counts = counts * weights[:, None]
         return float((counts * values).sum() / counts.sum())
 
 

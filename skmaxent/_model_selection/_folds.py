@@ -338,7 +338,7 @@ class Task:
         elif self.how.scorer is None:
             self._log_likelihood(model, path, test, known, weights, scores)
         else:
-            self._by_scorer(model, path, test, scores)
+            self._by_scorer(model, path, test, weights, scores)
         if followed is not None:
             followed.end()
         return Fold(path, scores)
@@ -355,8 +355,6 @@ class Task:
         """Fill in scores."""
         scored = self._model_of(model, path)
         X, _ = scored.read(safe_indexing(self.X, test))
-        weights = self.how.routed.scorer.score.get("sample_weight")
-        weights = None if weights is None else np.asarray(to_host(weights))[test]
         offset = None if self.offset is None else self.offset[test].astype(X.dtype)
         fitted = path.n_iter.nonzero()[0]
         candidates = Candidates.of(scored, path, fitted, self.how.gammas)
@@ -364,8 +362,14 @@ class Task:
         scores[fitted] = np.reshape(values, (len(fitted), -1))
 
     def _by_scorer(
-        self, model: MaxentClassifier, path: MaxentPath, test: Array, scores: Array
+        self,
+        model: MaxentClassifier,
+        path: MaxentPath,
+        test: Array,
+        weights: Array | None,
+        scores: Array,
     ) -> None:
+        """Fill in scores of a scorer, which gets its metadata of the test rows."""
         assert self.how.scorer is not None
         scored = self._model_of(model, path)
         # Scorers are for NumPy's arrays.
@@ -376,6 +380,8 @@ class Task:
             name: safe_indexing(value, test) if np.ndim(value) else value
             for name, value in given.items()
         }
+        if weights is not None:
+            metadata["sample_weight"] = weights
         for i in path.n_iter.nonzero()[0].tolist():
             for j, gamma in enumerate(self.how.gammas):
                 coef, intercept = path.blended(gamma, i)

@@ -197,6 +197,8 @@ def test_models_that_are_not_nested_are_refused():
     ):
         with pytest.raises(ValueError, match="of the same rows"):
             whole.likelihood_ratio_test(other)
+    with pytest.raises(TypeError, match=r"other must be results of infer, found .* MaxentClassif"):
+        whole.likelihood_ratio_test(MaxentClassifier(C=np.inf).fit(few, Y))
     with pytest.raises(ValueError, match=r"nested.*'other'"):
         whole.likelihood_ratio_test(infer(few.assign(other=few["age"] ** 2), Y))
     with pytest.raises(ValueError, match="bias_reduction where this one is"):

@@ -178,6 +178,37 @@ def test_weights_and_offsets_reach_fits_and_scores():
         clf.predict(X)
 
 
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_one_weight_for_all_rows(scoring):
+    options = {"Cs": CS, "cv": FOLDS, "scoring": scoring, "tol": 1e-8}
+    found = MaxentClassifierCV(**options).fit(X, y, sample_weight=2.0)
+    expected = MaxentClassifierCV(**options).fit(X, y, sample_weight=np.full(150, 2.0))
+    np.testing.assert_allclose(found.scores_, expected.scores_, rtol=1e-12)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        (np.ones((150, 1)), "Sample weights must be 1D array or scalar"),
+        ([1.0], r"sample_weight.shape == \(1,\), expected \(150,\)"),
+        (-np.ones(150), "Negative values in data passed to `sample_weight`"),
+        (np.full(150, np.nan), "sample_weight contains NaN"),
+        (np.zeros(150), "at least one non-zero number"),
+    ],
+)
+def test_scores_need_weights_of_the_rows(weights, message):
+    clf = MaxentClassifierCV(Cs=CS, cv=FOLDS).fit(X, y)
+    table = np.eye(3, dtype=int)[y]
+    for scored in (clf, MaxentClassifier().fit(X, table)):
+        with pytest.raises(ValueError, match=message):
+            scored.score(X, table, sample_weight=weights)
+    with pytest.raises(ValueError, match=message):
+        clf.score(X, y, sample_weight=weights)
+    expected = -log_loss(y, clf.predict_proba(X))
+    assert clf.score(X, y, sample_weight=2.0) == pytest.approx(expected, rel=1e-12)
+
+
 def test_groups_and_weights_are_routed():
     groups = np.arange(150) % 7
     expected = list(GroupKFold(3).split(X, y, groups))

@@ -1,5 +1,7 @@
 """MaxentObjective: values and derivatives by other means, and optima that the classifier finds."""
 
+import warnings
+
 import mpmath
 import numpy as np
 import pandas as pd
@@ -313,8 +315,22 @@ def test_what_is_refused():
         objective.hessp(objective.x0, np.zeros(3))
     with pytest.raises(ValueError, match=r"coef has the shape \(4,\); expected \(3, 4\)"):
         objective.flatten(np.zeros(4))
+    with pytest.raises(ValueError, match=r"intercept has the shape \(4,\); expected \(3,\)"):
+        objective.flatten(np.zeros((3, 4)), np.zeros(4))
     with pytest.raises(ValueError, match="fit_intercept=False: expected intercept=0"):
         MaxentObjective(X, Y, fit_intercept=False).flatten(np.zeros((3, 4)), 1.0)
+
+
+def test_columns_whose_squares_overflow():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        objective = MaxentObjective(X * 1e200, Y, C=np.inf)
+        value, gradient = objective.fun_and_grad(objective.x0)
+    expected = MaxentObjective(X, Y, C=np.inf)
+    assert value == pytest.approx(expected.fun(expected.x0), rel=1e-12)
+    np.testing.assert_allclose(gradient[:12] / 1e200, expected.grad(expected.x0)[:12], rtol=1e-9)
+    with pytest.raises(ValueError, match="squares are not finite"):
+        objective.preconditioned()
 
 
 def test_a_hessian_that_memory_has_no_room_for(monkeypatch):
