@@ -19,9 +19,8 @@ from skmaxent._inference._infer import (
     infer_from_replicates,
     refuse_absent,
 )
-from skmaxent._inference._results import InferenceResults
-from skmaxent._inference._row_sums import Signature
-from skmaxent._inference._sample_split import infer_by_split, of_all_features
+from skmaxent._inference._results import InferenceResults, with_all_columns
+from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
 from skmaxent._model._settings import Settings
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
@@ -199,14 +198,8 @@ def _without_aliased(
     X = _validation.check_data(model.columns, data.X)
     few = estimate.of_columns(kept, coef, intercept)
     results = of_all(few, replace(data, X=X[:, kept]), options)
-    weights = None if results._rows is None else results._rows.observations
-    return replace(
-        results,
-        _model=of_all_features(few.model, model.columns, kept),
-        _positions=kept,
-        _weighed=Signature.where_needed(X, weights),
-        aliased=tuple(str(name) for name in np.delete(names, kept)),
-    )
+    aliased = tuple(str(name) for name in np.delete(names, kept))
+    return replace(with_all_columns(results, model.columns, kept, X), aliased=aliased)
 
 
 def by_split(

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit, logsumexp, softmax
 
 from skmaxent._inference import _covariance
+from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._row_sums import dense_blocks, sums_of_rows
 from skmaxent._inference._tables import normal_quantile
 from skmaxent._input import _validation
@@ -55,6 +56,11 @@ class DeltaMethod:
     coef: Array
     names: list[str]
     positions: Array | None
+
+    @classmethod
+    def of(cls, estimate: Estimate, standardised: Standardised, coef: Array) -> DeltaMethod:
+        """For a fit to all columns, with `coef` (n_rows, n_columns) as above."""
+        return cls(estimate.model, standardised, coef, [*map(str, estimate.names)], None)
 
     def read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
         """Rows as the classifier reads them, on the host."""

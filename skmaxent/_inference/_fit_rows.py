@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +13,7 @@ import scipy.sparse as sp
 from skmaxent._inference import _covariance, _profile
 from skmaxent._inference._bias_reduction import penalised
 from skmaxent._inference._estimate import Estimate
+from skmaxent._inference._row_sums import SAME_ROWS
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
@@ -60,6 +63,12 @@ class FitRows:
         """The rows of the fit, given again."""
         with estimate.problem(X, y, sample_weight, offset) as ready:
             return cls(ready, estimate, position, is_bias_reduced=estimate.is_bias_reduced)
+
+    def with_observations(self, observations: Array | None) -> FitRows:
+        """The same rows, with the weights of the rows that the user knows as those of the fit."""
+        rows = copy.copy(self)
+        rows.observations = observations
+        return rows
 
     @property
     def log_likelihood(self) -> float:
@@ -186,6 +195,47 @@ class FitRows:
         gradient = point.gradient[:r] if fit_intercept else point.gradient[:r, :-1]
         score = gradient.ravel() * self._total
         return float(score @ V @ score), r * q
+
+
+@dataclass(frozen=True)
+class HeldRows:
+    """The rows of a fit if they are known, and the log-likelihood that tells them from others.
+
+    Attributes
+    ----------
+    rows : FitRows or None
+        None where results were loaded from a file.
+    log_likelihood : float
+        Of the coefficients at the rows of the fit.
+    """
+
+    rows: FitRows | None
+    log_likelihood: float
+
+    def is_of_fit(self, log_likelihood: float) -> bool:
+        """Whether rows with this log-likelihood are those of the fit, up to rounding."""
+        expected = self.log_likelihood
+        return bool(abs(log_likelihood - expected) <= SAME_ROWS * max(abs(expected), 1.0))
+
+    def get(self, what: str) -> FitRows:
+        """The rows; raises ValueError where they are unknown or were changed after `infer`.
+
+        `what` is the plural name of the statistics that need them, for the message.
+        """
+        if self.rows is None:
+            raise ValueError(
+                f"{what} need the rows of the fit, which a pickle of results does not hold: call "
+                "results.with_data(X, y, sample_weight, offset) with what was given to infer, and "
+                "use the results that it returns."
+            )
+        found = self.rows.log_likelihood
+        if not self.is_of_fit(found):
+            raise ValueError(
+                f"{what} need the rows of the fit, but the arrays that were given to infer have "
+                f"been changed since: their log-likelihood is {found:.10g}, expected "
+                f"{self.log_likelihood:.10g}. Call infer again with what was fitted."
+            )
+        return self.rows
 
 
 def column_names(ready: Prepared, names: Array) -> list[str]:

@@ -13,7 +13,7 @@ from skmaxent._inference._covariance_types import (
     resolve_cov_type,
     resolve_groups,
 )
-from skmaxent._inference._delta_method import Standardised
+from skmaxent._inference._delta_method import DeltaMethod, Standardised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_subset import covariance_of
 from skmaxent._inference._fit_rows import FitRows, class_coding, column_names
@@ -28,6 +28,7 @@ from skmaxent._inference._null_model import constant_combination, loss_of_offset
 from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._tables import symmetric_or_reference
+from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._input._targets import WeightedTargets
 from skmaxent._model._fit import Prepared
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -80,6 +81,7 @@ def infer(
     theta = _covariance.against_last(point.theta, objective.fit_intercept)
     base = _covariance.Coding(np.eye(r), to_raw)
     coding = _covariance.Coding(class_coding(len(classes), position), to_raw)
+    raw = base.coefficients(theta)
     units = count_units(ready, codes, weights)
     common = _common(estimate, ready, point, position)
     covariance, columns = coding.covariance(V), column_names(ready, names)
@@ -98,11 +100,16 @@ def infer(
         if weights == "frequency"
         else float(ready.data.blocks.weight_sums.n_positive),
         n_groups=None if codes is None else units,
-        _base=(base.coefficients(theta), base.covariance(V)),
-        _standardised=Standardised(objective.center, objective.scale, V),
+        _wald=WaldTests(
+            raw,
+            base.covariance(V),
+            cov_type,
+            None if codes is None else units,
+            None if cov_type in ("nonrobust", "laplace") else units,
+        ),
+        _delta=DeltaMethod.of(estimate, Standardised(objective.center, objective.scale, V), raw),
         _rows=rows,
         notes=notes,
-        _n_units=None if cov_type in ("nonrobust", "laplace") else units,
         _penalised_ratio=rows.against_null(constant_combination(ready))
         if is_bias_reduced
         else None,
@@ -149,8 +156,8 @@ def infer_from_replicates(
         if weights == "frequency"
         else float(ready.data.blocks.weight_sums.n_positive),
         n_groups=n_groups,
-        _base=(theta, _covariance_of_samples(base)),
-        _standardised=_standardised(ready.problem.objective, replicates),
+        _wald=WaldTests(theta, _covariance_of_samples(base), "bootstrap", n_groups),
+        _delta=DeltaMethod.of(estimate, _standardised(ready.problem.objective, replicates), theta),
         _rows=FitRows(ready, estimate, position),
         replicates=samples,
         replicate_counts=counts,
@@ -211,7 +218,7 @@ def infer_features(
         weights="frequency",
         n_obs=ready.total_weight,
         n_groups=None,
-        _base=(part, V),
+        _wald=WaldTests(part, V, cov_type),
         _rows=FitRows(ready, estimate, position),
         n_columns=len(column_names(ready, estimate.names)) - n_aliased,
         notes=notes,
@@ -247,9 +254,8 @@ def _common(
         "fit_intercept": fit_intercept,
         "_constant": constant,
         "_sums": _column_sums(ready, estimate.names, zero_loss),
-        "_model": estimate.model,
         "_estimate": estimate,
-        "_weighed": _signature(ready),
+        "_signature": _signature(ready),
     }
 
 

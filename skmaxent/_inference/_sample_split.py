@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,10 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from skmaxent._callbacks import without_callbacks
-from skmaxent._inference._results import InferenceResults
-from skmaxent._inference._row_sums import Signature
+from skmaxent._inference._results import InferenceResults, with_all_columns, with_observations
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._penalty_terms import Columns, penalty_factors
 from skmaxent._input._targets import Observations
-from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import safe_indexing
 from skmaxent._typing import Array
 
@@ -72,17 +68,8 @@ def infer_by_split(
     of_half = None if groups is None else groups[second]
     results = infer_free(free, rows, *part(second).values(), of_half, names[kept])
     # New rows have all columns; those that were given to infer are known by all of theirs.
-    weights = observed.per_row(sample_weight)
-    known = copy.copy(results._rows)
-    assert known is not None
-    known.observations = weights
-    return replace(
-        results,
-        _model=of_all_features(results._model, FittedColumns.of(model), kept),
-        _positions=kept,
-        _rows=known,
-        _weighed=Signature.where_needed(X, weights),
-    )
+    results = with_observations(results, observed.per_row(sample_weight))
+    return with_all_columns(results, FittedColumns.of(model), kept, X)
 
 
 def _factors_by_position(model: Any, n_features: int, classes: Array) -> Array | None:
@@ -92,13 +79,6 @@ def _factors_by_position(model: Any, n_features: int, classes: Array) -> Array |
     columns = Columns(getattr(model, "feature_names_in_", None), n_features, classes)
     factors = penalty_factors(model.penalty_factor, columns)
     return factors[0] if len(factors) == 1 else factors
-
-
-def of_all_features(few: FittedModel, columns: FittedColumns, kept: Array) -> FittedModel:
-    """A fit to the columns at some positions as a model of rows with all columns."""
-    coef = np.zeros((len(few.coef), columns.n_features), few.coef.dtype)
-    coef[:, kept] = few.coef
-    return replace(few, columns=columns, coef=coef)
 
 
 def _halves(observed: Observations, groups: Array | None, seed: int) -> tuple[Array, Array]:

@@ -1,0 +1,118 @@
+"""Tables of coefficients: covariance, standard errors, intervals and the summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skmaxent._inference._fit_rows import FitRows
+from skmaxent._inference._tables import adjusted_p_values, index_of, normal_quantile, z_tests
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class CoefficientTables:
+    """Coefficients with their covariance, and the tables made from these.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_rows, n_columns)
+    covariance : ndarray of shape (n_rows * n_columns, n_rows * n_columns)
+        Of the ravelled coefficients.
+    rows : list
+        Labels of the rows of `coef`.
+    columns : list of str
+        Names of the columns of `coef`.
+    n_features : int
+        How many of the columns belong to features: all, or all but the last, the intercept.
+    has_tests : bool
+        Whether the tables have z statistics and p-values.
+    replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
+        Coefficients of bootstrap samples.
+    """
+
+    coef: Array
+    covariance: Array
+    rows: list[Any]
+    columns: list[str]
+    n_features: int
+    has_tests: bool
+    replicates: Array | None
+
+    @property
+    def index(self) -> pd.MultiIndex:
+        """Class and feature of each of the ravelled coefficients."""
+        return index_of(self.rows, self.columns)
+
+    @property
+    def std_errors(self) -> Array:
+        """Standard errors, (n_rows, n_columns)."""
+        variances = np.maximum(self.covariance.diagonal(), 0.0)  # rounding may be below zero
+        return np.asarray(np.sqrt(variances).reshape(self.coef.shape))
+
+    def cov_params(self) -> pd.DataFrame:
+        """The covariance with names."""
+        import pandas as pd
+
+        return pd.DataFrame(self.covariance, index=self.index, columns=self.index)
+
+    def conf_int(self, level: float) -> pd.DataFrame:
+        """Normal intervals, or percentiles of the replicates: the columns lower and upper."""
+        import pandas as pd
+
+        half = normal_quantile(level) * self.std_errors
+        lower, upper = self.coef - half, self.coef + half
+        if self.replicates is not None:
+            shares = [0.5 - 0.5 * level, 0.5 + 0.5 * level]
+            lower, upper = np.quantile(self.replicates, shares, axis=0)
+        table = {"lower": lower.ravel(), "upper": upper.ravel()}
+        return pd.DataFrame(table, index=self.index)
+
+    def profile_conf_int(
+        self, fit: FitRows, positions: list[tuple[int, int]], level: float
+    ) -> pd.DataFrame:
+        """Profile intervals of some columns in every row: the columns lower and upper.
+
+        Parameters
+        ----------
+        fit : FitRows
+            The rows of the fit.
+        positions : list of (int, int)
+            For each column its position here and among all columns of the model.
+        level : float
+            Of the intervals.
+        """
+        import pandas as pd
+
+        quantile = normal_quantile(level)
+        places = [(row, *both) for row in range(len(self.rows)) for both in positions]
+        ends = [fit.profile(row, in_model, quantile) for row, _, in_model in places]
+        index = self.index[[row * len(self.columns) + j for row, j, _ in places]]
+        return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
+
+    def summary(self, level: float, adjust: str | None) -> pd.DataFrame:
+        """The table of `InferenceResults.summary`."""
+        import pandas as pd
+
+        estimate, error = self.coef.ravel(), self.std_errors.ravel()
+        table = {"coef": estimate, "std_err": error}
+        if self.has_tests:
+            table |= z_tests(estimate, error)
+        frame = pd.DataFrame(table, index=self.index)
+        # By position: two features may have the same name.
+        frame[["lower", "upper"]] = self.conf_int(level).to_numpy()
+        with np.errstate(over="ignore"):
+            frame["relative_risk_ratio"] = np.exp(estimate)
+        if adjust is not None:
+            if not self.has_tests:
+                raise ValueError("adjust is for p-values, which a penalised fit does not have.")
+            slopes = np.arange(len(frame)) % len(self.columns) < self.n_features
+            p_values = np.full(len(frame), np.nan)
+            p_values[slopes] = adjusted_p_values(frame["p_value"].to_numpy()[slopes], adjust)
+            frame["p_adjusted"] = p_values
+        return frame

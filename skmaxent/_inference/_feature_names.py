@@ -1,0 +1,87 @@
+"""Positions of the coefficients that users name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skmaxent._typing import Array
+
+
+@dataclass(frozen=True)
+class FeatureNames:
+    """The names of the coefficients of a class, in their order.
+
+    Attributes
+    ----------
+    columns : list of str
+        Names of the features, then "Intercept" where the results have intercepts.
+    has_intercept : bool
+        Whether the last column is that of the intercepts.
+    chosen : ndarray of shape (n_columns,) or None
+        Positions of the columns among all columns of the model; None where they are all.
+    """
+
+    columns: list[str]
+    has_intercept: bool
+    chosen: Array | None
+
+    @property
+    def features(self) -> list[str]:
+        """The names without that of the intercept."""
+        return self.columns[: len(self.columns) - self.has_intercept]
+
+    def terms(self, features: Any, with_intercept: bool = True) -> list[tuple[str, list[int]]]:
+        """What is tested together, as pairs of a label and positions among the columns.
+
+        Parameters
+        ----------
+        features : str, list of str, or list of lists of str
+            A term for each name or inner list. None is each column by itself.
+        with_intercept : bool, default=True
+            Whether the intercept may be tested.
+
+        Raises
+        ------
+        ValueError
+            For names that no feature or several features have, and for empty terms.
+        """
+        if features is None:
+            names = self.columns if with_intercept else self.features
+            return [(name, [j]) for j, name in enumerate(names)]
+        features = [features] if isinstance(features, str) else list(features)
+        unnamed = [term for term in features if not isinstance(term, (str, list, tuple))]
+        if unnamed:
+            raise ValueError(
+                f"features must be names, or lists of names of features that are tested together: "
+                f"found {unnamed}; expected names among {self.columns}."
+            )
+        terms = [[term] if isinstance(term, str) else list(term) for term in features]
+        if not terms or not all(terms):
+            raise ValueError(f"features must name features of the model, found {features}.")
+        found = []
+        for term in terms:
+            positions = list(dict.fromkeys(self.position(name) for name in term))
+            if not with_intercept and self.has_intercept and len(self.columns) - 1 in positions:
+                raise ValueError("['Intercept'] are no features of the model.")
+            found.append((" + ".join(map(str, term)), positions))
+        return found
+
+    def position(self, name: str) -> int:
+        """The position of the only column with this name; raises ValueError for others."""
+        count = self.columns.count(name)
+        if not count:
+            raise ValueError(
+                f"{name!r} is no feature of the model; expected one of {self.columns}."
+            )
+        if count > 1:
+            raise ValueError(
+                f"{count} columns are called {name!r}: rename the features, or leave features "
+                "out, which gives all columns in their order."
+            )
+        return self.columns.index(name)
+
+    def in_model(self, positions: Sequence[int]) -> list[int]:
+        """The same positions among all columns of the model."""
+        return [int(j if self.chosen is None else self.chosen[j]) for j in positions]

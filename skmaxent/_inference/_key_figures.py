@@ -1,0 +1,132 @@
+"""The figures at the top of printed results."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from skmaxent._inference import _covariance
+from skmaxent._inference._fitted_likelihood import FittedLikelihood
+from skmaxent._inference._tables import short_number, shown_bound, wide_tables
+from skmaxent._inference._wald_tests import WaldTests
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skmaxent._inference._results import InferenceResults
+
+Figures = list[tuple[str, str]]
+
+
+def key_figures(
+    results: InferenceResults, overall_test: tuple[str, str] | None, has_criteria: bool
+) -> Figures:
+    """Names and values of the figures, in their order.
+
+    Parameters
+    ----------
+    results : InferenceResults
+        Only public attributes are read.
+    overall_test : (str, str) or None
+        The name of the test against the null model and its outcome; None for results without tests.
+    has_criteria : bool
+        Whether AIC and BIC exist.
+    """
+    is_symmetric = len(results.rows) == len(results.classes)
+    figures = [
+        ("Observations", f"{results.n_obs:g}"),
+        ("Classes", ", ".join(map(str, results.classes))),
+        ("Reference", "mean of all classes" if is_symmetric else str(results.reference)),
+        ("Log-likelihood", f"{results.log_likelihood:.6g}"),
+        ("Null log-likelihood", f"{results.null_log_likelihood:.6g}"),
+    ]
+    if results.notes:
+        figures[:0] = [("Warning", note) for note in results.notes]
+    else:  # beside a warning a good fit by this figure would be none
+        figures.append(("McFadden R²", f"{results.mcfadden_r2:.4f}"))
+    if overall_test is not None:
+        df = f"{results.df_model} (residual {results.df_resid:g})"
+        figures += [("Degrees of freedom", df), overall_test]
+    if has_criteria:
+        figures.append(("AIC, BIC", f"{results.aic:.6g}, {results.bic:.6g}"))
+    figures += [
+        ("Covariance", _covariance_name(results)),
+        ("Optimality gap", shown_bound(results.optimality_gap)),
+    ]
+    if results.n_groups is not None:
+        figures.append(("Clusters", str(results.n_groups)))
+    counts = [f"{n} {what}" for what, n in (results.replicate_counts or {}).items() if n]
+    if counts:
+        figures.append(("Bootstrap samples", ", ".join(counts)))
+    if results.aliased:
+        names = ", ".join(results.aliased)
+        count = f"{len(results.aliased)} not defined because of singularities"
+        figures.append(("Aliased features", f"{names} ({count})"))
+    return figures
+
+
+def _covariance_name(results: InferenceResults) -> str:
+    """The kind of covariance in words."""
+    if results.cov_type == "nonrobust":
+        return "inverse Fisher information"
+    if results.cov_type == "laplace":
+        return "Laplace approximation of the posterior under the ridge"
+    if results.replicates is not None:
+        return f"bootstrap, {len(results.replicates)}"
+    return f"robust, {results.cov_type}"
+
+
+def likelihood_ratio_to_null(likelihood: FittedLikelihood, df: int) -> tuple[str, str]:
+    """The name and the outcome of the likelihood-ratio test against the null model."""
+    name, chi2 = likelihood.ratio_to_null()
+    if np.isnan(chi2):
+        return name, "not available: the maximum of the likelihood is not known"
+    return name, _outcome(chi2, df)
+
+
+def wald_test_of_slopes(
+    tests: WaldTests, df: int, has_intercept: bool, constant: Array | None
+) -> tuple[str, str]:
+    """The name and the outcome of the Wald test against the null model.
+
+    `constant` is the combination of the columns, (n_columns,), that stands for the intercept of a
+    model without one, or None.
+    """
+    name = "Wald test, all slopes"
+    n_rows, width = tests.coef.shape
+    of_row = np.asarray(np.eye(width - has_intercept, width))
+    if constant is not None:
+        of_row = _covariance.complement(constant)
+    try:
+        chi2 = tests.of_restrictions(np.kron(np.eye(n_rows), of_row))
+    except _covariance.DeficientCovariance as error:
+        found = f"rank {error.rank}{tests.from_groups}"
+        return name, f"not available: {df} restrictions, covariance of {found}"
+    return name, _outcome(chi2, df)
+
+
+def _outcome(chi2: float, df: int) -> str:
+    p = stats.chi2.sf(chi2, df) if df else np.nan
+    return f"χ² = {chi2:.5g}, p = {p:.3g}"
+
+
+def as_text(figures: Figures, table: pd.DataFrame) -> str:
+    """Figures above a table, as text."""
+    width = max(len(name) for name, _ in figures) + 2
+    head = "\n".join(f"{name:<{width}}{value}" for name, value in figures)
+    with wide_tables():
+        return f"{head}\n\n{table.to_string(float_format=short_number)}"
+
+
+def as_html(figures: Figures, table: pd.DataFrame) -> str:
+    """Figures above a table, as two HTML tables."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for name, value in figures
+    )
+    return f"<table>{rows}</table>{table.to_html(float_format=short_number)}"

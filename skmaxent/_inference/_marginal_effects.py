@@ -1,0 +1,158 @@
+"""Marginal effects and intervals of probabilities, as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from skmaxent._inference._delta_method import DeltaMethod
+from skmaxent._inference._fit_rows import HeldRows
+from skmaxent._inference._row_sums import (
+    Signature,
+    means_of_sums,
+    relative_to_largest,
+    sums_of_rows,
+)
+from skmaxent._inference._tables import index_of, normal_quantile, z_tests
+from skmaxent._input import _frames, _validation
+from skmaxent._input._interchange import in_library_of, native
+from skmaxent._model._dask_prediction import frame_over_chunks, sums_over_chunks
+from skmaxent._storage._cluster import forgetting_on_failure, is_dask
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNKNOWN_ROWS = (
+    "the fit weighed its rows, and whether X has the same rows is not known of Dask collections: "
+    "expected sample_weight, which may be 1 for equal weights."
+)
+
+
+@dataclass(frozen=True)
+class RowWeights:
+    """Weights of rows in a mean, where the rows of the fit keep the weights that they had there.
+
+    Attributes
+    ----------
+    signature : Signature or None
+        It recognises the rows of the fit; None where these have equal weights.
+    fit : HeldRows
+        The rows of the fit, with their weights.
+    """
+
+    signature: Signature | None
+    fit: HeldRows
+
+    def of(self, rows: Any, sample_weight: Any) -> Array | None:
+        """Weights relative to the largest, (n_samples,), of rows in memory; None for equal ones."""
+        if sample_weight is not None:
+            return relative_to_largest(
+                _validation.check_sample_weight(sample_weight, rows.shape[0])
+            )
+        if self.signature is None or not self.signature.is_of(rows):
+            return None
+        if not self.signature.is_known:
+            raise ValueError(_UNKNOWN_ROWS)
+        fit = self.fit.get("weights of the effects, unless sample_weight is given,")
+        return relative_to_largest(fit.observations)
+
+    def check_given(self, sample_weight: Any) -> None:
+        """Raise ValueError where Dask collections without weights may be the rows of the fit."""
+        if sample_weight is None and self.signature is not None:
+            raise ValueError(_UNKNOWN_ROWS)
+
+
+def average_effects(
+    delta: DeltaMethod,
+    weights: RowWeights,
+    X: Any,
+    at: Any,
+    offset: Any,
+    discrete: str | list[str] | tuple[str, ...],
+    sample_weight: Any,
+) -> tuple[Array, Array]:
+    """Average effects of the features on the probabilities, and their standard errors.
+
+    The arguments from X on are those of `InferenceResults.marginal_effects`. Both results have the
+    shape (n_classes, n_features).
+    """
+    if isinstance(at, str) and at not in ("overall", "mean"):
+        raise ValueError(f"at must be 'overall', 'mean' or a DataFrame, found {at!r}.")
+    at_mean = isinstance(at, str) and at == "mean"
+    X = X if isinstance(at, str) else at
+    discrete = [discrete] if isinstance(discrete, str) else list(discrete)
+    unknown = [name for name in discrete if name not in delta.names]
+    if unknown:
+        raise ValueError(
+            f"discrete has {unknown}, no features of the model; expected {delta.names}."
+        )
+    if is_dask(X):
+        weights.check_given(sample_weight)
+        with forgetting_on_failure():
+            effects, J, total = _sums_over_chunks(
+                delta, X, offset, sample_weight, discrete, at_mean=at_mean
+            )
+    else:
+        rows, offset = delta.read(X, offset)
+        w = weights.of(rows, sample_weight)
+        if at_mean:
+            *sums, total = sums_of_rows(rows, offset, w)
+            rows, offset = means_of_sums(sums, total, offset is not None)
+            w = None
+        effects, J, total = delta.effect_sums(rows, offset, w, discrete)
+    if not total > 0.0:
+        raise ValueError("sample_weight has no positive number to average with.")
+    return effects / total, delta.errors(J / total)
+
+
+def _sums_over_chunks(
+    delta: DeltaMethod,
+    X: Any,
+    offset: Any,
+    sample_weight: Any,
+    discrete: list[str],
+    *,
+    at_mean: bool,
+) -> tuple[Array, Array, Array]:
+    """Sums over the rows of a Dask collection, as `DeltaMethod.effect_sums` gives them."""
+    arguments, columns = {"offset": offset, "sample_weight": sample_weight}, delta.model.columns
+    if at_mean:
+        *sums, total = sums_over_chunks(delta.chunk_means, columns, X, arguments)
+        rows, known = means_of_sums(sums, total, offset is not None)
+        return delta.effect_sums(rows, known, None, discrete)
+    function = partial(delta.chunk_effects, discrete)
+    effects, J, total = sums_over_chunks(function, columns, X, arguments)
+    return effects, J, total
+
+
+def effects_table(
+    effects: Array, errors: Array, delta: DeltaMethod, level: float, *, has_tests: bool
+) -> pd.DataFrame:
+    """Effects, errors and intervals by class and feature; with `has_tests` z and p_value too."""
+    import pandas as pd
+
+    effect, error = effects.ravel(), errors.ravel()
+    table = {"effect": effect, "std_err": error}
+    if has_tests:
+        table |= z_tests(effect, error)
+    half = normal_quantile(level) * error
+    table |= {"lower": effect - half, "upper": effect + half}
+    return pd.DataFrame(table, index=index_of(delta.model.classes.tolist(), delta.names))
+
+
+def probability_intervals(delta: DeltaMethod, X: Any, level: float, offset: Any) -> Any:
+    """The frame of `InferenceResults.predict_proba_interval`."""
+    import pandas as pd
+
+    normal_quantile(level)
+    classes = delta.model.classes.tolist()
+    columns = pd.MultiIndex.from_product([classes, ["probability", "lower", "upper"]])
+    function = partial(delta.intervals, level)
+    if is_dask(X):
+        names = ["_".join(map(str, column)) for column in columns]
+        return frame_over_chunks(function, delta.model.columns, names, X, offset)
+    values = function(X, offset)
+    index = _frames.row_index(native(X, "X"))
+    return in_library_of(X, pd.DataFrame(values, index=index, columns=columns))

@@ -1,0 +1,138 @@
+"""What InferenceResults are made of: their fields, and the parts that compute from these."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from skmaxent._inference._coefficient_tables import CoefficientTables
+from skmaxent._inference._delta_method import DeltaMethod
+from skmaxent._inference._estimate import Estimate
+from skmaxent._inference._feature_names import FeatureNames
+from skmaxent._inference._fit_rows import FitRows, HeldRows
+from skmaxent._inference._fitted_likelihood import FittedLikelihood
+from skmaxent._inference._row_sums import ColumnSums, Signature
+from skmaxent._inference._validity import Validity
+from skmaxent._inference._wald_tests import WaldTests
+from skmaxent._typing import Array
+
+
+@dataclass(frozen=True)
+class ResultsState:
+    """The fields of `InferenceResults`, whose docstring describes them.
+
+    The public methods are in subclasses of this class, one for each family. A method passes what
+    it needs to one of the private parts below, each of which is a frozen object of its own module.
+    """
+
+    coef: Array
+    covariance: Array = field(repr=False)
+    rows: list[Any]
+    columns: list[str]
+    classes: list[Any]
+    reference: Any
+    cov_type: str
+    weights: str
+    n_obs: float
+    log_likelihood: float
+    null_log_likelihood: float
+    n_groups: int | None
+    optimality_gap: float
+    fit_intercept: bool
+    _estimate: Estimate = field(repr=False)
+    _rows: FitRows | None = field(repr=False)
+    _wald: WaldTests = field(repr=False)
+    _sums: ColumnSums = field(repr=False)
+    replicates: Array | None = field(default=None, repr=False)
+    n_columns: int | None = None
+    replicate_counts: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
+    aliased: tuple[str, ...] = ()
+    # None where the results are of some columns of the model, which do not give probabilities.
+    _delta: DeltaMethod | None = field(default=None, repr=False)
+    # Recognises the rows of the fit where their weights differ.
+    _signature: Signature | None = field(default=None, repr=False)
+    # Positions of the columns among those of the model where these are some of them.
+    _chosen: Array | None = field(default=None, repr=False)
+    # The combination of the columns that is constant, in models without intercepts.
+    _constant: Array | None = field(default=None, repr=False)
+    # With bias reduction the ratio of penalised likelihoods against the null model.
+    _penalised_ratio: float | None = field(default=None, repr=False)
+    # Whether the fit looked for the maximum of the likelihood.
+    _is_maximal: bool = field(default=True, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle has no training rows: they may be many, and private.
+        return vars(self) | {"_rows": None}
+
+    def __copy__(self) -> Self:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # The rows of the fit are not written to: the copy shares them.
+        whole = {name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()}
+        return type(self)(**whole | {"_rows": self._rows})
+
+    @property
+    def n_parameters(self) -> int:
+        """Free coefficients: (n_classes - 1) times columns."""
+        return (len(self.classes) - 1) * (self.n_columns or len(self.columns))
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether there are p-values: not of a posterior or a bootstrap."""
+        return self._validity.has_tests
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the last column is that of the intercepts."""
+        return self.fit_intercept and self.n_columns is None
+
+    @property
+    def _validity(self) -> Validity:
+        return Validity(self.cov_type, self.weights, self.n_groups)
+
+    @property
+    def _names(self) -> FeatureNames:
+        return FeatureNames(self.columns, self.has_intercept, self._chosen)
+
+    @property
+    def _held(self) -> HeldRows:
+        return HeldRows(self._rows, self.log_likelihood)
+
+    @property
+    def _tables(self) -> CoefficientTables:
+        return CoefficientTables(
+            self.coef,
+            self.covariance,
+            self.rows,
+            self.columns,
+            n_features=len(self.columns) - self.has_intercept,
+            has_tests=self.has_tests,
+            replicates=self.replicates,
+        )
+
+    @property
+    def _likelihood(self) -> FittedLikelihood:
+        return FittedLikelihood(
+            self.log_likelihood,
+            self.null_log_likelihood,
+            n_obs=self.n_obs,
+            n_parameters=self.n_parameters,
+            classes=self.classes,
+            fit_intercept=self.fit_intercept,
+            has_constant=self.fit_intercept or self._constant is not None,
+            sums=self._sums,
+            rows=self._held,
+            is_at_optimum=not self.notes,
+            is_maximal=self._is_maximal,
+            penalised_ratio=self._penalised_ratio,
+        )
+
+    @property
+    def _probabilities(self) -> DeltaMethod:
+        """Functions of the probabilities; raises ValueError for some columns of the model."""
+        if self._delta is None:
+            raise ValueError("probabilities need all features: infer without features=.")
+        return self._delta

@@ -1,0 +1,38 @@
+"""Rao's score tests of features that a model does not have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._inference._fit_rows import FitRows
+from skmaxent._inference._tables import chi2_table
+from skmaxent._input import _frames
+from skmaxent._input._interchange import native
+from skmaxent._storage._place import to_host
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def score_tests(fit: FitRows, columns: Array, names: list[str]) -> pd.DataFrame:
+    """A test for each of some columns, (n_samples, n_columns), and one for all of them."""
+    tests = [(name, *fit.score(columns[:, [j]])) for j, name in enumerate(names)]
+    if len(names) > 1:
+        tests.append((" + ".join(names), *fit.score(columns)))
+    return chi2_table(tests)
+
+
+def read_columns(X: Any) -> tuple[Array, list[str]]:
+    """Features as users give them: a dense array (n_samples, n_columns) of floats, and names."""
+    X = native(X, "X")
+    names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+    columns = to_host(X)
+    columns = np.asarray(columns.toarray() if sp.issparse(columns) else columns, dtype=float)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    if not np.isfinite(columns).all():
+        raise ValueError("X contains NaN or infinity; expected finite numbers.")
+    return columns, _frames.default_names(columns.shape[1]).tolist() if names is None else names

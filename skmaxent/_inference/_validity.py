@@ -1,0 +1,64 @@
+"""Which statistics are valid for a kind of covariance and a meaning of the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What the coefficients were estimated under, and the errors for what is not valid there.
+
+    `what`, the argument of the methods, is the plural name of the statistics for the error message.
+
+    Attributes
+    ----------
+    cov_type, weights, n_groups
+        As in `InferenceResults`.
+    """
+
+    cov_type: str
+    weights: str
+    n_groups: int | None
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether there are p-values: neither for a posterior nor for a bootstrap."""
+        return self.cov_type not in ("laplace", "bootstrap")
+
+    @property
+    def has_independent_rows(self) -> bool:
+        """Whether the likelihood is that of independent observations."""
+        return self.weights == "frequency" and self.n_groups is None
+
+    def check_tests(self, what: str) -> None:
+        """Raise ValueError for a posterior and for a bootstrap."""
+        if not self.has_tests:
+            raise ValueError(
+                f"{what} are for fits without a penalty (C=np.inf) and without bootstrap: shrunken "
+                "coefficients do not have the distributions that these tests rely on."
+            )
+
+    def check_nonrobust_tests(self, what: str) -> None:
+        """Raise ValueError unless the covariance is the inverse of the information."""
+        self.check_tests(what)
+        if self.cov_type != "nonrobust":
+            raise ValueError(
+                f"{what} need cov_type='nonrobust' and frequency weights, found "
+                f"cov_type={self.cov_type!r} and weights={self.weights!r}: where the likelihood is "
+                "not that of independent rows from the model, use wald_test, which has the robust "
+                "covariance."
+            )
+
+    def check_criterion(self, what: str) -> None:
+        """Raise ValueError where no information criterion counts coefficients and observations."""
+        if self.cov_type == "laplace":
+            raise ValueError(
+                f"{what} counts free coefficients, and those of a penalised fit are not free: "
+                "expected a fit with C=np.inf."
+            )
+        if not self.has_independent_rows:
+            raise ValueError(
+                f"{what} needs the likelihood of independent rows, which sampling weights and "
+                "clusters do not have: compare nested models by wald_test."
+            )

@@ -1,0 +1,85 @@
+"""Wald tests of coefficients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skmaxent._inference import _covariance
+from skmaxent._inference._tables import chi2_table
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class WaldTests:
+    """Free coefficients with their covariance, for Wald's statistic of any restrictions.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_logits - 1 or 1, n_columns)
+        Coefficients against the last class, or of the single logit.
+    covariance : ndarray of shape (n_coefficients, n_coefficients)
+        Of the ravelled coefficients.
+    cov_type : str
+        Kind of the covariance, for error messages.
+    n_groups : int or None
+        Clusters, for error messages.
+    n_units : int or None
+        Independent units that a robust covariance sums scores of; None for other kinds.
+    """
+
+    coef: Array
+    covariance: Array
+    cov_type: str
+    n_groups: int | None = None
+    n_units: int | None = None
+
+    def of_terms(self, terms: list[tuple[str, list[int]]]) -> pd.DataFrame:
+        """Tests that the coefficients of some columns are zero for all classes.
+
+        `terms` are pairs of a label and the positions of columns. The table has a row for each:
+        chi2, df and p_value.
+        """
+        tests = []
+        n_rows, width = self.coef.shape
+        for name, positions in terms:
+            index = (np.arange(n_rows)[:, None] * width + positions).ravel()
+            try:
+                chi2 = self._statistic(
+                    self.coef.ravel()[index], self.covariance[np.ix_(index, index)]
+                )
+            except _covariance.DeficientCovariance as error:
+                raise ValueError(
+                    f"the Wald test of {name!r} has {len(index)} restrictions, but their "
+                    f"covariance of type {self.cov_type!r}{self.from_groups} has rank "
+                    f"{error.rank}, which cannot test more than {error.rank}: test fewer features "
+                    "together."
+                ) from error
+            tests.append((name, chi2, len(index)))
+        return chi2_table(tests)
+
+    def of_restrictions(self, A: Array) -> float:
+        """Wald's statistic for A θ = 0, with A of shape (n_restrictions, n_coefficients).
+
+        Raises
+        ------
+        DeficientCovariance
+            Where the covariance of A θ is singular.
+        """
+        return self._statistic(A @ self.coef.ravel(), A @ self.covariance @ A.T)
+
+    def _statistic(self, x: Array, V: Array) -> float:
+        """Wald's statistic of estimates x with covariance V."""
+        # Scores sum to zero at an optimum: those of n units span at most n - 1 dimensions.
+        largest_rank = None if self.n_units is None else self.n_units - 1
+        return _covariance.wald(x, V, largest_rank)
+
+    @property
+    def from_groups(self) -> str:
+        """The number of clusters, as a part of a message."""
+        return "" if self.n_groups is None else f" from {self.n_groups} clusters"
