@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 from sklearn.preprocessing import StandardScaler
 
 from skmaxent import MaxentClassifier
-from skmaxent._input import _dask_input
+from skmaxent._input import _dask_checks, _dask_labels
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Ridge
@@ -89,14 +89,14 @@ def cluster(repeats):
     alone = {(n, d, K): _in_memory(n, d, K, repeats) for n, d, K, _ in SHAPES}
     rows = []
     one_by_one = mock.patch.object(
-        _dask_input, "_together", lambda full, summaries, scheduler: [[i] for i in full]
+        _dask_checks, "_together", lambda full, summaries, scheduler: [[i] for i in full]
     )
     for n_workers in (1, 2):
         options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
         with LocalCluster(**options) as workers, Client(workers), one_by_one:
             for n, d, K, size in SHAPES:
-                read = _dask_input.read(MaxentClassifier(), *_lazily(n, d, K, size), None, None)
-                blocks = read.given(None, 0.0).stored(Workers())
+                read = _dask_labels.read(MaxentClassifier(), *_lazily(n, d, K, size), None, None)
+                blocks = read.training_data(None, 0.0).storage(Workers())
                 seconds, counted = _evaluations(_objective(blocks, K, d), repeats)
                 rows.append(
                     {

@@ -25,9 +25,10 @@ from skmaxent._estimators._parameters_of_fit import parameters_of_fit, refuse_ot
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
 from skmaxent._estimators._training import intercept_correction, solve, training_problem
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input import _targets
-from skmaxent._model._fit import Prepared
-from skmaxent._model._settings import Settings
+from skmaxent._input._read import read
+from skmaxent._input._settings import Settings
+from skmaxent._input._training_data import TrainingData
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVERS, Iteration, Solution
 from skmaxent._storage._cluster import refuse_dask
@@ -323,11 +324,13 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         y: Any,
         sample_weight: Any,
         offset: Any,
-        given: _targets.Given | None = None,
+        data: TrainingData | None = None,
     ) -> Solution:
-        """Fit what is given, where that has been read before; the rest is for callbacks."""
+        """Fit the data, or read them first if None; callbacks get the other arguments."""
         settings = Settings.of(self)
-        with training_problem(self, settings, X, y, sample_weight, offset, given=given) as ready:
+        if data is None:
+            data = read(settings, self, X, y, sample_weight, offset)
+        with training_problem(self, settings, data) as ready:
             problem = ready.problem
             correction = intercept_correction(self, ready)
             # Predictions for the rows of the fit, as callbacks ask for, have their offsets.
@@ -350,7 +353,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             excess = ready.rounding_excess(solution)
             solution = solution.rounded(excess)
             self._store(solution, ready, correction)
-            blurred = ready.data.blurred(self.coef_)
+            blurred = ready.blurred(self.coef_)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
             warn_of_rounded_coefficients(excess)
             self._follow(X, y)
@@ -365,7 +368,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         correction = to_host(getattr(self, "_correction", 0.0))
         return np.asarray(to_host(self.intercept_) - correction, dtype=float)
 
-    def _store(self, solution: Solution, ready: Prepared, correction: Array) -> None:
+    def _store(self, solution: Solution, ready: TrainingProblem, correction: Array) -> None:
         coef, intercept = ready.coefficients(solution)
         n_iter = solution.n_iter if self.max_iter else 0
         intercept = intercept + correction

@@ -22,7 +22,8 @@ from skmaxent._inference._infer import (
 from skmaxent._inference._results import InferenceResults, with_all_columns
 from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
-from skmaxent._model._settings import Settings
+from skmaxent._input._read import check_rows
+from skmaxent._input._settings import Settings
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -170,7 +171,7 @@ def _of_features(
 
 
 def _refuse_removed(ready: Any) -> None:
-    if ready.data.exponents is not None or ready.problem.asked.lower is not None:
+    if ready.columns.exponents is not None or ready.problem.asked.lower is not None:
         raise ValueError(
             "infer needs columns whose squares are numbers, and all of them in the model "
             "(no infinite penalty_factor)."
@@ -209,7 +210,7 @@ def by_split(
     settings, columns = estimate.settings, estimate.model.columns
     if data.offset is not None or settings.bounds is not None or settings.prior_coef is not None:
         raise ValueError("method='split' has no offset, bounds or prior_coef.")
-    X, y = _targets.check_rows(columns, data.X, data.y)
+    X, y = check_rows(columns, data.X, data.y)
     observed = _targets.observe(y, estimate.model.classes)
     n_samples, groups = observed.n_samples, options.groups
 
@@ -284,5 +285,5 @@ def by_bootstrap(
             n_groups=sampling.n_clusters,
             counts=replicates.counts,
             is_maximal=maximises and not (settings.label_smoothing or settings.partial_labels),
-            are_sets=settings.partial_labels and not ready.data.blocks.has_codes,
+            are_sets=settings.partial_labels and not ready.blocks.has_codes,
         )

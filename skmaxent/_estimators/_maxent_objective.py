@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._model._settings import Settings
+from skmaxent._input._read import read
+from skmaxent._input._settings import Settings
 from skmaxent._objective._moments import column_moments
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST, Ridge
@@ -285,38 +285,37 @@ class MaxentObjective(FlatObjective):
         )
         reader._validate_params()
         settings = Settings.of(reader)
-        given = settings.read(reader, X, y, sample_weight, offset)
-        terms = settings.terms(given, FittedColumns.of(reader).names)
-        rows = given.outcomes
+        data = read(settings, reader, X, y, sample_weight, offset)
+        terms = settings.terms(data)
         if terms.lower is not None:
             raise ValueError(
                 "penalty_factor is infinite for some coefficients, which removes them: expected "
                 "finite factors; leave the features out of X instead."
             )
-        if len(rows.active) < len(given.classes):
-            absent = np.delete(given.classes, rows.active).tolist()
+        if data.has_absent_classes:
+            absent = np.delete(data.classes, data.active).tolist()
             raise ValueError(
                 f"the classes {absent} have no row of positive weight (sample_weight times "
                 "class_weight): expected one or more for each class; drop the rows of these "
                 "classes."
             )
-        self.classes = given.classes
-        blocks = given.stored(Workers())
+        self.classes = data.classes
+        blocks = data.storage(Workers())
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            self._moments = column_moments(blocks, rows.model)
+            self._moments = column_moments(blocks, data.likelihood)
         if not np.isfinite(self._moments.mean_square.sum()):
             blocks.check_finite()
-        strength = min(1.0 / C, STRONGEST) / rows.scale / blocks.weight_sums.total
+        strength = min(1.0 / C, STRONGEST) / data.scale / blocks.weight_sums.total
         self._terms = terms.times(strength)
         self._penalty = self._terms.nonsmooth_penalty()
         self._loss = MultinomialObjective(
             blocks,
-            rows.model,
+            data.likelihood,
             Ridge(np.zeros(blocks.n_features)),
             fit_intercept=fit_intercept,
         )
         start = self._loss.zeros()
-        start[:, -1] = rows.model.null_intercept(self._moments.shares)
+        start[:, -1] = data.likelihood.null_intercept(self._moments.shares)
         self.x0 = self._flat(start)
         self.n_parameters = len(self.x0)
 

@@ -34,7 +34,8 @@ from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_r
 from skmaxent._estimators._thresholds import best_threshold, label_sets
 from skmaxent._input import _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
-from skmaxent._input._indicator import check_indicator, label_targets
+from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._indicator import check_indicator, indicator_data
 from skmaxent._input._interchange import (
     exact_integers,
     names_of_series,
@@ -42,8 +43,10 @@ from skmaxent._input._interchange import (
     numbers_of_frame,
     refuse_masked,
 )
-from skmaxent._input._penalty_terms import Columns, terms_of
-from skmaxent._model._fit import Prepared
+from skmaxent._input._read import check_rows
+from skmaxent._input._settings import Settings
+from skmaxent._input._training_data import TrainingData, data_in_memory
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from skmaxent._solvers import SOLVERS, Iteration, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
@@ -261,28 +264,28 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         """
         is_lazy = any(map(is_dask, (X, y, sample_weight)))
         read: Any = self._read_chunks if is_lazy else self._read_arrays
-        given, Y, weights = read(X, y, sample_weight)
-        classes = given.classes
-        solution, task = self._solve(given, (X, y, sample_weight))
+        data, Y, weights = read(X, y, sample_weight)
+        classes = data.classes
+        solution, task = self._solve(data, (X, y, sample_weight))
         constant = np.zeros(0, dtype=np.intp)
         if self.multilabel_:
-            constant = np.setdiff1d(np.arange(len(classes)), given.outcomes.active)
+            constant = np.setdiff1d(np.arange(len(classes)), data.active)
             self.threshold_ = self._thresholds(
                 X, Y, weights, task, is_stopped=solution.status is Status.STOPPED
             )
         self._follow(X, y)
         if task is not None:
             task.end({})
-        return solution, classes[constant], given.outcomes.active
+        return solution, classes[constant], data.active
 
     def _read_arrays(
         self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[_targets.Given, Any, Array | None]:
+    ) -> tuple[TrainingData, Any, Array | None]:
         """Rows checked, with the indicator matrix and the weights that thresholds are learned by.
 
         Sets what y was.
         """
-        X, y = _targets.check_rows(self, native(X, "X"), y)
+        X, y = check_rows(self, native(X, "X"), y)
         weights = _validation.check_sample_weight(sample_weight, X.shape[0])
         self.multilabel_ = _targets.is_table(y)
         Y = None
@@ -295,13 +298,16 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
         if not self.multilabel_ and self._has_sigmoids:
             Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
+        names, smoothing = FittedColumns.of(self).names, self.label_smoothing
         if self.multilabel_ or self._has_sigmoids:
-            rows = label_targets(Y, weights, link=self.link, smoothing=self.label_smoothing)
+            data = indicator_data(
+                X, Y, classes, names, weights, link=self.link, smoothing=smoothing
+            )
         else:
-            rows = _targets.row_targets(observed, weights, None, self.label_smoothing)
-        return _targets.given_in_memory(X, classes, rows), Y, weights
+            data = data_in_memory(X, observed, names, weights, smoothing=smoothing)
+        return data, Y, weights
 
-    def _read_chunks(self, X: Any, y: Any, sample_weight: Any) -> tuple[_targets.Given, None, None]:
+    def _read_chunks(self, X: Any, y: Any, sample_weight: Any) -> tuple[TrainingData, None, None]:
         kind = self._threshold_kind
         if isinstance(kind, str):
             raise TypeError(
@@ -316,31 +322,23 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return given, None, None
 
     def _solve(
-        self, rows: _targets.Given, given: tuple[Any, Any, Any]
+        self, data: TrainingData, given: tuple[Any, Any, Any]
     ) -> tuple[Solution, Task | None]:
         """Set the coefficients; callbacks are given X, y and weights as the user gave them."""
-        classes, outcomes = rows.classes, rows.outcomes
-        columns = Columns(getattr(self, "feature_names_in_", None), rows.n_features, classes)
-        terms = terms_of(
+        classes = data.classes
+        settings = Settings(
+            C=self.C,
             l1_ratio=self.l1_ratio,
-            is_penalised=bool(np.isfinite(self.C)),
             grouped=self.grouped,
             penalty_factor=self.penalty_factor,
-            prior_coef=None,
-            bounds=None,
-            columns=columns,
-        )
-        with Prepared.within_threads(
-            rows,
-            terms,
-            self.n_jobs,
-            C=self.C,
             fit_intercept=self.fit_intercept,
-        ) as ready:
-            warn_of_rounding(ready.data.inexact, ready.dtype, self._feature_names)
+            n_jobs=self.n_jobs,
+        )
+        with TrainingProblem.of(data, settings) as ready:
+            warn_of_rounding(ready.inexact, ready.dtype, self._feature_names)
             problem = ready.problem
-            absent = np.setdiff1d(np.arange(len(classes)), outcomes.active)
-            always = np.setdiff1d(np.flatnonzero(outcomes.totals > 0.0), outcomes.active)
+            absent = np.setdiff1d(np.arange(len(classes)), data.active)
+            always = np.setdiff1d(np.flatnonzero(data.totals > 0.0), data.active)
 
             def fitted(
                 coef: Array, intercept: Array, n_iter: int, gap: float = np.nan
@@ -370,7 +368,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             n_iter = solution.n_iter if self.max_iter else 0
             found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
             self._set(found)
-            blurred = ready.data.blurred(self.coef_)
+            blurred = ready.blurred(self.coef_)
             warn_of_rounding(blurred, ready.dtype, self._feature_names)
             warn_of_rounded_coefficients(excess)
             if iterations is not None:

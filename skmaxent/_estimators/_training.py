@@ -14,11 +14,11 @@ from skmaxent._inference._bias_reduction import bias_reduced
 from skmaxent._inference._covariance import SingularInformation
 from skmaxent._inference._covariance_types import dependent_columns
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._targets import Given
+from skmaxent._input._settings import Settings
+from skmaxent._input._training_data import TrainingData
 from skmaxent._input._validation import class_shares
-from skmaxent._model._fit import Prepared
 from skmaxent._model._fitted_model import FittedModel
-from skmaxent._model._settings import Settings
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEWTON, Options, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
 from skmaxent._typing import Array
@@ -26,51 +26,29 @@ from skmaxent._typing import Array
 
 @contextmanager
 def training_problem(
-    estimator: Any,
-    settings: Settings,
-    X: Any,
-    y: Any,
-    sample_weight: Any = None,
-    offset: Any = None,
-    *,
-    classes: Array | None = None,
-    given: Given | None = None,
-) -> Iterator[Prepared]:
-    """The problem that rows pose to a classifier in its `fit`, while there are threads.
+    estimator: Any, settings: Settings, data: TrainingData
+) -> Iterator[TrainingProblem]:
+    """Yield the problem that training data pose to a classifier, while its threads exist.
 
     Parameters
     ----------
     estimator : MaxentClassifier
-        It learns the columns of X.
+        It has learned the columns of X.
     settings : Settings
         Its settings, or those of a path.
-    X, y, sample_weight, offset
-        As in `fit`.
-    classes : ndarray of shape (n_classes,), default=None
-        All labels, some of which may be absent from y.
-    given : Given, default=None
-        Rows that have been read before; the others are not looked at then.
-
-    Yields
-    ------
-    Prepared
+    data : TrainingData
 
     Warns
     -----
     UserWarning
-        Where columns are so far from zero that rounding has left little of their differences.
+        If rounding has left little of the differences between the values of a column.
     """
-    if given is None:
-        given = settings.read(estimator, X, y, sample_weight, offset, classes)
-    columns = FittedColumns.of(estimator)
-    with settings.prepared(given, columns.names) as ready:
-        if settings.partial_labels:
-            _refuse_with_partial_labels(estimator)
-        warn_of_rounding(ready.data.inexact, ready.dtype, lambda: columns.all_names)
+    with TrainingProblem.of(data, settings) as ready:
+        warn_of_rounding(ready.inexact, ready.dtype, estimator._feature_names)
         yield ready
 
 
-def solve(estimator: Any, settings: Settings, ready: Prepared, options: Options) -> Solution:
+def solve(estimator: Any, settings: Settings, ready: TrainingProblem, options: Options) -> Solution:
     """The solution of the problem, by the solver that the settings need.
 
     Parameters
@@ -78,7 +56,7 @@ def solve(estimator: Any, settings: Settings, ready: Prepared, options: Options)
     estimator : MaxentClassifier
         With `warm_start` the solver begins at its coefficients.
     settings : Settings
-    ready : Prepared
+    ready : TrainingProblem
     options : Options
 
     Raises
@@ -87,7 +65,7 @@ def solve(estimator: Any, settings: Settings, ready: Prepared, options: Options)
         For parameters that cannot be combined.
     """
     problem = ready.problem
-    if settings.partial_labels and not ready.data.blocks.has_codes:
+    if settings.partial_labels and not ready.blocks.has_codes:
         solution = fit_sets(problem, options)
     elif settings.bias_reduction is None:
         solution = minimise(problem, options, _warm_start(estimator, ready))
@@ -99,7 +77,7 @@ def solve(estimator: Any, settings: Settings, ready: Prepared, options: Options)
     return solution
 
 
-def _warm_start(estimator: Any, ready: Prepared) -> Array | None:
+def _warm_start(estimator: Any, ready: TrainingProblem) -> Array | None:
     """θ of the last fit's coefficients, where they belong to the same classes and features."""
     if not (estimator.warm_start and hasattr(estimator, "coef_")) or ready.has_absent_classes:
         return None
@@ -107,12 +85,12 @@ def _warm_start(estimator: Any, ready: Prepared) -> Array | None:
     is_same = last.coef.shape[1] == estimator.n_features_in_
     if not (is_same and np.array_equal(last.classes, ready.classes)):
         return None
-    columns, intercept = ready.data.columns, estimator._uncorrected_intercept()
+    columns, intercept = ready.columns, estimator._uncorrected_intercept()
     return ready.problem.start_at(*columns.to_problem(last.coef.astype(float), intercept))
 
 
 def _bias_reduced(
-    estimator: Any, settings: Settings, ready: Prepared, options: Options
+    estimator: Any, settings: Settings, ready: TrainingProblem, options: Options
 ) -> Solution:
     if settings.is_penalised or not ready.problem.terms.is_smooth:
         raise ValueError(
@@ -125,12 +103,12 @@ def _bias_reduced(
             f"solver={estimator.solver!r}."
         )
     try:
-        return bias_reduced(ready.problem, options, ready.rows.scale)
+        return bias_reduced(ready.problem, options, ready.data.scale)
     except SingularInformation as error:
         raise dependent_columns(error, FittedColumns.of(estimator).all_names) from error
 
 
-def intercept_correction(estimator: Any, ready: Prepared) -> Array:
+def intercept_correction(estimator: Any, ready: TrainingProblem) -> Array:
     """What `prior_correction` adds to the intercepts of the fit, (n_logits,)."""
     if estimator.prior_correction is None:
         return np.zeros(ready.shape[0], ready.dtype)
@@ -139,16 +117,7 @@ def intercept_correction(estimator: Any, ready: Prepared) -> Array:
             "prior_correction moves intercepts: expected fit_intercept=True and rows of "
             "positive weight in every class."
         )
-    shares = class_shares(estimator.prior_correction, ready.classes, ready.rows.totals)
+    shares = class_shares(estimator.prior_correction, ready.classes, ready.data.totals)
     change = np.log(shares) - np.log(ready.class_shares)
     change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
     return np.asarray(change, dtype=ready.dtype)
-
-
-def _refuse_with_partial_labels(estimator: Any) -> None:
-    names = ("class_weight", "prior_correction", "bias_reduction", "label_smoothing")
-    given = [name for name in names if getattr(estimator, name)]
-    if given:
-        raise ValueError(
-            f"partial_labels=True has no {' or '.join(given)}: the class of a row is not known."
-        )

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from skmaxent._callbacks import without_callbacks
-from skmaxent._input._targets import Observations
+from skmaxent._input._observations import Observations
 from skmaxent._model._prediction import dense_coef
 from skmaxent._solvers import Status
 from skmaxent._storage._place import to_host

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmaxent._inference import _covariance
 from skmaxent._input._validation import check_groups
-from skmaxent._model._fit import Prepared
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
@@ -61,9 +61,9 @@ def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
     return check_groups(groups, n_samples)
 
 
-def count_units(ready: Prepared, codes: Array | None, weights: str) -> int:
+def count_units(ready: TrainingProblem, codes: Array | None, weights: str) -> int:
     """Independent units of positive weight: clusters; rows; or observations of tables."""
-    blocks = ready.data.blocks
+    blocks = ready.blocks
     if codes is not None:
         (weights_of,) = blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
         return int(np.count_nonzero(weights_of))
@@ -72,7 +72,7 @@ def count_units(ready: Prepared, codes: Array | None, weights: str) -> int:
 
 
 def analytic_covariance(
-    ready: Prepared,
+    ready: TrainingProblem,
     point: Point,
     H: Array,
     ridge: Array,
@@ -92,7 +92,7 @@ def analytic_covariance(
         raise dependent_columns(error, names) from error
     if cov_type in ("nonrobust", "laplace"):
         return V, V
-    n = total if weights == "frequency" else float(ready.data.blocks.weight_sums.n_positive)
+    n = total if weights == "frequency" else float(ready.blocks.weight_sums.n_positive)
     if cov_type in ("HC1", "cluster") and n <= len(V):
         _refuse_few(cov_type, n, len(V), weights)
     factor = n / (n - len(V)) if cov_type == "HC1" else 1.0
@@ -102,7 +102,7 @@ def analytic_covariance(
             raise ValueError("groups must name at least two clusters with rows of positive weight.")
         factor = G / (G - 1.0) * (n - 1.0) / (n - len(V))
     power = 1 if weights == "frequency" and codes is None else 2
-    meat = _covariance.score_products(point, codes, power) * ready.rows.scale**power
+    meat = _covariance.score_products(point, codes, power) * ready.data.scale**power
     return V, np.asarray(V @ meat @ V * factor)
 
 

@@ -9,9 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skmaxent._input import _frames, _targets, _validation
-from skmaxent._model._fit import Prepared
-from skmaxent._objective._terms import ridge_terms
+from skmaxent._input import _frames
+from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._read import check_rows
+from skmaxent._input._settings import Settings
+from skmaxent._input._targets import observe
+from skmaxent._input._training_data import data_in_memory
+from skmaxent._input._validation import check_sample_weight
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import Options, Separated, separation
 from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._device_array import on_host
@@ -130,31 +135,30 @@ def detect_separation(
     """
     refuse_dask("detect_separation", X, y)
     owner = _Input()
-    X, y = _targets.check_rows(owner, X, y)
-    X = on_host(X)
-    observed = _targets.observe(y)
-    weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
+    X, y = check_rows(owner, X, y)
+    observed = observe(y)
+    weights = check_sample_weight(sample_weight, observed.n_samples)
     if weights is not None:
         weights = (weights > 0.0).astype(float)
-    rows = _targets.row_targets(observed, weights)
-    terms = ridge_terms(np.zeros(X.shape[1]))
-    given = _targets.given_in_memory(X, observed.classes, rows)
-    with Prepared.within_threads(given, terms, None, C=None, fit_intercept=fit_intercept) as ready:
+    data = data_in_memory(on_host(X), observed, FittedColumns.of(owner).names, weights)
+    with TrainingProblem.of(data, Settings(fit_intercept=fit_intercept)) as ready:
         found = separation(ready.problem, Options(tol=NEAR))
         return _result(found, ready, owner, observed.n_samples)
 
 
-def _result(found: Separated | None, ready: Prepared, owner: _Input, n_samples: int) -> Separation:
+def _result(
+    found: Separated | None, ready: TrainingProblem, owner: _Input, n_samples: int
+) -> Separation:
     """The public result, from what the solver found for standardised columns (None: overlap).
 
     `found` has a direction of shape (R, n_features + 1) for the columns and classes that the fit
     kept. The result has it for all columns of X and all classes, with their names.
     """
-    classes, columns = ready.classes, ready.data.columns
+    classes, columns = ready.classes, ready.columns
     K, d = len(classes), columns.n_features
     D, moved = np.zeros((K, d + 1)), np.zeros(d + 1, bool)
     winners, separated = np.zeros(0, np.intp), np.zeros(n_samples, bool)
-    active = ready.rows.active
+    active = ready.data.active
     if found is not None:
         there = slice(None) if columns.kept is None else columns.kept
         moved[:-1][there], moved[-1] = found.moved[:-1], found.moved[-1]

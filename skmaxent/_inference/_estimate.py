@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._model._fit import Prepared
+from skmaxent._input._read import read
+from skmaxent._input._settings import Settings
 from skmaxent._model._fitted_model import FittedModel
-from skmaxent._model._settings import Settings
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._typing import Array
 
 
@@ -51,11 +52,11 @@ class Estimate:
     @contextmanager
     def problem(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
-    ) -> Iterator[Prepared]:
+    ) -> Iterator[TrainingProblem]:
         """The problem that the rows of the fit pose, given again, over all columns."""
         columns = self.model.columns
-        given = self.settings.read(columns, X, y, sample_weight, offset, self.model.classes)
-        with self.settings.prepared(given, columns.names, as_given=True) as ready:
+        data = read(self.settings, columns, X, y, sample_weight, offset, classes=self.model.classes)
+        with TrainingProblem.of(data, self.settings, as_given=True) as ready:
             yield ready
 
     def of_columns(self, kept: Array, coef: Array, intercept: Array) -> Estimate:

@@ -14,7 +14,7 @@ from skmaxent._inference import _covariance, _profile
 from skmaxent._inference._bias_reduction import penalised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._row_sums import SAME_ROWS
-from skmaxent._model._fit import Prepared
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
     Options,
@@ -38,7 +38,7 @@ class FitRows:
 
     def __init__(
         self,
-        ready: Prepared,
+        ready: TrainingProblem,
         estimate: Estimate,
         position: int | None,
         *,
@@ -48,7 +48,7 @@ class FitRows:
         self._coef, self._intercept = estimate.coef.astype(float), estimate.intercept
         self._position, self._is_bias_reduced = position, is_bias_reduced
         self._total = ready.total_weight
-        self.observations: Array | None = getattr(ready.rows, "observations", None)
+        self.observations: Array | None = ready.data.observations
 
     @classmethod
     def read(
@@ -124,7 +124,7 @@ class FitRows:
         penalised by the prior of the whole model, so that the models are nested (Heinze & Schemper
         2002, Stat. Med. 21, 2409-2419).
         """
-        r, d = max(1, len(self._coef) - 1), self._ready.data.blocks.n_features
+        r, d = max(1, len(self._coef) - 1), self._ready.blocks.n_features
         held = np.isin(np.arange(d), positions)
         df = r * int(held.sum())
         few = self._is_bias_reduced or self._has_few
@@ -162,24 +162,26 @@ class FitRows:
 
         The gradient at their coefficients of zero in the norm of the whole model's information.
         """
-        data, q = self._ready.data, columns.shape[1]
-        if len(columns) != data.blocks.n_samples:
+        rows, q = self._ready.blocks, columns.shape[1]
+        if len(columns) != rows.n_samples:
             raise ValueError(
-                f"X has {len(columns)} rows, expected the {data.blocks.n_samples} of the fit."
+                f"X has {len(columns)} rows, expected the {rows.n_samples} of the fit."
             )
-        if not isinstance(data.blocks, RowBlocks):
+        if not isinstance(rows, RowBlocks):
             raise TypeError("score tests need X of the fit in memory; found chunks.")
-        X = on_host(data.blocks.X)
+        X = on_host(rows.X)
         stack = sp.hstack if sp.issparse(X) else np.hstack
         whole = stack([X, columns.astype(X.dtype)])
         blocks = RowBlocks(
             sp.csr_array(whole) if sp.issparse(X) else whole,
-            *map(on_host, (data.blocks.targets, data.blocks.weights, data.blocks.offset)),
-            n_logits=data.blocks.n_logits,
+            *map(on_host, (rows.targets, rows.weights, rows.offset)),
+            n_logits=rows.n_logits,
         )
         fit_intercept = self._ready.problem.objective.fit_intercept
         terms = ridge_terms(np.zeros(blocks.n_features))
-        objective = Problem.of(blocks, data.model, terms, fit_intercept=fit_intercept).objective
+        objective = Problem.of(
+            blocks, self._ready.data.likelihood, terms, fit_intercept=fit_intercept
+        ).objective
         coef = np.hstack([self._coef, np.zeros((len(self._coef), q))])
         point, H = _covariance.centred_information(
             objective.at(objective.from_coefficients(coef, self._intercept))
@@ -238,7 +240,7 @@ class HeldRows:
         return self.rows
 
 
-def column_names(ready: Prepared, names: Array) -> list[str]:
+def column_names(ready: TrainingProblem, names: Array) -> list[str]:
     has_intercept = ready.problem.objective.fit_intercept
     return [*map(str, names), *(["Intercept"] if has_intercept else [])]
 

@@ -29,8 +29,7 @@ from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._tables import symmetric_or_reference
 from skmaxent._inference._wald_tests import WaldTests
-from skmaxent._input._targets import WeightedTargets
-from skmaxent._model._fit import Prepared
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._solvers import (
@@ -38,12 +37,13 @@ from skmaxent._solvers import (
     aliased_columns,
 )
 from skmaxent._solvers._expectation_maximisation import fit_sets, set_loss
+from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._typing import Array
 
 
 def infer(
     estimate: Estimate,
-    ready: Prepared,
+    ready: TrainingProblem,
     *,
     cov_type: str | None,
     groups: Any,
@@ -55,7 +55,7 @@ def infer(
     is_bias_reduced = estimate.is_bias_reduced
     is_penalised = bool(ready.problem.asked.ridge.any())
     cov_type = resolve_cov_type(cov_type, weights, is_penalised)
-    codes = resolve_groups(groups, cov_type, ready.data.blocks.n_samples)
+    codes = resolve_groups(groups, cov_type, ready.blocks.n_samples)
     reported, position = symmetric_or_reference(reference, classes)
     refuse_absent(ready)
     point = ready.loss_at(estimate.coef.astype(float), estimate.intercept)
@@ -98,7 +98,7 @@ def infer(
         weights=weights,
         n_obs=ready.total_weight
         if weights == "frequency"
-        else float(ready.data.blocks.weight_sums.n_positive),
+        else float(ready.blocks.weight_sums.n_positive),
         n_groups=None if codes is None else units,
         _wald=WaldTests(
             raw,
@@ -118,7 +118,7 @@ def infer(
 
 def infer_from_replicates(
     estimate: Estimate,
-    ready: Prepared,
+    ready: TrainingProblem,
     replicates: Array,
     *,
     reference: Any,
@@ -154,7 +154,7 @@ def infer_from_replicates(
         weights=weights,
         n_obs=ready.total_weight
         if weights == "frequency"
-        else float(ready.data.blocks.weight_sums.n_positive),
+        else float(ready.blocks.weight_sums.n_positive),
         n_groups=n_groups,
         _wald=WaldTests(theta, _covariance_of_samples(base), "bootstrap", n_groups),
         _delta=DeltaMethod.of(estimate, _standardised(ready.problem.objective, replicates), theta),
@@ -182,7 +182,7 @@ def _covariance_of_samples(samples: Array) -> Array:
 
 def infer_features(
     estimate: Estimate,
-    ready: Prepared,
+    ready: TrainingProblem,
     positions: Array,
     *,
     cov_type: str | None,
@@ -201,10 +201,10 @@ def infer_features(
     point = objective.at(theta)
     gradient = penalised_gradient(point, ready.problem.terms)
     V, distance = covariance_of(point, ridge, gradient, positions)
-    V /= ready.rows.scale
+    V /= ready.data.scale
     n_aliased = len(aliased_columns(objective).columns)
     terms = ready.problem.terms
-    notes = notes_of(ready, point, terms, distance * float(np.sqrt(ready.rows.scale)), estimate.gap)
+    notes = notes_of(ready, point, terms, distance * float(np.sqrt(ready.data.scale)), estimate.gap)
     contrast = class_coding(len(ready.classes), position)
     coding = _covariance.Coding(contrast, np.eye(len(positions)))
     part = _covariance.against_last(estimate.coef[:, positions].astype(float), True)
@@ -226,9 +226,9 @@ def infer_features(
     )
 
 
-def refuse_absent(ready: Prepared) -> None:
+def refuse_absent(ready: TrainingProblem) -> None:
     """Raise ValueError where a class has no rows of positive weight."""
-    absent = np.delete(ready.classes, ready.rows.active).tolist()
+    absent = np.delete(ready.classes, ready.data.active).tolist()
     if absent:
         raise ValueError(
             "infer needs rows of positive weight in every class of the fit, but y has none of the "
@@ -237,7 +237,7 @@ def refuse_absent(ready: Prepared) -> None:
 
 
 def _common(
-    estimate: Estimate, ready: Prepared, point: Point, position: int | None
+    estimate: Estimate, ready: TrainingProblem, point: Point, position: int | None
 ) -> dict[str, Any]:
     """What all results have of the fit."""
     classes, total = ready.classes, ready.total_weight
@@ -259,12 +259,12 @@ def _common(
     }
 
 
-def _likelihoods_of_sets(ready: Prepared, theta: Array) -> dict[str, float]:
+def _likelihoods_of_sets(ready: TrainingProblem, theta: Array) -> dict[str, float]:
     """Log-likelihoods of rows with sets of classes, at θ and of the model without features."""
     problem, total = ready.problem, ready.total_weight
     null = problem.objective.zeros()
     if problem.objective.fit_intercept:
-        held = np.ones((1, ready.data.blocks.n_features), bool)
+        held = np.ones((1, ready.blocks.n_features), bool)
         null = fit_sets(problem.without_penalty(held), Options(tol=1e-6)).point.theta
     return {
         "log_likelihood": -total * set_loss(problem, theta),
@@ -272,18 +272,18 @@ def _likelihoods_of_sets(ready: Prepared, theta: Array) -> dict[str, float]:
     }
 
 
-def _signature(ready: Prepared) -> Signature | None:
+def _signature(ready: TrainingProblem) -> Signature | None:
     """Of rows that do not all have the same weight; None for others."""
-    blocks: Any = ready.data.blocks
-    if not isinstance(ready.rows, WeightedTargets):  # chunks
+    blocks: Any = ready.blocks
+    if isinstance(blocks, ChunkedRows):
         sums = blocks.weight_sums
         is_equal = sums.total == sums.least * blocks.n_samples
         return None if is_equal else Signature(blocks.n_samples, *np.empty((2, 0)))
-    return Signature.where_needed(blocks.X, ready.rows.observations)
+    return Signature.where_needed(blocks.X, ready.data.observations)
 
 
-def _column_sums(ready: Prepared, names: Array, zero_loss: float) -> ColumnSums:
-    moments = ready.data.moments
+def _column_sums(ready: TrainingProblem, names: Array, zero_loss: float) -> ColumnSums:
+    moments = ready.moments
     return ColumnSums(
         names=[str(name) for name in names],
         loss=zero_loss,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._inference import _covariance
-from skmaxent._model._fit import Prepared
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
@@ -28,7 +28,7 @@ FAR = 0.5
 
 
 def notes_of(
-    ready: Prepared, point: Point, terms: PenaltyTerms, distance: float, gap: float
+    ready: TrainingProblem, point: Point, terms: PenaltyTerms, distance: float, gap: float
 ) -> tuple[str, ...]:
     """Why the results are not those of an optimum; a warning says it too.
 

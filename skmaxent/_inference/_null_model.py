@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._inference import _covariance
-from skmaxent._model._fit import Prepared
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
     Options,
@@ -21,7 +21,7 @@ from skmaxent._typing import Array
 CONSTANT = 1e-6
 
 
-def loss_of_offsets(ready: Prepared) -> float:
+def loss_of_offsets(ready: TrainingProblem) -> float:
     """Mean loss of the model whose logits are the offsets alone."""
     objective = ready.problem.objective
     if not objective.blocks.has_offset:
@@ -29,25 +29,27 @@ def loss_of_offsets(ready: Prepared) -> float:
     return float(objective.at(objective.zeros()).loss)
 
 
-def null_loss(ready: Prepared) -> float:
+def null_loss(ready: TrainingProblem) -> float:
     """Mean loss of the model with intercepts and offsets alone."""
-    problem, data = ready.problem, ready.data
+    problem, blocks = ready.problem, ready.blocks
     if not problem.objective.fit_intercept:
-        terms = ridge_terms(np.zeros(data.blocks.n_features))
-        problem = Problem.of(data.blocks, data.model, terms, data.moments, fit_intercept=True)
-    if not data.blocks.has_offset:
+        terms = ridge_terms(np.zeros(blocks.n_features))
+        problem = Problem.of(
+            blocks, ready.data.likelihood, terms, ready.moments, fit_intercept=True
+        )
+    if not blocks.has_offset:
         return float(problem.null.loss)
-    held = np.ones((1, data.blocks.n_features), bool)
+    held = np.ones((1, blocks.n_features), bool)
     return float(minimise(problem.without_penalty(held), Options(tol=1e-6)).point.loss)
 
 
-def constant_combination(ready: Prepared) -> Array | None:
+def constant_combination(ready: TrainingProblem) -> Array | None:
     """The combination of the columns, (n_features,), that is 1 in all rows of positive weight.
 
     A model without intercepts that has one is a model with intercepts under another name. None is
     no such combination.
     """
-    objective, moments = ready.problem.objective, ready.data.moments
+    objective, moments = ready.problem.objective, ready.moments
     d = objective.blocks.n_features
     constant = np.flatnonzero(moments.is_constant & (moments.mean_square > 0.0))
     if len(constant):

@@ -12,8 +12,8 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from skmaxent._callbacks import without_callbacks
 from skmaxent._inference._results import InferenceResults, with_all_columns, with_observations
 from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._observations import Observations
 from skmaxent._input._penalty_terms import Columns, penalty_factors
-from skmaxent._input._targets import Observations
 from skmaxent._sklearn import safe_indexing
 from skmaxent._typing import Array
 

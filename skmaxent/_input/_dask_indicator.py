@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._input._dask_input import CheckedRows, check_chunks
+from skmaxent._input._dask_checks import CheckedRows, check_chunks
 from skmaxent._input._indicator import (
     LabelCounts,
     check_indicator,
@@ -16,7 +16,7 @@ from skmaxent._input._indicator import (
     targets_of,
     used_weights,
 )
-from skmaxent._input._targets import Given, Outcomes
+from skmaxent._input._training_data import TrainingData
 from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._storage import Rows
@@ -74,7 +74,7 @@ class _Totals:
 
 def read_indicator(
     estimator: Any, X: Any, y: Any, sample_weight: Any, *, link: str, smoothing: float
-) -> Given:
+) -> TrainingData:
     """Read and check Dask collections with an indicator matrix y.
 
     Raises ValueError or TypeError for everything that a fit of arrays in memory refuses, and for y
@@ -112,7 +112,16 @@ def read_indicator(
             checked.scheduler, chunks, shape, n_logits=model.n_logits, workers=workers
         )
 
-    return Given(classes, checked.n_features, Outcomes(scale, active, counts.totals, model), stored)
+    return TrainingData(
+        classes,
+        checked.names,
+        checked.n_features,
+        active,
+        counts.totals,
+        scale,
+        model,
+        stored,
+    )
 
 
 def _indicator(y: Any) -> tuple[Any, Array]:

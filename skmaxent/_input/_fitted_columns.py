@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_X_y
@@ -36,8 +36,10 @@ class FittedColumns:
     estimator: str
 
     @classmethod
-    def of(cls, estimator: Any) -> Self:
-        """Return the columns of a fitted estimator."""
+    def of(cls, estimator: Any) -> FittedColumns:
+        """Return the columns of a fitted estimator; given columns are returned unchanged."""
+        if isinstance(estimator, FittedColumns):
+            return estimator
         names = getattr(estimator, "feature_names_in_", None)
         return cls(estimator.n_features_in_, names, type(estimator).__name__)
 

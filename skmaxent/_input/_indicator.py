@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._input._interchange import numbers_of_frame, refuse_masked
-from skmaxent._input._targets import WeightedTargets
+from skmaxent._input._training_data import TrainingData, storage_in_memory
 from skmaxent._input._validation import canonical
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._typing import Array
@@ -132,23 +132,37 @@ def targets_of(Y: Any, active: Array, link: str) -> Any:
     return targets * shares[:, None]
 
 
-def label_targets(
-    Y: Any, sample_weight: Array | None, *, link: str, smoothing: float = 0.0
-) -> WeightedTargets:
-    """Return the targets and weights of an indicator matrix in memory.
+def indicator_data(
+    X: Any,
+    Y: Any,
+    labels: Array,
+    names: Array | None,
+    sample_weight: Array | None,
+    *,
+    link: str,
+    smoothing: float = 0.0,
+) -> TrainingData:
+    """Return the training data of an indicator matrix in memory.
 
     The targets are those of the active labels: see `LabelCounts.active`. For "softmax", rows
     without labels get the weight zero.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
+    Y : ndarray or CSR matrix of bool, shape (n_samples, n_labels)
+    labels : ndarray of shape (n_labels,)
+    names : ndarray of shape (n_features,) or None
+        The names of the columns of X.
+    sample_weight : ndarray of shape (n_samples,) or None
+    link : {"sigmoid", "softmax"}
+    smoothing : float, default=0.0
     """
-    weights = None if sample_weight is None else sample_weight / sample_weight.max()
     scale = 1.0 if sample_weight is None else float(sample_weight.max())
+    weights = None if sample_weight is None else sample_weight / scale
     counts = LabelCounts.of(Y, weights, link)
     active = counts.active(link)
-    return WeightedTargets(
-        scale,
-        active,
-        counts.totals,
-        label_likelihood(len(active), link, smoothing),
-        targets_of(Y, active, link),
-        used_weights(Y, weights, link),
-    )
+    model = label_likelihood(len(active), link, smoothing)
+    targets, weights = targets_of(Y, active, link), used_weights(Y, weights, link)
+    storage = storage_in_memory(X, targets, weights, n_logits=model.n_logits)
+    return TrainingData(labels, names, X.shape[1], active, counts.totals, scale, model, storage)

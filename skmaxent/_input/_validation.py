@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
@@ -31,41 +30,6 @@ from skmaxent._typing import Array
 # Sample weights below this share of the largest count as zero. They cannot change sums in float64,
 # whose precision is 1e-16, nor the fit; and their reciprocals could overflow in float32.
 NEGLIGIBLE_WEIGHT = 1e-30
-
-# Parameters of scikit-learn's LogisticRegression that do not exist here, and what to do instead.
-
-
-def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:
-    """Return C and l1_ratio for the parameters of any version of scikit-learn.
-
-    Until version 1.8 its parameter `penalty` chose between ridge, lasso and no penalty; now C and
-    l1_ratio do. Warns if `penalty` overrides other parameters.
-    """
-    ratio = 0.0 if l1_ratio is None else float(l1_ratio)
-    if penalty in ("l1", "l2"):
-        # These are the defaults of l1_ratio, None or 0, or agree with penalty: no warning for them.
-        if ratio not in ((0.0, 1.0) if penalty == "l1" else (0.0,)):
-            warnings.warn(
-                f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. The l1_ratio "
-                f"parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty}): "
-                "leave penalty out, l1_ratio alone chooses between ridge and lasso.",
-                UserWarning,
-                stacklevel=4,
-            )
-        return float(C), 1.0 if penalty == "l1" else 0.0
-    if penalty == "elasticnet" and l1_ratio is None:
-        raise ValueError("penalty='elasticnet' needs l1_ratio, a number from 0 to 1; found None.")
-    if penalty is not None:
-        return float(C), ratio
-    if C not in (1.0, np.inf) or ratio != 0.0:
-        warnings.warn(
-            "Setting penalty=None will ignore the C and l1_ratio parameters: no penalty overrides "
-            f"C={C} and l1_ratio={l1_ratio}. Leave penalty out to have a penalty, or write "
-            "C=np.inf for none.",
-            UserWarning,
-            stacklevel=4,
-        )
-    return np.inf, 0.0
 
 
 def is_no_offset(offset: Any) -> bool:

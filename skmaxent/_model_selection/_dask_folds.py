@@ -17,9 +17,9 @@ from sklearn.utils import Bunch
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._linear_classifier import warn_unless_converged
-from skmaxent._input import _dask_input, _validation
+from skmaxent._input import _dask_labels, _validation
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._targets import Given, positions
+from skmaxent._input._training_data import TrainingData, positions
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model_selection._folds import Candidates, Fold, How, Job, fold_path, lacking
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
@@ -100,7 +100,7 @@ class FoldsInChunks:
     """
 
     estimator: Any
-    labelled: _dask_input.Labelled
+    labelled: _dask_labels.Labelled
     chunks: list[Any]
     shape: Any
     splits: Splits
@@ -120,7 +120,7 @@ class FoldsInChunks:
         """
         refuse_scorer(estimator.scoring, how.scorer)
         _refuse_metadata(how.routed)
-        labelled = _dask_input.read(estimator, X, y, sample_weight, offset)
+        labelled = _dask_labels.read(estimator, X, y, sample_weight, offset)
         codes, K = labelled.codes(), len(labelled.classes)
         # Splitters ask X for its number of rows only.
         no_rows = np.broadcast_to(np.int8(0), (len(codes), 1))
@@ -143,10 +143,10 @@ class FoldsInChunks:
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
         """Return a grid of `n_points` Cs computed from all rows, for several l1_ratios."""
-        given = self._rows_of(models[0], None)
+        data = self._rows_of(models[0], None)
         for model in models:
             self._names(model)
-        return data_grid(models, *self.given[:2], n_points, *self.given[2:], given=given)
+        return data_grid(models, *self.given[:2], n_points, *self.given[2:], data=data)
 
     def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
         """Fit and score the jobs one after the other; each of them uses all chunks at once."""
@@ -178,15 +178,15 @@ class FoldsInChunks:
         """Fit a model to all rows and set its attributes."""
         self._names(model)
         model._validate_params()
-        solution = model._fit(*self.given, given=self._rows_of(model, None))
+        solution = model._fit(*self.given, data=self._rows_of(model, None))
         warn_unless_converged(solution, model, stacklevel=2)
 
     def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
         """Return the relaxed path of a model fitted to all rows."""
         self._names(model)
         X, y, sample_weight, offset = self.given
-        given = self._rows_of(model, None)
-        return fit_path(model, X, y, Cs, sample_weight, offset, relax=True, given=given)
+        data = self._rows_of(model, None)
+        return fit_path(model, X, y, Cs, sample_weight, offset, relax=True, data=data)
 
     def _fold(self, job: Job, Cs: Array) -> Fold:
         """Fit the path of a job to the training rows of its fold and score it on the test rows."""
@@ -203,7 +203,7 @@ class FoldsInChunks:
             self.how.gammas,
             offset=offset,
             task=followed,
-            given=self._rows_of(job.model, job.fold),
+            data=self._rows_of(job.model, job.fold),
         )
         scores = np.full((len(Cs), len(self.how.gammas)), np.nan)
         self._score(path, job.fold, scores)
@@ -228,27 +228,32 @@ class FoldsInChunks:
             view=view,
         )
 
-    def _rows_of(self, model: MaxentClassifier, fold: int | None) -> Given:
+    def _rows_of(self, model: MaxentClassifier, fold: int | None) -> TrainingData:
         """Return the training rows of a fold, or all rows for None, with a model's class weights.
 
         Balanced class weights are computed from the training rows of the fold, as for arrays in
         memory.
         """
-        K = len(self.classes)
         side, totals = None, self.labelled.totals
         if fold is not None:
             side = self.splits.side(fold, is_held_out=False)
             totals = self._totals[fold]
         class_weight = _validation.check_class_weight(model.class_weight, self.classes, totals)
-        outcomes, factors = self.labelled.outcomes(totals, class_weight, model.label_smoothing)
-        view = FoldView(side, outcomes.active, K, factors)
-        n_logits = outcomes.model.n_logits
-        return Given(
-            self.classes,
-            self.labelled.n_features,
-            outcomes,
-            partial(self._stored, view, n_logits),
+        return self.labelled.data_of(
+            totals, class_weight, model.label_smoothing, partial(self._stored_side, side)
         )
+
+    def _stored_side(
+        self,
+        side: Any,
+        active: Array,
+        factors: Array | None,
+        n_logits: int,
+        workers: Workers,
+    ) -> ChunkedRows:
+        """Return the storage of one side of a fold, or of all rows: see `Labelled.data_of`."""
+        view = FoldView(side, active, len(self.classes), factors)
+        return self._stored(view, n_logits, workers)
 
     def _score(self, path: MaxentPath, fold: int, scores: Array) -> None:
         """Write the mean log-likelihood of the test rows to `scores` (n_Cs, n_gammas).

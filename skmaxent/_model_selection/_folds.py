@@ -14,11 +14,13 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmaxent import _callbacks
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._input import _targets, _validation
+from skmaxent._input import _validation
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
 from skmaxent._input._labels import refuse_unknown
-from skmaxent._input._targets import Observations, is_table, observe
+from skmaxent._input._observations import Observations
+from skmaxent._input._read import check_rows
+from skmaxent._input._targets import is_table, observe
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._prediction import absent_logit, log_softmax
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path, some_of
@@ -226,10 +228,10 @@ class FoldsInMemory:
     ) -> FoldsInMemory:
         """Raises ValueError for rows that cannot be fitted."""
         X = native(X, "X")
-        checked, labels = _targets.check_rows(estimator, X, y)
+        checked, labels = check_rows(estimator, X, y)
         checked = plain(checked)
         check_finite(checked)
-        observed = _targets.observe(labels)
+        observed = observe(labels)
         weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
         logits = _validation.check_offset(offset, observed.n_samples, observed.classes, np.float64)
         splitter = check_cv(estimator.cv, labels, classifier=True)

@@ -18,9 +18,10 @@ from skmaxent._estimators._linear_classifier import fitted_attributes, options_o
 from skmaxent._estimators._training import training_problem
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._targets import Given
-from skmaxent._model._fit import Prepared
-from skmaxent._model._settings import Settings
+from skmaxent._input._read import read
+from skmaxent._input._settings import Settings
+from skmaxent._input._training_data import TrainingData
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEGLIGIBLE, Path, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
@@ -244,15 +245,15 @@ def fit_path(
     names_relaxed: bool = False,
     task: Task | None = None,
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
-    given: Given | None = None,
+    data: TrainingData | None = None,
 ) -> MaxentPath:
     """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on.
 
     Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
     tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit, and at
-    least 1 at the others, even for ``max_iter=0``. What is `given` has been read before: then the
-    rows here are for callbacks. With `names_relaxed` relaxed fits without an optimum warn too; in
-    folds many have none, and scores judge them.
+    least 1 at the others, even for ``max_iter=0``. If `data` are given,
+    X, y and the others are for callbacks only. With `names_relaxed` relaxed fits without an
+    optimum warn too; in folds many have none, and scores judge them.
     """
     path, ends = _fit_path(
         model,
@@ -265,7 +266,7 @@ def fit_path(
         relax=relax,
         task=task,
         at_C=at_C,
-        given=given,
+        data=data,
     )
     _warn(ends[""], "", model)
     if names_relaxed:
@@ -286,16 +287,16 @@ def _fit_path(
     relax: bool,
     task: Task | None,
     at_C: Callable[[float], Attributes],
-    given: Given | None,
+    data: TrainingData | None,
 ) -> tuple[MaxentPath, dict[str, list[_End]]]:
     model._validate_params()
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
             raise ValueError(f"a path has no {name}: fit one C at a time.")
     settings = Settings.of(model).for_path()
-    with training_problem(
-        model, settings, X, y, sample_weight, offset, classes=classes, given=given
-    ) as ready:
+    if data is None:
+        data = read(settings, model, X, y, sample_weight, offset, classes=classes)
+    with training_problem(model, settings, data) as ready:
         path = Path(ready.problem, options_of(model, quiet=True))
         if isinstance(Cs, int):
             Cs = ready.grid(path.range(), Cs)
@@ -357,7 +358,7 @@ class _Arrays:
     intercepts: Array
 
     @classmethod
-    def zeros(cls, n: int, ready: Prepared) -> _Arrays:
+    def zeros(cls, n: int, ready: TrainingProblem) -> _Arrays:
         rows, width = ready.shape
         # Pages of zeros that nobody writes to take no memory.
         return cls(np.zeros((n, rows, width), ready.dtype), np.zeros((n, rows), ready.dtype))
@@ -375,14 +376,16 @@ def data_grid(
     n_points: int,
     sample_weight: Any,
     offset: Any,
-    given: Given | None = None,
+    data: TrainingData | None = None,
 ) -> Array:
     """Cs in equal ratios that cover the grids of all models."""
     ends = []
     for model in models:
         settings = Settings.of(model).for_path()
-        rows = X, y, sample_weight, offset
-        with training_problem(model, settings, *rows, given=given) as ready:
+        rows = data
+        if rows is None:
+            rows = read(settings, model, X, y, sample_weight, offset)
+        with training_problem(model, settings, rows) as ready:
             path = Path(ready.problem, options_of(model, quiet=True))
             ends.append(ready.grid(path.range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
@@ -406,7 +409,7 @@ class _End:
     rounding: float
 
     @classmethod
-    def of(cls, solution: Solution, model: MaxentClassifier, ready: Prepared) -> _End:
+    def of(cls, solution: Solution, model: MaxentClassifier, ready: TrainingProblem) -> _End:
         return cls(
             solution.status,
             solution.lacks_precision(model.tol),

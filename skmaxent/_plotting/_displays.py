@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._input._validation import resolve_penalty
+from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, chosen_index
 from skmaxent._model_selection._path import MaxentPath, check_Cs, fit_path
 from skmaxent._typing import Array

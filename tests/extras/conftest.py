@@ -38,6 +38,6 @@ def scheduler(request):
 @pytest.fixture
 def several_chunks(monkeypatch):
     """Chunks stay as they are, though they are small."""
-    from skmaxent._input import _dask_input
+    from skmaxent._input import _dask_checks
 
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK_BYTES", 1)
+    monkeypatch.setattr(_dask_checks, "SMALL_CHUNK_BYTES", 1)

@@ -20,7 +20,7 @@ from skmaxent import (
     detect_separation,
     maxent_path,
 )
-from skmaxent._input import _dask_input
+from skmaxent._input import _dask_labels
 from skmaxent._storage import _chunked_rows, _cluster
 from skmaxent._storage._threads import Workers
 
@@ -310,9 +310,10 @@ def test_samples_take_no_more_memory_than_they_may(monkeypatch, is_sparse):
     X, y, _ = rows(4000, 30)
     lazy, labels = chunked(X * (X > 1.0) if is_sparse else X, y)
     lazy = lazy.map_blocks(sp.csr_array) if is_sparse else lazy
-    given = _dask_input.read(MaxentClassifier(), lazy, labels, None, None).given(None, 0.0)
+    labelled = _dask_labels.read(MaxentClassifier(), lazy, labels, None, None)
     zero, one = np.zeros(30), np.ones(30)
-    sample = given.stored(Workers()).standardised(zero, one, dtype=np.float64)
+    data = labelled.training_data(None, 0.0)
+    sample = data.storage(Workers()).standardised(zero, one, dtype=np.float64)
     assert 0.5 * limit < _chunked_rows.nbytes(sample.X) <= 1.1 * limit
 
 

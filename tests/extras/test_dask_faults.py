@@ -13,7 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from skmaxent import MaxentClassifier, MaxentClassifierCV
-from skmaxent._input import _dask_input
+from skmaxent._input import _dask_checks
 from skmaxent._storage._cluster import ClusterScheduler
 
 # Sockets of a cluster that the garbage collector finds first.
@@ -59,7 +59,7 @@ def processes(tmp_path):
 
 @pytest.fixture
 def data(monkeypatch):
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK_BYTES", 1)
+    monkeypatch.setattr(_dask_checks, "SMALL_CHUNK_BYTES", 1)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(8000, 10))
     y = (X @ rng.normal(size=(10, 4)) + rng.gumbel(size=(8000, 4))).argmax(axis=1)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skmaxent import MaxentClassifier
-from skmaxent._input import _dask_input
+from skmaxent._input import _dask_checks
 
 PARAMETERS = [
     {},
@@ -49,7 +49,7 @@ TOLERANCE = {"f8": 1e-8, "i4": 1e-8, "?": 1e-8, "sparse": 1e-8, "f4": 2e-5}
     parameters=st.sampled_from(PARAMETERS),
 )
 def test_any_chunks(monkeypatch, seed, n, d, K, cuts, kind, weights, parameters):
-    monkeypatch.setattr(_dask_input, "SMALL_CHUNK_BYTES", 1)
+    monkeypatch.setattr(_dask_checks, "SMALL_CHUNK_BYTES", 1)
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d))
     y = (X @ rng.normal(size=(d, K)) + rng.gumbel(size=(n, K))).argmax(axis=1)

@@ -10,7 +10,8 @@ from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
 from skmaxent._estimators._training import training_problem
-from skmaxent._model._settings import Settings
+from skmaxent._input._read import read
+from skmaxent._input._settings import Settings
 from skmaxent._solvers import Options, minimise
 from skmaxent._storage._row_blocks import RowBlocks
 
@@ -41,7 +42,8 @@ PENALTIES = {
 def posed(X, y, sample_weight=None, offset=None, **parameters):
     """The problem of a classifier with these parameters."""
     clf = MaxentClassifier(**parameters)
-    with training_problem(clf, Settings.of(clf), X, y, sample_weight, offset) as ready:
+    settings = Settings.of(clf)
+    with training_problem(clf, settings, read(settings, clf, X, y, sample_weight, offset)) as ready:
         yield ready.problem
 
 

@@ -12,7 +12,8 @@ from skmaxent import (
     maxent_path,
 )
 from skmaxent._estimators._training import training_problem
-from skmaxent._model._settings import Settings
+from skmaxent._input._read import read
+from skmaxent._input._settings import Settings
 
 # Fits without penalty name such columns, which have coefficients of zero all the same.
 pytestmark = pytest.mark.filterwarnings("ignore:The features .* are linear combinations")
@@ -175,7 +176,8 @@ def test_hashed_columns_that_are_mostly_empty_make_no_problem_larger():
     whole = sp.csr_array((some.data, words[some.indices], some.indptr), shape=(60, 2**18))
     y = rng.integers(0, 3, 60)
     clf = MaxentClassifier(tol=1e-8)
-    with training_problem(clf, Settings.of(clf), whole, y) as ready:
+    settings = Settings.of(clf)
+    with training_problem(clf, settings, read(settings, clf, whole, y)) as ready:
         n_filled = np.count_nonzero(np.diff(sp.csc_array(some).indptr))
         assert ready.problem.objective.shape == (3, n_filled + 1)
         assert ready.shape == (3, 2**18)

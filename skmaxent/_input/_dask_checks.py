@@ -1,27 +1,23 @@
-"""Conversion of Dask arrays and data frames to chunks for a fit, checked where Dask holds them."""
+"""Checks of the chunks of Dask collections, where Dask holds these."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from sklearn.utils import check_array
 
 from skmaxent._input import _validation
 from skmaxent._input._dask_chunks import chunks_like, chunks_of, column, in_row_chunks, nothing_like
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._labels import encode_labels, refuse_unknown
-from skmaxent._input._targets import Given, Outcomes, outcomes_of, positions
-from skmaxent._storage._chunked_rows import Chunk, ChunkedRows, ChunksShape, nbytes
+from skmaxent._storage._chunked_rows import Chunk, ChunksShape, nbytes
 from skmaxent._storage._cluster import Scheduler, current_scheduler, is_dask, mapped
 from skmaxent._storage._storage import Rows
-from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
 # Neighbouring chunks are read by one task up to this size in bytes, since each pass over X starts
@@ -97,6 +93,8 @@ class CheckedChunks:
     Attributes
     ----------
     scheduler : Scheduler
+    names : ndarray of shape (n_features,) or None
+        The names of the columns of X.
     handles : list
         The handle of each chunk, an object of the class `CheckedRows`.
     summaries : list of Summary
@@ -104,6 +102,7 @@ class CheckedChunks:
     """
 
     scheduler: Scheduler
+    names: Array | None
     handles: list[Any]
     summaries: list[Summary]
     has_weights: bool
@@ -168,133 +167,6 @@ class CheckedChunks:
         return chunks, shape
 
 
-@dataclass(frozen=True)
-class Labelled(CheckedChunks):
-    """Chunks of checked rows with one class label each.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-        The sorted labels of all chunks.
-    totals : ndarray of shape (n_classes,)
-        The sum of the weights of each class, divided by `top_weight`.
-    """
-
-    classes: Array
-    totals: Array
-
-    def outcomes(
-        self, totals: Array, class_weight: Array | None, smoothing: float
-    ) -> tuple[Outcomes, Array | None]:
-        """Return the `Outcomes` of some or all rows, and the factors of their weights.
-
-        Parameters
-        ----------
-        totals : ndarray of shape (n_classes,)
-            The sums of the weights of these rows, divided by `top_weight`.
-        class_weight : ndarray of shape (n_classes,) or None
-        smoothing : float
-            The weight of the uniform distribution in the targets.
-
-        Returns
-        -------
-        outcomes : Outcomes
-        factors : ndarray of shape (n_classes,) or None
-            Class weights divided by the largest, by which the weights of rows are multiplied.
-        """
-        weighted = totals if class_weight is None else totals * class_weight
-        active = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
-        top = 1.0 if class_weight is None else float(class_weight.max())
-        scale = min(max(self.top_weight * top, 1e-300), 1e300)
-        factors = None if class_weight is None else class_weight / top
-        return outcomes_of(active, self.classes, totals, scale, smoothing), factors
-
-    def given(self, class_weight: Array | None, smoothing: float) -> Given:
-        """Return the data of a fit with these class weights and this label smoothing."""
-        outcomes, factors = self.outcomes(self.totals, class_weight, smoothing)
-        coding = LabelCoding(
-            self.classes,
-            outcomes.active,
-            self.top_weight if self.has_weights else None,
-            factors,
-            self.dtype,
-        )
-        has_weights = self.has_weights or factors is not None
-        # A nested function would keep variables of this frame alive in the traceback of an error.
-        stored = partial(self._stored, coding, outcomes.model.n_logits, has_weights)
-        return Given(self.classes, self.n_features, outcomes, stored)
-
-    def _stored(
-        self, coding: LabelCoding, n_logits: int, has_weights: bool, workers: Workers
-    ) -> ChunkedRows:
-        """Return the storage of the rows with targets and weights of a fit."""
-        chunks, shape = self.coded(coding)
-        shape = replace(shape, has_weights=has_weights)
-        return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
-
-    def codes(self) -> Array:
-        """Return the class codes of all rows in memory, one byte a row for up to 256 classes."""
-        parts = mapped(self.scheduler, _codes, self.handles, [self.classes] * len(self.handles))
-        return np.concatenate(self.scheduler.gather(parts))
-
-    def marked(self, marks: Array) -> tuple[list[Any], ChunksShape]:
-        """Replace the chunks by chunks for views, as `coded` does.
-
-        Targets are codes of all classes, and `marks` have the shape (n_marks, n_samples).
-        """
-        top_weight = self.top_weight if self.has_weights else None
-        every = np.arange(len(self.classes))
-        coding = LabelCoding(self.classes, every, top_weight, None, self.dtype)
-        chunks, shape = self.coded(coding, marks)
-        return chunks, replace(shape, has_weights=True)
-
-
-@dataclass(frozen=True)
-class LabelCoding:
-    """Converts the checked rows of a chunk to rows with the targets and weights of a fit.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-    active : ndarray of int
-        The positions of the classes that are fitted.
-    top_weight : float or None
-        The largest sample weight, by which weights are divided; None without sample weights.
-    class_weight : ndarray of shape (n_classes,) or None
-        Factors of the weights of each class.
-    dtype : dtype
-        The dtype of the fit.
-    """
-
-    classes: Array
-    active: Array
-    top_weight: float | None
-    class_weight: Array | None
-    dtype: Any
-
-    def __call__(self, raw: CheckedRows) -> Rows:
-        code_of = np.searchsorted(self.classes, raw.labels)
-        codes = code_of[raw.codes]
-        targets = positions(self.active, len(self.classes))[codes]
-        weights = None
-        if self.top_weight is not None and raw.weights is not None:
-            weights = raw.weights / self.top_weight
-        if self.class_weight is not None:
-            factors = self.class_weight[codes]
-            weights = factors if weights is None else weights * factors
-        if weights is not None:
-            weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
-            weights = weights.astype(self.dtype)
-        offset = None
-        if raw.offset is not None:
-            given: Any = raw.offset
-            if raw.offset_names is not None:
-                given = pd.DataFrame(given, columns=raw.offset_names)
-            checked = _validation.check_offset(given, len(codes), self.classes, self.dtype)
-            offset = _validation.offset_of(checked, self.active)  # type: ignore[arg-type]
-        return Rows(raw.X.astype(self.dtype, copy=False), targets, weights, offset)
-
-
 @dataclass(frozen=True, eq=False)
 class ChunkCoding:
     """Tells a task how to convert its chunks to rows of a fit.
@@ -312,53 +184,6 @@ class ChunkCoding:
     piece: Callable[[CheckedRows], Rows]
     places: list[tuple[int, int]]
     marks: tuple[Array, ...]
-
-
-def read(
-    reader: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    offset: Any,
-    *,
-    classes: Array | None = None,
-) -> Labelled:
-    """Read and check Dask collections with one label a row.
-
-    Parameters
-    ----------
-    reader : estimator or FittedColumns
-        An estimator in its `fit` learns the columns of X. X must have given columns.
-    X : Dask array or data frame of shape (n_samples, n_features)
-    y, sample_weight, offset : Dask collection, array-like, number or None
-    classes : ndarray of shape (n_classes,), optional
-        The sorted classes; None stands for the labels in y.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For everything that a fit of arrays in memory refuses.
-    """
-    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    checked = check_chunks(reader, X, given, _label_codes, _label_totals)
-    labels = _joined_labels([summary.labels for summary in checked.summaries])
-    if classes is None:
-        classes, _ = encode_labels(labels)
-    else:
-        refuse_unknown(labels, classes, "y")
-    totals = np.zeros(len(classes))
-    for summary in checked.summaries:
-        position = np.searchsorted(classes, summary.labels)
-        np.add.at(totals, position, summary.totals * (summary.top_weight / checked.top_weight))
-    return Labelled(
-        checked.scheduler,
-        checked.handles,
-        checked.summaries,
-        checked.has_weights,
-        checked.has_offset,
-        classes,
-        totals,
-    )
 
 
 def check_chunks(
@@ -405,7 +230,7 @@ def check_chunks(
     _refuse_mixed_storage(summaries)
     has_weights = given["sample_weight"] is not None
     has_offset = not _validation.is_no_offset(given["offset"])
-    return CheckedChunks(scheduler, handles, summaries, has_weights, has_offset)
+    return CheckedChunks(scheduler, columns.names, handles, summaries, has_weights, has_offset)
 
 
 def _refuse_mixed_storage(summaries: list[Summary]) -> None:
@@ -416,17 +241,6 @@ def _refuse_mixed_storage(summaries: list[Summary]) -> None:
             f"X has sparse chunks and dense ones, {sum(kinds)} and {len(kinds) - sum(kinds)}: "
             "expected chunks of one kind."
         )
-
-
-def _joined_labels(labels: list[Array]) -> Array:
-    """Return the labels of all chunks in one array, with repetitions.
-
-    Numbers and strings together become objects, since NumPy would convert the numbers to strings.
-    `encode_labels` refuses them afterwards.
-    """
-    some = [array for array in labels if len(array)]
-    is_text = {array.dtype.kind in "US" for array in some}
-    return np.concatenate([array.astype(object) for array in some] if len(is_text) > 1 else some)
 
 
 def _checked(
@@ -506,17 +320,6 @@ def _checked(
     return CheckedRows(X, codes, labels, weights, offset, offset_names)
 
 
-def _label_codes(y: Any) -> tuple[Array, Array]:
-    """Return the labels of a chunk of y, and each row's position among them; -1 if missing."""
-    codes, labels = pd.factorize(column(y, "y"))
-    return codes, np.asarray(labels)
-
-
-def _label_totals(raw: CheckedRows, weights: Array | None) -> Array:
-    """Return the sum of the weights of the rows with each label of a chunk."""
-    return np.bincount(raw.codes, weights, len(raw.labels))
-
-
 def _summary(raw: CheckedRows, totals_of: Callable[[CheckedRows, Array | None], Array]) -> Summary:
     """Return the summary of a chunk; `totals_of` computes sums of weights for its labels."""
     is_sparse = bool(sp.issparse(raw.X))
@@ -563,9 +366,3 @@ def _coded(raws: Sequence[CheckedRows], part: ChunkCoding) -> Chunk:
     pieces = tuple(part.piece(raw) for raw in raws)
     starts, origins = zip(*part.places, strict=True)
     return Chunk(pieces, starts, origins, part.marks)
-
-
-def _codes(raw: CheckedRows, classes: Array) -> Array:
-    """Return the code of each row's class in a chunk, in the smallest integer type."""
-    smallest = np.min_scalar_type(len(classes) - 1)
-    return np.searchsorted(classes, raw.labels).astype(smallest)[raw.codes]

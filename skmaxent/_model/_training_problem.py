@@ -1,4 +1,4 @@
-"""Checked arrays to a problem that the solvers can trust."""
+"""TrainingProblem: the problem that training data pose to the solvers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skmaxent._input._targets import Given, Outcomes
+from skmaxent._input._settings import Settings
+from skmaxent._input._training_data import TrainingData
 from skmaxent._model._prediction import absent_logit
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments
@@ -40,125 +41,123 @@ UNMOVED = 1e-4, 1e4
 
 
 @dataclass(frozen=True)
-class Data:
-    """Rows with the columns that a problem is solved over, and their moments.
+class TrainingProblem:
+    """The problem that training data pose, and the way from its coefficients to the user's.
 
-    `columns` is the way between these columns and the user's, `inexact` are positions of columns
-    that rounding has left little of.
+    Attributes
+    ----------
+    data : TrainingData
+    problem : Problem
+        The problem for the columns that the solvers work on: without constant columns, and with
+        columns shifted and scaled where their squares would be inexact.
+    terms : PenaltyTerms
+        The penalty of strength one, for all columns and the active classes.
+    moments : Moments
+        The moments of the columns of the problem.
+    columns : ColumnMap
+        Converts coefficients between the columns of the problem and those of X.
+    inexact : ndarray of int
+        The positions of columns of X whose differences are little more than rounding.
     """
 
-    blocks: Storage
-    model: Likelihood
+    data: TrainingData
+    problem: Problem
+    terms: PenaltyTerms
     moments: Moments
     columns: ColumnMap
     inexact: Array
 
     @classmethod
-    def prepare(
-        cls, blocks: Storage, model: Likelihood, *, fit_intercept: bool, as_given: bool = False
-    ) -> Data:
-        """Raises ValueError where X is not finite."""
-        blocks, moments, columns, inexact = prepared(
-            blocks, model, fit_intercept=fit_intercept, as_given=as_given
-        )
-        return cls(blocks, model, moments, columns, inexact)
-
-    @property
-    def exponents(self) -> Array | None:
-        """Powers of two that the columns were divided by, None where by none."""
-        return self.columns.exponents
-
-    def blurred(self, coef: Array) -> Array:
-        """See `ColumnMap.blurred`; without the columns that are `inexact`."""
-        blurred = self.columns.blurred(coef)
-        return np.setdiff1d(blurred, self.inexact) if len(blurred) else blurred
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Data and the problem that they pose, and the way back to the columns of the user.
-
-    `terms` are the penalty of strength one for all columns.
-    """
-
-    data: Data
-    problem: Problem
-    rows: Outcomes
-    classes: Array
-    terms: PenaltyTerms
-
-    @classmethod
     @contextmanager
-    def within_threads(
-        cls,
-        given: Given,
-        terms: PenaltyTerms,
-        n_jobs: int | None,
-        *,
-        C: float | None,
-        fit_intercept: bool,
-        as_given: bool = False,
-    ) -> Iterator[Prepared]:
-        """While so many threads exist, and numbers may overflow.
+    def of(
+        cls, data: TrainingData, settings: Settings, *, as_given: bool = False
+    ) -> Iterator[TrainingProblem]:
+        """Yield the problem while its threads exist and floating-point overflow is ignored.
 
-        The penalty is `terms`, of strength one, times 1/(C S), with the weights' sum S; for a `C`
-        of None it is `terms`, of which a path takes others. With `as_given` the problem has all
-        columns, none of them shifted.
+        The penalty is that of strength one times 1/(C S), with S the sum of the weights. If C is
+        None, it has strength one, and `strengths` returns the factors for several C.
+
+        Parameters
+        ----------
+        data : TrainingData
+        settings : Settings
+        as_given : bool, default=False
+            Whether the problem has all columns, none of them shifted.
+
+        Raises
+        ------
+        ValueError
+            If X is not finite.
         """
-        rows = given.outcomes
-        if len(rows.active) < len(given.classes):
-            terms = terms.rows(rows.active)
+        terms = settings.terms(data)
+        if data.has_absent_classes:
+            terms = terms.rows(data.active)
+        fit_intercept = settings.fit_intercept
         with (
-            Workers(effective_threads(n_jobs)) as workers,
+            Workers(effective_threads(settings.n_jobs)) as workers,
             np.errstate(over="ignore", under="ignore", invalid="ignore"),
         ):
-            data = Data.prepare(
-                given.stored(workers), rows.model, fit_intercept=fit_intercept, as_given=as_given
+            blocks, moments, columns, inexact = prepared(
+                data.storage(workers),
+                data.likelihood,
+                fit_intercept=fit_intercept,
+                as_given=as_given,
             )
-            unit = data.columns.terms(terms)
+            unit = columns.terms(terms)
             strength = None
-            if C is not None:
-                total = rows.scale, data.blocks.weight_sums.total
-                strength = float(_strengths(np.array([C]), unit, *total)[0])
+            if settings.C is not None:
+                total = data.scale, blocks.weight_sums.total
+                strength = float(_strengths(np.array([settings.C]), unit, *total)[0])
             problem = Problem.of(
-                data.blocks,
-                data.model,
+                blocks,
+                data.likelihood,
                 unit,
-                data.moments,
+                moments,
                 strength=strength,
                 fit_intercept=fit_intercept,
             )
-            yield cls(data, problem, rows, given.classes, terms)
+            yield cls(data, problem, terms, moments, columns, inexact)
 
     @property
-    def dtype(self) -> Any:
-        return self.data.blocks.dtype
+    def blocks(self) -> Storage:
+        """The storage of the rows, with the columns of the problem."""
+        return self.problem.objective.blocks
+
+    @property
+    def classes(self) -> Array:
+        """All labels, shape (n_classes,)."""
+        return self.data.classes
 
     @property
     def has_absent_classes(self) -> bool:
-        return len(self.rows.active) < len(self.classes)
+        """Whether some class has no row of positive weight."""
+        return self.data.has_absent_classes
+
+    @property
+    def dtype(self) -> Any:
+        return self.blocks.dtype
 
     @property
     def class_shares(self) -> Array:
         """Of the classes that weigh anything in the targets."""
-        shares = self.data.model.outcomes(self.data.moments.shares)
+        shares = self.data.likelihood.outcomes(self.moments.shares)
         if shares.min() > 1e-6:
             return shares
         # Of one minus a share that is nearly one few digits are left.
-        (totals,) = self.data.blocks.map_reduce(_outcome_totals, self.data.model)
+        (totals,) = self.blocks.map_reduce(_outcome_totals, self.data.likelihood)
         return np.asarray(totals / totals.sum())
 
     @property
     def shape(self) -> tuple[int, int]:
         """Of `coef_`."""
         K = len(self.classes)
-        has_one_logit = self.data.model.n_logits == 1 and not self.has_absent_classes
-        return 1 if has_one_logit else K, self.data.columns.n_features
+        has_one_logit = self.data.likelihood.n_logits == 1 and not self.has_absent_classes
+        return 1 if has_one_logit else K, self.columns.n_features
 
     @property
     def total_weight(self) -> float:
         """S, the sum of the weights that the user gave."""
-        return self.rows.scale * self.problem.objective.total_weight
+        return self.data.scale * self.problem.objective.total_weight
 
     def grid(self, ends: tuple[float, float], n_points: int) -> Array:
         """Cs in equal ratios up from that of the first strength of a penalty.
@@ -172,7 +171,7 @@ class Prepared:
                 "Cs: no feature is penalised, for each penalty_factor is 0 or infinite, so that "
                 "there is no penalty to choose values of C by; give the values in Cs."
             )
-        blocks = self.data.blocks
+        blocks = self.blocks
         share = MANY_ROWS if blocks.n_samples > self.shape[1] else FEW_ROWS
         largest, typical = ends
         if not largest > 0.0:
@@ -189,7 +188,7 @@ class Prepared:
     def strengths(self, C: Array) -> Array:
         """1/(C S) for each of several C, where the problem has a penalty of strength one."""
         objective = self.problem.objective
-        return _strengths(C, self.problem.asked, self.rows.scale, objective.total_weight)
+        return _strengths(C, self.problem.asked, self.data.scale, objective.total_weight)
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
         """The loss, without any penalty, at coefficients, in float64.
@@ -197,7 +196,7 @@ class Prepared:
         Inference inverts the information, of which rounding of logits to float32 leaves nothing
         where a column has outliers.
         """
-        coef, intercept = self.data.columns.to_problem(coef, intercept)
+        coef, intercept = self.columns.to_problem(coef, intercept)
         objective = self.problem.objective.in_float64()
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         return objective.at(objective.from_coefficients(coef, intercept))
@@ -210,7 +209,7 @@ class Prepared:
         return self._aliased()[0]
 
     def _aliased(self) -> tuple[Array, Aliased]:
-        problem, columns = self.problem, self.data.columns
+        problem, columns = self.problem, self.columns
         found = aliased_columns(problem.objective)
         if columns.kept is None:
             return found.columns, found
@@ -226,7 +225,7 @@ class Prepared:
         the logits of a row of positive weight change at most, beyond rounding in the dtype of the
         rows.
         """
-        objective, columns = self.problem.objective, self.data.columns
+        objective, columns = self.problem.objective, self.columns
         aliased, found = self._aliased()
         theta = objective.from_coefficients(*columns.to_problem(coef, intercept))
         moved = found.moved(theta)
@@ -258,9 +257,9 @@ class Prepared:
             return 0.0
         coef, intercept = self.coefficients(solution)
         if self.has_absent_classes:
-            coef, intercept = coef[self.rows.active], intercept[self.rows.active]
+            coef, intercept = coef[self.data.active], intercept[self.data.active]
         point, objective = solution.point, solution.point.objective
-        known = self.data.columns.to_problem(coef.astype(float), intercept.astype(float))
+        known = self.columns.to_problem(coef.astype(float), intercept.astype(float))
         theta = objective.from_coefficients(*known)
         change = theta - objective.from_coefficients(solution.coef, solution.intercept)
         # The mean square of a standardised column is one at most, the loss's curvature by a logit
@@ -279,14 +278,22 @@ class Prepared:
         )
         return excess / value if excess > ROUNDED * value else 0.0
 
+    def blurred(self, coef: Array) -> Array:
+        """Return the positions of columns whose differences are rounded away in the logits.
+
+        Columns that are `inexact` are left out. See `ColumnMap.blurred`.
+        """
+        blurred = self.columns.blurred(coef)
+        return np.setdiff1d(blurred, self.inexact) if len(blurred) else blurred
+
     def known_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """The same from those of the problem."""
-        coef, intercept = self.data.columns.to_data(coef, intercept, self.terms, self.dtype)
+        coef, intercept = self.columns.to_data(coef, intercept, self.terms, self.dtype)
         if self.has_absent_classes:
             whole = np.zeros(self.shape, self.dtype)
-            whole[self.rows.active] = coef
+            whole[self.data.active] = coef
             some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
-            coef, intercept[self.rows.active] = whole, some
+            coef, intercept[self.data.active] = whole, some
         return coef, intercept
 
 

@@ -1,0 +1,123 @@
+"""Settings: the parameters of a classifier that define its objective."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from skmaxent._input._penalty_terms import Columns, terms_of
+from skmaxent._input._training_data import TrainingData
+from skmaxent._objective._terms import PenaltyTerms
+
+# Parameters that need to know the class of each row.
+NEEDING_LABELS = ("class_weight", "prior_correction", "bias_reduction", "label_smoothing")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters that define the objective of a classifier, at the time of the call.
+
+    The attributes are parameters of `MaxentClassifier`. `C` and `l1_ratio` are those that
+    `resolve_penalty` returns. ``C=None`` stands for a path of penalties: `terms` then returns the
+    penalty of strength one.
+    """
+
+    C: float | None = np.inf
+    l1_ratio: float = 0.0
+    grouped: bool = False
+    penalty_factor: Any = None
+    prior_coef: Any = None
+    bounds: Any = None
+    bias_reduction: str | None = None
+    fit_intercept: bool = True
+    class_weight: Any = None
+    label_smoothing: float = 0.0
+    partial_labels: bool = False
+    n_jobs: int | None = None
+
+    @classmethod
+    def of(cls, estimator: Any) -> Settings:
+        """Return the present settings of a `MaxentClassifier`.
+
+        Raises ValueError if parameters cannot be combined with ``partial_labels=True``, and warns
+        if `penalty` overrides other parameters.
+        """
+        if estimator.partial_labels:
+            given = [name for name in NEEDING_LABELS if getattr(estimator, name)]
+            if given:
+                raise ValueError(
+                    f"partial_labels=True cannot be combined with {' or '.join(given)}, because "
+                    "the class of a row is not known: leave out one of them."
+                )
+        C, l1_ratio = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
+        return cls(
+            C,
+            l1_ratio,
+            estimator.grouped,
+            estimator.penalty_factor,
+            estimator.prior_coef,
+            estimator.bounds,
+            estimator.bias_reduction,
+            estimator.fit_intercept,
+            estimator.class_weight,
+            estimator.label_smoothing,
+            estimator.partial_labels,
+            estimator.n_jobs,
+        )
+
+    def for_path(self) -> Settings:
+        """Return the same settings for penalties of several strengths."""
+        return replace(self, C=None)
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether there is a penalty: C is finite, or varies on a path."""
+        return self.C is None or bool(np.isfinite(self.C))
+
+    def terms(self, data: TrainingData) -> PenaltyTerms:
+        """Return the penalty, of strength one, and the bounds, for the features and classes."""
+        return terms_of(
+            l1_ratio=self.l1_ratio,
+            is_penalised=self.is_penalised,
+            grouped=self.grouped,
+            penalty_factor=self.penalty_factor,
+            prior_coef=self.prior_coef,
+            bounds=self.bounds,
+            columns=Columns(data.names, data.n_features, data.classes),
+        )
+
+
+def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:
+    """Return C and l1_ratio for the parameters of any version of scikit-learn.
+
+    Until version 1.8 its parameter `penalty` chose between ridge, lasso and no penalty; now C and
+    l1_ratio do. Warns if `penalty` overrides other parameters.
+    """
+    ratio = 0.0 if l1_ratio is None else float(l1_ratio)
+    if penalty in ("l1", "l2"):
+        # These are the defaults of l1_ratio, None or 0, or agree with penalty: no warning for them.
+        if ratio not in ((0.0, 1.0) if penalty == "l1" else (0.0,)):
+            warnings.warn(
+                f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. The l1_ratio "
+                f"parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty}): "
+                "leave penalty out, l1_ratio alone chooses between ridge and lasso.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return float(C), 1.0 if penalty == "l1" else 0.0
+    if penalty == "elasticnet" and l1_ratio is None:
+        raise ValueError("penalty='elasticnet' needs l1_ratio, a number from 0 to 1; found None.")
+    if penalty is not None:
+        return float(C), ratio
+    if C not in (1.0, np.inf) or ratio != 0.0:
+        warnings.warn(
+            "Setting penalty=None will ignore the C and l1_ratio parameters: no penalty overrides "
+            f"C={C} and l1_ratio={l1_ratio}. Leave penalty out to have a penalty, or write "
+            "C=np.inf for none.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return np.inf, 0.0
