@@ -256,7 +256,8 @@ def _next_state(
         candidate = problem.at(end)
         # A step whose square underflows promises nothing.
         agreement = (state.value - candidate.value) / predicted if predicted > 0.0 else 0.0
-        if region.judge(agreement, t * norm, on_boundary=t < 1.0):
+        is_possible = predicted <= state.value
+        if region.judge(agreement, t * norm, on_boundary=t < 1.0, is_possible=is_possible):
             return end, candidate
         if not predicted > EPS * abs(state.value):
             return None

@@ -181,7 +181,14 @@ def _accepted(
         step = step_from(radius=region.radius)
         candidate, share = _along(point, step)
         agreement = _agreement(point, candidate, step, preconditioner, norm)
-        if region.judge(agreement, step.length, on_boundary=step.on_boundary, share=share):
+        is_taken = region.judge(
+            agreement,
+            step.length,
+            on_boundary=step.on_boundary,
+            share=share,
+            is_possible=step.predicted <= point.value,
+        )
+        if is_taken:
             return candidate, step
         if _exhausted(point, step):
             break

@@ -50,7 +50,13 @@ class TrustRegion:
         return self._n_short > MAX_SHORT
 
     def judge(
-        self, agreement: float, length: float, *, on_boundary: bool, share: float = 1.0
+        self,
+        agreement: float,
+        length: float,
+        *,
+        on_boundary: bool,
+        share: float = 1.0,
+        is_possible: bool = True,
     ) -> bool:
         """Update the radius after a step, and return whether the step is to be taken.
 
@@ -64,6 +70,10 @@ class TrustRegion:
             Whether the trust region made the step shorter.
         share : float, default=1
             The share of the step after which a line search ended.
+        is_possible : bool, default=True
+            Whether the predicted decrease is at most F, which is never negative. A model that
+            predicts more knows nothing of where the step ends. Without agreement that may be among
+            rows whose probabilities are 0 and 1, which have no curvature, far from the optimum.
         """
         self.agreement = agreement
         self._n_short = self._n_short + 1 if agreement > TOO_SHORT and not on_boundary else 0
@@ -73,4 +83,5 @@ class TrustRegion:
             self.radius = 2.0 * share * length
         elif agreement > GOOD_AGREEMENT and on_boundary:
             self.radius = min(GROWTH * self.radius, LARGEST_RADIUS)
-        return agreement > LEAST_AGREEMENT
+        is_known = is_possible or share < 1.0
+        return agreement > (LEAST_AGREEMENT if is_known else POOR_AGREEMENT)

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from sklearn.exceptions import ConvergenceWarning
 
-from skmaxent import MaxentClassifier
+from skmaxent import MaxentClassifier, MaxentObjective
 
 N, D, K = 100, 3, 3
 
@@ -84,3 +84,30 @@ def test_no_false_alarm_for_columns_in_any_units(params, rows):
         free = MaxentClassifier(tol=1e-8, penalty_factor=[1.0, 0.0, 1.0], **params).fit(X, y)
     assert_allclose(other.coef_ * units, free.coef_, rtol=1e-5, atol=1e-7)
     assert np.abs(clf.coef_ - free.coef_).max() > 1e-3
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton-cholesky", "newton-cg"])
+@pytest.mark.parametrize("seed", [1464, 1473, 1550, 1819])
+def test_no_step_ends_far_from_the_optimum_where_no_row_has_curvature(seed, solver):
+    """A quadratic model of rows almost without curvature predicts a decrease of more than F."""
+    rng = np.random.default_rng(seed)
+    n, n_classes, d = rng.choice([8, 12, 20]), rng.choice([2, 3]), rng.choice([1, 4, 10])
+    X, y = rng.normal(size=(n, d)), rng.integers(0, n_classes, n)
+    y[:n_classes] = np.arange(n_classes)
+    C, size = rng.choice([0.01, 1.0, 100.0, 1e4]), rng.choice([5, 10, 20, 40])
+    offset = rng.normal(size=(n, n_classes)) * size
+    assert rng.random() < 0.5
+    weights = 10 ** rng.uniform(-2, 2, n)
+    problem = MaxentObjective(X, y, C=C, sample_weight=weights, offset=offset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = MaxentClassifier(C=C, solver=solver, tol=1e-6).fit(X, y, weights, offset)
+    found = problem.flatten(clf.coef_, clf.intercept_)
+    end = minimize(
+        problem.fun_and_grad,
+        problem.x0,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-15, "gtol": 1e-9},
+    )
+    assert problem.fun(found) <= end.fun * (1 + 1e-9)
