@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._inference import _covariance, _profile
+from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import penalised
 from skmaxent._inference._estimate import Estimate
+from skmaxent._inference._held_minimum import Held, Likelihoods, least
+from skmaxent._inference._profile import profile_interval
 from skmaxent._inference._row_sums import SAME_ROWS
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._terms import ridge_terms
@@ -80,22 +82,22 @@ class FitRows:
         best = self._best
         contrasts = class_coding(len(self._ready.classes), self._position)
         to_raw = _covariance.column_map(self._ready.problem.objective)
-        return _profile.profile_interval(
+        return profile_interval(
             self._likelihoods, best, np.kron(contrasts[row], to_raw[column]), quantile
         )
 
     @property
-    def _likelihoods(self) -> _profile.Likelihoods:
-        return _profile.Likelihoods(self._total, self._is_bias_reduced)
+    def _likelihoods(self) -> Likelihoods:
+        return Likelihoods(self._total, self._is_bias_reduced)
 
     @cached_property
-    def _best(self) -> _profile.Held:
+    def _best(self) -> Held:
         """The maximum of the likelihood, or for separated classes its limit."""
         objective = self._ready.problem.without_penalty(np.zeros(1, bool)).objective
         theta = objective.from_coefficients(self._coef, self._intercept)
         if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
             objective = objective.standardised(dtype=np.float64)
-        return _profile.least(self._likelihoods, objective.at(theta))
+        return least(self._likelihoods, objective.at(theta))
 
     @property
     def penalised_distance(self) -> float:
@@ -130,14 +132,14 @@ class FitRows:
         few = self._is_bias_reduced or self._has_few
         A = np.kron(np.eye(r), np.eye(len(self._columns))[:d][held]) if few else np.empty(0)
         if self._is_bias_reduced:
-            return self._fall(_profile.least(self._likelihoods, self._best.point, A).value), df
+            return self._fall(least(self._likelihoods, self._best.point, A).value), df
         problem = self._ready.problem.without_penalty(held[None])
         solution = minimise(problem, Options(tol=1e-6))
         smaller = self._total * solution.point.loss
         if not few:
             return 2.0 * (smaller + self.log_likelihood), df
         if solution.status is not Status.CONVERGED:
-            smaller = min(smaller, _profile.least(self._likelihoods, solution.point, A).value)
+            smaller = min(smaller, least(self._likelihoods, solution.point, A).value)
         return self._fall(smaller), df
 
     def against_null(self, constant: Array | None) -> float:
@@ -151,7 +153,7 @@ class FitRows:
         if constant is not None:
             of_class = _covariance.complement(constant * objective.scale)
         A = np.kron(np.eye(r), of_class)
-        return self._fall(_profile.least(self._likelihoods, self._best.point, A).value)
+        return self._fall(least(self._likelihoods, self._best.point, A).value)
 
     def _fall(self, value: float) -> float:
         """Twice the fall of the log-likelihood from its maximum."""
