@@ -26,6 +26,7 @@ from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._storage._cluster import IN_MEMORY_SHARE, TASK_MEMORY_PARTS
 from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._threads import Workers
 
 # Rows, columns, classes, and megabytes of a chunk.
@@ -80,7 +81,8 @@ def _in_memory(n, d, K, repeats):
 
 
 def _objective(blocks, K, d):
-    return MultinomialObjective(blocks, likelihood(K), Ridge(np.zeros(d)), keep_bytes=0)
+    ridge, columns = Ridge(np.zeros(d)), Standardisation.of(d)
+    return MultinomialObjective(blocks, likelihood(K), ridge, columns, keep_bytes=0)
 
 
 def cluster(repeats):

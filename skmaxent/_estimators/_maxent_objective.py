@@ -16,6 +16,7 @@ from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._solvers import Evaluation, PreconditionedProblem, Problem
 from skmaxent._storage._arrays import memory_bytes
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
@@ -312,7 +313,7 @@ class MaxentObjective(FlatObjective):
             blocks,
             data.likelihood,
             Ridge(np.zeros(blocks.n_features)),
-            fit_intercept=fit_intercept,
+            Standardisation.of(blocks.n_features, fit_intercept=fit_intercept),
         )
         start = self._loss.zeros()
         start[:, -1] = data.likelihood.null_intercept(self._moments.shares)

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._inference import _covariance
-from skmaxent._objective._objective import Point, Probabilities
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Status, minimise
 from skmaxent._storage._arrays import empty
@@ -173,30 +174,14 @@ def penalised(
             columns = np.flatnonzero(free)[error.columns]
             raise _covariance.SingularInformation(columns) from error
     log_det = float(np.linalg.slogdet(H)[1])
-    (change,) = objective.blocks.map_reduce(
-        _prior_score,
-        point.probabilities,
-        objective.for_blocks(point.theta),
-        objective.center,
-        objective.scale,
-        objective.fit_intercept,
-        V,
-    )
+    (change,) = point.map_reduce(_prior_score, V)
     change *= total / objective.total_weight
     gradient = point.loss_gradient()[:r, :width]
     value = total * point.loss - 0.5 * log_det
     return value, V, (change - total * gradient).ravel()
 
 
-def _prior_score(
-    block: Block,
-    probabilities: Probabilities,
-    at: tuple[Array, Array],
-    center: Array,
-    scale: Array,
-    fit_intercept: bool,
-    V: Array,
-) -> tuple[Array]:
+def _prior_score(context: KernelContext, V: Array) -> tuple[Array]:
     """Gradient of log |I|/2, (r, width).
 
     ∂log |I|/2 = tr(I⁻¹ ∂I)/2, where ∂I has the third cumulants of the classes. With
@@ -204,10 +189,9 @@ def _prior_score(
 
         p_m [Q_mm - Σ_k p_k Q_kk - 2 (Qp)_m + 2 pᵀQp]/2.
     """
-    P = probabilities.of(block, *at).astype(np.float64)
+    P = context.probabilities.astype(np.float64)
     P = P[: max(1, len(P) - 1)]
-    X = block.augmented(center, scale, fit_intercept)
-    X = X if fit_intercept else X[:-1]
+    X = context.rows if context.model.standardisation.fit_intercept else context.rows[:-1]
     r, width = len(P), len(X)
     blocks = V.reshape(r, width, r, width)
     Q = empty((r, r, X.shape[1]), np.float64, X)
@@ -218,6 +202,4 @@ def _prior_score(
     Qp = np.einsum("kmn,mn->kn", Q, P)
     mean = np.einsum("kn,kn->n", P, own) - 2.0 * np.einsum("kn,kn->n", P, Qp)
     share = 0.5 * P * (own - 2.0 * Qp - mean)
-    if block.weights is not None:
-        share *= block.weights
-    return (share @ X.T,)
+    return ((share * context.weights) @ X.T,)

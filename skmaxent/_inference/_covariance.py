@@ -219,65 +219,41 @@ def score_products(point: Point, groups: Array | None, weight_power: int) -> Arr
 
     `weight_power` is 2 where a weight multiplies a row's score, 1 where it counts equal rows.
     """
-    objective = point.objective
-    arguments = (
-        objective.likelihood,
-        point.probabilities,
-        objective.for_blocks(point.theta),
-        objective.center,
-        objective.scale,
-        objective.fit_intercept,
-    )
     if groups is None:
-        (total,) = objective.blocks.map_reduce(_score_products, *arguments, weight_power)
+        (total,) = point.map_reduce(_score_products, weight_power)
         return np.asarray(total)
-    n_groups = int(groups.max()) + 1
-    (sums,) = objective.blocks.map_reduce(_group_scores, *arguments, groups, n_groups)
+    (sums,) = point.map_reduce(_group_scores, groups, int(groups.max()) + 1)
     return np.asarray(sums.T @ sums)
 
 
-def _scores(
-    block: Block,
-    likelihood: Likelihood,
-    probabilities: Probabilities,
-    at: tuple[Array, Array],
-    center: Array,
-    scale: Array,
-    fit_intercept: bool,
-) -> Array:
-    """Scores of the rows without their weights, (rows, r·width)."""
-    residual = probabilities.of(block, *at).astype(np.float64)
-    is_top = residual > 0.5
-    likelihood.subtract_targets(residual, block.targets)
-    if likelihood.is_coupled:
-        # Of p - 1 nothing is left where p rounds to one; residuals have the sum zero.
-        others = np.where(is_top, 0.0, residual)
-        residual = np.where(is_top, -others.sum(axis=0), residual)
+def _scores(context: KernelContext) -> Array:
+    """Return the scores of the rows without their weights, (rows, r · width)."""
+    residual = context.residuals
     residual = residual[: max(1, len(residual) - 1)]
-    X = block.augmented(center, scale, fit_intercept)
-    X = X if fit_intercept else X[:-1]
+    X = context.rows if context.model.standardisation.fit_intercept else context.rows[:-1]
     return (residual[:, None, :] * X).reshape(-1, residual.shape[1]).T
 
 
-def _score_products(block: Block, *arguments: Any) -> tuple[Array]:
-    *where, power = arguments
-    weights = np.power(block.weights_or_ones().astype(float), 0.5 * power)
-    if power == 2 or are_codes(block.targets):
-        U = _scores(block, *where) * weights[:, None]
+def _score_products(context: KernelContext, power: int) -> tuple[Array]:
+    """Return the sum of products of the scores of the rows of a block: see `score_products`."""
+    targets, likelihood = context.block.targets, context.likelihood
+    weights = np.power(context.weights.astype(float), 0.5 * power)
+    if power == 2 or are_codes(targets):
+        U = _scores(context) * weights[:, None]
         return (U.T @ U,)
-    # Rows that are several observations: of each class so many.
-    shares = where[0].outcomes(where[0].dense_targets(block.targets))
+    # A row stands for several observations: so many of each class.
+    shares = likelihood.outcomes(likelihood.dense_targets(targets))
     total = np.zeros(())
     for k, share in enumerate(shares):
-        one = replace(block, targets=full((len(weights),), k, np.intp, weights))
-        U = _scores(one, *where) * (weights * np.sqrt(share))[:, None]
+        one = context.with_targets(full((len(weights),), k, np.intp, weights))
+        U = _scores(one) * (weights * np.sqrt(share))[:, None]
         total = total + U.T @ U
     return (total,)
 
 
-def _group_scores(block: Block, *arguments: Any) -> tuple[Array]:
-    *where, groups, n_groups = arguments
-    U = _scores(block, *where)
+def _group_scores(context: KernelContext, groups: Array, n_groups: int) -> tuple[Array]:
+    """Return the sums of the weighted scores of each group of rows, (n_groups, r · width)."""
+    block, U = context.block, _scores(context)
     if block.weights is not None:
         U *= block.weights.astype(float)[:, None]
     out = np.zeros((n_groups, U.shape[1]))

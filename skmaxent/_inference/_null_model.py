@@ -15,6 +15,7 @@ from skmaxent._solvers import (
     minimise,
 )
 from skmaxent._storage._block import Block
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
 # How far a combination of columns may be from 1 in any row to be a constant.
@@ -57,7 +58,8 @@ def constant_combination(ready: TrainingProblem) -> Array | None:
     if 16 * d**2 > _covariance.MOST_BYTES:
         return None
     scale = objective.scale
-    (products,) = objective.blocks.map_reduce(_products, scale)
+    columns = Standardisation.of(d, scale=scale)
+    (products,) = objective.blocks.map_reduce(_products, columns)
     v, *_ = np.linalg.lstsq(products[:d, :d], products[:d, d], rcond=1e-13)
     coef = np.zeros((objective.likelihood.n_logits, d))
     coef[0] = v / scale
@@ -67,9 +69,9 @@ def constant_combination(ready: TrainingProblem) -> Array | None:
     return coef[0] if float(difference) <= CONSTANT else None
 
 
-def _products(block: Block, scale: Array) -> tuple[Array]:
-    """Weighted sum of (x/scale, 1)(x/scale, 1)ᵀ."""
-    X = block.augmented(np.zeros(len(scale)), scale, True)
+def _products(block: Block, columns: Standardisation) -> tuple[Array]:
+    """Return the weighted sum of (x̃, 1)(x̃, 1)ᵀ, (d + 1, d + 1), for standardised rows x̃."""
+    X = columns.rows(block)
     return ((X * block.weights_or_ones().astype(float)) @ X.T,)
 
 

@@ -24,6 +24,7 @@ from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers, effective_threads
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
 # Of the objective: what rounding of the coefficients may add to it without a warning.
@@ -230,12 +231,7 @@ class TrainingProblem:
         theta = objective.from_coefficients(*columns.to_problem(coef, intercept))
         moved = found.moved(theta)
         (change,) = objective.blocks.map_reduce(
-            _largest_logit,
-            moved - theta,
-            objective.center,
-            objective.scale,
-            objective.fit_intercept,
-            combine=np.maximum,
+            _largest_logit, moved - theta, objective.standardisation, combine=np.maximum
         )
         size = np.abs(theta[:, :-1]) @ (objective.column_size / objective.scale)
         rounding = ROUNDED_LOGIT * float(np.finfo(self.dtype).eps) * float(size.max())
@@ -317,11 +313,9 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
     return strengths
 
 
-def _largest_logit(
-    block: Block, theta: Array, center: Array, scale: Array, fit_intercept: bool
-) -> tuple[Any]:
-    """The largest absolute logit of rows that weigh anything."""
-    Z = theta @ block.augmented(center, scale, fit_intercept)
+def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> tuple[Any]:
+    """Return the largest absolute logit of rows of positive weight, for θ (R, d + 1)."""
+    Z = theta @ columns.rows(block)
     return (block.largest(np.abs(Z).max(axis=0)),)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import NEARLY_ONE, MultinomialObjective, Point, Probabilities
+from skmaxent._objective._objective import NEARLY_ONE, MultinomialObjective, Point
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage

@@ -16,15 +16,23 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from skmaxent._objective._kernel_context import (
+    KernelContext,
+    ModelAtPoint,
+    Probabilities,
+    in_context,
+)
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._penalty import Ridge
-from skmaxent._storage._arrays import empty, full
-from skmaxent._storage._block import Block
+from skmaxent._storage._arrays import full
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
 
@@ -48,70 +56,6 @@ class Counter:
 
     gradients: int = 0
     hessian_products: int = 0
-
-
-class Probabilities:
-    """The class probabilities of all rows at a point θ, block by block.
-
-    They are kept in memory after the first pass, or computed again in each pass, or equal for all
-    rows.
-
-    Parameters
-    ----------
-    likelihood : Likelihood
-    keeps : bool, default=False
-        Whether memory has room for the probabilities; callers then hand them to `keep`.
-    common : ndarray of shape (n_logits,), optional
-        The probabilities of every row, if they are equal, as in the model without features.
-    """
-
-    def __init__(
-        self, likelihood: Likelihood, *, keeps: bool = False, common: Array | None = None
-    ) -> None:
-        self._likelihood = likelihood
-        self.keeps = keeps
-        self._common = common
-        self._by_block: dict[int, Array] = {}
-        self._as_float32: dict[int, Array] = {}
-
-    @property
-    def are_common(self) -> bool:
-        """Whether all rows have equal probabilities."""
-        return self._common is not None
-
-    def variances(self) -> tuple[Array, Array]:
-        """Return p (1 - p) and p, each (n_logits,), if all rows have equal probabilities p."""
-        p = np.asarray(self._common)
-        return np.asarray(p * (1.0 - p)), p
-
-    def keep(self, block: Block, P: Array) -> None:
-        """Keep the probabilities P (n_logits, rows) of a block."""
-        self._by_block[block.index] = P
-
-    def elsewhere(self) -> Probabilities:
-        """Return the probabilities at the same point for other rows, of which none are kept."""
-        return Probabilities(self._likelihood, common=self._common)
-
-    def of(self, block: Block, coef: Array, intercept: Array) -> Array:
-        """Return the probabilities of the rows of a block in its dtype, shape (n_logits, rows).
-
-        `coef` and `intercept` are the model at the point, for probabilities that are not kept.
-        Callers must not write to the result.
-        """
-        dtype = block.X.dtype
-        if self._common is not None:
-            common = empty((len(self._common), 1), dtype, intercept)
-            common[:, 0] = self._common
-            return np.broadcast_to(common, (len(common), block.stop - block.start))
-        P = self._by_block.get(block.index)
-        if P is None:
-            P = block.logits_at(coef, intercept)
-            self._likelihood.probabilities(P)
-        elif P.dtype != dtype:
-            if block.index not in self._as_float32:
-                self._as_float32[block.index] = P.astype(dtype)
-            P = self._as_float32[block.index]
-        return P
 
 
 class _LastPoint:
@@ -149,15 +93,11 @@ class MultinomialObjective:
     likelihood : Likelihood
     penalty : Ridge
         The penalty of the coefficients of standardised columns.
-    fit_intercept : bool, default=True
-    center, scale : ndarray of shape (n_features,), optional
-        μ and σ of the standardised columns. Defaults are zeros and ones; without an intercept μ is
-        zero.
+    standardisation : Standardisation
+        The means μ and scales σ of the columns, whether there is an intercept, and which columns
+        vary.
     column_size : ndarray of shape (n_features,), optional
         Root mean square of each column, from which rounding errors are estimated; default ones.
-    varying : ndarray of bool, shape (n_features,), optional
-        Which columns are not constant; default all. The gradient of the others is set to zero
-        because it is rounding error.
     keep_bytes, copy_bytes : int, optional
         Most bytes of kept probabilities and of a float32 copy of X. The defaults are KEEP_BYTES
         and COPY_BYTES, or zero if the storage has no room in memory.
@@ -168,27 +108,18 @@ class MultinomialObjective:
         blocks: Storage,
         likelihood: Likelihood,
         penalty: Ridge,
+        standardisation: Standardisation,
         *,
-        fit_intercept: bool = True,
-        center: Array | None = None,
-        scale: Array | None = None,
         column_size: Array | None = None,
-        varying: Array | None = None,
         keep_bytes: int | None = None,
         copy_bytes: int | None = None,
     ) -> None:
         self.blocks = blocks
         self.likelihood = likelihood
         self.penalty = penalty
-        self.fit_intercept = fit_intercept
+        self.standardisation = standardisation
         self.total_weight = blocks.weight_sums.total
-        d = blocks.n_features
-        self.center = np.zeros(d) if center is None or not fit_intercept else center
-        self.scale = np.ones(d) if scale is None else scale
-        self._is_centred, self._is_scaled = bool(self.center.any()), scale is not None
-        self.varying = np.ones(d, dtype=bool) if varying is None else varying
-        self._constant = np.flatnonzero(~self.varying)
-        self.column_size = np.ones(d) if column_size is None else column_size
+        self.column_size = np.ones(blocks.n_features) if column_size is None else column_size
         # If memory has no room for X, it has none for arrays with entries for each row either.
         if keep_bytes is None:
             keep_bytes = KEEP_BYTES if blocks.has_room else 0
@@ -208,21 +139,37 @@ class MultinomialObjective:
         """The shape (n_logits, n_features + 1) of θ."""
         return self.likelihood.n_logits, self.blocks.n_features + 1
 
+    @property
+    def center(self) -> Array:
+        """The means μ, (n_features,)."""
+        return self.standardisation.center
+
+    @property
+    def scale(self) -> Array:
+        """The scales σ, (n_features,)."""
+        return self.standardisation.scale
+
+    @property
+    def fit_intercept(self) -> bool:
+        """Whether the model has intercepts."""
+        return self.standardisation.fit_intercept
+
+    @property
+    def varying(self) -> Array:
+        """Which columns are not constant, bool (n_features,)."""
+        return self.standardisation.varying
+
     def zeros(self) -> Array:
         """Return θ = 0."""
         return np.zeros(self.shape, order="F")
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients W (R, d) and intercepts b (R,) of X, with logits W x + b."""
-        coef = theta[:, :-1] / self.scale if self._is_scaled else theta[:, :-1]
-        return coef, theta[:, -1] - coef @ self.center if self._is_centred else theta[:, -1]
+        return self.standardisation.coefficients(theta)
 
     def from_coefficients(self, coef: Array, intercept: Array) -> Array:
         """Return θ for coefficients W (R, d) and intercepts b (R,) of X."""
-        theta = self.zeros()
-        theta[:, :-1] = coef * self.scale
-        theta[:, -1] = intercept + coef @ self.center
-        return theta
+        return self.standardisation.from_coefficients(coef, intercept)
 
     def for_blocks(self, theta: Array) -> tuple[Array, Array]:
         """Return W and b as `coefficients` does, in the dtype of X."""
@@ -230,36 +177,26 @@ class MultinomialObjective:
         dtype = self.blocks.dtype
         return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
 
+    def _over(self, blocks: Storage, columns: Standardisation, **changed: Any) -> MultinomialObjective:
+        """Return the objective of other rows or columns; what is not `changed` stays."""
+        options = {"penalty": self.penalty, "keep_bytes": self._keep_bytes} | changed
+        return MultinomialObjective(blocks, self.likelihood, standardisation=columns, **options)
+
     def standardised(
-        self, n_rows: int | None = None, *, dtype: Any = np.float64, seed: int = 0
+        self, n_rows: int | None = None, *, dtype: DTypeLike = np.float64, seed: int = 0
     ) -> MultinomialObjective:
         """Return the objective over a standardised copy of all rows, or of a sample.
 
         θ means the same there as here.
         """
         blocks = self.blocks.standardised(self.center, self.scale, n_rows, dtype=dtype, seed=seed)
-        return MultinomialObjective(
-            blocks,
-            self.likelihood,
-            self.penalty,
-            fit_intercept=self.fit_intercept,
-            center=self.center / self.scale if blocks.is_sparse else None,
-            varying=self.varying,
-            keep_bytes=self._keep_bytes,
-            copy_bytes=0,
-        )
+        return self._over(blocks, self.standardisation.of_copy(blocks.is_sparse), copy_bytes=0)
 
     def columns(self, index: Array) -> MultinomialObjective:
         """Return the objective of the columns at positions `index`, over a copy of them."""
-        return MultinomialObjective(
-            self.blocks.columns(index, self.center, self.scale),
-            self.likelihood,
-            Ridge(self.penalty.strength[index]),
-            fit_intercept=self.fit_intercept,
-            center=(self.center / self.scale)[index] if self.blocks.is_sparse else None,
-            varying=self.varying[index],
-            keep_bytes=self._keep_bytes,
-        )
+        blocks = self.blocks.columns(index, self.center, self.scale)
+        columns = self.standardisation.of_copy(blocks.is_sparse).columns(index)
+        return self._over(blocks, columns, penalty=Ridge(self.penalty.strength[index]))
 
     def with_penalty(self, penalty: Ridge) -> MultinomialObjective:
         """Return the objective with the same loss, another penalty and a new counter."""
@@ -272,23 +209,13 @@ class MultinomialObjective:
         blocks = self.blocks.in_float64()
         if blocks is self.blocks:
             return self
-        return MultinomialObjective(
-            blocks,
-            self.likelihood,
-            self.penalty,
-            fit_intercept=self.fit_intercept,
-            center=self.center,
-            scale=self.scale,
-            column_size=self.column_size,
-            varying=self.varying,
-            keep_bytes=0,
-            copy_bytes=0,
-        )
+        options = {"column_size": self.column_size, "keep_bytes": 0, "copy_bytes": 0}
+        return self._over(blocks, self.standardisation, **options)
 
     def centred_at(self, center: Array) -> MultinomialObjective:
         """Return the objective with other means μ, so that the last column of θ changes."""
         other = copy.copy(self)
-        other.center, other._is_centred = center, bool(center.any())
+        other.standardisation = replace(self.standardisation, center=center)
         other.counter, other._copy, other._last_point = Counter(), None, _LastPoint()
         return other
 
@@ -301,21 +228,10 @@ class MultinomialObjective:
             self._copy = self.standardised(dtype=np.float32)
         return self if self._copy is None else self._copy
 
-    def _from_sums(self, coef_gradient: Array, logit_gradient: Array) -> Array:
-        """Return the gradient (R, d + 1) of a mean over rows with respect to θ.
-
-        `logit_gradient` (R,) is the sum over rows of the gradients g_i with respect to the logits,
-        and `coef_gradient` (R, d) is the sum of g_i x_iᵀ.
-        """
-        out = np.empty(self.shape, order="F")
-        out[:, -1] = logit_gradient / self.total_weight if self.fit_intercept else 0.0
-        size = 1.0 / (self.scale * self.total_weight)
-        np.multiply(coef_gradient, size, out=out[:, :-1])
-        if self._is_centred:
-            out[:, :-1] -= np.multiply.outer(self.center * size, logit_gradient).T
-        if len(self._constant):
-            out[:, self._constant] = 0.0
-        return out
+    def model_at(self, theta: Array, probabilities: Probabilities) -> ModelAtPoint:
+        """Return the model at θ in the form that kernels take it."""
+        columns, (coef, intercept) = self.standardisation, self.for_blocks(theta)
+        return ModelAtPoint(self.likelihood, probabilities, columns, coef, intercept)
 
     def at(self, theta: Array) -> Point:
         """Return the objective evaluated at θ.
@@ -326,17 +242,15 @@ class MultinomialObjective:
         if known is not None:
             return known if known.objective is self else known.on(self)
         kept = Probabilities(self.likelihood, keeps=self.keeps)
-        coef, intercept = self.for_blocks(theta)
-        value, magnitude, coef_gradient, logit_gradient = self.blocks.map_reduce(
-            _value_and_gradient, self.likelihood, coef, intercept, kept
-        )
+        model = self.model_at(theta, kept)
+        value, magnitude, *sums = self.blocks.map_reduce(in_context, model, _value_and_gradient)
         self.counter.gradients += 1
-        gradient = self._from_sums(coef_gradient, logit_gradient)
+        gradient = self.standardisation.gradient(*sums, self.total_weight)
         loss = float(value) / self.total_weight
         gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
         # A loss is a difference of logits, and a logit is a sum whose terms may cancel: the errors
         # of `value` are proportional to these terms.
-        terms = np.abs(coef) @ self.column_size + np.abs(intercept)
+        terms = np.abs(model.coef) @ self.column_size + np.abs(model.intercept)
         size = float(magnitude) / self.total_weight + float(terms.max())
         rounding = 4.0 * float(np.finfo(self.blocks.dtype).eps) * (loss + size)
         point = Point(
@@ -393,6 +307,24 @@ class Point:
         out[:, :-1] -= self.objective.penalty.gradient(self.theta[:, :-1])
         return out
 
+    def map_reduce(
+        self,
+        kernel: Callable[..., tuple[Any, ...]],
+        *args: Any,
+        over: MultinomialObjective | None = None,
+    ) -> tuple[Any, ...]:
+        """Return the sums over all blocks of `kernel(context, *args)` at this point.
+
+        The context is a `KernelContext`. `over` is an objective over a copy or a sample of the
+        rows, whose columns are standardised as θ expects; the default is all rows.
+        """
+        objective = self.objective
+        over = objective if over is None else over
+        has_all_rows = over is objective or over is objective._copy
+        probabilities = self.probabilities if has_all_rows else self.probabilities.elsewhere()
+        model = over.model_at(self.theta, probabilities)
+        return over.blocks.map_reduce(in_context, model, kernel, *args)
+
     def hessian_product(self, direction: Array, *, exact: bool = True) -> Array:
         """Return the Hessian times a direction (R, d + 1), penalty included.
 
@@ -401,15 +333,9 @@ class Point:
         """
         objective = self.objective
         over = objective if exact else objective.float32_copy()
-        products = over.blocks.map_reduce(
-            _hessian_product,
-            objective.likelihood,
-            *over.for_blocks(direction),
-            self.probabilities,
-            over.for_blocks(self.theta),
-        )
+        products = self.map_reduce(_hessian_product, *over.for_blocks(direction), over=over)
         objective.counter.hessian_products += 1
-        out = over._from_sums(*products)
+        out = over.standardisation.gradient(*products, over.total_weight)
         out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
         return out
 
@@ -428,31 +354,18 @@ class Point:
             other. Softmax leaves out the last class, so that the matrix is not singular.
         """
         over = self.objective if sample is None else sample
-        (H,) = over.blocks.map_reduce(
-            _information,
-            self.objective.likelihood,
-            self.probabilities if over is self.objective else self.probabilities.elsewhere(),
-            over.for_blocks(self.theta),
-            over.center,
-            over.scale,
-            over.fit_intercept,
-        )
+        (H,) = self.map_reduce(_information, over=over)
         return np.asarray(H / over.total_weight)
 
 
-def _value_and_gradient(
-    block: Block,
-    likelihood: Likelihood,
-    coef: Array,
-    intercept: Array,
-    kept: Probabilities,
-) -> tuple[Any, ...]:
+def _value_and_gradient(context: KernelContext) -> tuple[Any, ...]:
     """Return a block's weighted loss, its rounding scale, and the sums of its gradient.
 
     The rounding scale is the weighted sum of |log-normaliser|. The gradient is given by
     Σ g_i x_iᵀ (R, d) and Σ g_i (R,), where g_i is the gradient with respect to the logits of row i.
     """
-    Z = block.logits_at(coef, intercept)
+    block, likelihood, kept = context.block, context.likelihood, context.model.probabilities
+    Z = context.logits()
     target = likelihood.target_sum(Z, block.targets)
     normaliser = likelihood.probabilities(Z)
     losses = normaliser - target
@@ -470,48 +383,33 @@ def _value_and_gradient(
     return value, magnitude, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
 
 
-def _hessian_product(
-    block: Block,
-    likelihood: Likelihood,
-    coef: Array,
-    intercept: Array,
-    probabilities: Probabilities,
-    at: tuple[Array, Array],
-) -> tuple[Any, ...]:
+def _hessian_product(context: KernelContext, coef: Array, intercept: Array) -> tuple[Any, ...]:
     """Return the sums of a block's Hessian product, in the form of `_value_and_gradient`.
 
-    `coef` and `intercept` are the direction, `at` is the model at the point.
+    `coef` (R, d) and `intercept` (R,) are the direction.
     """
-    P = probabilities.of(block, *at)
-    U = likelihood.curvature(P, block.logits(coef, intercept))
+    block = context.block
+    U = context.likelihood.curvature(context.probabilities, block.logits(coef, intercept))
     if block.weights is not None:
         U *= block.weights
     return block.gram(U), U.sum(axis=1, dtype=np.float64)
 
 
-def _information(
-    block: Block,
-    likelihood: Likelihood,
-    probabilities: Probabilities,
-    at: tuple[Array, Array],
-    center: Array,
-    scale: Array,
-    fit_intercept: bool,
-) -> tuple[Array]:
+def _information(context: KernelContext) -> tuple[Array]:
     """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)).
 
     H_i is the curvature of row i in the r free logits, x̃_i its standardised features and a one.
     """
-    P = probabilities.of(block, *at)
-    P = P.astype(np.float64, copy=False)
+    block, likelihood = context.block, context.likelihood
+    P = context.probabilities.astype(np.float64, copy=False)
     r, m = likelihood.n_free, P.shape[1]
     # Where p is nearly one, 1 - p has few correct digits, and the squared features of an outlier
     # would magnify the error. The complement comes from the negative logits instead.
     Q = None
     if not likelihood.is_coupled and P.shape[1] and P.max() > NEARLY_ONE:
-        Q = -block.logits_at(*at).astype(np.float64)
+        Q = -context.logits().astype(np.float64)
         likelihood.probabilities(Q)
-    X = block.augmented(center, scale, fit_intercept)
+    X = context.rows
     width = len(X)
     H = full((r, width, r, width), 0.0, np.float64, X)
     step = max(256, INFORMATION_BYTES // (8 * r * width))

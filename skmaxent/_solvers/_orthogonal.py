@@ -39,8 +39,8 @@ def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept:
     Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
     P, C, losses = loss_of_rows(likelihood, Z, targets)
 
-    kept = np.append(objective.varying, objective.fit_intercept)
-    X = rows.augmented(objective.center, objective.scale, objective.fit_intercept)[kept].T
+    kept = objective.standardisation.is_free
+    X = objective.standardisation.rows(rows)[kept].T
     root_ridge = np.append(np.sqrt(objective.penalty.strength), 0.0)
     curvature = np.sqrt(np.einsum("km,km->m", P, C) * weights)
     stacked = np.vstack([curvature[:, None] * X, np.diag(root_ridge)[kept][:, kept]])

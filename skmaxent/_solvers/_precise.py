@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
+from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE
 from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._solvers._record import Outcome, Record
@@ -26,6 +27,7 @@ from skmaxent._solvers._solution import NEGLIGIBLE, Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import DeviceBlocks
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
 EPS = float(np.finfo(float).eps)
@@ -85,28 +87,6 @@ def is_cheaply_precise(outcome: Outcome) -> bool:
     return is_converged and affords_precision(objective) and is_cheap(objective)
 
 
-class _Frame(NamedTuple):
-    """Coordinates: columns are (x - center)/scale, and θ has the shape (n_logits, d + 1)."""
-
-    center: Array
-    scale: Array
-
-    def moved(self, theta: Array, to: _Frame) -> Array:
-        """The θ of the same logits in other coordinates."""
-        out = theta.copy(order="F")
-        coef = theta[:, :-1] / self.scale
-        out[:, :-1] = coef * to.scale
-        out[:, -1] += coef @ (to.center - self.center)
-        return out
-
-    def gradient(self, gradient: Array, to: _Frame) -> Array:
-        """The gradient, without a penalty's, in other coordinates."""
-        out = gradient.copy(order="F")
-        shift = (self.center - to.center) * gradient[:, -1:]
-        out[:, :-1] = (gradient[:, :-1] * self.scale + shift) / to.scale
-        return out
-
-
 class State(NamedTuple):
     """F at θ with its derivatives, the Hessian of the loss in reference coding.
 
@@ -126,8 +106,7 @@ class Precise:
 
     def __init__(self, objective: MultinomialObjective) -> None:
         self.objective = objective
-        self._varying = objective.varying
-        self.frame = _Frame(objective.center, objective.scale)
+        self.columns = objective.standardisation
         # Of coefficients as the rows have them.
         self._strength = objective.penalty.strength * objective.scale**2
         R, r = objective.shape[0], objective.likelihood.n_free
@@ -137,18 +116,12 @@ class Precise:
     def _sums(self, kernel: Any, *args: Any) -> tuple[Any, ...]:
         objective = self.objective
         return objective.blocks.map_reduce(
-            _in_slices,
-            kernel,
-            objective.likelihood,
-            *self.frame,
-            objective.fit_intercept,
-            self._varying,
-            *args,
+            _in_slices, kernel, objective.likelihood, self.columns, *args
         )
 
     @property
     def strength(self) -> Array:
-        return np.asarray(self._strength / self.frame.scale**2)
+        return np.asarray(self._strength / self.columns.scale**2)
 
     def at(self, theta: Array) -> State:
         objective = self.objective
@@ -184,28 +157,23 @@ class Precise:
         mean = np.einsum("kjk->j", hessian[:, :-1, :, -1]) / weight
         square = np.einsum("kjkj->j", hessian[:, :-1, :, :-1]) / weight
         variance = square - mean**2
-        return bool((self._varying & (mean**2 > OFF_CENTRE**2 * variance)).any())
+        return bool((self.columns.varying & (mean**2 > OFF_CENTRE**2 * variance)).any())
 
     def recentre(self, theta: Array) -> Array:
         """Coordinates for the curvature at θ; returns θ there."""
-        coef, intercept = self.coefficients(theta)
+        before = self.columns
+        coef, intercept = before.coefficients(theta)
         blocks, likelihood = self.objective.blocks, self.objective.likelihood
-        center, scale = self.frame
         sums, total = blocks.map_reduce(_curvature_sums, likelihood, coef, intercept)
         if not (total > SMALLEST and np.isfinite(sums).all()):
             return theta
         mean = sums / total if self.objective.fit_intercept else np.zeros_like(sums)
         (sizes,) = blocks.map_reduce(_curvature_deviations, likelihood, coef, intercept, mean)
         sizes = sizes / total
-        good = self._varying & (sizes > SMALLEST) & np.isfinite(sizes) & np.isfinite(mean)
-        before = self.frame
-        self.frame = _Frame(np.where(good, mean, center), np.where(good, sizes, scale))
-        return before.moved(theta, self.frame)
-
-    def coefficients(self, theta: Array) -> tuple[Array, Array]:
-        """(W, b) of the rows."""
-        coef = theta[:, :-1] / self.frame.scale
-        return coef, theta[:, -1] - coef @ self.frame.center
+        good = self.columns.varying & (sizes > SMALLEST) & np.isfinite(sizes) & np.isfinite(mean)
+        center, scale = np.where(good, mean, before.center), np.where(good, sizes, before.scale)
+        self.columns = replace(before, center=center, scale=scale)
+        return before.theta_for(theta, self.columns)
 
     def newton_step(self, state: State) -> tuple[Array, float] | None:
         """H⁻¹ g and the length of g in H⁻¹, or None where they are not finite."""
@@ -247,7 +215,7 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
     """
     objective = outcome.point.objective
     problem = Precise(objective)
-    home = problem.frame
+    home = problem.columns
     record = record.part(max(options.max_iter - record.number, 0))
     theta = problem.recentre(outcome.point.theta)
     state = problem.at(theta)
@@ -263,7 +231,7 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
         direction, norm = found
         root_n = root_size(objective.blocks.effective_size, state.value)
         distance = float(root_n * norm)
-        here, step = (problem.frame.moved(at, home) for at in (theta, -direction))
+        here, step = (problem.columns.theta_for(at, home) for at in (theta, -direction))
         if watch.sees_complete_separation(here, state.loss):
             status = Status.SEPARATED
         elif distance <= NEAR and watch.sees_direction(here, step, distance):
@@ -292,17 +260,17 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
         value=state.value,
         status=status,
         history=record.history,
-        coefficients=problem.coefficients(theta),
+        coefficients=problem.columns.coefficients(theta),
     )
 
 
-def point_of(problem: Precise, theta: Array, state: State, home: _Frame) -> Point:
+def point_of(problem: Precise, theta: Array, state: State, home: Standardisation) -> Point:
     """The point in the coordinates of the objective."""
-    objective, frame = problem.objective, problem.frame
+    objective, columns = problem.objective, problem.columns
     gradient = state.gradient.copy(order="F")
     gradient[:, :-1] -= problem.strength * theta[:, :-1]
-    gradient = frame.gradient(gradient, home)
-    theta = frame.moved(theta, home)
+    gradient = columns.gradient_for(gradient, home)
+    theta = columns.theta_for(theta, home)
     gradient[:, :-1] += objective.penalty.gradient(theta[:, :-1])
     return Point(
         objective=objective,
@@ -343,14 +311,11 @@ def _in_one_slice(
     block: Block,
     kernel: Any,
     likelihood: Likelihood,
-    center: Array,
-    scale: Array,
-    fit_intercept: bool,
-    varying: Array,
+    standardisation: Standardisation,
     *thetas: Array,
 ) -> tuple[Any, ...]:
-    columns = block.augmented(center, scale, fit_intercept)
-    columns[:-1] *= varying[:, None]
+    columns = standardisation.rows(block)
+    columns[:-1] *= standardisation.varying[:, None]
     targets = likelihood.dense_targets(block.targets)
     weights = block.weights_or_ones().astype(np.float64)
     offset = 0.0 if block.offset is None else block.offset.T.astype(np.float64)

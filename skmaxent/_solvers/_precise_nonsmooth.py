@@ -126,7 +126,7 @@ class _Search:
     def __init__(self, problem: Problem, theta: Array) -> None:
         self._problem = problem
         self._loss = Precise(problem.objective)
-        self._home = self._loss.frame
+        self._home = self._loss.columns
         self.is_home = False
         self._evaluate(self._loss.recentre(theta))
 
@@ -140,14 +140,14 @@ class _Search:
         """From those of the curvature to those of the objective, or the other way."""
         self.is_home = not self.is_home
         if self.is_home:
-            theta = self._loss.frame.moved(self.theta, self._home)
-            self._loss.frame = self._home
+            theta = self._loss.columns.theta_for(self.theta, self._home)
+            self._loss.columns = self._home
         else:
             theta = self._loss.recentre(self.theta)
         self._evaluate(theta)
 
     def _evaluate(self, theta: Array) -> None:
-        self.penalty = self._problem.penalty_for(self._loss.frame.scale)
+        self.penalty = self._problem.penalty_for(self._loss.columns.scale)
         self.theta = self.penalty.project(self.penalty.recentre(theta))
         self.state = self._loss.at(self.theta)
 
@@ -246,13 +246,10 @@ class _Search:
 
     def at_home(self, end: Array) -> tuple[Array, Array]:
         """θ and the step from there to an end, in the coordinates of the objective."""
-        frame = self._loss.frame
-        return (
-            frame.moved(self.theta, self._home),
-            frame.moved(end - self.theta, self._home),
-        )
+        columns, step = self._loss.columns, end - self.theta
+        return columns.theta_for(self.theta, self._home), columns.theta_for(step, self._home)
 
     def outcome(self, status: Status, record: Record) -> Outcome:
         point = point_of(self._loss, self.theta, self.state, self._home)
-        coefficients = self._loss.coefficients(self.theta)
+        coefficients = self._loss.columns.coefficients(self.theta)
         return Outcome(point, self.value, status, record.history, coefficients)

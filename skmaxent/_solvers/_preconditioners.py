@@ -13,8 +13,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
-from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
@@ -303,12 +303,8 @@ class DiagonalPreconditioner:
     is_close = False
 
     def __init__(self, point: Point, sample: MultinomialObjective) -> None:
-        probabilities, varying = point.probabilities, sample.varying
-        A, q, sums, squares = sample.blocks.map_reduce(
-            _class_moments,
-            probabilities if sample is point.objective else probabilities.elsewhere(),
-            sample.for_blocks(point.theta),
-        )
+        varying = sample.varying
+        A, q, sums, squares = point.map_reduce(_class_moments, over=sample)
         total = sample.total_weight
         q = np.maximum(q, 1e-10 * max(q.max(), 1e-290))[:, None]
         mean = sums / q
@@ -339,12 +335,13 @@ class DiagonalPreconditioner:
         return out
 
 
-def _class_moments(
-    block: Block, probabilities: Probabilities, at: tuple[Array, Array]
-) -> tuple[Any, ...]:
-    P = probabilities.of(block, *at)
-    weights = block.weights_or_ones()
-    weighted = P * weights
+def _class_moments(context: KernelContext) -> tuple[Any, ...]:
+    """Return the sums of s (diag p - p pᵀ), of q = s p (1 - p), q xᵀ and q (x²)ᵀ over the rows.
+
+    s are the weights. The shapes are (R, R), (R,), (R, d) and (R, d).
+    """
+    block, P = context.block, context.probabilities
+    weighted = P * context.weights
     A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
     Q = weighted
     Q *= 1.0 - P
@@ -378,34 +375,17 @@ def curvature_moments(
 
     The squares are those of columns about the centre, with all products of columns where `full`.
     """
-    probabilities = point.probabilities
-    curvature, shares, squares, total = sample.blocks.map_reduce(
-        _curvature_moments,
-        sample.likelihood,
-        probabilities if sample is point.objective else probabilities.elsewhere(),
-        sample.for_blocks(point.theta),
-        sample.center,
-        sample.scale,
-        full,
-    )
+    curvature, shares, squares, total = point.map_reduce(_curvature_moments, full, over=sample)
     return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)
 
 
-def _curvature_moments(
-    block: Block,
-    likelihood: Likelihood,
-    probabilities: Probabilities,
-    at: tuple[Array, Array],
-    center: Array,
-    scale: Array,
-    full: bool,
-) -> tuple[Any, ...]:
-    P = probabilities.of(block, *at)
-    weights = block.weights_or_ones()
+def _curvature_moments(context: KernelContext, full: bool) -> tuple[Any, ...]:
+    """Return a block's sums for `curvature_moments`, which are not divided by weights yet."""
+    P, weights, columns = context.probabilities, context.weights, context.model.standardisation
     curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
-    spread = likelihood.spread(P) * weights
+    spread = context.likelihood.spread(P) * weights
     if full:
-        covariance = block.covariance(spread.astype(np.float64), center)
-        return curvature, shares, covariance / np.multiply.outer(scale, scale), spread.sum()
-    squares = _squares_about(block, spread, center)
-    return curvature, shares, squares / scale**2, spread.sum()
+        squares = columns.covariance(context.block, spread.astype(np.float64))
+    else:
+        squares = _squares_about(context.block, spread, columns.center) / columns.scale**2
+    return curvature, shares, squares, spread.sum()

@@ -17,6 +17,7 @@ from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioners import Solves
 from skmaxent._solvers._record import Outcome
 from skmaxent._solvers._solution import Solution
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
 
@@ -63,11 +64,14 @@ class Problem:
             blocks,
             model,
             scaled.smooth(),
-            fit_intercept=fit_intercept,
-            center=moments.mean,
-            scale=scale,
+            Standardisation.of(
+                blocks.n_features,
+                fit_intercept=fit_intercept,
+                center=moments.mean,
+                scale=scale,
+                varying=varying,
+            ),
             column_size=np.sqrt(moments.mean_square),
-            varying=varying,
         )
         null = null_point(objective, moments)
         means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))

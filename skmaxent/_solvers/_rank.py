@@ -13,8 +13,8 @@ from scipy.linalg import lapack
 
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
-from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
 # More columns than these are not looked at: the matrix of their products would be too large.
@@ -60,16 +60,14 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
     none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
     if d > MOST_COLUMNS or _some_rows_are_independent(objective):
         return none
-    (G,) = objective.blocks.map_reduce(
-        _products, objective.center, objective.scale, objective.fit_intercept
-    )
+    (G,) = objective.blocks.map_reduce(_products, objective.standardisation)
     size = np.sqrt(G.diagonal()) * np.append(objective.varying, True)
     scale = np.where(size > 0.0, size, 1.0)
     A = G / np.multiply.outer(scale, scale)
     order = np.append([d] if fit_intercept else [], np.arange(d)).astype(np.intp)
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
-    R = _triangle(objective) * np.append(objective.varying, fit_intercept)
+    R = _triangle(objective) * objective.standardisation.is_free
     # Entries are rounded in the units of the data, in which means may be far above spreads.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
@@ -89,9 +87,8 @@ def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
         return False
     rows = np.linspace(0, blocks.n_samples - 1, n_rows).astype(np.intp)
     taken = blocks.take(rows, objective.center, objective.scale, np.float64)
-    center = objective.center / objective.scale if blocks.is_sparse else 0.0 * objective.center
     block = Block(0, 0, n_rows, *taken)
-    (G,) = _products(block, center, np.ones(len(center)), objective.fit_intercept)
+    (G,) = _products(block, objective.standardisation.of_copy(blocks.is_sparse))
     G = G if objective.fit_intercept else G[:-1, :-1]
     size = np.sqrt(G.diagonal())
     return bool(size.all() and _is_regular(G / np.multiply.outer(size, size)))
@@ -144,14 +141,14 @@ def _independent(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
     return np.array(kept, dtype=np.intp), np.array(others, dtype=np.intp)
 
 
-def _products(block: Block, center: Array, scale: Array, fit_intercept: bool) -> tuple[Array]:
-    """Sums of products of the standardised columns, and of ones, over rows that weigh anything."""
+def _products(block: Block, columns: Standardisation) -> tuple[Array]:
+    """Return the sums of (x̃, 1)(x̃, 1)ᵀ, (d + 1, d + 1), over rows x̃ of positive weight."""
     block = on_host_block(block)
-    center, scale = on_host(center), on_host(scale)
+    center, scale = columns.center, columns.scale
     weights = (block.weights_or_ones() > 0.0).astype(np.float64)
     G = np.zeros((len(center) + 1, len(center) + 1))
-    G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
-    if fit_intercept:
+    G[:-1, :-1] = columns.covariance(block, weights)
+    if columns.fit_intercept:
         sums = np.asarray(block.X.T @ weights, dtype=np.float64)
         if not block.is_sparse:
             sums = weights @ (block.X - center)

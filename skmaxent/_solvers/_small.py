@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import upper_pairs
-from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import SETTLED, changes, is_tiny
 from skmaxent._solvers._solution import Options, Status, root_size
@@ -60,7 +61,7 @@ class _Small:
         R, width = objective.shape
         self._r = r = objective.likelihood.n_free
         rows = blocks.whole()
-        self._columns = rows.augmented(objective.center, objective.scale, objective.fit_intercept)
+        self._columns = objective.standardisation.rows(rows)
         # Constant columns: their coefficients are zero.
         self._columns[:-1] *= varying[:, None]
         self._rows = self._columns.T.copy()
@@ -80,7 +81,7 @@ class _Small:
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
         ridge = np.zeros((r, width, r, width))
         column = np.arange(width)
-        fixed = ~np.append(varying, objective.fit_intercept)
+        fixed = ~objective.standardisation.is_free
         ridge[:, column, :, column] = (
             self.contrasts[:r] * self._strength[:, None, None] + np.eye(r) * fixed[:, None, None]
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._storage._arrays import empty, full
+from skmaxent._storage._arrays import full
 from skmaxent._storage._threads import small_products
 from skmaxent._typing import Array
 
@@ -133,19 +133,6 @@ class Block:
         """Return the columns at positions `index` as a new dense float64 array (rows, k)."""
         X = self.X[:, index]
         return np.asarray(X.toarray(), np.float64) if self.is_sparse else X.astype(np.float64)
-
-    def augmented(self, center: Array, scale: Array, fit_intercept: bool) -> Array:
-        """Return the standardised rows with a last entry 1, or 0 without an intercept, transposed.
-
-        The result is a new float64 array of shape (n_features + 1, rows), in which NumPy works
-        along the longer axis: rows outnumber features.
-        """
-        out = empty((self.X.shape[1] + 1, self.stop - self.start), np.float64, center)
-        out[:-1] = self.X.toarray().T if self.is_sparse else self.X.T
-        out[:-1] -= center[:, None]
-        out[:-1] /= scale[:, None]
-        out[-1] = fit_intercept
-        return out
 
     def covariance(self, weights: Array, center: Array) -> Array:
         """Return Σ_i weights_i (x_i - center)(x_i - center)ᵀ, float64 (n_features, n_features)."""

@@ -68,7 +68,8 @@ class DeviceBlocks(RowBlocks):
 
         def moved(arg: Any) -> Any:
             if isinstance(arg, tuple):
-                return tuple(map(moved, arg))
+                parts = tuple(map(moved, arg))
+                return type(arg)(*parts) if hasattr(arg, "_fields") else parts
             if isinstance(arg, np.ndarray):
                 return DeviceArray(self._place.put(arg), self._place)
             return arg

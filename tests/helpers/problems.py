@@ -9,14 +9,15 @@ from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._standardisation import Standardisation
 
 
 def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
     blocks = RowBlocks(X, y, weights, n_logits=1 if K == 2 else K)
     ridge = Ridge(np.full(X.shape[1], strength))
-    return MultinomialObjective(
-        blocks, likelihood(K), ridge, fit_intercept=fit_intercept, **options
-    )
+    given = {name: options.pop(name) for name in ("center", "scale") if name in options}
+    columns = Standardisation.of(X.shape[1], fit_intercept=fit_intercept, **given)
+    return MultinomialObjective(blocks, likelihood(K), ridge, columns, **options)
 
 
 def solve(blocks, K, strength, *, fit_intercept=True, start=None, **options):

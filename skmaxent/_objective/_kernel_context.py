@@ -1,0 +1,165 @@
+"""What a kernel, a function that is summed over blocks of rows, knows of a model and of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._storage._arrays import empty
+from skmaxent._storage._block import Block
+from skmaxent._storage._standardisation import Standardisation
+from skmaxent._typing import Array
+
+
+class Probabilities:
+    """The class probabilities of all rows at a point θ, block by block.
+
+    They are kept in memory after the first pass, or computed again in each pass, or equal for all
+    rows.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    keeps : bool, default=False
+        Whether memory has room for the probabilities; callers then hand them to `keep`.
+    common : ndarray of shape (n_logits,), optional
+        The probabilities of every row, if they are equal, as in the model without features.
+    """
+
+    def __init__(
+        self, likelihood: Likelihood, *, keeps: bool = False, common: Array | None = None
+    ) -> None:
+        self._likelihood = likelihood
+        self.keeps = keeps
+        self._common = common
+        self._by_block: dict[int, Array] = {}
+        self._as_float32: dict[int, Array] = {}
+
+    @property
+    def are_common(self) -> bool:
+        """Whether all rows have equal probabilities."""
+        return self._common is not None
+
+    def variances(self) -> tuple[Array, Array]:
+        """Return p (1 - p) and p, each (n_logits,), if all rows have equal probabilities p."""
+        p = np.asarray(self._common)
+        return np.asarray(p * (1.0 - p)), p
+
+    def keep(self, block: Block, P: Array) -> None:
+        """Keep the probabilities P (n_logits, rows) of a block."""
+        self._by_block[block.index] = P
+
+    def elsewhere(self) -> Probabilities:
+        """Return the probabilities at the same point for other rows, of which none are kept."""
+        return Probabilities(self._likelihood, common=self._common)
+
+    def of(self, block: Block, coef: Array, intercept: Array) -> Array:
+        """Return the probabilities of the rows of a block in its dtype, shape (n_logits, rows).
+
+        `coef` and `intercept` are the model at the point, for probabilities that are not kept.
+        Callers must not write to the result.
+        """
+        dtype = block.X.dtype
+        if self._common is not None:
+            common = empty((len(self._common), 1), dtype, intercept)
+            common[:, 0] = self._common
+            return np.broadcast_to(common, (len(common), block.stop - block.start))
+        P = self._by_block.get(block.index)
+        if P is None:
+            P = block.logits_at(coef, intercept)
+            self._likelihood.probabilities(P)
+        elif P.dtype != dtype:
+            if block.index not in self._as_float32:
+                self._as_float32[block.index] = P.astype(dtype)
+            P = self._as_float32[block.index]
+        return P
+
+
+class ModelAtPoint(NamedTuple):
+    """The model at a point θ, which a storage hands to the kernel of each block.
+
+    Attributes
+    ----------
+    likelihood : Likelihood
+    probabilities : Probabilities
+    standardisation : Standardisation
+    coef, intercept : ndarray of shape (n_logits, n_features) and (n_logits,)
+        The model for the columns of X, in the dtype of X.
+    """
+
+    likelihood: Likelihood
+    probabilities: Probabilities
+    standardisation: Standardisation
+    coef: Array
+    intercept: Array
+
+
+class KernelContext:
+    """A block of rows with the model at a point; what takes work is computed when it is asked for.
+
+    Arrays of logits and probabilities have the shape (n_logits, rows). They are where the rows are:
+    in host memory, or on a device.
+
+    Parameters
+    ----------
+    block : Block
+    model : ModelAtPoint
+    """
+
+    def __init__(self, block: Block, model: ModelAtPoint) -> None:
+        self.block = block
+        self.model = model
+        self.likelihood = model.likelihood
+
+    def logits(self) -> Array:
+        """Return the logits in the dtype of X, offset included, as a new array."""
+        return self.block.logits_at(self.model.coef, self.model.intercept)
+
+    @cached_property
+    def probabilities(self) -> Array:
+        """The probabilities in the dtype of X. Kernels must not write to them."""
+        model = self.model
+        return model.probabilities.of(self.block, model.coef, model.intercept)
+
+    @cached_property
+    def residuals(self) -> Array:
+        """p - t in float64, for targets t. Kernels must not write to them."""
+        residuals = self.probabilities.astype(np.float64)
+        is_top = residuals > 0.5
+        self.likelihood.subtract_targets(residuals, self.block.targets)
+        if self.likelihood.is_coupled:
+            # Where p rounds to one, p - 1 would be zero. The residuals of a row sum to zero, so the
+            # others determine it.
+            others = np.where(is_top, 0.0, residuals)
+            residuals = np.where(is_top, -others.sum(axis=0), residuals)
+        return residuals
+
+    @cached_property
+    def rows(self) -> Array:
+        """The standardised rows and a last entry for the intercept, float64 (d + 1, rows)."""
+        return self.model.standardisation.rows(self.block)
+
+    @cached_property
+    def weights(self) -> Array:
+        """The weights of the rows, (rows,); ones if there are none."""
+        return self.block.weights_or_ones()
+
+    def with_targets(self, targets: Array) -> KernelContext:
+        """Return the context of the same rows with other targets."""
+        other = KernelContext(replace(self.block, targets=targets), self.model)
+        for name in ("probabilities", "rows", "weights"):  # none of these depends on the targets
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
+
+
+def in_context(
+    block: Block, model: ModelAtPoint, kernel: Callable[..., Any], *args: Any
+) -> Any:
+    """Return `kernel(context, *args)` for a block; storages hand it the other arguments."""
+    return kernel(KernelContext(block, model), *args)
