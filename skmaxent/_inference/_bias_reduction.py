@@ -17,7 +17,6 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Status, minimise
 from skmaxent._storage._arrays import empty
-from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
 MAX_HALVINGS = 30

@@ -6,16 +6,14 @@ class-major, the intercept last in each; r = 1 for a single logit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack, qr
 
-from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import full
-from skmaxent._storage._block import Block
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._typing import Array
 

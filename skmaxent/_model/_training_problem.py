@@ -22,9 +22,9 @@ from skmaxent._objective._standardisation import ColumnMap, prepared
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_columns
 from skmaxent._storage._block import Block
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers, effective_threads
-from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
 # Of the objective: what rounding of the coefficients may add to it without a warning.

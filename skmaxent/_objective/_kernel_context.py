@@ -158,8 +158,6 @@ class KernelContext:
         return other
 
 
-def in_context(
-    block: Block, model: ModelAtPoint, kernel: Callable[..., Any], *args: Any
-) -> Any:
+def in_context(block: Block, model: ModelAtPoint, kernel: Callable[..., Any], *args: Any) -> Any:
     """Return `kernel(context, *args)` for a block; storages hand it the other arguments."""
     return kernel(KernelContext(block, model), *args)

@@ -177,11 +177,6 @@ class MultinomialObjective:
         dtype = self.blocks.dtype
         return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
 
-    def _over(self, blocks: Storage, columns: Standardisation, **changed: Any) -> MultinomialObjective:
-        """Return the objective of other rows or columns; what is not `changed` stays."""
-        options = {"penalty": self.penalty, "keep_bytes": self._keep_bytes} | changed
-        return MultinomialObjective(blocks, self.likelihood, standardisation=columns, **options)
-
     def standardised(
         self, n_rows: int | None = None, *, dtype: DTypeLike = np.float64, seed: int = 0
     ) -> MultinomialObjective:
@@ -190,13 +185,23 @@ class MultinomialObjective:
         θ means the same there as here.
         """
         blocks = self.blocks.standardised(self.center, self.scale, n_rows, dtype=dtype, seed=seed)
-        return self._over(blocks, self.standardisation.of_copy(blocks.is_sparse), copy_bytes=0)
+        return MultinomialObjective(
+            blocks,
+            self.likelihood,
+            self.penalty,
+            self.standardisation.of_copy(blocks.is_sparse),
+            keep_bytes=self._keep_bytes,
+            copy_bytes=0,
+        )
 
     def columns(self, index: Array) -> MultinomialObjective:
         """Return the objective of the columns at positions `index`, over a copy of them."""
         blocks = self.blocks.columns(index, self.center, self.scale)
         columns = self.standardisation.of_copy(blocks.is_sparse).columns(index)
-        return self._over(blocks, columns, penalty=Ridge(self.penalty.strength[index]))
+        penalty = Ridge(self.penalty.strength[index])
+        return MultinomialObjective(
+            blocks, self.likelihood, penalty, columns, keep_bytes=self._keep_bytes
+        )
 
     def with_penalty(self, penalty: Ridge) -> MultinomialObjective:
         """Return the objective with the same loss, another penalty and a new counter."""
@@ -209,8 +214,15 @@ class MultinomialObjective:
         blocks = self.blocks.in_float64()
         if blocks is self.blocks:
             return self
-        options = {"column_size": self.column_size, "keep_bytes": 0, "copy_bytes": 0}
-        return self._over(blocks, self.standardisation, **options)
+        return MultinomialObjective(
+            blocks,
+            self.likelihood,
+            self.penalty,
+            self.standardisation,
+            column_size=self.column_size,
+            keep_bytes=0,
+            copy_bytes=0,
+        )
 
     def centred_at(self, center: Array) -> MultinomialObjective:
         """Return the objective with other means μ, so that the last column of θ changes."""
@@ -243,9 +255,11 @@ class MultinomialObjective:
             return known if known.objective is self else known.on(self)
         kept = Probabilities(self.likelihood, keeps=self.keeps)
         model = self.model_at(theta, kept)
-        value, magnitude, *sums = self.blocks.map_reduce(in_context, model, _value_and_gradient)
+        value, magnitude, coef_gradient, logit_gradient = self.blocks.map_reduce(
+            in_context, model, _value_and_gradient
+        )
         self.counter.gradients += 1
-        gradient = self.standardisation.gradient(*sums, self.total_weight)
+        gradient = self.standardisation.gradient(coef_gradient, logit_gradient, self.total_weight)
         loss = float(value) / self.total_weight
         gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
         # A loss is a difference of logits, and a logit is a sum whose terms may cancel: the errors
@@ -333,9 +347,11 @@ class Point:
         """
         objective = self.objective
         over = objective if exact else objective.float32_copy()
-        products = self.map_reduce(_hessian_product, *over.for_blocks(direction), over=over)
+        coef_sums, logit_sums = self.map_reduce(
+            _hessian_product, *over.for_blocks(direction), over=over
+        )
         objective.counter.hessian_products += 1
-        out = over.standardisation.gradient(*products, over.total_weight)
+        out = over.standardisation.gradient(coef_sums, logit_sums, over.total_weight)
         out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
         return out
 

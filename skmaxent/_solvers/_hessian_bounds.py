@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import MultinomialObjective, Point, Probabilities
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
 from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -132,7 +133,7 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
     H = point.fisher_information(sample) * (sample.total_weight / objective.total_weight)
     H = H.reshape(r, width, r, width)
     column = np.arange(width)
-    still = ~np.append(objective.varying, objective.fit_intercept)
+    still = ~objective.standardisation.is_free
     H[:, still] = 0.0
     H[:, :, :, still] = 0.0
     classes = np.eye(r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
@@ -145,9 +146,7 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
         _range_in_assembled,
         objective.likelihood.is_coupled,
         by_class @ by_class.transpose(0, 2, 1),
-        objective.center,
-        objective.scale,
-        objective.fit_intercept,
+        objective.standardisation,
         combine=np.maximum,
     )
     if len(null) and not all(
@@ -174,14 +173,12 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
     if blocks.n_features > FULL_COVARIANCE_FEATURES or cost > passes * 4 * blocks.work:
         return None
     likelihood = objective.likelihood
-    columns = (objective.center, objective.scale, objective.fit_intercept)
-    at = (likelihood, point.probabilities, objective.for_blocks(point.theta), shares)
     is_benign = bool((objective.column_size < UNCENTRED * objective.scale).all())
     width = objective.shape[1]
-    kept = np.append(objective.varying, objective.fit_intercept)
+    kept = objective.standardisation.is_free
     strength = np.append(ridge, 0.0) / likelihood.largest_curvature(shares)
     basis = None if is_benign else np.eye(width)
-    (G,) = blocks.map_reduce(_least_curvature, *at, *columns, basis)
+    (G,) = point.map_reduce(_least_curvature, shares, basis)
     G = G[np.ix_(kept, kept)] / objective.total_weight + np.diag(strength[kept])
     root, null = _factored(G)
     if len(null) and G.any():
@@ -196,17 +193,19 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
             inverse, _ = lapack.dtrtri(L, lower=1)
             first = np.zeros((len(G), width))
             first[:, kept] = inverse / size
-            (G,) = blocks.map_reduce(_least_curvature, *at, *columns, first)
+            (G,) = point.map_reduce(_least_curvature, shares, first)
             G = G / objective.total_weight + (first * strength) @ first.T
             root, null = (part @ first[:, kept] for part in _factored(G, scaled=False))
     root, null = (_widened(part, kept) for part in (root, null))
     if is_benign and not len(null):
         over = objective.float32_copy()
         (leverage,) = over.blocks.map_reduce(
-            _largest_leverage, root, over.center, over.scale, combine=np.maximum
+            _largest_leverage, root, over.standardisation, combine=np.maximum
         )
     else:
-        (leverage,) = blocks.map_reduce(_leverage_of, root, *columns, combine=np.maximum)
+        (leverage,) = blocks.map_reduce(
+            _leverage_of, root, objective.standardisation, combine=np.maximum
+        )
     largest = likelihood.largest_range(shares) * float(np.sqrt(leverage * FLOAT32_ROOM))
     if len(null) and not _vanishes(objective, null):
         largest = np.inf
@@ -227,21 +226,14 @@ def _vanishes(objective: MultinomialObjective, null: Array) -> bool:
     (largest,) = objective.blocks.map_reduce(
         _largest_share,
         null / np.where(room > 0.0, room, 1.0)[:, None],
-        objective.center,
-        objective.scale,
-        objective.fit_intercept,
+        objective.standardisation,
         combine=np.maximum,
     )
     return float(largest) <= 1.0
 
 
 def _range_in_assembled(
-    block: Block,
-    is_coupled: bool,
-    inverse: Array,
-    center: Array,
-    scale: Array,
-    fit_intercept: bool,
+    block: Block, is_coupled: bool, inverse: Array, columns: Standardisation
 ) -> tuple[Any]:
     """Return the largest range of the change of a row's logits by a step of unit length in M.
 
@@ -249,7 +241,7 @@ def _range_in_assembled(
     sqrt(x̃ᵀ [M⁻¹]_kk x̃), and a difference of two logits by the sum of two of these numbers. Logits
     that are not coupled are taken one by one.
     """
-    X = block.augmented(center, scale, fit_intercept)
+    X = columns.rows(block)
     change = np.stack([np.einsum("ij,ij->j", B @ X, X).clip(0.0) for B in inverse])
     change = np.sqrt(change)
     if not is_coupled:
@@ -258,56 +250,43 @@ def _range_in_assembled(
     return (block.largest(change[-2:].sum(axis=0)),)
 
 
-def _least_curvature(
-    block: Block,
-    likelihood: Likelihood,
-    probabilities: Probabilities,
-    at: tuple[Array, Array],
-    shares: Array,
-    center: Array,
-    scale: Array,
-    fit_intercept: bool,
-    basis: Array | None,
-) -> tuple[Array]:
+def _least_curvature(context: KernelContext, shares: Array, basis: Array | None) -> tuple[Array]:
     """Return Σ_i β_i y_i y_iᵀ over the rows of a block, with β_i their least relative curvature.
 
     y_i is the standardised row with a last entry 1, of shape (d + 1,), or its products with the
     rows of `basis`, (k, d + 1). Without a basis the rows are not centred before they are squared,
     which is quicker and loses digits where means are far above spreads.
     """
-    P = probabilities.of(block, *at)
-    weights = likelihood.least_curvature(P, shares) * block.weights_or_ones()
+    block, columns = context.block, context.model.standardisation
+    weights = context.likelihood.least_curvature(context.probabilities, shares) * context.weights
     if basis is not None:
-        Y = basis @ block.augmented(center, scale, fit_intercept)
+        Y = basis @ context.rows
         return ((Y * weights) @ Y.T,)
-    G = empty((len(center) + 1, len(center) + 1), np.float64, center)
-    G[:-1, :-1] = block.covariance(weights, center) / np.multiply.outer(scale, scale)
-    G[-1, -1] = total = fit_intercept * weights.sum()
-    sums = fit_intercept * block.gram(weights[None])[0]
-    G[-1, :-1] = G[:-1, -1] = (sums - total * center) / scale
+    width = len(columns.is_free)
+    G = empty((width, width), np.float64, weights)
+    G[:-1, :-1] = columns.covariance(block, weights)
+    G[-1, -1] = total = columns.fit_intercept * weights.sum()
+    sums = columns.fit_intercept * block.gram(weights[None])[0]
+    G[-1, :-1] = G[:-1, -1] = (sums - total * columns.center) / columns.scale
     return (G,)
 
 
-def _largest_leverage(block: Block, root: Array, center: Array, scale: Array) -> tuple[Any]:
+def _largest_leverage(block: Block, root: Array, columns: Standardisation) -> tuple[Any]:
     """Return the largest ‖root x̃‖² over the rows, in the type of X and without centring it."""
-    A = (root[:, :-1] / scale).T
-    b = root[:, -1] - center @ A
+    A = (root[:, :-1] / columns.scale).T
+    b = root[:, -1] - columns.center @ A
     dtype = block.X.dtype
     Y = block.X @ A.astype(dtype, copy=False) + b.astype(dtype, copy=False)
     return (block.largest(np.einsum("ij,ij->i", Y, Y)),)
 
 
-def _leverage_of(
-    block: Block, root: Array, center: Array, scale: Array, fit_intercept: bool
-) -> tuple[Any]:
+def _leverage_of(block: Block, root: Array, columns: Standardisation) -> tuple[Any]:
     """Return the largest ‖root x̃‖² over the rows, for rows that are centred in float64."""
-    Y = root @ block.augmented(center, scale, fit_intercept)
+    Y = root @ columns.rows(block)
     return (block.largest(np.einsum("ij,ij->j", Y, Y)),)
 
 
-def _largest_share(
-    block: Block, directions: Array, center: Array, scale: Array, fit_intercept: bool
-) -> tuple[Any]:
+def _largest_share(block: Block, directions: Array, columns: Standardisation) -> tuple[Any]:
     """Return the largest |vᵀx̃| over the rows and the directions v, (n, d + 1)."""
-    Y = np.abs(directions @ block.augmented(center, scale, fit_intercept))
+    Y = np.abs(directions @ columns.rows(block))
     return (block.largest(Y.max(axis=0)),)

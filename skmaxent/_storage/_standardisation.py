@@ -143,5 +143,5 @@ class Standardisation:
 
     def columns(self, index: Array) -> Standardisation:
         """Return the standardisation of the columns at positions `index`."""
-        arrays = (array[index] for array in (self.center, self.scale))
-        return Standardisation(*arrays, self.fit_intercept, self.varying[index])
+        center, scale, varying = self.center[index], self.scale[index], self.varying[index]
+        return replace(self, center=center, scale=scale, varying=varying)
