@@ -34,11 +34,17 @@ __all__ = [
     "SparseCoefMixin",
     "StrOptions",
     "callback_protocol",
+    "check_parameters",
     "feature_names_of",
     "namespace_and_device",
     "safe_indexing",
     "to_numpy",
 ]
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise InvalidParameterError if parameters do not obey their `_parameter_constraints`."""
+    estimator._validate_params()
 
 
 def namespace_and_device(array: Any) -> tuple[Any, Any] | None:

@@ -6,34 +6,19 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._callbacks import CallbackSupport, Iterations, Task, with_callbacks
+from skmaxent._callbacks import CallbackSupport
 from skmaxent._estimators import _infer
-from skmaxent._estimators._linear_classifier import (
-    LinearClassifier,
-    fitted_attributes,
-    options_of,
-    restored_on_failure,
-    warn_of_rounded_coefficients,
-    warn_of_rounding,
-    warn_unless_converged,
-)
-from skmaxent._estimators._parameters_of_fit import parameters_of_fit, refuse_other_parameters
+from skmaxent._estimators._fit_classifier import fit_classifier
+from skmaxent._estimators._linear_classifier import LinearClassifier
+from skmaxent._estimators._parameters_of_fit import refuse_other_parameters
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
-from skmaxent._estimators._training import intercept_correction, solve, training_problem
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input._read import read
-from skmaxent._input._settings import Settings
-from skmaxent._input._training_data import TrainingData
-from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
-from skmaxent._solvers import SOLVERS, Iteration, Solution
+from skmaxent._solvers import SOLVERS
 from skmaxent._storage._cluster import refuse_dask
-from skmaxent._storage._place import to_host
-from skmaxent._typing import Array
 
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
@@ -311,70 +296,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             intercept: one minimal set of them. Many coefficients are optimal then, of which the fit
             keeps those that it found. More than 500 features are not looked at.
         """
-        with restored_on_failure(self):
-            self._validate_params()
-            solution = self._fit(X, y, sample_weight, offset)
-            warn_unless_converged(solution, self, stacklevel=2)
+        fit_classifier(self, X, y, sample_weight, offset)
         return self
-
-    @with_callbacks
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        data: TrainingData | None = None,
-    ) -> Solution:
-        """Fit the data, or read them first if None; callbacks get the other arguments."""
-        settings = Settings.of(self)
-        if data is None:
-            data = read(settings, self, X, y, sample_weight, offset)
-        with training_problem(self, settings, data) as ready:
-            problem = ready.problem
-            correction = intercept_correction(self, ready)
-            # Predictions for the rows of the fit, as callbacks ask for, have their offsets.
-            rows = {
-                "_correction": correction,
-                "_fitted_with_offset": False,
-                "_default_offset": offset,
-            }
-
-            def attributes(line: Iteration, theta: Array) -> dict[str, Any]:
-                coef, intercept = ready.known_coefficients(*problem.coefficients(theta))
-                intercept = intercept + correction
-                return fitted_attributes(ready.classes, coef, intercept, line.n_iter) | rows
-
-            max_subtasks = max(self.max_iter, 1) if problem.terms.is_smooth else None
-            task = Task.of_fit(self, X, y, sample_weight, max_subtasks=max_subtasks)
-            iterations = None if task is None else Iterations(task, attributes)
-            options = options_of(self, iterations)
-            solution = solve(self, settings, ready, options)
-            excess = ready.rounding_excess(solution)
-            solution = solution.rounded(excess)
-            self._store(solution, ready, correction)
-            blurred = ready.blurred(self.coef_)
-            warn_of_rounding(blurred, ready.dtype, self._feature_names)
-            warn_of_rounded_coefficients(excess)
-            self._follow(X, y)
-            self._fitted_with_offset = offset is not None
-            if task is not None and iterations is not None:
-                iterations.close(rows)
-                task.end(rows)
-        return solution
-
-    def _uncorrected_intercept(self) -> Array:
-        """Of the fit itself."""
-        correction = to_host(getattr(self, "_correction", 0.0))
-        return np.asarray(to_host(self.intercept_) - correction, dtype=float)
-
-    def _store(self, solution: Solution, ready: TrainingProblem, correction: Array) -> None:
-        coef, intercept = ready.coefficients(solution)
-        n_iter = solution.n_iter if self.max_iter else 0
-        intercept = intercept + correction
-        self._set(fitted_attributes(ready.classes, coef, intercept, n_iter, solution.gap))
-        self._correction = correction
-        self._fitted_with = parameters_of_fit(self)
 
     def infer(
         self,

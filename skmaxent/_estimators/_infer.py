@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from skmaxent._estimators._linear_classifier import seed_of
+from skmaxent._estimators._fit_classifier import solve_and_store
+from skmaxent._estimators._fit_steps import seed_of
+from skmaxent._estimators._linear_classifier import fitted_model, uncorrected_intercept
 from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
 from skmaxent._inference._covariance_types import NoCovariance
 from skmaxent._inference._estimate import Estimate
@@ -68,12 +70,12 @@ class InferenceOptions:
 
 def estimate_of(classifier: Any) -> Estimate:
     """A fitted classifier as inference knows it, whatever becomes of it later."""
-    model = classifier._fitted_model().detached()
+    model = fitted_model(classifier).detached()
     return Estimate(
         model,
         Settings.of(classifier),
         model.columns.all_names,
-        classifier._uncorrected_intercept(),
+        uncorrected_intercept(classifier),
         classifier.optimality_gap_,
     )
 
@@ -261,6 +263,7 @@ def by_bootstrap(
         weights,
     )
     replicates = bootstrap_coefficients(
+        solve_and_store,
         classifier,
         data.X,
         data.y,

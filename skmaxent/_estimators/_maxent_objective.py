@@ -14,6 +14,7 @@ from skmaxent._input._settings import Settings
 from skmaxent._objective._moments import column_moments
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST, Ridge
+from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import Evaluation, PreconditionedProblem, Problem
 from skmaxent._storage._arrays import memory_bytes
 from skmaxent._storage._standardisation import Standardisation
@@ -284,7 +285,7 @@ class MaxentObjective(FlatObjective):
             class_weight=class_weight,
             label_smoothing=label_smoothing,
         )
-        reader._validate_params()
+        check_parameters(reader)
         settings = Settings.of(reader)
         data = read(settings, reader, X, y, sample_weight, offset)
         terms = settings.terms(data)

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import clone
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import KFold, check_cv
 
-from skmaxent._callbacks import (
-    CallbackSupport,
-    Iterations,
-    Task,
-    with_callbacks,
-    without_callbacks,
-)
-from skmaxent._estimators._linear_classifier import (
-    LinearModel,
-    fitted_attributes,
-    options_of,
-    restored_on_failure,
-    seed_of,
-    warn_of_rounded_coefficients,
-    warn_of_rounding,
-    warn_unless_converged,
-)
+from skmaxent._callbacks import CallbackSupport, Task, with_callbacks
+from skmaxent._estimators._fit_steps import fit_coefficients, restored_on_failure, set_attributes
+from skmaxent._estimators._fit_warnings import warn_unless_converged
+from skmaxent._estimators._linear_classifier import LinearModel, fitted_model, move_to_input
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
-from skmaxent._estimators._thresholds import best_threshold, label_sets
+from skmaxent._estimators._thresholds import check_threshold, label_sets, learned_thresholds
+from skmaxent._estimators._training import training_problem
 from skmaxent._input import _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._indicator import check_indicator, indicator_data
 from skmaxent._input._interchange import (
     exact_integers,
-    names_of_series,
     native,
     numbers_of_frame,
     refuse_masked,
@@ -46,14 +30,13 @@ from skmaxent._input._interchange import (
 from skmaxent._input._read import check_rows
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData, data_in_memory
-from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._sklearn import HasMethods, Interval, StrOptions, safe_indexing
-from skmaxent._solvers import SOLVERS, Iteration, Solution, Status, minimise
+from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
+from skmaxent._solvers import SOLVERS, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import moved_to, place_of, to_host
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
-N_FOLDS = 5
 # Logit of a label that all rows have; its negative is that of one that none has.
 CERTAIN_LOGIT = 100.0
 
@@ -241,42 +224,38 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             For labels that all rows have, or none.
         """
         with restored_on_failure(self):
-            self._validate_params()
-            solution, constant, active = self._fit(X, y, sample_weight)
-            separated = self._labels[active[list(solution.separated)]] if self.multilabel_ else ()
-            warn_unless_converged(
-                solution, self, stacklevel=2, labels=np.asarray(separated).tolist()
-            )
+            check_parameters(self)
+            solution, data = self._fit(X, y, sample_weight)
+            separated = constant = data.classes[:0]
+            if self.multilabel_:
+                active = data.active
+                separated = data.classes[active[list(solution.separated)]]
+                constant = np.delete(data.classes, active)
+            warn_unless_converged(solution, self, separated.tolist())
             if len(constant):
-                warnings.warn(
-                    f"the labels {constant.tolist()} are those of all rows or of none: nothing is "
-                    "learned of them.",
-                    UserWarning,
-                    stacklevel=2,
+                warn_user(
+                    f"Labels {constant.tolist()} are constant in y, those of all rows or of none: "
+                    "no coefficients are fitted for them."
                 )
         return self
 
     @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, Array, Array]:
-        """What the solver found, labels that all rows have, or none, and positions of the others.
-
-        The solver knows the others alone.
-        """
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, TrainingData]:
+        """Set the fitted attributes; return the solution, of labels that vary, and the rows."""
         is_lazy = any(map(is_dask, (X, y, sample_weight)))
         read: Any = self._read_chunks if is_lazy else self._read_arrays
         data, Y, weights = read(X, y, sample_weight)
-        classes = data.classes
-        solution, task = self._solve(data, (X, y, sample_weight))
-        constant = np.zeros(0, dtype=np.intp)
-        if self.multilabel_:
-            constant = np.setdiff1d(np.arange(len(classes)), data.active)
-            self.threshold_ = self._thresholds(
-                X, Y, weights, task, is_stopped=solution.status is Status.STOPPED
+        solution, task = self._solve(data, X, y, sample_weight)
+        kind = self._threshold_kind
+        if self.multilabel_ and isinstance(kind, str):
+            is_stopped = solution.status is Status.STOPPED
+            self.threshold_ = learned_thresholds(
+                self, kind, X, Y, weights, task, max_iter=self.n_iter_[0] if is_stopped else None
             )
-        self._follow(X, y)
+        move_to_input(self, X, y)
         if task is not None:
             task.end({})
-        return solution, classes[constant], data.active
+        return solution, data
 
     def _read_arrays(
         self, X: Any, y: Any, sample_weight: Any
@@ -322,10 +301,12 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return given, None, None
 
     def _solve(
-        self, data: TrainingData, given: tuple[Any, Any, Any]
+        self, data: TrainingData, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Solution, Task | None]:
-        """Set the coefficients; callbacks are given X, y and weights as the user gave them."""
-        classes = data.classes
+        """Set the coefficients, and thresholds, which are 0.5 where they are still to be learned.
+
+        Callbacks see X, y and `sample_weight` instead of `data`.
+        """
         settings = Settings(
             C=self.C,
             l1_ratio=self.l1_ratio,
@@ -334,45 +315,31 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             fit_intercept=self.fit_intercept,
             n_jobs=self.n_jobs,
         )
-        with TrainingProblem.of(data, settings) as ready:
-            warn_of_rounding(ready.inexact, ready.dtype, self._feature_names)
-            problem = ready.problem
-            absent = np.setdiff1d(np.arange(len(classes)), data.active)
-            always = np.setdiff1d(np.flatnonzero(data.totals > 0.0), data.active)
+        with training_problem(self, settings, data) as ready:
+            has_label = np.delete(data.totals > 0.0, data.active)
 
-            def fitted(
-                coef: Array, intercept: Array, n_iter: int, gap: float = np.nan
-            ) -> dict[str, Any]:
+            def with_constant_labels(coef: Array, intercept: Array) -> tuple[Array, Array]:
                 coef, intercept = ready.known_coefficients(coef, intercept)
-                if self._has_sigmoids and self.multilabel_:
-                    intercept[absent] = -CERTAIN_LOGIT
-                    intercept[always] = CERTAIN_LOGIT
-                return fitted_attributes(classes, coef, intercept, n_iter, gap)
+                if self._link == "sigmoids":
+                    constant = np.delete(np.arange(len(data.classes)), data.active)
+                    intercept[constant] = np.where(has_label, CERTAIN_LOGIT, -CERTAIN_LOGIT)
+                return coef, intercept
 
-            def attributes(line: Iteration, theta: Array) -> dict[str, Any]:
-                return fitted(*problem.coefficients(theta), line.n_iter) | thresholds
-
-            kind = self._threshold_kind
+            thresholds, kind = {}, self._threshold_kind
             is_learned = self.multilabel_ and isinstance(kind, str)
-            thresholds = {}
             if self.multilabel_:
-                thresholds["threshold_"] = _check_threshold(0.5 if is_learned else kind, classes)
-            is_bounded = problem.terms.is_smooth and not is_learned
-            task = Task.of_fit(
-                self, *given, max_subtasks=max(self.max_iter, 1) if is_bounded else None
+                first = 0.5 if is_learned else kind
+                thresholds["threshold_"] = check_threshold(first, data.classes)
+            solution, task = fit_coefficients(
+                self,
+                ready,
+                (X, y, sample_weight),
+                lambda options: minimise(ready.problem, options),
+                with_constant_labels,
+                thresholds,
+                is_bounded=not is_learned,
             )
-            iterations = None if task is None else Iterations(task, attributes)
-            solution = minimise(problem, options_of(self, iterations))
-            excess = ready.rounding_excess(solution)
-            solution = solution.rounded(excess)
-            n_iter = solution.n_iter if self.max_iter else 0
-            found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
-            self._set(found)
-            blurred = ready.blurred(self.coef_)
-            warn_of_rounding(blurred, ready.dtype, self._feature_names)
-            warn_of_rounded_coefficients(excess)
-            if iterations is not None:
-                iterations.close(found | thresholds)
+            set_attributes(self, thresholds)
         return solution, task
 
     @property
@@ -388,53 +355,6 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             return "f1_micro" if self.link == "softmax" else 0.5
         return self.threshold
 
-    def _thresholds(
-        self, X: Any, Y: Any, weights: Array | None, task: Task | None, *, is_stopped: bool
-    ) -> Array:
-        n_labels = len(self._labels)
-        kind = self._threshold_kind
-        if not isinstance(kind, str):
-            return _check_threshold(kind, self._labels)
-        Y = Y.toarray() if sp.issparse(Y) else Y
-        X = _validation.canonical(X.tocsr()) if sp.issparse(X) else native(X, "X")
-        P = self._out_of_fold(X, Y, weights, task, is_stopped=is_stopped)
-        seen = ~np.isnan(P[:, 0])
-        P, Y = P[seen], Y[seen]
-        weights = None if weights is None else weights[seen]
-        if kind == "f1_micro":
-            each = None if weights is None else np.repeat(weights, n_labels)
-            return np.full(n_labels, best_threshold(P.ravel(), Y.ravel(), each))
-        found = [best_threshold(P[:, k], Y[:, k], weights) for k in range(n_labels)]
-        return np.maximum(found, np.finfo(P.dtype).tiny)
-
-    def _out_of_fold(
-        self, X: Any, Y: Array, weights: Array | None, task: Task | None, *, is_stopped: bool
-    ) -> Array:
-        """Probabilities of rows by models that have not seen them, NaN where there are none."""
-        cv = KFold(N_FOLDS, shuffle=True, random_state=seed_of(self.random_state))
-        folds = cv if self.cv is None else check_cv(self.cv, Y)
-        P = np.full(Y.shape, np.nan)
-        if self.cv is None and len(Y) < N_FOLDS:
-            raise ValueError(
-                f"learned thresholds need {N_FOLDS} rows or more, found {len(Y)}: give threshold a "
-                "number, or cv."
-            )
-        model = without_callbacks(clone(self)).set_params(threshold=0.5, verbose=0)
-        if is_stopped:
-            model.set_params(max_iter=int(self.n_iter_[0]))
-        for train, test in folds.split(np.zeros(len(Y)), Y):
-            part = None if weights is None else weights[train]
-            rows, fold = safe_indexing(X, train), None
-            if task is not None:
-                fold = task.subtask("threshold-fold").with_rows(rows, Y[train], part).begun()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.fit(rows, Y[train], part)
-            P[test] = to_host(model.predict_proba(safe_indexing(X, test)))
-            if fold is not None and fold.end():
-                break
-        return P
-
     def decision_function(self, X: Any) -> Any:
         """Logits.
 
@@ -446,7 +366,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         -------
         ndarray of shape (n_samples, n_labels), or (n_samples,) for one label a row and two classes
         """
-        Z = self._fitted_model().predict("logits", X)
+        Z = fitted_model(self).predict("logits", X)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict_proba(self, X: Any) -> Any:
@@ -462,7 +382,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             In the order of `classes_`. With ``link="softmax"``, or for y of one label a row, rows
             sum to one.
         """
-        return self._fitted_model().predict("probabilities", X)
+        return fitted_model(self).predict("probabilities", X)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities, from the logits.
@@ -475,7 +395,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         -------
         ndarray of shape (n_samples, n_labels)
         """
-        return self._fitted_model().predict("log_probabilities", X)
+        return fitted_model(self).predict("log_probabilities", X)
 
     def predict(self, X: Any) -> Any:
         """The labels of each row.
@@ -490,7 +410,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             Indicator matrix of integers, sparse if that of the fit was; for y of one label a row
             the most probable one.
         """
-        model = self._fitted_model()
+        model = fitted_model(self)
         if not self.multilabel_:
             return model.predict("most_probable", X)
         P = model.predict("probabilities", X)
@@ -540,29 +460,4 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
             pandas, their strings elsewhere.
         """
-        return self._fitted_model().probability_frame(X)
-
-
-def _check_threshold(threshold: Any, labels: Array) -> Array:
-    """Thresholds, (n_labels,), of one number, of one for each label, or of a Series by label."""
-    n_labels, names = len(labels), names_of_series(threshold)
-    if names is not None:
-        if sorted(map(str, names)) != sorted(map(str, labels)):
-            raise ValueError(
-                f"threshold is a Series with the index {names}; expected the labels "
-                f"{labels.tolist()}, each once."
-            )
-        order = [list(map(str, names)).index(str(label)) for label in labels]
-        threshold = threshold.to_numpy()[order]
-    try:
-        thresholds = np.asarray(threshold, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"threshold must hold numbers, found {threshold!r}.") from error
-    if thresholds.shape not in ((), (n_labels,)):
-        raise ValueError(
-            f"threshold has the shape {thresholds.shape}; expected a number, or one for each of "
-            f"the {n_labels} labels."
-        )
-    if not ((thresholds > 0.0) & (thresholds < 1.0)).all():
-        raise ValueError(f"threshold must be between 0 and 1, found {threshold!r}.")
-    return np.broadcast_to(thresholds, (n_labels,)).copy()
+        return fitted_model(self).probability_frame(X)

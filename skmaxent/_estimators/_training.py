@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from skmaxent._estimators._linear_classifier import warn_of_rounding
+from skmaxent._estimators._fit_warnings import warn_of_rounding
+from skmaxent._estimators._linear_classifier import fitted_model, uncorrected_intercept
 from skmaxent._inference._bias_reduction import bias_reduced
 from skmaxent._inference._covariance import SingularInformation
 from skmaxent._inference._covariance_types import dependent_columns
@@ -17,7 +18,6 @@ from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData
 from skmaxent._input._validation import class_shares
-from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEWTON, Options, Solution, minimise
 from skmaxent._solvers._expectation_maximisation import fit_sets
@@ -44,7 +44,7 @@ def training_problem(
         If rounding has left little of the differences between the values of a column.
     """
     with TrainingProblem.of(data, settings) as ready:
-        warn_of_rounding(ready.inexact, ready.dtype, estimator._feature_names)
+        warn_of_rounding(ready.inexact, ready.dtype, FittedColumns.of(estimator))
         yield ready
 
 
@@ -81,11 +81,11 @@ def _warm_start(estimator: Any, ready: TrainingProblem) -> Array | None:
     """θ of the last fit's coefficients, where they belong to the same classes and features."""
     if not (estimator.warm_start and hasattr(estimator, "coef_")) or ready.has_absent_classes:
         return None
-    last: FittedModel = estimator._fitted_model()
+    last = fitted_model(estimator)
     is_same = last.coef.shape[1] == estimator.n_features_in_
     if not (is_same and np.array_equal(last.classes, ready.classes)):
         return None
-    columns, intercept = ready.columns, estimator._uncorrected_intercept()
+    columns, intercept = ready.columns, uncorrected_intercept(estimator)
     return ready.problem.start_at(*columns.to_problem(last.coef.astype(float), intercept))
 
 

@@ -11,11 +11,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._linear_classifier import fitted_model
 from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
 from skmaxent._model import _prediction
+from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
 from skmaxent._typing import Array
 
@@ -139,9 +140,9 @@ def _set_output_types(operator: Any) -> None:
     from skl2onnx.common import data_types
 
     model = operator.raw_operator
-    check_is_fitted(model)
-    _check_input(operator, model.n_features_in_)
-    if model._fitted_with_offset:
+    fitted = fitted_model(model)
+    _check_input(operator, fitted.columns.n_features)
+    if fitted.expects_offset:
         raise ValueError(
             f"this {type(model).__name__} was fitted with an offset, for which the ONNX graph has "
             "no input; expected a model that was fitted without an offset."
@@ -215,12 +216,12 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     options = container.get_options(model, {"raw_scores": False, "nocl": False})
     given = np.float32 if isinstance(X.type, FloatTensorType) else np.float64
     result = np.float64 if isinstance(scores.type, DoubleTensorType) else np.float32
-    is_multilabel = getattr(model, "multilabel_", False)
+    fitted, is_multilabel = fitted_model(model), getattr(model, "multilabel_", False)
 
-    graph = Graph(scope, container, np.result_type(given, model.coef_.dtype))
-    Z = _logits(graph, graph.cast(X.full_name, graph.dtype), model)
+    graph = Graph(scope, container, np.result_type(given, fitted.coef.dtype))
+    Z = _logits(graph, graph.cast(X.full_name, graph.dtype), fitted)
     if is_multilabel or not options["raw_scores"]:
-        P = _probabilities(graph, Z, model)
+        P = _probabilities(graph, Z, fitted)
     elif result != graph.dtype:  # the logit of an absent class would become infinite
         lowest = graph.number(_prediction.absent_logit(result))
         Z = graph.add("Where", graph.add("Less", Z, lowest), lowest, Z)
@@ -233,24 +234,24 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         graph.add("Gather", labels, codes, out=label.full_name)
 
 
-def _logits(graph: Graph, X: str, model: Any) -> str:
+def _logits(graph: Graph, X: str, model: FittedModel) -> str:
     """Append the logits (n, K); they are -z and z for two classes with a single logit z."""
-    coef, intercept = _prediction.dense_coef(model.coef_), model.intercept_
-    if len(coef) < len(model.classes_):
+    coef, intercept = model.coef, model.intercept
+    if len(coef) < len(model.classes):
         coef, intercept = (np.concatenate([-array, array]) for array in (coef, intercept))
     return graph.add("Add", graph.add("MatMul", X, graph.number(coef.T)), graph.number(intercept))
 
 
-def _probabilities(graph: Graph, Z: str, model: Any) -> str:
+def _probabilities(graph: Graph, Z: str, model: FittedModel) -> str:
     """Append the class probabilities (n, K), or those of labels, from the logits of `_logits`."""
-    n_classes = len(model.classes_)
-    if not getattr(model, "_has_sigmoids", False):
+    n_classes = len(model.classes)
+    if model.link == "softmax":
         # The logistic function of z is the second entry of the softmax of (-z, z)/2.
-        if len(model.intercept_) < n_classes:
+        if len(model.intercept) < n_classes:
             Z = graph.add("Mul", Z, graph.number(0.5))
         return graph.add("Softmax", Z, axis=1)
     P = _sigmoids(graph, Z)
-    if model.multilabel_:
+    if model.link == "sigmoids":
         return P
     # Shares of one class a row are the probabilities of sigmoids divided by their sum, or equal
     # shares if all are zero.

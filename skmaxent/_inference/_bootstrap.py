@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.base import clone
 from skmaxent._callbacks import without_callbacks
 from skmaxent._input._observations import Observations
 from skmaxent._model._prediction import dense_coef
-from skmaxent._solvers import Status
+from skmaxent._solvers import Solution, Status
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
@@ -132,6 +133,7 @@ class Sampling:
 
 
 def bootstrap_coefficients(
+    fit: Callable[..., Solution],
     model: Any,
     X: Any,
     y: Any,
@@ -146,13 +148,14 @@ def bootstrap_coefficients(
 ) -> Replicates:
     """Coefficients of fits to samples, in each of which every class has an observation.
 
+    `fit` fits a model to X, y, sample_weight and offset, and returns the solution.
     Each sample has a stream of random numbers of its own, so that `n_jobs` does not matter.
     """
     model = without_callbacks(clone(model))
     model.set_params(verbose=0, warm_start=False, prior_correction=None)
     streams = np.random.SeedSequence(seed).spawn(n_bootstrap)
     whole, *fits = Parallel(n_jobs=n_jobs, verbose=10 if verbose > 0 else 0)(
-        delayed(_fit)(model, X, y, observed, sampling, offset, stream)
+        delayed(_fit)(fit, model, X, y, observed, sampling, offset, stream)
         for stream in (None, *streams)
     )
     coef = np.stack([fit.coef for fit in fits])
@@ -178,6 +181,7 @@ class _Fitted:
 
 
 def _fit(
+    fit: Callable[..., Solution],
     model: Any,
     X: Any,
     y: Any,
@@ -193,7 +197,7 @@ def _fit(
         if sampling.counts is not None and not observed.sets:
             y, drawn = _labels(observed, drawn)
     fitted = clone(model)
-    solution = fitted._fit(X, y, drawn, offset)
+    solution = fit(fitted, X, y, drawn, offset)
     status = solution.status
     return _Fitted(
         np.column_stack([dense_coef(fitted.coef_), to_host(fitted.intercept_)]),

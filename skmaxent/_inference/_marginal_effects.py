@@ -17,7 +17,7 @@ from skmaxent._inference._row_sums import (
 from skmaxent._inference._tables import index_of, normal_quantile, z_tests
 from skmaxent._input import _frames, _validation
 from skmaxent._input._interchange import in_library_of, native
-from skmaxent._model._dask_prediction import frame_over_chunks, sums_over_chunks
+from skmaxent._model._over_chunks import frame_over_chunks, sums_over_chunks
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._typing import Array
 
@@ -152,7 +152,9 @@ def probability_intervals(delta: DeltaMethod, X: Any, level: float, offset: Any)
     function = partial(delta.intervals, level)
     if is_dask(X):
         names = ["_".join(map(str, column)) for column in columns]
-        return frame_over_chunks(function, delta.model.columns, names, X, offset)
+        return frame_over_chunks(
+            function, delta.model.columns, names, X, offset, "predict_proba_interval"
+        )
     values = function(X, offset)
     index = _frames.row_index(native(X, "X"))
     return in_library_of(X, pd.DataFrame(values, index=index, columns=columns))

@@ -26,12 +26,10 @@ def coefficient_frame(
     rows = coef if intercept is None else np.column_stack([coef, intercept])
     index = [*features] if intercept is None else [*features, "Intercept"]
     columns = classes[-1:] if len(coef) == 1 else classes
-    return pd.DataFrame(
-        rows.T, index=pd.Index(index, name="feature"), columns=_class_index(columns)
-    )
+    return pd.DataFrame(rows.T, index=pd.Index(index, name="feature"), columns=class_index(columns))
 
 
-def _class_index(classes: Array) -> pd.Index:
+def class_index(classes: Array) -> pd.Index:
     """Return class labels as the names of columns; float16, which pandas lacks, becomes float32."""
     import pandas as pd
 
@@ -83,7 +81,7 @@ def probability_frame(probabilities: Array, X: Any, classes: Array) -> Any:
     """
     import pandas as pd
 
-    columns = _class_index(classes)
+    columns = class_index(classes)
     return in_library_of(
         X, pd.DataFrame(probabilities, index=row_index(native(X, "X")), columns=columns)
     )

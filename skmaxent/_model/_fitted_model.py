@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._validation import check_data, check_offset
-from skmaxent._model import _dask_prediction, _prediction
+from skmaxent._model import _prediction
+from skmaxent._model._over_chunks import array_over_chunks, frame_over_chunks
 from skmaxent._model._prediction import Function, absent_logit
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._cluster import is_dask
@@ -123,7 +125,8 @@ class FittedModel:
             for all others.
         """
         if is_dask(X):
-            return _dask_prediction.predicted(self, quantity, X, self.needed_offset(offset))
+            function = partial(self.predict, quantity)
+            return array_over_chunks(function, self.columns, X, self.needed_offset(offset))
         check_same_place(X, self.place, f"{self.columns.estimator}.{METHODS[quantity]}")
         found = self.evaluate(quantity, *self.read(X, offset))
         return self._labels(found) if quantity == "most_probable" else plain(found)
@@ -131,7 +134,14 @@ class FittedModel:
     def probability_frame(self, X: Any, offset: Any = None) -> Any:
         """The probabilities as a data frame in the library of X, with labels for columns."""
         if is_dask(X):
-            return _dask_prediction.probability_frame(self, X, self.needed_offset(offset))
+            return frame_over_chunks(
+                partial(self.predict, "probabilities"),
+                self.columns,
+                _frames.class_index(self.classes),
+                X,
+                self.needed_offset(offset),
+                "predict_proba_frame",
+            )
         P = to_host(self.predict("probabilities", X, offset))
         return _frames.probability_frame(P, X, self.classes)
 

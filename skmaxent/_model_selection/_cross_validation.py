@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -25,10 +24,15 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent._callbacks import CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._estimators._linear_classifier import LinearClassifier, restored_on_failure
+from skmaxent._estimators._fit_steps import restored_on_failure
+from skmaxent._estimators._linear_classifier import (
+    LinearClassifier,
+    fitted_model,
+    move_to_input,
+)
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
 from skmaxent._input import _frames
-from skmaxent._model import _dask_prediction, _prediction
+from skmaxent._model import _dask_scores, _prediction
 from skmaxent._model_selection._dask_folds import FoldsInChunks, refuse_scorer
 from skmaxent._model_selection._folds import (
     Fold,
@@ -40,10 +44,11 @@ from skmaxent._model_selection._folds import (
     mean_log_likelihood,
 )
 from skmaxent._model_selection._path import check_Cs
-from skmaxent._sklearn import HAS_CALLBACKS, Interval, StrOptions
+from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -301,7 +306,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             count in the score of the fold.
         """
         with restored_on_failure(self):
-            self._validate_params()
+            check_parameters(self)
             self._fit(X, y, sample_weight, offset, params)
         return self
 
@@ -314,7 +319,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         how = How(gammas, self._scorer, routed)
         folds: Folds = kind.of(self, X, y, sample_weight, offset, how)
         if isinstance(Cs, int):
-            Cs = folds.grid([self._model(l1_ratio=ratio) for ratio in l1_ratios], Cs)
+            Cs = folds.grid([classifier_of(self, l1_ratio=ratio) for ratio in l1_ratios], Cs)
         n_paths = folds.n_folds * len(l1_ratios)
         root = FollowedTask.of_fit(
             self,
@@ -331,7 +336,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             followed = [without_rows.subtask("path", i, len(Cs)) for i in range(n_paths)]
         parts = [(fold, ratio) for fold in range(folds.n_folds) for ratio in l1_ratios]
         jobs = [
-            Job(self._model(l1_ratio=ratio), fold, path)
+            Job(classifier_of(self, l1_ratio=ratio), fold, path)
             for (fold, ratio), path in zip(parts, followed, strict=True)
         ]
         found = folds.run(jobs, Cs)
@@ -347,7 +352,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         self._fitted_with_offset = offset is not None
         last = root.subtask("refit", n_paths) if root is not None and self.refit else None
         self._finish(folds, found, scores, last, {"_default_offset": offset})
-        self._follow(X, y)
+        move_to_input(self, X, y)
         if root is not None:
             root.end({"_default_offset": offset})
 
@@ -373,11 +378,6 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         scorer: Callable[..., float] = check_scoring(self, scoring=self.scoring)
         return scorer
 
-    def _model(self, **params: Any) -> MaxentClassifier:
-        names = MaxentClassifier._get_param_names()
-        own = {name: value for name, value in self.get_params(deep=False).items() if name in names}
-        return MaxentClassifier(**(own | {"n_jobs": None, "verbose": 0} | params))
-
     def _store_paths(self, found: list[Fold], shape: tuple[int, ...]) -> None:
         first = found[0].path.coefs
         width = first.shape[2] + bool(self.fit_intercept)
@@ -394,18 +394,14 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         for number, (there, seen) in enumerate(zip(*folds.presence(), strict=True)):
             absent = folds.classes[there & ~seen]
             if not there.any():
-                warnings.warn(
+                warn_user(
                     f"The test part of fold {number} has no rows of positive weight: this fold has "
-                    "no score.",
-                    UserWarning,
-                    stacklevel=4 + HAS_CALLBACKS,
+                    "no score."
                 )
             elif len(absent):
-                warnings.warn(
+                warn_user(
                     f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
-                    "these classes do not count in its score.",
-                    UserWarning,
-                    stacklevel=4 + HAS_CALLBACKS,  # with_callbacks adds a frame
+                    "these classes do not count in its score."
                 )
 
     def _choose(self, scores: Array) -> None:
@@ -440,7 +436,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             ]
             self.coef_, self.intercept_ = _means(*map(np.stack, zip(*parts, strict=True)))
             return
-        model = self._model(C=self.C_, l1_ratio=self.l1_ratio_)
+        model = classifier_of(self, C=self.C_, l1_ratio=self.l1_ratio_)
         with nullcontext() if task is None else task.passed_on_to(model):
             if task is not None:
                 task.begun()
@@ -516,11 +512,11 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             weights = routed.scorer.score
         else:
             weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        model = self._fitted_model()
+        model = fitted_model(self)
         if is_dask(X):
             refuse_scorer(self.scoring, self._scorer)
             weights = weights.get("sample_weight")
-            return _dask_prediction.log_likelihood(model, X, y, weights, offset)
+            return _dask_scores.log_likelihood(model, X, y, weights, offset)
         weights = {name: to_host(value) for name, value in weights.items()}
         if self._scorer is None:
             return mean_log_likelihood(model, X, y, offset=offset, **weights)
@@ -557,6 +553,14 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         _refuse_arguments("fit", set(params) - {"groups"})
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
+
+
+def classifier_of(estimator: MaxentClassifierCV, **params: Any) -> MaxentClassifier:
+    """Return an unfitted classifier with the parameters of the estimator and with `params`."""
+    names = MaxentClassifier().get_params(deep=False)
+    given = estimator.get_params(deep=False).items()
+    own = {name: value for name, value in given if name in names}
+    return MaxentClassifier(**(own | {"n_jobs": None, "verbose": 0} | params))
 
 
 class UnexpectedArguments(TypeError, ValueError):

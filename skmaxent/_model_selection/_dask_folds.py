@@ -16,7 +16,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._estimators._linear_classifier import warn_unless_converged
+from skmaxent._estimators._fit_classifier import fit_classifier
 from skmaxent._input import _dask_labels, _validation
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._training_data import TrainingData, positions
@@ -177,9 +177,7 @@ class FoldsInChunks:
     def fit_all(self, model: MaxentClassifier) -> None:
         """Fit a model to all rows and set its attributes."""
         self._names(model)
-        model._validate_params()
-        solution = model._fit(*self.given, data=self._rows_of(model, None))
-        warn_unless_converged(solution, model, stacklevel=2)
+        fit_classifier(model, *self.given, data=self._rows_of(model, None))
 
     def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
         """Return the relaxed path of a model fitted to all rows."""

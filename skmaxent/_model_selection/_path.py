@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -14,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._estimators._linear_classifier import fitted_attributes, options_of
+from skmaxent._estimators._fit_steps import fitted_attributes, options_of
 from skmaxent._estimators._training import training_problem
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
@@ -22,9 +21,11 @@ from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import NEGLIGIBLE, Path, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,7 +290,7 @@ def _fit_path(
     at_C: Callable[[float], Attributes],
     data: TrainingData | None,
 ) -> tuple[MaxentPath, dict[str, list[_End]]]:
-    model._validate_params()
+    check_parameters(model)
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
             raise ValueError(f"a path has no {name}: fit one C at a time.")
@@ -446,7 +447,7 @@ def _warn(ends: list[_End], of: str, model: MaxentClassifier) -> None:
     for reason, found in reasons.items():
         if any(found):
             count = f"{sum(found)} of {len(ends)}"
-            warnings.warn(reason.format(count), ConvergenceWarning, stacklevel=4)
+            warn_user(reason.format(count), ConvergenceWarning)
 
 
 def check_Cs(Cs: Any) -> int | Array:

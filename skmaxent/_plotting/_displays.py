@@ -14,7 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._settings import resolve_penalty
-from skmaxent._model_selection._cross_validation import MaxentClassifierCV, chosen_index
+from skmaxent._model_selection._cross_validation import (
+    MaxentClassifierCV,
+    chosen_index,
+    classifier_of,
+)
 from skmaxent._model_selection._path import MaxentPath, check_Cs, fit_path
 from skmaxent._typing import Array
 
@@ -168,7 +172,7 @@ class PathDisplay:
         check_is_fitted(estimator)
         if isinstance(estimator, MaxentClassifierCV):
             C = estimator.C_
-            model = estimator._model(C=C, l1_ratio=estimator.l1_ratio_)
+            model = classifier_of(estimator, C=C, l1_ratio=estimator.l1_ratio_)
             Cs = estimator.Cs_ if Cs is None else Cs
         else:
             C, _ = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)

@@ -35,7 +35,7 @@ CHECKS = [
 @pytest.mark.parametrize(
     ("clf", "check"), CHECKS, ids=[f"{c.link}-{check.func.__name__}" for c, check in CHECKS]
 )
-@pytest.mark.filterwarnings("ignore:the labels:UserWarning")
+@pytest.mark.filterwarnings("ignore:Labels :UserWarning")
 def test_scikit_learns_checks(clf, check):
     check(clf)
 
@@ -147,13 +147,15 @@ def test_weights_are_rows():
 
 def test_labels_of_all_rows_or_none_are_told_apart():
     with_constants = np.column_stack([Y, np.ones(300, int), np.zeros(300, int)])
-    with pytest.warns(UserWarning, match=r"the labels \[6, 7\] are those of all rows or of none"):
+    with pytest.warns(
+        UserWarning, match=r"Labels \[6, 7\] are constant in y, those of all rows or of none"
+    ):
         clf = MultilabelMaxentClassifier().fit(X, with_constants)
     P = clf.predict_proba(X)
     assert P[:, 6].min() > 1 - 1e-9
     assert P[:, 7].max() < 1e-9
     with_constants[:10, 6] = 0  # rows without weight do not tell otherwise
-    with pytest.warns(UserWarning, match=r"the labels \[6, 7\]"):
+    with pytest.warns(UserWarning, match=r"Labels \[6, 7\]"):
         weighted = MultilabelMaxentClassifier().fit(X, with_constants, np.arange(300) >= 10)
     assert weighted.predict_proba(X)[:, 6].min() > 1 - 1e-9
     np.testing.assert_allclose(clf.coef_[:6], MultilabelMaxentClassifier().fit(X, Y).coef_)

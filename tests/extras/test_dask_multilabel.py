@@ -91,9 +91,9 @@ def test_labels_of_all_rows_or_none_are_named(link):
     Y[:, 1] = 0
     Y[:, 2] = link == "sigmoid"
     weights[Y[:, 3] == 1] *= 2.0
-    with pytest.warns(UserWarning, match=r"the labels \[1") as theirs_said:
+    with pytest.warns(UserWarning, match=r"Labels \[1") as theirs_said:
         theirs = model(link).fit(X, Y, weights)
-    with pytest.warns(UserWarning, match=r"the labels \[1") as ours_said:
+    with pytest.warns(UserWarning, match=r"Labels \[1") as ours_said:
         ours = model(link).fit(*chunked(X, Y, weights))
     assert str(ours_said[0].message) == str(theirs_said[0].message)
     assert_same(ours, theirs)

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skmaxent import MaxentClassifier
-from skmaxent._estimators import _linear_classifier
+from skmaxent._estimators import _fit_steps
 from skmaxent._storage._threads import effective_threads
 
 
@@ -53,7 +53,7 @@ def test_so_does_one_that_fails(large, error, monkeypatch, started):
     def interrupt(iteration):
         raise error("stop")
 
-    monkeypatch.setattr(_linear_classifier, "_print_iteration", interrupt)
+    monkeypatch.setattr(_fit_steps, "_print_iteration", interrupt)
     limits = blas_limits()
     with pytest.raises(error, match="stop"):
         MaxentClassifier(n_jobs=2, verbose=1).fit(*large)

@@ -1,0 +1,151 @@
+"""The steps that the fits of all estimators share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from skmaxent._callbacks import Attributes, Iterations, Task
+from skmaxent._estimators._fit_warnings import warn_of_rounded_coefficients, warn_of_rounding
+from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._solvers import Callback, Iteration, Options, Solution, resolve_solver
+from skmaxent._storage._cluster import forgetting_on_failure
+from skmaxent._typing import Array
+
+
+def fitted_attributes(
+    classes: Array, coef: Array, intercept: Array, n_iter: int, gap: float = np.nan
+) -> Attributes:
+    """Return the fitted attributes; the optimality gap is NaN while the fit is running."""
+    return {
+        "classes_": classes,
+        "coef_": coef,
+        "intercept_": intercept,
+        "n_iter_": np.array([n_iter], dtype=np.int32),
+        "optimality_gap_": gap,
+    }
+
+
+def set_attributes(estimator: Any, attributes: Attributes) -> None:
+    """Set attributes by name."""
+    for name, value in attributes.items():
+        setattr(estimator, name, value)
+
+
+@contextmanager
+def restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
+    """Restore the attributes of the estimator if the body raises."""
+    before = dict(vars(estimator))
+    try:
+        with forgetting_on_failure():
+            yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def fit_coefficients(
+    estimator: Any,
+    ready: TrainingProblem,
+    given: tuple[Any, Any, Any],
+    minimise: Callable[[Options], Solution],
+    user_coefficients: Callable[[Array, Array], tuple[Array, Array]],
+    during: Attributes,
+    *,
+    is_bounded: bool = True,
+) -> tuple[Solution, Task | None]:
+    """Minimise the objective and set the fitted attributes of an estimator.
+
+    Parameters
+    ----------
+    estimator : MaxentClassifier or MultilabelMaxentClassifier
+    ready : TrainingProblem
+        The problem.
+    given : tuple
+        X, y and sample_weight as the user gave them, which callbacks are shown.
+    minimise : callable
+        Finds the solution of the problem, with the given options.
+    user_coefficients : callable
+        From coefficients and intercepts of the problem to those of the user.
+    during : dict
+        The further attributes of the fitted estimators that callbacks ask for.
+    is_bounded : bool, default=True
+        Whether the task of the fit has at most `max_iter` subtasks if the penalty is smooth.
+
+    Returns
+    -------
+    solution : Solution
+    task : Task or None
+        The task of the fit, which the caller ends; None without callbacks.
+    """
+    problem = ready.problem
+
+    def fitted(coef: Array, intercept: Array, n_iter: int, gap: float = np.nan) -> Attributes:
+        return fitted_attributes(ready.classes, *user_coefficients(coef, intercept), n_iter, gap)
+
+    def attributes(line: Iteration, theta: Array) -> Attributes:
+        return fitted(*problem.coefficients(theta), line.n_iter) | during
+
+    is_bounded = is_bounded and problem.terms.is_smooth
+    max_subtasks = max(estimator.max_iter, 1) if is_bounded else None
+    task = Task.of_fit(estimator, *given, max_subtasks=max_subtasks)
+    iterations = None if task is None else Iterations(task, attributes)
+    solution = minimise(options_of(estimator, iterations))
+    excess = ready.rounding_excess(solution)
+    solution = solution.rounded(excess)
+    n_iter = solution.n_iter if estimator.max_iter else 0
+    found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
+    set_attributes(estimator, found)
+    blurred = ready.blurred(found["coef_"])
+    warn_of_rounding(blurred, ready.dtype, FittedColumns.of(estimator))
+    warn_of_rounded_coefficients(excess)
+    if iterations is not None:
+        iterations.close(found | during)
+    return solution, task
+
+
+def seed_of(random_state: Any) -> int:
+    """Return a seed, which is fixed for None."""
+    if random_state is None:
+        return 0
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def options_of(estimator: Any, callback: Callback | None = None, *, quiet: bool = False) -> Options:
+    """Return the solver's options for the parameters of an estimator and a callback.
+
+    The solver prints its iterations if `verbose` is positive, unless it is `quiet`.
+    """
+    return Options(
+        estimator.tol,
+        max_iter=estimator.max_iter,
+        solver=resolve_solver(estimator.solver),
+        seed=seed_of(estimator.random_state),
+        callback=_printing(callback) if estimator.verbose > 0 and not quiet else callback,
+    )
+
+
+def _printing(callback: Callback | None) -> Callback:
+    """Return a callback that prints each iteration and then calls another callback."""
+
+    def report(line: Iteration, theta: Array, is_last: bool) -> bool:
+        _print_iteration(line)
+        return callback is not None and callback(line, theta, is_last)
+
+    return report
+
+
+def _print_iteration(iteration: Iteration) -> None:
+    print(
+        f"iteration {iteration.n_iter:3d}   objective {iteration.value:.10g}   "
+        f"distance {iteration.distance:.2e} standard errors   "
+        f"{iteration.n_gradients} gradients, {iteration.n_hessian_products} Hessian products",
+        flush=True,
+    )

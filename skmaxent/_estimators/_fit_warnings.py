@@ -1,0 +1,136 @@
+"""What a fit warns of: how it ended, and what rounding does to its coefficients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._solvers import NEWTON, Solution, Status, resolve_solver
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
+
+# Logits that differ by more than this give the smaller one a probability of zero in float64.
+LARGE_OFFSET = 700.0
+# The most names in a warning.
+SHOWN = 10
+
+
+def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) -> None:
+    """Warn if a fit ended before its optimum, or if it has no optimum or many.
+
+    `labels` are the labels whose rows are separated from the others, for rows of several labels.
+    """
+    if solution.aliased:
+        names = FittedColumns.of(estimator).all_names[list(solution.aliased)]
+        warn_user(
+            f"The features {_listed(names)} are linear combinations of earlier features or of "
+            "the intercept, so that without a penalty many coefficients are optimal, of which the "
+            "fit has some. Remove these features, or set a finite C."
+        )
+    if solution.remark:
+        warn_user(solution.remark, ConvergenceWarning)
+    if solution.lacks_precision(estimator.tol):
+        warn_user(_precision_message(solution, estimator), ConvergenceWarning)
+    elif solution.status is Status.MAX_ITER:
+        warn_user(_limit_message(solution, estimator), ConvergenceWarning)
+    elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+        named = f" This is so for the labels {list(labels)}." if len(labels) else ""
+        warn_user(
+            f"{solution.status.value[0].upper()}{solution.status.value[1:]}.{named} Set a finite "
+            "C, or remove the features that separate: skmaxent.detect_separation names them.",
+            ConvergenceWarning,
+        )
+
+
+def _limit_message(solution: Solution, estimator: Any) -> str:
+    """Return the warning for a fit that reached `max_iter`."""
+    reached = f"max_iter={estimator.max_iter} was reached"
+    if solution.distance <= estimator.tol:
+        return (
+            f"{reached} while steps still change logits by much, as where an outlier dominates a "
+            f"column: raise max_iter, or {_advice(solution, estimator)}."
+        )
+    is_large = _largest_offset(solution) > LARGE_OFFSET
+    more = f", and {_advice(solution, estimator)}" if is_large else ""
+    faster = "" if resolve_solver(estimator.solver) in NEWTON else " or set solver='auto'"
+    return (
+        f"{reached}, about {solution.distance:.2g} standard errors from the optimum "
+        f"(tol={estimator.tol}): raise max_iter{faster}{more}."
+    )
+
+
+def _precision_message(solution: Solution, estimator: Any) -> str:
+    """Return the warning for a fit that ended for lack of floating-point precision."""
+    distance = "at an unknown distance"
+    if estimator.tol < solution.distance < np.inf:
+        distance = f"about {solution.distance:.2g} standard errors"
+    is_float32 = solution.point.objective.blocks.dtype == np.float32
+    return (
+        f"The fit ended for lack of floating-point precision, {distance} from the optimum "
+        f"(tol={estimator.tol}): {_advice(solution, estimator)}, "
+        f"{'pass X in float64, ' if is_float32 else ''}or set a smaller C."
+    )
+
+
+def _advice(solution: Solution, estimator: Any) -> str:
+    """Return what to do about large offsets, or about the column with the largest terms."""
+    offset = _largest_offset(solution)
+    if offset > LARGE_OFFSET:
+        return (
+            f"look at the offset, whose values differ by up to {offset:.2g} between classes, so "
+            "that rows have probabilities of 0 and 1 whatever their features"
+        )
+    sizes = np.abs(solution.coef).max(axis=0, initial=0.0) * solution.point.objective.column_size
+    names = FittedColumns.of(estimator).all_names
+    # The numbers differ if the fit left out constant columns.
+    if not len(sizes) or len(sizes) != len(names):
+        return "rescale or centre the columns and look for outliers in them"
+    return (
+        f"rescale or centre column {str(names[int(np.argmax(sizes))])!r}, whose terms are the "
+        "largest in the logits, and look for outliers in it"
+    )
+
+
+def _largest_offset(solution: Solution) -> float:
+    """Return the largest difference that offsets make between logits of a row, 0 if unknown."""
+    blocks = solution.point.objective.blocks
+    offset = getattr(blocks, "offset", None)
+    if offset is None:
+        return 0.0
+    offset = np.asarray(on_host(offset), dtype=np.float64)
+    if solution.point.objective.likelihood.is_coupled:
+        return float(np.ptp(offset, axis=1).max(initial=0.0))
+    return float(np.abs(offset).max(initial=0.0))
+
+
+def warn_of_rounded_coefficients(excess: float) -> None:
+    """Warn if rounding the coefficients to float32 raised the objective by the share `excess`."""
+    if excess > 0.0:
+        warn_user(
+            "Rounding of the coefficients to float32, the dtype of X, puts the objective about "
+            f"{excess:.1g} of itself above that of the coefficients before: pass X in float64.",
+            ConvergenceWarning,
+        )
+
+
+def warn_of_rounding(positions: Array, dtype: Any, columns: FittedColumns) -> None:
+    """Warn of the columns of X, at these positions, whose differences are little but rounding."""
+    if not len(positions):
+        return
+    warn_user(
+        f"The columns {_listed(columns.all_names[positions])} of X are so far from zero "
+        f"that {np.dtype(dtype).name} keeps two digits, or fewer, of the differences between rows: "
+        "coefficients and predictions are no more accurate. Subtract a constant, such as the mean, "
+        "from each of these columns before the fit"
+        f"{', or use float64' if dtype == np.float32 else ''}."
+    )
+
+
+def _listed(names: Array) -> str:
+    """Return the first names as a list, and the number of the others."""
+    more = f" and {len(names) - SHOWN} others" if len(names) > SHOWN else ""
+    return f"{[str(name) for name in names[:SHOWN]]}{more}"

@@ -1,0 +1,17 @@
+"""Warnings that point at the user's line, however deep in this package they are found."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+# Modules whose lines are none of the user's; a method decorated by scikit-learn has one of its.
+INTERNAL = "skmaxent.", "sklearn.callback."
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called into this package."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(INTERNAL):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
