@@ -280,6 +280,9 @@ def minimise_nonsmooth(
         precise = proximal_newton_precise(problem, outcome.point.theta, options, record)
         if precise.value < np.inf:
             gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
+            status = precise.status
+            if status is Status.CONVERGED and _can_fall(precise, penalty, gap, options.tol):
+                precise = replace(precise, status=Status.PRECISION)
             watch = Watch(objective, *penalty.signs)
             return _solution(problem, precise, watch, gap)
     elif status is Status.CONVERGED and _can_fall(outcome, penalty, gap, options.tol):

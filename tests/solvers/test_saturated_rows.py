@@ -111,3 +111,23 @@ def test_no_step_ends_far_from_the_optimum_where_no_row_has_curvature(seed, solv
         options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-15, "gtol": 1e-9},
     )
     assert problem.fun(found) <= end.fun * (1 + 1e-9)
+
+
+def test_a_prior_that_saturates_every_row_does_not_end_in_silence():
+    """All eight rows lose their curvature on the way to a prior with large coefficients."""
+    rng = np.random.default_rng(339)
+    n, n_classes, d = rng.choice([8, 12, 60]), rng.choice([2, 3]), rng.choice([1, 4, 10])
+    X, y = rng.normal(size=(n, d)), rng.integers(0, n_classes, n)
+    y[:n_classes] = np.arange(n_classes)
+    C, size = rng.choice([0.01, 1.0, 100.0]), rng.choice([1, 5, 20, 40])
+    offset = rng.normal(size=(n, n_classes)) * size
+    prior = np.array([[-1.5, -1.2, 4.7, -4.7]])
+    problem = MaxentObjective(X, y, C=C, prior_coef=prior, offset=offset)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        clf = MaxentClassifier(C=C, prior_coef=prior, tol=1e-6).fit(X, y, offset=offset)
+    value = problem.fun(problem.flatten(clf.coef_, clf.intercept_))
+    end = minimize(problem.fun_and_grad, problem.x0, jac=True, method="L-BFGS-B")
+    gap = (value - end.fun) / value
+    assert gap <= clf.optimality_gap_
+    assert gap < 1e-6 or any(issubclass(warning.category, ConvergenceWarning) for warning in found)
