@@ -11,6 +11,10 @@ from scipy import optimize
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import (
+    check_sample_weight_equivalence_on_dense_data,
+    check_sample_weight_equivalence_on_sparse_data,
+)
 
 from skmaxent import (
     MaxentClassifier,
@@ -311,6 +315,18 @@ def test_sets_of_possible_classes(solver):
     options = {"partial_labels": True, "tol": 1e-6}
     expected = MaxentClassifier(**options).fit(X, sets)
     assert_same(MaxentClassifier(solver=solver, **options).fit(X, sets), expected, 1e-4)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_sample_weight_equivalence_on_dense_data,
+        check_sample_weight_equivalence_on_sparse_data,
+    ],
+)
+def test_weights_are_repeated_rows_to_many_digits_at_a_small_tol(check, solver):
+    check("MaxentClassifier", MaxentClassifier(solver=solver, tol=1e-8, max_iter=500))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
