@@ -8,7 +8,7 @@ within it by conjugate gradients with the Hessian itself, preconditioned by the 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,19 +16,28 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._models import model_at
-from skmaxent._solvers._quadratic import SMALL_MODEL, DampedModel, Model, finished, minimise, within
+from skmaxent._solvers._quadratic import (
+    SMALL_MODEL,
+    DampedModel,
+    Minimum,
+    Model,
+    finished,
+    minimise,
+    within,
+)
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
+# Most Hessian products of a step within a manifold.
 MANIFOLD_PRODUCTS = 50
 # Products after a step with an old model that are worth a new one.
 STALE_PRODUCTS = 8
 # Systems solved for the minimum of an old model that are worth a new one.
 STALE_SOLVES = 10
-# Decrease below this share of what rounding makes of F is none.
+# A decrease below this share of what rounding makes of F counts as none.
 LEAST_DECREASE = 1e-3
 # If actual over predicted decrease is above the first number, a step twice as long is tried; below
 # the second one, a step half as long.
@@ -42,6 +51,118 @@ SHORT_REACH = 0.05
 QUICK_HESSIAN_WORK = 1e7
 # Factor by which the model's distance may be too small if it was right on the step before.
 DISTANCE_MARGIN = 2.0
+
+
+class _Step(NamedTuple):
+    """A step of the proximal Newton method.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (R, width)
+        The end of the step.
+    decrease : float
+        The decrease of loss and penalty that the Hessian promises.
+    guess : Minimum
+        The minimum of the model, where the step began to be refined.
+    products : int
+        Hessian products that it cost.
+    ends_near : bool
+        Whether the step is so accurate that its end is within the target of the optimum, if the
+        Hessian does not change.
+    """
+
+    theta: Array
+    decrease: float
+    guess: Minimum
+    products: int
+    ends_near: bool
+
+
+class _Quadratic:
+    """The quadratic model of the loss between iterations: when it is damped and made anew.
+
+    Attributes
+    ----------
+    model : Model
+    damping : float
+        Curvature added to the model for every coefficient, because a step by the model alone led
+        nowhere or not far.
+    holds : bool
+        Whether model, Hessian and F agreed on the decrease of the last step.
+    used : Model
+        The model with its damping, at whose minimum the next step aims.
+    """
+
+    def __init__(self, point: Point, model: Model | None, seed: int, *, precise: bool) -> None:
+        self._seed, self._precise = seed, precise
+        self.damping, self.holds = 0.0, False
+        self._is_fresh, self._was_damped = model is None, False
+        if model is None:
+            model = model_at(point, seed, precise=precise)
+        self.model = self.used = model
+
+    def _renew(self, point: Point) -> None:
+        self.model = model_at(point, self._seed, precise=self._precise)
+        self._is_fresh = True
+
+    def minimum(self, point: Point, penalty: ProximalPenalty, target: float) -> Minimum:
+        """Return the minimum of model and penalty, exact if it is within `target` of the point.
+
+        A damped model understates how far the optimum is, and so may an old one, where rows have
+        been saturated since. Within the target the distance is that of a new model without damping.
+        """
+        self.used = self.model
+        if self.damping > 0.0:
+            self.used = DampedModel(self.model, self.damping)
+        guess = minimise(self.used, point.gradient, point.theta, penalty)
+        if guess.distance > target:
+            return guess
+        is_quick = _is_quick(point)
+        is_doubtful = is_quick or not self.holds
+        if not self._is_fresh and point.theta.size <= SMALL_MODEL and is_doubtful:
+            self._renew(point)
+            if self.model.matrix is None:
+                guess = minimise(self.model, point.gradient, point.theta, penalty)
+        if self.damping > 0.0:
+            self.holds, self.damping, self._was_damped = False, 0.0, True
+        self.used = self.model
+        if is_quick or not self.holds:
+            guess = finished(guess, self.model, point.gradient, point.theta, penalty)
+        return guess
+
+    def reject(self, point: Point, decrease: float) -> bool:
+        """Change the model after a step that did not lower F; return whether to try another one.
+
+        `decrease` is what the step promised. Damping is tried once at a point: if all steps that
+        it leads to are within the target, rounding hides what the step without it promised.
+        """
+        if not self._is_fresh:
+            self._renew(point)
+            return True
+        if decrease > point.rounding and self.damping < MOST_MODEL_DAMPING and not self._was_damped:
+            self.damping = max(LEAST_MODEL_DAMPING, 100.0 * self.damping)
+            return True
+        return False
+
+    def accept(self, step: _Step, gain: float, reach: float, candidate: Point) -> None:
+        """Change the model after a share `reach` of a step, to `candidate`, lowered F by `gain`."""
+        # Whether model, Hessian and F agree on what the step was worth.
+        is_right = _agree(step.guess.decrease, step.decrease, 2.0)
+        as_promised = _agree(gain, step.decrease, 1.1)
+        self.holds = self.damping == 0.0 and is_right and as_promised
+        if reach < SHORT_REACH:
+            self.damping = max(LEAST_MODEL_DAMPING, 10.0 * self.damping)
+        elif self.damping > 0.0 and gain > HALVE_BELOW * step.decrease:
+            self.damping = 0.1 * self.damping if self.damping > LEAST_MODEL_DAMPING else 0.0
+        self._is_fresh, self._was_damped = False, False
+        # A simple model that was wrong gives way to the Hessian, and one at whose minimum many
+        # steps aim costs more than a new one.
+        is_wrong = self.model.matrix is None and not is_right
+        is_stale = step.products >= STALE_PRODUCTS or step.guess.n_solves >= STALE_SOLVES
+        # The step after one that ends so near is the last.
+        is_stale = is_stale and not (as_promised and step.ends_near)
+        if is_wrong or is_stale or self.model.is_local or _is_quick(candidate):
+            self._renew(candidate)
 
 
 def proximal_newton(
@@ -60,95 +181,86 @@ def proximal_newton(
     The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model promises. Where
     the penalty is smooth this is the length of the Newton step. At the end the Hessian is asked
     too, unless it agreed with the model on the step before, and so did F.
-    `penalty` is that of θ, the columns of the intercepts included. With a positive `share` it is
-    enough to come down to that share of the first distance. `precise` models are the Hessian.
+
+    Parameters
+    ----------
+    start : Point
+    options : Options
+    record : Record
+        Receives the iterations.
+    watch : Watch
+        Looks for separation.
+    penalty : ProximalPenalty
+        The penalty of θ (R, d + 1), the column of the intercepts included.
+    model : Model, optional
+        A model of the loss to begin with.
+    share : float, default=0
+        With a positive share it is enough to come down to that share of the first distance.
+    precise : bool, default=False
+        Whether models are the Hessian.
+
+    Returns
+    -------
+    Outcome
+        With the last model.
     """
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
-    n_before = len(record)
-    status = Status.MAX_ITER
-    is_fresh = model is None
-    if model is None:
-        model = model_at(point, options.seed, precise=precise)
-    uses_float32, holds = True, False
-    damping = 0.0
-    tol = options.tol
+    n_before, tol = len(record), options.tol
+    quadratic = _Quadratic(point, model, options.seed, precise=precise)
+    uses_float32 = True
     while True:
         root_n = root_size(objective.blocks.effective_size, value)
-        used = model if damping == 0.0 else DampedModel(model, damping)
-        guess = minimise(used, point.gradient, point.theta, penalty)
-        if root_n * guess.distance <= tol:
-            # A damped model understates how far the optimum is, and so may an old one, where rows
-            # have been saturated since.
-            is_quick = _is_quick(point)
-            if not is_fresh and point.theta.size <= SMALL_MODEL and (is_quick or not holds):
-                model, is_fresh = model_at(point, options.seed, precise=precise), True
-                if model.matrix is None:
-                    guess = minimise(model, point.gradient, point.theta, penalty)
-            if damping > 0.0:
-                holds, damping = False, 0.0
-            used = model
-            if is_quick or not holds:
-                guess = finished(guess, used, point.gradient, point.theta, penalty)
+        guess = quadratic.minimum(point, penalty, tol / root_n)
         distance = float(root_n * guess.distance)
         if len(record) == n_before:
             tol = max(tol, share * distance)
-        target = tol / root_n
-        if holds and DISTANCE_MARGIN * distance <= tol:
+        if quadratic.holds and DISTANCE_MARGIN * distance <= tol:
             distance *= DISTANCE_MARGIN
             status = record.add(objective.counter, point.theta, value, distance, Status.CONVERGED)
             break
         is_last = distance <= tol
-        before = objective.counter.hessian_products
-        theta, decrease = _refine(
-            point, guess.theta, penalty, used, damping, target, exact=is_last or not uses_float32
+        step = _refine(
+            point, guess, penalty, quadratic, tol / root_n, exact=is_last or not uses_float32
         )
-        products = objective.counter.hessian_products - before
         if is_last:
-            distance = max(distance, float(root_n * np.sqrt(2.0 * max(decrease, 0.0))))
-        step = theta - point.theta
-        if distance <= NEAR and watch.sees_direction(point.theta, step, distance):
+            distance = max(distance, float(root_n * np.sqrt(2.0 * max(step.decrease, 0.0))))
+        status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
+        change = step.theta - point.theta
+        if distance <= NEAR and watch.sees_direction(point.theta, change, distance):
             status = Status.QUASI_SEPARATED
-        elif distance <= tol:
-            status = Status.CONVERGED
         status = record.add(objective.counter, point.theta, value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
             break
         uses_float32 = uses_float32 and not is_last
-        candidate, candidate_value, reach = _along(point, value, theta, penalty, decrease)
-        if not candidate_value < value - LEAST_DECREASE * point.rounding:
-            if not is_fresh:
-                model, is_fresh = model_at(point, options.seed, precise=precise), True
-                continue
-            if decrease > point.rounding and damping < MOST_MODEL_DAMPING:
-                damping = max(LEAST_MODEL_DAMPING, 100.0 * damping)
-                continue
-            # F cannot tell any more; the gradient may.
-            candidate = objective.at(theta)
-            candidate_value = candidate.loss + penalty.value(theta)
-            if candidate_value <= value + point.rounding:
-                nearer = minimise(model, candidate.gradient, theta, penalty)
-                if nearer.distance < 0.5 * guess.distance:
-                    point, value = candidate, candidate_value
-                    continue
-            status = Status.PRECISION
-            break
-        # Whether model, Hessian and F agree on what the step was worth.
-        holds = damping == 0.0 and _agree(guess.decrease, decrease, 2.0)
-        holds = holds and _agree(value - candidate_value, decrease, 1.1)
-        if reach < SHORT_REACH:
-            damping = max(LEAST_MODEL_DAMPING, 10.0 * damping)
-        elif damping > 0.0 and value - candidate_value > HALVE_BELOW * decrease:
-            damping = 0.1 * damping if damping > LEAST_MODEL_DAMPING else 0.0
-        point, value = candidate, candidate_value
-        is_fresh = False
-        # A simple model that was wrong gives way to the Hessian, and one at whose minimum many
-        # steps aim costs more than a new one.
-        is_wrong = model.matrix is None and not _agree(guess.decrease, decrease, 2.0)
-        is_stale = products >= STALE_PRODUCTS or guess.n_solves >= STALE_SOLVES
-        if is_wrong or is_stale or model.is_local or _is_quick(point):
-            model, is_fresh = model_at(point, options.seed, precise=precise), True
-    return Outcome(point, value, status, record.history, model=model)
+        candidate, candidate_value, reach = _along(point, value, step.theta, penalty, step.decrease)
+        if candidate_value < value - LEAST_DECREASE * point.rounding:
+            quadratic.accept(step, value - candidate_value, reach, candidate)
+            point, value = candidate, candidate_value
+        elif not quadratic.reject(point, step.decrease):
+            found = _by_gradient(point, value, step, penalty, quadratic.model)
+            if found is None:
+                status = Status.PRECISION
+                break
+            point, value = found
+    return Outcome(point, value, status, record.history, model=quadratic.model)
+
+
+def _by_gradient(
+    point: Point, value: float, step: _Step, penalty: ProximalPenalty, model: Model
+) -> tuple[Point, float] | None:
+    """Return the end of a step whose decrease rounding hides, and F there, or None.
+
+    The step is taken if F does not increase by more than its rounding, and if the model at the end
+    is at most half as far from its minimum.
+    """
+    candidate = point.objective.at(step.theta)
+    candidate_value = candidate.loss + penalty.value(step.theta)
+    if candidate_value <= value + point.rounding:
+        nearer = minimise(model, candidate.gradient, step.theta, penalty)
+        if nearer.distance < 0.5 * step.guess.distance:
+            return candidate, candidate_value
+    return None
 
 
 def _is_quick(point: Point) -> bool:
@@ -163,47 +275,56 @@ def _agree(one: float, other: float, factor: float) -> bool:
 
 def _refine(
     point: Point,
-    guess: Array,
+    guess: Minimum,
     penalty: ProximalPenalty,
-    model: Model,
-    damping: float,
+    quadratic: _Quadratic,
     target: float,
     *,
     exact: bool,
-) -> tuple[Array, float]:
-    """A better minimiser of the true quadratic on the guess's manifold, and its decrease.
+) -> _Step:
+    """Minimise the Hessian's quadratic within the manifold of the model's minimum.
 
-    The quadratic has the `damping` of the model.
+    The quadratic has the damping of the model, which is the preconditioner. `target` is the length
+    of a step, in the norm of the Hessian, that is near enough to the optimum. Products are of
+    float32 unless they must be `exact`.
     """
-    step = guess - point.theta
+    counter, model = point.objective.counter, quadratic.used
+    before = counter.hessian_products
+    end = guess.theta
+    step = end - point.theta
 
-    loss_hessian = partial(_damped_product, point, damping, exact)
+    loss_hessian = partial(_damped_product, point, quadratic.damping, exact)
     product = loss_hessian(step)
-    tangent = penalty.tangent(guess)
+    tangent = penalty.tangent(end)
     start = penalty.value(point.theta)
-    decrease = start - penalty.value(guess) - inner(step, point.gradient + 0.5 * product)
+    decrease = start - penalty.value(end) - inner(step, point.gradient + 0.5 * product)
     residual = within(tangent, point.gradient + product + tangent.gradient)
 
-    hessian = partial(_tangent_product, loss_hessian, model, tangent)
     solve = partial(model.solve, tangent=tangent)
     size = float(np.sqrt(max(inner(residual, solve(residual)), 0.0)))
     whole = float(np.sqrt(2.0 * max(decrease, 0.0)))
-    forcing = min(0.25, np.sqrt(whole))
-    tolerance = max(forcing * whole, 0.3 * target)
-    if size <= tolerance:
-        return guess, decrease
-    inside = steihaug(
-        hessian, solve, residual, radius=np.inf, tolerance=tolerance, max_products=MANIFOLD_PRODUCTS
-    )
-    end = guess + inside.direction
-    better = penalty.retract(end, guess)
-    if np.array_equal(better, end):
-        return penalty.recentre(better), decrease + inside.predicted
-    better = penalty.recentre(better)
-    step = better - point.theta
-    gain = start - penalty.value(better)
-    gain -= inner(step, point.gradient + 0.5 * loss_hessian(step))
-    return (better, gain) if gain > decrease else (guess, decrease)
+    tolerance = max(min(0.25, np.sqrt(whole)) * whole, 0.3 * target)
+    if size > tolerance:
+        inside = steihaug(
+            partial(_tangent_product, loss_hessian, model, tangent),
+            solve,
+            residual,
+            radius=np.inf,
+            tolerance=tolerance,
+            max_products=MANIFOLD_PRODUCTS,
+        )
+        better = penalty.retract(end + inside.direction, end)
+        if np.array_equal(better, end + inside.direction):
+            end, decrease = penalty.recentre(better), decrease + inside.predicted
+        else:
+            better = penalty.recentre(better)
+            step = better - point.theta
+            gain = start - penalty.value(better)
+            gain -= inner(step, point.gradient + 0.5 * loss_hessian(step))
+            if gain > decrease:
+                end, decrease = better, gain
+    products = counter.hessian_products - before
+    return _Step(end, decrease, guess, products, ends_near=tolerance <= target)
 
 
 # Not closures: the traceback of an error would hold the point, and its rows, by their cells.
@@ -225,6 +346,7 @@ def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) ->
 
 
 def _point_at(point: Point, step: Array, penalty: ProximalPenalty, t: float) -> tuple[Point, float]:
+    """Return the point a share t of a step (R, width) further on, and loss and penalty there."""
     end = point.theta + t * step
     candidate = point.objective.at(end if t <= 1.0 else penalty.project(end))
     return candidate, candidate.loss + penalty.value(candidate.theta)
@@ -233,10 +355,12 @@ def _point_at(point: Point, step: Array, penalty: ProximalPenalty, t: float) -> 
 def _along(
     point: Point, value: float, theta: Array, penalty: ProximalPenalty, decrease: float
 ) -> tuple[Point, float, float]:
-    """A point on the ray to the end of a step at which F is lower, or the start; and how far on.
+    """Return a point on the ray through the end of a step, F there, and the share of the step.
 
-    The end, or the first of its quarters, sixteenths... at which F is lower. Where F falls more
-    than the model said, or much less, twice or half as far is tried while that is better.
+    The shares 1, 1/4, 1/16, ... are tried until F is lower than `value`; if it never is, the result
+    is the start and a share of zero. If F falls by more than the promised `decrease`, twice the
+    share is tried, and if it falls by much less, half the share, while that is better. `theta` is
+    the end of the step, (R, width).
     """
     step = theta - point.theta
 

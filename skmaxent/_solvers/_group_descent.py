@@ -7,46 +7,56 @@ are not, with an exact line search, gets to the minimum also where columns are n
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from skmaxent._objective._penalty import Grouped
 from skmaxent._solvers._active_set import PIVOT_WORK, solve_semidefinite
 from skmaxent._typing import Array
 
-# Rounds of block descent and Newton's method, most and least; of the latter in one round.
+# Most and least rounds of block descent and Newton's method, and Newton steps in one round.
 MOST_ROUNDS, LEAST_ROUNDS = 20, 3
 NEWTON_STEPS = 8
-# Scaled residual, relative to the first, at which to stop.
-GROUP_ACCURACY = 1e-9
-# The same in units of what rounding makes of a gradient.
-GROUP_ROUNDING = 16.0
-# Steps of Newton's method for a norm.
+# The descent stops at this share of the first scaled subgradient, or at this many times what
+# rounding makes of a gradient.
+GROUP_ACCURACY, GROUP_ROUNDING = 1e-9, 16.0
+# Newton steps for the length of a group: from below they converge quadratically.
 NORM_STEPS = 50
-# A search along a line evaluates the slope at these points of an interval at once, and goes on in
-# one of the parts: so many rounds reach the rounding of t.
+# A line search evaluates the slope at these points of an interval at once, and goes on in one of
+# its 16 parts. So many rounds reach the rounding of t, because 16^-15 is below it.
 SECTIONS = np.arange(1.0, 16.0) / 16.0
 LINE_ROUNDS = 15
-# A group whose length falls to this share of what it was may have to be zero.
+# If the length of a group falls to this share, the group is tried at zero.
 SHRUNK = 0.1
+# A search that ends before the first share of Newton's direction is made again without the groups
+# that are next to zero before this many times the share; so many times at most for a step.
+BLOCKED, BLOCKED_UP_TO, MAX_RESTARTS = 0.1, 10.0, 8
 EPS = float(np.finfo(float).eps)
 
 
 def minimise_groups(
     matrix: Array, gradient: Array, theta: Array, penalty: Grouped, start: Array
 ) -> Array:
-    """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W).
+    """Return W that minimises ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W).
 
     Parameters
     ----------
     matrix : ndarray of shape (R·width, R·width)
-        M, class-major, positive semidefinite.
-    gradient, theta, start : ndarray of shape (R, width)
+        M, positive semidefinite, with the coefficients of a class next to each other.
+    gradient, theta : ndarray of shape (R, width)
+        g and θ.
     penalty : Grouped
+        A group is the coefficients of one column.
+    start : ndarray of shape (R, width)
+        Where the descent begins.
 
     Returns
     -------
     ndarray of shape (R, width)
-        No worse than `start`; the minimum, if so many rounds suffice.
+        The minimiser to a relative accuracy of `GROUP_ACCURACY`. If the limit of rounds is reached
+        before, the last W, whose value is not above that of `start`.
     """
     descent = _Descent(matrix, gradient, theta, penalty, start)
     rounds = 3.0 * PIVOT_WORK / (NEWTON_STEPS * float(len(matrix)) ** 3)
@@ -54,8 +64,32 @@ def minimise_groups(
     return np.asarray(descent.W.T)
 
 
+class _Step(NamedTuple):
+    """A step of some groups, (n_groups, R).
+
+    `change` (width, R) is what the step adds to the gradient of the quadratic, and `value` what it
+    adds to the value.
+    """
+
+    step: Array
+    change: Array
+    value: float
+
+
 class _Descent:
-    """W, a row for each group, and the gradient q of the quadratic there."""
+    """The descent: its point, and what each step needs.
+
+    Attributes
+    ----------
+    W : ndarray of shape (width, R)
+        The point, with a row for each group.
+    q : ndarray of shape (width, R)
+        The gradient of the quadratic at W; the ridge belongs to the quadratic.
+    H : ndarray of shape (width·R, width·R)
+        The matrix of the quadratic, with the coefficients of a group next to each other.
+    l1 : ndarray of shape (width,)
+        The penalty of each group's length.
+    """
 
     def __init__(
         self, matrix: Array, gradient: Array, theta: Array, penalty: Grouped, start: Array
@@ -78,6 +112,7 @@ class _Descent:
         self._scale = np.divide(1.0, np.sqrt(top), out=np.zeros(width), where=self._moves)
 
     def run(self, n_rounds: int) -> None:
+        """Alternate block descent and Newton's method until the subgradient vanishes."""
         sizes = self._violations()
         rounding = self._scale * (np.abs(self.q).max(axis=1, initial=0.0) + self.l1 * self._moves)
         tolerance = max(
@@ -100,7 +135,10 @@ class _Descent:
             sizes = self._violations()
 
     def _violations(self) -> Array:
-        """Length of each group's shortest subgradient, over the root of its curvature."""
+        """Return the length of each group's shortest subgradient over the root of its curvature.
+
+        The result has the shape (width,).
+        """
         norms = np.sqrt(np.square(self.W).sum(axis=1))
         slope = self.q + (self.l1 / np.where(norms > 0.0, norms, np.inf))[:, None] * self.W
         size = np.sqrt(np.square(slope).sum(axis=1))
@@ -108,14 +146,16 @@ class _Descent:
         return np.asarray(size * self._scale)
 
     def _move(self, j: int, change: Array) -> None:
+        """Add a change (R,) to the coefficients of group j."""
         R = self.W.shape[1]
         self.W[j] += change
         self.q += (self.H[:, j * R : (j + 1) * R] @ change).reshape(self.W.shape)
 
     def _minimise_block(self, j: int) -> None:
-        """Bring a group to its minimum, the others fixed.
+        """Minimise over the coefficients w of group j, with the other groups fixed.
 
-        With b the gradient at zero, w = -(A + l1/ρ)⁻¹ b, and ρ is its length.
+        With A the block of H and b the gradient at w = 0, the minimiser is w = -(A + l1/ρ)⁻¹ b,
+        where ρ is the length of w; it is zero if the length of b is at most l1.
         """
         if not self._moves[j]:
             return
@@ -125,12 +165,13 @@ class _Descent:
             self._move(j, -self.W[j])
             self.W[j] = 0.0
             return
-        # Directions that are flat to rounding have a little curvature.
+        # Where A is flat up to rounding, it gets a little curvature.
         values = np.maximum(values, EPS * values[-1])
         if l1 == 0.0:
             self._move(j, axes @ (-b / values) - self.W[j])
             return
-        # 1/|b/(λρ + l1)| is concave in ρ, and 1 at the length: Newton from below.
+        # With λ the eigenvalues of A, 1/|b/(λρ + l1)| is concave in ρ and equals 1 at the length
+        # of w, so that Newton's method converges from below.
         rho = 0.0
         for _ in range(NORM_STEPS):
             level = values * rho + l1
@@ -144,65 +185,112 @@ class _Descent:
         self._move(j, axes @ (-b * rho / (values * rho + l1)) - self.W[j])
 
     def _newton_step(self) -> bool:
-        """A step over the groups that are not zero; whether the value fell."""
-        width, R = self.W.shape
-        norms = np.sqrt(np.square(self.W).sum(axis=1))
-        some = np.flatnonzero(self._moves & ((norms > 0.0) | (self.l1 == 0.0)))
-        if not len(some):
+        """Make a Newton step over the free groups, and return whether the value fell.
+
+        Groups that pass close to zero stop the search along a step, because the slope of the
+        penalty jumps there. They are set to zero then, and the others go on from there.
+        """
+        W, q, value = self.W, self.q, 0.0
+        best, least = None, 0.0
+        groups = np.flatnonzero(self._moves & (self.W.any(axis=1) | (self.l1 == 0.0)))
+        for _ in range(MAX_RESTARTS):
+            if not len(groups):
+                break
+            step, blocking = self._search(W, q, groups)
+            if value + step.value < least:
+                best, least = (W, q, groups, step), value + step.value
+            if not blocking.any():
+                break
+            zero = groups[blocking]
+            step = self._evaluated(W, q, zero, -W[zero])
+            W, q, value = W.copy(), q + step.change, value + step.value
+            W[zero] = 0.0
+            groups = groups[~blocking]
+        if best is None:
             return False
-        safe = np.where(norms > 0.0, norms, 1.0)[some]
-        l1, W, q = self.l1[some], self.W[some], self.q[some]
-        unit = W / safe[:, None]
-        H = self.H.reshape(width, R, width, R)[some][:, :, some].copy()
-        member = np.arange(len(some))
-        group_curvature = np.eye(R) - unit[:, :, None] * unit[:, None, :]
-        H[member, :, member] += (l1 / safe)[:, None, None] * group_curvature
-        H = H.reshape(len(some) * R, len(some) * R)
-        diagonal = np.maximum(H.diagonal(), np.finfo(float).tiny)
-        scale = 1.0 / np.sqrt(diagonal)
-        slope = (q + l1[:, None] * unit).ravel()
-        flat = -scale * solve_semidefinite(scale[:, None] * H * scale, scale * slope)
-        step = flat.reshape(W.shape)
-        change = self._times(some, step)
-        t = _least_along(q, W, l1, step, change[some])
-        if not t > 0.0:
-            return False
-        value = self._change(some, t * step, t * change)
-        # Groups that go through zero, or next to it, end there if that is lower.
-        along = np.einsum("jk,jk->j", unit, W + max(t, 1.0) * step)
-        best, best_change = t * step, t * change
-        near = (along <= SHRUNK * norms[some]) & (l1 > 0.0)
-        soon = near & (np.einsum("jk,jk->j", unit, W + t * step) <= SHRUNK * norms[some])
-        for zero in (near, soon) if (soon != near).any() else (near,):
-            if not zero.any():
-                continue
-            other = np.where(zero[:, None], -W, t * step)
-            other_change = self._times(some, other)
-            other_value = self._change(some, other, other_change)
-            if other_value < value:
-                value, best, best_change = other_value, other, other_change
-        if not value < 0.0:
-            return False
-        self.W[some] += best
-        self.q += best_change
+        W, q, groups, step = best
+        self.W = W.copy()
+        self.W[groups] += step.step
+        self.q = q + step.change
         return True
 
-    def _times(self, some: Array, step: Array) -> Array:
-        """H times a step of some groups, for all."""
+    def _search(self, W: Array, q: Array, groups: Array) -> tuple[_Step, NDArray[np.bool_]]:
+        """Return a step of some groups along Newton's direction, to where the value is least.
+
+        W and q (width, R) are the point and the gradient of the quadratic there. Returned is also
+        which of the groups, (n_groups,), block the search if it ends early: they are next to zero
+        not far from its end.
+        """
+        part, l1 = W[groups], self.l1[groups]
+        norms = np.sqrt(np.square(part).sum(axis=1))
+        safe = np.where(norms > 0.0, norms, 1.0)
+        unit = part / safe[:, None]
+        direction = self._newton_direction(q, groups, unit, l1 / safe)
+        change = self._times(groups, direction)
+        share = _least_along(q[groups], part, l1, direction, change[groups])
+        t, penalised = max(share, 1.0), l1 > 0.0
+        shrinks = penalised & (_inner(unit, part + t * direction) <= SHRUNK * norms)
+        step = share * direction
+        best = _Step(step, share * change, self._change(W, q, groups, step, share * change))
+        # Groups that go through zero, or next to it, end there if that is lower.
+        soon = shrinks & (_inner(unit, part + step) <= SHRUNK * norms)
+        for zero in (shrinks, soon) if (soon != shrinks).any() else (shrinks,):
+            if zero.any():
+                other = self._evaluated(W, q, groups, np.where(zero[:, None], -part, step))
+                best = other if other.value < best.value else best
+        if share > BLOCKED:
+            return best, np.zeros(len(groups), dtype=bool)
+        return best, shrinks & (-_inner(part, step) <= BLOCKED_UP_TO * _inner(step, step))
+
+    def _newton_direction(self, q: Array, groups: Array, unit: Array, curvature: Array) -> Array:
+        """Return Newton's direction for some groups, (n_groups, R).
+
+        `unit` (n_groups, R) are their coefficients over their lengths, and `curvature` (n_groups,)
+        the second derivative of the penalty across them.
+        """
+        width, R = q.shape
+        H = self.H.reshape(width, R, width, R)[groups][:, :, groups].copy()
+        member = np.arange(len(groups))
+        across = np.eye(R) - unit[:, :, None] * unit[:, None, :]
+        H[member, :, member] += curvature[:, None, None] * across
+        H = H.reshape(len(groups) * R, len(groups) * R)
+        scale = 1.0 / np.sqrt(np.maximum(H.diagonal(), np.finfo(float).tiny))
+        slope = (q[groups] + self.l1[groups][:, None] * unit).ravel()
+        solved = solve_semidefinite(scale[:, None] * H * scale, scale * slope)
+        return np.asarray(-scale * solved).reshape(unit.shape)
+
+    def _evaluated(self, W: Array, q: Array, groups: Array, step: Array) -> _Step:
+        """Return a step (n_groups, R) of some groups from W with what it changes."""
+        change = self._times(groups, step)
+        return _Step(step, change, self._change(W, q, groups, step, change))
+
+    def _times(self, groups: Array, step: Array) -> Array:
+        """Return H times a step (n_groups, R) of some groups, for all groups (width, R)."""
         width, R = self.W.shape
-        columns = (some[:, None] * R + np.arange(R)).ravel()
+        columns = (groups[:, None] * R + np.arange(R)).ravel()
         return np.asarray((self.H[:, columns] @ step.ravel()).reshape(width, R))
 
-    def _change(self, some: Array, step: Array, change: Array) -> float:
-        """What a step adds to the value."""
-        W = self.W[some]
+    def _change(self, W: Array, q: Array, groups: Array, step: Array, change: Array) -> float:
+        """Return what a step of some groups adds to the value at W (width, R).
+
+        q is the gradient of the quadratic at W, and `change` what the step adds to it.
+        """
+        W = W[groups]
         before, after = (np.sqrt(np.square(V).sum(axis=1)) for V in (W, W + step))
-        smooth = float(np.vdot(step, self.q[some] + 0.5 * change[some]))
-        return smooth + float(self.l1[some] @ (after - before))
+        smooth = float(np.vdot(step, q[groups] + 0.5 * change[groups]))
+        return smooth + float(self.l1[groups] @ (after - before))
+
+
+def _inner(A: Array, B: Array) -> Array:
+    """Return the inner products of the rows of two matrices."""
+    return np.asarray(np.einsum("jk,jk->j", A, B))
 
 
 def _least_along(q: Array, W: Array, l1: Array, step: Array, change: Array) -> float:
-    """Return the t >= 0 at which the value is least along a step, by sections of its slope."""
+    """Return the t >= 0 at which the value is least along a step, by sections of its slope.
+
+    q, W and `step` have the shape (n_groups, R), and so has `change`, what the step adds to q.
+    """
     linear, curvature = float(np.vdot(q, step)), float(np.vdot(step, change))
     penalised = l1 > 0.0
     W, step, l1 = W[penalised], step[penalised], l1[penalised]

@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier
 from skmaxent._objective._penalty import Grouped
+from skmaxent._solvers import _group_descent
 from skmaxent._solvers._group_descent import minimise_groups
 
 
@@ -54,6 +55,29 @@ def test_the_subgradient_vanishes_at_the_minimum(R, noise, strength):
         np.testing.assert_array_equal((W == 0.0).all(axis=0), zero)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_on_their_way_to_zero_do_not_block_the_others(seed, monkeypatch):
+    """Few rows and a weak penalty: most groups end at zero, and begin next to it."""
+    rng = np.random.default_rng(seed)
+    R, width = 5, 33
+    matrix, gradient = model(rng, R, width, 18, 1.0)
+    theta = np.zeros((R, width))
+    start = rng.normal(size=theta.shape) * 10.0 ** rng.uniform(-7, 2, width)
+    l1 = 1e-3 * 10.0 ** rng.uniform(-1, 1, (1, width))
+    ridge = np.zeros((1, width))
+    factors = []
+    solve = _group_descent.solve_semidefinite
+    monkeypatch.setattr(
+        _group_descent, "solve_semidefinite", lambda A, b: (factors.append(len(b)), solve(A, b))[1]
+    )
+    W = minimise_groups(matrix, gradient, theta, Grouped(l1, ridge, theta), start)
+    first = subgradient_sizes(matrix, gradient, theta, l1, ridge, theta, start)
+    sizes = subgradient_sizes(matrix, gradient, theta, l1, ridge, theta, W)
+    assert sizes.max() < 1e-8 * first.max()
+    assert 0 < np.count_nonzero(W.any(axis=0)) < width / 2
+    assert len(factors) < 100
+
+
 def test_a_penalty_beyond_the_gradient_leaves_no_group():
     rng = np.random.default_rng(0)
     matrix, gradient = model(rng, 3, 6, 30, 0.1)
@@ -86,3 +110,23 @@ def test_grouped_lasso_of_nearly_collinear_columns(n):
         else:
             assert C * np.linalg.norm(G[:, j]) < 1.0 + 1e-2
     assert fit.n_iter_.max() < 60
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_damping_that_leads_nowhere_is_not_tried_for_ever(seed):
+    """Columns of very different penalties: rounding hides what the step without damping gains."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(5, 32)) * 10.0 ** rng.uniform(-4, 4, 32)
+    C = 3000.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        fit = MaxentClassifier(C=C, l1_ratio=0.5, grouped=True).fit(X, np.arange(5))
+    # The optimality conditions, with the ridge on the right.
+    G = 2.0 * C * (fit.predict_proba(X) - np.eye(5)).T @ X
+    norms = np.linalg.norm(fit.coef_, axis=0)
+    unit = fit.coef_ / np.where(norms > 0.0, norms, 1.0)
+    active = norms > 0.0
+    assert active.any()
+    np.testing.assert_allclose(G[:, active], -(unit + fit.coef_)[:, active], atol=2e-2)
+    assert (np.linalg.norm(G[:, ~active], axis=0) < 1.0 + 2e-2).all()
+    assert fit.n_iter_.max() < 80
