@@ -188,7 +188,7 @@ def bounds_of(value: Any, columns: Columns) -> tuple[Array | None, Array | None]
     if len(crossed):
         k, j = crossed[0]
         low, high = (array[k, j] for array in np.broadcast_arrays(lower, upper))
-        name = j if columns.names is None else columns.names[j]
+        name = f"x{j}" if columns.names is None else columns.names[j]
         raise ValueError(
             f"bounds must have lower <= upper, found ({low}, {high}) for feature {name!r}."
         )

@@ -90,7 +90,7 @@ def newton_by_size(
     if is_small(objective) and options.solver != "newton-cg":
         theta = problem.null.theta if start is None else start
         outcome = newton_small(objective, theta, options, record, watch)
-        if outcome.status is not Status.MAX_ITER:
+        if outcome.status is not Status.MAX_ITER or record.is_full:
             return outcome
         record.take_back()
         return newton(

@@ -108,6 +108,11 @@ def test_bounds_hold_exactly(l1_ratio):
     assert by_name[:, 3].max() == 0.5
 
 
+def test_a_feature_without_a_name_has_its_position_in_messages():
+    with pytest.raises(ValueError, match=r"found \(1.0, 0.0\) for feature 'x2'\.$"):
+        MaxentClassifier(bounds=([0, 0, 1, 0], [1, 1, 0, 1])).fit(X, y)
+
+
 def test_bounds_that_do_not_bind_change_nothing():
     np.testing.assert_allclose(coef(bounds=(-100, 100)), coef(), atol=1e-6)
 

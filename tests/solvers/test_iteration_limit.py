@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier
 from skmaxent._objective._penalty import Elementwise
@@ -56,3 +58,13 @@ def test_a_line_search_over_groups_finds_the_least_value():
         grid = np.linspace(0.0, 2.0 * t + 1.0, 2001)
         best = min(map(value, grid))
         assert value(t) - best <= 0.05 * (value(0.0) - best) + 1e-12
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("max_iter", [0, 1, 3])
+def test_each_iteration_is_one_line(max_iter, solver, capsys):
+    X, y = load_iris(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match=f"max_iter={max_iter} was reached"):
+        MaxentClassifier(solver=solver, max_iter=max_iter, verbose=1).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert [int(line.split()[1]) for line in lines] == list(range(max_iter + 1))
