@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -29,6 +28,7 @@ from skmaxent._input._settings import Settings
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 # What aliased columns may change in a logit that are left out.
 SAME_LOGITS = 1e-6
@@ -104,11 +104,9 @@ def check_method(
             "not that of the data: method='bootstrap' resamples."
         )
     if settings.class_weight is not None and options.weights == "frequency":
-        warnings.warn(
+        warn_user(
             "class_weight changes how many rows of the classes there seem to be, and standard "
             "errors with it: weights='probability' allows for that.",
-            UserWarning,
-            stacklevel=3,
         )
 
 
@@ -141,17 +139,17 @@ def by_information(
 
 def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> InferenceResults:
     """Inference for all features; raises NoCovariance where these are linearly dependent."""
-    with estimate.problem(*data) as ready:
-        _refuse_removed(ready)
-        return infer(estimate, ready, **vars(options))
+    with estimate.problem(*data) as training:
+        _refuse_removed(training)
+        return infer(estimate, training, **vars(options))
 
 
 def _of_features(
     estimate: Estimate, data: UserData, options: InferenceOptions, features: Any
 ) -> InferenceResults:
     """Inference for the features of these names."""
-    with estimate.problem(*data) as ready:
-        _refuse_removed(ready)
+    with estimate.problem(*data) as training:
+        _refuse_removed(training)
         known = estimate.names.tolist()
         names = [features] if isinstance(features, str) else list(features)
         unknown = [name for name in names if known.count(name) != 1]
@@ -165,15 +163,15 @@ def _of_features(
         positions = np.array([known.index(name) for name in names], dtype=np.intp)
         return infer_features(
             estimate,
-            ready,
+            training,
             positions,
             cov_type=options.cov_type,
             reference=options.reference,
         )
 
 
-def _refuse_removed(ready: Any) -> None:
-    if ready.columns.exponents is not None or ready.problem.asked.lower is not None:
+def _refuse_removed(training: Any) -> None:
+    if training.columns.exponents is not None or training.problem.asked.lower is not None:
         raise ValueError(
             "infer needs columns whose squares are numbers, and all of them in the model "
             "(no infinite penalty_factor)."
@@ -185,8 +183,8 @@ def _without_aliased(
 ) -> InferenceResults | None:
     """Inference for the features that are no combinations of earlier ones; None if all are."""
     model, names = estimate.model, estimate.names
-    with estimate.problem(*data) as ready:
-        kept, coef, intercept, change = ready.without_aliased(
+    with estimate.problem(*data) as training:
+        kept, coef, intercept, change = training.without_aliased(
             estimate.coef.astype(float), estimate.intercept
         )
     if len(kept) in (0, len(names)):
@@ -251,8 +249,8 @@ def by_bootstrap(
         raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
     # The log-likelihood is that of the labels, not of smoothed targets.
     plain = replace(estimate, settings=replace(settings, label_smoothing=0.0))
-    with plain.problem(*data) as ready:
-        refuse_absent(ready)
+    with plain.problem(*data) as training:
+        refuse_absent(training)
     observed = _targets.observe(
         data.y, estimate.model.classes, partial_labels=settings.partial_labels
     )
@@ -276,17 +274,17 @@ def by_bootstrap(
         verbose=classifier.verbose,
     )
     replicates.warn(np.column_stack([estimate.coef, estimate.intercept]))
-    with plain.problem(*data) as ready:
-        terms = ready.problem.terms
+    with plain.problem(*data) as training:
+        terms = training.problem.terms
         maximises = terms.is_smooth and not terms.ridge.any() and not estimate.is_bias_reduced
         return infer_from_replicates(
             estimate,
-            ready,
+            training,
             replicates.coef,
             reference=options.reference,
             weights=weights,
             n_groups=sampling.n_clusters,
             counts=replicates.counts,
             is_maximal=maximises and not (settings.label_smoothing or settings.partial_labels),
-            are_sets=settings.partial_labels and not ready.blocks.has_codes,
+            are_sets=settings.partial_labels and not training.blocks.has_codes,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from skmaxent._model._prediction import dense_coef
 from skmaxent._solvers import Solution, Status
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 MOST_DRAWS = 100
 # Standard errors from the optimum at which a fit that cannot go on has not converged.
@@ -48,21 +48,17 @@ class Replicates:
         }
         found = [f"{self.counts[key]} {what}" for key, what in told.items() if self.counts[key]]
         if found:
-            warnings.warn(
+            warn_user(
                 f"Of {n} bootstrap samples {', '.join(found)}: such samples have no finite or no "
                 "unique estimates, so that standard errors, and intervals where these samples are "
                 "many, say little. Fit with a penalty or bias_reduction.",
-                UserWarning,
-                stacklevel=4,
             )
         difference = np.abs(self.whole - fitted)
         is_far = difference > np.maximum(0.5 * self.coef.std(axis=0), 1e-6 * np.abs(self.whole))
         if is_far.any() and np.isfinite(self.whole).all():
-            warnings.warn(
+            warn_user(
                 "the coefficients are not those of a fit to X and y, by more than half a standard "
                 "error: infer needs the data of the fit, and a fit that has converged.",
-                UserWarning,
-                stacklevel=4,
             )
 
 

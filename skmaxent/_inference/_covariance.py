@@ -57,15 +57,6 @@ class Coding:
         return np.asarray(L @ V @ L.T)
 
 
-def class_contrasts(n_classes: int, reference: int | None) -> Array:
-    """From coefficients against the last class to those against another, or (None) the mean."""
-    r = n_classes - 1
-    whole = np.vstack([np.eye(r), np.zeros((1, r))])
-    if reference is None:
-        return whole - whole.mean(axis=0)
-    return np.delete(whole - whole[reference], reference, axis=0)
-
-
 def column_map(objective: MultinomialObjective) -> Array:
     """From coefficients of standardised columns to those of the columns, intercept included."""
     d = objective.blocks.n_features

@@ -61,18 +61,18 @@ def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
     return check_groups(groups, n_samples)
 
 
-def count_units(ready: TrainingProblem, codes: Array | None, weights: str) -> int:
+def count_units(training: TrainingProblem, codes: Array | None, weights: str) -> int:
     """Independent units of positive weight: clusters; rows; or observations of tables."""
-    blocks = ready.blocks
+    blocks = training.blocks
     if codes is not None:
         (weights_of,) = blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
         return int(np.count_nonzero(weights_of))
     n = blocks.weight_sums.n_positive
-    return n if weights == "probability" else n * len(ready.classes)
+    return n if weights == "probability" else n * len(training.classes)
 
 
 def analytic_covariance(
-    ready: TrainingProblem,
+    training: TrainingProblem,
     point: Point,
     H: Array,
     ridge: Array,
@@ -82,27 +82,27 @@ def analytic_covariance(
     weights: str,
 ) -> tuple[Array, Array]:
     """The inverse of the information, and the covariance, of θ in reference coding."""
-    objective, total = point.objective, ready.total_weight
+    objective, total = point.objective, training.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
     if cov_type == "laplace":
-        H = H + _covariance.ridge_information(ridge, len(ready.classes), objective.fit_intercept)
+        H = H + _covariance.ridge_information(ridge, len(training.classes), objective.fit_intercept)
     try:
         V = _covariance.inverse(H, width) / total
     except _covariance.SingularInformation as error:
         raise dependent_columns(error, names) from error
     if cov_type in ("nonrobust", "laplace"):
         return V, V
-    n = total if weights == "frequency" else float(ready.blocks.weight_sums.n_positive)
+    n = total if weights == "frequency" else float(training.blocks.weight_sums.n_positive)
     if cov_type in ("HC1", "cluster") and n <= len(V):
         _refuse_few(cov_type, n, len(V), weights)
     factor = n / (n - len(V)) if cov_type == "HC1" else 1.0
     if codes is not None:
-        G = count_units(ready, codes, weights)
+        G = count_units(training, codes, weights)
         if G < 2:
             raise ValueError("groups must name at least two clusters with rows of positive weight.")
         factor = G / (G - 1.0) * (n - 1.0) / (n - len(V))
     power = 1 if weights == "frequency" and codes is None else 2
-    meat = _covariance.score_products(point, codes, power) * ready.data.scale**power
+    meat = _covariance.score_products(point, codes, power) * training.data.scale**power
     return V, np.asarray(V @ meat @ V * factor)
 
 

@@ -56,8 +56,8 @@ class Estimate:
         """The problem that the rows of the fit pose, given again, over all columns."""
         columns = self.model.columns
         data = read(self.settings, columns, X, y, sample_weight, offset, classes=self.model.classes)
-        with TrainingProblem.of(data, self.settings, as_given=True) as ready:
-            yield ready
+        with TrainingProblem.of(data, self.settings, as_given=True) as training:
+            yield training
 
     def of_columns(self, kept: Array, coef: Array, intercept: Array) -> Estimate:
         """The estimate for rows with some of the columns, which have no names.

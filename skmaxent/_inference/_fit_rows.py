@@ -15,6 +15,7 @@ from skmaxent._inference._bias_reduction import penalised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._held_minimum import Held, Likelihoods, least
 from skmaxent._inference._profile import profile_interval
+from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import SAME_ROWS
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._terms import ridge_terms
@@ -35,22 +36,27 @@ FEW_COEFFICIENTS = 1000
 class FitRows:
     """The rows of a fit, for tests that need them again.
 
-    `position` is that of the class that coefficients are against, None for the mean of all.
+    Parameters
+    ----------
+    training : TrainingProblem
+        The problem that the rows pose, over all columns of the model.
+    estimate : Estimate
+        The fit.
+    reference : Reference
+        What reported coefficients are compared with.
+
+    Attributes
+    ----------
+    observations : ndarray of shape (n_samples,) or None
+        Weights of the rows; None for rows in chunks.
     """
 
-    def __init__(
-        self,
-        ready: TrainingProblem,
-        estimate: Estimate,
-        position: int | None,
-        *,
-        is_bias_reduced: bool = False,
-    ) -> None:
-        self._ready, self._columns = ready, column_names(ready, estimate.names)
+    def __init__(self, training: TrainingProblem, estimate: Estimate, reference: Reference) -> None:
+        self._training, self._reference = training, reference
         self._coef, self._intercept = estimate.coef.astype(float), estimate.intercept
-        self._position, self._is_bias_reduced = position, is_bias_reduced
-        self._total = ready.total_weight
-        self.observations: Array | None = ready.data.observations
+        self._is_bias_reduced = estimate.is_bias_reduced
+        self._total = training.total_weight
+        self.observations: Array | None = training.data.observations
 
     @classmethod
     def read(
@@ -60,11 +66,11 @@ class FitRows:
         y: Any,
         sample_weight: Any,
         offset: Any,
-        position: int | None,
+        reference: Reference,
     ) -> FitRows:
-        """The rows of the fit, given again."""
-        with estimate.problem(X, y, sample_weight, offset) as ready:
-            return cls(ready, estimate, position, is_bias_reduced=estimate.is_bias_reduced)
+        """The rows of the fit, given again as they were given to `infer`."""
+        with estimate.problem(X, y, sample_weight, offset) as training:
+            return cls(training, estimate, reference)
 
     def with_observations(self, observations: Array | None) -> FitRows:
         """The same rows, with the weights of the rows that the user knows as those of the fit."""
@@ -75,16 +81,14 @@ class FitRows:
     @property
     def log_likelihood(self) -> float:
         """Of the coefficients at these rows."""
-        return -self._total * self._ready.loss_at(self._coef, self._intercept).loss
+        return -self._total * self._training.loss_at(self._coef, self._intercept).loss
 
     def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
         """Interval for the reported coefficient in that row and column of the model."""
         best = self._best
-        contrasts = class_coding(len(self._ready.classes), self._position)
-        to_raw = _covariance.column_map(self._ready.problem.objective)
-        return profile_interval(
-            self._likelihoods, best, np.kron(contrasts[row], to_raw[column]), quantile
-        )
+        of_columns = _covariance.column_map(self._training.problem.objective)[column]
+        a = np.kron(self._reference.contrasts[row], of_columns)
+        return profile_interval(self._likelihoods, best, a, quantile)
 
     @property
     def _likelihoods(self) -> Likelihoods:
@@ -93,7 +97,7 @@ class FitRows:
     @cached_property
     def _best(self) -> Held:
         """The maximum of the likelihood, or for separated classes its limit."""
-        objective = self._ready.problem.without_penalty(np.zeros(1, bool)).objective
+        objective = self._training.problem.without_penalty(np.zeros(1, bool)).objective
         theta = objective.from_coefficients(self._coef, self._intercept)
         if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
             objective = objective.standardised(dtype=np.float64)
@@ -102,22 +106,32 @@ class FitRows:
     @property
     def penalised_distance(self) -> float:
         """Standard errors between the coefficients and the maximum with bias reduction."""
-        point = self._ready.loss_at(self._coef, self._intercept)
-        _, V, score = penalised(point, self._total, len(self._columns))
+        point = self._training.loss_at(self._coef, self._intercept)
+        _, V, score = penalised(point, self._total, self._width)
         return float(np.sqrt(max(float(score @ V @ score), 0.0)))
+
+    @property
+    def _width(self) -> int:
+        """Coefficients of a logit, the intercept included."""
+        objective = self._training.problem.objective
+        return objective.blocks.n_features + objective.fit_intercept
 
     @property
     def _has_few(self) -> bool:
         r = max(1, len(self._coef) - 1)
-        return r * len(self._columns) <= FEW_COEFFICIENTS
+        return r * self._width <= FEW_COEFFICIENTS
 
     @property
     def maximum(self) -> float:
         """The largest log-likelihood, or for separated classes its limit.
 
-        That at the coefficients where these are too many to be found again.
+        With bias reduction, the log-likelihood where the penalised likelihood is largest. That at
+        the coefficients where these are too many to be found again.
         """
-        return -self._best.value if self._has_few else self.log_likelihood
+        if not self._has_few:
+            return self.log_likelihood
+        best = self._best
+        return -self._total * best.point.loss if self._is_bias_reduced else -best.value
 
     def ratio(self, positions: list[int]) -> tuple[float, int]:
         """The likelihood ratio against the model without the features at these positions.
@@ -126,14 +140,14 @@ class FitRows:
         penalised by the prior of the whole model, so that the models are nested (Heinze & Schemper
         2002, Stat. Med. 21, 2409-2419).
         """
-        r, d = max(1, len(self._coef) - 1), self._ready.blocks.n_features
+        r, d = max(1, len(self._coef) - 1), self._training.blocks.n_features
         held = np.isin(np.arange(d), positions)
         df = r * int(held.sum())
         few = self._is_bias_reduced or self._has_few
-        A = np.kron(np.eye(r), np.eye(len(self._columns))[:d][held]) if few else np.empty(0)
+        A = np.kron(np.eye(r), np.eye(self._width)[:d][held]) if few else np.empty(0)
         if self._is_bias_reduced:
             return self._fall(least(self._likelihoods, self._best.point, A).value), df
-        problem = self._ready.problem.without_penalty(held[None])
+        problem = self._training.problem.without_penalty(held[None])
         solution = minimise(problem, Options(tol=1e-6))
         smaller = self._total * solution.point.loss
         if not few:
@@ -147,7 +161,7 @@ class FitRows:
 
         `constant` is the combination of the columns that stands for the intercept, if any.
         """
-        objective = self._ready.problem.objective
+        objective = self._training.problem.objective
         r, d = max(1, len(self._coef) - 1), objective.blocks.n_features
         of_class = np.asarray(np.eye(d, d + objective.fit_intercept))
         if constant is not None:
@@ -164,7 +178,7 @@ class FitRows:
 
         The gradient at their coefficients of zero in the norm of the whole model's information.
         """
-        rows, q = self._ready.blocks, columns.shape[1]
+        rows, q = self._training.blocks, columns.shape[1]
         if len(columns) != rows.n_samples:
             raise ValueError(
                 f"X has {len(columns)} rows, expected the {rows.n_samples} of the fit."
@@ -179,10 +193,10 @@ class FitRows:
             *map(on_host, (rows.targets, rows.weights, rows.offset)),
             n_logits=rows.n_logits,
         )
-        fit_intercept = self._ready.problem.objective.fit_intercept
+        fit_intercept = self._training.problem.objective.fit_intercept
         terms = ridge_terms(np.zeros(blocks.n_features))
         objective = Problem.of(
-            blocks, self._ready.data.likelihood, terms, fit_intercept=fit_intercept
+            blocks, self._training.data.likelihood, terms, fit_intercept=fit_intercept
         ).objective
         coef = np.hstack([self._coef, np.zeros((len(self._coef), q))])
         point, H = _covariance.centred_information(
@@ -240,16 +254,3 @@ class HeldRows:
                 f"{self.log_likelihood:.10g}. Call infer again with what was fitted."
             )
         return self.rows
-
-
-def column_names(ready: TrainingProblem, names: Array) -> list[str]:
-    has_intercept = ready.problem.objective.fit_intercept
-    return [*map(str, names), *(["Intercept"] if has_intercept else [])]
-
-
-def class_coding(n_classes: int, position: int | None) -> Array:
-    """From classes against the last, or a single logit, to what is reported."""
-    if n_classes > 2:
-        return _covariance.class_contrasts(n_classes, position)
-    both = np.array([[-0.5], [0.5]])
-    return both if position is None else np.array([[1.0 - 2.0 * position]])

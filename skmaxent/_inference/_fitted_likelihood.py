@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from skmaxent._inference._fit_rows import HeldRows
 from skmaxent._inference._row_sums import ColumnSums
+from skmaxent._warnings import warn_user
 
 # Nats by which the likelihood of a nested model may exceed that of the larger model, because
 # neither fit is exact. The statistic is zero then.
@@ -73,11 +73,11 @@ class FittedLikelihood:
             return self.value
         return self.rows.get("likelihood-ratio tests").maximum
 
-    def criterion(self, what: str, penalty: float, stacklevel: int) -> float:
+    def criterion(self, what: str, penalty: float) -> float:
         """An information criterion: -2 times the largest log-likelihood, plus `penalty`.
 
         NaN, with a warning that says why, where the largest log-likelihood is unknown. `what` is
-        the name of the criterion, `stacklevel` that of the warning for the caller.
+        the name of the criterion.
         """
         value = self.largest if self.is_maximal else float("nan")
         if np.isnan(value):
@@ -89,7 +89,7 @@ class FittedLikelihood:
                 "not look for: expected C=np.inf, and neither bounds nor bias_reduction, "
                 "label_smoothing or partial_labels"
             )
-            warnings.warn(f"{what} is NaN: {why}.", UserWarning, stacklevel=stacklevel + 1)
+            warn_user(f"{what} is NaN: {why}.")
         return -2.0 * value + penalty
 
     def ratio_to_null(self) -> tuple[str, float]:

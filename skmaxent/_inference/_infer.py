@@ -10,13 +10,14 @@ from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_types import (
     analytic_covariance,
     count_units,
+    dependent_columns,
     resolve_cov_type,
     resolve_groups,
 )
 from skmaxent._inference._delta_method import DeltaMethod, Standardised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_subset import covariance_of
-from skmaxent._inference._fit_rows import FitRows, class_coding, column_names
+from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._notes import (
     distance_to_optimum,
     notes_if_far,
@@ -25,17 +26,14 @@ from skmaxent._inference._notes import (
     penalised_gradient,
 )
 from skmaxent._inference._null_model import constant_combination, loss_of_offsets, null_loss
+from skmaxent._inference._reference import Reference
 from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._row_sums import ColumnSums, Signature
-from skmaxent._inference._tables import symmetric_or_reference
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
-from skmaxent._solvers import (
-    Options,
-    aliased_columns,
-)
+from skmaxent._solvers import Options, aliased_columns
 from skmaxent._solvers._expectation_maximisation import fit_sets, set_loss
 from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._typing import Array
@@ -43,82 +41,105 @@ from skmaxent._typing import Array
 
 def infer(
     estimate: Estimate,
-    ready: TrainingProblem,
+    training: TrainingProblem,
     *,
     cov_type: str | None,
     groups: Any,
     weights: str,
     reference: Any,
 ) -> InferenceResults:
-    """Inference for coefficients that are optimal for prepared data and a ridge (or no) penalty."""
-    classes, names = ready.classes, estimate.names
-    is_bias_reduced = estimate.is_bias_reduced
-    is_penalised = bool(ready.problem.asked.ridge.any())
-    cov_type = resolve_cov_type(cov_type, weights, is_penalised)
-    codes = resolve_groups(groups, cov_type, ready.blocks.n_samples)
-    reported, position = symmetric_or_reference(reference, classes)
-    refuse_absent(ready)
-    point = ready.loss_at(estimate.coef.astype(float), estimate.intercept)
+    """Inference for all coefficients, from the information or from scores.
+
+    The coefficients minimise the loss of the training problem, with a ridge penalty or without a
+    penalty. The last four arguments are those of `MaxentClassifier.infer`.
+    """
+    cov_type = resolve_cov_type(cov_type, weights, bool(training.problem.asked.ridge.any()))
+    codes = resolve_groups(groups, cov_type, training.blocks.n_samples)
+    shown = Reference.of(reference, training.classes)
+    refuse_absent(training)
+    point, inverse, V = _covariance_at(estimate, training, cov_type, codes, weights)
     objective = point.objective
-    r, d = max(1, len(point.theta) - 1), objective.blocks.n_features
-    width = d + objective.fit_intercept
-    _covariance.check_size(r, width)
-    point, H = _covariance.centred_information(point)
-    objective = point.objective
-    terms = ready.problem.terms
-    inverse, V = analytic_covariance(ready, point, H, terms.ridge, names, cov_type, codes, weights)
-    rows = FitRows(ready, estimate, position, is_bias_reduced=is_bias_reduced)
-    # Sampling weights have no scale: their rows are as many as Kish's effective number.
-    n = ready.total_weight if weights == "frequency" else objective.blocks.effective_size
-    inverse = inverse * (ready.total_weight / n)
-    if is_bias_reduced:
-        notes = notes_if_far(rows.penalised_distance)
-    else:
-        notes = notes_of(
-            ready, point, terms, distance_to_optimum(point, terms, inverse, n), estimate.gap
-        )
-    to_raw = _covariance.column_map(objective)
     theta = _covariance.against_last(point.theta, objective.fit_intercept)
-    base = _covariance.Coding(np.eye(r), to_raw)
-    coding = _covariance.Coding(class_coding(len(classes), position), to_raw)
-    raw = base.coefficients(theta)
-    units = count_units(ready, codes, weights)
-    common = _common(estimate, ready, point, position)
-    covariance, columns = coding.covariance(V), column_names(ready, names)
-    notes += notes_of_degenerate(
-        covariance.diagonal(), coding.covariance(inverse).diagonal(), common["rows"], columns
-    )
+    free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
+    coding = _covariance.Coding(shown.contrasts, free.columns)
+    covariance, raw = coding.covariance(V), free.coefficients(theta)
+    variances = covariance.diagonal(), coding.covariance(inverse).diagonal()
+    units = count_units(training, codes, weights)
+    n_groups = None if codes is None else units
+    n_units = None if cov_type in ("nonrobust", "laplace") else units
+    fields = _common_fields(estimate, training, point, shown, weights)
+    if estimate.is_bias_reduced:
+        notes = _notes_of_bias_reduced(estimate, fields["_rows"])
+    else:
+        terms, n = training.problem.terms, _sample_size(training, weights)
+        notes = notes_of(point, terms, distance_to_optimum(point, terms, inverse, n), estimate.gap)
+    notes += notes_of_degenerate(*variances, shown.rows, fields["columns"])
     return InferenceResults(
-        **common,
+        **fields,
         coef=coding.coefficients(theta),
         covariance=covariance,
-        columns=columns,
-        reference=reported,
         cov_type=cov_type,
-        weights=weights,
-        n_obs=ready.total_weight
-        if weights == "frequency"
-        else float(ready.blocks.weight_sums.n_positive),
-        n_groups=None if codes is None else units,
-        _wald=WaldTests(
-            raw,
-            base.covariance(V),
-            cov_type,
-            None if codes is None else units,
-            None if cov_type in ("nonrobust", "laplace") else units,
-        ),
-        _delta=DeltaMethod.of(estimate, Standardised(objective.center, objective.scale, V), raw),
-        _rows=rows,
+        n_groups=n_groups,
         notes=notes,
-        _penalised_ratio=rows.against_null(constant_combination(ready))
-        if is_bias_reduced
-        else None,
+        _wald=WaldTests(raw, free.covariance(V), cov_type, n_groups, n_units),
+        _delta=DeltaMethod.of(estimate, Standardised(objective.center, objective.scale, V), raw),
+        _penalised_ratio=_penalised_ratio(estimate, fields),
     )
+
+
+def _covariance_at(
+    estimate: Estimate,
+    training: TrainingProblem,
+    cov_type: str,
+    codes: Array | None,
+    weights: str,
+) -> tuple[Point, Array, Array]:
+    """The point of an estimate, the inverse of its information, and its covariance.
+
+    `codes` are those of clusters, (n_samples,). The matrices have the shape (n_coefficients,
+    n_coefficients), for the standardised columns of the point's objective.
+    """
+    point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
+    objective = point.objective
+    width = objective.blocks.n_features + objective.fit_intercept
+    _covariance.check_size(len(training.classes) - 1, width)
+    point, H = _covariance.centred_information(point)
+    ridge = training.problem.terms.ridge
+    inverse, V = analytic_covariance(
+        training, point, H, ridge, estimate.names, cov_type, codes, weights
+    )
+    return point, inverse * (training.total_weight / _sample_size(training, weights)), V
+
+
+def _sample_size(training: TrainingProblem, weights: str) -> float:
+    """Observations that the information is of.
+
+    Sampling weights have no scale: their rows are as many as Kish's effective number.
+    """
+    if weights == "frequency":
+        return training.total_weight
+    return training.blocks.effective_size
+
+
+def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
+    """Notes on how far the coefficients are from the maximum of the penalised likelihood."""
+    try:
+        return notes_if_far(fit.penalised_distance)
+    except _covariance.SingularInformation as error:
+        raise dependent_columns(error, estimate.names) from error
+
+
+def _penalised_ratio(estimate: Estimate, fields: dict[str, Any]) -> float | None:
+    """With bias reduction, the ratio of penalised likelihoods against the null model."""
+    if not estimate.is_bias_reduced:
+        return None
+    fit: FitRows = fields["_rows"]
+    return fit.against_null(fields["_constant"])
 
 
 def infer_from_replicates(
     estimate: Estimate,
-    ready: TrainingProblem,
+    training: TrainingProblem,
     replicates: Array,
     *,
     reference: Any,
@@ -128,47 +149,58 @@ def infer_from_replicates(
     is_maximal: bool,
     are_sets: bool,
 ) -> InferenceResults:
-    """Inference from coefficients of bootstrap samples, (n, rows of coef_, n_features + 1).
+    """Inference from coefficients of bootstrap samples.
 
-    `is_maximal` tells whether the coefficients are to maximise the likelihood, `are_sets` whether
-    rows have sets of possible classes.
+    Parameters
+    ----------
+    estimate : Estimate
+    training : TrainingProblem
+    replicates : ndarray of shape (n_bootstrap, n_logits, n_features + 1)
+        The intercepts are the last column, zeros in models without.
+    reference, weights
+        As in `MaxentClassifier.infer`.
+    n_groups : int or None
+        Clusters that were drawn.
+    counts : dict
+        See `InferenceResults.replicate_counts`.
+    is_maximal : bool
+        Whether the fit looked for the maximum of the likelihood.
+    are_sets : bool
+        Whether rows have sets of possible classes.
     """
-    fit_intercept = ready.problem.objective.fit_intercept
-    reported, position = symmetric_or_reference(reference, ready.classes)
-    point = ready.loss_at(estimate.coef.astype(float), estimate.intercept)
+    objective = training.problem.objective
+    shown = Reference.of(reference, training.classes)
+    point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
     whole = np.column_stack([estimate.coef, estimate.intercept]).astype(float)
-    theta = _covariance.against_last(whole, fit_intercept)
-    base = np.stack([_covariance.against_last(one, fit_intercept) for one in replicates])
-    contrast = class_coding(len(ready.classes), position)
-    samples = np.einsum("ck,nkj->ncj", contrast, base)
-    common = _common(estimate, ready, point, position)
+    theta = _covariance.against_last(whole, objective.fit_intercept)
+    free = np.stack([_covariance.against_last(one, objective.fit_intercept) for one in replicates])
+    samples = np.einsum("ck,nkj->ncj", shown.contrasts, free)
+    fields = _common_fields(estimate, training, point, shown, weights)
     if are_sets:
-        common |= _likelihoods_of_sets(ready, point.theta)
+        fields |= _likelihoods_of_sets(training, point.theta)
+    notes: tuple[str, ...] = ()
+    if is_maximal:
+        notes = notes_of(point, training.problem.terms.times(0.0), 0.0, estimate.gap)
     return InferenceResults(
-        **common,
-        coef=contrast @ theta,
+        **fields,
+        coef=shown.contrasts @ theta,
         covariance=_covariance_of_samples(samples),
-        columns=column_names(ready, estimate.names),
-        reference=reported,
         cov_type="bootstrap",
-        weights=weights,
-        n_obs=ready.total_weight
-        if weights == "frequency"
-        else float(ready.blocks.weight_sums.n_positive),
         n_groups=n_groups,
-        _wald=WaldTests(theta, _covariance_of_samples(base), "bootstrap", n_groups),
-        _delta=DeltaMethod.of(estimate, _standardised(ready.problem.objective, replicates), theta),
-        _rows=FitRows(ready, estimate, position),
         replicates=samples,
         replicate_counts=counts,
-        notes=notes_of(ready, point, ready.problem.terms.times(0.0), 0.0, estimate.gap)
-        if is_maximal
-        else (),
+        notes=notes,
+        _wald=WaldTests(theta, _covariance_of_samples(free), "bootstrap", n_groups),
+        _delta=DeltaMethod.of(estimate, _standardised(objective, replicates), theta),
         _is_maximal=is_maximal,
     )
 
 
 def _standardised(objective: MultinomialObjective, replicates: Array) -> Standardised:
+    """The covariance of replicates for standardised columns.
+
+    `replicates` are as in `infer_from_replicates`; the objective standardises.
+    """
     samples = [
         objective.from_coefficients(one[:, :-1].astype(float), one[:, -1]) for one in replicates
     ]
@@ -177,58 +209,63 @@ def _standardised(objective: MultinomialObjective, replicates: Array) -> Standar
 
 
 def _covariance_of_samples(samples: Array) -> Array:
+    """Covariance of ravelled arrays, from samples of shape (n_samples, ...)."""
     return np.atleast_2d(np.cov(samples.reshape(len(samples), -1).T))
 
 
 def infer_features(
     estimate: Estimate,
-    ready: TrainingProblem,
+    training: TrainingProblem,
     positions: Array,
     *,
     cov_type: str | None,
     reference: Any,
 ) -> InferenceResults:
-    """Inference for some features, from the inverse of the information or of the posterior's."""
-    is_penalised = bool(ready.problem.asked.ridge.any())
-    cov_type = resolve_cov_type(cov_type, "frequency", is_penalised)
+    """Inference for the features at some positions, (n_chosen,), without the whole covariance.
+
+    `cov_type` is None, "nonrobust" or, with a ridge penalty, "laplace". `reference` is that of
+    `MaxentClassifier.infer`.
+    """
+    terms, scale = training.problem.terms, training.data.scale
+    cov_type = resolve_cov_type(cov_type, "frequency", bool(training.problem.asked.ridge.any()))
     if cov_type not in ("nonrobust", "laplace"):
         raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
-    reported, position = symmetric_or_reference(reference, ready.classes)
-    refuse_absent(ready)
-    ridge = ready.problem.terms.ridge
-    objective = ready.problem.objective.in_float64().with_penalty(Ridge(ridge.mean(axis=0)))
-    theta = objective.from_coefficients(estimate.coef.astype(float), estimate.intercept)
-    point = objective.at(theta)
-    gradient = penalised_gradient(point, ready.problem.terms)
-    V, distance = covariance_of(point, ridge, gradient, positions)
-    V /= ready.data.scale
-    n_aliased = len(aliased_columns(objective).columns)
-    terms = ready.problem.terms
-    notes = notes_of(ready, point, terms, distance * float(np.sqrt(ready.data.scale)), estimate.gap)
-    contrast = class_coding(len(ready.classes), position)
-    coding = _covariance.Coding(contrast, np.eye(len(positions)))
+    shown = Reference.of(reference, training.classes)
+    refuse_absent(training)
+    objective = training.problem.objective.in_float64()
+    objective = objective.with_penalty(Ridge(terms.ridge.mean(axis=0)))
+    point = objective.at(
+        objective.from_coefficients(estimate.coef.astype(float), estimate.intercept)
+    )
+    gradient = penalised_gradient(point, terms)
+    V, distance = covariance_of(point, terms.ridge, gradient, positions)
+    V /= scale
+    coding = _covariance.Coding(shown.contrasts, np.eye(len(positions)))
     part = _covariance.against_last(estimate.coef[:, positions].astype(float), True)
+    fields = _common_fields(estimate, training, point, shown, "frequency")
+    if estimate.is_bias_reduced:
+        notes = _notes_of_bias_reduced(estimate, fields["_rows"])
+    else:
+        notes = notes_of(point, terms, distance * float(np.sqrt(scale)), estimate.gap)
+    n_columns = len(fields["columns"]) - len(aliased_columns(objective).columns)
+    fields["columns"] = [str(estimate.names[j]) for j in positions]
     return InferenceResults(
-        **_common(estimate, ready, point, position),
+        **fields,
         coef=coding.coefficients(part),
         covariance=coding.covariance(V),
-        columns=[str(estimate.names[j]) for j in positions],
-        reference=reported,
         cov_type=cov_type,
-        weights="frequency",
-        n_obs=ready.total_weight,
         n_groups=None,
-        _wald=WaldTests(part, V, cov_type),
-        _rows=FitRows(ready, estimate, position),
-        n_columns=len(column_names(ready, estimate.names)) - n_aliased,
+        n_columns=n_columns,
         notes=notes,
+        _wald=WaldTests(part, V, cov_type),
         _chosen=positions,
+        _penalised_ratio=_penalised_ratio(estimate, fields),
     )
 
 
-def refuse_absent(ready: TrainingProblem) -> None:
+def refuse_absent(training: TrainingProblem) -> None:
     """Raise ValueError where a class has no rows of positive weight."""
-    absent = np.delete(ready.classes, ready.data.active).tolist()
+    absent = np.delete(training.classes, training.data.active).tolist()
     if absent:
         raise ValueError(
             "infer needs rows of positive weight in every class of the fit, but y has none of the "
@@ -236,35 +273,51 @@ def refuse_absent(ready: TrainingProblem) -> None:
         )
 
 
-def _common(
-    estimate: Estimate, ready: TrainingProblem, point: Point, position: int | None
+def _common_fields(
+    estimate: Estimate,
+    training: TrainingProblem,
+    point: Point,
+    reference: Reference,
+    weights: str,
 ) -> dict[str, Any]:
-    """What all results have of the fit."""
-    classes, total = ready.classes, ready.total_weight
-    fit_intercept = ready.problem.objective.fit_intercept
-    constant = None if fit_intercept else constant_combination(ready)
-    zero_loss = loss_of_offsets(ready)
-    loss = null_loss(ready) if fit_intercept or constant is not None else zero_loss
+    """The fields of InferenceResults that do not depend on the kind of covariance.
+
+    `point` is the loss at the coefficients of the estimate. "columns" are all columns of the model.
+    """
+    total, sums = training.total_weight, training.blocks.weight_sums
+    fit_intercept = training.problem.objective.fit_intercept
+    constant = None if fit_intercept else constant_combination(training)
+    zero_loss = loss_of_offsets(training)
+    loss = null_loss(training) if fit_intercept or constant is not None else zero_loss
+    names = [str(name) for name in estimate.names]
     return {
-        "rows": (classes if position is None else np.delete(classes, position)).tolist(),
-        "classes": classes.tolist(),
+        "rows": reference.rows,
+        "columns": [*names, "Intercept"] if fit_intercept else names,
+        "classes": training.classes.tolist(),
+        "reference": reference.label,
+        "weights": weights,
+        "n_obs": total if weights == "frequency" else float(sums.n_positive),
         "log_likelihood": -total * point.loss,
         "null_log_likelihood": -total * loss,
         "optimality_gap": estimate.gap,
         "fit_intercept": fit_intercept,
         "_constant": constant,
-        "_sums": _column_sums(ready, estimate.names, zero_loss),
+        "_sums": _column_sums(training, names, zero_loss),
         "_estimate": estimate,
-        "_signature": _signature(ready),
+        "_rows": FitRows(training, estimate, reference),
+        "_signature": _signature(training),
     }
 
 
-def _likelihoods_of_sets(ready: TrainingProblem, theta: Array) -> dict[str, float]:
-    """Log-likelihoods of rows with sets of classes, at θ and of the model without features."""
-    problem, total = ready.problem, ready.total_weight
+def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, float]:
+    """Log-likelihoods of rows with sets of classes, at θ and of the model without features.
+
+    θ has the shape (n_logits, n_features + 1).
+    """
+    problem, total = training.problem, training.total_weight
     null = problem.objective.zeros()
     if problem.objective.fit_intercept:
-        held = np.ones((1, ready.blocks.n_features), bool)
+        held = np.ones((1, training.blocks.n_features), bool)
         null = fit_sets(problem.without_penalty(held), Options(tol=1e-6)).point.theta
     return {
         "log_likelihood": -total * set_loss(problem, theta),
@@ -272,20 +325,21 @@ def _likelihoods_of_sets(ready: TrainingProblem, theta: Array) -> dict[str, floa
     }
 
 
-def _signature(ready: TrainingProblem) -> Signature | None:
-    """Of rows that do not all have the same weight; None for others."""
-    blocks: Any = ready.blocks
+def _signature(training: TrainingProblem) -> Signature | None:
+    """What recognises the rows of the fit if their weights differ; None for equal weights."""
+    blocks: Any = training.blocks
     if isinstance(blocks, ChunkedRows):
         sums = blocks.weight_sums
         is_equal = sums.total == sums.least * blocks.n_samples
         return None if is_equal else Signature(blocks.n_samples, *np.empty((2, 0)))
-    return Signature.where_needed(blocks.X, ready.data.observations)
+    return Signature.where_needed(blocks.X, training.data.observations)
 
 
-def _column_sums(ready: TrainingProblem, names: Array, zero_loss: float) -> ColumnSums:
-    moments = ready.moments
+def _column_sums(training: TrainingProblem, names: list[str], zero_loss: float) -> ColumnSums:
+    """What tells whether other results are of the same rows; see `ColumnSums`."""
+    moments = training.moments
     return ColumnSums(
-        names=[str(name) for name in names],
+        names=names,
         loss=zero_loss,
         shares=moments.shares,
         class_sums=moments.class_sums,

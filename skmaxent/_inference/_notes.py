@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from skmaxent._inference import _covariance
-from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
@@ -18,6 +16,7 @@ from skmaxent._solvers import (
     Watch,
 )
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 # Robust standard errors of this share of those from the information say nothing of the coefficient.
 DEGENERATE = 1e-3
@@ -27,9 +26,7 @@ DEGENERATE = 1e-3
 FAR = 0.5
 
 
-def notes_of(
-    ready: TrainingProblem, point: Point, terms: PenaltyTerms, distance: float, gap: float
-) -> tuple[str, ...]:
+def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> tuple[str, ...]:
     """Why the results are not those of an optimum; a warning says it too.
 
     Where the fit's gap is bounded and the coefficients are optimal for these rows too, there is an
@@ -46,7 +43,7 @@ def notes_of(
         "The classes are separated: some coefficients have no finite estimates, and their standard "
         "errors and tests mean nothing (see detect_separation)."
     )
-    warnings.warn(note, UserWarning, stacklevel=6)
+    warn_user(note)
     return (note,)
 
 
@@ -54,11 +51,7 @@ def notes_if_far(distance: float) -> tuple[str, ...]:
     if distance <= FAR:
         return ()
     found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
-    warnings.warn(
-        f"{found}: infer needs the data of the fit, and a fit that has converged.",
-        UserWarning,
-        stacklevel=7,
-    )
+    warn_user(f"{found}: infer needs the data of the fit, and a fit that has converged.")
     return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
 
 
@@ -77,7 +70,7 @@ def notes_of_degenerate(
         "information: the scores of the few rows or clusters that determine these coefficients "
         "are zero at the optimum. Such standard errors, and tests that use them, mean nothing."
     )
-    warnings.warn(note, UserWarning, stacklevel=6)
+    warn_user(note)
     return (note,)
 
 

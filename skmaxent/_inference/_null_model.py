@@ -22,21 +22,21 @@ from skmaxent._typing import Array
 CONSTANT = 1e-6
 
 
-def loss_of_offsets(ready: TrainingProblem) -> float:
+def loss_of_offsets(training: TrainingProblem) -> float:
     """Mean loss of the model whose logits are the offsets alone."""
-    objective = ready.problem.objective
+    objective = training.problem.objective
     if not objective.blocks.has_offset:
-        return float(np.log(len(ready.classes)))
+        return float(np.log(len(training.classes)))
     return float(objective.at(objective.zeros()).loss)
 
 
-def null_loss(ready: TrainingProblem) -> float:
+def null_loss(training: TrainingProblem) -> float:
     """Mean loss of the model with intercepts and offsets alone."""
-    problem, blocks = ready.problem, ready.blocks
+    problem, blocks = training.problem, training.blocks
     if not problem.objective.fit_intercept:
         terms = ridge_terms(np.zeros(blocks.n_features))
         problem = Problem.of(
-            blocks, ready.data.likelihood, terms, ready.moments, fit_intercept=True
+            blocks, training.data.likelihood, terms, training.moments, fit_intercept=True
         )
     if not blocks.has_offset:
         return float(problem.null.loss)
@@ -44,13 +44,13 @@ def null_loss(ready: TrainingProblem) -> float:
     return float(minimise(problem.without_penalty(held), Options(tol=1e-6)).point.loss)
 
 
-def constant_combination(ready: TrainingProblem) -> Array | None:
+def constant_combination(training: TrainingProblem) -> Array | None:
     """The combination of the columns, (n_features,), that is 1 in all rows of positive weight.
 
     A model without intercepts that has one is a model with intercepts under another name. None is
     no such combination.
     """
-    objective, moments = ready.problem.objective, ready.moments
+    objective, moments = training.problem.objective, training.moments
     d = objective.blocks.n_features
     constant = np.flatnonzero(moments.is_constant & (moments.mean_square > 0.0))
     if len(constant):

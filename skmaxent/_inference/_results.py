@@ -16,6 +16,7 @@ from skmaxent._inference._key_figures import (
     likelihood_ratio_to_null,
     wald_test_of_slopes,
 )
+from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._results_effects import EffectMethods
 from skmaxent._inference._results_tests import TestMethods
@@ -130,10 +131,9 @@ class InferenceResults(CoefficientMethods, TestMethods, EffectMethods):
                 "results of method='split' are of rows that were drawn at random: with_data cannot "
                 "give them back. Call infer again."
             )
-        is_symmetric = len(self.rows) == len(self.classes)
-        position = None if is_symmetric else self.classes.index(self.reference)
+        reference = Reference.of(self.reference, self._estimate.model.classes)
         with forgetting_on_failure():
-            rows = FitRows.read(self._estimate, X, y, sample_weight, offset, position)
+            rows = FitRows.read(self._estimate, X, y, sample_weight, offset, reference)
         found, expected = rows.log_likelihood, self.log_likelihood
         if not self._held.is_of_fit(found):
             raise ValueError(

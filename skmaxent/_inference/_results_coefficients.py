@@ -43,14 +43,14 @@ class CoefficientMethods(ResultsState):
         to maximise the likelihood of.
         """
         self._validity.check_criterion("AIC")
-        return self._likelihood.criterion("AIC", 2.0 * self.n_parameters, stacklevel=2)
+        return self._likelihood.criterion("AIC", 2.0 * self.n_parameters)
 
     @property
     def bic(self) -> float:
         """Schwarz's information criterion, -2 log L + p log n; NaN where `aic` is."""
         self._validity.check_criterion("BIC")
         size = self.n_parameters * float(np.log(self.n_obs))
-        return self._likelihood.criterion("BIC", size, stacklevel=2)
+        return self._likelihood.criterion("BIC", size)
 
     @property
     def mcfadden_r2(self) -> float:

@@ -61,21 +61,3 @@ def adjusted_p_values(p_values: Any, method: str) -> Array:
     except ImportError as error:
         raise ImportError("adjust needs statsmodels: pip install statsmodels.") from error
     return np.asarray(multipletests(p_values, method=method)[1])
-
-
-def symmetric_or_reference(reference: Any, classes: Array) -> tuple[Any, int | None]:
-    """What to report, and its position; None is the first class."""
-    if isinstance(reference, str) and reference == "symmetric":
-        if "symmetric" in classes.tolist():
-            raise ValueError(
-                "reference='symmetric' is the mean of all classes, but also the name of a class: "
-                "rename the class."
-            )
-        return "symmetric", None
-    reference = classes[0] if reference is None else reference
-    found = np.flatnonzero(classes == reference)
-    if not len(found):
-        raise ValueError(
-            f"reference is {reference!r}; expected 'symmetric' or one of {classes.tolist()}."
-        )
-    return classes[found[0]], int(found[0])

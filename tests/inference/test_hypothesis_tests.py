@@ -142,6 +142,21 @@ def test_ratios_with_bias_reduction_are_of_penalised_likelihoods():
         results.score_test(frame[["a"]])
 
 
+def test_some_features_with_bias_reduction_have_the_tests_of_all():
+    frame, y = separated_sample()
+    whole, some = infer(frame, y, BR), infer(frame, y, BR, features=["b"])
+    assert whole.notes == some.notes == ()
+    expected = whole.likelihood_ratio_test(features="b")
+    pd.testing.assert_frame_equal(some.likelihood_ratio_test(), expected)
+    expected = whole.profile_conf_int(features="b")
+    pd.testing.assert_frame_equal(some.profile_conf_int(), expected)
+    ratio = next(line for line in str(whole).splitlines() if "likelihood ratio" in line)
+    assert ratio in str(some)
+    assert some.aic == whole.aic
+    with pytest.raises(ValueError, match=r"have no covariance: \['one'\] are constant"):
+        infer(frame.assign(one=1.0), y, BR, features=["b"])
+
+
 @pytest.mark.parametrize(
     "options",
     [
