@@ -143,9 +143,9 @@ def test_float32_and_searches():
         ([{0, "a"}, {1}] * 75, {}, "cannot be sorted together: int, str"),
         (np.where(SETS, 2, 0), {}, "which classes are possible"),
         (SETS & (np.arange(150)[:, None] > 2), {}, "nothing but zeros in 3 rows"),
-        (SETS, {"class_weight": "balanced"}, "no class_weight"),
-        (SETS, {"label_smoothing": 0.1}, "no label_smoothing"),
-        (SETS, {"bias_reduction": "mean", "C": np.inf}, "no bias_reduction"),
+        (SETS, {"class_weight": "balanced"}, "combined with class_weight"),
+        (SETS, {"label_smoothing": 0.1}, "combined with label_smoothing"),
+        (SETS, {"bias_reduction": "mean", "C": np.inf}, "combined with bias_reduction"),
     ],
 )
 def test_what_cannot_be_is_named(y, params, message):
