@@ -15,16 +15,9 @@ import numpy as np
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
 from skmaxent._solvers._models import model_at
-from skmaxent._solvers._quadratic import (
-    SMALL_MODEL,
-    DampedModel,
-    Minimum,
-    Model,
-    finished,
-    minimise,
-    within,
-)
+from skmaxent._solvers._quadratic import DampedModel, Model, within
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._unbounded import NEAR, Watch

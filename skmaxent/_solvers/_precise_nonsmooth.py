@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
 from skmaxent._solvers._models import whole_hessian
 from skmaxent._solvers._precise import (
     EPS,
@@ -22,15 +23,7 @@ from skmaxent._solvers._precise import (
 )
 from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._solvers._problem import Problem
-from skmaxent._solvers._quadratic import (
-    SMALL_MODEL,
-    DampedModel,
-    DenseModel,
-    Minimum,
-    Model,
-    finished,
-    minimise,
-)
+from skmaxent._solvers._quadratic import DampedModel, DenseModel, Model
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Options, Status, root_size

@@ -1,4 +1,4 @@
-"""Quadratic models of the loss, and their minimum together with a nonsmooth penalty.
+"""Quadratic models of the loss.
 
 A model has `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
 free coefficients. Arrays have the shape (R, width); the last column holds the intercepts. If logits
@@ -9,51 +9,53 @@ proximal point method.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import lapack
 
-from skmaxent._objective._penalty import Elementwise, Grouped, ProximalPenalty, Tangent
-from skmaxent._solvers._active_set import minimise_by_pivots
+from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import steihaug
-from skmaxent._solvers._group_descent import minimise_groups
-from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-MAX_MODEL_STEPS = 50
-# Steps of the proximal gradient with Newton's method after which a model with a matrix is minimised
-# by pivots instead, if it has no more coefficients than SMALL_MODEL: its pivots are then few.
-STEPS_BEFORE_PIVOTS, SMALL_MODEL = 10, 300
-# Manifolds that Newton's method may go through before the proximal gradient frees coefficients; and
-# the share of a Newton step below which it is not shortened further.
-MAX_MANIFOLD_CHANGES = 20
-SHORTEST_SHARE = 0.01
-# Linear systems that a minimum may cost; each may take MAX_SOLVE_PRODUCTS products.
-MAX_SOLVES = 100
-MAX_PROXIMAL_HALVINGS = 4
-SHIFT_CURVATURE = 1e-6
+# Power iterations for the largest eigenvalue of a model; the estimate is enlarged by a tenth.
 POWER_STEPS = 10
-# Relative accuracy of linear systems that conjugate gradients solve, where there is no matrix.
-ITERATIVE_ACCURACY = 1e-3
-MAX_SOLVE_PRODUCTS = 100
+# Curvature along shifts of all classes, which the loss does not have, relative to the mean of the
+# diagonal: little enough not to slow the fit down, and enough for a Cholesky factor.
+SHIFT_CURVATURE = 1e-6
+# Relative accuracy and most products of linear systems that conjugate gradients solve, where there
+# is no matrix.
+ITERATIVE_ACCURACY, MAX_SOLVE_PRODUCTS = 1e-3, 100
 
 
 class Model:
-    """What models have in common."""
+    """A quadratic model of the loss: the interface of all models.
+
+    Attributes
+    ----------
+    diagonal : ndarray of shape (R, width)
+        The diagonal of the Hessian M of the model.
+    shift_curvature : ndarray of shape (width,)
+        The curvature along shifts of all classes.
+    is_local : bool
+        Whether the model is good at one point only, and not near it.
+    matrix : ndarray of shape (R·width, R·width) or None
+        M, if it is assembled, with the coefficients of a class next to each other.
+    """
 
     diagonal: Array
     shift_curvature: Array
-    # Whether it is good at one point only.
     is_local = False
-    # M, where it is known, (R·width, R·width) and class-major.
     matrix: Array | None = None
 
     @cached_property
     def safe_step(self) -> Array:
-        """1/(L diag M), alike for all rows of a column, with L the largest eigenvalue of M relative
-        to its diagonal, by power iteration."""
+        """1/(L diag M), (1, width), a step of the proximal gradient that lowers the value.
+
+        L is the largest eigenvalue of M relative to its diagonal, by power iteration; the diagonal
+        is the largest one over the classes.
+        """
         diagonal = self.diagonal.max(axis=0, keepdims=True)
         # Without an intercept its column has no curvature, and stays where it is.
         inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
@@ -67,27 +69,34 @@ class Model:
         return np.asarray(inverse / (1.1 * largest))
 
     def apply(self, V: Array) -> Array:
-        """M V."""
+        """Return M V for V (R, width)."""
         raise NotImplementedError
 
     def loss_product(self, V: Array) -> Array:
-        """M V without the curvature `shift_curvature`, which the loss does not have."""
+        """Return M V without the curvature `shift_curvature`, which the loss does not have."""
         if len(V) == 1:
             return self.apply(V)
         return np.asarray(self.apply(V) - self.shift_curvature * V.mean(axis=0))
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        """x with (M + penalty'') x = rhs among the free coefficients, zero elsewhere."""
+        """Return x with (M + penalty'') x = rhs for the free coefficients, and zero elsewhere.
+
+        `rhs` and x have the shape (R, width). `tangent` says which coefficients are free, and has
+        the second derivatives of the penalty.
+        """
         raise NotImplementedError
 
 
 def curvature_of_shift(diagonal: Array, is_coupled: bool) -> Array:
-    """Curvature for changes that all classes have in common, next to none if they are coupled."""
+    """Return the curvature along shifts of all classes, (width,), which is zero if not coupled.
+
+    `diagonal` (R, width) is the diagonal of the model.
+    """
     return np.asarray(SHIFT_CURVATURE * diagonal.mean(axis=0) * is_coupled)
 
 
 class DenseModel(Model):
-    """A matrix (R·width, R·width), class-major."""
+    """A model whose Hessian is a matrix (R·width, R·width), a class after the other."""
 
     def __init__(self, matrix: Array, shape: tuple[int, int], *, is_coupled: bool) -> None:
         R, width = shape
@@ -112,7 +121,10 @@ class DenseModel(Model):
         return out
 
     def _factor(self, tangent: Tangent, free: Array) -> Array:
-        """Cholesky factor of the free block, kept until another is asked for."""
+        """Return the Cholesky factor of the block of the free coefficients.
+
+        `free` are their positions. The last factor is kept.
+        """
         if self._last is not None and _are_same(self._last[0], tangent):
             return self._last[1]
         whole = len(free) == len(self.matrix)
@@ -121,7 +133,7 @@ class DenseModel(Model):
         block.flat[:: len(free) + 1] += diagonal
         if tangent.group_curvature is not None and tangent.unit is not None:
             self._add_group_curvature(block, free, tangent.group_curvature, tangent.unit)
-        # A direction that neither the data nor the penalty know stays where it is.
+        # Directions without any curvature get a little, so that there is a factor.
         share = np.maximum(block.diagonal(), 1e-300)
         block.flat[:: len(free) + 1] += 1e-10 * share
         while True:
@@ -137,6 +149,10 @@ class DenseModel(Model):
     def _add_group_curvature(
         self, block: Array, free: Array, group_curvature: Array, unit: Array
     ) -> None:
+        """Add the curvature of group penalties across the groups to a block, in place.
+
+        `group_curvature` (width,) is that of each group, and `unit` (R, width) its direction.
+        """
         width = self._shape[1]
         k, j = np.divmod(free, width)
         same = j[:, None] == j
@@ -145,7 +161,7 @@ class DenseModel(Model):
 
 
 def _are_same(one: Tangent, other: Tangent) -> bool:
-    """Whether two manifolds have the same free coefficients and second derivatives."""
+    """Return whether two manifolds have the same free coefficients and second derivatives."""
 
     def same(a: Array | None, b: Array | None) -> bool:
         return a is b or (a is not None and b is not None and np.array_equal(a, b))
@@ -183,14 +199,14 @@ class DampedModel(Model):
 
 
 class KroneckerModel(Model):
-    """(diag α - α βᵀ) ⊗ Σ.
+    """A model with the Hessian (diag α - α βᵀ) ⊗ Σ.
 
     Parameters
     ----------
     alpha, share : ndarray of shape (R,)
         α, and β: α/Σα, or zero where logits are not coupled.
     covariance : ndarray of shape (width, width)
-        Of the columns and the constant; the latter does not correlate with the others.
+        Σ, of the columns and the constant; the constant does not correlate with the columns.
     """
 
     def __init__(self, alpha: Array, share: Array, covariance: Array) -> None:
@@ -227,13 +243,16 @@ class KroneckerModel(Model):
 
 
 class SeparableModel(Model):
-    """(diag α - α βᵀ) ⊗ diag v: for each column a diagonal matrix less one of rank one.
+    """A model with the Hessian (diag α - α βᵀ) ⊗ diag v.
+
+    For each column this is a diagonal matrix minus a matrix of rank one.
 
     Parameters
     ----------
     alpha, share : ndarray of shape (R,)
         As for `KroneckerModel`.
     variances : ndarray of shape (width,)
+        v.
     """
 
     def __init__(self, alpha: Array, share: Array, variances: Array) -> None:
@@ -250,7 +269,10 @@ class SeparableModel(Model):
         return Z
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        """Column by column, D + U C Uᵀ with at most three columns in U (Woodbury's formula)."""
+        """See `Model.solve`; column by column by Woodbury's formula.
+
+        The matrix of a column is D + U C Uᵀ with at most three columns in U.
+        """
         free = tangent.free
         D = self._alpha * self._variances + tangent.diagonal
         U, signs = [], []
@@ -278,12 +300,12 @@ class SeparableModel(Model):
 
     @cached_property
     def _flat(self) -> Array:
-        """The part that all classes have in common, as a matrix of equal entries."""
+        """The curvature along shifts as a matrix of equal entries: one of them, (R, width)."""
         return np.broadcast_to(self.shift_curvature / len(self._alpha), self.diagonal.shape)
 
 
 def _solve_small(A: Array, b: Array) -> Array:
-    """Solutions of many small systems."""
+    """Return the solutions of small systems, (n, k), for matrices (n, k, k) and b (n, k)."""
     if A.shape[-1] != 2:
         return np.asarray(np.linalg.solve(A, b[..., None])[..., 0])
     p, q, r, s = A[:, 0, 0], A[:, 0, 1], A[:, 1, 0], A[:, 1, 1]
@@ -295,133 +317,18 @@ def _solve_small(A: Array, b: Array) -> Array:
 
 
 def _simplex_curvature(alpha: Array, share: Array, variances: Array) -> tuple[Array, Array, Array]:
-    """α, β and the diagonal of the Kronecker product, for broadcasting."""
+    """Return α and β as columns (R, 1), and the diagonal of the Kronecker product, (R, width)."""
     alpha, share = alpha[:, None], share[:, None]
     return alpha, share, (alpha * (1.0 - share)) * variances
 
 
 def within(tangent: Tangent, gradient: Array) -> Array:
-    """The part of a gradient in the manifold, and of no change that all classes have in common."""
+    """Return the part of a gradient (R, width) within a manifold.
+
+    Entries of coefficients that are not free are zero. If logits are coupled, shifts of all classes
+    are taken out, for columns whose coefficients are all free.
+    """
     out = np.where(tangent.free, gradient, 0.0)
     if tangent.is_coupled:
         out -= np.where(tangent.free.all(axis=0), out.mean(axis=0), 0.0)
     return out
-
-
-@dataclass(frozen=True)
-class Minimum:
-    """Where a model and the penalty have their least value, and how far below the start it is.
-
-    `least` is a decrease that a step of the proximal gradient alone makes; `n_solves` systems with
-    the model's matrix were solved.
-    """
-
-    theta: Array
-    decrease: float
-    least: float
-    n_solves: int = 0
-
-    @property
-    def distance(self) -> float:
-        """Length of the step in the norm of the model, no less than a short step proves."""
-        return float(np.sqrt(2.0 * max(self.decrease, self.least)))
-
-
-def minimise(
-    model: Model,
-    gradient: Array,
-    theta: Array,
-    penalty: ProximalPenalty,
-    accuracy: float = 0.1,
-) -> Minimum:
-    """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W), to a relative accuracy.
-
-    A step of the proximal gradient finds the manifold, Newton's method goes on within it (the
-    primal-dual active set method; Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
-    Each is taken only where it brings the value down.
-    """
-    step = model.safe_step
-    halvings = 0
-    start = penalty.value(theta)
-    W, q, value = theta, gradient, 0.0
-    first = 0.0
-
-    def at(V: Array) -> tuple[Array, float]:
-        product = model.loss_product(V - theta)
-        change = inner(V - theta, gradient + 0.5 * product) + penalty.value(V) - start
-        return gradient + product, change
-
-    n_solves, is_solved = 0, False
-    is_small = theta.size <= SMALL_MODEL
-    for n_step in range(
-        STEPS_BEFORE_PIVOTS if is_small and model.matrix is not None else MAX_MODEL_STEPS
-    ):
-        residual = penalty.minimum_norm_subgradient(W, q)
-        size = float(np.sqrt(np.sum(np.square(residual) * step)))
-        first = size if n_step == 0 else first
-        is_solved = size <= accuracy * first
-        if is_solved or n_solves >= MAX_SOLVES:
-            break
-        U = penalty.recentre(penalty.prox(W - step * q, step))
-        q_U, value_U = at(U)
-        if not value_U < value and halvings < MAX_PROXIMAL_HALVINGS:
-            # Power iteration found too small an eigenvalue.
-            step, halvings = 0.5 * step, halvings + 1
-            continue
-        for _ in range(MAX_MANIFOLD_CHANGES):
-            tangent = penalty.tangent(U)
-            newton = model.solve(-within(tangent, q_U + tangent.gradient), tangent)
-            n_solves += 1
-            # Up to the edge of the manifold the value falls.
-            edge, t, has_left = penalty.largest_feasible_step(U, newton), 1.0, False
-            while np.isfinite(edge):
-                t = edge if t < 2.0 * edge else t
-                end = U + t * newton
-                V = penalty.retract(end, U)
-                has_left = not np.array_equal(V, end) or t == edge < 1.0
-                V = penalty.recentre(V)
-                q_V, value_V = at(V)
-                if value_V < value_U or t <= max(edge, SHORTEST_SHARE):
-                    break
-                t *= 0.3
-            if not (np.isfinite(edge) and value_V < value_U):
-                break
-            U, q_U, value_U = V, q_V, value_V
-            if not has_left:
-                break
-        if not value_U < value:
-            break
-        W, q, value = U, q_U, value_U
-    found = Minimum(W, max(-value, 0.0), 0.5 * first**2, n_solves)
-    if is_small and not is_solved:
-        return finished(found, model, gradient, theta, penalty)
-    return found
-
-
-def finished(
-    found: Minimum, model: Model, gradient: Array, theta: Array, penalty: ProximalPenalty
-) -> Minimum:
-    """The minimum from one that was found to a relative accuracy of the residual.
-
-    Residuals say little of directions in which M is nearly flat. Where there is no matrix, what was
-    found has to do.
-    """
-    matrix = model.matrix
-    if matrix is None:
-        return found
-    if isinstance(penalty, Grouped) and len(theta) == 1:
-        unbounded = np.full_like(penalty.l1, np.inf)
-        penalty = Elementwise(
-            penalty.l1, penalty.ridge, penalty.target, -unbounded, unbounded, is_coupled=False
-        )
-    if isinstance(penalty, Elementwise):
-        W = minimise_by_pivots(matrix, gradient, theta, penalty, found.theta)
-    elif isinstance(penalty, Grouped):
-        W = minimise_groups(matrix, gradient, theta, penalty, found.theta)
-    else:
-        return found
-    W = penalty.recentre(W)
-    step = W - theta
-    change = inner(step, gradient + 0.5 * model.loss_product(step))
-    decrease = penalty.value(theta) - penalty.value(W) - change
-    return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found

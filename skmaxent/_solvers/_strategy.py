@@ -31,6 +31,7 @@ from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import (
     CERTIFIED,
     NEGLIGIBLE,
+    SMALLEST_TOTAL,
     Options,
     Solution,
     Status,
@@ -346,6 +347,8 @@ def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> boo
     limit = max(tol, NEGLIGIBLE)
     if not root_n * np.sqrt(2.0 * gap * value) > DOUBTFUL_DISTANCE * limit:
         return False
+    if point.objective.blocks.effective_size * value < SMALLEST_TOTAL:
+        return True  # gradients are noise then
     size = 2.0 / point.theta.shape[1]
     end = penalty.prox(
         point.theta - size * point.gradient, np.full((1, point.theta.shape[1]), size)
