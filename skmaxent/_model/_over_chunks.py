@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from skmaxent._input._dask_chunks import (
     nothing_like,
 )
 from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._validation import is_no_offset
 from skmaxent._storage._cluster import current_scheduler
 from skmaxent._typing import Array
 
@@ -63,16 +65,20 @@ def frame_over_chunks(
 ) -> Any:
     """Return a lazy Dask data frame of the results of a function of each chunk of rows of X.
 
-    If X is a data frame, the result has its index, and there must be no offset. `names` are the
-    names of the columns, `method` is the name of the method in the error. See `array_over_chunks`
-    for the other parameters.
+    If X is a data frame, the result has its index, and the offset must be None or 0. `names` are
+    the names of the columns, `method` is the name of the method in the error. See
+    `array_over_chunks` for the other parameters.
     """
     import dask.dataframe as dd
 
     if not is_frame(X):
         return dd.from_dask_array(array_over_chunks(function, columns, X, offset), columns=names)
+    if not is_no_offset(offset):
+        raise TypeError(
+            f"{method} takes no offset but 0 for a Dask data frame: pass X as a Dask array."
+        )
     if offset is not None:
-        raise TypeError(f"{method} takes no offset for a Dask data frame.")
+        function = partial(function, offset=0)
     columns.check(nothing_like(X))
     few = _named(X._meta_nonempty, function, names)
     return X.map_partitions(_named, function, names, meta=few.iloc[:0])

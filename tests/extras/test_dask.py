@@ -196,6 +196,11 @@ def test_frames_have_names(scheduler):
     pd.testing.assert_frame_equal(frame.compute(), model.predict_proba_frame(X))
     np.testing.assert_array_equal(model.predict(lazy).compute(), model.predict(X))
     assert model.score(lazy, labels) == pytest.approx(model.score(X, y), rel=1e-12)
+    shifted = MaxentClassifier().fit(X, y, offset=np.ones((150, 3)) * [0.0, 1.0, 2.0])
+    frame = shifted.predict_proba_frame(lazy, offset=0).compute()
+    pd.testing.assert_frame_equal(frame, shifted.predict_proba_frame(X, offset=0))
+    with pytest.raises(TypeError, match="takes no offset but 0 for a Dask data frame"):
+        shifted.predict_proba_frame(lazy, offset=np.ones((150, 3)))
     by_name = MaxentClassifier(penalty_factor={"petal width": np.inf}).fit(lazy, labels)
     assert by_name.coef_frame().loc["petal width"].tolist() == [0.0, 0.0, 0.0]
     with pytest.raises(ValueError, match="feature names should match"):
