@@ -19,11 +19,10 @@ PIVOT_WORK = 2e10
 MOST_PIVOTS, LEAST_PIVOTS = 1000, 30
 # Coefficients with a share of the largest scaled residual are let in together.
 TOGETHER = 0.5
-# Scaled residual, relative to the first, at which to stop.
-PIVOT_ACCURACY = 1e-9
-# The same in units of what rounding makes of a gradient, for coefficients that are not held at zero
-# by a penalty beyond all measure.
-PIVOT_ROUNDING, STRONG_L1 = 16.0, 1e50
+# The search stops at this share of the first scaled subgradient, or at this many times what
+# rounding makes of a gradient. Coefficients with an L1 penalty of STRONG_L1 or more are always
+# zero, and do not count for the latter.
+PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1 = 1e-9, 16.0, 1e50
 EPS = float(np.finfo(float).eps)
 # Curvature added to scaled systems, so that they have a factor.
 REGULARISATION = 1e-12
@@ -32,19 +31,23 @@ REGULARISATION = 1e-12
 def minimise_by_pivots(
     matrix: Array, gradient: Array, theta: Array, penalty: Elementwise, start: Array
 ) -> Array:
-    """argmin_W ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W).
+    """Return W that minimises ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W).
 
     Parameters
     ----------
     matrix : ndarray of shape (R·width, R·width)
-        M, class-major, positive semidefinite.
-    gradient, theta, start : ndarray of shape (R, width)
+        M, positive semidefinite, with the coefficients of a class next to each other.
+    gradient, theta : ndarray of shape (R, width)
+        g and θ.
     penalty : Elementwise
+    start : ndarray of shape (R, width)
+        Where the search begins.
 
     Returns
     -------
     ndarray of shape (R, width)
-        No worse than `start`; the minimum, if so many pivots suffice.
+        The minimiser to a relative accuracy of `PIVOT_ACCURACY`. If the limit of pivots is reached
+        before, the last W, whose value is not above that of `start`.
     """
     search = _Search(matrix, gradient, theta, penalty, start)
     p = len(matrix)
@@ -53,7 +56,17 @@ def minimise_by_pivots(
 
 
 class _Search:
-    """W with the gradient q of the quadratic, the coefficients that are free and their signs."""
+    """The search: its point, and what each pivot needs. All arrays are flat, (p,).
+
+    Attributes
+    ----------
+    W : ndarray of shape (p,)
+        The point.
+    q : ndarray of shape (p,)
+        The gradient of the quadratic at W; the ridge belongs to the quadratic.
+    l1, lower, upper : ndarray of shape (p,)
+        The L1 penalty and the bounds of each coefficient.
+    """
 
     def __init__(
         self, matrix: Array, gradient: Array, theta: Array, penalty: Elementwise, start: Array
@@ -74,6 +87,7 @@ class _Search:
         self._sign = np.sign(self.W)
 
     def run(self, n_pivots: int) -> None:
+        """Minimise over the free coefficients, free others, and so on until no other moves."""
         residual = self._residual()
         rounding = self._scale * (np.abs(self.q) + self.l1)
         tolerance = max(
@@ -97,16 +111,16 @@ class _Search:
             if largest <= tolerance:
                 break
             # Several at a time may block each other; one never does.
-            new = outside >= TOGETHER * largest if has_moved else outside == largest
+            new = outside >= TOGETHER * largest
             if not has_moved:
-                new = np.arange(len(new)) == int(np.argmax(outside))
+                new = np.arange(len(outside)) == int(np.argmax(outside))
             self._free |= new
             at_zero = new & (self.W == 0.0)
             self._sign[at_zero] = -np.sign(residual[at_zero])
             has_moved, is_best = False, False
 
     def _residual(self) -> Array:
-        """The shortest subgradient, each entry over the root of its curvature."""
+        """Return the minimum-norm subgradient (p,), each entry over the root of its curvature."""
         up = self.q + np.where(self.W >= 0.0, self.l1, -self.l1)
         down = self.q + np.where(self.W > 0.0, self.l1, -self.l1)
         up[self.upper <= self.W] = 0.0
@@ -118,8 +132,11 @@ class _Search:
         return np.asarray(out * self._scale)
 
     def _step(self, free: Array) -> tuple[float, bool]:
-        """Go to the least value along the Newton direction: the share of it, and whether that is
-        the minimum of the manifold."""
+        """Go to the least value along the Newton direction of the free coefficients.
+
+        Returned are the share of the direction, and whether its end is the minimum over the free
+        coefficients. `free` are their positions.
+        """
         H, scale = self._H[np.ix_(free, free)], self._scale[free]
         slope = self.q[free] + self.l1[free] * self._sign[free]
         step = -scale * solve_semidefinite(scale[:, None] * H * scale, scale * slope)
@@ -182,7 +199,10 @@ def _least_along(
 
 
 def solve_semidefinite(A: Array, b: Array) -> Array:
-    """A⁻¹ b for a positive semidefinite matrix of unit diagonal, a little added to it."""
+    """Return A⁻¹ b for a positive semidefinite matrix with a unit diagonal.
+
+    A little is added to the diagonal, and more if A has no Cholesky factor.
+    """
     added = REGULARISATION
     while added < 1.0:
         L = A.copy()

@@ -14,8 +14,8 @@ from skmaxent._solvers._working_set import WorkingSet, kkt_violations
 from skmaxent._storage._block import DENSE_ENOUGH, Block
 from skmaxent._typing import Array
 
-# Without L1 no penalty sets coefficients to zero; a grid then begins where it would for this share
-# of it.
+# Without an L1 penalty no coefficient becomes zero. A grid then begins where all coefficients would
+# be zero if L1 had this share of the penalty.
 LEAST_L1_RATIO = 1e-3
 # Distance, in standard errors, to the optimum of the model with the unpenalised features alone. The
 # largest strength is computed from the gradient there.
@@ -25,12 +25,14 @@ LOOSE_GAP = 0.05
 
 
 class Path:
-    """The minimum for one strength of the penalty after another, best in decreasing order.
+    """Minima for one strength of the penalty after another; each starts from the one before.
+
+    Strengths in decreasing order need the fewest iterations.
 
     Parameters
     ----------
     problem : Problem
-        With a penalty of strength one.
+        The problem with a penalty of strength one.
     options : Options
     """
 
@@ -44,13 +46,13 @@ class Path:
         self._working = WorkingSet(problem.objective)
 
     def range(self) -> tuple[float, float]:
-        """The strength at which the last coefficient vanishes, and one at which a lasso would if
-        all features had the median's scale.
+        """Return the least strength without nonzero coefficients, and a typical one for a lasso.
 
-        The first is the least at which all penalised coefficients are zero, or where bounds have
-        them nearest to zero. The second is no larger, and the same for X of few entries that are
-        not zero, in whatever storage: there scales tell how rare a feature is. Both are zero where
-        no coefficient moves at any strength.
+        At the first strength, and at all above, the penalised coefficients are zero, or as near to
+        zero as bounds allow. The second is that strength for features of the median scale, times
+        the share of L1. It is not above the first. If few entries of X are nonzero, in whatever
+        storage, scales say how rare a feature is, and all scales are left as they are. Both
+        strengths are zero if no coefficient moves at any strength.
         """
         problem, terms = self._unit, self._unit.asked
         size = terms.l1 + terms.ridge
@@ -88,9 +90,10 @@ class Path:
         return largest, typical * self._l1_ratio
 
     def relaxed(self) -> Solution:
-        """The last solution's coefficients that are not zero, without penalty.
+        """Return the solution without penalty for the features selected by the last solution.
 
-        Where classes are separated there is no optimum, and it ends with a proof of that.
+        Coefficients that are zero in the last solution stay zero. If classes are separated there is
+        no optimum, and the solution has a proof of separation.
         """
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
@@ -104,12 +107,12 @@ class Path:
 
     @property
     def _l1_ratio(self) -> float:
-        """Share of L1 in the penalty, as the largest strength counts it."""
+        """The share of L1 in the penalty, at least `LEAST_L1_RATIO`."""
         l1, ridge = (float(w.max()) for w in (self._unit.asked.l1, self._unit.asked.ridge))
         return max(l1 / (l1 + ridge), LEAST_L1_RATIO) if l1 > 0.0 else LEAST_L1_RATIO
 
     def at(self, strength: float) -> Solution:
-        """The minimum for a strength."""
+        """Return the solution for a strength of the penalty."""
         problem = self._last.with_penalty(strength, self._unit)
         point = None if self._solution is None else self._solution.point
         start = None if point is None else point.theta
@@ -124,10 +127,11 @@ class Path:
         return solution
 
     def _likely(self, point: Any, strength: float) -> Array | None:
-        """Features that the sequential strong rule does not discard.
+        """Return the positions of features that the sequential strong rule does not discard.
 
-        Tibshirani et al. (2012), J. R. Stat. Soc. B 74, 245-266: gradients change no faster than
-        penalties, so that a feature whose gradient is below 2 λ - λ_before stays out.
+        The rule assumes that gradients change no faster than penalties, so that a feature whose
+        gradient is below 2 λ - λ_before has zero coefficients (Tibshirani et al. 2012, J. R. Stat.
+        Soc. B 74, 245-266). Without a previous solution the result is None.
         """
         least = 2.0 * strength - self._strength
         if point is None or not 0.0 < least < np.inf:
@@ -137,4 +141,5 @@ class Path:
 
 
 def _nonzero(block: Block) -> tuple[int]:
+    """Return the number of nonzero entries of X in a block."""
     return (int(np.count_nonzero(block.X.data if block.is_sparse else block.X)),)

@@ -44,7 +44,8 @@ SMALL_CHANGE = 1.0
 LEAST_RATIO = 1e-4
 # Numbers whose squares are still numbers.
 SMALLEST = 1e-150
-MAX_HALVINGS = 60
+# Trials of shorter Newton steps, each a quarter of the last one: the last one changes no float64.
+MAX_PRECISE_TRIALS = 60
 # Bytes of standardised rows at a time.
 SLICE_BYTES = 1 << 22
 
@@ -241,14 +242,8 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
         status = record.add(objective.counter, here, state.value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
             break
-        share = min(1.0, 16.0 * share)
-        for _ in range(MAX_HALVINGS):
-            change, size = problem.change(theta, -share * direction)
-            predicted = norm**2 * (share - 0.5 * share**2)
-            if change <= -LEAST_RATIO * predicted or predicted <= EPS * size:
-                break
-            share *= 0.25
-        if not change <= -LEAST_RATIO * predicted:
+        share = _lower_share(problem, theta, direction, norm, share)
+        if share == 0.0:
             status = Status.PRECISION
             break
         theta = theta - share * direction
@@ -262,6 +257,26 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
         history=record.history,
         coefficients=problem.columns.coefficients(theta),
     )
+
+
+def _lower_share(
+    problem: Precise, theta: Array, direction: Array, norm: float, last: float
+) -> float:
+    """Return a share of the step -`direction` from θ at which F is lower, or 0 without one.
+
+    `direction` is H⁻¹ g (R, d + 1), `norm` its length, and `last` the share of the step before,
+    from which the search begins.
+    """
+    share = min(1.0, 16.0 * last)
+    for _ in range(MAX_PRECISE_TRIALS):
+        change, size = problem.change(theta, -share * direction)
+        predicted = norm**2 * (share - 0.5 * share**2)
+        if change <= -LEAST_RATIO * predicted:
+            return share
+        if predicted <= EPS * size:
+            break
+        share *= 0.25
+    return 0.0
 
 
 def point_of(problem: Precise, theta: Array, state: State, home: Standardisation) -> Point:

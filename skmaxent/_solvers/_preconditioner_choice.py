@@ -28,9 +28,9 @@ EXACT_PRODUCTS = 6
 CALLS = 80
 # Sampled rows are as many as this many Hessian products pay for, or more.
 SAMPLE_PRODUCTS = 2
-# An assembled Hessian near the optimum is worth this many products.
+# Near the optimum, an assembled Hessian is worth this many products.
 NEAR_PRODUCTS = 8
-# A preconditioner of this many steps ago is to blame where the optimum is still far.
+# If the optimum is still far after this many steps with a preconditioner, it is replaced.
 OLD = 4
 # Far from the optimum the Hessian of all rows is worth this many products at every step.
 FAR_PRODUCTS = 100
@@ -39,11 +39,22 @@ WORTH_PRODUCTS = 200
 
 
 class PreconditionerChoice:
-    """Which preconditioner to use when, from what building it and a Hessian product cost.
+    """The choice of a preconditioner, from what it costs to build and what a product costs.
 
-    A diagonal costs next to nothing, the full Kronecker form is exact at the null model; an
-    assembled Hessian is closer still. Each is taken once the products spent would have paid for
-    it. Costs are in multiplications at the speed of a large matrix product.
+    A diagonal costs next to nothing. The full Kronecker product is exact at the model without
+    features. An assembled Hessian is closest elsewhere. A preconditioner is built as soon as the
+    Hessian products of the fit have cost as much as it costs. Costs are in multiplications at the
+    speed of a large matrix product.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+    solver : {"auto", "newton-cg", "newton-cholesky"}
+        "newton-cg" never assembles a Hessian, "newton-cholesky" always does.
+    seed : int
+        For the samples of rows that preconditioners are built from.
+    is_near : bool
+        Whether the start is much nearer to the optimum than the model without features.
     """
 
     def __init__(
@@ -97,10 +108,11 @@ class PreconditionerChoice:
     def at(
         self, point: Point, last_products: int, *, is_far: bool = False
     ) -> tuple[Preconditioner, bool]:
-        """The preconditioner to use, after a step of so many Hessian products; whether it is new.
+        """Return the preconditioner to use at a point, and whether it is new.
 
-        Where the optimum is still far after a number of steps, a sample lacks what makes them
-        short: from then on the Hessian is that of all rows, at every step.
+        `last_products` is the number of Hessian products of the last step. If the optimum is still
+        far after OLD steps, the sample of rows is too small for long steps. From then on the
+        Hessian of all rows is assembled at every step, if it is affordable.
         """
         last = last_products * self._product_cost
         self._spent += last
@@ -125,9 +137,11 @@ class PreconditionerChoice:
         return self._build(kind, point)
 
     def _is_old(self) -> bool:
+        """Return whether the steps with a preconditioner have cost what a new one costs."""
         return self._age > OLD and self._since >= self._costs[self._kind]
 
     def _build(self, kind: str, point: Point) -> tuple[Preconditioner, bool]:
+        """Return a new preconditioner of a kind at a point, and True."""
         self._age, self._since = 0, 0.0
         sample = self._sample(self._rows[kind])
         is_null = point.probabilities.are_common
@@ -141,6 +155,7 @@ class PreconditionerChoice:
         return self._preconditioner, True
 
     def _sample(self, n_rows: int) -> MultinomialObjective:
+        """Return the objective over so many sampled rows, or over all if there are no more."""
         if n_rows >= self._objective.blocks.n_samples:
             return self._objective
         if n_rows not in self._samples:
@@ -148,5 +163,5 @@ class PreconditionerChoice:
         return self._samples[n_rows]
 
     def _best(self, kinds: tuple[str, ...], budget: float) -> str:
-        """The last of `kinds` that the budget pays for."""
+        """Return the last of `kinds` that costs no more than `budget`, or "diagonal"."""
         return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]
