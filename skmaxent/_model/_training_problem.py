@@ -18,7 +18,7 @@ from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import STRONGEST, Ridge
-from skmaxent._objective._standardisation import ColumnMap, prepared
+from skmaxent._objective._problem_columns import ColumnMap, prepared
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_columns
 from skmaxent._storage._block import Block

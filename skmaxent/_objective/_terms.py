@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._group_penalty import Grouped
 from skmaxent._objective._penalty import (
     STRONGEST,
-    Elementwise,
-    Grouped,
     Penalty,
     Ridge,
     column_norms,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import lapack
 
-from skmaxent._objective._penalty import Elementwise
+from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._typing import Array
 
 # Multiplications that the factorisations of a minimum may cost, and most and least pivots.

@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
+from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._objective._penalty import Elementwise, Penalty, Ridge
+from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._duality_gap import Means, duality_gap
 from skmaxent._solvers._preconditioners import Solves

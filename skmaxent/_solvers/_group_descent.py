@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skmaxent._objective._penalty import Grouped
+from skmaxent._objective._group_penalty import Grouped
 from skmaxent._solvers._active_set import PIVOT_WORK, solve_semidefinite
 from skmaxent._typing import Array
 

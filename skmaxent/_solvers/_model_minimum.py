@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmaxent._objective._penalty import Elementwise, Grouped, ProximalPenalty
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._group_penalty import Grouped
+from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._group_descent import minimise_groups
 from skmaxent._solvers._quadratic import Model, within

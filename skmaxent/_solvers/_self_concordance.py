@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import Elementwise, Penalty, Ridge
+from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._hessian_bounds import (
     CERTIFICATE_PRODUCTS,

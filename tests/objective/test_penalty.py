@@ -6,7 +6,8 @@ from helpers import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skmaxent._objective._penalty import Elementwise, Grouped
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._group_penalty import Grouped
 
 SHAPE = (3, 4)
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier
-from skmaxent._objective._penalty import Grouped
+from skmaxent._objective._group_penalty import Grouped
 from skmaxent._solvers import _group_descent
 from skmaxent._solvers._group_descent import minimise_groups
 

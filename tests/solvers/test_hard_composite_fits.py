@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier
-from skmaxent._objective._penalty import Elementwise
+from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._solvers._active_set import minimise_by_pivots
 
 

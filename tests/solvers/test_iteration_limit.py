@@ -8,7 +8,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier
-from skmaxent._objective._penalty import Elementwise
+from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._group_descent import _least_along
 

@@ -1,0 +1,201 @@
+"""The L1 penalty with a ridge and bounds, for each coefficient on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from skmaxent._objective._penalty import (
+    STEP_MARGIN,
+    Tangent,
+    finite_or_infinity,
+    largest_scaling,
+    soft_threshold,
+)
+from skmaxent._typing import Array
+
+# Number of bisections of an interval; 60 reduce it to less than the last digit of float64.
+BISECTIONS = 60
+# A slope this small relative to the strengths is rounding error.
+FLAT_SLOPE = 1e-12
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """The penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)² for lower <= w <= upper.
+
+    The bounds may be infinite, and need not contain zero.
+    """
+
+    l1: Array
+    ridge: Array
+    target: Array
+    lower: Array
+    upper: Array
+    is_coupled: bool = True
+
+    @property
+    def signs(self) -> tuple[Array, Array]:
+        free = (self.l1 == 0.0) & (self.ridge == 0.0)
+        low, high = free & np.isinf(self.lower), free & np.isinf(self.upper)
+        return -low.astype(float), high.astype(float)
+
+    @cached_property
+    def _has_bounds(self) -> bool:
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    @cached_property
+    def _has_ridge(self) -> bool:
+        return bool(self.ridge.any())
+
+    def _smooth_gradient(self, W: Array) -> Array | float:
+        """Return the gradient of the ridge part."""
+        return self.ridge * (W - self.target) if self._has_ridge else 0.0
+
+    def value(self, W: Array) -> float:
+        value = float(np.einsum("kj,kj->", np.broadcast_to(self.l1, W.shape), np.abs(W)))
+        if self._has_ridge:
+            value += 0.5 * float(np.sum(self.ridge * np.square(W - self.target)))
+        return value
+
+    def prox(self, V: Array, step: Array) -> Array:
+        if self._has_ridge:
+            V = V + step * self.ridge * self.target
+        W = soft_threshold(V, step * self.l1)
+        if self._has_ridge:
+            W /= 1.0 + step * self.ridge
+        return self.project(W)
+
+    def minimum_norm_subgradient(self, W: Array, G: Array) -> Array:
+        smooth = G + self._smooth_gradient(W)
+        if not self._has_bounds:
+            # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
+            out = soft_threshold(smooth, self.l1)
+            some = W.nonzero()
+            l1 = np.broadcast_to(self.l1, W.shape)[some]
+            out[some] = smooth[some] + np.copysign(l1, W[some])
+            return out
+        # The slopes for an increase and for a decrease of w; a bound in the way makes them zero.
+        up = smooth + np.where(W >= 0.0, self.l1, -self.l1)
+        down = smooth + np.where(W > 0.0, self.l1, -self.l1)
+        up[self.upper <= W] = 0.0
+        down[self.lower >= W] = 0.0
+        return np.minimum(up, 0.0) + np.maximum(down, 0.0)
+
+    def balanced_residual(self, W: Array, G: Array) -> Array:
+        """Return clip(ν, low, high), with a number ν for each column that makes the sum zero.
+
+        [low, high] are the intervals of subgradients. Bisection finds ν, since the sum increases
+        with ν.
+        """
+        low, high = self._subgradient_intervals(W, G)
+        ends = np.abs(np.stack([low, high]))
+        most = len(W) * np.max(ends, axis=(0, 1), where=np.isfinite(ends), initial=0.0)
+        below, above = -most, most
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (below + above)
+            is_low = np.clip(middle, low, high).sum(axis=0) < 0.0
+            below, above = np.where(is_low, middle, below), np.where(is_low, above, middle)
+        out = np.clip(0.5 * (below + above), low, high)
+        # Entries strictly within their intervals share what bisection left of the sum.
+        slack = (out > low) & (out < high)
+        rest = out.sum(axis=0) / np.maximum(slack.sum(axis=0), 1)
+        return np.asfortranarray(np.clip(out - np.where(slack, rest, 0.0), low, high))
+
+    def balanced_sums(self, W: Array) -> Array:
+        low, high = self._subgradient_intervals(W, np.zeros(W.shape))
+        return np.maximum(low.sum(axis=0), 0.0) + np.minimum(high.sum(axis=0), 0.0)
+
+    def _subgradient_intervals(self, W: Array, G: Array) -> tuple[Array, Array]:
+        """Return the ends of the intervals that the elements of G + ∂penalty(W) are in."""
+        smooth = G + self._smooth_gradient(W)
+        low = smooth + np.where(W > 0.0, self.l1, -self.l1)
+        high = smooth + np.where(W >= 0.0, self.l1, -self.l1)
+        low[self.lower >= W] = -np.inf
+        high[self.upper <= W] = np.inf
+        return np.minimum(low, high), np.maximum(low, high)
+
+    def tangent(self, W: Array) -> Tangent:
+        free = (W != 0.0) | (self.l1 == 0.0)
+        if self._has_bounds:
+            free &= (self.lower < W) & (self.upper > W)
+        gradient = self.l1 * np.sign(W) + self._smooth_gradient(W)
+        return Tangent(free, gradient, self.ridge, is_coupled=self.is_coupled)
+
+    def retract(self, W: Array, onto: Array) -> Array:
+        crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
+        return self.project(np.where(crossed, 0.0, W))
+
+    def largest_feasible_step(self, W: Array, step: Array) -> float:
+        end = W + step
+        at_zero = (self.l1 > 0.0) & (np.sign(end) != np.sign(W))
+        limit = np.where(step > 0.0, self.upper, self.lower)
+        limit = np.where(at_zero, 0.0, limit)
+        beyond = (step != 0.0) & (at_zero | (end > self.upper) | (end < self.lower))
+        if not beyond.any():
+            return 1.0
+        t = float(((limit - W)[beyond] / step[beyond]).min())
+        return min(max(t, 0.0) * (1.0 + STEP_MARGIN), 1.0)
+
+    def project(self, W: Array) -> Array:
+        return np.clip(W, self.lower, self.upper) if self._has_bounds else W
+
+    def recentre(self, W: Array) -> Array:
+        """Return W with each column shifted by the c at which the penalty of w - c is least.
+
+        With the w of a column in ascending order, the slope of the penalty as a function of c is,
+        to the right of c = w_i, 2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c). It
+        increases, and c is where it becomes positive.
+        """
+        if not self.is_coupled:
+            return W
+        order = np.argsort(W, axis=0)
+        ascending = np.take_along_axis(W, order, axis=0)
+        l1 = np.take_along_axis(np.broadcast_to(self.l1, W.shape), order, axis=0)
+        ridge = np.broadcast_to(self.ridge, W.shape)
+        curvature = ridge.sum(axis=0)
+        ridge_slope = (ridge * (W - self.target)).sum(axis=0)
+        right = 2.0 * np.cumsum(l1, axis=0) - l1.sum(axis=0) + curvature * ascending - ridge_slope
+        left = right - 2.0 * l1
+        flat = FLAT_SLOPE * (l1.sum(axis=0) + np.abs(ridge_slope))
+        # `after` is the first w_i to the right of which the slope is positive. If the slope is
+        # positive to its left too, the minimum lies between it and the w before.
+        beyond = right[-1] <= flat
+        after = np.where(beyond, len(W) - 1, np.argmax(right > flat, axis=0))
+        column = np.arange(W.shape[1])
+        c = ascending[after, column]
+        slope = np.where(beyond, right[-1], left[after, column])
+        between = (beyond | (slope > flat)) & (curvature > 0.0)
+        c = c - np.divide(slope, curvature, out=np.zeros_like(c), where=between)
+        # If the slope is zero over an interval, c is the end of it that is nearer to the mean of w,
+        # which leaves the shorter column. At an end one more coefficient is zero, and the choice
+        # does not depend on how the solver got here.
+        first = np.argmax(right >= -flat, axis=0)
+        low, high, mean = ascending[first, column], ascending[after, column], W.mean(axis=0)
+        is_flat = (first < after) & (curvature == 0.0)
+        c = np.where(is_flat, np.where(mean - low <= high - mean, low, high), c)
+        c = np.where((l1.sum(axis=0) == 0.0) & (curvature == 0.0), W.mean(axis=0), c)
+        c = np.clip(c, (W - self.upper).max(axis=0), (W - self.lower).min(axis=0))
+        return np.asarray(W - c)
+
+    def conjugate(self, V: Array) -> float:
+        slope = V + self.ridge * self.target
+        with np.errstate(divide="ignore", invalid="ignore"):
+            W = soft_threshold(slope, self.l1) / self.ridge
+        # Without a ridge, the supremum of ⟨v, w⟩ - l1 |w| is at zero or at a bound.
+        W = np.clip(np.where(np.isnan(W), 0.0, W), self.lower, self.upper)
+        if not np.isfinite(W).all():
+            return np.inf
+        return finite_or_infinity(float(np.vdot(V, W)) - self.value(W))
+
+    def dual_scaling(self, V: Array) -> float:
+        unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
+        free = (self.ridge == 0.0) & unbounded
+        return largest_scaling(np.where(free, np.abs(V), 0.0), self.l1)
+
+    def columns(self, index: Array) -> Elementwise:
+        arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
+        l1, ridge, target, lower, upper = (array[:, index] for array in arrays)
+        return Elementwise(l1, ridge, target, lower, upper, self.is_coupled)

@@ -1,0 +1,395 @@
+"""The columns that a problem is solved over, and the way to and from the user's.
+
+Columns that cannot change the likelihood are left out. Of columns whose mean is large against their
+spread a constant near the mean is subtracted, so that products with them do not cancel. Columns
+whose squares leave the range of floating point are multiplied by powers of two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._moments import Moments, column_moments
+from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._storage._block import Block
+from skmaxent._storage._column_transform import ColumnTransform
+from skmaxent._storage._storage import Storage
+from skmaxent._typing import Array
+
+# A column is shifted if its variance is below this share of its mean square. The share is larger
+# for sparse X, whose columns kernels do not centre, and for float32, which has fewer digits.
+SHIFT_DENSE, SHIFT_SPARSE, SHIFT_FLOAT32 = 1e-12, 1e-4, 1e-3
+# A column whose deviations are fewer units in the last place has lost most of its digits.
+INEXACT_UNITS = 100.0
+# A range of at most this many units in the last place is rounding error, if a unit is finer than
+# FINE_UNIT. Coarser units belong to numbers that are nearly whole, whose differences are real.
+CONSTANT_UNITS, FINE_UNIT = 4.0, 2.0**-10
+# The largest strengths, bounds and targets of scaled coefficients: sums of them do not overflow.
+LARGEST_TERM = 1e300
+# A column whose squares overflow or underflow is shifted if its range is below this share of its
+# largest entry: its variance is not known.
+SHIFT_RANGE = 1e-3
+# float32 rounds whole numbers above the first of these. Numbers above the second are not counts or
+# time stamps, since float64 rounds them too.
+FLOAT32_INTEGERS, FLOAT64_INTEGERS = float(1 << 24), float(1 << 53)
+# If the entries of a column are at most one, a smaller coefficient changes neither logits nor F.
+NEGLIGIBLE_COEF = 1e-30
+# Squares of numbers up to max**0.7 can be added up, and those from tiny**0.7 on have all digits:
+# the exponents leave room for sums over rows and for products with weights.
+SAFE_EXPONENT = 0.7
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """The map from the columns x_j of the data to those of a problem, 2^-e_j (x_j - shift_j).
+
+    Attributes
+    ----------
+    n_features : int
+        The number of columns of the data.
+    kept : ndarray of int of shape (n_kept,), or None
+        Positions of the columns that the problem has; None stands for all.
+    constants : ndarray of shape (n_features,) or None
+        Values of the constant columns that are left out, 0 for the others.
+    shift : ndarray of shape (n_kept,) or None
+        None shifts no column.
+    exponents : ndarray of int of shape (n_kept,), or None
+        The exponents e_j; None scales no column.
+    """
+
+    n_features: int
+    kept: Array | None = None
+    constants: Array | None = None
+    shift: Array | None = None
+    exponents: Array | None = None
+
+    def terms(self, terms: PenaltyTerms) -> PenaltyTerms:
+        """Return penalty and bounds for the columns of the problem from those of the data."""
+        if self.kept is not None:
+            terms = terms.columns(self.kept)
+        return terms if self.exponents is None else scale_terms(terms, self.exponents)
+
+    def to_problem(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Return coefficients (R, n_kept) and intercepts (R,) with the same logits."""
+        if self.kept is not None:
+            intercept = intercept + coef @ self.constants
+            coef = coef[:, self.kept]
+        if self.shift is not None:
+            intercept = intercept + coef @ self.shift
+        if self.exponents is not None:
+            coef = np.ldexp(coef, self.exponents)
+        return coef, intercept
+
+    def blurred(self, coef: Array) -> Array:
+        """Return positions of columns whose terms in the logits round their differences away.
+
+        `coef` (R, n_features) are coefficients in the dtype in which the user gets them. The
+        columns have a constant value or a mean far from zero.
+        """
+        if self.constants is None and self.shift is None:
+            return np.zeros(0, np.intp)
+        size = np.zeros(self.n_features)
+        if self.constants is not None:
+            size = np.abs(self.constants)
+        if self.shift is not None:
+            size[slice(None) if self.kept is None else self.kept] = np.abs(self.shift)
+        far = np.flatnonzero(size)
+        largest = np.abs(coef[:, far]).max(axis=0, initial=0.0).astype(np.float64)
+        return far[largest * size[far] * float(np.finfo(coef.dtype).eps) > 1.0 / INEXACT_UNITS]
+
+    def to_data(
+        self, coef: Array, intercept: Array, terms: PenaltyTerms, dtype: Any
+    ) -> tuple[Array, Array]:
+        """Return coefficients and intercepts for the columns of the data, in `dtype`.
+
+        The coefficients of columns that are left out minimise `terms`, the penalty of all columns.
+        The intercepts compensate for the rounding of the coefficients to `dtype`.
+        """
+        if self.exponents is not None:
+            # Such coefficients are what a penalty of the largest strength leaves.
+            least = (terms if self.kept is None else terms.columns(self.kept)).at_rest(len(coef))
+            unscaled = unscale_coef(coef, self.exponents, dtype)
+            coef = np.where(np.abs(coef) < NEGLIGIBLE_COEF, least, unscaled)
+        top = float(np.finfo(dtype).max)
+        coef = np.clip(coef, -top, top).astype(dtype)
+        if self.shift is not None:
+            intercept = intercept - coef.astype(np.float64) @ self.shift
+        if self.kept is not None:
+            out = np.ones(self.n_features, dtype=bool)
+            out[self.kept] = False
+            whole = np.zeros((len(coef), self.n_features), dtype)
+            whole[:, self.kept] = coef
+            if terms.moves_at_rest:
+                left = terms.columns(out.nonzero()[0]).at_rest(len(coef))
+                whole[:, out] = left
+                intercept = intercept - left @ self.constants[out]  # type: ignore[index]
+            coef = whole
+        return coef, np.clip(intercept, -top, top).astype(dtype)
+
+
+def prepared(
+    blocks: Storage, model: Likelihood, *, fit_intercept: bool, as_given: bool = False
+) -> tuple[Storage, Moments, ColumnMap, Array]:
+    """Return the rows with the columns that a problem is solved over.
+
+    Parameters
+    ----------
+    blocks : Storage
+        The rows with the columns of the data.
+    model : Likelihood
+    fit_intercept : bool
+        Without an intercept, no column is shifted, and only columns of zeros are left out.
+    as_given : bool, default=False
+        Whether all columns must stay and none may be shifted.
+
+    Returns
+    -------
+    blocks : Storage
+    moments : Moments
+        The moments of its columns.
+    columns : ColumnMap
+        The map between coefficients of the data and of the problem.
+    inexact : ndarray of int
+        Positions of columns of the data whose values the dtype hardly tells apart.
+    """
+    d = blocks.n_features
+    kept: Array | None = None
+    if not as_given and blocks.is_sparse and d > blocks.size:  # most columns have no entry
+        (used,) = blocks.map_reduce(_used, combine=np.maximum)
+        used[0] = 1.0  # a problem has at least one column
+        kept = np.flatnonzero(used)
+        blocks = blocks.transformed(kept)
+    moments = column_moments(blocks, model)
+    if not np.isfinite(moments.mean_square.sum()):
+        blocks.check_finite()
+    suspect = _suspect(blocks, moments)
+    if not suspect.any():
+        constants = None if kept is None else np.zeros(d)
+        return blocks, moments, ColumnMap(d, kept, constants), np.zeros(0, np.intp)
+    if as_given and blocks.dtype == np.float32 and blocks.has_room:
+        # Columns that may not be shifted cancel less in float64.
+        blocks = blocks.standardised(np.zeros(d), np.ones(d), dtype=np.float64)
+        return prepared(blocks, model, fit_intercept=fit_intercept, as_given=True)
+    found = _judged(blocks, moments, suspect, fit_intercept, as_given)
+    transform = _transform(blocks, moments, found, as_given)
+    if transform is not None:
+        blocks = blocks.transformed(transform.kept, transform.shift, transform.exponents)
+    moments = _moments_after(blocks, model, moments, found, transform)
+    places = np.arange(d) if kept is None else kept
+    constants = np.zeros(d)
+    if transform is None:
+        columns = ColumnMap(d, kept, constants)
+    else:
+        if transform.kept is not None:
+            constants[places[found.constant]] = found.low[found.constant]
+            kept = places[transform.kept]
+        columns = ColumnMap(d, kept, constants, transform.shift, transform.exponents)
+    return blocks, moments, columns, places[found.inexact]
+
+
+class _Judged(NamedTuple):
+    """What is known of the columns of a storage; arrays (n_columns,) unless said otherwise.
+
+    Attributes
+    ----------
+    low, high : ndarray
+        The least and the largest value among rows of positive weight.
+    constant, shifted, scaled : ndarray of bool
+        Which columns to leave out, to shift, and to multiply by a power of two.
+    inexact : ndarray of int of shape (n_inexact,)
+        Positions of columns whose values the dtype hardly tells apart.
+    """
+
+    low: Array
+    high: Array
+    constant: Array
+    shifted: Array
+    scaled: Array
+    inexact: Array
+
+
+def _judged(
+    blocks: Storage, moments: Moments, suspect: Array, fit_intercept: bool, as_given: bool
+) -> _Judged:
+    """Return what is to be done with the columns, of which only the `suspect` ones may change."""
+    low, high = _ranges(blocks)
+    peaks = np.maximum(np.abs(low), np.abs(high))
+    unit = np.spacing(peaks.astype(blocks.dtype)).astype(np.float64)
+    constant = suspect & (high - low <= np.where(unit < FINE_UNIT, CONSTANT_UNITS * unit, 0.0))
+    inexact = _inexact(blocks, moments, suspect, low, high, unit)
+    scaled = suspect & _out_of_range(blocks, moments.mean_square) & (peaks > 0.0)
+    is_narrow = ~scaled | (high / 2.0 - low / 2.0 < SHIFT_RANGE * peaks)
+    shifted = suspect & ~constant & is_narrow
+    if not fit_intercept:
+        constant, shifted, inexact = suspect & (peaks == 0.0), shifted & False, inexact[:0]
+    if as_given or not (blocks.has_room or blocks.affords_columns(blocks.n_features)):
+        shifted[:] = False
+    if constant.all() and not as_given:  # one column stays, as zeros
+        constant[0] = scaled[0] = False
+        shifted[0] = fit_intercept and low[0] != 0.0
+    return _Judged(low, high, constant, shifted, scaled, inexact)
+
+
+def _transform(
+    blocks: Storage, moments: Moments, found: _Judged, as_given: bool
+) -> ColumnTransform | None:
+    """Return how the columns of the problem are made, or None if they are those of `blocks`."""
+    low, high, constant = found.low, found.high, found.constant
+    leaves = constant.any() and not as_given and blocks.affords_without(int(constant.sum()))
+    some = np.flatnonzero(~constant) if leaves else np.arange(len(constant))
+    shift = exponents = None
+    low, high = low[some], high[some]
+    if found.shifted[some].any():
+        middle = found.low / 2.0 + found.high / 2.0
+        mean = np.where(np.isfinite(moments.mean), moments.mean, middle)[some]
+        shift = np.where(found.shifted[some], np.clip(mean, low, high), 0.0)
+        # The dtype of X must represent the shift exactly.
+        shift = shift.astype(blocks.dtype).astype(np.float64)
+        low, high = low - shift, high - shift
+    if found.scaled[some].any():
+        exponents = np.frexp(np.maximum(np.abs(low), np.abs(high)))[1]
+    if not leaves and shift is None and exponents is None:
+        return None
+    return ColumnTransform(some if leaves else None, shift, exponents)
+
+
+def _moments_after(
+    blocks: Storage,
+    model: Likelihood,
+    moments: Moments,
+    found: _Judged,
+    transform: ColumnTransform | None,
+) -> Moments:
+    """Return the moments of the transformed columns, exact for the constant ones that stay."""
+    level = found.low
+    constant = found.constant
+    if transform is not None:
+        if transform.shift is not None or transform.exponents is not None:
+            moments = column_moments(blocks, model)
+        elif transform.kept is not None:
+            moments = moments.columns(transform.kept)
+        if transform.kept is not None:
+            level, constant = level[transform.kept], constant[transform.kept]
+        if transform.exponents is not None:
+            level = np.ldexp(level, -transform.exponents)
+    if not constant.any():
+        return moments
+    return replace(
+        moments,
+        mean=np.where(constant, level, moments.mean),
+        variance=np.where(constant, 0.0, moments.variance),
+    )
+
+
+def _suspect(blocks: Storage, moments: Moments) -> Array:
+    """Return which columns may be constant, far from zero or out of range, bool (n_columns,)."""
+    limit = SHIFT_SPARSE if blocks.is_sparse else SHIFT_DENSE
+    if blocks.dtype == np.float32:
+        limit = SHIFT_FLOAT32
+    level = ~(moments.variance > limit * moments.mean_square)
+    return np.asarray(level | _out_of_range(blocks, moments.mean_square))
+
+
+def _out_of_range(blocks: Storage, mean_square: Array) -> Array:
+    """Return which columns are so large or small that their squares overflow or lose digits."""
+    limits = np.finfo(blocks.dtype)
+    high, low = float(limits.max) ** SAFE_EXPONENT, float(limits.tiny) ** SAFE_EXPONENT
+    return np.asarray(~((mean_square < high) & (mean_square > low)))
+
+
+def _inexact(
+    blocks: Storage, moments: Moments, suspect: Array, low: Array, high: Array, unit: Array
+) -> Array:
+    """Return positions of columns whose values differ by few units in the last place.
+
+    `unit` (n_columns,) is such a unit at the largest entry of each column. A float32 column of one
+    large whole number counts too: its values may have differed before they were rounded.
+    """
+    found = suspect & (low < high) & (moments.variance < (INEXACT_UNITS * unit) ** 2)
+    if blocks.dtype == np.float32:
+        size = np.abs(low)
+        found |= suspect & (low == high) & (size >= FLOAT32_INTEGERS) & (size <= FLOAT64_INTEGERS)
+    return np.flatnonzero(found)
+
+
+def _used(block: Block) -> tuple[Array]:
+    """Return 1 for each column with entries in a CSR block, else 0, shape (n_columns,)."""
+    used = np.zeros(block.X.shape[1])
+    used[block.X.indices] = 1.0
+    return (used,)
+
+
+def _ranges(blocks: Storage) -> tuple[Array, Array]:
+    """Return the least and largest value of each column over the rows of positive weight."""
+    low, below = blocks.map_reduce(_range, combine=np.minimum)
+    return np.asarray(low), -np.asarray(below)
+
+
+def _range(block: Block) -> tuple[Any, Any]:
+    """Return the least values of the columns in a block, and minus the largest, (n_columns,)."""
+    X, weights = block.X, block.weights
+    if block.is_sparse:
+        if weights is not None:
+            X = X[np.flatnonzero(weights > 0.0)]
+        return _sparse_range(X)
+    if weights is None:
+        return X.min(axis=0), -X.max(axis=0)
+    counts = (weights > 0.0)[:, None]
+    return np.where(counts, X, np.inf).min(axis=0), -np.where(counts, X, -np.inf).max(axis=0)
+
+
+def _sparse_range(X: Any) -> tuple[Array, Array]:
+    """Return the least value of each column of a CSR matrix, and minus the largest."""
+    n, d = X.shape
+    low, below = np.full(d, np.inf), np.full(d, np.inf)
+    by_column = sp.csc_array(X)
+    filled = np.diff(by_column.indptr)
+    some = np.flatnonzero(filled)
+    if len(some):
+        starts = by_column.indptr[some]
+        low[some] = np.minimum.reduceat(by_column.data, starts)
+        below[some] = -np.maximum.reduceat(by_column.data, starts)
+    if n:
+        not_full = filled < n
+        low[not_full] = np.minimum(low[not_full], 0.0)
+        below[not_full] = np.minimum(below[not_full], 0.0)
+    return low, below
+
+
+def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:
+    """Return the coefficients of the columns before scaling, clipped to finite numbers of `dtype`.
+
+    A negligible coefficient of a scaled column becomes zero: for a column of tiny numbers it would
+    be large, and so would its penalty.
+    """
+    top = float(np.finfo(dtype).max)
+    coef = np.where(np.abs(coef) < NEGLIGIBLE_COEF, 0.0, coef)
+    with np.errstate(over="ignore"):
+        return np.clip(np.ldexp(coef, -exponents), -top, top)
+
+
+def scale_terms(terms: PenaltyTerms, exponents: Array) -> PenaltyTerms:
+    """Return penalty and bounds for the coefficients of scaled columns, kept finite."""
+
+    def times(values: Array | None) -> Array | None:
+        """Return bounds or targets for the scaled columns; infinite bounds stay infinite."""
+        if values is None:
+            return None
+        return np.where(
+            np.isinf(values), values, np.ldexp(values, exponents).clip(-LARGEST_TERM, LARGEST_TERM)
+        )
+
+    with np.errstate(over="ignore", under="ignore"):
+        return replace(
+            terms,
+            l1=np.minimum(np.ldexp(terms.l1, -exponents), LARGEST_TERM),
+            ridge=np.minimum(np.ldexp(terms.ridge, -2 * exponents), LARGEST_TERM),
+            target=times(terms.target),
+            lower=times(terms.lower),
+            upper=times(terms.upper),
+        )
