@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport
-from skmaxent._estimators import _infer
+from skmaxent._estimators import _inference_kinds
 from skmaxent._estimators._fit_classifier import fit_classifier
 from skmaxent._estimators._linear_classifier import LinearClassifier
 from skmaxent._estimators._parameters_of_fit import refuse_other_parameters
@@ -407,15 +407,15 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
                 f"this {type(self).__name__} was fitted with an offset: infer needs the offset of "
                 "the rows too."
             )
-        estimate = _infer.estimate_of(self)
-        data = _infer.UserData(X, y, sample_weight, offset)
-        options = _infer.InferenceOptions(cov_type, groups, weights, reference)
-        _infer.check_method(estimate.settings, options, features, method, n_bootstrap)
+        estimate = _inference_kinds.estimate_of(self)
+        data = _inference_kinds.UserData(X, y, sample_weight, offset)
+        options = _inference_kinds.InferenceOptions(cov_type, groups, weights, reference)
+        _inference_kinds.check_method(estimate.settings, options, features, method, n_bootstrap)
         if groups is not None or method is not None:  # rows are picked and added up in memory
             refuse_dask("infer with groups or a method", X, y)
             data = data.on_host()
         if method == "split":
-            return _infer.by_split(self, estimate, data, options)
+            return _inference_kinds.by_split(self, estimate, data, options)
         if method == "bootstrap":
-            return _infer.by_bootstrap(self, estimate, data, options, n_bootstrap)
-        return _infer.by_information(estimate, data, options, features)
+            return _inference_kinds.by_bootstrap(self, estimate, data, options, n_bootstrap)
+        return _inference_kinds.by_information(estimate, data, options, features)

@@ -19,7 +19,8 @@ from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Statu
 from skmaxent._storage._arrays import empty
 from skmaxent._typing import Array
 
-MAX_HALVINGS = 30
+# Halvings of a Newton step: 2^-30 of it is below the accuracy that a step is computed with.
+MAX_STEP_HALVINGS = 30
 # Strength of the ridge of the second start, for coefficients of standardised columns.
 SPREAD = 0.01
 # Standard errors from a maximum at which there is one.
@@ -109,7 +110,7 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
         if status is not Status.MAX_ITER or record.is_full:
             break
         t = 1.0
-        for _ in range(MAX_HALVINGS):
+        for _ in range(MAX_STEP_HALVINGS):
             candidate = objective.at(moved(point.theta, t * step, width))
             try:
                 found = penalised(candidate, total, width, free)

@@ -19,9 +19,10 @@ from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
+# Draws of a sample until each class has a row; then an error names the rarest class.
 MOST_DRAWS = 100
-# Standard errors from the optimum at which a fit that cannot go on has not converged.
-FAR = 0.1
+# Standard errors from the optimum above which a fit that stopped for rounding has not converged.
+UNCONVERGED = 0.1
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,8 @@ def _fit(
     return _Fitted(
         np.column_stack([dense_coef(fitted.coef_), to_host(fitted.intercept_)]),
         status in (Status.SEPARATED, Status.QUASI_SEPARATED),
-        status is Status.MAX_ITER or (status is Status.PRECISION and solution.distance > FAR),
+        status is Status.MAX_ITER
+        or (status is Status.PRECISION and solution.distance > UNCONVERGED),
         n_redrawn,
     )
 

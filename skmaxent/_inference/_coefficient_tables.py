@@ -110,7 +110,10 @@ class CoefficientTables:
             frame["relative_risk_ratio"] = np.exp(estimate)
         if adjust is not None:
             if not self.has_tests:
-                raise ValueError("adjust is for p-values, which a penalised fit does not have.")
+                raise ValueError(
+                    "adjust is for p-values, which results of penalised fits and bootstraps do not "
+                    "have; expected adjust=None."
+                )
             slopes = np.arange(len(frame)) % len(self.columns) < self.n_features
             p_values = np.full(len(frame), np.nan)
             p_values[slopes] = adjusted_p_values(frame["p_value"].to_numpy()[slopes], adjust)

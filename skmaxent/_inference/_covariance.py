@@ -18,12 +18,12 @@ from skmaxent._storage._row_targets import are_codes
 from skmaxent._typing import Array
 
 # Bytes that the covariance and what it is made from may take.
-MOST_BYTES = 1 << 32
+MOST_COVARIANCE_BYTES = 1 << 32
 # Share of a column's mean square around its mean, in the rows that H depends on, below which H is
 # computed around that mean.
 MOST_COMMON = 1e-2
 # Eigenvalue relative to the largest, per row, below which a matrix with unit diagonal is singular.
-SINGULAR = 1e-14
+SINGULAR_COVARIANCE = 1e-14
 
 
 class SingularInformation(ValueError):
@@ -75,11 +75,12 @@ def against_last(theta: Array, fit_intercept: bool) -> Array:
 def check_size(r: int, width: int) -> None:
     """Raises MemoryError where a covariance would take too much."""
     needed = 4 * 8 * (r * width) ** 2
-    if needed > MOST_BYTES:
+    if needed > MOST_COVARIANCE_BYTES:
         raise MemoryError(
             f"the covariance of {r * width} coefficients needs {needed:,} bytes, more than the "
-            f"{MOST_BYTES:,} that are allowed (skmaxent._inference._covariance.MOST_BYTES): name "
-            "the features= that matter."
+            f"{MOST_COVARIANCE_BYTES:,} of the limit "
+            "(skmaxent._inference._covariance.MOST_COVARIANCE_BYTES); give features= the names of "
+            "some features."
         )
 
 
@@ -166,7 +167,7 @@ def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
     size = np.sqrt(np.maximum(V.diagonal(), 0.0))
     scaled = V / np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
     values = np.linalg.eigvalsh(scaled)
-    rank = int((values > SINGULAR * len(x) * max(float(values[-1]), 0.0)).sum())
+    rank = int((values > SINGULAR_COVARIANCE * len(x) * max(float(values[-1]), 0.0)).sum())
     rank = rank if largest_rank is None else min(rank, largest_rank)
     if rank < len(x):
         raise DeficientCovariance(rank, len(x))

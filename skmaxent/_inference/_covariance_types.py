@@ -22,7 +22,10 @@ class NoCovariance(ValueError):
 
 
 def dependent_columns(error: _covariance.SingularInformation, names: Array) -> NoCovariance:
-    """The error with names."""
+    """The error that names the columns of a singular information.
+
+    `names` are those of the features, (n_features,); later positions are those of intercepts.
+    """
     known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
     return NoCovariance(
         f"the coefficients have no covariance: {known} are constant or combinations of other "
@@ -32,6 +35,10 @@ def dependent_columns(error: _covariance.SingularInformation, names: Array) -> N
 
 
 def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> str:
+    """The kind of covariance: the user's after checks, or for None the default for the fit.
+
+    `is_penalised` tells whether the fit has a ridge penalty.
+    """
     if weights not in ("frequency", "probability"):
         raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
     if cov_type is None:
@@ -42,20 +49,21 @@ def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> 
     if is_penalised != (cov_type == "laplace"):
         raise ValueError(
             f"cov_type={cov_type!r} does not go with this fit, which has "
-            f"{'a ridge' if is_penalised else 'no'} penalty: expected "
+            f"{'a ridge' if is_penalised else 'no'} penalty; expected "
             f"{'laplace, or a fit with C=np.inf' if is_penalised else COV_TYPES[:-1]}."
         )
     if weights == "probability" and cov_type in ("nonrobust", "laplace"):
         raise ValueError(
-            "probability weights have no inverse-information covariance: use cov_type='HC0', "
+            f"cov_type={cov_type!r} is not valid with weights='probability'; use cov_type='HC0', "
             "'HC1' or 'cluster'."
         )
     return cov_type
 
 
 def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
+    """Codes of the clusters of the rows, (n_samples,), or None without clusters."""
     if (groups is None) != (cov_type != "cluster"):
-        raise ValueError("groups and cov_type='cluster' go together.")
+        raise ValueError("groups and cov_type='cluster' go together; give both or neither.")
     if groups is None:
         return None
     return check_groups(groups, n_samples)
@@ -81,7 +89,29 @@ def analytic_covariance(
     codes: Array | None,
     weights: str,
 ) -> tuple[Array, Array]:
-    """The inverse of the information, and the covariance, of θ in reference coding."""
+    """The inverse of the information, and the covariance, of the coefficients of a point.
+
+    Parameters
+    ----------
+    training : TrainingProblem
+    point : Point
+        The loss at the coefficients.
+    H : ndarray of shape (n_coefficients, n_coefficients)
+        The information of the mean loss at the point.
+    ridge : ndarray of shape (1 or n_logits, n_features)
+        Strengths of the ridge penalty.
+    names : ndarray of shape (n_features,)
+        Names of the features, for error messages.
+    cov_type, weights : str
+        As in `MaxentClassifier.infer`, resolved.
+    codes : ndarray of shape (n_samples,) or None
+        Codes of the clusters.
+
+    Returns
+    -------
+    inverse, covariance : ndarray of shape (n_coefficients, n_coefficients)
+        Of θ in reference coding; see `_covariance`.
+    """
     objective, total = point.objective, training.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
     if cov_type == "laplace":
@@ -112,6 +142,7 @@ def _group_weights(block: Block, codes: Array, n_groups: int) -> tuple[Array]:
 
 
 def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> None:
+    """Raise ValueError for a small-sample factor with n observations, too few for it."""
     found = f"{n:.4g} rows of positive weight"
     advice = "use cov_type='HC0'"
     if weights == "frequency":

@@ -64,7 +64,9 @@ class FeatureNames:
         for term in terms:
             positions = list(dict.fromkeys(self.position(name) for name in term))
             if not with_intercept and self.has_intercept and len(self.columns) - 1 in positions:
-                raise ValueError("['Intercept'] are no features of the model.")
+                raise ValueError(
+                    "['Intercept'] are no features of the model, so no test leaves them out."
+                )
             found.append((" + ".join(map(str, term)), positions))
         return found
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._inference._covariance import ridge_pull
-from skmaxent._objective._objective import Point
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers import conjugate_gradients
+from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-ACCURACY = 1e-8
-MAX_PRODUCTS = 2000
+# Error that a system for a variance is solved to, relative to the standard error; the error above
+# which it counts as unsolved; and the most Hessian products for it.
+VARIANCE_ACCURACY, UNSOLVED, MAX_VARIANCE_PRODUCTS = 1e-8, 1e-4, 2000
 
 
 def covariance_of(
@@ -42,41 +44,47 @@ def covariance_of(
             product[:, :-1] += ridge_pull(ridge, coef) - objective.penalty.gradient(coef)
         return product
 
-    contrasts, solutions = [], []
-    for k in range(r):
-        for j in positions:
-            a = objective.zeros()
-            a[k, j] = 1.0 / objective.scale[j]
-            if len(a) > 1:
-                a[-1, j] = -a[k, j]
-            size = float(np.sqrt(inner(a, preconditioner.solve(a))))
-            step = conjugate_gradients(
-                hessian_product,
-                preconditioner.solve,
-                -a,
-                radius=np.inf,
-                tolerance=ACCURACY * size,
-                max_products=MAX_PRODUCTS,
+    def solved(b: Array, tolerance: float) -> Step:
+        """The step of conjugate gradients for the gradient b."""
+        return conjugate_gradients(
+            hessian_product,
+            preconditioner.solve,
+            b,
+            radius=np.inf,
+            tolerance=tolerance,
+            max_products=MAX_VARIANCE_PRODUCTS,
+        )
+
+    directions = [_contrast(objective, k, j) for k in range(r) for j in positions]
+    solutions = []
+    for n, a in enumerate(directions):
+        size = float(np.sqrt(inner(a, preconditioner.solve(a))))
+        step = solved(-a, VARIANCE_ACCURACY * size)
+        left = float(np.sqrt(max(inner(step.residual, preconditioner.solve(step.residual)), 0.0)))
+        if not left <= UNSOLVED * size:
+            raise ValueError(
+                f"the variance of feature {positions[n % len(positions)]} was not found in "
+                f"{MAX_VARIANCE_PRODUCTS} products with the Hessian: the feature is nearly a "
+                "linear combination of others, or the classes are separated (see "
+                "detect_separation)."
             )
-            left = float(
-                np.sqrt(max(inner(step.residual, preconditioner.solve(step.residual)), 0.0))
-            )
-            if not left <= 1e-4 * size:
-                raise ValueError(
-                    f"the variance of feature {j} was not found in {MAX_PRODUCTS} products: it is "
-                    "nearly a combination of others, or the classes are separated."
-                )
-            contrasts.append(a.ravel())
-            solutions.append(step.direction.ravel())
-    V = np.array(contrasts) @ np.array(solutions).T / objective.total_weight
+        solutions.append(step.direction.ravel())
+    contrasts = np.array([a.ravel() for a in directions])
+    V = contrasts @ np.array(solutions).T / objective.total_weight
     norm = float(np.sqrt(inner(gradient, preconditioner.solve(gradient))))
-    newton = conjugate_gradients(
-        hessian_product,
-        preconditioner.solve,
-        gradient,
-        radius=np.inf,
-        tolerance=0.1 * norm,
-        max_products=MAX_PRODUCTS,
-    )
+    newton = solved(gradient, 0.1 * norm)
     distance = float(np.sqrt(2.0 * max(newton.predicted, 0.0) * objective.total_weight))
     return np.asarray(0.5 * (V + V.T)), distance
+
+
+def _contrast(objective: MultinomialObjective, k: int, j: int) -> Array:
+    """a with a·θ the coefficient of feature j for class k against the last class.
+
+    The coefficient is that of the column as it is. The result has the shape of θ, (n_logits,
+    n_features + 1).
+    """
+    a = objective.zeros()
+    a[k, j] = 1.0 / objective.scale[j]
+    if len(a) > 1:
+        a[-1, j] = -a[k, j]
+    return a

@@ -184,7 +184,9 @@ class FitRows:
                 f"X has {len(columns)} rows, expected the {rows.n_samples} of the fit."
             )
         if not isinstance(rows, RowBlocks):
-            raise TypeError("score tests need X of the fit in memory; found chunks.")
+            raise TypeError(
+                "score tests need a fit to rows in memory; found a fit to Dask collections."
+            )
         X = on_host(rows.X)
         stack = sp.hstack if sp.issparse(X) else np.hstack
         whole = stack([X, columns.astype(X.dtype)])
@@ -207,7 +209,8 @@ class FitRows:
             V = _covariance.inverse(H, width) / self._total
         except _covariance.SingularInformation as error:
             raise ValueError(
-                "the features are constant, or combinations of those of the model."
+                "the features in X are constant, or combinations of those of the model; remove "
+                "them."
             ) from error
         r = max(1, len(point.theta) - 1)
         gradient = point.gradient[:r] if fit_intercept else point.gradient[:r, :-1]

@@ -103,7 +103,7 @@ def average_effects(
             w = None
         effects, J, total = delta.effect_sums(rows, offset, w, discrete)
     if not total > 0.0:
-        raise ValueError("sample_weight has no positive number to average with.")
+        raise ValueError("sample_weight must have a positive weight, found none.")
     return effects / total, delta.errors(J / total)
 
 

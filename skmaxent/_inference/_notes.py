@@ -18,19 +18,27 @@ from skmaxent._solvers import (
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
-# Robust standard errors of this share of those from the information say nothing of the coefficient.
+# Robust standard errors below this share of those from the information are not valid.
 DEGENERATE = 1e-3
-
-
-# Standard errors between coefficients and the optimum for these data that are no accident.
+# Standard errors between coefficients and the optimum for X and y above which a warning says that
+# these are not the data of the fit, or that the fit has not converged.
 FAR = 0.5
 
 
 def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> tuple[str, ...]:
-    """Why the results are not those of an optimum; a warning says it too.
+    """Notes on coefficients that are no optimum, or for separated classes; each warns too.
 
-    Where the fit's gap is bounded and the coefficients are optimal for these rows too, there is an
-    optimum.
+    Parameters
+    ----------
+    point : Point
+        The loss at the coefficients.
+    terms : PenaltyTerms
+        The ridge penalty of standardised columns.
+    distance : float
+        Standard errors between the coefficients and the optimum for these rows.
+    gap : float
+        `optimality_gap_` of the fit. Where it is bounded and the distance is small, an optimum
+        exists, and nothing is computed.
     """
     if gap < PROVEN and distance <= FAR:
         return ()
@@ -48,6 +56,7 @@ def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> 
 
 
 def notes_if_far(distance: float) -> tuple[str, ...]:
+    """A note, and a warning, for coefficients many standard errors from the optimum."""
     if distance <= FAR:
         return ()
     found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
@@ -58,7 +67,11 @@ def notes_if_far(distance: float) -> tuple[str, ...]:
 def notes_of_degenerate(
     variances: Array, of_information: Array, rows: list[Any], columns: list[str]
 ) -> tuple[str, ...]:
-    """Which robust variances are next to nothing beside those from the information."""
+    """A note, and a warning, on robust variances that are tiny beside those from the information.
+
+    Both arrays of variances have the shape (n_rows * n_columns,), class by class. The coefficients
+    are those of the classes `rows` and the columns `columns`.
+    """
     lost = np.flatnonzero(variances < DEGENERATE**2 * of_information)
     if not len(lost):
         return ()
@@ -75,7 +88,11 @@ def notes_of_degenerate(
 
 
 def distance_to_optimum(point: Point, terms: PenaltyTerms, V: Array, total: float) -> float:
-    """Standard errors between the coefficients and the optimum for these rows."""
+    """Standard errors between the coefficients of a point and the optimum for its rows.
+
+    V is the inverse of the information of `total` observations and the ridge penalty of `terms`,
+    (n_coefficients, n_coefficients).
+    """
     gradient = penalised_gradient(point, terms)
     g = gradient if len(gradient) == 1 else gradient[:-1]
     g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
@@ -83,7 +100,10 @@ def distance_to_optimum(point: Point, terms: PenaltyTerms, V: Array, total: floa
 
 
 def penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
-    """Gradient of the mean loss and a ridge, whatever the penalty of the point's objective."""
+    """Gradient of the mean loss plus a ridge penalty, (n_logits, n_features + 1).
+
+    The penalty is that of `terms`, not that of the point's objective.
+    """
     gradient = point.loss_gradient()
     coef = point.theta[:, :-1]
     coef = coef if terms.target is None else coef - terms.target

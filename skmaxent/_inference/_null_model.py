@@ -55,7 +55,7 @@ def constant_combination(training: TrainingProblem) -> Array | None:
     constant = np.flatnonzero(moments.is_constant & (moments.mean_square > 0.0))
     if len(constant):
         return np.eye(1, d, constant[0])[0] / moments.mean[constant[0]]
-    if 16 * d**2 > _covariance.MOST_BYTES:
+    if 16 * d**2 > _covariance.MOST_COVARIANCE_BYTES:
         return None
     scale = objective.scale
     columns = Standardisation.of(d, scale=scale)

@@ -113,7 +113,7 @@ class CoefficientMethods(ResultsState):
         """
         self._validity.check_tests("profiles")
         if self.cov_type != "nonrobust":
-            raise ValueError("profiles need cov_type='nonrobust'.")
+            raise ValueError(f"profiles need cov_type='nonrobust', found {self.cov_type!r}.")
         normal_quantile(level)
         positions = sorted({j for _, term in self._names.terms(features) for j in term})
         fit = self._held.get("profile intervals")

@@ -73,7 +73,7 @@ class TestMethods(ResultsState):
             tests = [(name, *fit.ratio(self._names.in_model(term))) for name, term in terms]
             return chi2_table(tests)
         if features is not None:
-            raise ValueError("give other, or features to leave out, not both.")
+            raise ValueError("give other, or features to leave out, not both; found both.")
         if not isinstance(other, TestMethods):
             raise TypeError(
                 f"other must be results of infer, found an object of type {type(other).__name__}."

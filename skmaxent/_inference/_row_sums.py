@@ -12,9 +12,8 @@ import scipy.sparse as sp
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-ROWS = 4096
-
-
+# Rows that are made dense at a time.
+DENSE_ROWS = 4096
 # Relative difference up to which sums over rows are those of the same rows.
 SAME_ROWS = 1e-5
 
@@ -33,10 +32,12 @@ class Signature:
 
     @property
     def is_known(self) -> bool:
+        """Whether the rows of the fit were in memory, so that their sums are known."""
         return len(self.sums) > 0
 
     @classmethod
     def of(cls, rows: Any) -> Signature:
+        """The signature of rows in memory, (n_samples, n_features)."""
         factors = np.random.default_rng(0).uniform(0.5, 1.5, rows.shape[0])
         sums, sizes = np.zeros((2, rows.shape[1]))
         for at, part, _ in dense_blocks(rows, None):
@@ -46,12 +47,13 @@ class Signature:
 
     @classmethod
     def where_needed(cls, rows: Any, weights: Array | None) -> Signature | None:
-        """None where all rows have the same weight."""
+        """The signature of rows with weights (n_samples,); None for equal weights."""
         if weights is None or (weights == weights[0]).all():
             return None
         return cls.of(on_host(rows))
 
     def is_of(self, rows: Any) -> bool:
+        """Whether rows are those of the fit; without sums, whether they are as many."""
         if rows.shape[0] != self.n_samples or not self.is_known:
             return bool(rows.shape[0] == self.n_samples)
         difference = np.abs(Signature.of(rows).sums - self.sums)
@@ -88,8 +90,8 @@ class ColumnSums:
 
 def dense_blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
     """Rows by blocks: where they are, dense copies of them in float64, and their offsets."""
-    for start in range(0, rows.shape[0], ROWS):
-        at = slice(start, min(start + ROWS, rows.shape[0]))
+    for start in range(0, rows.shape[0], DENSE_ROWS):
+        at = slice(start, min(start + DENSE_ROWS, rows.shape[0]))
         part = rows[at]
         part = part.toarray() if sp.issparse(part) else part
         yield at, part.astype(np.float64), None if offset is None else offset[at]

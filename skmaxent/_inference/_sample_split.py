@@ -43,8 +43,8 @@ def infer_by_split(
         lost = observed.rows(half).totals(weights) == 0.0
         if lost.any():
             raise ValueError(
-                "method='split' needs rows of every class in each half: there are too few of "
-                f"{observed.classes[lost].tolist()}."
+                "method='split' needs rows of every class in each half of the rows; the classes "
+                f"{observed.classes[lost].tolist()} have too few."
             )
 
     def part(rows: Array) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def infer_by_split(
     kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))
     if not len(kept):
         raise ValueError(
-            f"no feature was selected on half of the rows at C={model.C}: choose a larger C."
+            f"no feature was selected on one half of the rows at C={model.C}; use a larger C."
         )
     free = clone(fresh).set_params(
         C=np.inf, l1_ratio=0.0, penalty="deprecated", penalty_factor=None

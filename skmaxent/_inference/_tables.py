@@ -14,39 +14,48 @@ if TYPE_CHECKING:
 
 
 def index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
+    """Each label with each name, label by label: the index of tables of coefficients."""
     import pandas as pd
 
     return pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
 
 
 def z_tests(estimate: Array, error: Array) -> dict[str, Array]:
+    """z statistics and two-sided p-values of estimates with standard errors, (n,) each."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z = estimate / error
     return {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
 
 
 def shown_bound(gap: float) -> str:
+    """An optimality gap in words."""
     return "not bounded" if np.isnan(gap) else f"below {max(gap, 1e-16):.1g}"
 
 
 def short_number(value: float) -> str:
+    """A number with four significant digits."""
     return f"{value:.4g}"
 
 
 def wide_tables() -> Any:
+    """A context in which pandas prints all rows and columns of a table."""
     import pandas as pd
 
     return pd.option_context("display.width", None, "display.max_rows", None)
 
 
 def normal_quantile(level: float) -> float:
+    """Half the width, in standard errors, of a normal interval of this level between 0 and 1."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, found {level}.")
     return float(stats.norm.ppf(0.5 + 0.5 * level))
 
 
 def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
-    """A row for each test, whose names need not differ."""
+    """A table with a row for each test, from tuples of a name, a statistic and its degrees.
+
+    Several tests may have the same name.
+    """
     import pandas as pd
 
     index = pd.Index([name for name, _, _ in tests], name="term")
@@ -56,6 +65,7 @@ def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
 
 
 def adjusted_p_values(p_values: Any, method: str) -> Array:
+    """P-values, (n,), adjusted for multiple tests by a method of `multipletests`."""
     try:
         from statsmodels.stats.multitest import multipletests
     except ImportError as error:

@@ -35,8 +35,9 @@ class Validity:
         """Raise ValueError for a posterior and for a bootstrap."""
         if not self.has_tests:
             raise ValueError(
-                f"{what} are for fits without a penalty (C=np.inf) and without bootstrap: shrunken "
-                "coefficients do not have the distributions that these tests rely on."
+                f"{what} are for fits without a penalty (C=np.inf) and without bootstrap, found "
+                f"cov_type={self.cov_type!r}: shrunken coefficients do not have the distributions "
+                "that these tests rely on."
             )
 
     def check_nonrobust_tests(self, what: str) -> None:
@@ -54,8 +55,8 @@ class Validity:
         """Raise ValueError where no information criterion counts coefficients and observations."""
         if self.cov_type == "laplace":
             raise ValueError(
-                f"{what} counts free coefficients, and those of a penalised fit are not free: "
-                "expected a fit with C=np.inf."
+                f"{what} counts free coefficients, and a penalty restricts coefficients; expected "
+                "a fit with C=np.inf."
             )
         if not self.has_independent_rows:
             raise ValueError(

@@ -83,7 +83,7 @@ def test_offsets_are_demanded():
     for call in (results.predict_proba_interval, results.marginal_effects):
         with pytest.raises(ValueError, match="predictions need the offset"):
             call(lazy(X))
-    with pytest.raises(ValueError, match="no positive number to average with"):
+    with pytest.raises(ValueError, match="sample_weight must have a positive weight, found none"):
         results.marginal_effects(lazy(X), offset=lazy(OFFSET), sample_weight=lazy(0.0 * WEIGHTS))
 
 

@@ -47,16 +47,19 @@ def test_this_file_knows_every_argument():
         ({"cov_type": "HC0", "groups": GROUPS}, "go together"),
         ({"cov_type": "bootstrap"}, "cov_type must be one of"),
         ({"weights": "sampling"}, "weights must be 'frequency' or 'probability'"),
-        ({"weights": "probability", "cov_type": "nonrobust"}, "probability weights have no"),
+        (
+            {"weights": "probability", "cov_type": "nonrobust"},
+            "not valid with weights='probability'",
+        ),
         ({"reference": 7}, "expected 'symmetric' or one of"),
         ({"n_bootstrap": 50}, "n_bootstrap=50 is for method='bootstrap', found method=None"),
         ({"method": "jackknife"}, "method must be None, 'split' or 'bootstrap', found 'jackknife'"),
         # features=
-        ({"features": ["age"], "groups": GROUPS}, "without groups and probability weights"),
-        ({"features": ["age"], "weights": "probability"}, "without groups and probability"),
+        ({"features": ["age"], "groups": GROUPS}, "does not support groups or weights"),
+        ({"features": ["age"], "weights": "probability"}, "does not support groups or weights"),
         ({"features": ["age"], "cov_type": "HC0"}, "features= has no cov_type='HC0'"),
         ({"features": ["height"]}, r"found \['height'\]"),
-        ({"features": ["age", "age"]}, "each once"),
+        ({"features": ["age", "age"]}, "each given once"),
         ({"features": []}, r"found \[\]"),
         ({"features": ["age"], "n_bootstrap": 3}, "n_bootstrap=3 is for method='bootstrap'"),
         # method="split"
@@ -246,5 +249,14 @@ def test_a_half_without_a_class_is_refused():
     labels = y.to_numpy().copy()
     labels[:3] = 2
     clf = LASSO.fit(frame, labels)
-    with pytest.raises(ValueError, match=r"every class in each half: .* \[2\]"):
+    with pytest.raises(ValueError, match=r"every class in each half .* \[2\] have too few"):
         clf.infer(frame, labels, (labels != 2) + (np.arange(400) == 0) * 1.0, method="split")
+
+
+@pytest.mark.parametrize("features", [None, ["x0"]])
+def test_columns_whose_squares_overflow_are_named(features):
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(60, 3)) * [1.0, 1e200, 1.0], rng.integers(0, 3, 60)
+    model = MaxentClassifier(C=np.inf).fit(rows, labels)
+    with pytest.raises(ValueError, match=r"rescale the columns \['x1'\]"):
+        model.infer(rows, labels, features=features)

@@ -221,7 +221,7 @@ def test_marginal_effects_of_discrete_features_and_of_given_rows(monkeypatch):
     np.testing.assert_allclose(effects["effect"], expected.mean(axis=0), atol=1e-9)
     dummy = statsmodels_fit(frame).get_margeff(dummy=True)
     np.testing.assert_allclose(effects["std_err"], dummy.margeff_se[5], rtol=1e-5)
-    monkeypatch.setattr(_row_sums, "ROWS", 100)
+    monkeypatch.setattr(_row_sums, "DENSE_ROWS", 100)
     pd.testing.assert_frame_equal(results.marginal_effects(frame, discrete=["old"]), found)
     at_rows = results.marginal_effects(frame, at=frame.iloc[:10])
     pd.testing.assert_frame_equal(at_rows, results.marginal_effects(frame.iloc[:10]))
@@ -462,8 +462,8 @@ def test_a_lasso_has_a_bootstrap():
 @pytest.mark.parametrize(
     ("params", "options", "message"),
     [
-        ({"l1_ratio": 1.0}, {}, "an L1 penalty selects"),
-        ({"bounds": (0, None), "C": np.inf}, {}, "bounds have no standard errors"),
+        ({"l1_ratio": 1.0}, {}, "not available with an L1 penalty"),
+        ({"bounds": (0, None), "C": np.inf}, {}, "not available with bounds"),
         ({"C": 1.0}, {"cov_type": "HC0"}, "does not go with this fit, which has a ridge"),
         ({"C": np.inf}, {"cov_type": "laplace"}, "has no penalty"),
         ({"C": np.inf}, {"cov_type": "HC3"}, "cov_type must be one of"),
@@ -474,7 +474,7 @@ def test_a_lasso_has_a_bootstrap():
         (
             {"C": np.inf},
             {"weights": "probability", "cov_type": "nonrobust"},
-            "probability weights have no inverse-information covariance",
+            "is not valid with weights='probability'",
         ),
     ],
 )
@@ -499,7 +499,7 @@ def test_other_rows_are_noticed(clf):
 
 
 def test_too_large_a_covariance_is_refused_with_its_bytes(clf, monkeypatch):
-    monkeypatch.setattr(_covariance, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(_covariance, "MOST_COVARIANCE_BYTES", 10_000)
     with pytest.raises(MemoryError, match="36 coefficients needs 41,472 bytes"):
         clf.infer(X, Y)
 

@@ -46,7 +46,7 @@ def test_inference_and_warm_starts_do_without_the_correction():
     clf = MaxentClassifier(
         C=np.inf, class_weight="balanced", prior_correction="empirical", warm_start=True
     ).fit(X, Y)
-    with pytest.warns(UserWarning, match="rows of the classes"):
+    with pytest.warns(UserWarning, match="class_weight multiplies the rows of a class"):
         errors = clf.infer(X, Y).std_errors
     assert np.isfinite(errors).all()
     before = clf.intercept_

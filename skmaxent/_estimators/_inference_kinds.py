@@ -14,30 +14,33 @@ from skmaxent._estimators._linear_classifier import fitted_model, uncorrected_in
 from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
 from skmaxent._inference._covariance_types import NoCovariance
 from skmaxent._inference._estimate import Estimate
-from skmaxent._inference._infer import (
-    infer,
-    infer_features,
-    infer_from_replicates,
+from skmaxent._inference._make_results import (
     refuse_absent,
+    results_for_features,
+    results_from_information,
+    results_from_replicates,
 )
 from skmaxent._inference._results import InferenceResults, with_all_columns
 from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
 from skmaxent._input._read import check_rows
 from skmaxent._input._settings import Settings
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
-# What aliased columns may change in a logit that are left out.
+# Largest change of a logit at which aliased columns are left out. Columns that are combinations of
+# others up to rounding change logits by less.
 SAME_LOGITS = 1e-6
+# The default number of bootstrap samples.
 DEFAULT_BOOTSTRAP = 200
 
 
 @dataclass(frozen=True)
 class UserData:
-    """The rows of the fit as the user gave them to `infer`."""
+    """The rows of the fit as the user gave them to `infer`: its first four data arguments."""
 
     X: Any
     y: Any
@@ -60,7 +63,7 @@ class UserData:
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """What is to be inferred; see `MaxentClassifier.infer`."""
+    """Arguments of `MaxentClassifier.infer` for the covariance and for what is reported."""
 
     cov_type: str | None
     groups: Any
@@ -100,13 +103,13 @@ def check_method(
         )
     if settings.partial_labels or settings.label_smoothing:
         raise ValueError(
-            "with partial_labels or label_smoothing the information of the complete targets is "
-            "not that of the data: method='bootstrap' resamples."
+            "analytic standard errors are not available with partial_labels or label_smoothing; "
+            "use method='bootstrap'."
         )
     if settings.class_weight is not None and options.weights == "frequency":
         warn_user(
-            "class_weight changes how many rows of the classes there seem to be, and standard "
-            "errors with it: weights='probability' allows for that.",
+            "class_weight multiplies the rows of a class, and standard errors are those of the "
+            "multiplied number of rows; use weights='probability' for robust standard errors."
         )
 
 
@@ -117,12 +120,14 @@ def by_information(
     settings = estimate.settings
     if settings.l1_ratio > 0.0 and settings.is_penalised:
         raise ValueError(
-            "an L1 penalty selects: its estimates have no standard errors. method='split' "
-            "selects on one half of the rows and infers on the other; method='bootstrap' "
-            "resamples."
+            "analytic standard errors are not available with an L1 penalty. Use method='split', "
+            "which selects features on one half of the rows and infers on the other half, or "
+            "method='bootstrap'."
         )
     if settings.bounds is not None:
-        raise ValueError("estimates at bounds have no standard errors: fit without bounds.")
+        raise ValueError(
+            "analytic standard errors are not available with bounds; fit without bounds."
+        )
     with forgetting_on_failure():
         if features is not None:
             return _of_features(estimate, data, options, features)
@@ -140,8 +145,8 @@ def by_information(
 def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> InferenceResults:
     """Inference for all features; raises NoCovariance where these are linearly dependent."""
     with estimate.problem(*data) as training:
-        _refuse_removed(training)
-        return infer(estimate, training, **vars(options))
+        _check_columns(estimate, training)
+        return results_from_information(estimate, training, **vars(options))
 
 
 def _of_features(
@@ -149,19 +154,22 @@ def _of_features(
 ) -> InferenceResults:
     """Inference for the features of these names."""
     with estimate.problem(*data) as training:
-        _refuse_removed(training)
+        _check_columns(estimate, training)
         known = estimate.names.tolist()
         names = [features] if isinstance(features, str) else list(features)
         unknown = [name for name in names if known.count(name) != 1]
         if unknown or not names or len(set(names)) < len(names):
             raise ValueError(
-                "features must name features of X, each once, and none that two columns "
-                f"have: found {unknown or names}."
+                "features must be names of features of X, each given once and each the name of "
+                f"one column only; found {unknown or names}."
             )
         if options.groups is not None or options.weights != "frequency":
-            raise ValueError("features= goes without groups and probability weights.")
+            raise ValueError(
+                "features= does not support groups or weights='probability'; expected "
+                "groups=None and weights='frequency'."
+            )
         positions = np.array([known.index(name) for name in names], dtype=np.intp)
-        return infer_features(
+        return results_for_features(
             estimate,
             training,
             positions,
@@ -170,11 +178,20 @@ def _of_features(
         )
 
 
-def _refuse_removed(training: Any) -> None:
-    if training.columns.exponents is not None or training.problem.asked.lower is not None:
+def _check_columns(estimate: Estimate, training: TrainingProblem) -> None:
+    """Raise ValueError for columns whose information would overflow or underflow, or is removed."""
+    exponents = training.columns.exponents
+    if exponents is not None:
+        sizes = np.abs(exponents)
+        extreme = [str(name) for name in estimate.names[sizes > 0.5 * sizes.max()]]
         raise ValueError(
-            "infer needs columns whose squares are numbers, and all of them in the model "
-            "(no infinite penalty_factor)."
+            "infer needs features whose squares neither overflow nor underflow; rescale the "
+            f"columns {extreme}."
+        )
+    if training.problem.asked.lower is not None:
+        raise ValueError(
+            "infer needs all features in the model; remove the columns whose penalty_factor is "
+            "infinite."
         )
 
 
@@ -191,9 +208,9 @@ def _without_aliased(
         return None
     if change > SAME_LOGITS:
         raise NoCovariance(
-            f"the coefficients have no covariance: the features "
-            f"{np.delete(names, kept).tolist()} are combinations of others up to 1e-11 of "
-            "their length, but the fit depends on the difference: without them logits would "
+            "the coefficients have no covariance: the features "
+            f"{np.delete(names, kept).tolist()} are linear combinations of others up to 1e-11 of "
+            "their length, but the fit uses the difference: without these features logits would "
             f"change by up to {change:.2g}. Remove these features, or use a finite C."
         )
     X = _validation.check_data(model.columns, data.X)
@@ -209,7 +226,7 @@ def by_split(
     """Inference on one half of the rows, for the features that are selected on the other half."""
     settings, columns = estimate.settings, estimate.model.columns
     if data.offset is not None or settings.bounds is not None or settings.prior_coef is not None:
-        raise ValueError("method='split' has no offset, bounds or prior_coef.")
+        raise ValueError("method='split' does not support offset, bounds or prior_coef.")
     X, y = check_rows(columns, data.X, data.y)
     observed = _targets.observe(y, estimate.model.classes)
     n_samples, groups = observed.n_samples, options.groups
@@ -239,8 +256,8 @@ def by_bootstrap(
     """Inference from fits to samples of the rows."""
     if options.cov_type is not None:
         raise ValueError(
-            "method='bootstrap' has a covariance of its own: expected cov_type=None, found "
-            f"{options.cov_type!r}."
+            "method='bootstrap' computes the covariance from the samples: expected cov_type=None, "
+            f"found {options.cov_type!r}."
         )
     if not (isinstance(n_bootstrap, Integral) and int(n_bootstrap) >= 2):
         raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
@@ -277,7 +294,7 @@ def by_bootstrap(
     with plain.problem(*data) as training:
         terms = training.problem.terms
         maximises = terms.is_smooth and not terms.ridge.any() and not estimate.is_bias_reduced
-        return infer_from_replicates(
+        return results_from_replicates(
             estimate,
             training,
             replicates.coef,

@@ -1,4 +1,4 @@
-"""From a fitted problem to InferenceResults."""
+"""InferenceResults from a fit and its rows: from the information, or from bootstrap samples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._typing import Array
 
 
-def infer(
+def results_from_information(
     estimate: Estimate,
     training: TrainingProblem,
     *,
@@ -137,7 +137,7 @@ def _penalised_ratio(estimate: Estimate, fields: dict[str, Any]) -> float | None
     return fit.against_null(fields["_constant"])
 
 
-def infer_from_replicates(
+def results_from_replicates(
     estimate: Estimate,
     training: TrainingProblem,
     replicates: Array,
@@ -199,7 +199,7 @@ def infer_from_replicates(
 def _standardised(objective: MultinomialObjective, replicates: Array) -> Standardised:
     """The covariance of replicates for standardised columns.
 
-    `replicates` are as in `infer_from_replicates`; the objective standardises.
+    `replicates` are as in `results_from_replicates`; the objective standardises.
     """
     samples = [
         objective.from_coefficients(one[:, :-1].astype(float), one[:, -1]) for one in replicates
@@ -213,7 +213,7 @@ def _covariance_of_samples(samples: Array) -> Array:
     return np.atleast_2d(np.cov(samples.reshape(len(samples), -1).T))
 
 
-def infer_features(
+def results_for_features(
     estimate: Estimate,
     training: TrainingProblem,
     positions: Array,
