@@ -5,6 +5,8 @@ from skmaxent._estimators._maxent_objective import MaxentObjective
 from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
 from skmaxent._export._former_modules import register_former_modules
 from skmaxent._export._onnx import register_onnx_converters
+from skmaxent._formula._from_formula import from_formula
+from skmaxent._formula._transformer import FormulaTransformer
 from skmaxent._inference._detect_separation import Separation, detect_separation
 from skmaxent._inference._results import InferenceResults
 from skmaxent._model_selection._calibration import expected_calibration_error
@@ -27,6 +29,7 @@ from skmaxent._versions import __version__ as __version__
 __all__ = [
     "CVCurveDisplay",
     "CoefficientDisplay",
+    "FormulaTransformer",
     "InferenceResults",
     "MarginalEffectsDisplay",
     "MaxentClassifier",
@@ -41,6 +44,7 @@ __all__ = [
     "cross_entropy_gradient",
     "detect_separation",
     "expected_calibration_error",
+    "from_formula",
     "log_softmax",
     "logsumexp",
     "maxent_path",

@@ -16,6 +16,8 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _get_feature_names as feature_names_of
 
 try:
@@ -34,9 +36,11 @@ __all__ = [
     "SparseCoefMixin",
     "StrOptions",
     "callback_protocol",
+    "check_feature_names_in",
     "check_parameters",
     "feature_names_of",
     "namespace_and_device",
+    "output_of_transform",
     "safe_indexing",
     "to_numpy",
 ]
@@ -64,3 +68,8 @@ def namespace_and_device(array: Any) -> tuple[Any, Any] | None:
 def to_numpy(array: Any, xp: Any) -> np.ndarray[Any, Any]:
     """An array of the namespace `xp` as NumPy's, a view where that is possible."""
     return np.asarray(_array_api._convert_to_numpy(array, xp))
+
+
+def output_of_transform(estimator: Any) -> str:
+    """Return what `set_output` chose for a transformer: "default", "pandas" or "polars"."""
+    return str(_get_output_config("transform", estimator)["dense"])

@@ -133,14 +133,54 @@ def columns_of_time(X: Any) -> list[str]:
 
     polars would convert them to integers of a unit that depends on the column.
     """
-    if not _is(X, "polars", "DataFrame"):
+    if not is_polars(X):
         return []
     return [f"{name!r} ({dtype})" for name, dtype in X.schema.items() if dtype.is_temporal()]
 
 
+def columns_of_categories(X: Any) -> dict[Any, str]:
+    """Return the dtypes of the columns of a frame that hold categories or text, by their names.
+
+    NumPy would convert categories that are numbers, and text that looks like a number. Categories
+    of at most two numbers are left out, because any two numbers for them make the same model.
+    """
+    if is_polars(X):
+        kinds = ("Categorical", "Enum", "String")
+        named = {name: str(dtype).partition("(")[0] for name, dtype in X.schema.items()}
+        return {name: kind for name, kind in named.items() if kind in kinds}
+    if not hasattr(X, "iloc") or not hasattr(X, "columns"):
+        return {}
+    import pandas as pd
+
+    dtypes = list(X.dtypes)
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in set(dtypes)):
+        return {}
+    found = {}
+    for position, dtype in enumerate(dtypes):
+        if isinstance(dtype, pd.CategoricalDtype):
+            is_refused = len(dtype.categories) > 2 or _is_text(dtype.categories)
+        else:
+            is_refused = pd.api.types.is_string_dtype(dtype) and _is_text(X.iloc[:, position])
+        if is_refused:
+            found[X.columns[position]] = str(dtype)
+    return found
+
+
+def _is_text(values: Any) -> bool:
+    """Return whether the values of a pandas object that are not missing are strings."""
+    import pandas as pd
+
+    return bool(pd.api.types.infer_dtype(values) == "string")
+
+
 def is_single_precision(X: Any) -> bool:
     """Return whether X is a polars frame of float32 only, which scikit-learn would widen."""
-    return _is(X, "polars", "DataFrame") and set(X.dtypes) == {sys.modules["polars"].Float32}
+    return is_polars(X) and set(X.dtypes) == {sys.modules["polars"].Float32}
+
+
+def is_polars(X: Any) -> bool:
+    """Return whether X is a polars data frame."""
+    return _is(X, "polars", "DataFrame")
 
 
 def in_library_of(X: Any, table: pd.DataFrame) -> Any:
@@ -154,7 +194,7 @@ def in_library_of(X: Any, table: pd.DataFrame) -> Any:
         home = sys.modules[type(X).__module__]
         from_native = getattr(home, "from_native", sys.modules["narwhals"].from_native)
         return from_native(in_library_of(X.to_native(), _with_plain_names(table)))
-    if _is(X, "polars", "DataFrame"):
+    if is_polars(X):
         return sys.modules["polars"].DataFrame(_columns(table))
     if _is(X, "pyarrow", "Table", "RecordBatch"):
         return sys.modules["pyarrow"].table(_columns(table))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import (
     columns_in_order,
+    columns_of_categories,
     columns_of_time,
     is_single_precision,
     names_of_series,
@@ -116,6 +117,10 @@ def check_data(reader: Any, *arrays: Any) -> Any:
     times = columns_of_time(arrays[0])
     if times:
         raise TypeError(_needs_numbers(times, "the unit of such numbers would be arbitrary"))
+    categories = columns_of_categories(arrays[0])
+    if categories:
+        described = _columns_without_numbers(arrays[0], categories)
+        raise ValueError(_needs_numbers(described, "text and categories do not count as numbers"))
     try:
         checked = validate(
             *arrays,
@@ -173,8 +178,9 @@ def _needs_numbers(columns: list[str], reason: str) -> str:
     """Return the message for columns of X that do not hold numbers."""
     return (
         f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
-        "categories, for instance by sklearn.preprocessing.OneHotEncoder in a "
-        f"ColumnTransformer, and convert or impute the rest ({reason})."
+        "categories by sklearn.preprocessing.OneHotEncoder in a ColumnTransformer, or by a "
+        "formula: skmaxent.from_formula, or skmaxent.FormulaTransformer in a pipeline. Convert or "
+        f"impute the rest ({reason})."
     )
 
 
@@ -198,11 +204,13 @@ def _is_about_types(error: Exception) -> bool:
     )
 
 
-def _columns_without_numbers(X: Any) -> list[str]:
-    """Return descriptions of the columns of X that do not convert to numbers.
+def _columns_without_numbers(X: Any, categories: Mapping[Any, str] | None = None) -> list[str]:
+    """Return descriptions of the columns of X that do not convert to numbers, or are categories.
 
     A description has the column's name or position, and its dtype or its first such value.
+    `categories` has the names and the dtypes of columns that count whatever their values.
     """
+    categories = {} if categories is None else categories
     named = hasattr(X, "columns")
     if not named:
         X = np.asarray(X, dtype=object)
@@ -215,6 +223,9 @@ def _columns_without_numbers(X: Any) -> list[str]:
             wrong = [value for value in values if not _is_number(value)]
             if wrong:
                 found.append(f"{column!r} (holds {wrong[0]!r}, a {type(wrong[0]).__name__})")
+                continue
+        if named and column in categories:
+            found.append(f"{column!r} ({categories[column]})")
     return found
 
 

@@ -3,7 +3,17 @@
 import subprocess
 import sys
 
-OPTIONAL = {"polars", "narwhals", "matplotlib", "dask", "onnx", "skl2onnx", "onnxruntime", "skops"}
+OPTIONAL = {
+    "dask",
+    "formulaic",
+    "matplotlib",
+    "narwhals",
+    "onnx",
+    "onnxruntime",
+    "polars",
+    "skl2onnx",
+    "skops",
+}
 NEIGHBOURS = {"torch", "shap", "mlflow", "skore", "optuna"}
 
 

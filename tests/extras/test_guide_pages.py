@@ -11,7 +11,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 # Sockets of a cluster that the garbage collector finds first.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("page", ["callbacks", "distributed", "export"])
+@pytest.mark.parametrize("page", ["callbacks", "distributed", "export", "formulas"])
 def test_the_code_of_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}

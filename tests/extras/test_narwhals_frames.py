@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_wine, make_multilabel_classification
 
 from skmaxent import (
+    FormulaTransformer,
     MaxentClassifier,
     MaxentClassifierCV,
     MultilabelMaxentClassifier,
@@ -213,3 +214,12 @@ def test_coefficients_in_polars_as_the_docstring_has_them():
     assert found.columns == ["feature", "a", "b", "c"]
     assert found["feature"].to_list() == [*NAMES, "Intercept"]
     np.testing.assert_array_equal(found[:, 1:], table)
+
+
+@pytest.mark.parametrize("library", MAKE)
+def test_columns_of_formulas(library):
+    frame = nw.from_native(MAKE[library]({"x": [1.0, 2.0, 4.0], "g": ["b", "a", "b"]}))
+    made = FormulaTransformer("x * g").fit_transform(frame)
+    assert isinstance(made, nw.DataFrame)
+    assert made.columns == ["x", "g[T.b]", "x:g[T.b]"]
+    np.testing.assert_array_equal(made.to_numpy()[:, 2], [1.0, 0.0, 4.0])

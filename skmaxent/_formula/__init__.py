@@ -1,0 +1,1 @@
+"""Formulas: a transformer that makes the columns of a formula, and fits from a formula."""

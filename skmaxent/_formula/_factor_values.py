@@ -1,0 +1,111 @@
+"""Checks of the values that a factor of a formula has on the rows of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Most levels, names or rows that an error lists.
+SHOWN = 10
+
+
+def listed(values: Sequence[Any]) -> str:
+    """Return values for an error, at most `SHOWN` of them."""
+    values = list(dict.fromkeys(values))
+    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    return f"{values[:SHOWN]}{more}"
+
+
+def parts_of(values: Any) -> list[Any]:
+    """Return the columns of an evaluated factor: those of a dict, or the values themselves."""
+    values = getattr(values, "__wrapped__", values)
+    if not isinstance(values, dict):
+        return [values]
+    return [
+        part
+        for name, value in values.items()
+        if not str(name).startswith("__")
+        for part in parts_of(value)
+    ]
+
+
+def distinct(values: Any) -> list[Any]:
+    """Return the distinct values of a column without the missing ones."""
+    import pandas as pd
+
+    return [value for value in pd.unique(pd.Series(values)) if not pd.isna(value)]
+
+
+def check_shape(expression: str, values: Any, n_rows: int) -> None:
+    """Raise ValueError unless a factor has a value for each row."""
+    for part in parts_of(values):
+        shape = np.shape(part)
+        if not shape or shape[0] != n_rows:
+            found = f"{shape[0]} values" if shape else "a single value"
+            raise ValueError(f"{expression} has {found}; expected one for each of {n_rows} rows.")
+
+
+def refuse_missing(
+    factors: dict[str, Any], columns: dict[str, list[str]], data: pd.DataFrame
+) -> None:
+    """Raise ValueError that counts the rows with missing values, if factors have any.
+
+    Parameters
+    ----------
+    factors : dict
+        The values of each factor.
+    columns : dict of str to list of str
+        The columns that each factor uses. Where these have missing values, they are counted, and
+        not those of the factor, because a function such as a mean spreads them to other rows.
+    data : pandas.DataFrame of shape (n_samples, n_columns)
+    """
+    counts: dict[str, int] = {}
+    rows = np.zeros(len(data), bool)
+    for expression, values in factors.items():
+        missing = _missing_rows(values, len(data))
+        if not missing.any():
+            continue
+        incomplete = data[columns[expression]].isna()
+        counts |= {name: int(n) for name, n in incomplete.sum().items() if n}
+        if incomplete.to_numpy().any():
+            missing = incomplete.to_numpy().any(axis=1)
+        else:
+            counts[expression] = int(missing.sum())
+        rows |= missing
+    if counts:
+        by_name = ", ".join(f"{name} in {n}" for name, n in counts.items())
+        raise ValueError(
+            f"The formula has missing values (NaN or None) in {rows.sum()} of {len(data)} rows: "
+            f"{by_name}. The first are {np.flatnonzero(rows)[:SHOWN].tolist()}. Drop these rows, "
+            "as skmaxent.from_formula does with na_action='drop', or impute values."
+        )
+
+
+def _missing_rows(values: Any, n_rows: int) -> Array:
+    """Return which rows of a factor have missing values, (n_rows,)."""
+    import pandas as pd
+
+    missing = np.zeros(n_rows, bool)
+    for part in parts_of(values):
+        if not sp.issparse(part):
+            missing |= np.asarray(pd.isna(part)).reshape(n_rows, -1).any(axis=1)
+    return missing
+
+
+def refuse_infinite(expression: str, values: Any) -> None:
+    """Raise ValueError for infinite values of a factor, such as the logarithm of zero."""
+    for part in parts_of(values):
+        if getattr(part, "dtype", None) == np.float64 and np.isinf(np.asarray(part)).any():
+            rows = np.isinf(np.asarray(part)).reshape(len(part), -1).any(axis=1)
+            raise ValueError(
+                f"{expression} is infinite in {rows.sum()} rows, the first of which are "
+                f"{np.flatnonzero(rows)[:SHOWN].tolist()}; expected finite numbers."
+            )
