@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 from scipy.special import expit, logsumexp, softmax
 
 from skmaxent._inference import _covariance
@@ -56,6 +57,43 @@ class DeltaMethod:
     coef: Array
     names: list[str]
     positions: Array | None
+    deviations: Array | None = None
+
+    @property
+    def covariance(self) -> Array:
+        """Of the coefficients of the standardised features, (R·w, R·w)."""
+        return self.standardised.covariance
+
+    @property
+    def slope_coefficients(self) -> Array:
+        """Coefficients of the standardised features, (R, w), the intercept as it is."""
+        coef = self.coef.copy()
+        coef[:, : len(self.names)] *= self.standardised.scale
+        return coef
+
+    def model_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Rows as the classifier reads them, on the host."""
+        return self.read(X, offset)
+
+    def direction(self, rows: Array) -> Array:
+        """Derivatives of the design by a variable, of those of the rows, (n, w)."""
+        rows = rows if self.positions is None else rows[:, self.positions]
+        rows = rows / self.standardised.scale
+        has_intercept = self.coef.shape[1] > len(self.names)
+        return np.column_stack([rows, np.zeros(len(rows))]) if has_intercept else rows
+
+    def simulated(self, n_draws: int, random_state: Any) -> Array:
+        """Deviations of coefficients from the fit's, drawn from their normal distribution.
+
+        Returns
+        -------
+        ndarray of shape (n_draws, R, w)
+        """
+        rng = check_random_state(random_state)
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(values.clip(0.0))
+        draws = rng.standard_normal((n_draws, len(values))) @ root.T
+        return np.asarray(draws.reshape(n_draws, *self.coef.shape))
 
     @classmethod
     def of(cls, estimate: Estimate, standardised: Standardised, coef: Array) -> DeltaMethod:
@@ -80,20 +118,20 @@ class DeltaMethod:
         """
         K, d, width = len(self.model.classes), len(self.names), self.coef.shape[1]
         coef = np.zeros((K, d))
-        coef[self._free()] = self.coef[:, :d]
+        coef[self.free] = self.coef[:, :d]
         effects, J = np.zeros((K, d)), np.zeros((K, d, K, width))
         total = 0.0
         for at, part, known in dense_blocks(rows, offset):
             w = None if weights is None else weights[at]
             total += len(part) if w is None else float(w.sum())
-            P, Z = self._probabilities(part, known), self._design(part)
+            P, Z = self.probabilities(part, known), self.design(part)
             effect, slope = _covariance.effect_sums(P, Z, coef, w, self.standardised.scale)
             for j in map(self.names.index, discrete):
                 ends = []
                 for value in (1.0, 0.0):
                     end = part.copy()
                     end[:, self._column(j)] = value
-                    P, Z = self._probabilities(end, known), self._design(end)
+                    P, Z = self.probabilities(end, known), self.design(end)
                     ends.append(_covariance.probability_sums(P, Z, w))
                 effect[:, j] = ends[0][0] - ends[1][0]
                 slope[:, j] = ends[0][1] - ends[1][1]
@@ -103,7 +141,7 @@ class DeltaMethod:
 
     def errors(self, slopes: Array) -> Array:
         """Standard errors, (n_classes, n_features), of effects with such derivatives."""
-        J = slopes[:, :, self._free()].reshape(slopes.shape[0] * slopes.shape[1], -1)
+        J = slopes[:, :, self.free].reshape(slopes.shape[0] * slopes.shape[1], -1)
         variances = np.einsum("ab,bc,ac->a", J, self.standardised.covariance, J)
         return np.asarray(np.sqrt(variances.clip(0.0)).reshape(slopes.shape[:2]))
 
@@ -144,7 +182,7 @@ class DeltaMethod:
         With q the probabilities of the other classes given that it is none of class k, the
         log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
         """
-        Z, K, V = self._design(rows), len(self.model.classes), self.standardised.covariance
+        Z, K, V = self.design(rows), len(self.model.classes), self.standardised.covariance
         logits = self.model.evaluate("logits", rows, offset)
         if K == 2:
             logits = np.column_stack([np.zeros(len(logits)), logits])
@@ -153,16 +191,17 @@ class DeltaMethod:
             others[:, k] = -np.inf
             slopes = -softmax(others, axis=1)
             slopes[:, k] = 1.0
-            G = (slopes[:, self._free(), None] * Z[:, None, :]).reshape(len(Z), -1)
+            G = (slopes[:, self.free, None] * Z[:, None, :]).reshape(len(Z), -1)
             variance = np.einsum("ij,ij->i", G @ V, G)
             log_odds = logits[:, k] - logsumexp(others, axis=1)
             yield k, log_odds, np.sqrt(variance.clip(0.0))
 
-    def _probabilities(self, rows: Array, offset: Array | None) -> Array:
+    def probabilities(self, rows: Array, offset: Array | None) -> Array:
         """Of all classes, (n, K), of dense rows in float64."""
         return np.asarray(self.model.evaluate("probabilities", rows, offset))
 
-    def _free(self) -> list[int]:
+    @property
+    def free(self) -> list[int]:
         """Classes whose coefficients are not fixed at zero in `coef`."""
         K = len(self.model.classes)
         return [1] if K == 2 else list(range(K - 1))
@@ -171,7 +210,7 @@ class DeltaMethod:
         """Where the feature j is in X."""
         return j if self.positions is None else int(self.positions[j])
 
-    def _design(self, rows: Array) -> Array:
+    def design(self, rows: Array) -> Array:
         """Standardised features, and ones where there is an intercept."""
         rows = rows if self.positions is None else rows[:, self.positions]
         rows = (rows - self.standardised.center) / self.standardised.scale

@@ -1,0 +1,1 @@
+"""Effects of variables: predictions, comparisons and slopes with errors by the delta method."""

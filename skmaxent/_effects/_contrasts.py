@@ -1,0 +1,139 @@
+"""Contrasts: the pairs of values of a variable that comparisons are between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skmaxent._effects._variables import Variables, constant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMERIC = ("sd", "2sd", "iqr", "minmax")
+LEVELS = ("reference", "sequential", "pairwise", "revpairwise", "minmax")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A comparison of `high` with `low`, columns of values of a variable for the same rows."""
+
+    variable: str
+    label: str
+    high: pd.Series
+    low: pd.Series
+
+
+def contrasts_of(
+    variables: Variables, chosen: Any, newdata: pd.DataFrame
+) -> list[Contrast]:
+    """The contrasts that the argument `variables` of `comparisons` asks for.
+
+    Parameters
+    ----------
+    variables : Variables
+    chosen : None, str, list of str or dict
+        See `InferenceResults.comparisons`.
+    newdata : DataFrame
+        The rows to compare, with all variables.
+    """
+    found = []
+    for name, specification in specifications(variables, chosen).items():
+        column = newdata[name]
+        if variables.is_numeric(name):
+            found += _numeric(variables, name, specification, column)
+        else:
+            found += _between_levels(variables, name, specification, column)
+    return found
+
+
+def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
+    """The argument `variables` as a dict; ValueError for names that the data do not have."""
+    if chosen is None:
+        chosen = variables.names
+    if isinstance(chosen, str):
+        chosen = [chosen]
+    asked = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen)
+    unknown = [name for name in asked if name not in variables.names]
+    if unknown or not asked:
+        raise ValueError(
+            f"variables must name columns of the data, found {unknown or chosen}; expected some "
+            f"of {variables.names}."
+        )
+    return asked
+
+
+def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> list[Contrast]:
+    """Contrasts of a variable whose values are numbers."""
+    if asked is None:
+        asked = 1
+    if isinstance(asked, str):
+        if asked not in NUMERIC:
+            raise ValueError(
+                f"variables[{name!r}] must be a number, two values or one of {list(NUMERIC)}, "
+                f"found {asked!r}."
+            )
+        data = variables.rows_of_fit(f"variables={{{name!r}: {asked!r}}}")[name].astype(float)
+        if asked in ("sd", "2sd"):
+            half = float(data.std()) * (0.5 if asked == "sd" else 1.0)
+            centre = column.astype(float)
+            label = {"sd": "(x + sd/2) - (x - sd/2)", "2sd": "(x + sd) - (x - sd)"}[asked]
+            return [Contrast(name, label, centre + half, centre - half)]
+        ends = data.quantile([0.25, 0.75]) if asked == "iqr" else data.agg(["min", "max"])
+        low, high = map(float, ends)
+        label = "Q3 - Q1" if asked == "iqr" else "max - min"
+        return [Contrast(name, label, constant(column, high), constant(column, low))]
+    if isinstance(asked, Real):
+        step = float(asked)
+        if not np.isfinite(step) or step == 0.0:
+            raise ValueError(f"variables[{name!r}] must be a finite step, found {asked!r}.")
+        whole = np.issubdtype(column.to_numpy().dtype, np.integer) and step == int(step)
+        return [Contrast(name, f"{step:+g}", column + (int(step) if whole else step), column)]
+    return [_pair(name, asked, column)]
+
+
+def _between_levels(
+    variables: Variables, name: str, asked: Any, column: pd.Series
+) -> list[Contrast]:
+    """Contrasts of a variable whose values are levels."""
+    levels = list(variables.levels[name])
+    if asked is None:
+        asked = "reference"
+    if not isinstance(asked, str):
+        unknown = [value for value in list(asked) if value not in levels]
+        if unknown:
+            raise ValueError(
+                f"variables[{name!r}] has {unknown}, no values of {name!r}; expected two of "
+                f"{levels}."
+            )
+        return [_pair(name, asked, column)]
+    if asked not in LEVELS:
+        raise ValueError(
+            f"variables[{name!r}] must be two values or one of {list(LEVELS)}, found {asked!r}."
+        )
+    if asked == "reference":
+        pairs = [(levels[0], level) for level in levels[1:]]
+    elif asked == "sequential":
+        pairs = list(zip(levels, levels[1:], strict=False))
+    elif asked == "minmax":
+        pairs = [(levels[0], levels[-1])]
+    else:
+        pairs = [(a, b) for i, a in enumerate(levels) for b in levels[i + 1 :]]
+        if asked == "revpairwise":
+            pairs = [(b, a) for a, b in pairs]
+    return [_pair(name, pair, column) for pair in pairs]
+
+
+def _pair(name: str, values: Any, column: pd.Series) -> Contrast:
+    """From the first of two values to the second."""
+    values = list(values)
+    if len(values) != 2:
+        raise ValueError(
+            f"variables[{name!r}] must have two values, the low and the high one, found {values}."
+        )
+    low, high = values
+    return Contrast(name, f"{high} - {low}", constant(column, high), constant(column, low))

@@ -1,0 +1,138 @@
+"""Grids of values of variables, for which predictions are made."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from skmaxent._effects._variables import Variables, is_numeric, levels_of
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GridType = Literal["mean_or_mode", "balanced", "counterfactual", "design_means"]
+GRID_TYPES = ("mean_or_mode", "balanced", "counterfactual", "design_means")
+
+
+@dataclass(frozen=True)
+class DataGrid:
+    """Values of some variables, and a rule for the others. It is made by `datagrid`."""
+
+    values: Mapping[str, Any]
+    grid_type: GridType
+
+    def points(self, variables: Variables, data: pd.DataFrame) -> pd.DataFrame:
+        """The combinations of the values that were given, a row for each."""
+        import pandas as pd
+
+        unknown = [name for name in self.values if name not in variables.names]
+        if unknown:
+            raise ValueError(
+                f"datagrid has {unknown}, no variables of the data; expected some of "
+                f"{variables.names}."
+            )
+        chosen = {name: _values(name, given, data) for name, given in self.values.items()}
+        if self.grid_type == "balanced":
+            chosen |= {
+                name: list(levels)
+                for name, levels in variables.levels.items()
+                if name not in chosen
+            }
+        rows = list(itertools.product(*chosen.values()))
+        columns = {
+            name: _typed([row[i] for row in rows], data[name]) for i, name in enumerate(chosen)
+        }
+        return pd.DataFrame(columns, index=range(len(rows)))
+
+    def rows(self, variables: Variables, data: pd.DataFrame, weights: Array | None) -> pd.DataFrame:
+        """Data with all variables: a row for each point, or for each point and row of data."""
+        import pandas as pd
+
+        points = self.points(variables, data)
+        if self.grid_type in ("counterfactual", "design_means"):
+            n = len(data)
+            rows = pd.concat([data] * len(points), ignore_index=True)
+            for name in points:
+                rows[name] = points[name].repeat(n).reset_index(drop=True)
+            return rows
+        others = [name for name in variables.names if name not in points]
+        typical = {name: _typical(data[name], weights) for name in others}
+        columns = {
+            name: points[name] if name in points else _typed([typical[name]] * len(points), data[name])
+            for name in variables.names
+        }
+        return pd.DataFrame(columns, index=points.index)
+
+
+def datagrid(*, grid_type: GridType = "mean_or_mode", **variables: Any) -> DataGrid:
+    """A grid of values of variables, for the `newdata` of predictions, comparisons and slopes.
+
+    Parameters
+    ----------
+    grid_type : {"mean_or_mode", "balanced", "counterfactual", "design_means"}, \
+default="mean_or_mode"
+        What the variables that are not named have. "mean_or_mode": their means, and the most
+        frequent value of those that are not numeric. "balanced": means, and all combinations of the
+        values of those that are not numeric, as the reference grid of R's emmeans.
+        "counterfactual": the values of all rows of the fit, each of which is repeated for each
+        point of the grid. "design_means": the mean of the columns of the model over all rows of the
+        fit with the point's values, so that dummy columns have their means, as in R's
+        ``effects::Effect`` and Stata's ``atmeans``. Means have the weights of the fit.
+    **variables : value, list of values, or callable
+        The values of each variable; a function is called with the column of the rows of the fit.
+        The grid has all combinations.
+
+    Returns
+    -------
+    DataGrid
+
+    Examples
+    --------
+    >>> from skmaxent import datagrid
+    >>> datagrid(age=[30, 60], region="north").values
+    {'age': [30, 60], 'region': 'north'}
+    """
+    if grid_type not in GRID_TYPES:
+        raise ValueError(f"grid_type must be one of {list(GRID_TYPES)}, found {grid_type!r}.")
+    return DataGrid(variables, grid_type)
+
+
+def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
+    """The values of a variable as a list."""
+    if callable(given):
+        given = given(data[name])
+    values = [given] if np.ndim(given) == 0 else list(given)
+    if not values:
+        raise ValueError(f"datagrid has no values for {name!r}: expected at least one.")
+    return values
+
+
+def _typical(column: pd.Series, weights: Array | None) -> Any:
+    """The mean of numbers, the most frequent of other values; the first of several such."""
+    if is_numeric(column):
+        return float(np.average(column.to_numpy(dtype=float), weights=weights))
+    levels = levels_of(column)
+    weights = np.ones(len(column)) if weights is None else weights
+    counts = [float(weights[(column == level).to_numpy()].sum()) for level in levels]
+    return levels[int(np.argmax(counts))]
+
+
+def _typed(values: list[Any], like: pd.Series) -> pd.Series:
+    """Values as a column of the type of another; numbers may become floats."""
+    import pandas as pd
+
+    if is_numeric(like):
+        found = pd.Series(values)
+        return found if is_numeric(found) else pd.Series(values, dtype=like.dtype)
+    known = like.cat.categories if hasattr(like, "cat") else None
+    unknown = [] if known is None else [value for value in values if value not in known]
+    if unknown:
+        raise ValueError(
+            f"{like.name!r} has no category {unknown[0]!r}; expected one of {known.tolist()}."
+        )
+    return pd.Series(values, dtype=like.dtype)

@@ -1,0 +1,125 @@
+"""Linear equations as users write them, over named quantities."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import numpy as np
+
+from skmaxent._typing import Array
+
+
+def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Array, list[str]]:
+    """A and c of the equations A x = c.
+
+    Parameters
+    ----------
+    equations : list of str
+        Such as ``"2*Labour:Europe - LibDem:Europe = 0.5"``. An expression without an equals sign is
+        zero. Names with characters that have a meaning here (``+ - * / = ( )``, spaces) stand in
+        backticks.
+    names : list of str
+        The quantities x.
+
+    Returns
+    -------
+    A : ndarray of shape (n_equations, len(names))
+    c : ndarray of shape (n_equations,)
+    texts : list of str
+        The equations, with an equals sign each.
+
+    Raises
+    ------
+    ValueError
+        For unknown or ambiguous names, and for what is not linear.
+    """
+    A, c = np.zeros((len(equations), len(names))), np.zeros(len(equations))
+    texts = []
+    for i, equation in enumerate(equations):
+        sides = _split_at_equals(equation)
+        if len(sides) > 2:
+            raise ValueError(f"{equation!r} has more than one equals sign.")
+        left = _Parser(sides[0], equation, names).linear()
+        right = _Parser(sides[1], equation, names).linear() if len(sides) == 2 else None
+        total = left if right is None else left - right
+        if not np.any(total[:-1]):
+            raise ValueError(f"{equation!r} has no coefficient in it: it holds or not by itself.")
+        A[i], c[i] = total[:-1], -total[-1]
+        texts.append(equation.strip() if right is not None else f"{equation.strip()} = 0")
+    return A, c, texts
+
+
+def _split_at_equals(equation: str) -> list[str]:
+    """The sides of an equation; equals signs in backticks are part of names."""
+    parts = re.split(r"(`[^`]*`)", equation)
+    masked = "".join(
+        part.replace("=", "\0") if part.startswith("`") else part for part in parts
+    )
+    return [side.replace("\0", "=") for side in masked.split("=")]
+
+
+class _Parser:
+    """One side of an equation, as weights of the names and a constant behind them."""
+
+    def __init__(self, text: str, equation: str, names: list[str]) -> None:
+        self.equation, self.names = equation, names
+        self.found: list[str] = []
+        # The longest names first, so that none is taken for the beginning of another.
+        plain = sorted({name for name in names if name.strip()}, key=len, reverse=True)
+        alternatives = "|".join(map(re.escape, plain))
+        pattern = rf"`([^`]*)`|(?<![\w.])({alternatives})(?![\w.:\[])" if plain else r"`([^`]*)`"
+        self.text = re.sub(pattern, self._placeholder, text)
+
+    def linear(self) -> Array:
+        """Weights of the names, and the constant, (len(names) + 1,)."""
+        try:
+            tree = ast.parse(self.text.strip(), mode="eval")
+        except SyntaxError:
+            raise ValueError(
+                f"{self.equation!r} is no linear equation of {self._expected()}."
+            ) from None
+        return self._value(tree.body)
+
+    def _placeholder(self, match: re.Match[str]) -> str:
+        quoted, bare = match.group(1), match.group(2) if match.re.groups > 1 else None
+        name = bare if quoted is None else quoted
+        if name is None or self.names.count(name) != 1:
+            many = name is not None and name in self.names
+            what = "is the name of several coefficients" if many else "is no coefficient"
+            raise ValueError(f"{name!r} in {self.equation!r} {what}; expected {self._expected()}.")
+        self.found.append(name)
+        return f" __x{len(self.found) - 1} "
+
+    def _expected(self) -> str:
+        shown = self.names if len(self.names) <= 12 else [*self.names[:12], "..."]
+        return f"names among {shown}"
+
+    def _value(self, node: ast.expr) -> Array:
+        """The weights of an expression."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            value = np.zeros(len(self.names) + 1)
+            value[-1] = node.value
+            return value
+        if isinstance(node, ast.Name):
+            if not node.id.startswith("__x"):
+                raise ValueError(
+                    f"{node.id!r} in {self.equation!r} is no coefficient; expected "
+                    f"{self._expected()}. Names with spaces or operators stand in backticks."
+                )
+            value = np.zeros(len(self.names) + 1)
+            value[self.names.index(self.found[int(node.id[3:])])] = 1.0
+            return value
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
+            return self._value(node.operand) * (-1.0 if isinstance(node.op, ast.USub) else 1.0)
+        if isinstance(node, ast.BinOp):
+            left, right = self._value(node.left), self._value(node.right)
+            if isinstance(node.op, ast.Add):
+                return left + right
+            if isinstance(node.op, ast.Sub):
+                return left - right
+            if isinstance(node.op, ast.Mult) and not (left[:-1].any() and right[:-1].any()):
+                return right * left[-1] if not left[:-1].any() else left * right[-1]
+            if isinstance(node.op, ast.Div) and not right[:-1].any() and right[-1] != 0.0:
+                return left / right[-1]
+        raise ValueError(f"{self.equation!r} is no linear equation of {self._expected()}.")

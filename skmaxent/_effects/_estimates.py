@@ -1,0 +1,125 @@
+"""Estimates: functions of the coefficients with their Jacobian, errors and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from skmaxent._inference._tables import normal_quantile
+from skmaxent._typing import Array
+
+# A function of two arrays, and its derivatives by the first and by the second.
+Combination = tuple[
+    Callable[[Array, Array], Array],
+    Callable[[Array, Array], Array],
+    Callable[[Array, Array], Array],
+]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Numbers that are functions of the coefficients.
+
+    Attributes
+    ----------
+    values : ndarray of shape (m,)
+    jacobian : ndarray of shape (m, n_coefficients)
+        Derivatives of the values by the coefficients.
+    draws : ndarray of shape (n_draws, m), default=None
+        The values at coefficients that were drawn from their distribution.
+    """
+
+    values: Array
+    jacobian: Array
+    draws: Array | None = None
+
+    def errors(self, covariance: Array) -> Array:
+        """Standard errors by the delta method, for the covariance of the coefficients."""
+        variances = np.einsum("ij,ij->i", self.jacobian @ covariance, self.jacobian)
+        return np.asarray(np.sqrt(variances.clip(0.0)))
+
+    def combined(self, other: Estimates, by: Combination) -> Estimates:
+        """f(self, other), element by element, by the chain rule."""
+        f, first, second = by
+        a, b = self.values, other.values
+        jacobian = first(a, b)[:, None] * self.jacobian + second(a, b)[:, None] * other.jacobian
+        draws = None
+        if self.draws is not None and other.draws is not None:
+            draws = f(self.draws, other.draws)
+        return Estimates(f(a, b), jacobian, draws)
+
+    def mapped(self, A: Array) -> Estimates:
+        """The linear combinations A @ values."""
+        draws = None if self.draws is None else self.draws @ A.T
+        return Estimates(A @ self.values, A @ self.jacobian, draws)
+
+    def taken(self, index: Array) -> Estimates:
+        """The values at these positions, in this order."""
+        draws = None if self.draws is None else self.draws[:, index]
+        return Estimates(self.values[index], self.jacobian[index], draws)
+
+
+def joined(parts: list[Estimates]) -> Estimates:
+    """Several estimates behind one another."""
+    draws = [part.draws for part in parts if part.draws is not None]
+    return Estimates(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.jacobian for part in parts]),
+        np.concatenate(draws, axis=1) if len(draws) == len(parts) else None,
+    )
+
+
+def normal_interval(values: Array, errors: Array, level: float) -> tuple[Array, Array]:
+    """values -/+ z · errors."""
+    half = normal_quantile(level) * errors
+    return values - half, values + half
+
+
+def logit_interval(values: Array, errors: Array, level: float) -> tuple[Array, Array]:
+    """The normal interval of the log-odds of probabilities, mapped back to (0, 1)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_odds = np.log(values) - np.log1p(-values)
+        half = normal_quantile(level) * errors / (values * (1.0 - values))
+        # A probability that rounds to 0 or 1 has no log-odds: its interval is a point.
+        lower = np.where(np.isfinite(half), expit(log_odds - half), values)
+        upper = np.where(np.isfinite(half), expit(log_odds + half), values)
+    return lower, upper
+
+
+def percentile_interval(draws: Array, level: float) -> tuple[Array, Array]:
+    """Equal-tailed interval of each column of `draws`, (n_draws, m)."""
+    tail = 0.5 * (1.0 - level)
+    lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+    return lower, upper
+
+
+def _ones(a: Array, b: Array) -> Array:
+    return np.ones_like(a)
+
+
+def _log_odds(p: Array) -> Array:
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
+# What a comparison of a probability a with a probability b is called, its function with the
+# derivatives by a and b, and its value where a = b.
+COMPARISONS: dict[str, tuple[Combination, float]] = {
+    "difference": ((lambda a, b: a - b, _ones, lambda a, b: -_ones(a, b)), 0.0),
+    "ratio": ((lambda a, b: a / b, lambda a, b: 1.0 / b, lambda a, b: -a / b**2), 1.0),
+    "lnratio": (
+        (lambda a, b: np.log(a) - np.log(b), lambda a, b: 1.0 / a, lambda a, b: -1.0 / b),
+        0.0,
+    ),
+    "lnor": (
+        (
+            lambda a, b: _log_odds(a) - _log_odds(b),
+            lambda a, b: 1.0 / (a * (1.0 - a)),
+            lambda a, b: -1.0 / (b * (1.0 - b)),
+        ),
+        0.0,
+    ),
+    "lift": ((lambda a, b: (a - b) / b, lambda a, b: 1.0 / b, lambda a, b: -a / b**2), 0.0),
+}

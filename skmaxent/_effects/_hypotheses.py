@@ -1,0 +1,104 @@
+"""Hypotheses about estimates: contrasts between them, and linear equations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skmaxent._effects._estimates import Estimates
+from skmaxent._effects._equations import linear_equations
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
+
+
+def hypotheses_of(
+    hypothesis: Any, estimates: Estimates, labels: pd.DataFrame
+) -> tuple[Estimates, pd.DataFrame]:
+    """Linear functions of estimates, and their names.
+
+    Parameters
+    ----------
+    hypothesis : str, list of str or array-like of shape (m,) or (m, n_hypotheses)
+        A name of `CONTRASTS`, which compares the estimates of each class, or equations in which
+        b0, b1, ... are the estimates in the order of the table, or weights of the estimates, a
+        column for each hypothesis.
+    estimates : Estimates
+    labels : DataFrame of shape (m, n_labels)
+        The last column has the class.
+    """
+    import pandas as pd
+
+    m = len(labels)
+    if isinstance(hypothesis, str) and hypothesis in CONTRASTS:
+        return _contrasts(hypothesis, estimates, labels)
+    if isinstance(hypothesis, str) or (
+        isinstance(hypothesis, (list, tuple)) and all(isinstance(h, str) for h in hypothesis)
+    ):
+        equations = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis)
+        A, right, names = linear_equations(equations, [f"b{i}" for i in range(m)])
+        found = estimates.mapped(A)
+        draws = None if found.draws is None else found.draws - right
+        found = Estimates(found.values - right, found.jacobian, draws)
+        return found, pd.DataFrame({"hypothesis": names})
+    A = np.asarray(hypothesis, float)
+    A = A[:, None] if A.ndim == 1 else A
+    if A.ndim != 2 or len(A) != m:
+        raise ValueError(
+            f"hypothesis has the shape {np.shape(hypothesis)}; expected a weight for each of the "
+            f"{m} estimates, a column for each hypothesis."
+        )
+    names = [f"h{i}" for i in range(A.shape[1])]
+    return estimates.mapped(A.T), pd.DataFrame({"hypothesis": names})
+
+
+def _contrasts(
+    kind: str, estimates: Estimates, labels: pd.DataFrame
+) -> tuple[Estimates, pd.DataFrame]:
+    """Contrasts between the estimates of each class."""
+    import pandas as pd
+
+    classes, names = labels.iloc[:, -1], _names(labels.iloc[:, :-1])
+    rows, texts, of_class = [], [], []
+    for label in classes.drop_duplicates():
+        at = np.flatnonzero((classes == label).to_numpy())
+        if len(at) < 2:
+            raise ValueError(
+                f"hypothesis={kind!r} compares the estimates of each class, found one for "
+                f"{label!r}: expected several, as by=... or newdata=datagrid(...) give."
+            )
+        for weights, text in _pairs(kind, [names[i] for i in at]):
+            row = np.zeros(len(labels))
+            row[at] = weights
+            rows.append(row)
+            texts.append(text)
+            of_class.append(label)
+    table = pd.DataFrame({"hypothesis": texts, str(labels.columns[-1]): of_class})
+    return estimates.mapped(np.array(rows)), table
+
+
+def _pairs(kind: str, names: list[str]) -> list[tuple[Array, str]]:
+    """Weights of the estimates in each contrast, and its name."""
+    m = len(names)
+    if kind == "meandev":
+        return [(np.eye(m)[i] - 1.0 / m, f"{names[i]} - mean") for i in range(m)]
+    if kind == "reference":
+        pairs = [(i, 0) for i in range(1, m)]
+    elif kind == "sequential":
+        pairs = [(i + 1, i) for i in range(m - 1)]
+    else:
+        pairs = [(i, j) for i in range(m) for j in range(i + 1, m)]
+        if kind == "revpairwise":
+            pairs = [(j, i) for i, j in pairs]
+    return [(np.eye(m)[i] - np.eye(m)[j], f"{names[i]} - {names[j]}") for i, j in pairs]
+
+
+def _names(labels: pd.DataFrame) -> list[str]:
+    """A name for each row: its values, of the columns that are not constant."""
+    shown = [column for column in labels if labels[column].nunique(dropna=False) > 1]
+    rows = labels[shown or list(labels)].itertuples(index=False)
+    return [", ".join(map(str, row)) for row in rows]

@@ -1,0 +1,233 @@
+"""Probabilities and slopes of rows, their averages over groups, and Jacobians of both.
+
+Conventions
+-----------
+K classes, R = K - 1 free logits (those whose coefficients are not fixed at zero), w columns of the
+design (standardised features, and ones for the intercept), n rows. Coefficients θ have the shape
+(R, w), their covariance (R·w, R·w), logit by logit. The derivative of a quantity of a row by θ is a
+sum of outer products of a factor (K, R) with a row (w,) of a design: factors and designs are kept
+apart until they are summed over groups of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._effects._estimates import Estimates
+from skmaxent._inference._delta_method import DeltaMethod
+from skmaxent._softmax import softmax
+from skmaxent._typing import Array
+
+# Numbers of an expanded Jacobian that are held at a time: 32 MB.
+MOST_NUMBERS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Design:
+    """Rows of a model, as it reads them, and where they are differentiated.
+
+    Attributes
+    ----------
+    rows : {ndarray, sparse matrix} of shape (n_rows, n_features)
+    offset : ndarray of shape (n_rows, n_logits) or None
+    direction : {ndarray, sparse matrix} of shape (n_rows, n_features), default=None
+        Derivatives of the rows by a variable, for slopes.
+    values : ndarray of shape (n_rows,), default=None
+        The values of that variable, for elasticities.
+    """
+
+    rows: Any
+    offset: Array | None
+    direction: Any = None
+    values: Array | None = None
+
+    def part(self, at: slice) -> Design:
+        """Some of the rows, dense."""
+        return Design(
+            _dense(self.rows[at]),
+            None if self.offset is None else self.offset[at],
+            None if self.direction is None else _dense(self.direction[at]),
+            None if self.values is None else self.values[at],
+        )
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which rows are averaged together, and with which weights.
+
+    Attributes
+    ----------
+    codes : ndarray of int of shape (n_rows,)
+    n_groups : int
+    weights : ndarray of shape (n_rows,)
+        Of each row, divided by the sum over its group.
+    """
+
+    codes: Array
+    n_groups: int
+    weights: Array
+
+    @classmethod
+    def of(cls, codes: Array, n_groups: int, weights: Array | None) -> Groups:
+        """Groups whose means have these weights; ValueError where a group has none."""
+        weights = np.ones(len(codes)) if weights is None else np.asarray(weights, float)
+        totals = np.bincount(codes, weights, n_groups)
+        if not np.all(totals > 0.0):
+            raise ValueError("sample_weight has no positive number to average with in some group.")
+        return cls(codes, n_groups, weights / totals[codes])
+
+    def matrix(self, at: slice) -> Any:
+        """(n_groups, rows of the slice): the sums are its products."""
+        codes, weights = self.codes[at], self.weights[at]
+        return sp.csr_matrix(
+            (weights, (codes, np.arange(len(codes)))), shape=(self.n_groups, len(codes))
+        )
+
+
+@dataclass(frozen=True)
+class RowValues:
+    """A quantity of rows: values (n, K), and the terms of the Jacobian, (n, K, R) and (n, w)."""
+
+    values: Array
+    terms: list[tuple[Array, Array]]
+    draws: Array | None
+
+    def summed(self, matrix: Any | None) -> Estimates:
+        """Sums over groups of rows, or each row on its own; group by group, class by class."""
+        n, K = self.values.shape
+        values, draws = self.values, self.draws
+        jacobians = []
+        for k in range(K):
+            rows = 0.0
+            for factor, Z in self.terms:
+                rows = rows + factor[:, k, :, None] * Z[:, None, :]
+            rows = np.reshape(rows, (n, -1))
+            jacobians.append(rows if matrix is None else matrix @ rows)
+        if matrix is not None:
+            values = matrix @ values
+            if draws is not None:
+                draws = np.stack([matrix @ draw for draw in draws])
+        jacobian = np.stack(jacobians, axis=1)
+        return Estimates(
+            values.ravel(),
+            jacobian.reshape(values.size, -1),
+            None if draws is None else draws.reshape(len(draws), -1),
+        )
+
+
+# A quantity of the rows of a dense design, under a model and coefficients drawn around its own.
+Quantity = Callable[[DeltaMethod, Design, "Array | None"], RowValues]
+
+
+def predicted(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
+    """The probabilities p_k, whose derivatives by the logits are p_k(δ_kr - p_r)."""
+    P, Z, free = delta.probabilities(design.rows, design.offset), delta.design(design.rows), delta.free
+    drawn = None
+    if draws is not None:
+        drawn = softmax(_drawn_logits(P, Z, draws, free), axis=-1)
+    return RowValues(P, [(_derivatives(P, free), Z)], drawn)
+
+
+def slopes(kind: str) -> Quantity:
+    """The quantity that is the derivative of probabilities by a variable x.
+
+    With u the derivatives of the logits by x, and ū = Σ p_k u_k, it is dp_k/dx = p_k(u_k - ū)
+    ("dydx"), x times that ("dyex"), divided by p_k ("eydx"), or both ("eyex").
+    """
+
+    def quantity(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
+        P, Z, free = delta.probabilities(design.rows, design.offset), delta.design(design.rows), delta.free
+        dZ = delta.direction(design.direction)
+        U = _all_logits(dZ @ delta.slope_coefficients.T, free, P.shape[1])
+        x = 1.0 if design.values is None or kind[2] == "d" else design.values[:, None]
+        spread = U - np.sum(P * U, axis=1, keepdims=True)
+        identity = np.eye(P.shape[1])[:, free]
+        # ∂(u_k - ū)/∂u_r = δ_kr - p_r and ∂ū/∂z_r = p_r(u_r - ū)
+        by_slope = identity - P[:, None, free]
+        by_logit = np.broadcast_to(-(P * spread)[:, None, free], by_slope.shape)
+        if kind[0] == "d":
+            D = _derivatives(P, free)
+            by_logit = D * spread[:, :, None] + P[:, :, None] * by_logit
+            by_slope = D
+        scale = x if np.ndim(x) == 0 else x[:, :, None]
+        values = _slope(P, spread, kind) * x
+        drawn = None
+        if draws is not None:
+            drawn_P = softmax(_drawn_logits(P, Z, draws, free), axis=-1)
+            drawn_U = U + np.stack([_all_logits(dZ @ d.T, free, P.shape[1]) for d in draws])
+            drawn_spread = drawn_U - np.sum(drawn_P * drawn_U, axis=-1, keepdims=True)
+            drawn = _slope(drawn_P, drawn_spread, kind) * x
+        return RowValues(values, [(scale * by_slope, dZ), (scale * by_logit, Z)], drawn)
+
+    return quantity
+
+
+def averages(
+    delta: DeltaMethod, design: Design, groups: Groups, quantity: Quantity, draws: Array | None
+) -> Estimates:
+    """Means over groups of rows, of each group the K classes."""
+    total: Estimates | None = None
+    for at in _slices(delta, design, draws):
+        part = quantity(delta, design.part(at), draws).summed(groups.matrix(at))
+        if total is None:
+            total = part
+        else:
+            drawn = None
+            if total.draws is not None and part.draws is not None:
+                drawn = total.draws + part.draws
+            total = Estimates(
+                total.values + part.values, total.jacobian + part.jacobian, drawn
+            )
+    assert total is not None
+    return total
+
+
+def row_by_row(
+    delta: DeltaMethod, designs: tuple[Design, ...], quantity: Quantity, draws: Array | None
+) -> Iterator[tuple[Estimates, ...]]:
+    """Estimates for each row, block by block, for each of several designs of the same rows."""
+    for at in _slices(delta, designs[0], draws):
+        yield tuple(
+            quantity(delta, design.part(at), draws).summed(None) for design in designs
+        )
+
+
+def _slices(delta: DeltaMethod, design: Design, draws: Array | None) -> Iterator[slice]:
+    n, K = design.rows.shape[0], len(delta.model.classes)
+    of_row = max(K * delta.covariance.shape[0], 0 if draws is None else len(draws) * K)
+    size = max(1, MOST_NUMBERS // max(of_row, 1))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _derivatives(P: Array, free: list[int]) -> Array:
+    """∂p_k/∂z_r = p_k(δ_kr - p_r), (n, K, R)."""
+    identity = np.eye(P.shape[1])[:, free]
+    return np.asarray(P[:, :, None] * (identity - P[:, None, free]))
+
+
+def _slope(P: Array, spread: Array, kind: str) -> Array:
+    return P * spread if kind[0] == "d" else spread
+
+
+def _all_logits(free_logits: Array, free: list[int], n_classes: int) -> Array:
+    """(n, K): those that are fixed are zero."""
+    logits = np.zeros((len(free_logits), n_classes))
+    logits[:, free] = free_logits
+    return logits
+
+
+def _drawn_logits(P: Array, Z: Array, draws: Array, free: list[int]) -> Array:
+    """Logits, up to a constant, at the coefficients of the fit plus each draw (R, w)."""
+    with np.errstate(divide="ignore"):
+        log_P = np.log(P)
+    return np.stack([log_P + _all_logits(Z @ d.T, free, P.shape[1]) for d in draws])
+
+
+def _dense(rows: Any) -> Array:
+    return np.asarray(rows.toarray() if sp.issparse(rows) else rows, float)
