@@ -1,0 +1,112 @@
+"""`infer`: inference for a classifier, or for a pipeline that ends in one, over its own data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._inference._results import InferenceResults
+from skmaxent._typing import Array
+
+
+def infer(
+    model: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    offset: Any = None,
+    *,
+    terms: Any = None,
+    **options: Any,
+) -> InferenceResults:
+    """Standard errors, tests and effects for a fitted classifier or pipeline.
+
+    A pipeline's transformers are applied to X, and the results remember them: their effects are of
+    the variables of X, and their methods take new data as X is.
+
+    Parameters
+    ----------
+    model : MaxentClassifier, or Pipeline that ends in one
+        Fitted.
+    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_variables)
+        The data of the fit, as they were given to ``model.fit``.
+    y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
+        Their labels, or counts or shares of the classes.
+    sample_weight : array-like of shape (n_samples,), default=None
+        The weights of the fit.
+    offset : array-like, default=None
+        The offsets of the fit.
+    terms : dict of str to list of str, default=None
+        Columns of the model that belong to one term; others are terms of their own. None finds
+        them: the columns of a term change with the same variables of X, and a
+        `FormulaTransformer` knows its own.
+    **options
+        The other arguments of `MaxentClassifier.infer`: `cov_type`, `groups`, `weights`,
+        `reference`, `features`, `method`, `n_bootstrap`.
+
+    Returns
+    -------
+    InferenceResults
+
+    Raises
+    ------
+    TypeError
+        Where the model is no classifier of this package, and no pipeline that ends in one.
+    sklearn.exceptions.NotFittedError
+        Where the model is not fitted.
+    ValueError
+        As `MaxentClassifier.infer`, and for terms with unknown columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn.compose import make_column_transformer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> from skmaxent import MaxentClassifier, infer
+    >>> X = pd.DataFrame({"age": [20, 30, 40, 50] * 5, "region": [*"NSSNN"] * 4})
+    >>> y = [*"abcab", *"cbaca"] * 2
+    >>> encode = make_column_transformer(
+    ...     (OneHotEncoder(drop="first"), ["region"]), remainder="passthrough"
+    ... )
+    >>> model = make_pipeline(encode, MaxentClassifier(C=np.inf)).fit(X, y)
+    >>> infer(model, X, y).terms
+    {'region': ['onehotencoder__region_S'], 'age': ['remainder__age']}
+    """
+    transformer, classifier = _parts(model)
+    if transformer is None:
+        return classifier._inferred(X, y, sample_weight, offset, options, X, None, None, terms)
+    columns = transformer.transform(X)
+    names = _names(transformer)
+    return classifier._inferred(
+        columns, y, sample_weight, offset, options, X, transformer, names, terms
+    )
+
+
+def _parts(model: Any) -> tuple[Any, MaxentClassifier]:
+    """The transformer of a pipeline, None for none, and the classifier."""
+    transformer, classifier = None, model
+    if isinstance(model, Pipeline):
+        check_is_fitted(model[-1])
+        transformer, classifier = model[:-1] if len(model) > 1 else None, model[-1]
+    if not isinstance(classifier, MaxentClassifier):
+        found = type(classifier).__name__
+        hint = " pass its best_estimator_." if hasattr(classifier, "best_estimator_") else ""
+        raise TypeError(
+            "infer expects a MaxentClassifier or a Pipeline that ends in one, found "
+            f"{found}.{hint}"
+        )
+    return transformer, classifier
+
+
+def _names(transformer: Any) -> Array | None:
+    """Names of the columns that a transformer makes; None where it does not say."""
+    try:
+        names: Array = transformer.get_feature_names_out()
+    except (AttributeError, ValueError, TypeError):
+        return None
+    return names

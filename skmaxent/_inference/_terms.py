@@ -1,0 +1,116 @@
+"""Terms of a model: the columns that stand for one variable, or for an interaction of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Term:
+    """Columns of a model that are tested together.
+
+    Attributes
+    ----------
+    name : str
+    columns : tuple of str
+        Their names, in the order of the model.
+    factors : frozenset of str
+        What the term is a product of. A term is marginal to those whose factors include its own.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    factors: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """All terms of a model, in the order of their first columns."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def of_groups(cls, names: list[str], groups: Mapping[str, Iterable[str]]) -> Terms:
+        """Terms that a user names; columns that are in none are a term each.
+
+        Parameters
+        ----------
+        names : list of str
+            The columns of the model.
+        groups : mapping of str to list of str
+            Names of terms, and the columns of each.
+
+        Raises
+        ------
+        ValueError
+            For columns that the model does not have, and those in two terms.
+        """
+        term_of: dict[str, str] = {}
+        for term, columns in groups.items():
+            columns = [columns] if isinstance(columns, str) else list(columns)
+            unknown = [column for column in columns if column not in names]
+            if unknown or not columns:
+                raise ValueError(
+                    f"terms[{term!r}] has {unknown or columns}; expected names of columns of the "
+                    f"model, {names}."
+                )
+            for column in columns:
+                if term_of.setdefault(column, term) != term:
+                    raise ValueError(
+                        f"the column {column!r} is in two terms, {term_of[column]!r} and {term!r}."
+                    )
+        factors = {term: frozenset(term.split(":")) for term in groups}
+        found = [(term_of.get(name, name), name) for name in names]
+        return cls(_grouped(found, factors))
+
+    @classmethod
+    def of_variables(cls, names: list[str], used: list[tuple[str, ...]]) -> Terms:
+        """A term for each set of variables that columns change with.
+
+        Parameters
+        ----------
+        names : list of str
+            The columns of the model.
+        used : list of tuple of str
+            For each column the variables that it changes with, as `terms_of_columns` finds them. A
+            column that changes with none is a term of its own.
+        """
+        found = [
+            (":".join(variables) if variables else name, name)
+            for name, variables in zip(names, used, strict=True)
+        ]
+        factors = {":".join(variables): frozenset(variables) for variables in used if variables}
+        return cls(_grouped(found, factors))
+
+    def __iter__(self) -> Iterable[Term]:
+        return iter(self.terms)
+
+    def __getitem__(self, name: str) -> Term:
+        for term in self.terms:
+            if term.name == name:
+                return term
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(term.name == name for term in self.terms)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the terms."""
+        return [term.name for term in self.terms]
+
+    def higher(self, term: Term) -> list[Term]:
+        """The terms that contain this one: products of its factors with others."""
+        return [other for other in self.terms if term.factors < other.factors]
+
+
+def _grouped(found: list[tuple[str, str]], factors: Mapping[str, frozenset[str]]) -> tuple[Term, ...]:
+    """Terms of pairs of a term and a column."""
+    columns: dict[str, list[str]] = {}
+    for term, column in found:
+        columns.setdefault(term, []).append(column)
+    return tuple(
+        Term(term, tuple(names), factors.get(term, frozenset([term])))
+        for term, names in columns.items()
+    )
