@@ -91,8 +91,9 @@ def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> 
         step = float(asked)
         if not np.isfinite(step) or step == 0.0:
             raise ValueError(f"variables[{name!r}] must be a finite step, found {asked!r}.")
-        whole = np.issubdtype(column.to_numpy().dtype, np.integer) and step == int(step)
-        return [Contrast(name, f"{step:+g}", column + (int(step) if whole else step), column)]
+        half, centre = 0.5 * step, column.astype(float)
+        label = f"(x + {half:g}) - (x - {half:g})"
+        return [Contrast(name, label, centre + half, centre - half)]
     return [_pair(name, asked, column)]
 
 
