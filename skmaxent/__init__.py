@@ -1,6 +1,8 @@
 """Multinomial logistic regression, the maximum-entropy classifier."""
 
+from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._infer_pipeline import infer
 from skmaxent._estimators._maxent_objective import MaxentObjective
 from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
 from skmaxent._export._former_modules import register_former_modules
@@ -29,6 +31,7 @@ from skmaxent._versions import __version__ as __version__
 __all__ = [
     "CVCurveDisplay",
     "CoefficientDisplay",
+    "DataGrid",
     "FormulaTransformer",
     "InferenceResults",
     "MarginalEffectsDisplay",
@@ -42,9 +45,11 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_coef_gradient",
     "cross_entropy_gradient",
+    "datagrid",
     "detect_separation",
     "expected_calibration_error",
     "from_formula",
+    "infer",
     "log_softmax",
     "logsumexp",
     "maxent_path",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,7 @@ class Contrast:
     low: pd.Series
 
 
-def contrasts_of(
-    variables: Variables, chosen: Any, newdata: pd.DataFrame
-) -> list[Contrast]:
+def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> list[Contrast]:
     """The contrasts that the argument `variables` of `comparisons` asks for.
 
     Parameters
@@ -119,7 +118,7 @@ def _between_levels(
     if asked == "reference":
         pairs = [(levels[0], level) for level in levels[1:]]
     elif asked == "sequential":
-        pairs = list(zip(levels, levels[1:], strict=False))
+        pairs = list(pairwise(levels))
     elif asked == "minmax":
         pairs = [(levels[0], levels[-1])]
     else:

@@ -63,7 +63,9 @@ class DataGrid:
         others = [name for name in variables.names if name not in points]
         typical = {name: _typical(data[name], weights) for name in others}
         columns = {
-            name: points[name] if name in points else _typed([typical[name]] * len(points), data[name])
+            name: points[name]
+            if name in points
+            else _typed([typical[name]] * len(points), data[name])
             for name in variables.names
         }
         return pd.DataFrame(columns, index=points.index)
@@ -129,10 +131,11 @@ def _typed(values: list[Any], like: pd.Series) -> pd.Series:
     if is_numeric(like):
         found = pd.Series(values)
         return found if is_numeric(found) else pd.Series(values, dtype=like.dtype)
-    known = like.cat.categories if hasattr(like, "cat") else None
-    unknown = [] if known is None else [value for value in values if value not in known]
-    if unknown:
-        raise ValueError(
-            f"{like.name!r} has no category {unknown[0]!r}; expected one of {known.tolist()}."
-        )
+    if hasattr(like, "cat"):
+        known = like.cat.categories.tolist()
+        unknown = [value for value in values if value not in known]
+        if unknown:
+            raise ValueError(
+                f"{like.name!r} has no category {unknown[0]!r}; expected one of {known}."
+            )
     return pd.Series(values, dtype=like.dtype)

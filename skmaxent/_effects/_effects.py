@@ -10,6 +10,7 @@ from scipy import stats
 
 from skmaxent._effects._contrasts import contrasts_of, specifications
 from skmaxent._effects._datagrid import DataGrid, datagrid
+from skmaxent._effects._delta_method import DeltaMethod
 from skmaxent._effects._estimates import (
     COMPARISONS,
     Estimates,
@@ -29,7 +30,6 @@ from skmaxent._effects._quantities import (
     slopes,
 )
 from skmaxent._effects._variables import Variables
-from skmaxent._inference._delta_method import DeltaMethod
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -179,8 +179,7 @@ class Effects:
         if isinstance(newdata, str):
             if newdata != "mean":
                 raise ValueError(
-                    "newdata must be None, 'mean', a datagrid or a DataFrame, found "
-                    f"{newdata!r}."
+                    f"newdata must be None, 'mean', a datagrid or a DataFrame, found {newdata!r}."
                 )
             newdata = datagrid()
         if newdata is None:
@@ -216,7 +215,7 @@ class Effects:
         offset = request.offset
         if offset is None and variables.offset is not None:
             known = np.asarray(variables.offset, float)
-            if n == 1 and not known.ndim == 0:
+            if n == 1 and known.ndim:
                 known = np.average(known, axis=0, weights=variables.weights)
                 known = np.broadcast_to(known, (len(points), *known.shape))
             elif known.ndim:
@@ -302,9 +301,11 @@ class Effects:
         first = grouped.head(1).index
         table = source.loc[first, names] if source.index.is_unique else None
         if table is None:
-            table = source.reset_index(drop=True).groupby(
-                names, sort=True, observed=True, dropna=False
-            ).head(1)[names]
+            table = (
+                source.reset_index(drop=True)
+                .groupby(names, sort=True, observed=True, dropna=False)
+                .head(1)[names]
+            )
         order = np.argsort(pd.Series(codes).drop_duplicates().to_numpy())
         table = table.iloc[order].reset_index(drop=True)
         return Groups.of(codes, len(table), weights), table
@@ -328,11 +329,11 @@ class Effects:
         if request.interval == "simulation":
             return self.delta.simulated(request.n_draws, request.random_state)
         if request.interval == "bootstrap":
-            if self.delta.deviations is None:
+            if self.delta.standardised.deviations is None:
                 raise ValueError(
                     "interval='bootstrap' is for results of infer(method='bootstrap')."
                 )
-            return self.delta.deviations
+            return self.delta.standardised.deviations
         return None
 
     def _estimates(

@@ -53,9 +53,7 @@ def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Arr
 def _split_at_equals(equation: str) -> list[str]:
     """The sides of an equation; equals signs in backticks are part of names."""
     parts = re.split(r"(`[^`]*`)", equation)
-    masked = "".join(
-        part.replace("=", "\0") if part.startswith("`") else part for part in parts
-    )
+    masked = "".join(part.replace("=", "\0") if part.startswith("`") else part for part in parts)
     return [side.replace("\0", "=") for side in masked.split("=")]
 
 

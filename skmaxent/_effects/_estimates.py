@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 from scipy.special import expit
 
-from skmaxent._inference._tables import normal_quantile
 from skmaxent._typing import Array
 
 # A function of two arrays, and its derivatives by the first and by the second.
@@ -70,6 +70,13 @@ def joined(parts: list[Estimates]) -> Estimates:
         np.concatenate([part.jacobian for part in parts]),
         np.concatenate(draws, axis=1) if len(draws) == len(parts) else None,
     )
+
+
+def normal_quantile(level: float) -> float:
+    """The standard normal quantile z such that an interval of z standard errors has this level."""
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be between 0 and 1, found {level}.")
+    return float(stats.norm.ppf(0.5 + 0.5 * level))
 
 
 def normal_interval(values: Array, errors: Array, level: float) -> tuple[Array, Array]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmaxent._effects._estimates import Estimates
 from skmaxent._effects._equations import linear_equations
+from skmaxent._effects._estimates import Estimates
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._effects._delta_method import DeltaMethod
 from skmaxent._effects._estimates import Estimates
-from skmaxent._inference._delta_method import DeltaMethod
 from skmaxent._softmax import softmax
 from skmaxent._typing import Array
 
@@ -103,10 +103,8 @@ class RowValues:
         values, draws = self.values, self.draws
         jacobians = []
         for k in range(K):
-            rows = 0.0
-            for factor, Z in self.terms:
-                rows = rows + factor[:, k, :, None] * Z[:, None, :]
-            rows = np.reshape(rows, (n, -1))
+            products = [factor[:, k, :, None] * Z[:, None, :] for factor, Z in self.terms]
+            rows = np.sum(products, axis=0).reshape(n, -1)
             jacobians.append(rows if matrix is None else matrix @ rows)
         if matrix is not None:
             values = matrix @ values
@@ -126,7 +124,11 @@ Quantity = Callable[[DeltaMethod, Design, "Array | None"], RowValues]
 
 def predicted(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
     """The probabilities p_k, whose derivatives by the logits are p_k(δ_kr - p_r)."""
-    P, Z, free = delta.probabilities(design.rows, design.offset), delta.design(design.rows), delta.free
+    P, Z, free = (
+        delta.probabilities(design.rows, design.offset),
+        delta.design(design.rows),
+        delta.free,
+    )
     drawn = None
     if draws is not None:
         drawn = softmax(_drawn_logits(P, Z, draws, free), axis=-1)
@@ -141,10 +143,16 @@ def slopes(kind: str) -> Quantity:
     """
 
     def quantity(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
-        P, Z, free = delta.probabilities(design.rows, design.offset), delta.design(design.rows), delta.free
+        P, Z, free = (
+            delta.probabilities(design.rows, design.offset),
+            delta.design(design.rows),
+            delta.free,
+        )
         dZ = delta.direction(design.direction)
         U = _all_logits(dZ @ delta.slope_coefficients.T, free, P.shape[1])
-        x = 1.0 if design.values is None or kind[2] == "d" else design.values[:, None]
+        is_elasticity = kind[2] == "e" and design.values is not None
+        x = design.values if is_elasticity else np.ones(len(P))
+        assert x is not None
         spread = U - np.sum(P * U, axis=1, keepdims=True)
         identity = np.eye(P.shape[1])[:, free]
         # ∂(u_k - ū)/∂u_r = δ_kr - p_r and ∂ū/∂z_r = p_r(u_r - ū)
@@ -154,14 +162,14 @@ def slopes(kind: str) -> Quantity:
             D = _derivatives(P, free)
             by_logit = D * spread[:, :, None] + P[:, :, None] * by_logit
             by_slope = D
-        scale = x if np.ndim(x) == 0 else x[:, :, None]
-        values = _slope(P, spread, kind) * x
+        scale = x[:, None, None]
+        values = _slope(P, spread, kind) * x[:, None]
         drawn = None
         if draws is not None:
             drawn_P = softmax(_drawn_logits(P, Z, draws, free), axis=-1)
             drawn_U = U + np.stack([_all_logits(dZ @ d.T, free, P.shape[1]) for d in draws])
             drawn_spread = drawn_U - np.sum(drawn_P * drawn_U, axis=-1, keepdims=True)
-            drawn = _slope(drawn_P, drawn_spread, kind) * x
+            drawn = _slope(drawn_P, drawn_spread, kind) * x[:, None]
         return RowValues(values, [(scale * by_slope, dZ), (scale * by_logit, Z)], drawn)
 
     return quantity
@@ -180,9 +188,7 @@ def averages(
             drawn = None
             if total.draws is not None and part.draws is not None:
                 drawn = total.draws + part.draws
-            total = Estimates(
-                total.values + part.values, total.jacobian + part.jacobian, drawn
-            )
+            total = Estimates(total.values + part.values, total.jacobian + part.jacobian, drawn)
     assert total is not None
     return total
 
@@ -192,9 +198,7 @@ def row_by_row(
 ) -> Iterator[tuple[Estimates, ...]]:
     """Estimates for each row, block by block, for each of several designs of the same rows."""
     for at in _slices(delta, designs[0], draws):
-        yield tuple(
-            quantity(delta, design.part(at), draws).summed(None) for design in designs
-        )
+        yield tuple(quantity(delta, design.part(at), draws).summed(None) for design in designs)
 
 
 def _slices(delta: DeltaMethod, design: Design, draws: Array | None) -> Iterator[slice]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # Rows at which it is looked which columns of the model change with a variable.
 MOST_ROWS = 2_000
-# Levels of a variable that are each tried there, instead of exchanging values between rows.
-FEW_LEVELS = 20
+# Numbers of a sparse matrix up to which it is made dense, to be a frame of variables: 80 MB.
+MOST_NUMBERS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,19 @@ class Variables:
 
     @classmethod
     def of(
-        cls, X: Any, transformer: Any = None, offset: Any = None, weights: Any = None
-    ) -> Variables:
-        """The variables of data that a model was fitted to, which `transformer` takes."""
+        cls, X: Any, transformer: Any, offset: Any, weights: Any, names: list[Any] | None = None
+    ) -> Variables | None:
+        """The variables of data that a model was fitted to, which `transformer` takes.
+
+        `names` are those of the columns where X is an array. The result is None for sparse matrices
+        that are too large to be made dense.
+        """
+        if sp.issparse(X) and X.shape[0] * X.shape[1] > MOST_NUMBERS:
+            return None
         frame, is_frame = as_frame(X)
-        levels = {
-            name: levels_of(frame[name]) for name in frame if not is_numeric(frame[name])
-        }
+        if names is not None and not is_frame:
+            frame = frame.set_axis(names, axis=1)
+        levels = {name: levels_of(frame[name]) for name in frame if not is_numeric(frame[name])}
         return cls(
             list(frame),
             transformer,
@@ -85,9 +91,9 @@ class Variables:
             )
         return self.data
 
-    def without_data(self) -> Variables:
-        """The same without the rows of the fit."""
-        return replace(self, data=None, offset=None, weights=None)
+    def with_rows(self, X: Any, offset: Any, weights: Array | None) -> Variables:
+        """The same with the rows of the fit, given again."""
+        return replace(self, data=self.read(X, "X"), offset=offset, weights=weights)
 
     def read(self, newdata: Any, name: str = "newdata") -> pd.DataFrame:
         """New data with the variables as columns; ValueError where one is missing."""
@@ -150,34 +156,39 @@ def terms_of_columns(variables: Variables, n_columns: int) -> list[tuple[str, ..
     """For each column of the model, the variables that it changes with.
 
     Each variable is changed in turn, in rows of the fit, while the others stay: the columns that
-    change belong to it. No transformer needs to be known for that. A numeric variable takes the
-    value of another row, far from its own in their order; a variable with few values takes each of
-    them.
+    change belong to it. No transformer needs to be known for that. A row gets the value of another
+    row, half of the rows away when they are sorted by the variable, so that only rows with a value
+    that most rows have may keep theirs.
     """
     data = variables.rows_of_fit("terms")
-    data = data.iloc[np.linspace(0, len(data) - 1, min(len(data), MOST_ROWS)).astype(int)]
+    data = data.iloc[_sample(variables, data)]
     before = variables.columns(data)
     used: list[tuple[str, ...]] = [()] * n_columns
     for name in variables.names:
-        changed = np.zeros(n_columns, bool)
-        for values in _other_values(variables, data[name]):
-            after = variables.columns(data.assign(**{name: values}))
-            changed |= _columns_that_differ(before, after)
-        for j in np.flatnonzero(changed):
+        after = variables.columns(data.assign(**{name: _exchanged(variables, data[name])}))
+        for j in np.flatnonzero(_columns_that_differ(before, after)):
             used[j] = (*used[j], name)
     return used
 
 
-def _other_values(variables: Variables, column: pd.Series) -> list[pd.Series]:
-    """Columns of the same type in which most rows have another value."""
-    name = str(column.name)
-    levels = levels_of(column) if variables.is_numeric(name) else list(variables.levels[name])
-    if len(levels) <= FEW_LEVELS:
-        return [constant(column, level) for level in levels]
-    order = np.argsort(column.map({level: i for i, level in enumerate(levels)}).to_numpy())
-    turned = np.empty(len(order), int)
-    turned[order] = np.roll(order, len(order) // 2)
-    return [column.iloc[turned].set_axis(column.index)]
+def _sample(variables: Variables, data: pd.DataFrame) -> Array:
+    """Positions of rows: evenly spread, and the first with each value that is no number."""
+    rows = set(np.linspace(0, len(data) - 1, min(len(data), MOST_ROWS)).astype(int).tolist())
+    for name in variables.levels:
+        rows.update(np.flatnonzero(~data[name].duplicated().to_numpy()).tolist())
+    return np.array(sorted(rows))
+
+
+def _exchanged(variables: Variables, column: pd.Series) -> pd.Series:
+    """The column with the values of other rows, half of the sorted rows away."""
+    values = column.to_numpy()
+    if not variables.is_numeric(str(column.name)):
+        codes = {level: i for i, level in enumerate(variables.levels[str(column.name)])}
+        values = column.map(codes).astype(float).to_numpy()
+    order = np.argsort(values, kind="stable")
+    source = np.empty(len(order), int)
+    source[order] = np.roll(order, len(order) // 2)
+    return column.iloc[source].set_axis(column.index)
 
 
 def constant(column: pd.Series, value: Any) -> pd.Series:

@@ -7,18 +7,15 @@ from numbers import Integral, Real
 from typing import Any
 
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport
 from skmaxent._estimators import _inference_kinds
 from skmaxent._estimators._fit_classifier import fit_classifier
 from skmaxent._estimators._linear_classifier import LinearClassifier
-from skmaxent._estimators._parameters_of_fit import refuse_other_parameters
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
-from skmaxent._inference._results import InferenceResults
+from skmaxent._inference._results import InferenceResults, with_variables
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVERS
-from skmaxent._storage._cluster import refuse_dask
 
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
@@ -400,22 +397,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         >>> table.loc[1, "coef"].round(2).tolist()
         [-6.12, 18.86]
         """
-        check_is_fitted(self)
-        refuse_other_parameters(self, getattr(self, "_fitted_with", {}))
-        if offset is None and self._fitted_with_offset:
-            raise ValueError(
-                f"this {type(self).__name__} was fitted with an offset: infer needs the offset of "
-                "the rows too."
-            )
-        estimate = _inference_kinds.estimate_of(self)
         data = _inference_kinds.UserData(X, y, sample_weight, offset)
-        options = _inference_kinds.InferenceOptions(cov_type, groups, weights, reference)
-        _inference_kinds.check_method(estimate.settings, options, features, method, n_bootstrap)
-        if groups is not None or method is not None:  # rows are picked and added up in memory
-            refuse_dask("infer with groups or a method", X, y)
-            data = data.on_host()
-        if method == "split":
-            return _inference_kinds.by_split(self, estimate, data, options)
-        if method == "bootstrap":
-            return _inference_kinds.by_bootstrap(self, estimate, data, options, n_bootstrap)
-        return _inference_kinds.by_information(estimate, data, options, features)
+        options = _inference_kinds.InferenceOptions(
+            cov_type, groups, weights, reference, features, method, n_bootstrap
+        )
+        results = _inference_kinds.inference(self, data, options)
+        return results if data.is_lazy else with_variables(results, X, offset)

@@ -8,7 +8,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._inference._results import InferenceResults
+from skmaxent._estimators._inference_kinds import InferenceOptions, UserData, inference
+from skmaxent._inference._results import InferenceResults, with_variables
+from skmaxent._storage._cluster import is_dask
 from skmaxent._typing import Array
 
 
@@ -19,8 +21,14 @@ def infer(
     sample_weight: Any = None,
     offset: Any = None,
     *,
-    terms: Any = None,
-    **options: Any,
+    terms: dict[str, list[str]] | None = None,
+    cov_type: str | None = None,
+    groups: Any = None,
+    weights: str = "frequency",
+    reference: Any = None,
+    features: list[str] | None = None,
+    method: str | None = None,
+    n_bootstrap: int = 200,
 ) -> InferenceResults:
     """Standard errors, tests and effects for a fitted classifier or pipeline.
 
@@ -43,9 +51,8 @@ def infer(
         Columns of the model that belong to one term; others are terms of their own. None finds
         them: the columns of a term change with the same variables of X, and a
         `FormulaTransformer` knows its own.
-    **options
-        The other arguments of `MaxentClassifier.infer`: `cov_type`, `groups`, `weights`,
-        `reference`, `features`, `method`, `n_bootstrap`.
+    cov_type, groups, weights, reference, features, method, n_bootstrap
+        As in `MaxentClassifier.infer`. Names of features are those that the transformers give.
 
     Returns
     -------
@@ -78,13 +85,20 @@ def infer(
     {'region': ['onehotencoder__region_S'], 'age': ['remainder__age']}
     """
     transformer, classifier = _parts(model)
-    if transformer is None:
-        return classifier._inferred(X, y, sample_weight, offset, options, X, None, None, terms)
-    columns = transformer.transform(X)
-    names = _names(transformer)
-    return classifier._inferred(
-        columns, y, sample_weight, offset, options, X, transformer, names, terms
-    )
+    columns, names = X, None
+    if transformer is not None:
+        if is_dask(X):
+            raise TypeError(
+                "infer of a pipeline has no Dask collections: transform X and call infer of the "
+                "classifier."
+            )
+        columns, names = transformer.transform(X), _names(transformer)
+    options = InferenceOptions(cov_type, groups, weights, reference, features, method, n_bootstrap)
+    data = UserData(columns, y, sample_weight, offset)
+    results = inference(classifier, data, options, names)
+    if data.is_lazy and terms is None:
+        return results
+    return with_variables(results, X, offset, transformer, terms)
 
 
 def _parts(model: Any) -> tuple[Any, MaxentClassifier]:
@@ -97,8 +111,7 @@ def _parts(model: Any) -> tuple[Any, MaxentClassifier]:
         found = type(classifier).__name__
         hint = " pass its best_estimator_." if hasattr(classifier, "best_estimator_") else ""
         raise TypeError(
-            "infer expects a MaxentClassifier or a Pipeline that ends in one, found "
-            f"{found}.{hint}"
+            f"infer expects a MaxentClassifier or a Pipeline that ends in one, found {found}.{hint}"
         )
     return transformer, classifier
 

@@ -7,10 +7,12 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._fit_classifier import solve_and_store
 from skmaxent._estimators._fit_steps import seed_of
 from skmaxent._estimators._linear_classifier import fitted_model, uncorrected_intercept
+from skmaxent._estimators._parameters_of_fit import refuse_other_parameters
 from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
 from skmaxent._inference._covariance_types import NoCovariance
 from skmaxent._inference._estimate import Estimate
@@ -26,7 +28,7 @@ from skmaxent._input import _targets, _validation
 from skmaxent._input._read import check_rows
 from skmaxent._input._settings import Settings
 from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._storage._cluster import forgetting_on_failure, is_dask
+from skmaxent._storage._cluster import forgetting_on_failure, is_dask, refuse_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
@@ -69,6 +71,44 @@ class InferenceOptions:
     groups: Any
     weights: str
     reference: Any
+    features: Any = None
+    method: str | None = None
+    n_bootstrap: Any = DEFAULT_BOOTSTRAP
+
+
+def inference(
+    classifier: Any, data: UserData, options: InferenceOptions, names: Array | None = None
+) -> InferenceResults:
+    """Inference of the kind that the options ask for.
+
+    Parameters
+    ----------
+    classifier : MaxentClassifier
+        Fitted.
+    data : UserData
+    options : InferenceOptions
+    names : ndarray of shape (n_features,), default=None
+        Names of the features in tables; None are those of the classifier.
+    """
+    check_is_fitted(classifier)
+    refuse_other_parameters(classifier, getattr(classifier, "_fitted_with", {}))
+    if data.offset is None and classifier._fitted_with_offset:
+        raise ValueError(
+            f"this {type(classifier).__name__} was fitted with an offset: infer needs the offset "
+            "of the rows too."
+        )
+    estimate = estimate_of(classifier)
+    if names is not None:
+        estimate = replace(estimate, names=names)
+    check_method(estimate.settings, options)
+    if options.groups is not None or options.method is not None:
+        refuse_dask("infer with groups or a method", data.X, data.y)
+        data = data.on_host()  # rows are picked and added up in memory
+    if options.method == "split":
+        return by_split(classifier, estimate, data, options)
+    if options.method == "bootstrap":
+        return by_bootstrap(classifier, estimate, data, options)
+    return by_information(estimate, data, options)
 
 
 def estimate_of(classifier: Any) -> Estimate:
@@ -86,11 +126,9 @@ def estimate_of(classifier: Any) -> Estimate:
 def check_method(
     settings: Settings,
     options: InferenceOptions,
-    features: Any,
-    method: str | None,
-    n_bootstrap: int,
 ) -> None:
     """Raise ValueError for arguments that do not go together, and warn of class weights."""
+    method, features, n_bootstrap = options.method, options.features, options.n_bootstrap
     if method not in (None, "split", "bootstrap"):
         raise ValueError(f"method must be None, 'split' or 'bootstrap', found {method!r}.")
     if method is not None and features is not None:
@@ -114,7 +152,7 @@ def check_method(
 
 
 def by_information(
-    estimate: Estimate, data: UserData, options: InferenceOptions, features: Any
+    estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults:
     """Inference from the information, for all features or some of them."""
     settings = estimate.settings
@@ -129,8 +167,8 @@ def by_information(
             "analytic standard errors are not available with bounds; fit without bounds."
         )
     with forgetting_on_failure():
-        if features is not None:
-            return _of_features(estimate, data, options, features)
+        if options.features is not None:
+            return _of_features(estimate, data, options, options.features)
         try:
             return of_all(estimate, data, options)
         except NoCovariance:
@@ -146,7 +184,14 @@ def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> Inf
     """Inference for all features; raises NoCovariance where these are linearly dependent."""
     with estimate.problem(*data) as training:
         _check_columns(estimate, training)
-        return results_from_information(estimate, training, **vars(options))
+        return results_from_information(
+            estimate,
+            training,
+            cov_type=options.cov_type,
+            groups=options.groups,
+            weights=options.weights,
+            reference=options.reference,
+        )
 
 
 def _of_features(
@@ -251,9 +296,10 @@ def by_split(
 
 
 def by_bootstrap(
-    classifier: Any, estimate: Estimate, data: UserData, options: InferenceOptions, n_bootstrap: Any
+    classifier: Any, estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults:
     """Inference from fits to samples of the rows."""
+    n_bootstrap = options.n_bootstrap
     if options.cov_type is not None:
         raise ValueError(
             "method='bootstrap' computes the covariance from the samples: expected cov_type=None, "

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmaxent._effects._estimates import normal_quantile
 from skmaxent._inference._fit_rows import FitRows
-from skmaxent._inference._tables import adjusted_p_values, index_of, normal_quantile, z_tests
+from skmaxent._inference._tables import adjusted_p_values, index_of, z_tests
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:

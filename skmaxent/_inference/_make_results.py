@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._effects._delta_method import DeltaMethod, Standardised
 from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_types import (
     analytic_covariance,
@@ -14,7 +15,6 @@ from skmaxent._inference._covariance_types import (
     resolve_cov_type,
     resolve_groups,
 )
-from skmaxent._inference._delta_method import DeltaMethod, Standardised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_subset import covariance_of
 from skmaxent._inference._fit_rows import FitRows
@@ -82,7 +82,12 @@ def results_from_information(
         n_groups=n_groups,
         notes=notes,
         _wald=WaldTests(raw, free.covariance(V), cov_type, n_groups, n_units),
-        _delta=DeltaMethod.of(estimate, Standardised(objective.center, objective.scale, V), raw),
+        _delta=DeltaMethod.of(
+            estimate.model,
+            estimate.names,
+            Standardised(objective.center, objective.scale, V),
+            raw,
+        ),
         _penalised_ratio=_penalised_ratio(estimate, fields),
     )
 
@@ -191,21 +196,33 @@ def results_from_replicates(
         replicate_counts=counts,
         notes=notes,
         _wald=WaldTests(theta, _covariance_of_samples(free), "bootstrap", n_groups),
-        _delta=DeltaMethod.of(estimate, _standardised(objective, replicates), theta),
+        _delta=DeltaMethod.of(
+            estimate.model, estimate.names, _standardised(objective, replicates, whole), theta
+        ),
         _is_maximal=is_maximal,
     )
 
 
-def _standardised(objective: MultinomialObjective, replicates: Array) -> Standardised:
-    """The covariance of replicates for standardised columns.
+def _standardised(
+    objective: MultinomialObjective, replicates: Array, fitted: Array
+) -> Standardised:
+    """The covariance of replicates for standardised columns, and their differences from the fit.
 
-    `replicates` are as in `results_from_replicates`; the objective standardises.
+    `replicates` are as in `results_from_replicates`, `fitted` is as one of them; the objective
+    standardises.
     """
-    samples = [
-        objective.from_coefficients(one[:, :-1].astype(float), one[:, -1]) for one in replicates
-    ]
-    theta = np.stack([_covariance.against_last(one, objective.fit_intercept) for one in samples])
-    return Standardised(objective.center, objective.scale, _covariance_of_samples(theta))
+
+    def against_last(one: Array) -> Array:
+        theta = objective.from_coefficients(one[:, :-1].astype(float), one[:, -1])
+        return _covariance.against_last(theta, objective.fit_intercept)
+
+    theta = np.stack([against_last(one) for one in replicates])
+    return Standardised(
+        objective.center,
+        objective.scale,
+        _covariance_of_samples(theta),
+        theta - against_last(fitted),
+    )
 
 
 def _covariance_of_samples(samples: Array) -> Array:

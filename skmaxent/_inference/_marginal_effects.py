@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from skmaxent._inference._delta_method import DeltaMethod
+from skmaxent._effects._delta_method import DeltaMethod
+from skmaxent._effects._estimates import normal_quantile
+from skmaxent._effects._rows import means_of_sums, relative_to_largest, sums_of_rows
 from skmaxent._inference._fit_rows import HeldRows
-from skmaxent._inference._row_sums import (
-    Signature,
-    means_of_sums,
-    relative_to_largest,
-    sums_of_rows,
-)
-from skmaxent._inference._tables import index_of, normal_quantile, z_tests
+from skmaxent._inference._row_sums import Signature
+from skmaxent._inference._tables import index_of, z_tests
 from skmaxent._input import _frames, _validation
 from skmaxent._input._interchange import in_library_of, native
 from skmaxent._model._over_chunks import frame_over_chunks, sums_over_chunks

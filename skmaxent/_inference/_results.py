@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._effects._variables import Variables, terms_of_columns
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._key_figures import (
     Figures,
@@ -21,7 +22,9 @@ from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._results_effects import EffectMethods
 from skmaxent._inference._results_tests import TestMethods
 from skmaxent._inference._row_sums import Signature
+from skmaxent._inference._terms import Terms
 from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._validation import check_offset, is_no_offset
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
 
@@ -132,15 +135,23 @@ class InferenceResults(CoefficientMethods, TestMethods, EffectMethods):
                 "give them back. Call infer again."
             )
         reference = Reference.of(self.reference, self._estimate.model.classes)
+        variables = self._variables
+        transformer = None if variables is None else variables.transformer
+        columns = X if transformer is None else transformer.transform(X)
         with forgetting_on_failure():
-            rows = FitRows.read(self._estimate, X, y, sample_weight, offset, reference)
+            rows = FitRows.read(self._estimate, columns, y, sample_weight, offset, reference)
         found, expected = rows.log_likelihood, self.log_likelihood
         if not self._held.is_of_fit(found):
             raise ValueError(
                 "X, y, sample_weight and offset are not those that were given to infer: their "
                 f"log-likelihood is {found:.10g}, expected {expected:.10g}."
             )
-        return replace(self, _rows=rows)
+        results = replace(self, _rows=rows)
+        if variables is None:
+            return results
+        if not is_no_offset(offset):
+            offset = check_offset(offset, X.shape[0], np.asarray(self.classes), np.float64)
+        return replace(results, _variables=variables.with_rows(X, offset, rows.observations))
 
     def _key_figures(self) -> Figures:
         """The figures at the top of what is printed."""
@@ -188,6 +199,46 @@ def with_all_columns(
             delta, model=replace(delta.model, columns=columns, coef=coef), positions=kept
         ),
         _signature=Signature.where_needed(X, rows.observations),
+    )
+
+
+def with_variables(
+    results: InferenceResults, X: Any, offset: Any, transformer: Any = None, terms: Any = None
+) -> InferenceResults:
+    """Results that know the variables of the user's data, and the terms that stand for them.
+
+    Parameters
+    ----------
+    results : InferenceResults
+    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_variables)
+        What the user gave to `infer`.
+    offset : array-like
+        As X.
+    transformer : object, default=None
+        It makes the columns of the model of X; None where these are the columns.
+    terms : dict of str to list of str, default=None
+        Terms that the user names; None finds them.
+    """
+    features = results._names.features
+    groups = None if terms is None else Terms.of_groups(features, terms)
+    delta = results._delta
+    if delta is None:
+        return replace(results, _terms=groups)
+    names = None if transformer is not None else delta.model.columns.all_names.tolist()
+    if not is_no_offset(offset):
+        offset = check_offset(offset, X.shape[0], delta.model.classes, np.float64)
+    observations = None if results._rows is None else results._rows.observations
+    variables = Variables.of(X, transformer, offset, observations, names)
+    if groups is None and transformer is not None and variables is not None:
+        columns = delta.model.columns.n_features
+        used = terms_of_columns(variables, columns)
+        kept = range(columns) if delta.positions is None else delta.positions
+        groups = Terms.of_variables(features, [used[j] for j in kept])
+    return replace(
+        results,
+        _delta=replace(delta, transformer=transformer),
+        _variables=variables,
+        _terms=groups,
     )
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmaxent._effects._estimates import normal_quantile
 from skmaxent._inference._results_state import ResultsState
-from skmaxent._inference._tables import normal_quantile
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:

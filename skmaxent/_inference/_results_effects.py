@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skmaxent._effects._effects import Request
 from skmaxent._inference._marginal_effects import (
     RowWeights,
     average_effects,
@@ -17,7 +18,240 @@ if TYPE_CHECKING:
 
 
 class EffectMethods(ResultsState):
-    """Marginal effects and intervals of probabilities."""
+    """Effects of variables and of features, and intervals of probabilities."""
+
+    @property
+    def terms(self) -> dict[str, list[str]]:
+        """Terms of the model and the features that stand for each, in the order of the model."""
+        if self._terms is None:
+            return {name: [name] for name in self._names.features}
+        return {term.name: list(term.columns) for term in self._terms}
+
+    def predictions(
+        self,
+        newdata: Any = None,
+        by: Any = False,
+        *,
+        offset: Any = None,
+        sample_weight: Any = None,
+        conf_level: float = 0.95,
+        interval: str = "delta",
+        hypothesis: Any = None,
+        n_draws: int = 1000,
+        random_state: Any = None,
+    ) -> pd.DataFrame:
+        """Probabilities of the classes for rows of data, or their averages.
+
+        They are those of the model's `predict_proba`; standard errors take a `prior_correction` and
+        the offsets as known.
+
+        Parameters
+        ----------
+        newdata : DataFrame, array-like, "mean" or datagrid, default=None
+            The rows, with the variables that the model was fitted to; None is the rows of the fit,
+            "mean" a row with the means of numbers and the most frequent of other values. See
+            `skmaxent.datagrid`.
+        by : bool, str or list of str, default=False
+            Variables by whose values the probabilities are averaged; True averages all rows, False
+            none.
+        offset : array-like, default=None
+            Offsets of the rows as in `predict_proba`. The rows of the fit have theirs, and grids of
+            single rows the mean of these.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the rows in averages. None gives the rows of the fit the weights that they
+            had there, the number of observations times `sample_weight`, and others equal weights.
+        conf_level : float, default=0.95
+            Of the intervals.
+        interval : {"delta", "logit", "simulation", "bootstrap"}, default="delta"
+            "delta" is the estimate -/+ a normal quantile times the standard error. "logit" is such
+            an interval of the log-odds, mapped back, which stays between 0 and 1. "simulation" has
+            quantiles of the estimates at coefficients drawn from their normal distribution [1]_;
+            "bootstrap" those at the coefficients of the bootstrap samples, for results of
+            ``infer(method="bootstrap")``.
+        hypothesis : float, str, list of str or array-like, default=None
+            Functions of the estimates to report in their place. "pairwise", "revpairwise",
+            "reference", "sequential" and "meandev" are contrasts between the estimates of each
+            class. Equations such as ``"b0 - 2*b3 = 0.1"`` name estimates by their row in the table,
+            and an array of shape (n_estimates, n_hypotheses) weighs them. A number is the value
+            that z and p_value are against.
+        n_draws : int, default=1000
+            Draws of ``interval="simulation"``.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each row of data, group or grid point, and class: what names them, then
+            estimate, std_err, lower and upper. With a hypothesis z and p_value too, except for a
+            posterior.
+
+        Raises
+        ------
+        ValueError
+            For data that the model cannot predict, and for arguments that do not go together.
+
+        References
+        ----------
+        .. [1] Krinsky and Robb (1986), On approximating the statistical properties of elasticities,
+           Review of Economics and Statistics 68.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from skmaxent import MaxentClassifier, datagrid
+        >>> X = pd.DataFrame({"age": [20, 30, 40, 50] * 5})
+        >>> y = [*"abcabcbacaabcbccbaab"]
+        >>> results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+        >>> results.predictions(newdata=datagrid(age=[25, 45]))[["age", "class"]].values.tolist()
+        [[25, 'a'], [25, 'b'], [25, 'c'], [45, 'a'], [45, 'b'], [45, 'c']]
+        """
+        request = Request(
+            newdata,
+            by,
+            offset,
+            sample_weight,
+            conf_level,
+            interval,
+            hypothesis,
+            n_draws,
+            random_state,
+        )
+        return self._effects.predictions(request)
+
+    def average_predictions(
+        self, newdata: Any = None, by: Any = True, **options: Any
+    ) -> pd.DataFrame:
+        """`predictions` averaged over all rows, or by variables."""
+        return self.predictions(newdata, by, **options)
+
+    def comparisons(
+        self,
+        variables: Any = None,
+        newdata: Any = None,
+        by: Any = False,
+        *,
+        comparison: str = "difference",
+        offset: Any = None,
+        sample_weight: Any = None,
+        conf_level: float = 0.95,
+        interval: str = "delta",
+        hypothesis: Any = None,
+        n_draws: int = 1000,
+        random_state: Any = None,
+    ) -> pd.DataFrame:
+        """Probabilities of rows with one value of a variable against those with another.
+
+        The other variables of each row stay as they are. All columns that the model makes of the
+        variable change with it: dummies, interactions and splines.
+
+        Parameters
+        ----------
+        variables : str, list of str or dict, default=None
+            The variables, or a dict of what each is compared at; None is all variables. A number s
+            compares x + s/2 with x - s/2, which is the default for numbers, with s = 1; "sd" and
+            "2sd" do so with the standard deviation and twice that; "iqr" compares the quartiles and
+            "minmax" the largest value with the smallest. Values that are not numbers are compared
+            with the first ("reference", the default), each with the one before ("sequential"), all
+            with one another ("pairwise", or "revpairwise"), or the last with the first ("minmax").
+            Two values, the low and the high one, are for all variables.
+        newdata, by, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state
+            As in `predictions`. `interval` has no "logit".
+        comparison : {"difference", "ratio", "lnratio", "lnor", "lift"}, default="difference"
+            Of probabilities a and b: a - b, a/b, log(a/b), the logarithm of the ratio of their
+            odds, or (a - b)/b. Averages are compared, not comparisons averaged.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each variable, contrast, row or group, and class: estimate, std_err, z,
+            p_value, lower and upper. z is against no effect: a ratio of 1, and 0 for the others.
+
+        Raises
+        ------
+        ValueError
+            For unknown variables and values, and as `predictions`.
+        """
+        request = Request(
+            newdata,
+            by,
+            offset,
+            sample_weight,
+            conf_level,
+            interval,
+            hypothesis,
+            n_draws,
+            random_state,
+        )
+        return self._effects.comparisons(variables, comparison, request)
+
+    def average_comparisons(
+        self, variables: Any = None, newdata: Any = None, by: Any = True, **options: Any
+    ) -> pd.DataFrame:
+        """`comparisons` of averages over all rows, or by variables."""
+        return self.comparisons(variables, newdata, by, **options)
+
+    def slopes(
+        self,
+        variables: Any = None,
+        newdata: Any = None,
+        by: Any = False,
+        *,
+        slope: str = "dydx",
+        offset: Any = None,
+        sample_weight: Any = None,
+        conf_level: float = 0.95,
+        interval: str = "delta",
+        hypothesis: Any = None,
+        n_draws: int = 1000,
+        random_state: Any = None,
+    ) -> pd.DataFrame:
+        """Derivatives of the probabilities by numeric variables, or elasticities.
+
+        The columns of the model are differentiated by the variable through its transformers, by
+        central differences; the probabilities and the Jacobian by formula.
+
+        Parameters
+        ----------
+        variables : str or list of str, default=None
+            None is all. Variables that are not numbers have `comparisons` with their first value.
+        newdata, by, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state
+            As in `predictions`. `interval` has no "logit".
+        slope : {"dydx", "eyex", "eydx", "dyex"}, default="dydx"
+            The derivative dp/dx, the elasticity (dp/dx)(x/p), the semi-elasticities (dp/dx)/p and
+            x dp/dx.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each variable, row or group, and class: estimate, std_err, z, p_value, lower
+            and upper.
+
+        Raises
+        ------
+        ValueError
+            For unknown variables, elasticities by variables that are not numbers, and as
+            `predictions`.
+        """
+        request = Request(
+            newdata,
+            by,
+            offset,
+            sample_weight,
+            conf_level,
+            interval,
+            hypothesis,
+            n_draws,
+            random_state,
+        )
+        return self._effects.slopes(variables, slope, request)
+
+    def average_slopes(
+        self, variables: Any = None, newdata: Any = None, by: Any = True, **options: Any
+    ) -> pd.DataFrame:
+        """`slopes` averaged over all rows, or by variables."""
+        return self.slopes(variables, newdata, by, **options)
 
     def marginal_effects(
         self,

@@ -6,13 +6,16 @@ import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from skmaxent._effects._delta_method import DeltaMethod
+from skmaxent._effects._effects import Effects
+from skmaxent._effects._variables import Variables
 from skmaxent._inference._coefficient_tables import CoefficientTables
-from skmaxent._inference._delta_method import DeltaMethod
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_names import FeatureNames
 from skmaxent._inference._fit_rows import FitRows, HeldRows
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
 from skmaxent._inference._row_sums import ColumnSums, Signature
+from skmaxent._inference._terms import Terms
 from skmaxent._inference._validity import Validity
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._typing import Array
@@ -59,6 +62,10 @@ class ResultsState:
     _constant: Array | None = field(default=None, repr=False)
     # With bias reduction the ratio of penalised likelihoods against the null model.
     _penalised_ratio: float | None = field(default=None, repr=False)
+    # The variables of the data that `infer` got, and the terms that stand for them; None for
+    # Dask collections and large sparse matrices.
+    _variables: Variables | None = field(default=None, repr=False)
+    _terms: Terms | None = field(default=None, repr=False)
     # Whether the fit looked for the maximum of the likelihood.
     _is_maximal: bool = field(default=True, repr=False)
 
@@ -71,8 +78,9 @@ class ResultsState:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # The rows of the fit are not written to: the copy shares them.
-        whole = {name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()}
-        return type(self)(**whole | {"_rows": self._rows})
+        state = self.__getstate__() | {"_variables": None}
+        whole = {name: copy.deepcopy(value, memo) for name, value in state.items()}
+        return type(self)(**whole | {"_rows": self._rows, "_variables": self._variables})
 
     @property
     def n_parameters(self) -> int:
@@ -136,3 +144,15 @@ class ResultsState:
         if self._delta is None:
             raise ValueError("probabilities need all features: infer without features=.")
         return self._delta
+
+    @property
+    def _effects(self) -> Effects:
+        """Effects of variables; raises ValueError where the data are not held as variables."""
+        delta = self._probabilities
+        if self._variables is None:
+            raise ValueError(
+                "effects of variables need the data of infer in memory, as a DataFrame or an array "
+                "(sparse matrices up to 10 million entries): Dask collections have "
+                "marginal_effects and predict_proba_interval."
+            )
+        return Effects(delta, self._variables, self.has_tests)

@@ -44,13 +44,6 @@ def wide_tables() -> Any:
     return pd.option_context("display.width", None, "display.max_rows", None)
 
 
-def normal_quantile(level: float) -> float:
-    """Half the width, in standard errors, of a normal interval of this level between 0 and 1."""
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be between 0 and 1, found {level}.")
-    return float(stats.norm.ppf(0.5 + 0.5 * level))
-
-
 def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
     """A table with a row for each test, from tuples of a name, a statistic and its degrees.
 

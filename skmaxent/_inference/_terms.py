@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -83,7 +83,7 @@ class Terms:
         factors = {":".join(variables): frozenset(variables) for variables in used if variables}
         return cls(_grouped(found, factors))
 
-    def __iter__(self) -> Iterable[Term]:
+    def __iter__(self) -> Iterator[Term]:
         return iter(self.terms)
 
     def __getitem__(self, name: str) -> Term:
@@ -105,7 +105,9 @@ class Terms:
         return [other for other in self.terms if term.factors < other.factors]
 
 
-def _grouped(found: list[tuple[str, str]], factors: Mapping[str, frozenset[str]]) -> tuple[Term, ...]:
+def _grouped(
+    found: list[tuple[str, str]], factors: Mapping[str, frozenset[str]]
+) -> tuple[Term, ...]:
     """Terms of pairs of a term and a column."""
     columns: dict[str, list[str]] = {}
     for term, column in found:

@@ -21,6 +21,6 @@ def test_every_module_is_in_the_table_and_every_entry_exists():
 
 def test_packages_are_listed_in_the_order_of_the_import_contract():
     contract = re.search(r"(?s)layers = \[(.*?)\]", (ROOT / "pyproject.toml").read_text()).group(1)
-    layers = re.findall(r'^    "(_\w+)",', contract, re.M)
+    layers = re.findall(r"_\w+", contract)
     listed = re.findall(r"^\| `(_\w+)` \|", PAGE.read_text(), re.M)
     assert listed == layers

@@ -32,18 +32,26 @@ class BruteForce:
         self.model, self.offset = model, offset
         self.theta, self.V = np.array(results.coef), np.array(results.covariance)
 
+    def columns(self, frame):
+        return np.asarray(self.model[:-1].transform(frame))
+
     def probabilities(self, frame, theta, offset=None):
-        X = np.asarray(self.model[:-1].transform(frame))
+        X = self.columns(frame) if isinstance(frame, pd.DataFrame) else frame
         Z = np.column_stack([np.zeros(len(X)), np.column_stack([X, np.ones(len(X))]) @ theta.T])
         if offset is not None:
             Z = Z + offset
         E = np.exp(Z - Z.max(axis=1, keepdims=True))
         return E / E.sum(axis=1, keepdims=True)
 
-    def slope(self, frame, name, theta, offset=None):
-        h = 1e-4
-        ends = [frame.assign(**{name: frame[name] + s}) for s in (2 * h, h, -h, -2 * h)]
-        P = [self.probabilities(end, theta, offset) for end in ends]
+    def around(self, frame, name):
+        """A step, and the columns of the model at four points around the values of a variable."""
+        h = 1e-5 * frame[name].std()
+        steps = (2 * h, h, -h, -2 * h)
+        return h, [self.columns(frame.assign(**{name: frame[name] + s})) for s in steps]
+
+    def slope(self, around, theta):
+        h, ends = around
+        P = [self.probabilities(end, theta) for end in ends]
         return (8 * (P[1] - P[2]) - (P[0] - P[3])) / (12 * h)
 
     def estimate(self, quantity):
@@ -124,8 +132,10 @@ def test_predictions_of_rows(fitted):
 def test_average_predictions_weigh_rows_as_the_fit_did(fitted):
     frame, weights, results, brute = fitted
 
+    columns = brute.columns(frame)
+
     def mean(theta):
-        return np.average(brute.probabilities(frame, theta), axis=0, weights=weights)
+        return np.average(brute.probabilities(columns, theta), axis=0, weights=weights)
 
     agree(results.average_predictions(), brute.estimate(mean))
     # At the optimum they are the shares of the classes.
@@ -135,8 +145,10 @@ def test_average_predictions_weigh_rows_as_the_fit_did(fitted):
 def test_average_predictions_by_a_factor(fitted):
     frame, weights, results, brute = fitted
 
+    columns = brute.columns(frame)
+
     def means(theta):
-        P = brute.probabilities(frame, theta)
+        P = brute.probabilities(columns, theta)
         groups = [(frame["region"] == level).to_numpy() for level in ("north", "south", "west")]
         return [np.average(P[at], axis=0, weights=weights[at]) for at in groups]
 
@@ -149,11 +161,10 @@ def test_average_predictions_by_a_factor(fitted):
 def test_comparisons_of_a_factor(fitted, comparison):
     frame, weights, results, brute = fitted
 
+    levels = [brute.columns(frame.assign(region=level)) for level in ("north", "south", "west")]
+
     def contrast(theta):
-        ends = [
-            np.average(brute.probabilities(frame.assign(region=level), theta), 0, weights)
-            for level in ("north", "south", "west")
-        ]
+        ends = [np.average(brute.probabilities(level, theta), 0, weights) for level in levels]
         return [COMPARISONS[comparison](end, ends[0]) for end in ends[1:]]
 
     table = results.average_comparisons("region", comparison=comparison)
@@ -180,10 +191,12 @@ def test_comparisons_of_rows(fitted, comparison):
 def test_slopes(fitted, name, slope):
     frame, weights, results, brute = fitted
 
+    around, columns = brute.around(frame, name), brute.columns(frame)
+
     def derivative(theta):
-        value = brute.slope(frame, name, theta)
+        value = brute.slope(around, theta)
         if slope[0] == "e":
-            value = value / brute.probabilities(frame, theta)
+            value = value / brute.probabilities(columns, theta)
         if slope[2] == "e":
             value = value * frame[name].to_numpy()[:, None]
         return np.average(value, axis=0, weights=weights)

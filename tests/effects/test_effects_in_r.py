@@ -43,9 +43,7 @@ def test_estimated_marginal_means(results):
 
 
 def test_pairs_of_marginal_means(results):
-    table = results.predictions(
-        newdata=datagrid(gender=["female", "male"]), hypothesis="pairwise"
-    )
+    table = results.predictions(newdata=datagrid(gender=["female", "male"]), hypothesis="pairwise")
     expected = {row["vote"]: row for row in R["emmpairs"]}
     assert table["hypothesis"].tolist() == ["female - male"] * 3
     for row in table.to_dict("records"):

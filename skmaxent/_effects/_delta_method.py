@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 from scipy.special import expit, logsumexp, softmax
+from sklearn.utils import check_random_state
 
-from skmaxent._inference import _covariance
-from skmaxent._inference._estimate import Estimate
-from skmaxent._inference._row_sums import dense_blocks, sums_of_rows
-from skmaxent._inference._tables import normal_quantile
+from skmaxent._effects._effect_sums import effect_sums, probability_sums
+from skmaxent._effects._estimates import normal_quantile
+from skmaxent._effects._rows import dense_blocks, sums_of_rows
 from skmaxent._input import _validation
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._storage._device_array import on_host
@@ -28,11 +27,19 @@ class Standardised:
     Predictions take their errors from it: from the covariance of the coefficients of the columns as
     they are, they would be small differences of large numbers where means are far above spreads.
     Coefficients are against the last class, or of the single logit, the intercept last in each.
+
+    Attributes
+    ----------
+    center, scale : ndarray of shape (n_features,)
+    covariance : ndarray of shape (R * n_columns, R * n_columns)
+    deviations : ndarray of shape (n_bootstrap, R, n_columns) or None
+        Differences between the coefficients of bootstrap samples and those of the fit.
     """
 
     center: Array
     scale: Array
     covariance: Array
+    deviations: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,17 @@ class DeltaMethod:
     names : list of str
         Names of the features.
     positions : ndarray of shape (n_features,) or None
-        Where the features are among the columns of X; None is everywhere.
+        Where the features are among the columns of the model; None is everywhere.
+    transformer : object or None
+        What makes the columns of the model of rows as users write them; None for nothing.
     """
 
     model: FittedModel
     standardised: Standardised
     coef: Array
     names: list[str]
-    positions: Array | None
-    deviations: Array | None = None
+    positions: Array | None = None
+    transformer: Any = None
 
     @property
     def covariance(self) -> Array:
@@ -70,10 +79,6 @@ class DeltaMethod:
         coef = self.coef.copy()
         coef[:, : len(self.names)] *= self.standardised.scale
         return coef
-
-    def model_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Rows as the classifier reads them, on the host."""
-        return self.read(X, offset)
 
     def direction(self, rows: Array) -> Array:
         """Derivatives of the design by a variable, of those of the rows, (n, w)."""
@@ -96,12 +101,20 @@ class DeltaMethod:
         return np.asarray(draws.reshape(n_draws, *self.coef.shape))
 
     @classmethod
-    def of(cls, estimate: Estimate, standardised: Standardised, coef: Array) -> DeltaMethod:
+    def of(
+        cls, model: FittedModel, names: Array, standardised: Standardised, coef: Array
+    ) -> DeltaMethod:
         """For a fit to all columns, with `coef` (n_rows, n_columns) as above."""
-        return cls(estimate.model, standardised, coef, [*map(str, estimate.names)], None)
+        return cls(model, standardised, coef, [*map(str, names)])
 
     def read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Rows as the classifier reads them, on the host."""
+        """Rows as users write them, as the classifier reads them, on the host."""
+        return self.model_rows(
+            X if self.transformer is None else self.transformer.transform(X), offset
+        )
+
+    def model_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Columns of the model as the classifier reads them, on the host."""
         with warnings.catch_warnings():
             # Arrays have no names to match: their columns are those of the fit, in order.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
@@ -125,14 +138,14 @@ class DeltaMethod:
             w = None if weights is None else weights[at]
             total += len(part) if w is None else float(w.sum())
             P, Z = self.probabilities(part, known), self.design(part)
-            effect, slope = _covariance.effect_sums(P, Z, coef, w, self.standardised.scale)
+            effect, slope = effect_sums(P, Z, coef, w, self.standardised.scale)
             for j in map(self.names.index, discrete):
                 ends = []
                 for value in (1.0, 0.0):
                     end = part.copy()
                     end[:, self._column(j)] = value
                     P, Z = self.probabilities(end, known), self.design(end)
-                    ends.append(_covariance.probability_sums(P, Z, w))
+                    ends.append(probability_sums(P, Z, w))
                 effect[:, j] = ends[0][0] - ends[1][0]
                 slope[:, j] = ends[0][1] - ends[1][1]
             effects += effect

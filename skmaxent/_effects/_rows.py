@@ -1,0 +1,46 @@
+"""Rows in dense blocks, and their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._typing import Array
+
+# Rows that are made dense at a time.
+DENSE_ROWS = 4096
+
+
+def dense_blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
+    """Rows by blocks: where they are, dense copies of them in float64, and their offsets."""
+    for start in range(0, rows.shape[0], DENSE_ROWS):
+        at = slice(start, min(start + DENSE_ROWS, rows.shape[0]))
+        part = rows[at]
+        part = part.toarray() if sp.issparse(part) else part
+        yield at, part.astype(np.float64), None if offset is None else offset[at]
+
+
+def relative_to_largest(weights: Array | None) -> Array | None:
+    """Weights divided by the largest, so that their sums neither overflow nor underflow."""
+    return None if weights is None else weights / weights.max()
+
+
+def sums_of_rows(
+    rows: Any, offset: Array | None, weights: Array | None
+) -> tuple[Array, Array, Array]:
+    """Sums over rows of these, of their offsets and of the weights."""
+    weights = np.ones(rows.shape[0]) if weights is None else weights
+    total = np.zeros(rows.shape[1])
+    for at, part, _ in dense_blocks(rows, None):
+        total += weights[at] @ part
+    shift = np.zeros(1) if offset is None else weights @ offset.astype(float)
+    return total, shift, weights.sum()
+
+
+def means_of_sums(sums: list[Array], total: Array, has_offset: bool) -> tuple[Array, Array | None]:
+    """The mean row and the mean of the offsets, one row each."""
+    mean, shift = (values[None] / total for values in sums)
+    return mean, shift if has_offset else None
