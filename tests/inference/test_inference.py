@@ -221,7 +221,7 @@ def test_marginal_effects_of_discrete_features_and_of_given_rows(monkeypatch):
     np.testing.assert_allclose(effects["effect"], expected.mean(axis=0), atol=1e-9)
     dummy = statsmodels_fit(frame).get_margeff(dummy=True)
     np.testing.assert_allclose(effects["std_err"], dummy.margeff_se[5], rtol=1e-5)
-    monkeypatch.setattr(_row_sums, "DENSE_ROWS", 100)
+    monkeypatch.setattr(_rows, "DENSE_ROWS", 100)
     pd.testing.assert_frame_equal(results.marginal_effects(frame, discrete=["old"]), found)
     at_rows = results.marginal_effects(frame, at=frame.iloc[:10])
     pd.testing.assert_frame_equal(at_rows, results.marginal_effects(frame.iloc[:10]))
