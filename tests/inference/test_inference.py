@@ -210,7 +210,7 @@ def test_marginal_effects_are_statsmodels(results, theirs, at):
 
 
 def test_marginal_effects_of_discrete_features_and_of_given_rows(monkeypatch):
-    from skmaxent._inference import _row_sums
+    from skmaxent._effects import _rows
 
     frame = X.assign(old=(X["age"] > 50).astype(float))
     clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(frame, Y)
