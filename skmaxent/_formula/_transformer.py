@@ -57,7 +57,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         Whether the formula has an intercept, that is, neither ``- 1`` nor ``0 +``.
     n_features_in_ : int
         Number of columns of the data in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of these columns.
 
     See Also
