@@ -51,7 +51,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Factors are not rescaled. A Series or DataFrame with names of features, here and in
         `bounds`, is matched by these names.
     prior_coef : array-like, DataFrame or fitted model, default=None
-        Coefficients that the ridge part of the penalty pulls towards instead of zero: an array
+        Coefficients that the ridge part of the penalty shrinks towards instead of zero: an array
         in the shape of `coef_`, a table as `coef_frame` gives, or a fitted linear classifier. Names
         of features and classes are matched, what is missing is zero; intercepts do not count. A
         fitted classifier stays fitted in clones of this one. Where it is itself one of the values

@@ -28,8 +28,8 @@ def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) 
         names = FittedColumns.of(estimator).all_names[list(solution.aliased)]
         warn_user(
             f"The features {_listed(names)} are linear combinations of earlier features or of "
-            "the intercept, so that without a penalty many coefficients are optimal, of which the "
-            "fit has some. Remove these features, or set a finite C."
+            "the intercept. Without a penalty, infinitely many coefficients are therefore optimal, "
+            "and coef_ is one choice of them. Remove these features, or set a finite C."
         )
     if solution.remark:
         warn_user(solution.remark, ConvergenceWarning)

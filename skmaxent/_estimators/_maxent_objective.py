@@ -202,7 +202,7 @@ class MaxentObjective(FlatObjective):
             default=None
         Finite factors f of the penalty, as in `MaxentClassifier`.
     prior_coef : array-like, DataFrame or fitted model, default=None
-        Coefficients m that the penalty pulls towards, as in `MaxentClassifier`.
+        Coefficients m that the penalty shrinks towards, as in `MaxentClassifier`.
     fit_intercept : bool, default=True
         Whether each logit has an intercept; it is not penalised.
     class_weight : dict or "balanced", default=None

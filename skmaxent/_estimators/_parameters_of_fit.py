@@ -28,23 +28,26 @@ DEFINING = (
 
 
 def parameters_of_fit(estimator: Any) -> dict[str, Any]:
-    """Those that define the objective, as they are now."""
+    """Return the present values of the parameters that define the objective, by name."""
     return {name: _kept(getattr(estimator, name)) for name in DEFINING}
 
 
 def refuse_other_parameters(estimator: Any, then: dict[str, Any]) -> None:
-    """Raise ValueError where a parameter is no longer what it was `then`."""
+    """Raise ValueError if a parameter differs from its value in `then`, at the time of the fit."""
     for name, value in then.items():
         now = getattr(estimator, name)
         if not _is_same(value, now):
             raise ValueError(
-                f"{name} was {value!r} when this {type(estimator).__name__} was fitted and is "
-                f"{now!r} now: infer is for the fit that was made. Fit again, or set {name} back."
+                f"{name} is {now!r}, but was {value!r} when this {type(estimator).__name__} was "
+                f"fitted; infer needs the parameters of the fit. Fit again, or restore {name}."
             )
 
 
 def _kept(value: Any) -> Any:
-    """A parameter as it is at the fit: a copy of what a later fit or the caller may change."""
+    """Return a copy of a parameter, so that later changes of its entries do not change the copy.
+
+    Of a fitted model only `coef_` is copied.
+    """
     if value is None or isinstance(value, (Real, str)):
         return value
     if not hasattr(value, "coef_"):
@@ -55,7 +58,10 @@ def _kept(value: Any) -> Any:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether parameters are equal: arrays and tables by entries, models by attributes."""
+    """Return whether two values of a parameter are equal.
+
+    Arrays and tables are compared by entries, and fitted models by their attributes.
+    """
     if one is other:
         return True
     if type(one) is not type(other):

@@ -1,4 +1,4 @@
-"""The problem that a classifier's fit poses, and its solution."""
+"""The problem that a classifier's fit poses, its solution, and the correction of intercepts."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def training_problem(
 
 
 def solve(estimator: Any, settings: Settings, ready: TrainingProblem, options: Options) -> Solution:
-    """The solution of the problem, by the solver that the settings need.
+    """Return the solution by expectation maximisation, bias reduction, or the solver of `options`.
 
     Parameters
     ----------
     estimator : MaxentClassifier
-        With `warm_start` the solver begins at its coefficients.
+        With `warm_start` the solver starts at the coefficients of its last fit.
     settings : Settings
     ready : TrainingProblem
     options : Options
@@ -62,7 +62,7 @@ def solve(estimator: Any, settings: Settings, ready: TrainingProblem, options: O
     Raises
     ------
     ValueError
-        For parameters that cannot be combined.
+        If `bias_reduction` is combined with a penalty, bounds or another solver than "auto".
     """
     problem = ready.problem
     if settings.partial_labels and not ready.blocks.has_codes:
@@ -78,7 +78,11 @@ def solve(estimator: Any, settings: Settings, ready: TrainingProblem, options: O
 
 
 def _warm_start(estimator: Any, ready: TrainingProblem) -> Array | None:
-    """θ of the last fit's coefficients, where they belong to the same classes and features."""
+    """Return the coefficients of the last fit as θ of the problem, (n_logits, n_kept + 1).
+
+    The result is None without `warm_start` or a last fit, if the last fit had other classes or
+    features, and if its coefficients are a worse start than zeros.
+    """
     if not (estimator.warm_start and hasattr(estimator, "coef_")) or ready.has_absent_classes:
         return None
     last = fitted_model(estimator)
@@ -92,14 +96,15 @@ def _warm_start(estimator: Any, ready: TrainingProblem) -> Array | None:
 def _bias_reduced(
     estimator: Any, settings: Settings, ready: TrainingProblem, options: Options
 ) -> Solution:
+    """Return the maximum of the likelihood penalised by Jeffreys' prior."""
     if settings.is_penalised or not ready.problem.terms.is_smooth:
         raise ValueError(
-            "bias_reduction is a penalty of its own: expected C=np.inf and no bounds or "
-            f"infinite penalty_factor, found C={settings.C}."
+            "bias_reduction cannot be combined with another penalty or with bounds; expected "
+            f"C=np.inf, bounds=None and finite penalty_factor, found C={settings.C}."
         )
     if options.solver not in NEWTON:
         raise ValueError(
-            "bias_reduction maximises by Fisher scoring: expected solver='auto', found "
+            "bias_reduction uses Fisher scoring; expected solver='auto', found "
             f"solver={estimator.solver!r}."
         )
     try:
@@ -109,12 +114,15 @@ def _bias_reduced(
 
 
 def intercept_correction(estimator: Any, ready: TrainingProblem) -> Array:
-    """What `prior_correction` adds to the intercepts of the fit, (n_logits,)."""
+    """Return what `prior_correction` adds to the intercepts, shape (n_logits,).
+
+    Raises ValueError without intercepts, and if a class has no rows of positive weight.
+    """
     if estimator.prior_correction is None:
         return np.zeros(ready.shape[0], ready.dtype)
     if not estimator.fit_intercept or ready.has_absent_classes:
         raise ValueError(
-            "prior_correction moves intercepts: expected fit_intercept=True and rows of "
+            "prior_correction changes the intercepts; expected fit_intercept=True and rows of "
             "positive weight in every class."
         )
     shares = class_shares(estimator.prior_correction, ready.classes, ready.data.totals)

@@ -46,7 +46,7 @@ def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
     if len(classes) < 2:
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data, but y contains "
-            f"only one class: {classes[0]!r}"
+            f"only one class: {classes.tolist()[0]!r}. Expected two or more different labels in y."
         )
     return classes, codes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -53,20 +53,12 @@ class Settings:
                     "the class of a row is not known: leave out one of them."
                 )
         C, l1_ratio = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
-        return cls(
-            C,
-            l1_ratio,
-            estimator.grouped,
-            estimator.penalty_factor,
-            estimator.prior_coef,
-            estimator.bounds,
-            estimator.bias_reduction,
-            estimator.fit_intercept,
-            estimator.class_weight,
-            estimator.label_smoothing,
-            estimator.partial_labels,
-            estimator.n_jobs,
-        )
+        same = {
+            field.name: getattr(estimator, field.name)
+            for field in fields(cls)
+            if field.name not in ("C", "l1_ratio")
+        }
+        return cls(C, l1_ratio, **same)
 
     def for_path(self) -> Settings:
         """Return the same settings for penalties of several strengths."""

@@ -27,17 +27,18 @@ from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers, effective_threads
 from skmaxent._typing import Array
 
-# Of the objective: what rounding of the coefficients may add to it without a warning.
+# The share of the objective that rounding of the coefficients may add to it without a warning.
 ROUNDED = 1e-6
-
-# Rounding of the logits of a row, in units of the sum of their terms.
+# The error of a logit in float32 or float64, in units of eps times the sum of its terms.
 ROUNDED_LOGIT = 8.0
-
-# The weakest penalty of a grid relative to its strongest.
+# Class shares below this are summed again: 1 minus a share near 1 has lost its digits.
+SMALL_SHARE = 1e-6
+# The weakest penalty of a grid relative to its strongest, if there are more rows than features and
+# otherwise, as in glmnet.
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
-# The least first strength of a grid: of a weaker penalty C may be no number.
+# The least first strength of a grid: C, its reciprocal, could overflow for a weaker penalty.
 LEAST_STRENGTH = 1e-280
-# The ends of a grid where no coefficient moves.
+# The ends of a grid if all coefficients are zero at every C, as in LogisticRegressionCV.
 UNMOVED = 1e-4, 1e4
 
 
@@ -136,41 +137,52 @@ class TrainingProblem:
 
     @property
     def dtype(self) -> Any:
+        """The dtype of X, float32 or float64, in which coefficients are returned."""
         return self.blocks.dtype
 
     @property
     def class_shares(self) -> Array:
-        """Of the classes that weigh anything in the targets."""
+        """The shares of the active classes in the weighted targets, shape (n_active,)."""
         shares = self.data.likelihood.outcomes(self.moments.shares)
-        if shares.min() > 1e-6:
+        if shares.min() > SMALL_SHARE:
             return shares
-        # Of one minus a share that is nearly one few digits are left.
         (totals,) = self.blocks.map_reduce(_outcome_totals, self.data.likelihood)
         return np.asarray(totals / totals.sum())
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of `coef_`."""
+        """The shape of `coef_`: (1, n_features) for two classes, else (n_classes, n_features)."""
         K = len(self.classes)
         has_one_logit = self.data.likelihood.n_logits == 1 and not self.has_absent_classes
         return 1 if has_one_logit else K, self.columns.n_features
 
     @property
     def total_weight(self) -> float:
-        """S, the sum of the weights that the user gave."""
+        """S, the sum of the weights of the rows as the user gave them."""
         return self.data.scale * self.problem.objective.total_weight
 
     def grid(self, ends: tuple[float, float], n_points: int) -> Array:
-        """Cs in equal ratios up from that of the first strength of a penalty.
+        """Return a grid of `n_points` values of C in equal ratios, in increasing order.
 
-        Down to 1e-4 of the second, or 1e-2 if there are no more rows than features, as in glmnet
-        (Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33). From 1e-4 to 1e4, as in
-        `LogisticRegressionCV`, where no coefficient moves at any C.
+        The grid starts at the C of the strongest penalty. It ends at the C of a penalty that is
+        1e-4 times the typical one, or 1e-2 times if there are no more rows than features, as in
+        glmnet (Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33).
+
+        Parameters
+        ----------
+        ends : (largest, typical)
+            Strengths of the penalty. At the largest, all penalised coefficients are zero.
+        n_points : int
+
+        Raises
+        ------
+        ValueError
+            If no feature is penalised, or if the largest strength is next to zero.
         """
         if not (self.terms.l1 + self.terms.ridge).any():
             raise ValueError(
-                "Cs: no feature is penalised, for each penalty_factor is 0 or infinite, so that "
-                "there is no penalty to choose values of C by; give the values in Cs."
+                "Cs: no feature is penalised, because each penalty_factor is 0 or infinite. No "
+                "grid of C can be computed; give the values in Cs."
             )
         blocks = self.blocks
         share = MANY_ROWS if blocks.n_samples > self.shape[1] else FEW_ROWS
@@ -180,22 +192,22 @@ class TrainingProblem:
         if largest < LEAST_STRENGTH:
             raise ValueError(
                 "Cs: some columns of X are so small that the values of C at which their "
-                "coefficients enter are beyond floating point; rescale the columns of X, or give "
-                "the values in Cs."
+                "coefficients become nonzero overflow; rescale the columns of X, or give the "
+                "values in Cs."
             )
         first = 1.0 / (self.total_weight * largest)
         return first * np.geomspace(1.0, largest / (share * max(typical, 1e-300)), n_points)
 
     def strengths(self, C: Array) -> Array:
-        """1/(C S) for each of several C, where the problem has a penalty of strength one."""
+        """Return 1/(C S) for each C, the factor of a penalty of strength one, shape (n_Cs,)."""
         objective = self.problem.objective
         return _strengths(C, self.problem.asked, self.data.scale, objective.total_weight)
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
-        """The loss, without any penalty, at coefficients, in float64.
+        """Return the loss without any penalty at coefficients for the columns of X, in float64.
 
-        Inference inverts the information, of which rounding of logits to float32 leaves nothing
-        where a column has outliers.
+        Inference inverts the Fisher information. With logits in float32, rounding would leave
+        nothing of the information if a column has outliers.
         """
         coef, intercept = self.columns.to_problem(coef, intercept)
         objective = self.problem.objective.in_float64()
@@ -203,13 +215,14 @@ class TrainingProblem:
         return objective.at(objective.from_coefficients(coef, intercept))
 
     def aliased(self) -> Array:
-        """Positions of the columns that earlier ones, and the intercept, are combined to.
+        """Return the positions of columns that are combinations of earlier ones and the intercept.
 
-        None where there are many columns; see `aliased_columns`.
+        The result is empty if there are more than `MOST_COLUMNS` columns; see `aliased_columns`.
         """
         return self._aliased()[0]
 
     def _aliased(self) -> tuple[Array, Aliased]:
+        """Return the positions of aliased columns in X, and those in the columns of the problem."""
         problem, columns = self.problem, self.columns
         found = aliased_columns(problem.objective)
         if columns.kept is None:
@@ -220,11 +233,16 @@ class TrainingProblem:
         return np.union1d(left_out, columns.kept[found.columns]), found
 
     def without_aliased(self, coef: Array, intercept: Array) -> tuple[Array, Array, Array, float]:
-        """Coefficients with the same logits for the columns that are not aliased.
+        """Return coefficients that give the same logits without the aliased columns.
 
-        Returns the positions of these columns, their coefficients and intercepts, and by how much
-        the logits of a row of positive weight change at most, beyond rounding in the dtype of the
-        rows.
+        Returns
+        -------
+        kept : ndarray of int, shape (n_kept,)
+            The positions of the other columns.
+        coef : ndarray of shape (n_logits, n_kept)
+        intercept : ndarray of shape (n_logits,)
+        change : float
+            The largest change of a logit of a row of positive weight, less its rounding error.
         """
         objective, columns = self.problem.objective, self.columns
         aliased, found = self._aliased()
@@ -240,14 +258,14 @@ class TrainingProblem:
         return kept, coef[:, kept], intercept, max(float(change) - rounding, 0.0)
 
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
-        """Coefficients and intercepts as the user knows them, of all classes."""
+        """Return the `coef_` and `intercept_` of a solution, for all columns and classes."""
         return self.known_coefficients(solution.coef, solution.intercept)
 
     def rounding_excess(self, solution: Solution) -> float:
-        """How far rounding of the coefficients to float32 raises the objective, as a share of it.
+        """Return by which share of itself rounding of coefficients to float32 raises the objective.
 
-        For rounding δ it is δᵀHδ/2, or what the objective itself says if that is more; zero where
-        it is no more than `ROUNDED`, and for float64.
+        For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
+        objective if that is larger. The result is 0 for shares up to `ROUNDED`, and for float64.
         """
         if self.dtype != np.float32:
             return 0.0
@@ -258,8 +276,9 @@ class TrainingProblem:
         known = self.columns.to_problem(coef.astype(float), intercept.astype(float))
         theta = objective.from_coefficients(*known)
         change = theta - objective.from_coefficients(solution.coef, solution.intercept)
-        # The mean square of a standardised column is one at most, the loss's curvature by a logit
-        # 1/4; without a mean to centre at, the size of a column is larger.
+        # A bound without a pass over X: the mean square of a standardised column is at most 1, and
+        # the second derivative of the loss by a logit at most 1/4. Without an intercept columns are
+        # not centred, so that their mean squares are larger.
         size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
         logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
         value = max(abs(solution.value), 1e-300)
@@ -283,7 +302,13 @@ class TrainingProblem:
         return np.setdiff1d(blurred, self.inexact) if len(blurred) else blurred
 
     def known_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """The same from those of the problem."""
+        """Return `coef_` and `intercept_` for coefficients of the problem.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_logits, n_kept)
+        intercept : ndarray of shape (n_logits,)
+        """
         coef, intercept = self.columns.to_data(coef, intercept, self.terms, self.dtype)
         if self.has_absent_classes:
             whole = np.zeros(self.shape, self.dtype)
@@ -294,9 +319,9 @@ class TrainingProblem:
 
 
 def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) -> Array:
-    """1/(C S), with S = scale * total_weight; warns where C is too small to be fitted.
+    """Return 1/(C S) for each C, with S = scale * total_weight, shape (n_Cs,).
 
-    `unit` is the penalty of strength one.
+    Warns if the penalty `unit`, of strength one, times a factor exceeds `STRONGEST`.
     """
     with np.errstate(divide="ignore"):
         inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
@@ -320,5 +345,6 @@ def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> tupl
 
 
 def _outcome_totals(block: Block, likelihood: Likelihood) -> tuple[Array]:
+    """Return the weighted sum of the targets of each class in a block, (n_active,) (a kernel)."""
     targets = likelihood.outcomes(likelihood.dense_targets(block.targets))
     return (targets @ block.weights_or_ones().astype(np.float64),)

@@ -319,17 +319,17 @@ class Moved:
 
 @pytest.mark.parametrize("K", [2, 4])
 def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
-    from skmaxent._estimators._training import training_problem
     from skmaxent._inference._bias_reduction import penalised
     from skmaxent._input._read import read
     from skmaxent._input._settings import Settings
+    from skmaxent._model._training_problem import TrainingProblem
     from skmaxent._solvers import _hessian_bounds
 
     X, y = noisy(40_000, K=K)
     model = MaxentClassifier(C=np.inf)
     settings, weights = Settings.of(model), np.ones(len(y))
     data = read(settings, model, put(X), put(y), weights)
-    with training_problem(model, settings, data) as ready:
+    with TrainingProblem.of(data, settings) as ready:
         objective = ready.problem.objective
         theta = objective.zeros()
         moved = Moved(monkeypatch)

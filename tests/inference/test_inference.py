@@ -578,5 +578,5 @@ def test_bias_reduction_is_finite_where_likelihood_is_not():
     assert clf.score(Z, labels == 0) == 1.0
     assert np.isnan(clf.optimality_gap_)
     assert np.isfinite(clf.infer(Z, labels == 0).std_errors).all()
-    with pytest.raises(ValueError, match="bias_reduction is a penalty of its own"):
+    with pytest.raises(ValueError, match="bias_reduction cannot be combined with another penalty"):
         MaxentClassifier(bias_reduction="mean").fit(Z, labels)

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
-from skmaxent._estimators._training import training_problem
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import Options, minimise
 from skmaxent._storage._row_blocks import RowBlocks
 
@@ -43,7 +43,7 @@ def posed(X, y, sample_weight=None, offset=None, **parameters):
     """The problem of a classifier with these parameters."""
     clf = MaxentClassifier(**parameters)
     settings = Settings.of(clf)
-    with training_problem(clf, settings, read(settings, clf, X, y, sample_weight, offset)) as ready:
+    with TrainingProblem.of(read(settings, clf, X, y, sample_weight, offset), settings) as ready:
         yield ready.problem
 
 

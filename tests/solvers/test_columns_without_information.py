@@ -11,9 +11,9 @@ from skmaxent import (
     MultilabelMaxentClassifier,
     maxent_path,
 )
-from skmaxent._estimators._training import training_problem
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
+from skmaxent._model._training_problem import TrainingProblem
 
 # Fits without penalty name such columns, which have coefficients of zero all the same.
 pytestmark = pytest.mark.filterwarnings("ignore:The features .* are linear combinations")
@@ -177,7 +177,7 @@ def test_hashed_columns_that_are_mostly_empty_make_no_problem_larger():
     y = rng.integers(0, 3, 60)
     clf = MaxentClassifier(tol=1e-8)
     settings = Settings.of(clf)
-    with training_problem(clf, settings, read(settings, clf, whole, y)) as ready:
+    with TrainingProblem.of(read(settings, clf, whole, y), settings) as ready:
         n_filled = np.count_nonzero(np.diff(sp.csc_array(some).indptr))
         assert ready.problem.objective.shape == (3, n_filled + 1)
         assert ready.shape == (3, 2**18)

@@ -275,7 +275,7 @@ def test_an_l1_ratio_without_a_penalty_is_smooth(solver):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_bias_reduction_is_refused(solver):
     clf = MaxentClassifier(solver=solver, C=np.inf, bias_reduction="jeffreys")
-    with pytest.raises(ValueError, match="bias_reduction maximises by Fisher scoring"):
+    with pytest.raises(ValueError, match="bias_reduction uses Fisher scoring"):
         clf.fit(X, Y)
 
 
