@@ -158,10 +158,10 @@ class DeltaMethod:
         variances = np.einsum("ab,bc,ac->a", J, self.standardised.covariance, J)
         return np.asarray(np.sqrt(variances.clip(0.0)).reshape(slopes.shape[:2]))
 
-    def intervals(self, level: float, X: Any, offset: Any = None) -> Array:
+    def intervals(self, conf_level: float, X: Any, offset: Any = None) -> Array:
         """Of each row and class the probability and the ends of its interval, (n, 3 K)."""
         rows, known = self.read(X, offset)
-        quantile = normal_quantile(level)
+        quantile = normal_quantile(conf_level)
         P = self.model.evaluate("probabilities", rows, known)
         values = np.empty((*P.shape, 3), P.dtype)
         values[:, :, 0] = P

@@ -53,7 +53,7 @@ class Request:
     newdata : None, "mean", DataGrid or data
     by : False, True, str or list of str
     offset, sample_weight : of the rows of newdata
-    level : float
+    conf_level : float
     interval : {"delta", "logit", "simulation", "bootstrap"}
     hypothesis : None, float, str, list of str or array
     n_draws : int
@@ -64,7 +64,7 @@ class Request:
     by: Any = False
     offset: Any = None
     sample_weight: Any = None
-    level: float = 0.95
+    conf_level: float = 0.95
     interval: str = "delta"
     hypothesis: Any = None
     n_draws: int = 1000
@@ -419,11 +419,11 @@ class Effects:
                     "interval='logit' is for predictions, which are probabilities, without a "
                     "hypothesis; expected interval='delta', 'simulation' or 'bootstrap'."
                 )
-            lower, upper = logit_interval(estimates.values, errors, request.level)
+            lower, upper = logit_interval(estimates.values, errors, request.conf_level)
         elif estimates.draws is not None:
-            lower, upper = percentile_interval(estimates.draws, request.level)
+            lower, upper = percentile_interval(estimates.draws, request.conf_level)
         else:
-            lower, upper = normal_interval(estimates.values, errors, request.level)
+            lower, upper = normal_interval(estimates.values, errors, request.conf_level)
         return table.assign(lower=lower, upper=upper)
 
 

@@ -72,33 +72,33 @@ def joined(parts: list[Estimates]) -> Estimates:
     )
 
 
-def normal_quantile(level: float) -> float:
+def normal_quantile(conf_level: float) -> float:
     """The standard normal quantile z such that an interval of z standard errors has this level."""
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be between 0 and 1, found {level}.")
-    return float(stats.norm.ppf(0.5 + 0.5 * level))
+    if not 0.0 < conf_level < 1.0:
+        raise ValueError(f"conf_level must be between 0 and 1, found {conf_level}.")
+    return float(stats.norm.ppf(0.5 + 0.5 * conf_level))
 
 
-def normal_interval(values: Array, errors: Array, level: float) -> tuple[Array, Array]:
+def normal_interval(values: Array, errors: Array, conf_level: float) -> tuple[Array, Array]:
     """values -/+ z · errors."""
-    half = normal_quantile(level) * errors
+    half = normal_quantile(conf_level) * errors
     return values - half, values + half
 
 
-def logit_interval(values: Array, errors: Array, level: float) -> tuple[Array, Array]:
+def logit_interval(values: Array, errors: Array, conf_level: float) -> tuple[Array, Array]:
     """The normal interval of the log-odds of probabilities, mapped back to (0, 1)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         log_odds = np.log(values) - np.log1p(-values)
-        half = normal_quantile(level) * errors / (values * (1.0 - values))
+        half = normal_quantile(conf_level) * errors / (values * (1.0 - values))
         # A probability that rounds to 0 or 1 has no log-odds: its interval is a point.
         lower = np.where(np.isfinite(half), expit(log_odds - half), values)
         upper = np.where(np.isfinite(half), expit(log_odds + half), values)
     return lower, upper
 
 
-def percentile_interval(draws: Array, level: float) -> tuple[Array, Array]:
+def percentile_interval(draws: Array, conf_level: float) -> tuple[Array, Array]:
     """Equal-tailed interval of each column of `draws`, (n_draws, m)."""
-    tail = 0.5 * (1.0 - level)
+    tail = 0.5 * (1.0 - conf_level)
     lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0)
     return lower, upper
 

@@ -62,20 +62,20 @@ class CoefficientTables:
 
         return pd.DataFrame(self.covariance, index=self.index, columns=self.index)
 
-    def conf_int(self, level: float) -> pd.DataFrame:
+    def conf_int(self, conf_level: float) -> pd.DataFrame:
         """Normal intervals, or percentiles of the replicates: the columns lower and upper."""
         import pandas as pd
 
-        half = normal_quantile(level) * self.std_errors
+        half = normal_quantile(conf_level) * self.std_errors
         lower, upper = self.coef - half, self.coef + half
         if self.replicates is not None:
-            shares = [0.5 - 0.5 * level, 0.5 + 0.5 * level]
+            shares = [0.5 - 0.5 * conf_level, 0.5 + 0.5 * conf_level]
             lower, upper = np.quantile(self.replicates, shares, axis=0)
         table = {"lower": lower.ravel(), "upper": upper.ravel()}
         return pd.DataFrame(table, index=self.index)
 
     def profile_conf_int(
-        self, fit: FitRows, positions: list[tuple[int, int]], level: float
+        self, fit: FitRows, positions: list[tuple[int, int]], conf_level: float
     ) -> pd.DataFrame:
         """Profile intervals of some columns in every row: the columns lower and upper.
 
@@ -85,18 +85,18 @@ class CoefficientTables:
             The rows of the fit.
         positions : list of (int, int)
             For each column its position here and among all columns of the model.
-        level : float
+        conf_level : float
             Of the intervals.
         """
         import pandas as pd
 
-        quantile = normal_quantile(level)
+        quantile = normal_quantile(conf_level)
         places = [(row, *both) for row in range(len(self.rows)) for both in positions]
         ends = [fit.profile(row, in_model, quantile) for row, _, in_model in places]
         index = self.index[[row * len(self.columns) + j for row, j, _ in places]]
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 
-    def summary(self, level: float, adjust: str | None) -> pd.DataFrame:
+    def summary(self, conf_level: float, adjust: str | None) -> pd.DataFrame:
         """The table of `InferenceResults.summary`."""
         import pandas as pd
 
@@ -106,7 +106,7 @@ class CoefficientTables:
             table |= z_tests(estimate, error)
         frame = pd.DataFrame(table, index=self.index)
         # By position: two features may have the same name.
-        frame[["lower", "upper"]] = self.conf_int(level).to_numpy()
+        frame[["lower", "upper"]] = self.conf_int(conf_level).to_numpy()
         with np.errstate(over="ignore"):
             frame["relative_risk_ratio"] = np.exp(estimate)
         if adjust is not None:

@@ -125,7 +125,7 @@ def _sums_over_chunks(
 
 
 def effects_table(
-    effects: Array, errors: Array, delta: DeltaMethod, level: float, *, has_tests: bool
+    effects: Array, errors: Array, delta: DeltaMethod, conf_level: float, *, has_tests: bool
 ) -> pd.DataFrame:
     """Effects, errors and intervals by class and feature; with `has_tests` z and p_value too."""
     import pandas as pd
@@ -134,19 +134,19 @@ def effects_table(
     table = {"effect": effect, "std_err": error}
     if has_tests:
         table |= z_tests(effect, error)
-    half = normal_quantile(level) * error
+    half = normal_quantile(conf_level) * error
     table |= {"lower": effect - half, "upper": effect + half}
     return pd.DataFrame(table, index=index_of(delta.model.classes.tolist(), delta.names))
 
 
-def probability_intervals(delta: DeltaMethod, X: Any, level: float, offset: Any) -> Any:
+def probability_intervals(delta: DeltaMethod, X: Any, conf_level: float, offset: Any) -> Any:
     """The frame of `InferenceResults.predict_proba_interval`."""
     import pandas as pd
 
-    normal_quantile(level)
+    normal_quantile(conf_level)
     classes = delta.model.classes.tolist()
     columns = pd.MultiIndex.from_product([classes, ["probability", "lower", "upper"]])
-    function = partial(delta.intervals, level)
+    function = partial(delta.intervals, conf_level)
     if is_dask(X):
         names = ["_".join(map(str, column)) for column in columns]
         return frame_over_chunks(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from skmaxent._effects._variables import Variables, terms_of_columns
 from skmaxent._inference._fit_rows import FitRows
@@ -229,6 +230,10 @@ def with_variables(
         offset = check_offset(offset, X.shape[0], delta.model.classes, np.float64)
     observations = None if results._rows is None else results._rows.observations
     variables = Variables.of(X, transformer, offset, observations, names)
+    if groups is None and transformer is not None:
+        last = transformer[-1] if isinstance(transformer, Pipeline) else transformer
+        if hasattr(last, "terms_"):  # a FormulaTransformer
+            groups = Terms.of_groups(features, last.terms_)
     if groups is None and transformer is not None and variables is not None:
         columns = delta.model.columns.n_features
         used = terms_of_columns(variables, columns)

@@ -66,14 +66,14 @@ class CoefficientMethods(ResultsState):
         """
         return self._tables.cov_params()
 
-    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+    def conf_int(self, conf_level: float = 0.95) -> pd.DataFrame:
         """Intervals from the normal distribution: confidence, or credible for a posterior.
 
         Those of a bootstrap are percentiles of its replicates.
 
         Parameters
         ----------
-        level : float, default=0.95
+        conf_level : float, default=0.95
             Of the intervals.
 
         Returns
@@ -84,11 +84,11 @@ class CoefficientMethods(ResultsState):
         Raises
         ------
         ValueError
-            Where `level` is not between 0 and 1.
+            Where `conf_level` is not between 0 and 1.
         """
-        return self._tables.conf_int(level)
+        return self._tables.conf_int(conf_level)
 
-    def profile_conf_int(self, level: float = 0.95, features: Any = None) -> pd.DataFrame:
+    def profile_conf_int(self, conf_level: float = 0.95, features: Any = None) -> pd.DataFrame:
         """Confidence intervals from the profile likelihood, penalised where the fit was.
 
         Each end is found by some fits with the coefficient held; an end is infinite where the
@@ -96,7 +96,7 @@ class CoefficientMethods(ResultsState):
 
         Parameters
         ----------
-        level : float, default=0.95
+        conf_level : float, default=0.95
             Of the intervals.
         features : str or list of str, default=None
             Columns to do this for; None is all of them.
@@ -114,18 +114,18 @@ class CoefficientMethods(ResultsState):
         self._validity.check_tests("profiles")
         if self.cov_type != "nonrobust":
             raise ValueError(f"profiles need cov_type='nonrobust', found {self.cov_type!r}.")
-        normal_quantile(level)
+        normal_quantile(conf_level)
         positions = sorted({j for _, term in self._names.terms(features) for j in term})
         fit = self._held.get("profile intervals")
         both = list(zip(positions, self._names.in_model(positions), strict=True))
-        return self._tables.profile_conf_int(fit, both, level)
+        return self._tables.profile_conf_int(fit, both, conf_level)
 
-    def summary(self, level: float = 0.95, adjust: str | None = None) -> pd.DataFrame:
+    def summary(self, conf_level: float = 0.95, adjust: str | None = None) -> pd.DataFrame:
         """The table.
 
         Parameters
         ----------
-        level : float, default=0.95
+        conf_level : float, default=0.95
             Of the intervals.
         adjust : str, default=None
             A method of `statsmodels.stats.multitest.multipletests` ("holm", "fdr_bh", ...) for
@@ -142,4 +142,4 @@ class CoefficientMethods(ResultsState):
         ImportError
             Where `adjust` is asked for and statsmodels is missing.
         """
-        return self._tables.summary(level, adjust)
+        return self._tables.summary(conf_level, adjust)

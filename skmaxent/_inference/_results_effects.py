@@ -261,7 +261,7 @@ class EffectMethods(ResultsState):
         offset: Any = None,
         discrete: str | list[str] | tuple[str, ...] = (),
         sample_weight: Any = None,
-        level: float = 0.95,
+        conf_level: float = 0.95,
     ) -> pd.DataFrame:
         """Effects of the features on the probabilities, with delta-method standard errors.
 
@@ -283,7 +283,7 @@ class EffectMethods(ResultsState):
             Weights of the rows in the means. None gives the rows of the fit, in their order, the
             weights that they had there, the number of observations times `sample_weight`, and
             other rows equal weights; 1 gives all rows equal weights.
-        level : float, default=0.95
+        conf_level : float, default=0.95
             Of the intervals.
 
         Returns
@@ -300,9 +300,11 @@ class EffectMethods(ResultsState):
         """
         delta, weights = self._probabilities, RowWeights(self._signature, self._held)
         effects, errors = average_effects(delta, weights, X, at, offset, discrete, sample_weight)
-        return effects_table(effects, errors, delta, level, has_tests=self.has_tests)
+        return effects_table(effects, errors, delta, conf_level, has_tests=self.has_tests)
 
-    def predict_proba_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
+    def predict_proba_interval(
+        self, X: Any, conf_level: float = 0.95, *, offset: Any = None
+    ) -> Any:
         """Probabilities with intervals, from the delta method for their log-odds.
 
         The probabilities are those of the classifier's `predict_proba`, with the intercepts after
@@ -312,7 +314,7 @@ class EffectMethods(ResultsState):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows; columns are matched as in `predict_proba`.
-        level : float, default=0.95
+        conf_level : float, default=0.95
             Of the intervals.
         offset : array-like, default=None
             Offsets of the rows as in `predict_proba`.
@@ -329,4 +331,4 @@ class EffectMethods(ResultsState):
         ValueError
             For rows or offsets that `predict_proba` would not take.
         """
-        return probability_intervals(self._probabilities, X, level, offset)
+        return probability_intervals(self._probabilities, X, conf_level, offset)

@@ -28,7 +28,7 @@ class _IntervalDisplay:
     table : pandas.DataFrame
         The estimate in the first column, and columns "std_err", "lower" and "upper", with an index
         of the levels "class" and "feature".
-    level : float, default=0.95
+    conf_level : float, default=0.95
         The confidence level of the intervals.
     """
 
@@ -39,9 +39,9 @@ class _IntervalDisplay:
     # Whether the last row of each class may be that of the intercept.
     _has_intercept = False
 
-    def __init__(self, table: pd.DataFrame, *, level: float = 0.95) -> None:
+    def __init__(self, table: pd.DataFrame, *, conf_level: float = 0.95) -> None:
         self.table = table
-        self.level = level
+        self.conf_level = conf_level
 
     def plot(self, *, n_features: int = 50, ax: Axes | None = None) -> Any:
         """Draw the estimates and their intervals.
@@ -99,7 +99,7 @@ class _IntervalDisplay:
         ax.axvline(0.0, color="0.5", linewidth=0.8, zorder=0.5)
         ax.set_yticks(np.arange(len(shown)), rows_of, **LITERALLY)
         ax.set_ylim(len(shown) - 0.4, -0.6)
-        ax.set_xlabel(f"{self._what}, {100 * self.level:g} % interval")
+        ax.set_xlabel(f"{self._what}, {100 * self.conf_level:g} % interval")
         if len(labels) > 1:
             draw_legend(
                 ax,
@@ -148,7 +148,7 @@ class CoefficientDisplay(_IntervalDisplay):
     ----------
     table : pandas.DataFrame
         The result of `InferenceResults.summary`.
-    level : float, default=0.95
+    conf_level : float, default=0.95
         The confidence level of the intervals in the table.
 
     Attributes
@@ -181,7 +181,7 @@ class CoefficientDisplay(_IntervalDisplay):
         cls,
         results: InferenceResults,
         *,
-        level: float = 0.95,
+        conf_level: float = 0.95,
         n_features: int = 50,
         ax: Axes | None = None,
     ) -> CoefficientDisplay:
@@ -191,7 +191,7 @@ class CoefficientDisplay(_IntervalDisplay):
         ----------
         results : InferenceResults
             The result of `MaxentClassifier.infer`.
-        level : float, default=0.95
+        conf_level : float, default=0.95
             The confidence level of the intervals.
         n_features : int, default=50
             The most features to draw, as in `plot`.
@@ -208,9 +208,9 @@ class CoefficientDisplay(_IntervalDisplay):
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `level` is not between 0 and 1.
+            If `conf_level` is not between 0 and 1.
         """
-        display = cls(results.summary(level), level=level)
+        display = cls(results.summary(conf_level), conf_level=conf_level)
         display._has_intercept = results.has_intercept
         display.plot(n_features=n_features, ax=ax)
         return display
@@ -223,7 +223,7 @@ class CoefficientDisplay(_IntervalDisplay):
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
-        level: float = 0.95,
+        conf_level: float = 0.95,
         n_features: int = 50,
         ax: Axes | None = None,
         **options: Any,
@@ -240,7 +240,7 @@ class CoefficientDisplay(_IntervalDisplay):
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             The weights of the fit; None stands for ones.
-        level : float, default=0.95
+        conf_level : float, default=0.95
             The confidence level of the intervals.
         n_features : int, default=50
             The most features to draw, as in `plot`.
@@ -259,10 +259,10 @@ class CoefficientDisplay(_IntervalDisplay):
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `level` is not between 0 and 1, or if `MaxentClassifier.infer` raises it.
+            If `conf_level` is not between 0 and 1, or if `MaxentClassifier.infer` raises it.
         """
         results = estimator.infer(X, y, sample_weight, **options)
-        return cls.from_results(results, level=level, n_features=n_features, ax=ax)
+        return cls.from_results(results, conf_level=conf_level, n_features=n_features, ax=ax)
 
 
 class MarginalEffectsDisplay(_IntervalDisplay):
@@ -274,7 +274,7 @@ class MarginalEffectsDisplay(_IntervalDisplay):
     ----------
     table : pandas.DataFrame
         The result of `InferenceResults.marginal_effects`.
-    level : float, default=0.95
+    conf_level : float, default=0.95
         The confidence level of the intervals in the table.
 
     Attributes
@@ -307,7 +307,7 @@ class MarginalEffectsDisplay(_IntervalDisplay):
         results: InferenceResults,
         X: Any,
         *,
-        level: float = 0.95,
+        conf_level: float = 0.95,
         n_features: int = 50,
         ax: Axes | None = None,
         **options: Any,
@@ -320,7 +320,7 @@ class MarginalEffectsDisplay(_IntervalDisplay):
             The result of `MaxentClassifier.infer`.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows over which effects are averaged.
-        level : float, default=0.95
+        conf_level : float, default=0.95
             The confidence level of the intervals.
         n_features : int, default=50
             The most features to draw, as in `plot`.
@@ -339,8 +339,10 @@ class MarginalEffectsDisplay(_IntervalDisplay):
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `level` is not between 0 and 1.
+            If `conf_level` is not between 0 and 1.
         """
-        display = cls(results.marginal_effects(X, level=level, **options), level=level)
+        display = cls(
+            results.marginal_effects(X, conf_level=conf_level, **options), conf_level=conf_level
+        )
         display.plot(n_features=n_features, ax=ax)
         return display

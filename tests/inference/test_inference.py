@@ -371,7 +371,7 @@ def test_intervals_of_probabilities(results, clf):
     for k in range(7):
         np.testing.assert_allclose(found[k, "probability"], P[:, k], atol=1e-9)
         assert ((found[k, "lower"] < P[:, k]) & (P[:, k] < found[k, "upper"])).all()
-    wide = results.predict_proba_interval(X.iloc[:50], level=0.99)
+    wide = results.predict_proba_interval(X.iloc[:50], conf_level=0.99)
     assert (wide[3, "upper"] > found[3, "upper"]).all()
     assert list(found.index) == list(X.index[:50])
     with pytest.raises(ValueError, match="level must be between 0 and 1"):
