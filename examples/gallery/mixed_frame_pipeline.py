@@ -69,7 +69,7 @@ ConfusionMatrixDisplay.from_predictions(
     values_format=".2f",
     ax=ax,
 )
-ax.set_title("Share of each cut that is taken for which")
+ax.set_title("Share of each true cut by predicted cut")
 
 # %%
 # What depth does to the probabilities, all else as in the diamond in the middle.

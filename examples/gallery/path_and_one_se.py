@@ -25,7 +25,7 @@ X = StandardScaler().set_output(transform="pandas").fit_transform(data.data)
 y = data.target.map({0: "malignant", 1: "benign"})
 
 # %%
-# Features come in, and sometimes leave again, as the penalty gets weaker.
+# As the penalty gets weaker, coefficients become nonzero, and some of them zero again.
 # ``Cs=40`` would choose a grid.
 Cs = np.geomspace(0.005, 3, 40)
 path = maxent_path(X, y, Cs=Cs)
@@ -50,7 +50,7 @@ display.ax_.set_title(f"{n_sparse} features score within one standard error of {
 # The paths of the coefficients, with the choice of the rule.
 display = PathDisplay.from_path(path, C=sparse.C_, n_labels=7)
 display.figure_.set_size_inches(8, 4.5)
-display.ax_.set_title("worst radius, the largest at first, gives way to others", pad=18)
+display.ax_.set_title("The worst radius gives way to the radius error", pad=18)
 
 # %%
 # The coefficients that the rule leaves.

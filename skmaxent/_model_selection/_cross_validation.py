@@ -12,13 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    _routing_enabled,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport, with_callbacks
@@ -32,7 +26,7 @@ from skmaxent._estimators._linear_classifier import (
 )
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
 from skmaxent._input import _frames
-from skmaxent._model import _dask_scores, _prediction
+from skmaxent._model import _dask_scores
 from skmaxent._model_selection._dask_folds import FoldsInChunks, refuse_scorer
 from skmaxent._model_selection._folds import (
     Fold,
@@ -42,13 +36,20 @@ from skmaxent._model_selection._folds import (
     Job,
     ModelAtOffset,
     mean_log_likelihood,
+    stacked_paths,
+    warn_of_absent_classes,
 )
+from skmaxent._model_selection._metadata import routed_metadata
 from skmaxent._model_selection._path import check_Cs
+from skmaxent._model_selection._selection import (
+    chosen_index,
+    mean_and_error,
+    mean_coefficients,
+)
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
-from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -312,7 +313,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
 
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]) -> None:
-        routed = self._routed(sample_weight, params)
+        routed = routed_metadata(self, "fit", sample_weight, params)
         Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
         is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
         kind: Any = FoldsInChunks if is_lazy else FoldsInMemory
@@ -346,8 +347,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
         n_iter = np.reshape([result.path.n_iter for result in found], shape)
         self.n_iter_ = n_iter if self.max_iter else np.zeros_like(n_iter)
-        self._store_paths(found, shape)
-        self._warn_of_absent_classes(folds)
+        self.coefs_paths_ = stacked_paths(found, shape, with_intercept=self.fit_intercept)
+        warn_of_absent_classes(folds)
         self._choose(scores)
         self._fitted_with_offset = offset is not None
         last = root.subtask("refit", n_paths) if root is not None and self.refit else None
@@ -377,32 +378,6 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             return None
         scorer: Callable[..., float] = check_scoring(self, scoring=self.scoring)
         return scorer
-
-    def _store_paths(self, found: list[Fold], shape: tuple[int, ...]) -> None:
-        first = found[0].path.coefs
-        width = first.shape[2] + bool(self.fit_intercept)
-        # Pages of zeros that nobody writes to take no memory.
-        paths = np.zeros((*shape, first.shape[1], width), first.dtype)
-        for path, result in zip(paths.reshape(-1, *paths.shape[2:]), found, strict=True):
-            some = result.path.coefs.nonzero()
-            path[some] = result.path.coefs[some]
-            if self.fit_intercept:
-                path[:, :, -1] = result.path.intercepts
-        self.coefs_paths_ = paths
-
-    def _warn_of_absent_classes(self, folds: Folds) -> None:
-        for number, (there, seen) in enumerate(zip(*folds.presence(), strict=True)):
-            absent = folds.classes[there & ~seen]
-            if not there.any():
-                warn_user(
-                    f"The test part of fold {number} has no rows of positive weight: this fold has "
-                    "no score."
-                )
-            elif len(absent):
-                warn_user(
-                    f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
-                    "these classes do not count in its score."
-                )
 
     def _choose(self, scores: Array) -> None:
         """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas)."""
@@ -434,7 +409,9 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
                 found[fold * n_ratios + ratio].path.blended(self.gammas_[gamma], c)
                 for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
             ]
-            self.coef_, self.intercept_ = _means(*map(np.stack, zip(*parts, strict=True)))
+            self.coef_, self.intercept_ = mean_coefficients(
+                *map(np.stack, zip(*parts, strict=True))
+            )
             return
         model = classifier_of(self, C=self.C_, l1_ratio=self.l1_ratio_)
         with nullcontext() if task is None else task.passed_on_to(model):
@@ -469,7 +446,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         )
         frame = _frames.results_frame(
             scores,
-            *_mean_and_error(scores),
+            *mean_and_error(scores),
             n_features.mean(axis=0),
             (self.l1_ratios_, self.Cs_, self.gammas_),
             self._chosen,
@@ -504,14 +481,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         float
             The score. Larger is better.
         """
-        if not _routing_enabled():
-            _refuse_arguments("score", set(params))
-        check_is_fitted(self)
-        if _routing_enabled():
-            routed = process_routing(self, "score", sample_weight=sample_weight, **params)
-            weights = routed.scorer.score
-        else:
-            weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        routed = routed_metadata(self, "score", sample_weight, params)
+        weights = routed.scorer.score
         model = fitted_model(self)
         if is_dask(X):
             refuse_scorer(self.scoring, self._scorer)
@@ -547,13 +518,6 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             )
         )
 
-    def _routed(self, sample_weight: Any, params: dict[str, Any]) -> Bunch:
-        if _routing_enabled():
-            return process_routing(self, "fit", sample_weight=sample_weight, **params)
-        _refuse_arguments("fit", set(params) - {"groups"})
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
-
 
 def classifier_of(estimator: MaxentClassifierCV, **params: Any) -> MaxentClassifier:
     """Return an unfitted classifier with the parameters of the estimator and with `params`."""
@@ -561,58 +525,3 @@ def classifier_of(estimator: MaxentClassifierCV, **params: Any) -> MaxentClassif
     given = estimator.get_params(deep=False).items()
     own = {name: value for name, value in given if name in names}
     return MaxentClassifier(**(own | {"n_jobs": None, "verbose": 0} | params))
-
-
-class UnexpectedArguments(TypeError, ValueError):
-    """A TypeError, as for other functions, and the ValueError that scikit-learn raises."""
-
-
-def _refuse_arguments(method: str, names: set[str]) -> None:
-    if names:
-        raise UnexpectedArguments(
-            f"{method}() got unexpected arguments {sorted(names)}: passing them to the splitter or "
-            "the scorer is only supported if enable_metadata_routing=True, set by "
-            "sklearn.set_config; without it, fit passes groups to the splitter, and no more."
-        )
-
-
-def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, int]:
-    """Position of the l1_ratio, the C and the gamma that a rule takes, the strongest among equals.
-
-    Scores are (n_folds, n_l1_ratios, n_cs, n_gammas).
-    """
-    mean, standard_error = _mean_and_error(scores)
-    if np.isnan(mean).all():
-        raise ValueError("no score is a number: the folds have no rows to score.")
-    order = np.argsort(Cs, kind="stable")
-    ranked = mean[:, order]
-    best = np.unravel_index(np.nanargmax(ranked), ranked.shape)
-    ratio, position, gamma = (int(index) for index in best)
-    if selection == "one_standard_error":
-        error = standard_error[:, order][ratio, position, gamma]
-        near = ranked[ratio, :, gamma] >= ranked[ratio, position, gamma] - error
-        position = int(np.argmax(near))
-    return ratio, int(order[position]), gamma
-
-
-def _means(coefs: Array, intercepts: Array) -> tuple[Array, Array]:
-    """Means over folds, the first axis, of coefficients and intercepts.
-
-    A class counts in the folds whose training rows have weight in it; it is absent from the model
-    where there is none.
-    """
-    absent = _prediction.absent_logit(intercepts.dtype)
-    seen = intercepts > 0.5 * absent
-    n_seen = seen.sum(axis=0)
-    n = np.maximum(n_seen, 1).astype(intercepts.dtype)
-    coef = np.where(seen[..., None], coefs, 0.0).sum(axis=0) / n[:, None]
-    intercept = np.where(seen, intercepts, 0.0).sum(axis=0) / n
-    return coef, np.where(n_seen > 0, intercept, absent).astype(intercepts.dtype)
-
-
-def _mean_and_error(scores: Array) -> tuple[Array, Array]:
-    """Mean over folds, the first axis, and its standard error, 0 for a single fold."""
-    n = (~np.isnan(scores)).sum(axis=0)
-    mean = np.where(n > 0, np.nansum(scores, axis=0) / np.maximum(n, 1), np.nan)
-    squares = np.nansum(np.square(scores - mean), axis=0)
-    return mean, np.sqrt(squares / np.maximum(n * (n - 1.0), 1.0))

@@ -29,6 +29,7 @@ from skmaxent._storage._device_array import on_host, plain
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 
 class ModelAtOffset(ClassifierMixin, BaseEstimator):
@@ -405,3 +406,35 @@ def mean_log_likelihood(
     if not is_table(y):
         refuse_unknown(y, model.classes, "y")
     return observe(y, model.classes).mean(log_p, sample_weight)
+
+
+def warn_of_absent_classes(folds: Folds) -> None:
+    """Warn of folds without test rows, and of classes that training rows of a fold lack."""
+    for number, (there, seen) in enumerate(zip(*folds.presence(), strict=True)):
+        absent = folds.classes[there & ~seen]
+        if not there.any():
+            warn_user(
+                f"The test part of fold {number} has no rows of positive weight: this fold has no "
+                "score."
+            )
+        elif len(absent):
+            warn_user(
+                f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
+                "these classes do not count in its score."
+            )
+
+
+def stacked_paths(found: list[Fold], shape: tuple[int, ...], *, with_intercept: bool) -> Array:
+    """Return the coefficients of all paths, (*shape, n_logits, n_features), intercepts last.
+
+    `shape` is (n_folds, n_l1_ratios, n_Cs).
+    """
+    first = found[0].path.coefs
+    # Pages of zeros that are never written to take no memory.
+    paths = np.zeros((*shape, first.shape[1], first.shape[2] + with_intercept), first.dtype)
+    for path, result in zip(paths.reshape(-1, *paths.shape[2:]), found, strict=True):
+        some = result.path.coefs.nonzero()
+        path[some] = result.path.coefs[some]
+        if with_intercept:
+            path[:, :, -1] = result.path.intercepts
+    return paths

@@ -14,12 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._settings import resolve_penalty
-from skmaxent._model_selection._cross_validation import (
-    MaxentClassifierCV,
-    chosen_index,
-    classifier_of,
-)
+from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
 from skmaxent._model_selection._path import MaxentPath, check_Cs, fit_path
+from skmaxent._model_selection._selection import chosen_index
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:

@@ -1,0 +1,33 @@
+"""Metadata that cross-validation passes to its splitter and its scorer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.utils import Bunch
+from sklearn.utils.metadata_routing import _routing_enabled, process_routing
+
+
+class UnexpectedArguments(TypeError, ValueError):
+    """A TypeError, as for other functions, and the ValueError that scikit-learn raises."""
+
+
+def routed_metadata(
+    estimator: Any, method: str, sample_weight: Any, params: dict[str, Any]
+) -> Bunch:
+    """Return the metadata for the splitter and the scorer in `fit` or `score`.
+
+    Without metadata routing the splitter gets `params`, which may contain `groups` in `fit` and
+    must be empty in `score`, and the scorer gets the weights.
+    """
+    if _routing_enabled():
+        return process_routing(estimator, method, sample_weight=sample_weight, **params)
+    unexpected = set(params) - ({"groups"} if method == "fit" else set())
+    if unexpected:
+        raise UnexpectedArguments(
+            f"{method}() got unexpected arguments {sorted(unexpected)}: passing them to the "
+            "splitter or the scorer is only supported if enable_metadata_routing=True, set by "
+            "sklearn.set_config; without it, fit passes groups to the splitter, and no more."
+        )
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
