@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._input._interchange import native
+from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def as_frame(X: Any) -> tuple[pd.DataFrame, bool]:
     """Data as a pandas DataFrame, and whether they were a frame of some library."""
     import pandas as pd
 
-    X = native(X, "X")
+    X = native(to_host(X), "X")
     if isinstance(X, pd.DataFrame):
         return X, True
     if sp.issparse(X):
