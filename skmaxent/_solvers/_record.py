@@ -57,6 +57,11 @@ class Record:
         """Whether the loop may not make another iteration."""
         return self.number > self._last
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the next iteration is the last one that the loop may add."""
+        return self.number == self._last
+
     def add(
         self, counter: Counter, theta: Array, value: float, distance: float, status: Status
     ) -> Status:

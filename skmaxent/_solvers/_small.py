@@ -30,7 +30,8 @@ MAX_PAIR_PRODUCTS = 500_000
 # Multiplications of a Hessian: beyond, one assembled block by block costs no more.
 MAX_SMALL_WORK = 5_000_000
 # One more iteration, to this distance, costs less than a certificate without it: under a ridge the
-# duality gap is then small enough, without one the Newton decrement is.
+# duality gap is then small enough, without one the Newton decrement is. The last iteration that
+# `max_iter` allows is judged by the `tol` that was asked for.
 TOL_WITH_RIDGE, TOL_WITHOUT_RIDGE = 1e-6, 1e-4
 EPS = float(np.finfo(float).eps)
 
@@ -221,7 +222,7 @@ def newton_small(
             status = Status.SEPARATED
         elif distance <= NEAR and watch.sees_direction(theta, -direction, distance):
             status = Status.QUASI_SEPARATED
-        elif distance <= tol:
+        elif distance <= (options.tol if record.is_last else tol):
             is_converged = is_tiny(objective, direction) or problem.is_settled(theta, -direction)
             status = Status.CONVERGED if is_converged else Status.PRECISION
         elif region.steps_are_short:
