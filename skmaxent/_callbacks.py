@@ -70,6 +70,14 @@ class Task:
         context = self.context.subcontext(name, task_id=task_id, max_subtasks=max_subtasks)
         return Task(self.estimator, context, self.given)
 
+    def subtasks(self, name: str, n: int, max_subtasks: int | None) -> list[Task | None]:
+        """`n` parts of the task without rows, not begun, which may run in other processes.
+
+        They are made before any of them runs: what is pickled for a process must not change.
+        """
+        without_rows = self.with_rows(None, None, None)
+        return [without_rows.subtask(name, i, max_subtasks) for i in range(n)]
+
     def with_rows(self, X: Any, y: Any, sample_weight: Any) -> Task:
         """The same task, for other rows."""
         return Task(self.estimator, self.context, _given(X, y, sample_weight))

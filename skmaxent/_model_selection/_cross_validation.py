@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport, with_callbacks
@@ -39,10 +39,12 @@ from skmaxent._model_selection._folds import (
     stacked_paths,
     warn_of_absent_classes,
 )
-from skmaxent._model_selection._metadata import routed_metadata
+from skmaxent._model_selection._metadata import routed_metadata, router_of
 from skmaxent._model_selection._path import check_Cs
 from skmaxent._model_selection._selection import (
+    check_l1_ratios,
     chosen_index,
+    gammas_of,
     mean_and_error,
     mean_coefficients,
 )
@@ -55,8 +57,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_LOSS = "neg_log_loss"
-# Weights of the penalised fit in a blend with the relaxed fit; these are glmnet's.
-GAMMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REMOVED = {
     "penalty": "write l1_ratios=[0.0] for 'l2', [1.0] for 'l1'",
     "use_legacy_attributes": "attributes have the new shapes: leave it out",
@@ -314,34 +314,30 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]) -> None:
         routed = routed_metadata(self, "fit", sample_weight, params)
-        Cs, l1_ratios, gammas = check_Cs(self.Cs), self._l1_ratios(), self._gammas()
+        Cs, l1_ratios, gammas = (
+            check_Cs(self.Cs),
+            check_l1_ratios(self.l1_ratios),
+            gammas_of(self.relax),
+        )
         is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
         kind: Any = FoldsInChunks if is_lazy else FoldsInMemory
         how = How(gammas, self._scorer, routed)
         folds: Folds = kind.of(self, X, y, sample_weight, offset, how)
         if isinstance(Cs, int):
             Cs = folds.grid([classifier_of(self, l1_ratio=ratio) for ratio in l1_ratios], Cs)
-        n_paths = folds.n_folds * len(l1_ratios)
+        shape = folds.n_folds, len(l1_ratios), len(Cs)
+        n_paths = shape[0] * shape[1]
+        n_subtasks = n_paths + bool(self.refit)
         root = FollowedTask.of_fit(
-            self,
-            X,
-            y,
-            sample_weight,
-            max_subtasks=n_paths + bool(self.refit),
-            sequential_subtasks=False,
+            self, X, y, sample_weight, max_subtasks=n_subtasks, sequential_subtasks=False
         )
-        followed: list[FollowedTask | None] = [None] * n_paths
-        if root is not None:
-            # Before any of them runs: what is pickled for a process must not change.
-            without_rows = root.with_rows(None, None, None)
-            followed = [without_rows.subtask("path", i, len(Cs)) for i in range(n_paths)]
-        parts = [(fold, ratio) for fold in range(folds.n_folds) for ratio in l1_ratios]
+        followed = [None] * n_paths if root is None else root.subtasks("path", n_paths, len(Cs))
+        parts = itertools.product(range(folds.n_folds), l1_ratios)
         jobs = [
             Job(classifier_of(self, l1_ratio=ratio), fold, path)
             for (fold, ratio), path in zip(parts, followed, strict=True)
         ]
         found = folds.run(jobs, Cs)
-        shape = folds.n_folds, len(l1_ratios), len(Cs)
         self.classes_, self.Cs_ = folds.classes, Cs
         self.l1_ratios_, self.gammas_ = l1_ratios, gammas
         scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
@@ -351,25 +347,14 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         warn_of_absent_classes(folds)
         self._choose(scores)
         self._fitted_with_offset = offset is not None
-        last = root.subtask("refit", n_paths) if root is not None and self.refit else None
-        self._finish(folds, found, scores, last, {"_default_offset": offset})
+        if self.refit:
+            last = None if root is None else root.subtask("refit", n_paths)
+            self._refit(folds, last, {"_default_offset": offset})
+        else:
+            self._average(found, scores)
         move_to_input(self, X, y)
         if root is not None:
             root.end({"_default_offset": offset})
-
-    def _l1_ratios(self) -> Array:
-        ratios = np.atleast_1d(np.asarray(self.l1_ratios, dtype=float))
-        if ratios.ndim != 1 or not len(ratios) or not ((ratios >= 0) & (ratios <= 1)).all():
-            raise ValueError(f"l1_ratios must be numbers from 0 to 1, found {self.l1_ratios!r}.")
-        return ratios
-
-    def _gammas(self) -> Array:
-        if isinstance(self.relax, (bool, np.bool_)):
-            return np.array(GAMMAS) if self.relax else np.ones(1)
-        gammas = np.unique(np.asarray(self.relax, dtype=float))
-        if not len(gammas) or not ((gammas >= 0) & (gammas <= 1)).all():
-            raise ValueError(f"relax must be a bool or numbers from 0 to 1, found {self.relax!r}.")
-        return gammas
 
     @property
     def _scorer(self) -> Callable[..., float] | None:
@@ -389,30 +374,22 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         if len(self.gammas_) > 1 or self.relax is not False:
             self.relaxed_scores_ = scores
 
-    def _finish(
-        self,
-        folds: Folds,
-        found: list[Fold],
-        scores: Array,
-        task: FollowedTask | None,
-        attributes: dict[str, Any],
-    ) -> None:
-        """Set the coefficients; the task is the last fit, which ends with attributes."""
-        if not self.refit:
-            best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
-            ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
-            self.C_ = float(np.mean(self.Cs_[cs]))
-            self.l1_ratio_ = float(np.mean(self.l1_ratios_[ratios]))
-            self.gamma_ = float(np.mean(self.gammas_[gammas]))
-            n_ratios = len(self.l1_ratios_)
-            parts = [
-                found[fold * n_ratios + ratio].path.blended(self.gammas_[gamma], c)
-                for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
-            ]
-            self.coef_, self.intercept_ = mean_coefficients(
-                *map(np.stack, zip(*parts, strict=True))
-            )
-            return
+    def _average(self, found: list[Fold], scores: Array) -> None:
+        """Set the coefficients and the penalty to means over the folds, each at its best."""
+        best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
+        ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
+        self.C_ = float(np.mean(self.Cs_[cs]))
+        self.l1_ratio_ = float(np.mean(self.l1_ratios_[ratios]))
+        self.gamma_ = float(np.mean(self.gammas_[gammas]))
+        n_ratios = len(self.l1_ratios_)
+        parts = [
+            found[fold * n_ratios + ratio].path.blended(self.gammas_[gamma], c)
+            for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
+        ]
+        self.coef_, self.intercept_ = mean_coefficients(*map(np.stack, zip(*parts, strict=True)))
+
+    def _refit(self, folds: Folds, task: FollowedTask | None, attributes: dict[str, Any]) -> None:
+        """Set the coefficients to those of all rows; the fit is `task`, if callbacks follow it."""
         model = classifier_of(self, C=self.C_, l1_ratio=self.l1_ratio_)
         with nullcontext() if task is None else task.passed_on_to(model):
             if task is not None:
@@ -503,20 +480,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         sklearn.utils.metadata_routing.MetadataRouter
             The router of this estimator.
         """
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=check_cv(self.cv, classifier=True),
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-            .add(
-                scorer=check_scoring(self, scoring=self.scoring or LOG_LOSS),
-                method_mapping=MethodMapping()
-                .add(caller="fit", callee="score")
-                .add(caller="score", callee="score"),
-            )
-        )
+        return router_of(self, self.scoring or LOG_LOSS)
 
 
 def classifier_of(estimator: MaxentClassifierCV, **params: Any) -> MaxentClassifier:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
-from sklearn.utils.metadata_routing import _routing_enabled, process_routing
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _routing_enabled,
+    process_routing,
+)
 
 
 class UnexpectedArguments(TypeError, ValueError):
@@ -31,3 +38,14 @@ def routed_metadata(
         )
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
+
+
+def router_of(estimator: Any, scoring: Any) -> MetadataRouter:
+    """Return the routing from `fit` and `score` to the splitter and to the scorer `scoring`."""
+    to_splitter = MethodMapping().add(caller="fit", callee="split")
+    to_scorer = MethodMapping().add(caller="fit", callee="score")
+    to_scorer.add(caller="score", callee="score")
+    router = MetadataRouter(owner=estimator).add_self_request(estimator)
+    router.add(splitter=check_cv(estimator.cv, classifier=True), method_mapping=to_splitter)
+    router.add(scorer=check_scoring(estimator, scoring=scoring), method_mapping=to_scorer)
+    return router

@@ -1,11 +1,34 @@
-"""The choice of a penalty from the scores of folds."""
+"""The penalties that a cross-validation compares, and the choice among them by scores of folds."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from skmaxent._model._prediction import absent_logit
 from skmaxent._typing import Array
+
+# Weights of the penalised fit in a blend with the relaxed fit; these are glmnet's.
+GAMMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def check_l1_ratios(l1_ratios: Any) -> Array:
+    """Return `l1_ratios` as an array; raise ValueError unless they are numbers from 0 to 1."""
+    ratios = np.atleast_1d(np.asarray(l1_ratios, dtype=float))
+    if ratios.ndim != 1 or not len(ratios) or not ((ratios >= 0) & (ratios <= 1)).all():
+        raise ValueError(f"l1_ratios must be numbers from 0 to 1, found {l1_ratios!r}.")
+    return ratios
+
+
+def gammas_of(relax: Any) -> Array:
+    """Return the weights of the penalised fits for `relax`, a bool or numbers from 0 to 1."""
+    if isinstance(relax, (bool, np.bool_)):
+        return np.array(GAMMAS) if relax else np.ones(1)
+    gammas = np.unique(np.asarray(relax, dtype=float))
+    if not len(gammas) or not ((gammas >= 0) & (gammas <= 1)).all():
+        raise ValueError(f"relax must be a bool or numbers from 0 to 1, found {relax!r}.")
+    return gammas
 
 
 def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, int]:
