@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 
+from skmaxent._existence import MINIMUM_EXISTS, Separated, separation
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import check_rows
@@ -17,7 +17,7 @@ from skmaxent._input._targets import observe
 from skmaxent._input._training_data import data_in_memory
 from skmaxent._input._validation import check_sample_weight
 from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._solvers import Options, Separated, separation
+from skmaxent._solvers import UNBOUNDED, Options, minimise
 from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # `tol` of the fit without penalty, in standard errors: its last step proves that classes overlap.
-NEAR = 1e-3
+OVERLAP_TOL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,6 @@ class Separation:
             f"Separation is {self.kind}: {share} are separated, in the classes {self.classes}. "
             f"No finite estimates for: {', '.join(map(str, self.features))}."
         )
-
-
-class _Input(BaseEstimator):
-    """An estimator that scikit-learn's validation stores the feature names on."""
 
 
 def detect_separation(
@@ -134,22 +130,26 @@ def detect_separation(
     ('quasi-complete', [0, 1, 2])
     """
     refuse_dask("detect_separation", X, y)
-    owner = _Input()
-    X, y = check_rows(owner, X, y)
+    columns = FittedColumns.of_data(X, "detect_separation")
+    X, y = check_rows(columns, X, y)
     observed = observe(y)
     weights = check_sample_weight(sample_weight, observed.n_samples)
     if weights is not None:
         weights = (weights > 0.0).astype(float)
-    data = data_in_memory(on_host(X), observed, FittedColumns.of(owner).names, weights)
+    data = data_in_memory(on_host(X), observed, columns.names, weights)
     with TrainingProblem.of(data, Settings(fit_intercept=fit_intercept)) as ready:
-        found = separation(ready.problem, Options(tol=NEAR))
-        return _result(found, ready, owner, observed.n_samples)
+        solution = minimise(ready.problem, Options(tol=OVERLAP_TOL))
+        found = None
+        if solution.status in UNBOUNDED or not solution.gap < MINIMUM_EXISTS:
+            objective, theta = ready.problem.objective, solution.point.theta
+            found = separation(objective, theta, solution.directions)
+        return _result(found, ready, columns.all_names, observed.n_samples)
 
 
 def _result(
-    found: Separated | None, ready: TrainingProblem, owner: _Input, n_samples: int
+    found: Separated | None, ready: TrainingProblem, names: Array, n_samples: int
 ) -> Separation:
-    """The public result, from what the solver found for standardised columns (None: overlap).
+    """Return the public result for what was found in standardised columns; None is overlap.
 
     `found` has a direction of shape (R, n_features + 1) for the columns and classes that the fit
     kept. The result has it for all columns of X and all classes, with their names.
@@ -170,7 +170,6 @@ def _result(
         D[active] = some - some.mean(axis=0)
         D[:, ~moved] = 0.0
         winners, separated = active[found.winners], found.rows
-    names = getattr(owner, "feature_names_in_", _frames.default_names(d))
     has_intercept = ready.problem.objective.fit_intercept
     frame = _frames.coefficient_frame(
         D[:, :-1], D[:, -1] if has_intercept else None, names, classes

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._effects._delta_method import DeltaMethod, Standardised
+from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_types import (
     analytic_covariance,
@@ -33,7 +34,7 @@ from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
-from skmaxent._solvers import Options, aliased_columns
+from skmaxent._solvers import Options
 from skmaxent._solvers._expectation_maximisation import fit_sets, set_loss
 from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._typing import Array

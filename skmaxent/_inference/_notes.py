@@ -6,15 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._existence import MINIMUM_EXISTS, Watch
 from skmaxent._inference import _covariance
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
-from skmaxent._solvers import (
-    PROVEN,
-    Status,
-    Watch,
-)
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
@@ -22,7 +18,7 @@ from skmaxent._warnings import warn_user
 DEGENERATE = 1e-3
 # Standard errors between coefficients and the optimum for X and y above which a warning says that
 # these are not the data of the fit, or that the fit has not converged.
-FAR = 0.5
+FAR_FROM_OPTIMUM = 0.5
 
 
 def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> tuple[str, ...]:
@@ -40,12 +36,10 @@ def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> 
         `optimality_gap_` of the fit. Where it is bounded and the distance is small, an optimum
         exists, and nothing is computed.
     """
-    if gap < PROVEN and distance <= FAR:
+    if gap < MINIMUM_EXISTS and distance <= FAR_FROM_OPTIMUM:
         return ()
     objective = point.objective.with_penalty(Ridge(terms.ridge.max(axis=0)))
-    watch = Watch(objective)
-    status = watch.at_end(Status.CONVERGED, point.theta, point.loss, 1.0)
-    if status is Status.CONVERGED:
+    if Watch(objective).kind_at_end(point.theta, point.loss, 1.0) is None:
         return notes_if_far(distance)
     note = (
         "The classes are separated: some coefficients have no finite estimates, and their standard "
@@ -57,7 +51,7 @@ def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> 
 
 def notes_if_far(distance: float) -> tuple[str, ...]:
     """A note, and a warning, for coefficients many standard errors from the optimum."""
-    if distance <= FAR:
+    if distance <= FAR_FROM_OPTIMUM:
         return ()
     found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
     warn_user(f"{found}: infer needs the data of the fit, and a fit that has converged.")

@@ -11,6 +11,7 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
 from skmaxent._input._frames import default_names
+from skmaxent._input._interchange import native
 from skmaxent._sklearn import feature_names_of
 from skmaxent._typing import Array
 
@@ -42,6 +43,22 @@ class FittedColumns:
             return estimator
         names = getattr(estimator, "feature_names_in_", None)
         return cls(estimator.n_features_in_, names, type(estimator).__name__)
+
+    @classmethod
+    def of_data(cls, X: Any, caller: str) -> FittedColumns:
+        """Return the columns of X, for a function that has no estimator to store them on.
+
+        Parameters
+        ----------
+        X : object
+            Anything with a shape, or nested sequences.
+        caller : str
+            The name of the function, for errors.
+        """
+        X = native(X, "X")
+        shape = X.shape if hasattr(X, "shape") else np.shape(X)
+        # X without two dimensions has no columns, and `validate` raises an error.
+        return cls(shape[1] if len(shape) == 2 else 0, feature_names_of(X), caller)
 
     @classmethod
     def learned(cls, reader: Any, X: Any) -> FittedColumns:

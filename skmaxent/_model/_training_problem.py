@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmaxent._existence import MOST_COLUMNS, Aliased, aliased_columns
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData
 from skmaxent._model._prediction import absent_logit
@@ -20,7 +21,7 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._problem_columns import ColumnMap, prepared
 from skmaxent._objective._terms import PenaltyTerms
-from skmaxent._solvers import MOST_COLUMNS, Aliased, Problem, Solution, aliased_columns
+from skmaxent._solvers import Problem, Solution
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage

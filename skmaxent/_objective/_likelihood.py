@@ -28,13 +28,13 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._storage._arrays import full
+from skmaxent._storage._arrays import EPS, full
 from skmaxent._typing import Array
 
 # The least probability: its logit and its reciprocal are finite in float64.
 LEAST_PROBABILITY = 1e-300
 # The distance of the largest float64 below one from one.
-LEAST_COMPLEMENT = 0.5 * float(np.finfo(float).eps)
+LEAST_COMPLEMENT = 0.5 * EPS
 
 
 class Likelihood(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import NEARLY_ONE, MultinomialObjective, Point
-from skmaxent._storage._arrays import empty
+from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
@@ -161,6 +161,6 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
         value=loss,
         gradient=gradient,
         loss=loss,
-        rounding=8.0 * float(np.finfo(float).eps) * (loss + abs(normaliser)),
+        rounding=8.0 * EPS * (loss + abs(normaliser)),
         probabilities=Probabilities(likelihood, common=p[:, 0]),
     )

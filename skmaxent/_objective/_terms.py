@@ -18,11 +18,12 @@ from skmaxent._objective._penalty import (
     soft_threshold,
     soft_threshold_columns,
 )
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # A coefficient this close to a bound, relative to its size, was on it before rounding: scaling the
 # coefficient and the bound back takes few operations.
-BOUND_TOLERANCE = 8.0 * float(np.finfo(float).eps)
+BOUND_TOLERANCE = 8.0 * EPS
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from skmaxent._solvers._names import NEWTON, SOLVERS, resolve_solver
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
 from skmaxent._solvers._problem import Problem
-from skmaxent._solvers._rank import MOST_COLUMNS, Aliased, aliased_columns
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._separation import Separated, separation
 from skmaxent._solvers._solution import (
     NEGLIGIBLE,
+    UNBOUNDED,
     Callback,
     Iteration,
     Options,
@@ -17,15 +16,12 @@ from skmaxent._solvers._solution import (
     Status,
 )
 from skmaxent._solvers._strategy import minimise
-from skmaxent._solvers._unbounded import PROVEN, Watch
 
 __all__ = [
-    "MOST_COLUMNS",
     "NEGLIGIBLE",
     "NEWTON",
-    "PROVEN",
     "SOLVERS",
-    "Aliased",
+    "UNBOUNDED",
     "Callback",
     "Evaluation",
     "Iteration",
@@ -35,13 +31,9 @@ __all__ = [
     "PreconditionedProblem",
     "Problem",
     "Record",
-    "Separated",
     "Solution",
     "Status",
-    "Watch",
-    "aliased_columns",
     "conjugate_gradients",
     "minimise",
     "resolve_solver",
-    "separation",
 ]

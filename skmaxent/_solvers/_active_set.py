@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # Multiplications that the factorisations of a minimum may cost, and most and least pivots.
@@ -23,7 +24,6 @@ TOGETHER = 0.5
 # rounding makes of a gradient. Coefficients with an L1 penalty of STRONG_L1 or more are always
 # zero, and do not count for the latter.
 PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1 = 1e-9, 16.0, 1e50
-EPS = float(np.finfo(float).eps)
 # Curvature added to scaled systems, so that they have a factor.
 REGULARISATION = 1e-12
 

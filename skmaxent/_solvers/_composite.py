@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._conjugate_gradients import steihaug
@@ -20,7 +21,6 @@ from skmaxent._solvers._models import model_at
 from skmaxent._solvers._quadratic import DampedModel, Model, within
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
-from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -220,7 +220,7 @@ def proximal_newton(
             distance = max(distance, float(root_n * np.sqrt(2.0 * max(step.decrease, 0.0))))
         status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
         change = step.theta - point.theta
-        if distance <= NEAR and watch.sees_direction(point.theta, change, distance):
+        if distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(point.theta, change, distance):
             status = Status.QUASI_SEPARATED
         status = record.add(objective.counter, point.theta, value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from skmaxent._objective._penalty import Penalty
-from skmaxent._solvers import Options, Problem, Solution, Status, minimise
+from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, minimise
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._storage._arrays import empty
+from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
@@ -35,7 +35,7 @@ ROUNDED_LOGIT = 64.0
 # Factor between the lengths of steps that are tried beyond the last one.
 LONGER = 8.0
 # A decrease of a smaller share of the objective is none.
-VALUE_ROUNDING = 4.0 * float(np.finfo(float).eps)
+VALUE_ROUNDING = 4.0 * EPS
 
 
 def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> Solution:
@@ -89,7 +89,7 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
             further, value_further = _further(problem, penalty, thetas[-2], thetas[-1], value)
             if value - value_further <= negligible:
                 status, further = Status.CONVERGED, None
-        elif found.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+        elif found.status in UNBOUNDED:
             status = found.status
         elif _separates(problem, found.point.theta):
             status = Status.SEPARATED

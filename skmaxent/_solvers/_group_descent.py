@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from skmaxent._objective._group_penalty import Grouped
 from skmaxent._solvers._active_set import PIVOT_WORK, solve_semidefinite
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # Most and least rounds of block descent and Newton's method, and Newton steps in one round.
@@ -33,7 +34,6 @@ SHRUNK = 0.1
 # A search that ends before the first share of Newton's direction is made again without the groups
 # that are next to zero before this many times the share; so many times at most for a step.
 BLOCKED, BLOCKED_UP_TO, MAX_RESTARTS = 0.1, 10.0, 8
-EPS = float(np.finfo(float).eps)
 
 
 def minimise_groups(

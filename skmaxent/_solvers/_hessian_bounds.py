@@ -12,7 +12,7 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
 from skmaxent._solvers._preconditioners import reference_size
-from skmaxent._storage._arrays import empty
+from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._vectors import inner
@@ -32,7 +32,6 @@ SHIFT = 1e-13
 ROUNDING_ROOM = 1e3
 # Means of columns this many times their spread lose digits in uncentred products.
 UNCENTRED = 1e3
-EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
+from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -24,13 +25,12 @@ from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import NEGLIGIBLE, Options, Status, root_size
-from skmaxent._solvers._unbounded import NEAR, Watch
+from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import DeviceBlocks
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
-EPS = float(np.finfo(float).eps)
 # Multiplications of a Hessian up to which a fit is brought to `tol`; beyond, only near enough.
 CHEAP_WORK = 20_000_000
 # Multiplications of a Hessian beyond which none is assembled.
@@ -235,7 +235,7 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
         here, step = (problem.columns.theta_for(at, home) for at in (theta, -direction))
         if watch.sees_complete_separation(here, state.loss):
             status = Status.SEPARATED
-        elif distance <= NEAR and watch.sees_direction(here, step, distance):
+        elif distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(here, step, distance):
             status = Status.QUASI_SEPARATED
         elif distance <= options.tol and is_settled(objective, here, step):
             status = Status.CONVERGED

@@ -14,7 +14,6 @@ from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
 from skmaxent._solvers._models import whole_hessian
 from skmaxent._solvers._precise import (
-    EPS,
     LEAST_RATIO,
     Precise,
     affords_precision,
@@ -27,6 +26,7 @@ from skmaxent._solvers._quadratic import DampedModel, DenseModel, Model
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Options, Status, root_size
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # Curvature that is added where a step goes too far, relative to the mean: the first, what it is

@@ -12,9 +12,8 @@ from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._solvers._preconditioners import KroneckerPreconditioner
 from skmaxent._solvers._problem import Problem
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
-
-EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from scipy.linalg import lapack
 
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
@@ -97,7 +98,7 @@ class AssembledPreconditioner:
         # A semidefinite matrix of unit diagonal has no larger entry; rounding may.
         np.clip(H, -1.0, 1.0, out=H)
         # Collinear columns leave directions without curvature: rounding decides their sign.
-        H.flat[:: len(H) + 1] = 1.0 + 4 * len(H) * np.finfo(float).eps
+        H.flat[:: len(H) + 1] = 1.0 + 4 * len(H) * EPS
         self._factor = _cholesky(H)
         self._shape = (r, width)
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from skmaxent._existence import Watch
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioners import reference_size
 from skmaxent._solvers._record import Record
 from skmaxent._solvers._smooth import newton
-from skmaxent._solvers._solution import Options, Status
-from skmaxent._solvers._unbounded import Watch
+from skmaxent._solvers._solution import UNBOUNDED, Options
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
@@ -67,7 +67,7 @@ def sampled_start(null: Point, options: Options) -> Array:
             Watch(sample, confirms=False),
             is_near=theta is not null.theta,
         )
-        if outcome.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
+        if outcome.status in UNBOUNDED:
             return null.theta
         theta = outcome.point.theta
     return theta

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
+from skmaxent._existence import Watch
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._preconditioned import (
-    EPS,
     Evaluation,
     PreconditionedProblem,
 )
@@ -24,7 +24,7 @@ from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Options, Status, root_size
-from skmaxent._solvers._unbounded import Watch
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # Hessian products for the Newton step whose length is the distance, and its accuracy.

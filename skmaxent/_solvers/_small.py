@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import upper_pairs
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -21,7 +22,7 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import SETTLED, changes, is_tiny
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._trust_region import TrustRegion
-from skmaxent._solvers._unbounded import NEAR, Watch
+from skmaxent._storage._arrays import EPS
 
 Array = NDArray[np.float64]
 
@@ -33,7 +34,6 @@ MAX_SMALL_WORK = 5_000_000
 # duality gap is then small enough, without one the Newton decrement is. The last iteration that
 # `max_iter` allows is judged by the `tol` that was asked for.
 TOL_WITH_RIDGE, TOL_WITHOUT_RIDGE = 1e-6, 1e-4
-EPS = float(np.finfo(float).eps)
 
 
 def is_small(objective: MultinomialObjective) -> bool:
@@ -220,7 +220,7 @@ def newton_small(
         direction = problem.contrasts @ natural
         if watch.sees_complete_separation(theta, state.loss):
             status = Status.SEPARATED
-        elif distance <= NEAR and watch.sees_direction(theta, -direction, distance):
+        elif distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(theta, -direction, distance):
             status = Status.QUASI_SEPARATED
         elif distance <= (options.tol if record.is_last else tol):
             is_converged = is_tiny(objective, direction) or problem.is_settled(theta, -direction)

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._objective import Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
@@ -15,7 +16,6 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._trust_region import TrustRegion
-from skmaxent._solvers._unbounded import NEAR, Watch
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -130,7 +130,9 @@ def newton(
         if candidate is None:
             status = Status.PRECISION
             break
-        if distance <= NEAR and watch.sees_direction(point.theta, step.direction, distance):
+        if distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(
+            point.theta, step.direction, distance
+        ):
             status = Status.QUASI_SEPARATED
             break
         point = candidate

@@ -75,6 +75,10 @@ class Status(Enum):
     )
 
 
+# Ends of fits that are proved to have no minimum.
+UNBOUNDED = (Status.SEPARATED, Status.QUASI_SEPARATED)
+
+
 @dataclass(frozen=True)
 class Iteration:
     """A line of a fit's history; `distance` is in standard errors."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from skmaxent._existence import Watch
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._objective._terms import PenaltyTerms
@@ -32,12 +33,12 @@ from skmaxent._solvers._solution import (
     CERTIFIED,
     NEGLIGIBLE,
     SMALLEST_TOTAL,
+    UNBOUNDED,
     Options,
     Solution,
     Status,
     root_size,
 )
-from skmaxent._solvers._unbounded import Watch
 from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
@@ -53,8 +54,8 @@ DOUBTFUL_DISTANCE = 10.0
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
-# Ends of fits that are proved to have no minimum.
-UNBOUNDED = (Status.SEPARATED, Status.QUASI_SEPARATED)
+# The end of a fit for each kind of separation.
+KINDS = {"complete": Status.SEPARATED, "quasi-complete": Status.QUASI_SEPARATED}
 
 
 class Solver(Protocol):
@@ -201,9 +202,16 @@ def _solution(problem: Problem, outcome: Outcome, watch: Watch, gap: float) -> S
 
     `gap` is a bound on (F - F*)/F.
     """
-    point = outcome.point
-    status = watch.at_end(outcome.status, point.theta, point.loss, gap)
+    status = _status_at_end(outcome, watch, gap)
     return problem.solution(replace(outcome, status=status), gap, **watch.found)
+
+
+def _status_at_end(outcome: Outcome, watch: Watch, gap: float) -> Status:
+    """Return the status of an outcome, or separation where it is proved only now."""
+    if outcome.status in (*UNBOUNDED, Status.STOPPED):
+        return outcome.status
+    kind = watch.kind_at_end(outcome.point.theta, outcome.point.loss, gap)
+    return outcome.status if kind is None else KINDS[kind]
 
 
 def _judged_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: float) -> Outcome:
@@ -273,7 +281,7 @@ def minimise_nonsmooth(
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
     gap = _gap(problem, outcome, least_bound)
-    status = watch.at_end(outcome.status, outcome.point.theta, outcome.point.loss, gap)
+    status = _status_at_end(outcome, watch, gap)
     is_doubtful = _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective)
     if is_doubtful and record.is_full:
         status = Status.MAX_ITER  # a second look needs an iteration of its own

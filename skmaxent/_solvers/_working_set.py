@@ -6,13 +6,13 @@ from functools import partial
 
 import numpy as np
 
+from skmaxent._existence import Watch
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._composite import proximal_newton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status
-from skmaxent._solvers._unbounded import Watch
 from skmaxent._typing import Array
 
 # A working set larger than this share of the features is all of them.

@@ -12,6 +12,9 @@ import scipy.sparse as sp
 
 from skmaxent._typing import Array
 
+# The distance from 1 to the next larger float64.
+EPS = float(np.finfo(float).eps)
+
 
 def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Array:
     """Return an uninitialised array on the device of `like`; in host memory for sparse `like`."""

@@ -72,3 +72,5 @@ def test_bad_input_is_named():
         detect_separation(X.where(X > 1), y)
     with pytest.raises(ValueError, match="at least 2 classes"):
         detect_separation(X, np.zeros(150))
+    with pytest.raises(ValueError, match="minimum of 1 is required by detect_separation"):
+        detect_separation(np.empty((0, 2)), [])

@@ -21,15 +21,15 @@ from skmaxent._typing import Array
 MOST_COLUMNS = 500
 # Squared distance of a column from the span of others, relative to its square, below which it is
 # looked at more closely.
-SUSPECT = 1e-8
+SUSPECT_DISTANCE = 1e-8
 # Distance relative to the column's length below which it is a combination of the others.
-DEPENDENT = 1e-11
+DEPENDENT_DISTANCE = 1e-11
 # Rounding of entries in the rows' precision, in units of it.
-ROUNDING = 8.0
+ROUNDED_ENTRY = 8.0
 # Rows of a first look, for each column.
 ROWS_PER_COLUMN = 4
 # Entries of a piece of the rows.
-PIECE = 1 << 20
+PIECE_ENTRIES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,17 @@ class Aliased:
     weights: Array
 
     def moved(self, theta: Array) -> Array:
-        """θ with the same logits and coefficients of zero for the aliased columns."""
+        """Return θ with the same logits and zeros for the aliased columns, (R, n_features + 1)."""
         out = theta + theta[:, self.columns] @ self.weights
         out[:, self.columns] = 0.0
         return np.asfortranarray(out)
 
 
 def aliased_columns(objective: MultinomialObjective) -> Aliased:
-    """Aliased columns among the rows that weigh anything; none where columns are too many."""
+    """Return the aliased columns among the rows of positive weight.
+
+    Of more than `MOST_COLUMNS` columns none are looked at, and none are returned.
+    """
     d, fit_intercept = objective.blocks.n_features, objective.fit_intercept
     none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
     if d > MOST_COLUMNS or _some_rows_are_independent(objective):
@@ -71,7 +74,7 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
     # Entries are rounded in the units of the data, in which means may be far above spreads.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
-    rounded = ROUNDING * float(np.finfo(objective.blocks.dtype).eps) * n * units
+    rounded = ROUNDED_ENTRY * float(np.finfo(objective.blocks.dtype).eps) * n * units
     kept, found = _independent(R, order, rounded)
     weights = np.zeros((len(found), d + 1))
     if len(kept):
@@ -80,7 +83,7 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
 
 
 def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
-    """Whether columns are seen to be independent already among few of the rows."""
+    """Return whether the columns are independent already among few of the rows."""
     blocks = objective.blocks
     n_rows = ROWS_PER_COLUMN * blocks.n_features + 100
     if n_rows > blocks.n_samples // 2:
@@ -95,14 +98,15 @@ def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
 
 
 def _is_regular(A: Array) -> bool:
+    """Return whether a matrix with unit diagonal is far from singular."""
     if not len(A):
         return True
     L, info = lapack.dpotrf(A, lower=1)
-    return bool(info == 0 and np.square(L.diagonal()).min() > SUSPECT)
+    return bool(info == 0 and np.square(L.diagonal()).min() > SUSPECT_DISTANCE)
 
 
 def _triangle(objective: MultinomialObjective) -> Array:
-    """The triangular factor of the standardised columns and of ones, by pieces of the rows.
+    """Return the triangular factor (d + 1, d + 1) of standardised columns and of ones.
 
     Its columns have the lengths and angles of those, without the squares that products would be.
     """
@@ -110,7 +114,7 @@ def _triangle(objective: MultinomialObjective) -> Array:
     d = blocks.n_features
     center = objective.center / objective.scale if blocks.is_sparse else np.zeros(d)
     R = np.zeros((0, d + 1))
-    step = max(PIECE // (d + 1), 4 * (d + 1))
+    step = max(PIECE_ENTRIES // (d + 1), 4 * (d + 1))
     for start in range(0, blocks.n_samples, step):
         rows = np.arange(start, min(start + step, blocks.n_samples))
         taken = blocks.take(rows, objective.center, objective.scale, np.float64)
@@ -123,7 +127,16 @@ def _triangle(objective: MultinomialObjective) -> Array:
 
 
 def _independent(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
-    """Positions of columns, in this order, that those before do not span, and of the others."""
+    """Return positions of columns that those before do not span, and of the others.
+
+    Parameters
+    ----------
+    R : ndarray of shape (n, n_columns)
+    order : ndarray of int
+        Positions of columns in the order in which they are looked at.
+    rounded : ndarray of shape (n_columns,)
+        Rounding of the distance of each column from the span of others.
+    """
     basis = np.zeros((len(R), R.shape[1]), order="F")
     kept: list[int] = []
     others: list[int] = []
@@ -133,7 +146,7 @@ def _independent(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
             known = basis[:, : len(kept)]
             v = v - known @ (known.T @ v)
         distance, length = float(np.linalg.norm(v)), float(np.linalg.norm(R[:, j]))
-        if distance <= max(DEPENDENT * length, rounded[j]):
+        if distance <= max(DEPENDENT_DISTANCE * length, rounded[j]):
             others.append(j)
         else:
             basis[:, len(kept)] = v / distance

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from scipy.optimize import linprog
 
 from skmaxent import detect_separation
-from skmaxent._solvers import _recession
+from skmaxent._existence import _linear_programs
 
 
 def pairs(X, T, fit_intercept):
@@ -95,7 +95,7 @@ def test_an_optimum_needs_no_linear_program(monkeypatch):
     def unexpected(*args, **kwargs):
         raise AssertionError("a linear program")
 
-    monkeypatch.setattr(_recession, "linprog", unexpected)
+    monkeypatch.setattr(_linear_programs, "linprog", unexpected)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000, 10))
     y = (0.3 * X @ rng.normal(size=(10, 4)) + rng.gumbel(size=(2000, 4))).argmax(axis=1)
@@ -106,13 +106,13 @@ def test_an_optimum_needs_no_linear_program(monkeypatch):
 
 def test_few_rows_are_in_the_linear_programs(monkeypatch):
     sizes = []
-    linprog = _recession.linprog
+    linprog = _linear_programs.linprog
 
     def counted(cost, A_ub, **options):
         sizes.append(len(A_ub))
         return linprog(cost, A_ub=A_ub, **options)
 
-    monkeypatch.setattr(_recession, "linprog", counted)
+    monkeypatch.setattr(_linear_programs, "linprog", counted)
     rng = np.random.default_rng(1)
     X = rng.normal(size=(5000, 5))
     X[:, 2] = np.arange(5000) < 3

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._existence._aliased_columns import Aliased, aliased_columns
+from skmaxent._existence._cone import Cone
+from skmaxent._existence._directions import Directions
+from skmaxent._existence._linear_programs import Verdict
+from skmaxent._existence._scaled_rows import Scales, column_scales
+from skmaxent._existence._search import verdict
 from skmaxent._objective._objective import MultinomialObjective
-from skmaxent._solvers._rank import Aliased, aliased_columns
-from skmaxent._solvers._recession import Cone, Scales, Search, Verdict, column_scales
-from skmaxent._solvers._solution import Status
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
@@ -17,12 +20,12 @@ from skmaxent._typing import Array
 UNKNOWN_LOGIT = 100.0
 # Where a logit goes to infinity each step changes it by about one, for its loss is exp(-z).
 LASTING = 0.5
-# The distance from which on this is looked at; much closer, rounding hides it.
-NEAR = 1e-3
+# The distance, in standard errors, from which on this is looked at; much closer, rounding hides it.
+CLOSE_TO_OPTIMUM = 1e-3
 # A bound on the relative gap below which there is a minimum.
-PROVEN = 0.5
+MINIMUM_EXISTS = 0.5
 # Iterations after which a mean loss as small as this is suspected.
-LONG, SMALL = 12, 0.05
+LONG_FIT, SMALL_LOSS = 12, 0.05
 # Searches without a result, of which the next would be no better.
 MAX_SEARCHES = 3
 
@@ -76,16 +79,16 @@ class Watch:
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is known to be no separation, or no way to know."""
+        """Whether it is known that there is no separation, or that it cannot be decided."""
         return not self._open or not self._searches_left
 
     @property
     def found(self) -> dict[str, Any]:
-        """What a Solution has of this."""
+        """`separated` and `directions`, as keyword arguments of a `Solution`."""
         return {"separated": self.separated, "directions": self.directions}
 
     def sees_complete_separation(self, theta: Array, loss: float) -> bool:
-        """Whether θ is proved to rank every row's own class strictly first.
+        """Return whether θ is proved to rank every row's own class strictly first.
 
         A total loss below log 2 of the lightest row says so, where offsets have no part in it.
         """
@@ -97,25 +100,25 @@ class Watch:
         if not self._confirms:
             return True
         theta = self._cone.nearest(theta if self._aliased is None else self._aliased.moved(theta))
-        searches = list(map(self._search, self._open))
-        if not all(search.is_complete(search.own(theta)) for search in searches):
+        parts = list(map(self._part, self._open))
+        if not all(part.is_complete(part.own(theta)) for part in parts):
             return False
-        self.directions = [search.own(theta) for search in searches]
-        self.separated = [k for search in searches for k in search.winners(search.own(theta))]
+        self.directions = [part.own(theta) for part in parts]
+        self.separated = [k for part in parts for k in part.winners(part.own(theta))]
         return True
 
     def sees_long_way(self, theta: Array, loss: float, n_iter: int) -> bool:
-        """Whether a fit is proved to have no end that after many iterations has a small loss.
+        """Return whether separation is proved for a fit whose loss is small after many iterations.
 
         Where rows come near to the boundary of classes that are separated, it takes hundreds of
         iterations until all are on their side.
         """
-        if self.is_settled or not self._confirms or n_iter != LONG or loss > SMALL:
+        if self.is_settled or not self._confirms or n_iter != LONG_FIT or loss > SMALL_LOSS:
             return False
         return self._is_proved(theta, theta)
 
     def sees_direction(self, theta: Array, step: Array, distance: float) -> bool:
-        """Whether F is proved to decrease for ever along a direction that a Newton step shows.
+        """Return whether F is proved to decrease for ever along a direction near a Newton step.
 
         Gradient and curvature vanish together along such a direction: the next step changes a logit
         as much as the last, though F gains nothing. Elsewhere a logit changes by its standard
@@ -134,26 +137,35 @@ class Watch:
             return False
         return not self._confirms or self._is_proved(theta, step)
 
-    def at_end(self, status: Status, theta: Array, loss: float, gap: float) -> Status:
-        """The status of a fit that ends at θ: separation, if that was not seen before.
+    def kind_at_end(self, theta: Array, loss: float, gap: float) -> str | None:
+        """Return "complete" or "quasi-complete" if separation is proved where a fit ends, or None.
 
+        Parameters
+        ----------
+        theta : ndarray of shape (R, n_features + 1)
+        loss : float
+            Mean loss at θ.
+        gap : float
+            A bound on (F - F*)/F at θ, 1 if none is known.
+
+        Notes
+        -----
         A bound on the gap shows that there is a minimum. A bound from duality has probabilities
         q > 0 with the means of the targets, which separated classes do not have; one from
         self-concordance says that F is above a function that grows in every direction. It leaves
         out directions in which F has no curvature that can be told from rounding, which offsets may
         have made so from the start.
         """
-        done = (Status.SEPARATED, Status.QUASI_SEPARATED, Status.STOPPED)
-        if self.is_settled or status in done:
-            return status
-        if gap < PROVEN and not self._objective.blocks.has_offset:
-            return status
+        is_certified = gap < MINIMUM_EXISTS and not self._objective.blocks.has_offset
+        if self.is_settled or is_certified:
+            return None
         if self.sees_complete_separation(theta, loss):
-            return Status.SEPARATED
-        return Status.QUASI_SEPARATED if self._is_proved(theta, theta) else status
+            return "complete"
+        return "quasi-complete" if self._is_proved(theta, theta) else None
 
-    def _search(self, part: int | None) -> Search:
-        return Search(self._objective, self._cone, part, scales=self._shared_scales)
+    def _part(self, label: int | None) -> Directions:
+        """Return the directions of one label, or of softmax where `label` is None."""
+        return Directions(self._objective, self._cone, label, scales=self._shared_scales)
 
     def _shared_scales(self) -> Scales:
         if self._scales is None:
@@ -161,7 +173,7 @@ class Watch:
         return self._scales
 
     def _is_proved(self, theta: Array, step: Array) -> bool:
-        """Whether one or more of the problems are proved to have a direction."""
+        """Return whether a direction of recession is proved for one or more of the problems."""
         self._searches_left -= 1
         if self._is_free:
             # Directions need no columns that are combinations of others.
@@ -171,18 +183,19 @@ class Watch:
                 varying[self._aliased.columns] = False
                 self._cone = Cone.of(self._objective, varying, None, None)
             theta, step = self._aliased.moved(theta), self._aliased.moved(step)
-        for part in list(self._open):
-            search = self._search(part)
-            verdict, direction = search.verdict(theta, (step,))
+        for label in list(self._open):
+            part = self._part(label)
+            decided, direction = verdict(part, theta, (step,))
             if direction is not None:
-                self.separated += search.winners(direction)
+                self.separated += part.winners(direction)
                 self.directions.append(direction)
-            elif verdict is Verdict.OVERLAP:
-                self._open.remove(part)
+            elif decided is Verdict.OVERLAP:
+                self._open.remove(label)
         return bool(self.separated)
 
 
 def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
+    """Return the largest difference of logits of a row; of sigmoids, the largest absolute logit."""
     Z = block.logits(coef, intercept)
     if not is_coupled:
         return (block.largest(np.abs(Z).max(axis=0)),)

@@ -1,0 +1,16 @@
+"""Whether finite maximum-likelihood estimates exist, and whether they are unique."""
+
+from skmaxent._existence._aliased_columns import MOST_COLUMNS, Aliased, aliased_columns
+from skmaxent._existence._separation import Separated, separation
+from skmaxent._existence._watch import CLOSE_TO_OPTIMUM, MINIMUM_EXISTS, Watch
+
+__all__ = [
+    "CLOSE_TO_OPTIMUM",
+    "MINIMUM_EXISTS",
+    "MOST_COLUMNS",
+    "Aliased",
+    "Separated",
+    "Watch",
+    "aliased_columns",
+    "separation",
+]

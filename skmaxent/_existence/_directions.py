@@ -1,0 +1,217 @@
+"""Directions of the coefficients of one likelihood: their coordinates, and checks by all rows.
+
+A direction D of the coefficients changes the logits of row i by u = D x̃_i. It is a direction of
+recession where u_c >= u_k for every class c that row i has and every class k, for all rows, and
+u_c > u_k for some row: then the likelihood never decreases along D, and grows somewhere. For
+sigmoids, each label is a problem of its own, with u >= 0 for the rows that have it and u <= 0 for
+the others.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmaxent._existence._cone import Cone
+from skmaxent._existence._margins import (
+    STRICT_GAIN,
+    Raw,
+    are_separated,
+    evidence,
+    gains_of_classes,
+    largest_ratio,
+    least_gain,
+    relative_change,
+)
+from skmaxent._existence._scaled_rows import Scales, column_scales
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._storage._arrays import EPS
+from skmaxent._typing import Array
+
+# Rounding of a change of logits, relative to the sum of the absolute values of its terms.
+ROUNDED_CHANGE = 64.0 * EPS
+# Matrices over all coefficients have no more rows; larger problems have the checks alone.
+MOST_COEFFICIENTS = 2000
+
+
+class Directions:
+    """The directions that a cone allows, for one likelihood or for one label's.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+    cone : Cone
+        Of the directions, in the coordinates of θ.
+    label : int, optional
+        Position of the label, for sigmoids with several.
+    scales : callable, optional
+        Returns what `column_scales` gives; for several labels that share it.
+
+    Attributes
+    ----------
+    face : ndarray of shape (R, n_features + 1)
+        The sum of the directions of recession that are known. Pairs of a row and a class that they
+        separate do not count in any of the methods, unless they say so.
+    index : ndarray of int
+        Positions, class-major, of the coefficients that may change. Where those of a column are
+        free for all classes, the last class's is fixed: logits enter through differences alone.
+    """
+
+    def __init__(
+        self,
+        objective: MultinomialObjective,
+        cone: Cone,
+        label: int | None = None,
+        *,
+        scales: Callable[[], Scales] | None = None,
+    ) -> None:
+        self.objective = objective
+        self.cone = cone if label is None else cone.label(label)
+        self.label = label
+        self.is_coupled = objective.likelihood.is_coupled
+        self.face = np.zeros(self.cone.low.shape)
+        self.scales = scales or functools.cache(lambda: column_scales(objective))
+        may = (self.cone.low < 0.0) | (self.cone.high > 0.0)
+        if self.is_coupled:
+            may[-1, self._all_free] = False
+        self.index = np.flatnonzero(may)
+
+    @property
+    def can_recede(self) -> bool:
+        """Whether some direction could be one of recession."""
+        return not (self.cone.is_trivial or self.objective.likelihood.smoothing)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether matrices over all coefficients are small enough."""
+        return len(self.index) <= MOST_COEFFICIENTS
+
+    @property
+    def _all_free(self) -> NDArray[np.bool_]:
+        """Columns whose coefficients may change in any way for all classes."""
+        return np.asarray(((self.cone.low < 0.0) & (self.cone.high > 0.0)).all(axis=0))
+
+    def own(self, D: Array) -> Array:
+        """Return the label's row of coefficients for all labels, or all rows without a label."""
+        return D if self.label is None else D[[self.label]]
+
+    # What the kernels receive.
+
+    def raw(self, D: Array) -> Raw:
+        """Return a direction's coefficients and intercepts for the rows as they are stored.
+
+        The third array, (R,), has the sums of the absolute values of the terms of the intercepts.
+        """
+        coef, intercept = (np.asarray(a, float) for a in self.objective.coefficients(D))
+        size = np.abs(D[:, -1]) + np.abs(coef) @ np.abs(self.objective.center)
+        return coef, intercept, size
+
+    def pairs(self) -> tuple[Any, ...]:
+        """Return the first arguments of a kernel over pairs that the face does not separate."""
+        return self.objective.likelihood, self.label, self.raw(self.face)
+
+    def all_pairs(self) -> tuple[Any, ...]:
+        """Return the first arguments of a kernel over all pairs."""
+        return self.objective.likelihood, self.label, self.raw(np.zeros_like(self.face))
+
+    # What all rows say of a direction.
+
+    def is_proof(self, D: Array) -> bool:
+        """Return whether D is a direction of recession, up to the rounding of its logits.
+
+        A row's own classes must not fall behind others by more than the rounding of the sums that
+        its logits are, and a difference of some row's logits must be far above that: a direction in
+        which no logits change, as in columns that depend on each other, is no separation.
+        """
+        worst, best = self.objective.blocks.map_reduce(
+            evidence, *self.pairs(), self.raw(D), combine=np.maximum
+        )
+        return bool(worst <= ROUNDED_CHANGE and best > STRICT_GAIN)
+
+    def is_complete(self, D: Array) -> bool:
+        """Return whether D ranks every row's own class strictly first, among all pairs."""
+        least, worst = self.objective.blocks.map_reduce(
+            least_gain, *self.all_pairs(), self.raw(D), combine=np.minimum
+        )
+        return bool(least > STRICT_GAIN and worst >= 0.0)
+
+    def is_null(self, D: Array) -> bool:
+        """Return whether no difference of logits changes along D."""
+        (change,) = self.objective.blocks.map_reduce(
+            relative_change, *self.pairs(), self.raw(D), combine=np.maximum
+        )
+        return bool(change <= STRICT_GAIN)
+
+    def winners(self, D: Array) -> list[int]:
+        """Return positions of the classes with rows that D separates from another class.
+
+        All pairs count. For one of several labels, the position is that of the label.
+        """
+        if self.label is not None:
+            return [self.label]
+        (gains,) = self.objective.blocks.map_reduce(
+            gains_of_classes, *self.all_pairs(), self.raw(D), combine=np.maximum
+        )
+        return [int(k) for k in np.flatnonzero(np.atleast_1d(gains) > STRICT_GAIN)]
+
+    def separated_rows(self) -> Array:
+        """Return which rows the face separates from some class, shape (n_samples,)."""
+        blocks = self.objective.blocks
+        rows = blocks.where(are_separated, *self.pairs(), at_most=blocks.n_samples)
+        out = np.zeros(blocks.n_samples, dtype=bool)
+        out[rows] = True
+        return out
+
+    def joined(self, D: Array, more: Array) -> Array:
+        """Return `more` plus as much of D as it takes for every pair to gain that D separates."""
+        (ratio,) = self.objective.blocks.map_reduce(
+            largest_ratio,
+            *self.all_pairs(),
+            self.raw(D),
+            self.raw(more),
+            combine=np.maximum,
+        )
+        joined = (1.0 + 2.0 * max(float(ratio), 0.0)) * D + more
+        return np.asarray(joined / np.abs(joined).max())
+
+    # Coordinates in which rows and columns are alike.
+
+    def whole(self, x: Array) -> Array:
+        """Return all coefficients (R, n_features + 1) from those at `index`, zeros elsewhere."""
+        D = np.zeros(self.cone.low.size)
+        D[self.index] = x
+        return D.reshape(self.cone.low.shape)
+
+    def part(self, H: Array) -> Array:
+        """Return the rows and columns at `index` of a matrix over all coefficients."""
+        return H[np.ix_(self.index, self.index)]
+
+    def from_scaled(self, x: Array) -> Array:
+        """Return a direction in the coordinates of θ from one of all scaled coefficients."""
+        center, scale = self.scales()
+        objective = self.objective
+        d = x.reshape(self.cone.low.shape) / scale
+        D = np.empty_like(d)
+        D[:, :-1] = d[:, :-1] * objective.scale
+        D[:, -1] = d[:, -1] + d[:, :-1] @ (objective.center - center)
+        return D
+
+    def unscaled(self, x: Array) -> Array:
+        """Return a direction in the coordinates of θ from scaled coefficients at `index`."""
+        return self.from_scaled(self.whole(x).ravel())
+
+    def scaled(self, D: Array) -> Array:
+        """Return the scaled coefficients at `index` of a direction; the inverse of `unscaled`."""
+        center, scale = self.scales()
+        objective = self.objective
+        d = np.empty_like(D)
+        d[:, :-1] = D[:, :-1] / objective.scale
+        d[:, -1] = D[:, -1] - d[:, :-1] @ (objective.center - center)
+        d *= np.where(np.isfinite(scale), scale, 0.0)
+        if self.is_coupled:
+            d -= np.where(self._all_free, d[-1], 0.0)
+        return d.ravel()[self.index]

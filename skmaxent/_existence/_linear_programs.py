@@ -1,0 +1,143 @@
+"""Directions of recession by linear programs over few of the rows (Konis 2007, Oxford)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+from scipy.optimize import linprog
+
+from skmaxent._existence._directions import Directions
+from skmaxent._existence._margins import changes, margins_of, pairs_of
+from skmaxent._existence._proofs import confirmed
+from skmaxent._existence._scaled_rows import are_violated, gain_sums, pieces, worst_violation
+from skmaxent._storage._block import Block
+from skmaxent._storage._device_blocks import on_host_block
+from skmaxent._typing import Array
+
+# Programs of one search; each adds rows that the last one's solution violates.
+MAX_PROGRAMS = 100
+# Rows that may be added to a linear program at a time, and classes of each.
+ROWS_PER_PROGRAM = 400
+FEW_CLASSES = 8
+# Of the constraints of a linear program.
+CONSTRAINT_BYTES = 1 << 29
+# Tolerance of the solver of linear programs, and the violation of a row that is none.
+LP_TOLERANCE = 1e-10
+# Gains, in a box of size one, that are none.
+NO_GAIN = 1e-7
+
+
+class Verdict(Enum):
+    """Whether some direction separates the classes."""
+
+    SEPARATED = "separated"
+    OVERLAP = "overlap"
+    UNKNOWN = "unknown"
+
+
+def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Verdict, Array | None]:
+    """Return whether there is a direction of recession, and one if so, by linear programs.
+
+    The gains of all rows are summed up and made largest, for coefficients in a box, where a few
+    rows do not lose; rows that lose are added until no row does or no gain is left. Rows and
+    columns are scaled to be alike.
+    """
+    center, scale = directions.scales()
+    blocks = directions.objective.blocks
+    (total,) = blocks.map_reduce(gain_sums, *directions.pairs(), center, scale)
+    cost = total.ravel()[directions.index]
+    norm = float(np.abs(cost).max(initial=0.0))
+    if norm == 0.0:
+        return Verdict.UNKNOWN, None
+    bounds = np.column_stack(
+        [
+            directions.cone.low.ravel()[directions.index],
+            directions.cone.high.ravel()[directions.index],
+        ]
+    )
+    known = np.empty(0, dtype=np.int64)
+    A = np.empty((0, len(directions.index)))
+    D = directions.unscaled(cost / norm) if start is None or not start.any() else start
+    for n_programs in range(MAX_PROGRAMS):
+        keys, more = _constraints(directions, _violated(directions, D, ROWS_PER_PROGRAM), D)
+        fresh = ~np.isin(keys, known)
+        if not fresh.any():
+            found = confirmed(directions, D)
+            if found is not None or n_programs:
+                return (Verdict.UNKNOWN if found is None else Verdict.SEPARATED), found
+        known = np.concatenate([known, keys[fresh]])
+        A = np.vstack([A, more[fresh]])
+        if A.nbytes > CONSTRAINT_BYTES:
+            return Verdict.UNKNOWN, None
+        result = linprog(
+            -cost / norm,
+            A_ub=-A,
+            b_ub=np.zeros(len(A)),
+            bounds=bounds,
+            method="highs",
+            options={
+                "primal_feasibility_tolerance": LP_TOLERANCE,
+                "dual_feasibility_tolerance": LP_TOLERANCE,
+            },
+        )
+        if result.x is None:
+            return Verdict.UNKNOWN, None
+        if float(cost @ result.x) <= NO_GAIN:
+            return Verdict.OVERLAP, None
+        D = directions.unscaled(result.x)
+    return Verdict.UNKNOWN, None
+
+
+def _violated(directions: Directions, D: Array, at_most: int) -> Array:
+    """Return positions of at most so many rows that D violates, evenly among the worst."""
+    center, scale = directions.scales()
+    arguments = (*directions.pairs(), directions.raw(D), center, scale)
+    blocks = directions.objective.blocks
+    (worst,) = blocks.map_reduce(worst_violation, *arguments, combine=np.maximum)
+    if not worst > LP_TOLERANCE:
+        return np.empty(0, dtype=np.intp)
+    limit = max(0.1 * float(worst), LP_TOLERANCE)
+    rows = blocks.where(are_violated, *arguments, limit, at_most=blocks.n_samples)
+    assert rows is not None
+    if len(rows) > at_most:
+        rows = rows[np.linspace(0, len(rows) - 1, at_most).astype(np.intp)]
+    return rows
+
+
+def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, Array]:
+    """Return numbers of the pairs of some rows, and their gains by the coefficients (n, n_index).
+
+    Of rows with many classes, the pairs are those that D violates most.
+    """
+    center, scale = directions.scales()
+    d = directions.objective.blocks.n_features
+    R, width = directions.cone.low.shape
+    if not len(rows):
+        return np.empty(0, dtype=np.int64), np.empty((0, len(directions.index)))
+    taken = directions.objective.blocks.take(rows, np.zeros(d), np.ones(d), np.float64)
+    block = on_host_block(Block(0, 0, len(rows), *taken))
+    S, M = pairs_of(block, *directions.pairs())
+    margins = np.where(
+        M > 0.0, margins_of(changes(block, directions.raw(D)), S, directions.is_coupled), 0
+    )
+    (X,) = (X for _, X in pieces(block, center, scale, len(rows)))
+    keys, out = [], []
+    for i, row in enumerate(rows):
+        others = np.flatnonzero(M[:, i])
+        if len(others) > FEW_CLASSES:
+            others = np.argsort(margins[:, i], kind="stable")[:FEW_CLASSES]
+        for c in np.flatnonzero(S[:, i] != 0.0):
+            if not directions.is_coupled:
+                for sign in (S[c, i],) if abs(S[c, i]) == 1.0 else (1.0, -1.0):
+                    line = np.zeros((R, width))
+                    line[c] = sign * X[i]
+                    keys.append((row * R + c) * 2 + (sign > 0.0))
+                    out.append(line.ravel()[directions.index])
+                continue
+            for k in others[others != c]:
+                line = np.zeros((R, width))
+                line[c], line[k] = X[i], -X[i]
+                keys.append((row * R + c) * R + k)
+                out.append(line.ravel()[directions.index])
+    return np.array(keys, dtype=np.int64), np.array(out).reshape(-1, len(directions.index))

@@ -1,0 +1,100 @@
+"""All that is separated: a direction that separates every pair that any direction separates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmaxent._existence._aliased_columns import aliased_columns
+from skmaxent._existence._cone import Cone
+from skmaxent._existence._directions import Directions
+from skmaxent._existence._linear_programs import Verdict
+from skmaxent._existence._search import maximal, span, verdict
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._typing import Array
+
+# Relative to the largest, a coefficient that a direction does not change.
+NO_CHANGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Separated:
+    """Separation of the rows of a problem without penalty.
+
+    Attributes
+    ----------
+    kind : {"quasi-complete", "complete"}
+    direction : ndarray of shape (R, n_features + 1)
+        In the coordinates of θ; it separates every pair of a row and a class that any direction
+        separates, and changes every coefficient that any changes.
+    moved : ndarray of bool, shape (n_features + 1,)
+        Columns, the intercept last, whose coefficients have no finite estimates.
+    winners : ndarray
+        Positions of classes that are separated from another class.
+    rows : ndarray of bool, shape (n_samples,)
+        Rows that are separated from some class.
+    """
+
+    kind: str
+    direction: Array
+    moved: Array
+    winners: Array
+    rows: Array
+
+
+def separation(
+    objective: MultinomialObjective, theta: Array, candidates: tuple[Array, ...] = ()
+) -> Separated | None:
+    """Return what is separated in rows of one class each or of several, or None if nothing is.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        Without penalty.
+    theta : ndarray of shape (R, n_features + 1)
+        Where a fit ended: near the optimum, if there is one.
+    candidates : tuple of ndarray
+        Directions, of the shape of θ, that may separate the classes.
+
+    Raises
+    ------
+    RuntimeError
+        Where separation could not be decided.
+    """
+    aliased = aliased_columns(objective)
+    varying = objective.varying.copy()
+    varying[aliased.columns] = False
+    directions = Directions(objective, Cone.of(objective, varying, None, None))
+    theta = aliased.moved(theta)
+    decided, D = verdict(directions, theta, tuple(map(aliased.moved, candidates)))
+    if decided is Verdict.OVERLAP:
+        return None
+    if D is None:
+        raise RuntimeError(
+            "it was not possible to decide whether the classes are separated: there are "
+            f"{theta.size} coefficients, or the linear programs failed."
+        )
+    D, is_maximal = maximal(directions, theta, D)
+    is_complete = directions.is_complete(D)
+    if not (is_maximal or is_complete):
+        raise RuntimeError(
+            "the classes are separated, but not all directions were found: there are "
+            f"{theta.size} coefficients, or a linear program failed."
+        )
+    basis, moved = np.zeros((0, *D.shape)), np.append(varying, objective.fit_intercept)
+    if not is_complete:  # otherwise any small change of the direction is one more
+        basis, moved = span(directions)
+    is_changed = np.abs(D).max(axis=0) > NO_CHANGE * np.abs(D).max()
+    if (moved & ~is_changed).any():
+        if is_complete:
+            basis = np.random.default_rng(1).normal(size=(1, *D.shape)) * moved
+        mixture = np.random.default_rng(0).normal(size=len(basis))
+        D = directions.joined(D, np.tensordot(mixture, basis, axes=1))
+    return Separated(
+        kind="complete" if is_complete else "quasi-complete",
+        direction=D,
+        moved=moved,
+        winners=np.array(directions.winners(D), dtype=np.intp),
+        rows=directions.separated_rows(),
+    )
