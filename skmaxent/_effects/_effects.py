@@ -30,6 +30,7 @@ from skmaxent._effects._quantities import (
     slopes,
 )
 from skmaxent._effects._variables import Variables
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ SLOPES = ("dydx", "eyex", "eydx", "dyex")
 INTERVALS = ("delta", "logit", "simulation", "bootstrap")
 # Relative to the spread of a variable: the third root of the precision balances the rounding of a
 # central difference against its truncation (Nocedal and Wright 2006, section 8.1).
-STEP = float(np.finfo(float).eps ** (1 / 3))
+STEP = EPS ** (1 / 3)
 # Estimates for single rows of which a hypothesis may be a function.
 MOST_ESTIMATES = 2_000
 
