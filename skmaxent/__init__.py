@@ -15,7 +15,9 @@ from skmaxent._model_selection._calibration import expected_calibration_error
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
 from skmaxent._model_selection._path import MaxentPath, maxent_path
 from skmaxent._plotting._displays import CVCurveDisplay, PathDisplay
+from skmaxent._plotting._effects import EffectsDisplay
 from skmaxent._plotting._intervals import CoefficientDisplay, MarginalEffectsDisplay
+from skmaxent._plotting._predictions import PredictionsDisplay
 from skmaxent._softmax import (
     cross_entropy,
     cross_entropy_coef_gradient,
@@ -32,6 +34,7 @@ __all__ = [
     "CVCurveDisplay",
     "CoefficientDisplay",
     "DataGrid",
+    "EffectsDisplay",
     "FormulaTransformer",
     "InferenceResults",
     "MarginalEffectsDisplay",
@@ -41,6 +44,7 @@ __all__ = [
     "MaxentPath",
     "MultilabelMaxentClassifier",
     "PathDisplay",
+    "PredictionsDisplay",
     "Separation",
     "cross_entropy",
     "cross_entropy_coef_gradient",

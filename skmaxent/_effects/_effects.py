@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SLOPES = ("dydx", "eyex", "eydx", "dyex")
+# Columns of the tables, which variables of these names must not replace.
+NUMBERS = ("estimate", "std_err", "z", "p_value", "lower", "upper")
 INTERVALS = ("delta", "logit", "simulation", "bootstrap")
 # Relative to the spread of a variable: the third root of the precision balances the rounding of a
 # central difference against its truncation (Nocedal and Wright 2006, section 8.1).
@@ -317,6 +319,7 @@ class Effects:
         table = (rows.labels if found is None else found[1]).reset_index(drop=True)
         classes = self.delta.model.classes
         labels = table.loc[table.index.repeat(len(classes))].reset_index(drop=True)
+        labels = labels.rename(columns={name: f"{name}_of_data" for name in NUMBERS})
         for at, (name, value) in enumerate(names.items()):
             if name in labels:
                 labels = labels.rename(columns={name: f"{name}_of_data"})

@@ -52,6 +52,16 @@ def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
     return axes
 
 
+def class_colours(n_classes: int) -> list[Any]:
+    """Return a colour for each class: matplotlib's cycle, or a colour map if that is too short."""
+    import matplotlib as mpl
+
+    n_cycle = len(mpl.rcParams["axes.prop_cycle"].by_key().get("color", []))
+    if n_classes <= n_cycle:
+        return [f"C{i}" for i in range(n_classes)]
+    return list(mpl.colormaps["turbo"](np.linspace(0.03, 0.97, n_classes)))
+
+
 def draw_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any) -> None:
     """Draw a legend that shows the labels literally.
 

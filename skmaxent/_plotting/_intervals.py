@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._inference._results import InferenceResults
-from skmaxent._plotting._displays import LITERALLY, draw_legend, inches, new_axes
+from skmaxent._plotting._displays import (
+    LITERALLY,
+    class_colours,
+    draw_legend,
+    inches,
+    new_axes,
+)
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -18,9 +24,11 @@ if TYPE_CHECKING:
 
 # Height in inches of a row, and of each class within the row, in a new figure.
 FEATURE_HEIGHT, CLASS_HEIGHT = 0.16, 0.07
+# The largest logarithm of a ratio that is drawn; matplotlib overflows with margins around more.
+LARGEST_LOG = 500.0
 
 
-class _IntervalDisplay:
+class IntervalDisplay:
     """Draws a table of estimates with standard errors and intervals.
 
     Parameters
@@ -36,6 +44,10 @@ class _IntervalDisplay:
     figure_: Any
     containers_: list[Any]
     _what = ""
+    # The value of no effect, at which a line is drawn.
+    _null = 0.0
+    # Whether estimates and intervals are drawn as ratios, exp(value), on a logarithmic axis.
+    _is_exponentiated = False
     # Whether the last row of each class may be that of the intercept.
     _has_intercept = False
 
@@ -56,7 +68,7 @@ class _IntervalDisplay:
 
         Returns
         -------
-        CoefficientDisplay or MarginalEffectsDisplay
+        CoefficientDisplay, MarginalEffectsDisplay or EffectsDisplay
             The display itself.
 
         Raises
@@ -75,9 +87,15 @@ class _IntervalDisplay:
         width = 6.4 + inches(rows_of) + inches(classes)
         ax = new_axes(ax, type(self).__name__, figsize=(width, max(height, 2.0)))
         self.containers_ = []
+        colours = class_colours(len(labels))
         for i, label in enumerate(classes):
             value, _, lower, upper = values[i, shown].T
             rows = np.arange(len(shown)) + (i - (len(labels) - 1) / 2) * 0.8 / len(labels)
+            if self._is_exponentiated:
+                value, lower, upper = (
+                    np.exp(np.clip(part, -LARGEST_LOG, LARGEST_LOG))
+                    for part in (value, lower, upper)
+                )
             # matplotlib refuses negative lengths of error bars, but an interval of bootstrap
             # percentiles need not contain the estimate. The true ends are set below.
             bars = np.maximum([value - lower, upper - value], 0.0)
@@ -88,7 +106,7 @@ class _IntervalDisplay:
                 fmt="o",
                 markersize=3.0,
                 linewidth=1.0,
-                color=f"C{i % 10}",
+                color=colours[i],
                 label=label,
             )
             ends = np.stack([np.column_stack([end, rows]) for end in (lower, upper)], axis=1)
@@ -96,10 +114,12 @@ class _IntervalDisplay:
             ax.update_datalim(ends.reshape(-1, 2)[np.isfinite(ends).all(axis=2).ravel()])
             self.containers_.append(container)
         ax.autoscale_view()
-        ax.axvline(0.0, color="0.5", linewidth=0.8, zorder=0.5)
+        ax.axvline(self._null, color="0.5", linewidth=0.8, zorder=0.5)
+        if self._is_exponentiated:
+            _ratio_axis(ax)
         ax.set_yticks(np.arange(len(shown)), rows_of, **LITERALLY)
         ax.set_ylim(len(shown) - 0.4, -0.6)
-        ax.set_xlabel(f"{self._what}, {100 * self.conf_level:g} % interval")
+        ax.set_xlabel(f"{self._what}, {100 * self.conf_level:g} % interval", **LITERALLY)
         if len(labels) > 1:
             draw_legend(
                 ax,
@@ -139,7 +159,23 @@ class _IntervalDisplay:
         return names, list(labels), values
 
 
-class CoefficientDisplay(_IntervalDisplay):
+def _ratio_axis(ax: Axes) -> None:
+    """Make the horizontal axis logarithmic, with ticks at 1, 2 and 5 or at powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    decades = np.log10(high) - np.log10(low)
+    if decades < 0.7:
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+    else:
+        subs = (1.0, 2.0, 5.0) if decades < 3.0 else (1.0,)
+        ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.minorticks_off()
+
+
+class CoefficientDisplay(IntervalDisplay):
     """Plot of coefficients with their confidence intervals.
 
     Create it with `from_results` or `from_estimator`. The intercepts are not drawn.
@@ -150,6 +186,11 @@ class CoefficientDisplay(_IntervalDisplay):
         The result of `InferenceResults.summary`.
     conf_level : float, default=0.95
         The confidence level of the intervals in the table.
+    exponentiate : bool, default=False
+        Whether to draw the ratios exp(coefficient) and their intervals on a logarithmic axis, with
+        a line at 1.
+    reference : str, default=None
+        The name of the reference class, for the label of the axis.
 
     Attributes
     ----------
@@ -176,12 +217,31 @@ class CoefficientDisplay(_IntervalDisplay):
     _what = "coefficient"
     _has_intercept = True
 
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        *,
+        conf_level: float = 0.95,
+        exponentiate: bool = False,
+        reference: str | None = None,
+    ) -> None:
+        super().__init__(table, conf_level=conf_level)
+        self.exponentiate = exponentiate
+        self.reference = reference
+        if exponentiate:
+            self._is_exponentiated, self._null = True, 1.0
+            n_equations = table.index.get_level_values("class").nunique()
+            self._what = "odds ratio" if n_equations == 1 else "relative risk ratio"
+        if reference is not None:
+            self._what += f" against {reference}"
+
     @classmethod
     def from_results(
         cls,
         results: InferenceResults,
         *,
         conf_level: float = 0.95,
+        exponentiate: bool = False,
         n_features: int = 50,
         ax: Axes | None = None,
     ) -> CoefficientDisplay:
@@ -193,6 +253,10 @@ class CoefficientDisplay(_IntervalDisplay):
             The result of `MaxentClassifier.infer`.
         conf_level : float, default=0.95
             The confidence level of the intervals.
+        exponentiate : bool, default=False
+            Whether to draw the ratios exp(coefficient) and their intervals on a logarithmic axis,
+            with a line at 1: odds ratios for two classes and relative risk ratios for more. The
+            label of the axis names the reference class.
         n_features : int, default=50
             The most features to draw, as in `plot`.
         ax : matplotlib.axes.Axes, default=None
@@ -210,7 +274,16 @@ class CoefficientDisplay(_IntervalDisplay):
         ValueError
             If `conf_level` is not between 0 and 1.
         """
-        display = cls(results.summary(conf_level), conf_level=conf_level)
+        reference = None
+        if exponentiate:
+            is_symmetric = len(results.rows) == len(results.classes)
+            reference = "the mean of all classes" if is_symmetric else str(results.reference)
+        display = cls(
+            results.summary(conf_level),
+            conf_level=conf_level,
+            exponentiate=exponentiate,
+            reference=reference,
+        )
         display._has_intercept = results.has_intercept
         display.plot(n_features=n_features, ax=ax)
         return display
@@ -224,6 +297,7 @@ class CoefficientDisplay(_IntervalDisplay):
         *,
         sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
+        exponentiate: bool = False,
         n_features: int = 50,
         ax: Axes | None = None,
         **options: Any,
@@ -242,6 +316,8 @@ class CoefficientDisplay(_IntervalDisplay):
             The weights of the fit; None stands for ones.
         conf_level : float, default=0.95
             The confidence level of the intervals.
+        exponentiate : bool, default=False
+            Whether to draw ratios, as in `from_results`.
         n_features : int, default=50
             The most features to draw, as in `plot`.
         ax : matplotlib.axes.Axes, default=None
@@ -262,10 +338,16 @@ class CoefficientDisplay(_IntervalDisplay):
             If `conf_level` is not between 0 and 1, or if `MaxentClassifier.infer` raises it.
         """
         results = estimator.infer(X, y, sample_weight, **options)
-        return cls.from_results(results, conf_level=conf_level, n_features=n_features, ax=ax)
+        return cls.from_results(
+            results,
+            conf_level=conf_level,
+            exponentiate=exponentiate,
+            n_features=n_features,
+            ax=ax,
+        )
 
 
-class MarginalEffectsDisplay(_IntervalDisplay):
+class MarginalEffectsDisplay(IntervalDisplay):
     """Plot of marginal effects on the class probabilities with their confidence intervals.
 
     Create it with `from_results`.

@@ -1,0 +1,184 @@
+"""Display of comparisons and slopes: estimates with intervals, a colour for each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skmaxent._effects._effects import NUMBERS
+from skmaxent._inference._results import InferenceResults
+from skmaxent._plotting._intervals import IntervalDisplay
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+KINDS = ("comparisons", "slopes")
+# What the estimates of each comparison and slope are, and the value of no effect.
+MEANINGS = {
+    "difference": ("change of the probability", 0.0),
+    "ratio": ("ratio of the probabilities", 1.0),
+    "lnratio": ("logarithm of the ratio of the probabilities", 0.0),
+    "lnor": ("logarithm of the odds ratio", 0.0),
+    "lift": ("relative change of the probability", 0.0),
+    "dydx": ("slope of the probability", 0.0),
+    "eyex": ("elasticity of the probability", 0.0),
+    "eydx": ("relative slope of the probability", 0.0),
+    "dyex": ("slope of the probability by the logarithm of the variable", 0.0),
+}
+
+
+class EffectsDisplay(IntervalDisplay):
+    """Plot of comparisons or slopes of variables with their confidence intervals.
+
+    There is a row for each variable and contrast, and for each group if `by` named variables. The
+    classes have colours. Create it with `from_results`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The result of `InferenceResults.comparisons` or `InferenceResults.slopes`: columns
+        "variable" and "contrast", then those that name a group or row, then the class, then
+        "estimate", "std_err", "lower" and "upper".
+    conf_level : float, default=0.95
+        The confidence level of the intervals in the table.
+    effect : {"difference", "ratio", "lnratio", "lnor", "lift", "dydx", "eyex", "eydx", "dyex"}, \
+default="difference"
+        The `comparison` or `slope` of the table. It gives the label of the axis and the place of
+        the line of no effect.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        The axes with the plot.
+    figure_ : matplotlib.figure.Figure
+        The figure of the axes.
+    containers_ : list of matplotlib.container.ErrorbarContainer
+        The points and error bars, a container for each class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import EffectsDisplay, MaxentClassifier
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> X = X[["sepal width (cm)"]]
+    >>> results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    >>> display = EffectsDisplay.from_results(results, kind="slopes")
+    >>> display.ax_.get_xlabel()
+    'slope of the probability, 95 % interval'
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, *, conf_level: float = 0.95, effect: str = "difference"
+    ) -> None:
+        if effect not in MEANINGS:
+            raise ValueError(f"effect must be one of {list(MEANINGS)}, found {effect!r}.")
+        super().__init__(_by_class_and_row(table, effect), conf_level=conf_level)
+        self.effect = effect
+        self._what, self._null = MEANINGS[effect]
+
+    @classmethod
+    def from_results(
+        cls,
+        results: InferenceResults,
+        variables: Any = None,
+        *,
+        kind: str = "comparisons",
+        newdata: Any = None,
+        by: Any = True,
+        conf_level: float = 0.95,
+        n_features: int = 50,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> EffectsDisplay:
+        """Compute comparisons or slopes of results and draw them.
+
+        Parameters
+        ----------
+        results : InferenceResults
+            The result of `infer`.
+        variables : str, list of str or dict, default=None
+            The variables, as in `InferenceResults.comparisons` and `InferenceResults.slopes`.
+        kind : {"comparisons", "slopes"}, default="comparisons"
+            The method that computes the effects.
+        newdata : DataFrame, array-like, "mean" or datagrid, default=None
+            The rows that have the effects; None is the rows of the fit.
+        by : bool, str or list of str, default=True
+            True draws averages over all rows, and names of variables averages by their values.
+            False draws each row of `newdata`.
+        conf_level : float, default=0.95
+            The confidence level of the intervals.
+        n_features : int, default=50
+            The most rows to draw, as in `plot`.
+        ax : matplotlib.axes.Axes, default=None
+            The axes to draw on; None creates a new figure.
+        **options
+            Further arguments of the method, such as ``comparison="ratio"`` or ``slope="eyex"``.
+            There is no `hypothesis`, because its table has no rows for variables.
+
+        Returns
+        -------
+        EffectsDisplay
+            The display that was drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `kind` is unknown, if there is a `hypothesis`, and as the method.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {list(KINDS)}, found {kind!r}.")
+        if options.get("hypothesis") is not None:
+            raise ValueError(
+                "EffectsDisplay draws effects of variables, found a hypothesis: expected "
+                "hypothesis=None."
+            )
+        of_kind = {"comparisons": ("comparison", "difference"), "slopes": ("slope", "dydx")}
+        effect = options.get(*of_kind[kind])
+        compute = getattr(results, kind)
+        table = compute(variables, newdata, by, conf_level=conf_level, **options)
+        display = cls(table, conf_level=conf_level, effect=effect)
+        display.plot(n_features=n_features, ax=ax)
+        return display
+
+
+def _by_class_and_row(table: pd.DataFrame, effect: str) -> pd.DataFrame:
+    """Return a table of effects with the index (class, feature) that `IntervalDisplay` draws.
+
+    A feature is the name of the variable, its contrast unless that is the derivative, and the
+    values that name the group.
+    """
+    import pandas as pd
+
+    missing = [name for name in ("variable", "contrast", "estimate") if name not in table]
+    if missing:
+        raise ValueError(
+            f"table has no columns {missing}; expected the result of comparisons or slopes."
+        )
+    n_names = table.columns.get_loc("estimate")
+    names, group = list(table.columns[: n_names - 1]), []
+    for name in names[2:]:
+        values = table.iloc[:, names.index(name)]
+        group.append([f"{name} = {value}" for value in values])
+    features = [
+        ", ".join([_named(variable, contrast, effect), *parts])
+        for variable, contrast, *parts in zip(
+            table["variable"], table["contrast"], *group, strict=True
+        )
+    ]
+    index = pd.MultiIndex.from_arrays(
+        [table.iloc[:, n_names - 1], features], names=["class", "feature"]
+    )
+    return table[[name for name in NUMBERS if name in table]].set_axis(index)
+
+
+def _named(variable: Any, contrast: Any, effect: str) -> str:
+    """Return the name of a variable and its contrast, without the effect, which the axis names."""
+    if contrast in ("dY/dX", effect):
+        return str(variable)
+    text = str(contrast)
+    if text.startswith(f"{effect}("):
+        text = text[len(effect) + 1 : -1]
+    return f"{variable}: {text}"
