@@ -53,7 +53,7 @@ def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> li
 def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
     """The argument `variables` as a dict; ValueError for names that the data do not have."""
     if chosen is None:
-        chosen = variables.names
+        chosen = variables.names if variables.used is None else variables.used
     if isinstance(chosen, str):
         chosen = [chosen]
     asked = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen)

@@ -17,8 +17,8 @@ def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Arr
     ----------
     equations : list of str
         Such as ``"2*Labour:Europe - LibDem:Europe = 0.5"``. An expression without an equals sign is
-        zero. Names with characters that have a meaning here (``+ - * / = ( )``, spaces) stand in
-        backticks.
+        zero. A name that can be read as an expression of other names stands in backticks, as names
+        may that have characters with a meaning here (``+ - * / = ( )``, spaces).
     names : list of str
         The quantities x.
 
@@ -37,7 +37,7 @@ def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Arr
     A, c = np.zeros((len(equations), len(names))), np.zeros(len(equations))
     texts = []
     for i, equation in enumerate(equations):
-        sides = _split_at_equals(equation)
+        sides = _split_at_equals(_quoted(equation, names))
         if len(sides) > 2:
             raise ValueError(f"{equation!r} has more than one equals sign.")
         left = _Parser(sides[0], equation, names).linear()
@@ -48,6 +48,40 @@ def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Arr
         A[i], c[i] = total[:-1], -total[-1]
         texts.append(equation.strip() if right is not None else f"{equation.strip()} = 0")
     return A, c, texts
+
+
+def _quoted(equation: str, names: list[str]) -> str:
+    """The equation with backticks around names that have characters with a meaning here.
+
+    Raises ValueError for such a name if it can be read as an expression of other names.
+    """
+    unusual = {name for name in names if re.search(r"[-+*/=() ]", name) and name.strip()}
+    unusual = {name for name in unusual if name in equation}
+    if not unusual:
+        return equation
+    pattern = "|".join(map(re.escape, sorted(unusual, key=len, reverse=True)))
+
+    def quoted(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name is None:
+            return match.group(0)
+        if _is_expression(name, [other for other in names if other != name]):
+            raise ValueError(
+                f"{name!r} in {equation!r} is a name, and an expression of other names too: write "
+                "backticks around the names that are meant."
+            )
+        return f"`{name}`"
+
+    return re.sub(rf"`[^`]*`|(?<![\w.])({pattern})(?![\w.:\[])", quoted, equation)
+
+
+def _is_expression(text: str, names: list[str]) -> bool:
+    """Whether a text is a linear equation of names."""
+    try:
+        linear_equations([text], names)
+    except ValueError:
+        return False
+    return True
 
 
 def _split_at_equals(equation: str) -> list[str]:
@@ -75,7 +109,8 @@ class _Parser:
             tree = ast.parse(self.text.strip(), mode="eval")
         except SyntaxError:
             raise ValueError(
-                f"{self.equation!r} is no linear equation of {self._expected()}."
+                f"{self.equation!r} is no linear equation of coefficients: it has an unknown name, "
+                f"or is not linear; expected {self._expected()}."
             ) from None
         return self._value(tree.body)
 

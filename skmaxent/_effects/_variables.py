@@ -43,6 +43,8 @@ class Variables:
         The rows of the fit. A pickle does not hold them.
     offset, weights : ndarray or None
         Of these rows.
+    used : list of str or None
+        The variables that columns of the model change with; None where they are all.
     """
 
     names: list[str]
@@ -53,6 +55,7 @@ class Variables:
     data: pd.DataFrame | None = field(default=None, repr=False)
     offset: Any = field(default=None, repr=False)
     weights: Array | None = field(default=None, repr=False)
+    used: list[str] | None = None
 
     @classmethod
     def of(
@@ -95,6 +98,11 @@ class Variables:
     def with_rows(self, X: Any, offset: Any, weights: Array | None) -> Variables:
         """The same with the rows of the fit, given again."""
         return replace(self, data=self.read(X, "X"), offset=offset, weights=weights)
+
+    def that_change(self, used: list[tuple[str, ...]]) -> Variables:
+        """The same, with the variables of each column that `terms_of_columns` found."""
+        some = {name for names in used for name in names}
+        return replace(self, used=[name for name in self.names if name in some])
 
     def read(self, newdata: Any, name: str = "newdata") -> pd.DataFrame:
         """New data with the variables as columns; ValueError where one is missing."""

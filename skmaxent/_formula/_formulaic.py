@@ -215,6 +215,15 @@ class Design:
             if part.term.degree
         }
 
+    @property
+    def factors(self) -> dict[str, list[str]]:
+        """The factors that each term is a product of."""
+        return {
+            str(part.term): [factor.expr for factor in part.term.factors]
+            for part in self.spec.structure
+            if part.term.degree
+        }
+
     def _without_intercept(self, made: Any) -> Any:
         """Return a model matrix as a float64 array, or a CSR matrix, without the intercept."""
         kept = np.concatenate(

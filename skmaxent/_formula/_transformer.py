@@ -51,6 +51,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
     terms_ : dict of str to list of str
         The names of the columns of each term, in the order of the formula. The intercept is no
         term.
+    term_factors_ : dict of str to list of str
+        The factors that each term is a product of.
     term_variables_ : dict of str to list of str
         The columns of the data that each term uses.
     has_intercept_ : bool
@@ -218,6 +220,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         validate_data(self, frame, reset=True, skip_check_array=True)
         self._design = design
         self.terms_: dict[str, list[str]] = design.terms
+        self.term_factors_: dict[str, list[str]] = design.factors
         self.term_variables_: dict[str, list[str]] = variables
         self.has_intercept_: bool = library.has_intercept(formula)
         return frame, matrix

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from skmaxent._inference._terms import Terms
 from skmaxent._typing import Array
 
 
@@ -21,11 +22,14 @@ class FeatureNames:
         Whether the last column is that of the intercepts.
     chosen : ndarray of shape (n_columns,) or None
         Positions of the columns among all columns of the model; None where they are all.
+    groups : Terms or None
+        Terms of several columns, which have names too.
     """
 
     columns: list[str]
     has_intercept: bool
     chosen: Array | None
+    groups: Terms | None = None
 
     @property
     def features(self) -> list[str]:
@@ -38,7 +42,8 @@ class FeatureNames:
         Parameters
         ----------
         features : str, list of str, or list of lists of str
-            A term for each name or inner list. None is each column by itself.
+            A test for each name, of a column or of a term with all its columns, or inner list.
+            None is each column by itself.
         with_intercept : bool, default=True
             Whether the intercept may be tested.
 
@@ -62,7 +67,7 @@ class FeatureNames:
             raise ValueError(f"features must name features of the model, found {features}.")
         found = []
         for term in terms:
-            positions = list(dict.fromkeys(self.position(name) for name in term))
+            positions = list(dict.fromkeys(j for name in term for j in self.positions(name)))
             if not with_intercept and self.has_intercept and len(self.columns) - 1 in positions:
                 raise ValueError(
                     "['Intercept'] are no features of the model, so no test leaves them out."
@@ -70,12 +75,31 @@ class FeatureNames:
             found.append((" + ".join(map(str, term)), positions))
         return found
 
+    def positions(self, name: str) -> list[int]:
+        """The positions of the columns of a term, or of the only column with this name.
+
+        Raises ValueError for other names, and for a name that stands for a column and for other
+        columns too.
+        """
+        if self.groups is None or name not in self.groups:
+            return [self.position(name)]
+        columns = self.groups[name].columns
+        if name in self.columns and columns != (name,):
+            raise ValueError(
+                f"{name!r} is the name of a column and of a term with the columns "
+                f"{list(columns)}: give the term another name by terms= of skmaxent.infer."
+            )
+        return [self.position(column) for column in columns]
+
     def position(self, name: str) -> int:
         """The position of the only column with this name; raises ValueError for others."""
         count = self.columns.count(name)
         if not count:
+            terms = [] if self.groups is None else [*self.groups.names]
+            terms = [term for term in terms if term not in self.columns]
+            others = f" or of the terms {terms}" if terms else ""
             raise ValueError(
-                f"{name!r} is no feature of the model; expected one of {self.columns}."
+                f"{name!r} is no feature of the model; expected one of {self.columns}{others}."
             )
         if count > 1:
             raise ValueError(

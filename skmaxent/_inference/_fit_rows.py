@@ -107,11 +107,11 @@ class FitRows:
     def penalised_distance(self) -> float:
         """Standard errors between the coefficients and the maximum with bias reduction."""
         point = self._training.loss_at(self._coef, self._intercept)
-        _, V, score = penalised(point, self._total, self._width)
+        _, V, score = penalised(point, self._total, self.width)
         return float(np.sqrt(max(float(score @ V @ score), 0.0)))
 
     @property
-    def _width(self) -> int:
+    def width(self) -> int:
         """Coefficients of a logit, the intercept included."""
         objective = self._training.problem.objective
         return objective.blocks.n_features + objective.fit_intercept
@@ -119,7 +119,7 @@ class FitRows:
     @property
     def _has_few(self) -> bool:
         r = max(1, len(self._coef) - 1)
-        return r * self._width <= FEW_COEFFICIENTS
+        return r * self.width <= FEW_COEFFICIENTS
 
     @property
     def maximum(self) -> float:
@@ -144,7 +144,7 @@ class FitRows:
         held = np.isin(np.arange(d), positions)
         df = r * int(held.sum())
         few = self._is_bias_reduced or self._has_few
-        A = np.kron(np.eye(r), np.eye(self._width)[:d][held]) if few else np.empty(0)
+        A = np.kron(np.eye(r), np.eye(self.width)[:d][held]) if few else np.empty(0)
         if self._is_bias_reduced:
             return self._fall(least(self._likelihoods, self._best.point, A).value), df
         problem = self._training.problem.without_penalty(held[None])
@@ -155,6 +155,29 @@ class FitRows:
         if solution.status is not Status.CONVERGED:
             smaller = min(smaller, least(self._likelihoods, solution.point, A).value)
         return self._fall(smaller), df
+
+    def ratio_of(self, A: Array, values: Array | float = 0.0) -> tuple[float, int]:
+        """The likelihood ratio against the model in which A b = values.
+
+        Parameters
+        ----------
+        A : ndarray of shape (n_restrictions, n_coefficients)
+            For the coefficients b of the columns as they are, against the last class, of all
+            columns of the model.
+        values : float or ndarray of shape (n_restrictions,), default=0.0
+
+        Returns the statistic and its degrees of freedom. With bias reduction both likelihoods are
+        penalised by the prior of the whole model.
+        """
+        if not self._has_few:
+            raise ValueError(
+                f"likelihood-ratio tests of linear hypotheses are for models with up to "
+                f"{FEW_COEFFICIENTS} coefficients: use test='wald'."
+            )
+        r = max(1, len(self._coef) - 1)
+        to_columns = _covariance.column_map(self._training.problem.objective)
+        A = A @ np.kron(np.eye(r), to_columns)
+        return self._fall(least(self._likelihoods, self._best.point, A, values).value), len(A)
 
     def against_null(self, constant: Array | None) -> float:
         """The ratio of penalised likelihoods against the null model.

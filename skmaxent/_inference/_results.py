@@ -23,7 +23,7 @@ from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._results_effects import EffectMethods
 from skmaxent._inference._results_tests import TestMethods
 from skmaxent._inference._row_sums import Signature
-from skmaxent._inference._terms import Terms
+from skmaxent._inference._terms import Terms, without
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._validation import check_offset, is_no_offset
 from skmaxent._storage._cluster import forgetting_on_failure
@@ -221,8 +221,14 @@ def with_variables(
         Terms that the user names; None finds them.
     """
     features = results._names.features
-    groups = None if terms is None else Terms.of_groups(features, terms)
-    delta = results._delta
+    delta, aliased = results._delta, results.aliased
+    groups = None
+    last = transformer[-1] if isinstance(transformer, Pipeline) else transformer
+    if terms is not None:
+        groups = Terms.of_groups(features, without(terms, aliased))
+    elif hasattr(last, "terms_"):  # a FormulaTransformer
+        factors = getattr(last, "term_factors_", None)
+        groups = Terms.of_formula(features, aliased, last.terms_, factors)
     if delta is None:
         return replace(results, _terms=groups)
     names = None if transformer is not None else delta.model.columns.all_names.tolist()
@@ -230,15 +236,13 @@ def with_variables(
         offset = check_offset(offset, X.shape[0], delta.model.classes, np.float64)
     observations = None if results._rows is None else results._rows.observations
     variables = Variables.of(X, transformer, offset, observations, names)
-    if groups is None and transformer is not None:
-        last = transformer[-1] if isinstance(transformer, Pipeline) else transformer
-        if hasattr(last, "terms_"):  # a FormulaTransformer
-            groups = Terms.of_groups(features, last.terms_)
-    if groups is None and transformer is not None and variables is not None:
+    if transformer is not None and variables is not None:
         columns = delta.model.columns.n_features
         used = terms_of_columns(variables, columns)
+        variables = variables.that_change(used)
         kept = range(columns) if delta.positions is None else delta.positions
-        groups = Terms.of_variables(features, [used[j] for j in kept])
+        if groups is None:
+            groups = Terms.of_variables(features, [used[j] for j in kept])
     return replace(
         results,
         _delta=replace(delta, transformer=transformer),

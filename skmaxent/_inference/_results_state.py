@@ -103,7 +103,7 @@ class ResultsState:
 
     @property
     def _names(self) -> FeatureNames:
-        return FeatureNames(self.columns, self.has_intercept, self._chosen)
+        return FeatureNames(self.columns, self.has_intercept, self._chosen, self._terms)
 
     @property
     def _held(self) -> HeldRows:

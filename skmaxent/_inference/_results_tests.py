@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from skmaxent._inference._anova import anova
+from skmaxent._inference._linear_hypotheses import LinearHypotheses
+from skmaxent._inference._outcome_tests import equal_over_rows, equal_slopes
+from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
 from skmaxent._inference._score_tests import read_columns, score_tests
 from skmaxent._inference._tables import chi2_table
+from skmaxent._inference._terms import Terms
+from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,15 +23,16 @@ if TYPE_CHECKING:
 
 
 class TestMethods(ResultsState):
-    """Wald, likelihood-ratio and score tests."""
+    """Tests of terms, of linear hypotheses, and of outcomes."""
 
     def wald_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
-        """Wald tests that all coefficients of a feature are zero.
+        """Wald tests that all coefficients of a feature or a term are zero.
 
         Parameters
         ----------
         features : str or list of str, default=None
-            A test for each; None is all of them. A list of lists tests each inner list jointly.
+            A test for each feature, or each of the `terms`; None is all features. A list of lists
+            tests each inner list jointly.
 
         Returns
         -------
@@ -33,7 +42,8 @@ class TestMethods(ResultsState):
         Raises
         ------
         ValueError
-            For unknown features, or a penalised fit.
+            For unknown features, for the name of a term that is also that of another column, or a
+            penalised fit.
         """
         self._validity.check_tests("Wald tests")
         return self._wald.of_terms(self._names.terms(features))
@@ -51,7 +61,8 @@ class TestMethods(ResultsState):
         other : InferenceResults, default=None
             Results of a nested model on the same rows. None refits without each of `features`.
         features : str or list of str, default=None
-            Where `other` is None: terms to leave out, as in `wald_test`; None is each feature.
+            Where `other` is None: features or terms to leave out, as in `wald_test`; None is each
+            feature.
 
         Returns
         -------
@@ -81,13 +92,15 @@ class TestMethods(ResultsState):
         other._validity.check_nonrobust_tests("likelihood-ratio tests")
         return chi2_table([("other", *self._likelihood.ratio_to(other._likelihood))])
 
-    def score_test(self, X: Any) -> pd.DataFrame:
+    def score_test(self, X: Any, terms: dict[str, list[str]] | None = None) -> pd.DataFrame:
         """Rao's score tests of features that the model has not.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples,) or (n_samples, n_features)
             The features, for the rows of the fit; a test for each, and one for all of them.
+        terms : dict of str to list of str, default=None
+            Columns of X that are tested together: a test for each term, and one for all columns.
 
         Returns
         -------
@@ -106,4 +119,239 @@ class TestMethods(ResultsState):
                 "model and use its likelihood_ratio_test."
             )
         columns, names = read_columns(X)
-        return score_tests(self._held.get("score tests"), columns, names)
+        groups = None if terms is None else Terms.of_groups(names, terms)
+        return score_tests(self._held.get("score tests"), columns, names, groups)
+
+    def anova(self, type: int = 2, test: str = "lr") -> pd.DataFrame:
+        """Tests of all `terms`, of type II or III, as `car::Anova` of R.
+
+        Type III leaves a term out of the whole model. What that tests depends on how factors and
+        variables with interactions are coded: with dummies for all levels but the first, a main
+        effect is that at the first level, or at zero, of the variables that it interacts with.
+
+        Type II respects marginality: terms that contain the term are in neither model. Wald tests
+        of type II are those of the part of a term that is not correlated with the terms that
+        contain it [1]_.
+
+        A term contains another if its factors include those of the other. Formulas know the factors
+        of their terms; otherwise they are the variables that the columns are made of, or the parts
+        between colons of the names in ``terms=`` of `skmaxent.infer`. Results of
+        `MaxentClassifier.infer` have a term for each column.
+
+        Parameters
+        ----------
+        type : {2, 3}, default=2
+        test : {"lr", "wald"}, default="lr"
+            Likelihood ratios need the rows of the fit and ``cov_type="nonrobust"``. With
+            `bias_reduction` they are of penalised likelihoods, all with the prior of the whole
+            model. Wald tests have the covariance of the results.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each term: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            For results of some features, a penalised fit, and likelihood ratios with robust
+            covariances or probability weights.
+
+        References
+        ----------
+        .. [1] Fox (2016), Applied Regression Analysis and Generalized Linear Models, 3rd ed., Sage.
+        """
+        self._check_kind("anova", test)
+        if self.n_columns is not None:
+            raise ValueError("anova needs all features: infer without features=.")
+        names = self._names
+        terms = self._terms or Terms.of_groups(names.features, {})
+        if test == "wald":
+            return anova(terms, names, lambda at: self._wald.of_columns(at, "terms"), type)
+        fit = self._held.get("likelihood-ratio tests of terms")
+        return anova(terms, names, lambda at: fit.ratio(names.in_model(at)), type)
+
+    def linear_test(self, hypothesis: Any, rhs: Any = None, test: str = "wald") -> pd.DataFrame:
+        """A joint test of linear hypotheses about the coefficients.
+
+        Parameters
+        ----------
+        hypothesis : str, list of str or array-like
+            Equations of coefficients, which are called class:feature, such as
+            ``"Labour:Europe = Liberal Democrat:Europe"`` or ``"2*a:x - b:x = 0.5"``. Without an
+            equals sign the right side is zero. The coefficients of the reference class are zero and
+            have names too; of two classes the name of the class may be left out. Names that can be
+            read in two ways stand in backticks. An array of shape (n_restrictions, n_coefficients)
+            has a column for each coefficient, in the order of `cov_params`.
+        rhs : float or array-like of shape (n_restrictions,), default=None
+            For an array: what the combinations are under the hypothesis; None is zero.
+        test : {"wald", "lr"}, default="wald"
+            Wald's test has the covariance of the results. The likelihood ratio maximises the
+            likelihood under the hypothesis, as in `likelihood_ratio_test`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row: chi2, df and p_value. `hypotheses` has the estimate of each combination.
+
+        Raises
+        ------
+        ValueError
+            For unknown or ambiguous names, restrictions that follow from each other or contradict
+            each other, a penalised fit, and where `likelihood_ratio_test` raises it.
+        """
+        self._check_kind("linear_test", test)
+        asked = self._hypotheses(hypothesis, rhs)
+        A = asked.of_free(self._contrasts)
+        asked.check_rank(A)
+        found = self._restricted(A, asked.values, test, asked.name)
+        return chi2_table([(asked.name, *found)]).rename_axis("hypothesis")
+
+    def hypotheses(
+        self, hypothesis: Any, rhs: Any = None, conf_level: float = 0.95
+    ) -> pd.DataFrame:
+        """Estimates of linear combinations of coefficients, with a test of each.
+
+        Parameters
+        ----------
+        hypothesis, rhs
+            As in `linear_test`.
+        conf_level : float, default=0.95
+            Of the intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each hypothesis: the estimate of its left side less its right side, std_err,
+            z, p_value, lower and upper. A posterior and a bootstrap have no z and no p_value; the
+            intervals of a bootstrap are percentiles.
+
+        Raises
+        ------
+        ValueError
+            For unknown or ambiguous names, and combinations that are zero by the coding.
+        """
+        asked = self._hypotheses(hypothesis, rhs)
+        asked.of_free(self._contrasts)
+        return asked.table(self._tables, conf_level)
+
+    def equality_test(self, features: Any = None, test: str = "wald") -> pd.DataFrame:
+        """Tests that the coefficients of a feature or a term are equal for all outcomes.
+
+        The outcomes are those that have coefficients: all but the reference. With symmetric coding
+        the coefficients are equal where all are zero.
+
+        Parameters
+        ----------
+        features : str or list of str, default=None
+            As in `wald_test`.
+        test : {"wald", "lr"}, default="wald"
+            As in `linear_test`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each test: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            For two classes, which have one row of coefficients, and as `linear_test`.
+        """
+        self._check_kind("equality_test", test)
+        if len(self.rows) < 2:
+            raise ValueError(
+                f"equality_test compares coefficients of several classes, found those of "
+                f"{self.rows[0]!r} alone: use wald_test."
+            )
+        tests = []
+        for name, positions in self._names.terms(features):
+            A = equal_over_rows(self._contrasts, positions, len(self.columns))
+            tests.append((name, *self._restricted(A, 0.0, test, name)))
+        return chi2_table(tests)
+
+    def combine_test(self, test: str = "wald") -> pd.DataFrame:
+        """Tests, for all pairs of outcomes, that all slopes of the one equal those of the other.
+
+        The features then do not tell these outcomes from each other, and they can be combined
+        (Cramer and Ridder 1991 [1]_; `mlogtest, combine` of Stata). For a pair with the reference
+        it is the test that all slopes in the equation of the other outcome are zero.
+
+        Parameters
+        ----------
+        test : {"wald", "lr"}, default="wald"
+            As in `linear_test`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each pair of classes: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            For results of some features, models without features, and as `linear_test`.
+
+        References
+        ----------
+        .. [1] Cramer and Ridder (1991), Pooling states in the multinomial logit model, Journal of
+           Econometrics 47.
+        """
+        import pandas as pd
+
+        self._check_kind("combine_test", test)
+        if self.n_columns is not None or not self._names.features:
+            raise ValueError(
+                "combine_test needs the slopes of all features: expected a model with features, "
+                "and infer without features=."
+            )
+        pairs = equal_slopes(
+            self.classes,
+            len(self.columns),
+            has_intercept=self.has_intercept,
+            constant=self._constant,
+        )
+        tests, index = [], []
+        for first, second, A in pairs:
+            name = f"{first} = {second}"
+            tests.append((name, *self._restricted(A, 0.0, test, name)))
+            index.append((first, second))
+        labels = pd.MultiIndex.from_tuples(index, names=["first", "second"])
+        return chi2_table(tests).set_axis(labels)
+
+    def _check_kind(self, what: str, test: str) -> None:
+        """Raise ValueError unless a test is "wald" or "lr", and valid for the results."""
+        if test == "wald":
+            self._validity.check_tests("Wald tests")
+        elif test == "lr":
+            self._validity.check_nonrobust_tests("likelihood-ratio tests", f"{what}(test='wald')")
+        else:
+            raise ValueError(f"test must be 'wald' or 'lr', found {test!r}.")
+
+    @property
+    def _contrasts(self) -> Array:
+        """From the free coefficients of a column to the reported ones, (n_rows, n_classes - 1)."""
+        return Reference.of(self.reference, np.asarray(self.classes)).contrasts
+
+    def _hypotheses(self, hypothesis: Any, rhs: Any) -> LinearHypotheses:
+        """Linear hypotheses as the user gives them."""
+        is_symmetric = len(self.rows) == len(self.classes)
+        reference = None if is_symmetric else self.reference
+        return LinearHypotheses.read(hypothesis, rhs, self.rows, self.columns, reference)
+
+    def _restricted(
+        self, A: Array, values: Array | float, test: str, name: str
+    ) -> tuple[float, int]:
+        """The statistic and the degrees of freedom of A θ = values for the free coefficients θ.
+
+        A has the shape (n_restrictions, (n_classes - 1) * n_columns). `name` is for messages.
+        """
+        if test == "wald":
+            return self._wald.of_restrictions(A, values, name=name), len(A)
+        fit = self._held.get("likelihood-ratio tests")
+        if self._chosen is not None:
+            r, width = len(self.classes) - 1, self._wald.coef.shape[1]
+            blocks = np.zeros((len(A), r, fit.width))
+            blocks[:, :, self._chosen] = A.reshape(len(A), r, width)
+            A = blocks.reshape(len(A), -1)
+        return fit.ratio_of(A, values)

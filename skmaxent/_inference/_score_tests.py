@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._inference._feature_names import FeatureNames
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._tables import chi2_table
+from skmaxent._inference._terms import Terms
 from skmaxent._input import _frames
 from skmaxent._input._interchange import native
 from skmaxent._storage._place import to_host
@@ -18,10 +20,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def score_tests(fit: FitRows, columns: Array, names: list[str]) -> pd.DataFrame:
-    """A test for each of some columns, (n_samples, n_columns), and one for all of them."""
-    tests = [(name, *fit.score(columns[:, [j]])) for j, name in enumerate(names)]
-    if len(names) > 1:
+def score_tests(
+    fit: FitRows, columns: Array, names: list[str], terms: Terms | None
+) -> pd.DataFrame:
+    """A test for each of some columns, (n_samples, n_columns), or terms, and one for all of them.
+
+    `names` are those of the columns.
+    """
+    if terms is None:
+        groups = [(name, [j]) for j, name in enumerate(names)]
+    else:
+        at = FeatureNames(names, has_intercept=False, chosen=None)
+        groups = [(term.name, [at.position(name) for name in term.columns]) for term in terms]
+    tests = [(name, *fit.score(columns[:, positions])) for name, positions in groups]
+    if len(groups) > 1:
         tests.append((" + ".join(names), *fit.score(columns)))
     return chi2_table(tests)
 

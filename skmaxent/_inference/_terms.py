@@ -31,7 +31,12 @@ class Terms:
     terms: tuple[Term, ...]
 
     @classmethod
-    def of_groups(cls, names: list[str], groups: Mapping[str, Iterable[str]]) -> Terms:
+    def of_groups(
+        cls,
+        names: list[str],
+        groups: Mapping[str, Iterable[str]],
+        factors: Mapping[str, Iterable[str]] | None = None,
+    ) -> Terms:
         """Terms that a user names; columns that are in none are a term each.
 
         Parameters
@@ -40,6 +45,8 @@ class Terms:
             The columns of the model.
         groups : mapping of str to list of str
             Names of terms, and the columns of each.
+        factors : mapping of str to list of str, default=None
+            The factors of each term; None are the parts of its name between colons.
 
         Raises
         ------
@@ -60,9 +67,35 @@ class Terms:
                     raise ValueError(
                         f"the column {column!r} is in two terms, {term_of[column]!r} and {term!r}."
                     )
-        factors = {term: frozenset(term.split(":")) for term in groups}
+        factors = factors or {term: term.split(":") for term in groups}
         found = [(term_of.get(name, name), name) for name in names]
-        return cls(_grouped(found, factors))
+        return cls(_grouped(found, {term: frozenset(parts) for term, parts in factors.items()}))
+
+    @classmethod
+    def of_formula(
+        cls,
+        names: list[str],
+        aliased: tuple[str, ...],
+        groups: Mapping[str, list[str]],
+        factors: Mapping[str, list[str]] | None,
+    ) -> Terms:
+        """Terms of a formula, of which the model may have some columns.
+
+        Parameters
+        ----------
+        names : list of str
+            The columns of the model.
+        aliased : tuple of str
+            Columns that the model lacks because they are combinations of others. Terms keep their
+            other columns. A term that lacks columns for other reasons is left out.
+        groups : mapping of str to list of str
+            The terms of the formula and their columns.
+        factors : mapping of str to list of str or None
+            As in `of_groups`.
+        """
+        known = {*names, *aliased}
+        whole = {term: columns for term, columns in groups.items() if known.issuperset(columns)}
+        return cls.of_groups(names, without(whole, aliased), factors)
 
     @classmethod
     def of_variables(cls, names: list[str], used: list[tuple[str, ...]]) -> Terms:
@@ -103,6 +136,17 @@ class Terms:
     def higher(self, term: Term) -> list[Term]:
         """The terms that contain this one: products of its factors with others."""
         return [other for other in self.terms if term.factors < other.factors]
+
+
+def without(groups: Mapping[str, list[str]], aliased: tuple[str, ...]) -> dict[str, list[str]]:
+    """Terms without aliased columns, and without those that have no others."""
+    found = {}
+    for term, columns in groups.items():
+        listed = [columns] if isinstance(columns, str) else list(columns)
+        kept = [column for column in listed if column not in aliased]
+        if kept or not listed:
+            found[term] = kept
+    return found
 
 
 def _grouped(

@@ -40,14 +40,17 @@ class Validity:
                 "that these tests rely on."
             )
 
-    def check_nonrobust_tests(self, what: str) -> None:
-        """Raise ValueError unless the covariance is the inverse of the information."""
+    def check_nonrobust_tests(self, what: str, instead: str = "wald_test") -> None:
+        """Raise ValueError unless the covariance is the inverse of the information.
+
+        `instead` is what the message advises.
+        """
         self.check_tests(what)
         if self.cov_type != "nonrobust":
             raise ValueError(
                 f"{what} need cov_type='nonrobust' and frequency weights, found "
                 f"cov_type={self.cov_type!r} and weights={self.weights!r}: where the likelihood is "
-                "not that of independent rows from the model, use wald_test, which has the robust "
+                f"not that of independent rows from the model, use {instead}, which has the robust "
                 "covariance."
             )
 

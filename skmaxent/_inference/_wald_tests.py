@@ -45,39 +45,44 @@ class WaldTests:
         `terms` are pairs of a label and the positions of columns. The table has a row for each:
         chi2, df and p_value.
         """
-        tests = []
-        n_rows, width = self.coef.shape
-        for name, positions in terms:
-            index = (np.arange(n_rows)[:, None] * width + positions).ravel()
-            try:
-                chi2 = self._statistic(
-                    self.coef.ravel()[index], self.covariance[np.ix_(index, index)]
-                )
-            except _covariance.DeficientCovariance as error:
-                raise ValueError(
-                    f"the Wald test of {name!r} has {len(index)} restrictions, but their "
-                    f"covariance of type {self.cov_type!r}{self.from_groups} has rank "
-                    f"{error.rank}, which cannot test more than {error.rank}: test fewer features "
-                    "together."
-                ) from error
-            tests.append((name, chi2, len(index)))
-        return chi2_table(tests)
+        return chi2_table([(name, *self.of_columns(positions, name)) for name, positions in terms])
 
-    def of_restrictions(self, A: Array) -> float:
-        """Wald's statistic for A θ = 0, with A of shape (n_restrictions, n_coefficients).
+    def of_columns(self, positions: list[int], name: str) -> tuple[float, int]:
+        """The statistic that the coefficients of columns are zero for all classes, and its degrees.
+
+        `name` is what an error says that the columns are.
+        """
+        n_rows, width = self.coef.shape
+        index = (np.arange(n_rows)[:, None] * width + positions).ravel()
+        x, V = self.coef.ravel()[index], self.covariance[np.ix_(index, index)]
+        return self._statistic(x, V, name), len(index)
+
+    def of_restrictions(self, A: Array, values: Array | float = 0.0, *, name: str = "") -> float:
+        """Wald's statistic for A θ = values, with A of shape (n_restrictions, n_coefficients).
 
         Raises
         ------
-        DeficientCovariance
-            Where the covariance of A θ is singular.
+        ValueError
+            Where the covariance of A θ is singular, because there are few clusters or rows. With a
+            name the message says what was tested; without one it is a `DeficientCovariance`.
         """
-        return self._statistic(A @ self.coef.ravel(), A @ self.covariance @ A.T)
+        x, V = A @ self.coef.ravel() - values, A @ self.covariance @ A.T
+        return self._statistic(x, V, name)
 
-    def _statistic(self, x: Array, V: Array) -> float:
+    def _statistic(self, x: Array, V: Array, name: str) -> float:
         """Wald's statistic of estimates x with covariance V."""
         # Scores sum to zero at an optimum: those of n units span at most n - 1 dimensions.
         largest_rank = None if self.n_units is None else self.n_units - 1
-        return _covariance.wald(x, V, largest_rank)
+        try:
+            return _covariance.wald(x, V, largest_rank)
+        except _covariance.DeficientCovariance as error:
+            if not name:
+                raise
+            raise ValueError(
+                f"the Wald test of {name!r} has {len(x)} restrictions, but their covariance of "
+                f"type {self.cov_type!r}{self.from_groups} has rank {error.rank}, which cannot "
+                f"test more than {error.rank}: test fewer features together."
+            ) from error
 
     @property
     def from_groups(self) -> str:

@@ -1,0 +1,164 @@
+"""Linear hypotheses about coefficients: equations of their names, or matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skmaxent._effects._equations import linear_equations
+from skmaxent._effects._estimates import normal_interval, percentile_interval
+from skmaxent._inference._coefficient_tables import CoefficientTables
+from skmaxent._inference._tables import z_tests
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Singular values, of restrictions of unit length, below which these depend on each other.
+DEPENDENT = 1e-10
+
+
+@dataclass(frozen=True)
+class LinearHypotheses:
+    """Restrictions R b = values of the reported coefficients b.
+
+    Attributes
+    ----------
+    R : ndarray of shape (n_restrictions, n_coefficients)
+        In the order of `InferenceResults.cov_params`.
+    values : ndarray of shape (n_restrictions,)
+    texts : list of str
+        What the restrictions are called.
+    """
+
+    R: Array
+    values: Array
+    texts: list[str]
+
+    @classmethod
+    def read(
+        cls, hypothesis: Any, rhs: Any, rows: list[Any], columns: list[str], reference: Any
+    ) -> LinearHypotheses:
+        """The arguments of `InferenceResults.linear_test`.
+
+        Parameters
+        ----------
+        hypothesis : str, list of str or array-like
+        rhs : float, array-like or None
+        rows : list
+            Labels of the rows of coefficients.
+        columns : list of str
+            Names of the columns of coefficients.
+        reference : label or None
+            The class whose coefficients are zero; None with symmetric coding.
+        """
+        if isinstance(hypothesis, str) or (
+            isinstance(hypothesis, (list, tuple, np.ndarray))
+            and len(hypothesis)
+            and all(isinstance(equation, str) for equation in hypothesis)
+        ):
+            if rhs is not None:
+                raise ValueError(
+                    f"rhs={rhs!r} is for hypotheses given as an array: write the value into the "
+                    "equation, as in 'Labour:Europe = 0.5'."
+                )
+            equations = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis)
+            return cls._of_equations(equations, rows, columns, reference)
+        return cls._of_array(hypothesis, rhs, len(rows) * len(columns))
+
+    @classmethod
+    def _of_equations(
+        cls, equations: list[str], rows: list[Any], columns: list[str], reference: Any
+    ) -> LinearHypotheses:
+        names = [f"{row}:{column}" for row in rows for column in columns]
+        n = len(names)
+        if len(rows) == 1:  # of two classes, the name of the class may be left out
+            names += columns
+        if reference is not None:
+            names += [f"{reference}:{column}" for column in columns]
+        A, values, texts = linear_equations(equations, names)
+        R = A[:, :n]
+        if len(rows) == 1:
+            R = R + A[:, n : n + len(columns)]
+        return cls(R, values, texts)
+
+    @classmethod
+    def _of_array(cls, hypothesis: Any, rhs: Any, n: int) -> LinearHypotheses:
+        try:
+            R = np.asarray(hypothesis, dtype=float)
+            values = np.asarray(0.0 if rhs is None else rhs, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"hypothesis must be an equation, a list of equations or an array of numbers, and "
+                f"rhs numbers; found {hypothesis!r} and {rhs!r}."
+            ) from None
+        R = R[None] if R.ndim == 1 else R
+        if R.ndim != 2 or R.shape[1] != n or not len(R):
+            raise ValueError(
+                f"hypothesis has the shape {np.shape(hypothesis)}; expected (n_restrictions, {n}), "
+                "with a column for each coefficient in the order of cov_params()."
+            )
+        if values.shape not in ((), (1,), (len(R),)):
+            raise ValueError(
+                f"rhs has the shape {values.shape}; expected a number for each of the {len(R)} "
+                "restrictions."
+            )
+        if not (np.isfinite(R).all() and np.isfinite(values).all()):
+            raise ValueError("hypothesis and rhs must be finite; found NaN or infinity.")
+        values = np.broadcast_to(values, len(R)).copy()
+        return cls(R, values, [f"R[{i}] b = {value:g}" for i, value in enumerate(values)])
+
+    @property
+    def name(self) -> str:
+        """All texts as one."""
+        return ", ".join(self.texts)
+
+    def of_free(self, contrasts: Array) -> Array:
+        """The restrictions of the free coefficients, (n_restrictions, n_free).
+
+        `contrasts`, (n_rows, n_classes - 1), maps the free coefficients of a column to the reported
+        ones. Raises ValueError for a restriction that has no free coefficient in it.
+        """
+        width = self.R.shape[1] // len(contrasts)
+        free = self.R @ np.kron(contrasts, np.eye(width))
+        for row, given, value, text in zip(free, self.R, self.values, self.texts, strict=True):
+            if float(np.linalg.norm(row)) <= DEPENDENT * max(float(np.linalg.norm(given)), 1e-300):
+                raise ValueError(
+                    f"{text!r} {'holds' if value == 0.0 else 'fails'} whatever the coefficients "
+                    "are: those of the reference class are zero, and those of symmetric coding sum "
+                    "to zero over the classes."
+                )
+        return free
+
+    def check_rank(self, free: Array) -> None:
+        """Raise ValueError for restrictions of free coefficients that depend on each other."""
+        size = np.linalg.norm(free, axis=1, keepdims=True)
+        A, values = free / size, self.values[:, None] / size
+        rank = int(np.linalg.matrix_rank(A, tol=DEPENDENT))
+        if rank == len(A):
+            return
+        scale = max(float(np.abs(values).max()), 1.0)
+        whole = np.linalg.matrix_rank(np.hstack([A, values / scale]), tol=DEPENDENT)
+        how = "contradict each other" if whole > rank else "follow from each other"
+        raise ValueError(
+            f"the hypothesis has {len(A)} restrictions of rank {rank}, which {how}: expected "
+            f"{rank} independent ones. Found {self.texts}."
+        )
+
+    def table(self, tables: CoefficientTables, conf_level: float) -> pd.DataFrame:
+        """A row for each restriction, of its left side less its right side, with errors."""
+        import pandas as pd
+
+        estimate = self.R @ tables.coef.ravel() - self.values
+        error = np.sqrt(np.einsum("ij,ij->i", self.R @ tables.covariance, self.R).clip(0.0))
+        columns = {"estimate": estimate, "std_err": error}
+        if tables.has_tests:
+            columns |= z_tests(estimate, error)
+        lower, upper = normal_interval(estimate, error, conf_level)
+        if tables.replicates is not None:
+            draws = tables.replicates.reshape(len(tables.replicates), -1) @ self.R.T - self.values
+            lower, upper = percentile_interval(draws, conf_level)
+        index = pd.Index(self.texts, name="hypothesis")
+        return pd.DataFrame(columns | {"lower": lower, "upper": upper}, index=index)
