@@ -1,0 +1,24 @@
+"""The rows of docs/migrating.md, and the functions that execute them."""
+
+import re
+from pathlib import Path
+
+PAGE = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
+
+
+class Rows:
+    """Functions that execute the rows of one section of the page, by the row's first cell."""
+
+    def __init__(self, section):
+        self.checks = {}
+        body = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+        cells = re.findall(r"(?m)^\| (.+?) \| .+ \|$", body)
+        self.on_page = cells[1:]  # without the head of the table
+
+    def row(self, *firsts):
+        def keep(check):
+            for first in firsts:
+                self.checks[first] = check
+            return check
+
+        return keep
