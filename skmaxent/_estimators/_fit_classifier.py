@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from skmaxent._callbacks import with_callbacks
@@ -68,11 +69,12 @@ def solve_and_store(
             coef, intercept = ready.known_coefficients(coef, intercept)
             return coef, intercept + correction
 
+        # A partial, not a closure: an error's traceback would keep what its frame closes over.
         solution, task = fit_coefficients(
             model,
             ready,
             (X, y, sample_weight),
-            lambda options: solve(model, settings, ready, options),
+            partial(solve, model, settings, ready),
             corrected,
             during,
         )

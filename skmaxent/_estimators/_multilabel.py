@@ -234,8 +234,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             warn_unless_converged(solution, self, separated.tolist())
             if len(constant):
                 warn_user(
-                    f"Labels {constant.tolist()} are constant in y, those of all rows or of none: "
-                    "no coefficients are fitted for them."
+                    f"Labels {constant.tolist()} are constant in y: all rows have them, or no row "
+                    "has them. No coefficients are fitted for them."
                 )
         return self
 
@@ -334,7 +334,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
                 self,
                 ready,
                 (X, y, sample_weight),
-                lambda options: minimise(ready.problem, options),
+                partial(minimise, ready.problem),
                 with_constant_labels,
                 thresholds,
                 is_bounded=not is_learned,

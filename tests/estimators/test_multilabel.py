@@ -147,9 +147,7 @@ def test_weights_are_rows():
 
 def test_labels_of_all_rows_or_none_are_told_apart():
     with_constants = np.column_stack([Y, np.ones(300, int), np.zeros(300, int)])
-    with pytest.warns(
-        UserWarning, match=r"Labels \[6, 7\] are constant in y, those of all rows or of none"
-    ):
+    with pytest.warns(UserWarning, match=r"Labels \[6, 7\] are constant in y: all rows have them"):
         clf = MultilabelMaxentClassifier().fit(X, with_constants)
     P = clf.predict_proba(X)
     assert P[:, 6].min() > 1 - 1e-9

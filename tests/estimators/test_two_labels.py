@@ -17,7 +17,7 @@ def test_one_of_two_labels_is_constant(position, value):
     labels = Y.copy()
     labels[:, position] = value
     clf = MultilabelMaxentClassifier(tol=1e-8)
-    with pytest.warns(UserWarning, match=rf"labels \[{position}\]"):
+    with pytest.warns(UserWarning, match=rf"Labels \[{position}\] are constant"):
         clf.fit(X, labels)
     both = MultilabelMaxentClassifier(tol=1e-8).fit(X, Y)
     other = 1 - position
@@ -31,7 +31,7 @@ def test_one_of_two_labels_is_constant_where_rows_have_weight():
     labels = np.column_stack([Y[:, 0], np.arange(90) < 3]).astype(int)
     weights = (np.arange(90) >= 3).astype(float)
     clf = MultilabelMaxentClassifier(tol=1e-8)
-    with pytest.warns(UserWarning, match=r"labels \[1\]"):
+    with pytest.warns(UserWarning, match=r"Labels \[1\] are constant"):
         clf.fit(X, labels, sample_weight=weights)
     expected = MultilabelMaxentClassifier(tol=1e-8).fit(X[3:], Y[3:]).coef_[0]
     np.testing.assert_allclose(clf.coef_[0], expected, rtol=1e-6)
