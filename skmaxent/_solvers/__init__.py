@@ -15,7 +15,7 @@ from skmaxent._solvers._solution import (
     Solution,
     Status,
 )
-from skmaxent._solvers._strategy import minimise
+from skmaxent._solvers._strategy import descend, minimise
 
 __all__ = [
     "NEGLIGIBLE",
@@ -34,6 +34,7 @@ __all__ = [
     "Solution",
     "Status",
     "conjugate_gradients",
+    "descend",
     "minimise",
     "resolve_solver",
 ]

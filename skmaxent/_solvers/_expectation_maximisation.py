@@ -10,12 +10,14 @@ step is followed by an extrapolation, taken where the objective is lower there (
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
+from skmaxent._existence import Watch
 from skmaxent._objective._penalty import Penalty
-from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, minimise
+from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
@@ -38,8 +40,12 @@ LONGER = 8.0
 VALUE_ROUNDING = 4.0 * EPS
 
 
-def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> Solution:
-    """A stationary point no higher than the start, by default the best for targets spread evenly.
+def fit_sets(problem: Problem, options: Options) -> Solution:
+    """Return a stationary point no higher than the best for targets spread evenly.
+
+    A step is checked (its certificate, its precision, a proof of separation) where the fit may end
+    with it. A direction of recession depends on which targets are positive and not on how they are
+    spread, so that the fit for targets spread evenly tells of those of all steps.
 
     Parameters
     ----------
@@ -47,8 +53,6 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
         Its targets are those spread evenly over the sets: what is positive there is possible.
     options : Options
         `max_iter` are steps of expectation maximisation.
-    start : ndarray, optional
-        θ to begin at.
     """
     inner = replace(options, tol=INNER_TOL_SHARE * options.tol, callback=None)
     penalty = problem.terms.nonsmooth_penalty()
@@ -56,62 +60,87 @@ def fit_sets(problem: Problem, options: Options, start: Array | None = None) -> 
     if options.max_iter == 0:
         # At coefficients of zero, the distance for targets spread evenly is that of the fit.
         return replace(minimise(problem, options), gap=float("nan"))
-    if start is None:
-        start = minimise(problem, inner).point.theta
+    even = minimise(problem, inner)
     inner = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
-    value = _value(problem, penalty, start)
+    value = _value(problem, penalty, even.point.theta)
     record = Record(options, first=1)
-    counter = problem.objective.counter
-    status, solution = Status.MAX_ITER, None
-    thetas, distances = [start], [np.inf]
+    watch = Watch(problem.objective, *(() if problem.terms.is_smooth else penalty.signs))
+    descent: _Minimiser = partial(descend, watch=watch)
+    status = Status.MAX_ITER
+    found: Outcome | Solution | None = None
+    thetas, distances = [even.point.theta], [np.inf]
     while not record.is_full:
-        step = _spread_by(problem, thetas[-1])
-        found = minimise(step, inner, thetas[-1])
-        value_found = _value(problem, penalty, found.point.theta)
-        counter.gradients += step.objective.counter.gradients
-        counter.hessian_products += step.objective.counter.hessian_products
-        if solution is not None and not value_found < value - VALUE_ROUNDING * abs(value):
-            # What is left to gain is rounding, or else the step did not reach its own minimum.
-            status = Status.CONVERGED if _is_at_minimum(found, options.tol) else found.status
-            break
-        gain = value - value_found
-        solution, value = found, value_found
-        thetas.append(found.point.theta)
-        distances.append(found.history[0].distance)
+        step, value_step = _step(problem, penalty, inner, thetas[-1], descent)
+        distances.append(step.history[0].distance)
         # The rate of consecutive steps: an extrapolation before them says nothing of it.
         is_rate = len(distances) > 2 and distances[-1] < distances[-2]
         rate = min(distances[-1] / distances[-2], SLOWEST) if is_rate else SLOWEST
         distance = distances[-1] / (1.0 - rate)
-        is_near = distance <= options.tol and _is_at_minimum(found, options.tol)
-        negligible = max(GAIN * abs(value), SMALLEST / total)
+        negligible = max(GAIN * abs(value_step), SMALLEST / total)
+        is_short = distance <= options.tol and value - value_step <= (1.0 - rate) * negligible
+        is_at_end = False
+        if is_short or not _is_lower(value_step, value):
+            step, value_step = _step(problem, penalty, inner, thetas[-1], minimise)
+            is_at_end = _is_at_minimum(step, options.tol)
+            if found is not None and not _is_lower(value_step, value):
+                # What is left to gain is rounding, or the step did not reach its own minimum.
+                status = Status.CONVERGED if is_at_end else step.status
+                break
+        found, value = step, value_step
+        thetas.append(step.point.theta)
         further = None
-        if is_near and gain <= (1.0 - rate) * negligible:
+        if is_at_end and is_short:
             further, value_further = _further(problem, penalty, thetas[-2], thetas[-1], value)
             if value - value_further <= negligible:
                 status, further = Status.CONVERGED, None
-        elif found.status in UNBOUNDED:
-            status = found.status
-        elif _separates(problem, found.point.theta):
+        elif step.status in UNBOUNDED or even.status in UNBOUNDED:
+            status = step.status if step.status in UNBOUNDED else even.status
+        elif _separates(problem, thetas[-1]):
             status = Status.SEPARATED
-        status = record.add(counter, found.point.theta, value, distance, status)
+        counter = problem.objective.counter
+        status = record.add(counter, thetas[-1], value, distance, status)
         if status is not Status.MAX_ITER:
             break
         if further is not None:
-            thetas, distances, value, solution = [further], [np.inf], value_further, None
+            thetas, distances, value, found = [further], [np.inf], value_further, None
         elif len(thetas) == 3:
             beyond = penalty.project(_extrapolated(*thetas))
             value_beyond = _value(problem, penalty, beyond)
             if value_beyond < value:
-                thetas, value, solution = [beyond], value_beyond, None
+                thetas, value, found = [beyond], value_beyond, None
                 distances = [np.inf]
             else:
                 thetas = thetas[-1:]
-    if solution is None:  # the last step was an extrapolation: max_iter is reached
-        step = _spread_by(problem, thetas[-1])
-        solution = minimise(step, inner, thetas[-1])
-        value = _value(problem, penalty, solution.point.theta)
-    outcome = Outcome(solution.point, value, status, record.history)
-    return problem.solution(outcome, float("nan"))
+    if status is Status.MAX_ITER:  # the last steps were not checked, or it was an extrapolation
+        last, value_last = _step(problem, penalty, inner, thetas[-1], minimise)
+        if last.status in UNBOUNDED:
+            status = last.status
+        if found is None or _is_lower(value_last, value):
+            found, value = last, value_last
+    assert found is not None, "a fit has one step or more"
+    return problem.solution(Outcome(found.point, value, status, record.history), float("nan"))
+
+
+class _Minimiser(Protocol):
+    """`minimise`, or `descend` where the result need not be checked; see these."""
+
+    def __call__(self, problem: Problem, options: Options, start: Array) -> Outcome | Solution: ...
+
+
+def _step(
+    problem: Problem, penalty: Penalty, options: Options, theta: Array, minimiser: _Minimiser
+) -> tuple[Outcome | Solution, float]:
+    """Return the minimum for targets spread by the model at θ, and the objective of the sets."""
+    step = _spread_by(problem, theta)
+    found = minimiser(step, options, theta)
+    problem.objective.counter.gradients += step.objective.counter.gradients
+    problem.objective.counter.hessian_products += step.objective.counter.hessian_products
+    return found, _value(problem, penalty, found.point.theta)
+
+
+def _is_lower(value: float, other: float) -> bool:
+    """Return whether an objective is lower than another by more than rounding."""
+    return value < other - VALUE_ROUNDING * abs(other)
 
 
 def set_loss(problem: Problem, theta: Array) -> float:
@@ -152,11 +181,11 @@ def _least_margin(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
     return (margin.min() if margin.shape[0] else np.inf,)
 
 
-def _is_at_minimum(step: Solution, tol: float) -> bool:
+def _is_at_minimum(step: Outcome | Solution, tol: float) -> bool:
     """Whether a step ended at its minimum, as far as can be known."""
     if step.status is Status.PRECISION:
-        return not step.lacks_precision(tol)
-    return step.status is Status.CONVERGED or step.distance <= tol
+        return isinstance(step, Solution) and not step.lacks_precision(tol)
+    return step.status is Status.CONVERGED or step.history[-1].distance <= tol
 
 
 def _extrapolated(first: Array, second: Array, third: Array) -> Array:

@@ -149,6 +149,29 @@ def minimise(problem: Problem, options: Options, start: Array | None = None) -> 
     return minimise_nonsmooth(problem, options, start, working)
 
 
+def descend(problem: Problem, options: Options, start: Array, watch: Watch) -> Outcome:
+    """Minimise as far as the solver's own loop leads, which is enough for a step of a longer fit.
+
+    There is no certificate, no second look with row-accurate sums, and no search for separation at
+    the end.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Options
+    start : ndarray of shape (R, d + 1)
+        θ to begin at.
+    watch : Watch
+        Looks for separation. It may be that of other steps, where the same targets are positive;
+        fits on working sets have their own.
+    """
+    record = Record(options)
+    if problem.terms.is_smooth or options.solver not in NEWTON:
+        return SOLVERS[options.solver](problem, start, options, record, watch)
+    working = WorkingSet(problem.objective)
+    return _by_working_set(problem, start, options, record, working, None)
+
+
 def smooth(
     problem: Problem, options: Options, start: Array | None, *, least_bound: float = TIGHT
 ) -> Solution:

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, KFold
 
 from skmaxent import MaxentClassifier, maxent_path
+from skmaxent._existence._search import verdict
 
 X, Y = load_iris(return_X_y=True)
 R = json.loads((Path(__file__).parents[1] / "oracles" / "multinom_tables.json").read_text())
@@ -181,3 +182,24 @@ def test_sets_that_are_separated_have_no_optimum():
     sets = [{0, 1}, {0}, {0, 1}, {1, 2}, {2}, {1, 2}]
     with pytest.warns(ConvergenceWarning, match="separated"):
         MaxentClassifier(C=np.inf, partial_labels=True).fit(X, sets)
+
+
+def test_the_existence_of_an_optimum_is_not_proved_anew_at_each_step(monkeypatch):
+    proofs = []
+
+    def counted(*args):
+        proofs.append(args)
+        return verdict(*args)
+
+    monkeypatch.setattr("skmaxent._existence._watch.verdict", counted)
+    offset = np.random.default_rng(2).normal(size=(150, 3))
+    clf = MaxentClassifier(C=np.inf, partial_labels=True).fit(X[:, :2], SETS, offset=offset)
+    assert clf.n_iter_[0] > 10
+    assert 1 <= len(proofs) <= 4
+
+
+def test_quasi_complete_separation_of_sets_is_told():
+    x = np.array([-2.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0])[:, None]
+    sets = [{0}, {0}, {0}, {1}, {2}, {1, 2}, {1, 2}, {1}]
+    with pytest.warns(ConvergenceWarning, match="quasi-complete separation"):
+        MaxentClassifier(C=np.inf, partial_labels=True).fit(x, sets)
