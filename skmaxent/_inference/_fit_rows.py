@@ -196,19 +196,51 @@ class FitRows:
         """Twice the fall of the log-likelihood from its maximum."""
         return max(2.0 * (value - self._best.value), 0.0)
 
+    @property
+    def fit_intercept(self) -> bool:
+        """Whether the model has intercepts."""
+        return bool(self._training.problem.objective.fit_intercept)
+
+    def _in_memory(self, what: str) -> RowBlocks:
+        """The rows, which must be in memory for `what`, the plural name of some statistics."""
+        rows = self._training.blocks
+        if not isinstance(rows, RowBlocks):
+            raise TypeError(
+                f"{what} need a fit to rows in memory; found a fit to Dask collections."
+            )
+        return rows
+
+    def choices(self, what: str) -> tuple[Any, Array, Array, Array | None]:
+        """The rows of a fit to three or more classes, for other fits to some of them.
+
+        `what`, the plural name of the statistics that need them, is for the error for other storage
+        than memory.
+
+        Returns
+        -------
+        X : ndarray or CSR array of shape (n_samples, n_features)
+        shares : ndarray of shape (n_samples, n_classes)
+            Of the observations of a row, those of each class.
+        weights : ndarray of shape (n_samples,)
+            Observations of each row, weights included.
+        offset : ndarray of shape (n_samples, n_classes) or None
+        """
+        rows, likelihood = self._in_memory(what), self._training.data.likelihood
+        given = rows.X, rows.targets, rows.weights, rows.offset
+        X, targets, weights, offset = map(on_host, given)
+        weights = np.ones(rows.n_samples) if weights is None else np.asarray(weights, float)
+        shares = likelihood.dense_targets(targets).T
+        return X, shares, weights * self._training.data.scale, offset
+
     def score(self, columns: Array) -> tuple[float, int]:
         """Rao's statistic for features that the model has not, and its degrees of freedom.
 
         The gradient at their coefficients of zero in the norm of the whole model's information.
         """
-        rows, q = self._training.blocks, columns.shape[1]
+        rows, q = self._in_memory("score tests"), columns.shape[1]
         if len(columns) != rows.n_samples:
             raise ValueError(
                 f"X has {len(columns)} rows, expected the {rows.n_samples} of the fit."
-            )
-        if not isinstance(rows, RowBlocks):
-            raise TypeError(
-                "score tests need a fit to rows in memory; found a fit to Dask collections."
             )
         X = on_host(rows.X)
         stack = sp.hstack if sp.issparse(X) else np.hstack
@@ -218,7 +250,7 @@ class FitRows:
             *map(on_host, (rows.targets, rows.weights, rows.offset)),
             n_logits=rows.n_logits,
         )
-        fit_intercept = self._training.problem.objective.fit_intercept
+        fit_intercept = self.fit_intercept
         terms = ridge_terms(np.zeros(blocks.n_features))
         objective = Problem.of(
             blocks, self._training.data.likelihood, terms, fit_intercept=fit_intercept

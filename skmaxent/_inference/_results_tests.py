@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._inference._anova import anova
+from skmaxent._inference._iia import choices_of, hausman_mcfadden, small_hsiao
 from skmaxent._inference._linear_hypotheses import LinearHypotheses
 from skmaxent._inference._outcome_tests import equal_over_rows, equal_slopes
 from skmaxent._inference._reference import Reference
@@ -318,6 +319,67 @@ class TestMethods(ResultsState):
             index.append((first, second))
         labels = pd.MultiIndex.from_tuples(index, names=["first", "second"])
         return chi2_table(tests).set_axis(labels)
+
+    def iia_test(self, method: str = "hausman", random_state: Any = None) -> pd.DataFrame:
+        """Tests of the independence of irrelevant alternatives, without each outcome in turn.
+
+        The model implies that the odds of two outcomes do not depend on the others, so that the
+        estimates without an outcome, and its rows, differ from those with it by chance only. Cheng
+        and Long [3]_ find that both tests often reject true models: they do not tell by themselves
+        that a model is wrong.
+
+        Parameters
+        ----------
+        method : {"hausman", "small-hsiao"}, default="hausman"
+            "hausman" compares the coefficients, intercepts included [1]_. Its chi2 may be negative,
+            which `note` says, and then has no p_value. "small-hsiao" compares likelihoods in a
+            random half of the rows [2]_; its degrees of freedom are the coefficients without the
+            outcome.
+        random_state : int, RandomState instance or None, default=None
+            Draws the halves of the rows for "small-hsiao".
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each outcome that is left out: chi2, df, p_value and note. They are NaN where
+            the model without it has no estimates, as `note` says.
+
+        Raises
+        ------
+        ValueError
+            For two classes; unless the fit maximises the likelihood of independent rows; where the
+            rows of the fit are not known; and where the model of all outcomes has no estimates.
+        TypeError
+            For fits to Dask collections.
+
+        References
+        ----------
+        .. [1] Hausman and McFadden (1984), Specification tests for the multinomial logit model,
+           Econometrica 52.
+        .. [2] Small and Hsiao (1985), Multinomial logit specification tests, International Economic
+           Review 26.
+        .. [3] Cheng and Long (2007), Testing for IIA in the multinomial logit model, Sociological
+           Methods & Research 35.
+        """
+        what = "tests of independence of irrelevant alternatives"
+        if method not in ("hausman", "small-hsiao"):
+            raise ValueError(f"method must be 'hausman' or 'small-hsiao', found {method!r}.")
+        self._validity.check_tests(what)
+        if self.cov_type != "nonrobust" or self._penalised_ratio is not None:
+            found = "bias_reduction" if self._penalised_ratio is not None else self.cov_type
+            raise ValueError(
+                f"{what} compare maximum-likelihood estimates of independent rows: expected "
+                f"cov_type='nonrobust' and no bias_reduction, found {found!r}."
+            )
+        if len(self.classes) < 3:
+            raise ValueError(
+                f"{what} leave an outcome out: expected three classes or more, found "
+                f"{len(self.classes)}."
+            )
+        choices = choices_of(self._held.get(what))
+        if method == "hausman":
+            return hausman_mcfadden(choices, self.classes)
+        return small_hsiao(choices, self.classes, random_state)
 
     def _check_kind(self, what: str, test: str) -> None:
         """Raise ValueError unless a test is "wald" or "lr", and valid for the results."""
