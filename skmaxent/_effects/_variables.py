@@ -181,10 +181,17 @@ def terms_of_columns(variables: Variables, n_columns: int) -> list[tuple[str, ..
 
 
 def _sample(variables: Variables, data: pd.DataFrame) -> Array:
-    """Positions of rows: evenly spread, and the first with each value that is no number."""
+    """Positions of rows: evenly spread, and some in which every variable varies.
+
+    These are the first rows with each value that is no number, and those with extreme numbers.
+    """
     rows = set(np.linspace(0, len(data) - 1, min(len(data), MOST_ROWS)).astype(int).tolist())
     for name in variables.levels:
         rows.update(np.flatnonzero(~data[name].duplicated().to_numpy()).tolist())
+    for name in filter(variables.is_numeric, variables.names):
+        values = data[name].to_numpy(dtype=float, na_value=np.nan)
+        if not np.isnan(values).all():
+            rows.update({int(np.nanargmin(values)), int(np.nanargmax(values))})
     return np.array(sorted(rows))
 
 

@@ -236,7 +236,10 @@ def with_variables(
         offset = check_offset(offset, X.shape[0], delta.model.classes, np.float64)
     observations = None if results._rows is None else results._rows.observations
     variables = Variables.of(X, transformer, offset, observations, names)
-    if transformer is not None and variables is not None:
+    by_term = getattr(transformer, "term_variables_", None)  # of a FormulaTransformer
+    if variables is not None and by_term is not None:
+        variables = variables.that_change([tuple(names) for names in by_term.values()])
+    elif variables is not None and transformer is not None:
         columns = delta.model.columns.n_features
         used = terms_of_columns(variables, columns)
         variables = variables.that_change(used)

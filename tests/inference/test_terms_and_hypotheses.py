@@ -146,6 +146,18 @@ def test_effects_are_of_the_variables_in_the_model(factors):
     assert sorted(found) == sorted(["age", "Europe", "gender", "knowledge"])
 
 
+def test_effects_of_a_number_that_few_rows_differ_in():
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": rng.normal(size=9000), "unused": 1.5, "rare": 0.0})
+    data.loc[[4001, 4002, 7001, 7003, 8001], "rare"] = 1.0
+    y = rng.integers(0, 3, 9000)
+    encode = make_column_transformer(("passthrough", ["x", "rare"]))
+    model = make_pipeline(encode, MaxentClassifier(C=np.inf, bias_reduction="mean"))
+    results = infer(model.fit(data, y), data, y)
+    assert set(results.average_comparisons()["variable"]) == {"x", "rare"}
+    assert set(results.terms) == {"x", "rare"}
+
+
 @pytest.mark.filterwarnings("ignore:The features")
 def test_one_hot_columns_are_a_term():
     """All levels have dummies: the last is aliased, and type II does not depend on that."""
