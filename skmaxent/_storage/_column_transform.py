@@ -63,6 +63,36 @@ class ColumnTransform:
         return X
 
 
+@dataclass(frozen=True)
+class TransformedRows:
+    """Transformed columns of a dense X, computed for the rows that are read and never for all.
+
+    It takes the place of X (n_samples, n_features) in a storage whose rows are in a memory map.
+    """
+
+    base: Any
+    transform: ColumnTransform
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and of transformed columns."""
+        n, d = self.base.shape
+        return n, d if self.transform.kept is None else len(self.transform.kept)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of X, which the transform keeps."""
+        return self.base.dtype
+
+    def __getitem__(self, rows: Any) -> Array:
+        """Return the transformed rows of a slice or of an array of positions."""
+        return np.asarray(self.transform(self.base[rows]))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return all transformed rows in memory, for NumPy functions that need them."""
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
 def _sparse_shifted(X: Any, shift: Array) -> Any:
     """Return a CSR matrix minus the row `shift`, whose nonzeros make their columns dense."""
     full = np.flatnonzero(shift)

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from sklearn.utils import assert_all_finite
 
 from skmaxent._storage._block import Block
-from skmaxent._storage._column_transform import ColumnTransform
+from skmaxent._storage._column_transform import ColumnTransform, TransformedRows
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums
 from skmaxent._storage._threads import Workers
@@ -41,7 +41,8 @@ class RowBlocks(Storage):
     Parameters
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
-        It is never copied: blocks are views, also of a memory map.
+        It is never copied: blocks are views, also of a memory map. `TransformedRows` of a memory
+        map take its place where columns are left out, shifted or scaled.
     targets : ndarray of shape (n_samples,) or (n_samples, n_logits), or None
         Class codes or shares, as described in `_likelihood`; None in rows to predict.
     weights : ndarray of shape (n_samples,) or None
@@ -128,6 +129,9 @@ class RowBlocks(Storage):
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
     def affords_without(self, n_columns: int) -> bool:
+        if not (self.is_sparse or self.has_room):
+            # The other columns would be taken from each block in each pass.
+            return 2 * n_columns > self.n_features
         is_cheap = self.dtype.itemsize * self.n_samples * self.n_features <= CHEAP_COPY_BYTES
         return self.is_sparse or (
             (is_cheap or 10 * n_columns >= self.n_features)
@@ -161,10 +165,10 @@ class RowBlocks(Storage):
 
     def _slice(self, index: int, start: int, stop: int) -> Any:
         """Return a view of X[start:stop]; views of sparse X are made once and kept."""
-        if stop - start == self.n_samples:
-            return self.X
         if not self.is_sparse:
             return self.X[start:stop]
+        if stop - start == self.n_samples:
+            return self.X
         if index not in self._slices:
             self._slices[index] = _sparse_rows(self.X, start, stop)
         return self._slices[index]
@@ -250,7 +254,9 @@ class RowBlocks(Storage):
         return self._with(X, self.targets, self.weights, self.offset)
 
     def _with_columns(self, transform: ColumnTransform) -> RowBlocks:
-        return self._with(transform(self.X), self.targets, self.weights, self.offset)
+        lazily = not (self.is_sparse or self.has_room)
+        X = TransformedRows(self.X, transform) if lazily else transform(self.X)
+        return self._with(X, self.targets, self.weights, self.offset)
 
     def check_finite(self) -> None:
         check_finite(self.X)

@@ -1,0 +1,79 @@
+"""A fit of a memory map holds no copy of X, whatever its columns need."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from skmaxent import MaxentClassifier
+from skmaxent._storage._column_transform import ColumnTransform
+from skmaxent._storage._row_blocks import RowBlocks
+
+ROWS, COLUMNS = 40_000, 100
+
+
+def with_constant_columns(X, share):
+    X[:, : int(share * COLUMNS)] = 3.0
+
+
+def with_a_column_far_from_zero(X):
+    X[:, 1] += 1e8
+
+
+def with_a_column_out_of_range(X):
+    X[:, 1] *= 1e200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: with_constant_columns(X, 0.04),
+        lambda X: with_constant_columns(X, 0.3),
+        lambda X: with_constant_columns(X, 0.6),
+        with_a_column_far_from_zero,
+        with_a_column_out_of_range,
+    ],
+)
+def test_a_memory_map_is_not_copied_into_memory(tmp_path, change):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, COLUMNS))
+    y = (X[:, -5:].sum(axis=1) + rng.logistic(size=ROWS) > 0.0).astype(np.int8)
+    change(X)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    settings = {"C": 0.1, "tol": 1e-6, "n_jobs": 1}
+    tracemalloc.start()
+    try:
+        found = MaxentClassifier(**settings).fit(mapped, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Blocks of 4 MB, a few of them at a time: X takes 32 MB.
+    assert peak < X.nbytes / 2
+    expected = MaxentClassifier(**settings).fit(X, y)
+    scale = np.ptp(X, axis=0)
+    np.testing.assert_allclose(found.coef_ * scale, expected.coef_ * scale, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        found.decision_function(X[:50]), expected.decision_function(X[:50]), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_rows_of_a_map_are_transformed_as_those_in_memory(tmp_path):
+    X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    transform = ColumnTransform(
+        np.array([0, 2, 4]), np.array([0.0, 2.0, 0.0]), np.array([3, 0, -2])
+    )
+    blocks, lazy = (
+        RowBlocks(rows, np.zeros(300, int), n_logits=1)._with_columns(transform)
+        for rows in (X, mapped)
+    )
+    np.testing.assert_array_equal(np.asarray(lazy.X), blocks.X)
+    np.testing.assert_array_equal(lazy.whole().X, blocks.whole().X)
+    some, center, scale = np.array([1, 7, 250]), np.arange(3.0), np.full(3, 2.0)
+    np.testing.assert_array_equal(
+        lazy.take(some, center, scale, float).X, blocks.take(some, center, scale, float).X
+    )
+    assert not lazy.has_room
+    assert (lazy.n_features, lazy.dtype) == (3, np.float32)
