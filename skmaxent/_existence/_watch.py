@@ -1,4 +1,8 @@
-"""Whether a fit is on its way to infinity: suspected cheaply, and said with a proof only."""
+"""Detection of separated classes during a fit: cheap tests raise a suspicion, a search proves it.
+
+If the classes are separated, F decreases for ever along a direction of recession, and coefficients
+diverge. Such a direction proves separation; see `_search`. R is the number of logits.
+"""
 
 from __future__ import annotations
 
@@ -16,39 +20,43 @@ from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
-# A logit with a standard error as large as this is unbounded: probabilities from 0 to 1.
+# A Newton step makes separation suspect if it changes a logit by more than LASTING and by more than
+# UNKNOWN_LOGIT times the distance to the optimum in standard errors. A logit with a standard error
+# of UNKNOWN_LOGIT may belong to any probability between 0 and 1. Each Newton step changes a logit z
+# that diverges by about one, because its loss is nearly proportional to exp(-z).
 UNKNOWN_LOGIT = 100.0
-# Where a logit goes to infinity each step changes it by about one, for its loss is exp(-z).
 LASTING = 0.5
-# The distance, in standard errors, from which on this is looked at; much closer, rounding hides it.
+# Solvers call `Watch.sees_direction` at this distance to the optimum, in standard errors, or below.
 CLOSE_TO_OPTIMUM = 1e-3
-# A bound on the relative gap below which there is a minimum.
+# If the bound on (F - F*)/F is below this, a minimum exists.
 MINIMUM_EXISTS = 0.5
-# Iterations after which a mean loss as small as this is suspected.
+# A mean loss of no more than SMALL_LOSS after LONG_FIT iterations makes separation suspect.
 LONG_FIT, SMALL_LOSS = 12, 0.05
-# Searches without a result, of which the next would be no better.
+# Most searches for a proof in one fit: further ones would be unlikely to find more.
 MAX_SEARCHES = 3
 
 
 class Watch:
-    """Looks, during a fit and at its end, for separation.
+    """Looks for separated classes during a fit and at its end.
 
     Parameters
     ----------
     objective : MultinomialObjective
     low, high : ndarray of shape (1 or R, n_features + 1), optional
-        Signs that changes of the coefficients may have; see `Cone`. Where not given, all that the
-        objective's ridge leaves free may change both ways.
+        Least and largest sign, -1, 0 or 1, of the entries of a direction of recession, with the
+        intercepts in the last column; see `Cone`. The default allows both signs for coefficients
+        without a ridge penalty.
     confirms : bool, default=True
-        Whether what is suspected is to be proved.
+        Whether to report separation only if it is proved. If False, a suspicion suffices.
 
     Attributes
     ----------
     separated : list of int
-        Positions of the classes with rows that are separated from another class; of the labels that
-        are separated, for sigmoids.
+        Positions of the classes that have rows separated from another class. For sigmoids,
+        positions of the labels that are separated.
     directions : list of ndarray
-        Proofs of that; of each label for itself, for sigmoids.
+        The directions of recession that prove this: one of shape (R, n_features + 1), or for
+        sigmoids one of shape (1, n_features + 1) for each label in `separated`.
     """
 
     def __init__(
@@ -67,7 +75,8 @@ class Watch:
         self._aliased: Aliased | None = None
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
-        # Those of the problems, of which sigmoids are one each, that may have a direction.
+        # Positions of the labels that may be separated, for several sigmoids, each of which is
+        # searched by itself; [None] for a softmax or a single logit; [] if nothing may be.
         self._open: list[int | None] = []
         if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
             return
@@ -79,7 +88,7 @@ class Watch:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is known that there is no separation, or that it cannot be decided."""
+        """Whether the watch looks no further: nothing is separated, or no searches are left."""
         return not self._open or not self._searches_left
 
     @property
@@ -88,9 +97,12 @@ class Watch:
         return {"separated": self.separated, "directions": self.directions}
 
     def sees_complete_separation(self, theta: Array, loss: float) -> bool:
-        """Return whether θ is proved to rank every row's own class strictly first.
+        """Return whether θ, of shape (R, n_features + 1), separates the classes completely.
 
-        A total loss below log 2 of the lightest row says so, where offsets have no part in it.
+        That is, θ gives every row's own class a larger logit than all others. `loss` is the mean
+        loss at θ. A total loss below log 2 times the smallest weight implies this, because a row
+        whose class is not first has at least this loss. As offsets contribute to the loss, the
+        logits without offsets are checked too, unless `confirms` is False.
         """
         if self.is_settled:
             return False
@@ -110,8 +122,10 @@ class Watch:
     def sees_long_way(self, theta: Array, loss: float, n_iter: int) -> bool:
         """Return whether separation is proved for a fit whose loss is small after many iterations.
 
-        Where rows come near to the boundary of classes that are separated, it takes hundreds of
-        iterations until all are on their side.
+        The test takes place once, at iteration `LONG_FIT`. `theta` is the iterate, of shape
+        (R, n_features + 1), `loss` its mean loss and `n_iter` the number of the iteration. If rows
+        lie near the boundary between separated classes, hundreds of iterations pass until θ itself
+        separates the classes, which `sees_complete_separation` would notice.
         """
         if self.is_settled or not self._confirms or n_iter != LONG_FIT or loss > SMALL_LOSS:
             return False
@@ -120,10 +134,17 @@ class Watch:
     def sees_direction(self, theta: Array, step: Array, distance: float) -> bool:
         """Return whether F is proved to decrease for ever along a direction near a Newton step.
 
-        Gradient and curvature vanish together along such a direction: the next step changes a logit
-        as much as the last, though F gains nothing. Elsewhere a logit changes by its standard
-        error at most times the distance; one so large that nothing is known of the logit is what
-        is suspected.
+        Along a direction of recession, gradient and curvature vanish at the same rate, so that each
+        Newton step changes a logit as much as the step before, while F hardly decreases. Near a
+        minimum, a step changes a logit by no more than its standard error times `distance`.
+        Separation is suspected if this would need a standard error of more than `UNKNOWN_LOGIT`.
+
+        Parameters
+        ----------
+        theta, step : ndarray of shape (R, n_features + 1)
+            The iterate, and the Newton step from there.
+        distance : float
+            Distance to the optimum, in standard errors.
         """
         if self.is_settled:
             return False
@@ -150,11 +171,12 @@ class Watch:
 
         Notes
         -----
-        A bound on the gap shows that there is a minimum. A bound from duality has probabilities
-        q > 0 with the means of the targets, which separated classes do not have; one from
-        self-concordance says that F is above a function that grows in every direction. It leaves
-        out directions in which F has no curvature that can be told from rounding, which offsets may
-        have made so from the start.
+        There is no search if `gap` shows that a minimum exists. A duality gap below 1 shows it,
+        because it has probabilities q > 0 with the same means of the columns as the targets, which
+        do not exist for separated classes. A bound from self-concordance shows it, because F then
+        lies above a function that grows in every direction; but this bound ignores directions
+        without numerical curvature, which offsets can cause. With offsets, `gap` is therefore not
+        used.
         """
         is_certified = gap < MINIMUM_EXISTS and not self._objective.blocks.has_offset
         if self.is_settled or is_certified:
@@ -164,19 +186,24 @@ class Watch:
         return "quasi-complete" if self._is_proved(theta, theta) else None
 
     def _part(self, label: int | None) -> Directions:
-        """Return the directions of one label, or of softmax where `label` is None."""
+        """Return the `Directions` of the label at a position, or of all logits if it is None."""
         return Directions(self._objective, self._cone, label, scales=self._shared_scales)
 
     def _shared_scales(self) -> Scales:
+        """Return what `column_scales` returns, computed once for all searches."""
         if self._scales is None:
             self._scales = column_scales(self._objective)
         return self._scales
 
     def _is_proved(self, theta: Array, step: Array) -> bool:
-        """Return whether a direction of recession is proved for one or more of the problems."""
+        """Search for directions of recession; return whether one has been found so far.
+
+        `theta` is the iterate and `step` the first direction to try, both of shape
+        (R, n_features + 1). Labels whose classes are proved to overlap are not searched again.
+        """
         self._searches_left -= 1
         if self._is_free:
-            # Directions need no columns that are combinations of others.
+            # Columns that are linear combinations of others add no directions: leave them out.
             if self._aliased is None:
                 self._aliased = aliased_columns(self._objective)
                 varying = self._objective.varying.copy()
@@ -195,7 +222,11 @@ class Watch:
 
 
 def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
-    """Return the largest difference of logits of a row; of sigmoids, the largest absolute logit."""
+    """Return by how much coefficients (R, d) and intercepts (R,) change the logits of a block.
+
+    The result is the largest difference of two logits of a row. For sigmoids, which are not
+    coupled, it is the largest absolute value of a logit.
+    """
     Z = block.logits(coef, intercept)
     if not is_coupled:
         return (block.largest(np.abs(Z).max(axis=0)),)

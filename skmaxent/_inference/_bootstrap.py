@@ -1,4 +1,4 @@
-"""Fits to resampled rows."""
+"""Bootstrap: coefficients of fits to samples of the rows, drawn with replacement."""
 
 from __future__ import annotations
 
@@ -19,19 +19,30 @@ from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
-# Draws of a sample until each class has a row; then an error names the rarest class.
+# A sample that lacks a class is drawn again. After this many draws an error names a class that the
+# last one lacks.
 MOST_DRAWS = 100
-# Standard errors from the optimum above which a fit that stopped for rounding has not converged.
+# A fit that ends with `Status.PRECISION`, because rounding prevents further progress, counts as not
+# converged if its distance to the optimum, in standard errors, is above this.
 UNCONVERGED = 0.1
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """Coefficients of fits to samples, the intercept last, (n_bootstrap, rows of coef_, d + 1).
+    """Coefficients of the fits to bootstrap samples, and of a fit to all rows.
 
-    `whole` are those of a fit to all rows. `counts` has the number of samples with separated
-    classes, of fits that did not converge, of fits without penalty to samples in which a feature
-    was constant, and of samples that were drawn again because they lacked a class.
+    Attributes
+    ----------
+    whole : ndarray of shape (n_logits, n_features + 1)
+        Coefficients of the fit to all rows, the intercepts in the last column. `n_logits` is the
+        number of rows of `coef_`.
+    coef : ndarray of shape (n_bootstrap, n_logits, n_features + 1)
+        Coefficients of the fit to each sample.
+    counts : dict of str to int
+        Numbers of samples: "separated", samples whose classes are separated; "not converged",
+        samples whose fits did not converge; "constant", samples in which a feature is constant,
+        counted only without a penalty; "drawn again", samples that were rejected because they
+        lacked a class.
     """
 
     whole: Array
@@ -39,8 +50,11 @@ class Replicates:
     counts: dict[str, int]
 
     def warn(self, fitted: Array) -> None:
-        """Warn of samples without estimates, and where the coefficients that were fitted are others
-        than those of a fit to all rows."""
+        """Warn about samples without proper estimates, and about a changed or unconverged fit.
+
+        The second warning is given if `fitted`, the coefficients of the user's estimator in the
+        shape of `whole`, differ from `whole` by more than half a standard error.
+        """
         n = len(self.coef)
         told = {
             "separated": "have separated classes",
@@ -65,12 +79,24 @@ class Replicates:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How samples are drawn: clusters, rows, or single observations, with replacement.
+    """How bootstrap samples are drawn with replacement.
 
-    `clusters` has a code for each row, None where no clusters are drawn. `counts` are the
-    observations of each row, (n_samples,), or of each row and class, (n_samples, n_classes), where
-    these are drawn one by one; each of the `n_drawn` counts as `size` of them. `weights` multiply
-    the draws of rows and clusters.
+    The units drawn are single observations if `counts` is given, clusters of rows if `clusters` is
+    given, and rows otherwise.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_samples,)
+        Sample weights. If rows or clusters are drawn, the number of draws of a row is multiplied by
+        its weight.
+    clusters : ndarray of int of shape (n_samples,), optional
+        Code of the cluster of each row.
+    counts : ndarray of shape (n_samples,) or (n_samples, n_classes), optional
+        Number of observations of each row, or of each row and class.
+    n_drawn : int, default=0
+        Number of observations to draw: the sum of `counts`, rounded.
+    size : float, default=1.0
+        The sum of `counts` divided by `n_drawn`; each drawn observation has this weight.
     """
 
     weights: Array
@@ -87,12 +113,23 @@ class Sampling:
         groups: Array | None,
         weights: str,
     ) -> Sampling:
-        """From what the rows say, their checked weights, codes of clusters, and what weights mean.
+        """Choose what to draw: clusters if there are `groups`, observations, or rows.
+
+        Parameters
+        ----------
+        observed : Observations
+        sample_weight : ndarray of shape (n_samples,) or None
+            Checked weights; None stands for ones.
+        groups : ndarray of int of shape (n_samples,) or None
+            Codes of clusters.
+        weights : {"frequency", "probability"}
+            The meaning of the weights. A frequency counts equal rows, so that observations are
+            drawn one by one. A probability weight belongs to a row, so that rows are drawn.
 
         Raises
         ------
         ValueError
-            Where weights that count rows sum to less than the number of classes.
+            If observations are to be drawn, and there are fewer of them than classes.
         """
         given = np.ones(observed.n_samples) if sample_weight is None else sample_weight
         if groups is not None or weights == "probability":
@@ -111,7 +148,11 @@ class Sampling:
         return cls(given, None, counts, n_drawn, total / n_drawn)
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """Weights of a sample: (n_samples,), or (n_samples, n_classes) for counts of a table."""
+        """Draw one sample and return its weights, in the shape of `counts`, or (n_samples,).
+
+        The weight of a row, or of a row and class, is the number of times it was drawn, times
+        `size` or the weight of the row. Rows of weight zero are never drawn.
+        """
         if self.counts is not None:
             shares = self.counts.ravel() / self.counts.sum()
             drawn = rng.multinomial(self.n_drawn, shares).reshape(self.counts.shape)
@@ -123,7 +164,7 @@ class Sampling:
 
     @property
     def n_clusters(self) -> int | None:
-        """Clusters with rows of positive weight."""
+        """Number of clusters with a row of positive weight, or None if no clusters are drawn."""
         if self.clusters is None:
             return None
         return len(np.unique(self.clusters[self.weights > 0.0]))
@@ -143,10 +184,29 @@ def bootstrap_coefficients(
     n_jobs: int | None,
     verbose: int,
 ) -> Replicates:
-    """Coefficients of fits to samples, in each of which every class has an observation.
+    """Fit the model to all rows and to bootstrap samples; return the coefficients of these fits.
 
-    `fit` fits a model to X, y, sample_weight and offset, and returns the solution.
-    Each sample has a stream of random numbers of its own, so that `n_jobs` does not matter.
+    Every sample contains an observation of every class.
+
+    Parameters
+    ----------
+    fit : callable
+        Called as `fit(model, X, y, sample_weight, offset)`; fits the model and returns a Solution.
+    model : estimator
+        Fits use clones without callbacks, `warm_start` and `prior_correction`.
+    X, y, offset
+        The data as users gave them.
+    observed : Observations
+        The checked y.
+    sampling : Sampling
+    n_bootstrap : int
+        Number of samples.
+    seed : int
+        Each sample has a random generator of its own, spawned from this seed, so that the samples
+        do not depend on `n_jobs`.
+    n_jobs : int or None
+    verbose : int
+        If positive, joblib reports its progress.
     """
     model = without_callbacks(clone(model))
     model.set_params(verbose=0, warm_start=False, prior_correction=None)
@@ -171,6 +231,8 @@ def bootstrap_coefficients(
 
 @dataclass(frozen=True)
 class _Fitted:
+    """The result of one fit; `coef` has shape (n_logits, n_features + 1), intercepts last."""
+
     coef: Array
     is_separated: bool
     has_not_converged: bool
@@ -187,7 +249,10 @@ def _fit(
     offset: Any,
     seed: np.random.SeedSequence | None,
 ) -> _Fitted:
-    """The fit to a sample, or without a seed to all rows."""
+    """Fit a clone of the model to a sample drawn with this seed, or to all rows if it is None.
+
+    The other parameters are those of `bootstrap_coefficients`.
+    """
     drawn, n_redrawn = sampling.weights, 0
     if seed is not None:
         drawn, n_redrawn = _drawn(observed, sampling, np.random.default_rng(seed))
@@ -208,7 +273,11 @@ def _fit(
 def _drawn(
     observed: Observations, sampling: Sampling, rng: np.random.Generator
 ) -> tuple[Array, int]:
-    """A sample with every class, and how many without were drawn before."""
+    """Return the weights of a sample that contains every class, and the number of rejected samples.
+
+    The weights have the shape that `Sampling.draw` returns. Raises ValueError if `MOST_DRAWS`
+    samples lack a class.
+    """
     for n_redrawn in range(MOST_DRAWS):
         drawn = sampling.draw(rng)
         totals = drawn.sum(axis=0) if drawn.ndim == 2 else observed.totals(drawn)
@@ -223,7 +292,13 @@ def _drawn(
 
 
 def _labels(observed: Observations, drawn: Array) -> tuple[Any, Array]:
-    """y and weights for observations that were drawn one by one."""
+    """Return y and sample weights for a sample whose observations were drawn one by one.
+
+    `drawn` are the weights of `Sampling.draw`. If rows have one class each, y are their labels, and
+    `drawn` (n_samples,) are the weights. Otherwise y is the table `drawn` (n_samples, n_classes)
+    of counts as a data frame, and the weights are 1. Rows without draws keep their original counts,
+    because a row of zeros is no valid y, and have weight 0.
+    """
     if observed.codes is not None:
         return observed.classes[observed.codes], drawn
     is_drawn = np.asarray(drawn.any(axis=1))

@@ -1,8 +1,10 @@
-"""Least values of a likelihood with some combinations of the coefficients held.
+"""Minimum of -log L under linear constraints A θ = b on the coefficients.
 
-Coefficients are θ of standardised columns in reference coding: those of each class against the
-last, class by class, the intercept last in each; a single logit has its own. `n_coefficients` is
-their number.
+Profile confidence intervals and likelihood-ratio tests need this minimum. Here the coefficients are
+one vector of length `n_coefficients`, for standardised columns: for each class but the last, the
+differences of its coefficients from those of the last class, followed by the difference of the
+intercepts. A model with a single logit has the coefficients of that logit. A `Point` has the
+coefficients as a matrix of shape (n_logits, n_features + 1) instead.
 """
 
 from __future__ import annotations
@@ -17,30 +19,34 @@ from skmaxent._inference._bias_reduction import moved, penalised
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
 
-# Nats that a Newton step may still gain at a minimum.
+# Values and gains are in nats: log L has natural logarithms.
+# The search has converged if the quadratic model predicts that a Newton step decreases -log L by
+# no more than this.
 MINIMUM_GAIN = 1e-9
-# Nats below which rounding may hide gains: after so many rejected steps the minimum is found.
+# A predicted decrease of no more than ROUNDED_GAIN may be hidden by the rounding of -log L. The
+# search ends there after more than MOST_REJECTED steps in sequence that did not decrease -log L.
 ROUNDED_GAIN, MOST_REJECTED = 1e-6, 10
 MAX_NEWTON_STEPS = 500
-# A step with which the log-likelihood falls by more nats is divided, down to this share of the way
-# to the held values.
+# If a step towards A θ = b increases -log L by more than FALLS_MUCH, a quarter of the step is tried
+# instead, unless the step is no longer than the share LEAST_SHARE of the way and -log L is finite.
 FALLS_MUCH, LEAST_SHARE = 100.0, 1e-4
-# Damping, relative to the number of observations, that counts as none.
+# A damping of no more than this, divided by the number of observations, counts as zero.
 NO_DAMPING = 1e-12
 
 
 @dataclass(frozen=True)
 class Held:
-    """The least value where A θ is held.
+    """The minimum of -log L under the constraints A θ = b.
 
     Attributes
     ----------
     point : Point
-        Where the value is least.
+        The point at the minimum.
     value : float
-        The least -log L, in nats.
+        The minimum of -log L, in nats.
     slope : ndarray of shape (n_held,)
-        Derivative of the least value by A θ.
+        Derivative of the minimum with respect to b. Its length is the number of rows of A, 0
+        without constraints.
     """
 
     point: Point
@@ -50,25 +56,26 @@ class Held:
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """-log L as a function of points, penalised by Jeffreys' prior or not.
+    """The function -log L, with or without the penalty of Jeffreys' prior.
 
     Attributes
     ----------
     total : float
-        Number of observations, which the mean loss is multiplied by.
+        Number of observations. -log L is this number times the mean loss.
     is_penalised : bool, default=False
-        Whether log |I|/2 is subtracted, with the Fisher information I.
+        Whether to subtract log det(I)/2 from -log L, where I is the Fisher information.
     """
 
     total: float
     is_penalised: bool = False
 
     def at(self, point: Point) -> tuple[float, Array, Array]:
-        """The value at a point, the information and the score.
+        """Return -log L, the Fisher information and the score at a point.
 
-        The information has the shape (n_coefficients, n_coefficients), the score, the derivative of
-        log L, (n_coefficients,). With the prior the value is infinite where the information is
-        singular.
+        The information has shape (n_coefficients, n_coefficients). The score, the derivative of the
+        log-likelihood with its penalty, has shape (n_coefficients,). If the penalty of Jeffreys'
+        prior is in use and the information is singular, the value is infinite, the information
+        returned is the identity, and the score is zero.
         """
         width = _width(point)
         r = max(1, len(point.theta) - 1)
@@ -91,26 +98,39 @@ def least(
     guesses: tuple[Array, ...] = (),
     ceiling: float = np.inf,
 ) -> Held:
-    """The least value of -log L with A θ held at given values.
+    """Return the minimum of -log L under the constraints A θ = values.
 
-    The values are approached by the steps that are best for the quadratic model, and a step with
-    which the likelihood falls much is divided. Where no minimum exists, because the classes are
-    separated, the result is the limit, up to `MINIMUM_GAIN`.
+    The search first steps from `start` to a θ with A θ = values. The step is the best one for the
+    quadratic model of -log L. If -log L increases too much on the way, the search takes a part of
+    the step, minimises -log L for the A θ that it has reached, and steps on from there. At last
+    Newton steps that keep A θ find the minimum. If no minimum exists, because the classes are
+    separated, the value returned is the infimum, up to about `MINIMUM_GAIN`.
 
     Parameters
     ----------
     of : Likelihoods
     start : Point
-        Where the search begins.
+        The first point of the search.
     A : ndarray of shape (n_held, n_coefficients), default=None
-        None holds nothing.
+        The constraints, with linearly independent rows. None stands for no constraints.
     values : float or ndarray of shape (n_held,), default=0.0
-        What A θ is held at.
+        The values of A θ.
     guesses : tuple of ndarray of shape (n_logits, n_features + 1)
-        Some θ with these values of A θ, to begin at the best of them.
+        Other matrices θ that satisfy the constraints. The search goes on from the guess with the
+        smallest loss, if its loss is smaller than after the full step.
     ceiling : float, default=inf
-        The search ends early, with other values of A θ, where the least value exceeds this on the
-        way.
+        If the minimum for some A θ on the way exceeds this value, the search ends there. Its result
+        then does not satisfy A θ = values.
+
+    Returns
+    -------
+    Held
+        Its `value` is infinite if no point with A θ = values and finite -log L is found.
+
+    Raises
+    ------
+    ArithmeticError
+        If `MAX_NEWTON_STEPS` Newton steps do not converge.
     """
     theta = flattened(start)
     if A is None:
@@ -134,32 +154,47 @@ def least(
 
 
 def _width(point: Point) -> int:
-    """Coefficients of a logit, the intercept included."""
+    """Return the number of coefficients of one logit, including the intercept if there is one."""
     return int(point.theta.shape[1]) - (not point.objective.fit_intercept)
 
 
 def flattened(point: Point) -> Array:
-    """The coefficients of a point, (n_coefficients,)."""
+    """Return the vector of coefficients of a point, shape (n_coefficients,)."""
     fit_intercept = point.objective.fit_intercept
     return _covariance.against_last(point.theta, fit_intercept).ravel()
 
 
 def _moved(point: Point, step: Array) -> Array:
-    """θ of a point, (n_logits, n_features + 1), after a step, (n_coefficients,)."""
+    """Return θ, shape (n_logits, n_features + 1), after a step of shape (n_coefficients,)."""
     return moved(point.theta, step, _width(point))
 
 
 def _bases(A: Array) -> tuple[Array, Array, Array]:
-    """Orthonormal bases of the rows of A and of what is orthogonal to them, and R of A's QR."""
+    """Return bases of the row space and of the null space of A, and the triangular factor of Aᵀ.
+
+    For A of shape (q, n) with independent rows, the bases have orthonormal columns and the shapes
+    (n, q) and (n, n - q). The first basis times the factor, of shape (q, q), is Aᵀ.
+    """
     Q, R = qr(A.T)
     q = len(A)
     return Q[:, :q], Q[:, q:], R[:q]
 
 
 def _toward(found: tuple[float, Array, Array], A: Array, distance: Array, total: float) -> Array:
-    """The step s with A s = distance that the quadratic model at a point prefers.
+    """Return the step s with A s = distance that minimises the quadratic model of -log L.
 
-    `found` is what `Likelihoods.at` gives for the point, `total` the number of observations.
+    Parameters
+    ----------
+    found : tuple
+        Value, information and score at the present point, as `Likelihoods.at` returns them.
+    A : ndarray of shape (n_held, n_coefficients)
+    distance : ndarray of shape (n_held,)
+    total : float
+        Number of observations.
+
+    Returns
+    -------
+    ndarray of shape (n_coefficients,)
     """
     _, H, score = found
     own, free, R = _bases(A)
@@ -171,7 +206,11 @@ def _toward(found: tuple[float, Array, Array], A: Array, distance: Array, total:
 
 
 def damped_solve(H: Array, b: Array, damping: float) -> tuple[Array, float]:
-    """(H + damping I)⁻¹ b, and the damping, which is raised where that matrix is singular."""
+    """Return (H + damping I)⁻¹ b, and the damping in use.
+
+    H is symmetric, of shape (n, n), and b has shape (n,). If the Cholesky factorisation fails or
+    its solution is not finite, the damping is increased tenfold until both succeed.
+    """
     least = max(1e-15 * float(np.trace(H)) / len(H), 1e-300)
     while True:
         try:
@@ -185,17 +224,27 @@ def damped_solve(H: Array, b: Array, damping: float) -> tuple[Array, float]:
 
 
 def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A: Array) -> Held:
-    """The least value for all θ with the same A θ as the point, by damped Newton steps.
+    """Return the minimum of -log L over all θ with the same A θ as the point.
 
-    The steps are those of Levenberg and Marquardt in the space orthogonal to the rows of A.
+    The steps are Newton steps with the damping of Levenberg and Marquardt, in the null space of A,
+    so that they do not change A θ. The damping is a multiple of the number of observations, because
+    this number is the size of the second derivatives with respect to coefficients of standardised
+    columns.
 
-    Damping is relative to the number of observations, which bounds the curvature by coefficients of
-    standardised columns. `found` is what `Likelihoods.at` gives for the point.
+    Parameters
+    ----------
+    of : Likelihoods
+    point : Point
+        The first point.
+    found : tuple
+        Value, information and score at this point, as `Likelihoods.at` returns them.
+    A : ndarray of shape (n_held, n_coefficients)
+        `n_held` may be 0.
 
     Raises
     ------
     ArithmeticError
-        Where the steps do not converge.
+        If `MAX_NEWTON_STEPS` steps do not converge.
     """
     own, free, R = _bases(A)
     value, H, score = found
@@ -215,7 +264,7 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
         else:
             n_rejected += 1
         if predicted <= ROUNDED_GAIN and n_rejected > MOST_REJECTED:
-            break  # rounding hides what is left to be gained
+            break  # rounding hides the decrease that is left
         if is_last and used <= NO_DAMPING * of.total:
             break
         if is_last or gain > 0.5 * predicted:

@@ -1,4 +1,4 @@
-"""Class labels: their sorted classes, and the position of each row's label among these."""
+"""Encoding of class labels: the sorted classes, and the position of each label among them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ def has_missing(y: Any) -> bool:
 
 
 def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
-    """Return the sorted classes, and the position of each row's label among them.
+    """Return the sorted classes (n_classes,), and the position of each label among them.
 
-    If `classes` are given, y may lack some of them, and must not have others. Raises ValueError for
-    missing labels, and for fewer than two classes.
+    y and the positions have shape (n_samples,). If sorted `classes` are given, they are returned as
+    they are; y may lack some of them, and must not contain other labels. Raises ValueError for
+    missing labels, for labels that cannot be sorted, for fewer than two classes, and for labels
+    outside of given `classes`.
     """
     if classes is not None:
         return classes, _codes_among(y, classes)
@@ -52,7 +54,10 @@ def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
 
 
 def _codes_among(y: Array, classes: Array) -> Array:
-    """Return the position of each label among sorted classes; raise ValueError for others."""
+    """Return the position of each label of y (n_samples,) among sorted classes (n_classes,).
+
+    Raises ValueError for missing labels and for labels that are not among the classes.
+    """
     if y.dtype.kind in "fO" and has_missing(y):
         raise ValueError(MISSING_LABELS)
     if y.dtype.kind in "iu" and classes.dtype.kind in "iu" and y.dtype != classes.dtype:
@@ -83,16 +88,19 @@ def refuse_unknown(y: Any, classes: Array, name: str) -> None:
 
 
 def _sorted_classes(y: Array) -> tuple[Array, Array]:
-    """Return the sorted classes and each row's position among them."""
+    """Return the sorted classes (n_classes,), and the position (n_samples,) of each label of y.
+
+    Raises ValueError unless y is a valid classification target of scikit-learn.
+    """
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     return classes, codes
 
 
 def _integer_classes(y: Array) -> tuple[Array, Array]:
-    """Return classes and codes of integer labels, by counting if their range is small.
+    """Return what `_sorted_classes` returns, for integer labels.
 
-    Counting takes less time than sorting.
+    If the range of the labels is small, they are counted, which takes less time than sorting.
     """
     low, high = int(y.min()), int(y.max())
     if high - low > 2 * len(y) + 100:

@@ -1,4 +1,4 @@
-"""Settings: the parameters of a classifier that define its objective."""
+"""The parameters of a classifier that define its objective, and the choice of its penalty."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NEEDING_LABELS = ("class_weight", "prior_correction", "bias_reduction", "label_s
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters that define the objective of a classifier, at the time of the call.
+    """A copy of those parameters of a `MaxentClassifier` that define its objective.
 
-    The attributes are parameters of `MaxentClassifier`. `C` and `l1_ratio` are those that
-    `resolve_penalty` returns. ``C=None`` stands for a path of penalties: `terms` then returns the
-    penalty of strength one.
+    The attributes have the names and the meaning of the parameters. `C` and `l1_ratio` are the
+    values that `resolve_penalty` returns. ``C=None`` stands for a regularisation path, on which C
+    varies.
     """
 
     C: float | None = np.inf
@@ -40,7 +40,7 @@ class Settings:
 
     @classmethod
     def of(cls, estimator: Any) -> Settings:
-        """Return the present settings of a `MaxentClassifier`.
+        """Return the settings of a `MaxentClassifier` with its present parameters.
 
         Raises ValueError if parameters cannot be combined with ``partial_labels=True``, and warns
         if `penalty` overrides other parameters.
@@ -61,7 +61,7 @@ class Settings:
         return cls(C, l1_ratio, **same)
 
     def for_path(self) -> Settings:
-        """Return the same settings for penalties of several strengths."""
+        """Return the same settings with ``C=None``, for a regularisation path."""
         return replace(self, C=None)
 
     @property
@@ -70,7 +70,10 @@ class Settings:
         return self.C is None or bool(np.isfinite(self.C))
 
     def terms(self, data: TrainingData) -> PenaltyTerms:
-        """Return the penalty, of strength one, and the bounds, for the features and classes."""
+        """Return the penalty and bounds as arrays, for the features and classes of the data.
+
+        The penalty has strength one; the strength that C stands for is applied later.
+        """
         return terms_of(
             l1_ratio=self.l1_ratio,
             is_penalised=self.is_penalised,
@@ -83,14 +86,16 @@ class Settings:
 
 
 def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:
-    """Return C and l1_ratio for the parameters of any version of scikit-learn.
+    """Return C and l1_ratio for parameters in the style of any version of scikit-learn.
 
-    Until version 1.8 its parameter `penalty` chose between ridge, lasso and no penalty; now C and
-    l1_ratio do. Warns if `penalty` overrides other parameters.
+    Before version 1.8 of scikit-learn, the parameter `penalty` chose between ridge, lasso, elastic
+    net and no penalty; since then C and l1_ratio do. No penalty is C = infinity. Issues a
+    UserWarning if `penalty` overrides other parameters, and raises ValueError for
+    ``penalty="elasticnet"`` without l1_ratio.
     """
     ratio = 0.0 if l1_ratio is None else float(l1_ratio)
     if penalty in ("l1", "l2"):
-        # These are the defaults of l1_ratio, None or 0, or agree with penalty: no warning for them.
+        # No warning for the defaults of l1_ratio, None and 0, nor for 1 with penalty="l1".
         if ratio not in ((0.0, 1.0) if penalty == "l1" else (0.0,)):
             warnings.warn(
                 f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. The l1_ratio "

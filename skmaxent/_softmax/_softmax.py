@@ -1,4 +1,4 @@
-"""Softmax and its logarithm, derivatives and relatives, as functions of logits."""
+"""Softmax, its logarithm and Jacobian, log-sum-exp and sigmoid, as functions of logits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ FloatArray = NDArray[np.floating[Any]]
 
 
 def float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
-    """Return the floating-point type in which to compute with an argument of this dtype."""
+    """Return the floating-point type in which to compute with an argument of this dtype.
+
+    It is float32 for float16, the dtype itself for wider floating-point types, and float64 for
+    integers and booleans. Raises TypeError, which names the argument, for other dtypes.
+    """
     if dtype.kind == "f":
         return np.promote_types(dtype, np.float32)
     if dtype.kind in "biu":
@@ -27,7 +31,10 @@ def as_float(values: ArrayLike, name: str) -> FloatArray:
 
 
 def classes_last(logits: ArrayLike, axis: int) -> FloatArray:
-    """Return the logits as a floating-point array whose last axis is the class axis."""
+    """Return the logits as a floating-point array with the class axis `axis` moved to the end.
+
+    Raises ValueError for a scalar, and AxisError if the axis does not exist.
+    """
     z = as_float(logits, "logits")
     if z.ndim == 0:
         raise ValueError("logits must have at least one dimension, found a scalar")
@@ -40,7 +47,9 @@ def classes_last(logits: ArrayLike, axis: int) -> FloatArray:
 def shifted_exponentials(z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return max(z), s = z - max(z), exp(s), and sum(exp(s)) - 1, along the last axis.
 
-    The sum is NaN where an infinite maximum is shared, since softmax has no limit there.
+    The arrays s and exp(s) have the shape of z; max(z) and the sum have a last axis of length 1.
+    The sum is NaN where several entries share an infinite maximum, because softmax has no limit
+    there.
     """
     peak = z.max(axis=-1, keepdims=True, initial=-np.inf)
     at_peak = z == peak
@@ -48,7 +57,8 @@ def shifted_exponentials(z: FloatArray) -> tuple[FloatArray, FloatArray, FloatAr
     shifted = z - peak
     shifted[at_peak] = 0  # inf - inf would be NaN
     exponentials = np.exp(shifted)
-    # Each tied maximum contributes exactly one; adding the first of them here would swamp the rest.
+    # Each entry at the maximum contributes exactly one. The first of them is left out of the sum:
+    # adding one to a small sum would lose its digits.
     rest = np.where(at_peak, 0, exponentials).sum(axis=-1, keepdims=True) + (ties - 1)
     rest[np.isinf(peak) & (ties > 1)] = np.nan
     return peak, shifted, exponentials, rest
@@ -139,8 +149,9 @@ def log_softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
 
         log p_i = (z_i - m) - log1p(sum_{j != k} exp(z_j - m))
 
-    Both terms have the same sign, so nothing cancels, and the log of a probability that rounds to
-    one is still accurate. A difference z_i - m beyond the floating-point range gives ``-inf``.
+    Both terms have the same sign, so no digits cancel, and the logarithm of a probability that
+    rounds to one is still accurate. A difference z_i - m beyond the floating-point range gives
+    ``-inf``.
 
     References
     ----------
@@ -189,8 +200,8 @@ def logsumexp(logits: ArrayLike, axis: int = -1) -> FloatArray:
 
         logsumexp(z) = m + log1p(sum_{j != k} exp(z_j - m))
 
-    Unlike the softmax it has a limit at every infinity: ``+inf`` if any logit is ``+inf``, and
-    ``-inf`` if all are ``-inf``.
+    Unlike the softmax, the log-sum-exp has a limit for all infinite logits: ``+inf`` if any logit
+    is ``+inf``, and ``-inf`` if all are ``-inf``.
 
     References
     ----------
@@ -230,8 +241,9 @@ def sigmoid(logits: ArrayLike) -> FloatArray:
 
     Notes
     -----
-    ``1 / (1 + exp(-z))`` where z >= 0 and ``exp(z) / (1 + exp(z))`` elsewhere, so that neither
-    tail overflows and the lower one keeps its relative accuracy down to the subnormal numbers.
+    The sigmoid is computed as ``1 / (1 + exp(-z))`` where z >= 0 and as
+    ``exp(z) / (1 + exp(z))`` elsewhere. Hence no exponential overflows, and small probabilities
+    keep their relative accuracy down to the subnormal numbers.
 
     Examples
     --------

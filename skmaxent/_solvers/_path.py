@@ -1,4 +1,4 @@
-"""Solutions for a sequence of penalties, each from the one before."""
+"""Regularisation path: solutions for a sequence of penalties, each started at the one before."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ LOOSE_GAP = 0.05
 
 
 class Path:
-    """Minima for one strength of the penalty after another; each starts from the one before.
+    """A regularisation path: minima for several strengths of the penalty, one after the other.
 
-    Strengths in decreasing order need the fewest iterations.
+    Each minimisation starts at the solution before. Strengths in decreasing order need the fewest
+    iterations.
 
     Parameters
     ----------
     problem : Problem
-        The problem with a penalty of strength one.
+        The problem with a penalty of strength one. The strength is a factor that multiplies the
+        whole penalty.
     options : Options
     """
 
@@ -46,13 +48,20 @@ class Path:
         self._working = WorkingSet(problem.objective)
 
     def range(self) -> tuple[float, float]:
-        """Return the least strength without nonzero coefficients, and a typical one for a lasso.
+        """Return two strengths from which a grid of penalties can be made.
 
-        At the first strength, and at all above, the penalised coefficients are zero, or as near to
-        zero as bounds allow. The second is that strength for features of the median scale, times
-        the share of L1. It is not above the first. If few entries of X are nonzero, in whatever
-        storage, scales say how rare a feature is, and all scales are left as they are. Both
-        strengths are zero if no coefficient moves at any strength.
+        Returns
+        -------
+        largest : float
+            The smallest strength at which all penalised coefficients are zero, or as near to zero
+            as bounds allow.
+        typical : float
+            The same strength if every varying feature had the median scale (standard deviation),
+            times the share of L1 in the penalty. It does not exceed `largest`. If the density of X
+            is below `DENSE_ENOUGH`, the features keep their own scales, because a small scale then
+            means that a feature is rare.
+
+        Both are zero if the penalised coefficients are zero at every strength.
         """
         problem, terms = self._unit, self._unit.asked
         size = terms.l1 + terms.ridge
@@ -68,7 +77,8 @@ class Path:
             tol = min(asked.tol, NULL_MODEL_TOL)
             options = Options(tol, solver=asked.solver, seed=asked.seed)
             point = minimise(problem.without_penalty(held), options).point
-        # The gradient in the units of the data, of coefficients that may move.
+        # The gradient of the loss with respect to the coefficients of the columns of X. The penalty
+        # of zero sets it to zero where a bound keeps a coefficient from moving.
         free = terms.without_penalty(np.zeros(1, bool))
         gradient = point.gradient[:, :-1] * problem.objective.scale
         gradient = np.column_stack([gradient, np.zeros(len(gradient))])
@@ -92,12 +102,13 @@ class Path:
     def relaxed(self) -> Solution:
         """Return the solution without penalty for the features selected by the last solution.
 
-        Coefficients that are zero in the last solution stay zero. If classes are separated there is
-        no optimum, and the solution has a proof of separation.
+        `at` must be called first. Coefficients that are zero in the last solution stay zero. If
+        this separates the classes, no optimum exists, and the solution returned has a status and
+        directions that say so.
         """
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
-        if self._unit.asked.grouped:  # features as a whole are zero, or not
+        if self._unit.asked.grouped:  # a feature is left out only if all its coefficients are zero
             zero = np.broadcast_to(zero.all(axis=0), zero.shape)
         if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
             problem = self._unit.without_penalty(zero)
@@ -107,12 +118,12 @@ class Path:
 
     @property
     def _l1_ratio(self) -> float:
-        """The share of L1 in the penalty, at least `LEAST_L1_RATIO`."""
+        """The L1 penalty divided by the sum of L1 and ridge penalty, at least `LEAST_L1_RATIO`."""
         l1, ridge = (float(w.max()) for w in (self._unit.asked.l1, self._unit.asked.ridge))
         return max(l1 / (l1 + ridge), LEAST_L1_RATIO) if l1 > 0.0 else LEAST_L1_RATIO
 
     def at(self, strength: float) -> Solution:
-        """Return the solution for a strength of the penalty."""
+        """Return the solution for this strength of the penalty, started at the last solution."""
         problem = self._last.with_penalty(strength, self._unit)
         point = None if self._solution is None else self._solution.point
         start = None if point is None else point.theta
@@ -131,7 +142,9 @@ class Path:
 
         The rule assumes that gradients change no faster than penalties, so that a feature whose
         gradient is below 2 λ - λ_before has zero coefficients (Tibshirani et al. 2012, J. R. Stat.
-        Soc. B 74, 245-266). Without a previous solution the result is None.
+        Soc. B 74, 245-266). Here λ is `strength`, and λ_before is the strength of the last
+        solution, whose gradient is that of `point`. The result is None if there is no last
+        solution, or if 2 λ - λ_before is not positive.
         """
         least = 2.0 * strength - self._strength
         if point is None or not 0.0 < least < np.inf:

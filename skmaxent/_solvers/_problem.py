@@ -1,4 +1,9 @@
-"""Rows and what is asked of their coefficients, in the coordinates that solvers work in."""
+"""The optimisation problem of a fit: the loss of the rows, a penalty and bounds, standardised.
+
+Solvers work with the matrix θ of coefficients of standardised columns, of shape (R, d + 1), for R
+logits and d features, with the intercepts in the last column. F is the objective of these solvers:
+the mean loss plus the penalty.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +29,21 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows and terms in standardised coordinates; `asked` are the terms in those of the data.
+    """An optimisation problem for θ, and what leads back to the columns of the data.
 
-    `null` is the model without features, best where there is no offset.
+    Attributes
+    ----------
+    objective : MultinomialObjective
+        The mean loss of the rows, plus the penalty if this is smooth.
+    asked : PenaltyTerms
+        The penalty and bounds of the coefficients of the columns of X, as the user asked for them.
+    terms : PenaltyTerms
+        The same penalty and bounds, for the coefficients of standardised columns.
+    null : Point
+        The model without features: coefficients of zero and the intercepts that give the shares of
+        the classes. It ignores offsets.
+    means : Means
+        Means over the rows that the bound on (F - F*)/F needs.
     """
 
     objective: MultinomialObjective
@@ -46,10 +63,24 @@ class Problem:
         strength: float | None = None,
         fit_intercept: bool,
     ) -> Problem:
-        """The problem of rows with a penalty of `terms`, times a strength where there is one."""
+        """Return the problem for the rows in a storage, and standardise its columns.
+
+        Parameters
+        ----------
+        blocks : Storage
+            The rows with their targets, weights and offsets.
+        model : Likelihood
+        terms : PenaltyTerms
+            Penalty and bounds of the coefficients of the columns of X.
+        moments : Moments, optional
+            The moments of the columns, if they are known; the default computes them.
+        strength : float, optional
+            A factor that multiplies the penalty.
+        fit_intercept : bool
+        """
         if moments is None:
             moments = column_moments(blocks, model)
-        # Without an intercept nothing is profiled out: second moments take the place of variances.
+        # Without an intercept the columns are not centred, and mean squares replace variances.
         varying = moments.mean_square > 0.0
         variances = moments.mean_square
         if fit_intercept:
@@ -79,21 +110,27 @@ class Problem:
 
     @property
     def varying(self) -> Array:
-        """The columns that are not constant, (d,)."""
+        """Which columns are not constant, bool of shape (d,)."""
         return self.objective.varying
 
     def start(self) -> Point:
-        """The model without features; with offsets its value and gradient need a pass."""
+        """Return the model without features, its value and gradient those of the rows with offsets.
+
+        If there are offsets, this takes a pass over the rows.
+        """
         if not self.objective.blocks.has_offset:
             return self.null
         return self.objective.at(self.null.theta)
 
     def start_at(self, coef: Array, intercept: Array) -> Array | None:
-        """θ of coefficients found elsewhere, where it is a better start than the null model.
+        """Return θ for given coefficients as a start, or None if F is smaller without features.
 
-        Solvers never change some of what coefficients of another problem may hold: an intercept
-        where this problem has none, the coefficients of constant columns, and, without an L1
-        penalty, the mean over the classes. All of these are zero here.
+        `coef` (R, d) and `intercept` (R,) belong to the columns of X, and come for example from an
+        earlier fit. Solvers do not change some entries of θ, which therefore become zero: the
+        coefficients of constant columns, and the intercepts if the problem has none. With a smooth
+        penalty, the mean over the classes is subtracted. With a nonsmooth penalty, the constant for
+        which the penalty is least is subtracted from each column, and θ is projected onto the
+        bounds.
         """
         theta = self.objective.from_coefficients(coef, intercept)
         theta[:, :-1][:, ~self.varying] = 0.0
@@ -114,11 +151,15 @@ class Problem:
         return theta if value < least else None
 
     def origin(self) -> Array:
-        """θ with all coefficients and intercepts zero, where a fit of no iterations ends."""
+        """Return θ = 0, of shape (R, d + 1), which a fit with `max_iter=0` returns."""
         return np.zeros_like(self.null.theta)
 
     def without_penalty(self, held: Array) -> Problem:
-        """The same without penalty, and with the coefficients that are `held` at zero."""
+        """Return the problem without penalty in which some coefficients are fixed.
+
+        `held` is a mask of shape (1 or R, d). These coefficients are fixed at zero, or at the value
+        within their bounds that is nearest to zero. Other coefficients keep their bounds.
+        """
         terms = self.terms.without_penalty(held)
         objective = self.objective.with_penalty(Ridge(np.zeros(self.objective.blocks.n_features)))
         return replace(
@@ -130,9 +171,9 @@ class Problem:
         )
 
     def with_penalty(self, strength: float, unit: Problem) -> Problem:
-        """The same with that penalty of `unit`, so many times as strong."""
+        """Return the problem with the penalty of the problem `unit`, multiplied by `strength`."""
         terms = unit.terms.times(strength)
-        # Where the penalty is nonsmooth, the objective's own penalty is zero.
+        # If the penalty is nonsmooth, the objective has no penalty of its own.
         objective = self.objective
         if terms.is_smooth:
             objective = objective.with_penalty(terms.smooth())
@@ -152,7 +193,11 @@ class Problem:
         step: Step | None = None,
         least_bound: float = TIGHT,
     ) -> float:
-        """Bound on (F - F*)/F at θ, for the data and the penalty of this problem."""
+        """Return an upper bound on (F - F*)/F at θ, where F* is the minimum of F.
+
+        See `optimality_gap` for the other parameters, which affect the time and the tightness of
+        the bound, not its validity.
+        """
         return optimality_gap(
             self.objective,
             self.objective.penalty if self.terms.is_smooth else self.terms.nonsmooth_penalty(),
@@ -164,7 +209,7 @@ class Problem:
         )
 
     def penalty_for(self, scale: Array) -> Penalty:
-        """The penalty of the coefficients of columns divided by another scale."""
+        """Return the penalty for coefficients of columns that are divided by `scale`, (d,)."""
         terms = self.asked.scaled(scale)
         known = self.terms
         return replace(
@@ -172,7 +217,7 @@ class Problem:
         ).nonsmooth_penalty()
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
-        """Coefficients and intercepts for the columns of the rows."""
+        """Return the coefficients (R, d) and intercepts (R,) of the columns of X for θ."""
         coef, intercept = self.objective.coefficients(theta)
         coef = self.asked.project(coef)
         if not self.objective.fit_intercept:
@@ -187,9 +232,10 @@ class Problem:
         separated: Sequence[int] = (),
         directions: Sequence[Array] = (),
     ) -> Solution:
-        """Return the solution of the user's problem for the outcome of the last loop of a fit.
+        """Return the outcome of the last loop of a fit as a `Solution`, for the columns of X.
 
-        `gap` is a bound on (F - F*)/F; see `Solution` for the others.
+        `gap` is an upper bound on (F - F*)/F. `separated` and `directions` describe separated
+        classes; see `Solution`.
         """
         coef, intercept = outcome.coefficients or self.coefficients(outcome.point.theta)
         last = outcome.history[-1]

@@ -1,7 +1,11 @@
 """SciPy's optimisers on the objective in preconditioned coordinates.
 
-`METHODS` is the table of them. They stop by the same test as the other solvers, the distance to
-the optimum in standard errors, which a callback makes: SciPy's own tolerances are zero.
+`METHODS` lists them. A callback ends the optimisation by the same test as in the other solvers: the
+distance to the optimum in standard errors is at most `tol`. SciPy's own tolerances are zero.
+
+u is the vector of preconditioned coordinates, of shape (R·(d + 1),), and θ the matrix of
+coefficients of standardised columns, of shape (R, d + 1), for R logits and d features. F is the
+objective, a mean over rows plus the penalty.
 """
 
 from __future__ import annotations
@@ -27,36 +31,38 @@ from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
-# Hessian products for the Newton step whose length is the distance, and its accuracy.
+# The distance to the optimum is the length of a Newton step, by conjugate gradients with at most
+# DISTANCE_PRODUCTS Hessian products, to a residual of DISTANCE_ACCURACY times the gradient.
 DISTANCE_PRODUCTS = 50
 DISTANCE_ACCURACY = 0.1
-# Changes of F of less than so many times its rounding are taken from gradients.
+# A change of F of no more than this, in units of its rounding error, is computed from gradients.
 HIDDEN = 100.0
-# The gradient shrinks where it is this much shorter than it has ever been.
+# A gradient whose norm is below this share of the smallest norm before it counts as progress.
 PROGRESS = 0.9
-# A run of SciPy that comes this much nearer to the optimum is followed by another.
+# SciPy is started again if its last run reduced the distance to less than this share.
 NEARER = 0.5
-# The largest trust region, in units of the first.
+# The largest radius of the trust region, in units of the first.
 LARGEST = 1e6
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method of `scipy.optimize.minimize` by its name there.
+    """A method of `scipy.optimize.minimize`, and how to use it.
 
     Attributes
     ----------
     name : str
+        The value of SciPy's argument `method`.
     uses_products : bool
-        Whether it asks for Hessian products.
+        Whether the method needs Hessian products.
     is_of_sum : bool
-        Whether it minimises the sum over rows, n F, instead of the mean: the tolerances within
-        trust-region methods are for gradients of that size. The first step of a line search from
-        the model without features is right for the mean.
+        Whether to pass the sum over rows, n F, to SciPy instead of the mean F. Trust-region methods
+        get the sum, because their inner tolerances suit gradients of that size. L-BFGS gets the
+        mean, because its first step from the model without features then has the right length.
     patience : int
-        Iterations without progress that end a fit.
+        The fit ends after this number of iterations in sequence without progress.
     options : mapping
-        Turn off SciPy's own tests of convergence.
+        Options of the method that switch off SciPy's own tests of convergence.
     """
 
     name: str
@@ -79,19 +85,19 @@ METHODS = {
 def minimise_with_scipy(
     problem: Problem, start: Array | None, options: Options, record: Record, watch: Watch
 ) -> Outcome:
-    """Minimise by the method that `options.solver` names.
+    """Minimise F by SciPy's method for `options.solver`, a key of `METHODS`.
 
     Parameters
     ----------
     problem : Problem
-        Its penalty is smooth; see `check_is_smooth`.
+        Its penalty must be smooth; see `check_is_smooth`.
     start : ndarray of shape (R, d + 1) or None
-        θ to begin at; None is the model without features.
+        The first θ; None stands for the model without features.
     options : Options
     record : Record
-        Receives the iterations.
+        The iterations are added to this record.
     watch : Watch
-        Looks for separation.
+        Detects separated classes.
 
     Returns
     -------
@@ -111,17 +117,18 @@ def minimise_with_scipy(
 
 
 class _Run:
-    """What happens while SciPy minimises: the iterate, the history and why it ended.
+    """One fit with SciPy: the functions that SciPy calls, and the state that they share.
 
     Attributes
     ----------
     function : PreconditionedProblem
+        F as a function of u.
     now : Evaluation
-        At the iterate.
+        F and its gradient at the present iterate.
     status : Status
-        MAX_ITER until there is another reason to stop.
+        How the fit ends at the present iterate; MAX_ITER if it goes on.
     newton_step : Step or None
-        A Newton step of θ from `now`, where one was computed.
+        A Newton step for θ from `now`, if one was computed.
     """
 
     def __init__(
@@ -139,18 +146,23 @@ class _Run:
         self.status = self._report()
 
     def _begin(self) -> None:
-        """Measure differences of F from the iterate."""
+        """Make F at the present iterate the reference value, and reset the count of stalls.
+
+        SciPy receives F minus this value, which has smaller rounding errors than F near the
+        optimum.
+        """
         self._base = self.now.value
-        # The latest point that SciPy asked for, and F less `_base` there and at the iterate.
+        # The latest point that SciPy asked for, and F minus `_base` there and at the iterate.
         self._latest = self.now
         self._difference = self._difference_now = 0.0
         self._least_norm, self._n_stalled = np.inf, 0
 
     def minimise(self) -> None:
-        """Run SciPy from the iterate until our own test ends the fit.
+        """Run SciPy until the distance test, separation, `max_iter` or rounding ends the fit.
 
-        SciPy ends by itself where F, a float64, decreases no more. It begins once more from there,
-        with differences from F there, while that brings the optimum nearer.
+        SciPy also ends by itself, when rounding hides any decrease of F. It is then started again
+        at the last iterate, with F there as the new reference value, as long as this reduces the
+        distance to the optimum.
         """
         before = np.inf
         while self.status is Status.MAX_ITER:
@@ -168,28 +180,31 @@ class _Run:
 
     @property
     def _may_gain(self) -> bool:
-        """Whether differences of F from the iterate would be more accurate than they were.
+        """Whether another run of SciPy may get nearer to the optimum.
 
-        Where X is of float32, or steps no longer gain anything, gradients are as inaccurate as F,
-        unless F was far from where it is now when SciPy began.
+        If X is float32 or steps have stalled, gradients are as inaccurate as F, and another run
+        does not help. The exception is a reference value so far from the present F that it
+        causes most of the rounding error, since another run replaces it.
         """
         blocks = self.function.problem.objective.blocks
         is_limited = self._is_stalled or blocks.dtype == np.float32
         return not is_limited or EPS * abs(self._base - self.now.value) > self.now.rounding
 
     def _run_scipy(self) -> None:
+        """Run SciPy once from the present iterate; the callback updates the state."""
         options = dict(self._method.options, maxiter=self._options.max_iter)
         if self._method.uses_products:
-            # The Hessian of the mean is the identity at the model without features, so that this is
-            # the length of a Newton step from there.
+            # At the model without features the Hessian of F with respect to u is nearly the
+            # identity, so that the length of the gradient is that of a Newton step.
             radius = max(float(np.linalg.norm(self.now.gradient)), 1.0)
             options |= {"initial_trust_radius": radius, "max_trust_radius": LARGEST * radius}
-        # Objects of SciPy refer to each other and to the functions that it is given, and outlive
-        # an interrupted call. They must not keep the threads of the fit alive.
+        # SciPy's objects refer to each other and to the functions passed to SciPy, so they exist
+        # for some time after an interrupted call. The list, emptied below, keeps them from
+        # referring to this object and thus to the threads of the fit.
         runs = [self]
         uses_products = self._method.uses_products
 
-        def callback(intermediate_result: Any) -> None:  # SciPy goes by the name of the argument
+        def callback(intermediate_result: Any) -> None:  # SciPy requires this argument name
             runs[0]._callback(intermediate_result)
 
         try:
@@ -207,7 +222,10 @@ class _Run:
             runs.clear()
 
     def _evaluated(self, u: Array) -> Evaluation:
-        """F at u, which is often the iterate or the latest point that SciPy asked for."""
+        """Return F and its gradient at u, of shape (R·(d + 1),).
+
+        There is no new evaluation if u is the iterate or the latest point that SciPy asked for.
+        """
         if np.array_equal(self._latest.u, u):
             return self._latest
         if np.array_equal(self.now.u, u):
@@ -218,9 +236,10 @@ class _Run:
         return self._latest
 
     def _difference_at(self, there: Evaluation) -> float:
-        """F less `_base`; where rounding hides how F changes, gradients tell.
+        """Return F minus the reference value `_base` at a point.
 
-        By the trapezoid rule F changes from the iterate by the mean of its slopes at both ends.
+        If rounding hides the change of F between the iterate and the point, the change is computed
+        from the gradients at both by the trapezoidal rule.
         """
         slopes = self.now.gradient + there.gradient
         change = 0.5 * float(slopes @ (there.u - self.now.u))
@@ -231,17 +250,23 @@ class _Run:
         )
 
     def _rounding(self, at: Evaluation) -> float:
-        """The size of the errors that rounding makes in F less `_base`."""
+        """Return an estimate of the rounding error of F minus `_base` at a point."""
         return at.rounding + EPS * abs(self._base)
 
     def _value_and_gradient(self, u: Array) -> tuple[float, Array]:
+        """Return F - `_base` and its gradient at u, both times n if the method minimises the sum.
+
+        u and the gradient have shape (R·(d + 1),).
+        """
         gradient = self._evaluated(u).gradient
         return self._scale * self._difference, self._scale * gradient
 
     def _product(self, u: Array, v: Array) -> Array:
+        """Return the Hessian at u times v, both of shape (R·(d + 1),), scaled like the gradient."""
         return self._scale * self.function.hessian_product(self._evaluated(u), v)
 
     def _callback(self, intermediate_result: Any) -> None:
+        """Record SciPy's iterate `intermediate_result.x`; raise StopIteration to end the run."""
         before, self.now = self.now, self._evaluated(intermediate_result.x)
         self._difference_now = self._difference
         self.status = self._report()
@@ -250,8 +275,10 @@ class _Run:
             raise StopIteration
 
     def _count_stalled(self, *, is_rejected: bool) -> None:
-        """Count iterations without a step, and those in which the gradient shrinks no more while
-        rounding hides what F can still decrease by.
+        """Update the number of iterations in sequence without progress.
+
+        An iteration makes no progress if the norm of the gradient does not shrink, and besides
+        SciPy rejected the step or rounding hides the decrease of F that is left.
         """
         norm = float(np.linalg.norm(self.now.gradient))
         is_hidden = norm**2 / self._smallest_ritz <= self._rounding(self.now)
@@ -264,6 +291,7 @@ class _Run:
 
     @property
     def _is_stalled(self) -> bool:
+        """Whether the last `patience` iterations made no progress."""
         return self._n_stalled >= self._method.patience
 
     def _report(self) -> Status:
@@ -275,10 +303,12 @@ class _Run:
         return self._record.add(counter, self.now.point.theta, self.now.value, distance, status)
 
     def _distance(self, *, may_be_short: bool) -> float:
-        """Distance to the optimum in standard errors, by a Newton step where it may be short.
+        """Return an estimate of the distance to the optimum in standard errors.
 
-        Elsewhere it is the gradient's length in the preconditioner's inverse, over the root of the
-        least eigenvalue of the Hessian that has been seen in these coordinates.
+        A first estimate, without passes over X, is the norm of the gradient with respect to u,
+        divided by the root of the smallest eigenvalue of the Hessian estimated so far. If this is
+        at most `tol`, or `may_be_short` is true, a Newton step is computed, which becomes
+        `newton_step`, and the result is the length of this step, its residual included.
         """
         root_n = root_size(self.function.problem.objective.blocks.effective_size, self.now.value)
         norm = float(np.linalg.norm(self.now.gradient))
@@ -300,9 +330,11 @@ class _Run:
         return float(root_n * np.sqrt(2.0 * step.predicted + hidden))
 
     def _judged(self, distance: float, number: int) -> Status:
-        """Return whether the iterate of that number is the optimum, or proves that there is none.
+        """Return the status of the fit at the present iterate, before callbacks are asked.
 
-        `distance` is in standard errors; the status is MAX_ITER if neither is the case.
+        The status is CONVERGED at the optimum, SEPARATED or QUASI_SEPARATED if separation is
+        detected, and MAX_ITER if the fit should go on. `distance` is that of the iterate to the
+        optimum, in standard errors, and `number` is the number of the iteration.
         """
         point, watch = self.now.point, self._watch
         if watch.sees_complete_separation(point.theta, point.loss):

@@ -1,7 +1,8 @@
-"""The standardised columns (x - center)/scale, and coefficients that belong to them.
+"""Standardised columns x̃ = (x - center)/scale, and the conversion of coefficients to and from them.
 
 Coefficients of standardised columns are one array θ of shape (n_logits, n_features + 1), whose last
-column holds the intercepts: the logits of a row are θ (x̃, 1).
+column holds the intercepts: the logits of a row are θ (x̃, 1). Below, R is the number of logits and
+d the number of features.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True, eq=False)
 class Standardisation:
-    """Which standardised columns a model has: x̃ = (x - center)/scale, and a one for intercepts.
+    """The constants of the standardisation x̃ = (x - center)/scale, and conversions that use them.
 
     Attributes
     ----------
@@ -26,7 +27,7 @@ class Standardisation:
         Without an intercept, `center` is zero.
     fit_intercept : bool
     varying : ndarray of bool, shape (n_features,)
-        Which columns are not constant. The coefficients of the others stay as they are.
+        Which columns are not constant. A fit does not change the coefficients of constant columns.
     """
 
     center: Array
@@ -44,7 +45,10 @@ class Standardisation:
         scale: Array | None = None,
         varying: Array | None = None,
     ) -> Standardisation:
-        """Return a standardisation with zeros, ones and varying columns where nothing is given."""
+        """Return a standardisation; by default center 0, scale 1, and all columns varying.
+
+        Without an intercept, a given `center` is replaced by 0.
+        """
         return cls(
             np.zeros(n_features) if center is None or not fit_intercept else center,
             np.ones(n_features) if scale is None else scale,
@@ -52,13 +56,15 @@ class Standardisation:
             np.ones(n_features, dtype=bool) if varying is None else varying,
         )
 
-    # Products with zeros and ones are left out, which small fits would notice.
+    # Conversions skip centers of zero and scales of one, which saves small fits a measurable time.
     @cached_property
     def _is_centred(self) -> bool:
+        """Whether some center is not zero."""
         return bool(self.center.any())
 
     @cached_property
     def _is_scaled(self) -> bool:
+        """Whether some scale is not one."""
         return bool((self.scale != 1.0).any())
 
     @cached_property
@@ -68,14 +74,14 @@ class Standardisation:
 
     @property
     def is_free(self) -> Array:
-        """Which columns of θ a fit may change, (n_features + 1,), the intercepts' last."""
+        """Which columns of θ a fit may change: a mask (n_features + 1,), the intercepts' last."""
         return np.append(self.varying, self.fit_intercept)
 
     def rows(self, block: Block) -> Array:
-        """Return the standardised rows with a last entry 1, or 0 without an intercept, transposed.
+        """Return the transposed standardised rows, with a last entry 1, or 0 without an intercept.
 
-        The result is a new float64 array of shape (n_features + 1, rows), in which NumPy works
-        along the longer axis: rows outnumber features.
+        The result is a new, dense float64 array of shape (n_features + 1, rows). It is transposed
+        so that NumPy's inner loops run over the rows, which usually outnumber the features.
         """
         out = empty((block.X.shape[1] + 1, block.stop - block.start), np.float64, block.X)
         out[:-1] = block.X.toarray().T if block.is_sparse else block.X.T
@@ -85,17 +91,23 @@ class Standardisation:
         return out
 
     def covariance(self, block: Block, weights: Array) -> Array:
-        """Return Σ_i weights_i x̃_i x̃_iᵀ of a block, float64 (n_features, n_features)."""
+        """Return Σ_i weights_i x̃_i x̃_iᵀ over the rows of a block, for weights of shape (rows,).
+
+        The result is a float64 array of shape (n_features, n_features).
+        """
         squares = block.covariance(weights, self.center)
         return squares / np.multiply.outer(self.scale, self.scale)
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
-        """Return the coefficients W (R, d) and intercepts b (R,) of X, with logits W x + b."""
+        """Return the coefficients W (R, d) and intercepts b (R,) of X with the same logits W x + b.
+
+        `theta` has shape (R, d + 1).
+        """
         coef = theta[:, :-1] / self.scale if self._is_scaled else theta[:, :-1]
         return coef, theta[:, -1] - coef @ self.center if self._is_centred else theta[:, -1]
 
     def from_coefficients(self, coef: Array, intercept: Array) -> Array:
-        """Return θ for coefficients W (R, d) and intercepts b (R,) of X."""
+        """Return θ (R, d + 1) with the logits of coefficients (R, d) and intercepts (R,) of X."""
         theta = np.empty((len(coef), coef.shape[1] + 1), order="F")
         theta[:, :-1] = coef * self.scale
         theta[:, -1] = intercept + coef @ self.center
@@ -106,7 +118,8 @@ class Standardisation:
 
         `logit_gradient` (R,) is the sum over rows of the gradients g_i with respect to the logits,
         `coef_gradient` (R, d) is the sum of g_i x_iᵀ, and the mean divides by `total_weight`. The
-        gradient by coefficients of constant columns would be rounding error, and is zero.
+        gradient with respect to coefficients of constant columns would be a rounding error, and is
+        set to zero.
         """
         out = np.empty((len(logit_gradient), len(self.scale) + 1), order="F")
         out[:, -1] = logit_gradient / total_weight if self.fit_intercept else 0.0
@@ -119,7 +132,7 @@ class Standardisation:
         return out
 
     def theta_for(self, theta: Array, other: Standardisation) -> Array:
-        """Return the θ of another standardisation that has the same logits."""
+        """Return θ (R, d + 1) for another standardisation, with the same logits as `theta` here."""
         out = theta.copy(order="F")
         coef = theta[:, :-1] / self.scale
         out[:, :-1] = coef * other.scale
@@ -127,16 +140,21 @@ class Standardisation:
         return out
 
     def gradient_for(self, gradient: Array, other: Standardisation) -> Array:
-        """Return the gradient of a loss, without penalty, with respect to the θ of another one."""
+        """Return a gradient with respect to θ here as one with respect to θ of `other`.
+
+        Both have shape (R, d + 1). The gradient is that of a function of the logits, such as the
+        loss without penalty.
+        """
         out = gradient.copy(order="F")
         shift = (self.center - other.center) * gradient[:, -1:]
         out[:, :-1] = (gradient[:, :-1] * self.scale + shift) / other.scale
         return out
 
     def of_copy(self, is_sparse: bool) -> Standardisation:
-        """Return the standardisation of a copy of X whose columns are standardised already.
+        """Return the standardisation of a copy of X whose columns have been standardised.
 
-        θ means the same for both. A copy of sparse columns is scaled but not centred.
+        The same θ gives the same logits with X and with the copy. A copy of a sparse X is scaled
+        and not centred, so that it stays sparse.
         """
         center = self.center / self.scale if is_sparse else np.zeros_like(self.scale)
         return replace(self, center=center, scale=np.ones_like(self.scale))
