@@ -37,13 +37,13 @@ def tall():
 
 
 def tall_float32():
-    """The same in float32."""
+    """tall in float32."""
     X, y, C = tall()
     return X.astype(np.float32), y, C
 
 
 def raw_units():
-    """50,000 x 50, 5 classes, units over six decades, shifted."""
+    """50,000 x 50, 5 classes, scales from 1e-3 to 1e3, not centred."""
     rng = np.random.default_rng(1)
     X, y = correlated(50_000, 50, 5, rng)
     units = 10.0 ** rng.uniform(-3, 3, 50)
@@ -117,7 +117,7 @@ def text():
 
 
 def text_weak_penalty():
-    """The same with C = 100."""
+    """text with C = 100."""
     return _text(100.0)
 
 
@@ -161,7 +161,7 @@ def lasso():
 
 
 def lasso_raw_units():
-    """The same with units over six decades, shifted, C = 0.05."""
+    """lasso with scales from 1e-3 to 1e3, not centred, C = 0.05."""
     X, y, _ = _lasso(1.0)
     rng = np.random.default_rng(11)
     units = 10.0 ** rng.uniform(-3, 3, 200)
@@ -169,12 +169,12 @@ def lasso_raw_units():
 
 
 def lasso_text():
-    """20,000 x 50,000 TF-IDF as above, 20 classes, lasso, C = 1."""
+    """text with a lasso, C = 1."""
     return *_text(1.0)[:2], Penalty(1.0, 1.0)
 
 
 def lasso_text_weak():
-    """The same with C = 2."""
+    """lasso_text with C = 2."""
     return *_text(1.0)[:2], Penalty(2.0, 1.0)
 
 
@@ -206,7 +206,7 @@ def group_lasso_wide():
 
 
 def elastic_net():
-    """20,000 x 200, 5 classes, elastic net, half L1."""
+    """20,000 x 200, 5 classes, elastic net, l1_ratio = 0.5."""
     X, y, _ = _lasso(1.0)
     return X, y, Penalty(0.02, 0.5)
 

@@ -257,8 +257,8 @@ def _paths(found):
     lines = [
         "The table has the time of a whole path. skmaxent runs "
         "with the loosest `tol` for which its objective at the end of the path is no higher than "
-        "that of glmnet. The column `lower by` is the relative difference. The last column is the "
-        "time of skmaxent at the default `tol`.",
+        "that of glmnet. The column `lower by` has the relative difference of the two objectives. "
+        "The last column is the time of skmaxent at the default `tol`.",
         "",
         "| path | penalties | glmnet | skmaxent | ratio | tol | lower by | at tol=1e-4 |",
         "|---|---|---|---|---|---|---|---|",
@@ -276,7 +276,9 @@ def _labels(found):
     first = next(iter(found.values()))["seconds"]
     lines = [
         "The objective is the sum over labels, and `gap` is its relative distance from the best "
-        "value. Learned thresholds cost five more fits.",
+        "value. The F1 scores are those of the test rows, and the last column counts the test rows "
+        "for which no label is predicted. The rows `f1_micro` and `f1_macro` learn thresholds on "
+        "the probabilities that maximise this score, which takes five more fits.",
         "",
         "| | seconds | relative to the first | gap | micro F1 | macro F1 | rows without label |",
         "|---|---|---|---|---|---|---|",
@@ -326,9 +328,10 @@ def _cluster(rows, model, passes):
         )
     lines += [
         "",
-        "The next table counts how often all rows are read. L-BFGS reads columns of unit variance "
-        "until the gap is 1e-6. skmaxent runs at the default `tol`, and the table has its gap. Its "
-        "count includes samples and moments.",
+        "The next table counts how often all rows are read. L-BFGS runs on columns of unit "
+        "variance until the gap is 1e-6. skmaxent runs at the default `tol`, and the table has the "
+        "gap that it reaches. The count of skmaxent includes the reading of samples of rows, and "
+        "of all rows for the moments of the columns.",
         "",
         "| data | skmaxent | of these, gradients | Hessian products | gap of skmaxent | L-BFGS |",
         "|---|---|---|---|---|---|",
@@ -384,7 +387,8 @@ def write(folder, order):
     }
     sections = "".join(
         f"## {kind}\n\nThe geometric mean of the ratios at 1e-6 is **{geometric_mean(some):.1f}**. "
-        'In a cell "no other", no other solver reached the gap, and the ratio is a lower bound.\n\n'
+        'A cell "no other" means that no other solver reached the gap; its number is a lower bound '
+        "of the ratio.\n\n"
         f"{summary(some)}\n\n"
         for kind, some in kinds.items()
         if some
@@ -392,13 +396,16 @@ def write(folder, order):
     text = f"""# Benchmark
 
 The benchmark measures the time until the objective is within a relative gap of 1e-3, 1e-6 and 1e-9
-of the best value that any solver found.
+of the best value. The gap is (F - F*)/F*, where F is the objective of a fit, and F* is the smallest
+objective that any solver found.
 
 - Each solver runs in its own process, with the same data and the same number of threads. The
   solvers take turns.
 - Each solver is timed at the loosest of its tolerances that reaches the gap.
 - The ratio is the time of the fastest other solver, divided by the time of skmaxent.
-- `passes` is the time of skmaxent in units of one `X @ W` and one `X.T @ G` at the speed of BLAS.
+- `passes` is the time of skmaxent at a gap of 1e-6, divided by the time of one `X @ W` and one
+  `X.T @ G`. These two products are the least that an evaluation of the gradient can cost.
+- Sizes are given as rows x columns. Names of other cases refer to the data of these cases.
 
 `python benchmarks/run.py` runs all cases and writes this page, and `python benchmarks/run.py CASE`
 runs one case. The other solvers are installed by `pip install ".[bench]"` and
@@ -410,7 +417,8 @@ runs one case. The other solvers are installed by `pip install ".[bench]"` and
 ## Each case
 
 Each picture has a point for each tolerance, with the time of one fit. Points that are further down
-and further left are better. An empty cell means that no tolerance of the solver reached the gap.
+and further left are better. In the tables, an empty cell means that no tolerance of the solver
+reached the gap. `extra memory` is the growth of the peak memory of the process during a fit.
 
 {chr(10).join(details(result) + chr(10) for result in fits)}
 ## Machine
