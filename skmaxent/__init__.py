@@ -9,6 +9,7 @@ from skmaxent._export._former_modules import register_former_modules
 from skmaxent._export._onnx import register_onnx_converters
 from skmaxent._formula._from_formula import from_formula
 from skmaxent._formula._transformer import FormulaTransformer
+from skmaxent._inference._compare import ModelComparison, compare
 from skmaxent._inference._detect_separation import Separation, detect_separation
 from skmaxent._inference._results import InferenceResults
 from skmaxent._model_selection._calibration import expected_calibration_error
@@ -42,10 +43,12 @@ __all__ = [
     "MaxentClassifierCV",
     "MaxentObjective",
     "MaxentPath",
+    "ModelComparison",
     "MultilabelMaxentClassifier",
     "PathDisplay",
     "PredictionsDisplay",
     "Separation",
+    "compare",
     "cross_entropy",
     "cross_entropy_coef_gradient",
     "cross_entropy_gradient",

@@ -310,6 +310,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         features: list[str] | None = None,
         method: str | None = None,
         n_bootstrap: int = 200,
+        small_sample: str | None = None,
     ) -> InferenceResults:
         """Standard errors, intervals and tests for the coefficients.
 
@@ -342,8 +343,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             Whether a weight counts equal rows, or is the inverse of a row's probability to have
             been sampled; such weights have no scale.
         reference : label or "symmetric", default=None
-            The class that coefficients are against; None is the first. "symmetric" is the mean of
-            all classes, as in `coef_`.
+            The class that coefficients are against; None is the first: of a pandas Categorical y
+            the first category that occurs, as in R, else the first of `classes_`. "symmetric" is
+            the mean of all classes, as in `coef_`.
         features : list of str, default=None
             Names of some features (x0, x1, ... where X has none), for models whose covariance is
             too large: theirs alone is found, by solving a system over the rows for each of them and
@@ -361,6 +363,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             are seeded by `random_state`.
         n_bootstrap : int, default=200
             Number of bootstrap samples, with ``method="bootstrap"`` alone.
+        small_sample : {"none", "units", "coefficients"}, default=None
+            Factor of a robust covariance, where G is the number of clusters. "units" is G/(G - 1)
+            for clusters, n/(n - 1) for "HC0": both as Stata's mlogit and logit, the former also as
+            ``vcovCL(type="HC0")`` of R's sandwich. "coefficients" is the factor above, as
+            statsmodels and ``vcovCL(type="HC1")``. "none" is ``vcovCL(type="HC0", cadjust=FALSE)``.
+            None is "coefficients" for "cluster" and "HC1", "none" for "HC0".
 
         Returns
         -------
@@ -399,7 +407,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         """
         data = _inference_kinds.UserData(X, y, sample_weight, offset)
         options = _inference_kinds.InferenceOptions(
-            cov_type, groups, weights, reference, features, method, n_bootstrap
+            cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample
         )
         results = _inference_kinds.inference(self, data, options)
         return results if data.is_lazy else with_variables(results, X, offset)

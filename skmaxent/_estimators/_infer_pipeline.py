@@ -29,6 +29,7 @@ def infer(
     features: list[str] | None = None,
     method: str | None = None,
     n_bootstrap: int = 200,
+    small_sample: str | None = None,
 ) -> InferenceResults:
     """Standard errors, tests and effects for a fitted classifier or pipeline.
 
@@ -51,7 +52,7 @@ def infer(
         Columns of the model that belong to one term; others are terms of their own. None finds
         them: the columns of a term change with the same variables of X, and a
         `FormulaTransformer` knows its own.
-    cov_type, groups, weights, reference, features, method, n_bootstrap
+    cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample
         As in `MaxentClassifier.infer`. Names of features are those that the transformers give.
 
     Returns
@@ -93,7 +94,9 @@ def infer(
                 "classifier."
             )
         columns, names = transformer.transform(X), _names(transformer)
-    options = InferenceOptions(cov_type, groups, weights, reference, features, method, n_bootstrap)
+    options = InferenceOptions(
+        cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample
+    )
     data = UserData(columns, y, sample_weight, offset)
     results = inference(classifier, data, options, names)
     if data.is_lazy and terms is None:

@@ -25,6 +25,7 @@ from skmaxent._inference._make_results import (
 from skmaxent._inference._results import InferenceResults, with_all_columns
 from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
+from skmaxent._input._labels import first_level
 from skmaxent._input._read import check_rows
 from skmaxent._input._settings import Settings
 from skmaxent._model._training_problem import TrainingProblem
@@ -74,6 +75,7 @@ class InferenceOptions:
     features: Any = None
     method: str | None = None
     n_bootstrap: Any = DEFAULT_BOOTSTRAP
+    small_sample: str | None = None
 
 
 def inference(
@@ -101,6 +103,8 @@ def inference(
     if names is not None:
         estimate = replace(estimate, names=names)
     check_method(estimate.settings, options)
+    if options.reference is None:
+        options = replace(options, reference=first_level(data.y))
     if options.groups is not None or options.method is not None:
         refuse_dask("infer with groups or a method", data.X, data.y)
         data = data.on_host()  # rows are picked and added up in memory
@@ -133,6 +137,11 @@ def check_method(
         raise ValueError(f"method must be None, 'split' or 'bootstrap', found {method!r}.")
     if method is not None and features is not None:
         raise ValueError(f"method={method!r} is for all features: expected features=None.")
+    if options.small_sample is not None and (method == "bootstrap" or features is not None):
+        raise ValueError(
+            f"small_sample={options.small_sample!r} is for robust covariances of all features: "
+            "expected small_sample=None with method='bootstrap' and with features."
+        )
     if method == "bootstrap":
         return
     if n_bootstrap != DEFAULT_BOOTSTRAP:
@@ -191,6 +200,7 @@ def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> Inf
             groups=options.groups,
             weights=options.weights,
             reference=options.reference,
+            small_sample=options.small_sample,
         )
 
 

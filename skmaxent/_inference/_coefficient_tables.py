@@ -96,19 +96,29 @@ class CoefficientTables:
         index = self.index[[row * len(self.columns) + j for row, j, _ in places]]
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 
-    def summary(self, conf_level: float, adjust: str | None) -> pd.DataFrame:
-        """The table of `InferenceResults.summary`."""
+    def summary(self, conf_level: float, adjust: str | None, ratio: str | None) -> pd.DataFrame:
+        """The table of `InferenceResults.summary`.
+
+        `ratio` is the name of the column of ratios that take the place of coefficients; None leaves
+        the coefficients.
+        """
         import pandas as pd
 
         estimate, error = self.coef.ravel(), self.std_errors.ravel()
-        table = {"coef": estimate, "std_err": error}
+        ends = self.conf_int(conf_level).to_numpy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratios = np.exp(estimate)
+            table = {"coef": estimate, "std_err": error}
+            if ratio is not None:
+                # The delta method: the derivative of exp(b) is exp(b).
+                table, ends = {ratio: ratios, "std_err": ratios * error}, np.exp(ends)
         if self.has_tests:
             table |= z_tests(estimate, error)
         frame = pd.DataFrame(table, index=self.index)
         # By position: two features may have the same name.
-        frame[["lower", "upper"]] = self.conf_int(conf_level).to_numpy()
-        with np.errstate(over="ignore"):
-            frame["relative_risk_ratio"] = np.exp(estimate)
+        frame[["lower", "upper"]] = ends
+        if ratio is None:
+            frame["relative_risk_ratio"] = ratios
         if adjust is not None:
             if not self.has_tests:
                 raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._inference import _covariance
+from skmaxent._inference._covariance_names import DEFAULT_FACTORS
 from skmaxent._input._validation import check_groups
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
@@ -60,6 +61,27 @@ def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> 
     return cov_type
 
 
+def resolve_small_sample(small_sample: str | None, cov_type: str) -> str | None:
+    """The small-sample factor of a robust covariance: the user's after checks, or the default.
+
+    None for covariances that have none.
+    """
+    allowed = {
+        "HC0": ("none", "units"),
+        "HC1": ("coefficients",),
+        "cluster": ("coefficients", "units", "none"),
+    }.get(cov_type, ())
+    if small_sample is None:
+        return DEFAULT_FACTORS.get(cov_type)
+    if small_sample not in allowed:
+        hint = " Write cov_type='HC1' for n/(n - p)." if cov_type == "HC0" else ""
+        raise ValueError(
+            f"small_sample={small_sample!r} does not go with cov_type={cov_type!r}; expected "
+            f"{' or '.join(map(repr, (None, *allowed)))}.{hint}"
+        )
+    return small_sample
+
+
 def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
     """Codes of the clusters of the rows, (n_samples,), or None without clusters."""
     if (groups is None) != (cov_type != "cluster"):
@@ -88,6 +110,7 @@ def analytic_covariance(
     cov_type: str,
     codes: Array | None,
     weights: str,
+    small_sample: str | None,
 ) -> tuple[Array, Array]:
     """The inverse of the information, and the covariance, of the coefficients of a point.
 
@@ -106,6 +129,8 @@ def analytic_covariance(
         As in `MaxentClassifier.infer`, resolved.
     codes : ndarray of shape (n_samples,) or None
         Codes of the clusters.
+    small_sample : str or None
+        As in `MaxentClassifier.infer`, resolved.
 
     Returns
     -------
@@ -123,14 +148,16 @@ def analytic_covariance(
     if cov_type in ("nonrobust", "laplace"):
         return V, V
     n = total if weights == "frequency" else float(training.blocks.weight_sums.n_positive)
-    if cov_type in ("HC1", "cluster") and n <= len(V):
+    if small_sample == "coefficients" and n <= len(V):
         _refuse_few(cov_type, n, len(V), weights)
-    factor = n / (n - len(V)) if cov_type == "HC1" else 1.0
+    units = n
     if codes is not None:
-        G = count_units(training, codes, weights)
-        if G < 2:
+        units = count_units(training, codes, weights)
+        if units < 2:
             raise ValueError("groups must name at least two clusters with rows of positive weight.")
-        factor = G / (G - 1.0) * (n - 1.0) / (n - len(V))
+    factor = 1.0 if small_sample == "none" else units / (units - 1.0)
+    if small_sample == "coefficients":
+        factor *= (n - 1.0) / (n - len(V))
     power = 1 if weights == "frequency" and codes is None else 2
     meat = _covariance.score_products(point, codes, power) * training.data.scale**power
     return V, np.asarray(V @ meat @ V * factor)

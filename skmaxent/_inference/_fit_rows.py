@@ -15,6 +15,7 @@ from skmaxent._inference._bias_reduction import penalised
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._held_minimum import Held, Likelihoods, least
 from skmaxent._inference._profile import profile_interval
+from skmaxent._inference._pseudo_r2 import discrimination
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import SAME_ROWS
 from skmaxent._model._training_problem import TrainingProblem
@@ -77,6 +78,22 @@ class FitRows:
         rows = copy.copy(self)
         rows.observations = observations
         return rows
+
+    def with_reference(self, reference: Reference) -> FitRows:
+        """The same rows, for coefficients that are compared with another class."""
+        rows = copy.copy(self)
+        rows._reference = reference
+        return rows
+
+    @property
+    def total_weight(self) -> float:
+        """The sum of the weights of all observations."""
+        return self._total
+
+    @property
+    def discrimination(self) -> Array:
+        """Tjur's coefficient of discrimination of each class, (n_classes,)."""
+        return discrimination(self._training.loss_at(self._coef, self._intercept))
 
     @property
     def log_likelihood(self) -> float:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from skmaxent._inference import _covariance
+from skmaxent._inference._covariance_names import covariance_name, interval_name
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
-from skmaxent._inference._tables import short_number, shown_bound, wide_tables
+from skmaxent._inference._numbers import shortened
+from skmaxent._inference._printed import html_table, text_table
+from skmaxent._inference._tables import shown_bound
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._typing import Array
 
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     from skmaxent._inference._results import InferenceResults
 
 Figures = list[tuple[str, str]]
+# Classes up to which all are printed, and characters of their names.
+MOST_CLASSES, MOST_CHARACTERS = 20, 40
+# The level of the intervals that are printed.
+CONF_LEVEL = 0.95
 
 
 def key_figures(
@@ -39,8 +46,8 @@ def key_figures(
     is_symmetric = len(results.rows) == len(results.classes)
     figures = [
         ("Observations", f"{results.n_obs:g}"),
-        ("Classes", ", ".join(map(str, results.classes))),
-        ("Reference", "mean of all classes" if is_symmetric else str(results.reference)),
+        ("Classes", _some(results.classes)),
+        ("Reference", "mean of all classes" if is_symmetric else _some([results.reference])),
         ("Log-likelihood", f"{results.log_likelihood:.6g}"),
         ("Null log-likelihood", f"{results.null_log_likelihood:.6g}"),
     ]
@@ -54,7 +61,8 @@ def key_figures(
     if has_criteria:
         figures.append(("AIC, BIC", f"{results.aic:.6g}, {results.bic:.6g}"))
     figures += [
-        ("Covariance", _covariance_name(results)),
+        ("Covariance", covariance_name(results)),
+        ("Intervals", interval_name(results.cov_type, CONF_LEVEL)),
         ("Optimality gap", shown_bound(results.optimality_gap)),
     ]
     if results.n_groups is not None:
@@ -69,15 +77,11 @@ def key_figures(
     return figures
 
 
-def _covariance_name(results: InferenceResults) -> str:
-    """The kind of covariance in words."""
-    if results.cov_type == "nonrobust":
-        return "inverse Fisher information"
-    if results.cov_type == "laplace":
-        return "Laplace approximation of the posterior under the ridge"
-    if results.replicates is not None:
-        return f"bootstrap, {len(results.replicates)}"
-    return f"robust, {results.cov_type}"
+def _some(labels: list[Any]) -> str:
+    """Labels in one line, the first of them where they are many."""
+    shown = [shortened(str(label), MOST_CHARACTERS) for label in labels[:MOST_CLASSES]]
+    more = f", … ({len(labels)} classes)" if len(labels) > MOST_CLASSES else ""
+    return ", ".join(shown) + more
 
 
 def likelihood_ratio_to_null(likelihood: FittedLikelihood, df: int) -> tuple[str, str]:
@@ -118,8 +122,7 @@ def as_text(figures: Figures, table: pd.DataFrame) -> str:
     """Figures above a table, as text."""
     width = max(len(name) for name, _ in figures) + 2
     head = "\n".join(f"{name:<{width}}{value}" for name, value in figures)
-    with wide_tables():
-        return f"{head}\n\n{table.to_string(float_format=short_number)}"
+    return f"{head}\n\n{text_table(table, CONF_LEVEL)}"
 
 
 def as_html(figures: Figures, table: pd.DataFrame) -> str:
@@ -129,4 +132,4 @@ def as_html(figures: Figures, table: pd.DataFrame) -> str:
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
         for name, value in figures
     )
-    return f"<table>{rows}</table>{table.to_html(float_format=short_number)}"
+    return f"<table>{rows}</table>{html_table(table, CONF_LEVEL)}"

@@ -15,6 +15,7 @@ from skmaxent._inference._covariance_types import (
     dependent_columns,
     resolve_cov_type,
     resolve_groups,
+    resolve_small_sample,
 )
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_subset import covariance_of
@@ -48,17 +49,19 @@ def results_from_information(
     groups: Any,
     weights: str,
     reference: Any,
+    small_sample: str | None,
 ) -> InferenceResults:
     """Inference for all coefficients, from the information or from scores.
 
     The coefficients minimise the loss of the training problem, with a ridge penalty or without a
-    penalty. The last four arguments are those of `MaxentClassifier.infer`.
+    penalty. The last five arguments are those of `MaxentClassifier.infer`.
     """
     cov_type = resolve_cov_type(cov_type, weights, bool(training.problem.asked.ridge.any()))
     codes = resolve_groups(groups, cov_type, training.blocks.n_samples)
+    small_sample = resolve_small_sample(small_sample, cov_type)
     shown = Reference.of(reference, training.classes)
     refuse_absent(training)
-    point, inverse, V = _covariance_at(estimate, training, cov_type, codes, weights)
+    point, inverse, V = _covariance_at(estimate, training, cov_type, codes, weights, small_sample)
     objective = point.objective
     theta = _covariance.against_last(point.theta, objective.fit_intercept)
     free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
@@ -82,6 +85,7 @@ def results_from_information(
         cov_type=cov_type,
         n_groups=n_groups,
         notes=notes,
+        small_sample=small_sample,
         _wald=WaldTests(raw, free.covariance(V), cov_type, n_groups, n_units),
         _delta=DeltaMethod.of(
             estimate.model,
@@ -99,6 +103,7 @@ def _covariance_at(
     cov_type: str,
     codes: Array | None,
     weights: str,
+    small_sample: str | None,
 ) -> tuple[Point, Array, Array]:
     """The point of an estimate, the inverse of its information, and its covariance.
 
@@ -112,7 +117,7 @@ def _covariance_at(
     point, H = _covariance.centred_information(point)
     ridge = training.problem.terms.ridge
     inverse, V = analytic_covariance(
-        training, point, H, ridge, estimate.names, cov_type, codes, weights
+        training, point, H, ridge, estimate.names, cov_type, codes, weights, small_sample
     )
     return point, inverse * (training.total_weight / _sample_size(training, weights)), V
 

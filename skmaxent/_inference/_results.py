@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skmaxent._effects._variables import Variables, terms_of_columns
+from skmaxent._inference._covariance import Coding
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._key_figures import (
     Figures,
@@ -21,6 +22,7 @@ from skmaxent._inference._key_figures import (
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._results_effects import EffectMethods
+from skmaxent._inference._results_published import PublicationMethods
 from skmaxent._inference._results_tests import TestMethods
 from skmaxent._inference._row_sums import Signature
 from skmaxent._inference._terms import Terms, without
@@ -31,7 +33,7 @@ from skmaxent._typing import Array
 
 
 @dataclass(frozen=True)
-class InferenceResults(CoefficientMethods, TestMethods, EffectMethods):
+class InferenceResults(CoefficientMethods, TestMethods, EffectMethods, PublicationMethods):
     """Coefficients with standard errors, and tests.
 
     It is made by `MaxentClassifier.infer`. Probabilities and effects are those of the classifier as
@@ -77,6 +79,8 @@ class InferenceResults(CoefficientMethods, TestMethods, EffectMethods):
         converge ("not converged"), how many fits without penalty had a constant feature
         ("constant"), and how many samples were drawn again because they lacked a class ("drawn
         again").
+    small_sample : {"none", "units", "coefficients"} or None
+        The small-sample factor of a robust covariance, as in `infer`; None for other kinds.
     notes : tuple of str
         What is to be known before the numbers are read, at the top of what is printed: that the
         classes are separated, or that the coefficients are far from the optimum.
@@ -97,6 +101,46 @@ class InferenceResults(CoefficientMethods, TestMethods, EffectMethods):
     >>> round(results.mcfadden_r2, 2)
     0.23
     """
+
+    def relative_to(self, reference: Any) -> InferenceResults:
+        """The same results with another reference class, without another fit.
+
+        Coefficients, covariance, bootstrap samples and all tables and profile intervals are those
+        of ``infer(reference=reference)``. Log-likelihoods, joint tests and effects do not depend on
+        the reference. `notes` are kept, and name coefficients of the reference before.
+
+        Parameters
+        ----------
+        reference : label or "symmetric"
+            The class that coefficients are against; "symmetric" is the mean of all classes.
+
+        Returns
+        -------
+        InferenceResults
+
+        Raises
+        ------
+        ValueError
+            For labels that are no classes.
+        """
+        if reference is None:
+            raise ValueError(f"reference is None; expected 'symmetric' or one of {self.classes}.")
+        classes = self._estimate.model.classes
+        before, shown = (Reference.of(one, classes) for one in (self.reference, reference))
+        coding = Coding(shown.contrasts, np.eye(len(self.columns)))
+        replicates = self.replicates
+        if replicates is not None:
+            change = shown.contrasts @ np.linalg.pinv(before.contrasts)
+            replicates = np.einsum("ck,nkj->ncj", change, replicates)
+        return replace(
+            self,
+            coef=coding.coefficients(self._wald.coef),
+            covariance=coding.covariance(self._wald.covariance),
+            replicates=replicates,
+            rows=shown.rows,
+            reference=shown.label,
+            _rows=None if self._rows is None else self._rows.with_reference(shown),
+        )
 
     def with_data(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
@@ -163,8 +207,7 @@ class InferenceResults(CoefficientMethods, TestMethods, EffectMethods):
             test = likelihood_ratio_to_null(likelihood, df)
         else:
             test = wald_test_of_slopes(self._wald, df, self.has_intercept, self._constant)
-        has_criteria = self._validity.has_independent_rows and not np.isnan(likelihood.largest)
-        return key_figures(self, test, has_criteria)
+        return key_figures(self, test, self._has_criteria)
 
     def __str__(self) -> str:
         return as_text(self._key_figures(), self.summary())

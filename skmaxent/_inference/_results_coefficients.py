@@ -57,6 +57,62 @@ class CoefficientMethods(ResultsState):
         """1 - log L / log L of the null model."""
         return 1.0 - self.log_likelihood / self.null_log_likelihood
 
+    @property
+    def cox_snell_r2(self) -> float:
+        """1 - (L_null/L)^(2/n), the pseudo R² of Cox & Snell (1989) and Maddala (1983).
+
+        L_null is the likelihood of the null model, n is `n_obs`. With sampling weights both
+        log-likelihoods and n are sums of weights, for which the rows of the fit are needed.
+        """
+        return float(-np.expm1(-2.0 * self._mean_gain))
+
+    @property
+    def nagelkerke_r2(self) -> float:
+        """`cox_snell_r2` divided by its largest value, 1 - L_null^(2/n).
+
+        Nagelkerke (1991), A note on a general definition of the coefficient of determination,
+        Biometrika 78, 691-692.
+        """
+        largest = -np.expm1(2.0 * self.null_log_likelihood / self._total_weight)
+        return float(self.cox_snell_r2 / largest)
+
+    @property
+    def tjur_r2(self) -> pd.Series:
+        """For each class its mean probability in its own rows, less that in all other rows.
+
+        For two classes both values are the coefficient of discrimination of Tjur (2009), The
+        American Statistician 63, 366-372. Rows count with their weights; probabilities are those of
+        the fit, before `prior_correction`. ValueError is raised for sets of labels, and for pickled
+        results without `with_data`.
+        """
+        import pandas as pd
+
+        if self._estimate.settings.partial_labels:
+            raise ValueError(
+                "tjur_r2 needs the label of each row, which partial_labels do not have."
+            )
+        values = self._held.get("Tjur's R²").discrimination
+        return pd.Series(values, pd.Index(self.classes, name="class"), name="tjur_r2")
+
+    @property
+    def _total_weight(self) -> float:
+        """Observations that the log-likelihood is a sum over."""
+        if self.weights == "frequency":
+            return self.n_obs
+        return self._held.get("pseudo R² with sampling weights").total_weight
+
+    @property
+    def _mean_gain(self) -> float:
+        """The mean gain of the log-likelihood over the null model."""
+        return (self.log_likelihood - self.null_log_likelihood) / self._total_weight
+
+    @property
+    def _has_criteria(self) -> bool:
+        """Whether AIC and BIC exist."""
+        if self.cov_type == "laplace" or not self._validity.has_independent_rows:
+            return False
+        return self._is_maximal and not np.isnan(self._likelihood.largest)
+
     def cov_params(self) -> pd.DataFrame:
         """The covariance with names.
 
@@ -120,7 +176,9 @@ class CoefficientMethods(ResultsState):
         both = list(zip(positions, self._names.in_model(positions), strict=True))
         return self._tables.profile_conf_int(fit, both, conf_level)
 
-    def summary(self, conf_level: float = 0.95, adjust: str | None = None) -> pd.DataFrame:
+    def summary(
+        self, conf_level: float = 0.95, adjust: str | None = None, *, exponentiate: bool = False
+    ) -> pd.DataFrame:
         """The table.
 
         Parameters
@@ -130,16 +188,29 @@ class CoefficientMethods(ResultsState):
         adjust : str, default=None
             A method of `statsmodels.stats.multitest.multipletests` ("holm", "fdr_bh", ...) for
             another column of p-values, adjusted over all coefficients but the intercepts.
+        exponentiate : bool, default=False
+            Whether ratios exp(coef) take the place of coefficients: odds ratios for two classes,
+            else relative risk ratios, which with symmetric coding are relative to the geometric
+            mean of all classes. Standard errors are exp(coef) times those of the coefficients, by
+            the delta method, as in Stata's ``mlogit, rrr``; the ends of intervals are
+            exponentiated; z and p_value remain those of the coefficients.
 
         Returns
         -------
         pandas.DataFrame
             A row for each class and feature: coef, std_err, z, p_value, lower, upper and
-            relative_risk_ratio, exp(coef). A posterior has no z and no p_value.
+            relative_risk_ratio, exp(coef). A posterior has no z and no p_value. With `exponentiate`
+            the first column is odds_ratio or relative_risk_ratio, and the last is missing.
 
         Raises
         ------
         ImportError
             Where `adjust` is asked for and statsmodels is missing.
         """
-        return self._tables.summary(conf_level, adjust)
+        return self._tables.summary(conf_level, adjust, self._ratio if exponentiate else None)
+
+    @property
+    def _ratio(self) -> str:
+        """The name of the exponential of a coefficient."""
+        has_odds = len(self.classes) == 2 and len(self.rows) == 1
+        return "odds_ratio" if has_odds else "relative_risk_ratio"

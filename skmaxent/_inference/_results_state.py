@@ -68,6 +68,7 @@ class ResultsState:
     _terms: Terms | None = field(default=None, repr=False)
     # Whether the fit looked for the maximum of the likelihood.
     _is_maximal: bool = field(default=True, repr=False)
+    small_sample: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle has no training rows: they may be many, and private.

@@ -23,6 +23,23 @@ def has_missing(y: Any) -> bool:
     return values.ndim == 1 and bool(pd.isna(values).any())
 
 
+def first_level(y: Any) -> Any:
+    """Return the first category of y with a row, R's reference; None if pandas has no categories.
+
+    The order of categories of a pandas Categorical is the user's, that of classes is sorted.
+    """
+    import pandas as pd
+
+    if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    if not isinstance(getattr(y, "dtype", None), pd.CategoricalDtype):
+        return None
+    values = y if isinstance(y, pd.Categorical) else pd.Series(y).array
+    codes = np.asarray(values.codes)
+    present = codes[codes >= 0]
+    return values.categories[present.min()] if len(present) else None
+
+
 def encode_labels(y: Any, classes: Array | None = None) -> tuple[Array, Array]:
     """Return the sorted classes (n_classes,), and the position of each label among them.
 

@@ -1,0 +1,173 @@
+"""compare: the results of several models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skmaxent._inference._published import published_table, same_data
+from skmaxent._inference._results import InferenceResults
+from skmaxent._inference._table_formats import PublishedTable
+from skmaxent._warnings import warn_user
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """Results of several models side by side, as `compare` makes them.
+
+    Printing shows coefficients with standard errors in parentheses, and the figures of the models.
+
+    Attributes
+    ----------
+    models : tuple of InferenceResults
+    names : tuple of str
+        Of the models.
+    note : str or None
+        What shows that the results are not of the same data; None where nothing does.
+    """
+
+    models: tuple[InferenceResults, ...]
+    names: tuple[str, ...]
+    note: str | None
+
+    def to_latex(
+        self,
+        *,
+        exponentiate: bool = False,
+        conf_level: float | None = None,
+        stars: bool = False,
+        decimals: int = 3,
+    ) -> str:
+        """A tabular environment of LaTeX, which needs no package.
+
+        Parameters
+        ----------
+        exponentiate, conf_level, stars, decimals
+            As in `InferenceResults.to_latex`.
+
+        Returns
+        -------
+        str
+        """
+        return self._table(exponentiate, conf_level, stars, decimals).to_latex()
+
+    def to_markdown(
+        self,
+        *,
+        exponentiate: bool = False,
+        conf_level: float | None = None,
+        stars: bool = False,
+        decimals: int = 3,
+    ) -> str:
+        """A table in Markdown, as GitHub and pandoc read it.
+
+        Parameters
+        ----------
+        exponentiate, conf_level, stars, decimals
+            As in `InferenceResults.to_latex`.
+
+        Returns
+        -------
+        str
+        """
+        return self._table(exponentiate, conf_level, stars, decimals).to_markdown()
+
+    def to_html(
+        self,
+        *,
+        exponentiate: bool = False,
+        conf_level: float | None = None,
+        stars: bool = False,
+        decimals: int = 3,
+    ) -> str:
+        """A table element of HTML.
+
+        Parameters
+        ----------
+        exponentiate, conf_level, stars, decimals
+            As in `InferenceResults.to_latex`.
+
+        Returns
+        -------
+        str
+        """
+        return self._table(exponentiate, conf_level, stars, decimals).to_html()
+
+    def __str__(self) -> str:
+        return self._table(False, None, False, 3).to_text()
+
+    def _repr_html_(self) -> str:
+        return self._table(False, None, False, 3).to_html()
+
+    def _table(
+        self, exponentiate: bool, conf_level: float | None, stars: bool, decimals: int
+    ) -> PublishedTable:
+        return published_table(
+            self.models,
+            self.names,
+            exponentiate=exponentiate,
+            conf_level=conf_level,
+            stars=stars,
+            decimals=decimals,
+            notes=[] if self.note is None else [self.note],
+        )
+
+
+def compare(*results: InferenceResults, names: Sequence[str] | None = None) -> ModelComparison:
+    """Put the results of several models side by side.
+
+    Rows are features, matched by name; columns are the outcomes of each model. Below them are the
+    number of observations, the log-likelihood, AIC and BIC where they exist, and pseudo R².
+
+    Parameters
+    ----------
+    *results : InferenceResults
+        Of `infer`, two or more.
+    names : list of str, default=None
+        Of the models; None is "Model 1", "Model 2", ...
+
+    Returns
+    -------
+    ModelComparison
+
+    Raises
+    ------
+    TypeError
+        For what are no results of `infer`.
+    ValueError
+        For fewer than two results, and unless there is a name for each.
+
+    Warns
+    -----
+    UserWarning
+        Where observations, classes, meanings of the weights or null log-likelihoods differ: then
+        the likelihoods are not of the same data. The table has the same sentence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import MaxentClassifier, compare
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> X, kind = X.iloc[:, :2].set_axis(["length", "width"], axis=1), y == 2
+    >>> fits = [MaxentClassifier(C=np.inf).fit(X[names], kind).infer(X[names], kind)
+    ...         for names in (["width"], ["width", "length"])]
+    >>> print(compare(*fits, names=["Small", "Large"]).to_markdown().splitlines()[0])
+    |  | Small (reference: False) | Large (reference: False) |
+    """
+    wrong = [type(one).__name__ for one in results if not isinstance(one, InferenceResults)]
+    if wrong:
+        raise TypeError(f"compare expects results of infer, found an object of type {wrong[0]}.")
+    if len(results) < 2:
+        raise ValueError(f"compare expects two or more results, found {len(results)}.")
+    if isinstance(names, str) or (names is not None and len(names) != len(results)):
+        raise ValueError(
+            f"names must be a list with a name for each of the {len(results)} results, "
+            f"found {names!r}."
+        )
+    labels = [f"Model {i + 1}" for i in range(len(results))] if names is None else names
+    shown = tuple(map(str, labels))
+    note = same_data(results, shown)
+    if note is not None:
+        warn_user(note)
+    return ModelComparison(tuple(results), shown, note)

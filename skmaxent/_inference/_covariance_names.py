@@ -1,0 +1,45 @@
+"""Kinds of covariances and of intervals in words, with the software that computes the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skmaxent._inference._results_state import ResultsState
+
+# By the kind of covariance and the small-sample factor.
+SANDWICH = {
+    ("HC0", "none"): "HC0 (sandwich), as statsmodels' HC0 and R's sandwich()",
+    ("HC0", "units"): "HC0 (sandwich) times n/(n−1), as Stata's vce(robust) for mlogit and logit",
+    ("HC1", "coefficients"): "HC1 (sandwich), n/(n−p), as statsmodels' HC1 and R's "
+    "sandwich(adjust=TRUE)",
+    ("cluster", "none"): "cluster without small-sample factor, as R's vcovCL type='HC0', "
+    "cadjust=FALSE",
+    ("cluster", "units"): "cluster, G/(G−1), as Stata's vce(cluster) for mlogit and logit and R's "
+    "vcovCL type='HC0'",
+    ("cluster", "coefficients"): "cluster, G/(G−1)·(n−1)/(n−p), as statsmodels, Stata's "
+    "regress and R's vcovCL type='HC1'",
+}
+DEFAULT_FACTORS = {"HC0": "none", "HC1": "coefficients", "cluster": "coefficients"}
+
+
+def covariance_name(results: ResultsState) -> str:
+    """The kind of covariance of results in words."""
+    if results.cov_type == "nonrobust":
+        return "nonrobust, inverse Fisher information"
+    if results.cov_type == "laplace":
+        return "laplace, the posterior's Laplace approximation under the ridge as a normal prior"
+    if results.replicates is not None:
+        return f"bootstrap, {len(results.replicates)} samples"
+    factor = results.small_sample or DEFAULT_FACTORS[results.cov_type]
+    return SANDWICH[results.cov_type, factor]
+
+
+def interval_name(cov_type: str, conf_level: float) -> str:
+    """The kind of the intervals of `conf_int`, in the plural."""
+    level = f"{100 * conf_level:.10g} %"
+    if cov_type == "laplace":
+        return f"{level} credible intervals of the normal approximation"
+    if cov_type == "bootstrap":
+        return f"{level} percentile intervals of the bootstrap"
+    return f"{level} confidence intervals of the normal distribution"

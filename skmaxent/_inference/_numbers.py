@@ -1,0 +1,37 @@
+"""Numbers of tables as text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Values from here on are written with an exponent.
+LARGE = 1e6
+# P-values below this are written as such.
+LEAST_P_VALUE = 1e-3
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals; with an exponent where these would show no digit of it."""
+    if np.isnan(value):
+        return "n/a"
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value != 0.0 and (abs(value) >= LARGE or abs(value) < 0.5 * 10.0**-decimals):
+        return f"{value:.{max(decimals - 1, 1)}e}"
+    return f"{value:.{decimals}f}"
+
+
+def p_value(value: float) -> str:
+    """A p-value with three decimals, "<0.001" for smaller ones."""
+    if np.isnan(value):
+        return "n/a"
+    return "<0.001" if value < LEAST_P_VALUE else f"{value:.3f}"
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most `most` characters in one line, whose middle is left out if necessary."""
+    text = " ".join(text.split())
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[: most - 1 - half]}…{text[len(text) - half :]}"

@@ -1,0 +1,193 @@
+"""Tables of models for publications, as text, Markdown, HTML and LaTeX."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "²": "$^2$",
+    "∞": r"$\infty$",
+    "−": "$-$",
+    "·": r"$\cdot$",
+    "…": r"\ldots{}",
+} | {sign: f"\\{sign}" for sign in "&%$#_"}
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table whose columns are outcomes, in groups of one model each.
+
+    Attributes
+    ----------
+    groups : list of (str, int)
+        The heading of each model, and how many columns it has.
+    columns : list of str
+        The outcomes.
+    body : list of (str, list of (str, str, str))
+        The name of a feature, and for each column the estimate, its stars, and what is below the
+        estimate. Empty texts stand for coefficients that a model does not have.
+    figures : list of (str, list of str)
+        The name of a figure of the models, and its value for each of them.
+    notes : list of str
+        Sentences below the table.
+    """
+
+    groups: list[tuple[str, int]]
+    columns: list[str]
+    body: list[tuple[str, list[tuple[str, str, str]]]]
+    figures: list[tuple[str, list[str]]]
+    notes: list[str]
+
+    def _grid(self) -> list[list[str]]:
+        """All rows but the headings of models; figures are in the first column of a model."""
+        rows = [["", *self.columns]]
+        for name, cells in self.body:
+            rows.append([name, *(estimate + stars for estimate, stars, _ in cells)])
+            rows.append(["", *(below for *_, below in cells)])
+        for name, values in self.figures:
+            spread = [
+                [value, *[""] * (n - 1)] for value, (_, n) in zip(values, self.groups, strict=True)
+            ]
+            rows.append([name, *chain.from_iterable(spread)])
+        return rows
+
+    def _headings(self) -> list[str]:
+        return [text for name, n in self.groups for text in (name, *[""] * (n - 1))]
+
+    def to_text(self) -> str:
+        """Aligned columns."""
+        names, *rows = self._grid()
+        head = [["", *self._headings()], names]
+        widths = [max(len(row[j]) for row in [names, *rows]) for j in range(len(names))]
+        for at, (name, n) in zip(self._starts(), self.groups, strict=True):
+            span = sum(widths[at : at + n]) + 2 * (n - 1)
+            widths[at + n - 1] += max(len(name) - span, 0)
+        top = " " * widths[0]
+        for at, (name, n) in zip(self._starts(), self.groups, strict=True):
+            top += "  " + name.center(sum(widths[at : at + n]) + 2 * (n - 1))
+
+        def line(row: list[str]) -> str:
+            cells = [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+            return "  ".join(cells).rstrip()
+
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        split = 2 * len(self.body)
+        body, figures = rows[:split], rows[split:]
+        lines = [
+            top.rstrip(),
+            line(head[1]),
+            rule,
+            *map(line, body),
+            rule,
+            *map(line, figures),
+            rule,
+        ]
+        return "\n".join([*lines, *self.notes])
+
+    def _starts(self) -> list[int]:
+        """The first column of each model."""
+        starts = [1]
+        for _, n in self.groups[:-1]:
+            starts.append(starts[-1] + n)
+        return starts
+
+    def to_markdown(self) -> str:
+        """A table of pipes, as GitHub and pandoc read it: models are named in its first row."""
+        head, *rows = [["", *self._headings()], *self._grid()]
+        lines = [_joined(head, markdown), "|:---|" + "---:|" * len(self.columns)]
+        lines += [_joined(row, markdown) for row in rows]
+        return "\n".join([*lines, "", *(f"{markdown(note)}  " for note in self.notes)]).rstrip()
+
+    def to_html(self) -> str:
+        """A table element with its own styles."""
+        head = "".join(
+            f'<th colspan="{n}" style="text-align:center">{html.escape(name)}</th>'
+            for name, n in self.groups
+        )
+        names, *rows = self._grid()
+        split = 2 * len(self.body)
+        parts = [f"<thead><tr><th></th>{head}</tr>{_html_row(names, 'th')}</thead>"]
+        parts += [f"<tbody>{''.join(map(_html_row, rows[:split]))}</tbody>"]
+        line = "border-top:1px solid"
+        values = "".join(map(self._html_figures, self.figures))
+        notes = "<br>".join(map(html.escape, self.notes))
+        foot = f'<tr><td colspan="{len(names)}" style="text-align:left;{line}">{notes}</td></tr>'
+        parts.append(f'<tbody style="{line}">{values}</tbody><tfoot>{foot}</tfoot>')
+        return f'<table style="border-collapse:collapse">{"".join(parts)}</table>'
+
+    def _html_figures(self, figure: tuple[str, list[str]]) -> str:
+        """The row of a figure, which spans the columns of each model."""
+        name, values = figure
+        cells = "".join(
+            f'<td colspan="{n}" style="text-align:center">{html.escape(value)}</td>'
+            for value, (_, n) in zip(values, self.groups, strict=True)
+        )
+        return f'<tr><th style="text-align:left">{html.escape(name)}</th>{cells}</tr>'
+
+    def to_latex(self) -> str:
+        """A tabular environment that needs no package."""
+        n_columns = len(self.columns)
+        headings = " & ".join(
+            rf"\multicolumn{{{n}}}{{c}}{{{latex(name)}}}" for name, n in self.groups
+        )
+        lines = [rf"\begin{{tabular}}{{l{'r' * n_columns}}}", r"\hline", rf" & {headings} \\"]
+        names, *rows = self._grid()
+        lines += [_latex_row(names), r"\hline"]
+        lines += map(_latex_row, rows[: 2 * len(self.body)])
+        lines.append(r"\hline")
+        for name, values in self.figures:
+            cells = " & ".join(
+                rf"\multicolumn{{{n}}}{{c}}{{{latex(value)}}}"
+                for value, (_, n) in zip(values, self.groups, strict=True)
+            )
+            lines.append(rf"{latex(name)} & {cells} \\")
+        lines.append(r"\hline")
+        for note in self.notes:
+            width = r"p{0.9\linewidth}"
+            lines.append(
+                rf"\multicolumn{{{n_columns + 1}}}{{{width}}}{{\footnotesize {latex(note)}}} \\"
+            )
+        return "\n".join([*lines, r"\end{tabular}"])
+
+
+def latex(text: str) -> str:
+    """Text with the special characters of LaTeX escaped, and stars and minus signs in formulas."""
+    text = " ".join(text.split())
+    number = re.fullmatch(r"(\(?\[?)-?[\d.∞].*", text)
+    escaped = "".join(LATEX.get(sign, sign) for sign in text)
+    if number:
+        escaped = re.sub(r"(?<![\w.])-", "$-$", escaped)
+    # A row that begins with a bracket would be an argument of the end of the row before.
+    return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
+
+
+def markdown(text: str) -> str:
+    """Text with the special characters of Markdown escaped."""
+    return re.sub(r"([\\`*_\[\]<>#|~$])", r"\\\1", " ".join(text.split()))
+
+
+def _joined(row: list[str], escape: Callable[[str], str]) -> str:
+    return "| " + " | ".join(map(escape, row)) + " |"
+
+
+def _latex_row(row: list[str]) -> str:
+    return " & ".join(map(latex, row)) + r" \\"
+
+
+def _html_row(row: list[str], tag: str = "td") -> str:
+    first = f'<th style="text-align:left">{html.escape(row[0])}</th>'
+    cells = (f'<{tag} style="text-align:right">{html.escape(cell)}</{tag}>' for cell in row[1:])
+    return f"<tr>{first}{''.join(cells)}</tr>"
