@@ -95,6 +95,20 @@ class Observations:
             return sample_weight if many is None else many
         return np.asarray(many * sample_weight)
 
+    def total_weight(
+        self, sample_weight: Array | None = None, class_weight: Array | None = None
+    ) -> float:
+        """Return the sum of the weights of all observations, times those of their classes."""
+        if class_weight is None:
+            weights = self.per_row(sample_weight)
+            return float(self.n_samples if weights is None else weights.sum())
+        if self.codes is None:
+            by_class = self.table if sample_weight is None else self.table * sample_weight[:, None]
+            return float((by_class @ class_weight).sum())
+        weights = self.per_row(sample_weight)
+        factors = class_weight[self.codes]
+        return float(factors.sum() if weights is None else factors @ weights)
+
     def rows(self, index: Array) -> Observations:
         """Return the rows at positions `index`."""
 

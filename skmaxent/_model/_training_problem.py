@@ -199,10 +199,15 @@ class TrainingProblem:
         first = 1.0 / (self.total_weight * largest)
         return first * np.geomspace(1.0, largest / (share * max(typical, 1e-300)), n_points)
 
-    def strengths(self, C: Array) -> Array:
-        """Return 1/(C S) for each C, the factor of a penalty of strength one, shape (n_Cs,)."""
-        objective = self.problem.objective
-        return _strengths(C, self.problem.asked, self.data.scale, objective.total_weight)
+    def strengths(self, C: Array, total_weight: float | None = None) -> Array:
+        """Return 1/(C S) for each C, the factor of a penalty of strength one, shape (n_Cs,).
+
+        S is `total_weight`, for None that of the rows of the problem.
+        """
+        scale, total = self.data.scale, self.problem.objective.total_weight
+        if total_weight is not None:
+            scale, total = 1.0, total_weight
+        return _strengths(C, self.problem.asked, scale, total)
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
         """Return the loss without any penalty at coefficients for the columns of X, in float64.

@@ -40,7 +40,7 @@ from skmaxent._model_selection._folds import (
     warn_of_absent_classes,
 )
 from skmaxent._model_selection._metadata import routed_metadata, router_of
-from skmaxent._model_selection._path import check_Cs
+from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._model_selection._selection import (
     check_l1_ratios,
     chosen_index,
@@ -73,11 +73,21 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     ----------
     Cs : int or array-like of shape (n_cs,), default=100
         Inverse strengths of the penalty, or their number. For a number, the values are computed
-        from all rows as in `maxent_path`, and all `l1_ratios` share them.
+        from all rows as in `maxent_path`, and all `l1_ratios` share them. Every fold has the same
+        C, as in scikit-learn, although it has fewer rows than the final fit.
+    alphas : int or array-like of shape (n_cs,), default=None
+        Instead of `Cs`, strengths of the penalty of an observation, or their number. An alpha is
+        1/(C S), with S the sum of the weights of the rows that are fitted: glmnet's `lambda`. Every
+        fold has the same alpha, as in `cv.glmnet`, whatever the number of its rows.
     l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
         Shares of the L1 penalty to compare; see `MaxentClassifier`.
     cv : int, cross-validation generator or iterable, default=None
         Folds. None makes five stratified folds.
+    fold_weights : {"uniform", "size"}, default="uniform"
+        Weights of the folds in the mean score and its standard error, and in the means of
+        ``refit=False``. With "uniform", folds have equal weights, as in scikit-learn. With "size",
+        the weight of a fold is the sum of the weights of the held-out rows that it scores, as in
+        `cv.glmnet`.
     scoring : str or callable, default=None
         Scorer, whose larger values are better. None is "neg_log_loss".
     selection : {"best", "one_standard_error"}, default="best"
@@ -128,12 +138,19 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         As in `MaxentClassifier`.
     C_ : float
         Chosen inverse strength of the penalty.
+    alpha_ : float
+        Chosen strength of the penalty of an observation: 1/(C S) for `C_` and the sum S of the
+        weights of all rows.
     l1_ratio_ : float
         Chosen share of the L1 penalty.
     gamma_ : float
         Chosen weight of the penalised fit. It is 1 without `relax`.
     Cs_ : ndarray of shape (n_cs,)
-        Inverse strengths that were compared.
+        Inverse strengths that were compared, those of `alphas_` for the weights of all rows.
+    alphas_ : ndarray of shape (n_cs,)
+        Strengths 1/(C S) that were compared, for the sum S of the weights of all rows.
+    fold_weights_ : ndarray of shape (n_folds,)
+        Weights of the folds.
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
         Shares of the L1 penalty that were compared.
     gammas_ : ndarray of shape (n_gammas,)
@@ -191,8 +208,10 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
 
     _parameter_constraints: dict[str, list[Any]] = {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "alphas": [Interval(Integral, 1, None, closed="left"), "array-like", None],
         "l1_ratios": ["array-like"],
         "cv": ["cv_object"],
+        "fold_weights": [StrOptions({"uniform", "size"})],
         "scoring": [str, callable, None],
         "selection": [StrOptions({"best", "one_standard_error"})],
         "refit": ["boolean"],
@@ -221,9 +240,11 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     def __init__(
         self,
         *,
-        Cs: Any = 100,
+        Cs: Any = DEFAULT_N_CS,
+        alphas: Any = None,
         l1_ratios: Any = (0.0,),
         cv: Any = None,
+        fold_weights: str = "uniform",
         scoring: Any = None,
         selection: str = "best",
         refit: bool = True,
@@ -243,8 +264,10 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         random_state: Any = None,
     ) -> None:
         self.Cs = Cs
+        self.alphas = alphas
         self.l1_ratios = l1_ratios
         self.cv = cv
+        self.fold_weights = fold_weights
         self.scoring = scoring
         self.selection = selection
         self.refit = refit
@@ -314,8 +337,8 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]) -> None:
         routed = routed_metadata(self, "fit", sample_weight, params)
-        Cs, l1_ratios, gammas = (
-            check_Cs(self.Cs),
+        grid, l1_ratios, gammas = (
+            PenaltyGrid.of(self.Cs, self.alphas),
             check_l1_ratios(self.l1_ratios),
             gammas_of(self.relax),
         )
@@ -323,8 +346,12 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         kind: Any = FoldsInChunks if is_lazy else FoldsInMemory
         how = How(gammas, self._scorer, routed)
         folds: Folds = kind.of(self, X, y, sample_weight, offset, how)
-        if isinstance(Cs, int):
-            Cs = folds.grid([classifier_of(self, l1_ratio=ratio) for ratio in l1_ratios], Cs)
+        models = [classifier_of(self, l1_ratio=ratio) for ratio in l1_ratios]
+        self._total_weight = total_weight = folds.total_weight(models[0])
+        if isinstance(grid.values, int):
+            Cs = folds.grid(models, grid.values)
+        else:
+            Cs = grid.Cs(total_weight)
         shape = folds.n_folds, len(l1_ratios), len(Cs)
         n_paths = shape[0] * shape[1]
         n_subtasks = n_paths + bool(self.refit)
@@ -337,8 +364,13 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             Job(classifier_of(self, l1_ratio=ratio), fold, path)
             for (fold, ratio), path in zip(parts, followed, strict=True)
         ]
-        found = folds.run(jobs, Cs)
+        # C is that of all rows: their weights make of it the alpha that folds have in common.
+        of_all = total_weight if grid.is_alpha else None
+        found = folds.run(jobs, PenaltyGrid(Cs, total_weight=of_all))
         self.classes_, self.Cs_ = folds.classes, Cs
+        self.alphas_ = alphas_of(Cs, total_weight)
+        sizes = np.reshape([result.scored_weight for result in found], shape[:2]).max(axis=1)
+        self.fold_weights_ = np.ones(shape[0]) if self.fold_weights == "uniform" else sizes
         self.l1_ratios_, self.gammas_ = l1_ratios, gammas
         scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
         n_iter = np.reshape([result.path.n_iter for result in found], shape)
@@ -366,9 +398,11 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
 
     def _choose(self, scores: Array) -> None:
         """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas)."""
-        self._chosen = ratio, c, gamma = chosen_index(scores, self.Cs_, self.selection)
+        self._chosen = ratio, c, gamma = chosen_index(
+            scores, self.Cs_, self.selection, self.fold_weights_
+        )
         self.l1_ratio_ = float(self.l1_ratios_[ratio])
-        self.C_ = float(self.Cs_[c])
+        self.C_, self.alpha_ = float(self.Cs_[c]), float(self.alphas_[c])
         self.gamma_ = float(self.gammas_[gamma])
         self.scores_ = scores[..., gamma]
         if len(self.gammas_) > 1 or self.relax is not False:
@@ -378,15 +412,22 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         """Set the coefficients and the penalty to means over the folds, each at its best."""
         best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
         ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
-        self.C_ = float(np.mean(self.Cs_[cs]))
-        self.l1_ratio_ = float(np.mean(self.l1_ratios_[ratios]))
-        self.gamma_ = float(np.mean(self.gammas_[gammas]))
+        weights = self.fold_weights_
+        if self.alphas is None:
+            self.C_ = float(np.average(self.Cs_[cs], weights=weights))
+            self.alpha_ = float(alphas_of(np.array(self.C_), self._total_weight))
+        else:
+            self.alpha_ = float(np.average(self.alphas_[cs], weights=weights))
+            self.C_ = float(alphas_of(np.array(self.alpha_), self._total_weight))
+        self.l1_ratio_ = float(np.average(self.l1_ratios_[ratios], weights=weights))
+        self.gamma_ = float(np.average(self.gammas_[gammas], weights=weights))
         n_ratios = len(self.l1_ratios_)
         parts = [
             found[fold * n_ratios + ratio].path.blended(self.gammas_[gamma], c)
             for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
         ]
-        self.coef_, self.intercept_ = mean_coefficients(*map(np.stack, zip(*parts, strict=True)))
+        coefs, intercepts = map(np.stack, zip(*parts, strict=True))
+        self.coef_, self.intercept_ = mean_coefficients(coefs, intercepts, weights)
 
     def _refit(self, folds: Folds, task: FollowedTask | None, attributes: dict[str, Any]) -> None:
         """Set the coefficients to those of all rows; the fit is `task`, if callbacks follow it."""
@@ -423,7 +464,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         )
         frame = _frames.results_frame(
             scores,
-            *mean_and_error(scores),
+            *mean_and_error(scores, self.fold_weights_),
             n_features.mean(axis=0),
             (self.l1_ratios_, self.Cs_, self.gammas_),
             self._chosen,

@@ -23,6 +23,7 @@ from skmaxent._input._training_data import TrainingData, positions
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model_selection._folds import Candidates, Fold, How, Job, fold_path, lacking
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
+from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._splits import Side, Splits
 from skmaxent._storage._block import Block
 from skmaxent._storage._chunked_rows import ChunkedRows
@@ -148,9 +149,16 @@ class FoldsInChunks:
             self._names(model)
         return data_grid(models, *self.given[:2], n_points, *self.given[2:], data=data)
 
-    def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
+    def total_weight(self, model: MaxentClassifier) -> float:
+        """Return the sum of the weights of all rows in the fit of a model."""
+        totals = self.labelled.totals
+        class_weight = _validation.check_class_weight(model.class_weight, self.classes, totals)
+        total = totals.sum() if class_weight is None else totals @ class_weight
+        return float(total) * self._weight_unit
+
+    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> list[Fold]:
         """Fit and score the jobs one after the other; each of them uses all chunks at once."""
-        return [self._fold(job, Cs) for job in jobs]
+        return [self._fold(job, grid) for job in jobs]
 
     def presence(self) -> tuple[Array, Array]:
         """Return which classes have test rows, and which have training rows that weigh anything.
@@ -174,6 +182,11 @@ class FoldsInChunks:
 
         return np.array([of_fold(fold) for fold in range(self.n_folds)])
 
+    @property
+    def _weight_unit(self) -> float:
+        """The number by which the weights of the chunks have been divided."""
+        return float(self.labelled.top_weight) if self.labelled.has_weights else 1.0
+
     def fit_all(self, model: MaxentClassifier) -> None:
         """Fit a model to all rows and set its attributes."""
         self._names(model)
@@ -184,9 +197,9 @@ class FoldsInChunks:
         self._names(model)
         X, y, sample_weight, offset = self.given
         data = self._rows_of(model, None)
-        return fit_path(model, X, y, Cs, sample_weight, offset, relax=True, data=data)
+        return fit_path(model, X, y, PenaltyGrid(Cs), sample_weight, offset, relax=True, data=data)
 
-    def _fold(self, job: Job, Cs: Array) -> Fold:
+    def _fold(self, job: Job, grid: PenaltyGrid) -> Fold:
         """Fit the path of a job to the training rows of its fold and score it on the test rows."""
         self._names(job.model)
         X, y, _, offset = self.given
@@ -197,17 +210,17 @@ class FoldsInChunks:
             job.model,
             X,
             y,
-            Cs,
+            grid,
             self.how.gammas,
             offset=offset,
             task=followed,
             data=self._rows_of(job.model, job.fold),
         )
-        scores = np.full((len(Cs), len(self.how.gammas)), np.nan)
-        self._score(path, job.fold, scores)
+        scores = np.full((len(path.Cs), len(self.how.gammas)), np.nan)
+        scored_weight = self._score(path, job.fold, scores)
         if followed is not None:
             followed.end()
-        return Fold(path, scores)
+        return Fold(path, scores, scored_weight)
 
     def _names(self, model: MaxentClassifier) -> None:
         """Give a model the number and the names of the columns that the estimator has read."""
@@ -253,16 +266,17 @@ class FoldsInChunks:
         view = FoldView(side, active, len(self.classes), factors)
         return self._stored(view, n_logits, workers)
 
-    def _score(self, path: MaxentPath, fold: int, scores: Array) -> None:
+    def _score(self, path: MaxentPath, fold: int, scores: Array) -> float:
         """Write the mean log-likelihood of the test rows to `scores` (n_Cs, n_gammas).
 
-        A pass over the test rows scores as many Cs as `COEFFICIENT_BYTES` allows. Rows of classes
-        without training rows do not count.
+        The result is the sum of the weights of the rows that count. A pass over the test rows
+        scores as many Cs as `COEFFICIENT_BYTES` allows. Rows of classes without training rows do
+        not count.
         """
         known = ((self._totals[fold] > 0.0) & ~lacking(path)).astype(float)
         fitted = path.n_iter.nonzero()[0]
         if not self.there[fold] @ known or not len(fitted):
-            return
+            return 0.0
         view = FoldView(
             self.splits.side(fold, is_held_out=True),
             np.arange(len(known)),
@@ -275,11 +289,13 @@ class FoldsInChunks:
         columns = FittedColumns.of(self.estimator)
         # A task has a thread of its own.
         model = FittedModel(columns, self.classes, path.coefs[0], path.intercepts[0], n_jobs=1)
+        total = 0.0
         for some in np.split(fitted, np.arange(step, len(fitted), step)):
             candidates = Candidates.of(model, path, some, self.how.gammas)
             sums, total = rows.map_reduce(_log_likelihoods, candidates)
             if total > 0.0:
                 scores[some] = (sums / total).reshape(len(some), -1)
+        return float(total) * self._weight_unit
 
     def _training_weights(self, fold: int) -> Any:
         """Return a lazy Dask array of the sample weights, zero for the test rows of the fold."""

@@ -24,6 +24,7 @@ from skmaxent._input._targets import is_table, observe
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._prediction import absent_logit, log_softmax
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path, some_of
+from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._device_array import on_host, plain
 from skmaxent._storage._place import to_host
@@ -85,10 +86,14 @@ class ModelAtOffset(ClassifierMixin, BaseEstimator):
 
 @dataclass(frozen=True)
 class Fold:
-    """A path, and scores (n_cs, n_gammas) of the rows that it did not see."""
+    """A path, and scores (n_cs, n_gammas) of the rows that it did not see.
+
+    `scored_weight` is the sum of the weights of the rows that count in the scores.
+    """
 
     path: MaxentPath
     scores: Array
+    scored_weight: float
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,10 @@ class Folds(Protocol):
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
         """Cs for all rows."""
 
-    def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
+    def total_weight(self, model: MaxentClassifier) -> float:
+        """The sum of the weights of all rows in the fit of a model."""
+
+    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> list[Fold]:
         """Paths and scores; what callbacks end has NaN for its last scores."""
 
     def presence(self) -> tuple[Array, Array]:
@@ -176,14 +184,14 @@ class Candidates:
 
 
 def fold_path(
-    model: MaxentClassifier, X: Any, y: Any, Cs: Array, gammas: Array, **options: Any
+    model: MaxentClassifier, X: Any, y: Any, grid: PenaltyGrid, gammas: Array, **options: Any
 ) -> MaxentPath:
     """The path of a fold, as its callbacks have it."""
     return fit_path(
         model,
         X,
         y,
-        Cs,
+        grid,
         relax=bool((gammas < 1.0).any()),
         at_C=lambda C: {"C_": C, "l1_ratio_": model.l1_ratio, "gamma_": 1.0},
         **options,
@@ -256,9 +264,16 @@ class FoldsInMemory:
         task = self.task
         return data_grid(models, self.X, task.y, n_points, task.sample_weight, task.offset)
 
-    def run(self, jobs: Sequence[Job], Cs: Array) -> list[Fold]:
+    def total_weight(self, model: MaxentClassifier) -> float:
+        observed, weights = self.task.observed, self.task.sample_weight
+        class_weight = _validation.check_class_weight(
+            model.class_weight, observed.classes, observed.totals(weights)
+        )
+        return observed.total_weight(weights, class_weight)
+
+    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> list[Fold]:
         found: list[Fold] = Parallel(n_jobs=self.n_jobs)(
-            delayed(self.task.run)(job.model, Cs, *self.splits[job.fold], job.followed)
+            delayed(self.task.run)(job.model, grid, *self.splits[job.fold], job.followed)
             for job in jobs
         )
         return found
@@ -273,7 +288,8 @@ class FoldsInMemory:
 
     def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
         task = self.task
-        return fit_path(model, self.X, task.y, Cs, task.sample_weight, task.offset, relax=True)
+        grid = PenaltyGrid(Cs)
+        return fit_path(model, self.X, task.y, grid, task.sample_weight, task.offset, relax=True)
 
 
 @dataclass(frozen=True)
@@ -309,7 +325,7 @@ class Task:
     def run(
         self,
         model: MaxentClassifier,
-        Cs: Array,
+        grid: PenaltyGrid,
         train: Array,
         test: Array,
         followed: _callbacks.Task | None = None,
@@ -323,7 +339,7 @@ class Task:
             model,
             X,
             y,
-            Cs,
+            grid,
             self.how.gammas,
             sample_weight=sample_weight,
             offset=None if self.offset is None else self.offset[train],
@@ -333,7 +349,7 @@ class Task:
         # What a model has never seen tells nothing about its penalty.
         known, kept = self.observed.rows(test).without(~self.seen(train) | lacking(path))
         test = test[kept]
-        scores = np.full((len(Cs), len(self.how.gammas)), np.nan)
+        scores = np.full((len(path.Cs), len(self.how.gammas)), np.nan)
         weights = self._score_weights
         weights = None if weights is None else weights[test]
         if not len(test) or (weights is not None and not weights.any()):
@@ -344,7 +360,7 @@ class Task:
             self._by_scorer(model, path, test, weights, scores)
         if followed is not None:
             followed.end()
-        return Fold(path, scores)
+        return Fold(path, scores, known.total_weight(weights))
 
     def _log_likelihood(
         self,

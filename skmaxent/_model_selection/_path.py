@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import NEGLIGIBLE, Path, Solution, Status
 from skmaxent._storage._cluster import forgetting_on_failure
@@ -53,6 +53,8 @@ class MaxentPath:
         Names of the features. They are x0, x1, ... if X has no names.
     l1_ratio : float
         Share of the L1 penalty.
+    total_weight : float
+        Sum S of the weights of the rows.
     relaxed_coefs, relaxed_intercepts : ndarray or None
         Coefficients and intercepts of fits without a penalty, in which the coefficients that are
         zero in `coefs` stay zero. The shapes are those of `coefs` and `intercepts`. None unless
@@ -75,6 +77,7 @@ class MaxentPath:
     classes: Array
     feature_names: Array = field(repr=False)
     l1_ratio: float
+    total_weight: float = field(default=np.nan, repr=False)
     relaxed_coefs: Array | None = field(default=None, repr=False)
     relaxed_intercepts: Array | None = field(default=None, repr=False)
 
@@ -108,6 +111,11 @@ class MaxentPath:
         return coef, gamma * intercept + (1.0 - gamma) * relaxed[1]
 
     @property
+    def alphas(self) -> Array:
+        """Strength of the penalty of an observation at each C, 1/(C S), shape (n_Cs,)."""
+        return alphas_of(self.Cs, self.total_weight)
+
+    @property
     def n_nonzero(self) -> Array:
         """Number of features with a nonzero coefficient at each C, shape (n_Cs,)."""
         return np.asarray((self.coefs != 0.0).any(axis=1).sum(axis=1))
@@ -130,7 +138,8 @@ def maxent_path(
     X: Any,
     y: ArrayLike,
     *,
-    Cs: int | ArrayLike = 100,
+    Cs: int | ArrayLike = DEFAULT_N_CS,
+    alphas: int | ArrayLike | None = None,
     l1_ratio: float = 1.0,
     sample_weight: ArrayLike | None = None,
     offset: Any = None,
@@ -156,6 +165,9 @@ def maxent_path(
         1e-4 times the one at which a lasso selects its first feature [2]_, or 1e-2 times if X has
         no more rows than columns. For dense X the end is computed for features of equal scale, so
         that the grid also selects features whose values are small.
+    alphas : int or array-like of shape (n_Cs,), default=None
+        Instead of `Cs`, strengths of the penalty of an observation, or their number. An alpha is
+        1/(C S), with S the sum of the weights: glmnet's `lambda`.
     l1_ratio : float, default=1.0
         Share of the L1 penalty. A grid for a share below 0.001 begins as for 0.001.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -181,10 +193,10 @@ def maxent_path(
     Raises
     ------
     TypeError
-        For the parameters `C`, `penalty` and `warm_start`.
+        For the parameters `C`, `alpha`, `penalty` and `warm_start`.
     ValueError
-        For input that cannot be fitted, and for the parameters `partial_labels`, `bias_reduction`
-        and `prior_correction`.
+        For input that cannot be fitted, for both `Cs` and `alphas`, and for the parameters
+        `partial_labels`, `bias_reduction` and `prior_correction`.
     ImportError
         If there are callbacks and scikit-learn does not support them.
 
@@ -210,17 +222,18 @@ def maxent_path(
     >>> path.n_nonzero.tolist()
     [0, 1, 4, 4, 4]
     """
-    for name in ("C", "penalty", "warm_start"):
+    for name in ("C", "alpha", "penalty", "warm_start"):
         if name in params:
-            raise TypeError(f"maxent_path has no parameter {name!r}: give Cs and l1_ratio.")
+            raise TypeError(
+                f"maxent_path has no parameter {name!r}: give Cs or alphas, and l1_ratio."
+            )
+    grid = PenaltyGrid.of(Cs, alphas)
     model = MaxentClassifier(l1_ratio=l1_ratio, **params)
     if callbacks is not None:
         refuse_without_support()
         model.set_callbacks(*callbacks)
     with forgetting_on_failure():
-        path = fit_path(
-            model, X, y, check_Cs(Cs), sample_weight, offset, relax=relax, names_relaxed=True
-        )
+        path = fit_path(model, X, y, grid, sample_weight, offset, relax=relax, names_relaxed=True)
     path = path if path.n_iter.all() else some_of(path, path.n_iter > 0)
     return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
 
@@ -237,7 +250,7 @@ def fit_path(
     model: MaxentClassifier,
     X: Any,
     y: Any,
-    Cs: int | Array,
+    grid: PenaltyGrid,
     sample_weight: Any = None,
     offset: Any = None,
     classes: Array | None = None,
@@ -248,7 +261,7 @@ def fit_path(
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
     data: TrainingData | None = None,
 ) -> MaxentPath:
-    """The path of a model's objective, in the order of Cs; fitted from the strongest penalty on.
+    """The path of a model, in the order of the grid; fitted from the strongest penalty on.
 
     Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
     tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit, and at
@@ -260,7 +273,7 @@ def fit_path(
         model,
         X,
         y,
-        Cs,
+        grid,
         sample_weight,
         offset,
         classes,
@@ -280,7 +293,7 @@ def _fit_path(
     model: MaxentClassifier,
     X: Any,
     y: Any,
-    Cs: int | Array,
+    grid: PenaltyGrid,
     sample_weight: Any,
     offset: Any,
     classes: Array | None,
@@ -299,13 +312,16 @@ def _fit_path(
         data = read(settings, model, X, y, sample_weight, offset, classes=classes)
     with training_problem(model, settings, data) as ready:
         path = Path(ready.problem, options_of(model, quiet=True))
-        if isinstance(Cs, int):
-            Cs = ready.grid(path.range(), Cs)
+        total_weight = ready.total_weight if grid.total_weight is None else grid.total_weight
+        if isinstance(grid.values, int):
+            Cs = ready.grid(path.range(), grid.values)
+        else:
+            Cs = grid.Cs(total_weight)
         found = _Arrays.zeros(len(Cs), ready)
         relaxed = _Arrays.zeros(len(Cs), ready) if relax else None
         n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
         ends: dict[str, list[_End]] = {"": [], "relaxed ": []}
-        strengths = ready.strengths(Cs)
+        strengths = ready.strengths(Cs, grid.total_weight)
         of_model = None
         if task is None:
             of_model = task = Task.of_fit(
@@ -343,6 +359,7 @@ def _fit_path(
         ready.classes,
         FittedColumns.of(model).all_names,
         settings.l1_ratio,
+        total_weight,
     )
     if relaxed is not None:
         path_of = replace(
@@ -448,20 +465,3 @@ def _warn(ends: list[_End], of: str, model: MaxentClassifier) -> None:
         if any(found):
             count = f"{sum(found)} of {len(ends)}"
             warn_user(reason.format(count), ConvergenceWarning)
-
-
-def check_Cs(Cs: Any) -> int | Array:
-    """A number of grid points, or an array of positive numbers."""
-    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
-        if Cs < 1:
-            raise ValueError(f"Cs must be a positive number of values, or the values; found {Cs}.")
-        return int(Cs)
-    try:
-        array = np.asarray(Cs, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"Cs must be an integer or an array of numbers; found {Cs!r}.") from error
-    if array.ndim != 1 or array.size == 0 or not (array > 0.0).all():
-        raise ValueError(
-            f"Cs must be an integer, or positive numbers in one dimension; found {Cs!r}."
-        )
-    return array

@@ -31,13 +31,14 @@ def gammas_of(relax: Any) -> Array:
     return gammas
 
 
-def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, int]:
-    """Return the positions of the chosen l1_ratio, C and gamma, with the smallest C among equals.
+def chosen_index(
+    scores: Array, Cs: Array, selection: str, fold_weights: Array
+) -> tuple[int, int, int]:
+    """Position of the l1_ratio, the C and the gamma that a rule takes, the strongest among equals.
 
-    `scores` have the shape (n_folds, n_l1_ratios, n_cs, n_gammas), and `selection` is the parameter
-    of `MaxentClassifierCV`.
+    Scores are (n_folds, n_l1_ratios, n_cs, n_gammas), and weights (n_folds,).
     """
-    mean, standard_error = mean_and_error(scores)
+    mean, standard_error = mean_and_error(scores, fold_weights)
     if np.isnan(mean).all():
         raise ValueError("no score is a number: the folds have no rows to score.")
     order = np.argsort(Cs, kind="stable")
@@ -51,24 +52,31 @@ def chosen_index(scores: Array, Cs: Array, selection: str) -> tuple[int, int, in
     return ratio, int(order[position]), gamma
 
 
-def mean_coefficients(coefs: Array, intercepts: Array) -> tuple[Array, Array]:
-    """Return the means over folds, the first axis, of coefficients and intercepts.
+def mean_coefficients(coefs: Array, intercepts: Array, fold_weights: Array) -> tuple[Array, Array]:
+    """Weighted means over folds, the first axis, of coefficients and intercepts.
 
-    The mean of a class is over the folds whose training rows contain it. If there is none, the
-    class is absent from the model.
+    A class counts in the folds whose training rows have weight in it; it is absent from the model
+    where there is none.
     """
     absent = absent_logit(intercepts.dtype)
     seen = intercepts > 0.5 * absent
-    n_seen = seen.sum(axis=0)
-    n = np.maximum(n_seen, 1).astype(intercepts.dtype)
-    coef = np.where(seen[..., None], coefs, 0.0).sum(axis=0) / n[:, None]
-    intercept = np.where(seen, intercepts, 0.0).sum(axis=0) / n
-    return coef, np.where(n_seen > 0, intercept, absent).astype(intercepts.dtype)
+    weights = np.where(seen, fold_weights[:, None], 0.0)
+    total = weights.sum(axis=0)
+    weights = weights / np.where(total > 0.0, total, 1.0)
+    coef = np.einsum("fk,fkj->kj", weights, np.where(seen[..., None], coefs, 0.0))
+    intercept = np.einsum("fk,fk->k", weights, np.where(seen, intercepts, 0.0))
+    intercept = np.where(total > 0.0, intercept, absent)
+    return coef.astype(coefs.dtype), intercept.astype(intercepts.dtype)
 
 
-def mean_and_error(scores: Array) -> tuple[Array, Array]:
-    """Return the means over folds, the first axis, and their standard errors, 0 for one fold."""
-    n = (~np.isnan(scores)).sum(axis=0)
-    mean = np.where(n > 0, np.nansum(scores, axis=0) / np.maximum(n, 1), np.nan)
-    squares = np.nansum(np.square(scores - mean), axis=0)
-    return mean, np.sqrt(squares / np.maximum(n * (n - 1.0), 1.0))
+def mean_and_error(scores: Array, fold_weights: Array) -> tuple[Array, Array]:
+    """Weighted mean over folds, the first axis, and its standard error, 0 for a single fold.
+
+    The standard error of n folds is sqrt(Σ w (score - mean)²/(Σ w (n - 1))), as in cv.glmnet.
+    """
+    weights = np.where(np.isnan(scores), 0.0, fold_weights[:, None, None, None])
+    n, total = (weights > 0.0).sum(axis=0), weights.sum(axis=0)
+    some = np.where(n > 0, total, 1.0)
+    mean = np.where(n > 0, np.nansum(weights * scores, axis=0) / some, np.nan)
+    squares = np.nansum(weights * np.square(scores - mean), axis=0)
+    return mean, np.sqrt(squares / (some * np.maximum(n - 1.0, 1.0)))

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
-from skmaxent._model_selection._path import MaxentPath, check_Cs, fit_path
+from skmaxent._model_selection._path import MaxentPath, fit_path
+from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid
 from skmaxent._model_selection._selection import chosen_index
 from skmaxent._typing import Array
 
@@ -184,7 +185,8 @@ class PathDisplay:
         else:
             C, _ = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
             model = MaxentClassifier(**estimator.get_params(deep=False))
-        path = fit_path(model, X, y, check_Cs(100 if Cs is None else Cs), sample_weight, offset)
+        grid = PenaltyGrid.of(DEFAULT_N_CS if Cs is None else Cs)
+        path = fit_path(model, X, y, grid, sample_weight, offset)
         return cls.from_path(path, C=C, class_label=class_label, n_labels=n_labels, ax=ax)
 
     @classmethod
@@ -447,9 +449,9 @@ class CVCurveDisplay:
         if "gamma" in frame:
             frame = frame[frame["gamma"] == self.estimator.gamma_]
         ratios = self.estimator.l1_ratios_
-        scores = self.estimator.scores_[..., None]
-        best = chosen_index(scores, self.estimator.Cs_, "best")
-        strongest = chosen_index(scores, self.estimator.Cs_, "one_standard_error")
+        scores, weights = self.estimator.scores_[..., None], self.estimator.fold_weights_
+        best = chosen_index(scores, self.estimator.Cs_, "best", weights)
+        strongest = chosen_index(scores, self.estimator.Cs_, "one_standard_error", weights)
         self.lines_ = []
         for i, ratio in enumerate(ratios):
             rows = frame[frame["l1_ratio"] == ratio].sort_values("C")

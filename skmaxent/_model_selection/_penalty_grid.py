@@ -1,0 +1,80 @@
+"""The strengths of the penalty that a path or a cross-validation fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from skmaxent._typing import Array
+
+# The number of values of C that paths have if the user does not say how many.
+DEFAULT_N_CS = 100
+
+
+@dataclass(frozen=True)
+class PenaltyGrid:
+    """The strengths of the penalty to fit, as values of C or of alpha, which is 1/(C S).
+
+    Attributes
+    ----------
+    values : int or ndarray of shape (n_values,)
+        The number of values, which are to be computed from the rows, or the values.
+    is_alpha : bool
+    total_weight : float or None
+        S; None stands for the sum of the weights of the rows that are fitted.
+    """
+
+    values: int | Array
+    is_alpha: bool = False
+    total_weight: float | None = None
+
+    @classmethod
+    def of(cls, Cs: Any, alphas: Any = None) -> PenaltyGrid:
+        """Return the grid that the arguments ask for.
+
+        Raises TypeError or ValueError for values of another kind, and ValueError for both.
+        """
+        if alphas is None:
+            return cls(_numbers_of_grid(Cs, "Cs"))
+        if not (isinstance(Cs, Integral) and Cs == DEFAULT_N_CS):
+            raise ValueError(
+                "Cs and alphas cannot be combined, because both say how strong the penalty is: "
+                f"leave out one of them; found Cs={Cs!r} and alphas={alphas!r}."
+            )
+        return cls(_numbers_of_grid(alphas, "alphas"), is_alpha=True)
+
+    def Cs(self, total_weight: float) -> Array:
+        """Return the values as values of C, for a sum of weights S."""
+        assert not isinstance(self.values, int)
+        return alphas_of(self.values, total_weight) if self.is_alpha else self.values
+
+
+def alphas_of(Cs: Array, total_weight: float) -> Array:
+    """Return 1/(C S) for each C: the alphas of values of C, and the values of C of alphas."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(1.0 / Cs / total_weight)
+
+
+def _numbers_of_grid(values: Any, argument: str) -> int | Array:
+    """Return a number of grid points, or an array of positive numbers."""
+    if isinstance(values, Integral) and not isinstance(values, bool):
+        if values < 1:
+            raise ValueError(
+                f"{argument} must be a positive number of values, or the values; found {values}."
+            )
+        return int(values)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{argument} must be an integer or an array of numbers; found {values!r}."
+        ) from error
+    if array.ndim != 1 or array.size == 0 or not (array > 0.0).all():
+        raise ValueError(
+            f"{argument} must be an integer, or positive numbers in one dimension; "
+            f"found {values!r}."
+        )
+    return array
