@@ -36,6 +36,7 @@ def test_this_file_knows_every_argument():
         "features",
         "method",
         "n_bootstrap",
+        "small_sample",
     ]
 
 
@@ -54,6 +55,7 @@ def test_this_file_knows_every_argument():
         ({"reference": 7}, "expected 'symmetric' or one of"),
         ({"n_bootstrap": 50}, "n_bootstrap=50 is for method='bootstrap', found method=None"),
         ({"method": "jackknife"}, "method must be None, 'split' or 'bootstrap', found 'jackknife'"),
+        ({"small_sample": "units"}, "small_sample='units' does not go with cov_type='nonrobust'"),
         # features=
         ({"features": ["age"], "groups": GROUPS}, "does not support groups or weights"),
         ({"features": ["age"], "weights": "probability"}, "does not support groups or weights"),
@@ -70,7 +72,9 @@ def test_this_file_knows_every_argument():
         ({"method": "split", "cov_type": "laplace"}, "cov_type='laplace' does not go with this"),
         ({"method": "split", "weights": "sampling"}, "weights must be 'frequency'"),
         ({"method": "split", "reference": 7}, "expected 'symmetric' or one of"),
+        ({"method": "split", "small_sample": "none"}, "does not go with cov_type='nonrobust'"),
         # method="bootstrap"
+        (FEW | {"small_sample": "none"}, "small_sample='none' is for robust covariances"),
         (FEW | {"features": ["age"]}, "method='bootstrap' is for all features"),
         (FEW | {"cov_type": "HC0"}, "expected cov_type=None, found 'HC0'"),
         (FEW | {"weights": "sampling"}, "weights must be 'frequency'"),
