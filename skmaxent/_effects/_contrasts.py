@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmaxent._effects._variables import Variables, constant
+from skmaxent._effects._variables import Variables, constant, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,21 +53,30 @@ def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> li
 def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
     """The argument `variables` as a dict; ValueError for names that the data do not have."""
     if chosen is None:
-        chosen = variables.names if variables.used is None else variables.used
-    if isinstance(chosen, str):
-        chosen = [chosen]
-    asked = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen)
-    unknown = [name for name in asked if name not in variables.names]
-    if unknown or not asked:
+        chosen = variables.used
+    is_one = isinstance(chosen, str) or not isinstance(chosen, Iterable)
+    names = [chosen] if is_one else list(chosen)
+    unknown = [name for name in names if name not in variables.names]
+    if unknown or not names:
         raise ValueError(
             f"variables must name columns of the data, found {unknown or chosen}; expected some "
-            f"of {variables.names}."
+            f"of {variables.used}."
         )
-    return asked
+    unused = [name for name in names if name not in variables.used]
+    if unused:
+        raise ValueError(
+            f"variables has {unused}, which no column of the model depends on; expected some of "
+            f"{variables.used}."
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"variables names a variable twice, found {names}.")
+    return dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(names)
 
 
 def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> list[Contrast]:
     """Contrasts of a variable whose values are numbers."""
+    import pandas as pd
+
     if asked is None:
         asked = 1
     if isinstance(asked, str):
@@ -76,23 +85,30 @@ def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> 
                 f"variables[{name!r}] must be a number, two values or one of {list(NUMERIC)}, "
                 f"found {asked!r}."
             )
-        data = variables.rows_of_fit(f"variables={{{name!r}: {asked!r}}}")[name].astype(float)
+        data = variables.rows_of_fit(f"variables={{{name!r}: {asked!r}}}")[name]
+        data = pd.Series(numbers(data))
         if asked in ("sd", "2sd"):
             half = float(data.std()) * (0.5 if asked == "sd" else 1.0)
-            centre = column.astype(float)
+            centre = pd.Series(numbers(column), column.index)
             label = {"sd": "(x + sd/2) - (x - sd/2)", "2sd": "(x + sd) - (x - sd)"}[asked]
             return [Contrast(name, label, centre + half, centre - half)]
         ends = data.quantile([0.25, 0.75]) if asked == "iqr" else data.agg(["min", "max"])
         low, high = map(float, ends)
         label = "Q3 - Q1" if asked == "iqr" else "max - min"
         return [Contrast(name, label, constant(column, high), constant(column, low))]
-    if isinstance(asked, Real):
+    if isinstance(asked, Real) and not isinstance(asked, bool):
         step = float(asked)
         if not np.isfinite(step) or step == 0.0:
             raise ValueError(f"variables[{name!r}] must be a finite step, found {asked!r}.")
-        half, centre = 0.5 * step, column.astype(float)
+        half, centre = 0.5 * step, pd.Series(numbers(column), column.index)
         label = f"(x + {half:g}) - (x - {half:g})"
         return [Contrast(name, label, centre + half, centre - half)]
+    found = asked if isinstance(asked, Iterable) else [asked]
+    if not all(isinstance(value, Real) and np.isfinite(float(value)) for value in found):
+        raise ValueError(
+            f"variables[{name!r}] must be a number, two finite values or one of {list(NUMERIC)}, "
+            f"found {asked!r}."
+        )
     return [_pair(name, asked, column)]
 
 
@@ -103,6 +119,11 @@ def _between_levels(
     levels = list(variables.levels[name])
     if asked is None:
         asked = "reference"
+    if not isinstance(asked, Iterable):
+        raise ValueError(
+            f"variables[{name!r}] must be two of the values {levels} or one of {list(LEVELS)}, "
+            f"found {asked!r}."
+        )
     if not isinstance(asked, str):
         unknown = [value for value in list(asked) if value not in levels]
         if unknown:
@@ -130,10 +151,11 @@ def _between_levels(
 
 def _pair(name: str, values: Any, column: pd.Series) -> Contrast:
     """From the first of two values to the second."""
-    values = list(values)
-    if len(values) != 2:
+    values = list(values) if isinstance(values, Iterable) else [values]
+    if len(values) != 2 or values[0] == values[1]:
         raise ValueError(
-            f"variables[{name!r}] must have two values, the low and the high one, found {values}."
+            f"variables[{name!r}] must have two different values, the low and the high one, "
+            f"found {values}."
         )
     low, high = values
     return Contrast(name, f"{high} - {low}", constant(column, high), constant(column, low))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from skmaxent._effects._variables import Variables, is_numeric, levels_of
+from skmaxent._effects._variables import Variables, is_numeric, levels_of, numbers
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ class DataGrid:
         """The combinations of the values that were given, a row for each."""
         import pandas as pd
 
-        unknown = [name for name in self.values if name not in variables.names]
+        unknown = [name for name in self.values if name not in variables.used]
         if unknown:
             raise ValueError(
-                f"datagrid has {unknown}, no variables of the data; expected some of "
-                f"{variables.names}."
+                f"datagrid has {unknown}, no variables of the model; expected some of "
+                f"{variables.used}."
             )
         chosen = {name: _values(name, given, data) for name, given in self.values.items()}
         if self.grid_type == "balanced":
@@ -61,7 +62,10 @@ class DataGrid:
                 rows[name] = points[name].repeat(n).reset_index(drop=True)
             return rows
         others = [name for name in variables.names if name not in points]
-        typical = {name: _typical(data[name], weights) for name in others}
+        typical = {
+            name: _typical(data[name], weights, is_number=variables.is_numeric(name))
+            for name in others
+        }
         columns = {
             name: points[name]
             if name in points
@@ -108,19 +112,33 @@ def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
     """The values of a variable as a list."""
     if callable(given):
         given = given(data[name])
-    values = [given] if np.ndim(given) == 0 else list(given)
-    if not values:
-        raise ValueError(f"datagrid has no values for {name!r}: expected at least one.")
+    is_one = isinstance(given, str) or not isinstance(given, Iterable)
+    values = [given] if is_one else list(given)
+    if not values or isinstance(given, Mapping):
+        raise ValueError(
+            f"datagrid has {given!r} for {name!r}: expected a value, a list of values or a "
+            "function of the column."
+        )
+    if is_numeric(data[name]) and not all(isinstance(value, Real) for value in values):
+        raise ValueError(f"datagrid has {values} for {name!r}: expected numbers.")
     return values
 
 
-def _typical(column: pd.Series, weights: Array | None) -> Any:
-    """The mean of numbers, the most frequent of other values; the first of several such."""
-    if is_numeric(column):
-        return float(np.average(column.to_numpy(dtype=float), weights=weights))
+def _typical(column: pd.Series, weights: Array | None, *, is_number: bool) -> Any:
+    """The mean of numbers, the most frequent of other values; the first of several such.
+
+    Missing values do not count.
+    """
+    if is_number and is_numeric(column):
+        values = numbers(column)
+        known = ~np.isnan(values)
+        return float(np.average(values[known], weights=None if weights is None else weights[known]))
     levels = levels_of(column)
     weights = np.ones(len(column)) if weights is None else weights
-    counts = [float(weights[(column == level).to_numpy()].sum()) for level in levels]
+    counts = [
+        float(weights[(column == level).to_numpy(dtype=bool, na_value=False)].sum())
+        for level in levels
+    ]
     return levels[int(np.argmax(counts))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy import stats
@@ -74,8 +75,8 @@ def joined(parts: list[Estimates]) -> Estimates:
 
 def normal_quantile(conf_level: float) -> float:
     """The standard normal quantile z such that an interval of z standard errors has this level."""
-    if not 0.0 < conf_level < 1.0:
-        raise ValueError(f"conf_level must be between 0 and 1, found {conf_level}.")
+    if not (isinstance(conf_level, Real) and 0.0 < conf_level < 1.0):
+        raise ValueError(f"conf_level must be between 0 and 1, found {conf_level!r}.")
     return float(stats.norm.ppf(0.5 + 0.5 * conf_level))
 
 

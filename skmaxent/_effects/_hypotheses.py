@@ -37,7 +37,9 @@ def hypotheses_of(
     if isinstance(hypothesis, str) and hypothesis in CONTRASTS:
         return _contrasts(hypothesis, estimates, labels)
     if isinstance(hypothesis, str) or (
-        isinstance(hypothesis, (list, tuple)) and all(isinstance(h, str) for h in hypothesis)
+        isinstance(hypothesis, (list, tuple))
+        and hypothesis
+        and all(isinstance(h, str) for h in hypothesis)
     ):
         equations = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis)
         A, right, names = linear_equations(equations, [f"b{i}" for i in range(m)])
@@ -45,12 +47,17 @@ def hypotheses_of(
         draws = None if found.draws is None else found.draws - right
         found = Estimates(found.values - right, found.jacobian, draws)
         return found, pd.DataFrame({"hypothesis": names})
-    A = np.asarray(hypothesis, float)
-    A = A[:, None] if A.ndim == 1 else A
-    if A.ndim != 2 or len(A) != m:
+    try:
+        A = np.asarray(hypothesis, float)
+    except (TypeError, ValueError):
         raise ValueError(
-            f"hypothesis has the shape {np.shape(hypothesis)}; expected a weight for each of the "
-            f"{m} estimates, a column for each hypothesis."
+            f"hypothesis must be a number, equations or an array of weights, found {hypothesis!r}."
+        ) from None
+    A = A[:, None] if A.ndim == 1 else A
+    if A.ndim != 2 or len(A) != m or not np.all(np.isfinite(A)):
+        raise ValueError(
+            f"hypothesis has the shape {np.shape(hypothesis)}; expected a finite weight for each "
+            f"of the {m} estimates, a column for each hypothesis."
         )
     names = [f"h{i}" for i in range(A.shape[1])]
     return estimates.mapped(A.T), pd.DataFrame({"hypothesis": names})
@@ -101,4 +108,5 @@ def _names(labels: pd.DataFrame) -> list[str]:
     """A name for each row: its values, of the columns that are not constant."""
     shown = [column for column in labels if labels[column].nunique(dropna=False) > 1]
     rows = labels[shown or list(labels)].itertuples(index=False)
-    return [", ".join(map(str, row)) for row in rows]
+    names = [", ".join(map(str, row)) for row in rows]
+    return [f"({name})" if " - " in name else name for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 # Rows at which it is looked which columns of the model change with a variable.
 MOST_ROWS = 2_000
+# Values of a variable at which it is looked whether the transformer takes others nearby.
+MOST_VALUES = 50
+# A step of a variable, relative to its range, and the change of a column, relative to its own, over
+# such a step that is taken for a jump.
+TINY, JUMP = 1e-4, 0.05
 # Numbers of a sparse matrix up to which it is made dense, to be a frame of variables: 80 MB.
 MOST_NUMBERS = 10_000_000
 
@@ -38,13 +44,20 @@ class Variables:
         No rows, with the types of the columns of the data.
     levels : dict
         For each variable that is not numeric, its values: those of the categories that occur, in
-        their order, and sorted ones otherwise.
+        their order, and sorted ones otherwise. Numbers are levels too where the transformer takes
+        no others, as a one-hot encoder. Variables that no column of the model depends on have none.
+    used : list of str
+        The variables that columns of the model depend on.
+    steps : list of str
+        The numeric variables that columns are step functions of.
+    is_weighted : bool
+        Whether the rows of the fit have weights.
+    n_rows : int
+        Of the fit.
     data : DataFrame or None
         The rows of the fit. A pickle does not hold them.
     offset, weights : ndarray or None
         Of these rows.
-    used : list of str or None
-        The variables that columns of the model change with; None where they are all.
     """
 
     names: list[str]
@@ -52,10 +65,13 @@ class Variables:
     is_frame: bool
     template: pd.DataFrame
     levels: Mapping[str, list[Any]]
+    used: list[str]
+    steps: list[str]
+    is_weighted: bool
+    n_rows: int
     data: pd.DataFrame | None = field(default=None, repr=False)
     offset: Any = field(default=None, repr=False)
     weights: Array | None = field(default=None, repr=False)
-    used: list[str] | None = None
 
     @classmethod
     def of(
@@ -72,16 +88,62 @@ class Variables:
         if names is not None and not is_frame:
             frame = frame.set_axis(names, axis=1)
         levels = {name: levels_of(frame[name]) for name in frame if not is_numeric(frame[name])}
-        return cls(
+        found = cls(
             list(frame),
             transformer,
             is_frame,
             frame.iloc[:0],
             levels,
-            frame,
+            list(frame),
+            [],
+            weights is not None,
+            len(frame),
+            # A user may change the frame in place later.
+            frame.copy(deep=False),
             offset,
             weights,
         )
+        return found if transformer is None else found._with_kinds_of_numbers()
+
+    def _with_kinds_of_numbers(self) -> Variables:
+        """Numbers are levels where the transformer takes no numbers between them."""
+        assert self.data is not None
+        found, steps = dict(self.levels), []
+        for name in self.names:
+            if not self.is_numeric(name) or self.data[name].nunique() < 2:
+                continue
+            kind = self._kind_of_numbers(self.data, name)
+            if kind == "isolated":
+                found[name] = levels_of(self.data[name])
+            elif kind == "steps":
+                steps.append(name)
+        levels = {name: found[name] for name in self.names if name in found}
+        return replace(self, levels=levels, steps=steps)
+
+    def _kind_of_numbers(self, data: pd.DataFrame, name: str) -> str:
+        """Whether the columns of the model are continuous in a variable.
+
+        "isolated": they jump, or the transformer raises, on both sides of most values. "steps":
+        they are constant between jumps. "continuous": neither.
+        """
+        rows = data[~data[name].duplicated() & data[name].notna()]
+        rows = rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), MOST_VALUES)).astype(int)]
+        values, before = numbers(rows[name]), _dense_columns(self.columns(rows))
+        scale = np.ptp(before, axis=0)
+        is_isolated, has_steps = True, True
+        for step in (-TINY, TINY):
+            end = values + step * (np.ptp(values) or 1.0)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of unknown categories
+                    after = _dense_columns(self.columns(with_column(rows, name, end)))
+            except ValueError:
+                continue
+            change = np.abs(after - before)
+            jumps = ((change > JUMP * scale) & (scale > 0.0)).any(axis=1)
+            is_isolated &= bool(jumps.mean() >= 0.5)
+            has_steps &= not (change > 0.0).any(axis=1)[~jumps].any()
+        return "isolated" if is_isolated else "steps" if has_steps else "continuous"
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"data": None, "offset": None, "weights": None}
@@ -102,14 +164,15 @@ class Variables:
     def that_change(self, used: list[tuple[str, ...]]) -> Variables:
         """The same, with the variables of each column that `terms_of_columns` found."""
         some = {name for names in used for name in names}
-        return replace(self, used=[name for name in self.names if name in some])
+        levels = {name: values for name, values in self.levels.items() if name in some}
+        return replace(self, levels=levels, used=[name for name in self.names if name in some])
 
     def read(self, newdata: Any, name: str = "newdata") -> pd.DataFrame:
         """New data with the variables as columns; ValueError where one is missing."""
         frame, is_frame = as_frame(newdata)
         if not is_frame and frame.shape[1] == len(self.names):
             return frame.set_axis(self.names, axis=1)
-        missing = [column for column in self.names if column not in frame]
+        missing = [column for column in self.used if column not in frame]
         if missing:
             raise ValueError(
                 f"{name} has no columns {missing}: expected the columns of the data of the fit, "
@@ -119,7 +182,7 @@ class Variables:
 
     def columns(self, frame: pd.DataFrame) -> Any:
         """The columns of the model for rows of data, as the classifier takes them."""
-        frame = frame[self.names]
+        frame = frame[[name for name in self.names if name in frame]]
         rows = frame if self.is_frame else frame.to_numpy()
         return rows if self.transformer is None else self.transformer.transform(rows)
 
@@ -174,7 +237,7 @@ def terms_of_columns(variables: Variables, n_columns: int) -> list[tuple[str, ..
     before = variables.columns(data)
     used: list[tuple[str, ...]] = [()] * n_columns
     for name in variables.names:
-        after = variables.columns(data.assign(**{name: _exchanged(variables, data[name])}))
+        after = variables.columns(with_column(data, name, _exchanged(variables, data[name])))
         for j in np.flatnonzero(_columns_that_differ(before, after)):
             used[j] = (*used[j], name)
     return used
@@ -212,9 +275,31 @@ def constant(column: pd.Series, value: Any) -> pd.Series:
     import pandas as pd
 
     dtype: Any = column.dtype
-    if isinstance(value, (float, np.floating)) and pd.api.types.is_integer_dtype(dtype):
-        dtype = float
+    if is_numeric(column):
+        dtype = None
     return pd.Series(value, index=column.index, name=column.name, dtype=dtype)
+
+
+def with_column(frame: pd.DataFrame, name: Any, values: Any) -> pd.DataFrame:
+    """A copy of a frame with other values in one column, whatever the type of its name."""
+    changed = frame.copy(deep=False)
+    changed[name] = values
+    return changed
+
+
+def numbers(column: pd.Series) -> Array:
+    """A column of numbers as float64; missing values are NaN."""
+    return np.asarray(column.to_numpy(dtype=float, na_value=np.nan))
+
+
+def is_single(columns: Any) -> bool:
+    """Whether columns of a model, an array or a frame, have single precision."""
+    types = [columns.dtype] if hasattr(columns, "dtype") else list(columns.dtypes)
+    return any(str(kind).lower() == "float32" for kind in types)
+
+
+def _dense_columns(columns: Any) -> Array:
+    return np.asarray(columns.toarray() if sp.issparse(columns) else columns, float)
 
 
 def _columns_that_differ(before: Any, after: Any) -> Array:
@@ -226,6 +311,12 @@ def _columns_that_differ(before: Any, after: Any) -> Array:
 
 
 def _named(X: Array) -> pd.DataFrame:
+    """An array as a frame; the columns of arrays of objects get the types of their values."""
     import pandas as pd
 
-    return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+    if X.ndim != 2:
+        raise ValueError(
+            f"data of variables must be a DataFrame or an array with two dimensions, found the "
+            f"shape {X.shape}."
+        )
+    return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]).infer_objects()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -268,6 +269,10 @@ def with_variables(
     groups = None
     last = transformer[-1] if isinstance(transformer, Pipeline) else transformer
     if terms is not None:
+        if not isinstance(terms, Mapping):
+            raise ValueError(
+                f"terms must be a dict of names of terms to their columns, found {terms!r}."
+            )
         groups = Terms.of_groups(features, without(terms, aliased))
     elif hasattr(last, "terms_"):  # a FormulaTransformer
         factors = getattr(last, "term_factors_", None)
@@ -288,7 +293,7 @@ def with_variables(
         variables = variables.that_change(used)
         kept = range(columns) if delta.positions is None else delta.positions
         if groups is None:
-            groups = Terms.of_variables(features, [used[j] for j in kept])
+            groups = Terms.of_variables(features, [tuple(map(str, used[j])) for j in kept])
     return replace(
         results,
         _delta=replace(delta, transformer=transformer),

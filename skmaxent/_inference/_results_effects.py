@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skmaxent._effects._effects import Request
+from skmaxent._effects._requests import Request
 from skmaxent._inference._marginal_effects import (
     RowWeights,
     average_effects,
@@ -12,6 +12,7 @@ from skmaxent._inference._marginal_effects import (
     probability_intervals,
 )
 from skmaxent._inference._results_state import ResultsState
+from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,10 +122,49 @@ class EffectMethods(ResultsState):
         return self._effects.predictions(request)
 
     def average_predictions(
-        self, newdata: Any = None, by: Any = True, **options: Any
+        self,
+        newdata: Any = None,
+        by: Any = True,
+        *,
+        offset: Any = None,
+        sample_weight: Any = None,
+        conf_level: float = 0.95,
+        interval: str = "delta",
+        hypothesis: Any = None,
+        n_draws: int = 1000,
+        random_state: Any = None,
     ) -> pd.DataFrame:
-        """`predictions` averaged over all rows, or by variables."""
-        return self.predictions(newdata, by, **options)
+        """Probabilities of the classes, averaged over all rows or by variables.
+
+        Parameters
+        ----------
+        newdata, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state
+            As in `predictions`.
+        by : bool, str or list of str, default=True
+            Variables by whose values rows are averaged; True averages all rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As of `predictions`: a row for each group and class.
+
+        Raises
+        ------
+        ValueError
+            As `predictions`.
+        """
+        request = Request(
+            newdata,
+            by,
+            offset,
+            sample_weight,
+            conf_level,
+            interval,
+            hypothesis,
+            n_draws,
+            random_state,
+        )
+        return self._effects.predictions(request)
 
     def comparisons(
         self,
@@ -151,7 +191,8 @@ class EffectMethods(ResultsState):
         variables : str, list of str or dict, default=None
             The variables, or a dict of what each is compared at; None is all variables. A number s
             compares x + s/2 with x - s/2, which is the default for numbers, with s = 1; "sd" and
-            "2sd" do so with the standard deviation and twice that; "iqr" compares the quartiles and
+            "2sd" do so with the standard deviation in the rows of the fit, each of which counts
+            once, and twice that; "iqr" compares the quartiles and
             "minmax" the largest value with the smallest. Values that are not numbers are compared
             with the first ("reference", the default), each with the one before ("sequential"), all
             with one another ("pairwise", or "revpairwise"), or the last with the first ("minmax").
@@ -187,10 +228,52 @@ class EffectMethods(ResultsState):
         return self._effects.comparisons(variables, comparison, request)
 
     def average_comparisons(
-        self, variables: Any = None, newdata: Any = None, by: Any = True, **options: Any
+        self,
+        variables: Any = None,
+        newdata: Any = None,
+        by: Any = True,
+        *,
+        comparison: str = "difference",
+        offset: Any = None,
+        sample_weight: Any = None,
+        conf_level: float = 0.95,
+        interval: str = "delta",
+        hypothesis: Any = None,
+        n_draws: int = 1000,
+        random_state: Any = None,
     ) -> pd.DataFrame:
-        """`comparisons` of averages over all rows, or by variables."""
-        return self.comparisons(variables, newdata, by, **options)
+        """Average probabilities with one value of a variable against those with another.
+
+        Parameters
+        ----------
+        variables, newdata, comparison, offset, sample_weight, conf_level, interval, hypothesis, \
+n_draws, random_state
+            As in `comparisons`.
+        by : bool, str or list of str, default=True
+            Variables by whose values rows are averaged; True averages all rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As of `comparisons`: a row for each group and class.
+
+        Raises
+        ------
+        ValueError
+            As `comparisons`.
+        """
+        request = Request(
+            newdata,
+            by,
+            offset,
+            sample_weight,
+            conf_level,
+            interval,
+            hypothesis,
+            n_draws,
+            random_state,
+        )
+        return self._effects.comparisons(variables, comparison, request)
 
     def slopes(
         self,
@@ -248,10 +331,52 @@ class EffectMethods(ResultsState):
         return self._effects.slopes(variables, slope, request)
 
     def average_slopes(
-        self, variables: Any = None, newdata: Any = None, by: Any = True, **options: Any
+        self,
+        variables: Any = None,
+        newdata: Any = None,
+        by: Any = True,
+        *,
+        slope: str = "dydx",
+        offset: Any = None,
+        sample_weight: Any = None,
+        conf_level: float = 0.95,
+        interval: str = "delta",
+        hypothesis: Any = None,
+        n_draws: int = 1000,
+        random_state: Any = None,
     ) -> pd.DataFrame:
-        """`slopes` averaged over all rows, or by variables."""
-        return self.slopes(variables, newdata, by, **options)
+        """Derivatives of the probabilities, averaged over all rows or by variables.
+
+        Parameters
+        ----------
+        variables, newdata, slope, offset, sample_weight, conf_level, interval, hypothesis, \
+n_draws, random_state
+            As in `slopes`.
+        by : bool, str or list of str, default=True
+            Variables by whose values rows are averaged; True averages all rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As of `slopes`: a row for each group and class.
+
+        Raises
+        ------
+        ValueError
+            As `slopes`.
+        """
+        request = Request(
+            newdata,
+            by,
+            offset,
+            sample_weight,
+            conf_level,
+            interval,
+            hypothesis,
+            n_draws,
+            random_state,
+        )
+        return self._effects.slopes(variables, slope, request)
 
     def marginal_effects(
         self,
@@ -298,9 +423,28 @@ class EffectMethods(ResultsState):
             For unknown features in `discrete`, another `at`, and rows or offsets that
             `predict_proba` would not take.
         """
+        self._warn_of_columns_that_are_no_variables()
         delta, weights = self._probabilities, RowWeights(self._signature, self._held)
         effects, errors = average_effects(delta, weights, X, at, offset, discrete, sample_weight)
         return effects_table(effects, errors, delta, conf_level, has_tests=self.has_tests)
+
+    def _warn_of_columns_that_are_no_variables(self) -> None:
+        """Warn where columns cannot change alone: dummies, interactions and splines."""
+        if self._terms is None:
+            return
+        levels = () if self._variables is None else self._variables.levels
+        found = [
+            column
+            for term in self._terms
+            if len(term.columns) > 1 or len(term.factors) > 1 or term.name in levels
+            for column in term.columns
+        ]
+        if found:
+            warn_user(
+                f"marginal_effects are of columns of the model, and {found} do not change alone, "
+                "as they are made of factors, interactions or splines: use comparisons or slopes, "
+                "which are of the variables of the data."
+            )
 
     def predict_proba_interval(
         self, X: Any, conf_level: float = 0.95, *, offset: Any = None

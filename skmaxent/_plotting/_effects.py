@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skmaxent._effects._effects import NUMBERS
+from skmaxent._effects._table_rows import NUMBERS
 from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._intervals import IntervalDisplay
 

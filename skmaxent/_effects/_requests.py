@@ -1,0 +1,91 @@
+"""What a user asks a table of effects for: its arguments, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from skmaxent._effects._estimates import normal_quantile
+
+INTERVALS = ("delta", "logit", "simulation", "bootstrap")
+# The default number of draws of a simulation.
+DEFAULT_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a table of effects is of: rows, groups, interval and hypothesis.
+
+    Attributes
+    ----------
+    newdata : None, "mean", DataGrid or data
+    by : False, True, str or list of str
+    offset, sample_weight : of the rows of newdata
+    conf_level : float
+    interval : {"delta", "logit", "simulation", "bootstrap"}
+    hypothesis : None, float, str, list of str or array
+    n_draws : int
+    random_state : int, RandomState or None
+
+    Raises
+    ------
+    ValueError
+        For values that an argument does not have, and for arguments without a use.
+    """
+
+    newdata: Any = None
+    by: Any = False
+    offset: Any = None
+    sample_weight: Any = None
+    conf_level: float = 0.95
+    interval: str = "delta"
+    hypothesis: Any = None
+    n_draws: int = DEFAULT_DRAWS
+    random_state: Any = None
+
+    def __post_init__(self) -> None:
+        normal_quantile(self.conf_level)
+        if self.interval not in INTERVALS:
+            raise ValueError(f"interval must be one of {list(INTERVALS)}, found {self.interval!r}.")
+        if self.interval != "simulation":
+            for name, default in (("n_draws", DEFAULT_DRAWS), ("random_state", None)):
+                if getattr(self, name) != default:
+                    raise ValueError(
+                        f"{name} is for interval='simulation', found interval={self.interval!r}."
+                    )
+        if not isinstance(self.n_draws, Integral) or self.n_draws < 2:
+            raise ValueError(f"n_draws must be an integer of 2 or more, found {self.n_draws!r}.")
+        if self.sample_weight is not None and not self.is_averaged:
+            raise ValueError(
+                "sample_weight weighs rows in averages, and by=False averages none: expected "
+                "by=True, or variables to average by."
+            )
+        if self.has_null and not self._is_finite_number():
+            raise ValueError(f"hypothesis must be a finite number, found {self.hypothesis!r}.")
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether rows are averaged, all of them or by groups."""
+        return self.by is not None and self.by is not False
+
+    @property
+    def has_null(self) -> bool:
+        """Whether the hypothesis is a value that z is against."""
+        given = self.hypothesis
+        return given is not None and not isinstance(given, str) and np.ndim(given) == 0
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether the hypothesis asks for functions of the estimates."""
+        return self.hypothesis is not None and not self.has_null
+
+    def _is_finite_number(self) -> bool:
+        given = self.hypothesis
+        return (
+            isinstance(given, Real)
+            and not isinstance(given, bool)
+            and bool(np.isfinite(float(given)))
+        )

@@ -1,0 +1,200 @@
+"""The rows that a table of effects is of, and the groups that they are averaged by."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skmaxent._effects._datagrid import DataGrid, datagrid
+from skmaxent._effects._quantities import Groups
+from skmaxent._effects._requests import Request
+from skmaxent._effects._variables import Variables
+from skmaxent._input._validation import check_sample_weight
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPEATS_ROWS = ("counterfactual", "design_means")
+NUMBERS = ("estimate", "std_err", "z", "p_value", "lower", "upper")
+# Columns of tables of effects; those of the data with these names are renamed.
+RESERVED = ("variable", "contrast", "hypothesis", "class", *NUMBERS)
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """The rows of a table of effects.
+
+    Attributes
+    ----------
+    frame : DataFrame of shape (n, n_variables)
+    offset : array-like or None
+    weights : ndarray of shape (n,) or None
+    labels : DataFrame
+        What tells apart the estimates: a row for each row of `frame`, point of a grid, or group.
+    points : ndarray of int of shape (n,) or None
+        For grids of means of designs: the point that each row belongs to.
+    groups : Groups or None
+        Of the rows, or of the points; None where rows are not averaged.
+    """
+
+    frame: pd.DataFrame
+    offset: Any
+    weights: Array | None
+    labels: pd.DataFrame
+    points: Array | None = None
+    groups: Groups | None = None
+
+    @property
+    def means_over_points(self) -> Any:
+        """The matrix of the means over the rows of each point, (n_points, n)."""
+        assert self.points is not None
+        groups = Groups.of(self.points, int(self.points.max()) + 1, self.weights)
+        return groups.matrix(slice(None))
+
+    def named(self, names: dict[str, str], classes: Array) -> pd.DataFrame:
+        """The labels of the table: the given columns, those of the rows, and the class."""
+        of_data = {name: f"{name}_of_data" for name in RESERVED if name in self.labels}
+        labels = self.labels.rename(columns=of_data).reset_index(drop=True)
+        labels = labels.loc[labels.index.repeat(len(classes))].reset_index(drop=True)
+        for at, (name, value) in enumerate(names.items()):
+            labels.insert(at, name, value)
+        labels["class"] = np.tile(np.asarray(classes), len(self.labels))
+        return labels
+
+
+def table_rows(variables: Variables, request: Request) -> TableRows:
+    """The rows that `newdata` asks for, in the groups that `by` asks for."""
+    newdata = request.newdata
+    if isinstance(newdata, str):
+        if newdata != "mean":
+            raise ValueError(
+                f"newdata must be None, 'mean', a datagrid or a DataFrame, found {newdata!r}."
+            )
+        newdata = datagrid()
+    if isinstance(newdata, DataGrid):
+        rows = _rows_of_grid(variables, newdata, request)
+    elif newdata is None:
+        rows = _rows_of_fit(variables, request)
+    else:
+        rows = _new_rows(variables, newdata, request)
+    return _in_groups(rows, request.by) if request.is_averaged else rows
+
+
+def _rows_of_fit(variables: Variables, request: Request) -> TableRows:
+    frame = variables.rows_of_fit("effects without newdata")
+    offset = variables.offset if request.offset is None else request.offset
+    weights = _weights(request, len(frame), variables.weights)
+    return TableRows(frame, offset, weights, _row_labels(frame))
+
+
+def _new_rows(variables: Variables, newdata: Any, request: Request) -> TableRows:
+    frame = variables.read(newdata)
+    if not len(frame):
+        raise ValueError("newdata has no rows: expected at least one.")
+    known = None
+    if request.is_averaged and request.sample_weight is None:
+        known = _known_weights(variables, frame)
+    weights = _weights(request, len(frame), known)
+    return TableRows(frame, request.offset, weights, _row_labels(frame))
+
+
+def _known_weights(variables: Variables, frame: pd.DataFrame) -> Array | None:
+    """The weights of the fit where these are its rows; ValueError where that is not known."""
+    if not variables.is_weighted or len(frame) != variables.n_rows:
+        return None
+    if variables.data is None:
+        raise ValueError(
+            "the fit weighed its rows, and whether newdata are these rows is not known of results "
+            "from a pickle: expected sample_weight, which may be 1 for equal weights."
+        )
+    names = variables.used
+    is_fit = (
+        frame[names].reset_index(drop=True).equals(variables.data[names].reset_index(drop=True))
+    )
+    return variables.weights if is_fit else None
+
+
+def _rows_of_grid(variables: Variables, grid: DataGrid, request: Request) -> TableRows:
+    """The rows of a grid: one for each point, or all rows of the fit for each point."""
+    data = variables.rows_of_fit("grids")
+    points = grid.points(variables, data)
+    frame = grid.rows(variables, data, variables.weights)
+    repeats = grid.grid_type in REPEATS_ROWS
+    offset = request.offset
+    if offset is None:
+        offset = _offset_of_grid(variables, len(points), repeats=repeats)
+    if not repeats:
+        return TableRows(frame, offset, _weights(request, len(frame), None), points)
+    codes = np.repeat(np.arange(len(points)), len(data))
+    known = None if variables.weights is None else np.tile(variables.weights, len(points))
+    if grid.grid_type == "design_means":
+        if request.sample_weight is not None:
+            raise ValueError(
+                "sample_weight has no use with grid_type='design_means', whose means have the "
+                "weights of the fit."
+            )
+        return TableRows(frame, offset, known, points, codes)
+    labels = points.iloc[codes].reset_index(drop=True)
+    name = "row" if "row" not in labels else "row_of_data"
+    labels.insert(0, name, np.tile(np.asarray(data.index), len(points)))
+    return TableRows(frame, offset, _weights(request, len(frame), known), labels)
+
+
+def _offset_of_grid(variables: Variables, n_points: int, *, repeats: bool) -> Any:
+    """The offsets of the rows of the fit for each point, or their means."""
+    if variables.offset is None or not np.ndim(variables.offset):
+        return variables.offset
+    known = np.asarray(variables.offset, float)
+    if repeats:
+        return np.concatenate([known] * n_points)
+    mean = np.average(known, axis=0, weights=variables.weights)
+    return np.broadcast_to(mean, (n_points, *mean.shape))
+
+
+def _weights(request: Request, n: int, known: Array | None) -> Array | None:
+    given = request.sample_weight
+    return known if given is None else check_sample_weight(given, n)
+
+
+def _in_groups(rows: TableRows, by: Any) -> TableRows:
+    """The same rows with the groups by whose values `by` averages."""
+    import pandas as pd
+
+    is_grid_of_means = rows.points is not None
+    n = len(rows.labels) if is_grid_of_means else len(rows.frame)
+    weights = None if is_grid_of_means else rows.weights
+    if by is True:
+        groups = Groups.of(np.zeros(n, int), 1, weights)
+        return replace(rows, groups=groups, labels=pd.DataFrame(index=range(1)))
+    source = (rows.labels if is_grid_of_means else rows.frame).reset_index(drop=True)
+    names = _names_of_groups(by, source)
+    grouped = source.groupby(names, sort=True, observed=True, dropna=False)
+    codes = grouped.ngroup().to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    labels = source[names].iloc[first].reset_index(drop=True)
+    return replace(rows, groups=Groups.of(codes, len(labels), weights), labels=labels)
+
+
+def _names_of_groups(by: Any, source: pd.DataFrame) -> list[Any]:
+    """The columns that `by` names; ValueError where it names none, or one twice."""
+    is_one = isinstance(by, str) or not isinstance(by, Iterable)
+    names = [by] if is_one else list(by)
+    known = list(source)
+    unknown = [name for name in names if not isinstance(name, Hashable) or name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"by must be True, or name different columns of newdata, found {unknown or by!r}; "
+            f"expected some of {known}."
+        )
+    return names
+
+
+def _row_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """A column with the names of the rows."""
+    import pandas as pd
+
+    return pd.DataFrame({"row": np.asarray(frame.index)})
