@@ -39,7 +39,7 @@ def test_the_page_on_inference_runs(capsys):
     assert "McFadden" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["index", "solvers", "memory", "migrating"])
+@pytest.mark.parametrize("page", ["index", "solvers", "memory", "migrating", "effects"])
 def test_the_code_of_the_other_pages_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace = {}
