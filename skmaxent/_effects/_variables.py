@@ -252,7 +252,7 @@ def _sample(variables: Variables, data: pd.DataFrame) -> Array:
     for name in variables.levels:
         rows.update(np.flatnonzero(~data[name].duplicated().to_numpy()).tolist())
     for name in filter(variables.is_numeric, variables.names):
-        values = data[name].to_numpy(dtype=float, na_value=np.nan)
+        values = numbers(data[name])
         if not np.isnan(values).all():
             rows.update({int(np.nanargmin(values)), int(np.nanargmax(values))})
     return np.array(sorted(rows))
@@ -260,9 +260,11 @@ def _sample(variables: Variables, data: pd.DataFrame) -> Array:
 
 def _exchanged(variables: Variables, column: pd.Series) -> pd.Series:
     """The column with the values of other rows, half of the sorted rows away."""
-    values = column.to_numpy()
-    if not variables.is_numeric(str(column.name)):
-        codes = {level: i for i, level in enumerate(variables.levels[str(column.name)])}
+    name: Any = column.name
+    if variables.is_numeric(name):
+        values = numbers(column)
+    else:
+        codes = {level: i for i, level in enumerate(variables.levels[name])}
         values = column.map(codes).astype(float).to_numpy()
     order = np.argsort(values, kind="stable")
     source = np.empty(len(order), int)
