@@ -32,7 +32,10 @@ from skmaxent import (
     infer,
 )
 
-data = pd.read_csv(Path(__file__).parents[2] / "tests" / "oracles" / "beps.csv")
+folders = [Path.cwd(), *Path.cwd().parents]
+data = pd.read_csv(
+    next(folder for folder in folders if (folder / "tests").is_dir()) / "tests/oracles/beps.csv"
+)
 X, y = data.drop(columns="vote"), data["vote"]
 columns = make_column_transformer(
     (OneHotEncoder(drop="first"), ["gender"]),

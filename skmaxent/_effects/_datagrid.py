@@ -22,57 +22,24 @@ GRID_TYPES = ("mean_or_mode", "balanced", "counterfactual", "design_means")
 
 @dataclass(frozen=True)
 class DataGrid:
-    """Values of some variables, and a rule for the others. It is made by `datagrid`."""
+    """Values of some variables, and a rule for the others. It is made by `datagrid`.
+
+    Attributes
+    ----------
+    values : mapping of str to object
+        The values of each variable that was named, as they were given.
+    grid_type : {"mean_or_mode", "balanced", "counterfactual", "design_means"}
+        See `datagrid`.
+
+    Examples
+    --------
+    >>> from skmaxent import datagrid
+    >>> datagrid(age=[30, 60], grid_type="balanced").grid_type
+    'balanced'
+    """
 
     values: Mapping[str, Any]
     grid_type: GridType
-
-    def points(self, variables: Variables, data: pd.DataFrame) -> pd.DataFrame:
-        """The combinations of the values that were given, a row for each."""
-        import pandas as pd
-
-        unknown = [name for name in self.values if name not in variables.used]
-        if unknown:
-            raise ValueError(
-                f"datagrid has {unknown}, no variables of the model; expected some of "
-                f"{variables.used}."
-            )
-        chosen = {name: _values(name, given, data) for name, given in self.values.items()}
-        if self.grid_type == "balanced":
-            chosen |= {
-                name: list(levels)
-                for name, levels in variables.levels.items()
-                if name not in chosen
-            }
-        rows = list(itertools.product(*chosen.values()))
-        columns = {
-            name: _typed([row[i] for row in rows], data[name]) for i, name in enumerate(chosen)
-        }
-        return pd.DataFrame(columns, index=range(len(rows)))
-
-    def rows(self, variables: Variables, data: pd.DataFrame, weights: Array | None) -> pd.DataFrame:
-        """Data with all variables: a row for each point, or for each point and row of data."""
-        import pandas as pd
-
-        points = self.points(variables, data)
-        if self.grid_type in ("counterfactual", "design_means"):
-            n = len(data)
-            rows = pd.concat([data] * len(points), ignore_index=True)
-            for name in points:
-                rows[name] = points[name].repeat(n).reset_index(drop=True)
-            return rows
-        others = [name for name in variables.names if name not in points]
-        typical = {
-            name: _typical(data[name], weights, is_number=variables.is_numeric(name))
-            for name in others
-        }
-        columns = {
-            name: points[name]
-            if name in points
-            else _typed([typical[name]] * len(points), data[name])
-            for name in variables.names
-        }
-        return pd.DataFrame(columns, index=points.index)
 
 
 def datagrid(*, grid_type: GridType = "mean_or_mode", **variables: Any) -> DataGrid:
@@ -157,3 +124,46 @@ def _typed(values: list[Any], like: pd.Series) -> pd.Series:
                 f"{like.name!r} has no category {unknown[0]!r}; expected one of {known}."
             )
     return pd.Series(values, dtype=like.dtype)
+
+
+def grid_points(grid: DataGrid, variables: Variables, data: pd.DataFrame) -> pd.DataFrame:
+    """The combinations of the values that were given, a row for each."""
+    import pandas as pd
+
+    unknown = [name for name in grid.values if name not in variables.used]
+    if unknown:
+        raise ValueError(
+            f"datagrid has {unknown}, no variables of the model; expected some of {variables.used}."
+        )
+    chosen = {name: _values(name, given, data) for name, given in grid.values.items()}
+    if grid.grid_type == "balanced":
+        chosen |= {
+            name: list(levels) for name, levels in variables.levels.items() if name not in chosen
+        }
+    rows = list(itertools.product(*chosen.values()))
+    columns = {name: _typed([row[i] for row in rows], data[name]) for i, name in enumerate(chosen)}
+    return pd.DataFrame(columns, index=range(len(rows)))
+
+
+def grid_rows(
+    grid: DataGrid, variables: Variables, data: pd.DataFrame, weights: Array | None
+) -> pd.DataFrame:
+    """Data with all variables: a row for each point, or for each point and row of data."""
+    import pandas as pd
+
+    points = grid_points(grid, variables, data)
+    if grid.grid_type in ("counterfactual", "design_means"):
+        n = len(data)
+        rows = pd.concat([data] * len(points), ignore_index=True)
+        for name in points:
+            rows[name] = points[name].repeat(n).reset_index(drop=True)
+        return rows
+    others = [name for name in variables.names if name not in points]
+    typical = {
+        name: _typical(data[name], weights, is_number=variables.is_numeric(name)) for name in others
+    }
+    columns = {
+        name: points[name] if name in points else _typed([typical[name]] * len(points), data[name])
+        for name in variables.names
+    }
+    return pd.DataFrame(columns, index=points.index)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmaxent._effects._datagrid import DataGrid, datagrid
+from skmaxent._effects._datagrid import DataGrid, datagrid, grid_points, grid_rows
 from skmaxent._effects._quantities import Groups
 from skmaxent._effects._requests import Request
 from skmaxent._effects._variables import Variables
@@ -121,8 +121,8 @@ def _known_weights(variables: Variables, frame: pd.DataFrame) -> Array | None:
 def _rows_of_grid(variables: Variables, grid: DataGrid, request: Request) -> TableRows:
     """The rows of a grid: one for each point, or all rows of the fit for each point."""
     data = variables.rows_of_fit("grids")
-    points = grid.points(variables, data)
-    frame = grid.rows(variables, data, variables.weights)
+    points = grid_points(grid, variables, data)
+    frame = grid_rows(grid, variables, data, variables.weights)
     repeats = grid.grid_type in REPEATS_ROWS
     offset = request.offset
     if offset is None:

@@ -52,7 +52,7 @@ def infer(
         Columns of the model that belong to one term; others are terms of their own. None finds
         them: the columns of a term change with the same variables of X, and a
         `FormulaTransformer` knows its own.
-    cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample
+    cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample : object
         As in `MaxentClassifier.infer`. Names of features are those that the transformers give.
 
     Returns

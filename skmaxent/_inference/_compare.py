@@ -24,6 +24,17 @@ class ModelComparison:
         Of the models.
     note : str or None
         What shows that the results are not of the same data; None where nothing does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import MaxentClassifier, compare
+    >>> X, y = load_iris(return_X_y=True)
+    >>> fits = [(X[:, [1]], "one"), (X[:, :2], "two")]
+    >>> results = [MaxentClassifier(C=np.inf).fit(Z, y).infer(Z, y) for Z, _ in fits]
+    >>> compare(*results, names=["one", "two"]).names
+    ('one', 'two')
     """
 
     models: tuple[InferenceResults, ...]
@@ -42,7 +53,7 @@ class ModelComparison:
 
         Parameters
         ----------
-        exponentiate, conf_level, stars, decimals
+        exponentiate, conf_level, stars, decimals : object
             As in `InferenceResults.to_latex`.
 
         Returns
@@ -63,7 +74,7 @@ class ModelComparison:
 
         Parameters
         ----------
-        exponentiate, conf_level, stars, decimals
+        exponentiate, conf_level, stars, decimals : object
             As in `InferenceResults.to_latex`.
 
         Returns
@@ -84,7 +95,7 @@ class ModelComparison:
 
         Parameters
         ----------
-        exponentiate, conf_level, stars, decimals
+        exponentiate, conf_level, stars, decimals : object
             As in `InferenceResults.to_latex`.
 
         Returns

@@ -138,10 +138,12 @@ class EffectMethods(ResultsState):
 
         Parameters
         ----------
-        newdata, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state
+        newdata : DataFrame, array-like, "mean" or datagrid, default=None
             As in `predictions`.
         by : bool, str or list of str, default=True
             Variables by whose values rows are averaged; True averages all rows.
+        offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state : object
+            As in `predictions`.
 
         Returns
         -------
@@ -197,11 +199,13 @@ class EffectMethods(ResultsState):
             with the first ("reference", the default), each with the one before ("sequential"), all
             with one another ("pairwise", or "revpairwise"), or the last with the first ("minmax").
             Two values, the low and the high one, are for all variables.
-        newdata, by, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state
-            As in `predictions`. `interval` has no "logit".
+        newdata, by : object
+            As in `predictions`.
         comparison : {"difference", "ratio", "lnratio", "lnor", "lift"}, default="difference"
             Of probabilities a and b: a - b, a/b, log(a/b), the logarithm of the ratio of their
             odds, or (a - b)/b. Averages are compared, not comparisons averaged.
+        offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state : object
+            As in `predictions`. `interval` has no "logit".
 
         Returns
         -------
@@ -246,11 +250,13 @@ class EffectMethods(ResultsState):
 
         Parameters
         ----------
-        variables, newdata, comparison, offset, sample_weight, conf_level, interval, hypothesis, \
-n_draws, random_state
+        variables, newdata : object
             As in `comparisons`.
         by : bool, str or list of str, default=True
             Variables by whose values rows are averaged; True averages all rows.
+        comparison, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state \
+: object
+            As in `comparisons`.
 
         Returns
         -------
@@ -299,11 +305,13 @@ n_draws, random_state
         ----------
         variables : str or list of str, default=None
             None is all. Variables that are not numbers have `comparisons` with their first value.
-        newdata, by, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state
-            As in `predictions`. `interval` has no "logit".
+        newdata, by : object
+            As in `predictions`.
         slope : {"dydx", "eyex", "eydx", "dyex"}, default="dydx"
             The derivative dp/dx, the elasticity (dp/dx)(x/p), the semi-elasticities (dp/dx)/p and
             x dp/dx.
+        offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state : object
+            As in `predictions`. `interval` has no "logit".
 
         Returns
         -------
@@ -349,11 +357,13 @@ n_draws, random_state
 
         Parameters
         ----------
-        variables, newdata, slope, offset, sample_weight, conf_level, interval, hypothesis, \
-n_draws, random_state
+        variables, newdata : object
             As in `slopes`.
         by : bool, str or list of str, default=True
             Variables by whose values rows are averaged; True averages all rows.
+        slope, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state \
+: object
+            As in `slopes`.
 
         Returns
         -------

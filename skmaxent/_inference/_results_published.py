@@ -62,7 +62,7 @@ class PublicationMethods(ResultsState):
 
         Parameters
         ----------
-        exponentiate, conf_level, stars, decimals
+        exponentiate, conf_level, stars, decimals : object
             As in `to_latex`.
 
         Returns
@@ -83,7 +83,7 @@ class PublicationMethods(ResultsState):
 
         Parameters
         ----------
-        exponentiate, conf_level, stars, decimals
+        exponentiate, conf_level, stars, decimals : object
             As in `to_latex`.
 
         Returns

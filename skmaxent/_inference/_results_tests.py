@@ -215,7 +215,7 @@ class TestMethods(ResultsState):
 
         Parameters
         ----------
-        hypothesis, rhs
+        hypothesis, rhs : object
             As in `linear_test`.
         conf_level : float, default=0.95
             Of the intervals.
