@@ -8,8 +8,9 @@ from helpers.problems import problem
 from scipy import optimize
 from sklearn.datasets import load_iris, load_wine
 
+from skmaxent._existence import Watch
 from skmaxent._objective._penalty import Tangent
-from skmaxent._solvers import Options, Record, Status, Watch
+from skmaxent._solvers import Options, Record, Status
 from skmaxent._solvers._composite import proximal_newton
 
 
