@@ -31,10 +31,10 @@ class ModelComparison:
     >>> from sklearn.datasets import load_iris
     >>> from skmaxent import MaxentClassifier, compare
     >>> X, y = load_iris(return_X_y=True)
-    >>> fits = [(X[:, [1]], "one"), (X[:, :2], "two")]
-    >>> results = [MaxentClassifier(C=np.inf).fit(Z, y).infer(Z, y) for Z, _ in fits]
-    >>> compare(*results, names=["one", "two"]).names
-    ('one', 'two')
+    >>> fits = X[:, [0]], X[:, [1]]
+    >>> results = [MaxentClassifier(C=np.inf).fit(Z, y).infer(Z, y) for Z in fits]
+    >>> compare(*results, names=["length", "width"]).names
+    ('length', 'width')
     """
 
     models: tuple[InferenceResults, ...]
