@@ -57,11 +57,6 @@ class Estimates:
         draws = None if self.draws is None else self.draws @ A.T
         return Estimates(A @ self.values, A @ self.jacobian, draws)
 
-    def taken(self, index: Array) -> Estimates:
-        """The values at these positions, in this order."""
-        draws = None if self.draws is None else self.draws[:, index]
-        return Estimates(self.values[index], self.jacobian[index], draws)
-
 
 def joined(parts: list[Estimates]) -> Estimates:
     """Several estimates behind one another."""

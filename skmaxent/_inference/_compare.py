@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from skmaxent._inference._publishable import Publishable
 from skmaxent._inference._published import published_table, same_data
 from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._table_formats import PublishedTable
@@ -12,7 +13,7 @@ from skmaxent._warnings import warn_user
 
 
 @dataclass(frozen=True)
-class ModelComparison:
+class ModelComparison(Publishable):
     """Results of several models side by side, as `compare` makes them.
 
     Printing shows coefficients with standard errors in parentheses, and the figures of the models.
@@ -41,76 +42,13 @@ class ModelComparison:
     names: tuple[str, ...]
     note: str | None
 
-    def to_latex(
-        self,
-        *,
-        exponentiate: bool = False,
-        conf_level: float | None = None,
-        stars: bool = False,
-        decimals: int = 3,
-    ) -> str:
-        """A tabular environment of LaTeX, which needs no package.
-
-        Parameters
-        ----------
-        exponentiate, conf_level, stars, decimals : object
-            As in `InferenceResults.to_latex`.
-
-        Returns
-        -------
-        str
-        """
-        return self._table(exponentiate, conf_level, stars, decimals).to_latex()
-
-    def to_markdown(
-        self,
-        *,
-        exponentiate: bool = False,
-        conf_level: float | None = None,
-        stars: bool = False,
-        decimals: int = 3,
-    ) -> str:
-        """A table in Markdown, as GitHub and pandoc read it.
-
-        Parameters
-        ----------
-        exponentiate, conf_level, stars, decimals : object
-            As in `InferenceResults.to_latex`.
-
-        Returns
-        -------
-        str
-        """
-        return self._table(exponentiate, conf_level, stars, decimals).to_markdown()
-
-    def to_html(
-        self,
-        *,
-        exponentiate: bool = False,
-        conf_level: float | None = None,
-        stars: bool = False,
-        decimals: int = 3,
-    ) -> str:
-        """A table element of HTML.
-
-        Parameters
-        ----------
-        exponentiate, conf_level, stars, decimals : object
-            As in `InferenceResults.to_latex`.
-
-        Returns
-        -------
-        str
-        """
-        return self._table(exponentiate, conf_level, stars, decimals).to_html()
-
     def __str__(self) -> str:
-        return self._table(False, None, False, 3).to_text()
+        return self._published(False, None, False, 3).to_text()
 
     def _repr_html_(self) -> str:
-        return self._table(False, None, False, 3).to_html()
+        return self._published(False, None, False, 3).to_html()
 
-    def _table(
+    def _published(
         self, exponentiate: bool, conf_level: float | None, stars: bool, decimals: int
     ) -> PublishedTable:
         return published_table(

@@ -1,9 +1,10 @@
-"""Methods of InferenceResults that make tables for publications."""
+"""The table for publications of InferenceResults."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from skmaxent._inference._publishable import Publishable
 from skmaxent._inference._published import published_table
 from skmaxent._inference._results_state import ResultsState
 from skmaxent._inference._table_formats import PublishedTable
@@ -12,85 +13,8 @@ if TYPE_CHECKING:
     from skmaxent._inference._results import InferenceResults
 
 
-class PublicationMethods(ResultsState):
-    """The table of coefficients in LaTeX, Markdown and HTML."""
-
-    def to_latex(
-        self,
-        *,
-        exponentiate: bool = False,
-        conf_level: float | None = None,
-        stars: bool = False,
-        decimals: int = 3,
-    ) -> str:
-        """The table of coefficients as a tabular environment of LaTeX, which needs no package.
-
-        Outcomes are columns. Below them are the number of observations, the log-likelihood, AIC and
-        BIC where they exist, pseudo R², and sentences that say what the numbers are.
-
-        Parameters
-        ----------
-        exponentiate : bool, default=False
-            Whether the numbers are odds ratios or relative risk ratios, as in `summary`.
-        conf_level : float, default=None
-            Of intervals in brackets, which take the place of standard errors in parentheses.
-        stars : bool, default=False
-            Whether stars mark p-values below 0.05, 0.01 and 0.001.
-        decimals : int, default=3
-            Of estimates, standard errors and intervals.
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        ValueError
-            For stars where there are no p-values, and for arguments out of range.
-        """
-        return self._published(exponentiate, conf_level, stars, decimals).to_latex()
-
-    def to_markdown(
-        self,
-        *,
-        exponentiate: bool = False,
-        conf_level: float | None = None,
-        stars: bool = False,
-        decimals: int = 3,
-    ) -> str:
-        """The table of coefficients in Markdown, as GitHub and pandoc read it.
-
-        Parameters
-        ----------
-        exponentiate, conf_level, stars, decimals : object
-            As in `to_latex`.
-
-        Returns
-        -------
-        str
-        """
-        return self._published(exponentiate, conf_level, stars, decimals).to_markdown()
-
-    def to_html(
-        self,
-        *,
-        exponentiate: bool = False,
-        conf_level: float | None = None,
-        stars: bool = False,
-        decimals: int = 3,
-    ) -> str:
-        """The table of coefficients as a table element of HTML.
-
-        Parameters
-        ----------
-        exponentiate, conf_level, stars, decimals : object
-            As in `to_latex`.
-
-        Returns
-        -------
-        str
-        """
-        return self._published(exponentiate, conf_level, stars, decimals).to_html()
+class PublicationMethods(Publishable, ResultsState):
+    """The table of coefficients of one model."""
 
     def _published(
         self, exponentiate: bool, conf_level: float | None, stars: bool, decimals: int
