@@ -56,6 +56,8 @@ def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
         chosen = variables.used
     is_one = isinstance(chosen, str) or not isinstance(chosen, Iterable)
     names = [chosen] if is_one else list(chosen)
+    if not variables.used:
+        raise ValueError("no column of the model depends on a variable: it has intercepts alone.")
     unknown = [name for name in names if name not in variables.names]
     if unknown or not names:
         raise ValueError(

@@ -258,7 +258,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             DataFrames of pandas, polars and narwhals, and tables of pyarrow, name the features.
             Or a Dask array or data frame, whose chunks stay where Dask keeps them; then y, of
             labels alone, `sample_weight` and `offset` are Dask collections too, or in memory where
-            the lengths of the chunks are known.
+            the lengths of the chunks are known. A pandas DataFrame with rows and without columns
+            fits the intercepts alone.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels; or how many observations of each class a row stands for, or their shares:
             an array, a sparse matrix, or a DataFrame whose columns name the classes (they are

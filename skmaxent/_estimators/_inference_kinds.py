@@ -253,13 +253,13 @@ def _check_columns(estimate: Estimate, training: TrainingProblem) -> None:
 def _without_aliased(
     estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults | None:
-    """Inference for the features that are no combinations of earlier ones; None if all are."""
+    """Inference without the features that are combinations of earlier ones; None for no such."""
     model, names = estimate.model, estimate.names
     with estimate.problem(*data) as training:
         kept, coef, intercept, change = training.without_aliased(
             estimate.coef.astype(float), estimate.intercept
         )
-    if len(kept) in (0, len(names)):
+    if len(kept) == len(names):
         return None
     if change > SAME_LOGITS:
         raise NoCovariance(

@@ -44,7 +44,7 @@ def from_formula(
         `FormulaTransformer` for the terms. The response is a column of labels, or ``cbind(a, b,
         c)``: columns with the number of observations of the classes that they are named for. A dot
         stands for all columns but the response, the weights and the offset. A formula with ``- 1``
-        has no intercept.
+        has no intercept, and ``"vote ~ 1"`` nothing else.
     data : data frame of shape (n_samples, n_columns)
         Of pandas, polars or narwhals, or a table of pyarrow.
     sample_weight : str or array-like of shape (n_samples,), default=None
@@ -115,10 +115,10 @@ def from_formula(
     terms = library.parse(right, [name for name in columns if name not in others])
     fit_intercept = library.has_intercept(terms)
     _refuse_other_intercept(formula, fit_intercept, parameters)
-    if not any(term.degree for term in terms):
+    if not len(terms):
         raise ValueError(
-            f"formula={formula!r} has no terms; expected at least one, because MaxentClassifier "
-            "needs a feature."
+            f"formula={formula!r} has neither terms nor an intercept; expected at least one, such "
+            "as '~ 1' for the intercept-only model."
         )
     used = library.variables_of(terms, columns, context or {})
     inputs = [name for name in columns if any(name in names for names in used.values())]

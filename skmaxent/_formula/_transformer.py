@@ -176,7 +176,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         -------
         DataFrame or CSR matrix of shape (n_samples, n_features_out)
             A frame of the library of X with the index of X, unless `set_output` chooses another
-            library; a CSR matrix with `sparse_output`.
+            library; a CSR matrix with `sparse_output`. The formula ``"1"`` gives a pandas frame
+            with rows and without columns, which `MaxentClassifier` fits by its intercepts.
 
         Raises
         ------
@@ -242,6 +243,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         library = output_of_transform(self)
         if self.sparse_output or library == "polars":  # scikit-learn makes the polars frame
             return matrix
+        if not matrix.shape[1] and library == "default":
+            library = "pandas"  # other frames without columns have no rows
         import pandas as pd
 
         table = pd.DataFrame(matrix, index=row_index(frame), columns=self.get_feature_names_out())

@@ -39,7 +39,8 @@ def key_figures(
     results : InferenceResults
         Only public attributes are read.
     overall_test : (str, str) or None
-        The name of the test against the null model and its outcome; None for results without tests.
+        The name of the test against the null model and its outcome; None for results without tests,
+        and for the null model.
     has_criteria : bool
         Whether AIC and BIC exist.
     """
@@ -54,10 +55,12 @@ def key_figures(
     if results.notes:
         figures[:0] = [("Warning", note) for note in results.notes]
     else:  # beside a warning a good fit by this figure would be none
-        figures.append(("McFadden R²", f"{results.mcfadden_r2:.4f}"))
-    if overall_test is not None:
+        figures.append(("McFadden R²", f"{results.mcfadden_r2:z.4f}"))
+    if results.has_tests:
         df = f"{results.df_model} (residual {results.df_resid:g})"
-        figures += [("Degrees of freedom", df), overall_test]
+        figures.append(("Degrees of freedom", df))
+    if overall_test is not None:
+        figures.append(overall_test)
     if has_criteria:
         figures.append(("AIC, BIC", f"{results.aic:.6g}, {results.bic:.6g}"))
     figures += [
@@ -114,8 +117,7 @@ def wald_test_of_slopes(
 
 
 def _outcome(chi2: float, df: int) -> str:
-    p = stats.chi2.sf(chi2, df) if df else np.nan
-    return f"χ² = {chi2:.5g}, p = {p:.3g}"
+    return f"χ² = {chi2:.5g}, p = {stats.chi2.sf(chi2, df):.3g}"
 
 
 def as_text(figures: Figures, table: pd.DataFrame) -> str:

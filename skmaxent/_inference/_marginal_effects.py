@@ -77,6 +77,8 @@ def average_effects(
     """
     if isinstance(at, str) and at not in ("overall", "mean"):
         raise ValueError(f"at must be 'overall', 'mean' or a DataFrame, found {at!r}.")
+    if not delta.names:
+        raise ValueError("marginal effects are of features, and the model has intercepts alone.")
     at_mean = isinstance(at, str) and at == "mean"
     X = X if isinstance(at, str) else at
     discrete = [discrete] if isinstance(discrete, str) else list(discrete)

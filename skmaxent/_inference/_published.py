@@ -136,7 +136,7 @@ def figures_of_models(models: Sequence[InferenceResults]) -> list[tuple[str, lis
         ("Log-likelihood", [f"{model.log_likelihood:.2f}" for model in models]),
         ("AIC", [aic for aic, _ in criteria]),
         ("BIC", [bic for _, bic in criteria]),
-        ("McFadden R²", ["" if m.notes else f"{m.mcfadden_r2:.4f}" for m in models]),
+        ("McFadden R²", ["" if m.notes else f"{m.mcfadden_r2:z.4f}" for m in models]),
         ("Nagelkerke R²", ["" if m.notes else _r2(m) for m in models]),
     ]
 

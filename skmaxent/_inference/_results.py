@@ -203,10 +203,10 @@ class InferenceResults(CoefficientMethods, TestMethods, EffectMethods, Publicati
         """The figures at the top of what is printed."""
         if not self.has_tests:
             return key_figures(self, None, has_criteria=False)
-        likelihood, df = self._likelihood, self.df_model
-        if self.cov_type == "nonrobust":
-            test = likelihood_ratio_to_null(likelihood, df)
-        else:
+        df, test = self.df_model, None
+        if df and self.cov_type == "nonrobust":
+            test = likelihood_ratio_to_null(self._likelihood, df)
+        elif df:
             test = wald_test_of_slopes(self._wald, df, self.has_intercept, self._constant)
         return key_figures(self, test, self._has_criteria)
 

@@ -82,6 +82,8 @@ class TestMethods(ResultsState):
         if other is None:
             fit = self._held.get("likelihood-ratio tests of features")
             terms = self._names.terms(features, with_intercept=False)
+            if not terms:
+                raise ValueError("the model has no features to leave out: give other.")
             tests = [(name, *fit.ratio(self._names.in_model(term))) for name, term in terms]
             return chi2_table(tests)
         if features is not None:

@@ -51,6 +51,8 @@ def infer_by_split(
         weights = None if sample_weight is None else sample_weight[rows]
         return {"y": safe_indexing(y, rows), "sample_weight": weights}
 
+    if not X.shape[1]:
+        raise ValueError("method='split' selects features, and X has no columns.")
     fresh = without_callbacks(clone(model)).set_params(warm_start=False)
     by_position = _factors_by_position(model, X.shape[1], observed.classes)
     selector = clone(fresh).set_params(penalty_factor=by_position)

@@ -173,6 +173,14 @@ def _is_text(values: Any) -> bool:
     return bool(pd.api.types.infer_dtype(values) == "string")
 
 
+def is_frame_without_columns(X: Any) -> bool:
+    """Return whether X is a pandas frame with rows and without columns.
+
+    Frames of other libraries without columns have no rows.
+    """
+    return hasattr(X, "iloc") and hasattr(X, "columns") and not len(X.columns) and len(X) > 0
+
+
 def is_single_precision(X: Any) -> bool:
     """Return whether X is a polars frame of float32 only, which scikit-learn would widen."""
     return is_polars(X) and set(X.dtypes) == {sys.modules["polars"].Float32}

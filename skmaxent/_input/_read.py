@@ -55,6 +55,8 @@ def read(
         )
         return labelled.training_data(class_weight, smoothing)
     X, y = check_rows(reader, X, y, partial_labels=settings.partial_labels)
+    if not X.shape[1]:
+        _refuse_what_needs_columns(settings)
     observed = observe(y, classes, partial_labels=settings.partial_labels)
     sample_weight = _validation.check_sample_weight(sample_weight, X.shape[0])
     class_weight = None
@@ -71,6 +73,22 @@ def read(
         smoothing=smoothing,
         offset=_validation.check_offset(offset, X.shape[0], observed.classes, X.dtype),
     )
+
+
+def _refuse_what_needs_columns(settings: Settings) -> None:
+    """Raise ValueError for parameters that the intercept-only model has no use for."""
+    if not settings.fit_intercept:
+        raise ValueError(
+            "X has no columns, and fit_intercept=False leaves no coefficients to fit: expected "
+            "fit_intercept=True, or a column."
+        )
+    if settings.bounds is not None:
+        raise ValueError("X has no columns whose coefficients bounds are of: expected bounds=None.")
+    if settings.C is None:
+        raise ValueError(
+            "X has no columns, and all C have the same model: expected a column, or "
+            "MaxentClassifier for the intercept-only model."
+        )
 
 
 def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from skmaxent._input._interchange import (
     columns_in_order,
     columns_of_categories,
     columns_of_time,
+    is_frame_without_columns,
     is_single_precision,
     names_of_series,
     native,
@@ -101,7 +102,9 @@ def check_data(reader: Any, *arrays: Any) -> Any:
     -------
     X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
         A float32 or float64 array; a DeviceArray if scikit-learn dispatches on X. Its entries may
-        be NaN or infinite: callers notice this in sums over X, which saves a pass.
+        be NaN or infinite: callers notice this in sums over X, which saves a pass. A frame with
+        rows and without columns is the X of the intercept-only model. A fit refuses arrays without
+        columns, as all of scikit-learn's classifiers do.
     y : ndarray of shape (n_samples,), optional
     """
     is_fitted = isinstance(reader, FittedColumns)
@@ -114,6 +117,11 @@ def check_data(reader: Any, *arrays: Any) -> Any:
     arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
     for array, name in zip(arrays, "Xy", strict=False):
         refuse_masked(array, name)
+    has_no_columns = is_frame_without_columns(arrays[0])
+    if is_fitted and not reader.n_features:
+        has_no_columns |= np.shape(arrays[0])[1:] == (0,)
+    if has_no_columns:
+        arrays = (np.empty(arrays[0].shape), *arrays[1:])
     times = columns_of_time(arrays[0])
     if times:
         raise TypeError(_needs_numbers(times, "the unit of such numbers would be arbitrary"))
@@ -127,6 +135,7 @@ def check_data(reader: Any, *arrays: Any) -> Any:
             accept_sparse="csr",
             dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
             ensure_all_finite=False,
+            ensure_min_features=0 if has_no_columns else 1,
         )
         if len(arrays) == 1:
             return canonical(checked)

@@ -363,6 +363,8 @@ def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Arra
 
 def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
     """L⁻¹ with L Lᵀ = matrix + diagonal; L⁻ᵀ L⁻¹ stays positive, whatever rounding does."""
+    if not len(matrix):  # LAPACK has no matrices of this size
+        return matrix
     total = matrix.copy()
     total.flat[:: len(total) + 1] += diagonal
     inverse, _ = lapack.dtrtri(_cholesky(total), lower=True, overwrite_c=True)

@@ -207,7 +207,7 @@ def test_labels_of_other_types(data):
         ("vote ~ vote + age", r"has the response \['vote'\] among its terms"),
         ("vote ~ age + offset(o1)", "has an offset"),
         ("vote ~ height", r"uses \['height'\]"),
-        ("vote ~ 1", "has no terms"),
+        ("vote ~ 0", "neither terms nor an intercept"),
     ],
 )
 def test_formulas_that_are_refused(data, formula, message):
