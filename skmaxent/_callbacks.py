@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skmaxent._sklearn import HAS_CALLBACKS, callback_protocol
 from skmaxent._solvers import Iteration
-from skmaxent._storage._place import following
+from skmaxent._storage._place import attributes_on_devices_of
 
 
 class _NoCallbacks:
@@ -115,7 +115,7 @@ class Task:
             found = attributes() if callable(attributes) else attributes
             if found is None:
                 return None
-            return found | following(found, self.given["X"], self.given["y"])
+            return found | attributes_on_devices_of(found, self.given["X"], self.given["y"])
 
         return present
 

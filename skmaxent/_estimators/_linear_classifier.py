@@ -21,7 +21,7 @@ from skmaxent._model import _dask_scores, _prediction
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._sklearn import SparseCoefMixin
 from skmaxent._storage._cluster import is_dask
-from skmaxent._storage._place import following, place_of, to_host
+from skmaxent._storage._place import attributes_on_devices_of, place_of, to_host
 from skmaxent._typing import Array
 from skmaxent._versions import with_versions, without_versions
 
@@ -132,7 +132,7 @@ def uncorrected_intercept(estimator: LinearModel) -> Array:
 
 def move_to_input(estimator: LinearModel, X: Any, y: Any) -> None:
     """Move the fitted attributes to the device of X, and `classes_` to that of y."""
-    set_attributes(estimator, following(vars(estimator), X, y))
+    set_attributes(estimator, attributes_on_devices_of(vars(estimator), X, y))
 
 
 class LinearClassifier(LinearModel):

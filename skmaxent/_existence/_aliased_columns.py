@@ -17,18 +17,18 @@ from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
-# More columns than these are not looked at: the matrix of their products would be too large.
+# With more columns than this none are checked: the matrix of their products would be too large.
 MOST_COLUMNS = 500
-# Squared distance of a column from the span of others, relative to its square, below which it is
-# looked at more closely.
+# A squared distance of a column from the span of the others, relative to the column's square, below
+# which it may be rounding. Columns are then orthogonalised, which is slower and more accurate.
 SUSPECT_DISTANCE = 1e-8
 # Distance relative to the column's length below which it is a combination of the others.
 DEPENDENT_DISTANCE = 1e-11
-# Rounding of entries in the rows' precision, in units of it.
+# The rounding error of an entry of X, in units of the machine epsilon of X's dtype.
 ROUNDED_ENTRY = 8.0
-# Rows of a first look, for each column.
+# The first check takes this many rows for each column.
 ROWS_PER_COLUMN = 4
-# Entries of a piece of the rows.
+# The rows are orthogonalised in pieces with this many entries.
 PIECE_ENTRIES = 1 << 20
 
 
@@ -41,41 +41,45 @@ class Aliased:
     columns : ndarray of shape (n_aliased,)
         Their positions.
     weights : ndarray of shape (n_aliased, n_features + 1)
-        What each is as a sum of the other columns, standardised, and of the intercept.
+        Each aliased column is the sum of the other standardised columns and of the intercept, the
+        last, with these weights.
     """
 
     columns: Array
     weights: Array
 
-    def moved(self, theta: Array) -> Array:
-        """Return θ with the same logits and zeros for the aliased columns, (R, n_features + 1)."""
+    def with_zeros(self, theta: Array) -> Array:
+        """Return coefficients with the same logits as θ, and zeros for the aliased columns.
+
+        Both have the shape (R, n_features + 1).
+        """
         out = theta + theta[:, self.columns] @ self.weights
         out[:, self.columns] = 0.0
         return np.asfortranarray(out)
 
 
 def aliased_columns(objective: MultinomialObjective) -> Aliased:
-    """Return the aliased columns among the rows of positive weight.
+    """Return the columns that are aliased in the rows of positive weight.
 
-    Of more than `MOST_COLUMNS` columns none are looked at, and none are returned.
+    With more than `MOST_COLUMNS` columns none are checked, and the result is empty.
     """
     d, fit_intercept = objective.blocks.n_features, objective.fit_intercept
     none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
     if d > MOST_COLUMNS or _some_rows_are_independent(objective):
         return none
-    (G,) = objective.blocks.map_reduce(_products, objective.standardisation)
+    (G,) = objective.blocks.map_reduce(_cross_products, objective.standardisation)
     size = np.sqrt(G.diagonal()) * np.append(objective.varying, True)
     scale = np.where(size > 0.0, size, 1.0)
     A = G / np.multiply.outer(scale, scale)
     order = np.append([d] if fit_intercept else [], np.arange(d)).astype(np.intp)
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
-    R = _triangle(objective) * objective.standardisation.is_free
+    R = _qr_factor(objective) * objective.standardisation.is_free
     # Entries are rounded in the units of the data, in which means may be far above spreads.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
     rounded = ROUNDED_ENTRY * float(np.finfo(objective.blocks.dtype).eps) * n * units
-    kept, found = _independent(R, order, rounded)
+    kept, found = _partition(R, order, rounded)
     weights = np.zeros((len(found), d + 1))
     if len(kept):
         weights[:, kept] = np.linalg.lstsq(R[:, kept], R[:, found], rcond=None)[0].T
@@ -83,7 +87,7 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
 
 
 def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
-    """Return whether the columns are independent already among few of the rows."""
+    """Return whether the columns of a few rows are linearly independent, so that all are."""
     blocks = objective.blocks
     n_rows = ROWS_PER_COLUMN * blocks.n_features + 100
     if n_rows > blocks.n_samples // 2:
@@ -91,7 +95,7 @@ def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
     rows = np.linspace(0, blocks.n_samples - 1, n_rows).astype(np.intp)
     taken = blocks.take(rows, objective.center, objective.scale, np.float64)
     block = Block(0, 0, n_rows, *taken)
-    (G,) = _products(block, objective.standardisation.of_copy(blocks.is_sparse))
+    (G,) = _cross_products(block, objective.standardisation.of_copy(blocks.is_sparse))
     G = G if objective.fit_intercept else G[:-1, :-1]
     size = np.sqrt(G.diagonal())
     return bool(size.all() and _is_regular(G / np.multiply.outer(size, size)))
@@ -105,10 +109,11 @@ def _is_regular(A: Array) -> bool:
     return bool(info == 0 and np.square(L.diagonal()).min() > SUSPECT_DISTANCE)
 
 
-def _triangle(objective: MultinomialObjective) -> Array:
-    """Return the triangular factor (d + 1, d + 1) of standardised columns and of ones.
+def _qr_factor(objective: MultinomialObjective) -> Array:
+    """Return the factor R of the QR factorisation of the standardised columns and a column of ones.
 
-    Its columns have the lengths and angles of those, without the squares that products would be.
+    Its shape is at most (d + 1, d + 1). Distances between columns of R are those between columns of
+    X, and more accurate than those from the columns' products.
     """
     blocks = objective.blocks
     d = blocks.n_features
@@ -126,16 +131,17 @@ def _triangle(objective: MultinomialObjective) -> Array:
     return R
 
 
-def _independent(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
-    """Return positions of columns that those before do not span, and of the others.
+def _partition(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
+    """Return the positions of independent columns, and those of columns that earlier ones span.
 
     Parameters
     ----------
     R : ndarray of shape (n, n_columns)
+        A matrix with the columns.
     order : ndarray of int
-        Positions of columns in the order in which they are looked at.
+        Positions of the columns, in the order in which they are added.
     rounded : ndarray of shape (n_columns,)
-        Rounding of the distance of each column from the span of others.
+        Rounding error of the distance of each column from the span of others.
     """
     basis = np.zeros((len(R), R.shape[1]), order="F")
     kept: list[int] = []
@@ -154,7 +160,7 @@ def _independent(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
     return np.array(kept, dtype=np.intp), np.array(others, dtype=np.intp)
 
 
-def _products(block: Block, columns: Standardisation) -> tuple[Array]:
+def _cross_products(block: Block, columns: Standardisation) -> tuple[Array]:
     """Return the sums of (x̃, 1)(x̃, 1)ᵀ, (d + 1, d + 1), over rows x̃ of positive weight."""
     block = on_host_block(block)
     center, scale = columns.center, columns.scale

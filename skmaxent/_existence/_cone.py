@@ -12,14 +12,15 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Cone:
-    """The signs that the coefficients of a direction may have: low <= D <= high, in {-1, 0, 1}.
+    """Directions D whose entries have allowed signs: low <= sign(D) <= high.
 
-    A penalised coefficient is fixed; one with a lower bound may only grow.
+    Entries of penalised coefficients are zero. Those of coefficients with a lower bound may be
+    positive, since the coefficient may grow without end, but not negative.
 
     Attributes
     ----------
     low, high : ndarray of shape (R, n_features + 1)
-        The intercepts are in the last column.
+        Least and largest sign, -1, 0 or 1. The intercepts are in the last column.
     """
 
     low: Array
@@ -29,9 +30,10 @@ class Cone:
     def of(
         cls, objective: MultinomialObjective, varying: Array, low: Array | None, high: Array | None
     ) -> Cone:
-        """Return the cone for an objective's ridge, the columns that vary, and the signs of bounds.
+        """Return the cone of an objective, in which penalised and constant columns are fixed.
 
-        `low` and `high` have shape (R or 1, n_features + 1); None leaves both signs.
+        `varying` (n_features,) says which columns are not constant. `low` and `high`, of shape
+        (R or 1, n_features + 1), are the signs that bounds leave; None leaves both signs.
         """
         free = np.append(varying & (objective.penalty.strength == 0.0), objective.fit_intercept)
         shape = objective.shape
@@ -42,13 +44,13 @@ class Cone:
 
     @property
     def is_trivial(self) -> bool:
-        """Whether all coefficients but the intercepts are fixed; rows of each class bound these."""
+        """Whether all but the intercepts is fixed; intercepts alone cannot separate classes."""
         return not (self.low[:, :-1].any() or self.high[:, :-1].any())
 
-    def nearest(self, D: Array) -> Array:
-        """Return D with zeros for the coefficients whose signs are not allowed."""
+    def project(self, D: Array) -> Array:
+        """Return the nearest direction of the cone: zeros replace entries of a forbidden sign."""
         return np.where(D < 0.0, D * (self.low < 0.0), D * (self.high > 0.0))
 
-    def label(self, k: int) -> Cone:
-        """Return the cone of the coefficients of one label."""
+    def of_label(self, k: int) -> Cone:
+        """Return the cone of the coefficients of the label at position k, of shape (1, width)."""
         return Cone(self.low[[k]], self.high[[k]])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +18,24 @@ from numpy.typing import NDArray
 from skmaxent._existence._cone import Cone
 from skmaxent._existence._margins import (
     STRICT_GAIN,
-    Raw,
+    Pairs,
+    RawDirection,
     are_separated,
-    evidence,
     gains_of_classes,
-    largest_ratio,
+    largest_loss_and_gain,
+    largest_loss_to_gain,
+    largest_relative_margin,
     least_gain,
-    relative_change,
 )
-from skmaxent._existence._scaled_rows import Scales, column_scales
+from skmaxent._existence._scaled_rows import ColumnScales, column_scales
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # Rounding of a change of logits, relative to the sum of the absolute values of its terms.
 ROUNDED_CHANGE = 64.0 * EPS
-# Matrices over all coefficients have no more rows; larger problems have the checks alone.
+# Problems with more coefficients are only checked for given directions: a search would need
+# matrices with a row for each coefficient.
 MOST_COEFFICIENTS = 2000
 
 
@@ -58,7 +59,7 @@ class Directions:
         separate do not count in any of the methods, unless they say so.
     index : ndarray of int
         Positions, class-major, of the coefficients that may change. Where those of a column are
-        free for all classes, the last class's is fixed: logits enter through differences alone.
+        free for all classes, the last class's is fixed, because only differences of logits matter.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class Directions:
         cone: Cone,
         label: int | None = None,
         *,
-        scales: Callable[[], Scales] | None = None,
+        scales: Callable[[], ColumnScales] | None = None,
     ) -> None:
         self.objective = objective
-        self.cone = cone if label is None else cone.label(label)
+        self.cone = cone if label is None else cone.of_label(label)
         self.label = label
         self.is_coupled = objective.likelihood.is_coupled
         self.face = np.zeros(self.cone.low.shape)
@@ -87,7 +88,7 @@ class Directions:
 
     @property
     def is_small(self) -> bool:
-        """Whether matrices over all coefficients are small enough."""
+        """Whether matrices with a row for each coefficient are small enough to be made."""
         return len(self.index) <= MOST_COEFFICIENTS
 
     @property
@@ -95,54 +96,52 @@ class Directions:
         """Columns whose coefficients may change in any way for all classes."""
         return np.asarray(((self.cone.low < 0.0) & (self.cone.high > 0.0)).all(axis=0))
 
-    def own(self, D: Array) -> Array:
-        """Return the label's row of coefficients for all labels, or all rows without a label."""
+    def rows_of_label(self, D: Array) -> Array:
+        """Return the row of the label of coefficients (R, n_features + 1), all rows without one."""
         return D if self.label is None else D[[self.label]]
 
-    # What the kernels receive.
+    # The arguments of the kernels.
 
-    def raw(self, D: Array) -> Raw:
-        """Return a direction's coefficients and intercepts for the rows as they are stored.
-
-        The third array, (R,), has the sums of the absolute values of the terms of the intercepts.
-        """
+    def raw(self, D: Array) -> RawDirection:
+        """Return a direction (R, n_features + 1) of standardised coefficients in units of X."""
         coef, intercept = (np.asarray(a, float) for a in self.objective.coefficients(D))
         size = np.abs(D[:, -1]) + np.abs(coef) @ np.abs(self.objective.center)
-        return coef, intercept, size
+        return RawDirection(coef, intercept, size)
 
-    def pairs(self) -> tuple[Any, ...]:
-        """Return the first arguments of a kernel over pairs that the face does not separate."""
-        return self.objective.likelihood, self.label, self.raw(self.face)
+    def pairs(self) -> Pairs:
+        """Return the pairs of a row and a class that the face does not separate."""
+        return Pairs(self.objective.likelihood, self.label, self.raw(self.face))
 
-    def all_pairs(self) -> tuple[Any, ...]:
-        """Return the first arguments of a kernel over all pairs."""
-        return self.objective.likelihood, self.label, self.raw(np.zeros_like(self.face))
+    def all_pairs(self) -> Pairs:
+        """Return all pairs of a row and a class."""
+        nothing = self.raw(np.zeros_like(self.face))
+        return Pairs(self.objective.likelihood, self.label, nothing)
 
-    # What all rows say of a direction.
+    # Checks of a direction on all rows.
 
     def is_proof(self, D: Array) -> bool:
         """Return whether D is a direction of recession, up to the rounding of its logits.
 
-        A row's own classes must not fall behind others by more than the rounding of the sums that
-        its logits are, and a difference of some row's logits must be far above that: a direction in
-        which no logits change, as in columns that depend on each other, is no separation.
+        A row's own classes must not lose against others by more than the rounding of its logits,
+        and some row must gain far more than that. A direction along which no logits change, as in
+        collinear columns, is no separation.
         """
         worst, best = self.objective.blocks.map_reduce(
-            evidence, *self.pairs(), self.raw(D), combine=np.maximum
+            largest_loss_and_gain, self.pairs(), self.raw(D), combine=np.maximum
         )
         return bool(worst <= ROUNDED_CHANGE and best > STRICT_GAIN)
 
     def is_complete(self, D: Array) -> bool:
         """Return whether D ranks every row's own class strictly first, among all pairs."""
         least, worst = self.objective.blocks.map_reduce(
-            least_gain, *self.all_pairs(), self.raw(D), combine=np.minimum
+            least_gain, self.all_pairs(), self.raw(D), combine=np.minimum
         )
         return bool(least > STRICT_GAIN and worst >= 0.0)
 
     def is_null(self, D: Array) -> bool:
         """Return whether no difference of logits changes along D."""
         (change,) = self.objective.blocks.map_reduce(
-            relative_change, *self.pairs(), self.raw(D), combine=np.maximum
+            largest_relative_margin, self.pairs(), self.raw(D), combine=np.maximum
         )
         return bool(change <= STRICT_GAIN)
 
@@ -154,23 +153,26 @@ class Directions:
         if self.label is not None:
             return [self.label]
         (gains,) = self.objective.blocks.map_reduce(
-            gains_of_classes, *self.all_pairs(), self.raw(D), combine=np.maximum
+            gains_of_classes, self.all_pairs(), self.raw(D), combine=np.maximum
         )
         return [int(k) for k in np.flatnonzero(np.atleast_1d(gains) > STRICT_GAIN)]
 
     def separated_rows(self) -> Array:
         """Return which rows the face separates from some class, shape (n_samples,)."""
         blocks = self.objective.blocks
-        rows = blocks.where(are_separated, *self.pairs(), at_most=blocks.n_samples)
+        rows = blocks.where(are_separated, self.pairs(), at_most=blocks.n_samples)
         out = np.zeros(blocks.n_samples, dtype=bool)
         out[rows] = True
         return out
 
-    def joined(self, D: Array, more: Array) -> Array:
-        """Return `more` plus as much of D as it takes for every pair to gain that D separates."""
+    def sum_keeping_gains(self, D: Array, more: Array) -> Array:
+        """Return `more` plus a multiple of D under which pairs that gain along D still gain.
+
+        Both are directions (R, n_features + 1); the largest entry of the result is 1.
+        """
         (ratio,) = self.objective.blocks.map_reduce(
-            largest_ratio,
-            *self.all_pairs(),
+            largest_loss_to_gain,
+            self.all_pairs(),
             self.raw(D),
             self.raw(more),
             combine=np.maximum,
@@ -178,15 +180,15 @@ class Directions:
         joined = (1.0 + 2.0 * max(float(ratio), 0.0)) * D + more
         return np.asarray(joined / np.abs(joined).max())
 
-    # Coordinates in which rows and columns are alike.
+    # Scaled coefficients, of columns that are scaled as `_scaled_rows` describes.
 
-    def whole(self, x: Array) -> Array:
+    def embed(self, x: Array) -> Array:
         """Return all coefficients (R, n_features + 1) from those at `index`, zeros elsewhere."""
         D = np.zeros(self.cone.low.size)
         D[self.index] = x
         return D.reshape(self.cone.low.shape)
 
-    def part(self, H: Array) -> Array:
+    def submatrix(self, H: Array) -> Array:
         """Return the rows and columns at `index` of a matrix over all coefficients."""
         return H[np.ix_(self.index, self.index)]
 
@@ -202,7 +204,7 @@ class Directions:
 
     def unscaled(self, x: Array) -> Array:
         """Return a direction in the coordinates of θ from scaled coefficients at `index`."""
-        return self.from_scaled(self.whole(x).ravel())
+        return self.from_scaled(self.embed(x).ravel())
 
     def scaled(self, D: Array) -> Array:
         """Return the scaled coefficients at `index` of a direction; the inverse of `unscaled`."""

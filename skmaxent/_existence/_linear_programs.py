@@ -8,23 +8,23 @@ import numpy as np
 from scipy.optimize import linprog
 
 from skmaxent._existence._directions import Directions
-from skmaxent._existence._margins import changes, margins_of, pairs_of
-from skmaxent._existence._proofs import confirmed
-from skmaxent._existence._scaled_rows import are_violated, gain_sums, pieces, worst_violation
+from skmaxent._existence._margins import classes_and_pairs, logit_changes, margins_of_classes
+from skmaxent._existence._proofs import proved_direction_near
+from skmaxent._existence._scaled_rows import are_violated, dense_pieces, gain_sums, worst_violation
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array
 
 # Programs of one search; each adds rows that the last one's solution violates.
 MAX_PROGRAMS = 100
-# Rows that may be added to a linear program at a time, and classes of each.
+# The most rows that one linear program adds to its constraints, and the most classes of each row.
 ROWS_PER_PROGRAM = 400
 FEW_CLASSES = 8
-# Of the constraints of a linear program.
+# The most bytes of the constraints of a linear program.
 CONSTRAINT_BYTES = 1 << 29
-# Tolerance of the solver of linear programs, and the violation of a row that is none.
+# Tolerance of the solver of linear programs. A row that loses no more than this loses nothing.
 LP_TOLERANCE = 1e-10
-# Gains, in a box of size one, that are none.
+# Sums of gains up to this are zero, for coefficients between -1 and 1.
 NO_GAIN = 1e-7
 
 
@@ -39,13 +39,14 @@ class Verdict(Enum):
 def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Verdict, Array | None]:
     """Return whether there is a direction of recession, and one if so, by linear programs.
 
-    The gains of all rows are summed up and made largest, for coefficients in a box, where a few
-    rows do not lose; rows that lose are added until no row does or no gain is left. Rows and
-    columns are scaled to be alike.
+    A linear program maximises the sum of the gains of all rows, for coefficients between -1 and 1,
+    under the constraint that some of the rows do not lose. Rows that lose at the solution are added
+    to the constraints until no row loses, or until no gain is left. Rows and columns are scaled as
+    `_scaled_rows` describes. `start` is a direction (R, n_features + 1) whose losing rows come
+    first.
     """
-    center, scale = directions.scales()
     blocks = directions.objective.blocks
-    (total,) = blocks.map_reduce(gain_sums, *directions.pairs(), center, scale)
+    (total,) = blocks.map_reduce(gain_sums, directions.pairs(), directions.scales())
     cost = total.ravel()[directions.index]
     norm = float(np.abs(cost).max(initial=0.0))
     if norm == 0.0:
@@ -63,7 +64,7 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
         keys, more = _constraints(directions, _violated(directions, D, ROWS_PER_PROGRAM), D)
         fresh = ~np.isin(keys, known)
         if not fresh.any():
-            found = confirmed(directions, D)
+            found = proved_direction_near(directions, D)
             if found is not None or n_programs:
                 return (Verdict.UNKNOWN if found is None else Verdict.SEPARATED), found
         known = np.concatenate([known, keys[fresh]])
@@ -91,8 +92,7 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
 
 def _violated(directions: Directions, D: Array, at_most: int) -> Array:
     """Return positions of at most so many rows that D violates, evenly among the worst."""
-    center, scale = directions.scales()
-    arguments = (*directions.pairs(), directions.raw(D), center, scale)
+    arguments = (directions.pairs(), directions.raw(D), directions.scales())
     blocks = directions.objective.blocks
     (worst,) = blocks.map_reduce(worst_violation, *arguments, combine=np.maximum)
     if not worst > LP_TOLERANCE:
@@ -110,18 +110,19 @@ def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, 
 
     Of rows with many classes, the pairs are those that D violates most.
     """
-    center, scale = directions.scales()
     d = directions.objective.blocks.n_features
     R, width = directions.cone.low.shape
     if not len(rows):
         return np.empty(0, dtype=np.int64), np.empty((0, len(directions.index)))
     taken = directions.objective.blocks.take(rows, np.zeros(d), np.ones(d), np.float64)
     block = on_host_block(Block(0, 0, len(rows), *taken))
-    S, M = pairs_of(block, *directions.pairs())
+    S, M = classes_and_pairs(block, directions.pairs())
     margins = np.where(
-        M > 0.0, margins_of(changes(block, directions.raw(D)), S, directions.is_coupled), 0
+        M > 0.0,
+        margins_of_classes(logit_changes(block, directions.raw(D)), S, directions.is_coupled),
+        0,
     )
-    (X,) = (X for _, X in pieces(block, center, scale, len(rows)))
+    (X,) = (X for _, X in dense_pieces(block, directions.scales(), len(rows)))
     keys, out = [], []
     for i, row in enumerate(rows):
         others = np.flatnonzero(M[:, i])

@@ -1,12 +1,15 @@
 """Kernels over blocks of rows: by how much a direction raises a row's own classes over the others.
 
-Each kernel receives the block, then the likelihood, the position of a label or None, and the
-coefficients of a face: a direction whose separated pairs of a row and a class do not count.
+A direction D of the coefficients changes the logits of a row. The margin of a row over a class is
+the change of the logit of the row's own class less that of the other class. A kernel is a function
+of a block of rows that `Storage.map_reduce` calls for each block. R is the number of logits.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,43 +18,97 @@ from skmaxent._storage._device_array import DeviceArray, on_host
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array
 
-# Coefficients (R, d) and intercepts (R,) of a direction for the rows as they are stored, and the
-# sums of the absolute values of the terms that the intercepts are, (R,).
-Raw = tuple[Array, Array, Array]
+Result = TypeVar("Result")
+
 # A difference of logits that is larger than this share of its terms is not rounding.
 STRICT_GAIN = 1e-9
 
 
-def pairs_of(block: Block, likelihood: Any, label: int | None, face: Raw) -> tuple[Array, Array]:
+class RawDirection(NamedTuple):
+    """A direction of the coefficients in the units of X, which is not standardised.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (R, n_features)
+    intercept : ndarray of shape (R,)
+    intercept_size : ndarray of shape (R,)
+        Each intercept is a sum; these are the sums of the absolute values of its terms. They are
+        the scale of its rounding error.
+    """
+
+    coef: Array
+    intercept: Array
+    intercept_size: Array
+
+
+class Pairs(NamedTuple):
+    """Which pairs of a row and a class the kernels look at.
+
+    Attributes
+    ----------
+    likelihood : Likelihood
+    label : int or None
+        The position of a label, for several sigmoids; None for all logits.
+    face : RawDirection
+        Pairs that this direction separates do not count.
+    """
+
+    likelihood: Any
+    label: int | None
+    face: RawDirection
+
+    @property
+    def is_coupled(self) -> bool:
+        """Whether the link is softmax, not sigmoids."""
+        return bool(self.likelihood.is_coupled)
+
+
+def host_kernel(kernel: Callable[..., Result]) -> Callable[..., Result]:
+    """Decorate a kernel: its block and arguments move from a device to host memory first."""
+
+    @functools.wraps(kernel)
+    def on_host_arguments(block: Block, *args: Any) -> Result:
+        return kernel(on_host_block(block), *map(to_host_memory, args))
+
+    return on_host_arguments
+
+
+def to_host_memory(argument: Any) -> Any:
+    """Return an argument of a kernel with its arrays, in nested tuples too, in host memory."""
+    if not isinstance(argument, tuple):
+        return on_host(argument)
+    parts = map(to_host_memory, argument)
+    return type(argument)(*parts) if hasattr(argument, "_fields") else tuple(parts)
+
+
+def classes_and_pairs(block: Block, pairs: Pairs) -> tuple[Array, Array]:
     """Return which classes each row has, and which of its pairs count, both of shape (R, rows).
 
-    A pair of a row and a class counts where the direction `face` does not separate the class from
-    those of the row. For softmax the first array is 1 for the classes of the row, else 0. For
-    sigmoids it is 1 for a row that has the label, -1 for a row that does not, 0.5 for a row with a
-    target between, and 0 for pairs that do not count.
+    A pair of a row and a class counts (1, else 0) where the direction `pairs.face` does not
+    separate the class from those of the row. For softmax the first array is 1 for the classes of
+    the row, else 0. For sigmoids it is 1 for a row that has the label, -1 for a row that does not,
+    0.5 for a row with a target between, and 0 for pairs that do not count.
     """
-    targets = targets_of(block, likelihood, label)
-    if likelihood.is_coupled:
-        S = (targets > 0.0).astype(float)
+    targets = targets_of(block, pairs)
+    if pairs.is_coupled:
+        own = (targets > 0.0).astype(float)
     else:
-        S = np.where(targets == 1.0, 1.0, np.where(targets == 0.0, -1.0, 0.5))
-    if not any(part.any() for part in face):
-        return S, np.ones_like(S)
-    gains = margins_of(changes(block, face), S, likelihood.is_coupled)
-    M = gains <= STRICT_GAIN * sizes(block, face)
-    if likelihood.is_coupled:
-        return S, M.astype(float)
-    return S * M, M.astype(float)
+        own = np.where(targets == 1.0, 1.0, np.where(targets == 0.0, -1.0, 0.5))
+    if not any(part.any() for part in pairs.face):
+        return own, np.ones_like(own)
+    gains = margins_of_classes(logit_changes(block, pairs.face), own, pairs.is_coupled)
+    counts = (gains <= STRICT_GAIN * rounding_scales(block, pairs.face)).astype(float)
+    return (own if pairs.is_coupled else own * counts), counts
 
 
-def targets_of(block: Block, likelihood: Any, label: int | None) -> Array:
-    """Targets in the shape of the logits, or those of one label."""
-    return np.asarray(
-        likelihood.dense_targets(block.targets if label is None else block.targets[:, [label]])
-    )
+def targets_of(block: Block, pairs: Pairs) -> Array:
+    """Return the targets in the shape of the logits, (R, rows), or a label's, (1, rows)."""
+    label = pairs.label
+    targets = block.targets if label is None else block.targets[:, [label]]
+    return np.asarray(pairs.likelihood.dense_targets(targets))
 
 
-def changes(block: Block, direction: Raw) -> Array:
+def logit_changes(block: Block, direction: RawDirection) -> Array:
     """Return how the logits change along a direction, (R, rows), in float64 for any dtype of X."""
     coef, intercept, _ = direction
     if block.is_sparse:
@@ -61,23 +118,20 @@ def changes(block: Block, direction: Raw) -> Array:
     return np.asarray(Z + intercept[:, None])
 
 
-def sizes(block: Block, direction: Raw) -> Array:
+def rounding_scales(block: Block, direction: RawDirection) -> Array:
     """Return the scale of the rounding of the changes of the logits of each row, shape (rows,).
 
     It is the largest, over the logits, of the sums of the absolute values of the terms.
     """
     coef, _, size = direction
-    Z = changes(_absolute(block), (np.abs(coef), size, size))
+    absolute = Block(
+        block.index, block.start, block.stop, abs(block.X), block.targets, block.weights, None
+    )
+    Z = logit_changes(absolute, RawDirection(np.abs(coef), size, size))
     return np.asarray(np.maximum(Z.max(axis=0), np.finfo(float).tiny))
 
 
-def _absolute(block: Block) -> Block:
-    return Block(
-        block.index, block.start, block.stop, abs(block.X), block.targets, block.weights, None
-    )
-
-
-def margins_of(U: Array, S: Array, is_coupled: bool) -> Array:
+def margins_of_classes(U: Array, own: Array, is_coupled: bool) -> Array:
     """Return by how much a row's own classes gain on each class, (R, rows); negative if they lose.
 
     Where a row has several classes, the margin is that of the class that gains least.
@@ -86,102 +140,97 @@ def margins_of(U: Array, S: Array, is_coupled: bool) -> Array:
     ----------
     U : ndarray of shape (R, rows)
         Changes of the logits.
-    S : ndarray of shape (R, rows)
-        The classes of the rows, as `pairs_of` returns them.
+    own : ndarray of shape (R, rows)
+        The classes of the rows, as `classes_and_pairs` returns them.
     is_coupled : bool
         Whether the link is softmax, not sigmoids.
     """
     if is_coupled:
-        return np.asarray(np.where(S > 0.0, U, np.inf).min(axis=0) - U)
-    return np.asarray(np.where(np.abs(S) == 1.0, S * U, np.where(S == 0.0, 0.0, -np.abs(U))))
+        return np.asarray(np.where(own > 0.0, U, np.inf).min(axis=0) - U)
+    return np.asarray(np.where(np.abs(own) == 1.0, own * U, np.where(own == 0.0, 0.0, -np.abs(U))))
 
 
-def counted(block: Block) -> Array:
-    """Return which rows have a positive weight."""
+def counting_margins(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Array, Array]:
+    """Return the classes of the rows, and margins relative to their rounding, both (R, rows).
+
+    Margins of pairs that do not count are 0.
+    """
+    own, counts = classes_and_pairs(block, pairs)
+    margins = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
+    return own, np.where(counts > 0.0, margins, 0.0) / rounding_scales(block, direction)
+
+
+def has_weight(block: Block) -> Array:
+    """Return which rows have a positive weight, (rows,)."""
     if block.weights is None:
         return np.ones(block.stop - block.start, dtype=bool)
     return np.asarray(block.weights > 0.0)
 
 
-def on_host_all(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments of a kernel with every array, in nested tuples too, in host memory."""
-    return tuple(on_host_all(arg) if isinstance(arg, tuple) else on_host(arg) for arg in args)
-
-
-def beside(block: Block, values: Array) -> Any:
+def on_device_of(block: Block, values: Array) -> Any:
     """Return host values of the rows on the device that has the rows of the block."""
     if isinstance(block.X, DeviceArray):
         return DeviceArray(block.X.place.put(values), block.X.place)
     return values
 
 
-def evidence(block: Block, *args: Any) -> tuple[Any, Any]:
+@host_kernel
+def largest_loss_and_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any, Any]:
     """Return the largest loss and the largest gain of a pair, relative to the rounding scale."""
-    block, args = on_host_block(block), on_host_all(args)
-    *pairs, direction = args
-    S, M = pairs_of(block, *pairs)
-    margins = margins_of(changes(block, direction), S, pairs[0].is_coupled)
-    margins = np.where(M > 0.0, margins, 0.0) / sizes(block, direction)
-    margins = margins[:, counted(block)]
+    _, margins = counting_margins(block, pairs, direction)
+    margins = margins[:, has_weight(block)]
     return -margins.min(initial=0.0), margins.max(initial=0.0)
 
 
-def least_gain(block: Block, *args: Any) -> tuple[Any, Any]:
+@host_kernel
+def least_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any, Any]:
     """Return the least gain of a row's class on another, and -1 if a row has several classes.
 
     A row with several classes has a finite loss only where these are tied; complete separation is
-    then impossible. The second value is 0 where every row has one class.
+    then impossible. The second value is 0 where every row has one class. All pairs must count.
     """
-    block, args = on_host_block(block), on_host_all(args)
-    *pairs, direction = args
-    S, _ = pairs_of(block, *pairs)
-    margins = margins_of(changes(block, direction), S, pairs[0].is_coupled)
-    margins = (margins / sizes(block, direction))[:, counted(block)]
-    if pairs[0].is_coupled:
-        S = S[:, counted(block)]
-        single = S.sum(axis=0) == 1.0
-        others = np.where(S == 0.0, margins, np.inf)
-        return others.min(initial=np.inf), np.where(single, 0.0, -1.0).min(initial=0.0)
-    return margins.min(initial=np.inf), 0.0
+    own, margins = counting_margins(block, pairs, direction)
+    margins = margins[:, has_weight(block)]
+    if not pairs.is_coupled:
+        return margins.min(initial=np.inf), 0.0
+    own = own[:, has_weight(block)]
+    single = own.sum(axis=0) == 1.0
+    others = np.where(own == 0.0, margins, np.inf)
+    return others.min(initial=np.inf), np.where(single, 0.0, -1.0).min(initial=0.0)
 
 
-def gains_of_classes(block: Block, *args: Any) -> tuple[Any]:
+@host_kernel
+def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any]:
     """Return the largest gain of the rows of each class, (R,); for sigmoids, of all rows."""
-    block, args = on_host_block(block), on_host_all(args)
-    *pairs, direction = args
-    S, M = pairs_of(block, *pairs)
-    margins = margins_of(changes(block, direction), S, pairs[0].is_coupled)
-    margins = np.where(M > 0.0, margins, 0.0) / sizes(block, direction) * counted(block)
-    if not pairs[0].is_coupled:
+    own, margins = counting_margins(block, pairs, direction)
+    margins = margins * has_weight(block)
+    if not pairs.is_coupled:
         return (margins.max(initial=0.0),)
-    return ((S * margins.max(axis=0)).max(axis=1, initial=0.0),)
+    return ((own * margins.max(axis=0)).max(axis=1, initial=0.0),)
 
 
-def relative_change(block: Block, *args: Any) -> tuple[Any]:
+@host_kernel
+def largest_relative_margin(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any]:
     """Return the largest absolute margin of a pair that counts, relative to the rounding scale."""
-    block, args = on_host_block(block), on_host_all(args)
-    *pairs, direction = args
-    S, M = pairs_of(block, *pairs)
-    margins = margins_of(changes(block, direction), S, pairs[0].is_coupled)
-    margins = np.where(M > 0.0, np.abs(margins), 0.0) / sizes(block, direction)
-    return (margins[:, counted(block)].max(initial=0.0),)
+    _, margins = counting_margins(block, pairs, direction)
+    return (np.abs(margins)[:, has_weight(block)].max(initial=0.0),)
 
 
-def are_separated(block: Block, *args: Any) -> Array:
-    """Return which rows of positive weight the face separates from some class."""
-    rows, pairs = on_host_block(block), on_host_all(args)
-    _, M = pairs_of(rows, *pairs)
-    return beside(block, (M == 0.0).any(axis=0) & counted(rows))
+def are_separated(block: Block, pairs: Pairs) -> Array:
+    """Return which rows of positive weight the face separates from some class, (rows,)."""
+    rows = on_host_block(block)
+    _, counts = classes_and_pairs(rows, to_host_memory(pairs))
+    return on_device_of(block, (counts == 0.0).any(axis=0) & has_weight(rows))
 
 
-def largest_ratio(block: Block, *args: Any) -> tuple[Any]:
+@host_kernel
+def largest_loss_to_gain(
+    block: Block, pairs: Pairs, direction: RawDirection, other: RawDirection
+) -> tuple[Any]:
     """Return the largest ratio of a pair's loss along `other` to its gain along `direction`."""
-    block, args = on_host_block(block), on_host_all(args)
-    *pairs, direction, other = args
-    S, _ = pairs_of(block, *pairs)
-    is_coupled = pairs[0].is_coupled
-    gains = margins_of(changes(block, direction), S, is_coupled)
-    losses = -margins_of(changes(block, other), S, is_coupled)
-    strict = gains > STRICT_GAIN * sizes(block, direction)
+    own, _ = classes_and_pairs(block, pairs)
+    gains = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
+    losses = -margins_of_classes(logit_changes(block, other), own, pairs.is_coupled)
+    strict = gains > STRICT_GAIN * rounding_scales(block, direction)
     ratio = np.where(strict, losses / np.where(strict, gains, 1.0), 0.0)
-    return (ratio[:, counted(block)].max(initial=0.0),)
+    return (ratio[:, has_weight(block)].max(initial=0.0),)

@@ -14,22 +14,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmaxent._existence._curvature import information, largest_change, ties
+from skmaxent._existence._curvature import information, largest_change, tied_squares
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._pseudoinverse import Pseudoinverse
-from skmaxent._existence._scaled_rows import largest_gain
+from skmaxent._existence._scaled_rows import largest_scaled_margin
 from skmaxent._typing import Array
 
-# The most that a Newton step may change a logit for its probabilities to be positive surely.
+# A Newton step that changes no logit by more than this has positive probabilities; 1 would do in
+# exact arithmetic.
 LARGEST_CHANGE = 0.9
 # Shares of the largest change of a logit below which rows are taken to be tied by a direction.
 TIES = (1e-6, 1e-3, 3e-2)
+# Each projection removes what rounding left of the changes of tied pairs.
 PROJECTIONS = 4
 
 
-def confirmed(directions: Directions, D: Array) -> Array | None:
-    """Return a direction of recession near D that the rows prove, or None; its largest is 1."""
-    D = directions.cone.nearest(D)
+def proved_direction_near(directions: Directions, D: Array) -> Array | None:
+    """Return a direction of recession near D that all rows prove, or None.
+
+    Both have the shape (R, n_features + 1). The largest absolute entry of the result is 1.
+    """
+    D = directions.cone.project(D)
     size = float(np.abs(D).max())
     if not (0.0 < size < np.inf):
         return None
@@ -46,14 +51,14 @@ def confirmed(directions: Directions, D: Array) -> Array | None:
 
 
 def _without_ties(directions: Directions, D: Array, share: float) -> Array | None:
-    """Return D without what changes the logits of the pairs that it nearly ties, or None.
+    """Return the part of D that leaves nearly tied pairs tied, or None if nothing is left.
 
-    These are pairs of a row and a class whose difference of logits changes by no more than a
-    share of the largest change.
+    Pairs of a row and a class are nearly tied if D changes their difference of logits by no more
+    than `share` times the largest change.
     """
-    center, scale = directions.scales()
+    scales = directions.scales()
     (largest,) = directions.objective.blocks.map_reduce(
-        largest_gain, *directions.pairs(), directions.raw(D), center, scale, combine=np.maximum
+        largest_scaled_margin, directions.pairs(), directions.raw(D), scales, combine=np.maximum
     )
     limit = share * float(largest)
     if not limit > 0.0:
@@ -63,19 +68,18 @@ def _without_ties(directions: Directions, D: Array, share: float) -> Array | Non
     inverse: Pseudoinverse | None = None
     for _ in range(PROJECTIONS):
         out = directions.objective.blocks.map_reduce(
-            ties,
-            *directions.pairs(),
+            tied_squares,
+            directions.pairs(),
             start,
             limit,
             directions.raw(D),
-            center,
-            scale,
+            scales,
             inverse is None,
         )
         if inverse is None:
-            inverse = Pseudoinverse(directions.part(out[0]))
+            inverse = Pseudoinverse(directions.submatrix(out[0]))
         x = x - inverse.solve(out[1].ravel()[directions.index])
-        D = directions.cone.nearest(directions.unscaled(x))
+        D = directions.cone.project(directions.unscaled(x))
     size = float(np.abs(D).max())
     return D / size if size > 1e-6 else None
 
@@ -83,15 +87,13 @@ def _without_ties(directions: Directions, D: Array, share: float) -> Array | Non
 def proves_overlap(directions: Directions, theta: Array) -> bool:
     """Return whether a Newton step from θ proves that there is no direction of recession.
 
-    It does where it gives positive probabilities with the means of the targets.
-
-    θ has the label's row alone, where there is a label. Directions without curvature must be
-    those in which no logits change.
+    The step proves it if it gives positive probabilities with the same means of the columns as the
+    targets, and if no logits change in the directions without curvature. θ has the shape
+    (R, n_features + 1), or (1, n_features + 1) for the directions of one label.
     """
-    center, scale = directions.scales()
     at = directions.raw(theta)
     H, g, n_pairs = directions.objective.blocks.map_reduce(
-        information, *directions.pairs(), at, center, scale
+        information, directions.pairs(), at, directions.scales()
     )
     if n_pairs == 0.0:
         return True
@@ -111,7 +113,7 @@ def proves_overlap(directions: Directions, theta: Array) -> bool:
         return False
     (change,) = directions.objective.blocks.map_reduce(
         largest_change,
-        *directions.pairs(),
+        directions.pairs(),
         at,
         directions.raw(directions.from_scaled(whole)),
         combine=np.maximum,

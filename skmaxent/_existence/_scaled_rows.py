@@ -1,42 +1,56 @@
 """Kernels over rows and columns that are scaled to be alike, as the linear programs need them.
 
-The arguments are those of the kernels in `_margins`, followed by the direction and by the centers
-and scales of the columns.
+Each column is scaled by `ColumnScales`; then each row is divided by its largest entry. See
+`_margins` for the arguments `pairs` and `direction`, and for what a kernel is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._existence._margins import (
-    beside,
-    changes,
-    counted,
-    margins_of,
-    on_host_all,
-    pairs_of,
+    Pairs,
+    RawDirection,
+    classes_and_pairs,
+    has_weight,
+    host_kernel,
+    logit_changes,
+    margins_of_classes,
+    on_device_of,
+    to_host_memory,
 )
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array
 
-Scales = tuple[Array, Array]
-
 # Bytes of the dense rows that are in memory at a time.
 PIECE_BYTES = 1 << 23
 
 
-def column_scales(objective: MultinomialObjective) -> Scales:
-    """Return the centers (d,) and the scales (d + 1,) of the columns, the intercept's scale last.
+class ColumnScales(NamedTuple):
+    """Columns are scaled as (x - center)/scale.
 
-    Centers of sparse rows are zeros. A column's scale is about the mean of its
-    entries' absolute values where each row is divided by its largest entry, so that few huge
-    entries do not make all others small.
+    Attributes
+    ----------
+    center : ndarray of shape (n_features,)
+    scale : ndarray of shape (n_features + 1,)
+        The scale of the intercept is the last; it is infinite for models without an intercept.
+    """
+
+    center: Array
+    scale: Array
+
+
+def column_scales(objective: MultinomialObjective) -> ColumnScales:
+    """Return centers and scales of the columns; centers of sparse rows are zeros.
+
+    A column's scale is about the mean of its entries' absolute values where each row is divided by
+    its largest entry, so that few huge entries do not make all others small.
     """
     is_centred = objective.fit_intercept and not objective.blocks.is_sparse
     center = objective.center if is_centred else np.zeros(len(objective.center))
@@ -44,24 +58,27 @@ def column_scales(objective: MultinomialObjective) -> Scales:
         np.asarray(objective.scale, float), 1.0 if objective.fit_intercept else np.inf
     )
     for _ in range(3):
-        sums, total = objective.blocks.map_reduce(_column_sizes, center, scale)
+        scales = ColumnScales(center, scale)
+        sums, total = objective.blocks.map_reduce(_column_sizes, scales)
         size = sums / max(float(total), 1.0)
         scale = scale * np.where(size > 0.0, size, 1.0)
-    return center, scale
+    return ColumnScales(center, scale)
 
 
-def _column_sizes(block: Block, *args: Any) -> tuple[Array, Any]:
+@host_kernel
+def _column_sizes(block: Block, scales: ColumnScales) -> tuple[Array, Any]:
     """Return sums of the absolute entries of the rescaled rows (d + 1,), and the number of rows."""
-    block, (center, scale) = on_host_block(block), on_host_all(args)
-    weights = counted(block) / row_sizes(block, center, scale)
+    center, scale = scales
+    weights = has_weight(block) / largest_entries(block, scales)
     X = abs(block.X if block.is_sparse else block.X - center)
     sums = X.T @ weights
     out = np.append(np.asarray(sums) / scale[:-1], weights.sum() / scale[-1])
-    return out, float(counted(block).sum())
+    return out, float(has_weight(block).sum())
 
 
-def row_sizes(block: Block, center: Array, scale: Array) -> Array:
+def largest_entries(block: Block, scales: ColumnScales) -> Array:
     """Return the largest absolute entry of each row in scaled columns, (rows,); 1 for zero rows."""
+    center, scale = scales
     largest = np.full(block.stop - block.start, 1.0 / scale[-1])
     if block.is_sparse:
         X = abs(block.X) @ sp.diags(1.0 / scale[:-1], format="csr")
@@ -72,17 +89,18 @@ def row_sizes(block: Block, center: Array, scale: Array) -> Array:
     return np.asarray(np.where(largest > 0.0, largest, 1.0))
 
 
-def pieces(
-    block: Block, center: Array, scale: Array, n_rows: int = 0
+def dense_pieces(
+    block: Block, scales: ColumnScales, n_rows: int = 0
 ) -> Iterator[tuple[Block, Array]]:
     """Yield parts of a block, each with its dense rows (rows, d + 1) in scaled columns.
 
     Each row is divided by its largest entry. A part has `n_rows` rows, or as many as fit into
     `PIECE_BYTES` where `n_rows` is 0.
     """
+    center, scale = scales
     width = len(scale)
     step = n_rows or max(1, PIECE_BYTES // (8 * width))
-    size = row_sizes(block, center, scale)
+    size = largest_entries(block, scales)
     for start in range(0, block.stop - block.start, step):
         stop = min(start + step, block.stop - block.start)
         part = slice(start, stop)
@@ -104,47 +122,56 @@ def pieces(
         yield some, X
 
 
-def scaled_margins(block: Block, args: tuple[Any, ...]) -> Array:
+def scaled_margins(
+    block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
+) -> Array:
     """Return the margins of the pairs relative to the largest entry of the scaled row, (R, rows).
 
-    Margins of pairs that do not count are 0.
+    Margins of pairs that do not count are 0. Block and arguments are in host memory.
     """
-    *pairs, direction, center, scale = args
-    S, M = pairs_of(block, *pairs)
-    margins = margins_of(changes(block, direction), S, pairs[0].is_coupled)
-    weights = counted(block) / row_sizes(block, center, scale)
-    return np.asarray(np.where(M > 0.0, margins, 0.0) * weights)
+    own, counts = classes_and_pairs(block, pairs)
+    margins = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
+    weights = has_weight(block) / largest_entries(block, scales)
+    return np.asarray(np.where(counts > 0.0, margins, 0.0) * weights)
 
 
-def largest_gain(block: Block, *args: Any) -> tuple[Any]:
+@host_kernel
+def largest_scaled_margin(
+    block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
+) -> tuple[Any]:
     """Return the largest absolute scaled margin."""
-    margins = scaled_margins(on_host_block(block), on_host_all(args))
-    return (np.abs(margins).max(initial=0.0),)
+    return (np.abs(scaled_margins(block, pairs, direction, scales)).max(initial=0.0),)
 
 
-def worst_violation(block: Block, *args: Any) -> tuple[Any]:
+@host_kernel
+def worst_violation(
+    block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
+) -> tuple[Any]:
     """Return by how much the pair loses that loses most, in scaled margins."""
-    margins = scaled_margins(on_host_block(block), on_host_all(args))
-    return (-margins.min(initial=0.0),)
+    return (-scaled_margins(block, pairs, direction, scales).min(initial=0.0),)
 
 
-def are_violated(block: Block, *args: Any) -> Array:
-    """Return which rows have a pair that loses more than a limit, in scaled margins."""
-    *rest, limit = on_host_all(args)
-    margins = scaled_margins(on_host_block(block), tuple(rest))
-    return beside(block, (margins < -limit).any(axis=0))
+def are_violated(
+    block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales, limit: float
+) -> Array:
+    """Return which rows have a pair that loses more than `limit`, in scaled margins, (rows,)."""
+    args = map(to_host_memory, (pairs, direction, scales))
+    margins = scaled_margins(on_host_block(block), *args)
+    return on_device_of(block, np.asarray((margins < -limit).any(axis=0)))
 
 
-def gain_sums(block: Block, *args: Any) -> tuple[Array]:
-    """Return the sum of the margins of pairs, linear in the scaled coefficients: (R, d + 1)."""
-    block, args = on_host_block(block), on_host_all(args)
-    *pairs, center, scale = args
+@host_kernel
+def gain_sums(block: Block, pairs: Pairs, scales: ColumnScales) -> tuple[Array]:
+    """Return the sum of all margins as a linear function of the scaled coefficients, (R, d + 1).
+
+    The entries are the factors of the coefficients.
+    """
     total = 0.0
-    for some, X in pieces(block, center, scale):
-        S, M = pairs_of(some, *pairs)
-        if pairs[0].is_coupled:
-            G = M.sum(axis=0) * S - S.sum(axis=0) * M
+    for some, X in dense_pieces(block, scales):
+        own, counts = classes_and_pairs(some, pairs)
+        if pairs.is_coupled:
+            G = counts.sum(axis=0) * own - own.sum(axis=0) * counts
         else:
-            G = np.where(np.abs(S) == 1.0, S, 0.0)
-        total = total + (G * counted(some)) @ X
+            G = np.where(np.abs(own) == 1.0, own, 0.0)
+        total = total + (G * has_weight(some)) @ X
     return (np.asarray(total),)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmaxent._existence._curvature import ties
+from skmaxent._existence._curvature import tied_squares
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._linear_programs import NO_GAIN, Verdict, by_linear_programs
-from skmaxent._existence._proofs import confirmed, proves_overlap
+from skmaxent._existence._proofs import proved_direction_near, proves_overlap
 from skmaxent._existence._pseudoinverse import Pseudoinverse
 from skmaxent._typing import Array
 
-# Directions that are added to a face, each of which separates one pair more at least.
+# The most directions that are added up; each of them separates at least one more pair.
 MAX_FACES = 100
 
 
@@ -35,54 +35,54 @@ def verdict(
     if not directions.can_recede:
         return Verdict.OVERLAP, None
     for D in candidates:
-        found = confirmed(directions, directions.own(D))
+        found = proved_direction_near(directions, directions.rows_of_label(D))
         if found is not None:
             return Verdict.SEPARATED, found
     if not directions.is_small:
         return Verdict.UNKNOWN, None
-    if proves_overlap(directions, directions.own(theta)):
+    if proves_overlap(directions, directions.rows_of_label(theta)):
         return Verdict.OVERLAP, None
-    return by_linear_programs(directions, directions.own(theta))
+    return by_linear_programs(directions, directions.rows_of_label(theta))
 
 
-def maximal(directions: Directions, theta: Array, D: Array) -> tuple[Array, bool]:
-    """Return the sum of directions that separates every pair that any direction separates.
+def maximal_face(directions: Directions, theta: Array, D: Array) -> tuple[Array, bool]:
+    """Return a direction that separates every pair that any direction separates, and if so surely.
 
-    The second value says whether this is known: not where a linear program failed. Pairs
-    that are separated already do not restrict the next direction, for enough of the last one makes
-    up for what it takes from them.
+    The direction is a sum that starts with D; others are added until no further pair can be
+    separated. Pairs that are separated already do not restrict the next direction, because a large
+    enough multiple of the sum makes up for what they lose. The second value is False if a linear
+    program failed. `theta` are coefficients as in `verdict`.
     """
     directions.face = D
     for _ in range(MAX_FACES if directions.is_small and not directions.is_complete(D) else 0):
-        if proves_overlap(directions, directions.own(theta)):
+        if proves_overlap(directions, directions.rows_of_label(theta)):
             return directions.face, True
         decided, more = by_linear_programs(directions, None)
         if more is None:
             return directions.face, decided is Verdict.OVERLAP
-        directions.face = directions.joined(directions.face, more)
+        directions.face = directions.sum_keeping_gains(directions.face, more)
     return directions.face, False
 
 
-def span(directions: Directions) -> tuple[Array, Array]:
-    """Return directions, (n, R, width), that span all directions of recession, for a maximal face.
+def remaining_directions(directions: Directions) -> tuple[Array, Array]:
+    """Return directions, (n, R, width), that span what may be added to a maximal face.
 
-    These are those in which no logits change of the pairs that the face does not separate: a
-    little of any of them may be added to the face. The columns whose coefficients any of them
-    changes are marked, the intercept last.
+    Along them the logits of the pairs that the face does not separate do not change, so that the
+    face plus a little of any of them is a direction of recession too. The second array, (width,),
+    marks the columns whose coefficients any of them changes, the intercept last.
     """
-    center, scale = directions.scales()
     nothing = directions.raw(np.zeros_like(directions.face))
     H, _ = directions.objective.blocks.map_reduce(
-        ties, *directions.pairs(), nothing, 0.0, nothing, center, scale, True
+        tied_squares, directions.pairs(), nothing, 0.0, nothing, directions.scales(), True
     )
-    null = Pseudoinverse(directions.part(H)).null
+    null = Pseudoinverse(directions.submatrix(H)).null
     basis: list[Array] = []
     changes: list[Array] = []
     for v in null.T:
         v = v / np.abs(v).max()
         basis.append(directions.unscaled(v))
         _, intercept, size = directions.raw(basis[-1])
-        changes.append(np.abs(directions.whole(v)).max(axis=0))
+        changes.append(np.abs(directions.embed(v)).max(axis=0))
         changes[-1][-1] = np.abs(intercept).max() / max(float(size.max()), 1e-300)
     marks = np.max(changes, axis=0, initial=0.0) > NO_GAIN
     return np.array(basis).reshape(-1, *directions.face.shape), marks

@@ -1,4 +1,4 @@
-"""All that is separated: a direction that separates every pair that any direction separates."""
+"""Everything that is separated in the rows of a problem without penalty."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from skmaxent._existence._aliased_columns import aliased_columns
 from skmaxent._existence._cone import Cone
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._linear_programs import Verdict
-from skmaxent._existence._search import maximal, span, verdict
+from skmaxent._existence._search import maximal_face, remaining_directions, verdict
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._typing import Array
 
-# Relative to the largest, a coefficient that a direction does not change.
+# An entry of a direction is zero up to this share of the largest entry.
 NO_CHANGE = 1e-6
 
 
@@ -46,7 +46,7 @@ class Separated:
 def separation(
     objective: MultinomialObjective, theta: Array, candidates: tuple[Array, ...] = ()
 ) -> Separated | None:
-    """Return what is separated in rows of one class each or of several, or None if nothing is.
+    """Return what is separated, or None if the classes overlap. Rows may have several classes.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def separation(
     varying = objective.varying.copy()
     varying[aliased.columns] = False
     directions = Directions(objective, Cone.of(objective, varying, None, None))
-    theta = aliased.moved(theta)
-    decided, D = verdict(directions, theta, tuple(map(aliased.moved, candidates)))
+    theta = aliased.with_zeros(theta)
+    decided, D = verdict(directions, theta, tuple(map(aliased.with_zeros, candidates)))
     if decided is Verdict.OVERLAP:
         return None
     if D is None:
@@ -75,7 +75,7 @@ def separation(
             "it was not possible to decide whether the classes are separated: there are "
             f"{theta.size} coefficients, or the linear programs failed."
         )
-    D, is_maximal = maximal(directions, theta, D)
+    D, is_maximal = maximal_face(directions, theta, D)
     is_complete = directions.is_complete(D)
     if not (is_maximal or is_complete):
         raise RuntimeError(
@@ -84,13 +84,13 @@ def separation(
         )
     basis, moved = np.zeros((0, *D.shape)), np.append(varying, objective.fit_intercept)
     if not is_complete:  # otherwise any small change of the direction is one more
-        basis, moved = span(directions)
+        basis, moved = remaining_directions(directions)
     is_changed = np.abs(D).max(axis=0) > NO_CHANGE * np.abs(D).max()
     if (moved & ~is_changed).any():
         if is_complete:
             basis = np.random.default_rng(1).normal(size=(1, *D.shape)) * moved
         mixture = np.random.default_rng(0).normal(size=len(basis))
-        D = directions.joined(D, np.tensordot(mixture, basis, axes=1))
+        D = directions.sum_keeping_gains(D, np.tensordot(mixture, basis, axes=1))
     return Separated(
         kind="complete" if is_complete else "quasi-complete",
         direction=D,

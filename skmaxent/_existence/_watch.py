@@ -14,7 +14,7 @@ from skmaxent._existence._aliased_columns import Aliased, aliased_columns
 from skmaxent._existence._cone import Cone
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._linear_programs import Verdict
-from skmaxent._existence._scaled_rows import Scales, column_scales
+from skmaxent._existence._scaled_rows import ColumnScales, column_scales
 from skmaxent._existence._search import verdict
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
@@ -71,7 +71,7 @@ class Watch:
         self.directions: list[Array] = []
         self._objective = objective
         self._confirms = confirms
-        self._scales: Scales | None = None
+        self._scales: ColumnScales | None = None
         self._aliased: Aliased | None = None
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
@@ -111,12 +111,14 @@ class Watch:
             return False
         if not self._confirms:
             return True
-        theta = self._cone.nearest(theta if self._aliased is None else self._aliased.moved(theta))
-        parts = list(map(self._part, self._open))
-        if not all(part.is_complete(part.own(theta)) for part in parts):
+        theta = self._cone.project(
+            theta if self._aliased is None else self._aliased.with_zeros(theta)
+        )
+        parts = list(map(self._directions_of, self._open))
+        if not all(part.is_complete(part.rows_of_label(theta)) for part in parts):
             return False
-        self.directions = [part.own(theta) for part in parts]
-        self.separated = [k for part in parts for k in part.winners(part.own(theta))]
+        self.directions = [part.rows_of_label(theta) for part in parts]
+        self.separated = [k for part in parts for k in part.winners(part.rows_of_label(theta))]
         return True
 
     def sees_long_way(self, theta: Array, loss: float, n_iter: int) -> bool:
@@ -151,7 +153,7 @@ class Watch:
         (change,) = self._objective.blocks.map_reduce(
             _range_of_logits,
             self._objective.likelihood.is_coupled,
-            *self._objective.for_blocks(self._all.nearest(step)),
+            *self._objective.for_blocks(self._all.project(step)),
             combine=np.maximum,
         )
         if not float(change) > max(UNKNOWN_LOGIT * distance, LASTING):
@@ -185,11 +187,11 @@ class Watch:
             return "complete"
         return "quasi-complete" if self._is_proved(theta, theta) else None
 
-    def _part(self, label: int | None) -> Directions:
+    def _directions_of(self, label: int | None) -> Directions:
         """Return the `Directions` of the label at a position, or of all logits if it is None."""
         return Directions(self._objective, self._cone, label, scales=self._shared_scales)
 
-    def _shared_scales(self) -> Scales:
+    def _shared_scales(self) -> ColumnScales:
         """Return what `column_scales` returns, computed once for all searches."""
         if self._scales is None:
             self._scales = column_scales(self._objective)
@@ -209,9 +211,9 @@ class Watch:
                 varying = self._objective.varying.copy()
                 varying[self._aliased.columns] = False
                 self._cone = Cone.of(self._objective, varying, None, None)
-            theta, step = self._aliased.moved(theta), self._aliased.moved(step)
+            theta, step = self._aliased.with_zeros(theta), self._aliased.with_zeros(step)
         for label in list(self._open):
-            part = self._part(label)
+            part = self._directions_of(label)
             decided, direction = verdict(part, theta, (step,))
             if direction is not None:
                 self.separated += part.winners(direction)

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+# A response of counts: the names in cbind(...).
 COUNTS = re.compile(r"cbind\((.*)\)", re.S)
-# A column in backticks, or anything else without commas.
+# One of these names: in backticks, where it may contain commas, or without.
 ITEM = re.compile(r"\s*(?:`([^`]+)`|([^,`]+?))\s*(?:,|$)")
 
 
@@ -20,6 +21,7 @@ class Response:
     columns : list of str
         One column of labels, or columns with the counts of the classes that they are named for.
     is_counts : bool
+        Whether the columns are counts, written as ``cbind(a, b, c)``.
     """
 
     columns: list[str]
@@ -70,7 +72,7 @@ def response_of(left: str, columns: list[str]) -> Response:
     Raises
     ------
     ValueError
-        If it is something else, or names no columns of the data.
+        If a name is no column of the data, or if ``cbind`` has only one.
     """
     counts = COUNTS.fullmatch(left)
     if counts:

@@ -21,20 +21,20 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# Relative difference between the columns of a row in the whole frame and among few rows. What is
-# more than rounding comes from functions of the other rows.
+# A column may differ by this much, relative to its largest entry, if a row is transformed among few
+# rows or among all. A larger difference than rounding comes from functions of the other rows.
 SAME_COLUMNS = 1e-8
 DEPENDS_ON_ROWS = "of the formula depends on which rows are transformed together"
 
 
 class FormulaTransformer(TransformerMixin, BaseEstimator):
-    """The columns of a Wilkinson formula, with everything that they need to know learned in `fit`.
+    """Columns of a Wilkinson formula, as a transformer for pipelines.
 
     The formula is that of R, as the package formulaic implements it: ``a + b``, ``a:b``, ``a*b``,
     ``(a + b)**2``, ``a/b``, ``- 1``, ``.`` for all columns, names in backticks, and functions such
     as ``C``, ``bs``, ``cr``, ``cc``, ``poly``, ``scale``, ``center``, ``log`` and all of ``np``.
     Text and categories become dummy variables for all levels but the first, and booleans count as 0
-    and 1. Levels, knots, means and scales are those of the rows of the fit.
+    and 1. Levels, knots, means and scales are learned in `fit`.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
     -----
     The output has no intercept, because classifiers have their own. A formula with ``- 1`` codes
     its first factor by all its levels, as in R. For R's model, without an intercept, give the
-    classifier ``fit_intercept=False``. With an intercept and a ridge penalty the formula is one-hot
-    coding, in which no level is special.
+    classifier ``fit_intercept=False``. If the classifier has an intercept and a ridge penalty, a
+    formula with ``- 1`` is one-hot coding, in which no level is special.
 
     Two functions differ from those of formulaic. Beyond the range of the fit ``bs`` extends its
     polynomials, as in R, unless ``extrapolation`` says otherwise. ``C`` of whole numbers has
@@ -97,7 +97,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         "context": [Mapping, None],
         "sparse_output": ["boolean"],
     }
-    # The formula with what it learned.
+    # A `_formulaic.Design`: the formula, with the levels, knots, means and scales of the fit.
     _design: Any
 
     def __init__(
@@ -141,7 +141,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
             If X is no data frame.
         ValueError
             For formulas that are not valid or use unknown names; for missing values; for terms that
-            depend on other rows without remembering these, such as ``x - x.mean()``.
+            depend on the other rows, such as ``x - x.mean()``, where `transform` would compute
+            another mean.
         """
         self._learn(X)
         return self
@@ -217,7 +218,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         used = {name for names in variables.values() for name in names}
         data = columns_for_formula(frame, [name for name in columns if name in used])
         design, matrix = library.Design.learned(formula, data, context, sparse=self.sparse_output)
-        _refuse_dependent_rows(design, data, matrix, context)
+        _check_rows_are_independent(design, data, matrix, context)
         validate_data(self, frame, reset=True, skip_check_array=True)
         self._design = design
         self.terms_: dict[str, list[str]] = design.terms
@@ -239,7 +240,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         return [name for name in columns if name in used]
 
     def _output(self, matrix: Any, X: Any, frame: Any) -> Any:
-        """Return a matrix as `transform` returns it; `frame` is X as an eager frame."""
+        """Return a matrix as the type that `transform` returns; `frame` is X as an eager frame."""
         library = output_of_transform(self)
         if self.sparse_output or library == "polars":  # scikit-learn makes the polars frame
             return matrix
@@ -265,13 +266,14 @@ def import_formulaic(user: str) -> ModuleType:
     return _formulaic
 
 
-def _refuse_dependent_rows(
+def _check_rows_are_independent(
     design: Any, data: pd.DataFrame, matrix: Any, context: Mapping[str, Any]
 ) -> None:
-    """Raise ValueError if rows on their own have other columns than among the rows of the fit.
+    """Raise ValueError if the columns of a row depend on the rows that are transformed with it.
 
-    That is so for functions of a whole column that learn nothing, such as ``x - x.mean()``: the
-    columns of a row would depend on the rows that are transformed with it.
+    This happens for functions of a whole column that remember nothing of the fit, such as
+    ``x - x.mean()``. `matrix` has the columns of all rows of `data`; a few rows are transformed
+    on their own and compared.
     """
     largest = _dense(abs(matrix).max(axis=0))
     some = np.unique([0, len(data) // 2, len(data) - 1])[::-1]

@@ -1,4 +1,4 @@
-"""Estimate: a fit as inference knows it."""
+"""Estimate: the fitted coefficients that `infer` works with, and how the data are read again."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Estimate:
-    """A fitted classifier as it was when `infer` was called, with the settings of its fit.
+    """A copy of what `infer` needs of a classifier, so that a later `fit` changes no results.
 
     Attributes
     ----------
     model : FittedModel
-        It predicts.
+        The coefficients; it computes predictions.
     settings : Settings
-        They tell how rows of the fit are read, and what was minimised over them.
+        The parameters of the fit. `problem` reads the data by them.
     names : ndarray of shape (n_features,)
         Names of the features in tables.
     intercept : ndarray of shape (n_logits,)
@@ -53,16 +53,26 @@ class Estimate:
     def problem(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
     ) -> Iterator[TrainingProblem]:
-        """The problem that the rows of the fit pose, given again, over all columns."""
+        """Return the problem of the fit for its data, which the caller passes again.
+
+        All columns are in it, constant ones too. The arguments are those of `fit`, and must be the
+        same data. Leaving the context ends the threads.
+        """
         columns = self.model.columns
         data = read(self.settings, columns, X, y, sample_weight, offset, classes=self.model.classes)
         with TrainingProblem.of(data, self.settings, as_given=True) as training:
             yield training
 
     def of_columns(self, kept: Array, coef: Array, intercept: Array) -> Estimate:
-        """The estimate for rows with some of the columns, which have no names.
+        """Return the estimate of a model of some of the columns.
 
-        `coef` and `intercept` are the coefficients of these, before `prior_correction`.
+        Parameters
+        ----------
+        kept : ndarray of int, shape (n_kept,)
+            Positions of the columns. X has these columns only, without names.
+        coef : ndarray of shape (n_logits, n_kept)
+        intercept : ndarray of shape (n_logits,)
+            Intercepts before `prior_correction`.
         """
         correction = self.model.intercept - self.intercept
         columns = FittedColumns(len(kept), None, self.model.columns.estimator)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skmaxent._inference._results import InferenceResults
 
 Figures = list[tuple[str, str]]
-# Classes up to which all are printed, and characters of their names.
+# The most classes that are printed, and the most characters of each name.
 MOST_CLASSES, MOST_CHARACTERS = 20, 40
 # The level of the intervals that are printed.
 CONF_LEVEL = 0.95
@@ -32,7 +32,7 @@ CONF_LEVEL = 0.95
 def key_figures(
     results: InferenceResults, overall_test: tuple[str, str] | None, has_criteria: bool
 ) -> Figures:
-    """Names and values of the figures, in their order.
+    """Return the lines above a printed table as pairs of a name and a value, in their order.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def key_figures(
     is_symmetric = len(results.rows) == len(results.classes)
     figures = [
         ("Observations", f"{results.n_obs:g}"),
-        ("Classes", _some(results.classes)),
-        ("Reference", "mean of all classes" if is_symmetric else _some([results.reference])),
+        ("Classes", _in_one_line(results.classes)),
+        ("Reference", "mean of all classes" if is_symmetric else _in_one_line([results.reference])),
         ("Log-likelihood", f"{results.log_likelihood:.6g}"),
         ("Null log-likelihood", f"{results.null_log_likelihood:.6g}"),
     ]
     if results.notes:
         figures[:0] = [("Warning", note) for note in results.notes]
-    else:  # beside a warning a good fit by this figure would be none
+    else:  # a large R² would mislead where a note warns, for instance of separated classes
         figures.append(("McFadden R²", f"{results.mcfadden_r2:z.4f}"))
     if results.has_tests:
         df = f"{results.df_model} (residual {results.df_resid:g})"
@@ -80,15 +80,18 @@ def key_figures(
     return figures
 
 
-def _some(labels: list[Any]) -> str:
-    """Labels in one line, the first of them where they are many."""
+def _in_one_line(labels: list[Any]) -> str:
+    """Return labels separated by commas: the first ones and their number, if there are many."""
     shown = [shortened(str(label), MOST_CHARACTERS) for label in labels[:MOST_CLASSES]]
     more = f", … ({len(labels)} classes)" if len(labels) > MOST_CLASSES else ""
     return ", ".join(shown) + more
 
 
 def likelihood_ratio_to_null(likelihood: FittedLikelihood, df: int) -> tuple[str, str]:
-    """The name and the outcome of the likelihood-ratio test against the null model."""
+    """Return the name and the outcome of the likelihood-ratio test against the null model.
+
+    `df` are its degrees of freedom, the number of slopes.
+    """
     name, chi2 = likelihood.ratio_to_null()
     if np.isnan(chi2):
         return name, "not available: the maximum of the likelihood is not known"
@@ -98,18 +101,26 @@ def likelihood_ratio_to_null(likelihood: FittedLikelihood, df: int) -> tuple[str
 def wald_test_of_slopes(
     tests: WaldTests, df: int, has_intercept: bool, constant: Array | None
 ) -> tuple[str, str]:
-    """The name and the outcome of the Wald test against the null model.
+    """Return the name and the outcome of the Wald test that all slopes are zero.
 
-    `constant` is the combination of the columns, (n_columns,), that stands for the intercept of a
-    model without one, or None.
+    Parameters
+    ----------
+    tests : WaldTests
+        With the coefficients and their covariance.
+    df : int
+        Degrees of freedom, for the p-value.
+    has_intercept : bool
+    constant : ndarray of shape (n_columns,) or None
+        For a model without an intercept: the combination of columns that is constant, if there is
+        one. It takes the place of the intercept.
     """
     name = "Wald test, all slopes"
     n_rows, width = tests.coef.shape
-    of_row = np.asarray(np.eye(width - has_intercept, width))
+    slopes = np.asarray(np.eye(width - has_intercept, width))
     if constant is not None:
-        of_row = _covariance.complement(constant)
+        slopes = _covariance.complement(constant)
     try:
-        chi2 = tests.of_restrictions(np.kron(np.eye(n_rows), of_row))
+        chi2 = tests.of_restrictions(np.kron(np.eye(n_rows), slopes))
     except _covariance.DeficientCovariance as error:
         found = f"rank {error.rank}{tests.from_groups}"
         return name, f"not available: {df} restrictions, covariance of {found}"
@@ -117,18 +128,19 @@ def wald_test_of_slopes(
 
 
 def _outcome(chi2: float, df: int) -> str:
+    """Return a chi-squared statistic and its p-value as text."""
     return f"χ² = {chi2:.5g}, p = {stats.chi2.sf(chi2, df):.3g}"
 
 
 def as_text(figures: Figures, table: pd.DataFrame) -> str:
-    """Figures above a table, as text."""
+    """Return figures above a table of coefficients, as text."""
     width = max(len(name) for name, _ in figures) + 2
     head = "\n".join(f"{name:<{width}}{value}" for name, value in figures)
     return f"{head}\n\n{text_table(table, CONF_LEVEL)}"
 
 
 def as_html(figures: Figures, table: pd.DataFrame) -> str:
-    """Figures above a table, as two HTML tables."""
+    """Return figures above a table of coefficients, as two HTML tables."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"

@@ -253,7 +253,7 @@ class TrainingProblem:
         objective, columns = self.problem.objective, self.columns
         aliased, found = self._aliased()
         theta = objective.from_coefficients(*columns.to_problem(coef, intercept))
-        moved = found.moved(theta)
+        moved = found.with_zeros(theta)
         (change,) = objective.blocks.map_reduce(
             _largest_logit, moved - theta, objective.standardisation, combine=np.maximum
         )

@@ -26,7 +26,18 @@ FLAT_SLOPE = 1e-12
 class Elementwise:
     """The penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)² for lower <= w <= upper.
 
-    The bounds may be infinite, and need not contain zero.
+    The bounds may be infinite, and need not contain zero. The methods are those of the interface
+    `Penalty`. A fit uses R logits and `width` columns, the intercept's among them.
+
+    Attributes
+    ----------
+    l1, ridge : ndarray of shape (1 or R, width)
+        Strengths of the two penalties.
+    target : ndarray of shape (1 or R, width)
+        Coefficients at which the ridge penalty is zero.
+    lower, upper : ndarray of shape (1 or R, width)
+    is_coupled : bool
+        Whether the loss stays the same if all coefficients of a column change by one number.
     """
 
     l1: Array
@@ -37,7 +48,8 @@ class Elementwise:
     is_coupled: bool = True
 
     @property
-    def signs(self) -> tuple[Array, Array]:
+    def unbounded_signs(self) -> tuple[Array, Array]:
+        """The signs, of which coefficients may grow without end at no cost: -1 or 0, and 1 or 0."""
         free = (self.l1 == 0.0) & (self.ridge == 0.0)
         low, high = free & np.isinf(self.lower), free & np.isinf(self.upper)
         return -low.astype(float), high.astype(float)
@@ -55,12 +67,14 @@ class Elementwise:
         return self.ridge * (W - self.target) if self._has_ridge else 0.0
 
     def value(self, W: Array) -> float:
+        """Return the penalty of W (R, width) within the bounds."""
         value = float(np.einsum("kj,kj->", np.broadcast_to(self.l1, W.shape), np.abs(W)))
         if self._has_ridge:
             value += 0.5 * float(np.sum(self.ridge * np.square(W - self.target)))
         return value
 
     def prox(self, V: Array, step: Array) -> Array:
+        """Return the proximal point of V (R, width) for steps that broadcast to V."""
         if self._has_ridge:
             V = V + step * self.ridge * self.target
         W = soft_threshold(V, step * self.l1)
@@ -69,6 +83,7 @@ class Elementwise:
         return self.project(W)
 
     def minimum_norm_subgradient(self, W: Array, G: Array) -> Array:
+        """Return the shortest element of G + ∂penalty(W); all have the shape (R, width)."""
         smooth = G + self._smooth_gradient(W)
         if not self._has_bounds:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
@@ -84,11 +99,11 @@ class Elementwise:
         down[self.lower >= W] = 0.0
         return np.minimum(up, 0.0) + np.maximum(down, 0.0)
 
-    def balanced_residual(self, W: Array, G: Array) -> Array:
-        """Return clip(ν, low, high), with a number ν for each column that makes the sum zero.
+    def zero_sum_subgradient(self, W: Array, G: Array) -> Array:
+        """Return the shortest element of G + ∂penalty(W) whose columns sum to zero.
 
-        [low, high] are the intervals of subgradients. Bisection finds ν, since the sum increases
-        with ν.
+        The elements are in intervals [low, high], and the shortest is clip(ν, low, high) with one
+        number ν for each column. Bisection finds ν, because the sum increases with ν.
         """
         low, high = self._subgradient_intervals(W, G)
         ends = np.abs(np.stack([low, high]))
@@ -104,12 +119,13 @@ class Elementwise:
         rest = out.sum(axis=0) / np.maximum(slack.sum(axis=0), 1)
         return np.asfortranarray(np.clip(out - np.where(slack, rest, 0.0), low, high))
 
-    def balanced_sums(self, W: Array) -> Array:
+    def subgradient_sums(self, W: Array) -> Array:
+        """Return the column sums of the shortest elements of ∂penalty(W), (width,)."""
         low, high = self._subgradient_intervals(W, np.zeros(W.shape))
         return np.maximum(low.sum(axis=0), 0.0) + np.minimum(high.sum(axis=0), 0.0)
 
     def _subgradient_intervals(self, W: Array, G: Array) -> tuple[Array, Array]:
-        """Return the ends of the intervals that the elements of G + ∂penalty(W) are in."""
+        """Return the lower and the upper ends of the elements of G + ∂penalty(W), (R, width)."""
         smooth = G + self._smooth_gradient(W)
         low = smooth + np.where(W > 0.0, self.l1, -self.l1)
         high = smooth + np.where(W >= 0.0, self.l1, -self.l1)
@@ -118,6 +134,7 @@ class Elementwise:
         return np.minimum(low, high), np.maximum(low, high)
 
     def tangent(self, W: Array) -> Tangent:
+        """Return the manifold of W on which the penalty is smooth, with its derivatives."""
         free = (W != 0.0) | (self.l1 == 0.0)
         if self._has_bounds:
             free &= (self.lower < W) & (self.upper > W)
@@ -125,10 +142,12 @@ class Elementwise:
         return Tangent(free, gradient, self.ridge, is_coupled=self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
+        """Return W with coefficients that left the manifold of `onto` moved back to it."""
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
         return self.project(np.where(crossed, 0.0, W))
 
     def largest_feasible_step(self, W: Array, step: Array) -> float:
+        """Return the largest t <= 1 for which W + t step is on the manifold of W."""
         end = W + step
         at_zero = (self.l1 > 0.0) & (np.sign(end) != np.sign(W))
         limit = np.where(step > 0.0, self.upper, self.lower)
@@ -140,6 +159,7 @@ class Elementwise:
         return min(max(t, 0.0) * (1.0 + STEP_MARGIN), 1.0)
 
     def project(self, W: Array) -> Array:
+        """Return the projection of W onto the bounds."""
         return np.clip(W, self.lower, self.upper) if self._has_bounds else W
 
     def recentre(self, W: Array) -> Array:
@@ -181,6 +201,7 @@ class Elementwise:
         return np.asarray(W - c)
 
     def conjugate(self, V: Array) -> float:
+        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""
         slope = V + self.ridge * self.target
         with np.errstate(divide="ignore", invalid="ignore"):
             W = soft_threshold(slope, self.l1) / self.ridge
@@ -191,11 +212,13 @@ class Elementwise:
         return finite_or_infinity(float(np.vdot(V, W)) - self.value(W))
 
     def dual_scaling(self, V: Array) -> float:
+        """Return the largest s <= 1 for which the conjugate of s V is finite."""
         unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
         free = (self.ridge == 0.0) & unbounded
         return largest_scaling(np.where(free, np.abs(V), 0.0), self.l1)
 
     def columns(self, index: Array) -> Elementwise:
+        """Return the penalty of the columns at positions `index`."""
         arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
         l1, ridge, target, lower, upper = (array[:, index] for array in arrays)
         return Elementwise(l1, ridge, target, lower, upper, self.is_coupled)

@@ -84,7 +84,8 @@ class Tangent:
     diagonal : ndarray of shape (1 or R, width)
         The second derivatives of the ridge.
     group_curvature : ndarray of shape (width,), optional
-        The curvature of groups: column j adds bend_j (I - u_j u_jᵀ), with u_j = unit[:, j].
+        The curvature of groups: column j adds group_curvature_j (I - u_j u_jᵀ), where u_j is
+        unit[:, j].
     unit : ndarray of shape (R, width), optional
         The columns of W divided by their norms.
     is_coupled : bool
@@ -113,7 +114,7 @@ class ProximalPenalty(Protocol):
     """
 
     @property
-    def signs(self) -> tuple[Array, Array]:
+    def unbounded_signs(self) -> tuple[Array, Array]:
         """The directions in which a coefficient may go to infinity at no cost.
 
         Two arrays (1 or R, width). The first is -1 where the coefficient is unpenalised and has no
@@ -176,15 +177,15 @@ class Penalty(ProximalPenalty, Protocol):
     def target(self) -> Array:
         """Coefficients at which the ridge part is zero, (1 or R, width)."""
 
-    def balanced_residual(self, W: Array, G: Array) -> Array:
+    def zero_sum_subgradient(self, W: Array, G: Array) -> Array:
         """Return the shortest element of G + ∂penalty(W) whose columns sum to zero.
 
         A dual point of a coupled likelihood needs these sums. For columns in which no element has
         the sum zero, the result is an element with another sum.
         """
 
-    def balanced_sums(self, W: Array) -> Array:
-        """Return the sums over the rows of `balanced_residual(W, G)`, shape (width,).
+    def subgradient_sums(self, W: Array) -> Array:
+        """Return the sums over the rows of `zero_sum_subgradient(W, G)`, shape (width,).
 
         The columns of G must sum to zero. The sums then depend on the penalty alone, so this method
         computes them without the rounding errors of G. It may return sums that are larger in

@@ -30,7 +30,7 @@ USUAL_LENGTH = 20
 # Inches that a figure gets wider for each further letter, and the most that it gets wider.
 LETTER_WIDTH, MOST_EXTRA_WIDTH = 0.09, 100.0
 # Properties of texts that contain names, in which "$", "_" and "\\" stand for themselves.
-LITERALLY: dict[str, Any] = {"parse_math": False, "usetex": False}
+LITERAL_TEXT: dict[str, Any] = {"parse_math": False, "usetex": False}
 # The least distance between two labels, relative to the height of the axes.
 LABEL_GAP = 0.045
 
@@ -71,10 +71,10 @@ def draw_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any)
     """
     legend = ax.legend(handles, [f"label {i}" for i in range(len(labels))], **options)
     for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.update({"text": label} | LITERALLY)
+        text.update({"text": label} | LITERAL_TEXT)
 
 
-def inches(texts: list[str]) -> float:
+def extra_inches(texts: list[str]) -> float:
     """Return the inches that a figure must be wider so that the longest text fits, at least 0."""
     # East Asian wide and full-width letters count twice.
     lengths = [sum(1 + (east_asian_width(c) in "WF") for c in text) for text in texts]
@@ -257,7 +257,7 @@ class PathDisplay:
         ValueError
             If `class_label` is not a class, or if no C of the path is finite.
         """
-        values, what = self._values(class_label)
+        values, what = self._values_and_label(class_label)
         order = np.argsort(self.path.Cs)
         order = order[np.isfinite(self.path.Cs[order])]  # a logarithmic axis cannot show infinity
         if not len(order):
@@ -273,7 +273,7 @@ class PathDisplay:
         named = [j for j in rank[:n_labels] if values[:, j].any()]
         colors = {j: f"C{i % 10}" for i, j in enumerate(named)}
         names = [str(self.path.feature_names[j]) for j in named]
-        size = 6.4 + inches(names), 4.8 + inches([what[USUAL_LENGTH:]])
+        size = 6.4 + extra_inches(names), 4.8 + extra_inches([what[USUAL_LENGTH:]])
         ax = new_axes(ax, type(self).__name__, figsize=size)
         self.lines_ = [
             ax.plot(
@@ -288,7 +288,7 @@ class PathDisplay:
         ax.set_xscale("log")
         ax.margins(x=0.0)
         ax.set_xlabel("C (weaker penalty to the right)")
-        ax.set_ylabel(what, **LITERALLY)
+        ax.set_ylabel(what, **LITERAL_TEXT)
         ax.axhline(0.0, color="0.5", linewidth=0.8, zorder=0.5)
         if self.C is not None and Cs.min(initial=np.inf) <= self.C <= Cs.max(initial=0.0):
             ax.axvline(self.C, color="0.3", linestyle="--", linewidth=1.0)
@@ -302,11 +302,11 @@ class PathDisplay:
                 va="bottom",
                 fontsize="small",
             )
-        self._name(ax, values[-1], named, colors)
+        self._label_lines(ax, values[-1], named, colors)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _values(self, class_label: Any) -> tuple[Array, str]:
+    def _values_and_label(self, class_label: Any) -> tuple[Array, str]:
         """Return the values to draw, (n_Cs, n_features), and the label of their axis.
 
         The single logit of two classes belongs to the second; the first class has its negative.
@@ -324,7 +324,7 @@ class PathDisplay:
             return sign * coefs[:, 0], f"coefficient, class {class_label}"
         return coefs[:, known[0]], f"coefficient, class {class_label}"
 
-    def _name(self, ax: Axes, ends: Array, named: list[int], colors: dict[int, str]) -> None:
+    def _label_lines(self, ax: Axes, ends: Array, named: list[int], colors: dict[int, str]) -> None:
         """Write the names of features at the right ends of their lines, without overlap.
 
         `ends` (n_features,) are the heights of the right ends, `named` the positions of the
@@ -350,7 +350,7 @@ class PathDisplay:
                 color=colors[j],
                 fontsize="small",
                 annotation_clip=False,
-                **LITERALLY,
+                **LITERAL_TEXT,
             )
 
 
@@ -476,7 +476,7 @@ class CVCurveDisplay:
         ax.set_xlabel("C (weaker penalty to the right)")
         scoring = self.estimator.scoring
         named = "neg_log_loss" if scoring is None else scoring
-        ax.set_ylabel(named if isinstance(named, str) else "score", **LITERALLY)
+        ax.set_ylabel(named if isinstance(named, str) else "score", **LITERAL_TEXT)
         ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._displays import (
-    LITERALLY,
+    LITERAL_TEXT,
     class_colours,
     draw_legend,
-    inches,
+    extra_inches,
     new_axes,
 )
 from skmaxent._typing import Array
@@ -84,7 +84,7 @@ class IntervalDisplay:
         shown = np.sort(np.argsort(-size, kind="stable")[:n_features])
         height = 1.2 + len(shown) * (FEATURE_HEIGHT + CLASS_HEIGHT * len(labels))
         rows_of, classes = [str(names[j]) for j in shown], [str(label) for label in labels]
-        width = 6.4 + inches(rows_of) + inches(classes)
+        width = 6.4 + extra_inches(rows_of) + extra_inches(classes)
         ax = new_axes(ax, type(self).__name__, figsize=(width, max(height, 2.0)))
         self.containers_ = []
         colours = class_colours(len(labels))
@@ -117,9 +117,9 @@ class IntervalDisplay:
         ax.axvline(self._null, color="0.5", linewidth=0.8, zorder=0.5)
         if self._is_exponentiated:
             _ratio_axis(ax)
-        ax.set_yticks(np.arange(len(shown)), rows_of, **LITERALLY)
+        ax.set_yticks(np.arange(len(shown)), rows_of, **LITERAL_TEXT)
         ax.set_ylim(len(shown) - 0.4, -0.6)
-        ax.set_xlabel(f"{self._what}, {100 * self.conf_level:g} % interval", **LITERALLY)
+        ax.set_xlabel(f"{self._what}, {100 * self.conf_level:g} % interval", **LITERAL_TEXT)
         if len(labels) > 1:
             draw_legend(
                 ax,

@@ -11,10 +11,10 @@ from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._effects._variables import Variables, is_numeric
 from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._displays import (
-    LITERALLY,
+    LITERAL_TEXT,
     class_colours,
     draw_legend,
-    inches,
+    extra_inches,
     new_axes,
 )
 from skmaxent._typing import Array
@@ -201,8 +201,8 @@ class PredictionsDisplay:
             )
             draw = _draw_numeric if is_numeric(values) else _draw_levels
             self.artists_.append(draw(axes, values, numbers, colours, kind == "stacked"))
-            axes.set_xlabel(variable, **LITERALLY)
-            axes.set_title(title, fontsize="medium", **LITERALLY)
+            axes.set_xlabel(variable, **LITERAL_TEXT)
+            axes.set_title(title, fontsize="medium", **LITERAL_TEXT)
             if kind == "stacked":
                 axes.set_ylim(0.0, 1.0)
             else:
@@ -255,7 +255,7 @@ class PredictionsDisplay:
             return given
         n_columns = _n_columns(n_panels)
         n_rows = -(-n_panels // n_columns)
-        width = (6.4 if n_panels == 1 else PANEL_WIDTH * n_columns + 1.2) + inches(classes)
+        width = (6.4 if n_panels == 1 else PANEL_WIDTH * n_columns + 1.2) + extra_inches(classes)
         height = (4.8 if n_panels == 1 else PANEL_HEIGHT) + self._height_of_names()
         height = max(height, 0.6 + LEGEND_HEIGHT * min(len(classes), LEGEND_ROWS)) * n_rows
         axes: Any = new_axes(
@@ -343,6 +343,6 @@ def _draw_levels(
         )
     is_long = sum(map(len, names)) > LETTERS_OF_TICKS
     turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-    ax.set_xticks(x, names, **(turned if is_long else {}), **LITERALLY)
+    ax.set_xticks(x, names, **(turned if is_long else {}), **LITERAL_TEXT)
     ax.set_xlim(-0.5, len(names) - 0.5)
     return artists

@@ -18,7 +18,7 @@ from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
 from skmaxent._solvers._models import model_at
-from skmaxent._solvers._quadratic import DampedModel, Model, within
+from skmaxent._solvers._quadratic import DampedModel, Model, project_onto_tangent
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._storage._vectors import inner
@@ -291,7 +291,7 @@ def _refine(
     tangent = penalty.tangent(end)
     start = penalty.value(point.theta)
     decrease = start - penalty.value(end) - inner(step, point.gradient + 0.5 * product)
-    residual = within(tangent, point.gradient + product + tangent.gradient)
+    residual = project_onto_tangent(tangent, point.gradient + product + tangent.gradient)
 
     solve = partial(model.solve, tangent=tangent)
     size = float(np.sqrt(max(inner(residual, solve(residual)), 0.0)))
@@ -335,7 +335,7 @@ def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) ->
     It includes the model's curvature for a shift of all classes.
     """
     product = loss_hessian(V) + model.shift_curvature * V.mean(axis=0)
-    return within(tangent, product + tangent.curvature(V))
+    return project_onto_tangent(tangent, product + tangent.curvature(V))
 
 
 def _point_at(point: Point, step: Array, penalty: ProximalPenalty, t: float) -> tuple[Point, float]:

@@ -64,7 +64,7 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
     inner = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
     value = _value(problem, penalty, even.point.theta)
     record = Record(options, first=1)
-    watch = Watch(problem.objective, *(() if problem.terms.is_smooth else penalty.signs))
+    watch = Watch(problem.objective, *(() if problem.terms.is_smooth else penalty.unbounded_signs))
     descent: _Minimiser = partial(descend, watch=watch)
     status = Status.MAX_ITER
     found: Outcome | Solution | None = None

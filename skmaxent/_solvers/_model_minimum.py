@@ -12,7 +12,7 @@ from skmaxent._objective._group_penalty import Grouped
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._group_descent import minimise_groups
-from skmaxent._solvers._quadratic import Model, within
+from skmaxent._solvers._quadratic import Model, project_onto_tangent
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -95,7 +95,7 @@ class _Subproblem:
         penalty = self._penalty
         for _ in range(MAX_MANIFOLD_CHANGES):
             tangent = penalty.tangent(trial.W)
-            residual = within(tangent, trial.gradient + tangent.gradient)
+            residual = project_onto_tangent(tangent, trial.gradient + tangent.gradient)
             newton = self._model.solve(-residual, tangent)
             self.n_solves += 1
             found, has_left = self._along(trial, newton)

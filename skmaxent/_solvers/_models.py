@@ -13,7 +13,7 @@ from skmaxent._solvers._quadratic import (
     KroneckerModel,
     Model,
     SeparableModel,
-    within,
+    project_onto_tangent,
 )
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
@@ -72,10 +72,10 @@ class HessianModel(Model):
         return product
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        gradient = within(tangent, -rhs)
+        gradient = project_onto_tangent(tangent, -rhs)
         natural = self._simple.solve(gradient, tangent)
         step = steihaug(
-            lambda V: within(tangent, self.apply(V) + tangent.curvature(V)),
+            lambda V: project_onto_tangent(tangent, self.apply(V) + tangent.curvature(V)),
             lambda G: self._simple.solve(G, tangent),
             gradient,
             radius=np.inf,

@@ -24,8 +24,8 @@ POWER_STEPS = 10
 # Curvature along shifts of all classes, which the loss does not have, relative to the mean of the
 # diagonal: little enough not to slow the fit down, and enough for a Cholesky factor.
 SHIFT_CURVATURE = 1e-6
-# Relative accuracy and most products of linear systems that conjugate gradients solve, where there
-# is no matrix.
+# Models without a matrix solve linear systems by conjugate gradients, to this relative accuracy and
+# with at most so many products.
 ITERATIVE_ACCURACY, MAX_SOLVE_PRODUCTS = 1e-3, 100
 
 
@@ -39,7 +39,7 @@ class Model:
     shift_curvature : ndarray of shape (width,)
         The curvature along shifts of all classes.
     is_local : bool
-        Whether the model is good at one point only, and not near it.
+        Whether the model is accurate at the point that it was made for, but not near it.
     matrix : ndarray of shape (R·width, R·width) or None
         M, if it is assembled, with the coefficients of a class next to each other.
     """
@@ -149,19 +149,23 @@ class DenseModel(Model):
     def _add_group_curvature(
         self, block: Array, free: Array, group_curvature: Array, unit: Array
     ) -> None:
-        """Add the curvature of group penalties across the groups to a block, in place.
+        """Add the second derivatives of group penalties to a block, in place.
 
-        `group_curvature` (width,) is that of each group, and `unit` (R, width) its direction.
+        `free` are the positions of the rows of the block. Group j, the coefficients of column j,
+        adds group_curvature_j (I - u_j u_jᵀ) with the unit vector u_j = unit[:, j].
         """
         width = self._shape[1]
         k, j = np.divmod(free, width)
         same = j[:, None] == j
-        turn = (k[:, None] == k).astype(float) - unit[k[:, None], j[:, None]] * unit[k, j]
-        block += np.where(same, group_curvature[j] * turn, 0.0)
+        across = (k[:, None] == k).astype(float) - unit[k[:, None], j[:, None]] * unit[k, j]
+        block += np.where(same, group_curvature[j] * across, 0.0)
 
 
 def _are_same(one: Tangent, other: Tangent) -> bool:
-    """Return whether two manifolds have the same free coefficients and second derivatives."""
+    """Return whether two manifolds have the same free coefficients and second derivatives.
+
+    Gradients are not compared, because the Cholesky factor does not depend on them.
+    """
 
     def same(a: Array | None, b: Array | None) -> bool:
         return a is b or (a is not None and b is not None and np.array_equal(a, b))
@@ -210,7 +214,7 @@ class KroneckerModel(Model):
     """
 
     def __init__(self, alpha: Array, share: Array, covariance: Array) -> None:
-        self._alpha, self._share, self.diagonal = _simplex_curvature(
+        self._alpha, self._share, self.diagonal = _kronecker_factors(
             alpha, share, covariance.diagonal()
         )
         self._covariance = covariance
@@ -256,7 +260,7 @@ class SeparableModel(Model):
     """
 
     def __init__(self, alpha: Array, share: Array, variances: Array) -> None:
-        self._alpha, self._share, self.diagonal = _simplex_curvature(alpha, share, variances)
+        self._alpha, self._share, self.diagonal = _kronecker_factors(alpha, share, variances)
         self._variances = variances
         self.shift_curvature = curvature_of_shift(self.diagonal, bool(share.any()))
         self.diagonal += self.shift_curvature / len(alpha)
@@ -277,7 +281,7 @@ class SeparableModel(Model):
         D = self._alpha * self._variances + tangent.diagonal
         U, signs = [], []
         if self._share.any():
-            U = [np.sqrt(self._share * self._alpha * self._variances), np.sqrt(self._flat)]
+            U = [np.sqrt(self._share * self._alpha * self._variances), np.sqrt(self._shift_entries)]
             signs = [-1.0, 1.0]
         if tangent.group_curvature is not None and tangent.unit is not None:
             D = D + tangent.group_curvature
@@ -299,8 +303,8 @@ class SeparableModel(Model):
         return x
 
     @cached_property
-    def _flat(self) -> Array:
-        """The curvature along shifts as a matrix of equal entries: one of them, (R, width)."""
+    def _shift_entries(self) -> Array:
+        """For each column, the entries (all equal) of the matrix of the curvature along shifts."""
         return np.broadcast_to(self.shift_curvature / len(self._alpha), self.diagonal.shape)
 
 
@@ -316,13 +320,16 @@ def _solve_small(A: Array, b: Array) -> Array:
     )
 
 
-def _simplex_curvature(alpha: Array, share: Array, variances: Array) -> tuple[Array, Array, Array]:
-    """Return α and β as columns (R, 1), and the diagonal of the Kronecker product, (R, width)."""
+def _kronecker_factors(alpha: Array, share: Array, variances: Array) -> tuple[Array, Array, Array]:
+    """Return α and β as columns (R, 1), and the diagonal of (diag α - α βᵀ) ⊗ Σ, (R, width).
+
+    `alpha` and `share` have the shape (R,), and `variances` (width,) is the diagonal of Σ.
+    """
     alpha, share = alpha[:, None], share[:, None]
     return alpha, share, (alpha * (1.0 - share)) * variances
 
 
-def within(tangent: Tangent, gradient: Array) -> Array:
+def project_onto_tangent(tangent: Tangent, gradient: Array) -> Array:
     """Return the part of a gradient (R, width) within a manifold.
 
     Entries of coefficients that are not free are zero. If logits are coupled, shifts of all classes

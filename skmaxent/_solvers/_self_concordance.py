@@ -30,13 +30,13 @@ CERTIFICATE_ACCURACY = 0.03
 
 @dataclass(frozen=True)
 class NewtonStep:
-    """A point, and what helps conjugate gradients to a Newton step from there.
+    """A point, and a preconditioner and a first step from which its Newton step is computed.
 
     Attributes
     ----------
     point : Point
     preconditioner : Solves or None
-        Without one, no conjugate gradients are run.
+        If it is None, no conjugate gradients are run and the bound is the weaker for it.
     found : Step or None
         A step from the point that a solver has found.
     """
@@ -66,18 +66,31 @@ def self_concordance_bound(
 
     Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
     q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. Where F is nonsmooth, any
-    subgradient serves as g; for F(θ') is above its line by what the loss is.
+    subgradient may be g, because the penalty is nowhere below the line that it defines.
 
-    Where F can fall in a direction that M does not see, the bound is infinite. Two kinds of them
-    have bounds of their own, because the loss is constant there: shifts of a feature's
-    coefficients by the same for all classes, and the coefficients of constant columns.
+    The bound is infinite if F may decrease in a direction in which M is zero. Directions of two
+    kinds are bounded separately, because the loss is constant along them: shifts of a feature's
+    coefficients by one number for all classes, and the coefficients of constant columns.
+
+    Parameters
+    ----------
+    point : Point
+        θ, with the loss and its derivatives.
+    value : float
+        F(θ).
+    penalty : Ridge or Penalty
+    shares : ndarray of shape (R,)
+        The shares of the classes, of which the Kronecker bound M is made.
+    error : ndarray of shape (n_features + 1,)
+        Rounding errors of the gradient, for each column.
+    newton : NewtonStep
     """
     varying = point.objective.varying
     gradient, shifts = _without_shifts(point, value, penalty)
-    still = np.flatnonzero(~varying)
-    gradient[:, still] = 0.0
-    own = shifts + _constant_columns(point.theta, penalty, still)
-    if not np.isfinite(own):
+    constant = np.flatnonzero(~varying)
+    gradient[:, constant] = 0.0
+    separate = shifts + _gap_of_constant_columns(point.theta, penalty, constant)
+    if not np.isfinite(separate):
         return np.inf
     error = np.where(np.append(varying, True), error, 0.0)
     ridge = _least_ridge(penalty)
@@ -86,7 +99,7 @@ def self_concordance_bound(
     if bound == np.inf:
         below = assembled_bound(point, ridge)
         bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
-    return own + bound
+    return separate + bound
 
 
 def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tuple[Array, float]:
@@ -115,9 +128,9 @@ def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tup
         ridge = np.broadcast_to(np.append(penalty.strength, 0.0), theta.shape)
         total = ridge[0] * theta.sum(axis=0)
     else:
-        gradient = penalty.balanced_residual(theta, point.loss_gradient())
+        gradient = penalty.zero_sum_subgradient(theta, point.loss_gradient())
         ridge = np.broadcast_to(penalty.ridge, theta.shape)
-        total = penalty.balanced_sums(theta)
+        total = penalty.subgradient_sums(theta)
     strength = ridge.sum(axis=0)
     has_ridge = strength > 0.0
     share = np.where(has_ridge, ridge / np.where(has_ridge, strength, 1.0), 1.0 / len(theta))
@@ -137,17 +150,17 @@ def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tup
     return gradient, float(gain.sum()) + value * float(ratio.max())
 
 
-def _constant_columns(theta: Array, penalty: Ridge | Penalty, still: Array) -> float:
+def _gap_of_constant_columns(theta: Array, penalty: Ridge | Penalty, constant: Array) -> float:
     """Return how far the penalty of the constant columns is above its least value.
 
-    `still` are the positions of the constant columns.
+    `constant` are the positions of the constant columns.
     """
-    if not len(still):
+    if not len(constant):
         return 0.0
-    part = theta[:, still]
+    part = theta[:, constant]
     if isinstance(penalty, Ridge):
-        return Ridge(penalty.strength[still]).value(part)
-    columns = penalty.columns(still)
+        return Ridge(penalty.strength[constant]).value(part)
+    columns = penalty.columns(constant)
     return max(columns.value(part) + columns.conjugate(np.zeros(part.shape)), 0.0)
 
 
@@ -164,13 +177,13 @@ def _bound_within(
     """Return the bound on F - F* that a matrix M below the Hessian gives, or infinity.
 
     The length of the gradient (R, d + 1) in the norm of M⁻¹ bounds the Newton decrement. If the
-    bound is not tight, conjugate gradients with the Hessian itself make it smaller. `error` is the
-    size of the gradient's rounding errors, and `value` is F.
+    bound is not tight, conjugate gradients with the Hessian itself make it smaller. `below` is M,
+    `error` (d + 1,) the size of the gradient's rounding errors, and `value` is F.
     """
-    noise = 2.0 * below.length(error * _signs(gradient.shape), error)
+    noise = 2.0 * below.length(error * _random_signs(gradient.shape), error)
 
     def bound(decrement: float) -> float:
-        return _self_concordance(decrement + noise, below.largest_range)
+        return _bound_from_decrement(decrement + noise, below.largest_range)
 
     def by_step(predicted: float, residual: Array) -> float:
         return bound(float(np.hypot(np.sqrt(2.0 * predicted), below.length(residual, error))))
@@ -181,7 +194,7 @@ def _bound_within(
         return least
     product = newton.point.hessian_product
     norm = float(np.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0)))
-    if _self_concordance(norm, below.largest_range) == np.inf:
+    if _bound_from_decrement(norm, below.largest_range) == np.inf:
         return least
     if newton.found is not None:
         s = newton.found.direction
@@ -203,7 +216,7 @@ def _bound_within(
 
 
 @functools.lru_cache(maxsize=16)
-def _signs(shape: tuple[int, int]) -> Array:
+def _random_signs(shape: tuple[int, int]) -> Array:
     """Return random signs, to estimate what rounding errors add to a decrement.
 
     Errors with random signs have a part along the eigenvectors of M's smallest eigenvalues.
@@ -211,7 +224,7 @@ def _signs(shape: tuple[int, int]) -> Array:
     return np.random.default_rng(0).choice([-1.0, 1.0], size=shape)
 
 
-def _self_concordance(decrement: float, largest_range: float) -> float:
+def _bound_from_decrement(decrement: float, largest_range: float) -> float:
     """Return [ρ + (1 - ρ) log(1 - ρ)] / r² for a decrement δ, a range r and ρ = r δ."""
     rho = largest_range * decrement
     if not rho < 1.0:

@@ -294,7 +294,7 @@ def minimise_nonsmooth(
     """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
-    watch = Watch(objective, *penalty.signs)
+    watch = Watch(objective, *penalty.unbounded_signs)
     record = Record(options)
     if options.solver not in NEWTON:
         check_is_smooth(problem.terms, options.solver)
@@ -315,7 +315,7 @@ def minimise_nonsmooth(
             status = precise.status
             if status is Status.CONVERGED and _can_fall(precise, penalty, gap, options.tol):
                 precise = replace(precise, status=Status.PRECISION)
-            watch = Watch(objective, *penalty.signs)
+            watch = Watch(objective, *penalty.unbounded_signs)
             return _solution(problem, precise, watch, gap)
     elif status is Status.CONVERGED and _can_fall(outcome, penalty, gap, options.tol):
         status = Status.PRECISION

@@ -124,7 +124,7 @@ class WorkingSet:
             start,
             options,
             record.part(max_iter, n_left=n_left, may_end=self.is_all, whole=whole),
-            Watch(start.objective, *penalty.signs),
+            Watch(start.objective, *penalty.unbounded_signs),
             penalty=penalty,
             model=self.model,
             share=share,

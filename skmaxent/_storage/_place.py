@@ -18,7 +18,7 @@ import sklearn
 from skmaxent._sklearn import namespace_and_device, to_numpy
 from skmaxent._typing import Array
 
-# The dtype to use on devices that lack one, such as Apple's GPUs, which have no float64.
+# Some devices lack a dtype, such as Apple's GPUs, which have no float64. They get this one instead.
 NARROWER = {"float64": "float32"}
 # Attributes of a fitted estimator whose arrays are placed on the device of X.
 ATTRIBUTES_ON_DEVICE = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
@@ -40,7 +40,7 @@ class Place:
     device: Any
 
     def __reduce__(self) -> Any:
-        return _named, (self.xp.__name__, self.device)  # a module is pickled by its name
+        return _place_from_names, (self.xp.__name__, self.device)  # a module is pickled by its name
 
     @cached_property
     def _dtypes(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Place:
         return getattr(self.xp, name if name in self._dtypes else NARROWER.get(name, name))
 
     def numpy_dtype(self, dtype: Any) -> np.dtype[Any]:
-        """Return NumPy's dtype for one of the library."""
+        """Return the NumPy dtype that corresponds to a dtype of the library."""
         return np.dtype(next(name for name, own in self._dtypes.items() if own == dtype))
 
     def put(self, array: Array) -> Any:
@@ -79,9 +79,10 @@ class Place:
 
 
 def place_of(array: Any) -> Place | None:
-    """Return the place of an array on which scikit-learn dispatches.
+    """Return the library and device of an array, or None.
 
-    The result is None for NumPy arrays, for other objects, and while dispatch is switched off.
+    The result is None for NumPy arrays, for objects that are no arrays, and while scikit-learn's
+    `array_api_dispatch` is switched off.
     """
     if not _may_be_elsewhere(array) or not sklearn.get_config()["array_api_dispatch"]:
         return None
@@ -112,15 +113,19 @@ def to_host(array: Any) -> Any:
 
 
 def moved_to(place: Place | None, array: Array) -> Any:
-    """Return a NumPy array on the device of `place`.
+    """Return a copy or view of a NumPy array on the device of `place`.
 
-    The array stays unchanged if `place` is None or if it holds labels that are not numbers.
+    The NumPy array itself is returned if `place` is None or if its entries are no numbers.
     """
     return array if place is None or array.dtype.kind not in "biuf" else place.put(array)
 
 
-def following(attributes: Mapping[str, Any], X: Any, y: Any) -> dict[str, Any]:
-    """Return the attributes to replace: coefficients on the device of X, classes on that of y."""
+def attributes_on_devices_of(attributes: Mapping[str, Any], X: Any, y: Any) -> dict[str, Any]:
+    """Return the fitted attributes that have to move to the devices of X and y, by their names.
+
+    Coefficients and the like are placed on the device of X, and `classes_` on that of y.
+    `attributes` are all attributes of the estimator, on any device.
+    """
     moved = {}
     place = place_of(X)
     if place is not None:
@@ -131,7 +136,7 @@ def following(attributes: Mapping[str, Any], X: Any, y: Any) -> dict[str, Any]:
     return moved
 
 
-def check_same_place(X: Any, place: Place | None, called: str) -> None:
+def check_same_place(X: Any, place: Place | None, method: str) -> None:
     """Raise ValueError if X is not on the device of the rows of the fit.
 
     Parameters
@@ -140,8 +145,8 @@ def check_same_place(X: Any, place: Place | None, called: str) -> None:
         The rows as the user gave them.
     place : Place or None
         The place of the coefficients; None stands for host memory.
-    called : str
-        The name of the called method with that of its class, for the error.
+    method : str
+        The method that was called, such as "MaxentClassifier.predict", for the error.
     """
     if isinstance(X, np.ndarray) and place is None:
         return
@@ -150,7 +155,7 @@ def check_same_place(X: Any, place: Place | None, called: str) -> None:
     found = place_of(X)
     if found != place:
         raise ValueError(
-            f"Inputs passed to {called}() must use the same namespace and the same device as those "
+            f"Inputs passed to {method}() must use the same namespace and the same device as those "
             f"passed to fit(). Found {_name_of(found)}, expected {_name_of(place)}: move X, or "
             "fit again."
         )
@@ -163,9 +168,12 @@ def _name_of(place: Place | None) -> str:
     return f"an array of {place.xp.__name__} on the device {place.device}"
 
 
-def _named(name: str, device: Any) -> Place:
-    """Return the place with the library of this name; pickles of places call it."""
+def _place_from_names(name: str, device: Any) -> Place:
+    """Return the place on `device` of the library with the module `name`; unpickling calls it."""
     return Place(importlib.import_module(name), device)
+
+
+_named = _place_from_names  # the name in pickles of earlier versions
 
 
 def _refuse_gradients(array: Any) -> None:

@@ -25,7 +25,7 @@ class Asymmetric:
     down: np.ndarray
 
     @property
-    def signs(self):
+    def unbounded_signs(self):
         free = (self.up == 0.0).astype(float)
         return -free, free
 
@@ -103,7 +103,7 @@ def test_proximal_newton_minimises_a_penalty_that_it_does_not_know(load):
     penalty = Asymmetric(up, 3.0 * up)
     objective = problem(X, y, 3, strength=0.0)
     options = Options(tol=1e-6)
-    watch = Watch(objective, *penalty.signs)
+    watch = Watch(objective, *penalty.unbounded_signs)
     start = objective.at(objective.zeros())
     outcome = proximal_newton(start, options, Record(options), watch, penalty=penalty)
     assert outcome.status is Status.CONVERGED
