@@ -12,8 +12,9 @@ from skmaxent._callbacks import CallbackSupport
 from skmaxent._estimators import _inference_kinds
 from skmaxent._estimators._fit_classifier import fit_classifier
 from skmaxent._estimators._linear_classifier import LinearClassifier
-from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
+from skmaxent._estimators._removed_parameters import accepts_removed
 from skmaxent._inference._results import InferenceResults, with_variables
+from skmaxent._input._settings import PENALTIES, warn_of_groups_without_l1
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVERS
 
@@ -32,9 +33,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
 
     Parameters
     ----------
-    penalty : {"l2", None}, default="deprecated"
-        Accepted so that code for scikit-learn 1.8 and earlier runs; None means ``C=np.inf``.
-        Prefer `C`.
+    penalty : {"l1", "l2", "elasticnet", None}, default="deprecated"
+        Accepted so that code for scikit-learn 1.8 and earlier runs. "l1" means ``l1_ratio=1``, "l2"
+        ``l1_ratio=0``, "elasticnet" leaves `l1_ratio` as it is, and None means ``C=np.inf``.
+        Prefer `C` and `l1_ratio`.
     C : float, default=1.0
         Inverse strength of the ridge penalty, positive; ``np.inf`` is no penalty.
     l1_ratio : float, default=0.0
@@ -165,7 +167,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "penalty": [StrOptions({"l1", "l2", "elasticnet", "deprecated"}), None],
+        "penalty": [StrOptions(PENALTIES), None],
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "grouped": ["boolean"],
@@ -190,7 +192,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     _doc_link_module = "skmaxent"
     _doc_link_template = "https://skmaxent.readthedocs.io/en/stable/parameters.html"
 
-    @names_replacements(REMOVED_PARAMETERS)
+    @accepts_removed
     def __init__(
         self,
         *,
@@ -295,6 +297,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             keeps those that it found. More than 500 features are not looked at.
         """
         fit_classifier(self, X, y, sample_weight, offset)
+        warn_of_groups_without_l1(self.grouped, self.l1_ratio, self.penalty == "l1")
         return self
 
     def infer(

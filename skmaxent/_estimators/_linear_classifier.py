@@ -14,6 +14,8 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._fit_steps import set_attributes
+from skmaxent._estimators._penalty_parameter import HasPenalty
+from skmaxent._estimators._removed_parameters import AcceptsRemoved
 from skmaxent._input import _frames, _targets
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import exact_integers, native, refuse_masked
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class LinearModel(SparseCoefMixin, ClassifierMixin, BaseEstimator):
+class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, BaseEstimator):
     """Rows by `coef_`, `intercept_` and `classes_`, and tables of these."""
 
     coef_: Any

@@ -14,7 +14,7 @@ from skmaxent._callbacks import CallbackSupport, Task, with_callbacks
 from skmaxent._estimators._fit_steps import fit_coefficients, restored_on_failure, set_attributes
 from skmaxent._estimators._fit_warnings import warn_unless_converged
 from skmaxent._estimators._linear_classifier import LinearModel, fitted_model, move_to_input
-from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
+from skmaxent._estimators._removed_parameters import accepts_removed
 from skmaxent._estimators._thresholds import check_threshold, label_sets, learned_thresholds
 from skmaxent._estimators._training import training_problem
 from skmaxent._input import _targets, _validation
@@ -28,7 +28,12 @@ from skmaxent._input._interchange import (
     refuse_masked,
 )
 from skmaxent._input._read import check_rows
-from skmaxent._input._settings import Settings
+from skmaxent._input._settings import (
+    PENALTIES,
+    Settings,
+    resolve_penalty,
+    warn_of_groups_without_l1,
+)
 from skmaxent._input._training_data import TrainingData, data_in_memory
 from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
 from skmaxent._solvers import SOLVERS, Solution, Status, minimise
@@ -64,6 +69,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         Whether a row may have no label; otherwise the one nearest to its threshold is assigned.
     cv : int, cross-validation generator or iterable, default=None
         Folds for learned thresholds; None is 5, shuffled.
+    penalty : {"l1", "l2", "elasticnet", None}, default="deprecated"
+        As in `MaxentClassifier`; prefer `C` and `l1_ratio`.
     C : float, default=1.0
         Inverse strength of the penalty, positive; ``np.inf`` is no penalty.
     l1_ratio : float, default=0.0
@@ -133,8 +140,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "threshold": [StrOptions({"auto", "f1_micro", "f1_macro"}), Real, "array-like"],
         "allow_empty": ["boolean"],
         "cv": [None, "cv_object"],
+        "penalty": [StrOptions(PENALTIES), None],
         "C": [Interval(Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "grouped": ["boolean"],
         "penalty_factor": [dict, HasMethods("items"), "array-like", None],
         "fit_intercept": ["boolean"],
@@ -147,7 +155,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "random_state": ["random_state"],
     }
 
-    @names_replacements(REMOVED_PARAMETERS)
+    @accepts_removed
     def __init__(
         self,
         *,
@@ -155,8 +163,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         threshold: Any = "auto",
         allow_empty: bool = False,
         cv: Any = None,
+        penalty: str | None = "deprecated",
         C: float = 1.0,
-        l1_ratio: float = 0.0,
+        l1_ratio: float | None = 0.0,
         grouped: bool = False,
         penalty_factor: Any = None,
         fit_intercept: bool = True,
@@ -172,6 +181,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         self.threshold = threshold
         self.allow_empty = allow_empty
         self.cv = cv
+        self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
         self.grouped = grouped
@@ -307,9 +317,11 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
 
         Callbacks see X, y and `sample_weight` instead of `data`.
         """
+        C, l1_ratio = resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        warn_of_groups_without_l1(self.grouped, l1_ratio)
         settings = Settings(
-            C=self.C,
-            l1_ratio=self.l1_ratio,
+            C=C,
+            l1_ratio=l1_ratio,
             grouped=self.grouped,
             penalty_factor=self.penalty_factor,
             fit_intercept=self.fit_intercept,

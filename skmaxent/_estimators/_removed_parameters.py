@@ -4,38 +4,96 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast
 
 Init = TypeVar("Init", bound=Callable[..., None])
 
+
+class Removed(NamedTuple):
+    """A parameter that estimators do not have.
+
+    Attributes
+    ----------
+    advice : str
+        What to write instead, as the end of an error message.
+    accepted : tuple
+        Values that ask for what the estimators do always. They may be given, and change nothing.
+    """
+
+    advice: str
+    accepted: tuple[Any, ...] = ()
+
+
 REMOVED_PARAMETERS = {
-    "multi_class": "the fit is always multinomial (one logit for two classes): leave it out, and "
-    "for one-vs-rest use sklearn.multiclass.OneVsRestClassifier(MaxentClassifier())",
-    "dual": "there is no dual formulation to choose: leave it out",
-    "intercept_scaling": "the intercept is never penalised, so that it needs no scaling: "
-    "leave it out",
+    "multi_class": Removed(
+        "the fit is always multinomial (one logit for two classes): leave it out, and "
+        "for one-vs-rest use sklearn.multiclass.OneVsRestClassifier(MaxentClassifier())",
+        ("auto", "multinomial", "deprecated"),
+    ),
+    "dual": Removed("there is no dual formulation to choose: leave it out", (False, "auto")),
+    "intercept_scaling": Removed(
+        "the intercept is never penalised, so that it needs no scaling: leave it out", (1,)
+    ),
 }
 
 
-def names_replacements(removed: Mapping[str, str]) -> Callable[[Init], Init]:
-    """Decorate ``__init__`` so that it names what to write instead of removed parameters.
+def without_removed(
+    estimator: Any, removed: Mapping[str, Removed], parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parameters without removed ones, which must have accepted values.
 
-    Parameters
-    ----------
-    removed : mapping
-        Advice by the names of parameters. `__init__` raises TypeError with it where one of them is
-        given; its signature stays without them.
+    Raises TypeError with the advice for a removed parameter that has another value.
+    """
+    for name in parameters.keys() & removed:
+        value, (advice, accepted) = parameters[name], removed[name]
+        if not any(value is known or value == known for known in accepted):
+            raise TypeError(
+                f"{type(estimator).__name__} has no parameter {name!r}, found "
+                f"{name}={value!r}: {advice}."
+            )
+    return {name: value for name, value in parameters.items() if name not in removed}
+
+
+def accepts_removed(init: Init) -> Init:
+    """Decorate ``__init__`` so that removed parameters may have the values that change nothing.
+
+    The class is an `AcceptsRemoved`. The signature stays without these parameters, so that
+    `get_params` does not name them.
     """
 
-    def decorate(init: Init) -> Init:
-        @functools.wraps(init)
-        def checked(self: Any, *args: Any, **parameters: Any) -> None:
-            for name in parameters.keys() & removed:
-                raise TypeError(
-                    f"{type(self).__name__} has no parameter {name!r}: {removed[name]}."
-                )
-            init(self, *args, **parameters)
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **parameters: Any) -> None:
+        init(self, *args, **without_removed(self, self._removed, parameters))
 
-        return cast(Init, checked)
+    return cast(Init, checked)
 
-    return decorate
+
+class AcceptsRemoved:
+    """An estimator whose grids may name the parameters in `_removed`, with accepted values."""
+
+    _removed: ClassVar[Mapping[str, Removed]] = REMOVED_PARAMETERS
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the estimator.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by the names of the parameters.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        TypeError
+            For a parameter that scikit-learn's logistic regression has and this estimator has not,
+            with what to write instead; values that ask for what the estimator always does are
+            accepted.
+        ValueError
+            For a name that is no parameter.
+        """
+        super().set_params(**without_removed(self, self._removed, params))  # type: ignore[misc]
+        return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,9 +10,13 @@ import numpy as np
 from skmaxent._input._penalty_terms import Columns, terms_of
 from skmaxent._input._training_data import TrainingData
 from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._warnings import warn_user
 
 # Parameters that need to know the class of each row.
 NEEDING_LABELS = ("class_weight", "prior_correction", "bias_reduction", "label_smoothing")
+
+# Values of the parameter `penalty` beside None; "deprecated" is its default.
+PENALTIES = {"l1", "l2", "elasticnet", "none", "deprecated"}
 
 
 @dataclass(frozen=True)
@@ -91,30 +94,37 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tu
     Before version 1.8 of scikit-learn, the parameter `penalty` chose between ridge, lasso, elastic
     net and no penalty; since then C and l1_ratio do. No penalty is C = infinity. Issues a
     UserWarning if `penalty` overrides other parameters, and raises ValueError for
-    ``penalty="elasticnet"`` without l1_ratio.
+    ``penalty="elasticnet"`` without l1_ratio. Before version 1.2 None was written "none".
     """
     ratio = 0.0 if l1_ratio is None else float(l1_ratio)
     if penalty in ("l1", "l2"):
         # No warning for the defaults of l1_ratio, None and 0, nor for 1 with penalty="l1".
         if ratio not in ((0.0, 1.0) if penalty == "l1" else (0.0,)):
-            warnings.warn(
+            warn_user(
                 f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. The l1_ratio "
                 f"parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty}): "
                 "leave penalty out, l1_ratio alone chooses between ridge and lasso.",
                 UserWarning,
-                stacklevel=4,
             )
         return float(C), 1.0 if penalty == "l1" else 0.0
     if penalty == "elasticnet" and l1_ratio is None:
         raise ValueError("penalty='elasticnet' needs l1_ratio, a number from 0 to 1; found None.")
-    if penalty is not None:
+    if penalty not in (None, "none"):
         return float(C), ratio
     if C not in (1.0, np.inf) or ratio != 0.0:
-        warnings.warn(
+        warn_user(
             "Setting penalty=None will ignore the C and l1_ratio parameters: no penalty overrides "
             f"C={C} and l1_ratio={l1_ratio}. Leave penalty out to have a penalty, or write "
             "C=np.inf for none.",
             UserWarning,
-            stacklevel=4,
         )
     return np.inf, 0.0
+
+
+def warn_of_groups_without_l1(grouped: bool, *l1_ratios: float | None) -> None:
+    """Issue a UserWarning if no share of the L1 penalty is positive, and grouped=True."""
+    if grouped and not any(l1_ratios):
+        warn_user(
+            "grouped=True has no effect, because there is no L1 penalty: write l1_ratio above 0 "
+            "for a group lasso, or leave grouped out."
+        )

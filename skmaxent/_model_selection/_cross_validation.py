@@ -24,8 +24,9 @@ from skmaxent._estimators._linear_classifier import (
     fitted_model,
     move_to_input,
 )
-from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, names_replacements
+from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, Removed, accepts_removed
 from skmaxent._input import _frames
+from skmaxent._input._settings import warn_of_groups_without_l1
 from skmaxent._model import _dask_scores
 from skmaxent._model_selection._dask_folds import FoldsInChunks, refuse_scorer
 from skmaxent._model_selection._folds import (
@@ -42,11 +43,11 @@ from skmaxent._model_selection._folds import (
 from skmaxent._model_selection._metadata import routed_metadata, router_of
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._model_selection._selection import (
-    check_l1_ratios,
     chosen_index,
     gammas_of,
     mean_and_error,
     mean_coefficients,
+    resolve_l1_ratios,
 )
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
@@ -57,9 +58,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_LOSS = "neg_log_loss"
-REMOVED = {
-    "penalty": "write l1_ratios=[0.0] for 'l2', [1.0] for 'l1'",
-    "use_legacy_attributes": "attributes have the new shapes: leave it out",
+REMOVED = REMOVED_PARAMETERS | {
+    "use_legacy_attributes": Removed("attributes have the new shapes: leave it out", (False,)),
 }
 
 
@@ -79,6 +79,9 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Instead of `Cs`, strengths of the penalty of an observation, or their number. An alpha is
         1/(C S), with S the sum of the weights of the rows that are fitted: glmnet's `lambda`. Every
         fold has the same alpha, as in `cv.glmnet`, whatever the number of its rows.
+    penalty : {"l1", "l2", "elasticnet"}, default="deprecated"
+        Accepted so that code for scikit-learn 1.8 and earlier runs. "l1" means ``l1_ratios=[1.0]``,
+        "l2" ``l1_ratios=[0.0]``, and "elasticnet" leaves `l1_ratios` as they are.
     l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
         Shares of the L1 penalty to compare; see `MaxentClassifier`.
     cv : int, cross-validation generator or iterable, default=None
@@ -206,10 +209,12 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     True
     """
 
+    _removed = REMOVED
     _parameter_constraints: dict[str, list[Any]] = {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "alphas": [Interval(Integral, 1, None, closed="left"), "array-like", None],
-        "l1_ratios": ["array-like"],
+        "penalty": [StrOptions({"l1", "l2", "elasticnet", "deprecated"})],
+        "l1_ratios": ["array-like", None],
         "cv": ["cv_object"],
         "fold_weights": [StrOptions({"uniform", "size"})],
         "scoring": [str, callable, None],
@@ -236,12 +241,13 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         },
     }
 
-    @names_replacements(REMOVED_PARAMETERS | REMOVED)
+    @accepts_removed
     def __init__(
         self,
         *,
         Cs: Any = DEFAULT_N_CS,
         alphas: Any = None,
+        penalty: str = "deprecated",
         l1_ratios: Any = (0.0,),
         cv: Any = None,
         fold_weights: str = "uniform",
@@ -265,6 +271,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
     ) -> None:
         self.Cs = Cs
         self.alphas = alphas
+        self.penalty = penalty
         self.l1_ratios = l1_ratios
         self.cv = cv
         self.fold_weights = fold_weights
@@ -339,9 +346,10 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         routed = routed_metadata(self, "fit", sample_weight, params)
         grid, l1_ratios, gammas = (
             PenaltyGrid.of(self.Cs, self.alphas),
-            check_l1_ratios(self.l1_ratios),
+            resolve_l1_ratios(self.penalty, self.l1_ratios),
             gammas_of(self.relax),
         )
+        warn_of_groups_without_l1(self.grouped, *l1_ratios)
         is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
         kind: Any = FoldsInChunks if is_lazy else FoldsInMemory
         how = How(gammas, self._scorer, routed)
@@ -529,4 +537,5 @@ def classifier_of(estimator: MaxentClassifierCV, **params: Any) -> MaxentClassif
     names = MaxentClassifier().get_params(deep=False)
     given = estimator.get_params(deep=False).items()
     own = {name: value for name, value in given if name in names}
-    return MaxentClassifier(**(own | {"n_jobs": None, "verbose": 0} | params))
+    fixed = {"penalty": "deprecated", "n_jobs": None, "verbose": 0}
+    return MaxentClassifier(**(own | fixed | params))

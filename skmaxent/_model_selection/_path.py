@@ -17,7 +17,7 @@ from skmaxent._estimators._training import training_problem
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
-from skmaxent._input._settings import Settings
+from skmaxent._input._settings import Settings, warn_of_groups_without_l1
 from skmaxent._input._training_data import TrainingData
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
@@ -229,6 +229,7 @@ def maxent_path(
             )
     grid = PenaltyGrid.of(Cs, alphas)
     model = MaxentClassifier(l1_ratio=l1_ratio, **params)
+    warn_of_groups_without_l1(model.grouped, l1_ratio)
     if callbacks is not None:
         refuse_without_support()
         model.set_callbacks(*callbacks)

@@ -8,6 +8,7 @@ import numpy as np
 
 from skmaxent._model._prediction import absent_logit
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 # Weights of the penalised fit in a blend with the relaxed fit; these are glmnet's.
 GAMMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -19,6 +20,30 @@ def check_l1_ratios(l1_ratios: Any) -> Array:
     if ratios.ndim != 1 or not len(ratios) or not ((ratios >= 0) & (ratios <= 1)).all():
         raise ValueError(f"l1_ratios must be numbers from 0 to 1, found {l1_ratios!r}.")
     return ratios
+
+
+def resolve_l1_ratios(penalty: str, l1_ratios: Any) -> Array:
+    """Return the shares of the L1 penalty to compare, for parameters in the style of any version.
+
+    Before version 1.8 of scikit-learn, `penalty` chose between ridge, lasso and elastic net. Issues
+    a UserWarning if it overrides `l1_ratios`, and raises ValueError for ``penalty="elasticnet"``
+    without them.
+    """
+    if penalty == "elasticnet" and l1_ratios is None:
+        raise ValueError(
+            "penalty='elasticnet' needs l1_ratios, numbers from 0 to 1 to compare; found None."
+        )
+    given = check_l1_ratios(0.0 if l1_ratios is None else l1_ratios)
+    if penalty not in ("l1", "l2"):
+        return given
+    chosen = np.array([1.0 if penalty == "l1" else 0.0])
+    if given.tolist() not in ([0.0], chosen.tolist()):
+        warn_user(
+            f"penalty={penalty!r} overrides l1_ratios={l1_ratios!r}: leave penalty out, l1_ratios "
+            "alone choose between ridge and lasso.",
+            UserWarning,
+        )
+    return chosen
 
 
 def gammas_of(relax: Any) -> Array:

@@ -107,9 +107,13 @@ def liblinear():
 
 @sklearn.row("`dual`, `intercept_scaling`, `multi_class`")
 def parameters_that_are_missing():
-    for name in ("dual", "intercept_scaling", "multi_class"):
+    same(
+        ours(dual=False, intercept_scaling=1, multi_class="multinomial"),
+        theirs(dual=False, intercept_scaling=1),
+    )
+    for name, value in {"dual": True, "intercept_scaling": 2, "multi_class": "ovr"}.items():
         with pytest.raises(TypeError, match=name):
-            MaxentClassifier(**{name: 1})
+            MaxentClassifier(**{name: value})
 
 
 @sklearn.row("`LogisticRegressionCV(Cs=10)`: values from 1e-4 to 1e4")

@@ -24,15 +24,6 @@ from skmaxent import MaxentClassifier, MaxentClassifierCV
 SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "sag", "saga")
 
 
-# Parameters that ours do not have, with the values that stand for what they do.
-IMPLIED = {
-    "use_legacy_attributes": [False],
-    "multi_class": ["multinomial", "auto"],
-    "dual": [False],
-}
-L1_RATIOS = {"l1": {"l1_ratios": [1.0]}, "l2": {"l1_ratios": [0.0]}, "elasticnet": {}}
-
-
 class Refused:
     """An estimator with parameters that ours does not have: it cannot be fitted."""
 
@@ -50,11 +41,6 @@ class _StandIn(type):
     are_defined = False
 
     def __call__(cls, *args, **params):
-        for name, values in IMPLIED.items():
-            if params.get(name) in values:
-                del params[name]
-        if issubclass(cls, MaxentClassifierCV) and params.get("penalty") in L1_RATIOS:
-            params = L1_RATIOS[params.pop("penalty")] | params
         try:
             return super().__call__(*args, **params)
         except TypeError as error:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
-from skmaxent import MaxentClassifier
+from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier
 from skmaxent._estimators import _training
 from skmaxent._objective import _objective
 
@@ -39,10 +39,25 @@ def test_parameters_that_cannot_be_are_named(options, message):
         MaxentClassifier(**options).fit(*IRIS)
 
 
-@pytest.mark.parametrize("name", ["multi_class", "dual", "intercept_scaling"])
-def test_removed_parameters_say_what_to_write(name):
-    with pytest.raises(TypeError, match=f"no parameter '{name}': .*leave it out"):
-        MaxentClassifier(**{name: 1})
+REMOVED = {"multi_class": "ovr", "dual": True, "intercept_scaling": 2.0}
+
+
+@pytest.mark.parametrize("kind", [MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier])
+@pytest.mark.parametrize(("name", "value"), REMOVED.items())
+def test_removed_parameters_say_what_to_write(kind, name, value):
+    message = f"{kind.__name__} has no parameter '{name}', found {name}={value!r}: .*leave it out"
+    with pytest.raises(TypeError, match=message):
+        kind(**{name: value})
+    with pytest.raises(TypeError, match=message):
+        kind().set_params(**{name: value})
+
+
+@pytest.mark.parametrize("kind", [MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier])
+def test_removed_parameters_that_ask_for_what_is_done_are_accepted(kind):
+    plain = kind().get_params()
+    given = kind(multi_class="multinomial", dual=False, intercept_scaling=1)
+    assert given.set_params(multi_class="auto", dual=False, tol=1e-4) is given
+    assert given.get_params() == plain
 
 
 def bad(value):

@@ -17,7 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from skmaxent import MaxentClassifier, MaxentClassifierCV
+from skmaxent import (
+    MaxentClassifier,
+    MaxentClassifierCV,
+    MultilabelMaxentClassifier,
+    maxent_path,
+)
 
 X, y = load_iris(return_X_y=True)
 WINE, KIND = load_wine(return_X_y=True, as_frame=True)
@@ -282,13 +287,41 @@ def test_what_cannot_be_is_named_and_nothing_is_lost(options, message):
     ("name", "advice"),
     [
         ("dual", "leave it out"),
-        ("penalty", r"l1_ratios=\[0.0\]"),
         ("use_legacy_attributes", "new shapes"),
     ],
 )
 def test_what_scikit_learn_has_is_explained(name, advice):
     with pytest.raises(TypeError, match=f"no parameter '{name}'.*{advice}"):
-        MaxentClassifierCV(**{name: False})
+        MaxentClassifierCV(**{name: True})
+
+
+@pytest.mark.parametrize(("penalty", "l1_ratio"), [("l1", 1.0), ("l2", 0.0)])
+def test_penalty_stands_for_l1_ratios(penalty, l1_ratio):
+    named = MaxentClassifierCV(Cs=[0.1, 1.0], cv=3, penalty=penalty).fit(X, y)
+    given = MaxentClassifierCV(Cs=[0.1, 1.0], cv=3, l1_ratios=[l1_ratio]).fit(X, y)
+    assert named.l1_ratio_ == l1_ratio
+    np.testing.assert_array_equal(named.scores_, given.scores_)
+
+
+def test_penalties_that_contradict_others_are_named():
+    with pytest.warns(UserWarning, match="penalty='l2' overrides l1_ratios"):
+        MaxentClassifierCV(Cs=2, cv=3, penalty="l2", l1_ratios=[0.5]).fit(X, y)
+    with pytest.raises(ValueError, match="needs l1_ratios"):
+        MaxentClassifierCV(Cs=2, penalty="elasticnet", l1_ratios=None).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda: MaxentClassifier(grouped=True).fit(X, y),
+        lambda: MaxentClassifierCV(Cs=2, cv=3, grouped=True).fit(X, y),
+        lambda: MultilabelMaxentClassifier(grouped=True).fit(X, np.c_[y > 0, y > 1]),
+        lambda: maxent_path(X, y, Cs=2, l1_ratio=0.0, grouped=True),
+    ],
+)
+def test_groups_without_an_l1_penalty_are_named(fit):
+    with pytest.warns(UserWarning, match="grouped=True has no effect"):
+        fit()
 
 
 def test_nan_is_named():

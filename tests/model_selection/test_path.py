@@ -23,8 +23,9 @@ def sparse_problem():
 PROBLEMS = {"wine": lambda: WINE, "sparse": sparse_problem}
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("l1_ratio", "grouped"), [(0.0, False), (0.5, False), (1.0, False), (0.5, True), (1.0, True)]
+)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_path_is_a_fit_at_each_C(name, l1_ratio, grouped):
     X, y = PROBLEMS[name]()
