@@ -26,7 +26,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def with_callbacks(method: Method) -> Method:
-    """A method, or function of an estimator, after which its callbacks are torn down.
+    """Decorate a method or function of an estimator: tear down its callbacks afterwards.
 
     The estimator knows by its attributes of which: what restores these on failure comes later.
     """
@@ -66,12 +66,12 @@ class Task:
         return cls(estimator, context, _given(X, y, sample_weight)).begun()
 
     def subtask(self, name: str, task_id: int | None = None, max_subtasks: int | None = 0) -> Task:
-        """A part of the task, not begun."""
+        """Return a part of the task, which has not begun."""
         context = self.context.subcontext(name, task_id=task_id, max_subtasks=max_subtasks)
         return Task(self.estimator, context, self.given)
 
     def subtasks(self, name: str, n: int, max_subtasks: int | None) -> list[Task | None]:
-        """`n` parts of the task without rows, not begun, which may run in other processes.
+        """Return `n` parts of the task without rows, which may run in other processes.
 
         They are made before any of them runs: what is pickled for a process must not change.
         """
@@ -109,7 +109,7 @@ class Task:
     def _present(
         self, attributes: Attributes | Callable[[], Attributes] | None
     ) -> Callable[[], Attributes | None]:
-        """Attributes where X and y are, made when a callback asks for them."""
+        """Return a function that gives the attributes on the devices of X and y."""
 
         def present() -> Attributes | None:
             found = attributes() if callable(attributes) else attributes
@@ -158,7 +158,7 @@ class Iterations:
         return stop and not is_last
 
     def close(self, attributes: Attributes) -> None:
-        """End what is under way; attributes are those that the fitted estimator has not."""
+        """End the tasks that are running. `attributes` are those that the estimator lacks."""
         if self._current is not None:
             self._current.end(attributes)
 

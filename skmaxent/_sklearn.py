@@ -66,7 +66,7 @@ def namespace_and_device(array: Any) -> tuple[Any, Any] | None:
 
 
 def to_numpy(array: Any, xp: Any) -> np.ndarray[Any, Any]:
-    """An array of the namespace `xp` as NumPy's, a view where that is possible."""
+    """Return an array of the namespace `xp` as a NumPy array, a view if possible."""
     return np.asarray(_array_api._convert_to_numpy(array, xp))
 
 

@@ -14,7 +14,7 @@ _OURS, _SKLEARNS = "_skmaxent_version", "_sklearn_version"
 
 
 def with_versions(state: dict[str, Any]) -> dict[str, Any]:
-    """An estimator's state with the versions that made it."""
+    """Return an estimator's state with the versions of the packages that made it."""
     return state | {_OURS: __version__, _SKLEARNS: sklearn.__version__}
 
 

@@ -15,6 +15,7 @@ from skmaxent._effects._variables import Variables, constant, numbers
 if TYPE_CHECKING:
     import pandas as pd
 
+# The named contrasts of numeric variables, and those of variables with levels.
 NUMERIC = ("sd", "2sd", "iqr", "minmax")
 LEVELS = ("reference", "sequential", "pairwise", "revpairwise", "minmax")
 
@@ -30,7 +31,7 @@ class Contrast:
 
 
 def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> list[Contrast]:
-    """The contrasts that the argument `variables` of `comparisons` asks for.
+    """Return the contrasts that the argument `variables` of `comparisons` asks for.
 
     Parameters
     ----------
@@ -51,7 +52,10 @@ def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> li
 
 
 def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
-    """The argument `variables` as a dict; ValueError for names that the data do not have."""
+    """Return the argument `variables` as a dict from names to the contrasts asked for.
+
+    Raises ValueError for names that are no columns of the data, or that the model does not use.
+    """
     if chosen is None:
         chosen = variables.used
     is_one = isinstance(chosen, str) or not isinstance(chosen, Iterable)
@@ -76,7 +80,7 @@ def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
 
 
 def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> list[Contrast]:
-    """Contrasts of a variable whose values are numbers."""
+    """Return contrasts of a variable whose values are numbers."""
     import pandas as pd
 
     if asked is None:
@@ -117,7 +121,7 @@ def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> 
 def _between_levels(
     variables: Variables, name: str, asked: Any, column: pd.Series
 ) -> list[Contrast]:
-    """Contrasts of a variable whose values are levels."""
+    """Return contrasts of a variable whose values are levels."""
     levels = list(variables.levels[name])
     if asked is None:
         asked = "reference"
@@ -152,7 +156,7 @@ def _between_levels(
 
 
 def _pair(name: str, values: Any, column: pd.Series) -> Contrast:
-    """From the first of two values to the second."""
+    """Return the contrast from the first of two values to the second."""
     values = list(values) if isinstance(values, Iterable) else [values]
     if len(values) != 2 or values[0] == values[1]:
         raise ValueError(

@@ -43,7 +43,7 @@ class DataGrid:
 
 
 def datagrid(*, grid_type: GridType = "mean_or_mode", **variables: Any) -> DataGrid:
-    """A grid of values of variables, for the `newdata` of predictions, comparisons and slopes.
+    """Return a grid of values of variables, for `newdata` of predictions and comparisons.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _typical(column: pd.Series, weights: Array | None, *, is_number: bool) -> An
 
 
 def _typed(values: list[Any], like: pd.Series) -> pd.Series:
-    """Values as a column of the type of another; numbers may become floats."""
+    """Return values as a column of the type of another; numbers may become floats."""
     import pandas as pd
 
     if is_numeric(like):
@@ -148,7 +148,7 @@ def grid_points(grid: DataGrid, variables: Variables, data: pd.DataFrame) -> pd.
 def grid_rows(
     grid: DataGrid, variables: Variables, data: pd.DataFrame, weights: Array | None
 ) -> pd.DataFrame:
-    """Data with all variables: a row for each point, or for each point and row of data."""
+    """Return data with all variables: a row for each point, or for each point and row of data."""
     import pandas as pd
 
     points = grid_points(grid, variables, data)

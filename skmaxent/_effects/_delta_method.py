@@ -22,16 +22,18 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Standardised:
-    """The covariance of the coefficients of the columns (x - center)/scale, and these.
+    """The standardisation of the columns as (x - center)/scale, and the covariance in it.
 
-    Predictions take their errors from it: from the covariance of the coefficients of the columns as
-    they are, they would be small differences of large numbers where means are far above spreads.
-    Coefficients are against the last class, or of the single logit, the intercept last in each.
+    Standard errors of predictions are computed from it. Computed from the covariance of the
+    coefficients of X itself, they would be small differences of large numbers if the means of
+    columns are far above their standard deviations. Coefficients are against the last class, or
+    those of the single logit; the intercept is the last of each logit.
 
     Attributes
     ----------
     center, scale : ndarray of shape (n_features,)
     covariance : ndarray of shape (R * n_columns, R * n_columns)
+        Covariance of the coefficients, logit by logit.
     deviations : ndarray of shape (n_bootstrap, R, n_columns) or None
         Differences between the coefficients of bootstrap samples and those of the fit.
     """
@@ -44,21 +46,21 @@ class Standardised:
 
 @dataclass(frozen=True)
 class DeltaMethod:
-    """A model with the covariance of its coefficients, and what follows for probabilities.
+    """A model with the covariance of its coefficients: errors of probabilities and of effects.
 
     Attributes
     ----------
     model : FittedModel
-        It predicts, from rows with all columns.
+        It computes predictions from rows with all columns.
     standardised : Standardised
     coef : ndarray of shape (n_rows, n_columns)
         Coefficients against the last class, or of the single logit.
     names : list of str
         Names of the features.
     positions : ndarray of shape (n_features,) or None
-        Where the features are among the columns of the model; None is everywhere.
+        Positions of the features among the columns of the model; None stands for all columns.
     transformer : object or None
-        What makes the columns of the model of rows as users write them; None for nothing.
+        The transformer that computes the columns of the model from the user's rows, if any.
     """
 
     model: FittedModel
@@ -70,25 +72,28 @@ class DeltaMethod:
 
     @property
     def covariance(self) -> Array:
-        """Of the coefficients of the standardised features, (R·w, R·w)."""
+        """Covariance of the coefficients of the standardised features, (R·w, R·w)."""
         return self.standardised.covariance
 
     @property
     def slope_coefficients(self) -> Array:
-        """Coefficients of the standardised features, (R, w), the intercept as it is."""
+        """Coefficients of the standardised features, (R, w), beside unchanged intercepts."""
         coef = self.coef.copy()
         coef[:, : len(self.names)] *= self.standardised.scale
         return coef
 
     def direction(self, rows: Array) -> Array:
-        """Derivatives of the design by a variable, of those of the rows, (n, w)."""
+        """Return the derivatives of the design by a variable, (n, w).
+
+        `rows` are the derivatives of the columns of the model.
+        """
         rows = rows if self.positions is None else rows[:, self.positions]
         rows = rows / self.standardised.scale
         has_intercept = self.coef.shape[1] > len(self.names)
         return np.column_stack([rows, np.zeros(len(rows))]) if has_intercept else rows
 
     def simulated(self, n_draws: int, random_state: Any) -> Array:
-        """Deviations of coefficients from the fit's, drawn from their normal distribution.
+        """Return deviations of coefficients from the fit's, drawn from their normal distribution.
 
         Returns
         -------
@@ -104,17 +109,17 @@ class DeltaMethod:
     def of(
         cls, model: FittedModel, names: Array, standardised: Standardised, coef: Array
     ) -> DeltaMethod:
-        """For a fit to all columns, with `coef` (n_rows, n_columns) as above."""
+        """Return the object of a fit to all columns, with `coef` (n_rows, n_columns) as above."""
         return cls(model, standardised, coef, [*map(str, names)])
 
     def read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Rows as users write them, as the classifier reads them, on the host."""
+        """Return the rows of a user as the classifier reads them, in host memory."""
         return self.model_rows(
             X if self.transformer is None else self.transformer.transform(X), offset
         )
 
     def model_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Columns of the model as the classifier reads them, on the host."""
+        """Return rows of the model's columns as the classifier reads them, in host memory."""
         with warnings.catch_warnings():
             # Arrays have no names to match: their columns are those of the fit, in order.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
@@ -124,10 +129,11 @@ class DeltaMethod:
     def effect_sums(
         self, rows: Any, offset: Array | None, weights: Array | None, discrete: list[str]
     ) -> tuple[Array, Array, Array]:
-        """Sums over rows of the effects, of their derivatives, and of the weights.
+        """Return sums over rows of the effects, of their derivatives, and of the weights.
 
         Effects have the shape (n_classes, n_features), their derivatives by the coefficients of
-        each class (n_classes, n_features, n_classes, n_columns).
+        each class (n_classes, n_features, n_classes, n_columns). The effect of a feature is a
+        derivative; for those named in `discrete` it is the change from 0 to 1.
         """
         K, d, width = len(self.model.classes), len(self.names), self.coef.shape[1]
         coef = np.zeros((K, d))
@@ -153,13 +159,13 @@ class DeltaMethod:
         return effects, J, np.array(total)
 
     def errors(self, slopes: Array) -> Array:
-        """Standard errors, (n_classes, n_features), of effects with such derivatives."""
+        """Return standard errors, (n_classes, n_features), of effects with such derivatives."""
         J = slopes[:, :, self.free].reshape(slopes.shape[0] * slopes.shape[1], -1)
         variances = np.einsum("ab,bc,ac->a", J, self.standardised.covariance, J)
         return np.asarray(np.sqrt(variances.clip(0.0)).reshape(slopes.shape[:2]))
 
     def intervals(self, conf_level: float, X: Any, offset: Any = None) -> Array:
-        """Of each row and class the probability and the ends of its interval, (n, 3 K)."""
+        """Return the probability and the ends of its interval for each row and class, (n, 3 K)."""
         rows, known = self.read(X, offset)
         quantile = normal_quantile(conf_level)
         P = self.model.evaluate("probabilities", rows, known)
@@ -174,7 +180,7 @@ class DeltaMethod:
     def chunk_effects(
         self, discrete: list[str], X: Any, offset: Any, sample_weight: Any
     ) -> tuple[Array, Array, Array]:
-        """The sums of effects over a chunk of rows, which may be empty."""
+        """Return the sums of `effect_sums` over a chunk of rows, which may be empty."""
         if not X.shape[0]:
             rows: Any = np.empty((0, X.shape[1]))
             return self.effect_sums(rows, None, None, discrete)
@@ -183,14 +189,14 @@ class DeltaMethod:
         return self.effect_sums(rows, known, weights, discrete)
 
     def chunk_means(self, X: Any, offset: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
-        """Sums of the rows of a chunk, of their offsets and of their weights."""
+        """Return sums of the rows of a chunk, of their offsets and of their weights."""
         if not X.shape[0]:
             return np.zeros(X.shape[1]), np.zeros(1), np.zeros(())
         rows, known = self.read(X, offset)
         return sums_of_rows(rows, known, _chunk_weights(sample_weight, rows.shape[0]))
 
     def _log_odds(self, rows: Array, offset: Array | None) -> Iterator[tuple[int, Array, Array]]:
-        """Each class, the log-odds of it at dense rows, and their standard errors.
+        """Yield each class with its log-odds at dense rows and their standard errors.
 
         With q the probabilities of the other classes given that it is none of class k, the
         log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
@@ -210,7 +216,7 @@ class DeltaMethod:
             yield k, log_odds, np.sqrt(variance.clip(0.0))
 
     def probabilities(self, rows: Array, offset: Array | None) -> Array:
-        """Of all classes, (n, K), of dense rows in float64."""
+        """Return the probabilities of all classes for dense rows in float64, (n, K)."""
         return np.asarray(self.model.evaluate("probabilities", rows, offset))
 
     @property
@@ -220,11 +226,11 @@ class DeltaMethod:
         return [1] if K == 2 else list(range(K - 1))
 
     def _column(self, j: int) -> int:
-        """Where the feature j is in X."""
+        """Return the position of feature j among the columns of X."""
         return j if self.positions is None else int(self.positions[j])
 
     def design(self, rows: Array) -> Array:
-        """Standardised features, and ones where there is an intercept."""
+        """Return the standardised features, with a column of ones if there is an intercept."""
         rows = rows if self.positions is None else rows[:, self.positions]
         rows = (rows - self.standardised.center) / self.standardised.scale
         has_intercept = self.coef.shape[1] > len(self.names)
@@ -232,7 +238,7 @@ class DeltaMethod:
 
 
 def _chunk_weights(sample_weight: Any, n_samples: int) -> Array | None:
-    """Of the rows of a chunk, where they may all be zero."""
+    """Return the weights of the rows of a chunk, which may all be zero."""
     if sample_weight is not None and not np.any(sample_weight):
         return np.zeros(n_samples)
     return _validation.check_sample_weight(sample_weight, n_samples)

@@ -10,7 +10,7 @@ from skmaxent._typing import Array
 def effect_sums(
     P: Array, X: Array, coef: Array, weights: Array | None, scale: Array
 ) -> tuple[Array, Array]:
-    """Sums over rows of ∂p_k/∂x_j and of its derivatives by coefficients of standardised columns.
+    """Return sums over rows of ∂p_k/∂x_j and of its derivatives by standardised coefficients.
 
     With w̄_j = Σ_q p_q w_qj, the effect is p_k (w_kj - w̄_j), and its derivative by θ_lm = σ_m w_lm
 
@@ -39,7 +39,7 @@ def effect_sums(
 
 
 def probability_sums(P: Array, X: Array, weights: Array | None) -> tuple[Array, Array]:
-    """Sums over rows of p_k, and of its derivatives p_k (δ_kl - p_l) x_m."""
+    """Return sums over rows of p_k, and of its derivatives p_k (δ_kl - p_l) x_m."""
     n, K = P.shape
     weights = np.ones(n) if weights is None else weights
     J = np.zeros((K, K, X.shape[1]))

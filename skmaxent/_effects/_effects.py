@@ -64,7 +64,7 @@ class Effects:
     has_p_values: bool
 
     def predictions(self, request: Request) -> pd.DataFrame:
-        """Probabilities of the classes; see `InferenceResults.predictions`."""
+        """Return probabilities of the classes; see `InferenceResults.predictions`."""
         rows = table_rows(self.variables, request)
         design = self._design(rows, rows.frame)
         labels = self._labels(rows, {})
@@ -72,7 +72,7 @@ class Effects:
         return self._table(estimates, labels, request, null=None)
 
     def comparisons(self, chosen: Any, comparison: str, request: Request) -> pd.DataFrame:
-        """Probabilities at one value of a variable against another."""
+        """Compare the probabilities at one value of a variable with those at another."""
         if comparison not in COMPARISONS:
             raise ValueError(
                 f"comparison must be one of {list(COMPARISONS)}, found {comparison!r}."
@@ -90,7 +90,7 @@ class Effects:
         return self._joined_table(parts, tables, request, null)
 
     def slopes(self, chosen: Any, slope: str, request: Request) -> pd.DataFrame:
-        """Derivatives of probabilities by a variable, or elasticities."""
+        """Return derivatives of probabilities by a variable, or elasticities."""
         if slope not in SLOPES:
             raise ValueError(f"slope must be one of {list(SLOPES)}, found {slope!r}.")
         names = list(specifications(self.variables, chosen))
@@ -119,7 +119,7 @@ class Effects:
     def _contrast(
         self, rows: TableRows, request: Request, contrast: Contrast, combination: Combination
     ) -> tuple[Estimates, Array]:
-        """Probabilities with the high values of a variable against those with the low ones."""
+        """Compare the probabilities at high values of a variable with those at low values."""
         designs = tuple(
             self._design(rows, with_column(rows.frame, contrast.variable, values))
             for values in (contrast.high, contrast.low)
@@ -129,7 +129,7 @@ class Effects:
     def _slope(
         self, rows: TableRows, request: Request, name: str, slope: str
     ) -> tuple[Estimates, Array]:
-        """Derivatives of the probabilities by a variable."""
+        """Return derivatives of the probabilities by a variable."""
         design = self._direction(rows, name)
         return self._estimates(rows, request, (design,), slopes(slope), None)
 
@@ -183,7 +183,7 @@ class Effects:
         return spread if spread > 0.0 else 1.0
 
     def _draws(self, request: Request) -> Array | None:
-        """Deviations from the coefficients, (n_draws, R, w)."""
+        """Return deviations from the coefficients, (n_draws, R, w)."""
         if request.interval == "simulation":
             return self.delta.simulated(request.n_draws, request.random_state)
         if request.interval == "bootstrap":
@@ -202,7 +202,7 @@ class Effects:
         quantity: Quantity,
         combination: Any,
     ) -> tuple[Estimates, Array]:
-        """Estimates and their standard errors; of single rows without Jacobian where not needed."""
+        """Return estimates and standard errors, without Jacobians of single rows if not needed."""
         draws, V = self._draws(request), self.delta.covariance
 
         def one(found: tuple[Estimates, ...]) -> Estimates:
@@ -255,7 +255,7 @@ class Effects:
         request: Request,
         null: float | None,
     ) -> pd.DataFrame:
-        """Labels with estimate, std_err, z, p_value, lower and upper."""
+        """Return the table: labels with estimate, std_err, z, p_value, lower and upper."""
         estimates, errors = found
         hypothesis = request.hypothesis
         if hypothesis is not None:

@@ -11,7 +11,7 @@ from skmaxent._typing import Array
 
 
 def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Array, list[str]]:
-    """A and c of the equations A x = c.
+    """Return A and c of the equations A x = c.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class _Parser:
         self.text = re.sub(pattern, self._placeholder, text)
 
     def linear(self) -> Array:
-        """Weights of the names, and the constant, (len(names) + 1,)."""
+        """Return weights of the names, and the constant, (len(names) + 1,)."""
         try:
             tree = ast.parse(self.text.strip(), mode="eval")
         except SyntaxError:

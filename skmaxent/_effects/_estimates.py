@@ -38,12 +38,12 @@ class Estimates:
     draws: Array | None = None
 
     def errors(self, covariance: Array) -> Array:
-        """Standard errors by the delta method, for the covariance of the coefficients."""
+        """Return standard errors by the delta method, for the covariance of the coefficients."""
         variances = np.einsum("ij,ij->i", self.jacobian @ covariance, self.jacobian)
         return np.asarray(np.sqrt(variances.clip(0.0)))
 
     def combined(self, other: Estimates, by: Combination) -> Estimates:
-        """f(self, other), element by element, by the chain rule."""
+        """Return f(self, other) for each element, with Jacobians by the chain rule."""
         f, first, second = by
         a, b = self.values, other.values
         jacobian = first(a, b)[:, None] * self.jacobian + second(a, b)[:, None] * other.jacobian
@@ -59,7 +59,7 @@ class Estimates:
 
 
 def joined(parts: list[Estimates]) -> Estimates:
-    """Several estimates behind one another."""
+    """Concatenate several estimates."""
     draws = [part.draws for part in parts if part.draws is not None]
     return Estimates(
         np.concatenate([part.values for part in parts]),
@@ -76,7 +76,7 @@ def normal_quantile(conf_level: float) -> float:
 
 
 def normal_interval(values: Array, errors: Array, conf_level: float) -> tuple[Array, Array]:
-    """values -/+ z · errors."""
+    """Return values - z · errors and values + z · errors."""
     half = normal_quantile(conf_level) * errors
     return values - half, values + half
 
@@ -93,7 +93,7 @@ def logit_interval(values: Array, errors: Array, conf_level: float) -> tuple[Arr
 
 
 def percentile_interval(draws: Array, conf_level: float) -> tuple[Array, Array]:
-    """Equal-tailed interval of each column of `draws`, (n_draws, m)."""
+    """Return the equal-tailed interval of each column of `draws`, (n_draws, m)."""
     tail = 0.5 * (1.0 - conf_level)
     lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0)
     return lower, upper

@@ -13,13 +13,14 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
+# The named contrasts between the estimates of a class.
 CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
 
 
 def hypotheses_of(
     hypothesis: Any, estimates: Estimates, labels: pd.DataFrame
 ) -> tuple[Estimates, pd.DataFrame]:
-    """Linear functions of estimates, and their names.
+    """Return linear functions of estimates, and a table with their names.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def hypotheses_of(
         column for each hypothesis.
     estimates : Estimates
     labels : DataFrame of shape (m, n_labels)
-        The last column has the class.
+        What each estimate is of; the last column is the class.
     """
     import pandas as pd
 
@@ -66,7 +67,7 @@ def hypotheses_of(
 def _contrasts(
     kind: str, estimates: Estimates, labels: pd.DataFrame
 ) -> tuple[Estimates, pd.DataFrame]:
-    """Contrasts between the estimates of each class."""
+    """Return contrasts between the estimates of each class."""
     import pandas as pd
 
     classes, names = labels.iloc[:, -1], _names(labels.iloc[:, :-1])
@@ -89,7 +90,10 @@ def _contrasts(
 
 
 def _pairs(kind: str, names: list[str]) -> list[tuple[Array, str]]:
-    """Weights of the estimates in each contrast, and its name."""
+    """Return the contrasts of one class: for each, the weights of the estimates and its name.
+
+    `names` are those of the estimates.
+    """
     m = len(names)
     if kind == "meandev":
         return [(np.eye(m)[i] - 1.0 / m, f"{names[i]} - mean") for i in range(m)]
@@ -105,7 +109,7 @@ def _pairs(kind: str, names: list[str]) -> list[tuple[Array, str]]:
 
 
 def _names(labels: pd.DataFrame) -> list[str]:
-    """A name for each row: its values, of the columns that are not constant."""
+    """Return a name for each row: its values in the columns that are not constant."""
     shown = [column for column in labels if labels[column].nunique(dropna=False) > 1]
     rows = labels[shown or list(labels)].itertuples(index=False)
     names = [", ".join(map(str, row)) for row in rows]

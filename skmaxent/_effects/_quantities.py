@@ -23,13 +23,13 @@ from skmaxent._effects._estimates import Estimates
 from skmaxent._softmax import softmax
 from skmaxent._typing import Array
 
-# Numbers of an expanded Jacobian that are held at a time: 32 MB.
+# The most numbers of a dense Jacobian in memory at a time, 32 MB.
 MOST_NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True)
 class Design:
-    """Rows of a model, as it reads them, and where they are differentiated.
+    """Rows of X as the model reads them, with what slopes and elasticities need besides.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Design:
     values: Array | None = None
 
     def part(self, at: slice) -> Design:
-        """Some of the rows, dense."""
+        """Return the rows of a slice as a design of dense arrays."""
         return Design(
             _dense(self.rows[at]),
             None if self.offset is None else self.offset[at],
@@ -63,9 +63,10 @@ class Groups:
     Attributes
     ----------
     codes : ndarray of int of shape (n_rows,)
+        The group of each row.
     n_groups : int
     weights : ndarray of shape (n_rows,)
-        Of each row, divided by the sum over its group.
+        The weight of each row, divided by the sum over its group.
     """
 
     codes: Array
@@ -74,7 +75,7 @@ class Groups:
 
     @classmethod
     def of(cls, codes: Array, n_groups: int, weights: Array | None) -> Groups:
-        """Groups whose means have these weights; ValueError where a group has none."""
+        """Return groups whose means have these weights; raise ValueError if a group has none."""
         weights = np.ones(len(codes)) if weights is None else np.asarray(weights, float)
         totals = np.bincount(codes, weights, n_groups)
         if not np.all(totals > 0.0):
@@ -82,7 +83,7 @@ class Groups:
         return cls(codes, n_groups, weights / totals[codes])
 
     def matrix(self, at: slice) -> Any:
-        """(n_groups, rows of the slice): the sums are its products."""
+        """Return the matrix (n_groups, rows of the slice) whose products are the sums."""
         codes, weights = self.codes[at], self.weights[at]
         return sp.csr_matrix(
             (weights, (codes, np.arange(len(codes)))), shape=(self.n_groups, len(codes))
@@ -91,14 +92,28 @@ class Groups:
 
 @dataclass(frozen=True)
 class RowValues:
-    """A quantity of rows: values (n, K), and the terms of the Jacobian, (n, K, R) and (n, w)."""
+    """A quantity of the classes, such as probabilities, for rows.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n, K)
+    terms : list of pairs of ndarray
+        A factor (n, K, R) and a design (n, w) each. The derivative of row i by θ (R, w) is the sum
+        over the pairs of the outer products factor[i, k] designᵀ[i].
+    draws : ndarray of shape (n_draws, n, K) or None
+        The quantity at drawn coefficients.
+    """
 
     values: Array
     terms: list[tuple[Array, Array]]
     draws: Array | None
 
     def summed(self, matrix: Any | None) -> Estimates:
-        """Sums over groups of rows, or each row on its own; group by group, class by class."""
+        """Return the sums over groups of rows, with their Jacobian.
+
+        `matrix` (n_groups, n) has the weights of the rows in each group; without it each row is a
+        group. The K classes of a group are next to each other in the result.
+        """
         n, K = self.values.shape
         values, draws = self.values, self.draws
         jacobians = []
@@ -118,12 +133,12 @@ class RowValues:
         )
 
 
-# A quantity of the rows of a dense design, under a model and coefficients drawn around its own.
+# A function of a model, a dense design, and deviations (n_draws, R, w) of drawn coefficients.
 Quantity = Callable[[DeltaMethod, Design, "Array | None"], RowValues]
 
 
 def predicted(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
-    """The probabilities p_k, whose derivatives by the logits are p_k(δ_kr - p_r)."""
+    """Return the probabilities p_k; their derivatives by the logits are p_k(δ_kr - p_r)."""
     P, Z, free = (
         delta.probabilities(design.rows, design.offset),
         delta.design(design.rows),
@@ -136,10 +151,11 @@ def predicted(delta: DeltaMethod, design: Design, draws: Array | None) -> RowVal
 
 
 def slopes(kind: str) -> Quantity:
-    """The quantity that is the derivative of probabilities by a variable x.
+    """Return the function that computes derivatives of probabilities by a variable x.
 
-    With u the derivatives of the logits by x, and ū = Σ p_k u_k, it is dp_k/dx = p_k(u_k - ū)
-    ("dydx"), x times that ("dyex"), divided by p_k ("eydx"), or both ("eyex").
+    With u the derivatives of the logits by x, and ū = Σ p_k u_k, `kind` "dydx" is the derivative
+    dp_k/dx = p_k(u_k - ū). "dyex" is x times the derivative, "eydx" the derivative divided by p_k,
+    and "eyex" has both factors.
     """
 
     def quantity(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
@@ -178,7 +194,7 @@ def slopes(kind: str) -> Quantity:
 def averages(
     delta: DeltaMethod, design: Design, groups: Groups, quantity: Quantity, draws: Array | None
 ) -> Estimates:
-    """Means over groups of rows, of each group the K classes."""
+    """Return means over groups of rows; the K classes of a group are next to each other."""
     total: Estimates | None = None
     for at in _slices(delta, design, draws):
         part = quantity(delta, design.part(at), draws).summed(groups.matrix(at))
@@ -196,12 +212,13 @@ def averages(
 def row_by_row(
     delta: DeltaMethod, designs: tuple[Design, ...], quantity: Quantity, draws: Array | None
 ) -> Iterator[tuple[Estimates, ...]]:
-    """Estimates for each row, block by block, for each of several designs of the same rows."""
+    """Yield estimates for each row, block by block, for several designs of the same rows."""
     for at in _slices(delta, designs[0], draws):
         yield tuple(quantity(delta, design.part(at), draws).summed(None) for design in designs)
 
 
 def _slices(delta: DeltaMethod, design: Design, draws: Array | None) -> Iterator[slice]:
+    """Yield slices of rows whose dense Jacobians and draws fit into `MOST_NUMBERS` numbers."""
     n, K = design.rows.shape[0], len(delta.model.classes)
     of_row = max(K * delta.covariance.shape[0], 0 if draws is None else len(draws) * K)
     size = max(1, MOST_NUMBERS // max(of_row, 1))
@@ -210,28 +227,30 @@ def _slices(delta: DeltaMethod, design: Design, draws: Array | None) -> Iterator
 
 
 def _derivatives(P: Array, free: list[int]) -> Array:
-    """∂p_k/∂z_r = p_k(δ_kr - p_r), (n, K, R)."""
+    """Return ∂p_k/∂z_r = p_k(δ_kr - p_r), (n, K, R)."""
     identity = np.eye(P.shape[1])[:, free]
     return np.asarray(P[:, :, None] * (identity - P[:, None, free]))
 
 
 def _slope(P: Array, spread: Array, kind: str) -> Array:
+    """Return p_k(u_k - ū), or u_k - ū for the kinds that divide by p_k; `spread` is u_k - ū."""
     return P * spread if kind[0] == "d" else spread
 
 
 def _all_logits(free_logits: Array, free: list[int], n_classes: int) -> Array:
-    """(n, K): those that are fixed are zero."""
+    """Return the logits of all classes, (n, K); those that are fixed are zero."""
     logits = np.zeros((len(free_logits), n_classes))
     logits[:, free] = free_logits
     return logits
 
 
 def _drawn_logits(P: Array, Z: Array, draws: Array, free: list[int]) -> Array:
-    """Logits, up to a constant, at the coefficients of the fit plus each draw (R, w)."""
+    """Return logits, up to a constant, at the coefficients of the fit plus each draw (R, w)."""
     with np.errstate(divide="ignore"):
         log_P = np.log(P)
     return np.stack([log_P + _all_logits(Z @ d.T, free, P.shape[1]) for d in draws])
 
 
 def _dense(rows: Any) -> Array:
+    """Return rows as a dense float64 array."""
     return np.asarray(rows.toarray() if sp.issparse(rows) else rows, float)

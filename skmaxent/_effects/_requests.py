@@ -1,4 +1,4 @@
-"""What a user asks a table of effects for: its arguments, checked."""
+"""The checked arguments of predictions, comparisons and slopes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ DEFAULT_DRAWS = 1000
 
 @dataclass(frozen=True)
 class Request:
-    """What a table of effects is of: rows, groups, interval and hypothesis.
+    """The arguments that predictions, comparisons and slopes share, checked.
 
     Attributes
     ----------
     newdata : None, "mean", DataGrid or data
     by : False, True, str or list of str
-    offset, sample_weight : of the rows of newdata
+    offset, sample_weight : array-like or None
+        Of the rows of `newdata`.
     conf_level : float
     interval : {"delta", "logit", "simulation", "bootstrap"}
     hypothesis : None, float, str, list of str or array
@@ -33,7 +34,7 @@ class Request:
     Raises
     ------
     ValueError
-        For values that an argument does not have, and for arguments without a use.
+        For invalid values, and for arguments that would have no effect.
     """
 
     newdata: Any = None
@@ -73,13 +74,13 @@ class Request:
 
     @property
     def has_null(self) -> bool:
-        """Whether the hypothesis is a value that z is against."""
+        """Whether the hypothesis is a number, the value of the estimates under the null."""
         given = self.hypothesis
         return given is not None and not isinstance(given, str) and np.ndim(given) == 0
 
     @property
     def has_functions(self) -> bool:
-        """Whether the hypothesis asks for functions of the estimates."""
+        """Whether the hypothesis is about functions of the estimates, such as contrasts."""
         return self.hypothesis is not None and not self.has_null
 
     def _is_finite_number(self) -> bool:

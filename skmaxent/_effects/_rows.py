@@ -15,7 +15,7 @@ DENSE_ROWS = 4096
 
 
 def dense_blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
-    """Rows by blocks: where they are, dense copies of them in float64, and their offsets."""
+    """Yield blocks of rows: their slice, a dense float64 copy of them, and their offsets."""
     for start in range(0, rows.shape[0], DENSE_ROWS):
         at = slice(start, min(start + DENSE_ROWS, rows.shape[0]))
         part = rows[at]
@@ -24,14 +24,14 @@ def dense_blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array
 
 
 def relative_to_largest(weights: Array | None) -> Array | None:
-    """Weights divided by the largest, so that their sums neither overflow nor underflow."""
+    """Return weights divided by the largest, so that their sums neither overflow nor underflow."""
     return None if weights is None else weights / weights.max()
 
 
 def sums_of_rows(
     rows: Any, offset: Array | None, weights: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Sums over rows of these, of their offsets and of the weights."""
+    """Return the weighted sums of rows and of their offsets, and the sum of the weights."""
     weights = np.ones(rows.shape[0]) if weights is None else weights
     total = np.zeros(rows.shape[1])
     for at, part, _ in dense_blocks(rows, None):

@@ -194,7 +194,7 @@ def _names_of_groups(by: Any, source: pd.DataFrame) -> list[Any]:
 
 
 def _row_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """A column with the names of the rows."""
+    """Return a column with the names of the rows."""
     import pandas as pd
 
     return pd.DataFrame({"row": np.asarray(frame.index)})

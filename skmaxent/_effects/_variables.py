@@ -106,7 +106,7 @@ class Variables:
         return found if transformer is None else found._with_kinds_of_numbers()
 
     def _with_kinds_of_numbers(self) -> Variables:
-        """Numbers are levels where the transformer takes no numbers between them."""
+        """Return the variables; numbers are levels if the transformer accepts no others."""
         assert self.data is not None
         found, steps = dict(self.levels), []
         for name in self.names:
@@ -168,7 +168,7 @@ class Variables:
         return replace(self, levels=levels, used=[name for name in self.names if name in some])
 
     def read(self, newdata: Any, name: str = "newdata") -> pd.DataFrame:
-        """New data with the variables as columns; ValueError where one is missing."""
+        """Return new data with the variables as columns; raise ValueError if one is missing."""
         frame, is_frame = as_frame(newdata)
         if not is_frame and frame.shape[1] == len(self.names):
             return frame.set_axis(self.names, axis=1)
@@ -192,7 +192,7 @@ class Variables:
 
 
 def as_frame(X: Any) -> tuple[pd.DataFrame, bool]:
-    """Data as a pandas DataFrame, and whether they were a frame of some library."""
+    """Return data as a pandas DataFrame, and whether they were a frame of any library."""
     import pandas as pd
 
     X = native(to_host(X), "X")
@@ -225,7 +225,7 @@ def levels_of(column: pd.Series) -> list[Any]:
 
 
 def terms_of_columns(variables: Variables, n_columns: int) -> list[tuple[str, ...]]:
-    """For each column of the model, the variables that it changes with.
+    """Return for each column of the model the variables on which it depends.
 
     Each variable is changed in turn, in rows of the fit, while the others stay: the columns that
     change belong to it. No transformer needs to be known for that. A row gets the value of another
@@ -244,7 +244,7 @@ def terms_of_columns(variables: Variables, n_columns: int) -> list[tuple[str, ..
 
 
 def _sample(variables: Variables, data: pd.DataFrame) -> Array:
-    """Positions of rows: evenly spread, and some in which every variable varies.
+    """Return positions of evenly spread rows, and of some in which every variable varies.
 
     These are the first rows with each value that is no number, and those with extreme numbers.
     """
@@ -273,7 +273,7 @@ def _exchanged(variables: Variables, column: pd.Series) -> pd.Series:
 
 
 def constant(column: pd.Series, value: Any) -> pd.Series:
-    """A column of the same type and index whose values are all this one."""
+    """Return a column of the same type and index in which every value is `value`."""
     import pandas as pd
 
     dtype: Any = column.dtype
@@ -283,14 +283,14 @@ def constant(column: pd.Series, value: Any) -> pd.Series:
 
 
 def with_column(frame: pd.DataFrame, name: Any, values: Any) -> pd.DataFrame:
-    """A copy of a frame with other values in one column, whatever the type of its name."""
+    """Return a copy of a frame with other values in one column, whatever the type of its name."""
     changed = frame.copy(deep=False)
     changed[name] = values
     return changed
 
 
 def numbers(column: pd.Series) -> Array:
-    """A column of numbers as float64; missing values are NaN."""
+    """Return a column of numbers as float64; missing values are NaN."""
     return np.asarray(column.to_numpy(dtype=float, na_value=np.nan))
 
 
@@ -305,7 +305,7 @@ def _dense_columns(columns: Any) -> Array:
 
 
 def _columns_that_differ(before: Any, after: Any) -> Array:
-    """Of each column whether it differs anywhere."""
+    """Return for each column whether it differs anywhere."""
     if sp.issparse(before):
         return np.asarray((abs(before - after)).max(axis=0).toarray().ravel() > 0)
     difference = np.asarray(before, float) != np.asarray(after, float)
@@ -313,7 +313,7 @@ def _columns_that_differ(before: Any, after: Any) -> Array:
 
 
 def _named(X: Array) -> pd.DataFrame:
-    """An array as a frame; the columns of arrays of objects get the types of their values."""
+    """Return an array as a frame; columns of objects get the types of their values."""
     import pandas as pd
 
     if X.ndim != 2:

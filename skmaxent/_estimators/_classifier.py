@@ -316,7 +316,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         n_bootstrap: int = 200,
         small_sample: str | None = None,
     ) -> InferenceResults:
-        """Standard errors, intervals and tests for the coefficients.
+        """Compute standard errors, intervals and tests of the coefficients.
 
         The covariance takes memory for the square of (n_classes - 1)(n_features + 1) numbers, four
         times over, and time for that many multiplied by the rows.

@@ -27,7 +27,7 @@ def fit_classifier(
     offset: Any = None,
     data: TrainingData | None = None,
 ) -> None:
-    """Fit a classifier, or leave it as it is if the fit fails.
+    """Fit a classifier. If the fit fails, the classifier keeps the attributes of an earlier fit.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def fit_classifier(
     X, y, sample_weight, offset : object
         As in `MaxentClassifier.fit`.
     data : TrainingData, default=None
-        The rows, if they have been read before. Then only callbacks see X, y and `sample_weight`.
+        The data, if they have been read before. X, y and `sample_weight` are then only passed to
+        callbacks.
     """
     with restored_on_failure(model):
         check_parameters(model)
@@ -52,29 +53,30 @@ def solve_and_store(
     offset: Any,
     data: TrainingData | None = None,
 ) -> Solution:
-    """Set the fitted attributes of a classifier and return the solution, without a warning of it.
+    """Fit a classifier, set its fitted attributes and return the solution.
 
-    The parameters are those of `fit_classifier`, which also checks those of the classifier.
+    The arguments are those of `fit_classifier`. The caller checks the parameters of the classifier
+    and warns if the solution did not converge.
     """
     settings = Settings.of(model)
     if data is None:
         data = read(settings, model, X, y, sample_weight, offset)
-    with training_problem(model, settings, data) as ready:
-        correction = intercept_correction(model, ready)
+    with training_problem(model, settings, data) as problem:
+        correction = intercept_correction(model, problem)
         kept = {"_correction": correction, "_fitted_with": parameters_of_fit(model)}
         # Callbacks predict the rows of the fit without giving their offsets.
         during = kept | {"_fitted_with_offset": False, "_default_offset": offset}
 
         def corrected(coef: Array, intercept: Array) -> tuple[Array, Array]:
-            coef, intercept = ready.known_coefficients(coef, intercept)
+            coef, intercept = problem.known_coefficients(coef, intercept)
             return coef, intercept + correction
 
         # A partial, not a closure: an error's traceback would keep what its frame closes over.
         solution, task = fit_coefficients(
             model,
-            ready,
+            problem,
             (X, y, sample_weight),
-            partial(solve, model, settings, ready),
+            partial(solve, model, settings, problem),
             corrected,
             during,
         )

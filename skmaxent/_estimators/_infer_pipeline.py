@@ -31,7 +31,7 @@ def infer(
     n_bootstrap: int = 200,
     small_sample: str | None = None,
 ) -> InferenceResults:
-    """Standard errors, tests and effects for a fitted classifier or pipeline.
+    """Compute standard errors, tests and effects for a fitted classifier or pipeline.
 
     A pipeline's transformers are applied to X, and the results remember them: their effects are of
     the variables of X, and their methods take new data as X is.
@@ -120,7 +120,7 @@ def _parts(model: Any) -> tuple[Any, MaxentClassifier]:
 
 
 def _names(transformer: Any) -> Array | None:
-    """Names of the columns that a transformer makes; None where it does not say."""
+    """Return the names of the columns of a transformer's output, or None if it has none."""
     try:
         names: Array = transformer.get_feature_names_out()
     except (AttributeError, ValueError, TypeError):

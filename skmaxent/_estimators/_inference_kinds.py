@@ -116,7 +116,7 @@ def inference(
 
 
 def estimate_of(classifier: Any) -> Estimate:
-    """A fitted classifier as inference knows it, whatever becomes of it later."""
+    """Return a copy of what inference needs of a fitted classifier."""
     model = fitted_model(classifier).detached()
     return Estimate(
         model,

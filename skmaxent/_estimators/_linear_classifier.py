@@ -60,7 +60,7 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        """A clone whose parameters that are fitted models, such as `prior_coef`, stay fitted."""
+        """Return a clone; parameters that are fitted models, as `prior_coef`, stay fitted."""
         new: Self = super().__sklearn_clone__()
         for name, value in self.get_params(deep=False).items():
             if hasattr(value, "coef_"):
@@ -83,7 +83,7 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
         return "softmax"
 
     def coef_frame(self) -> pd.DataFrame:
-        """Coefficients with names.
+        """Return the coefficients with the names of classes and features.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class LinearClassifier(LinearModel):
     """One class a row: predictions from logits, which rows may have offsets of."""
 
     def decision_function(self, X: Any, offset: Any = None) -> Any:
-        """Logits.
+        """Return the logits of the rows.
 
         Parameters
         ----------
@@ -174,7 +174,7 @@ class LinearClassifier(LinearModel):
         return fitted_model(self).predict("most_probable", X, offset)
 
     def predict_proba(self, X: Any, offset: Any = None) -> Any:
-        """Probabilities of the classes, the softmax of the logits.
+        """Return the probabilities of the classes, which are the softmax of the logits.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class LinearClassifier(LinearModel):
         return fitted_model(self).predict("probabilities", X, offset)
 
     def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
-        """Logarithms of the probabilities, from the logits, finite for every finite X.
+        """Return the logarithms of the probabilities, which are finite for every finite X.
 
         Parameters
         ----------
@@ -242,7 +242,7 @@ class LinearClassifier(LinearModel):
         return observed.mean(predicted[:, None] == labels_of(self), sample_weight)
 
     def predict_proba_frame(self, X: Any, offset: Any = None) -> Any:
-        """Probabilities with names.
+        """Return the probabilities with the index of X and the names of the classes.
 
         Parameters
         ----------

@@ -41,7 +41,7 @@ class FlatObjective(ABC):
 
     @abstractmethod
     def _evaluate(self, x: Array) -> Evaluation:
-        """F and its gradient at a vector."""
+        """Return F and its gradient at a vector."""
 
     @abstractmethod
     def _product(self, at: Evaluation, v: Array) -> Array:
@@ -53,7 +53,7 @@ class FlatObjective(ABC):
 
     @abstractmethod
     def _coefficients(self, x: Array) -> tuple[Array, Array]:
-        """Coefficients (n_logits, n_features) and intercepts (n_logits,)."""
+        """Return coefficients (n_logits, n_features) and intercepts (n_logits,)."""
 
     def _checked(self, x: ArrayLike, name: str) -> Array:
         vector = np.array(x, dtype=np.float64)
@@ -86,7 +86,7 @@ class FlatObjective(ABC):
         return self._at(x).value
 
     def grad(self, x: ArrayLike) -> Array:
-        """Gradient of the objective.
+        """Return the gradient of the objective.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class FlatObjective(ABC):
         return self.fun(x), self.grad(x)
 
     def hessp(self, x: ArrayLike, p: ArrayLike) -> Array:
-        """Product of the Hessian with a vector: one pass over X.
+        """Return the product of the Hessian with a vector, by one pass over X.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class FlatObjective(ABC):
         return self._product(self._at(x), self._checked(p, "p"))
 
     def hess(self, x: ArrayLike) -> Array:
-        """Hessian, for small problems.
+        """Return the Hessian, for small problems.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class FlatObjective(ABC):
         return self._hessian(self._at(x))
 
     def unflatten(self, x: ArrayLike) -> tuple[Array, Array]:
-        """Coefficients and intercepts of a vector.
+        """Return the coefficients and intercepts of a vector.
 
         Parameters
         ----------

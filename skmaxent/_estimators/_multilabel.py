@@ -270,7 +270,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def _read_arrays(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[TrainingData, Any, Array | None]:
-        """Rows checked, with the indicator matrix and the weights that thresholds are learned by.
+        """Check the data; return them, the indicator matrix and the weights for thresholds.
 
         Sets what y was.
         """
@@ -368,7 +368,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return self.threshold
 
     def decision_function(self, X: Any) -> Any:
-        """Logits.
+        """Return the logits of the rows.
 
         Parameters
         ----------
@@ -382,7 +382,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the labels.
+        """Return the probabilities of the labels.
 
         Parameters
         ----------
@@ -397,7 +397,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return fitted_model(self).predict("probabilities", X)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities, from the logits.
+        """Return the logarithms of the probabilities, computed from the logits.
 
         Parameters
         ----------
@@ -459,7 +459,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def predict_proba_frame(self, X: Any) -> Any:
-        """Probabilities with names.
+        """Return the probabilities with the index of X and the names of the classes.
 
         Parameters
         ----------

@@ -151,7 +151,7 @@ def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
 
 
 def label_sets(P: Array, thresholds: Array, *, allow_empty: bool) -> Array:
-    """Labels above their thresholds, or the nearest one unless empty sets are allowed.
+    """Return the labels above their thresholds, or the nearest one unless sets may be empty.
 
     Parameters
     ----------

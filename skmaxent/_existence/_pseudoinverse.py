@@ -15,7 +15,7 @@ NULL_EIGENVALUE = 1e-12
 
 
 class Pseudoinverse:
-    """Solves linear systems with a positive semidefinite matrix that may be singular.
+    """ApproximateInverse linear systems with a positive semidefinite matrix that may be singular.
 
     Parameters
     ----------

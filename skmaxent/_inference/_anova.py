@@ -17,7 +17,7 @@ Statistic = Callable[[list[int]], tuple[float, int]]
 
 
 def anova(terms: Terms, names: FeatureNames, statistic: Statistic, kind: int) -> pd.DataFrame:
-    """A test for each term.
+    """Return a table with a test for each term.
 
     Type III tests the term in the whole model. Type II tests it in the model without the terms that
     contain it: the statistic of these and the term, less that of these alone. For Wald's statistic

@@ -78,7 +78,7 @@ def _with_ridge(problem: Problem, strength: float) -> Problem:
     """The problem with a ridge on the coefficients of standardised columns."""
     terms = ridge_terms(np.full(problem.objective.blocks.n_features, strength))
     terms = replace(terms, is_coupled=problem.terms.is_coupled)
-    objective = problem.objective.with_penalty(terms.smooth())
+    objective = problem.objective.with_penalty(terms.smooth_penalty())
     return replace(
         problem,
         objective=objective,
@@ -131,12 +131,12 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
 
 
 def _distance(V: Array, adjusted: Array) -> float:
-    """In standard errors."""
+    """Return the distance to the optimum in standard errors."""
     return float(np.sqrt(max(float(adjusted @ V @ adjusted), 0.0)))
 
 
 def moved(theta: Array, step: Array, width: int) -> Array:
-    """θ after a step of the coefficients against the last class, the sum over classes kept."""
+    """Return θ after a step in reference coding, with the same sum over the classes."""
     theta = theta.copy(order="F")
     r = max(1, len(theta) - 1)
     theta[:r, :width] += step.reshape(r, width)
@@ -148,7 +148,7 @@ def moved(theta: Array, step: Array, width: int) -> Array:
 def penalised(
     point: Point, total: float, width: int, free: Array | None = None
 ) -> tuple[float, Array, Array]:
-    """-log L - log |I|/2, I⁻¹, and the score adjusted for the prior.
+    """Return -log L - log |I|/2, the inverse information I⁻¹ and the adjusted score.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def penalised(
 
 
 def _prior_score(context: KernelContext, V: Array) -> tuple[Array]:
-    """Gradient of log |I|/2, (r, width).
+    """Return the gradient of log |I|/2, (r, width).
 
     ∂log |I|/2 = tr(I⁻¹ ∂I)/2, where ∂I has the third cumulants of the classes. With
     Q_kl = xᵀ V_kl x, a row adds x times

@@ -63,7 +63,7 @@ class CoefficientTables:
         return pd.DataFrame(self.covariance, index=self.index, columns=self.index)
 
     def conf_int(self, conf_level: float) -> pd.DataFrame:
-        """Normal intervals, or percentiles of the replicates: the columns lower and upper."""
+        """Return normal intervals, or percentiles of the replicates, as columns lower and upper."""
         import pandas as pd
 
         half = normal_quantile(conf_level) * self.std_errors
@@ -86,7 +86,7 @@ class CoefficientTables:
         positions : list of (int, int)
             For each column its position here and among all columns of the model.
         conf_level : float
-            Of the intervals.
+            Confidence level of the intervals.
         """
         import pandas as pd
 

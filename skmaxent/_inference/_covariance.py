@@ -58,7 +58,7 @@ class Coding:
 
 
 def column_map(objective: MultinomialObjective) -> Array:
-    """From coefficients of standardised columns to those of the columns, intercept included."""
+    """Return the matrix from standardised coefficients to those of X, intercept included."""
     d = objective.blocks.n_features
     T = np.eye(d + 1)
     T[np.arange(d), np.arange(d)] = 1.0 / objective.scale
@@ -67,7 +67,7 @@ def column_map(objective: MultinomialObjective) -> Array:
 
 
 def against_last(theta: Array, fit_intercept: bool) -> Array:
-    """θ of K > 2 classes, or of a single logit, in reference coding."""
+    """Return θ in reference coding, for K > 2 classes or for a single logit."""
     theta = theta if len(theta) == 1 else theta[:-1] - theta[-1]
     return np.asarray(theta if fit_intercept else theta[:, :-1])
 
@@ -85,7 +85,7 @@ def check_size(r: int, width: int) -> None:
 
 
 def information(point: Point) -> Array:
-    """Fisher information of the mean loss, (r·width, r·width)."""
+    """Return the Fisher information of the mean loss, (r·width, r·width)."""
     objective = point.objective
     H = point.fisher_information()
     if objective.fit_intercept:
@@ -122,7 +122,7 @@ def centred_information(point: Point) -> tuple[Point, Array]:
 
 
 def inverse(H: Array, width: int) -> Array:
-    """H⁻¹; raises SingularInformation where columns depend on each other."""
+    """Return H⁻¹; raise SingularInformation if columns are collinear."""
     size = np.sqrt(np.maximum(H.diagonal(), 0.0))
     if not (size > 0.0).all():
         raise SingularInformation(np.unique(np.flatnonzero(size == 0.0) % width))
@@ -140,7 +140,7 @@ def inverse(H: Array, width: int) -> Array:
 
 
 def complement(vector: Array) -> Array:
-    """Orthonormal rows, (n - 1, n), that are orthogonal to a vector of length n."""
+    """Return orthonormal rows, (n - 1, n), that are orthogonal to a vector of length n."""
     Q, _ = qr(vector[:, None])
     return np.asarray(Q[:, 1:].T)
 
@@ -154,7 +154,7 @@ class DeficientCovariance(ValueError):
 
 
 def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
-    """Wald's statistic xᵀ V⁻¹ x.
+    """Return Wald's statistic xᵀ V⁻¹ x.
 
     A sum of outer products of scores of n units, which sum to zero at an optimum, has a rank of
     n - 1 at most, the `largest_rank`, though rounding may hide it.
@@ -175,7 +175,7 @@ def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
 
 
 def ridge_pull(strength: Array, coef: Array) -> Array:
-    """Gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² with respect to w, (n_logits, n_features).
+    """Return the gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² by w, (n_logits, d).
 
     The loss of three or more classes does not change where the coefficients of a feature change by
     the same c_j for all of them, and the optimum has the c_j that the penalty prefers. `strength`
@@ -192,7 +192,7 @@ def ridge_pull(strength: Array, coef: Array) -> Array:
 
 
 def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
-    """Second derivative of the penalty in `ridge_pull` by coefficients in reference coding."""
+    """Return the Hessian of the penalty in `ridge_pull`, in reference coding."""
     r, d = n_classes - 1, strength.shape[1]
     width = d + fit_intercept
     H = np.zeros((r, width, r, width))
@@ -205,7 +205,7 @@ def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> A
 
 
 def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:
-    """Σ u_g u_gᵀ, with u_g the sum over a group's rows (or one row) of the weighted scores.
+    """Return Σ u_g u_gᵀ with u_g the sum of the weighted scores of a group, or of a row.
 
     `weight_power` is 2 where a weight multiplies a row's score, 1 where it counts equal rows.
     """

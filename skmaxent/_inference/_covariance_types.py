@@ -83,7 +83,7 @@ def resolve_small_sample(small_sample: str | None, cov_type: str) -> str | None:
 
 
 def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
-    """Codes of the clusters of the rows, (n_samples,), or None without clusters."""
+    """Return the codes of the clusters of the rows, (n_samples,), or None without clusters."""
     if (groups is None) != (cov_type != "cluster"):
         raise ValueError("groups and cov_type='cluster' go together; give both or neither.")
     if groups is None:
@@ -92,7 +92,10 @@ def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
 
 
 def count_units(training: TrainingProblem, codes: Array | None, weights: str) -> int:
-    """Independent units of positive weight: clusters; rows; or observations of tables."""
+    """Return the number of independent units with a positive weight.
+
+    Units are clusters, if there are any; else rows, or the observations of tables of counts.
+    """
     blocks = training.blocks
     if codes is not None:
         (weights_of,) = blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)

@@ -37,7 +37,7 @@ class FeatureNames:
         return self.columns[: len(self.columns) - self.has_intercept]
 
     def terms(self, features: Any, with_intercept: bool = True) -> list[tuple[str, list[int]]]:
-        """What is tested together, as pairs of a label and positions among the columns.
+        """Return the sets of columns to test, as pairs of a label and positions.
 
         Parameters
         ----------

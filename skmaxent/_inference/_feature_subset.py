@@ -78,7 +78,7 @@ def covariance_of(
 
 
 def _contrast(objective: MultinomialObjective, k: int, j: int) -> Array:
-    """a with a·θ the coefficient of feature j for class k against the last class.
+    """Return a, for which a·θ is the coefficient of feature j for class k against the last.
 
     The coefficient is that of the column as it is. The result has the shape of θ, (n_logits,
     n_features + 1).

@@ -101,7 +101,7 @@ class FitRows:
         return -self._total * self._training.loss_at(self._coef, self._intercept).loss
 
     def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
-        """Interval for the reported coefficient in that row and column of the model."""
+        """Return the interval of the reported coefficient in a row and column of the model."""
         best = self._best
         of_columns = _covariance.column_map(self._training.problem.objective)[column]
         a = np.kron(self._reference.contrasts[row], of_columns)
@@ -250,7 +250,7 @@ class FitRows:
         return X, shares, weights * self._training.data.scale, offset
 
     def score(self, columns: Array) -> tuple[float, int]:
-        """Rao's statistic for features that the model has not, and its degrees of freedom.
+        """Return Rao's statistic for features outside the model, and its degrees of freedom.
 
         The gradient at their coefficients of zero in the norm of the whole model's information.
         """

@@ -74,7 +74,7 @@ class FittedLikelihood:
         return self.rows.get("likelihood-ratio tests").maximum
 
     def criterion(self, what: str, penalty: float) -> float:
-        """An information criterion: -2 times the largest log-likelihood, plus `penalty`.
+        """Return an information criterion: -2 times the largest log-likelihood, plus `penalty`.
 
         NaN, with a warning that says why, where the largest log-likelihood is unknown. `what` is
         the name of the criterion.
@@ -123,7 +123,7 @@ class FittedLikelihood:
         return self.rows.get("likelihood-ratio tests of penalised likelihoods").ratio(missing)
 
     def _missing_from(self, other: FittedLikelihood) -> list[int]:
-        """Positions in this model of the features that the nested model `other` does not have."""
+        """Return the positions of the features that the nested model `other` lacks."""
         if other.n_obs != self.n_obs or other.classes != self.classes:
             raise ValueError(
                 "other must be of the same rows and classes: found "
@@ -150,7 +150,7 @@ class FittedLikelihood:
                 f"several features of this model are called {ambiguous}: rename them, so that "
                 "those of other can be found."
             )
-        if not other.sums.are_of_rows_of(self.sums):
+        if not other.sums.are_of_the_data_of(self.sums):
             raise ValueError(
                 "other must be of the same rows: its features, labels, weights or offsets have "
                 "other sums than here."

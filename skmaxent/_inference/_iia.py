@@ -93,7 +93,7 @@ class Choices:
         return Fitted(free.coefficients(theta).ravel(), free.covariance(V), value)
 
     def log_likelihood(self, coef: Array) -> float:
-        """At free coefficients, (n_coefficients,)."""
+        """Return the log-likelihood at free coefficients, (n_coefficients,)."""
         objective = self._problem().objective
         rows = coef.reshape(-1, self.width)
         if self.counts.shape[1] > 2:
@@ -189,7 +189,7 @@ def _to_free_coefficients_of(kept: list[int], n_classes: int, width: int) -> Arr
 
 
 def _hausman(change: Array, few: Array, whole: Array) -> Outcome:
-    """Hausman's statistic of a change of estimates with covariances of two estimators.
+    """Return Hausman's statistic of a change of estimates with covariances of two estimators.
 
     Where the difference of the covariances is singular, its Moore-Penrose inverse, with the
     variances of the inefficient estimator scaled to one, stands for its inverse.
@@ -207,7 +207,7 @@ def _hausman(change: Array, few: Array, whole: Array) -> Outcome:
 
 
 def _table(test: Callable[[list[int]], Outcome], classes: list[Any]) -> pd.DataFrame:
-    """A row for each outcome that is left out: chi2, df, p_value and note."""
+    """Return a table with a row for each outcome that is left out: chi2, df, p_value and note."""
     import pandas as pd
 
     rows: list[tuple[float, float, float, str]] = []

@@ -148,7 +148,7 @@ class LinearHypotheses:
         )
 
     def table(self, tables: CoefficientTables, conf_level: float) -> pd.DataFrame:
-        """A row for each restriction, of its left side less its right side, with errors."""
+        """Return a table with a row for each restriction: left side less right side, and errors."""
         import pandas as pd
 
         estimate = self.R @ tables.coef.ravel() - self.values

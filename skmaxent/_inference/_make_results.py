@@ -123,7 +123,7 @@ def _covariance_at(
 
 
 def _sample_size(training: TrainingProblem, weights: str) -> float:
-    """Observations that the information is of.
+    """Return the number of observations in the information matrix.
 
     Sampling weights have no scale: their rows are as many as Kish's effective number.
     """
@@ -133,7 +133,7 @@ def _sample_size(training: TrainingProblem, weights: str) -> float:
 
 
 def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
-    """Notes on how far the coefficients are from the maximum of the penalised likelihood."""
+    """Return notes on how far the coefficients are from the maximum of the penalised likelihood."""
     try:
         return notes_if_far(fit.penalised_distance)
     except _covariance.SingularInformation as error:
@@ -141,7 +141,7 @@ def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
 
 
 def _penalised_ratio(estimate: Estimate, fields: dict[str, Any]) -> float | None:
-    """With bias reduction, the ratio of penalised likelihoods against the null model."""
+    """Return the ratio of penalised likelihoods against the null model, for bias reduction."""
     if not estimate.is_bias_reduced:
         return None
     fit: FitRows = fields["_rows"]
@@ -333,7 +333,7 @@ def _common_fields(
 
 
 def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, float]:
-    """Log-likelihoods of rows with sets of classes, at θ and of the model without features.
+    """Return log-likelihoods of rows with sets of classes, at θ and without features.
 
     θ has the shape (n_logits, n_features + 1).
     """
@@ -349,17 +349,17 @@ def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, f
 
 
 def _signature(training: TrainingProblem) -> Signature | None:
-    """What recognises the rows of the fit if their weights differ; None for equal weights."""
+    """Return the checksum of the rows of a fit whose weights differ; None for equal weights."""
     blocks: Any = training.blocks
     if isinstance(blocks, ChunkedRows):
         sums = blocks.weight_sums
         is_equal = sums.total == sums.least * blocks.n_samples
         return None if is_equal else Signature(blocks.n_samples, *np.empty((2, 0)))
-    return Signature.where_needed(blocks.X, training.data.observations)
+    return Signature.of_weighted_rows(blocks.X, training.data.observations)
 
 
 def _column_sums(training: TrainingProblem, names: list[str], zero_loss: float) -> ColumnSums:
-    """What tells whether other results are of the same rows; see `ColumnSums`."""
+    """Return the sums that show whether other results are of the same rows."""
     moments = training.moments
     return ColumnSums(
         names=names,

@@ -43,12 +43,12 @@ class RowWeights:
     fit: HeldRows
 
     def of(self, rows: Any, sample_weight: Any) -> Array | None:
-        """Weights relative to the largest, (n_samples,), of rows in memory; None for equal ones."""
+        """Return the weights of rows in memory, divided by the largest, or None if equal."""
         if sample_weight is not None:
             return relative_to_largest(
                 _validation.check_sample_weight(sample_weight, rows.shape[0])
             )
-        if self.signature is None or not self.signature.is_of(rows):
+        if self.signature is None or not self.signature.matches(rows):
             return None
         if not self.signature.is_known:
             raise ValueError(_UNKNOWN_ROWS)
@@ -115,7 +115,7 @@ def _sums_over_chunks(
     *,
     at_mean: bool,
 ) -> tuple[Array, Array, Array]:
-    """Sums over the rows of a Dask collection, as `DeltaMethod.effect_sums` gives them."""
+    """Return the sums of `DeltaMethod.effect_sums` over the rows of a Dask collection."""
     arguments, columns = {"offset": offset, "sample_weight": sample_weight}, delta.model.columns
     if at_mean:
         *sums, total = sums_over_chunks(delta.chunk_means, columns, X, arguments)
@@ -129,7 +129,7 @@ def _sums_over_chunks(
 def effects_table(
     effects: Array, errors: Array, delta: DeltaMethod, conf_level: float, *, has_tests: bool
 ) -> pd.DataFrame:
-    """Effects, errors and intervals by class and feature; with `has_tests` z and p_value too."""
+    """Return effects, errors and intervals by class and feature, with tests if `has_tests`."""
     import pandas as pd
 
     effect, error = effects.ravel(), errors.ravel()

@@ -22,7 +22,7 @@ FAR_FROM_OPTIMUM = 0.5
 
 
 def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> tuple[str, ...]:
-    """Notes on coefficients that are no optimum, or for separated classes; each warns too.
+    """Return notes, and warn, of coefficients away from the optimum and separated classes.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> 
 
 
 def notes_if_far(distance: float) -> tuple[str, ...]:
-    """A note, and a warning, for coefficients many standard errors from the optimum."""
+    """Return a note, and warn, if coefficients are many standard errors from the optimum."""
     if distance <= FAR_FROM_OPTIMUM:
         return ()
     found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
@@ -61,7 +61,7 @@ def notes_if_far(distance: float) -> tuple[str, ...]:
 def notes_of_degenerate(
     variances: Array, of_information: Array, rows: list[Any], columns: list[str]
 ) -> tuple[str, ...]:
-    """A note, and a warning, on robust variances that are tiny beside those from the information.
+    """Return a note, and warn, if robust variances are far below those of the information.
 
     Both arrays of variances have the shape (n_rows * n_columns,), class by class. The coefficients
     are those of the classes `rows` and the columns `columns`.
@@ -82,7 +82,7 @@ def notes_of_degenerate(
 
 
 def distance_to_optimum(point: Point, terms: PenaltyTerms, V: Array, total: float) -> float:
-    """Standard errors between the coefficients of a point and the optimum for its rows.
+    """Return the distance from a point to the optimum for its rows, in standard errors.
 
     V is the inverse of the information of `total` observations and the ridge penalty of `terms`,
     (n_coefficients, n_coefficients).
@@ -94,7 +94,7 @@ def distance_to_optimum(point: Point, terms: PenaltyTerms, V: Array, total: floa
 
 
 def penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
-    """Gradient of the mean loss plus a ridge penalty, (n_logits, n_features + 1).
+    """Return the gradient of the mean loss plus a ridge penalty, (n_logits, n_features + 1).
 
     The penalty is that of `terms`, not that of the point's objective.
     """

@@ -23,7 +23,7 @@ CONSTANT = 1e-6
 
 
 def loss_of_offsets(training: TrainingProblem) -> float:
-    """Mean loss of the model whose logits are the offsets alone."""
+    """Return the mean loss of the model whose logits are the offsets alone."""
     objective = training.problem.objective
     if not objective.blocks.has_offset:
         return float(np.log(len(training.classes)))
@@ -31,7 +31,7 @@ def loss_of_offsets(training: TrainingProblem) -> float:
 
 
 def null_loss(training: TrainingProblem) -> float:
-    """Mean loss of the model with intercepts and offsets alone."""
+    """Return the mean loss of the model with intercepts and offsets alone."""
     problem, blocks = training.problem, training.blocks
     if not problem.objective.fit_intercept:
         terms = ridge_terms(np.zeros(blocks.n_features))

@@ -11,7 +11,7 @@ LEAST_P_VALUE = 1e-3
 
 
 def fixed(value: float, decimals: int) -> str:
-    """A number with so many decimals; with an exponent where these would show no digit of it."""
+    """Return a number with so many decimals, or with an exponent if these are all zeros."""
     if np.isnan(value):
         return "n/a"
     if np.isinf(value):
@@ -22,14 +22,14 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p-value with three decimals, "<0.001" for smaller ones."""
+    """Return a p-value with three decimals, "<0.001" for smaller ones."""
     if np.isnan(value):
         return "n/a"
     return "<0.001" if value < LEAST_P_VALUE else f"{value:.3f}"
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most `most` characters in one line, whose middle is left out if necessary."""
+    """Return a text in one line of at most `most` characters, without its middle if needed."""
     text = " ".join(text.split())
     if len(text) <= most:
         return text

@@ -13,7 +13,7 @@ from skmaxent._typing import Array
 
 
 def equal_over_rows(contrasts: Array, positions: list[int], width: int) -> Array:
-    """Restrictions that the coefficients of some columns are equal in all reported rows.
+    """Return the restrictions that coefficients of some columns are equal in all rows.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def equal_over_rows(contrasts: Array, positions: list[int], width: int) -> Array
 def equal_slopes(
     classes: list[Any], width: int, *, has_intercept: bool, constant: Array | None
 ) -> Iterator[tuple[Any, Any, Array]]:
-    """All pairs of classes, and the restrictions that their slopes are equal.
+    """Yield all pairs of classes, and the restrictions that their slopes are equal.
 
     Parameters
     ----------

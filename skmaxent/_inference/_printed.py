@@ -20,7 +20,7 @@ MOST_ROWS, ROWS_AT_ENDS = 200, 30
 
 
 def text_table(table: pd.DataFrame, conf_level: float) -> str:
-    """A summary as text with aligned columns, abbreviated where it is long."""
+    """Return a summary as text with aligned columns, abbreviated where it is long."""
     names = _headings(table, conf_level)
     rows, sentence = _rows(table)
     widths = [max(len(row[j]) for row in [names, *rows]) for j in range(len(names))]
@@ -58,7 +58,7 @@ def _headings(table: pd.DataFrame, conf_level: float) -> list[str]:
 
 
 def _rows(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
-    """Rows of texts, and a sentence on the rows that are left out, if any are."""
+    """Return rows of texts, and a sentence on the rows that are left out, if any are."""
     if len(table) <= MOST_ROWS:
         return _texts(table), []
     ends = [table.iloc[:ROWS_AT_ENDS], table.iloc[-ROWS_AT_ENDS:]]

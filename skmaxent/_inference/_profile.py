@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmaxent._inference._endless_directions import never_falls, recedes
 from skmaxent._inference._held_minimum import Held, Likelihoods, damped_solve, flattened, least
+from skmaxent._inference._recession_directions import grows_without_end, never_falls
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
 
@@ -30,7 +30,7 @@ SUSPICIOUS, HARDLY_FALLS = 20.0, 0.1
 
 
 def profile_interval(of: Likelihoods, best: Held, a: Array, quantile: float) -> tuple[float, float]:
-    """Ends of the interval for a·θ; infinite where the likelihood never falls enough.
+    """Return the ends of the interval for a·θ, infinite if the likelihood never falls enough.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class _Search:
         return self.side * np.inf if bracket is None else self._between(*bracket)
 
     def _bracket(self, inner: _Trial, step: float) -> tuple[_Trial, _Trial] | None:
-        """Trials on both sides of the end, the inner one first; None where there is no end."""
+        """Return trials on both sides of the end, the inner first; None if it is infinite."""
         center = inner.place
         guesses: tuple[Array, ...] = ()
         is_endless: bool | None = None
@@ -111,7 +111,7 @@ class _Search:
             # With Jeffreys' prior the likelihood falls in every direction.
             if not self.of.is_penalised and outer.root <= inner.root + HARDLY_FALLS:
                 if is_endless is None and distance > SUSPICIOUS:
-                    is_endless = recedes(self.best.point.objective, self.side * self.a)
+                    is_endless = grows_without_end(self.best.point.objective, self.side * self.a)
                 is_outward = self.side * outer.place > 0.0
                 if is_endless or never_falls(inner.point, outer.point, is_outward):
                     return None
@@ -129,7 +129,7 @@ class _Search:
         return min(1.05 * left, 4.0 * step)
 
     def _guesses(self, inner: _Trial, outer: _Trial, step: float) -> tuple[Array, ...]:
-        """θ a step farther than the outer trial, straight on from the inner one or from zero.
+        """Return guesses of θ beyond the outer trial, on lines from the inner trial and from zero.
 
         Where classes are separated the way outwards is such a line.
         """
@@ -172,5 +172,5 @@ class _Search:
         return _Trial(self._place(held.point), held.point, root, slope)
 
     def _place(self, point: Point) -> float:
-        """a·θ at a point."""
+        """Return a·θ at a point."""
         return float(self.a @ flattened(point))

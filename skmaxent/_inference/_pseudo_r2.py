@@ -11,7 +11,7 @@ from skmaxent._typing import Array
 
 
 def discrimination(point: Point) -> Array:
-    """For each class with rows its mean probability in these, less that in all other rows.
+    """Return each class's mean probability in its own rows less that in all other rows.
 
     Rows count with their weights, and a row of counts in proportion to its counts.
 
@@ -31,7 +31,7 @@ def discrimination(point: Point) -> Array:
 
 
 def _sums(context: KernelContext) -> tuple[Array, Array, Array, Array]:
-    """Weighted sums of y p, y and p for each class, (n_classes,), and of the weights."""
+    """Return weighted sums of y p, y and p for each class, (n_classes,), and of the weights."""
     model = context.likelihood
     weights = np.asarray(on_host(context.weights), float)
     y = np.asarray(on_host(model.outcomes(model.dense_targets(context.block.targets))), float)

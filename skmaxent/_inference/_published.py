@@ -77,7 +77,7 @@ def _check(models: Sequence[InferenceResults], stars: bool, decimals: int) -> No
 
 
 def _places(model: InferenceResults) -> list[tuple[str, int]]:
-    """Each column's name, and how many columns before it have that name."""
+    """Return each column's name with the number of earlier columns of the same name."""
     seen: dict[str, int] = {}
     places = []
     for j, name in enumerate(model.columns):
@@ -90,7 +90,7 @@ def _places(model: InferenceResults) -> list[tuple[str, int]]:
 
 
 def _in_order(lists: Any) -> list[tuple[str, int]]:
-    """All places in the order of their first occurrence, intercepts last."""
+    """Return all columns of the models in the order of first occurrence, intercepts last."""
     found = list(dict.fromkeys(place for places in lists for place in places))
     return sorted(found, key=lambda place: place[1] < 0)
 
@@ -102,7 +102,7 @@ def _cells(
     stars: bool,
     decimals: int,
 ) -> list[dict[tuple[str, int], tuple[str, str, str]]]:
-    """For each row of coefficients the cells of its columns."""
+    """Return the cells of each row of coefficients."""
     table = model.summary(0.95 if conf_level is None else conf_level, exponentiate=exponentiate)
     estimates = table.iloc[:, 0].to_numpy()
     below = [f"({fixed(value, decimals)})" for value in table["std_err"]]
@@ -129,7 +129,7 @@ def _reference(model: InferenceResults) -> str:
 
 
 def figures_of_models(models: Sequence[InferenceResults]) -> list[tuple[str, list[str]]]:
-    """Observations, likelihoods, criteria and McFadden's R² of each model."""
+    """Return the observations, likelihoods, criteria and McFadden's R² of each model."""
     criteria = [_criteria(model) for model in models]
     return [
         ("Observations", [f"{model.n_obs:g}" for model in models]),
@@ -148,7 +148,7 @@ def _r2(model: InferenceResults) -> str:
 
 
 def _criteria(model: InferenceResults) -> tuple[str, str]:
-    """AIC and BIC; empty where they do not exist."""
+    """Return AIC and BIC; empty where they do not exist."""
     if not model._has_criteria:
         return "", ""
     return f"{model.aic:.2f}", f"{model.bic:.2f}"
@@ -157,7 +157,7 @@ def _criteria(model: InferenceResults) -> tuple[str, str]:
 def _contents(
     models: Sequence[InferenceResults], exponentiate: bool, conf_level: float | None
 ) -> str:
-    """A sentence on what the numbers are."""
+    """Return a sentence that says what the numbers are."""
     what = "Coefficients"
     if exponentiate:
         kinds = {model._ratio.replace("_", " ") for model in models}
@@ -169,7 +169,7 @@ def _contents(
 
 
 def _covariances(models: Sequence[InferenceResults], names: Sequence[str]) -> list[str]:
-    """A sentence on the covariance of each model, or one for all."""
+    """Return a sentence on the covariance of each model, or one for all."""
     found = [covariance_name(model) for model in models]
     if len(set(found)) == 1:
         return [f"Covariance: {found[0]}."]
@@ -188,7 +188,7 @@ def _warnings(models: Sequence[InferenceResults], names: Sequence[str]) -> list[
 
 
 def same_data(models: Sequence[InferenceResults], names: Sequence[str]) -> str | None:
-    """A sentence on what shows that models are not of the same data; None if nothing does."""
+    """Return a sentence that says in what the data of models differ, or None."""
     found = {
         "observations": [f"{model.n_obs:.10g}" for model in models],
         "classes": [", ".join(map(str, model.classes)) for model in models],

@@ -27,7 +27,7 @@ class Reference:
 
     @classmethod
     def of(cls, reference: Any, classes: Array) -> Reference:
-        """From the argument `reference` of `infer`: a label, "symmetric", or None, the first."""
+        """Return the reference for an argument of `infer`: a label, "symmetric" or None."""
         if isinstance(reference, str) and reference == "symmetric":
             if "symmetric" in classes.tolist():
                 raise ValueError(

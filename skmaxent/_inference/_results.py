@@ -220,7 +220,7 @@ class InferenceResults(CoefficientMethods, TestMethods, EffectMethods, Publicati
 def with_all_columns(
     results: InferenceResults, columns: FittedColumns, kept: Array, X: Any
 ) -> InferenceResults:
-    """Results of a fit to some columns, which predict from rows with all columns.
+    """Return results of a fit to some columns that predict from rows with all columns.
 
     Parameters
     ----------
@@ -243,14 +243,14 @@ def with_all_columns(
         _delta=replace(
             delta, model=replace(delta.model, columns=columns, coef=coef), positions=kept
         ),
-        _signature=Signature.where_needed(X, rows.observations),
+        _signature=Signature.of_weighted_rows(X, rows.observations),
     )
 
 
 def with_variables(
     results: InferenceResults, X: Any, offset: Any, transformer: Any = None, terms: Any = None
 ) -> InferenceResults:
-    """Results that know the variables of the user's data, and the terms that stand for them.
+    """Return results that know the variables of the user's data and their terms.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def with_variables(
 
 
 def with_observations(results: InferenceResults, observations: Array | None) -> InferenceResults:
-    """Results of a fit to some rows, for a user who gave all rows to `infer`.
+    """Return results of a fit to some rows as results of all rows of the user.
 
     `observations` are the weights of all rows, (n_samples,), or None for equal weights.
     """

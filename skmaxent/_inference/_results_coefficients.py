@@ -24,30 +24,32 @@ class CoefficientMethods(ResultsState):
 
     @property
     def df_model(self) -> int:
-        """Free coefficients besides those of the null model."""
+        """Number of free coefficients less that of the null model."""
         null = self.fit_intercept or self._constant is not None
         return self.n_parameters - (len(self.classes) - 1) * null
 
     @property
     def df_resid(self) -> float:
-        """Observations less free coefficients."""
+        """Number of observations less the number of free coefficients."""
         return self.n_obs - self.n_parameters
 
     @property
     def aic(self) -> float:
         """Akaike's information criterion, -2 log L + 2 p, with the largest likelihood L.
 
-        NaN, with a warning, after a bootstrap of a fit that does not maximise the likelihood (with
-        a penalty, bounds, `bias_reduction`, `label_smoothing` or `partial_labels`); and where the
-        coefficients are not optimal (see `notes`) in results that were pickled, which have no rows
-        to maximise the likelihood of.
+        It is NaN, with a warning, in two cases:
+
+        - after a bootstrap of a fit that does not maximise the likelihood, because it has a
+          penalty, bounds, `bias_reduction`, `label_smoothing` or `partial_labels`;
+        - in pickled results whose coefficients are not optimal (see `notes`), because maximising
+          the likelihood needs the rows of the fit.
         """
         self._validity.check_criterion("AIC")
         return self._likelihood.criterion("AIC", 2.0 * self.n_parameters)
 
     @property
     def bic(self) -> float:
-        """Schwarz's information criterion, -2 log L + p log n; NaN where `aic` is."""
+        """Schwarz's information criterion, -2 log L + p log n; NaN whenever `aic` is."""
         self._validity.check_criterion("BIC")
         size = self.n_parameters * float(np.log(self.n_obs))
         return self._likelihood.criterion("BIC", size)
@@ -96,14 +98,14 @@ class CoefficientMethods(ResultsState):
 
     @property
     def _total_weight(self) -> float:
-        """Observations that the log-likelihood is a sum over."""
+        """Number of observations, or sum of the sampling weights, in the log-likelihood."""
         if self.weights == "frequency":
             return self.n_obs
         return self._held.get("pseudo R² with sampling weights").total_weight
 
     @property
     def _mean_gain(self) -> float:
-        """The mean gain of the log-likelihood over the null model."""
+        """Mean over the observations of the gain in log-likelihood over the null model."""
         return (self.log_likelihood - self.null_log_likelihood) / self._total_weight
 
     @property
@@ -114,48 +116,51 @@ class CoefficientMethods(ResultsState):
         return self._is_maximal and not np.isnan(self._likelihood.largest)
 
     def cov_params(self) -> pd.DataFrame:
-        """The covariance with names.
+        """Return the covariance matrix of the coefficients with their names.
 
         Returns
         -------
-        pandas.DataFrame
+        pandas.DataFrame of shape (n_coefficients, n_coefficients)
+            Rows and columns are labelled with the class and the feature.
         """
         return self._tables.cov_params()
 
     def conf_int(self, conf_level: float = 0.95) -> pd.DataFrame:
-        """Intervals from the normal distribution: confidence, or credible for a posterior.
+        """Return intervals of the coefficients, by the normal distribution.
 
-        Those of a bootstrap are percentiles of its replicates.
+        They are confidence intervals, or credible intervals for the posterior of a ridge penalty.
+        After a bootstrap they are percentiles of its replicates.
 
         Parameters
         ----------
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
 
         Returns
         -------
         pandas.DataFrame
-            The columns lower and upper.
+            A row for each class and feature, with the columns lower and upper.
 
         Raises
         ------
         ValueError
-            Where `conf_level` is not between 0 and 1.
+            If `conf_level` is not between 0 and 1.
         """
         return self._tables.conf_int(conf_level)
 
     def profile_conf_int(self, conf_level: float = 0.95, features: Any = None) -> pd.DataFrame:
-        """Confidence intervals from the profile likelihood, penalised where the fit was.
+        """Return confidence intervals from the profile likelihood.
 
-        Each end is found by some fits with the coefficient held; an end is infinite where the
-        likelihood does not fall enough.
+        With `bias_reduction` it is the penalised likelihood. Each end needs some fits in which the
+        coefficient is fixed. An end is infinite if the likelihood does not fall far enough, as for
+        separated classes.
 
         Parameters
         ----------
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
         features : str or list of str, default=None
-            Columns to do this for; None is all of them.
+            The features whose intervals are computed; None stands for all.
 
         Returns
         -------
@@ -179,12 +184,12 @@ class CoefficientMethods(ResultsState):
     def summary(
         self, conf_level: float = 0.95, adjust: str | None = None, *, exponentiate: bool = False
     ) -> pd.DataFrame:
-        """The table.
+        """Return the table of coefficients with standard errors, tests and intervals.
 
         Parameters
         ----------
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
         adjust : str, default=None
             A method of `statsmodels.stats.multitest.multipletests` ("holm", "fdr_bh", ...) for
             another column of p-values, adjusted over all coefficients but the intercepts.
@@ -205,7 +210,7 @@ class CoefficientMethods(ResultsState):
         Raises
         ------
         ImportError
-            Where `adjust` is asked for and statsmodels is missing.
+            If `adjust` is given and statsmodels is not installed.
         """
         return self._tables.summary(conf_level, adjust, self._ratio if exponentiate else None)
 

@@ -41,7 +41,7 @@ class EffectMethods(ResultsState):
         n_draws: int = 1000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Probabilities of the classes for rows of data, or their averages.
+        """Return the probabilities of the classes for rows of data, or their averages.
 
         They are those of the model's `predict_proba`; standard errors take a `prior_correction` and
         the offsets as known.
@@ -62,7 +62,7 @@ class EffectMethods(ResultsState):
             Weights of the rows in averages. None gives the rows of the fit the weights that they
             had there, the number of observations times `sample_weight`, and others equal weights.
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
         interval : {"delta", "logit", "simulation", "bootstrap"}, default="delta"
             "delta" is the estimate -/+ a normal quantile times the standard error. "logit" is such
             an interval of the log-odds, mapped back, which stays between 0 and 1. "simulation" has
@@ -134,7 +134,7 @@ class EffectMethods(ResultsState):
         n_draws: int = 1000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Probabilities of the classes, averaged over all rows or by variables.
+        """Return the probabilities of the classes, averaged over all rows or by variables.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class EffectMethods(ResultsState):
         n_draws: int = 1000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Probabilities of rows with one value of a variable against those with another.
+        """Compare the probabilities at one value of a variable with those at another.
 
         The other variables of each row stay as they are. All columns that the model makes of the
         variable change with it: dummies, interactions and splines.
@@ -296,7 +296,7 @@ class EffectMethods(ResultsState):
         n_draws: int = 1000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Derivatives of the probabilities by numeric variables, or elasticities.
+        """Return the derivatives of the probabilities by numeric variables, or elasticities.
 
         The columns of the model are differentiated by the variable through its transformers, by
         central differences; the probabilities and the Jacobian by formula.
@@ -353,7 +353,7 @@ class EffectMethods(ResultsState):
         n_draws: int = 1000,
         random_state: Any = None,
     ) -> pd.DataFrame:
-        """Derivatives of the probabilities, averaged over all rows or by variables.
+        """Return the derivatives of the probabilities, averaged over all rows or by variables.
 
         Parameters
         ----------
@@ -398,7 +398,7 @@ class EffectMethods(ResultsState):
         sample_weight: Any = None,
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Effects of the features on the probabilities, with delta-method standard errors.
+        """Return the effects of features on probabilities, with delta-method standard errors.
 
         The probabilities are those of the classifier's `predict_proba`, with the intercepts after
         `prior_correction`. Standard errors take the correction and the offsets as known.
@@ -419,7 +419,7 @@ class EffectMethods(ResultsState):
             weights that they had there, the number of observations times `sample_weight`, and
             other rows equal weights; 1 gives all rows equal weights.
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
 
         Returns
         -------
@@ -459,7 +459,7 @@ class EffectMethods(ResultsState):
     def predict_proba_interval(
         self, X: Any, conf_level: float = 0.95, *, offset: Any = None
     ) -> Any:
-        """Probabilities with intervals, from the delta method for their log-odds.
+        """Return probabilities with intervals, by the delta method for their log-odds.
 
         The probabilities are those of the classifier's `predict_proba`, with the intercepts after
         `prior_correction`. Intervals take the correction and the offsets as known.
@@ -469,7 +469,7 @@ class EffectMethods(ResultsState):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows; columns are matched as in `predict_proba`.
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
         offset : array-like, default=None
             Offsets of the rows as in `predict_proba`.
 

@@ -27,7 +27,7 @@ class TestMethods(ResultsState):
     """Tests of terms, of linear hypotheses, and of outcomes."""
 
     def wald_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
-        """Wald tests that all coefficients of a feature or a term are zero.
+        """Return Wald tests that all coefficients of a feature or a term are zero.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class TestMethods(ResultsState):
     def likelihood_ratio_test(
         self, other: InferenceResults | None = None, features: Any = None
     ) -> pd.DataFrame:
-        """Likelihood-ratio tests against smaller models.
+        """Return likelihood-ratio tests against smaller models.
 
         With `bias_reduction` the ratios are of penalised likelihoods, both with the prior of the
         whole model (Heinze & Schemper 2002, Stat. Med. 21).
@@ -96,7 +96,7 @@ class TestMethods(ResultsState):
         return chi2_table([("other", *self._likelihood.ratio_to(other._likelihood))])
 
     def score_test(self, X: Any, terms: dict[str, list[str]] | None = None) -> pd.DataFrame:
-        """Rao's score tests of features that the model has not.
+        """Return Rao's score tests of features that are not in the model.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class TestMethods(ResultsState):
         return score_tests(self._held.get("score tests"), columns, names, groups)
 
     def anova(self, type: int = 2, test: str = "lr") -> pd.DataFrame:
-        """Tests of all `terms`, of type II or III, as `car::Anova` of R.
+        """Return tests of all `terms`, of type II or III, as `car::Anova` of R.
 
         Type III leaves a term out of the whole model. What that tests depends on how factors and
         variables with interactions are coded: with dummies for all levels but the first, a main
@@ -175,7 +175,7 @@ class TestMethods(ResultsState):
         return anova(terms, names, lambda at: fit.ratio(names.in_model(at)), type)
 
     def linear_test(self, hypothesis: Any, rhs: Any = None, test: str = "wald") -> pd.DataFrame:
-        """A joint test of linear hypotheses about the coefficients.
+        """Return a joint test of linear hypotheses about the coefficients.
 
         Parameters
         ----------
@@ -213,14 +213,14 @@ class TestMethods(ResultsState):
     def hypotheses(
         self, hypothesis: Any, rhs: Any = None, conf_level: float = 0.95
     ) -> pd.DataFrame:
-        """Estimates of linear combinations of coefficients, with a test of each.
+        """Return estimates of linear combinations of coefficients, with a test of each.
 
         Parameters
         ----------
         hypothesis, rhs : object
             As in `linear_test`.
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
 
         Returns
         -------
@@ -239,7 +239,7 @@ class TestMethods(ResultsState):
         return asked.table(self._tables, conf_level)
 
     def equality_test(self, features: Any = None, test: str = "wald") -> pd.DataFrame:
-        """Tests that the coefficients of a feature or a term are equal for all outcomes.
+        """Test whether the coefficients of a feature or a term are equal for all outcomes.
 
         The outcomes are those that have coefficients: all but the reference. With symmetric coding
         the coefficients are equal where all are zero.
@@ -274,7 +274,7 @@ class TestMethods(ResultsState):
         return chi2_table(tests)
 
     def combine_test(self, test: str = "wald") -> pd.DataFrame:
-        """Tests, for all pairs of outcomes, that all slopes of the one equal those of the other.
+        """Test for all pairs of outcomes whether all their slopes are equal.
 
         The features then do not tell these outcomes from each other, and they can be combined
         (Cramer and Ridder 1991 [1]_; `mlogtest, combine` of Stata). For a pair with the reference
@@ -323,7 +323,7 @@ class TestMethods(ResultsState):
         return chi2_table(tests).set_axis(labels)
 
     def iia_test(self, method: str = "hausman", random_state: Any = None) -> pd.DataFrame:
-        """Tests of the independence of irrelevant alternatives, without each outcome in turn.
+        """Test the independence of irrelevant alternatives, by leaving out each outcome in turn.
 
         The model implies that the odds of two outcomes do not depend on the others, so that the
         estimates without an outcome, and its rows, differ from those with it by chance only. Cheng
@@ -398,7 +398,7 @@ class TestMethods(ResultsState):
         return Reference.of(self.reference, np.asarray(self.classes)).contrasts
 
     def _hypotheses(self, hypothesis: Any, rhs: Any) -> LinearHypotheses:
-        """Linear hypotheses as the user gives them."""
+        """Return linear hypotheses as the user gives them."""
         is_symmetric = len(self.rows) == len(self.classes)
         reference = None if is_symmetric else self.reference
         return LinearHypotheses.read(hypothesis, rhs, self.rows, self.columns, reference)

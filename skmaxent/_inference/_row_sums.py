@@ -1,4 +1,4 @@
-"""Sums of columns that tell rows from others."""
+"""Sums of columns, by which results recognise the data of their fit without keeping them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from skmaxent._effects._rows import dense_blocks
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-# Relative difference up to which sums over rows are those of the same rows.
+# Sums that differ relatively by no more than this are taken to be sums over the same rows.
 SAME_ROWS = 1e-5
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What tells the rows of a weighted fit from others, in whatever storage: sums of columns.
+    """A checksum of X, by which `marginal_effects` recognises the rows of a weighted fit.
 
-    `sums` are those of the columns times random factors, one for each row; `sizes` bound them.
-    They are empty where the rows of the fit are chunks: then any rows of that number may be they.
+    Attributes
+    ----------
+    n_samples : int
+    sums : ndarray of shape (n_features,), or empty
+        Sums of the columns times random factors, one for each row. They are empty if the rows of
+        the fit were Dask chunks; then only the number of rows is compared.
+    sizes : ndarray of the same shape
+        The same sums of absolute values, to which rounding is relative.
     """
 
     n_samples: int
@@ -34,7 +40,7 @@ class Signature:
 
     @classmethod
     def of(cls, rows: Any) -> Signature:
-        """The signature of rows in memory, (n_samples, n_features)."""
+        """Return the signature of rows in memory, (n_samples, n_features)."""
         factors = np.random.default_rng(0).uniform(0.5, 1.5, rows.shape[0])
         sums, sizes = np.zeros((2, rows.shape[1]))
         for at, part, _ in dense_blocks(rows, None):
@@ -43,14 +49,17 @@ class Signature:
         return cls(rows.shape[0], sums, sizes)
 
     @classmethod
-    def where_needed(cls, rows: Any, weights: Array | None) -> Signature | None:
-        """The signature of rows with weights (n_samples,); None for equal weights."""
+    def of_weighted_rows(cls, rows: Any, weights: Array | None) -> Signature | None:
+        """Return the signature of rows with weights (n_samples,), or None if weights are equal.
+
+        With equal weights there is nothing to recognise: all rows have the weights of the fit.
+        """
         if weights is None or (weights == weights[0]).all():
             return None
         return cls.of(on_host(rows))
 
-    def is_of(self, rows: Any) -> bool:
-        """Whether rows are those of the fit; without sums, whether they are as many."""
+    def matches(self, rows: Any) -> bool:
+        """Return whether rows (n_samples, n_features) are those of the fit."""
         if rows.shape[0] != self.n_samples or not self.is_known:
             return bool(rows.shape[0] == self.n_samples)
         difference = np.abs(Signature.of(rows).sums - self.sums)
@@ -59,11 +68,20 @@ class Signature:
 
 @dataclass(frozen=True)
 class ColumnSums:
-    """What tells whether two models are of the same rows, labels, weights and offsets.
+    """Figures that show whether two models were fitted to the same rows, labels, weights, offsets.
 
-    `loss` is the mean loss at coefficients of zero, `shares` are those of the classes,
-    `class_sums` (n_logits, n_features) the means of columns times targets, `sizes` the root mean
-    squares of the columns.
+    Attributes
+    ----------
+    names : list of str
+        The features.
+    loss : float
+        The mean loss at coefficients of zero.
+    shares : ndarray of shape (n_classes,)
+        The shares of the classes.
+    class_sums : ndarray of shape (n_logits, n_features)
+        Means of the columns times the targets.
+    sizes : ndarray of shape (n_features,)
+        Root mean squares of the columns.
     """
 
     names: list[str]
@@ -72,8 +90,8 @@ class ColumnSums:
     class_sums: Array
     sizes: Array
 
-    def are_of_rows_of(self, larger: ColumnSums) -> bool:
-        """Whether these are of some of the columns of a larger model, whose names differ."""
+    def are_of_the_data_of(self, larger: ColumnSums) -> bool:
+        """Return whether a larger model, with these features and others, is of the same data."""
         at = [larger.names.index(name) for name in self.names]
         size = np.maximum(self.sizes, larger.sizes[at])
         pairs = (

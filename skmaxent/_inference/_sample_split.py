@@ -30,7 +30,7 @@ def infer_by_split(
     seed: int,
     infer_free: Callable[..., InferenceResults],
 ) -> InferenceResults:
-    """Results of a fit without penalty to one half, of the features that the other half selects.
+    """Return results of an unpenalised fit to one half, of features that the other selects.
 
     What the first half selects does not depend on the second, so that its standard errors and tests
     are those of any fit to these features. For that rows of a cluster are in the same half;
@@ -84,7 +84,7 @@ def _factors_by_position(model: Any, n_features: int, classes: Array) -> Array |
 
 
 def _halves(observed: Observations, groups: Array | None, seed: int) -> tuple[Array, Array]:
-    """Rows of two halves with like shares of the classes."""
+    """Return the rows of two halves with nearly equal shares of the classes."""
     rows, strata = np.arange(observed.n_samples), observed.likeliest
     if groups is None:
         first, second = train_test_split(rows, test_size=0.5, stratify=strata, random_state=seed)

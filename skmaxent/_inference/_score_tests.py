@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def score_tests(
     fit: FitRows, columns: Array, names: list[str], terms: Terms | None
 ) -> pd.DataFrame:
-    """A test for each of some columns, (n_samples, n_columns), or terms, and one for all of them.
+    """Return a test for each column (n_samples, n_columns) or term, and one for all of them.
 
     `names` are those of the columns.
     """
@@ -39,7 +39,7 @@ def score_tests(
 
 
 def read_columns(X: Any) -> tuple[Array, list[str]]:
-    """Features as users give them: a dense array (n_samples, n_columns) of floats, and names."""
+    """Return a user's features as a dense float array (n_samples, n_columns), and names."""
     X = native(X, "X")
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     columns = to_host(X)

@@ -52,7 +52,7 @@ class PublishedTable:
     notes: list[str]
 
     def _grid(self) -> list[list[str]]:
-        """All rows but the headings of models; figures are in the first column of a model."""
+        """Return all rows but the headings of models; figures stand in a model's first column."""
         rows = [["", *self.columns]]
         for name, cells in self.body:
             rows.append([name, *(estimate + stars for estimate, stars, _ in cells)])
@@ -68,7 +68,7 @@ class PublishedTable:
         return [text for name, n in self.groups for text in (name, *[""] * (n - 1))]
 
     def to_text(self) -> str:
-        """Aligned columns."""
+        """Return aligned columns."""
         names, *rows = self._grid()
         head = [["", *self._headings()], names]
         widths = [max(len(row[j]) for row in [names, *rows]) for j in range(len(names))]
@@ -105,14 +105,14 @@ class PublishedTable:
         return starts
 
     def to_markdown(self) -> str:
-        """A table of pipes, as GitHub and pandoc read it: models are named in its first row."""
+        """Return a table of pipes for GitHub and pandoc; its first row names the models."""
         head, *rows = [["", *self._headings()], *self._grid()]
         lines = [_joined(head, markdown), "|:---|" + "---:|" * len(self.columns)]
         lines += [_joined(row, markdown) for row in rows]
         return "\n".join([*lines, "", *(f"{markdown(note)}  " for note in self.notes)]).rstrip()
 
     def to_html(self) -> str:
-        """A table element with its own styles."""
+        """Return a table element with its own styles."""
         head = "".join(
             f'<th colspan="{n}" style="text-align:center">{html.escape(name)}</th>'
             for name, n in self.groups
@@ -138,7 +138,7 @@ class PublishedTable:
         return f'<tr><th style="text-align:left">{html.escape(name)}</th>{cells}</tr>'
 
     def to_latex(self) -> str:
-        """A tabular environment that needs no package."""
+        """Return a tabular environment that needs no package."""
         n_columns = len(self.columns)
         headings = " & ".join(
             rf"\multicolumn{{{n}}}{{c}}{{{latex(name)}}}" for name, n in self.groups
@@ -164,7 +164,7 @@ class PublishedTable:
 
 
 def latex(text: str) -> str:
-    """Text with the special characters of LaTeX escaped, and stars and minus signs in formulas."""
+    """Return text with LaTeX's special characters escaped; stars and signs are in math mode."""
     text = " ".join(text.split())
     number = re.fullmatch(r"(\(?\[?)-?[\d.∞].*", text)
     escaped = "".join(LATEX.get(sign, sign) for sign in text)
@@ -175,7 +175,7 @@ def latex(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text with the special characters of Markdown escaped."""
+    """Return text with the special characters of Markdown escaped."""
     return re.sub(r"([\\`*_\[\]<>#|~$])", r"\\\1", " ".join(text.split()))
 
 

@@ -14,38 +14,38 @@ if TYPE_CHECKING:
 
 
 def index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
-    """Each label with each name, label by label: the index of tables of coefficients."""
+    """Return the index of tables of coefficients: each label with each name, label by label."""
     import pandas as pd
 
     return pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
 
 
 def z_tests(estimate: Array, error: Array) -> dict[str, Array]:
-    """z statistics and two-sided p-values of estimates with standard errors, (n,) each."""
+    """Return z statistics and two-sided p-values of estimates with standard errors, (n,) each."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z = estimate / error
     return {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
 
 
 def shown_bound(gap: float) -> str:
-    """An optimality gap in words."""
+    """Return an optimality gap in words."""
     return "not bounded" if np.isnan(gap) else f"below {max(gap, 1e-16):.1g}"
 
 
 def short_number(value: float) -> str:
-    """A number with four significant digits."""
+    """Return a number with four significant digits."""
     return f"{value:.4g}"
 
 
 def wide_tables() -> Any:
-    """A context in which pandas prints all rows and columns of a table."""
+    """Return a context in which pandas prints all rows and columns of a table."""
     import pandas as pd
 
     return pd.option_context("display.width", None, "display.max_rows", None)
 
 
 def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
-    """A table with a row for each test, from tuples of a name, a statistic and its degrees.
+    """Return a table with a row for each test, from tuples of a name, a statistic and its degrees.
 
     Several tests may have the same name.
     """
@@ -58,7 +58,7 @@ def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
 
 
 def adjusted_p_values(p_values: Any, method: str) -> Array:
-    """P-values, (n,), adjusted for multiple tests by a method of `multipletests`."""
+    """Return p-values, (n,), adjusted for multiple tests by a method of `multipletests`."""
     try:
         from statsmodels.stats.multitest import multipletests
     except ImportError as error:

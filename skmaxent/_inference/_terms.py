@@ -37,7 +37,7 @@ class Terms:
         groups: Mapping[str, Iterable[str]],
         factors: Mapping[str, Iterable[str]] | None = None,
     ) -> Terms:
-        """Terms that a user names; columns that are in none are a term each.
+        """Return the terms that a user names; each other column is a term of its own.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class Terms:
         groups: Mapping[str, list[str]],
         factors: Mapping[str, list[str]] | None,
     ) -> Terms:
-        """Terms of a formula, of which the model may have some columns.
+        """Return the terms of a formula, of whose columns the model may have some.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class Terms:
 
     @classmethod
     def of_variables(cls, names: list[str], used: list[tuple[str, ...]]) -> Terms:
-        """A term for each set of variables that columns change with.
+        """Return a term for each set of variables on which columns depend.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Terms:
 
 
 def without(groups: Mapping[str, list[str]], aliased: tuple[str, ...]) -> dict[str, list[str]]:
-    """Terms without aliased columns, and without those that have no others."""
+    """Return the terms without aliased columns; terms of aliased columns alone are left out."""
     found = {}
     for term, columns in groups.items():
         listed = [columns] if isinstance(columns, str) else list(columns)
@@ -152,7 +152,7 @@ def without(groups: Mapping[str, list[str]], aliased: tuple[str, ...]) -> dict[s
 def _grouped(
     found: list[tuple[str, str]], factors: Mapping[str, frozenset[str]]
 ) -> tuple[Term, ...]:
-    """Terms of pairs of a term and a column."""
+    """Return the terms for pairs of a term and a column."""
     columns: dict[str, list[str]] = {}
     for term, column in found:
         columns.setdefault(term, []).append(column)

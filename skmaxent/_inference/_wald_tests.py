@@ -40,7 +40,7 @@ class WaldTests:
     n_units: int | None = None
 
     def of_terms(self, terms: list[tuple[str, list[int]]]) -> pd.DataFrame:
-        """Tests that the coefficients of some columns are zero for all classes.
+        """Return tests that the coefficients of some columns are zero for all classes.
 
         `terms` are pairs of a label and the positions of columns. The table has a row for each:
         chi2, df and p_value.
@@ -58,7 +58,7 @@ class WaldTests:
         return self._statistic(x, V, name), len(index)
 
     def of_restrictions(self, A: Array, values: Array | float = 0.0, *, name: str = "") -> float:
-        """Wald's statistic for A θ = values, with A of shape (n_restrictions, n_coefficients).
+        """Return Wald's statistic for A θ = values, A (n_restrictions, n_coefficients).
 
         Raises
         ------
@@ -70,7 +70,7 @@ class WaldTests:
         return self._statistic(x, V, name)
 
     def _statistic(self, x: Array, V: Array, name: str) -> float:
-        """Wald's statistic of estimates x with covariance V."""
+        """Return Wald's statistic of estimates x with covariance V."""
         # Scores sum to zero at an optimum: those of n units span at most n - 1 dimensions.
         largest_rank = None if self.n_units is None else self.n_units - 1
         try:

@@ -1,7 +1,7 @@
 """Data frames of narwhals, polars, pyarrow and pandas: conversion of arguments and of results.
 
-No library is imported to find out whether a value is of it: a library that is not imported has no
-values.
+Whether a value is of a library is checked without importing the library: if nobody has imported it,
+no value can be of it.
 """
 
 from __future__ import annotations
@@ -221,6 +221,7 @@ def _with_plain_names(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_narwhals(value: Any) -> bool:
+    """Return whether a value is a narwhals data frame or series."""
     return _is(value, "narwhals", "DataFrame", "Series")
 
 

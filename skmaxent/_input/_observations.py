@@ -84,7 +84,7 @@ class Observations:
         return np.bincount(self.codes, weights, len(self.classes))
 
     def per_row(self, sample_weight: Array | None = None) -> Array | None:
-        """Return the number of observations of each row times its weight, shape (n_samples,).
+        """Return the number of observations of each row times its sample weight, (n_samples,).
 
         The result is None if every row is one observation of weight one.
         """

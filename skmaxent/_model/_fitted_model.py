@@ -108,7 +108,7 @@ class FittedModel:
         )
 
     def predict(self, quantity: Quantity, X: Any, offset: Any = None) -> Any:
-        """A quantity of rows as users write them.
+        """Return a quantity, such as probabilities, for the rows of a user.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class FittedModel:
         return _frames.probability_frame(P, X, self.classes)
 
     def read(self, X: Any, offset: Any = None) -> tuple[Any, Array | None]:
-        """Rows and their offsets, checked against those of the fit.
+        """Return rows and their offsets, checked against those of the fit.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class FittedModel:
         return offset
 
     def evaluate(self, quantity: Quantity, X: Any, offset: Array | None = None) -> Any:
-        """A quantity of rows that `read` has checked, on the device of X, block by block.
+        """Return a quantity of rows that `read` has checked, on the device of X.
 
         For "most_probable" these are positions of classes.
         """
@@ -191,7 +191,7 @@ class FittedModel:
         return out if dtype == narrow or n_columns is None else _narrowed(out, narrow)
 
     def _coefficients_for(self, X: Any) -> tuple[Array, Array]:
-        """Coefficients and intercepts in the dtype that logits of these rows are computed in."""
+        """Return coefficients and intercepts in the dtype of the logits of these rows."""
         dtype = np.result_type(X.dtype, self.coef.dtype)
         intercept = self.intercept
         absent = intercept < 0.5 * absent_logit(intercept.dtype)
@@ -217,14 +217,14 @@ class FittedModel:
         return function, link.n_columns(len(self.coef))
 
     def _labels(self, codes: Any) -> Any:
-        """Labels of positions: where these are, or on the host for labels that are no numbers."""
+        """Return the labels at positions, on their device, or in host memory if no numbers."""
         if isinstance(codes, DeviceArray) and self.classes.dtype.kind in "biuf":
             return plain(DeviceArray(codes.place.put(self.classes), codes.place)[codes])
         return np.asarray(self.classes[on_host(codes)])
 
 
 def _narrowed(out: Array, dtype: Any) -> Array:
-    """Results in a narrower type, those beyond its range at its ends."""
+    """Return results in a narrower type, clipped to its range."""
     limit = float(np.finfo(dtype).max) / 4
     least = np.where(out < 0.5 * absent_logit(out.dtype), absent_logit(dtype), -limit)
     return np.clip(out, least, limit).astype(dtype)

@@ -30,7 +30,7 @@ def absent_logit(dtype: Any) -> float:
 
 
 def dense_coef(coef: Any) -> Array:
-    """Coefficients as an ndarray, sparsified, on a device, or neither."""
+    """Return coefficients, which may be sparse or on a device, as an ndarray."""
     if isinstance(coef, np.ndarray):
         return coef
     return np.asarray(coef.toarray() if sp.issparse(coef) else to_host(coef))
@@ -50,7 +50,7 @@ def as_they_are(Z: Array, axis: int) -> Array:
 
 
 def softmax(Z: Array, axis: int) -> Array:
-    """Softmax of logits, which are written to; a single one gives the probabilities of both."""
+    """Return the softmax of logits, which it overwrites; a single logit gives both classes."""
     if Z.shape[axis] == 1:
         Z = np.concatenate([-Z, Z], axis=axis)
         return _expit(Z)
@@ -61,7 +61,7 @@ def softmax(Z: Array, axis: int) -> Array:
 
 
 def log_softmax(Z: Array, axis: int) -> Array:
-    """Logarithms of the softmax of logits, which are written to; a single one has both classes."""
+    """Return the log-softmax of logits, which it overwrites; a single logit gives both classes."""
     if Z.shape[axis] == 1:
         Z = np.concatenate([-Z, Z], axis=axis)
         return _log_expit(Z)
@@ -76,7 +76,7 @@ def sigmoids(Z: Array, axis: int) -> Array:
 
 
 def log_sigmoids(Z: Array, axis: int) -> Array:
-    """Logarithms of the logistic function of each logit."""
+    """Return logarithms of the logistic function of each logit."""
     return _log_expit(Z)
 
 
@@ -88,7 +88,7 @@ def normalised_sigmoids(Z: Array, axis: int) -> Array:
 
 
 def log_normalised_sigmoids(Z: Array, axis: int) -> Array:
-    """Logarithms of these, kept finite."""
+    """Return the logarithms of normalised sigmoids, kept finite."""
     P = normalised_sigmoids(Z, axis)
     return np.log(np.maximum(P, float(np.finfo(P.dtype).tiny)))
 
@@ -123,7 +123,7 @@ def along_rows(block: Block, out: Array, coef: Array, intercept: Array, finish: 
 
 
 def _recompute_if_needed(Z: Array, block: Block, coef: Array, intercept: Array) -> None:
-    """Logits that overflowed, in a wider range and then clipped; no others are not finite.
+    """Return finite logits: those that overflowed are computed again in a wider type.
 
     A product with NaN or infinity is never finite: so that X need not be looked at before.
     """

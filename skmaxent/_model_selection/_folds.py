@@ -67,7 +67,7 @@ class ModelAtOffset(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X: Any) -> Any:
-        """Logits of rows, a single column as a vector."""
+        """Return the logits of rows; a single column is a vector."""
         Z = self.model.predict("logits", X, self.offset)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
@@ -76,11 +76,11 @@ class ModelAtOffset(ClassifierMixin, BaseEstimator):
         return self.model.predict("most_probable", X, self.offset)
 
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the classes."""
+        """Return probabilities of the classes."""
         return self.model.predict("probabilities", X, self.offset)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities."""
+        """Return logarithms of the probabilities."""
         return self.model.predict("log_probabilities", X, self.offset)
 
 
@@ -126,13 +126,13 @@ class Folds(Protocol):
         """How many there are."""
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
-        """Cs for all rows."""
+        """Return the grid of C for all rows."""
 
     def total_weight(self, model: MaxentClassifier) -> float:
         """The sum of the weights of all rows in the fit of a model."""
 
     def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> list[Fold]:
-        """Paths and scores; what callbacks end has NaN for its last scores."""
+        """Return paths and scores; a path that a callback stops has NaN for its last scores."""
 
     def presence(self) -> tuple[Array, Array]:
         """Whether test and training rows have each class, (n_folds, n_classes) both."""
@@ -165,9 +165,9 @@ class Candidates:
         return len(self.path.Cs) * len(self.gammas)
 
     def log_probabilities(self, X: Any, offset: Array | None) -> Iterator[Array]:
-        """(n, n_classes) for each C and, for each of them, gamma, of rows that have been read.
+        """Yield the log-probabilities (n, n_classes) of checked rows, for each C and gamma.
 
-        Logits are as linear in gamma as coefficients are.
+        Logits are linear in gamma, because the coefficients are.
         """
 
         def logits(i: int, gamma: float) -> Array:
@@ -208,7 +208,7 @@ def lacking(path: MaxentPath) -> Array:
 
 
 def _positions(index: Any) -> Array:
-    """Positions of the rows of a split, which may be a mask of all rows."""
+    """Return the positions of the rows of a split, which may be a mask of all rows."""
     index = np.asarray(index)
     return np.flatnonzero(index) if index.dtype == bool else index
 
@@ -371,7 +371,7 @@ class Task:
         weights: Array | None,
         scores: Array,
     ) -> None:
-        """Fill in scores."""
+        """Fill in the mean log-likelihoods of the test rows."""
         scored = self._model_of(model, path)
         X, _ = scored.read(safe_indexing(self.X, test))
         offset = None if self.offset is None else self.offset[test].astype(X.dtype)

@@ -240,7 +240,7 @@ def maxent_path(
 
 
 def some_of(path: MaxentPath, kept: Array) -> MaxentPath:
-    """The part of a path for some of its Cs."""
+    """Return the path at some of its Cs; `kept` are positions or a mask."""
     names = ["Cs", "coefs", "intercepts", "n_iter", "optimality_gaps"]
     if path.relaxed_coefs is not None:
         names += ["relaxed_coefs", "relaxed_intercepts"]
@@ -262,13 +262,35 @@ def fit_path(
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
     data: TrainingData | None = None,
 ) -> MaxentPath:
-    """The path of a model, in the order of the grid; fitted from the strongest penalty on.
+    """Fit the path of a model from the strongest penalty on, and return it in the grid's order.
 
-    Each C is a subtask of `task`, by default that of the model's own callbacks, with `at_C` what
-    tells its estimator's C. Where they stop the path, `n_iter` is 0 at each C without a fit, and at
-    least 1 at the others, even for ``max_iter=0``. If `data` are given,
-    X, y and the others are for callbacks only. With `names_relaxed` relaxed fits without an
-    optimum warn too; in folds many have none, and scores judge them.
+    Parameters
+    ----------
+    model : MaxentClassifier
+        Its parameters, except C.
+    X, y, sample_weight, offset : object
+        As in `maxent_path`.
+    grid : PenaltyGrid
+    classes : ndarray, optional
+        The sorted labels, if y may lack some.
+    relax : bool, default=False
+        Whether to fit again without a penalty at each C.
+    names_relaxed : bool, default=False
+        Whether to warn of relaxed fits without an optimum too. Folds do not, because many of
+        their relaxed fits have none and the scores show it.
+    task : Task, optional
+        Each C is a subtask of this task. The default is the task of the model's own callbacks.
+    at_C : callable
+        Returns the fitted attributes that give callbacks the C.
+    data : TrainingData, optional
+        The data, if they have been read before. Then X, y and the others are only passed to
+        callbacks.
+
+    Returns
+    -------
+    MaxentPath
+        If a callback stopped the path, `n_iter` is 0 at each C without a fit. It is at least 1 at
+        the other Cs, even for ``max_iter=0``.
     """
     path, ends = _fit_path(
         model,
@@ -304,6 +326,7 @@ def _fit_path(
     at_C: Callable[[float], Attributes],
     data: TrainingData | None,
 ) -> tuple[MaxentPath, dict[str, list[_End]]]:
+    """Return what `fit_path` does, without warnings, and how the fits at each C ended."""
     check_parameters(model)
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
@@ -378,11 +401,13 @@ class _Arrays:
 
     @classmethod
     def zeros(cls, n: int, ready: TrainingProblem) -> _Arrays:
+        """Return arrays of zeros for n values of C."""
         rows, width = ready.shape
         # Pages of zeros that nobody writes to take no memory.
         return cls(np.zeros((n, rows, width), ready.dtype), np.zeros((n, rows), ready.dtype))
 
     def put(self, index: int, coef: Array, intercept: Array) -> None:
+        """Store the coefficients at the C at a position."""
         some = coef.nonzero()
         self.coefs[index][some] = coef[some]
         self.intercepts[index] = intercept
@@ -397,7 +422,7 @@ def data_grid(
     offset: Any,
     data: TrainingData | None = None,
 ) -> Array:
-    """Cs in equal ratios that cover the grids of all models."""
+    """Return a geometric grid of C that covers the grids of all models."""
     ends = []
     for model in models:
         settings = Settings.of(model).for_path()
@@ -411,6 +436,7 @@ def data_grid(
 
 
 def _print_fit(C: float, solution: Solution) -> None:
+    """Print a line about the fit at C."""
     n_features = int(solution.coef.any(axis=0).sum())
     print(
         f"C {C:10.4g}   objective {solution.value:.10g}   {n_features} features   "
@@ -421,7 +447,10 @@ def _print_fit(C: float, solution: Solution) -> None:
 
 @dataclass(frozen=True)
 class _End:
-    """What there may be to say of a fit: how it ended, and what rounding adds to its objective."""
+    """How the fit at one C ended, from which warnings are made.
+
+    `rounding` is by how much rounding of the coefficients raised the objective, relatively.
+    """
 
     status: Status
     lacks_precision: bool
@@ -429,6 +458,7 @@ class _End:
 
     @classmethod
     def of(cls, solution: Solution, model: MaxentClassifier, ready: TrainingProblem) -> _End:
+        """Return how a solution ended."""
         return cls(
             solution.status,
             solution.lacks_precision(model.tol),
@@ -437,7 +467,7 @@ class _End:
 
 
 def _warn(ends: list[_End], of: str, model: MaxentClassifier) -> None:
-    """Say at how many Cs fits are not at the optimum, and why.
+    """Warn at how many Cs fits are not at the optimum, and why.
 
     `of` is "relaxed " for the fits without penalty.
     """

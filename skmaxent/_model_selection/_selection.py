@@ -59,7 +59,7 @@ def gammas_of(relax: Any) -> Array:
 def chosen_index(
     scores: Array, Cs: Array, selection: str, fold_weights: Array
 ) -> tuple[int, int, int]:
-    """Position of the l1_ratio, the C and the gamma that a rule takes, the strongest among equals.
+    """Return the position of the l1_ratio, C and gamma that a rule chooses.
 
     Scores are (n_folds, n_l1_ratios, n_cs, n_gammas), and weights (n_folds,).
     """
@@ -78,7 +78,7 @@ def chosen_index(
 
 
 def mean_coefficients(coefs: Array, intercepts: Array, fold_weights: Array) -> tuple[Array, Array]:
-    """Weighted means over folds, the first axis, of coefficients and intercepts.
+    """Return weighted means over folds, the first axis, of coefficients and intercepts.
 
     A class counts in the folds whose training rows have weight in it; it is absent from the model
     where there is none.
@@ -95,7 +95,7 @@ def mean_coefficients(coefs: Array, intercepts: Array, fold_weights: Array) -> t
 
 
 def mean_and_error(scores: Array, fold_weights: Array) -> tuple[Array, Array]:
-    """Weighted mean over folds, the first axis, and its standard error, 0 for a single fold.
+    """Return weighted mean over folds, the first axis, and its standard error, 0 for a single fold.
 
     The standard error of n folds is sqrt(Σ w (score - mean)²/(Σ w (n - 1))), as in cv.glmnet.
     """

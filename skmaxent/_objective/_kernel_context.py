@@ -1,4 +1,7 @@
-"""What a kernel, a function that is summed over blocks of rows, knows of a model and of a block."""
+"""The context of a kernel: a block of rows, with logits and probabilities of the model.
+
+A kernel is a function that is called for each block of rows, and whose results are summed.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from skmaxent._typing import Array
 class Probabilities:
     """The class probabilities of all rows at a point θ, block by block.
 
-    They are kept in memory after the first pass, or computed again in each pass, or equal for all
-    rows.
+    They are either kept in memory after the first pass, or computed again in each pass, or the
+    same for all rows.
 
     Parameters
     ----------
@@ -54,14 +57,14 @@ class Probabilities:
         """Keep the probabilities P (n_logits, rows) of a block."""
         self._by_block[block.index] = P
 
-    def elsewhere(self) -> Probabilities:
-        """Return the probabilities at the same point for other rows, of which none are kept."""
+    def for_other_rows(self) -> Probabilities:
+        """Return the probabilities at the same point for other rows; none are kept yet."""
         return Probabilities(self._likelihood, common=self._common)
 
     def of(self, block: Block, coef: Array, intercept: Array) -> Array:
         """Return the probabilities of the rows of a block in its dtype, shape (n_logits, rows).
 
-        `coef` and `intercept` are the model at the point, for probabilities that are not kept.
+        `coef` and `intercept` are the model at the point; they serve if no probabilities are kept.
         Callers must not write to the result.
         """
         dtype = block.X.dtype
@@ -100,7 +103,7 @@ class ModelAtPoint(NamedTuple):
 
 
 class KernelContext:
-    """A block of rows with the model at a point; what takes work is computed when it is asked for.
+    """A block of rows with the model at a point. Properties are computed at their first use.
 
     Arrays of logits and probabilities have the shape (n_logits, rows). They are where the rows are:
     in host memory, or on a device.
@@ -159,5 +162,8 @@ class KernelContext:
 
 
 def in_context(block: Block, model: ModelAtPoint, kernel: Callable[..., Any], *args: Any) -> Any:
-    """Return `kernel(context, *args)` for a block; storages hand it the other arguments."""
+    """Return `kernel(context, *args)` for the context of a block.
+
+    `Storage.map_reduce` receives this function with `model`, `kernel` and `args`.
+    """
     return kernel(KernelContext(block, model), *args)

@@ -335,7 +335,7 @@ class Point:
         objective = self.objective
         over = objective if over is None else over
         has_all_rows = over is objective or over is objective._copy
-        probabilities = self.probabilities if has_all_rows else self.probabilities.elsewhere()
+        probabilities = self.probabilities if has_all_rows else self.probabilities.for_other_rows()
         model = over.model_at(self.theta, probabilities)
         return over.blocks.map_reduce(in_context, model, kernel, *args)
 

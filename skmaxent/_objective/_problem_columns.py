@@ -112,7 +112,9 @@ class ColumnMap:
         """
         if self.exponents is not None:
             # Such coefficients are what a penalty of the largest strength leaves.
-            least = (terms if self.kept is None else terms.columns(self.kept)).at_rest(len(coef))
+            least = (terms if self.kept is None else terms.columns(self.kept)).at_least_penalty(
+                len(coef)
+            )
             unscaled = unscale_coef(coef, self.exponents, dtype)
             coef = np.where(np.abs(coef) < NEGLIGIBLE_COEF, least, unscaled)
         top = float(np.finfo(dtype).max)
@@ -124,8 +126,8 @@ class ColumnMap:
             out[self.kept] = False
             whole = np.zeros((len(coef), self.n_features), dtype)
             whole[:, self.kept] = coef
-            if terms.moves_at_rest:
-                left = terms.columns(out.nonzero()[0]).at_rest(len(coef))
+            if terms.has_nonzero_minimum:
+                left = terms.columns(out.nonzero()[0]).at_least_penalty(len(coef))
                 whole[:, out] = left
                 intercept = intercept - left @ self.constants[out]  # type: ignore[index]
             coef = whole
@@ -240,7 +242,7 @@ def _transform(
 ) -> ColumnTransform | None:
     """Return how the columns of the problem are made, or None if they are those of `blocks`."""
     low, high, constant = found.low, found.high, found.constant
-    leaves = constant.any() and not as_given and blocks.affords_without(int(constant.sum()))
+    leaves = constant.any() and not as_given and blocks.is_worth_dropping(int(constant.sum()))
     some = np.flatnonzero(~constant) if leaves else np.arange(len(constant))
     shift = exponents = None
     low, high = low[some], high[some]

@@ -21,14 +21,14 @@ from skmaxent._objective._penalty import (
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
-# A coefficient this close to a bound, relative to its size, was on it before rounding: scaling the
-# coefficient and the bound back takes few operations.
+# A coefficient this close to a bound, relative to its size, was equal to it before both were scaled
+# back to the units of X, which takes a few roundings.
 BOUND_TOLERANCE = 8.0 * EPS
 
 
 @dataclass(frozen=True)
 class PenaltyTerms:
-    """A penalty and bounds, as arrays, from which a solver's penalty is made.
+    """A penalty and bounds as arrays, from which the penalty of a solver is made.
 
     The penalty is Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)². If `grouped`, the first term
     is Σ_j l1_j ‖w_·j‖. The coefficients obey lower <= w <= upper.
@@ -60,11 +60,11 @@ class PenaltyTerms:
         return replace(self, l1=l1, ridge=ridge)
 
     def without_penalty(self, held: Array) -> PenaltyTerms:
-        """Return the bounds without the penalty, and hold some coefficients where nearest to zero.
+        """Return terms without a penalty in which some coefficients are fixed.
 
-        `held` is a mask (1 or R, n_features) of coefficients whose bounds both become the value
-        within the bounds that is nearest to zero. The result is not grouped, since groups belong
-        to the L1 penalty.
+        `held` is a mask (1 or R, n_features) of coefficients that are fixed at zero, or at the
+        bound that is nearest to zero. Other coefficients keep their bounds. The result is not
+        grouped, because groups belong to the L1 penalty.
         """
         l1, ridge = np.zeros_like(self.l1), np.zeros_like(self.ridge)
         terms = replace(self, l1=l1, ridge=ridge, target=None, grouped=False)
@@ -109,7 +109,7 @@ class PenaltyTerms:
 
     @property
     def is_smooth(self) -> bool:
-        """Whether the terms are a ridge towards zero with one strength for each column, no more."""
+        """Whether the terms are only a ridge towards zero with one strength for each column."""
         return (
             not self.l1.any()
             and len(self.ridge) == 1
@@ -119,14 +119,14 @@ class PenaltyTerms:
         )
 
     def rows(self, index: Array) -> PenaltyTerms:
-        """Return the terms of the rows at positions `index`."""
-        return self._each(lambda array: array if len(array) == 1 else array[index])
+        """Return the terms of the logits at positions `index`."""
+        return self._map_arrays(lambda array: array if len(array) == 1 else array[index])
 
     def columns(self, index: Array) -> PenaltyTerms:
         """Return the terms of the columns at positions `index`."""
-        return self._each(lambda array: array[:, index])
+        return self._map_arrays(lambda array: array[:, index])
 
-    def _each(self, change: Callable[[Array], Array]) -> PenaltyTerms:
+    def _map_arrays(self, change: Callable[[Array], Array]) -> PenaltyTerms:
         """Return the terms with `change` applied to each array."""
         names = ("l1", "ridge", "target", "lower", "upper")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -134,11 +134,11 @@ class PenaltyTerms:
         return replace(self, **arrays)
 
     @property
-    def moves_at_rest(self) -> bool:
+    def has_nonzero_minimum(self) -> bool:
         """Whether the least penalty within the bounds may be at coefficients other than zero."""
         return self.target is not None or self.lower is not None or self.upper is not None
 
-    def at_rest(self, n_rows: int) -> Array:
+    def at_least_penalty(self, n_rows: int) -> Array:
         """Return the coefficients (n_rows, n_features) within the bounds with the least penalty.
 
         They are the optimum for columns on which the loss does not depend.
@@ -155,11 +155,10 @@ class PenaltyTerms:
         upper = np.inf if self.upper is None else self.upper
         return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
 
-    def project(self, coef: Array) -> Array:
-        """Return the coefficients (R, n_features), moved onto bounds from which rounding took them.
+    def snap_to_bounds(self, coef: Array) -> Array:
+        """Return coefficients (R, n_features) in which those next to a bound are equal to it.
 
-        Unlike a projection it changes coefficients on either side of a bound, but only by a few
-        units in the last place.
+        Rounding moved them off the bound, to either side, by a few units in the last place.
         """
         for bound in (self.lower, self.upper):
             if bound is not None:
@@ -167,7 +166,7 @@ class PenaltyTerms:
                 coef = np.where(near, bound, coef)
         return coef
 
-    def smooth(self) -> Ridge:
+    def smooth_penalty(self) -> Ridge:
         """Return the ridge if the terms are smooth, else a penalty of zero.
 
         The objective of a nonsmooth fit contains the loss alone; its solver adds the penalty.

@@ -15,7 +15,7 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._duality_gap import Means, duality_gap
-from skmaxent._solvers._preconditioners import Solves
+from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._solvers._self_concordance import TIGHT, NewtonStep, self_concordance_bound
 from skmaxent._typing import Array
 
@@ -28,7 +28,7 @@ def optimality_gap(
     means: Means,
     theta: Array,
     *,
-    preconditioner: Solves | None = None,
+    preconditioner: ApproximateInverse | None = None,
     step: Step | None = None,
     least_bound: float = TIGHT,
 ) -> float:
@@ -47,7 +47,7 @@ def optimality_gap(
         Means over the rows of this objective.
     theta : ndarray of shape (R, d + 1)
         Coefficients for standardised columns; the last column holds the intercepts.
-    preconditioner : Solves, optional
+    preconditioner : ApproximateInverse, optional
         For conjugate gradients, which sharpen the bound. A bad one makes them slower, and does not
         make the bound wrong.
     step : Step, optional

@@ -1,8 +1,9 @@
 """Proximal Newton for nonsmooth penalties and for bounds.
 
-Each iteration minimises a cheap quadratic model of the loss together with the penalty, which finds
-the manifold (which coefficients are zero or at a bound, and the signs of the others), and goes on
-within it by conjugate gradients with the Hessian itself, preconditioned by the model.
+Each iteration has two parts. The first minimises a cheap quadratic model of the loss together with
+the penalty. The minimum is on a manifold: some coefficients are zero or at a bound, and the others
+have a sign. The second part improves the step within this manifold, by conjugate gradients with the
+Hessian itself, preconditioned by the model.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from skmaxent._typing import Array
 
 # Most Hessian products of a step within a manifold.
 MANIFOLD_PRODUCTS = 50
-# Products after a step with an old model that are worth a new one.
+# A model is made anew after a step that needed at least this many Hessian products.
 STALE_PRODUCTS = 8
-# Systems solved for the minimum of an old model that are worth a new one.
+# A model is made anew after a step whose minimum needed at least this many linear systems.
 STALE_SOLVES = 10
 # A decrease below this share of what rounding makes of F counts as none.
 LEAST_DECREASE = 1e-3
@@ -36,13 +37,14 @@ LEAST_DECREASE = 1e-3
 # the second one, a step half as long.
 EXTEND_ABOVE, HALVE_BELOW = 1.3, 0.25
 MAX_RAY_TRIALS = 30
-# Curvature that is added, for standardised columns, after a step of which a share below SHORT_REACH
-# could be taken: the least and the most.
+# If only a share below SHORT_REACH of a step lowers F, the model gets damping: curvature for every
+# coefficient of the standardised columns. These are its least and its largest value.
 LEAST_MODEL_DAMPING, MOST_MODEL_DAMPING = 1e-6, 1e6
 SHORT_REACH = 0.05
-# Multiplications of a Hessian that take a few milliseconds.
+# A Hessian of this many multiplications takes a few milliseconds.
 QUICK_HESSIAN_WORK = 1e7
-# Factor by which the model's distance may be too small if it was right on the step before.
+# The distance by the model may be too small by this factor, if model and Hessian agreed in the last
+# iteration.
 DISTANCE_MARGIN = 2.0
 
 
@@ -56,7 +58,7 @@ class _Step(NamedTuple):
     decrease : float
         The decrease of loss and penalty that the Hessian promises.
     guess : Minimum
-        The minimum of the model, where the step began to be refined.
+        The minimum of the model, from which the step was refined.
     products : int
         Hessian products that it cost.
     ends_near : bool
@@ -72,37 +74,41 @@ class _Step(NamedTuple):
 
 
 class _Quadratic:
-    """The quadratic model of the loss between iterations: when it is damped and made anew.
+    """The quadratic model of the loss, which iterations share until it has to be made anew.
+
+    It is damped after steps that do not lower F enough.
 
     Attributes
     ----------
     model : Model
     damping : float
-        Curvature added to the model for every coefficient, because a step by the model alone led
-        nowhere or not far.
+        Curvature added to the model for every coefficient, after a step that could not be taken
+        or only a small share of it.
     holds : bool
         Whether model, Hessian and F agreed on the decrease of the last step.
     used : Model
         The model with its damping, at whose minimum the next step aims.
     """
 
-    def __init__(self, point: Point, model: Model | None, seed: int, *, precise: bool) -> None:
-        self._seed, self._precise = seed, precise
+    def __init__(self, point: Point, model: Model | None, seed: int, *, uses_hessian: bool) -> None:
+        self._seed, self._uses_hessian = seed, uses_hessian
         self.damping, self.holds = 0.0, False
         self._is_fresh, self._was_damped = model is None, False
         if model is None:
-            model = model_at(point, seed, precise=precise)
+            model = model_at(point, seed, uses_hessian=uses_hessian)
         self.model = self.used = model
 
     def _renew(self, point: Point) -> None:
-        self.model = model_at(point, self._seed, precise=self._precise)
+        """Make a new model at a point."""
+        self.model = model_at(point, self._seed, uses_hessian=self._uses_hessian)
         self._is_fresh = True
 
     def minimum(self, point: Point, penalty: ProximalPenalty, target: float) -> Minimum:
-        """Return the minimum of model and penalty, exact if it is within `target` of the point.
+        """Return the minimum of model and penalty, which is where a step from the point ends.
 
-        A damped model understates how far the optimum is, and so may an old one, where rows have
-        been saturated since. Within the target the distance is that of a new model without damping.
+        `target` is the distance at which the fit ends. A damped model understates the distance to
+        the optimum, and so may a model of an earlier point. If the distance is within the target,
+        it is therefore computed again, by a new model without damping.
         """
         self.used = self.model
         if self.damping > 0.0:
@@ -126,8 +132,8 @@ class _Quadratic:
     def reject(self, point: Point, decrease: float) -> bool:
         """Change the model after a step that did not lower F; return whether to try another one.
 
-        `decrease` is what the step promised. Damping is tried once at a point: if all steps that
-        it leads to are within the target, rounding hides what the step without it promised.
+        `decrease` is the decrease that the step promised. Damping is tried once at each point: if
+        all damped steps are within the target, the promised decrease is only rounding.
         """
         if not self._is_fresh:
             self._renew(point)
@@ -167,13 +173,13 @@ def proximal_newton(
     penalty: ProximalPenalty,
     model: Model | None = None,
     share: float = 0.0,
-    precise: bool = False,
+    uses_hessian: bool = False,
 ) -> Outcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √(2 n Δ) with Δ the decrease that the model promises. Where
-    the penalty is smooth this is the length of the Newton step. At the end the Hessian is asked
-    too, unless it agreed with the model on the step before, and so did F.
+    The distance, in standard errors, is √(2 n Δ) with Δ the decrease of F that the model promises.
+    If the penalty is smooth, this is the length of the Newton step. Before the fit ends, the
+    distance is computed with the Hessian too, unless model, Hessian and F agreed on the last step.
 
     Parameters
     ----------
@@ -188,9 +194,9 @@ def proximal_newton(
     model : Model, optional
         A model of the loss to begin with.
     share : float, default=0
-        With a positive share it is enough to come down to that share of the first distance.
-    precise : bool, default=False
-        Whether models are the Hessian.
+        If positive, the fit also ends when the distance is this share of the first distance.
+    uses_hessian : bool, default=False
+        Whether the quadratic models are the Hessian itself, not a cheap approximation.
 
     Returns
     -------
@@ -200,7 +206,7 @@ def proximal_newton(
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
     n_before, tol = len(record), options.tol
-    quadratic = _Quadratic(point, model, options.seed, precise=precise)
+    quadratic = _Quadratic(point, model, options.seed, uses_hessian=uses_hessian)
     uses_float32 = True
     while True:
         root_n = root_size(objective.blocks.effective_size, value)
@@ -226,12 +232,14 @@ def proximal_newton(
         if status is not Status.MAX_ITER or record.is_full:
             break
         uses_float32 = uses_float32 and not is_last
-        candidate, candidate_value, reach = _along(point, value, step.theta, penalty, step.decrease)
+        candidate, candidate_value, reach = _search_on_ray(
+            point, value, step.theta, penalty, step.decrease
+        )
         if candidate_value < value - LEAST_DECREASE * point.rounding:
             quadratic.accept(step, value - candidate_value, reach, candidate)
             point, value = candidate, candidate_value
         elif not quadratic.reject(point, step.decrease):
-            found = _by_gradient(point, value, step, penalty, quadratic.model)
+            found = _step_hidden_by_rounding(point, value, step, penalty, quadratic.model)
             if found is None:
                 status = Status.PRECISION
                 break
@@ -239,7 +247,7 @@ def proximal_newton(
     return Outcome(point, value, status, record.history, model=quadratic.model)
 
 
-def _by_gradient(
+def _step_hidden_by_rounding(
     point: Point, value: float, step: _Step, penalty: ProximalPenalty, model: Model
 ) -> tuple[Point, float] | None:
     """Return the end of a step whose decrease rounding hides, and F there, or None.
@@ -277,9 +285,9 @@ def _refine(
 ) -> _Step:
     """Minimise the Hessian's quadratic within the manifold of the model's minimum.
 
-    The quadratic has the damping of the model, which is the preconditioner. `target` is the length
-    of a step, in the norm of the Hessian, that is near enough to the optimum. Products are of
-    float32 unless they must be `exact`.
+    The quadratic has the damping of the model, which is the preconditioner. The refinement
+    may end if its length in the norm of the Hessian is `target`. Hessian products use a float32
+    copy of X unless `exact` is True.
     """
     counter, model = point.objective.counter, quadratic.used
     before = counter.hessian_products
@@ -320,7 +328,8 @@ def _refine(
     return _Step(end, decrease, guess, products, ends_near=tolerance <= target)
 
 
-# Not closures: the traceback of an error would hold the point, and its rows, by their cells.
+# The next functions are no closures, because the traceback of an error would then keep the point
+# and its rows in memory.
 
 
 def _damped_product(point: Point, damping: float, exact: bool, V: Array) -> Array:
@@ -345,7 +354,7 @@ def _point_at(point: Point, step: Array, penalty: ProximalPenalty, t: float) -> 
     return candidate, candidate.loss + penalty.value(candidate.theta)
 
 
-def _along(
+def _search_on_ray(
     point: Point, value: float, theta: Array, penalty: ProximalPenalty, decrease: float
 ) -> tuple[Point, float, float]:
     """Return a point on the ray through the end of a step, F there, and the share of the step.

@@ -99,7 +99,7 @@ def steihaug(
 
 
 def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
-    """Smallest eigenvalue of the Lanczos matrix behind the iteration (Saad 2003, section 6.7.3)."""
+    """Return the smallest eigenvalue of the iteration's Lanczos matrix (Saad 2003, 6.7.3)."""
     if not alphas:
         return 1.0
     a, b = np.array(alphas), np.array(betas[: len(alphas) - 1])

@@ -234,7 +234,7 @@ def _value(problem: Problem, penalty: Penalty, theta: Array) -> float:
 
 
 def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
-    """Logits of all classes (K, rows), and those of the possible ones, -inf for the others."""
+    """Return the logits of all classes (K, rows), and the same with -inf for impossible ones."""
     Z = block.logits_at(coef, intercept)
     targets = block.targets.T
     if len(Z) == 1:

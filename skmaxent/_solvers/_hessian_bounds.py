@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
-from skmaxent._solvers._preconditioners import reference_size
+from skmaxent._solvers._preconditioners import n_free_parameters
 from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
@@ -112,7 +112,7 @@ def _factored(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
 
 def affordable_rows(objective: MultinomialObjective) -> int:
     """Return the number of rows whose Hessian costs what a certificate may cost."""
-    return CERTIFICATE_PRODUCTS * 4 * objective.blocks.work // reference_size(objective) ** 2
+    return CERTIFICATE_PRODUCTS * 4 * objective.blocks.work // n_free_parameters(objective) ** 2
 
 
 def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
@@ -123,7 +123,7 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
     """
     objective = point.objective
     blocks = objective.blocks
-    p, n_rows = reference_size(objective), affordable_rows(objective)
+    p, n_rows = n_free_parameters(objective), affordable_rows(objective)
     if p > ASSEMBLED_SIZE or n_rows < 2 * p:
         return None
     sample = objective if n_rows >= blocks.n_samples else objective.standardised(n_rows)

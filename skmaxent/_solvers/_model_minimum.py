@@ -87,7 +87,7 @@ class _Subproblem:
         return _Trial(W, self._gradient + product, value)
 
     def newton_on_manifolds(self, trial: _Trial) -> _Trial:
-        """Go on by Newton's method within the manifold of W, and within those that it leads to.
+        """Continue by Newton's method within the manifold of W and those that it leads to.
 
         Each step is taken only if it lowers the value. A step that leaves the manifold, because
         coefficients become zero or reach a bound, goes on within the smaller manifold.

@@ -38,20 +38,20 @@ HESSIAN_MODEL_ACCURACY = 0.1
 HESSIAN_MODEL_PRODUCTS = 50
 
 
-def model_at(point: Point, seed: int, *, precise: bool = False) -> Model:
+def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     """Return the most accurate model that the size of the problem allows.
 
-    `seed` is for the sample of rows. A `precise` model has the Hessian of all rows.
+    `seed` is for the sample of rows. A model with `uses_hessian` has the Hessian of all rows.
     """
     R, width = point.objective.shape
     # Where all rows have the same probabilities, the Kronecker product is the Hessian.
-    cheap = precise or not point.objective.blocks.is_sparse
+    cheap = uses_hessian or not point.objective.blocks.is_sparse
     limit = DENSE_SIZE if cheap else SPARSE_SIZE
     if R * width <= limit and not point.probabilities.are_common:
         return _dense(point, seed)
     full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
     simple = _kronecker(point, seed, full=full)
-    return HessianModel(point, simple) if precise else simple
+    return HessianModel(point, simple) if uses_hessian else simple
 
 
 class HessianModel(Model):

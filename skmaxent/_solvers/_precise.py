@@ -21,7 +21,7 @@ from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE
-from skmaxent._solvers._preconditioners import reference_size
+from skmaxent._solvers._preconditioners import n_free_parameters
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import NEGLIGIBLE, Options, Status, root_size
@@ -52,7 +52,7 @@ SLICE_BYTES = 1 << 22
 
 def affords_precision(objective: MultinomialObjective) -> bool:
     """Whether Hessians of all rows may be assembled in float64."""
-    p = reference_size(objective)
+    p = n_free_parameters(objective)
     on_device = isinstance(objective.blocks, DeviceBlocks)
     return not on_device and p <= ASSEMBLED_SIZE and _work(objective) <= MAX_WORK
 
@@ -63,7 +63,7 @@ def is_cheap(objective: MultinomialObjective) -> bool:
 
 
 def _work(objective: MultinomialObjective) -> int:
-    return int(objective.blocks.n_samples * reference_size(objective) ** 2)
+    return int(objective.blocks.n_samples * n_free_parameters(objective) ** 2)
 
 
 def needs_precision(outcome: Outcome, options: Options) -> bool:
@@ -137,7 +137,7 @@ class Precise:
         return State(loss, float(magnitude) / total, value, gradient, hessian, most / total)
 
     def change(self, theta: Array, step: Array) -> tuple[float, float]:
-        """F(θ + s) - F(θ) as a sum over rows, and the sum of the absolute terms."""
+        """Return F(θ + s) - F(θ) as a sum over rows, and the sum of the absolute terms."""
         change, size = self._sums(_changes, theta, step)
         self.objective.counter.gradients += 1
         coef, moved, strength = theta[:, :-1], step[:, :-1], self.strength
@@ -161,7 +161,7 @@ class Precise:
         return bool((self.columns.varying & (mean**2 > OFF_CENTRE**2 * variance)).any())
 
     def recentre(self, theta: Array) -> Array:
-        """Coordinates for the curvature at θ; returns θ there."""
+        """Change to coordinates for the curvature at θ; return θ in them."""
         before = self.columns
         coef, intercept = before.coefficients(theta)
         blocks, likelihood = self.objective.blocks, self.objective.likelihood
@@ -177,7 +177,7 @@ class Precise:
         return before.theta_for(theta, self.columns)
 
     def newton_step(self, state: State) -> tuple[Array, float] | None:
-        """H⁻¹ g and the length of g in H⁻¹, or None where they are not finite."""
+        """Return H⁻¹ g and √(gᵀ H⁻¹ g), or None if they are not finite."""
         r, width = self.n_free, state.gradient.shape[1]
         H = state.hessian.copy()
         j = np.arange(width - 1)
@@ -210,7 +210,7 @@ class Precise:
 
 
 def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Watch) -> Outcome:
-    """Go on from where another solver ended; where it is as near as this one, its outcome.
+    """Continue the fit of another solver; return the nearer outcome of the two.
 
     It makes a step at least, also where `options.max_iter` iterations have been made.
     """
@@ -299,7 +299,7 @@ def point_of(problem: Precise, theta: Array, state: State, home: Standardisation
 
 
 def _in_slices(block: Block, kernel: Any, *args: Any) -> tuple[Any, ...]:
-    """Sums of a kernel over standardised rows in float64, some of them at a time."""
+    """Return the sums of a kernel over standardised rows in float64, one slice at a time."""
     n, d = block.X.shape
     step = max(1, SLICE_BYTES // (8 * (d + 1)))
     sums: list[Any] = []
@@ -374,7 +374,7 @@ def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
 def loss_derivatives(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
 ) -> tuple[Any, ...]:
-    """Loss, the size of what rounding acts on, gradient, Hessian and a bound on it, summed."""
+    """Return sums of the loss, the size of its terms, gradient, Hessian and a bound on it."""
     P, C, losses = loss_of_rows(likelihood, Z, T)
     residual = P * (1.0 - T) - T * C
     magnitude = np.abs(residual * Z).sum(axis=0)
@@ -395,7 +395,7 @@ def loss_derivatives(
 def _changes(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array, D: Array
 ) -> tuple[Any, ...]:
-    """Sum over rows of what the loss changes by where logits Z change by D, and of its size."""
+    """Return the change of the loss if logits Z change by D, and the sum of absolute terms."""
     P, C, losses = loss_of_rows(likelihood, Z, T)
     direct = loss_of_rows(likelihood, Z + D, T).losses - losses
     if likelihood.is_coupled:

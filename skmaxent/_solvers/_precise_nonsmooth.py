@@ -20,7 +20,7 @@ from skmaxent._solvers._precise import (
     is_cheap,
     point_of,
 )
-from skmaxent._solvers._preconditioners import reference_size
+from skmaxent._solvers._preconditioners import n_free_parameters
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._quadratic import DampedModel, DenseModel, Model
 from skmaxent._solvers._record import Outcome, Record
@@ -53,7 +53,7 @@ def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
     size = objective.shape[0] * objective.shape[1]
     return (
         size <= SMALL_MODEL
-        and reference_size(objective) > 0
+        and n_free_parameters(objective) > 0
         and affords_precision(objective)
         and is_cheap(objective)
     )
@@ -62,7 +62,7 @@ def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
 def proximal_newton_precise(
     problem: Problem, theta: Array, options: Options, record: Record
 ) -> Outcome:
-    """Go on from θ until it is `options.tol` from the optimum; `record` has what led there."""
+    """Continue from θ to `options.tol` from the optimum; `record` has the iterations so far."""
     search = _Search(problem, theta)
     n_left = min(max(options.max_iter - len(record), 0), MAX_STEPS)
     # In the standard coordinates and in those of the curvature other directions are flat to
@@ -130,7 +130,7 @@ class _Search:
             self._evaluate(self._loss.recentre(self.theta))
 
     def change_coordinates(self) -> None:
-        """From those of the curvature to those of the objective, or the other way."""
+        """Change between the coordinates of the curvature and those of the objective."""
         self.is_home = not self.is_home
         if self.is_home:
             theta = self._loss.columns.theta_for(self.theta, self._home)
@@ -185,7 +185,7 @@ class _Search:
         return replace(guess, least=0.0)
 
     def step(self, model: Model, guess: Minimum, damping: float) -> float:
-        """Go to where F is lower: the damping for the next step, infinity where nothing is.
+        """Take a step that lowers F; return the damping for the next, infinity if there is none.
 
         `guess` is the minimum with so much damping; where that gained nothing, the next step is one
         without.
@@ -209,7 +209,7 @@ class _Search:
         return self.value < before
 
     def _reach(self, guess: Minimum) -> float:
-        """How much of a step to take: 0 where none lowers F, negative where F cannot tell."""
+        """Return the share of a step to take: 0 if none lowers F, negative if rounding hides it."""
         whole = guess.theta - self.theta
         t, lowest = 1.0, 0.0
         for _ in range(MAX_TRIALS):
@@ -231,14 +231,14 @@ class _Search:
         return t
 
     def _change(self, step: Array) -> tuple[float, float]:
-        """What F changes by, and the sum of the absolute terms; infinity beyond bounds."""
+        """Return the change of F, infinite beyond bounds, and the sum of the absolute terms."""
         end = self.penalty.project(self.theta + step)
         change, size = self._loss.change(self.theta, end - self.theta)
         before, after = self.penalty.value(self.theta), self.penalty.value(end)
         return change + after - before, size + max(before, after)
 
     def at_home(self, end: Array) -> tuple[Array, Array]:
-        """θ and the step from there to an end, in the coordinates of the objective."""
+        """Return θ and the step from there to an end, in the coordinates of the objective."""
         columns, step = self._loss.columns, end - self.theta
         return columns.theta_for(self.theta, self._home), columns.theta_for(step, self._home)
 

@@ -86,7 +86,7 @@ class PreconditionedProblem:
         return R * width
 
     def theta(self, u: Array) -> Array:
-        """θ of u."""
+        """Return θ for the coordinates u."""
         theta = self._start + self._root.apply(self._unflattened(u))
         if self._shares is not None:
             theta -= np.einsum("kj,kj->j", self._shares, theta - self._target)
@@ -108,14 +108,14 @@ class PreconditionedProblem:
         return self._root.apply_transposed(G).ravel(order="F")
 
     def solve(self, G: Array) -> Array:
-        """M⁻¹ G, as preconditioners of θ have it."""
+        """Return M⁻¹ G for a gradient G (R, d + 1) with respect to θ."""
         return self.change(self.gradient(G))
 
     def _unflattened(self, u: Array) -> Array:
         return u.reshape(self.shape, order="F")
 
     def at(self, u: Array) -> Evaluation:
-        """F and its gradient at u: one pass over X."""
+        """Return F and its gradient at u, by one pass over X."""
         point = self.problem.objective.at(self.theta(u))
         value, gradient = point.value, point.gradient
         if self._penalty is not None:
@@ -134,7 +134,7 @@ class PreconditionedProblem:
 
 
 def nonsmooth_part(terms: PenaltyTerms) -> str:
-    """What makes an objective nonsmooth, in words; empty where nothing does."""
+    """Return in words what makes an objective nonsmooth; empty for smooth ones."""
     if terms.l1.any():
         return "an L1 penalty"
     if terms.lower is None or terms.upper is None:
@@ -155,7 +155,7 @@ def check_is_smooth(terms: PenaltyTerms, solver: str) -> None:
 
 
 def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
-    """ω of shape (R, d + 1), for which w - Σ_k ω_k (w_k - target_k) has the least penalty.
+    """Return ω (R, d + 1), for which w - Σ_k ω_k (w_k - target_k) has the least penalty.
 
     Columns with a coefficient that is removed have no such shift.
     """

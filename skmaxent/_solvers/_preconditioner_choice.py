@@ -10,7 +10,7 @@ from skmaxent._solvers._preconditioners import (
     DiagonalPreconditioner,
     KroneckerPreconditioner,
     Preconditioner,
-    reference_size,
+    n_free_parameters,
 )
 
 # Cost of a Hessian product, for each multiplication in it.
@@ -70,7 +70,7 @@ class PreconditionerChoice:
         self._objective = objective
         self._samples: dict[int, MultinomialObjective] = {}
         blocks = objective.blocks
-        p = float(reference_size(objective))
+        p = float(n_free_parameters(objective))
         d = float(blocks.n_features)
         product = (SPARSE_COST if blocks.is_sparse else DENSE_COST) * blocks.work
         self._product_cost = product

@@ -19,23 +19,23 @@ from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
-# A sampled Hessian with at most this relative error serves as the Hessian: steps by conjugate
-# gradients have such an error too.
+# A sampled Hessian with at most this relative error serves as the Hessian, because steps by
+# conjugate gradients have an error of this size too.
 EXACT_ERROR = 0.2
-# The least variance of a standardised column within a class, for classes that hardly vary in it.
+# The variance of a standardised column within a class is set to at least this value.
 LEAST_VARIANCE = 0.01
-# Classes whose curvatures differ by no more than this factor count as alike.
-ALIKE = 10.0
+# Classes whose curvatures differ by no more than this factor are treated as equal.
+EQUAL_CURVATURES = 10.0
 
 
-class Solves(Protocol):
+class ApproximateInverse(Protocol):
     """An approximation M of the Hessian with a cheap inverse."""
 
     def solve(self, G: Array) -> Array:
         """Return M⁻¹ G for a gradient G (R, d + 1)."""
 
 
-class Preconditioner(Solves, Protocol):
+class Preconditioner(ApproximateInverse, Protocol):
     """A preconditioner, and how close it is to the Hessian H.
 
     Attributes
@@ -43,14 +43,14 @@ class Preconditioner(Solves, Protocol):
     is_exact : bool
         Whether -M⁻¹g serves as the Newton step, because M is H or nearly so.
     is_close : bool
-        Whether the eigenvalues of M⁻¹H are near 1.
+        Whether the eigenvalues of M⁻¹H are near 1, so that conjugate gradients need few products.
     """
 
     is_exact: bool
     is_close: bool
 
 
-def reference_size(objective: MultinomialObjective) -> int:
+def n_free_parameters(objective: MultinomialObjective) -> int:
     """Return the number of free parameters: those of all classes but the reference."""
     return objective.likelihood.n_free * objective.shape[1]
 
@@ -58,9 +58,16 @@ def reference_size(objective: MultinomialObjective) -> int:
 class AssembledPreconditioner:
     """The Hessian at θ, assembled over all rows (then exact) or a sample, and factored.
 
-    Works in reference coding, δ_k = w_k - w_K, where the ridge is Λ ⊗ (I - 11ᵀ/K); the result is
-    brought back to coefficients that sum to zero over classes. A single logit needs neither.
-    The coefficients of constant columns stay.
+    The matrix is in reference coding, δ_k = w_k - w_K, in which the ridge Λ has the Hessian
+    Λ ⊗ (I - 11ᵀ/K). `solve` converts its result to coefficients that sum to zero over the classes.
+    A single logit needs no coding. The result is zero for constant columns.
+
+    Parameters
+    ----------
+    point : Point
+        The point θ.
+    sample : MultinomialObjective
+        The rows that are summed over: the objective of the point, or of a sample of its rows.
     """
 
     is_close = True
@@ -89,13 +96,13 @@ class AssembledPreconditioner:
             diagonal[-1] += np.eye(r)
         blocks[:, column, :, column] = diagonal
         scale = np.sqrt(H.diagonal().clip(0.0))
-        still = scale == 0.0
-        still.reshape(r, width)[:, :-1] |= ~objective.varying
-        scale[still] = 1.0
-        self._inverse_scale = np.where(still, 0.0, 1.0 / scale)
+        is_fixed = scale == 0.0
+        is_fixed.reshape(r, width)[:, :-1] |= ~objective.varying
+        scale[is_fixed] = 1.0
+        self._inverse_scale = np.where(is_fixed, 0.0, 1.0 / scale)
         H *= self._inverse_scale[:, None]
         H *= self._inverse_scale
-        # A semidefinite matrix of unit diagonal has no larger entry; rounding may.
+        # A semidefinite matrix with a unit diagonal has no entry above 1; rounding may exceed it.
         np.clip(H, -1.0, 1.0, out=H)
         # Collinear columns leave directions without curvature: rounding decides their sign.
         H.flat[:: len(H) + 1] = 1.0 + 4 * len(H) * EPS
@@ -116,21 +123,22 @@ class AssembledPreconditioner:
 
 
 def _missing_variance(sample: MultinomialObjective) -> Array:
-    """Return what the variance of each standardised column lacks of a half in a sample, (d,).
+    """Return the variance to add to each standardised column of a sample, to reach a half, (d,).
 
-    A sample may contain no nonzero entry of a sparse column.
+    The sample may lack the nonzero entries of a sparse column, whose variance would be too small.
     """
     (squares,) = sample.blocks.map_reduce(_squares, sample.center)
     return np.asarray(np.maximum(0.5 * sample.varying - squares / sample.total_weight, 0.0))
 
 
 def _squares(block: Block, center: Array) -> tuple[Array]:
+    """Return the weighted sums of squares of the columns about `center`, (d,), of a block."""
     weights = block.weights_or_ones()
     return (_squares_about(block, weights, center),)
 
 
 def _squares_about(block: Block, weights: Array, center: Array) -> Array:
-    """Weighted sum of squares about a center."""
+    """Return the sums of squares of the columns about `center`, (d,), with `weights` (rows,)."""
     squares = block.squares(weights)
     if not center.any():
         return squares
@@ -139,6 +147,7 @@ def _squares_about(block: Block, weights: Array, center: Array) -> Array:
 
 
 def _cholesky(H: Array) -> Array:
+    """Return the lower Cholesky factor of H, to whose diagonal a little is added if needed."""
     # LAPACK itself: for small matrices SciPy's checks cost more than the factorisation.
     jitter = 0.0
     while True:
@@ -153,16 +162,25 @@ def _cholesky(H: Array) -> Array:
 
 
 class KroneckerPreconditioner:
-    """A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ α, or diag α, and Σ full or diagonal.
+    """The matrix A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ_k α_k, and Σ full or diagonal.
 
-    A has the form that diag p - p pᵀ has where all rows share p, so that no K × K matrix is
-    needed; α is the mean of p (1 - p) over 1 less the mean of p, there p itself. Σ is the
-    covariance of X under row weights 1 - ‖p‖². In coordinates that diagonalise Σ and Λ each
-    direction j has diag(γ_j α + λ_j) - γ_j α αᵀ/s, and with h = α/(γ_j α + λ_j) the solution that
-    sums to zero over classes is y - h Σy/Σh, y = g/(γ_j α + λ_j). Logits that are not coupled have
-    A = diag α.
+    A stands for the curvature diag p - p pᵀ of the classes. If all rows have the same p, then
+    α = p and A is equal to it; otherwise α is the mean of p (1 - p) divided by 1 minus the mean of
+    p. Logits that are not coupled have A = diag α. Σ is the covariance of X with the row weights
+    1 - ‖p‖², and Λ is the ridge.
 
-    The coefficients of constant columns stay.
+    `solve` needs no K × K matrix. In coordinates that diagonalise Σ and Λ, each direction j has
+    the matrix diag(γ_j α + λ_j) - γ_j α αᵀ/s. With h = α/(γ_j α + λ_j) and y = g/(γ_j α + λ_j), the
+    solution that sums to zero over the classes is y - h Σ_k y_k/Σ_k h_k. The result is zero for
+    constant columns.
+
+    Parameters
+    ----------
+    point : Point
+    sample : MultinomialObjective
+        The rows that are summed over: the objective of the point, or of a sample of its rows.
+    full : bool, default=True
+        Whether Σ has its covariances, not only the variances.
     """
 
     is_close = False
@@ -188,9 +206,9 @@ class KroneckerPreconditioner:
         diagonal = covariance.diagonal() if full else covariance
         diagonal = diagonal + np.maximum(0.5 * varying - diagonal, 0.0)
         scale = diagonal + ridge / mean
-        still = ~varying | (scale <= 0.0)
-        scale[still] = 1.0
-        column = np.where(still, 0.0, 1.0 / np.sqrt(scale))
+        is_fixed = ~varying | (scale <= 0.0)
+        scale[is_fixed] = 1.0
+        column = np.where(is_fixed, 0.0, 1.0 / np.sqrt(scale))
         ridge = ridge * column**2
         self._T: Array | None = None
         if full:
@@ -229,7 +247,7 @@ class KroneckerPreconditioner:
         return out
 
     def root(self) -> Root:
-        """L with L Lᵀ = M⁻¹, up to changes that all classes have in common."""
+        """Return L with L Lᵀ = M⁻¹, up to shifts of all classes by one number."""
         columns = np.sqrt(self._inverse)
         direction = stretch = None
         if self._coded:
@@ -249,17 +267,21 @@ class KroneckerPreconditioner:
 
 @dataclass(frozen=True)
 class Root:
-    """L with L Lᵀ = M⁻¹ for a `KroneckerMetric` M, on arrays of shape (R, d + 1).
+    """The matrix L with L Lᵀ = M⁻¹ for a `KroneckerPreconditioner` M.
+
+    It applies to arrays of shape (R, d + 1). Directions are the coordinates in which Σ and Λ are
+    diagonal.
 
     Attributes
     ----------
     columns : ndarray of shape (R, d)
-        D^(-1/2), for directions that `mixing` turns into columns.
+        D^(-1/2) for each direction, with D = diag(γ_j α + λ_j).
     direction, stretch : ndarray of shape (R, d) and (d,), or None
         Unit vectors v_j over the classes and numbers t_j of the factors I + t_j v_j v_jᵀ.
     mixing : ndarray of shape (d, d) or None
-        Columns are combinations of directions by its rows; None where each is one.
+        Row j has the factors by which the directions add up to column j; None if Σ is diagonal.
     intercept : ndarray of shape (R,)
+        The factors of the intercepts.
     """
 
     columns: Array
@@ -269,7 +291,7 @@ class Root:
     intercept: Array
 
     def apply(self, U: Array) -> Array:
-        """L U."""
+        """Return L U for U (R, d + 1)."""
         out = np.empty_like(U, order="F")
         V = self.columns * self._stretched(U[:, :-1])
         out[:, :-1] = V if self.mixing is None else V @ self.mixing.T
@@ -277,7 +299,7 @@ class Root:
         return out
 
     def apply_transposed(self, G: Array) -> Array:
-        """Lᵀ G."""
+        """Return Lᵀ G for G (R, d + 1)."""
         out = np.empty_like(G, order="F")
         V = G[:, :-1] if self.mixing is None else G[:, :-1] @ self.mixing
         out[:, :-1] = self._stretched(self.columns * V)
@@ -285,6 +307,7 @@ class Root:
         return out
 
     def _stretched(self, V: Array) -> Array:
+        """Return (I + t_j v_j v_jᵀ) times column j of V (R, d), for every j."""
         if self.direction is None or self.stretch is None:
             return V
         along = np.einsum("kj,kj->j", self.direction, V) * self.stretch
@@ -292,12 +315,19 @@ class Root:
 
 
 class DiagonalPreconditioner:
-    """The diagonal of the Hessian, for each class about its own mean of X.
+    """The diagonal of the Hessian, with the columns centred at their means in each class.
 
     With q_k = p_k (1 - p_k), h_kj is the mean of q_k times the variance of column j under weights
     q_k, plus λ_j, and δ_kj the distance of the column's mean under these weights from the centre.
-    Of a feature the coefficients are solved for under the constraint that they sum to zero,
-    w_kj = (g_kj - ν_j)/h_kj; the intercepts, at the weighted means, by mean (diag p - p pᵀ).
+    The coefficients of feature j are w_kj = (g_kj - ν_j)/h_kj, where ν_j makes their sum zero. The
+    intercepts, which stand for the logits at the weighted means, have the matrix mean of
+    diag p - p pᵀ.
+
+    Parameters
+    ----------
+    point : Point
+    sample : MultinomialObjective
+        The rows that are summed over: the objective of the point, or of a sample of its rows.
     """
 
     is_exact = False
@@ -310,7 +340,7 @@ class DiagonalPreconditioner:
         q = np.maximum(q, 1e-10 * max(q.max(), 1e-290))[:, None]
         mean = sums / q
         variance = np.maximum(squares / q - mean**2, 0.0) / sample.scale**2
-        # Where a class has seen next to no variance it has a little of what all have.
+        # A column may hardly vary in a class.
         h = (q / total) * np.maximum(variance, LEAST_VARIANCE * varying)
         h += point.objective.penalty.strength
         inverse = np.where(varying, 1.0 / np.maximum(h, 1e-300), 0.0)
@@ -350,19 +380,20 @@ def _class_moments(context: KernelContext) -> tuple[Any, ...]:
 
 
 def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Array, Array]:
-    """T and γ with Tᵀ(Σ + Λ)T = I, TᵀΣT = diag γ.
+    """Return T (d, d) and γ (d,) with Tᵀ(Σ + Λ)T = I and TᵀΣT = diag γ.
 
-    Where the classes are alike, no penalty can matter more to one than to another: γ = 1 will do.
+    If the classes have nearly equal curvatures α, the penalty matters equally to all of them, and
+    γ = 1 is an approximation that needs no eigenvalues.
     """
     root = inverse_root(covariance, ridge + 1e-10)
-    if alpha.max() <= ALIKE * alpha.min():
+    if alpha.max() <= EQUAL_CURVATURES * alpha.min():
         return root.T, np.ones(len(root))
     gamma, Q = np.linalg.eigh(root @ covariance @ root.T)
     return root.T @ Q, gamma.clip(1e-10, 1.0)
 
 
 def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
-    """L⁻¹ with L Lᵀ = matrix + diagonal; L⁻ᵀ L⁻¹ stays positive, whatever rounding does."""
+    """Return L⁻¹ with L Lᵀ = matrix + diag(diagonal), so that L⁻ᵀ L⁻¹ is positive definite."""
     if not len(matrix):  # LAPACK has no matrices of this size
         return matrix
     total = matrix.copy()
@@ -374,9 +405,11 @@ def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
 def curvature_moments(
     point: Point, sample: MultinomialObjective, *, full: bool
 ) -> tuple[Array, Array, Array, float]:
-    """Means of p (1 - p) and of p, and, with weights Σ p (1 - p), sums of squares and of weights.
+    """Return the moments of which `KroneckerPreconditioner` is made, from the rows of `sample`.
 
-    The squares are those of columns about the centre, with all products of columns where `full`.
+    They are the means of p (1 - p) and of p, (R,) each; then, for row weights Σ_k p_k (1 - p_k),
+    the sums of squares of the centred columns, (d,), or of their products, (d, d), if `full`, and
+    the sum of these weights.
     """
     curvature, shares, squares, total = point.map_reduce(_curvature_moments, full, over=sample)
     return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)

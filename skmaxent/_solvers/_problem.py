@@ -19,7 +19,7 @@ from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
-from skmaxent._solvers._preconditioners import Solves
+from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._solvers._record import Outcome
 from skmaxent._solvers._solution import Solution
 from skmaxent._storage._standardisation import Standardisation
@@ -94,7 +94,7 @@ class Problem:
         objective = MultinomialObjective(
             blocks,
             model,
-            scaled.smooth(),
+            scaled.smooth_penalty(),
             Standardisation.of(
                 blocks.n_features,
                 fit_intercept=fit_intercept,
@@ -176,7 +176,7 @@ class Problem:
         # If the penalty is nonsmooth, the objective has no penalty of its own.
         objective = self.objective
         if terms.is_smooth:
-            objective = objective.with_penalty(terms.smooth())
+            objective = objective.with_penalty(terms.smooth_penalty())
         return replace(
             self,
             objective=objective,
@@ -189,7 +189,7 @@ class Problem:
         self,
         theta: Array,
         *,
-        preconditioner: Solves | None = None,
+        preconditioner: ApproximateInverse | None = None,
         step: Step | None = None,
         least_bound: float = TIGHT,
     ) -> float:
@@ -219,7 +219,7 @@ class Problem:
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients (R, d) and intercepts (R,) of the columns of X for θ."""
         coef, intercept = self.objective.coefficients(theta)
-        coef = self.asked.project(coef)
+        coef = self.asked.snap_to_bounds(coef)
         if not self.objective.fit_intercept:
             intercept = np.zeros_like(intercept)
         return coef, intercept

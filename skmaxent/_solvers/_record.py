@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from skmaxent._objective._objective import Counter, Point
 from skmaxent._solvers._conjugate_gradients import Step
-from skmaxent._solvers._preconditioners import Solves
+from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._solution import Iteration, Options, Status
 from skmaxent._typing import Array
@@ -39,7 +39,7 @@ class Record:
         self._whole: Callable[[Array], Array] | None = None
 
     def __len__(self) -> int:
-        """Number of iterations so far."""
+        """Return the number of iterations so far."""
         return len(self._lines)
 
     @property
@@ -149,7 +149,7 @@ class Outcome:
     coefficients : tuple of ndarray or None
         Coefficients (R, d) and intercepts (R,) of the columns of X, if the loop knows them more
         accurately than from θ.
-    preconditioner : Solves or None
+    preconditioner : ApproximateInverse or None
         The last one of a loop for smooth objectives.
     newton_step : Step or None
         A Newton step from the point with its residual, if the loop has computed one.
@@ -162,6 +162,6 @@ class Outcome:
     status: Status
     history: tuple[Iteration, ...]
     coefficients: tuple[Array, Array] | None = None
-    preconditioner: Solves | None = None
+    preconditioner: ApproximateInverse | None = None
     newton_step: Step | None = None
     model: Model | None = None

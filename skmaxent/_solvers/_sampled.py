@@ -13,7 +13,7 @@ import numpy as np
 from skmaxent._existence import Watch
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._solvers._preconditioners import reference_size
+from skmaxent._solvers._preconditioners import n_free_parameters
 from skmaxent._solvers._record import Record
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import UNBOUNDED, Options
@@ -35,10 +35,10 @@ MOST_SAMPLE_BYTES = 1 << 26
 
 
 def sampled_start(null: Point, options: Options) -> Array:
-    """θ near the optimum, or that of the null model where samples do not pay."""
+    """Return θ near the optimum, or that of the null model if samples are not worth it."""
     objective = null.objective
     blocks = objective.blocks
-    p = reference_size(objective)
+    p = n_free_parameters(objective)
     sizes: list[int] = []
     rows = blocks.n_samples // SAMPLE_GROWTH
     while (

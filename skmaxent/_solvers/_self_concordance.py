@@ -17,7 +17,7 @@ from skmaxent._solvers._hessian_bounds import (
     assembled_bound,
     kronecker_bound,
 )
-from skmaxent._solvers._preconditioners import Solves
+from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -35,14 +35,14 @@ class NewtonStep:
     Attributes
     ----------
     point : Point
-    preconditioner : Solves or None
+    preconditioner : ApproximateInverse or None
         If it is None, no conjugate gradients are run and the bound is the weaker for it.
     found : Step or None
         A step from the point that a solver has found.
     """
 
     point: Point
-    preconditioner: Solves | None
+    preconditioner: ApproximateInverse | None
     found: Step | None
 
 

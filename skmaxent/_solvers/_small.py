@@ -125,7 +125,7 @@ class _Small:
         return bool((change[self._weights > 0.0] <= SETTLED).all())
 
     def factor(self, P: Array) -> Array | None:
-        """Cholesky factor of the Hessian in reference coding; None where rounding forbids it."""
+        """Return the Cholesky factor of the Hessian in reference coding, or None if it fails."""
         curvature = self._likelihood.reference_curvature(P)
         curvature *= self._weights
         H = np.take(curvature @ self._pairs.T, self._expand)
@@ -135,7 +135,7 @@ class _Small:
         return L if info == 0 else None
 
     def natural_gradient(self, L: Array, gradient: Array) -> tuple[Array, float]:
-        """H⁻¹ g in reference coding, and the length of g."""
+        """Return H⁻¹ g in reference coding, and √(gᵀ H⁻¹ g)."""
         g = gradient[: self._r]
         delta, _ = lapack.dpotrs(L, g.ravel(), lower=True)
         delta = delta.reshape(g.shape)
@@ -143,7 +143,7 @@ class _Small:
 
 
 def _products_of_pairs(columns: Array) -> Array:
-    """Products of each column with itself and those after it, a row a pair."""
+    """Return the products of each column with itself and those after it, a row for each pair."""
     width, n = columns.shape
     out = np.empty((width * (width + 1) // 2, n))
     start = 0
@@ -155,7 +155,7 @@ def _products_of_pairs(columns: Array) -> Array:
 
 @functools.lru_cache(maxsize=16)
 def _expansion(r: int, width: int) -> NDArray[np.intp]:
-    """Where, among pairs of classes by pairs of columns, a class-major Hessian has its entries."""
+    """Return the positions of a Hessian's entries among pairs of classes and of columns."""
 
     def index(size: int) -> NDArray[np.intp]:
         out = np.zeros((size, size), dtype=np.intp)

@@ -21,7 +21,7 @@ NEGLIGIBLE = 0.01
 
 
 def root_size(effective_size: float, value: float) -> float:
-    """Standard errors in a unit of length: √n, for lengths in the norm of the mean Hessian.
+    """Return √n, the factor from lengths in the norm of the mean Hessian to standard errors.
 
     Where n F is below 1, in nearly separated data, lengths are relative to its root: a standard
     error says little there.
@@ -53,7 +53,7 @@ class Options:
     callback: Callback | None = None
 
     def iterations_left(self, n_done: int) -> int:
-        """How many iterations the next part of a fit may take, at least 1 unless there are none."""
+        """Return how many iterations are left, at least 1 unless `max_iter` is 0."""
         return max(self.max_iter - n_done, min(self.max_iter, 1))
 
 

@@ -1,4 +1,4 @@
-"""Proximal Newton over the features that matter, with a look at all of them before it ends."""
+"""Proximal Newton over a working set of features; all features are checked before it ends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status
 from skmaxent._typing import Array
 
-# A working set larger than this share of the features is all of them.
+# A working set that would exceed this share of the features becomes the set of all features.
 LARGEST_SHARE = 0.5
-# Features that a first working set may have.
+# In the first round at least this many features may join the working set.
 LEAST_FEATURES = 1000
-# Fewer features than these are not worth choosing among.
+# With fewer features than this, the working set is always that of all features.
 FEW_FEATURES = 400
 MAX_WORKING_SETS = 50
-# Iterations after which a model that is not the Hessian has done what it can.
+# A fit that has not converged after so many iterations with cheap models uses the Hessian instead.
 MODEL_PATIENCE = 15
-# A working set that is probably not the last one is minimised over to this share of its first
-# distance.
+# Over a working set that is probably not the last one, the distance to the optimum only has to fall
+# to this share of its first value.
 ROUGH_SHARE = 0.3
 
 
@@ -42,8 +42,8 @@ class WorkingSet:
         Whether all features are members.
     model : Model or None
         The last model, for the members.
-    precise : bool
-        Whether models are the Hessian.
+    uses_hessian : bool
+        Whether the quadratic models are the Hessian itself, not a cheap approximation.
     """
 
     def __init__(self, objective: MultinomialObjective) -> None:
@@ -54,7 +54,7 @@ class WorkingSet:
         if self.is_all:
             self.index = np.arange(objective.blocks.n_features)
         self._columns: MultinomialObjective = objective
-        self.precise = False
+        self.uses_hessian = False
 
     def cover(self, features: Array) -> None:
         """Make these features (positions) members."""
@@ -72,15 +72,16 @@ class WorkingSet:
         self.index = index
         self.model = None
 
-    def be_precise(self) -> None:
-        """Ask for the Hessian itself as a model from now on."""
-        self.model, self.precise = None, True
+    def use_hessian(self) -> None:
+        """Use the Hessian itself as the model from now on."""
+        self.model, self.uses_hessian = None, True
 
-    def within(self, theta: Array) -> Array:
-        """Coefficients of the members, and the intercepts."""
+    def of_members(self, theta: Array) -> Array:
+        """Return the columns of θ (R, d + 1) of the members and of the intercepts."""
         return np.asfortranarray(theta[:, self._with_intercept()])
 
     def _with_intercept(self) -> Array:
+        """Return the positions of the members and of the intercepts among the columns of θ."""
         return np.append(self.index, self.objective.blocks.n_features)
 
     def minimise(
@@ -106,7 +107,7 @@ class WorkingSet:
         max_iter, n_left : int
             Iterations that may be made here, and that the fit has left.
         share : float
-            It is enough to come down to this share of the first distance.
+            The minimisation may end when the distance to the optimum is this share of the first.
 
         Returns
         -------
@@ -117,9 +118,9 @@ class WorkingSet:
         """
         start, whole = point, None
         if not self.is_all:
-            start = self._columns.at(self.within(point.theta))
+            start = self._columns.at(self.of_members(point.theta))
             penalty = penalty.columns(self._with_intercept())
-            whole = partial(self._among_all, others=point.theta)
+            whole = partial(self._in_all_features, others=point.theta)
         outcome = proximal_newton(
             start,
             options,
@@ -128,13 +129,13 @@ class WorkingSet:
             penalty=penalty,
             model=self.model,
             share=share,
-            precise=self.precise,
+            uses_hessian=self.uses_hessian,
         )
         self.model = outcome.model
-        return self._among_all(outcome.point.theta, point.theta), outcome
+        return self._in_all_features(outcome.point.theta, point.theta), outcome
 
-    def _among_all(self, members: Array, others: Array) -> Array:
-        """Return θ of all features, from θ of the members and θ for the others."""
+    def _in_all_features(self, members: Array, others: Array) -> Array:
+        """Return `others`, a θ of all features, with the members' columns replaced by `members`."""
         theta = others.copy(order="F")
         theta[:, self._with_intercept()] = members
         return theta
@@ -150,22 +151,38 @@ def minimise_on_working_sets(
     likely: Array | None = None,
     share: float = 0.0,
 ) -> Outcome:
-    """Minimise from a point at which the gradient of all features is known.
+    """Minimise loss and penalty over working sets that grow until no other feature matters.
 
-    Features outside the working set are zero (or fixed by their bounds), and before the end each
-    has been seen to stay so: its coefficients have no direction in which F falls, or too little for
-    `options.tol` together with all others. `likely` are features to begin with besides those that
-    are not zero. With a positive `share` a single round is enough, to that share of the first
-    distance.
+    Features outside the working set are zero, or fixed by their bounds. Each round minimises over
+    the working set, then computes the KKT violations of all features; features with a violation
+    join the set. The fit ends if there is no violation, or if minimising with the violating
+    features takes a single iteration, so that they are within `options.tol` of the optimum.
+
+    Parameters
+    ----------
+    point : Point
+        The start, with the gradient of all features.
+    options : Options
+    record : Record
+        Receives the iterations.
+    penalty : ProximalPenalty
+        Of all features and the intercepts.
+    working : WorkingSet
+        The set of the fit before, which grows further.
+    likely : ndarray of int, optional
+        Positions of features that are members from the start, besides those that are not zero.
+    share : float, default=0
+        If positive, the fit ends after one round, when the distance to the optimum is this share
+        of the first distance.
     """
     n_before = len(record)
     value = point.loss + penalty.value(point.theta)
     status = Status.MAX_ITER
     is_rough = likely is None
-    working.precise = False
+    working.uses_hessian = False
     violation = kkt_violations(point, penalty)
     for _ in range(MAX_WORKING_SETS):
-        members = _wanted(point, violation, working, likely)
+        members = _next_members(point, violation, working, likely)
         likely = None
         working.cover(members)
         violation[working.index] = 0.0
@@ -177,21 +194,21 @@ def minimise_on_working_sets(
             options,
             record,
             penalty=penalty,
-            max_iter=n_left if working.precise else min(n_left, MODEL_PATIENCE),
+            max_iter=n_left if working.uses_hessian else min(n_left, MODEL_PATIENCE),
             n_left=n_left,
             share=max(share, ROUGH_SHARE * is_rough),
         )
         status = outcome.status
         is_slow = status is Status.MAX_ITER and len(record) - n_before < options.max_iter
-        if is_slow and not working.precise:
-            working.be_precise()
+        if is_slow and not working.uses_hessian:
+            working.use_hessian()
             is_rough = False
             point = working.objective.at(theta)
             continue
         if working.is_all:
             return outcome
         if len(record) - n_first == 1 and not is_rough and not violation.any():
-            break  # with all that could gain, it is near enough
+            break  # the first iteration over all violating features was within the tolerance
         point = working.objective.at(theta)
         value = point.loss + penalty.value(theta)
         violation = kkt_violations(point, penalty)
@@ -217,7 +234,9 @@ def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:
     return np.asarray(np.abs(residual).max(axis=0))
 
 
-def _wanted(point: Point, violation: Array, working: WorkingSet, likely: Array | None) -> Array:
+def _next_members(
+    point: Point, violation: Array, working: WorkingSet, likely: Array | None
+) -> Array:
     """Return the positions of the next members of a working set.
 
     They are the features with nonzero coefficients, those of `likely`, and those with the largest

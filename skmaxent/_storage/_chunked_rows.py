@@ -19,7 +19,7 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._cluster import Scheduler, mapped, reduced
 from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_blocks import RowBlocks
-from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums, joined
+from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums, concatenated
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
@@ -183,7 +183,7 @@ class ChunkedRows(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return True  # the copy stays with the chunks, which Dask may move to disk
 
-    def affords_without(self, n_columns: int) -> bool:
+    def is_worth_dropping(self, n_columns: int) -> bool:
         return 2 * n_columns > self.n_features
 
     def map_reduce(
@@ -218,7 +218,7 @@ class ChunkedRows(Storage):
         some = [i for i, part in enumerate(index) if len(part)]
         calls = [PieceCall(_taken, (index[i], center, scale, dtype), self._view) for i in some]
         handles = mapped(self._scheduler, _taken, [self._chunks[i] for i in some], calls)
-        return joined(self._scheduler.gather(handles))
+        return concatenated(self._scheduler.gather(handles))
 
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
         # A first pass counts the rows, so that no large array of positions is sent.
@@ -339,7 +339,7 @@ def _taken(chunk: Chunk, call: PieceCall) -> Rows:
         in_piece = index[np.searchsorted(index, start) : np.searchsorted(index, stop)]
         if len(in_piece):
             parts.append(_blocks(rows, 1).take(in_piece - start, *args))
-    return joined(parts)
+    return concatenated(parts)
 
 
 def _selected(chunk: Chunk, call: KernelCall) -> Array:

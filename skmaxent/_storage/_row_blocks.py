@@ -128,7 +128,7 @@ class RowBlocks(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
-    def affords_without(self, n_columns: int) -> bool:
+    def is_worth_dropping(self, n_columns: int) -> bool:
         if not (self.is_sparse or self.has_room):
             # The other columns would be taken from each block in each pass.
             return 2 * n_columns > self.n_features

@@ -141,9 +141,10 @@ class Storage(ABC):
 
     @abstractmethod
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
-        """Return the positions of the rows that a kernel selects, or None if > `at_most` rows.
+        """Return the positions of the rows that a kernel selects, or None if there are too many.
 
-        `kernel(block, *args)` returns a boolean array of shape (rows of the block,).
+        `kernel(block, *args)` returns a boolean array of shape (rows of the block,). The result is
+        None if it selects more than `at_most` rows.
         """
 
     @abstractmethod
@@ -174,7 +175,7 @@ class Storage(ABC):
 
     @abstractmethod
     def _with_columns(self, transform: ColumnTransform) -> Storage:
-        """Return a copy with columns of X that are transformed."""
+        """Return a copy whose columns are transformed; `transformed` calls it."""
 
     @abstractmethod
     def whole(self) -> Block:
@@ -189,8 +190,11 @@ class Storage(ABC):
         """Return whether there is memory for a float64 copy of `n_columns` columns."""
 
     @abstractmethod
-    def affords_without(self, n_columns: int) -> bool:
-        """Return whether a copy of X without `n_columns` of its columns is worth its memory."""
+    def is_worth_dropping(self, n_columns: int) -> bool:
+        """Return whether X should be copied without `n_columns` constant columns.
+
+        The copy takes memory, and saves the time that the columns take in each pass.
+        """
 
     @property
     @abstractmethod
@@ -228,10 +232,10 @@ class Storage(ABC):
         n_rows/n_samples, so that weighted sums over the sample estimate those over all rows.
         """
         n = self.n_samples
-        within = np.random.default_rng(seed).random(n_rows)
+        position = np.random.default_rng(seed).random(n_rows)
         # Runs begin and end at whole rows, so that no row is drawn twice.
         edges = np.arange(n_rows + 1) * n // n_rows
-        rows = edges[:-1] + (within * np.diff(edges)).astype(np.intp)
+        rows = edges[:-1] + (position * np.diff(edges)).astype(np.intp)
         sample = self.take(rows, center, scale, dtype)
         classes = likeliest(sample.targets)
         counts = None if sample.weights is None else sample.weights > 0
@@ -244,9 +248,9 @@ class Storage(ABC):
         if wanted is None or not len(wanted):
             return sample
         plain = np.flatnonzero(~np.isin(rows, wanted))
-        parts = (_some(sample, plain), self.take(wanted, center, scale, dtype))
+        parts = (_take(sample, plain), self.take(wanted, center, scale, dtype))
         factors = np.append(np.ones(len(plain)), np.full(len(wanted), n_rows / n))
-        return _weighted(joined(parts), factors, dtype)
+        return _with_factors(concatenated(parts), factors, dtype)
 
 
 class Float64Rows(Storage):
@@ -265,13 +269,13 @@ class Float64Rows(Storage):
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> tuple[Any, ...]:
-        return self._rows.map_reduce(_of_float64, kernel, *args, combine=combine)
+        return self._rows.map_reduce(_apply_in_float64, kernel, *args, combine=combine)
 
     def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
         return self._rows.take(rows, center, scale, dtype)
 
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
-        return self._rows.where(_of_float64, kernel, *args, at_most=at_most)
+        return self._rows.where(_apply_in_float64, kernel, *args, at_most=at_most)
 
     def standardised(
         self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
@@ -285,7 +289,7 @@ class Float64Rows(Storage):
         return self._rows._with_columns(transform).in_float64()
 
     def whole(self) -> Block:
-        return _widened(self._rows.whole())
+        return _in_float64(self._rows.whole())
 
     def check_finite(self) -> None:
         self._rows.check_finite()
@@ -293,8 +297,8 @@ class Float64Rows(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return self._rows.affords_columns(n_columns)
 
-    def affords_without(self, n_columns: int) -> bool:
-        return self._rows.affords_without(n_columns)
+    def is_worth_dropping(self, n_columns: int) -> bool:
+        return self._rows.is_worth_dropping(n_columns)
 
     @property
     def has_room(self) -> bool:
@@ -305,12 +309,12 @@ class Float64Rows(Storage):
         return self._rows.weight_sums
 
 
-def _of_float64(block: Block, kernel: Callable[..., Any], *args: Any) -> Any:
+def _apply_in_float64(block: Block, kernel: Callable[..., Any], *args: Any) -> Any:
     """Apply a kernel to the float64 copy of a block."""
-    return kernel(_widened(block), *args)
+    return kernel(_in_float64(block), *args)
 
 
-def _widened(block: Block) -> Block:
+def _in_float64(block: Block) -> Block:
     """Return a copy of the block with X, shares, weights and offsets in float64."""
 
     def wide(array: Any) -> Any:
@@ -354,7 +358,7 @@ def _are_wanted(block: Block, rare: Array, heavy: float, center: Array, scale: A
     return wanted if block.weights is None else wanted & (block.weights > 0)
 
 
-def _some(rows: Rows, index: Array) -> Rows:
+def _take(rows: Rows, index: Array) -> Rows:
     """Return the rows at positions `index`."""
 
     def part(array: Any) -> Any:
@@ -363,7 +367,7 @@ def _some(rows: Rows, index: Array) -> Rows:
     return Rows(*map(part, rows))
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def concatenated(parts: Sequence[Rows]) -> Rows:
     """Return the rows of several parts, in the order of the parts."""
     X, targets, weights, offset = zip(*parts, strict=True)
 
@@ -377,7 +381,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
     return Rows(together(X), together(targets), together(weights), together(offset))
 
 
-def _weighted(rows: Rows, factors: Array, dtype: Any) -> Rows:
+def _with_factors(rows: Rows, factors: Array, dtype: Any) -> Rows:
     """Return the rows with weights multiplied by `factors` (n_rows,), as `dtype`."""
     weights = factors if rows.weights is None else rows.weights * factors
     return rows._replace(weights=weights.astype(dtype))

@@ -1,4 +1,8 @@
-"""Directions in which a likelihood never falls, because the classes are separated along them."""
+"""Directions of recession: the likelihood never decreases along them, as for separated classes.
+
+A row's class falls behind another class along a direction of θ if the difference of their logits
+decreases. The direction is one of recession if that happens for no row.
+"""
 
 from __future__ import annotations
 
@@ -14,66 +18,65 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-# Accuracy of a direction that separates: how far along it a row's class may fall behind another,
-# relative to the largest difference of logits.
-BEHIND = 1e-9
-# Linear programs that are solved at most.
+# A row's class may fall behind by this share of the largest difference of logits, for rounding.
+ROUNDED_BEHIND = 1e-9
+# The most linear programs that are solved.
 MAX_PROGRAMS = 50
-# Rows that a linear program takes more than the one before.
+# The most rows that one linear program adds to the constraints.
 ROWS_PER_PROGRAM = 300
-# Tolerance of the programs, and the largest maximum of a·θ in the unit box that counts as zero.
-FEASIBLE, NO_GAIN = 1e-10, 1e-7
+# Tolerance of the programs, and the largest maximum of a·θ with |θ| <= 1 that counts as zero.
+PROGRAM_TOLERANCE, NO_GAIN = 1e-10, 1e-7
 
 
 def never_falls(point: Point, farther: Point, is_outward: bool) -> bool:
-    """Whether no row's class falls behind another along the line through two points.
+    """Return whether the log-likelihood never falls on the ray from a point through a farther one.
 
-    Then the log-likelihood does not fall along this direction, however far. With `is_outward` the
-    line from zero through the farther point is tried too.
+    With `is_outward`, the ray from zero through the farther point is tried too.
     """
     directions = [farther.theta - point.theta] + ([farther.theta] if is_outward else [])
-    return any(_separates(point.objective, direction) for direction in directions)
+    return any(_is_of_recession(point.objective, direction) for direction in directions)
 
 
-def _separates(objective: MultinomialObjective, direction: Array) -> bool:
-    """Whether no row's class falls behind another along a direction of θ, up to rounding.
-
-    A row's class falls behind another if the difference of their logits, which is linear in θ,
-    becomes smaller.
-    """
+def _is_of_recession(objective: MultinomialObjective, direction: Array) -> bool:
+    """Return whether no row's class falls behind along a direction (R, d + 1), up to rounding."""
     behind, largest = objective.blocks.map_reduce(
         _behind, objective.likelihood, *objective.for_blocks(direction), combine=np.maximum
     )
-    accuracy = max(BEHIND, 16.0 * float(np.finfo(objective.blocks.dtype).eps))
+    accuracy = max(ROUNDED_BEHIND, 16.0 * float(np.finfo(objective.blocks.dtype).eps))
     return float(behind) <= accuracy * float(largest)
 
 
-def recedes(objective: MultinomialObjective, a: Array) -> bool | None:
-    """Whether a·θ grows along a direction in which no row's class falls behind another.
+def grows_without_end(objective: MultinomialObjective, a: Array) -> bool | None:
+    """Return whether a linear function a·θ grows along some direction of recession.
 
-    Linear programs maximise a·θ in a box, with the constraints of a few rows. Rows whose class
-    falls behind along the solution are added, until there are none or the maximum is zero.
+    Linear programs maximise a·θ for |θ| <= 1 under the constraint that the classes of some rows do
+    not fall behind. Rows whose class falls behind at the solution are added to the constraints,
+    until there are none or the maximum is zero.
 
     Parameters
     ----------
     objective : MultinomialObjective
     a : ndarray of shape (n_coefficients,)
+        The factors of the function.
 
     Returns
     -------
     bool or None
-        None where `MAX_PROGRAMS` programs do not tell.
+        None if `MAX_PROGRAMS` programs do not decide it.
     """
     a = a / np.abs(a).max()
     x, A = a, np.empty((0, len(a)))
     for _ in range(MAX_PROGRAMS):
         zero = objective.zeros()
         theta = moved(zero, x, zero.shape[1] - (not objective.fit_intercept))
-        if _separates(objective, theta):
+        if _is_of_recession(objective, theta):
             return True
         more = _constraints(objective, theta)
         A = np.unique(np.vstack([A, more]), axis=0)
-        tight = {"primal_feasibility_tolerance": FEASIBLE, "dual_feasibility_tolerance": FEASIBLE}
+        tight = {
+            "primal_feasibility_tolerance": PROGRAM_TOLERANCE,
+            "dual_feasibility_tolerance": PROGRAM_TOLERANCE,
+        }
         found = linprog(
             -a, A_ub=-A, b_ub=np.zeros(len(A)), bounds=(-1.0, 1.0), method="highs", options=tight
         )
@@ -86,11 +89,10 @@ def recedes(objective: MultinomialObjective, a: Array) -> bool | None:
 
 
 def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
-    """Constraints A θ >= 0 from rows that violate them along a direction, A (n, n_coefficients).
+    """Return constraints A θ >= 0 of rows whose class falls behind, A (n, n_coefficients).
 
-    A constraint is the difference of the logits of a class that a row has and another class, as a
-    function of θ; along a direction that separates it does not fall. The rows are at most
-    `ROWS_PER_PROGRAM` of those that fall behind most.
+    A line of A is the difference of the logits of a class that a row has and of another class, as
+    a function of θ. At most `ROWS_PER_PROGRAM` rows are taken, of those that fall behind most.
     """
     blocks = objective.blocks
     arguments = objective.likelihood, *objective.for_blocks(theta)
@@ -120,13 +122,16 @@ def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
 
 
 def _are_behind(block: Block, likelihood: Likelihood, *at: Any) -> Array:
-    """Which rows of a block fall behind by more than a limit, the last of `at`."""
+    """Return which rows of a block fall behind by more than a limit, the last of `at`.
+
+    The others are the coefficients and intercepts.
+    """
     *direction, limit = at
     return np.asarray(_distance_behind(block, likelihood, *direction)[0] > limit)
 
 
 def _behind(block: Block, likelihood: Likelihood, coef: Array, intercept: Array) -> tuple[Any, Any]:
-    """Largest values over the rows of a block of both results of `_distance_behind`."""
+    """Return the largest values over the rows of a block of both results of `_distance_behind`."""
     behind, difference = _distance_behind(block, likelihood, coef, intercept)
     return block.largest(behind), block.largest(difference)
 
@@ -134,7 +139,7 @@ def _behind(block: Block, likelihood: Likelihood, coef: Array, intercept: Array)
 def _distance_behind(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> tuple[Array, Array]:
-    """How far an observed class of each row is behind another, and the range of the row's logits.
+    """Return how far the class of each row is behind another, and the range of the row's logits.
 
     `coef` (n_logits, n_features) and `intercept` (n_logits,) give the logits. Both results have the
     shape (n_rows,); the first is 0 for rows of weight zero.
