@@ -3,6 +3,7 @@
 from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._infer_pipeline import infer
+from skmaxent._estimators._leave_one_out import leave_one_out
 from skmaxent._estimators._maxent_objective import MaxentObjective
 from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
 from skmaxent._export._former_modules import register_former_modules
@@ -12,6 +13,7 @@ from skmaxent._formula._transformer import FormulaTransformer
 from skmaxent._inference._compare import ModelComparison, compare
 from skmaxent._inference._detect_separation import Separation, detect_separation
 from skmaxent._inference._results import InferenceResults
+from skmaxent._leverage._leave_one_out import LeaveOneOutScores
 from skmaxent._model_selection._calibration import expected_calibration_error
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
 from skmaxent._model_selection._path import MaxentPath, maxent_path
@@ -38,6 +40,7 @@ __all__ = [
     "EffectsDisplay",
     "FormulaTransformer",
     "InferenceResults",
+    "LeaveOneOutScores",
     "MarginalEffectsDisplay",
     "MaxentClassifier",
     "MaxentClassifierCV",
@@ -57,6 +60,7 @@ __all__ = [
     "expected_calibration_error",
     "from_formula",
     "infer",
+    "leave_one_out",
     "log_softmax",
     "logsumexp",
     "maxent_path",

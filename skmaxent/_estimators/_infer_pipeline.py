@@ -85,7 +85,7 @@ def infer(
     >>> infer(model, X, y).terms
     {'region': ['onehotencoder__region_S'], 'age': ['remainder__age']}
     """
-    transformer, classifier = _parts(model)
+    transformer, classifier = parts(model)
     columns, names = X, None
     if transformer is not None:
         if is_dask(X):
@@ -104,7 +104,7 @@ def infer(
     return with_variables(results, X, offset, transformer, terms)
 
 
-def _parts(model: Any) -> tuple[Any, MaxentClassifier]:
+def parts(model: Any) -> tuple[Any, MaxentClassifier]:
     """The transformer of a pipeline, None for none, and the classifier."""
     transformer, classifier = None, model
     if isinstance(model, Pipeline):

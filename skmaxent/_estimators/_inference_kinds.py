@@ -94,11 +94,7 @@ def inference(
     """
     check_is_fitted(classifier)
     refuse_other_parameters(classifier, getattr(classifier, "_fitted_with", {}))
-    if data.offset is None and classifier._fitted_with_offset:
-        raise ValueError(
-            f"this {type(classifier).__name__} was fitted with an offset: infer needs the offset "
-            "of the rows too."
-        )
+    check_offset_given(classifier, data.offset, "infer")
     estimate = estimate_of(classifier)
     if names is not None:
         estimate = replace(estimate, names=names)
@@ -113,6 +109,15 @@ def inference(
     if options.method == "bootstrap":
         return by_bootstrap(classifier, estimate, data, options)
     return by_information(estimate, data, options)
+
+
+def check_offset_given(classifier: Any, offset: Any, function: str) -> None:
+    """Raise ValueError where a classifier was fitted with an offset, and a function got none."""
+    if offset is None and classifier._fitted_with_offset:
+        raise ValueError(
+            f"this {type(classifier).__name__} was fitted with an offset: {function} needs the "
+            "offset of the rows too."
+        )
 
 
 def estimate_of(classifier: Any) -> Estimate:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, qr
 
+from skmaxent._leverage._reference_coding import against_last as against_last
+from skmaxent._leverage._reference_coding import information as information
+from skmaxent._leverage._reference_coding import ridge_information as ridge_information
+from skmaxent._leverage._reference_coding import ridge_pull as ridge_pull
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import full
@@ -66,12 +70,6 @@ def column_map(objective: MultinomialObjective) -> Array:
     return T if objective.fit_intercept else T[:d, :d]
 
 
-def against_last(theta: Array, fit_intercept: bool) -> Array:
-    """Return θ in reference coding, for K > 2 classes or for a single logit."""
-    theta = theta if len(theta) == 1 else theta[:-1] - theta[-1]
-    return np.asarray(theta if fit_intercept else theta[:, :-1])
-
-
 def check_size(r: int, width: int) -> None:
     """Raises MemoryError where a covariance would take too much."""
     needed = 4 * 8 * (r * width) ** 2
@@ -82,17 +80,6 @@ def check_size(r: int, width: int) -> None:
             "(skmaxent._inference._covariance.MOST_COVARIANCE_BYTES); give features= the names of "
             "some features."
         )
-
-
-def information(point: Point) -> Array:
-    """Return the Fisher information of the mean loss, (r·width, r·width)."""
-    objective = point.objective
-    H = point.fisher_information()
-    if objective.fit_intercept:
-        return H
-    width = objective.blocks.n_features + 1
-    kept = np.arange(len(H)) % width < width - 1
-    return H[np.ix_(kept, kept)]
 
 
 def centred_information(point: Point) -> tuple[Point, Array]:
@@ -172,36 +159,6 @@ def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
     if rank < len(x):
         raise DeficientCovariance(rank, len(x))
     return float(x @ np.linalg.solve(V, x))
-
-
-def ridge_pull(strength: Array, coef: Array) -> Array:
-    """Return the gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² by w, (n_logits, d).
-
-    The loss of three or more classes does not change where the coefficients of a feature change by
-    the same c_j for all of them, and the optimum has the c_j that the penalty prefers. `strength`
-    has the shape (1 or n_logits, n_features). A single logit has the penalty on itself.
-    """
-    gradient = strength * coef
-    if len(coef) == 1:
-        return gradient
-    strength = np.broadcast_to(strength, coef.shape)
-    total = strength.sum(axis=0)
-    return np.asarray(
-        gradient - strength * (gradient.sum(axis=0) / np.where(total > 0.0, total, 1.0))
-    )
-
-
-def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
-    """Return the Hessian of the penalty in `ridge_pull`, in reference coding."""
-    r, d = n_classes - 1, strength.shape[1]
-    width = d + fit_intercept
-    H = np.zeros((r, width, r, width))
-    column = np.arange(d)
-    for k in range(r):
-        unit = np.zeros((1 if r == 1 else n_classes, d))
-        unit[k] = 1.0
-        H[:, column, k, column] = ridge_pull(strength, unit)[:r]
-    return H.reshape(r * width, r * width)
 
 
 def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:

@@ -18,6 +18,7 @@ from skmaxent._inference._profile import profile_interval
 from skmaxent._inference._pseudo_r2 import discrimination
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import SAME_ROWS
+from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
@@ -55,6 +56,7 @@ class FitRows:
     def __init__(self, training: TrainingProblem, estimate: Estimate, reference: Reference) -> None:
         self._training, self._reference = training, reference
         self._coef, self._intercept = estimate.coef.astype(float), estimate.intercept
+        self._estimate = estimate
         self._is_bias_reduced = estimate.is_bias_reduced
         self._total = training.total_weight
         self.observations: Array | None = training.data.observations
@@ -94,6 +96,15 @@ class FitRows:
     def discrimination(self) -> Array:
         """Tjur's coefficient of discrimination of each class, (n_classes,)."""
         return discrimination(self._training.loss_at(self._coef, self._intercept))
+
+    @property
+    def fitted(self) -> FittedRows:
+        """The fit and its rows, for leverages."""
+        estimate = self._estimate
+        correction = estimate.model.intercept - estimate.intercept
+        return FittedRows(
+            self._training, estimate.settings, self._coef, self._intercept, correction
+        )
 
     @property
     def log_likelihood(self) -> float:

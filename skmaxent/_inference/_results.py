@@ -24,6 +24,7 @@ from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._results_effects import EffectMethods
 from skmaxent._inference._results_published import PublicationMethods
+from skmaxent._inference._results_rows import RowMethods
 from skmaxent._inference._results_tests import TestMethods
 from skmaxent._inference._row_sums import Signature
 from skmaxent._inference._terms import Terms, without
@@ -34,7 +35,9 @@ from skmaxent._typing import Array
 
 
 @dataclass(frozen=True)
-class InferenceResults(CoefficientMethods, TestMethods, EffectMethods, PublicationMethods):
+class InferenceResults(
+    CoefficientMethods, TestMethods, EffectMethods, RowMethods, PublicationMethods
+):
     """Coefficients with standard errors, and tests.
 
     It is made by `MaxentClassifier.infer`. Probabilities and effects are those of the classifier as

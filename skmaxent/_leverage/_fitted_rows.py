@@ -1,0 +1,117 @@
+"""FittedRows: a fit with its rows, whose leverages can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._input._settings import Settings
+from skmaxent._leverage._leverages import Leverages, shares_of
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._storage._device_array import on_host
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._typing import Array
+
+
+@dataclass(frozen=True)
+class FittedRows:
+    """A fit, and the problem that its rows pose.
+
+    Attributes
+    ----------
+    training : TrainingProblem
+    settings : Settings
+        Those of the fit.
+    coef, intercept : ndarray of shape (n_logits, n_features) and (n_logits,)
+        The fit, before `prior_correction`.
+    correction : ndarray of shape (n_logits,) or float
+        What `prior_correction` has added to the intercepts.
+    """
+
+    training: TrainingProblem
+    settings: Settings
+    coef: Array
+    intercept: Array
+    correction: Array | float = 0.0
+
+    @property
+    def theta(self) -> Array:
+        """The coefficients of the problem's standardised columns, (n_logits, n_features + 1)."""
+        known = self.training.columns.to_problem(self.coef, self.intercept)
+        return np.asarray(self.training.problem.objective.from_coefficients(*known))
+
+    def leverages(self, weights: str) -> Leverages:
+        """Return the leverages of the rows.
+
+        Parameters
+        ----------
+        weights : {"frequency", "probability"}
+            Frequency weights count equal rows, of which one observation is left out, as of a table
+            of counts. Of probability weights, sampling weights, the whole row is left out.
+
+        Raises
+        ------
+        ValueError
+            For fits whose objective is not a sum of convex losses of rows and a penalty, for other
+            `weights`, and for classes without rows.
+        """
+        self._check(weights)
+        observations = self.training.data.observations
+        shares = shares_of(observations) if weights == "frequency" else None
+        return Leverages.of(self.training.problem, self.theta, shares)
+
+    def _check(self, weights: str) -> None:
+        """Raise ValueError for fits or kinds of weights whose rows cannot be left out."""
+        settings, training = self.settings, self.training
+        if settings.bias_reduction is not None or settings.partial_labels:
+            name = "bias_reduction" if settings.bias_reduction is not None else "partial_labels"
+            raise ValueError(
+                f"leaving rows out is not available with {name}, whose objective is not the sum of "
+                "a convex loss of each row and a penalty."
+            )
+        if weights not in ("frequency", "probability"):
+            raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+        if (
+            settings.class_weight is not None
+            and weights == "frequency"
+            and not training.blocks.has_codes
+        ):
+            raise ValueError(
+                "a table of counts with class_weight has no single observations to leave out; "
+                "leave out whole rows with weights='probability'."
+            )
+        if training.has_absent_classes:
+            absent = np.delete(training.classes, training.data.active).tolist()
+            raise ValueError(f"y has no rows of positive weight of the classes {absent}.")
+
+    def rows_in_memory(self) -> RowBlocks:
+        """Return the storage of the rows; raises TypeError for Dask collections."""
+        blocks = self.training.blocks
+        if not isinstance(blocks, RowBlocks):
+            raise TypeError(
+                "results for each row need rows in memory; found Dask collections. Call compute() "
+                "on X and y first."
+            )
+        return blocks
+
+    @property
+    def counts(self) -> Array:
+        """The number of observations of each row, times its sample weight, (n_samples,)."""
+        observations, n = self.training.data.observations, self.training.blocks.n_samples
+        return np.ones(n) if observations is None else np.asarray(observations, dtype=float)
+
+    @property
+    def class_shares(self) -> Array:
+        """The shares of the classes in the observations of each row, (n_samples, n_classes)."""
+        blocks = self.rows_in_memory()
+        targets = on_host(blocks.targets)
+        if sp.issparse(targets):
+            targets = targets.toarray()
+        targets = np.asarray(targets)
+        if blocks.has_codes:
+            return np.eye(len(self.training.classes))[targets.astype(np.intp)]
+        if targets.ndim == 1:
+            targets = np.column_stack([1.0 - targets, targets])
+        return np.asarray(targets, dtype=float)

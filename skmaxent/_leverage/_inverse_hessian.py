@@ -1,0 +1,244 @@
+"""InverseHessian: the inverse Hessian of a penalised objective over the coefficients that vary."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+
+from skmaxent._leverage._reference_coding import information, ridge_information
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._objective import Point
+from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+
+# Pivot of a matrix with unit diagonal below which it counts as singular, and the share of its
+# largest eigenvalue below which an eigenvalue counts as zero.
+LEAST_PIVOT, LEAST_EIGENVALUE = 1e-11, 1e-11
+
+
+@dataclass(frozen=True)
+class FreeCoefficients:
+    """The coordinates in which the Hessian is inverted: entries of θ that vary near the optimum.
+
+    With a ridge or without a penalty, these are all coefficients in reference coding, that is
+    differences from the last class. With an L1 penalty or bounds they are the nonzero coefficients
+    within their bounds, of each class itself.
+
+    Attributes
+    ----------
+    columns : tuple of ndarray of int
+        For each class, or each logit in reference coding, the columns of θ that vary, in ascending
+        order; the intercept is column n_features.
+    union : ndarray of int
+        The columns that vary for some class.
+    is_reference : bool
+        Whether the coefficients are in reference coding. A single logit and independent labels are.
+    shape : tuple of int
+        That of θ, (n_logits, n_features + 1).
+    """
+
+    columns: tuple[Array, ...]
+    union: Array
+    is_reference: bool
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, columns: Sequence[Array], shape: tuple[int, int], *, reference: bool
+    ) -> FreeCoefficients:
+        """Return the coordinates for the columns of each class, or logit in reference coding."""
+        union = np.unique(np.concatenate(columns)) if len(columns) else np.zeros(0, np.intp)
+        return cls(tuple(columns), union.astype(np.intp), reference, shape)
+
+    @property
+    def size(self) -> int:
+        """The number of coordinates."""
+        return sum(map(len, self.columns))
+
+    @property
+    def slices(self) -> list[slice]:
+        """The coordinates of each class, or each logit in reference coding."""
+        ends = np.cumsum([0, *map(len, self.columns)])
+        return [slice(low, high) for low, high in itertools.pairwise(ends)]
+
+    def rows_of(self, context: KernelContext) -> list[Array]:
+        """Return for each class the standardised columns that vary, each (n_columns, rows)."""
+        X = _standardised(context, self.union)
+        if all(len(columns) == len(self.union) for columns in self.columns):
+            return [X] * len(self.columns)
+        return [X[np.searchsorted(self.union, columns)] for columns in self.columns]
+
+    def scattered(self, values: Array) -> Array:
+        """Return values of the coordinates, (..., size), as changes of θ.
+
+        The result has the shape (..., r, n_features + 1), in reference coding, for r free logits.
+        """
+        n_rows = len(self.columns)
+        out = np.zeros((*values.shape[:-1], n_rows, self.shape[1]))
+        for k, (columns, at) in enumerate(zip(self.columns, self.slices, strict=True)):
+            out[..., k, columns] = values[..., at]
+        return out if self.is_reference else out[..., :-1, :] - out[..., -1:, :]
+
+
+def _standardised(context: KernelContext, columns: Array) -> Array:
+    """Return these columns of the standardised rows, the intercept last, (n_columns, rows)."""
+    if len(columns) == context.block.X.shape[1] + 1:
+        return np.asarray(on_host(context.rows))
+    columns_map, n_features = context.model.standardisation, context.block.X.shape[1]
+    of_X = columns[columns < n_features]
+    X = context.block.some_columns(of_X) if context.block.is_sparse else context.block.X[:, of_X]
+    out = np.ones((len(columns), context.block.stop - context.block.start))
+    out[: len(of_X)] = np.asarray(on_host(X), dtype=float).T
+    out[: len(of_X)] -= on_host(columns_map.center)[of_X][:, None]
+    out[: len(of_X)] /= on_host(columns_map.scale)[of_X][:, None]
+    return out
+
+
+@dataclass(frozen=True)
+class InverseHessian:
+    """The inverse of the Hessian of the summed loss and penalty over the free coefficients.
+
+    Sums are weighted by the weights that the objective stores. Where the Hessian is singular, it
+    is the pseudo-inverse, which gives the same leverages.
+
+    Attributes
+    ----------
+    free : FreeCoefficients
+    matrix : ndarray of shape (free.size, free.size)
+    rank : int
+        The rank of the Hessian.
+    """
+
+    free: FreeCoefficients
+    matrix: Array
+    rank: int
+
+    @classmethod
+    def at(cls, point: Point, terms: PenaltyTerms) -> InverseHessian:
+        """Return the inverse at a point of the loss, for the penalty of standardised columns.
+
+        The objective of the point has no penalty of its own. `terms` have the bounds too.
+        """
+        free, H = penalised_hessian(point, terms)
+        matrix, rank = _inverse(H * point.objective.total_weight)
+        return cls(free, matrix, rank)
+
+    def leverage(self, rows: list[Array]) -> Array:
+        """Return A_i = (I ⊗ x̃ᵢᵀ) H⁻¹ (I ⊗ x̃ᵢ) in the free logits, (n_rows, r, r).
+
+        `rows` are those of `FreeCoefficients.rows_of`.
+        """
+        L, slices = len(rows), self.free.slices
+        A = np.empty((rows[0].shape[1], L, L))
+        for last in range(L):
+            # The products with all classes up to the last are one.
+            V = self.matrix[: slices[last].stop, slices[last]] @ rows[last]
+            for k in range(last + 1):
+                A[:, k, last] = A[:, last, k] = np.einsum("jm,jm->m", rows[k], V[slices[k]])
+        if self.free.is_reference:
+            return A
+        A = A[:, :-1] - A[:, -1:]
+        return np.asarray(A[:, :, :-1] - A[:, :, -1:])
+
+    def change(self, rows: list[Array], residuals: Array) -> Array:
+        """Return H⁻¹ (I ⊗ x̃ᵢ) ρᵢ for residuals ρ (n_rows, r) in the free logits, (n_rows, size)."""
+        if not self.free.is_reference:
+            residuals = np.column_stack([residuals, -residuals.sum(axis=1)])
+        G = np.concatenate([X * rho for X, rho in zip(rows, residuals.T, strict=True)])
+        return np.asarray((self.matrix @ G).T)
+
+
+def is_free(terms: PenaltyTerms) -> bool:
+    """Return whether all coefficients vary: there is no L1 penalty, and there are no bounds."""
+    return not terms.l1.any() and terms.lower is None and terms.upper is None
+
+
+def penalised_hessian(point: Point, terms: PenaltyTerms) -> tuple[FreeCoefficients, Array]:
+    """Return the coordinates, and the Hessian of the mean loss and the penalty in them.
+
+    Parameters
+    ----------
+    point : Point
+        The loss at θ, without a penalty.
+    terms : PenaltyTerms
+        Penalty and bounds for standardised columns.
+    """
+    objective = point.objective
+    likelihood = objective.likelihood
+    is_reference = likelihood.is_coupled or likelihood.n_logits == 1
+    if is_reference and is_free(terms):
+        r, width = likelihood.n_free, objective.shape[1] - (not objective.fit_intercept)
+        free = FreeCoefficients.of([np.arange(width)] * r, objective.shape, reference=True)
+        H = information(point)
+        if terms.ridge.any():
+            H = H + ridge_information(terms.ridge, r + 1, objective.fit_intercept)
+        return free, H
+    return _on_manifold(point, terms)
+
+
+def _on_manifold(point: Point, terms: PenaltyTerms) -> tuple[FreeCoefficients, Array]:
+    """Return what `penalised_hessian` does, for the manifold on which the penalty is smooth."""
+    objective, is_coupled = point.objective, point.objective.likelihood.is_coupled
+    tangent = terms.nonsmooth_penalty().tangent(point.theta)
+    diagonal = np.broadcast_to(tangent.diagonal, point.theta.shape)
+    bend = np.zeros(objective.shape[1])
+    if tangent.group_curvature is not None:
+        bend = np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0)
+    free = tangent.free & objective.standardisation.is_free
+    if is_coupled:
+        # A common change of all classes' coefficients changes nothing, unless the penalty bends.
+        free[-1] &= ~(free.all(axis=0) & ~diagonal.any(axis=0) & (bend == 0.0))
+    coordinates = FreeCoefficients.of(
+        [np.flatnonzero(row) for row in free], objective.shape, reference=not is_coupled
+    )
+    (H,) = point.map_reduce(_free_information, coordinates)
+    H = H / objective.total_weight
+    slices = coordinates.slices
+    for k, (columns, at) in enumerate(zip(coordinates.columns, slices, strict=True)):
+        H[at, at].flat[:: len(columns) + 1] += diagonal[k, columns] + bend[columns]
+        if not bend.any() or tangent.unit is None:
+            continue
+        for other, (others, beside) in enumerate(zip(coordinates.columns, slices, strict=True)):
+            common, i, j = np.intersect1d(columns, others, return_indices=True)
+            curved = bend[common] * tangent.unit[k, common] * tangent.unit[other, common]
+            H[at, beside][i, j] -= curved
+    return coordinates, H
+
+
+def _free_information(context: KernelContext, free: FreeCoefficients) -> tuple[Array]:
+    """Return the sum over a block of Λ_i ⊗ x̃_i x̃_iᵀ in the coordinates of some classes."""
+    rows, slices = free.rows_of(context), free.slices
+    P = np.asarray(on_host(context.probabilities), dtype=float)
+    weights = np.asarray(on_host(context.weights), dtype=float)
+    H = np.zeros((free.size, free.size))
+    for k, at in enumerate(slices):
+        H[at, at] = (rows[k] * (weights * P[k] * (1.0 - P[k]))) @ rows[k].T
+        for other in range(k) if context.likelihood.is_coupled else ():
+            H[at, slices[other]] = (rows[k] * (-weights * P[k] * P[other])) @ rows[other].T
+            H[slices[other], at] = H[at, slices[other]].T
+    return (H,)
+
+
+def _inverse(H: Array) -> tuple[Array, int]:
+    """Return the inverse of a positive semidefinite matrix, or its pseudo-inverse, and its rank.
+
+    The pseudo-inverse is that of the matrix scaled to a unit diagonal.
+    """
+    size = np.sqrt(np.maximum(H.diagonal(), 0.0))
+    scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
+    scaled = H * np.multiply.outer(scale, scale)
+    L, info = lapack.dpotrf(scaled, lower=1)
+    if info == 0 and (not len(L) or np.square(L.diagonal()).min() > LEAST_PIVOT):
+        V, _ = lapack.dpotri(L, lower=1)
+        V, rank = np.tril(V) + np.tril(V, -1).T, len(H)
+    else:
+        values, vectors = np.linalg.eigh(scaled)
+        kept = values > LEAST_EIGENVALUE * max(float(values[-1]), 0.0)
+        V = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+        rank = int(kept.sum())
+    return V * np.multiply.outer(scale, scale), rank

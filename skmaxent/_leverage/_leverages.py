@@ -1,0 +1,288 @@
+"""Leverages: for each row, how much the fit depends on it, and the fit without it in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from skmaxent._leverage._inverse_hessian import InverseHessian
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Ridge
+from skmaxent._solvers import Problem
+from skmaxent._storage._arrays import full
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+
+# A kernel: a function of a block's rows that returns terms of sums.
+Kernel = Callable[..., tuple[Any, ...]]
+# Eigenvalues of a row's hat matrix above this are taken for this: the row alone determines a
+# direction of its logits, and a fit without it is not near.
+LARGEST_HAT = 1.0 - 1e-9
+
+
+@dataclass(frozen=True)
+class Leverages:
+    """The leverages of all rows of a fit, computed a block of rows at a time.
+
+    In the notation of its formulas, row i has the weight s_i, the standardised features x̃_i with a
+    one for the intercept, the residual r_i = p_i - t_i, and the curvature Λ_i = s_i (diag p_i -
+    p_i p_iᵀ), all in r free logits: the differences from the last class's, one logit of two
+    classes. H is the Hessian of the summed loss and penalty over the free coefficients: all of them
+    with a ridge or without a penalty, the nonzero ones within their bounds with an L1 penalty, and
+    with the curvature of its norm for a group. Its leverage is the matrix
+
+        A_i = (I ⊗ x̃_iᵀ) H⁻¹ (I ⊗ x̃_i),        r × r.
+
+    One Newton step from the optimum to that without the weight u_i ≤ s_i of row i gives, with
+    Λ_i of that weight (Rad & Maleki 2020, J. R. Stat. Soc. B 82, 965-996; Obuchi & Kabashima 2018,
+    J. Mach. Learn. Res. 19),
+
+        z_i^(-i) - z_i = u_i A_i (I - Λ_i A_i)⁻¹ r_i,
+        θ^(-i) - θ = H⁻¹ (I ⊗ x̃_i) (I - Λ_i A_i)⁻¹ u_i r_i.
+
+    How to use it: ``leverages = Leverages.of(problem, theta, shares)``, then
+    ``leverages.map_reduce(kernel, *args)`` sums ``kernel(rows, *args)`` over all blocks, where
+    `rows` is a `RowLeverages`. Kernels that fill arrays with an entry for each row write to
+    ``out[rows.at]``, in memory alone; sums work for Dask collections too.
+
+    Attributes
+    ----------
+    point : Point
+        The loss at θ, without the penalty, in float64.
+    inverse : InverseHessian
+        H⁻¹.
+    shares : ndarray of shape (n_samples,) or None
+        The part u_i/s_i of the weight of each row that is left out; None leaves out whole rows.
+        Where a weight counts repetitions, one observation is left out: see `shares_of`.
+    """
+
+    point: Point
+    inverse: InverseHessian
+    shares: Array | None = None
+
+    @classmethod
+    def of(cls, problem: Problem, theta: Array, shares: Array | None = None) -> Leverages:
+        """Return the leverages of the rows of a problem at its minimum θ, (n_logits, d + 1).
+
+        `theta` belongs to the standardised columns of the problem.
+        """
+        objective = problem.objective.in_float64()
+        objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
+        point = objective.at(theta)
+        return cls(point, InverseHessian.at(point, problem.terms), shares)
+
+    def map_reduce(self, kernel: Kernel, *args: Any, combine: np.ufunc = np.add) -> tuple[Any, ...]:
+        """Return the sums over all blocks of ``kernel(rows, *args)``, for the rows of a block."""
+        point = self.point
+        model = point.objective.model_at(point.theta, point.probabilities)
+        return point.objective.blocks.map_reduce(
+            _of_rows, model, self.inverse, self.shares, kernel, *args, combine=combine
+        )
+
+    @property
+    def effective_df(self) -> float:
+        """Effective degrees of freedom, Σ_i tr(A_i Λ_i); without a penalty the coefficients."""
+        return float(self.map_reduce(_hat_trace)[0])
+
+
+@dataclass(frozen=True)
+class RowLeverages:
+    """The leverages of the rows of a block; all arrays are in host memory, float64.
+
+    Attributes
+    ----------
+    context : KernelContext
+        The block with the model.
+    inverse : InverseHessian
+    leverage : ndarray of shape (rows, r, r)
+        A_i, for weights as the objective stores them.
+    root : ndarray of shape (rows, r, r)
+        F_i with F_i F_iᵀ = diag p_i - p_i p_iᵀ, the curvature for a weight of one.
+    residual : ndarray of shape (rows, r)
+        r_i = p_i - t_i, in the free logits.
+    weights : ndarray of shape (rows,)
+        s_i, as the objective stores them.
+    left_out : ndarray of shape (rows,)
+        u_i, the weight that is left out.
+    """
+
+    context: KernelContext
+    inverse: InverseHessian
+    leverage: Array
+    root: Array
+    residual: Array
+    weights: Array
+    left_out: Array
+
+    @property
+    def at(self) -> slice:
+        """The positions of the rows among all rows."""
+        return slice(self.context.block.start, self.context.block.stop)
+
+    @cached_property
+    def logits(self) -> Array:
+        """All logits z_i of the rows, (rows, n_logits), offsets included."""
+        return np.asarray(on_host(self.context.logits()), dtype=float).T
+
+    @property
+    def curvature(self) -> Array:
+        """Λ_i = s_i (diag p_i - p_i p_iᵀ) in the free logits, (rows, r, r)."""
+        F = self.root
+        return np.asarray(self.weights[:, None, None] * (F @ F.transpose(0, 2, 1)))
+
+    def hat(self, weights: Array) -> Array:
+        """Return FᵀAF times a weight for each row, symmetric, with the eigenvalues of A_i Λ_i."""
+        F = self.root
+        return np.asarray(weights[:, None, None] * (F.transpose(0, 2, 1) @ self.leverage @ F))
+
+    @property
+    def trace(self) -> Array:
+        """tr(A_i Λ_i), the leverage of each whole row as a number, (rows,)."""
+        return np.asarray(np.einsum("mkk->m", self.hat(self.weights)))
+
+    @cached_property
+    def largest_hat(self) -> Array:
+        """The largest eigenvalue of A_i Λ_i for the weight that is left out, (rows,).
+
+        Where it is near one, I - A_i Λ_i is nearly singular.
+        """
+        hat = self.hat(self.left_out)
+        if hat.shape[1] == 1:
+            return np.asarray(hat[:, 0, 0])
+        return np.asarray(np.linalg.eigvalsh(hat)[:, -1])
+
+    def adjusted(self, power: float, *, whole: bool = False) -> Array:
+        """Return (I - Λ_i A_i)^power r_i, (rows, r), for the weight that is left out.
+
+        Powers of -1/2 and -1 are those of HC2 and HC3, of the scores x̃_i ⊗ r_i. With `whole` the
+        weight is that of the row. Eigenvalues of Λ_i A_i above `LARGEST_HAT` are taken for that.
+        """
+        F = self.root
+        weights = self.weights if whole else self.left_out
+        pulled = weights[:, None] * _applied(F.transpose(0, 2, 1), self._pull)
+        hat = self.hat(weights)
+        if hat.shape[1] == 1:
+            values, vectors = hat[:, 0], None
+        else:
+            values, vectors = np.linalg.eigh(hat)
+        values = np.clip(values, 0.0, LARGEST_HAT)
+        # f(FFᵀA) = I + F g(FᵀAF) FᵀA with g(x) = (f(x) - 1)/x, which needs no inverse of F.
+        change = np.expm1(power * np.log1p(-values))
+        g = np.divide(change, values, out=np.full_like(values, -power), where=values > 0.0)
+        if vectors is None:
+            return np.asarray(self.residual + _applied(F, g * pulled))
+        inner = _applied(vectors, g * _applied(vectors.transpose(0, 2, 1), pulled))
+        return np.asarray(self.residual + _applied(F, inner))
+
+    @property
+    def _pull(self) -> Array:
+        """A_i r_i, (rows, r)."""
+        return _applied(self.leverage, self.residual)
+
+    @cached_property
+    def held_out_residual(self) -> Array:
+        """u_i (I - Λ_i A_i)⁻¹ r_i, (rows, r): it gives the changes of logits and coefficients."""
+        return np.asarray(self.left_out[:, None] * self.adjusted(-1.0))
+
+    @cached_property
+    def held_out_logits(self) -> Array:
+        """z_i^(-i), the logits of each row in the fit without it, (rows, n_logits)."""
+        change = _applied(self.leverage, self.held_out_residual)
+        if self.context.likelihood.is_coupled:
+            change = np.column_stack([change, np.zeros(len(change))])
+        return np.asarray(self.logits + change)
+
+    @property
+    def held_out_change(self) -> Array:
+        """θ^(-i) - θ in reference coding for standardised columns, (rows, r, d + 1)."""
+        rows = self.inverse.free.rows_of(self.context)
+        return self.inverse.free.scattered(self.inverse.change(rows, self.held_out_residual))
+
+    def with_outcome(self, code: int) -> RowLeverages:
+        """Return the same rows as if an observation of the class at `code` were left out.
+
+        It is for rows that stand for several observations, of several classes.
+        """
+        n = len(self.weights)
+        if self.context.likelihood.is_coupled:
+            targets = full((n,), code, np.intp, self.context.weights)
+        else:
+            targets = full((n,), float(code), np.float64, self.context.weights)
+        context = self.context.with_targets(targets)
+        return replace(self, context=context, residual=_residual(context))
+
+
+def shares_of(observations: Array | None) -> Array | None:
+    """Return the part of each row's weight that one of its observations has.
+
+    `observations` (n_samples,) is how many each row stands for: its frequency weight, times the sum
+    of its counts. Rows of less than one observation are left out as a whole.
+    """
+    if observations is None or not (observations > 1.0).any():
+        return None
+    return np.asarray(1.0 / np.maximum(observations, 1.0))
+
+
+def _applied(matrices: Array, vectors: Array) -> Array:
+    """Return the product of each matrix (rows, r, r) with its vector (rows, r)."""
+    return np.asarray((matrices @ vectors[:, :, None])[:, :, 0])
+
+
+def _residual(context: KernelContext) -> Array:
+    """Return p - t in the free logits, (rows, r)."""
+    return np.asarray(on_host(context.residuals), dtype=float)[: context.likelihood.n_free].T
+
+
+def _root(context: KernelContext) -> Array:
+    """Return F with F Fᵀ = diag p - p pᵀ in the free logits, (rows, r, r).
+
+    With D = diag(√p) and q = √p of the free classes, F = D (I - q qᵀ/(1 + √p_K)): the bracket is
+    the symmetric root of I - q qᵀ, since ‖q‖² = 1 - p_K.
+    """
+    if not context.likelihood.is_coupled:
+        Z = np.asarray(on_host(context.logits()), dtype=float)
+        out = np.zeros((Z.shape[1], len(Z), len(Z)))
+        diagonal = np.arange(len(Z))
+        out[:, diagonal, diagonal] = np.sqrt(expit(Z) * expit(-Z)).T
+        return out
+    q = np.sqrt(np.asarray(on_host(context.probabilities), dtype=float)).T
+    q, last = q[:, :-1], q[:, -1]
+    inner = np.eye(q.shape[1]) - (q / (1.0 + last)[:, None])[:, :, None] * q[:, None, :]
+    return np.asarray(q[:, :, None] * inner)
+
+
+def _of_rows(
+    block: Any,
+    model: Any,
+    inverse: InverseHessian,
+    shares: Array | None,
+    kernel: Kernel,
+    *args: Any,
+) -> tuple[Any, ...]:
+    """Return a kernel's terms for the rows of a block."""
+    context = KernelContext(block, model)
+    weights = np.asarray(on_host(context.weights), dtype=float)
+    left_out = weights
+    if shares is not None:
+        left_out = weights * np.asarray(on_host(shares))[block.start : block.stop]
+    rows = RowLeverages(
+        context=context,
+        inverse=inverse,
+        leverage=inverse.leverage(inverse.free.rows_of(context)),
+        root=_root(context),
+        residual=_residual(context),
+        weights=weights,
+        left_out=left_out,
+    )
+    return kernel(rows, *args)
+
+
+def _hat_trace(rows: RowLeverages) -> tuple[Array]:
+    """Return the sum of tr(A_i Λ_i) over a block."""
+    return (rows.trace.sum(),)

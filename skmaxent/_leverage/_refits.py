@@ -1,0 +1,106 @@
+"""Exact fits without an observation, which start from the fit to all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._solvers import UNBOUNDED, Options, Problem, minimise
+from skmaxent._storage._device_array import on_host
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._typing import Array
+
+# Standard errors between a refit and its optimum, and most iterations.
+TOLERANCE, MAX_ITER = 1e-4, 200
+
+
+class Refits:
+    """Fits without one observation each, for rows in memory.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem of all rows.
+    theta : ndarray of shape (n_logits, n_features + 1)
+        Its minimum.
+
+    Attributes
+    ----------
+    n_fits : int
+        How many fits were made.
+    rows : list of int
+        The rows that were left out.
+    separated : list of int
+        The rows without which the classes are separated, so that no finite coefficients are
+        optimal.
+    """
+
+    def __init__(self, problem: Problem, theta: Array) -> None:
+        blocks = problem.objective.blocks
+        assert isinstance(blocks, RowBlocks)
+        self._problem = problem
+        self._start = problem.coefficients(theta)
+        given = blocks.X, blocks.targets, blocks.weights, blocks.offset
+        self._X, self._targets, weights, self._offset = map(on_host, given)
+        if sp.issparse(self._targets):
+            self._targets = self._targets.toarray()
+        self._weights = np.ones(blocks.n_samples) if weights is None else weights.astype(float)
+        self.n_fits = 0
+        self.rows: list[int] = []
+        self.separated: list[int] = []
+
+    def logits_without(self, row: int, left_out: float, outcome: int | None = None) -> Array:
+        """Return the logits of a row, (n_logits,), in the fit without a part of its weight.
+
+        Parameters
+        ----------
+        row : int
+        left_out : float
+            The weight that is left out, as the objective stores weights.
+        outcome : int, optional
+            The class of the observation that is left out, of a row that stands for several; the
+            default leaves out the shares of all of them alike.
+        """
+        problem = self._without(row, left_out, outcome)
+        start = problem.start_at(*self._start)
+        solution = minimise(problem, Options(tol=TOLERANCE, max_iter=MAX_ITER), start)
+        self.n_fits += 1
+        self.rows.append(row)
+        if solution.status in UNBOUNDED and row not in self.separated:
+            self.separated.append(row)
+        x = self._X[[row]]
+        z = np.asarray(x @ solution.coef.T)[0] + solution.intercept
+        return z if self._offset is None else z + self._offset[row]
+
+    def _without(self, row: int, left_out: float, outcome: int | None) -> Problem:
+        """Return the problem without a part of the weight of a row."""
+        problem, blocks = self._problem, self._problem.objective.blocks
+        weights, targets = self._weights.copy(), self._targets
+        kept = max(weights[row] - left_out, 0.0)
+        if kept <= 1e-12 * weights[row]:
+            kept = 0.0
+        if outcome is not None and kept > 0.0:
+            targets = np.array(targets, dtype=float)
+            removed = np.zeros_like(targets[row])
+            if targets.ndim == 1:
+                removed = np.float64(outcome)
+            else:
+                removed[outcome] = 1.0
+            targets[row] = (weights[row] * targets[row] - left_out * removed) / kept
+            targets[row] = np.maximum(targets[row], 0.0)
+        weights[row] = kept
+        rows = RowBlocks(
+            self._X,
+            targets if targets.dtype.kind != "f" else targets.astype(blocks.dtype),
+            weights.astype(blocks.dtype),
+            self._offset,
+            n_logits=blocks.n_logits,
+        )
+        total = problem.objective.total_weight
+        return Problem.of(
+            rows,
+            problem.objective.likelihood,
+            problem.asked,
+            strength=total / (total - left_out),
+            fit_intercept=problem.objective.fit_intercept,
+        )
