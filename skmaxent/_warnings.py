@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 
-# Modules whose lines are none of the user's; a method decorated by scikit-learn has one of its.
-INTERNAL = "skmaxent.", "sklearn.callback."
+# Modules whose lines are none of the user's: a method decorated by scikit-learn has one of its, and
+# the entry of a context manager one of contextlib.
+INTERNAL = "skmaxent.", "sklearn.callback.", "contextlib."
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:

@@ -76,16 +76,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
 
 def _with_ridge(problem: Problem, strength: float) -> Problem:
     """The problem with a ridge on the coefficients of standardised columns."""
-    terms = ridge_terms(np.full(problem.objective.blocks.n_features, strength))
-    terms = replace(terms, is_coupled=problem.terms.is_coupled)
-    objective = problem.objective.with_penalty(terms.smooth_penalty())
-    return replace(
-        problem,
-        objective=objective,
-        asked=terms.scaled(1.0 / objective.scale),
-        terms=terms,
-        null=problem.null.on(objective),
-    )
+    return problem.with_penalty(ridge_terms(strength * np.square(problem.objective.scale)))
 
 
 def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> Solution:

@@ -20,7 +20,6 @@ from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import SAME_ROWS
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
     Options,
     Problem,
@@ -279,10 +278,8 @@ class FitRows:
             n_logits=rows.n_logits,
         )
         fit_intercept = self.fit_intercept
-        terms = ridge_terms(np.zeros(blocks.n_features))
-        objective = Problem.of(
-            blocks, self._training.data.likelihood, terms, fit_intercept=fit_intercept
-        ).objective
+        model = self._training.data.likelihood
+        objective = Problem.of(blocks, model, fit_intercept=fit_intercept).objective
         coef = np.hstack([self._coef, np.zeros((len(self._coef), q))])
         point, H = _covariance.centred_information(
             objective.at(objective.from_coefficients(coef, self._intercept))

@@ -15,7 +15,6 @@ from skmaxent._inference import _covariance
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._held_minimum import Likelihoods, least
 from skmaxent._objective._likelihood import likelihood
-from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Problem, Status, minimise
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
@@ -111,8 +110,7 @@ class Choices:
             targets = targets[:, 1]
             offset = None if offset is None else offset[:, 1:] - offset[:, :1]
         blocks = RowBlocks(self.X, targets, weights, offset, n_logits=model.n_logits)
-        terms = ridge_terms(np.zeros(blocks.n_features))
-        return Problem.of(blocks, model, terms, fit_intercept=self.fit_intercept)
+        return Problem.of(blocks, model, fit_intercept=self.fit_intercept)
 
 
 @dataclass(frozen=True)

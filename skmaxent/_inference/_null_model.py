@@ -8,7 +8,6 @@ import numpy as np
 
 from skmaxent._inference import _covariance
 from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import (
     Options,
     Problem,
@@ -34,10 +33,8 @@ def null_loss(training: TrainingProblem) -> float:
     """Return the mean loss of the model with intercepts and offsets alone."""
     problem, blocks = training.problem, training.blocks
     if not problem.objective.fit_intercept:
-        terms = ridge_terms(np.zeros(blocks.n_features))
-        problem = Problem.of(
-            blocks, training.data.likelihood, terms, training.moments, fit_intercept=True
-        )
+        model = training.data.likelihood
+        problem = Problem.of(blocks, model, moments=training.moments, fit_intercept=True)
     if not blocks.has_offset:
         return float(problem.null.loss)
     held = np.ones((1, blocks.n_features), bool)

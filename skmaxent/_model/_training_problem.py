@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers, effective_threads
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 # The share of the objective that rounding of the coefficients may add to it without a warning.
 ROUNDED = 1e-6
@@ -78,7 +78,7 @@ class TrainingProblem:
         """Yield the problem while its threads exist and floating-point overflow is ignored.
 
         The penalty is that of strength one times 1/(C S), with S the sum of the weights. If C is
-        None, it has strength one, and `strengths` returns the factors for several C.
+        None, the problem has no penalty, and `strengths` returns the factors for several C.
 
         Parameters
         ----------
@@ -106,20 +106,21 @@ class TrainingProblem:
                 fit_intercept=fit_intercept,
                 as_given=as_given,
             )
-            unit = columns.terms(terms)
-            strength = None
-            if settings.C is not None:
-                total = data.scale, blocks.weight_sums.total
-                strength = float(_strengths(np.array([settings.C]), unit, *total)[0])
             problem = Problem.of(
-                blocks,
-                data.likelihood,
-                unit,
-                moments,
-                strength=strength,
-                fit_intercept=fit_intercept,
+                blocks, data.likelihood, moments=moments, fit_intercept=fit_intercept
             )
-            yield cls(data, problem, terms, moments, columns, inexact)
+            training = cls(data, problem, terms, moments, columns, inexact)
+            yield training if settings.C is None else training._penalised(settings.C)
+
+    def _penalised(self, C: float) -> TrainingProblem:
+        """Return the problem with the penalty for one C."""
+        (strength,) = self.strengths(np.array([C]))
+        return replace(self, problem=self.problem.with_penalty(self.problem_terms, float(strength)))
+
+    @property
+    def problem_terms(self) -> PenaltyTerms:
+        """The penalty of strength one, and the bounds, for the columns of the problem."""
+        return self.columns.terms(self.terms)
 
     @property
     def blocks(self) -> Storage:
@@ -202,12 +203,26 @@ class TrainingProblem:
     def strengths(self, C: Array, total_weight: float | None = None) -> Array:
         """Return 1/(C S) for each C, the factor of a penalty of strength one, shape (n_Cs,).
 
-        S is `total_weight`, for None that of the rows of the problem.
+        S is `total_weight`, for None that of the rows of the problem. Warns if the penalty times a
+        factor exceeds `STRONGEST`.
         """
         scale, total = self.data.scale, self.problem.objective.total_weight
         if total_weight is not None:
             scale, total = 1.0, total_weight
-        return _strengths(C, self.problem.asked, scale, total)
+        with np.errstate(divide="ignore"):
+            inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
+        strengths = np.asarray(inverse / scale / total)
+        least = float(np.min(C))
+        is_small = least < 1.0 / STRONGEST
+        terms = self.problem_terms
+        size = float((terms.l1 + terms.ridge).max(initial=0.0)) if is_small else 0.0
+        if size * float(strengths.max()) > STRONGEST:
+            warn_user(
+                f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
+                f"the fit has C={1.0 / STRONGEST:g}.",
+                ConvergenceWarning,
+            )
+        return strengths
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
         """Return the loss without any penalty at coefficients for the columns of X, in float64.
@@ -322,26 +337,6 @@ class TrainingProblem:
             some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
             coef, intercept[self.data.active] = whole, some
         return coef, intercept
-
-
-def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) -> Array:
-    """Return 1/(C S) for each C, with S = scale * total_weight, shape (n_Cs,).
-
-    Warns if the penalty `unit`, of strength one, times a factor exceeds `STRONGEST`.
-    """
-    with np.errstate(divide="ignore"):
-        inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
-    strengths = np.asarray(inverse / scale / total_weight)
-    least = float(np.min(C))
-    is_small = least < 1.0 / STRONGEST
-    if is_small and ((unit.l1 + unit.ridge) * float(strengths.max()) > STRONGEST).any():
-        warnings.warn(
-            f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
-            f"the fit has C={1.0 / STRONGEST:g}.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
-    return strengths
 
 
 def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> tuple[Any]:

@@ -335,7 +335,7 @@ def _fit_path(
     if data is None:
         data = read(settings, model, X, y, sample_weight, offset, classes=classes)
     with training_problem(model, settings, data) as ready:
-        path = Path(ready.problem, options_of(model, quiet=True))
+        path = Path(ready.problem, ready.problem_terms, options_of(model, quiet=True))
         total_weight = ready.total_weight if grid.total_weight is None else grid.total_weight
         if isinstance(grid.values, int):
             Cs = ready.grid(path.range(), grid.values)
@@ -430,7 +430,7 @@ def data_grid(
         if rows is None:
             rows = read(settings, model, X, y, sample_weight, offset)
         with training_problem(model, settings, rows) as ready:
-            path = Path(ready.problem, options_of(model, quiet=True))
+            path = Path(ready.problem, ready.problem_terms, options_of(model, quiet=True))
             ends.append(ready.grid(path.range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
 

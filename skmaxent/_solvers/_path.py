@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
 from skmaxent._solvers._strategy import minimise, minimise_nonsmooth, smooth
@@ -33,14 +34,16 @@ class Path:
     Parameters
     ----------
     problem : Problem
-        The problem with a penalty of strength one. The strength is a factor that multiplies the
-        whole penalty.
+        The problem of the loss alone.
+    terms : PenaltyTerms
+        Penalty and bounds of the coefficients of the columns of X. A strength is a factor that
+        multiplies this penalty.
     options : Options
     """
 
-    def __init__(self, problem: Problem, options: Options) -> None:
-        self._unit = problem
-        self._last = problem
+    def __init__(self, problem: Problem, terms: PenaltyTerms, options: Options) -> None:
+        self._problem = problem
+        self._terms = terms
         self._options = options
         self._strength = np.inf
         self._solution: Solution | None = None
@@ -63,7 +66,7 @@ class Path:
 
         Both are zero if the penalised coefficients are zero at every strength.
         """
-        problem, terms = self._unit, self._unit.asked
+        problem, terms = self._problem, self._terms
         size = terms.l1 + terms.ridge
         lower = -np.inf if terms.lower is None else terms.lower
         upper = np.inf if terms.upper is None else terms.upper
@@ -76,7 +79,7 @@ class Path:
             asked = self._options
             tol = min(asked.tol, NULL_MODEL_TOL)
             options = Options(tol, solver=asked.solver, seed=asked.seed)
-            point = minimise(problem.without_penalty(held), options).point
+            point = minimise(problem.with_penalty(terms.without_penalty(held)), options).point
         # The gradient of the loss with respect to the coefficients of the columns of X. The penalty
         # of zero sets it to zero where a bound keeps a coefficient from moving.
         free = terms.without_penalty(np.zeros(1, bool))
@@ -108,10 +111,10 @@ class Path:
         """
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
-        if self._unit.asked.grouped:  # a feature is left out only if all its coefficients are zero
+        if self._terms.grouped:  # a feature is left out only if all its coefficients are zero
             zero = np.broadcast_to(zero.all(axis=0), zero.shape)
         if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
-            problem = self._unit.without_penalty(zero)
+            problem = self._problem.with_penalty(self._terms.without_penalty(zero))
             options = replace(self._options, callback=None)
             self._relaxed = zero, minimise(problem, options, self._solution.point.theta)
         return self._relaxed[1]
@@ -119,12 +122,12 @@ class Path:
     @property
     def _l1_ratio(self) -> float:
         """The L1 penalty divided by the sum of L1 and ridge penalty, at least `LEAST_L1_RATIO`."""
-        l1, ridge = (float(w.max()) for w in (self._unit.asked.l1, self._unit.asked.ridge))
+        l1, ridge = (float(w.max()) for w in (self._terms.l1, self._terms.ridge))
         return max(l1 / (l1 + ridge), LEAST_L1_RATIO) if l1 > 0.0 else LEAST_L1_RATIO
 
     def at(self, strength: float) -> Solution:
         """Return the solution for this strength of the penalty, started at the last solution."""
-        problem = self._last.with_penalty(strength, self._unit)
+        problem = self._problem.with_penalty(self._terms, strength)
         point = None if self._solution is None else self._solution.point
         start = None if point is None else point.theta
         if problem.terms.is_smooth:
@@ -134,7 +137,7 @@ class Path:
             solution = minimise_nonsmooth(
                 problem, self._options, start, self._working, likely=likely, least_bound=LOOSE_GAP
             )
-        self._last, self._solution, self._strength = problem, solution, strength
+        self._problem, self._solution, self._strength = problem, solution, strength
         return solution
 
     def _likely(self, point: Any, strength: float) -> Array | None:
@@ -149,7 +152,7 @@ class Path:
         least = 2.0 * strength - self._strength
         if point is None or not 0.0 < least < np.inf:
             return None
-        penalty = self._unit.terms.times(least).nonsmooth_penalty()
+        penalty = self._problem.standardised(self._terms, least).nonsmooth_penalty()
         return np.flatnonzero(kkt_violations(point, penalty))
 
 

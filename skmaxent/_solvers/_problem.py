@@ -15,8 +15,8 @@ import numpy as np
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments, column_moments, null_point, offset_means
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._objective._penalty import Penalty, Ridge
-from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._objective._penalty import Penalty
+from skmaxent._objective._terms import PenaltyTerms, ridge_terms
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._preconditioners import ApproximateInverse
@@ -57,10 +57,9 @@ class Problem:
         cls,
         blocks: Storage,
         model: Likelihood,
-        terms: PenaltyTerms,
+        terms: PenaltyTerms | None = None,
         moments: Moments | None = None,
         *,
-        strength: float | None = None,
         fit_intercept: bool,
     ) -> Problem:
         """Return the problem for the rows in a storage, and standardise its columns.
@@ -70,12 +69,10 @@ class Problem:
         blocks : Storage
             The rows with their targets, weights and offsets.
         model : Likelihood
-        terms : PenaltyTerms
-            Penalty and bounds of the coefficients of the columns of X.
+        terms : PenaltyTerms, optional
+            Penalty and bounds of the coefficients of the columns of X; the default is neither.
         moments : Moments, optional
             The moments of the columns, if they are known; the default computes them.
-        strength : float, optional
-            A factor that multiplies the penalty.
         fit_intercept : bool
         """
         if moments is None:
@@ -86,11 +83,9 @@ class Problem:
         if fit_intercept:
             varying, variances = ~moments.is_constant, moments.variance
         scale = np.sqrt(np.where(varying, variances, 1.0))
-        scaled = replace(terms.scaled(scale), is_coupled=model.is_coupled)
-        if model.n_logits == 1:  # groups of one coefficient each
-            scaled = replace(scaled, grouped=False)
-        if strength is not None:
-            terms, scaled = terms.times(strength), scaled.times(strength)
+        if terms is None:
+            terms = ridge_terms(np.zeros(blocks.n_features))
+        scaled = _standardised(terms, scale, model)
         objective = MultinomialObjective(
             blocks,
             model,
@@ -154,36 +149,35 @@ class Problem:
         """Return θ = 0, of shape (R, d + 1), which a fit with `max_iter=0` returns."""
         return np.zeros_like(self.null.theta)
 
+    def with_penalty(self, terms: PenaltyTerms, strength: float = 1.0) -> Problem:
+        """Return the problem of the same loss with another penalty and other bounds.
+
+        Parameters
+        ----------
+        terms : PenaltyTerms
+            Penalty and bounds of the coefficients of the columns of X.
+        strength : float, default=1.0
+            A factor that multiplies the penalty.
+        """
+        scaled = self.standardised(terms, strength)
+        objective, ridge = self.objective, scaled.smooth_penalty()
+        if not np.array_equal(ridge.strength, objective.penalty.strength):
+            objective = objective.with_penalty(ridge)
+        asked, null = terms.times(strength), self.null.on(objective)
+        return replace(self, objective=objective, asked=asked, terms=scaled, null=null)
+
     def without_penalty(self, held: Array) -> Problem:
         """Return the problem without penalty in which some coefficients are fixed.
 
         `held` is a mask of shape (1 or R, d). These coefficients are fixed at zero, or at the value
         within their bounds that is nearest to zero. Other coefficients keep their bounds.
         """
-        terms = self.terms.without_penalty(held)
-        objective = self.objective.with_penalty(Ridge(np.zeros(self.objective.blocks.n_features)))
-        return replace(
-            self,
-            objective=objective,
-            asked=self.asked.without_penalty(held),
-            terms=terms,
-            null=self.null.on(objective),
-        )
+        return self.with_penalty(self.asked.without_penalty(held))
 
-    def with_penalty(self, strength: float, unit: Problem) -> Problem:
-        """Return the problem with the penalty of the problem `unit`, multiplied by `strength`."""
-        terms = unit.terms.times(strength)
-        # If the penalty is nonsmooth, the objective has no penalty of its own.
+    def standardised(self, terms: PenaltyTerms, strength: float) -> PenaltyTerms:
+        """Return penalty, times `strength`, and bounds for coefficients of standardised columns."""
         objective = self.objective
-        if terms.is_smooth:
-            objective = objective.with_penalty(terms.smooth_penalty())
-        return replace(
-            self,
-            objective=objective,
-            asked=unit.asked.times(strength),
-            terms=terms,
-            null=self.null.on(objective),
-        )
+        return _standardised(terms, objective.scale, objective.likelihood).times(strength)
 
     def gap_at(
         self,
@@ -210,11 +204,7 @@ class Problem:
 
     def penalty_for(self, scale: Array) -> Penalty:
         """Return the penalty for coefficients of columns that are divided by `scale`, (d,)."""
-        terms = self.asked.scaled(scale)
-        known = self.terms
-        return replace(
-            terms, grouped=known.grouped, is_coupled=known.is_coupled
-        ).nonsmooth_penalty()
+        return _standardised(self.asked, scale, self.objective.likelihood).nonsmooth_penalty()
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients (R, d) and intercepts (R,) of the columns of X for θ."""
@@ -252,3 +242,10 @@ class Problem:
             separated=tuple(separated),
             directions=tuple(directions),
         )
+
+
+def _standardised(terms: PenaltyTerms, scale: Array, model: Likelihood) -> PenaltyTerms:
+    """Return penalty and bounds for the coefficients of columns that are divided by `scale`."""
+    scaled = replace(terms.scaled(scale), is_coupled=model.is_coupled)
+    # With a single logit each group is one coefficient.
+    return replace(scaled, grouped=False) if model.n_logits == 1 else scaled
