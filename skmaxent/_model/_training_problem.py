@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -106,16 +106,19 @@ class TrainingProblem:
                 fit_intercept=fit_intercept,
                 as_given=as_given,
             )
+            unit, strength = columns.terms(terms), 1.0
+            if settings.C is not None:
+                total = blocks.weight_sums.total
+                strength = float(_strengths(np.array([settings.C]), unit, data.scale, total)[0])
             problem = Problem.of(
-                blocks, data.likelihood, moments=moments, fit_intercept=fit_intercept
+                blocks,
+                data.likelihood,
+                None if settings.C is None else unit,
+                moments,
+                strength=strength,
+                fit_intercept=fit_intercept,
             )
-            training = cls(data, problem, terms, moments, columns, inexact)
-            yield training if settings.C is None else training._penalised(settings.C)
-
-    def _penalised(self, C: float) -> TrainingProblem:
-        """Return the problem with the penalty for one C."""
-        (strength,) = self.strengths(np.array([C]))
-        return replace(self, problem=self.problem.with_penalty(self.problem_terms, float(strength)))
+            yield cls(data, problem, terms, moments, columns, inexact)
 
     @property
     def problem_terms(self) -> PenaltyTerms:
@@ -203,26 +206,12 @@ class TrainingProblem:
     def strengths(self, C: Array, total_weight: float | None = None) -> Array:
         """Return 1/(C S) for each C, the factor of a penalty of strength one, shape (n_Cs,).
 
-        S is `total_weight`, for None that of the rows of the problem. Warns if the penalty times a
-        factor exceeds `STRONGEST`.
+        S is `total_weight`, for None that of the rows of the problem.
         """
         scale, total = self.data.scale, self.problem.objective.total_weight
         if total_weight is not None:
             scale, total = 1.0, total_weight
-        with np.errstate(divide="ignore"):
-            inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
-        strengths = np.asarray(inverse / scale / total)
-        least = float(np.min(C))
-        is_small = least < 1.0 / STRONGEST
-        terms = self.problem_terms
-        size = float((terms.l1 + terms.ridge).max(initial=0.0)) if is_small else 0.0
-        if size * float(strengths.max()) > STRONGEST:
-            warn_user(
-                f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
-                f"the fit has C={1.0 / STRONGEST:g}.",
-                ConvergenceWarning,
-            )
-        return strengths
+        return _strengths(C, self.problem_terms, scale, total)
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
         """Return the loss without any penalty at coefficients for the columns of X, in float64.
@@ -337,6 +326,25 @@ class TrainingProblem:
             some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
             coef, intercept[self.data.active] = whole, some
         return coef, intercept
+
+
+def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) -> Array:
+    """Return 1/(C S) for each C, with S = scale * total_weight, shape (n_Cs,).
+
+    Warns if the penalty `unit`, of strength one, times a factor exceeds `STRONGEST`.
+    """
+    with np.errstate(divide="ignore"):
+        inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
+    strengths = np.asarray(inverse / scale / total_weight)
+    least = float(np.min(C))
+    is_small = least < 1.0 / STRONGEST
+    if is_small and ((unit.l1 + unit.ridge) * float(strengths.max()) > STRONGEST).any():
+        warn_user(
+            f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
+            f"the fit has C={1.0 / STRONGEST:g}.",
+            ConvergenceWarning,
+        )
+    return strengths
 
 
 def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> tuple[Any]:

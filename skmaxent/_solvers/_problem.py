@@ -60,6 +60,7 @@ class Problem:
         terms: PenaltyTerms | None = None,
         moments: Moments | None = None,
         *,
+        strength: float = 1.0,
         fit_intercept: bool,
     ) -> Problem:
         """Return the problem for the rows in a storage, and standardise its columns.
@@ -73,6 +74,8 @@ class Problem:
             Penalty and bounds of the coefficients of the columns of X; the default is neither.
         moments : Moments, optional
             The moments of the columns, if they are known; the default computes them.
+        strength : float, default=1.0
+            A factor that multiplies the penalty.
         fit_intercept : bool
         """
         if moments is None:
@@ -85,7 +88,7 @@ class Problem:
         scale = np.sqrt(np.where(varying, variances, 1.0))
         if terms is None:
             terms = ridge_terms(np.zeros(blocks.n_features))
-        scaled = _standardised(terms, scale, model)
+        terms, scaled = terms.times(strength), _standardised(terms, scale, model).times(strength)
         objective = MultinomialObjective(
             blocks,
             model,
