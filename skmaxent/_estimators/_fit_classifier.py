@@ -1,21 +1,34 @@
-"""The fit of a `MaxentClassifier`."""
+"""The fit of a `MaxentClassifier`: its problem, the solution, and the correction of intercepts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from skmaxent._callbacks import with_callbacks
 from skmaxent._estimators._fit_steps import fit_coefficients, restored_on_failure, set_attributes
 from skmaxent._estimators._fit_warnings import warn_unless_converged
-from skmaxent._estimators._linear_classifier import move_to_input
+from skmaxent._estimators._linear_classifier import (
+    fitted_model,
+    move_to_input,
+    uncorrected_intercept,
+)
 from skmaxent._estimators._parameters_of_fit import parameters_of_fit
-from skmaxent._estimators._training import intercept_correction, solve, training_problem
+from skmaxent._inference._bias_reduction import bias_reduced
+from skmaxent._inference._covariance import SingularInformation
+from skmaxent._inference._covariance_types import dependent_columns
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData
+from skmaxent._input._validation import class_shares
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._sklearn import check_parameters
-from skmaxent._solvers import Solution
+from skmaxent._solvers import NEWTON, Options, Solution, minimise
+from skmaxent._solvers._expectation_maximisation import fit_sets
 from skmaxent._typing import Array
 
 
@@ -61,8 +74,8 @@ def solve_and_store(
     settings = Settings.of(model)
     if data is None:
         data = read(settings, model, X, y, sample_weight, offset)
-    with training_problem(model, settings, data) as problem:
-        correction = intercept_correction(model, problem)
+    with TrainingProblem.of(data, settings) as problem:
+        correction = _intercept_correction(model, problem)
         kept = {"_correction": correction, "_fitted_with": parameters_of_fit(model)}
         # Callbacks predict the rows of the fit without giving their offsets.
         during = kept | {"_fitted_with_offset": False, "_default_offset": offset}
@@ -76,7 +89,7 @@ def solve_and_store(
             model,
             problem,
             (X, y, sample_weight),
-            partial(solve, model, settings, problem),
+            partial(_solve, model, settings, problem),
             corrected,
             during,
         )
@@ -86,3 +99,88 @@ def solve_and_store(
         if task is not None:
             task.end(during)
     return solution
+
+
+def _solve(
+    estimator: Any, settings: Settings, ready: TrainingProblem, options: Options
+) -> Solution:
+    """Return the solution by expectation maximisation, bias reduction, or the solver of `options`.
+
+    Parameters
+    ----------
+    estimator : MaxentClassifier
+        With `warm_start` the solver starts at the coefficients of its last fit.
+    settings : Settings
+    ready : TrainingProblem
+    options : Options
+
+    Raises
+    ------
+    ValueError
+        If `bias_reduction` is combined with a penalty, bounds or another solver than "auto".
+    """
+    problem = ready.problem
+    if settings.partial_labels and not ready.blocks.has_codes:
+        solution = fit_sets(problem, options)
+    elif settings.bias_reduction is None:
+        solution = minimise(problem, options, _warm_start(estimator, ready))
+    else:
+        return _bias_reduced(estimator, settings, ready, options)
+    is_free = problem.terms.is_smooth and not problem.terms.ridge.any()
+    if settings.bias_reduction is None and not settings.is_penalised and is_free:
+        return replace(solution, aliased=tuple(ready.aliased()))
+    return solution
+
+
+def _warm_start(estimator: Any, ready: TrainingProblem) -> Array | None:
+    """Return the coefficients of the last fit as θ of the problem, (n_logits, n_kept + 1).
+
+    The result is None without `warm_start` or a last fit, if the last fit had other classes or
+    features, and if its coefficients are a worse start than zeros.
+    """
+    if not (estimator.warm_start and hasattr(estimator, "coef_")) or ready.has_absent_classes:
+        return None
+    last = fitted_model(estimator)
+    is_same = last.coef.shape[1] == estimator.n_features_in_
+    if not (is_same and np.array_equal(last.classes, ready.classes)):
+        return None
+    columns, intercept = ready.columns, uncorrected_intercept(estimator)
+    return ready.problem.start_at(*columns.to_problem(last.coef.astype(float), intercept))
+
+
+def _bias_reduced(
+    estimator: Any, settings: Settings, ready: TrainingProblem, options: Options
+) -> Solution:
+    """Return the maximum of the likelihood penalised by Jeffreys' prior."""
+    if settings.is_penalised or not ready.problem.terms.is_smooth:
+        raise ValueError(
+            "bias_reduction cannot be combined with another penalty or with bounds; expected "
+            f"C=np.inf, bounds=None and finite penalty_factor, found C={settings.C}."
+        )
+    if options.solver not in NEWTON:
+        raise ValueError(
+            "bias_reduction uses Fisher scoring; expected solver='auto', found "
+            f"solver={estimator.solver!r}."
+        )
+    try:
+        return bias_reduced(ready.problem, options, ready.data.scale)
+    except SingularInformation as error:
+        raise dependent_columns(error, FittedColumns.of(estimator).all_names) from error
+
+
+def _intercept_correction(estimator: Any, ready: TrainingProblem) -> Array:
+    """Return what `prior_correction` adds to the intercepts, shape (n_logits,).
+
+    Raises ValueError without intercepts, and if a class has no rows of positive weight.
+    """
+    if estimator.prior_correction is None:
+        return np.zeros(ready.shape[0], ready.dtype)
+    if not estimator.fit_intercept or ready.has_absent_classes:
+        raise ValueError(
+            "prior_correction changes the intercepts; expected fit_intercept=True and rows of "
+            "positive weight in every class."
+        )
+    shares = class_shares(estimator.prior_correction, ready.classes, ready.data.totals)
+    change = np.log(shares) - np.log(ready.class_shares)
+    change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
+    return np.asarray(change, dtype=ready.dtype)

@@ -11,8 +11,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skmaxent._callbacks import Attributes, Iterations, Task
-from skmaxent._estimators._fit_warnings import warn_of_rounded_coefficients, warn_of_rounding
-from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._estimators._fit_warnings import (
+    warn_of_blurred_columns,
+    warn_of_inexact_columns,
+    warn_of_rounded_coefficients,
+)
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import Callback, Iteration, Options, Solution, resolve_solver
 from skmaxent._storage._cluster import forgetting_on_failure
@@ -86,6 +89,7 @@ def fit_coefficients(
         The task of the fit, which the caller ends; None without callbacks.
     """
     problem = ready.problem
+    warn_of_inexact_columns(estimator, ready)
 
     def fitted(coef: Array, intercept: Array, n_iter: int, gap: float = np.nan) -> Attributes:
         return fitted_attributes(ready.classes, *user_coefficients(coef, intercept), n_iter, gap)
@@ -103,8 +107,7 @@ def fit_coefficients(
     n_iter = solution.n_iter if estimator.max_iter else 0
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
     set_attributes(estimator, found)
-    blurred = ready.blurred(found["coef_"])
-    warn_of_rounding(blurred, ready.dtype, FittedColumns.of(estimator))
+    warn_of_blurred_columns(estimator, ready)
     warn_of_rounded_coefficients(excess)
     if iterations is not None:
         iterations.close(found | during)

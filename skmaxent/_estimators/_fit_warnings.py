@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEWTON, Solution, Status, resolve_solver
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
@@ -117,16 +118,26 @@ def warn_of_rounded_coefficients(excess: float) -> None:
         )
 
 
-def warn_of_rounding(positions: Array, dtype: Any, columns: FittedColumns) -> None:
-    """Warn of the columns of X, at these positions, whose differences are little but rounding."""
+def warn_of_inexact_columns(estimator: Any, ready: TrainingProblem) -> None:
+    """Warn of columns of X whose values hardly differ by more than the rounding of their dtype."""
+    _warn_of_columns(estimator, ready, ready.inexact)
+
+
+def warn_of_blurred_columns(estimator: Any, ready: TrainingProblem) -> None:
+    """Warn of columns of X whose differences the fitted coefficients round away in the logits."""
+    _warn_of_columns(estimator, ready, ready.blurred(estimator.coef_))
+
+
+def _warn_of_columns(estimator: Any, ready: TrainingProblem, positions: Array) -> None:
+    """Warn of columns of X, at these positions, whose differences are little but rounding."""
     if not len(positions):
         return
     warn_user(
-        f"The columns {_listed(columns.all_names[positions])} of X are so far from zero "
-        f"that {np.dtype(dtype).name} keeps two digits, or fewer, of the differences between rows: "
-        "coefficients and predictions are no more accurate. Subtract a constant, such as the mean, "
-        "from each of these columns before the fit"
-        f"{', or use float64' if dtype == np.float32 else ''}."
+        f"The columns {_listed(FittedColumns.of(estimator).all_names[positions])} of X are so far "
+        f"from zero that {np.dtype(ready.dtype).name} keeps two digits, or fewer, of the "
+        "differences between rows: coefficients and predictions are no more accurate. Subtract a "
+        "constant, such as the mean, from each of these columns before the fit"
+        f"{', or use float64' if ready.dtype == np.float32 else ''}."
     )
 
 

@@ -26,7 +26,7 @@ from skmaxent._inference._results import InferenceResults, with_all_columns
 from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
 from skmaxent._input._labels import first_level
-from skmaxent._input._read import check_rows
+from skmaxent._input._read import check_data, check_rows
 from skmaxent._input._settings import Settings
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask, refuse_dask
@@ -273,7 +273,7 @@ def _without_aliased(
             "their length, but the fit uses the difference: without these features logits would "
             f"change by up to {change:.2g}. Remove these features, or use a finite C."
         )
-    X = _validation.check_data(model.columns, data.X)
+    X = check_data(model.columns, data.X)
     few = estimate.of_columns(kept, coef, intercept)
     results = of_all(few, replace(data, X=X[:, kept]), options)
     aliased = tuple(str(name) for name in np.delete(names, kept))

@@ -16,7 +16,6 @@ from skmaxent._estimators._fit_warnings import warn_unless_converged
 from skmaxent._estimators._linear_classifier import LinearModel, fitted_model, move_to_input
 from skmaxent._estimators._removed_parameters import accepts_removed
 from skmaxent._estimators._thresholds import check_threshold, label_sets, learned_thresholds
-from skmaxent._estimators._training import training_problem
 from skmaxent._input import _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
 from skmaxent._input._fitted_columns import FittedColumns
@@ -35,6 +34,7 @@ from skmaxent._input._settings import (
     warn_of_groups_without_l1,
 )
 from skmaxent._input._training_data import TrainingData, data_in_memory
+from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
 from skmaxent._solvers import SOLVERS, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
@@ -327,7 +327,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             fit_intercept=self.fit_intercept,
             n_jobs=self.n_jobs,
         )
-        with training_problem(self, settings, data) as ready:
+        with TrainingProblem.of(data, settings) as ready:
             has_label = np.delete(data.totals > 0.0, data.active)
 
             def with_constant_labels(coef: Array, intercept: Array) -> tuple[Array, Array]:

@@ -12,8 +12,7 @@ from sklearn.model_selection import KFold, check_cv
 
 from skmaxent._callbacks import Task, without_callbacks
 from skmaxent._estimators._fit_steps import seed_of
-from skmaxent._input import _validation
-from skmaxent._input._interchange import names_of_series, native
+from skmaxent._input._interchange import canonical, names_of_series, native
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -83,7 +82,7 @@ def learned_thresholds(
         If there are fewer rows than folds.
     """
     Y = Y.toarray() if sp.issparse(Y) else Y
-    X = _validation.canonical(X.tocsr()) if sp.issparse(X) else native(X, "X")
+    X = canonical(X.tocsr()) if sp.issparse(X) else native(X, "X")
     folds: Any = KFold(N_FOLDS, shuffle=True, random_state=seed_of(estimator.random_state))
     if estimator.cv is not None:
         folds = check_cv(estimator.cv, Y)

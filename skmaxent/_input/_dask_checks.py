@@ -15,6 +15,8 @@ from sklearn.utils import check_array
 from skmaxent._input import _validation
 from skmaxent._input._dask_chunks import chunks_like, chunks_of, column, in_row_chunks, nothing_like
 from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._interchange import canonical
+from skmaxent._input._numeric_columns import about_columns
 from skmaxent._storage._chunked_rows import Chunk, ChunksShape, nbytes
 from skmaxent._storage._cluster import Scheduler, current_scheduler, is_dask, mapped
 from skmaxent._storage._storage import Rows
@@ -285,7 +287,7 @@ def _checked(
             ensure_all_finite=False,
             ensure_min_samples=0,
         )
-        X = _validation.canonical(X)
+        X = canonical(X)
         codes, labels = codes_of(y)
         n = codes.shape[0]
         if weights is not None:
@@ -301,7 +303,7 @@ def _checked(
         offset = None if _validation.is_no_offset(offset) else np.asarray(offset, dtype=np.float64)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{_validation.about_columns(error, X)} ({where})") from error
+        raise kind(f"{about_columns(error, X)} ({where})") from error
     if X.shape[1] != n_features:
         raise ValueError(
             f"X has {X.shape[1]} columns {where}; expected {n_features}, as in the shape of X."

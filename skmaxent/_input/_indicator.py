@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._input._interchange import numbers_of_frame, refuse_masked
+from skmaxent._input._interchange import canonical, numbers_of_frame, refuse_masked
 from skmaxent._input._training_data import TrainingData, storage_in_memory
-from skmaxent._input._validation import canonical
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._typing import Array
 

@@ -1,4 +1,4 @@
-"""Data frames of narwhals, polars, pyarrow and pandas: conversion of arguments and of results.
+"""Data frames of many libraries and sparse matrices: conversion of arguments and of results.
 
 Whether a value is of a library is checked without importing the library: if nobody has imported it,
 no value can be of it.
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,3 +230,21 @@ def _is(value: Any, library: str, *kinds: str) -> bool:
     """Return whether a value is of one of the classes of a library, without importing it."""
     module = sys.modules.get(library)
     return module is not None and isinstance(value, tuple(getattr(module, kind) for kind in kinds))
+
+
+def canonical(X: Any) -> Any:
+    """Return a CSR matrix with sorted column indices and without duplicates, of a float dtype.
+
+    Dense X is returned unchanged. The result shares the arrays of X that need no change; X itself
+    is never written to.
+    """
+    if not sp.issparse(X):
+        return X
+    # A new object, because SciPy stores in a matrix whether its indices are sorted.
+    X = type(X)((X.data[: X.nnz], X.indices[: X.nnz], X.indptr), shape=X.shape, copy=False)
+    if X.dtype not in (np.float64, np.float32):  # scikit-learn leaves frames of sparse booleans
+        X = X.astype(np.float64)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X

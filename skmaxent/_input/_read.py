@@ -1,19 +1,35 @@
-"""Conversion of the arguments of `fit` to `TrainingData`."""
+"""Checks of X and y, and the conversion of the arguments of `fit` to `TrainingData`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from sklearn.utils.validation import check_consistent_length
+import numpy as np
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skmaxent._input import _dask_labels, _validation
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._interchange import exact_integers, native
+from skmaxent._input._interchange import (
+    canonical,
+    columns_of_categories,
+    columns_of_time,
+    exact_integers,
+    is_frame_without_columns,
+    is_single_precision,
+    native,
+    refuse_masked,
+    without_fill,
+)
+from skmaxent._input._labels import MISSING_LABELS, has_missing
+from skmaxent._input._numeric_columns import about_columns, columns_without_numbers, needs_numbers
 from skmaxent._input._settings import Settings
 from skmaxent._input._targets import begins_with_set, is_table, observe, sets_of
 from skmaxent._input._training_data import TrainingData, data_in_memory
 from skmaxent._storage._cluster import is_dask, refuse_dask
-from skmaxent._storage._place import to_host
+from skmaxent._storage._device_array import DeviceArray
+from skmaxent._storage._place import Place, place_of, to_host
 from skmaxent._typing import Array
 
 
@@ -128,8 +144,83 @@ def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> 
         )
     has_sets = has_sets or (partial_labels and sets_of(y) is not None)
     if not (has_sets or is_table(y)):
-        X, y = _validation.check_data(reader, X, y)
+        X, y = check_data(reader, X, y)
         return X, y
-    X = _validation.check_data(reader, X)
+    X = check_data(reader, X)
     check_consistent_length(X, y)
     return X, y
+
+
+def check_data(reader: Any, *arrays: Any) -> Any:
+    """Check X, or X and y, by scikit-learn's rules and return them converted.
+
+    Parameters
+    ----------
+    reader : estimator or FittedColumns
+        An estimator in its `fit` learns the columns of X. X must have given columns.
+    *arrays : array-like
+        X, or X and y.
+
+    Returns
+    -------
+    X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
+        A float32 or float64 array; a DeviceArray if scikit-learn dispatches on X. Its entries may
+        be NaN or infinite: callers notice this in sums over X, which saves a pass. A frame with
+        rows and without columns is the X of the intercept-only model. A fit refuses arrays without
+        columns, as all of scikit-learn's classifiers do.
+    y : ndarray of shape (n_samples,), optional
+    """
+    is_fitted = isinstance(reader, FittedColumns)
+    validate = reader.validate if is_fitted else partial(validate_data, reader)
+    place = place_of(arrays[0])
+    if place is not None:
+        return _check_on_device(validate, place, *arrays)
+    arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
+    for array, name in zip(arrays, "Xy", strict=False):
+        refuse_masked(array, name)
+    has_no_columns = is_frame_without_columns(arrays[0])
+    if is_fitted and not reader.n_features:
+        has_no_columns |= np.shape(arrays[0])[1:] == (0,)
+    if has_no_columns:
+        arrays = (np.empty(arrays[0].shape), *arrays[1:])
+    times = columns_of_time(arrays[0])
+    if times:
+        raise TypeError(needs_numbers(times, "the unit of such numbers would be arbitrary"))
+    categories = columns_of_categories(arrays[0])
+    if categories:
+        described = columns_without_numbers(arrays[0], categories)
+        raise ValueError(needs_numbers(described, "text and categories do not count as numbers"))
+    try:
+        checked = validate(
+            *arrays,
+            accept_sparse="csr",
+            dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
+            ensure_all_finite=False,
+            ensure_min_features=0 if has_no_columns else 1,
+        )
+        if len(arrays) == 1:
+            return canonical(checked)
+        return canonical(checked[0]), checked[1]
+    except (TypeError, ValueError) as error:
+        if "fill value" in str(error):  # pandas has no COO matrix of such columns
+            filled = without_fill(arrays[0])
+            if filled is not None:
+                return check_data(reader, filled, *arrays[1:])
+        if len(arrays) > 1 and has_missing(arrays[1]):
+            raise ValueError(MISSING_LABELS) from error
+        explained = about_columns(error, arrays[0])
+        if explained is error:
+            raise
+        raise explained from error
+
+
+def _check_on_device(validate: Callable[..., Any], place: Place, X: Any, *labels: Any) -> Any:
+    """Return X as a `DeviceArray`, or X and y; `validate` is scikit-learn's check."""
+    if place.xp.isdtype(X.dtype, "complex floating"):
+        raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
+    dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]
+    options = {"dtype": dtypes, "ensure_all_finite": False}
+    if not labels:
+        return DeviceArray(validate(X, **options), place)
+    X, y = validate(X, *map(to_host, labels), **options)
+    return DeviceArray(X, place), y

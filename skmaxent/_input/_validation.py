@@ -1,32 +1,20 @@
-"""Checks of users' arguments and their conversion to arrays, with errors that name the argument."""
+"""Checks of offsets, weights, groups and class shares, and their conversion to arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from numbers import Real
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
 
-from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import (
     columns_in_order,
-    columns_of_categories,
-    columns_of_time,
-    is_frame_without_columns,
-    is_single_precision,
     names_of_series,
     native,
     refuse_masked,
-    without_fill,
 )
-from skmaxent._input._labels import MISSING_LABELS, has_missing
-from skmaxent._storage._device_array import DeviceArray
-from skmaxent._storage._place import Place, place_of, to_host
+from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
 # Sample weights below this share of the largest count as zero. They cannot change sums in float64,
@@ -86,165 +74,6 @@ def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Arr
 def offset_of(offset: Array, active: Array) -> Array:
     """Return the offsets of the active classes; a single column, of two classes, stays as it is."""
     return offset if offset.shape[1] == 1 else offset[:, active]
-
-
-def check_data(reader: Any, *arrays: Any) -> Any:
-    """Check X, or X and y, by scikit-learn's rules and return them converted.
-
-    Parameters
-    ----------
-    reader : estimator or FittedColumns
-        An estimator in its `fit` learns the columns of X. X must have given columns.
-    *arrays : array-like
-        X, or X and y.
-
-    Returns
-    -------
-    X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
-        A float32 or float64 array; a DeviceArray if scikit-learn dispatches on X. Its entries may
-        be NaN or infinite: callers notice this in sums over X, which saves a pass. A frame with
-        rows and without columns is the X of the intercept-only model. A fit refuses arrays without
-        columns, as all of scikit-learn's classifiers do.
-    y : ndarray of shape (n_samples,), optional
-    """
-    is_fitted = isinstance(reader, FittedColumns)
-    if is_fitted and len(arrays) == 1 and reader.are_those_of(arrays[0]):
-        return arrays[0]
-    validate = reader.validate if is_fitted else partial(validate_data, reader)
-    place = place_of(arrays[0])
-    if place is not None:
-        return _check_on_device(validate, place, *arrays)
-    arrays = tuple(native(array, name) for array, name in zip(arrays, "Xy", strict=False))
-    for array, name in zip(arrays, "Xy", strict=False):
-        refuse_masked(array, name)
-    has_no_columns = is_frame_without_columns(arrays[0])
-    if is_fitted and not reader.n_features:
-        has_no_columns |= np.shape(arrays[0])[1:] == (0,)
-    if has_no_columns:
-        arrays = (np.empty(arrays[0].shape), *arrays[1:])
-    times = columns_of_time(arrays[0])
-    if times:
-        raise TypeError(_needs_numbers(times, "the unit of such numbers would be arbitrary"))
-    categories = columns_of_categories(arrays[0])
-    if categories:
-        described = _columns_without_numbers(arrays[0], categories)
-        raise ValueError(_needs_numbers(described, "text and categories do not count as numbers"))
-    try:
-        checked = validate(
-            *arrays,
-            accept_sparse="csr",
-            dtype=np.float32 if is_single_precision(arrays[0]) else [np.float64, np.float32],
-            ensure_all_finite=False,
-            ensure_min_features=0 if has_no_columns else 1,
-        )
-        if len(arrays) == 1:
-            return canonical(checked)
-        return canonical(checked[0]), checked[1]
-    except (TypeError, ValueError) as error:
-        if "fill value" in str(error):  # pandas has no COO matrix of such columns
-            filled = without_fill(arrays[0])
-            if filled is not None:
-                return check_data(reader, filled, *arrays[1:])
-        if len(arrays) > 1 and has_missing(arrays[1]):
-            raise ValueError(MISSING_LABELS) from error
-        explained = about_columns(error, arrays[0])
-        if explained is error:
-            raise
-        raise explained from error
-
-
-def canonical(X: Any) -> Any:
-    """Return a CSR matrix with sorted column indices and without duplicates, of a float dtype.
-
-    Dense X is returned unchanged. The result shares the arrays of X that need no change; X itself
-    is never written to.
-    """
-    if not sp.issparse(X):
-        return X
-    # A new object, because SciPy stores in a matrix whether its indices are sorted.
-    X = type(X)((X.data[: X.nnz], X.indices[: X.nnz], X.indptr), shape=X.shape, copy=False)
-    if X.dtype not in (np.float64, np.float32):  # scikit-learn leaves frames of sparse booleans
-        X = X.astype(np.float64)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
-
-
-def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueError:
-    """Return an error that names the columns of X without numbers, if they caused the error.
-
-    Otherwise the result is the error itself.
-    """
-    columns = _columns_without_numbers(X) if _is_about_types(error) else []
-    if not columns:
-        return error
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    return kind(_needs_numbers(columns, str(error).splitlines()[0][:120]))
-
-
-def _needs_numbers(columns: list[str], reason: str) -> str:
-    """Return the message for columns of X that do not hold numbers."""
-    return (
-        f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
-        "categories by sklearn.preprocessing.OneHotEncoder in a ColumnTransformer, or by a "
-        "formula: skmaxent.from_formula, or skmaxent.FormulaTransformer in a pipeline. Convert or "
-        f"impute the rest ({reason})."
-    )
-
-
-def _check_on_device(validate: Callable[..., Any], place: Place, X: Any, *labels: Any) -> Any:
-    """Return X as a `DeviceArray`, or X and y; `validate` is scikit-learn's check."""
-    if place.xp.isdtype(X.dtype, "complex floating"):
-        raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
-    dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]
-    options = {"dtype": dtypes, "ensure_all_finite": False}
-    if not labels:
-        return DeviceArray(validate(X, **options), place)
-    X, y = validate(X, *map(to_host, labels), **options)
-    return DeviceArray(X, place), y
-
-
-def _is_about_types(error: Exception) -> bool:
-    """Return whether an error of NumPy or scikit-learn says that values are not numbers."""
-    about = ("convert", "must be a string or a real number", "setting an array element")
-    return any(words in str(error) for words in about) or isinstance(
-        error, np.exceptions.DTypePromotionError
-    )
-
-
-def _columns_without_numbers(X: Any, categories: Mapping[Any, str] | None = None) -> list[str]:
-    """Return descriptions of the columns of X that do not convert to numbers, or are categories.
-
-    A description has the column's name or position, and its dtype or its first such value.
-    `categories` has the names and the dtypes of columns that count whatever their values.
-    """
-    categories = {} if categories is None else categories
-    named = hasattr(X, "columns")
-    if not named:
-        X = np.asarray(X, dtype=object)
-    found = []
-    for column in X.columns if named else range(X.shape[1] if X.ndim == 2 else 0):
-        values = np.asarray(X[column]) if named else X[:, column]
-        if values.dtype.kind in "mM":
-            found.append(f"{column!r} ({values.dtype})")
-        elif values.dtype.kind not in "fiub":
-            wrong = [value for value in values if not _is_number(value)]
-            if wrong:
-                found.append(f"{column!r} (holds {wrong[0]!r}, a {type(wrong[0]).__name__})")
-                continue
-        if named and column in categories:
-            found.append(f"{column!r} ({categories[column]})")
-    return found
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether a value converts to float."""
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:

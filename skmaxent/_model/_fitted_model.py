@@ -12,7 +12,8 @@ import numpy as np
 
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._validation import check_data, check_offset
+from skmaxent._input._read import check_data
+from skmaxent._input._validation import check_offset
 from skmaxent._model import _prediction
 from skmaxent._model._over_chunks import array_over_chunks, frame_over_chunks
 from skmaxent._model._prediction import Function, absent_logit
@@ -154,7 +155,8 @@ class FittedModel:
         offset : ndarray of shape (n_samples, n_logits) or None
         """
         offset = self.needed_offset(offset)
-        X = check_data(self.columns, X)
+        if not self.columns.are_those_of(X):
+            X = check_data(self.columns, X)
         if offset is not None:
             offset = check_offset(offset, X.shape[0], self.classes, X.dtype)
         return X, offset

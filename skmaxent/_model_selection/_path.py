@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import fitted_attributes, options_of
-from skmaxent._estimators._training import training_problem
+from skmaxent._estimators._fit_warnings import warn_of_inexact_columns
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
@@ -334,7 +334,8 @@ def _fit_path(
     settings = Settings.of(model).for_path()
     if data is None:
         data = read(settings, model, X, y, sample_weight, offset, classes=classes)
-    with training_problem(model, settings, data) as ready:
+    with TrainingProblem.of(data, settings) as ready:
+        warn_of_inexact_columns(model, ready)
         path = Path(ready.problem, ready.problem_terms, options_of(model, quiet=True))
         total_weight = ready.total_weight if grid.total_weight is None else grid.total_weight
         if isinstance(grid.values, int):
@@ -429,7 +430,8 @@ def data_grid(
         rows = data
         if rows is None:
             rows = read(settings, model, X, y, sample_weight, offset)
-        with training_problem(model, settings, rows) as ready:
+        with TrainingProblem.of(rows, settings) as ready:
+            warn_of_inexact_columns(model, ready)
             path = Path(ready.problem, ready.problem_terms, options_of(model, quiet=True))
             ends.append(ready.grid(path.range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)

@@ -38,6 +38,7 @@ def test_factors_by_name_are_those_by_position(l1_ratio):
     np.testing.assert_allclose(per_class, by_position, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:grouped=True has no effect")
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.7])
 def test_an_infinite_factor_removes_a_feature(l1_ratio, grouped):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier
-from skmaxent._estimators import _training
+from skmaxent._estimators import _fit_classifier
 from skmaxent._objective import _objective
 
 IRIS = load_iris(return_X_y=True)
@@ -101,7 +101,7 @@ def test_an_interrupted_fit_keeps_the_earlier_one(monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_training, "minimise", interrupted)
+    monkeypatch.setattr(_fit_classifier, "minimise", interrupted)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(IRIS[0][:, :2], IRIS[1])
     assert vars(clf) == before
