@@ -222,7 +222,10 @@ class ClusterScheduler:
                 with self._client.as_current():  # a process may have several clients
                     wait(futures, timeout=CHECK_INTERVAL)
                 break
-            except TimeoutError:
+            except TimeoutError as error:
+                # Dask's frame refers to the error and the error to the frames. Until this process
+                # collects such a cycle, the workers would keep the data of the futures.
+                error.__traceback__ = None
                 if any(future.status == "error" for future in futures):
                     break
             except CancelledError as error:

@@ -1,5 +1,6 @@
 """Clients: which one a fit uses, several fits at a time, fits in tasks, and what a fit leaves."""
 
+import gc
 import os
 import pickle
 import signal
@@ -60,9 +61,9 @@ def assert_fits():
     np.testing.assert_allclose(ours.fit(*lazily(*rows())).coef_, theirs.coef_, atol=1e-12)
 
 
-def assert_nothing_left(client):
+def assert_nothing_left(client, patience=300):
     """Within a while: releases are messages. Only a failure waits for the deadline."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         n_tasks = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
         if not n_tasks and not client.futures:
@@ -84,6 +85,31 @@ def test_several_fits_at_a_time_leave_nothing_but_results(client):
             future.result()
     assert dask.config.get(THRESHOLD) == before
     assert_nothing_left(client)
+
+
+def test_a_long_computation_leaves_nothing_to_the_garbage_collector(client, tmp_path, monkeypatch):
+    checked = tmp_path / "checked"
+
+    def chunk():
+        while not checked.exists():
+            time.sleep(0.01)
+
+    has_workers = ClusterScheduler._has_workers
+
+    def checking(self):
+        checked.touch()
+        return has_workers(self)
+
+    monkeypatch.setattr(_cluster, "CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(ClusterScheduler, "_has_workers", checking)
+    gc.collect()
+    gc.disable()
+    try:
+        ClusterScheduler(client).start([dask.delayed(chunk, pure=False)()])
+        assert checked.exists()
+        assert_nothing_left(client, patience=20)
+    finally:
+        gc.enable()
 
 
 def test_fits_in_tasks(client):

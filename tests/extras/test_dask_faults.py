@@ -165,7 +165,7 @@ def test_a_chunk_that_kills_its_workers_is_an_error(data):
 
 
 def test_data_beyond_the_memory_of_a_worker_goes_to_disk():
-    n, d, chunks = 20_000, 40, 80
+    n, d, chunks = 20_000, 40, 60
 
     def chunk(i):
         return np.random.default_rng(i).normal(size=(n, d))
@@ -173,7 +173,7 @@ def test_data_beyond_the_memory_of_a_worker_goes_to_disk():
     parts = [da.from_delayed(dask.delayed(chunk)(i), (n, d), float) for i in range(chunks)]
     X = da.concatenate(parts)
     y = X.dot(np.random.default_rng(99).normal(size=(d, 3))).argmax(axis=1)
-    limit = 450_000_000
+    limit = 360_000_000
     assert X.nbytes > limit
     model = MaxentClassifier(C=1e-4)
     with (
