@@ -13,6 +13,7 @@ from skmaxent._formula._transformer import FormulaTransformer
 from skmaxent._inference._compare import ModelComparison, compare
 from skmaxent._inference._detect_separation import Separation, detect_separation
 from skmaxent._inference._results import InferenceResults
+from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores
 from skmaxent._model_selection._calibration import expected_calibration_error
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
@@ -51,6 +52,7 @@ __all__ = [
     "PathDisplay",
     "PredictionsDisplay",
     "Separation",
+    "SurveyDesign",
     "compare",
     "cross_entropy",
     "cross_entropy_coef_gradient",

@@ -12,12 +12,26 @@ from scipy.special import expit, logsumexp, softmax
 from sklearn.utils import check_random_state
 
 from skmaxent._effects._effect_sums import effect_sums, probability_sums
-from skmaxent._effects._estimates import normal_quantile
+from skmaxent._effects._estimates import check_level
 from skmaxent._effects._rows import dense_blocks, sums_of_rows
+from skmaxent._effects._student_t import NORMAL, StudentT, t_quantile
 from skmaxent._input import _validation
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
+
+
+def columns_of(center: Array, scale: Array, has_intercept: bool) -> Array:
+    """Return the map from coefficients for columns (x - center)/scale to those of the columns.
+
+    It has the shape (n_features, n_features), with intercepts one row and one column more.
+    """
+    d = len(scale)
+    T = np.eye(d + has_intercept)
+    T[np.arange(d), np.arange(d)] = 1.0 / scale
+    if has_intercept:
+        T[d, :d] = -center / scale
+    return T
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,8 @@ class DeltaMethod:
         Positions of the features among the columns of the model; None stands for all columns.
     transformer : object or None
         The transformer that computes the columns of the model from the user's rows, if any.
+    distribution : StudentT
+        Of estimates divided by their standard errors.
     """
 
     model: FittedModel
@@ -69,6 +85,7 @@ class DeltaMethod:
     names: list[str]
     positions: Array | None = None
     transformer: Any = None
+    distribution: StudentT = NORMAL
 
     @property
     def covariance(self) -> Array:
@@ -107,10 +124,15 @@ class DeltaMethod:
 
     @classmethod
     def of(
-        cls, model: FittedModel, names: Array, standardised: Standardised, coef: Array
+        cls,
+        model: FittedModel,
+        names: Array,
+        standardised: Standardised,
+        coef: Array,
+        distribution: StudentT = NORMAL,
     ) -> DeltaMethod:
         """Return the object of a fit to all columns, with `coef` (n_rows, n_columns) as above."""
-        return cls(model, standardised, coef, [*map(str, names)])
+        return cls(model, standardised, coef, [*map(str, names)], distribution=distribution)
 
     def read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
         """Return the rows of a user as the classifier reads them, in host memory."""
@@ -158,23 +180,29 @@ class DeltaMethod:
             J += slope
         return effects, J, np.array(total)
 
-    def errors(self, slopes: Array) -> Array:
-        """Return standard errors, (n_classes, n_features), of effects with such derivatives."""
+    def errors(self, slopes: Array) -> tuple[Array, float | Array]:
+        """Return standard errors of effects with such derivatives, and degrees of freedom.
+
+        Both have the shape (n_classes, n_features); degrees of freedom may be one number.
+        """
         J = slopes[:, :, self.free].reshape(slopes.shape[0] * slopes.shape[1], -1)
         variances = np.einsum("ab,bc,ac->a", J, self.standardised.covariance, J)
-        return np.asarray(np.sqrt(variances.clip(0.0)).reshape(slopes.shape[:2]))
+        errors = np.sqrt(variances.clip(0.0)).reshape(slopes.shape[:2])
+        degrees = self.distribution.degrees(J)
+        return errors, np.reshape(degrees, slopes.shape[:2]) if np.ndim(degrees) else degrees
 
     def intervals(self, conf_level: float, X: Any, offset: Any = None) -> Array:
         """Return the probability and the ends of its interval for each row and class, (n, 3 K)."""
         rows, known = self.read(X, offset)
-        quantile = normal_quantile(conf_level)
+        check_level(conf_level)
         P = self.model.evaluate("probabilities", rows, known)
         values = np.empty((*P.shape, 3), P.dtype)
         values[:, :, 0] = P
         for at_rows, part, shift in dense_blocks(rows, known):
-            for k, log_odds, error in self._log_odds(part, shift):
-                values[at_rows, k, 1] = expit(log_odds - quantile * error)
-                values[at_rows, k, 2] = expit(log_odds + quantile * error)
+            for k, log_odds, error, df in self._log_odds(part, shift):
+                half = t_quantile(conf_level, df) * error
+                values[at_rows, k, 1] = expit(log_odds - half)
+                values[at_rows, k, 2] = expit(log_odds + half)
         return values.reshape(len(P), -1)
 
     def chunk_effects(
@@ -195,8 +223,10 @@ class DeltaMethod:
         rows, known = self.read(X, offset)
         return sums_of_rows(rows, known, _chunk_weights(sample_weight, rows.shape[0]))
 
-    def _log_odds(self, rows: Array, offset: Array | None) -> Iterator[tuple[int, Array, Array]]:
-        """Yield each class with its log-odds at dense rows and their standard errors.
+    def _log_odds(
+        self, rows: Array, offset: Array | None
+    ) -> Iterator[tuple[int, Array, Array, float | Array]]:
+        """Yield each class, its log-odds at dense rows, their errors and degrees of freedom.
 
         With q the probabilities of the other classes given that it is none of class k, the
         log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
@@ -213,7 +243,8 @@ class DeltaMethod:
             G = (slopes[:, self.free, None] * Z[:, None, :]).reshape(len(Z), -1)
             variance = np.einsum("ij,ij->i", G @ V, G)
             log_odds = logits[:, k] - logsumexp(others, axis=1)
-            yield k, log_odds, np.sqrt(variance.clip(0.0))
+            degrees = self.distribution.degrees(G)
+            yield k, log_odds, np.sqrt(variance.clip(0.0)), degrees
 
     def probabilities(self, rows: Array, offset: Array | None) -> Array:
         """Return the probabilities of all classes for dense rows in float64, (n, K)."""

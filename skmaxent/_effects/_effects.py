@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from skmaxent._effects._contrasts import Contrast, contrasts_of, specifications
 from skmaxent._effects._delta_method import DeltaMethod
@@ -29,6 +28,7 @@ from skmaxent._effects._quantities import (
     slopes,
 )
 from skmaxent._effects._requests import Request
+from skmaxent._effects._student_t import t_p_values
 from skmaxent._effects._table_rows import TableRows, table_rows
 from skmaxent._effects._variables import Variables, is_single, numbers, with_column
 from skmaxent._storage._arrays import EPS
@@ -219,8 +219,8 @@ class Effects:
             estimates = one(found)
             return estimates, estimates.errors(V)
         n = designs[0].rows.shape[0] * len(self.delta.model.classes)
-        is_needed = request.has_functions
-        if is_needed and n > MOST_ESTIMATES:
+        is_needed = request.has_functions or self.delta.distribution.by_contrast is not None
+        if request.has_functions and n > MOST_ESTIMATES:
             raise ValueError(
                 f"hypothesis is of {n} estimates, expected at most {MOST_ESTIMATES}: average by "
                 "groups (by=...), or give fewer rows as newdata."
@@ -264,20 +264,23 @@ class Effects:
             else:
                 estimates, labels = hypotheses_of(hypothesis, estimates, labels)
                 errors, null = estimates.errors(self.delta.covariance), 0.0
+        distribution = self.delta.distribution
+        df = distribution.degrees(estimates.jacobian)
         table = labels.assign(estimate=estimates.values, std_err=errors)
         if null is not None and self.has_p_values:
             with np.errstate(divide="ignore", invalid="ignore"):
                 z = (estimates.values - null) / errors
-            table = table.assign(z=z, p_value=2.0 * stats.norm.sf(np.abs(z)))
+            p_values = t_p_values(z, df)
+            table = table.assign(**{distribution.statistic: z}, p_value=p_values)
         if request.interval == "logit":
             if null is not None:
                 raise ValueError(
                     "interval='logit' is for predictions, which are probabilities, without a "
                     "hypothesis; expected interval='delta', 'simulation' or 'bootstrap'."
                 )
-            lower, upper = logit_interval(estimates.values, errors, request.conf_level)
+            lower, upper = logit_interval(estimates.values, errors, request.conf_level, df)
         elif estimates.draws is not None:
             lower, upper = percentile_interval(estimates.draws, request.conf_level)
         else:
-            lower, upper = normal_interval(estimates.values, errors, request.conf_level)
+            lower, upper = normal_interval(estimates.values, errors, request.conf_level, df)
         return table.assign(lower=lower, upper=upper)

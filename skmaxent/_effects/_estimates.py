@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
-from scipy import stats
 from scipy.special import expit
 
+from skmaxent._effects._student_t import t_quantile
 from skmaxent._typing import Array
 
 # A function of two arrays, and its derivatives by the first and by the second.
@@ -68,24 +69,35 @@ def joined(parts: list[Estimates]) -> Estimates:
     )
 
 
+def check_level(conf_level: Any) -> None:
+    """Raise ValueError unless a confidence level is between 0 and 1."""
+    if not (isinstance(conf_level, Real) and 0.0 < float(conf_level) < 1.0):
+        raise ValueError(f"conf_level must be between 0 and 1, found {conf_level!r}.")
+
+
 def normal_quantile(conf_level: float) -> float:
     """The standard normal quantile z such that an interval of z standard errors has this level."""
-    if not (isinstance(conf_level, Real) and 0.0 < conf_level < 1.0):
-        raise ValueError(f"conf_level must be between 0 and 1, found {conf_level!r}.")
-    return float(stats.norm.ppf(0.5 + 0.5 * conf_level))
+    check_level(conf_level)
+    return float(t_quantile(conf_level))
 
 
-def normal_interval(values: Array, errors: Array, conf_level: float) -> tuple[Array, Array]:
-    """Return values - z · errors and values + z · errors."""
-    half = normal_quantile(conf_level) * errors
+def normal_interval(
+    values: Array, errors: Array, conf_level: float, df: float | Array = np.inf
+) -> tuple[Array, Array]:
+    """Return values - t · errors and values + t · errors, with the quantile t of `df` degrees."""
+    check_level(conf_level)
+    half = t_quantile(conf_level, df) * errors
     return values - half, values + half
 
 
-def logit_interval(values: Array, errors: Array, conf_level: float) -> tuple[Array, Array]:
-    """The normal interval of the log-odds of probabilities, mapped back to (0, 1)."""
+def logit_interval(
+    values: Array, errors: Array, conf_level: float, df: float | Array = np.inf
+) -> tuple[Array, Array]:
+    """The interval of `normal_interval` of the log-odds of probabilities, mapped to (0, 1)."""
+    check_level(conf_level)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_odds = np.log(values) - np.log1p(-values)
-        half = normal_quantile(conf_level) * errors / (values * (1.0 - values))
+        half = t_quantile(conf_level, df) * errors / (values * (1.0 - values))
         # A probability that rounds to 0 or 1 has no log-odds: its interval is a point.
         lower = np.where(np.isfinite(half), expit(log_odds - half), values)
         upper = np.where(np.isfinite(half), expit(log_odds + half), values)

@@ -7,13 +7,16 @@ from numbers import Integral, Real
 from typing import Any
 
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport
 from skmaxent._estimators import _inference_kinds
 from skmaxent._estimators._fit_classifier import fit_classifier
 from skmaxent._estimators._linear_classifier import LinearClassifier
 from skmaxent._estimators._removed_parameters import accepts_removed
+from skmaxent._estimators._survey_rows import rows_of_survey
 from skmaxent._inference._results import InferenceResults, with_variables
+from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._input._settings import PENALTIES, warn_of_groups_without_l1
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVERS
@@ -315,6 +318,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         method: str | None = None,
         n_bootstrap: int = 200,
         small_sample: str | None = None,
+        use_t: bool | None = None,
+        design: SurveyDesign | None = None,
+        subpopulation: ArrayLike | None = None,
     ) -> InferenceResults:
         """Compute standard errors, intervals and tests of the coefficients.
 
@@ -333,16 +339,19 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             The weights of the fit.
         offset : array-like, default=None
             The offsets of the fit.
-        cov_type : {"nonrobust", "HC0", "HC1", "cluster", "laplace"}, default=None
+        cov_type : {"nonrobust", "HC0", "HC1", "cluster", "CV3", "CV3L", "laplace"}, default=None
             "nonrobust" is the inverse Fisher information; "HC0" the sandwich with the outer product
             of the scores [1]_, "HC1" that times n/(n - p); "cluster" sums scores by `groups`, times
-            G/(G - 1) (n - 1)/(n - p). "laplace" is the inverse of the information and the ridge's
-            second derivative: the covariance of the posterior with a normal prior, for which there
-            are no p-values. None is "laplace" with a ridge penalty, else "nonrobust", or "HC0" for
-            probability weights.
+            G/(G - 1) (n - 1)/(n - p), which is called CV1. "CV3" is the jackknife over clusters
+            [2]_, by a fit without each of them, and "CV3L" the same by one Newton step in place of
+            each fit; both are more reliable with few or unequal clusters. "laplace" is the
+            inverse of the information and the ridge's second derivative: the covariance of the
+            posterior with a normal prior, for which there are no p-values. None is "laplace" with a
+            ridge penalty, else "nonrobust", or "HC0" for probability weights.
         groups : array-like of shape (n_samples,), default=None
-            Clusters, for ``cov_type="cluster"`` and ``method="bootstrap"``, which draws whole
-            clusters; ``method="split"`` puts each into one half.
+            Clusters, for ``cov_type="cluster"``, "CV3" and "CV3L", and ``method="bootstrap"``,
+            which draws whole clusters; ``method="split"`` puts each into one half. For "cluster"
+            two columns are two ways of clustering [3]_.
         weights : {"frequency", "probability"}, default="frequency"
             Whether a weight counts equal rows, or is the inverse of a row's probability to have
             been sampled; such weights have no scale.
@@ -373,6 +382,18 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             ``vcovCL(type="HC0")`` of R's sandwich. "coefficients" is the factor above, as
             statsmodels and ``vcovCL(type="HC1")``. "none" is ``vcovCL(type="HC0", cadjust=FALSE)``.
             None is "coefficients" for "cluster" and "HC1", "none" for "HC0".
+        use_t : bool, default=None
+            Whether intervals and tests of robust covariances are those of Student's t and F
+            distributions, with G - 1 degrees of freedom for clusters (of the way with fewer of
+            them), n - p for rows, and those of the design for surveys. None is True for "CV3",
+            "CV3L" and surveys, else False: normal and chi-squared distributions.
+        design : SurveyDesign, default=None
+            How the rows were sampled. It takes the place of the arguments from `cov_type` to
+            `small_sample`, except `reference`, and `weights` are probabilities; `sample_weight`
+            may be left out where the design has the weights.
+        subpopulation : array-like of bool of shape (n_samples,), default=None
+            With `design`: which rows the fit was made of. X, y and the design have all rows, so
+            that the design is not changed by leaving rows out.
 
         Returns
         -------
@@ -397,6 +418,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         References
         ----------
         .. [1] White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50.
+        .. [2] MacKinnon, Nielsen & Webb (2023), Fast and reliable jackknife and bootstrap methods
+           for cluster-robust inference, Journal of Applied Econometrics 38.
+        .. [3] Cameron, Gelbach & Miller (2011), Robust inference with multiway clustering, Journal
+           of Business & Economic Statistics 29.
 
         Examples
         --------
@@ -411,7 +436,19 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         """
         data = _inference_kinds.UserData(X, y, sample_weight, offset)
         options = _inference_kinds.InferenceOptions(
-            cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample
+            cov_type,
+            groups,
+            weights,
+            reference,
+            features,
+            method,
+            n_bootstrap,
+            small_sample,
+            use_t,
+            design,
+            subpopulation,
         )
+        check_is_fitted(self)
+        data, options = rows_of_survey(data, options, self.classes_)
         results = _inference_kinds.inference(self, data, options)
-        return results if data.is_lazy else with_variables(results, X, offset)
+        return results if data.is_lazy else with_variables(results, data.X, data.offset)

@@ -19,7 +19,7 @@ from skmaxent._estimators._linear_classifier import (
 from skmaxent._estimators._parameters_of_fit import parameters_of_fit
 from skmaxent._inference._bias_reduction import bias_reduced
 from skmaxent._inference._covariance import SingularInformation
-from skmaxent._inference._covariance_types import dependent_columns
+from skmaxent._inference._robust_covariance import dependent_columns
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings

@@ -9,7 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._inference_kinds import InferenceOptions, UserData, inference
+from skmaxent._estimators._survey_rows import rows_of_survey
 from skmaxent._inference._results import InferenceResults, with_variables
+from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._storage._cluster import is_dask
 from skmaxent._typing import Array
 
@@ -30,6 +32,9 @@ def infer(
     method: str | None = None,
     n_bootstrap: int = 200,
     small_sample: str | None = None,
+    use_t: bool | None = None,
+    design: SurveyDesign | None = None,
+    subpopulation: Any = None,
 ) -> InferenceResults:
     """Compute standard errors, tests and effects for a fitted classifier or pipeline.
 
@@ -52,7 +57,8 @@ def infer(
         Columns of the model that belong to one term; others are terms of their own. None finds
         them: the columns of a term change with the same variables of X, and a
         `FormulaTransformer` knows its own.
-    cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample : object
+    cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample, use_t, \
+            design, subpopulation : object
         As in `MaxentClassifier.infer`. Names of features are those that the transformers give.
 
     Returns
@@ -86,6 +92,24 @@ def infer(
     {'region': ['onehotencoder__region_S'], 'age': ['remainder__age']}
     """
     transformer, classifier = parts(model)
+    check_is_fitted(classifier)
+    options = InferenceOptions(
+        cov_type,
+        groups,
+        weights,
+        reference,
+        features,
+        method,
+        n_bootstrap,
+        small_sample,
+        use_t,
+        design,
+        subpopulation,
+    )
+    data, options = rows_of_survey(
+        UserData(X, y, sample_weight, offset), options, classifier.classes_
+    )
+    X, y, sample_weight, offset = data
     columns, names = X, None
     if transformer is not None:
         if is_dask(X):
@@ -94,9 +118,6 @@ def infer(
                 "classifier."
             )
         columns, names = transformer.transform(X), _names(transformer)
-    options = InferenceOptions(
-        cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample
-    )
     data = UserData(columns, y, sample_weight, offset)
     results = inference(classifier, data, options, names)
     if data.is_lazy and terms is None:

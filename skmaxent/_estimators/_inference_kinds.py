@@ -14,7 +14,7 @@ from skmaxent._estimators._fit_steps import seed_of
 from skmaxent._estimators._linear_classifier import fitted_model, uncorrected_intercept
 from skmaxent._estimators._parameters_of_fit import refuse_other_parameters
 from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
-from skmaxent._inference._covariance_types import NoCovariance
+from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._make_results import (
     refuse_absent,
@@ -23,6 +23,7 @@ from skmaxent._inference._make_results import (
     results_from_replicates,
 )
 from skmaxent._inference._results import InferenceResults, with_all_columns
+from skmaxent._inference._robust_covariance import NoCovariance
 from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
 from skmaxent._input._labels import first_level
@@ -76,6 +77,9 @@ class InferenceOptions:
     method: str | None = None
     n_bootstrap: Any = DEFAULT_BOOTSTRAP
     small_sample: str | None = None
+    use_t: bool | None = None
+    design: Any = None
+    subpopulation: Any = None
 
 
 def inference(
@@ -147,6 +151,11 @@ def check_method(
             f"small_sample={options.small_sample!r} is for robust covariances of all features: "
             "expected small_sample=None with method='bootstrap' and with features."
         )
+    if options.use_t is not None and (method == "bootstrap" or features is not None):
+        raise ValueError(
+            f"use_t={options.use_t!r} is for robust covariances of all features: expected "
+            "use_t=None with method='bootstrap' and with features."
+        )
     if method == "bootstrap":
         return
     if n_bootstrap != DEFAULT_BOOTSTRAP:
@@ -198,15 +207,17 @@ def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> Inf
     """Inference for all features; raises NoCovariance where these are linearly dependent."""
     with estimate.problem(*data) as training:
         _check_columns(estimate, training)
-        return results_from_information(
-            estimate,
-            training,
+        kind = CovarianceKind.resolve(
             cov_type=options.cov_type,
-            groups=options.groups,
             weights=options.weights,
-            reference=options.reference,
             small_sample=options.small_sample,
+            groups=options.groups,
+            use_t=options.use_t,
+            units=options.design,
+            n_samples=training.blocks.n_samples,
+            is_penalised=bool(training.problem.asked.ridge.any()),
         )
+        return results_from_information(estimate, training, kind, options.reference)
 
 
 def _of_features(

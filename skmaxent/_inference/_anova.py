@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skmaxent._inference._feature_names import FeatureNames
-from skmaxent._inference._tables import chi2_table
 from skmaxent._inference._terms import Term, Terms
 
 if TYPE_CHECKING:
@@ -16,7 +15,13 @@ if TYPE_CHECKING:
 Statistic = Callable[[list[int]], tuple[float, int]]
 
 
-def anova(terms: Terms, names: FeatureNames, statistic: Statistic, kind: int) -> pd.DataFrame:
+def anova(
+    terms: Terms,
+    names: FeatureNames,
+    statistic: Statistic,
+    kind: int,
+    table: Callable[[list[tuple[str, float, int]]], pd.DataFrame],
+) -> pd.DataFrame:
     """Return a table with a test for each term.
 
     Type III tests the term in the whole model. Type II tests it in the model without the terms that
@@ -30,11 +35,13 @@ def anova(terms: Terms, names: FeatureNames, statistic: Statistic, kind: int) ->
         They have the positions of the columns of the terms.
     statistic : callable
     kind : {2, 3}
+    table : callable
+        It makes the table of tests, each of a name, a statistic and its degrees of freedom.
 
     Returns
     -------
     DataFrame
-        A row for each term: chi2, df and p_value.
+        A row for each term, as `table` makes them.
     """
     if kind not in (2, 3) or isinstance(kind, bool):
         raise ValueError(f"type must be 2 or 3, found {kind!r}.")
@@ -51,11 +58,11 @@ def anova(terms: Terms, names: FeatureNames, statistic: Statistic, kind: int) ->
     def positions(term: Term) -> set[int]:
         return {names.position(column) for column in term.columns}
 
-    tests = []
+    tests: list[tuple[str, float, int]] = []
     for term in terms:
         above: set[int] = set()
         if kind == 2:
             above = above.union(*(positions(other) for other in terms.higher(term)))
         (whole, n_whole), (part, n_part) = of(above | positions(term)), of(above)
         tests.append((term.name, max(whole - part, 0.0), n_whole - n_part))
-    return chi2_table(tests)
+    return table(tests)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmaxent._effects._estimates import normal_quantile
+from skmaxent._effects._estimates import normal_interval, normal_quantile
+from skmaxent._effects._student_t import StudentT
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._tables import adjusted_p_values, index_of, z_tests
 from skmaxent._typing import Array
@@ -35,6 +36,11 @@ class CoefficientTables:
         Whether the tables have z statistics and p-values.
     replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
         Coefficients of bootstrap samples.
+    distribution : StudentT
+        Of estimates divided by their standard errors.
+    from_standardised : ndarray of shape (size of coef, n_coefficients) or None
+        From free coefficients of standardised columns to the ravelled ones here; None where degrees
+        of freedom do not depend on the coefficient.
     """
 
     coef: Array
@@ -44,6 +50,8 @@ class CoefficientTables:
     n_features: int
     has_tests: bool
     replicates: Array | None
+    distribution: StudentT
+    from_standardised: Array | None
 
     @property
     def index(self) -> pd.MultiIndex:
@@ -56,6 +64,16 @@ class CoefficientTables:
         variances = np.maximum(self.covariance.diagonal(), 0.0)  # rounding may be below zero
         return np.asarray(np.sqrt(variances).reshape(self.coef.shape))
 
+    def degrees_of(self, R: Array | None = None) -> float | Array:
+        """Degrees of freedom of t statistics of m combinations R of coefficients, (m, size).
+
+        None are the coefficients themselves. The result is one number, or of shape (m,).
+        """
+        if self.from_standardised is None:
+            return self.distribution.df
+        combined = self.from_standardised if R is None else R @ self.from_standardised
+        return self.distribution.degrees(combined)
+
     def cov_params(self) -> pd.DataFrame:
         """The covariance with names."""
         import pandas as pd
@@ -66,8 +84,8 @@ class CoefficientTables:
         """Return normal intervals, or percentiles of the replicates, as columns lower and upper."""
         import pandas as pd
 
-        half = normal_quantile(conf_level) * self.std_errors
-        lower, upper = self.coef - half, self.coef + half
+        values, errors = self.coef.ravel(), self.std_errors.ravel()
+        lower, upper = normal_interval(values, errors, conf_level, self.degrees_of())
         if self.replicates is not None:
             shares = [0.5 - 0.5 * conf_level, 0.5 + 0.5 * conf_level]
             lower, upper = np.quantile(self.replicates, shares, axis=0)
@@ -113,7 +131,7 @@ class CoefficientTables:
                 # The delta method: the derivative of exp(b) is exp(b).
                 table, ends = {ratio: ratios, "std_err": ratios * error}, np.exp(ends)
         if self.has_tests:
-            table |= z_tests(estimate, error)
+            table |= z_tests(estimate, error, self.distribution.statistic, self.degrees_of())
         frame = pd.DataFrame(table, index=self.index)
         # By position: two features may have the same name.
         frame[["lower", "upper"]] = ends

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, qr
 
+from skmaxent._effects._delta_method import columns_of
 from skmaxent._leverage._reference_coding import against_last as against_last
 from skmaxent._leverage._reference_coding import information as information
 from skmaxent._leverage._reference_coding import ridge_information as ridge_information
@@ -63,11 +64,7 @@ class Coding:
 
 def column_map(objective: MultinomialObjective) -> Array:
     """Return the matrix from standardised coefficients to those of X, intercept included."""
-    d = objective.blocks.n_features
-    T = np.eye(d + 1)
-    T[np.arange(d), np.arange(d)] = 1.0 / objective.scale
-    T[d, :d] = -objective.center / objective.scale
-    return T if objective.fit_intercept else T[:d, :d]
+    return columns_of(objective.center, objective.scale, objective.fit_intercept)
 
 
 def check_size(r: int, width: int) -> None:
@@ -169,8 +166,17 @@ def score_products(point: Point, groups: Array | None, weight_power: int) -> Arr
     if groups is None:
         (total,) = point.map_reduce(_score_products, weight_power)
         return np.asarray(total)
-    (sums,) = point.map_reduce(_group_scores, groups, int(groups.max()) + 1)
+    sums = group_scores(point, groups, int(groups.max()) + 1)
     return np.asarray(sums.T @ sums)
+
+
+def group_scores(point: Point, groups: Array, n_groups: int) -> Array:
+    """The sums of the weighted scores of groups of rows, (n_groups, n_coefficients).
+
+    `groups` are the codes of the groups of the rows, (n_samples,).
+    """
+    (sums,) = point.map_reduce(_group_scores, groups, n_groups)
+    return np.asarray(sums)
 
 
 def _scores(context: KernelContext) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skmaxent._effects._student_t import StudentT
     from skmaxent._inference._results_state import ResultsState
 
 # By the kind of covariance and the small-sample factor.
@@ -13,12 +14,16 @@ SANDWICH = {
     ("HC0", "units"): "HC0 (sandwich) times n/(n−1), as Stata's vce(robust) for mlogit and logit",
     ("HC1", "coefficients"): "HC1 (sandwich), n/(n−p), as statsmodels' HC1 and R's "
     "sandwich(adjust=TRUE)",
-    ("cluster", "none"): "cluster without small-sample factor, as R's vcovCL type='HC0', "
+    ("cluster", "none"): "cluster (CV0) without small-sample factor, as R's vcovCL type='HC0', "
     "cadjust=FALSE",
     ("cluster", "units"): "cluster, G/(G−1), as Stata's vce(cluster) for mlogit and logit and R's "
     "vcovCL type='HC0'",
     ("cluster", "coefficients"): "cluster, G/(G−1)·(n−1)/(n−p), as statsmodels, Stata's "
     "regress and R's vcovCL type='HC1'",
+}
+JACKKNIFE = {
+    "CV3": "cluster jackknife (CV3), fits without each cluster",
+    "CV3L": "cluster jackknife by one Newton step for each cluster (CV3L)",
 }
 DEFAULT_FACTORS = {"HC0": "none", "HC1": "coefficients", "cluster": "coefficients"}
 
@@ -29,17 +34,30 @@ def covariance_name(results: ResultsState) -> str:
         return "nonrobust, inverse Fisher information"
     if results.cov_type == "laplace":
         return "laplace, the posterior's Laplace approximation under the ridge as a normal prior"
+    if results.design_name is not None:
+        return results.design_name
+    if results.cov_type in JACKKNIFE:
+        return JACKKNIFE[results.cov_type]
     if results.replicates is not None:
         return f"bootstrap, {len(results.replicates)} samples"
     factor = results.small_sample or DEFAULT_FACTORS[results.cov_type]
     return SANDWICH[results.cov_type, factor]
 
 
-def interval_name(cov_type: str, conf_level: float) -> str:
+def interval_name(cov_type: str, conf_level: float, distribution: StudentT | None = None) -> str:
     """The kind of the intervals of `conf_int`, in the plural."""
     level = f"{100 * conf_level:.10g} %"
     if cov_type == "laplace":
         return f"{level} credible intervals of the normal approximation"
     if cov_type == "bootstrap":
         return f"{level} percentile intervals of the bootstrap"
-    return f"{level} confidence intervals of the normal distribution"
+    if distribution is None or distribution.is_normal:
+        return f"{level} confidence intervals of the normal distribution"
+    return f"{level} confidence intervals of Student's t{degrees_name(distribution)}"
+
+
+def degrees_name(distribution: StudentT) -> str:
+    """The degrees of freedom of a t distribution as a part of a sentence."""
+    if distribution.by_contrast is not None:
+        return " with degrees of freedom of their own"
+    return f" with {distribution.df:g} degrees of freedom"

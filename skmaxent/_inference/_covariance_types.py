@@ -2,37 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_names import DEFAULT_FACTORS
+from skmaxent._inference._survey_units import Units
 from skmaxent._input._validation import check_groups
-from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._objective._objective import Point
-from skmaxent._storage._block import Block
-from skmaxent._storage._device_array import on_host
+from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
-COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "laplace")
+ROW_TYPES = ("HC0", "HC1")
+CLUSTER_TYPES = ("cluster", "CV3", "CV3L")
+COV_TYPES = ("nonrobust", *ROW_TYPES, *CLUSTER_TYPES, "laplace")
+# Covariances whose tests are those of Student's t, unless the user asks for another distribution.
+T_TYPES = ("CV3", "CV3L", "survey")
+ALLOWED_FACTORS = {
+    "HC0": ("none", "units"),
+    "HC1": ("coefficients",),
+    "cluster": ("coefficients", "units", "none"),
+}
 
 
-class NoCovariance(ValueError):
-    """Coefficients whose information has no inverse."""
+@dataclass(frozen=True)
+class CovarianceKind:
+    """A kind of covariance with all that it needs, after checks.
 
-
-def dependent_columns(error: _covariance.SingularInformation, names: Array) -> NoCovariance:
-    """The error that names the columns of a singular information.
-
-    `names` are those of the features, (n_features,); later positions are those of intercepts.
+    Attributes
+    ----------
+    cov_type : str
+        One of `COV_TYPES`, or "survey".
+    weights : {"frequency", "probability"}
+    small_sample : str or None
+        The small-sample factor; None for covariances that have none.
+    codes : ndarray of int of shape (n_samples, 1 or 2) or None
+        Clusters of the rows, in one or two ways.
+    use_t : bool
+        Whether tests are those of Student's t and F.
+    units : Units or None
+        The primary units of a survey.
     """
-    known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
-    return NoCovariance(
-        f"the coefficients have no covariance: {known} are constant or combinations of other "
-        "features, or the classes are separated (see detect_separation). Remove the former, or "
-        "use a finite C."
-    )
+
+    cov_type: str
+    weights: str
+    small_sample: str | None = None
+    codes: Array | None = None
+    use_t: bool = False
+    units: Units | None = None
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        cov_type: str | None,
+        weights: str,
+        small_sample: str | None,
+        groups: Any,
+        use_t: bool | None,
+        units: Units | None,
+        n_samples: int,
+        is_penalised: bool,
+    ) -> CovarianceKind:
+        """The kind that the arguments of `MaxentClassifier.infer` ask for.
+
+        `units` are those of a survey, and `is_penalised` tells whether the fit has a ridge penalty.
+        """
+        if use_t not in (None, True, False):
+            raise ValueError(f"use_t must be None, True or False, found {use_t!r}.")
+        if units is not None:
+            if is_penalised:
+                raise ValueError(
+                    "design is for fits without a penalty: expected a fit with C=np.inf."
+                )
+            return cls("survey", "probability", use_t=use_t is not False, units=units)
+        cov_type = resolve_cov_type(cov_type, weights, is_penalised)
+        codes = resolve_groups(groups, cov_type, n_samples)
+        if use_t and cov_type in ("nonrobust", "laplace"):
+            raise ValueError(
+                f"use_t=True is for robust covariances and surveys, found cov_type={cov_type!r}."
+            )
+        return cls(
+            cov_type,
+            weights,
+            resolve_small_sample(small_sample, cov_type),
+            codes,
+            cov_type in T_TYPES if use_t is None else use_t,
+        )
 
 
 def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> str:
@@ -66,11 +122,7 @@ def resolve_small_sample(small_sample: str | None, cov_type: str) -> str | None:
 
     None for covariances that have none.
     """
-    allowed = {
-        "HC0": ("none", "units"),
-        "HC1": ("coefficients",),
-        "cluster": ("coefficients", "units", "none"),
-    }.get(cov_type, ())
+    allowed = ALLOWED_FACTORS.get(cov_type, ())
     if small_sample is None:
         return DEFAULT_FACTORS.get(cov_type)
     if small_sample not in allowed:
@@ -83,105 +135,31 @@ def resolve_small_sample(small_sample: str | None, cov_type: str) -> str | None:
 
 
 def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
-    """Return the codes of the clusters of the rows, (n_samples,), or None without clusters."""
-    if (groups is None) != (cov_type != "cluster"):
-        raise ValueError("groups and cov_type='cluster' go together; give both or neither.")
+    """Return the codes of the clusters of the rows, (n_samples, 1 or 2), if there are any."""
+    if (groups is None) != (cov_type not in CLUSTER_TYPES):
+        raise ValueError(
+            "groups and cov_type='cluster' go together; give both or neither. The other types for "
+            f"clusters are {list(CLUSTER_TYPES[1:])}."
+        )
     if groups is None:
         return None
-    return check_groups(groups, n_samples)
-
-
-def count_units(training: TrainingProblem, codes: Array | None, weights: str) -> int:
-    """Return the number of independent units with a positive weight.
-
-    Units are clusters, if there are any; else rows, or the observations of tables of counts.
-    """
-    blocks = training.blocks
-    if codes is not None:
-        (weights_of,) = blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
-        return int(np.count_nonzero(weights_of))
-    n = blocks.weight_sums.n_positive
-    return n if weights == "probability" else n * len(training.classes)
-
-
-def analytic_covariance(
-    training: TrainingProblem,
-    point: Point,
-    H: Array,
-    ridge: Array,
-    names: Array,
-    cov_type: str,
-    codes: Array | None,
-    weights: str,
-    small_sample: str | None,
-) -> tuple[Array, Array]:
-    """The inverse of the information, and the covariance, of the coefficients of a point.
-
-    Parameters
-    ----------
-    training : TrainingProblem
-    point : Point
-        The loss at the coefficients.
-    H : ndarray of shape (n_coefficients, n_coefficients)
-        The information of the mean loss at the point.
-    ridge : ndarray of shape (1 or n_logits, n_features)
-        Strengths of the ridge penalty.
-    names : ndarray of shape (n_features,)
-        Names of the features, for error messages.
-    cov_type, weights : str
-        As in `MaxentClassifier.infer`, resolved.
-    codes : ndarray of shape (n_samples,) or None
-        Codes of the clusters.
-    small_sample : str or None
-        As in `MaxentClassifier.infer`, resolved.
-
-    Returns
-    -------
-    inverse, covariance : ndarray of shape (n_coefficients, n_coefficients)
-        Of θ in reference coding; see `_covariance`.
-    """
-    objective, total = point.objective, training.total_weight
-    width = objective.blocks.n_features + objective.fit_intercept
-    if cov_type == "laplace":
-        H = H + _covariance.ridge_information(ridge, len(training.classes), objective.fit_intercept)
-    try:
-        V = _covariance.inverse(H, width) / total
-    except _covariance.SingularInformation as error:
-        raise dependent_columns(error, names) from error
-    if cov_type in ("nonrobust", "laplace"):
-        return V, V
-    n = total if weights == "frequency" else float(training.blocks.weight_sums.n_positive)
-    if small_sample == "coefficients" and n <= len(V):
-        _refuse_few(cov_type, n, len(V), weights)
-    units = n
-    if codes is not None:
-        units = count_units(training, codes, weights)
-        if units < 2:
-            raise ValueError("groups must name at least two clusters with rows of positive weight.")
-    factor = 1.0 if small_sample == "none" else units / (units - 1.0)
-    if small_sample == "coefficients":
-        factor *= (n - 1.0) / (n - len(V))
-    power = 1 if weights == "frequency" and codes is None else 2
-    meat = _covariance.score_products(point, codes, power) * training.data.scale**power
-    return V, np.asarray(V @ meat @ V * factor)
-
-
-def _group_weights(block: Block, codes: Array, n_groups: int) -> tuple[Array]:
-    weights = np.asarray(on_host(block.weights_or_ones()), dtype=float)
-    return (np.bincount(codes[block.start : block.stop], weights, n_groups),)
-
-
-def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> None:
-    """Raise ValueError for a small-sample factor with n observations, too few for it."""
-    found = f"{n:.4g} rows of positive weight"
-    advice = "use cov_type='HC0'"
-    if weights == "frequency":
-        found = f"rows and weights that sum to {n:.4g} observations"
-        advice = (
-            "with weights='frequency' a sample_weight of 2 is the row twice; for sampling weights, "
-            "which have no scale, write weights='probability'"
+    ways = _ways(groups)
+    if len(ways) > 1 and cov_type != "cluster":
+        raise ValueError(
+            f"groups has two columns, which are for cov_type='cluster', found {cov_type!r}."
         )
-    raise ValueError(
-        f"cov_type={cov_type!r} multiplies by n/(n - p), or (n - 1)/(n - p), and needs more "
-        f"observations than the {n_coefficients} coefficients, found {found}: {advice}."
-    )
+    return np.column_stack([check_groups(way, n_samples) for way in ways])
+
+
+def _ways(groups: Any) -> list[Any]:
+    """The columns of clusters in one or two ways."""
+    given = to_host(groups)
+    if np.ndim(given) != 2 or np.shape(given)[1] < 2:
+        return [groups]
+    if hasattr(given, "columns"):
+        given = [given[name] for name in given.columns]
+    else:
+        given = list(np.asarray(given, dtype=object).T)
+    if len(given) > 2:
+        raise ValueError(f"groups has {len(given)} columns; expected one, or two for two-way.")
+    return list(given)

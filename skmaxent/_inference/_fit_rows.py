@@ -50,6 +50,8 @@ class FitRows:
     ----------
     observations : ndarray of shape (n_samples,) or None
         Weights of the rows; None for rows in chunks.
+    clusters : ndarray of int of shape (n_samples,) or None
+        The cluster of each row, where these are known and clustered in one way.
     """
 
     def __init__(self, training: TrainingProblem, estimate: Estimate, reference: Reference) -> None:
@@ -59,6 +61,7 @@ class FitRows:
         self._is_bias_reduced = estimate.is_bias_reduced
         self._total = training.total_weight
         self.observations: Array | None = training.data.observations
+        self.clusters: Array | None = None
 
     @classmethod
     def read(
@@ -78,6 +81,12 @@ class FitRows:
         """The same rows, with the weights of the rows that the user knows as those of the fit."""
         rows = copy.copy(self)
         rows.observations = observations
+        return rows
+
+    def with_clusters(self, codes: Array | None) -> FitRows:
+        """The same rows with their clusters, (n_samples, n_ways)."""
+        rows = copy.copy(self)
+        rows.clusters = None if codes is None or codes.shape[1] > 1 else codes[:, 0]
         return rows
 
     def with_reference(self, reference: Reference) -> FitRows:
@@ -205,6 +214,31 @@ class FitRows:
         to_columns = _covariance.column_map(self._training.problem.objective)
         A = A @ np.kron(np.eye(r), to_columns)
         return self._fall(least(self._likelihoods, self._best.point, A, values).value), len(A)
+
+    def cluster_influences(self, A: Array, values: Array | float = 0.0) -> Array:
+        """Effects of the scores of clusters on A b, at the maximum with A b = values.
+
+        The arguments are those of `ratio_of`. The result, (n_groups, n_restrictions), is A times
+        the inverse information times the sums of scores, both of the mean loss, without clusters
+        whose rows have weight zero.
+        """
+        if self.clusters is None:
+            raise ValueError(
+                "the wild bootstrap needs clusters in one way, which results of infer with groups "
+                "have (results of with_data do not): call infer with groups."
+            )
+        if not self._has_few:
+            raise ValueError(
+                f"the wild bootstrap is for models with up to {FEW_COEFFICIENTS} coefficients."
+            )
+        r = max(1, len(self._coef) - 1)
+        A = A @ np.kron(np.eye(r), _covariance.column_map(self._training.problem.objective))
+        point = least(self._likelihoods, self._best.point, A, values).point
+        count = int(self.clusters.max()) + 1
+        scores = _covariance.group_scores(point, self.clusters, count)
+        scores = scores[scores.any(axis=1)] / self._total
+        V = _covariance.inverse(_covariance.information(point), self.width)
+        return np.asarray(scores @ V @ A.T)
 
     def against_null(self, constant: Array | None) -> float:
         """The ratio of penalised likelihoods against the null model.

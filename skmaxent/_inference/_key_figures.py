@@ -65,7 +65,7 @@ def key_figures(
         figures.append(("AIC, BIC", f"{results.aic:.6g}, {results.bic:.6g}"))
     figures += [
         ("Covariance", covariance_name(results)),
-        ("Intervals", interval_name(results.cov_type, CONF_LEVEL)),
+        ("Intervals", interval_name(results.cov_type, CONF_LEVEL, results._distribution)),
         ("Optimality gap", shown_bound(results.optimality_gap)),
     ]
     if results.n_groups is not None:
@@ -124,11 +124,14 @@ def wald_test_of_slopes(
     except _covariance.DeficientCovariance as error:
         found = f"rank {error.rank}{tests.from_groups}"
         return name, f"not available: {df} restrictions, covariance of {found}"
-    return name, _outcome(chi2, df)
+    return name, _outcome(chi2, df, tests.df_denom)
 
 
-def _outcome(chi2: float, df: int) -> str:
-    """Return a chi-squared statistic and its p-value as text."""
+def _outcome(chi2: float, df: int, df_denom: float = np.inf) -> str:
+    """Return a test statistic and its p-value as text."""
+    if np.isfinite(df_denom):
+        p = stats.f.sf(chi2 / df, df, df_denom)
+        return f"F({df}, {df_denom:g}) = {chi2 / df:.5g}, p = {p:.3g}"
     return f"χ² = {chi2:.5g}, p = {stats.chi2.sf(chi2, df):.3g}"
 
 

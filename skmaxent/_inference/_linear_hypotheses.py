@@ -154,9 +154,10 @@ class LinearHypotheses:
         estimate = self.R @ tables.coef.ravel() - self.values
         error = np.sqrt(np.einsum("ij,ij->i", self.R @ tables.covariance, self.R).clip(0.0))
         columns = {"estimate": estimate, "std_err": error}
+        df = tables.degrees_of(self.R)
         if tables.has_tests:
-            columns |= z_tests(estimate, error)
-        lower, upper = normal_interval(estimate, error, conf_level)
+            columns |= z_tests(estimate, error, tables.distribution.statistic, df)
+        lower, upper = normal_interval(estimate, error, conf_level, df)
         if tables.replicates is not None:
             draws = tables.replicates.reshape(len(tables.replicates), -1) @ self.R.T - self.values
             lower, upper = percentile_interval(draws, conf_level)

@@ -9,14 +9,7 @@ import numpy as np
 from skmaxent._effects._delta_method import DeltaMethod, Standardised
 from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
-from skmaxent._inference._covariance_types import (
-    analytic_covariance,
-    count_units,
-    dependent_columns,
-    resolve_cov_type,
-    resolve_groups,
-    resolve_small_sample,
-)
+from skmaxent._inference._covariance_types import CovarianceKind, resolve_cov_type
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_subset import covariance_of
 from skmaxent._inference._fit_rows import FitRows
@@ -30,6 +23,11 @@ from skmaxent._inference._notes import (
 from skmaxent._inference._null_model import constant_combination, loss_of_offsets, null_loss
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results import InferenceResults
+from skmaxent._inference._robust_covariance import (
+    CoefficientCovariance,
+    covariance_at,
+    dependent_columns,
+)
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._model._training_problem import TrainingProblem
@@ -44,54 +42,57 @@ from skmaxent._typing import Array
 def results_from_information(
     estimate: Estimate,
     training: TrainingProblem,
-    *,
-    cov_type: str | None,
-    groups: Any,
-    weights: str,
+    kind: CovarianceKind,
     reference: Any,
-    small_sample: str | None,
 ) -> InferenceResults:
     """Inference for all coefficients, from the information or from scores.
 
     The coefficients minimise the loss of the training problem, with a ridge penalty or without a
-    penalty. The last five arguments are those of `MaxentClassifier.infer`.
+    penalty. `reference` is that of `MaxentClassifier.infer`.
     """
-    cov_type = resolve_cov_type(cov_type, weights, bool(training.problem.asked.ridge.any()))
-    codes = resolve_groups(groups, cov_type, training.blocks.n_samples)
-    small_sample = resolve_small_sample(small_sample, cov_type)
     shown = Reference.of(reference, training.classes)
     refuse_absent(training)
-    point, inverse, V = _covariance_at(estimate, training, cov_type, codes, weights, small_sample)
+    point, found = _covariance_at(estimate, training, kind)
+    inverse = found.inverse * (training.total_weight / _sample_size(training, kind.weights))
+    V = found.matrix
     objective = point.objective
     theta = _covariance.against_last(point.theta, objective.fit_intercept)
     free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
     coding = _covariance.Coding(shown.contrasts, free.columns)
     covariance, raw = coding.covariance(V), free.coefficients(theta)
     variances = covariance.diagonal(), coding.covariance(inverse).diagonal()
-    units = count_units(training, codes, weights)
-    n_groups = None if codes is None else units
-    n_units = None if cov_type in ("nonrobust", "laplace") else units
-    fields = _common_fields(estimate, training, point, shown, weights)
+    fields = _common_fields(estimate, training, point, shown, kind.weights)
+    fields["_rows"] = fields["_rows"].with_clusters(kind.codes)
     if estimate.is_bias_reduced:
         notes = _notes_of_bias_reduced(estimate, fields["_rows"])
     else:
-        terms, n = training.problem.terms, _sample_size(training, weights)
+        terms, n = training.problem.terms, _sample_size(training, kind.weights)
         notes = notes_of(point, terms, distance_to_optimum(point, terms, inverse, n), estimate.gap)
     notes += notes_of_degenerate(*variances, shown.rows, fields["columns"])
     return InferenceResults(
         **fields,
         coef=coding.coefficients(theta),
         covariance=covariance,
-        cov_type=cov_type,
-        n_groups=n_groups,
+        cov_type=kind.cov_type,
+        n_groups=found.n_groups,
         notes=notes,
-        small_sample=small_sample,
-        _wald=WaldTests(raw, free.covariance(V), cov_type, n_groups, n_units),
+        small_sample=kind.small_sample,
+        design_name=None if kind.units is None else kind.units.description,
+        _distribution=found.distribution,
+        _wald=WaldTests(
+            raw,
+            free.covariance(V),
+            kind.cov_type,
+            found.n_groups,
+            found.n_units,
+            found.distribution.df,
+        ),
         _delta=DeltaMethod.of(
             estimate.model,
             estimate.names,
             Standardised(objective.center, objective.scale, V),
             raw,
+            found.distribution,
         ),
         _penalised_ratio=_penalised_ratio(estimate, fields),
     )
@@ -100,26 +101,24 @@ def results_from_information(
 def _covariance_at(
     estimate: Estimate,
     training: TrainingProblem,
-    cov_type: str,
-    codes: Array | None,
-    weights: str,
-    small_sample: str | None,
-) -> tuple[Point, Array, Array]:
-    """The point of an estimate, the inverse of its information, and its covariance.
-
-    `codes` are those of clusters, (n_samples,). The matrices have the shape (n_coefficients,
-    n_coefficients), for the standardised columns of the point's objective.
-    """
+    kind: CovarianceKind,
+) -> tuple[Point, CoefficientCovariance]:
+    """The point of an estimate, and the covariance for its standardised columns."""
     point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
     objective = point.objective
     width = objective.blocks.n_features + objective.fit_intercept
     _covariance.check_size(len(training.classes) - 1, width)
     point, H = _covariance.centred_information(point)
     ridge = training.problem.terms.ridge
-    inverse, V = analytic_covariance(
-        training, point, H, ridge, estimate.names, cov_type, codes, weights, small_sample
+    return point, covariance_at(
+        training,
+        point,
+        H,
+        ridge,
+        estimate.names,
+        kind,
+        is_bias_reduced=estimate.is_bias_reduced,
     )
-    return point, inverse * (training.total_weight / _sample_size(training, weights)), V
 
 
 def _sample_size(training: TrainingProblem, weights: str) -> float:

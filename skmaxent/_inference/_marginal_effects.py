@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skmaxent._effects._delta_method import DeltaMethod
-from skmaxent._effects._estimates import normal_quantile
+from skmaxent._effects._estimates import check_level, normal_interval
 from skmaxent._effects._rows import means_of_sums, relative_to_largest, sums_of_rows
 from skmaxent._inference._fit_rows import HeldRows
 from skmaxent._inference._row_sums import Signature
@@ -69,11 +69,11 @@ def average_effects(
     offset: Any,
     discrete: str | list[str] | tuple[str, ...],
     sample_weight: Any,
-) -> tuple[Array, Array]:
-    """Average effects of the features on the probabilities, and their standard errors.
+) -> tuple[Array, Array, float | Array]:
+    """Average effects of the features on the probabilities, their errors and degrees of freedom.
 
-    The arguments from X on are those of `InferenceResults.marginal_effects`. Both results have the
-    shape (n_classes, n_features).
+    The arguments from X on are those of `InferenceResults.marginal_effects`. The results have the
+    shape (n_classes, n_features); degrees of freedom may be one number.
     """
     if isinstance(at, str) and at not in ("overall", "mean"):
         raise ValueError(f"at must be 'overall', 'mean' or a DataFrame, found {at!r}.")
@@ -103,7 +103,7 @@ def average_effects(
         effects, J, total = delta.effect_sums(rows, offset, w, discrete)
     if not total > 0.0:
         raise ValueError("sample_weight must have a positive weight, found none.")
-    return effects / total, delta.errors(J / total)
+    return effects / total, *delta.errors(J / total)
 
 
 def _sums_over_chunks(
@@ -127,17 +127,24 @@ def _sums_over_chunks(
 
 
 def effects_table(
-    effects: Array, errors: Array, delta: DeltaMethod, conf_level: float, *, has_tests: bool
+    effects: Array,
+    errors: Array,
+    df: float | Array,
+    delta: DeltaMethod,
+    conf_level: float,
+    *,
+    has_tests: bool,
 ) -> pd.DataFrame:
     """Return effects, errors and intervals by class and feature, with tests if `has_tests`."""
     import pandas as pd
 
     effect, error = effects.ravel(), errors.ravel()
+    df = df if isinstance(df, float) else df.ravel()
     table = {"effect": effect, "std_err": error}
     if has_tests:
-        table |= z_tests(effect, error)
-    half = normal_quantile(conf_level) * error
-    table |= {"lower": effect - half, "upper": effect + half}
+        table |= z_tests(effect, error, delta.distribution.statistic, df)
+    lower, upper = normal_interval(effect, error, conf_level, df)
+    table |= {"lower": lower, "upper": upper}
     return pd.DataFrame(table, index=index_of(delta.model.classes.tolist(), delta.names))
 
 
@@ -145,7 +152,7 @@ def probability_intervals(delta: DeltaMethod, X: Any, conf_level: float, offset:
     """The frame of `InferenceResults.predict_proba_interval`."""
     import pandas as pd
 
-    normal_quantile(conf_level)
+    check_level(conf_level)
     classes = delta.model.classes.tolist()
     columns = pd.MultiIndex.from_product([classes, ["probability", "lower", "upper"]])
     function = partial(delta.intervals, conf_level)

@@ -164,7 +164,9 @@ def _contents(
         what = " and ".join(sorted(f"{kind}s" for kind in kinds)).capitalize()
     if conf_level is None:
         return f"{what} with standard errors in parentheses."
-    names = dict.fromkeys(interval_name(model.cov_type, conf_level) for model in models)
+    names = dict.fromkeys(
+        interval_name(model.cov_type, conf_level, model._distribution) for model in models
+    )
     return f"{what} with {' and '.join(names)} in brackets."
 
 

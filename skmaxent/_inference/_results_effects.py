@@ -435,8 +435,8 @@ class EffectMethods(ResultsState):
         """
         self._warn_of_columns_that_are_no_variables()
         delta, weights = self._probabilities, RowWeights(self._signature, self._held)
-        effects, errors = average_effects(delta, weights, X, at, offset, discrete, sample_weight)
-        return effects_table(effects, errors, delta, conf_level, has_tests=self.has_tests)
+        found = average_effects(delta, weights, X, at, offset, discrete, sample_weight)
+        return effects_table(*found, delta, conf_level, has_tests=self.has_tests)
 
     def _warn_of_columns_that_are_no_variables(self) -> None:
         """Warn where columns cannot change alone: dummies, interactions and splines."""

@@ -6,14 +6,19 @@ import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from skmaxent._effects._delta_method import DeltaMethod
+import numpy as np
+
+from skmaxent._effects._delta_method import DeltaMethod, columns_of
 from skmaxent._effects._effects import Effects
+from skmaxent._effects._student_t import NORMAL, StudentT
 from skmaxent._effects._variables import Variables
 from skmaxent._inference._coefficient_tables import CoefficientTables
+from skmaxent._inference._covariance import Coding
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_names import FeatureNames
 from skmaxent._inference._fit_rows import FitRows, HeldRows
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
+from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._terms import Terms
 from skmaxent._inference._validity import Validity
@@ -69,6 +74,10 @@ class ResultsState:
     # Whether the fit looked for the maximum of the likelihood.
     _is_maximal: bool = field(default=True, repr=False)
     small_sample: str | None = None
+    # The covariance of a survey in words.
+    design_name: str | None = None
+    # Of estimates divided by their standard errors.
+    _distribution: StudentT = field(default=NORMAL, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle has no training rows: they may be many, and private.
@@ -92,6 +101,11 @@ class ResultsState:
     def has_tests(self) -> bool:
         """Whether there are p-values: not of a posterior or a bootstrap."""
         return self._validity.has_tests
+
+    @property
+    def df_tests(self) -> float:
+        """Degrees of freedom of t and F tests; infinite where tests are normal and chi-squared."""
+        return self._distribution.df
 
     @property
     def has_intercept(self) -> bool:
@@ -120,7 +134,18 @@ class ResultsState:
             n_features=len(self.columns) - self.has_intercept,
             has_tests=self.has_tests,
             replicates=self.replicates,
+            distribution=self._distribution,
+            from_standardised=self._from_standardised,
         )
+
+    @property
+    def _from_standardised(self) -> Array | None:
+        """See `CoefficientTables`."""
+        if self._distribution.by_contrast is None or self._delta is None:
+            return None
+        contrasts = Reference.of(self.reference, np.asarray(self.classes)).contrasts
+        known = self._delta.standardised
+        return Coding(contrasts, columns_of(known.center, known.scale, self.has_intercept)).matrix
 
     @property
     def _likelihood(self) -> FittedLikelihood:

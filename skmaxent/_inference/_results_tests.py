@@ -15,6 +15,7 @@ from skmaxent._inference._results_state import ResultsState
 from skmaxent._inference._score_tests import read_columns, score_tests
 from skmaxent._inference._tables import chi2_table
 from skmaxent._inference._terms import Terms
+from skmaxent._inference._wild_bootstrap import wild_bootstrap_test
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -170,9 +171,11 @@ class TestMethods(ResultsState):
         names = self._names
         terms = self._terms or Terms.of_groups(names.features, {})
         if test == "wald":
-            return anova(terms, names, lambda at: self._wald.of_columns(at, "terms"), type)
+            return anova(
+                terms, names, lambda at: self._wald.of_columns(at, "terms"), type, self._wald.table
+            )
         fit = self._held.get("likelihood-ratio tests of terms")
-        return anova(terms, names, lambda at: fit.ratio(names.in_model(at)), type)
+        return anova(terms, names, lambda at: fit.ratio(names.in_model(at)), type, chi2_table)
 
     def linear_test(self, hypothesis: Any, rhs: Any = None, test: str = "wald") -> pd.DataFrame:
         """Return a joint test of linear hypotheses about the coefficients.
@@ -208,7 +211,7 @@ class TestMethods(ResultsState):
         A = asked.of_free(self._contrasts)
         asked.check_rank(A)
         found = self._restricted(A, asked.values, test, asked.name)
-        return chi2_table([(asked.name, *found)]).rename_axis("hypothesis")
+        return self._table([(asked.name, *found)], test).rename_axis("hypothesis")
 
     def hypotheses(
         self, hypothesis: Any, rhs: Any = None, conf_level: float = 0.95
@@ -237,6 +240,59 @@ class TestMethods(ResultsState):
         asked = self._hypotheses(hypothesis, rhs)
         asked.of_free(self._contrasts)
         return asked.table(self._tables, conf_level)
+
+    def wild_bootstrap_test(
+        self,
+        hypothesis: Any,
+        rhs: Any = None,
+        *,
+        n_bootstrap: int = 999,
+        weights: str = "rademacher",
+        random_state: Any = None,
+    ) -> pd.DataFrame:
+        """A joint test of linear hypotheses by the score wild cluster bootstrap.
+
+        The model is fitted once under the hypothesis. The bootstrap then multiplies the scores of
+        each cluster by random weights, without other fits [1]_. With few clusters it keeps its
+        level better than Wald tests. Results need ``groups=`` in `infer`.
+
+        Parameters
+        ----------
+        hypothesis, rhs : object
+            As in `linear_test`.
+        n_bootstrap : int, default=999
+            Draws of the weights. Where there are no more patterns of signs than these, 2^G for G
+            clusters, all of them are used once.
+        weights : {"rademacher", "webb"}, default="rademacher"
+            Random signs, or the six values of Webb (2023) [2]_, for fewer than about ten clusters.
+        random_state : int, RandomState instance or None, default=None
+            Draws the weights.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row: chi2 (the score statistic), df, p_value and n_bootstrap, the number of draws.
+
+        Raises
+        ------
+        ValueError
+            For results without clusters, or with fewer clusters than restrictions, and as
+            `linear_test`.
+
+        References
+        ----------
+        .. [1] Kline & Santos (2012), A score based approach to wild bootstrap inference, Journal of
+           Econometric Methods 1.
+        .. [2] Webb (2023), Reworking wild bootstrap-based inference for clustered errors, Canadian
+           Journal of Economics 56.
+        """
+        self._validity.check_tests("wild bootstrap tests")
+        asked = self._hypotheses(hypothesis, rhs)
+        A = asked.of_free(self._contrasts)
+        asked.check_rank(A)
+        fit = self._held.get("wild bootstrap tests")
+        influences = fit.cluster_influences(A, asked.values)
+        return wild_bootstrap_test(influences, asked.name, n_bootstrap, weights, random_state)
 
     def equality_test(self, features: Any = None, test: str = "wald") -> pd.DataFrame:
         """Test whether the coefficients of a feature or a term are equal for all outcomes.
@@ -271,7 +327,7 @@ class TestMethods(ResultsState):
         for name, positions in self._names.terms(features):
             A = equal_over_rows(self._contrasts, positions, len(self.columns))
             tests.append((name, *self._restricted(A, 0.0, test, name)))
-        return chi2_table(tests)
+        return self._table(tests, test)
 
     def combine_test(self, test: str = "wald") -> pd.DataFrame:
         """Test for all pairs of outcomes whether all their slopes are equal.
@@ -320,7 +376,7 @@ class TestMethods(ResultsState):
             tests.append((name, *self._restricted(A, 0.0, test, name)))
             index.append((first, second))
         labels = pd.MultiIndex.from_tuples(index, names=["first", "second"])
-        return chi2_table(tests).set_axis(labels)
+        return self._table(tests, test).set_axis(labels)
 
     def iia_test(self, method: str = "hausman", random_state: Any = None) -> pd.DataFrame:
         """Test the independence of irrelevant alternatives, by leaving out each outcome in turn.
@@ -391,6 +447,10 @@ class TestMethods(ResultsState):
             self._validity.check_nonrobust_tests("likelihood-ratio tests", f"{what}(test='wald')")
         else:
             raise ValueError(f"test must be 'wald' or 'lr', found {test!r}.")
+
+    def _table(self, tests: list[tuple[str, float, int]], test: str) -> pd.DataFrame:
+        """The table of tests of a kind, "wald" or "lr"."""
+        return self._wald.table(tests) if test == "wald" else chi2_table(tests)
 
     @property
     def _contrasts(self) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from skmaxent._effects._student_t import t_p_values
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -20,11 +21,17 @@ def index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
     return pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
 
 
-def z_tests(estimate: Array, error: Array) -> dict[str, Array]:
-    """Return z statistics and two-sided p-values of estimates with standard errors, (n,) each."""
+def z_tests(
+    estimate: Array, error: Array, name: str = "z", df: float | Array = np.inf
+) -> dict[str, Array]:
+    """Return statistics and two-sided p-values of estimates with standard errors, (n,) each.
+
+    `name` is that of the statistic, and `df` are the degrees of freedom of its t distribution,
+    infinite for the normal one.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         z = estimate / error
-    return {"z": z, "p_value": 2.0 * stats.norm.sf(np.abs(z))}
+    return {name: z, "p_value": t_p_values(z, df)}
 
 
 def shown_bound(gap: float) -> str:
@@ -44,16 +51,23 @@ def wide_tables() -> Any:
     return pd.option_context("display.width", None, "display.max_rows", None)
 
 
-def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
+def chi2_table(tests: list[tuple[str, float, int]], df_denom: float = np.inf) -> pd.DataFrame:
     """Return a table with a row for each test, from tuples of a name, a statistic and its degrees.
 
-    Several tests may have the same name.
+    Several tests may have the same name. With finite degrees of freedom `df_denom` of the
+    covariance tests are F tests, of the statistic divided by its degrees.
     """
     import pandas as pd
 
     index = pd.Index([name for name, _, _ in tests], name="term")
     frame = pd.DataFrame([test[1:] for test in tests], index=index, columns=["chi2", "df"])
-    frame["p_value"] = stats.chi2.sf(frame["chi2"], frame["df"])
+    if np.isinf(df_denom):
+        frame["p_value"] = stats.chi2.sf(frame["chi2"], frame["df"])
+        return frame
+    frame = pd.DataFrame(
+        {"F": frame["chi2"] / frame["df"], "df": frame["df"], "df_denom": df_denom}, index=index
+    )
+    frame["p_value"] = stats.f.sf(frame["F"], frame["df"], df_denom)
     return frame
 
 

@@ -31,6 +31,8 @@ class WaldTests:
         Clusters, for error messages.
     n_units : int or None
         Independent units that a robust covariance sums scores of; None for other kinds.
+    df_denom : float, default=inf
+        Degrees of freedom of the covariance for F tests; infinite for chi-squared tests.
     """
 
     coef: Array
@@ -38,6 +40,7 @@ class WaldTests:
     cov_type: str
     n_groups: int | None = None
     n_units: int | None = None
+    df_denom: float = np.inf
 
     def of_terms(self, terms: list[tuple[str, list[int]]]) -> pd.DataFrame:
         """Return tests that the coefficients of some columns are zero for all classes.
@@ -45,7 +48,12 @@ class WaldTests:
         `terms` are pairs of a label and the positions of columns. The table has a row for each:
         chi2, df and p_value.
         """
-        return chi2_table([(name, *self.of_columns(positions, name)) for name, positions in terms])
+        tests = [(name, *self.of_columns(positions, name)) for name, positions in terms]
+        return self.table(tests)
+
+    def table(self, tests: list[tuple[str, float, int]]) -> pd.DataFrame:
+        """A row for each test, of a name, Wald's statistic and its degrees of freedom."""
+        return chi2_table(tests, self.df_denom)
 
     def of_columns(self, positions: list[int], name: str) -> tuple[float, int]:
         """The statistic that the coefficients of columns are zero for all classes, and its degrees.

@@ -123,28 +123,38 @@ def check_groups(groups: Any, n_samples: int) -> Array:
 
     Raises ValueError for missing entries, and for fewer than two clusters.
     """
-    import pandas as pd
-
-    groups = native(to_host(groups), "groups")
-    masked = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else None
-    # NumPy would convert None and NaN in a list of strings to strings.
-    given = np.asarray(groups, dtype=object if isinstance(groups, (list, tuple)) else None)
-    if given.shape != (n_samples,):
-        raise ValueError(
-            f"groups has the shape {given.shape}; expected ({n_samples},), a cluster for each row."
-        )
-    missing = pd.isna(given) if masked is None else pd.isna(given) | masked
-    if missing.any():
-        raise ValueError(
-            f"groups is missing (NaN, None or the like) in {int(missing.sum())} rows, such as "
-            f"{np.flatnonzero(missing)[:5].tolist()}: expected a cluster for every row."
-        )
-    codes, labels = pd.factorize(given)
+    codes, labels = check_codes(groups, n_samples, "groups", "a cluster")
     if len(labels) < 2:
         raise ValueError(
             f"groups must name at least two clusters, found {len(labels)}: {list(labels)}."
         )
-    return np.asarray(codes)
+    return codes
+
+
+def check_codes(given: Any, n_samples: int, name: str, what: str) -> tuple[Array, Any]:
+    """Return the codes 0, 1, ... of labels of the rows, (n_samples,), and the distinct labels.
+
+    `name` is that of the argument and `what` stands for a label in messages. Raises ValueError for
+    other shapes and for missing entries.
+    """
+    import pandas as pd
+
+    given = native(to_host(given), name)
+    masked = np.ma.getmaskarray(given) if np.ma.isMaskedArray(given) else None
+    # NumPy would convert None and NaN in a list of strings to strings.
+    labels = np.asarray(given, dtype=object if isinstance(given, (list, tuple)) else None)
+    if labels.shape != (n_samples,):
+        raise ValueError(
+            f"{name} has the shape {labels.shape}; expected ({n_samples},), {what} for each row."
+        )
+    missing = pd.isna(labels) if masked is None else pd.isna(labels) | masked
+    if missing.any():
+        raise ValueError(
+            f"{name} is missing (NaN, None or the like) in {int(missing.sum())} rows, such as "
+            f"{np.flatnonzero(missing)[:5].tolist()}: expected {what} for every row."
+        )
+    codes, distinct = pd.factorize(labels)
+    return np.asarray(codes), distinct
 
 
 def _by_class(given: dict[Any, Any], classes: Array) -> tuple[dict[int, Any], list[Any]]:

@@ -37,6 +37,9 @@ def test_this_file_knows_every_argument():
         "method",
         "n_bootstrap",
         "small_sample",
+        "use_t",
+        "design",
+        "subpopulation",
     ]
 
 
@@ -55,6 +58,20 @@ def test_this_file_knows_every_argument():
         ({"reference": 7}, "expected 'symmetric' or one of"),
         ({"n_bootstrap": 50}, "n_bootstrap=50 is for method='bootstrap', found method=None"),
         ({"method": "jackknife"}, "method must be None, 'split' or 'bootstrap', found 'jackknife'"),
+        ({"use_t": True}, "use_t=True is for robust covariances and surveys"),
+        ({"use_t": "yes"}, "use_t must be None, True or False"),
+        ({"features": ["age"], "use_t": True}, "use_t=True is for robust covariances of all"),
+        (FEW | {"use_t": True}, "use_t=True is for robust covariances of all"),
+        ({"cov_type": "CV3"}, "groups and cov_type='cluster' go together"),
+        (
+            {"cov_type": "CV3", "groups": np.column_stack([GROUPS, GROUPS])},
+            "two columns, which are for cov_type='cluster'",
+        ),
+        (
+            {"cov_type": "cluster", "groups": np.column_stack([GROUPS] * 3)},
+            "groups has 3 columns",
+        ),
+        ({"design": {}}, "design must be a SurveyDesign"),
         ({"small_sample": "units"}, "small_sample='units' does not go with cov_type='nonrobust'"),
         # features=
         ({"features": ["age"], "groups": GROUPS}, "does not support groups or weights"),
@@ -86,7 +103,7 @@ def test_this_file_knows_every_argument():
 )
 def test_what_does_not_go_together_is_refused(options, message):
     clf = ML.fit(X, Y)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         clf.infer(X, Y, **options)
 
 

@@ -1,0 +1,84 @@
+"""Replicate weights from strata and primary units: jackknife, balanced half samples, bootstrap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import hadamard
+from sklearn.utils import check_random_state
+
+from skmaxent._inference._survey_units import Units
+from skmaxent._typing import Array
+
+REPLICATE_TYPES = ("JK1", "JKn", "BRR", "bootstrap")
+
+
+def replicates_of(
+    kind: str, units: Units, n_bootstrap: int, fay_rho: float, random_state: Any
+) -> tuple[Array, float, Array]:
+    """The replicates of a kind of `REPLICATE_TYPES`.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_units, n_replicates)
+        They multiply the weights of a unit's rows.
+    scale : float
+    rscales : ndarray of shape (n_replicates,)
+    """
+    sizes = units.sizes
+    if kind != "BRR" and (sizes < 2).any():
+        raise ValueError(f"{kind!r} needs two units or more in each stratum, found one.")
+    if kind == "JK1":
+        if len(sizes) > 1:
+            raise ValueError(f"'JK1' is for one stratum, found {len(sizes)}: use 'JKn'.")
+        return _jackknife(units)
+    if kind == "JKn":
+        return _jackknife(units)
+    if kind == "BRR":
+        return _half_samples(units, fay_rho)
+    return _bootstrap(units, n_bootstrap, random_state)
+
+
+def _jackknife(units: Units) -> tuple[Array, float, Array]:
+    """Each unit left out in turn, with the others of its stratum weighted up."""
+    size = units.sizes[units.stratum_of]
+    is_same = units.stratum_of[:, None] == units.stratum_of
+    factors = np.where(is_same, (size / (size - 1.0))[:, None], 1.0)
+    np.fill_diagonal(factors, 0.0)
+    return factors, 1.0, units.left[units.stratum_of] * (size - 1.0) / size
+
+
+def _half_samples(units: Units, fay_rho: float) -> tuple[Array, float, Array]:
+    """One of the two units of each stratum, in balance over the replicates (McCarthy 1969)."""
+    sizes = units.sizes
+    if (sizes != 2).any():
+        raise ValueError(
+            f"'BRR' needs exactly two units in each stratum, found {int(sizes[sizes != 2][0])}."
+        )
+    if not 0.0 <= fay_rho < 1.0:
+        raise ValueError(f"fay_rho must be at least 0 and below 1, found {fay_rho!r}.")
+    if (units.left < 1.0).any():
+        raise ValueError("'BRR' has no finite population correction: expected fpc=None.")
+    order = 1 << len(sizes).bit_length()  # more than the strata
+    signs = hadamard(order)[:, 1 : len(sizes) + 1].T  # (n_strata, n_replicates)
+    position = np.zeros(len(units.stratum_of), np.intp)
+    position[np.unique(units.stratum_of, return_index=True)[1]] = 1
+    up = (signs[units.stratum_of] > 0) == (position == 1)[:, None]
+    factors = np.where(up, 2.0 - fay_rho, fay_rho)
+    return factors, 1.0 / (order * (1.0 - fay_rho) ** 2), np.ones(order)
+
+
+def _bootstrap(units: Units, n_replicates: int, random_state: Any) -> tuple[Array, float, Array]:
+    """Samples of one unit less than there are in each stratum, with replacement."""
+    if n_replicates < 2:
+        raise ValueError(f"n_replicates must be 2 or more, found {n_replicates!r}.")
+    if (units.left < 1.0).any():
+        raise ValueError("'bootstrap' has no finite population correction: expected fpc=None.")
+    rng = check_random_state(random_state)
+    factors = np.zeros((len(units.stratum_of), n_replicates))
+    for stratum, size in enumerate(units.sizes):
+        own = np.flatnonzero(units.stratum_of == stratum)
+        draws = rng.multinomial(size - 1, np.full(size, 1.0 / size), n_replicates)
+        factors[own] = draws.T * (size / (size - 1.0))
+    return factors, 1.0 / (n_replicates - 1.0), np.ones(n_replicates)

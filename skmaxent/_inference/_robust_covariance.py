@@ -1,0 +1,239 @@
+"""Covariances of coefficients from the information, and from scores of rows, clusters or units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmaxent._effects._student_t import NORMAL, StudentT
+from skmaxent._inference import _covariance
+from skmaxent._inference._cluster_jackknife import jackknife_covariance
+from skmaxent._inference._covariance_types import CovarianceKind
+from skmaxent._inference._held_minimum import flattened
+from skmaxent._inference._refits import refits
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._objective._objective import Point
+from skmaxent._storage._block import Block
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
+
+
+class NoCovariance(ValueError):
+    """Coefficients whose information has no inverse."""
+
+
+def dependent_columns(error: _covariance.SingularInformation, names: Array) -> NoCovariance:
+    """The error that names the columns of a singular information.
+
+    `names` are those of the features, (n_features,); later positions are those of intercepts.
+    """
+    known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
+    return NoCovariance(
+        f"the coefficients have no covariance: {known} are constant or combinations of other "
+        "features, or the classes are separated (see detect_separation). Remove the former, or "
+        "use a finite C."
+    )
+
+
+@dataclass(frozen=True)
+class CoefficientCovariance:
+    """A covariance of the coefficients of standardised columns, in reference coding.
+
+    Attributes
+    ----------
+    inverse : ndarray of shape (n_coefficients, n_coefficients)
+        Of the information of all observations.
+    matrix : ndarray of shape (n_coefficients, n_coefficients)
+        The covariance.
+    distribution : StudentT
+        Of estimates divided by their standard errors.
+    n_groups : int or None
+        Clusters with rows of positive weight, the fewer of two ways.
+    n_units : int or None
+        Independent units whose scores are in the covariance, one more than its largest rank; None
+        where that is not known.
+    """
+
+    inverse: Array
+    matrix: Array
+    distribution: StudentT = NORMAL
+    n_groups: int | None = None
+    n_units: int | None = None
+
+
+def covariance_at(
+    training: TrainingProblem,
+    point: Point,
+    H: Array,
+    ridge: Array,
+    names: Array,
+    kind: CovarianceKind,
+    *,
+    is_bias_reduced: bool,
+) -> CoefficientCovariance:
+    """The covariance of the coefficients of a point.
+
+    Parameters
+    ----------
+    training : TrainingProblem
+    point : Point
+        The loss at the coefficients.
+    H : ndarray of shape (n_coefficients, n_coefficients)
+        The information of the mean loss at the point.
+    ridge : ndarray of shape (1 or n_logits, n_features)
+        Strengths of the ridge penalty.
+    names : ndarray of shape (n_features,)
+        Names of the features, for error messages.
+    kind : CovarianceKind
+    is_bias_reduced : bool
+        Whether the likelihood is penalised by Jeffreys' prior.
+    """
+    objective, total = point.objective, training.total_weight
+    width = objective.blocks.n_features + objective.fit_intercept
+    if kind.cov_type == "laplace":
+        H = H + _covariance.ridge_information(ridge, len(training.classes), objective.fit_intercept)
+    try:
+        V = _covariance.inverse(H, width) / total
+    except _covariance.SingularInformation as error:
+        raise dependent_columns(error, names) from error
+    if kind.cov_type in ("nonrobust", "laplace"):
+        return CoefficientCovariance(V, V)
+    if kind.units is not None:
+        return _of_survey(training, point, V, kind, is_bias_reduced)
+    if kind.codes is not None:
+        return _of_clusters(training, point, V, kind, kind.codes, is_bias_reduced)
+    n_units = training.blocks.weight_sums.n_positive
+    n_units *= 1 if kind.weights == "probability" else len(training.classes)
+    n = _observations(training, kind)
+    power = 1 if kind.weights == "frequency" else 2
+    meat = _covariance.score_products(point, None, power) * training.data.scale**power
+    factor = _factor(kind, n, n, len(V))
+    df = n - len(V) if kind.use_t else np.inf
+    return CoefficientCovariance(V, V @ meat @ V * factor, StudentT(df), n_units=n_units)
+
+
+def _observations(training: TrainingProblem, kind: CovarianceKind) -> float:
+    """Rows of positive weight, or the sum of frequency weights."""
+    if kind.weights == "frequency":
+        return training.total_weight
+    return float(training.blocks.weight_sums.n_positive)
+
+
+def _factor(kind: CovarianceKind, n: float, units: float, n_coefficients: int) -> float:
+    """The small-sample factor for n observations in so many independent units."""
+    if kind.small_sample == "coefficients" and n <= n_coefficients:
+        _refuse_few(kind.cov_type, n, n_coefficients, kind.weights)
+    factor = 1.0 if kind.small_sample == "none" else units / (units - 1.0)
+    if kind.small_sample == "coefficients":
+        factor *= (n - 1.0) / (n - n_coefficients)
+    return factor
+
+
+def _of_clusters(
+    training: TrainingProblem,
+    point: Point,
+    V: Array,
+    kind: CovarianceKind,
+    codes: Array,
+    is_bias_reduced: bool,
+) -> CoefficientCovariance:
+    """The covariance from scores that are summed by clusters, in one or two ways."""
+    n = _observations(training, kind)
+    ways = [codes[:, k] for k in range(codes.shape[1])]
+    counts = [_count_groups(training, way) for way in ways]
+    if min(counts) < 2:
+        raise ValueError("groups must name at least two clusters with rows of positive weight.")
+    n_groups = min(counts)
+    distribution = StudentT(n_groups - 1.0 if kind.use_t else np.inf)
+    if kind.cov_type != "cluster":
+        W = jackknife_covariance(
+            training,
+            point,
+            V,
+            ways[0],
+            is_exact=kind.cov_type == "CV3",
+            n_groups=n_groups,
+            is_bias_reduced=is_bias_reduced,
+        )
+        return CoefficientCovariance(V, W, distribution, n_groups, n_groups + 1)
+
+    def of(way: Array, count: int) -> Array:
+        meat = _covariance.score_products(point, way, 2) * training.data.scale**2
+        return np.asarray(V @ meat @ V * _factor(kind, n, count, len(V)))
+
+    total = sum((of(*both) for both in zip(ways, counts, strict=True)), np.zeros_like(V))
+    if len(ways) == 1:
+        return CoefficientCovariance(V, total, distribution, n_groups, n_groups)
+    joint = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
+    W = _semidefinite(total - of(joint, _count_groups(training, joint)))
+    return CoefficientCovariance(V, W, distribution, n_groups)
+
+
+def _semidefinite(V: Array) -> Array:
+    """V with its negative eigenvalues set to zero, where it has any beyond rounding.
+
+    Cameron, Gelbach & Miller (2011), J. Bus. Econ. Stat. 29, of clusters in two ways. Eigenvalues
+    are those of the correlations, so that they do not depend on the units of the columns.
+    """
+    size = np.sqrt(np.maximum(V.diagonal(), 0.0))
+    outer = np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
+    values, vectors = np.linalg.eigh(V / outer)
+    if values[0] >= -1e-12 * values[-1]:
+        return V
+    warn_user(
+        "the covariance of clusters in two ways has negative eigenvalues, which are set to zero: "
+        "there are few clusters for so many coefficients."
+    )
+    return np.asarray((vectors * values.clip(0.0)) @ vectors.T * outer)
+
+
+def _of_survey(
+    training: TrainingProblem, point: Point, V: Array, kind: CovarianceKind, is_bias_reduced: bool
+) -> CoefficientCovariance:
+    """The covariance of a survey's design, by linearisation or from replicates."""
+    units = kind.units
+    assert units is not None
+    if units.replicates is not None:
+        fits = refits(
+            training,
+            point,
+            units.replicates.factors,
+            is_bias_reduced=is_bias_reduced,
+            what="replicate",
+        )
+        W = units.replicates.covariance(fits, flattened(point))
+    else:
+        n_units = len(units.stratum_of)
+        scores = _covariance.group_scores(point, units.codes, n_units) * training.data.scale
+        W = units.covariance(scores @ V)
+    df = units.df if kind.use_t else np.inf
+    return CoefficientCovariance(V, W, StudentT(df), n_units=int(units.df) + 1)
+
+
+def _count_groups(training: TrainingProblem, codes: Array) -> int:
+    """Clusters with rows of positive weight."""
+    (weights_of,) = training.blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
+    return int(np.count_nonzero(weights_of))
+
+
+def _group_weights(block: Block, codes: Array, n_groups: int) -> tuple[Array]:
+    weights = np.asarray(on_host(block.weights_or_ones()), dtype=float)
+    return (np.bincount(codes[block.start : block.stop], weights, n_groups),)
+
+
+def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> None:
+    """Raise ValueError for a small-sample factor with n observations, too few for it."""
+    found = f"{n:.4g} rows of positive weight"
+    advice = "use cov_type='HC0'"
+    if weights == "frequency":
+        found = f"rows and weights that sum to {n:.4g} observations"
+        advice = (
+            "with weights='frequency' a sample_weight of 2 is the row twice; for sampling weights, "
+            "which have no scale, write weights='probability'"
+        )
+    raise ValueError(
+        f"cov_type={cov_type!r} multiplies by n/(n - p), or (n - 1)/(n - p), and needs more "
+        f"observations than the {n_coefficients} coefficients, found {found}: {advice}."
+    )

@@ -1,0 +1,254 @@
+"""SurveyDesign: how the rows were sampled, as users describe it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from skmaxent._inference._replicate_weights import REPLICATE_TYPES, replicates_of
+from skmaxent._inference._survey_units import LONELY, Replicates, Units
+from skmaxent._input._validation import check_codes, check_sample_weight
+from skmaxent._storage._place import to_host
+from skmaxent._typing import Array
+
+
+@dataclass(frozen=True, eq=False)
+class SurveyDesign:
+    """A sampling design, for the variance of estimates from a survey.
+
+    All arrays have an entry for each row of the sample. Only the first stage of sampling counts:
+    the primary sampling units within strata [1]_. ``infer(model, X, y, design=design)`` linearises
+    the estimator (Taylor series, [2]_), or fits it again for each column of replicate weights.
+
+    Parameters
+    ----------
+    strata : array-like of shape (n_samples,), default=None
+        The stratum of each row; None is one stratum.
+    psu : array-like of shape (n_samples,), default=None
+        The primary sampling unit (cluster) of each row; None makes each row a unit.
+    fpc : array-like of shape (n_samples,), default=None
+        For the finite population correction, of sampling without replacement: the number of units
+        in the stratum of each row in the population, or, where all are at most 1, the sampled share
+        of these. None stands for infinitely many.
+    weights : array-like of shape (n_samples,), default=None
+        The sampling weights of the fit; None are those that `infer` gets as `sample_weight`.
+    nest : bool, default=False
+        Whether labels of units are used again in other strata, where they stand for other units.
+    lonely_psu : {"fail", "remove", "adjust", "average"}, default="fail"
+        What happens with a stratum of one unit, as the option ``survey.lonely.psu`` of R's survey:
+        an error; no contribution to the variance ("certainty" there is the same); the unit's
+        deviation from the mean of all strata; or the mean contribution of the other strata.
+    replicate_weights : array-like of shape (n_samples, n_replicates), default=None
+        Weights of replicates, which take the place of the variance between units.
+    combined_weights : bool, default=True
+        Whether replicate weights contain the sampling weights, or multiply these.
+    scale : float, default=1.0
+        Multiplies the sum of squares over replicates.
+    rscales : array-like of shape (n_replicates,), default=None
+        Multiply the squares of each replicate; None are ones.
+    mse : bool, default=False
+        Whether squares are of differences from the estimate, or from the mean of the replicates.
+    df : float, default=None
+        Degrees of freedom of t and F tests; None is the number of units less that of strata, or
+        the rank of the replicate weights less one.
+
+    References
+    ----------
+    .. [1] Lumley (2010), Complex Surveys: A Guide to Analysis Using R, Wiley.
+    .. [2] Binder (1983), On the variances of asymptotically normal estimators from complex surveys,
+       International Statistical Review 51.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import MaxentClassifier, SurveyDesign
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X, w = X[:, [1]], 1.0 + np.arange(150) % 3
+    >>> design = SurveyDesign(psu=np.arange(150) // 5, weights=w)
+    >>> clf = MaxentClassifier(C=np.inf).fit(X, y, w)
+    >>> results = clf.infer(X, y, design=design)
+    >>> results.df_tests
+    29.0
+    """
+
+    strata: Any = None
+    psu: Any = None
+    fpc: Any = None
+    weights: Any = None
+    nest: bool = False
+    lonely_psu: str = "fail"
+    replicate_weights: Any = None
+    combined_weights: bool = True
+    scale: float = 1.0
+    rscales: Any = None
+    mse: bool = False
+    df: float | None = None
+
+    def with_replicates(
+        self,
+        kind: str,
+        n_replicates: int | None = None,
+        *,
+        fay_rho: float = 0.0,
+        random_state: Any = None,
+    ) -> SurveyDesign:
+        """The design with replicate weights that are made from its strata and units.
+
+        Parameters
+        ----------
+        kind : {"JK1", "JKn", "BRR", "bootstrap"}
+            "JK1" leaves out each unit of an unstratified design, "JKn" each unit in its stratum;
+            "BRR" keeps one of two units of each stratum in turn, in balance; "bootstrap" draws one
+            unit less than there are in each stratum, with replacement (Rao & Wu 1988 [1]_).
+        n_replicates : int, default=None
+            For "bootstrap" alone: the number of samples; None is 200.
+        fay_rho : float, default=0.0
+            For "BRR": Fay's method multiplies weights by 2 - rho and rho in place of 2 and 0.
+        random_state : int, RandomState instance or None, default=None
+            Draws the bootstrap samples.
+
+        Returns
+        -------
+        SurveyDesign
+
+        Raises
+        ------
+        ValueError
+            For designs that the method is not for, and for arguments of other methods.
+
+        References
+        ----------
+        .. [1] Rao & Wu (1988), Resampling inference with complex survey data, JASA 83.
+        """
+        if self.replicate_weights is not None:
+            raise ValueError("the design has replicate weights: expected replicate_weights=None.")
+        if kind not in REPLICATE_TYPES:
+            raise ValueError(f"kind must be one of {list(REPLICATE_TYPES)}, found {kind!r}.")
+        if n_replicates is not None and kind != "bootstrap":
+            raise ValueError(f"n_replicates is for 'bootstrap', found kind={kind!r}.")
+        if fay_rho != 0.0 and kind != "BRR":
+            raise ValueError(f"fay_rho is for 'BRR', found kind={kind!r}.")
+        lengths = [
+            np.shape(to_host(x))[0] for x in (self.psu, self.strata, self.weights) if x is not None
+        ]
+        if not lengths:
+            raise ValueError("the design has no psu, strata or weights, and so no known length.")
+        units = self._units(lengths[0])
+        factors, scale, rscales = replicates_of(
+            kind, units, 200 if n_replicates is None else n_replicates, fay_rho, random_state
+        )
+        return replace(
+            self,
+            replicate_weights=factors[units.codes],
+            combined_weights=False,
+            scale=scale,
+            rscales=rscales,
+        )
+
+    def sampling_weights(self, sample_weight: Any, n_samples: int) -> Array:
+        """The weights of the rows, (n_samples,), from the design or from `sample_weight`."""
+        own = check_sample_weight(self.weights, n_samples)
+        given = check_sample_weight(sample_weight, n_samples)
+        if own is not None and given is not None and not np.allclose(own, given):
+            raise ValueError(
+                "sample_weight differs from the weights of the design: expected one of them, or "
+                "both equal."
+            )
+        found = given if own is None else own
+        return np.ones(n_samples) if found is None else found
+
+    def resolve(self, n_samples: int, weights: Array, chosen: Array) -> Units:
+        """The checked design as rows of a subpopulation know it.
+
+        Parameters
+        ----------
+        n_samples : int
+            Rows of the whole sample.
+        weights : ndarray of shape (n_samples,)
+            Sampling weights.
+        chosen : ndarray of bool of shape (n_samples,)
+            The rows of the subpopulation.
+        """
+        units = self._units(n_samples)
+        replicates = None
+        if self.replicate_weights is not None:
+            replicates = self._replicates(n_samples, weights)
+        df = self.df
+        if df is not None and not df > 0.0:
+            raise ValueError(f"df must be positive, found {df!r}.")
+        return units.of_rows(chosen & (weights > 0.0), chosen, replicates, df)
+
+    def _units(self, n_samples: int) -> Units:
+        """The strata and their units."""
+        if self.lonely_psu not in LONELY:
+            raise ValueError(
+                f"lonely_psu must be one of {list(LONELY)}, found {self.lonely_psu!r}."
+            )
+        strata = np.zeros(n_samples, np.intp)
+        if self.strata is not None:
+            strata, _ = check_codes(self.strata, n_samples, "strata", "a stratum")
+        codes = np.arange(n_samples)
+        if self.psu is not None:
+            codes, _ = check_codes(self.psu, n_samples, "psu", "a primary unit")
+        pairs, first, joint = np.unique(
+            np.column_stack([strata, codes]), axis=0, return_index=True, return_inverse=True
+        )
+        if len(pairs) > codes.max() + 1 and not self.nest:
+            raise ValueError(
+                "labels of psu occur in several strata: write nest=True if they are other units "
+                "there."
+            )
+        stratum_of = strata[first]
+        sizes = np.bincount(stratum_of)
+        return Units(
+            np.ravel(joint), stratum_of, self._left(n_samples, strata, sizes), self.lonely_psu
+        )
+
+    def _left(self, n_samples: int, strata: Array, sizes: Array) -> Array:
+        """The share of units of each stratum that were not sampled, (n_strata,)."""
+        if self.fpc is None:
+            return np.ones(len(sizes))
+        fpc = np.asarray(to_host(self.fpc), dtype=float)
+        if fpc.shape != (n_samples,):
+            raise ValueError(f"fpc has the shape {fpc.shape}; expected ({n_samples},).")
+        least, most = np.full(len(sizes), np.inf), np.full(len(sizes), -np.inf)
+        np.minimum.at(least, strata, fpc)
+        np.maximum.at(most, strata, fpc)
+        if not (least == most).all() or not (least > 0.0).all():
+            raise ValueError("fpc must be positive and equal for all rows of a stratum.")
+        if (fpc <= 1.0).all():
+            return np.asarray(1.0 - least)
+        if (least < sizes).any():
+            raise ValueError(
+                "fpc must be at least the number of sampled units of the stratum, or a share: "
+                f"found {float(least[least < sizes][0]):g} with {int(sizes[least < sizes][0])} "
+                "units."
+            )
+        return np.asarray(1.0 - sizes / least)
+
+    def _replicates(self, n_samples: int, weights: Array) -> Replicates:
+        """The checked replicate weights, as factors of the sampling weights."""
+        given = np.asarray(to_host(self.replicate_weights), dtype=float)
+        if given.ndim != 2 or len(given) != n_samples or given.shape[1] < 2:
+            raise ValueError(
+                f"replicate_weights has the shape {given.shape}; expected ({n_samples}, "
+                "n_replicates) with two replicates or more."
+            )
+        if not (np.isfinite(given).all() and (given >= 0.0).all()):
+            raise ValueError("replicate_weights must be finite and not negative.")
+        rscales = np.ones(given.shape[1])
+        if self.rscales is not None:
+            rscales = np.asarray(self.rscales, dtype=float)
+        if rscales.shape != given.shape[1:] or not (rscales >= 0.0).all() or not self.scale > 0.0:
+            raise ValueError(
+                f"scale must be positive and rscales {given.shape[1]} numbers that are not "
+                "negative, one for each replicate."
+            )
+        if self.combined_weights:
+            if (given[weights == 0.0] > 0.0).any():
+                raise ValueError("rows of weight zero have positive replicate weights.")
+            given = given / np.where(weights > 0.0, weights, 1.0)[:, None]
+        return Replicates(given, self.scale * rscales, self.mse)
