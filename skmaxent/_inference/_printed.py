@@ -40,7 +40,8 @@ def html_table(table: pd.DataFrame, conf_level: float) -> str:
     def line(row: list[str], tag: str) -> str:
         first = (f"<th style='text-align:left'>{html.escape(cell)}</th>" for cell in row[:2])
         others = (
-            f"<{tag} style='text-align:right'>{html.escape(cell)}</{tag}>" for cell in row[2:]
+            f"<{tag} style='text-align:right;padding-left:0.8em'>{html.escape(cell)}</{tag}>"
+            for cell in row[2:]
         )
         return f"<tr>{''.join(first)}{''.join(others)}</tr>"
 

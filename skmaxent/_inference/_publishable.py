@@ -19,7 +19,9 @@ class Publishable:
         """The table of coefficients as a tabular environment of LaTeX, which needs no package.
 
         Outcomes are columns. Below them are the number of observations, the log-likelihood, AIC and
-        BIC where they exist, pseudo R², and sentences that say what the numbers are.
+        BIC where they exist, and pseudo R². Sentences that say what the numbers are follow the
+        tabular environment. Names with letters that pdfLaTeX has no font for, such as Greek ones,
+        need LuaLaTeX or XeLaTeX.
 
         Parameters
         ----------

@@ -144,7 +144,7 @@ def figures_of_models(models: Sequence[InferenceResults]) -> list[tuple[str, lis
 def _r2(model: InferenceResults) -> str:
     if model.weights == "probability":
         return ""
-    return f"{model.nagelkerke_r2:.4f}"
+    return f"{model.nagelkerke_r2:z.4f}"
 
 
 def _criteria(model: InferenceResults) -> tuple[str, str]:

@@ -114,7 +114,7 @@ class PublishedTable:
     def to_html(self) -> str:
         """Return a table element with its own styles."""
         head = "".join(
-            f'<th colspan="{n}" style="text-align:center">{html.escape(name)}</th>'
+            f'<th colspan="{n}" style="text-align:center;padding-left:0.8em">{html.escape(name)}</th>'
             for name, n in self.groups
         )
         names, *rows = self._grid()
@@ -138,7 +138,10 @@ class PublishedTable:
         return f'<tr><th style="text-align:left">{html.escape(name)}</th>{cells}</tr>'
 
     def to_latex(self) -> str:
-        """Return a tabular environment that needs no package."""
+        """Return a tabular environment that needs no package, and its notes below it.
+
+        In the tabular environment, notes that are wider than it would stretch its last column.
+        """
         n_columns = len(self.columns)
         headings = " & ".join(
             rf"\multicolumn{{{n}}}{{c}}{{{latex(name)}}}" for name, n in self.groups
@@ -154,13 +157,9 @@ class PublishedTable:
                 for value, (_, n) in zip(values, self.groups, strict=True)
             )
             lines.append(rf"{latex(name)} & {cells} \\")
-        lines.append(r"\hline")
-        for note in self.notes:
-            width = r"p{0.9\linewidth}"
-            lines.append(
-                rf"\multicolumn{{{n_columns + 1}}}{{{width}}}{{\footnotesize {latex(note)}}} \\"
-            )
-        return "\n".join([*lines, r"\end{tabular}"])
+        lines += [r"\hline", r"\end{tabular}", "", r"\begin{minipage}{0.9\linewidth}\footnotesize"]
+        notes = (rf"{latex(note)}\par" for note in self.notes)
+        return "\n".join([*lines, *notes, r"\end{minipage}"])
 
 
 def latex(text: str) -> str:
@@ -168,6 +167,7 @@ def latex(text: str) -> str:
     text = " ".join(text.split())
     number = re.fullmatch(r"(\(?\[?)-?[\d.∞].*", text)
     escaped = "".join(LATEX.get(sign, sign) for sign in text)
+    escaped = re.sub(r"([-?!`])(?=[-`])", r"\1{}", escaped)  # ligatures
     if number:
         escaped = re.sub(r"(?<![\w.])-", "$-$", escaped)
     # A row that begins with a bracket would be an argument of the end of the row before.
@@ -189,5 +189,6 @@ def _latex_row(row: list[str]) -> str:
 
 def _html_row(row: list[str], tag: str = "td") -> str:
     first = f'<th style="text-align:left">{html.escape(row[0])}</th>'
-    cells = (f'<{tag} style="text-align:right">{html.escape(cell)}</{tag}>' for cell in row[1:])
+    style = "text-align:right;padding-left:0.8em"
+    cells = (f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for cell in row[1:])
     return f"<tr>{first}{''.join(cells)}</tr>"

@@ -10,6 +10,7 @@ from scipy import stats
 
 import skmaxent
 from skmaxent import MaxentClassifier, compare
+from skmaxent._inference._table_formats import latex
 from tests.helpers.beps import DATA, VOTE, R, pipeline
 
 X = DATA[["age", "Blair", "Europe"]]
@@ -105,6 +106,11 @@ def test_infinite_and_missing_numbers_are_named(results):
     assert "nan" not in strange.to_markdown(exponentiate=True).lower()
 
 
+def test_latex_has_no_ligatures_of_signs():
+    assert latex("a--b ?`c") == "a-{}-b ?{}`c"
+    assert latex("-0.5") == "$-$0.5"
+
+
 def cells_of_latex(text):
     assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 1
     plain = re.sub(r"\\[{}&%$#_\\]", lambda found: "x" * (found[0] != "\\\\"), text)
@@ -128,6 +134,10 @@ def test_latex_is_balanced_and_has_the_same_number_of_cells_in_all_rows(results,
         assert set(cells_of_latex(text)) == {len(model.rows) + 1}
     assert r"a\_b\textbar{}c" in text
     assert r"{[x]\textbackslash{}y}" in text
+    # A note in the tabular environment would stretch its last column to its own width.
+    tabular, notes = text.split("\\end{tabular}")
+    assert "Covariance" not in tabular
+    assert "Covariance" in notes
     both = compare(odd, odd.relative_to("other"), names=["one & two", "3%"])
     assert set(cells_of_latex(both.to_latex(**options))) == {3}
 
