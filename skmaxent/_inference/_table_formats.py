@@ -113,9 +113,9 @@ class PublishedTable:
 
     def to_html(self) -> str:
         """Return a table element with its own styles."""
+        style = "text-align:center;padding-left:0.8em"
         head = "".join(
-            f'<th colspan="{n}" style="text-align:center;padding-left:0.8em">{html.escape(name)}</th>'
-            for name, n in self.groups
+            f'<th colspan="{n}" style="{style}">{html.escape(name)}</th>' for name, n in self.groups
         )
         names, *rows = self._grid()
         split = 2 * len(self.body)
