@@ -7,6 +7,7 @@ from skmaxent._estimators._leave_one_out import leave_one_out
 from skmaxent._estimators._maxent_objective import MaxentObjective
 from skmaxent._estimators._multilabel import MultilabelMaxentClassifier
 from skmaxent._export._former_modules import register_former_modules
+from skmaxent._export._marginaleffects import to_marginaleffects
 from skmaxent._export._onnx import register_onnx_converters
 from skmaxent._formula._from_formula import from_formula
 from skmaxent._formula._transformer import FormulaTransformer
@@ -70,6 +71,7 @@ __all__ = [
     "sigmoid",
     "softmax",
     "softmax_jacobian",
+    "to_marginaleffects",
 ]
 
 # A public class says that it lives here. Pickles, tracebacks and skops' lists of trusted types then

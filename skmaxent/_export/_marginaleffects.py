@@ -1,0 +1,278 @@
+"""Results as a model of Python's package marginaleffects."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import softmax
+
+from skmaxent._effects._delta_method import DeltaMethod
+from skmaxent._effects._variables import Variables, is_numeric
+from skmaxent._inference._reference import Reference
+from skmaxent._inference._results import InferenceResults
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WEIGHTS, OFFSET = "sample_weight", "offset"
+
+
+def to_marginaleffects(results: InferenceResults) -> Any:
+    """Results as a model that the functions of Python's package marginaleffects take.
+
+    The model has the variables of the data that `infer` got, so that dummies, interactions and
+    splines of a pipeline or a formula follow their variables. Estimates and standard errors are
+    those of the methods `predictions`, `comparisons` and `slopes` of the results, but that
+    marginaleffects differentiates numerically and gives all rows equal weights unless told
+    otherwise.
+
+    Parameters
+    ----------
+    results : InferenceResults
+        Of `infer`, with the rows of the fit.
+
+    Returns
+    -------
+    marginaleffects.classes.ModelAbstract
+        A model for ``marginaleffects.avg_slopes(model)`` and the like. Groups are the classes. Its
+        coefficients are those of the results, named "class:feature". Where the fit had weights its
+        data have a column "sample_weight", for ``wts="sample_weight"``; where it had offsets, they
+        have a column "offset" for two classes and "offset:class" for each of more, which new data
+        must have as well.
+
+    Raises
+    ------
+    ImportError
+        If marginaleffects 0.6 is not installed, which needs polars 1.
+    ValueError
+        For results of some features, without the rows of the fit, or of data that are not held as
+        variables; for variables whose names or values are the same as text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmaxent import from_formula, infer, to_marginaleffects
+    >>> data = pd.DataFrame({"age": [20, 30, 40, 50] * 5, "vote": [*"abcabcbacaabcbccbaab"]})
+    >>> results = infer(from_formula("vote ~ age", data), data, data["vote"])
+    >>> model = to_marginaleffects(results)  # doctest: +SKIP
+    >>> marginaleffects.avg_slopes(model)  # doctest: +SKIP
+    """
+    if not isinstance(results, InferenceResults):
+        raise TypeError(f"results must be of infer, found a {type(results).__name__}.")
+    model_class, vault_class, polars = _marginaleffects()
+    effects = results._effects
+    rows = _Rows(effects.variables, effects.delta)
+    vault = vault_class(
+        coef=results.coef.ravel(),
+        coefnames=np.array([f"{row}:{name}" for row in results.rows for name in results.columns]),
+        # A function that gives a response and a matrix, where there is no formula.
+        formula=lambda newdata: (None, rows.design(newdata)),
+        modeldata=polars.DataFrame(rows.columns_of_fit(polars)),
+        package="skmaxent",
+        vcov=np.asarray(results.cov_params(), float),
+    )
+    return model_class(results, vault, rows)
+
+
+class _Rows:
+    """From rows of marginaleffects, with values that polars has, to those of the model.
+
+    Parameters
+    ----------
+    variables : Variables
+        The variables of the model, with the rows of the fit.
+    delta : DeltaMethod
+        The model.
+    """
+
+    def __init__(self, variables: Variables, delta: DeltaMethod) -> None:
+        self._variables, self._delta = variables, delta
+        data = variables.rows_of_fit("models of marginaleffects")
+        self._first = data.iloc[:1]
+        self.names = _by_text(variables.names, "names of variables")
+        self.used = [str(name) for name in variables.used]
+        self._levels = {
+            name: _by_text(levels, f"values of {name!r}")
+            for name, levels in variables.levels.items()
+            if _has_text(data[name])
+        }
+        classes = delta.model.classes.tolist()
+        self._offsets = [OFFSET] if len(classes) == 2 else [f"{OFFSET}:{k}" for k in classes]
+        if not delta.model.expects_offset:
+            self._offsets = []
+        extra = [WEIGHTS] * variables.is_weighted + self._offsets
+        taken = [name for name in extra if name in self.names]
+        if taken:
+            raise ValueError(
+                f"the data have a variable {taken[0]!r}, which is the name of the column of the "
+                "weights or offsets of the fit: rename the variable."
+            )
+
+    @property
+    def numeric_levels(self) -> list[str]:
+        """The names of variables whose values are numbers, and levels to the model."""
+        template, levels = self._variables.template, self._variables.levels
+        return [str(name) for name in levels if is_numeric(template[name])]
+
+    def columns_of_fit(self, polars: Any) -> dict[str, Any]:
+        """The data of the fit: variables without missing values or that the model uses, and more.
+
+        Columns of weights and offsets follow them.
+        """
+        variables = self._variables
+        data = variables.rows_of_fit("models of marginaleffects")
+        found = {}
+        for text, name in self.names.items():
+            if name in variables.used or not data[name].isna().any():
+                found[text] = self._to_polars(polars, data[name])
+        if variables.weights is not None:
+            found[WEIGHTS] = variables.weights
+        if self._offsets:
+            known = np.asarray(variables.offset, float)
+            known = np.broadcast_to(known, (len(data),)) if not known.ndim else known
+            known = known.reshape(len(data), -1)
+            if known.shape[1] > len(self._offsets):
+                known = known[:, 1:] - known[:, :1]
+            found |= {name: known[:, j] for j, name in enumerate(self._offsets)}
+        return found
+
+    def design(self, newdata: Any) -> Array:
+        """The columns of the model and ones, and the logarithms of the probabilities.
+
+        `newdata` is a frame of polars; the result has the shape (n, n_columns + n_classes).
+        """
+        delta = self._delta
+        frame = self._to_pandas(newdata)
+        offset = None
+        if self._offsets:
+            missing = [name for name in self._offsets if name not in newdata.columns]
+            if missing:
+                raise ValueError(f"newdata needs the offsets of its rows, in columns {missing}.")
+            offset = newdata.select(self._offsets).to_numpy().astype(float)
+        rows, offset = delta.model_rows(self._variables.columns(frame), offset)
+        rows = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows, float)
+        log_P = delta.model.evaluate("log_probabilities", rows, offset)
+        rows = rows if delta.positions is None else rows[:, delta.positions]
+        ones = np.ones((len(rows), delta.coef.shape[1] - rows.shape[1]))
+        return np.column_stack([rows, ones, log_P])
+
+    def _to_polars(self, polars: Any, column: pd.Series) -> Any:
+        """A column with categories for text, numbers, booleans and times."""
+        if column.name not in self._levels:
+            is_number = is_numeric(column) and column.isna().any()
+            values = column.to_numpy(dtype=float, na_value=np.nan) if is_number else column
+            return polars.Series(values=np.asarray(values))
+        levels = self._levels[column.name]
+        texts = [None if is_missing else str(value) for value, is_missing in _pairs(column)]
+        return polars.Series(values=texts, dtype=polars.Enum(list(levels)))
+
+    def _to_pandas(self, newdata: Any) -> pd.DataFrame:
+        """Rows as the transformer of the model takes them."""
+        import pandas as pd
+
+        columns = {}
+        for text, name in self.names.items():
+            like = self._variables.template[name]
+            if text not in newdata.columns:
+                if name in self._variables.used:
+                    raise ValueError(f"newdata has no column {text!r}, a variable of the model.")
+                columns[name] = pd.Series([self._first[name].iloc[0]] * len(newdata))
+                if not is_numeric(like):
+                    columns[name] = columns[name].astype(like.dtype)
+                continue
+            values = newdata[text].to_list()
+            if name in self._levels:
+                levels = self._levels[name]
+                values = [None if value is None else levels[str(value)] for value in values]
+            is_number = is_numeric(like)
+            columns[name] = pd.Series(values, dtype=float if is_number else like.dtype)
+        return pd.DataFrame(columns, index=range(len(newdata)))
+
+
+def _by_text(values: list[Any], what: str) -> dict[str, Any]:
+    """Values by their texts; ValueError where two have the same."""
+    found = {str(value): value for value in values}
+    if len(found) < len(values):
+        raise ValueError(f"{what} must differ as text, found {values}.")
+    return found
+
+
+def _has_text(column: pd.Series) -> bool:
+    """Whether polars gets the values of a column as categories."""
+    from pandas.api import types
+
+    return not (types.is_numeric_dtype(column) or types.is_datetime64_any_dtype(column))
+
+
+def _pairs(column: pd.Series) -> Any:
+    return zip(column, column.isna(), strict=True)
+
+
+@cache
+def _marginaleffects() -> tuple[Any, Any, Any]:
+    """The class of our models, the class of what they hold, and polars."""
+    try:
+        import polars
+        from marginaleffects.classes import ModelAbstract, ModelVault
+    except ImportError as error:
+        raise ImportError(
+            f"to_marginaleffects needs marginaleffects 0.6 or newer ({error}): "
+            "pip install 'marginaleffects>=0.6'."
+        ) from error
+
+    class SkmaxentModel(ModelAbstract):
+        """Results of this package, as marginaleffects asks for them."""
+
+        # Estimates are compared with normal quantiles, as those of the results are.
+        df_resid = np.inf
+
+        def __init__(self, results: InferenceResults, vault: Any, rows: _Rows) -> None:
+            self._rows = rows
+            super().__init__(results, vault)
+            reference = Reference.of(results.reference, np.array(results.classes, object))
+            self._logits = np.arange(len(results.classes))
+            if reference.position is not None:
+                self._logits = np.delete(self._logits, reference.position)
+            for name in rows.numeric_levels:
+                self.set_variable_type(name, "character")
+
+        def find_variables(self) -> list[str]:
+            return list(self._rows.used)
+
+        def find_predictors(self) -> list[str]:
+            return list(self._rows.used)
+
+        def find_response(self) -> None:
+            return None
+
+        def get_vcov(self, vcov: Any = True) -> Array | None:
+            if not isinstance(vcov, bool):
+                raise ValueError(
+                    f"vcov must be True, False or a matrix, found {vcov!r}: choose the covariance "
+                    "by infer(cov_type=...)."
+                )
+            return self.vault.vcov if vcov else None
+
+        def get_exog(self, newdata: Any) -> Array:
+            return self._rows.design(newdata)
+
+        def get_predict(self, params: Array, newdata: Any) -> Any:
+            exog = newdata if isinstance(newdata, np.ndarray) else self.get_exog(newdata)
+            results: InferenceResults = self.model
+            change = np.reshape(np.ravel(params) - results.coef.ravel(), results.coef.shape)
+            width = change.shape[1]
+            logits = exog[:, width:].copy()
+            logits[:, self._logits] += exog[:, :width] @ change.T
+            P, n = softmax(logits, axis=1), len(exog)
+            return polars.DataFrame(
+                {
+                    "rowid": np.tile(np.arange(n, dtype=np.int32), len(results.classes)),
+                    "group": np.repeat([str(label) for label in results.classes], n),
+                    "estimate": P.T.ravel(),
+                }
+            )
+
+    return SkmaxentModel, ModelVault, polars
