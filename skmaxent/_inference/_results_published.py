@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from skmaxent._inference._outcome_column import OutcomeColumn
 from skmaxent._inference._publishable import Publishable
 from skmaxent._inference._published import published_table
 from skmaxent._inference._results_state import ResultsState
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 
 class PublicationMethods(Publishable, ResultsState):
     """The table of coefficients of one model."""
+
+    def to_list(self) -> list[OutcomeColumn]:
+        """The outcomes of the model, each of which is a column of a table of maketables.
+
+        Its ``ETable`` asks for them: ``ETable(results)`` and ``ETable([results, others])`` have a
+        column for each class but the reference.
+
+        Returns
+        -------
+        list of OutcomeColumn
+        """
+        results = cast("InferenceResults", self)
+        return [OutcomeColumn(results, outcome) for outcome in self.rows]
 
     def _published(
         self, exponentiate: bool, conf_level: float | None, stars: bool, decimals: int

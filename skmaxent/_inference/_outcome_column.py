@@ -1,0 +1,78 @@
+"""One outcome of a model as a column of a table of the package maketables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skmaxent._inference._results import InferenceResults
+
+# Figures of models, by the names that maketables has for them.
+FIGURES = {
+    "N": "Observations",
+    "ll": "Log-likelihood",
+    "aic": "AIC",
+    "bic": "BIC",
+    "pseudo_r2": "McFadden R²",
+    "se_type": "Covariance",
+}
+
+
+@dataclass(frozen=True)
+class OutcomeColumn:
+    """The coefficients of one outcome, with the attributes that maketables reads.
+
+    Attributes
+    ----------
+    results : InferenceResults
+        Of the model.
+    outcome : label
+        One of the rows of the results.
+    """
+
+    results: InferenceResults = field(repr=False)
+    outcome: Any
+
+    @property
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        """Features with b, se, t, p and 95 % intervals; t and p are NaN without tests."""
+        at = self.results.rows.index(self.outcome)
+        n = len(self.results.columns)
+        table = self.results.summary().iloc[at * n : (at + 1) * n].droplevel("class")
+        names = {"coef": "b", "std_err": "se", "z": "t", "p_value": "p"}
+        names |= {"lower": "ci95l", "upper": "ci95u"}
+        return table.rename(columns=names).reindex(columns=list(names.values()))
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        """The outcome, and what it is compared with."""
+        reference = self.results.reference
+        is_symmetric = len(self.results.rows) == len(self.results.classes)
+        return str(self.outcome) if is_symmetric else f"{self.outcome} / {reference}"
+
+    def __maketables_stat__(self, key: str) -> Any:
+        """A figure of the model; None for those that it has not."""
+        results = self.results
+        if key in ("aic", "bic") and not results._has_criteria:
+            return None
+        if key == "N":
+            return int(results.n_obs) if float(results.n_obs).is_integer() else results.n_obs
+        if key == "pseudo_r2":
+            return None if results.notes else max(results.mcfadden_r2, 0.0)
+        if key == "se_type":
+            return results.cov_type
+        names = {"ll": "log_likelihood", "aic": "aic", "bic": "bic"}
+        return getattr(results, names[key]) if key in names else None
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        """The figures that a table has unless others are chosen."""
+        return list(FIGURES)
+
+    @property
+    def __maketables_stat_labels__(self) -> dict[str, str]:
+        """The names of the figures."""
+        return FIGURES
