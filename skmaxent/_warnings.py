@@ -10,6 +10,10 @@ import warnings
 INTERNAL = "skmaxent.", "sklearn.callback.", "contextlib."
 
 
+# The most names, values or rows that a warning or an error lists.
+MOST_LISTED = 10
+
+
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called into this package."""
     frame, level = sys._getframe(), 1

@@ -24,7 +24,7 @@ from skmaxent._softmax import softmax
 from skmaxent._typing import Array
 
 # The most numbers of a dense Jacobian in memory at a time, 32 MB.
-MOST_NUMBERS = 4_000_000
+JACOBIAN_NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,10 @@ def row_by_row(
 
 
 def _slices(delta: DeltaMethod, design: Design, draws: Array | None) -> Iterator[slice]:
-    """Yield slices of rows whose dense Jacobians and draws fit into `MOST_NUMBERS` numbers."""
+    """Yield slices of rows whose dense Jacobians and draws fit into `JACOBIAN_NUMBERS` numbers."""
     n, K = design.rows.shape[0], len(delta.model.classes)
     of_row = max(K * delta.covariance.shape[0], 0 if draws is None else len(draws) * K)
-    size = max(1, MOST_NUMBERS // max(of_row, 1))
+    size = max(1, JACOBIAN_NUMBERS // max(of_row, 1))
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Rows at which it is looked which columns of the model change with a variable.
-MOST_ROWS = 2_000
+EXCHANGED_ROWS = 2_000
 # Values of a variable at which it is looked whether the transformer takes others nearby.
 MOST_VALUES = 50
 # A step of a variable, relative to its range, and the change of a column, relative to its own, over
 # such a step that is taken for a jump.
 TINY, JUMP = 1e-4, 0.05
 # Numbers of a sparse matrix up to which it is made dense, to be a frame of variables: 80 MB.
-MOST_NUMBERS = 10_000_000
+NUMBERS_OF_DENSE_COPY = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Variables:
         `names` are those of the columns where X is an array. The result is None for sparse matrices
         that are too large to be made dense.
         """
-        if sp.issparse(X) and X.shape[0] * X.shape[1] > MOST_NUMBERS:
+        if sp.issparse(X) and X.shape[0] * X.shape[1] > NUMBERS_OF_DENSE_COPY:
             return None
         frame, is_frame = as_frame(X)
         if names is not None and not is_frame:
@@ -248,7 +248,7 @@ def _sample(variables: Variables, data: pd.DataFrame) -> Array:
 
     These are the first rows with each value that is no number, and those with extreme numbers.
     """
-    rows = set(np.linspace(0, len(data) - 1, min(len(data), MOST_ROWS)).astype(int).tolist())
+    rows = set(np.linspace(0, len(data) - 1, min(len(data), EXCHANGED_ROWS)).astype(int).tolist())
     for name in variables.levels:
         rows.update(np.flatnonzero(~data[name].duplicated().to_numpy()).tolist())
     for name in filter(variables.is_numeric, variables.names):

@@ -19,7 +19,7 @@ from skmaxent._inference._results import InferenceResults, with_variables
 from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._input._settings import PENALTIES, warn_of_groups_without_l1
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
-from skmaxent._solvers import SOLVERS
+from skmaxent._solvers import SOLVER_NAMES
 
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
@@ -183,7 +183,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         "prior_correction": [StrOptions({"empirical"}), dict, "array-like", None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "partial_labels": ["boolean"],
-        "solver": [StrOptions(SOLVERS)],
+        "solver": [StrOptions(SOLVER_NAMES)],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],

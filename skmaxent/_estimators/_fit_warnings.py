@@ -12,12 +12,10 @@ from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEWTON, Solution, Status, resolve_solver
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
-from skmaxent._warnings import warn_user
+from skmaxent._warnings import MOST_LISTED, warn_user
 
 # Logits that differ by more than this give the smaller one a probability of zero in float64.
 LARGE_OFFSET = 700.0
-# The most names in a warning.
-SHOWN = 10
 
 
 def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) -> None:
@@ -143,5 +141,5 @@ def _warn_of_columns(estimator: Any, ready: TrainingProblem, positions: Array) -
 
 def _listed(names: Array) -> str:
     """Return the first names as a list, and the number of the others."""
-    more = f" and {len(names) - SHOWN} others" if len(names) > SHOWN else ""
-    return f"{[str(name) for name in names[:SHOWN]]}{more}"
+    more = f" and {len(names) - MOST_LISTED} others" if len(names) > MOST_LISTED else ""
+    return f"{[str(name) for name in names[:MOST_LISTED]]}{more}"

@@ -36,7 +36,7 @@ from skmaxent._input._settings import (
 from skmaxent._input._training_data import TrainingData, data_in_memory
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
-from skmaxent._solvers import SOLVERS, Solution, Status, minimise
+from skmaxent._solvers import SOLVER_NAMES, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import moved_to, place_of, to_host
 from skmaxent._typing import Array
@@ -147,7 +147,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "penalty_factor": [dict, HasMethods("items"), "array-like", None],
         "fit_intercept": ["boolean"],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "solver": [StrOptions(SOLVERS)],
+        "solver": [StrOptions(SOLVER_NAMES)],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_jobs": [None, Integral],

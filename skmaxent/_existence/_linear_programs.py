@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
 from skmaxent._existence._directions import Directions
@@ -24,7 +25,7 @@ FEW_CLASSES = 8
 CONSTRAINT_BYTES = 1 << 29
 # Tolerance of the solver of linear programs. A row that loses no more than this loses nothing.
 LP_TOLERANCE = 1e-10
-# Sums of gains up to this are zero, for coefficients between -1 and 1.
+# Maxima of a linear program up to this are zero, for coefficients between -1 and 1.
 NO_GAIN = 1e-7
 
 
@@ -71,23 +72,37 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
         A = np.vstack([A, more[fresh]])
         if A.nbytes > CONSTRAINT_BYTES:
             return Verdict.UNKNOWN, None
-        result = linprog(
-            -cost / norm,
-            A_ub=-A,
-            b_ub=np.zeros(len(A)),
-            bounds=bounds,
-            method="highs",
-            options={
-                "primal_feasibility_tolerance": LP_TOLERANCE,
-                "dual_feasibility_tolerance": LP_TOLERANCE,
-            },
-        )
-        if result.x is None:
+        x = maximiser(cost / norm, A, bounds)
+        if x is None:
             return Verdict.UNKNOWN, None
-        if float(cost @ result.x) <= NO_GAIN:
+        if float(cost @ x) <= NO_GAIN:
             return Verdict.OVERLAP, None
-        D = directions.unscaled(result.x)
+        D = directions.unscaled(x)
     return Verdict.UNKNOWN, None
+
+
+def maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
+    """Return the x within bounds that maximises cost·x for A x >= 0, or None if none is found.
+
+    Parameters
+    ----------
+    cost : ndarray of shape (n,)
+    A : ndarray of shape (n_constraints, n)
+    bounds : array-like of shape (2,) or (n, 2)
+        The least and largest value of all entries of x, or of each.
+    """
+    tight = {
+        "primal_feasibility_tolerance": LP_TOLERANCE,
+        "dual_feasibility_tolerance": LP_TOLERANCE,
+    }
+    zeros = np.zeros(len(A))
+    found = linprog(-cost, A_ub=-A, b_ub=zeros, bounds=bounds, method="highs", options=tight)
+    return None if found.x is None else np.asarray(found.x)
+
+
+def spread(rows: Array, at_most: int) -> Array:
+    """Return at most so many of the positions `rows`, at equal distances in this array."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), at_most)).astype(np.intp)]
 
 
 def _violated(directions: Directions, D: Array, at_most: int) -> Array:
@@ -100,9 +115,7 @@ def _violated(directions: Directions, D: Array, at_most: int) -> Array:
     limit = max(0.1 * float(worst), LP_TOLERANCE)
     rows = blocks.where(are_violated, *arguments, limit, at_most=blocks.n_samples)
     assert rows is not None
-    if len(rows) > at_most:
-        rows = rows[np.linspace(0, len(rows) - 1, at_most).astype(np.intp)]
-    return rows
+    return spread(rows, at_most)
 
 
 def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, Array]:

@@ -9,19 +9,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._typing import Array
+from skmaxent._warnings import MOST_LISTED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Most levels, names or rows that an error lists.
-SHOWN = 10
-
 
 def listed(values: Sequence[Any]) -> str:
-    """Return values for an error, at most `SHOWN` of them."""
+    """Return values for an error, at most `MOST_LISTED` of them."""
     values = list(dict.fromkeys(values))
-    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
-    return f"{values[:SHOWN]}{more}"
+    more = f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else ""
+    return f"{values[:MOST_LISTED]}{more}"
 
 
 def parts_of(values: Any) -> list[Any]:
@@ -84,8 +82,8 @@ def refuse_missing(
         by_name = ", ".join(f"{name} in {n}" for name, n in counts.items())
         raise ValueError(
             f"The formula has missing values (NaN or None) in {rows.sum()} of {len(data)} rows: "
-            f"{by_name}. The first are {np.flatnonzero(rows)[:SHOWN].tolist()}. Drop these rows, "
-            "as skmaxent.from_formula does with na_action='drop', or impute values."
+            f"{by_name}. The first are {np.flatnonzero(rows)[:MOST_LISTED].tolist()}. Drop these "
+            "rows, as skmaxent.from_formula does with na_action='drop', or impute values."
         )
 
 
@@ -107,5 +105,5 @@ def refuse_infinite(expression: str, values: Any) -> None:
             rows = np.isinf(np.asarray(part)).reshape(len(part), -1).any(axis=1)
             raise ValueError(
                 f"{expression} is infinite in {rows.sum()} rows, the first of which are "
-                f"{np.flatnonzero(rows)[:SHOWN].tolist()}; expected finite numbers."
+                f"{np.flatnonzero(rows)[:MOST_LISTED].tolist()}; expected finite numbers."
             )

@@ -23,7 +23,6 @@ from formulaic.transforms import C as formulaic_C
 from interface_meta import override
 
 from skmaxent._formula._factor_values import (
-    SHOWN,
     check_shape,
     distinct,
     listed,
@@ -32,6 +31,7 @@ from skmaxent._formula._factor_values import (
     refuse_missing,
 )
 from skmaxent._formula._names import advice_on, called_functions, names_in, refuse_ambiguous
+from skmaxent._warnings import MOST_LISTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def categorical(
         levels = list(levels)
         other = [value for value in distinct(data) if value not in levels]
         if other:
-            raise ValueError(f"levels={levels} lack the values {other[:SHOWN]} of the data")
+            raise ValueError(f"levels={levels} lack the values {other[:MOST_LISTED]} of the data")
     return formulaic_C(data, contrasts, levels=levels, spans_intercept=spans_intercept)
 
 
@@ -80,7 +80,7 @@ def extending_basis_spline(
 
 
 # Functions of formulas that formulaic lacks, or that differ here.
-FUNCTIONS = {
+FORMULA_FUNCTIONS = {
     "C": categorical,
     "factor": categorical,
     "bs": extending_basis_spline,
@@ -151,7 +151,7 @@ def variables_of(formula: SimpleFormula, columns: Sequence[str], context: Mappin
     for factor in _factors(formula):
         known = {*columns, *context}
         if _is_code(factor):
-            known |= {*FUNCTIONS, *TRANSFORMS, *dir(builtins)}
+            known |= {*FORMULA_FUNCTIONS, *TRANSFORMS, *dir(builtins)}
             refuse_ambiguous(factor.expr, every & {*columns})
         unknown += sorted(names[factor.expr] - known)
     if unknown:
@@ -312,7 +312,7 @@ def _evaluate(
     fitted: ModelSpec | None,
 ) -> Any:
     """Return formulaic's model matrix of a frame."""
-    evaluation = _Evaluation(data, context={**FUNCTIONS, **context})
+    evaluation = _Evaluation(data, context={**FORMULA_FUNCTIONS, **context})
     evaluation.fitted = fitted
     with _explained(data):
         return evaluation.get_model_matrix(spec)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # An eigenvalue of the difference of covariances, with the restricted variances scaled to one, that
 # is rounding.
-ROUNDED = 1e-10
+ROUNDED_EIGENVALUE = 1e-10
 INDEFINITE = "the difference of the covariances is not positive definite"
 NEGATIVE = f"{INDEFINITE} and chi2 is negative: the asymptotic assumptions of the test are not met"
 # The statistic without an outcome at some position, its degrees of freedom, and a note.
@@ -194,7 +194,7 @@ def _hausman(change: Array, few: Array, whole: Array) -> Outcome:
     """
     size = np.sqrt(few.diagonal())
     values, vectors = np.linalg.eigh((few - whole) / np.multiply.outer(size, size))
-    used = np.abs(values) > ROUNDED
+    used = np.abs(values) > ROUNDED_EIGENVALUE
     z = (vectors.T @ (change / size))[used]
     chi2, df = float((z**2 / values[used]).sum()), int(used.sum())
     if chi2 < 0.0:

@@ -12,7 +12,7 @@ from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_names import covariance_name, interval_name
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
 from skmaxent._inference._numbers import shortened
-from skmaxent._inference._printed import html_table, text_table
+from skmaxent._inference._printed import MOST_CHARACTERS, html_table, text_table
 from skmaxent._inference._tables import shown_bound
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._typing import Array
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from skmaxent._inference._results import InferenceResults
 
 Figures = list[tuple[str, str]]
-# The most classes that are printed, and the most characters of each name.
-MOST_CLASSES, MOST_CHARACTERS = 20, 40
+# The most classes that are printed.
+MOST_CLASSES = 20
 # The level of the intervals that are printed.
 CONF_LEVEL = 0.95
 

@@ -16,7 +16,7 @@ DECIMALS = {"z": 2}
 # Characters of a name that are printed.
 MOST_CHARACTERS = 40
 # Rows up to which all are printed, and the rows at both ends that are printed of more.
-MOST_ROWS, ROWS_AT_ENDS = 200, 30
+MOST_PRINTED_ROWS, ROWS_AT_ENDS = 200, 30
 
 
 def text_table(table: pd.DataFrame, conf_level: float) -> str:
@@ -60,7 +60,7 @@ def _headings(table: pd.DataFrame, conf_level: float) -> list[str]:
 
 def _rows(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
     """Return rows of texts, and a sentence on the rows that are left out, if any are."""
-    if len(table) <= MOST_ROWS:
+    if len(table) <= MOST_PRINTED_ROWS:
         return _texts(table), []
     ends = [table.iloc[:ROWS_AT_ENDS], table.iloc[-ROWS_AT_ENDS:]]
     first, last = map(_texts, ends)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
 
+from skmaxent._existence._linear_programs import NO_GAIN, maximiser, spread
 from skmaxent._inference._bias_reduction import moved
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -21,11 +21,9 @@ from skmaxent._typing import Array
 # A row's class may fall behind by this share of the largest difference of logits, for rounding.
 ROUNDED_BEHIND = 1e-9
 # The most linear programs that are solved.
-MAX_PROGRAMS = 50
+MAX_RECESSION_PROGRAMS = 50
 # The most rows that one linear program adds to the constraints.
-ROWS_PER_PROGRAM = 300
-# Tolerance of the programs, and the largest maximum of a·θ with |θ| <= 1 that counts as zero.
-PROGRAM_TOLERANCE, NO_GAIN = 1e-10, 1e-7
+ROWS_PER_RECESSION_PROGRAM = 300
 
 
 def never_falls(point: Point, farther: Point, is_outward: bool) -> bool:
@@ -62,29 +60,23 @@ def grows_without_end(objective: MultinomialObjective, a: Array) -> bool | None:
     Returns
     -------
     bool or None
-        None if `MAX_PROGRAMS` programs do not decide it.
+        None if `MAX_RECESSION_PROGRAMS` programs do not decide it.
     """
     a = a / np.abs(a).max()
     x, A = a, np.empty((0, len(a)))
-    for _ in range(MAX_PROGRAMS):
+    for _ in range(MAX_RECESSION_PROGRAMS):
         zero = objective.zeros()
         theta = moved(zero, x, zero.shape[1] - (not objective.fit_intercept))
         if _is_of_recession(objective, theta):
             return True
         more = _constraints(objective, theta)
         A = np.unique(np.vstack([A, more]), axis=0)
-        tight = {
-            "primal_feasibility_tolerance": PROGRAM_TOLERANCE,
-            "dual_feasibility_tolerance": PROGRAM_TOLERANCE,
-        }
-        found = linprog(
-            -a, A_ub=-A, b_ub=np.zeros(len(A)), bounds=(-1.0, 1.0), method="highs", options=tight
-        )
-        if found.x is None:
+        found = maximiser(a, A, (-1.0, 1.0))
+        if found is None:
             return None
-        if float(a @ found.x) <= NO_GAIN:
+        if float(a @ found) <= NO_GAIN:
             return False
-        x = found.x
+        x = found
     return None
 
 
@@ -92,14 +84,15 @@ def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
     """Return constraints A θ >= 0 of rows whose class falls behind, A (n, n_coefficients).
 
     A line of A is the difference of the logits of a class that a row has and of another class, as
-    a function of θ. At most `ROWS_PER_PROGRAM` rows are taken, of those that fall behind most.
+    a function of θ. At most `ROWS_PER_RECESSION_PROGRAM` rows are taken, of those that fall behind
+    most.
     """
     blocks = objective.blocks
     arguments = objective.likelihood, *objective.for_blocks(theta)
     worst, _ = blocks.map_reduce(_behind, *arguments, combine=np.maximum)
     rows = blocks.where(_are_behind, *arguments, 0.1 * float(worst), at_most=blocks.n_samples)
     assert rows is not None
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), ROWS_PER_PROGRAM)).astype(np.intp)]
+    rows = spread(rows, ROWS_PER_RECESSION_PROGRAM)
     taken = blocks.take(rows, objective.center, objective.scale, np.float64)
     X = np.asarray(on_host(taken.X))
     if blocks.is_sparse:

@@ -13,12 +13,12 @@ from skmaxent._leverage._reference_coding import information, ridge_information
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._solvers._hessian_bounds import LEAST_PIVOT
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-# Pivot of a matrix with unit diagonal below which it counts as singular, and the share of its
-# largest eigenvalue below which an eigenvalue counts as zero.
-LEAST_PIVOT, LEAST_EIGENVALUE = 1e-11, 1e-11
+# The share of the largest eigenvalue of a matrix below which an eigenvalue counts as zero.
+LEAST_EIGENVALUE = 1e-11
 
 
 @dataclass(frozen=True)

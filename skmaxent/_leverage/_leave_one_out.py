@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # A row whose largest eigenvalue of A_i Λ_i is above this is fitted without, not approximated.
 NEARLY_SINGULAR = 0.95
 # Share of the standard error of the mean log score that its approximation may be wrong by.
-TOLERANCE = 0.05
+SCORE_TOLERANCE = 0.05
 # The error of a log score relative to the square of the change of its logits, before any refit: for
 # penalties that are smooth and for others, whose nonzero coefficients change too. Fits to iris,
 # wine and simulated data had 0.0003 to 0.02, and 0.003 to 0.14.
@@ -304,7 +304,7 @@ def _replaced(
 
     The error of a log score by one Newton step grows with the square of the change of its logits,
     so that the latest errors tell those of the smaller changes that are left. Refits end where
-    these sum to less than `TOLERANCE` standard errors. Before, errors are `typical` times the
+    these sum to less than `SCORE_TOLERANCE` standard errors. Before, errors are `typical` times the
     squares.
 
     Returns
@@ -326,7 +326,7 @@ def _replaced(
     while True:
         ratio = _error_ratio(errors[-RECENT:], sizes[-RECENT:], typical)
         error = ratio * left / total if done < len(order) else 0.0
-        is_enough = error <= TOLERANCE * scores.error(scores.log_scores)
+        is_enough = error <= SCORE_TOLERANCE * scores.error(scores.log_scores)
         if done >= limit or (done >= n_singular and is_enough):
             return error
         for unit in order[done : min(done + BATCH, limit)]:

@@ -11,7 +11,7 @@ from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
 # Standard errors between a refit and its optimum, and most iterations.
-TOLERANCE, MAX_ITER = 1e-4, 200
+REFIT_TOLERANCE, REFIT_ITERATIONS = 1e-4, 200
 
 
 class Refits:
@@ -63,7 +63,7 @@ class Refits:
         """
         problem = self._without(row, left_out, outcome)
         start = problem.start_at(*self._start)
-        solution = minimise(problem, Options(tol=TOLERANCE, max_iter=MAX_ITER), start)
+        solution = minimise(problem, Options(tol=REFIT_TOLERANCE, max_iter=REFIT_ITERATIONS), start)
         self.n_fits += 1
         self.rows.append(row)
         if solution.status in UNBOUNDED and row not in self.separated:

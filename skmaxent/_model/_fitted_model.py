@@ -28,7 +28,7 @@ from skmaxent._typing import Array
 
 Quantity = Literal["logits", "probabilities", "log_probabilities", "most_probable"]
 # What users know these by.
-METHODS: dict[Quantity, str] = {
+PREDICTING_METHODS: dict[Quantity, str] = {
     "logits": "decision_function",
     "probabilities": "predict_proba",
     "log_probabilities": "predict_log_proba",
@@ -128,7 +128,7 @@ class FittedModel:
         if is_dask(X):
             function = partial(self.predict, quantity)
             return array_over_chunks(function, self.columns, X, self.needed_offset(offset))
-        check_same_place(X, self.place, f"{self.columns.estimator}.{METHODS[quantity]}")
+        check_same_place(X, self.place, f"{self.columns.estimator}.{PREDICTING_METHODS[quantity]}")
         found = self.evaluate(quantity, *self.read(X, offset))
         return self._labels(found) if quantity == "most_probable" else plain(found)
 

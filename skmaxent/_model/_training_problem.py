@@ -29,7 +29,7 @@ from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
 # The share of the objective that rounding of the coefficients may add to it without a warning.
-ROUNDED = 1e-6
+ROUNDED_SHARE = 1e-6
 # The error of a logit in float32 or float64, in units of eps times the sum of its terms.
 ROUNDED_LOGIT = 8.0
 # Class shares below this are summed again: 1 minus a share near 1 has lost its digits.
@@ -275,7 +275,7 @@ class TrainingProblem:
         """Return by which share of itself rounding of coefficients to float32 raises the objective.
 
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
-        objective if that is larger. The result is 0 for shares up to `ROUNDED`, and for float64.
+        objective if that is larger. The result is 0 up to `ROUNDED_SHARE`, and in float64.
         """
         if self.dtype != np.float32:
             return 0.0
@@ -293,7 +293,7 @@ class TrainingProblem:
         logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
         value = max(abs(solution.value), 1e-300)
         curvature = float((objective.penalty.strength * change[:, :-1] ** 2).sum())
-        if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED * value:
+        if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED_SHARE * value:
             return 0.0
         product = point.hessian_product(change)
         there = objective.at(theta)
@@ -301,7 +301,7 @@ class TrainingProblem:
             0.5 * float((change * product).sum()),
             there.value - point.value - there.rounding - point.rounding,
         )
-        return excess / value if excess > ROUNDED * value else 0.0
+        return excess / value if excess > ROUNDED_SHARE * value else 0.0
 
     def blurred(self, coef: Array) -> Array:
         """Return the positions of columns whose differences are rounded away in the logits.

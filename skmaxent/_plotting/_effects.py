@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-KINDS = ("comparisons", "slopes")
+EFFECT_KINDS = ("comparisons", "slopes")
 # What the estimates of each comparison and slope are, and the value of no effect.
 MEANINGS = {
     "difference": ("change of the probability", 0.0),
@@ -128,8 +128,8 @@ default="difference"
         ValueError
             If `kind` is unknown, if there is a `hypothesis`, and as the method.
         """
-        if kind not in KINDS:
-            raise ValueError(f"kind must be one of {list(KINDS)}, found {kind!r}.")
+        if kind not in EFFECT_KINDS:
+            raise ValueError(f"kind must be one of {list(EFFECT_KINDS)}, found {kind!r}.")
         if options.get("hypothesis") is not None:
             raise ValueError(
                 "EffectsDisplay draws effects of variables, found a hypothesis: expected "

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-KINDS = ("lines", "stacked")
+PREDICTION_KINDS = ("lines", "stacked")
 # Panels in a row of a new figure, and the size of each in inches.
-MOST_COLUMNS, PANEL_WIDTH, PANEL_HEIGHT = 3, 3.6, 3.4
+PANELS_IN_ROW, PANEL_WIDTH, PANEL_HEIGHT = 3, 3.6, 3.4
 # Inches for each class in a legend, and letters' height in rotated names below a panel.
 LEGEND_HEIGHT, LETTER_HEIGHT = 0.2, 0.05
 # The most classes in a column of the legend.
 LEGEND_ROWS = 16
 # The most values of a number in `by`, each of which is a panel.
-MOST_NUMBERS = 5
+MOST_PANELS_OF_NUMBER = 5
 # Letters of a level that fit below its tick without rotation, for all ticks of a panel together.
 LETTERS_OF_TICKS = 36
 
@@ -184,8 +184,8 @@ class PredictionsDisplay:
         ValueError
             If `kind` is unknown, or if `ax` is not one of the axes for each panel.
         """
-        if kind not in KINDS:
-            raise ValueError(f"kind must be one of {list(KINDS)}, found {kind!r}.")
+        if kind not in PREDICTION_KINDS:
+            raise ValueError(f"kind must be one of {list(PREDICTION_KINDS)}, found {kind!r}.")
         n_names = self.table.columns.get_loc("estimate")
         variable = str(self.table.columns[0])
         panels = self._panels(n_names)
@@ -275,7 +275,7 @@ class PredictionsDisplay:
 
 def _n_columns(n_panels: int) -> int:
     """Return the number of panels in a row of a figure."""
-    return 2 if n_panels == 4 else min(n_panels, MOST_COLUMNS)
+    return 2 if n_panels == 4 else min(n_panels, PANELS_IN_ROW)
 
 
 def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int) -> DataGrid:
@@ -294,7 +294,7 @@ def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int
             values[name] = np.linspace(column.min(), column.max(), n_points)
         else:
             numbers = np.unique(data[name].astype(float))
-            if len(numbers) > MOST_NUMBERS:
+            if len(numbers) > MOST_PANELS_OF_NUMBER:
                 numbers = np.unique(np.quantile(data[name].astype(float), [0.25, 0.5, 0.75]))
             values[name] = numbers
     return replace(given, values=values | dict(given.values))

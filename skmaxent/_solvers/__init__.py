@@ -1,7 +1,7 @@
 """Solvers: a Problem and Options go in, a Solution comes out."""
 
 from skmaxent._solvers._conjugate_gradients import steihaug as conjugate_gradients
-from skmaxent._solvers._names import NEWTON, SOLVERS, resolve_solver
+from skmaxent._solvers._names import NEWTON, SOLVER_NAMES, resolve_solver
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
 from skmaxent._solvers._problem import Problem
@@ -20,7 +20,7 @@ from skmaxent._solvers._strategy import descend, minimise
 __all__ = [
     "NEGLIGIBLE",
     "NEWTON",
-    "SOLVERS",
+    "SOLVER_NAMES",
     "UNBOUNDED",
     "Callback",
     "Evaluation",

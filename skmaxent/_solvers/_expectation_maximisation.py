@@ -31,9 +31,9 @@ SLOWEST = 0.999
 # Most iterations of a step, which need not reach its minimum to lower the objective.
 MOST_ITERATIONS = 20
 # Share of the objective, or of a total loss in nats, that may be left to gain at the end.
-GAIN, SMALLEST = 1e-7, 1e-9
+NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
 # Rounding of a difference of logits, in units of the largest.
-ROUNDED_LOGIT = 64.0
+ROUNDED_MARGIN = 64.0
 # Factor between the lengths of steps that are tried beyond the last one.
 LONGER = 8.0
 # A decrease of a smaller share of the objective is none.
@@ -76,7 +76,7 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
         is_rate = len(distances) > 2 and distances[-1] < distances[-2]
         rate = min(distances[-1] / distances[-2], SLOWEST) if is_rate else SLOWEST
         distance = distances[-1] / (1.0 - rate)
-        negligible = max(GAIN * abs(value_step), SMALLEST / total)
+        negligible = max(NEGLIGIBLE_SHARE * abs(value_step), NEGLIGIBLE_NATS / total)
         is_short = distance <= options.tol and value - value_step <= (1.0 - rate) * negligible
         is_at_end = False
         if is_short or not _is_lower(value_step, value):
@@ -176,7 +176,7 @@ def _least_margin(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
     every, possible = _logits(replace(block, offset=None), coef, intercept)
     outside = np.where(possible == -np.inf, every, -np.inf).max(axis=0)
     margin = np.where(outside == -np.inf, np.inf, possible.max(axis=0) - outside)
-    rounding = ROUNDED_LOGIT * float(np.finfo(every.dtype).eps) * np.abs(every).max(axis=0)
+    rounding = ROUNDED_MARGIN * float(np.finfo(every.dtype).eps) * np.abs(every).max(axis=0)
     margin = np.where(block.weights_or_ones() > 0.0, margin - rounding, np.inf)
     return (margin.min() if margin.shape[0] else np.inf,)
 

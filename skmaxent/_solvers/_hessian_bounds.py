@@ -22,10 +22,10 @@ from skmaxent._typing import Array
 CERTIFICATE_PRODUCTS = 10
 # Factor that makes room for the rounding of float32 in the largest leverage.
 FLOAT32_ROOM = 1.001
-# Pivots of a matrix of unit diagonal below this are lost in its rounding.
+# Pivots of a matrix of unit diagonal below this are lost in its rounding, so that it is singular.
 LEAST_PIVOT = 1e-11
 # Curvatures below this are zero: they are next to the least float, and have no digits left.
-LEAST_CURVATURE = 1e-290
+VANISHED_CURVATURE = 1e-290
 # What is added to the diagonal before a matrix is factored that will be factored again.
 SHIFT = 1e-13
 # Times the rounding of its terms, a sum that vanishes but for rounding is no larger.
@@ -88,7 +88,7 @@ def _factored(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
     diagonal = M.diagonal()
     size = np.ones(len(M))
     if scaled:
-        size = np.sqrt(np.where(diagonal > LEAST_CURVATURE, diagonal, 0.0))
+        size = np.sqrt(np.where(diagonal > VANISHED_CURVATURE, diagonal, 0.0))
     inverse_size = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
     unit = M * np.multiply.outer(inverse_size, inverse_size)
     L, info = lapack.dpotrf(unit, lower=1, clean=1)

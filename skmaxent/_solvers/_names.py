@@ -9,7 +9,7 @@ NEWTON = {"auto", "newton-cg", "newton-cholesky"}
 # scikit-learn's names of solvers that do not exist here; they stand for "auto".
 STAND_FOR_AUTO = {"sag", "saga"}
 # "liblinear" is accepted so that an error can say what to write instead.
-SOLVERS = NEWTON | set(METHODS) | STAND_FOR_AUTO | {"liblinear"}
+SOLVER_NAMES = NEWTON | set(METHODS) | STAND_FOR_AUTO | {"liblinear"}
 
 
 def resolve_solver(solver: str) -> str:

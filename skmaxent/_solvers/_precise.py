@@ -43,7 +43,7 @@ OFF_CENTRE = 100.0
 SMALL_CHANGE = 1.0
 LEAST_RATIO = 1e-4
 # Numbers whose squares are still numbers.
-SMALLEST = 1e-150
+SQUARABLE = 1e-150
 # Trials of shorter Newton steps, each a quarter of the last one: the last one changes no float64.
 MAX_PRECISE_TRIALS = 60
 # Bytes of standardised rows at a time.
@@ -166,12 +166,12 @@ class Precise:
         coef, intercept = before.coefficients(theta)
         blocks, likelihood = self.objective.blocks, self.objective.likelihood
         sums, total = blocks.map_reduce(_curvature_sums, likelihood, coef, intercept)
-        if not (total > SMALLEST and np.isfinite(sums).all()):
+        if not (total > SQUARABLE and np.isfinite(sums).all()):
             return theta
         mean = sums / total if self.objective.fit_intercept else np.zeros_like(sums)
         (sizes,) = blocks.map_reduce(_curvature_deviations, likelihood, coef, intercept, mean)
         sizes = sizes / total
-        good = self.columns.varying & (sizes > SMALLEST) & np.isfinite(sizes) & np.isfinite(mean)
+        good = self.columns.varying & (sizes > SQUARABLE) & np.isfinite(sizes) & np.isfinite(mean)
         center, scale = np.where(good, mean, before.center), np.where(good, sizes, before.scale)
         self.columns = replace(before, center=center, scale=scale)
         return before.theta_for(theta, self.columns)

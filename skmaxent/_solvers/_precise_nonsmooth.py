@@ -34,7 +34,7 @@ from skmaxent._typing import Array
 DAMPING, MORE, LESS = 1e-6, 100.0, 0.1
 LEAST_DAMPING, MOST_DAMPING = 1e-8, 1e12
 # Curvature of what has none, relative to the mean.
-LEAST_CURVATURE = 1e-13
+FLAT_CURVATURE = 1e-13
 # Steps that a last look may take.
 MAX_STEPS = 30
 # Newton's method has converged where the distance has fallen to this share within a step, or is
@@ -160,7 +160,7 @@ class _Search:
         diagonal = np.einsum("kjkj->kj", H)
         # Where all rows are saturated there is no curvature; its upper bound will do for a step.
         lost = (diagonal <= 0.0) & (self.state.gradient != 0.0)
-        least = np.where(lost, self.state.most, LEAST_CURVATURE * float(diagonal.mean()))
+        least = np.where(lost, self.state.most, FLAT_CURVATURE * float(diagonal.mean()))
         k, j = np.indices((R, width))
         H[k, j, k, j] += least
         still = ~np.append(self._problem.varying, True)

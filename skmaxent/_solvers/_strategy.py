@@ -55,7 +55,7 @@ DOUBTFUL_DISTANCE = 10.0
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
 # The end of a fit for each kind of separation.
-KINDS = {"complete": Status.SEPARATED, "quasi-complete": Status.QUASI_SEPARATED}
+STATUS_OF_SEPARATION = {"complete": Status.SEPARATED, "quasi-complete": Status.QUASI_SEPARATED}
 
 
 class Solver(Protocol):
@@ -234,7 +234,7 @@ def _status_at_end(outcome: Outcome, watch: Watch, gap: float) -> Status:
     if outcome.status in (*UNBOUNDED, Status.STOPPED):
         return outcome.status
     kind = watch.kind_at_end(outcome.point.theta, outcome.point.loss, gap)
-    return outcome.status if kind is None else KINDS[kind]
+    return outcome.status if kind is None else STATUS_OF_SEPARATION[kind]
 
 
 def _judged_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: float) -> Outcome:

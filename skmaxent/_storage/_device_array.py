@@ -37,7 +37,7 @@ OPERATORS: dict[np.ufunc, tuple[Callable[..., Any], Callable[..., Any] | None]] 
     np.invert: (operator.invert, None),
 }
 # Ufuncs that are functions in the array API, with their names there.
-FUNCTIONS: dict[np.ufunc, str] = {
+DEVICE_FUNCTIONS: dict[np.ufunc, str] = {
     np.absolute: "abs",
     np.exp: "exp",
     np.isfinite: "isfinite",
@@ -260,10 +260,10 @@ class DeviceArray(NDArrayOperatorsMixin):
             raw = [xp.astype(value, wide, copy=False) for value in raw]
         if plain is not None:
             return plain(*raw)
-        if ufunc not in FUNCTIONS:
-            raise TypeError(f"DeviceArray does not support {ufunc}: add it to FUNCTIONS.")
+        if ufunc not in DEVICE_FUNCTIONS:
+            raise TypeError(f"DeviceArray does not support {ufunc}: add it to DEVICE_FUNCTIONS.")
         first = _known(*inputs)
-        return getattr(xp, FUNCTIONS[ufunc])(*map(first._like_this, raw))
+        return getattr(xp, DEVICE_FUNCTIONS[ufunc])(*map(first._like_this, raw))
 
     def _like_this(self, value: Any) -> Any:
         """Return a number as an array of this dtype; some libraries' functions need arrays."""
