@@ -325,17 +325,8 @@ def by_bootstrap(
     classifier: Any, estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults:
     """Inference from fits to samples of the rows."""
-    n_bootstrap = options.n_bootstrap
-    if options.cov_type is not None:
-        raise ValueError(
-            "method='bootstrap' computes the covariance from the samples: expected cov_type=None, "
-            f"found {options.cov_type!r}."
-        )
-    if not (isinstance(n_bootstrap, Integral) and int(n_bootstrap) >= 2):
-        raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
+    _check_bootstrap(options)
     weights, groups, settings = options.weights, options.groups, estimate.settings
-    if weights not in ("frequency", "probability"):
-        raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
     # The log-likelihood is that of the labels, not of smoothed targets.
     plain = replace(estimate, settings=replace(settings, label_smoothing=0.0))
     with plain.problem(*data) as training:
@@ -357,7 +348,7 @@ def by_bootstrap(
         observed,
         sampling,
         data.offset,
-        n_bootstrap=int(n_bootstrap),
+        n_bootstrap=int(options.n_bootstrap),
         seed=seed_of(classifier.random_state),
         n_jobs=settings.n_jobs,
         verbose=classifier.verbose,
@@ -377,3 +368,17 @@ def by_bootstrap(
             is_maximal=maximises and not (settings.label_smoothing or settings.partial_labels),
             are_sets=settings.partial_labels and not training.blocks.has_codes,
         )
+
+
+def _check_bootstrap(options: InferenceOptions) -> None:
+    """Raise ValueError for options that the bootstrap does not support."""
+    n_bootstrap, weights = options.n_bootstrap, options.weights
+    if options.cov_type is not None:
+        raise ValueError(
+            "method='bootstrap' computes the covariance from the samples: expected cov_type=None, "
+            f"found {options.cov_type!r}."
+        )
+    if not (isinstance(n_bootstrap, Integral) and int(n_bootstrap) >= 2):
+        raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
+    if weights not in ("frequency", "probability"):
+        raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")

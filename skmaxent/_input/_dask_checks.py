@@ -270,35 +270,15 @@ def _checked(
         The chunk of each argument.
     """
     where = f"in chunk {number}"
-    if hasattr(X, "columns"):
-        if names is not None and list(X.columns) != names.tolist():
-            raise ValueError(
-                f"X has the columns {list(X.columns)[:5]} {where} (the first five); expected "
-                f"{names[:5].tolist()}, as in the frame's metadata."
-            )
-    elif hasattr(X, "tocsr"):
-        X = X.tocsr()
-        X = X if sp.issparse(X) else sp.csr_array(X)
-    try:
-        X = check_array(
-            X,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-            ensure_min_samples=0,
+    if hasattr(X, "columns") and names is not None and list(X.columns) != names.tolist():
+        raise ValueError(
+            f"X has the columns {list(X.columns)[:5]} {where} (the first five); expected "
+            f"{names[:5].tolist()}, as in the frame's metadata."
         )
-        X = canonical(X)
+    try:
+        X = _checked_features(X)
         codes, labels = codes_of(y)
-        n = codes.shape[0]
-        if weights is not None:
-            one = isinstance(weights, Real)
-            weights = np.full(n, weights) if one else column(weights, "sample_weight")
-            # A chunk may hold zero weights only, which the check of all weights would refuse.
-            any_weight = len(weights) and bool(np.any(weights != 0))
-            if len(weights):
-                ones = weights if any_weight else np.ones(len(weights))
-                checked = _validation.check_sample_weight(ones, n)
-                weights = checked if any_weight else np.zeros(len(weights))
+        weights = None if weights is None else _checked_weights(weights, codes.shape[0])
         offset_names = list(offset.columns) if hasattr(offset, "columns") else None
         offset = None if _validation.is_no_offset(offset) else np.asarray(offset, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -320,6 +300,36 @@ def _checked(
             "row: drop the rows without one."
         )
     return CheckedRows(X, codes, labels, weights, offset, offset_names)
+
+
+def _checked_features(X: Any) -> Any:
+    """Return a chunk of X as an ndarray or a CSR matrix (n_rows, n_features), of a float dtype."""
+    if hasattr(X, "tocsr") and not hasattr(X, "columns"):
+        X = X.tocsr()
+        X = X if sp.issparse(X) else sp.csr_array(X)
+    X = check_array(
+        X,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+    )
+    return canonical(X)
+
+
+def _checked_weights(weights: Any, n_rows: int) -> Array:
+    """Return the weights of a chunk, (n_rows,); a single number is the weight of each row."""
+    if isinstance(weights, Real):
+        weights = np.full(n_rows, weights)
+    else:
+        weights = column(weights, "sample_weight")
+    if not len(weights):
+        return np.zeros(0)
+    # A chunk may hold zero weights only, which the check of all weights would refuse.
+    has_weight = bool(np.any(weights != 0))
+    ones = np.ones(len(weights))
+    checked = _validation.check_sample_weight(weights if has_weight else ones, n_rows)
+    return np.zeros(n_rows) if checked is None or not has_weight else checked
 
 
 def _summary(raw: CheckedRows, totals_of: Callable[[CheckedRows, Array | None], Array]) -> Summary:

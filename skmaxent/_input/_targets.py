@@ -119,21 +119,44 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observations:
 def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observations:
     """Return `Observations` for a table of counts, or of possible classes with `partial_labels`."""
     y, names = _columns_in_order(y, classes)
-    try:
-        y = y.toarray() if sp.issparse(y) else np.asarray(y)
-    except ValueError as error:
-        raise ValueError(
-            "y has rows of different lengths; expected the same number of columns in each row, "
-            f"or, with partial_labels=True, sets of labels such as {{{y[0][0]!r}}}."
-        ) from error
-    if y.ndim != 2:
-        raise ValueError(f"y has the shape {y.shape}; {EXPECTED}.")
-    is_boolean = y.dtype == bool
+    y = _dense_table(y)
     counts = _numbers(y)
     if classes is not None and len(classes) != y.shape[1]:
         raise ValueError(
             f"y has {y.shape[1]} columns; expected one for each of {classes.tolist()}."
         )
+    _refuse_invalid_counts(counts)
+    if partial_labels:
+        _refuse_other_than_zero_and_one(counts)
+    elif y.dtype == bool:
+        _refuse_several_true(counts)
+    unseen = ~counts.any(axis=0)
+    if classes is None and unseen.any():
+        raise ValueError(
+            f"y has nothing but zeros in the columns {names[unseen].tolist()}; expected a positive "
+            "entry in each column, because the intercept of a class without observations is not "
+            "finite: drop these columns."
+        )
+    classes = names if classes is None else classes
+    return Observations.of_counts(classes, counts, sets=partial_labels)
+
+
+def _dense_table(y: Any) -> Array:
+    """Return a table as an ndarray of shape (n_samples, n_classes)."""
+    try:
+        table = y.toarray() if sp.issparse(y) else np.asarray(y)
+    except ValueError as error:
+        raise ValueError(
+            "y has rows of different lengths; expected the same number of columns in each row, "
+            f"or, with partial_labels=True, sets of labels such as {{{y[0][0]!r}}}."
+        ) from error
+    if table.ndim != 2:
+        raise ValueError(f"y has the shape {table.shape}; {EXPECTED}.")
+    return np.asarray(table)
+
+
+def _refuse_invalid_counts(counts: Array) -> None:
+    """Raise ValueError for counts that are not finite or negative, and for rows of zeros."""
     if not np.isfinite(counts).all():
         raise ValueError(f"y contains NaN or infinity; {EXPECTED}.")
     if (counts < 0.0).any():
@@ -144,29 +167,28 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observat
             f"y has nothing but zeros in {len(empty)} rows, such as {empty[:5].tolist()}; expected "
             "a positive entry in each row: drop rows without one."
         )
-    wrong = counts[~np.isin(counts, (0.0, 1.0))] if partial_labels else counts[:0]
+
+
+def _refuse_other_than_zero_and_one(counts: Array) -> None:
+    """Raise ValueError for entries of a table of possible classes other than 0 and 1."""
+    wrong = counts[~np.isin(counts, (0.0, 1.0))]
     if len(wrong):
         raise ValueError(
-            "with partial_labels=True a table y says which classes are possible: expected True and "
-            f"False, or 0 and 1, or sets of labels; found {wrong[0]}."
+            f"y is a table that contains {wrong[0]}. With partial_labels=True, a table says which "
+            "classes are possible: expected True and False, or 0 and 1, or sets of labels."
         )
-    several = np.flatnonzero((counts > 0.0).sum(axis=1) > 1)
-    if is_boolean and len(several) and not partial_labels:
+
+
+def _refuse_several_true(counts: Array) -> None:
+    """Raise ValueError if a boolean table has rows with several True."""
+    several = np.flatnonzero(counts.sum(axis=1) > 1.0)
+    if len(several):
         raise ValueError(
             f"y is a boolean table with several True in {len(several)} rows, such as "
             f"{several[:5].tolist()}, which is ambiguous. Use partial_labels=True if one of "
             "these classes is true, y.astype(float) if there is an observation of each, and "
             "MultilabelMaxentClassifier if rows have all these labels."
         )
-    unseen = ~counts.any(axis=0)
-    if classes is None and unseen.any():
-        raise ValueError(
-            f"y has nothing but zeros in the columns {names[unseen].tolist()}; expected a positive "
-            "entry in each column, because the intercept of a class without observations is not "
-            "finite: drop these columns."
-        )
-    classes = names if classes is None else classes
-    return Observations.of_counts(classes, counts, sets=partial_labels)
 
 
 def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
