@@ -32,7 +32,7 @@ def native(value: Any, name: str) -> Any:
         return value
     if _is(value, "polars", "LazyFrame") or _is(value, "narwhals", "LazyFrame"):
         raise TypeError(
-            f"{name} is a LazyFrame, expected a data frame whose rows are known: collect() it."
+            f"{name} is a LazyFrame, expected a data frame whose rows are in memory: collect() it."
         )
     if _is_narwhals(value):
         value = value.to_native()

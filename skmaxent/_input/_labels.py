@@ -99,7 +99,7 @@ def refuse_unknown(y: Any, classes: Array, name: str) -> None:
     unknown = np.setdiff1d(np.asarray(y), classes)
     if len(unknown):
         raise ValueError(
-            f"{name} has the labels {unknown.tolist()}, which are not among the classes "
+            f"{name} has the labels {unknown.tolist()}; expected labels among the classes "
             f"{classes.tolist()}."
         )
 

@@ -244,7 +244,7 @@ def prior_of(value: Any, columns: Columns) -> Array | None:
         return _of_table(value, columns)
     if hasattr(value, "fit"):
         raise ValueError(
-            f"prior_coef is {type(value).__name__} without coef_: expected a fitted linear "
+            f"prior_coef is a {type(value).__name__} without coef_: expected a fitted linear "
             "classifier. Searches clone the values that they try, and clones are not fitted: wrap "
             "a fitted classifier in sklearn.frozen.FrozenEstimator, or give its coef_frame()."
         )
@@ -287,7 +287,8 @@ def _of_table(table: Any, columns: Columns) -> Array:
     features = [rows[i] for i in kept]
     coef = np.asarray(table.iloc[kept], dtype=np.float64).T
     if not np.isfinite(coef).all():
-        raise ValueError("prior_coef must be finite; the table has missing or infinite entries.")
+        wrong = coef[~np.isfinite(coef)]
+        raise ValueError(f"prior_coef must be finite, found {wrong[0]} in the table.")
     positions = columns.positions(features, "prior_coef") if columns.names is not None else None
     if positions is None:
         expected = [f"x{j}" for j in range(columns.n_features)]

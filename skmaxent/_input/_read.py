@@ -99,7 +99,10 @@ def _refuse_what_needs_columns(settings: Settings) -> None:
             "fit_intercept=True, or a column."
         )
     if settings.bounds is not None:
-        raise ValueError("X has no columns whose coefficients bounds are of: expected bounds=None.")
+        raise ValueError(
+            f"X has no columns, but bounds of their coefficients are given, {settings.bounds!r}: "
+            "expected bounds=None."
+        )
     if settings.C is None:
         raise ValueError(
             "X has no columns, and all C have the same model: expected a column, or "

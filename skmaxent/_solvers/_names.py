@@ -16,7 +16,7 @@ def resolve_solver(solver: str) -> str:
     """The solver for a name that may be scikit-learn's."""
     if solver == "liblinear":
         raise ValueError(
-            "solver='liblinear' penalises the intercept, which MaxentClassifier never does; "
+            "solver='liblinear' penalises the intercept, which skmaxent never does; "
             "write solver='auto' for the fit that scikit-learn's other solvers give."
         )
     return "auto" if solver in STAND_FOR_AUTO else solver

@@ -57,10 +57,11 @@ def refuse_dask(what: str, *arrays: Any) -> None:
     """Raise TypeError if one of the arrays is a Dask collection; `what` names the caller."""
     if any(is_dask(array) for array in arrays):
         raise TypeError(
-            f"{what} takes no Dask collections, found {[type(a).__name__ for a in arrays]}; "
-            "expected arrays or data frames in memory: call compute() on the collections, or on a "
-            "part of their rows. MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier "
-            "and maxent_path can fit Dask collections."
+            f"{what} does not support Dask collections, found "
+            f"{[type(a).__name__ for a in arrays]}; expected arrays or data frames in memory: call "
+            "compute() on the collections, or on a part of their rows. MaxentClassifier, "
+            "MaxentClassifierCV, MultilabelMaxentClassifier and maxent_path can fit Dask "
+            "collections."
         )
 
 

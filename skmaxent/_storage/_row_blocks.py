@@ -313,12 +313,18 @@ def _sparse_rows(X: Any, start: int, stop: int) -> Any:
     return rows
 
 
-def check_finite(X: Any, estimator_name: str = "MaxentClassifier") -> None:
-    """Raise ValueError, in scikit-learn's words, if X contains NaN or infinity.
+def check_finite(X: Any) -> None:
+    """Raise ValueError if X contains NaN or infinity; the first line is scikit-learn's.
 
     The check is a pass of its own, so callers make it only after a sum over X was not finite.
     """
-    assert_all_finite(X, input_name="X", estimator_name=estimator_name)
+    try:
+        assert_all_finite(X, input_name="X")
+    except ValueError as error:
+        raise ValueError(
+            f"{error}\nExpected finite numbers: drop these rows, or impute their entries, for "
+            "instance by sklearn.impute.SimpleImputer."
+        ) from error
 
 
 def _selected(block: Block, out: Array, kernel: Callable[..., Array], *args: Any) -> None:

@@ -379,5 +379,5 @@ def test_what_takes_no_chunks_says_so():
         MaxentClassifier(partial_labels=True).fit,
         detect_separation,
     ):
-        with pytest.raises(TypeError, match="takes no Dask collections"):
+        with pytest.raises(TypeError, match="does not support Dask collections"):
             fit(lazy, labels)

@@ -113,5 +113,5 @@ def test_results_of_chunks(scheduler):
 
 def test_labels_that_the_fit_has_not_seen():
     model = MaxentClassifier(C=np.inf).fit(X, Y)
-    with pytest.raises(ValueError, match=r"labels \[7\], which are not among the classes"):
+    with pytest.raises(ValueError, match=r"labels \[7\]; expected labels among the classes"):
         model.infer(lazy(X), lazy(np.where(Y == 2, 7, Y)))
