@@ -26,7 +26,7 @@ def leave_one_out(
     weights: str = "frequency",
     max_refits: int | None = 100,
 ) -> LeaveOneOutScores:
-    """Held-out probabilities and scores of the rows of a fit, approximately without refits.
+    """Return held-out probabilities and scores of the rows of a fit, mostly without refits.
 
     From the fit to all rows, one Newton step leads to the fit without an observation [1]_ [2]_, for
     all of them at the cost of about one evaluation of the Hessian. Penalties are those of the fit:

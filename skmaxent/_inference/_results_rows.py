@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from skmaxent._inference._covariance import column_map
+from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
+from skmaxent._inference._tables import index_of
 from skmaxent._leverage._fitted_rows import FittedRows
+from skmaxent._leverage._influence import coefficient_changes, diagnostics
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores, leave_one_out
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RowMethods(ResultsState):
-    """Leave-one-out scores, and effective degrees of freedom."""
+    """Leave-one-out scores, effective degrees of freedom, residuals and influence."""
 
     @property
     def effective_df(self) -> float:
@@ -33,7 +40,7 @@ class RowMethods(ResultsState):
         return -2.0 * self.log_likelihood + 2.0 * self.effective_df
 
     def loo(self, max_refits: int | None = 100) -> LeaveOneOutScores:
-        """Held-out probabilities and scores of the rows of the fit, from one Newton step for each.
+        """Return held-out probabilities and scores of the rows, from one Newton step for each.
 
         Where that is not exact enough, an exact fit without the observation replaces it; see
         `skmaxent.leave_one_out`, which does the same for penalties that `infer` has no standard
@@ -70,6 +77,100 @@ class RowMethods(ResultsState):
         fit = self._fitted("leave-one-out scores")
         return leave_one_out(
             fit, weights=self.weights, max_refits=max_refits, index=self._row_names(fit)
+        )
+
+    def diagnostics(self, max_refits: int | None = 100) -> pd.DataFrame:
+        """Return residuals, leverage and influence of each row of the fit.
+
+        Leverage and Cook's distance are those of whole rows, by one Newton step (Pregibon 1981,
+        Ann. Stat. 9, 705-724; Lesaffre & Albert 1989, J. R. Stat. Soc. C 38, 425-440). For two
+        classes they are those of `statsmodels` and of R's `glm`. Residuals are multiplied by the
+        root of the weight, or of the number of observations of a row of counts; not with
+        ``weights="probability"``.
+
+        Parameters
+        ----------
+        max_refits : int or None, default=100
+            Most exact fits for held-out probabilities, as in `loo`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each row of the data, with its index. Columns have two levels, "quantity" and
+            "class"; ``table["leverage"]`` is a column, ``table["probability_of"]`` a table.
+
+            - "fitted", "held_out": the probability of the observed class, by the fit and by that
+              without the observation, see `loo`; for rows of several observations the geometric
+              mean. "held_out" is 0 for the only observation of a class.
+            - "deviance_residual", "pearson_residual": the roots of the row's terms of the deviance
+              and of Pearson's X².
+            - "leverage": tr(A_i Λ_i); the sum is `effective_df`.
+            - "cooks_distance": (θ - θ_(i))ᵀ H (θ - θ_(i))/p, with θ_(i) the coefficients without
+              the row, H the Hessian of the summed loss and penalty, and p its rank. The mean of
+              sampling weights is made one.
+            - "probability_of", "deviance_residual_of", "pearson_residual_of": for each class, the
+              probability, and signed residuals of that class against all others.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `loo`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skmaxent import MaxentClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> results = MaxentClassifier(C=np.inf).fit(X[:, [1]], y).infer(X[:, [1]], y)
+        >>> table = results.diagnostics()
+        >>> int(table["cooks_distance"].idxmax())
+        41
+        """
+        fit = self._fitted("diagnostics")
+        return diagnostics(
+            fit, weights=self.weights, max_refits=max_refits, index=self._row_names(fit)
+        )
+
+    def dfbetas(self, standardised: bool = True) -> pd.DataFrame:
+        """Return what each row of the fit changes the coefficients by.
+
+        The differences are those between the coefficients and those of the fit without the whole
+        row, by one Newton step.
+
+        Parameters
+        ----------
+        standardised : bool, default=True
+            Whether the differences are divided by the standard errors.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each row of the data, with its index, and a column for each coefficient of
+            `summary`, with the levels "class" and "feature".
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `loo`.
+        """
+        import pandas as pd
+
+        fit = self._fitted("dfbetas")
+        changes = coefficient_changes(fit, self.weights)
+        reference = Reference.of(self.reference, self._estimate.model.classes)
+        objective = fit.training.problem.objective
+        width = changes.shape[2] - (not objective.fit_intercept)
+        to_columns = column_map(objective)
+        if self._chosen is not None:
+            to_columns = to_columns[self._chosen]
+        out = reference.contrasts @ changes[:, :, :width] @ to_columns.T
+        if standardised:
+            out /= self._tables.std_errors
+        return pd.DataFrame(
+            out.reshape(len(out), -1),
+            index=self._row_names(fit),
+            columns=index_of(self.rows, self.columns),
         )
 
     def _fitted(self, what: str) -> FittedRows:

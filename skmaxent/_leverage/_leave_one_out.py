@@ -110,6 +110,8 @@ class _Units:
         The share of each class in what is left out.
     count : ndarray of shape (n_units,)
         How many observations, or how much weight, it stands for.
+    of_row : ndarray of shape (n_units,)
+        Its share of the observations of its row.
     logits, change, hat : ndarray
         Held-out logits (n_units, n_logits), the range of their changes (n_units,), and the largest
         eigenvalue of A_i Λ_i (n_units,).
@@ -121,6 +123,7 @@ class _Units:
     outcome: Array
     shares: Array
     count: Array
+    of_row: Array
     logits: Array
     change: Array
     hat: Array
@@ -143,21 +146,9 @@ def leave_one_out(
     index : pandas.Index, default=None
         The names of the rows.
     """
-    check_max_refits(max_refits)
-    fit.rows_in_memory()
-    training = fit.training
-    leverages = fit.leverages(weights)
-    units = _units(fit, leverages, weights)
-    refits = Refits(training.problem, fit.theta)
-    scores = _Scores(units, weights, fit.correction)
-    typical = SMOOTH_ERROR if is_free(training.problem.terms) else NONSMOOTH_ERROR
-    error = _replaced(units, scores, refits, max_refits, typical)
-    if refits.separated:
-        warn_user(
-            f"the classes are separated without one of {len(refits.separated)} rows: no finite "
-            "coefficients are optimal there, and their held-out probabilities are those of a fit "
-            "that was stopped. Use a finite C."
-        )
+    held = held_out(fit, weights=weights, max_refits=max_refits)
+    units, scores, refits = held.units, held.scores, held.refits
+    training, leverages = fit.training, held.leverages
     df = leverages.effective_df
     total = training.total_weight
     n_classes = units.shares.shape[1]
@@ -174,12 +165,76 @@ def leave_one_out(
         effective_df=df,
         aic=2.0 * (total * leverages.point.loss + df),
         n_refits=refits.n_fits,
-        approximation_error=error,
+        approximation_error=held.error,
         classes=training.classes.tolist(),
         refitted=np.unique(np.asarray(refits.rows, dtype=np.intp)),
         separated=np.unique(np.asarray(refits.separated, dtype=np.intp)),
         _index=index,
     )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out scores of the rows of a fit, and what they were computed from.
+
+    `error` is that of the mean log score; see `LeaveOneOutScores`.
+    """
+
+    leverages: Leverages
+    units: _Units
+    scores: _Scores
+    refits: Refits
+    error: float
+
+    @property
+    def log_scores_of_rows(self) -> Array:
+        """The mean log score of the observations of each row, (n_samples,)."""
+        units = self.units
+        n = int(units.row[-1]) + 1
+        total, sums = np.zeros(n), np.zeros(n)
+        share = units.of_row
+        scores = np.where(share > 0.0, self.scores.log_scores, 0.0)
+        np.add.at(total, units.row, share)
+        np.add.at(sums, units.row, share * scores)
+        return np.asarray(sums / np.where(total > 0.0, total, 1.0))
+
+
+def held_out(
+    fit: FittedRows, *, weights: str, max_refits: int | None, refuse_rare: bool = True
+) -> HeldOut:
+    """Return held-out scores by one Newton step, or by exact fits where that is not enough.
+
+    Parameters
+    ----------
+    fit, weights, max_refits : object
+        As in `leave_one_out`.
+    refuse_rare : bool, default=True
+        Whether to raise ValueError where a class has a single observation. Its log score is minus
+        infinity otherwise: the fit without it does not know the class.
+    """
+    check_max_refits(max_refits)
+    fit.rows_in_memory()
+    problem = fit.training.problem
+    leverages = fit.leverages(weights)
+    units = _units(fit, leverages, weights)
+    rare = _rare_classes(units, weights)
+    if rare.any() and refuse_rare:
+        raise ValueError(
+            f"the classes {fit.training.classes[rare].tolist()} have a single observation: a fit "
+            "without it does not know them. Leave-one-out needs two observations of every class."
+        )
+    is_lost = np.asarray((units.shares[:, rare] > 0.0).any(axis=1))
+    refits = Refits(problem, fit.theta)
+    scores = _Scores(units, weights, fit.correction, is_lost)
+    typical = SMOOTH_ERROR if is_free(problem.terms) else NONSMOOTH_ERROR
+    error = _replaced(units, scores, refits, max_refits, typical)
+    if refits.separated:
+        warn_user(
+            f"the classes are separated without one of {len(refits.separated)} rows: no finite "
+            "coefficients are optimal there, and their held-out probabilities are those of a fit "
+            "that was stopped. Use a finite C."
+        )
+    return HeldOut(leverages, units, scores, refits, error)
 
 
 def check_max_refits(max_refits: Any) -> None:
@@ -203,15 +258,16 @@ def _units(fit: FittedRows, leverages: Leverages, weights: str) -> _Units:
     leverages.map_reduce(_write_units, outcomes, logits, change, hat, left_out)
     row = np.repeat(np.arange(n), len(outcomes))
     if by_outcome:
-        counts, shares = (count[:, None] * shares).ravel(), np.tile(np.eye(K), (n, 1))
+        of_row = shares.ravel()
+        counts, shares = count[row] * of_row, np.tile(np.eye(K), (n, 1))
     else:
-        counts = count
-    _refuse_rare(fit.training.classes, counts, shares, weights)
+        of_row, counts = np.ones(n), count
     return _Units(
         row,
         np.tile(outcomes, n),
         shares,
         counts,
+        of_row,
         logits.reshape(-1, R),
         change.ravel(),
         hat.ravel(),
@@ -219,16 +275,11 @@ def _units(fit: FittedRows, leverages: Leverages, weights: str) -> _Units:
     )
 
 
-def _refuse_rare(classes: Array, counts: Array, shares: Array, weights: str) -> None:
-    """Raise ValueError for classes that a fit without one observation would not have."""
-    size = counts if weights == "frequency" else (counts > 0.0).astype(float)
-    totals = size @ (shares if weights == "frequency" else shares > 0.0)
-    rare = classes[totals <= 1.0].tolist()
-    if rare:
-        raise ValueError(
-            f"the classes {rare} have a single observation: a fit without it does not know them. "
-            "Leave-one-out needs two observations of every class."
-        )
+def _rare_classes(units: _Units, weights: str) -> Array:
+    """Return which classes a fit without one observation would not have, (n_classes,)."""
+    if weights == "frequency":
+        return np.asarray(units.count @ units.shares <= 1.0)
+    return np.asarray((units.count > 0.0).astype(float) @ (units.shares > 0.0) <= 1.0)
 
 
 def _write_units(
@@ -252,10 +303,15 @@ def _write_units(
 
 
 class _Scores:
-    """Log scores and hits of units, which change where exact fits replace approximations."""
+    """Log scores and hits of units, which change where exact fits replace approximations.
 
-    def __init__(self, units: _Units, weights: str, correction: Array | float) -> None:
-        self._units, self._correction = units, correction
+    `is_lost` (n_units,) tells where the fit does not know the class of the observation.
+    """
+
+    def __init__(
+        self, units: _Units, weights: str, correction: Array | float, is_lost: Array
+    ) -> None:
+        self._units, self._correction, self.is_lost = units, correction, is_lost
         self._is_frequency = weights == "frequency"
         self.log_proba = self._log_proba(units.logits)
 
@@ -271,7 +327,8 @@ class _Scores:
     def log_scores(self) -> Array:
         """The log-probabilities of what was observed, (n_units,)."""
         shares = self._units.shares
-        return np.asarray(np.where(shares > 0.0, shares * self.log_proba, 0.0).sum(axis=1))
+        scores = np.where(shares > 0.0, shares * self.log_proba, 0.0).sum(axis=1)
+        return np.asarray(np.where(self.is_lost, -np.inf, scores))
 
     @property
     def hits(self) -> Array:
@@ -289,8 +346,10 @@ class _Scores:
 
         Observations that a frequency weight counts are independent; of sampling weights, rows are.
         """
-        count = self._units.count
-        total, squares = count.sum(), np.square(scores - self.mean(scores))
+        count = np.where(self.is_lost, 0.0, self._units.count)
+        scores = np.where(self.is_lost, 0.0, scores)
+        total = count.sum()
+        squares = np.square(scores - count @ scores / total)
         if self._is_frequency:
             return float(np.sqrt(count @ squares / max(total - 1.0, 1.0) / total))
         n = np.count_nonzero(count)
@@ -314,10 +373,11 @@ def _replaced(
     """
     total = float(units.count.sum())
     size = units.count * np.square(units.change)
-    has_weight = units.count > 0.0
+    has_weight = (units.count > 0.0) & ~scores.is_lost
     singular = (units.hat > NEARLY_SINGULAR) & has_weight
     order = np.lexsort([-units.change, ~singular])
     order = order[has_weight[order]]
+    size[~has_weight] = 0.0
     limit = len(order) if max_refits is None else min(max_refits, len(order))
     left = float(size.sum())
     errors: list[float] = []
