@@ -117,6 +117,8 @@ class _Units:
         eigenvalue of A_i Λ_i (n_units,).
     left_out : ndarray of shape (n_units,)
         The weight that is left out, as the objective stores weights.
+    effective_df : float
+        Σ_i tr(A_i Λ_i), of whole rows.
     """
 
     row: Array
@@ -128,6 +130,7 @@ class _Units:
     change: Array
     hat: Array
     left_out: Array
+    effective_df: float
 
 
 def leave_one_out(
@@ -149,7 +152,7 @@ def leave_one_out(
     held = held_out(fit, weights=weights, max_refits=max_refits)
     units, scores, refits = held.units, held.scores, held.refits
     training, leverages = fit.training, held.leverages
-    df = leverages.effective_df
+    df = units.effective_df
     total = training.total_weight
     n_classes = units.shares.shape[1]
     log_proba = scores.log_proba
@@ -255,7 +258,7 @@ def _units(fit: FittedRows, leverages: Leverages, weights: str) -> _Units:
     shape = n, len(outcomes)
     logits, change = np.empty((*shape, R)), np.empty(shape)
     hat, left_out = np.empty(shape), np.empty(shape)
-    leverages.map_reduce(_write_units, outcomes, logits, change, hat, left_out)
+    (df,) = leverages.map_reduce(_write_units, outcomes, logits, change, hat, left_out)
     row = np.repeat(np.arange(n), len(outcomes))
     if by_outcome:
         of_row = shares.ravel()
@@ -272,6 +275,7 @@ def _units(fit: FittedRows, leverages: Leverages, weights: str) -> _Units:
         change.ravel(),
         hat.ravel(),
         left_out.ravel(),
+        float(df),
     )
 
 
@@ -290,7 +294,10 @@ def _write_units(
     hat: Array,
     left_out: Array,
 ) -> tuple[Array]:
-    """Write held-out logits, their changes, and what tells how near they are."""
+    """Write held-out logits, their changes, and what tells how near they are.
+
+    Returns the sum of tr(A_i Λ_i).
+    """
     for at, outcome in enumerate(outcomes):
         of = rows if outcome < 0 else rows.with_outcome(int(outcome))
         held_out = of.held_out_logits
@@ -299,7 +306,7 @@ def _write_units(
         change[rows.at, at] = np.ptp(moved, axis=1) if moved.shape[1] > 1 else np.abs(moved[:, 0])
     hat[rows.at] = rows.largest_hat[:, None]
     left_out[rows.at] = rows.left_out[:, None]
-    return (np.zeros(()),)
+    return (rows.trace.sum(),)
 
 
 class _Scores:

@@ -24,6 +24,8 @@ Kernel = Callable[..., tuple[Any, ...]]
 # Eigenvalues of a row's hat matrix above this are taken for this: the row alone determines a
 # direction of its logits, and a fit without it is not near.
 LARGEST_HAT = 1.0 - 1e-9
+# Rows with a smaller trace of the hat matrix, which bounds its eigenvalues, are far from that.
+UNREMARKABLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -148,14 +150,16 @@ class RowLeverages:
 
     @cached_property
     def largest_hat(self) -> Array:
-        """The largest eigenvalue of A_i Λ_i for the weight that is left out, (rows,).
+        """The largest eigenvalue of A_i Λ_i for the weight that is left out, (rows,), or a bound.
 
-        Where it is near one, I - A_i Λ_i is nearly singular.
+        Where it is near one, I - A_i Λ_i is nearly singular. Where the trace is below
+        `UNREMARKABLE`, the trace is taken for the bound.
         """
-        hat = self.hat(self.left_out)
-        if hat.shape[1] == 1:
-            return np.asarray(hat[:, 0, 0])
-        return np.asarray(np.linalg.eigvalsh(hat)[:, -1])
+        return _largest_eigenvalue(self._left_out_hat)
+
+    @cached_property
+    def _left_out_hat(self) -> Array:
+        return self.hat(self.left_out)
 
     def adjusted(self, power: float, *, whole: bool = False) -> Array:
         """Return (I - Λ_i A_i)^power r_i, (rows, r), for the weight that is left out.
@@ -166,18 +170,16 @@ class RowLeverages:
         F = self.root
         weights = self.weights if whole else self.left_out
         pulled = weights[:, None] * _applied(F.transpose(0, 2, 1), self._pull)
-        hat = self.hat(weights)
-        if hat.shape[1] == 1:
-            values, vectors = hat[:, 0], None
-        else:
-            values, vectors = np.linalg.eigh(hat)
-        values = np.clip(values, 0.0, LARGEST_HAT)
+        hat = self.hat(weights) if whole else self._left_out_hat
         # f(FFᵀA) = I + F g(FᵀAF) FᵀA with g(x) = (f(x) - 1)/x, which needs no inverse of F.
-        change = np.expm1(power * np.log1p(-values))
-        g = np.divide(change, values, out=np.full_like(values, -power), where=values > 0.0)
-        if vectors is None:
-            return np.asarray(self.residual + _applied(F, g * pulled))
-        inner = _applied(vectors, g * _applied(vectors.transpose(0, 2, 1), pulled))
+        if power != -1.0:
+            return np.asarray(self.residual + _applied(F, _by_eigenvalues(hat, pulled, power)))
+        # Here g(x) = 1/(1 - x), and a linear system is solved in less time than eigenvalues.
+        plain = _largest_eigenvalue(hat) < UNREMARKABLE
+        inner = np.empty_like(pulled)
+        identity = np.eye(hat.shape[1])
+        inner[plain] = np.linalg.solve(identity - hat[plain], pulled[plain][:, :, None])[:, :, 0]
+        inner[~plain] = _by_eigenvalues(hat[~plain], pulled[~plain], power)
         return np.asarray(self.residual + _applied(F, inner))
 
     @property
@@ -227,6 +229,27 @@ def shares_of(observations: Array | None) -> Array | None:
     if observations is None or not (observations > 1.0).any():
         return None
     return np.asarray(1.0 / np.maximum(observations, 1.0))
+
+
+def _largest_eigenvalue(hat: Array) -> Array:
+    """Return the largest eigenvalues of matrices (rows, r, r), or their traces below a bound."""
+    largest = np.einsum("mkk->m", hat)
+    high = largest >= UNREMARKABLE
+    if hat.shape[1] > 1 and high.any():
+        largest[high] = np.linalg.eigvalsh(hat[high])[:, -1]
+    return np.asarray(largest)
+
+
+def _by_eigenvalues(hat: Array, vectors: Array, power: float) -> Array:
+    """Return g(hat) times vectors, (rows, r), for g(x) = ((1 - x)^power - 1)/x.
+
+    Eigenvalues above `LARGEST_HAT` are taken for that.
+    """
+    values, basis = np.linalg.eigh(hat)
+    values = np.clip(values, 0.0, LARGEST_HAT)
+    change = np.expm1(power * np.log1p(-values))
+    g = np.divide(change, values, out=np.full_like(values, -power), where=values > 0.0)
+    return _applied(basis, g * _applied(basis.transpose(0, 2, 1), vectors))
 
 
 def _applied(matrices: Array, vectors: Array) -> Array:
