@@ -19,6 +19,7 @@ from skmaxent._leverage._leave_one_out import LeaveOneOutScores
 from skmaxent._model_selection._calibration import expected_calibration_error
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
 from skmaxent._model_selection._path import MaxentPath, maxent_path
+from skmaxent._plotting._calibration import ClassCalibrationDisplay
 from skmaxent._plotting._displays import CVCurveDisplay, PathDisplay
 from skmaxent._plotting._effects import EffectsDisplay
 from skmaxent._plotting._intervals import CoefficientDisplay, MarginalEffectsDisplay
@@ -37,6 +38,7 @@ from skmaxent._versions import __version__ as __version__
 
 __all__ = [
     "CVCurveDisplay",
+    "ClassCalibrationDisplay",
     "CoefficientDisplay",
     "DataGrid",
     "EffectsDisplay",

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import penalised
 from skmaxent._inference._estimate import Estimate
+from skmaxent._inference._goodness_of_fit import Outcomes, patterns_of
 from skmaxent._inference._held_minimum import Held, Likelihoods, least
 from skmaxent._inference._profile import profile_interval
 from skmaxent._inference._pseudo_r2 import discrimination
@@ -20,6 +21,7 @@ from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import SAME_ROWS
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._solvers import (
     Options,
     Problem,
@@ -293,6 +295,24 @@ class FitRows:
         shares = likelihood.dense_targets(targets).T
         return X, shares, weights * self._training.data.scale, offset
 
+    def outcomes(self, what: str) -> Outcomes:
+        """Return the probabilities of the fit and the classes of its rows, in memory.
+
+        `what` is for the error for other storage, as in `choices`.
+        """
+        rows, K = self._in_memory(what), len(self._training.classes)
+        P, T = np.empty((2, rows.n_samples, K))
+        self._training.loss_at(self._coef, self._intercept).map_reduce(_fill_outcomes, P, T)
+        counts = np.ones(rows.n_samples)
+        if self.observations is not None:
+            counts = np.asarray(self.observations, float)
+        return Outcomes(P, T, counts)
+
+    def patterns(self, what: str) -> Array:
+        """Return a code for each different row of features and offsets, (n_samples,)."""
+        rows = self._in_memory(what)
+        return patterns_of(*map(on_host, (rows.X, rows.offset)))
+
     def score(self, columns: Array) -> tuple[float, int]:
         """Return Rao's statistic for features outside the model, and its degrees of freedom.
 
@@ -330,6 +350,14 @@ class FitRows:
         gradient = point.gradient[:r] if fit_intercept else point.gradient[:r, :-1]
         score = gradient.ravel() * self._total
         return float(score @ V @ score), r * q
+
+
+def _fill_outcomes(context: KernelContext, P: Array, T: Array) -> tuple[Array]:
+    """Write the probabilities and shares of the classes of a block's rows to P and T."""
+    model, at = context.likelihood, slice(context.block.start, context.block.stop)
+    P[at] = np.asarray(on_host(model.outcomes(context.probabilities)), float).T
+    T[at] = np.asarray(on_host(model.outcomes(model.dense_targets(context.block.targets)))).T
+    return (np.zeros(()),)
 
 
 @dataclass(frozen=True)

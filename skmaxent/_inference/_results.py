@@ -23,6 +23,7 @@ from skmaxent._inference._key_figures import (
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._results_effects import EffectMethods
+from skmaxent._inference._results_goodness import GoodnessMethods
 from skmaxent._inference._results_published import PublicationMethods
 from skmaxent._inference._results_rows import RowMethods
 from skmaxent._inference._results_tests import TestMethods
@@ -36,7 +37,7 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class InferenceResults(
-    CoefficientMethods, TestMethods, EffectMethods, RowMethods, PublicationMethods
+    CoefficientMethods, TestMethods, EffectMethods, RowMethods, GoodnessMethods, PublicationMethods
 ):
     """Coefficients with standard errors, and tests.
 

@@ -83,16 +83,7 @@ def expected_calibration_error(
         raise ValueError(f"strategy must be 'uniform' or 'quantile', found {strategy!r}.")
     if not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"n_bins must be a positive integer, found {n_bins!r}.")
-    y_prob = native(y_prob, "y_prob")
-    if classes is None and hasattr(y_prob, "columns"):
-        classes = np.array(list(y_prob.columns))
-    P = np.asarray(y_prob, dtype=float)
-    if P.ndim != 2 or not ((P >= 0.0) & (P <= 1.0)).all():
-        raise ValueError(
-            f"y_prob must hold probabilities of shape (n_samples, n_classes), found {P.shape} with "
-            f"values from {P.min()} to {P.max()}."
-        )
-    T, weights = _shares(y_true, P.shape, None if classes is None else np.asarray(classes))
+    P, T, weights, _ = probabilities_and_shares(y_true, y_prob, classes)
     given = _validation.check_sample_weight(sample_weight, len(P))
     weights = weights if given is None else weights * given
     if kind == "top-label":
@@ -103,8 +94,30 @@ def expected_calibration_error(
     return float(np.mean(errors))
 
 
-def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Array, Array]:
-    """Return the shares of the classes in each row, and the number of observations of each row.
+def probabilities_and_shares(
+    y_true: Any, y_prob: Any, classes: Any
+) -> tuple[Array, Array, Array, list[Any]]:
+    """Return checked probabilities, shares of the classes, observations of rows, and labels.
+
+    The arguments are those of `expected_calibration_error`. The first two results have the shape
+    (n_samples, n_classes), the third (n_samples,); the labels are those of the columns.
+    """
+    y_prob = native(y_prob, "y_prob")
+    if classes is None and hasattr(y_prob, "columns"):
+        classes = np.array(list(y_prob.columns))
+    P = np.asarray(y_prob, dtype=float)
+    if P.ndim != 2 or not ((P >= 0.0) & (P <= 1.0)).all():
+        raise ValueError(
+            f"y_prob must hold probabilities of shape (n_samples, n_classes), found {P.shape} with "
+            f"values from {P.min()} to {P.max()}."
+        )
+    return P, *_shares(y_true, P.shape, None if classes is None else np.asarray(classes))
+
+
+def _shares(
+    y: Any, shape: tuple[int, ...], classes: Array | None
+) -> tuple[Array, Array, list[Any]]:
+    """Return shares of the classes in each row, numbers of observations of the rows, and labels.
 
     Parameters
     ----------
@@ -120,6 +133,8 @@ def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Arra
     shares : ndarray of shape (n_samples, n_classes)
         In the order of `classes`.
     n_observations : ndarray of shape (n_samples,)
+    labels : list
+        Of the classes.
     """
     observed = _targets.observe(y, None if classes is None else np.sort(classes))
     if classes is not None and observed.codes is not None and not _targets.is_table(y):
@@ -139,7 +154,8 @@ def _shares(y: Any, shape: tuple[int, ...], classes: Array | None) -> tuple[Arra
         T = observed.table / counts[:, None]
     if classes is not None:
         T = T[:, np.searchsorted(observed.classes, classes)]
-    return T, counts
+    labels = observed.classes if classes is None else classes
+    return T, counts, labels.tolist()
 
 
 def _error(p: Array, hit: Array, weights: Array, n_bins: int, strategy: str) -> float:

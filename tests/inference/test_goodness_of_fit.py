@@ -1,0 +1,196 @@
+"""Goodness-of-fit tests, decompositions of scores and calibration, against R and brute force."""
+
+import json
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import log_loss
+from statsmodels.stats.proportion import proportion_confint
+
+from skmaxent import ClassCalibrationDisplay, MaxentClassifier
+from tests.helpers.beps import DATA, ORACLES, VOTE
+
+R = json.loads((ORACLES / "goodness_of_fit.json").read_text())
+X = DATA[["age", "Blair", "Europe"]]
+LABOUR = (np.asarray(VOTE) == "Labour").astype(int)
+EXACT = MaxentClassifier(C=np.inf, tol=1e-11)
+FIT = EXACT.fit(X, VOTE)
+THREE = FIT.infer(X, VOTE)
+P = FIT.predict_proba(X)
+T = (np.asarray(VOTE)[:, None] == THREE.classes).astype(float)
+
+
+@pytest.mark.parametrize(("name", "n_groups"), [("multinom", 10), ("multinom_7", 7)])
+def test_groups_are_those_of_the_definition(name, n_groups):
+    found = THREE.goodness_of_fit(n_groups=n_groups).iloc[0]
+    for key, value in R[name].items():
+        assert found[key] == pytest.approx(value, rel=1e-4)
+
+
+def test_two_classes_have_the_test_of_hosmer_and_lemeshow():
+    results = MaxentClassifier(C=np.inf, tol=1e-11).fit(X, LABOUR).infer(X, LABOUR)
+    found = results.goodness_of_fit().iloc[0]
+    for key, value in R["logit"].items():
+        assert found[key] == pytest.approx(value, rel=1e-7)
+
+
+@pytest.mark.parametrize("test", ["pearson", "deviance"])
+@pytest.mark.parametrize("layout", ["rows", "sparse", "table"])
+@pytest.mark.parametrize("response", ["tables", "tables_logit"])
+def test_counts_are_those_of_cells(test, layout, response):
+    rows = DATA[["Blair", "Kennedy"]].astype(float)
+    y = VOTE if response == "tables" else LABOUR
+    if layout == "sparse":
+        rows = sp.csr_array(rows.to_numpy())
+    if layout == "table":
+        counts = pd.crosstab([rows["Blair"], rows["Kennedy"]], np.asarray(y))
+        rows, y = counts.index.to_frame(index=False), counts.reset_index(drop=True)
+    results = MaxentClassifier(C=np.inf, tol=1e-11).fit(rows, y).infer(rows, y)
+    found = results.goodness_of_fit(test).iloc[0]
+    rtol = 1e-4 if response == "tables" else 1e-7  # multinom stops short
+    assert found["chi2"] == pytest.approx(R[response][test], rel=rtol)
+    assert (found["df"], found["n_groups"]) == (R[response]["df"], 21)
+    assert 0.0 < found["small_expected"] < 1.0
+
+
+def test_frequencies_are_repeated_rows():
+    rng = np.random.default_rng(0)
+    w = rng.integers(1, 4, len(X))
+    many = X.loc[X.index.repeat(w)], np.repeat(np.asarray(VOTE), w)
+    clf = MaxentClassifier(C=np.inf, tol=1e-11)
+    one, two = clf.fit(X, VOTE, w).infer(X, VOTE, w), None
+    found = [
+        [one.goodness_of_fit(), one.calibration(), one.score_decomposition("log", n_bins=7)],
+    ]
+    two = clf.fit(*many).infer(*many)
+    found.append(
+        [two.goodness_of_fit(), two.calibration(), two.score_decomposition("log", n_bins=7)]
+    )
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.to_numpy(), b.to_numpy(), rtol=1e-6)
+
+
+def test_a_true_model_has_uniform_p_values():
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(200):
+        rows = rng.normal(size=(300, 2))
+        Z = np.column_stack([np.zeros(300), rows @ [1.0, 0.5], rows @ [-0.5, 0.5]])
+        y = (Z + rng.gumbel(size=Z.shape)).argmax(axis=1)
+        results = MaxentClassifier(C=np.inf).fit(rows, y).infer(rows, y)
+        p_values.append(results.goodness_of_fit(n_groups=5)["p_value"].iloc[0])
+    shares = [np.mean(np.array(p_values) < level) for level in (0.1, 0.5)]
+    np.testing.assert_allclose(shares, [0.1, 0.5], atol=0.09)
+
+
+def test_a_model_without_a_square_does_not_fit():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 1))
+    Z = np.column_stack([np.zeros(1000), x[:, 0] + 2.0 * x[:, 0] ** 2, x[:, 0]])
+    y = (Z + rng.gumbel(size=Z.shape)).argmax(axis=1)
+    for rows, fits in ((x, False), (np.hstack([x, x**2]), True)):
+        results = MaxentClassifier(C=np.inf).fit(rows, y).infer(rows, y)
+        assert (results.goodness_of_fit()["p_value"].iloc[0] > 0.05) == fits
+
+
+def test_murphys_parts_of_forecasts_with_few_values():
+    """With a probability for each value of one question, bins are the values."""
+    rows = pd.get_dummies(DATA["Blair"], drop_first=True).astype(float)
+    rows = pd.DataFrame({"Blair": DATA["Blair"].astype(float)})
+    clf = MaxentClassifier(C=np.inf, tol=1e-11).fit(rows, VOTE)
+    found = clf.infer(rows, VOTE).score_decomposition(n_bins=1000, strategy="uniform")
+    Q = clf.predict_proba(rows)
+    for k, label in enumerate(clf.classes_):
+        reliability = resolution = 0.0
+        base = T[:, k].mean()
+        for value in np.unique(rows):
+            here = rows["Blair"].to_numpy() == value
+            share = T[here, k].mean()
+            reliability += here.mean() * (Q[here, k][0] - share) ** 2
+            resolution += here.mean() * (share - base) ** 2
+        expected = [((Q - T)[:, k] ** 2).mean(), reliability, resolution, base * (1.0 - base)]
+        np.testing.assert_allclose(found.loc[label], expected, rtol=1e-6, atol=1e-9)
+    total = ((Q - T) ** 2).sum(axis=1).mean()
+    assert found.loc["all", "score"] == pytest.approx(total)
+    np.testing.assert_allclose(found.loc["all"], found.iloc[:-1].sum())
+
+
+@pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+def test_the_log_score_is_the_sum_of_its_parts(strategy):
+    found = THREE.score_decomposition("log", strategy=strategy)
+    sums = found["reliability"] - found["resolution"] + found["uncertainty"]
+    np.testing.assert_allclose(found["score"], sums)
+    assert found.loc["all", "score"] == pytest.approx(log_loss(VOTE, P))
+    shares = T.mean(axis=0)
+    assert found.loc["all", "uncertainty"] == pytest.approx(-(shares * np.log(shares)).sum())
+    for k, label in enumerate(THREE.classes):
+        assert found.loc[label, "score"] == pytest.approx(log_loss(T[:, k], P[:, k]))
+    assert (found[["reliability", "resolution"]] >= 0.0).all().all()
+
+
+def test_calibration_has_wilsons_intervals():
+    found = THREE.calibration(n_bins=4, conf_level=0.9)
+    for k, label in enumerate(THREE.classes):
+        codes = pd.qcut(P[:, k], 4, labels=False)
+        part = found.loc[label]
+        for code in range(4):
+            hits = T[codes == code, k]
+            ends = proportion_confint(hits.sum(), len(hits), alpha=0.1, method="wilson")
+            expected = [P[codes == code, k].mean(), hits.mean(), *ends, len(hits)]
+            np.testing.assert_allclose(part.loc[code], expected, rtol=1e-9)
+
+
+def test_the_display_shows_the_table():
+    matplotlib.use("Agg")
+    display = ClassCalibrationDisplay.from_results(THREE, n_bins=5)
+    assert [axes.get_title() for axes in display.axes_] == THREE.classes
+    given = ClassCalibrationDisplay.from_predictions(
+        VOTE, FIT.predict_proba_frame(X), n_bins=5, ax=display.axes_
+    )
+    pd.testing.assert_frame_equal(display.table, given.table)
+    line = given.points_[1].lines[0]
+    part = given.table.loc[THREE.classes[1]]
+    np.testing.assert_array_equal(line.get_ydata(), part["observed"])
+    weighted = ClassCalibrationDisplay.from_predictions(
+        VOTE, P, n_bins=1, sample_weight=1.0 + np.arange(len(X)) % 2, classes=THREE.classes
+    )
+    n = weighted.table["n"].iloc[0]  # Kish's effective number of rows
+    w = 1.0 + np.arange(len(X)) % 2
+    assert n == pytest.approx(w.sum() ** 2 / (w**2).sum())
+    with pytest.raises(ValueError, match=r"ax has 2 axes; expected 3"):
+        display.plot(ax=display.axes_[:2])
+    with pytest.raises(ValueError, match="conf_level must be between 0 and 1"):
+        ClassCalibrationDisplay.from_results(THREE, conf_level=2.0)
+    matplotlib.pyplot.close("all")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda results: results.goodness_of_fit("hosmer"), "test must be one of"),
+        (lambda results: results.goodness_of_fit(n_groups=2), "n_groups must be 3 or more"),
+        (lambda results: results.goodness_of_fit("pearson", n_groups=5), "n_groups is for"),
+        (lambda results: results.score_decomposition("crps"), "score must be one of"),
+        (lambda results: results.score_decomposition(n_bins=0), "n_bins must be a positive"),
+        (lambda results: results.calibration(strategy="equal"), "strategy must be one of"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(THREE)
+
+
+def test_fits_without_these_tests_are_refused():
+    ridge = MaxentClassifier(C=1.0).fit(X, VOTE).infer(X, VOTE)
+    with pytest.raises(ValueError, match="goodness-of-fit tests are for fits without a penalty"):
+        ridge.goodness_of_fit()
+    assert ridge.score_decomposition().loc["all", "score"] > 0.0
+    sampled = FIT.infer(X, VOTE, weights="probability")
+    with pytest.raises(ValueError, match="need independent rows"):
+        sampled.goodness_of_fit()
+    with pytest.raises(ValueError, match="tests no degree of freedom"):
+        rows = DATA[["Blair"]] > 3
+        MaxentClassifier(C=np.inf).fit(rows, VOTE).infer(rows, VOTE).goodness_of_fit("pearson")
