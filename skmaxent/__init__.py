@@ -2,6 +2,7 @@
 
 from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._coef_frame import coef_frame
 from skmaxent._estimators._infer_pipeline import infer
 from skmaxent._estimators._leave_one_out import leave_one_out
 from skmaxent._estimators._maxent_objective import MaxentObjective
@@ -56,6 +57,7 @@ __all__ = [
     "PredictionsDisplay",
     "Separation",
     "SurveyDesign",
+    "coef_frame",
     "compare",
     "cross_entropy",
     "cross_entropy_coef_gradient",

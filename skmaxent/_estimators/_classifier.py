@@ -192,9 +192,6 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         "random_state": ["random_state"],
     }
 
-    _doc_link_module = "skmaxent"
-    _doc_link_template = "https://skmaxent.readthedocs.io/en/stable/parameters.html"
-
     @accepts_removed
     def __init__(
         self,

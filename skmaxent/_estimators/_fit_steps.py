@@ -149,6 +149,11 @@ def _print_iteration(iteration: Iteration) -> None:
     print(
         f"iteration {iteration.n_iter:3d}   objective {iteration.value:.10g}   "
         f"distance {iteration.distance:.2e} standard errors   "
-        f"{iteration.n_gradients} gradients, {iteration.n_hessian_products} Hessian products",
+        f"{_counted(iteration.n_gradients, 'gradient')}, "
+        f"{_counted(iteration.n_hessian_products, 'Hessian product')}",
         flush=True,
     )
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"

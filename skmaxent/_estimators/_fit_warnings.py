@@ -38,9 +38,14 @@ def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) 
         warn_user(_limit_message(solution, estimator), ConvergenceWarning)
     elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
         named = f" This is so for the labels {list(labels)}." if len(labels) else ""
+        finite = (
+            "a finite C, or bias_reduction='jeffreys',"
+            if hasattr(estimator, "bias_reduction")
+            else "a finite C,"
+        )
         warn_user(
-            f"{solution.status.value[0].upper()}{solution.status.value[1:]}.{named} Set a finite "
-            "C, or remove the features that separate: skmaxent.detect_separation names them.",
+            f"{solution.status.value[0].upper()}{solution.status.value[1:]}.{named} Set {finite} "
+            "or remove the features that separate: skmaxent.detect_separation names them.",
             ConvergenceWarning,
         )
 

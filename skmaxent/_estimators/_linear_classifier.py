@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
+from skmaxent._estimators._documentation import documentation_link
 from skmaxent._estimators._fit_steps import set_attributes
 from skmaxent._estimators._penalty_parameter import HasPenalty
 from skmaxent._estimators._removed_parameters import AcceptsRemoved
@@ -82,8 +83,15 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
         """How logits become probabilities: a key of `LINKS`."""
         return "softmax"
 
-    def coef_frame(self) -> pd.DataFrame:
+    def coef_frame(self, feature_names: Any = None) -> pd.DataFrame:
         """Return the coefficients with the names of classes and features.
+
+        Parameters
+        ----------
+        feature_names : array-like of str of shape (n_features,), or transformer, default=None
+            Names of the features, or what made them: a fitted transformer or pipeline, such as the
+            vectorizer of texts or ``pipe[:-1]``, whose ``get_feature_names_out`` gives them. None
+            takes the names that X had in `fit`.
 
         Returns
         -------
@@ -91,14 +99,22 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
             Features, then "Intercept", by classes; one column, of ``classes_[1]``, for two
             classes. Features without names are x0, x1, ...
             ``polars.from_pandas(table, include_index=True)`` is that in polars.
+
+        Raises
+        ------
+        ValueError
+            If the number of names is not the number of features.
         """
         check_is_fitted(self)
         return _frames.coefficient_frame(
             _prediction.dense_coef(self.coef_),
             to_host(self.intercept_) if self.fit_intercept else None,
-            FittedColumns.of(self).all_names,
+            FittedColumns.of(self).named(feature_names),
             labels_of(self),
         )
+
+    def _get_doc_link(self) -> str:
+        return documentation_link(type(self).__name__)
 
 
 def labels_of(estimator: LinearModel) -> Array:

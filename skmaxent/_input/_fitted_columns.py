@@ -88,6 +88,23 @@ class FittedColumns:
         """The names, or x0, x1, ... where there are none."""
         return default_names(self.n_features) if self.names is None else np.asarray(self.names)
 
+    def named(self, feature_names: Any) -> Array:
+        """Return given names, or those that a transformer gives, or `all_names` for None.
+
+        Raises ValueError if their number is not that of the columns.
+        """
+        if feature_names is None:
+            return self.all_names
+        if hasattr(feature_names, "get_feature_names_out"):
+            feature_names = feature_names.get_feature_names_out()
+        names = np.asarray(feature_names, dtype=object)
+        if names.shape != (self.n_features,):
+            raise ValueError(
+                f"feature_names must have a name for each of the {self.n_features} features, found "
+                f"the shape {names.shape}."
+            )
+        return names
+
     def are_those_of(self, X: Any) -> bool:
         """Return whether X is an ndarray that needs no conversion and has as many columns.
 
