@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import _num_samples
 
 from skmaxent._effects._variables import Variables, terms_of_columns
 from skmaxent._inference._covariance import Coding
@@ -205,7 +206,7 @@ class InferenceResults(
         if variables is None:
             return results
         if not is_no_offset(offset):
-            offset = check_offset(offset, X.shape[0], np.asarray(self.classes), np.float64)
+            offset = check_offset(offset, _num_samples(X), np.asarray(self.classes), np.float64)
         return replace(results, _variables=variables.with_rows(X, offset, rows.observations))
 
     def _key_figures(self) -> Figures:
@@ -290,7 +291,7 @@ def with_variables(
         return replace(results, _terms=groups)
     names = None if transformer is not None else delta.model.columns.all_names.tolist()
     if not is_no_offset(offset):
-        offset = check_offset(offset, X.shape[0], delta.model.classes, np.float64)
+        offset = check_offset(offset, _num_samples(X), delta.model.classes, np.float64)
     observations = None if results._rows is None else results._rows.observations
     variables = Variables.of(X, transformer, offset, observations, names)
     by_term = getattr(transformer, "term_variables_", None)  # of a FormulaTransformer

@@ -199,7 +199,7 @@ def finished(
             penalty.l1, penalty.ridge, penalty.target, -unbounded, unbounded, is_coupled=False
         )
     if isinstance(penalty, Elementwise):
-        W = minimise_by_pivots(matrix, gradient, theta, penalty, found.theta)
+        W = minimise_by_pivots(model.without_shift(matrix), gradient, theta, penalty, found.theta)
     elif isinstance(penalty, Grouped):
         W = minimise_groups(matrix, gradient, theta, penalty, found.theta)
     else:

@@ -78,6 +78,19 @@ class Model:
             return self.apply(V)
         return np.asarray(self.apply(V) - self.shift_curvature * V.mean(axis=0))
 
+    def without_shift(self, matrix: Array) -> Array:
+        """Return a copy of `matrix` without the curvature `shift_curvature`.
+
+        If columns are nearly collinear, it is larger than the curvature of the loss along a common
+        direction of theirs, and each step of the proximal point method is short.
+        """
+        R, width = self.diagonal.shape
+        matrix = matrix.copy()
+        column = np.arange(width)
+        blocks = matrix.reshape(R, width, R, width)
+        blocks[:, column, :, column] -= self.shift_curvature[:, None, None] / R
+        return matrix
+
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         """Return x with (M + penalty'') x = rhs for the free coefficients, and zero elsewhere.
 

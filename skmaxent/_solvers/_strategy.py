@@ -54,6 +54,8 @@ DOUBTFUL_DISTANCE = 10.0
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
+# The step of a proximal gradient that leads to the minimum of the penalty itself.
+PENALTY_ALONE = 1e30
 # The end of a fit for each kind of separation.
 STATUS_OF_SEPARATION = {"complete": Status.SEPARATED, "quasi-complete": Status.QUASI_SEPARATED}
 
@@ -340,7 +342,7 @@ def _by_working_set(
         point, status = _down_to(problem.start(), problem.terms, options, record, working)
     else:
         point = objective.at(start)
-    inside = penalty.project(point.theta)
+    inside = _with_constant_columns(penalty.project(point.theta), problem.varying, penalty)
     if not np.array_equal(inside, point.theta):
         point = objective.at(inside)
     if status is Status.STOPPED:
@@ -355,6 +357,20 @@ def _by_working_set(
         working=working,
         likely=likely,
     )
+
+
+def _with_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Array:
+    """Return θ (R, d + 1) with the coefficients of constant columns at the minimum of the penalty.
+
+    The loss does not depend on them, so the models of the loss say nothing of how far they are from
+    there. `varying` (d,) is false for constant columns.
+    """
+    if varying.all():
+        return theta
+    with np.errstate(over="ignore", invalid="ignore"):
+        alone = penalty.prox(np.zeros_like(theta), np.full((1, theta.shape[1]), PENALTY_ALONE))
+    is_moved = np.append(~varying, False) & np.isfinite(alone)
+    return np.asfortranarray(np.where(is_moved, alone, theta))
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:

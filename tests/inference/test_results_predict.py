@@ -417,3 +417,16 @@ def test_a_split_of_a_table_weighs_the_rows_that_were_given():
         pd.testing.assert_frame_equal(
             results.marginal_effects(part), results.marginal_effects(part, sample_weight=1)
         )
+
+
+def test_rows_in_lists_may_have_offsets():
+    rows, offset = X.to_numpy().tolist(), OFFSET.tolist()
+    model = MaxentClassifier(C=np.inf).fit(rows, Y, offset=offset)
+    results = model.infer(rows, Y, offset=offset)
+    expected = model.infer(X.to_numpy(), Y, offset=OFFSET)
+    for found in (results, results.with_data(rows, Y, offset=offset)):
+        np.testing.assert_allclose(found.std_errors, expected.std_errors, rtol=1e-9)
+        table = found.predict_proba_interval(rows, offset=offset)
+        np.testing.assert_allclose(
+            table.xs("probability", axis=1, level=1), model.predict_proba(rows, offset=offset)
+        )

@@ -125,6 +125,24 @@ def test_their_coefficients_are_where_the_penalty_is_least(rows, stored, l1_rati
 
 
 @pytest.mark.parametrize("stored", ["dense", "csr"])
+@pytest.mark.parametrize("max_iter", [1, 100])
+@pytest.mark.filterwarnings("ignore:max_iter")
+def test_weak_penalties_decide_on_them_too(rows, stored, max_iter):
+    X, y = rows
+    X = STORED[stored](with_others(X))
+    factors = np.logspace(-6, 0, 21).reshape(3, 7)
+    prior = np.linspace(-2.0, 2.0, 21).reshape(3, 7)
+    clf = MaxentClassifier(
+        l1_ratio=0.1, prior_coef=prior, penalty_factor=factors, max_iter=max_iter
+    )
+    clf.fit(X, y)
+    # argmin 0.1 |w| + 0.9/2 (w - m)², whatever the factor of both
+    least = np.sign(prior) * np.maximum(np.abs(prior) - 0.1 / 0.9, 0.0)
+    others = np.delete(np.arange(7), INFORMATIVE)
+    np.testing.assert_allclose(clf.coef_[:, others], least[:, others], atol=1e-9)
+
+
+@pytest.mark.parametrize("stored", ["dense", "csr"])
 def test_their_coefficients_are_within_their_bounds(rows, stored):
     X, y = rows
     X = STORED[stored](with_others(X))

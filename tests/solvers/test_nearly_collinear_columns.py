@@ -47,3 +47,18 @@ def test_a_fit_without_a_warning_is_at_the_optimum(seed, storage):
     if seed == 1:
         assert is_converged
         assert clf.optimality_gap_ < 1e-5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_classes_that_share_a_nearly_flat_direction_do_not_slow_an_l1_penalty_down(seed):
+    rng = np.random.default_rng(seed)
+    level = np.array([1.3e6, -1.9e6, 1.0e6, 3.2e5, 6.2e6])
+    X = level * (1.0 + 2e-4 * rng.normal(size=(30, 5)))
+    y = np.append(np.arange(4), rng.integers(4, size=26))
+    prior = 0.01 * rng.normal(size=(4, 5))
+    clf = MaxentClassifier(l1_ratio=0.78, fit_intercept=False, prior_coef=prior)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        clf.fit(X, y)
+    assert clf.n_iter_[0] < 50
+    assert clf.optimality_gap_ < 1e-6
