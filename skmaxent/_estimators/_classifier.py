@@ -41,13 +41,26 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         ``l1_ratio=0``, "elasticnet" leaves `l1_ratio` as it is, and None means ``C=np.inf``.
         Prefer `C` and `l1_ratio`.
     C : float, default=1.0
-        Inverse strength of the ridge penalty, positive; ``np.inf`` is no penalty.
+        Inverse strength of the penalty, positive; ``np.inf`` is no penalty.
+    alpha : float, default=None
+        Instead of `C`, the strength of the penalty of an observation, 0 or more: the factor 1/(C S)
+        of the penalty above, glmnet's `lambda`. Unlike `C`, alpha does not depend on the number of
+        rows. S is the sum of the s_i: of `sample_weight` times `class_weight` times, for tables
+        with counts of the classes, the sum of the row. With `partial_labels`, rows for which all
+        classes are possible do not count, unless a class occurs in such rows only.
     l1_ratio : float, default=0.0
         Share of the L1 penalty: 0 is ridge, 1 the lasso, between them the elastic net. L1 sets
         coefficients to exactly zero.
     grouped : bool, default=False
         Whether the L1 penalty is on the Euclidean length of the coefficients that a feature has
         for all classes, the group lasso, so that they are zero together or not at all.
+    standardize : bool, default=False
+        Whether the penalty is that of the coefficients of standardised columns, as in R's glmnet.
+        The L1 penalty of a coefficient is then multiplied by the standard deviation of its column,
+        and the ridge penalty by its square. `coef_`, `bounds` and `prior_coef` stay those of the
+        columns as they are. The weights of the standard deviations are the row weights s_i, their
+        divisor is S, and constant columns have the standard deviation 1. Without a penalty there is
+        no effect.
     penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
             default=None
         Factors of the penalty of each feature, or of each class and feature; a dict maps names of
@@ -172,8 +185,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     _parameter_constraints: dict[str, list[Any]] = {
         "penalty": [StrOptions(PENALTIES), None],
         "C": [Interval(Real, 0, None, closed="right")],
+        "alpha": [Interval(Real, 0, None, closed="left"), None],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "grouped": ["boolean"],
+        "standardize": ["boolean"],
         "penalty_factor": [Mapping, "array-like", None],
         "prior_coef": ["array-like", HasMethods("predict"), None],
         "bounds": [tuple, list, Mapping, None],
@@ -198,8 +213,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         *,
         penalty: str | None = "deprecated",
         C: float = 1.0,
+        alpha: float | None = None,
         l1_ratio: float | None = 0.0,
         grouped: bool = False,
+        standardize: bool = False,
         penalty_factor: Any = None,
         prior_coef: Any = None,
         bounds: Any = None,
@@ -219,8 +236,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     ) -> None:
         self.penalty = penalty
         self.C = C
+        self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.grouped = grouped
+        self.standardize = standardize
         self.penalty_factor = penalty_factor
         self.prior_coef = prior_coef
         self.bounds = bounds

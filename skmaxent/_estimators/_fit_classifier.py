@@ -155,7 +155,7 @@ def _bias_reduced(
     if settings.is_penalised or not ready.problem.terms.is_smooth:
         raise ValueError(
             "bias_reduction cannot be combined with another penalty or with bounds; expected "
-            f"C=np.inf, bounds=None and finite penalty_factor, found C={settings.C}."
+            f"C=np.inf, bounds=None and finite penalty_factor, found {settings.strength}."
         )
     if options.solver not in NEWTON:
         raise ValueError(

@@ -76,7 +76,12 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
         # An older version's state lacks the parameters that have been added since.
         parameters = inspect.signature(type(self)).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        super().__setstate__(defaults | state)
+        super().__setstate__(defaults | self._added_since(state) | state)
+
+    @staticmethod
+    def _added_since(state: dict[str, Any]) -> dict[str, Any]:
+        """Return fitted attributes for a state of an older version, which may lack them."""
+        return {}
 
     @property
     def _link(self) -> str:

@@ -180,9 +180,10 @@ class MaxentObjective(FlatObjective):
     With S the sum of the row weights s_i, the objective is
 
         F(W, b) = 1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}]
-                  + 1/(2 C S) Σ_kj f_kj (w_kj - m_kj)²,
+                  + alpha/2 Σ_kj f_kj (w_kj - m_kj)²  with  alpha = 1/(C S),
 
-    the mean loss of the rows and the penalty divided by C S. The coefficients W belong to the
+    the mean loss of the rows and the penalty divided by C S. With `standardize` the f_kj are
+    multiplied by the variance of column j. The coefficients W belong to the
     columns of X as they are. The user guide of scikit-learn writes the objective of
     `LogisticRegression` in the same way. LIBLINEAR minimises ``C * S * F`` instead. Two classes
     have one logit, and K > 2 classes have K logits.
@@ -198,6 +199,11 @@ class MaxentObjective(FlatObjective):
         Class labels, or counts or shares of the classes.
     C : float, default=1.0
         Inverse strength of the ridge penalty, positive; ``np.inf`` is no penalty.
+    alpha : float, default=None
+        Instead of `C`, the factor 1/(C S) of the penalty, 0 or more.
+    standardize : bool, default=False
+        Whether the penalty is that of the coefficients of standardised columns, as in
+        `MaxentClassifier`.
     penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
             default=None
         Finite factors f of the penalty, as in `MaxentClassifier`.
@@ -268,6 +274,8 @@ class MaxentObjective(FlatObjective):
         y: ArrayLike,
         *,
         C: float = 1.0,
+        alpha: float | None = None,
+        standardize: bool = False,
         penalty_factor: Any = None,
         prior_coef: Any = None,
         fit_intercept: bool = True,
@@ -279,6 +287,8 @@ class MaxentObjective(FlatObjective):
         super().__init__()
         reader = MaxentClassifier(
             C=C,
+            alpha=alpha,
+            standardize=standardize,
             penalty_factor=penalty_factor,
             prior_coef=prior_coef,
             fit_intercept=fit_intercept,
@@ -307,7 +317,12 @@ class MaxentObjective(FlatObjective):
             self._moments = column_moments(blocks, data.likelihood)
         if not np.isfinite(self._moments.mean_square.sum()):
             blocks.check_finite()
-        strength = min(1.0 / C, STRONGEST) / data.scale / blocks.weight_sums.total
+        if standardize:
+            terms = terms.for_standardised(self._moments.deviations)
+        strength = settings.alpha
+        if settings.C is not None:
+            strength = min(1.0 / settings.C, STRONGEST) / data.scale / blocks.weight_sums.total
+        assert strength is not None
         self._terms = terms.times(strength)
         self._penalty = self._terms.nonsmooth_penalty()
         self._loss = MultinomialObjective(

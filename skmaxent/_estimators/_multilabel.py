@@ -30,7 +30,6 @@ from skmaxent._input._read import check_rows
 from skmaxent._input._settings import (
     PENALTIES,
     Settings,
-    resolve_penalty,
     warn_of_groups_without_l1,
 )
 from skmaxent._input._training_data import TrainingData, data_in_memory
@@ -73,11 +72,17 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         As in `MaxentClassifier`; prefer `C` and `l1_ratio`.
     C : float, default=1.0
         Inverse strength of the penalty, positive; ``np.inf`` is no penalty.
+    alpha : float, default=None
+        Instead of `C`, the strength of the penalty of an observation, 0 or more: 1/(C S), where S
+        is the sum of the weights of the rows that count.
     l1_ratio : float, default=0.0
         Share of the L1 penalty: 0 is ridge, 1 the lasso.
     grouped : bool, default=False
         Whether the L1 penalty is on the Euclidean length of the coefficients that a feature has for
         all labels.
+    standardize : bool, default=False
+        Whether the penalty is that of the coefficients of standardised columns, as in
+        `MaxentClassifier`. The standard deviations are those of the rows that count.
     penalty_factor : array-like of shape (n_features,) or dict, default=None
         Factors of the penalty of each feature, as in `MaxentClassifier`.
     fit_intercept : bool, default=True
@@ -142,8 +147,10 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "cv": [None, "cv_object"],
         "penalty": [StrOptions(PENALTIES), None],
         "C": [Interval(Real, 0, None, closed="right")],
+        "alpha": [Interval(Real, 0, None, closed="left"), None],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "grouped": ["boolean"],
+        "standardize": ["boolean"],
         "penalty_factor": [dict, HasMethods("items"), "array-like", None],
         "fit_intercept": ["boolean"],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
@@ -165,8 +172,10 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         cv: Any = None,
         penalty: str | None = "deprecated",
         C: float = 1.0,
+        alpha: float | None = None,
         l1_ratio: float | None = 0.0,
         grouped: bool = False,
+        standardize: bool = False,
         penalty_factor: Any = None,
         fit_intercept: bool = True,
         label_smoothing: float = 0.0,
@@ -183,8 +192,10 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         self.cv = cv
         self.penalty = penalty
         self.C = C
+        self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.grouped = grouped
+        self.standardize = standardize
         self.penalty_factor = penalty_factor
         self.fit_intercept = fit_intercept
         self.label_smoothing = label_smoothing
@@ -317,16 +328,15 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
 
         Callbacks see X, y and `sample_weight` instead of `data`.
         """
-        C, l1_ratio = resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        warn_of_groups_without_l1(self.grouped, l1_ratio)
-        settings = Settings(
-            C=C,
-            l1_ratio=l1_ratio,
+        settings = Settings.with_strength_of(
+            self,
             grouped=self.grouped,
+            standardize=self.standardize,
             penalty_factor=self.penalty_factor,
             fit_intercept=self.fit_intercept,
             n_jobs=self.n_jobs,
         )
+        warn_of_groups_without_l1(self.grouped, settings.l1_ratio)
         with TrainingProblem.of(data, settings) as ready:
             has_label = np.delete(data.totals > 0.0, data.active)
 

@@ -13,7 +13,9 @@ import numpy as np
 DEFINING = (
     "penalty",
     "C",
+    "alpha",
     "l1_ratio",
+    "standardize",
     "grouped",
     "penalty_factor",
     "prior_coef",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Parameters that have no effect where there is no penalty.
-OF_A_PENALTY = ("l1_ratio", "grouped", "prior_coef")
+OF_A_PENALTY = ("l1_ratio", "grouped", "standardize", "prior_coef")
 
 
 def from_formula(
@@ -64,7 +64,8 @@ def from_formula(
         Inverse strength of the ridge penalty. There is none by default, unlike in
         `MaxentClassifier`: estimates are those of maximum likelihood.
     **parameters
-        Other parameters of `MaxentClassifier`. `fit_intercept` follows from the formula.
+        Other parameters of `MaxentClassifier`, such as `alpha` instead of `C`. `fit_intercept`
+        follows from the formula.
 
     Returns
     -------
@@ -133,13 +134,17 @@ def from_formula(
 
     transformer = FormulaTransformer(right, context=context)
     matrix = transformer.fit_transform(needed[inputs])
-    options = {**parameters, "C": C, "fit_intercept": fit_intercept}
+    options = {**parameters, "fit_intercept": fit_intercept}
+    if parameters.get("alpha") is None or np.isfinite(C):
+        options["C"] = C
     classifier = MaxentClassifier(**options).fit(matrix, response.of(needed), weights, shift)
     return Pipeline([("formulatransformer", transformer), ("maxentclassifier", classifier)])
 
 
 def _refuse_idle_parameters(C: float, parameters: dict[str, Any]) -> None:
     """Raise ValueError for parameters of a penalty where there is none."""
+    if parameters.get("alpha") is not None:
+        return
     idle = [name for name in OF_A_PENALTY if parameters.get(name)]
     if idle and np.isinf(C):
         raise ValueError(

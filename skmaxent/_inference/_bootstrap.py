@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from skmaxent._callbacks import without_callbacks
 from skmaxent._input._observations import Observations
+from skmaxent._input._settings import Settings
 from skmaxent._model._prediction import dense_coef
 from skmaxent._solvers import Solution, Status
 from skmaxent._storage._place import to_host
@@ -210,6 +211,7 @@ def bootstrap_coefficients(
     """
     model = without_callbacks(clone(model))
     model.set_params(verbose=0, warm_start=False, prior_correction=None)
+    is_penalised = Settings.of(model).is_penalised
     streams = np.random.SeedSequence(seed).spawn(n_bootstrap)
     whole, *fits = Parallel(n_jobs=n_jobs, verbose=10 if verbose > 0 else 0)(
         delayed(_fit)(fit, model, X, y, observed, sampling, offset, stream)
@@ -223,7 +225,7 @@ def bootstrap_coefficients(
         {
             "separated": sum(fit.is_separated for fit in fits),
             "not converged": sum(fit.has_not_converged for fit in fits),
-            "constant": int(lost.any(axis=1).sum()) if np.isinf(model.C) else 0,
+            "constant": int(lost.any(axis=1).sum()) if not is_penalised else 0,
             "drawn again": sum(fit.n_redrawn for fit in fits),
         },
     )

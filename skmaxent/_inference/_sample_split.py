@@ -14,6 +14,7 @@ from skmaxent._inference._results import InferenceResults, with_all_columns, wit
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._observations import Observations
 from skmaxent._input._penalty_terms import Columns, penalty_factors
+from skmaxent._input._settings import Settings
 from skmaxent._sklearn import safe_indexing
 from skmaxent._typing import Array
 
@@ -60,10 +61,11 @@ def infer_by_split(
     kept = np.flatnonzero(np.asarray(selected.coef_).any(axis=0))
     if not len(kept):
         raise ValueError(
-            f"no feature was selected on one half of the rows at C={model.C}; use a larger C."
+            "no feature was selected on one half of the rows at "
+            f"{Settings.of(model).strength}; use a weaker penalty."
         )
     free = clone(fresh).set_params(
-        C=np.inf, l1_ratio=0.0, penalty="deprecated", penalty_factor=None
+        C=np.inf, alpha=None, l1_ratio=0.0, penalty="deprecated", penalty_factor=None
     )
     rows = X[second][:, kept]
     free.fit(rows, **part(second))

@@ -103,7 +103,7 @@ def _refuse_what_needs_columns(settings: Settings) -> None:
             f"X has no columns, but bounds of their coefficients are given, {settings.bounds!r}: "
             "expected bounds=None."
         )
-    if settings.C is None:
+    if settings.is_path:
         raise ValueError(
             "X has no columns, and all C have the same model: expected a column, or "
             "MaxentClassifier for the intercept-only model."

@@ -12,11 +12,13 @@ from skmaxent._input._training_data import TrainingData
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._warnings import warn_user
 
+# The C of estimators whose users give none.
+DEFAULT_C = 1.0
 # Parameters that need to know the class of each row.
 NEEDING_LABELS = ("class_weight", "prior_correction", "bias_reduction", "label_smoothing")
-
 # Values of the parameter `penalty` beside None; "deprecated" is its default.
 PENALTIES = {"l1", "l2", "elasticnet", "none", "deprecated"}
+NO_PENALTY = (None, "none")
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class Settings:
     """A copy of those parameters of a `MaxentClassifier` that define its objective.
 
     The attributes have the names and the meaning of the parameters. `C` and `l1_ratio` are the
-    values that `resolve_penalty` returns. ``C=None`` stands for a regularisation path, on which C
-    varies.
+    values that `resolve_penalty` returns. C is None if `alpha` is given, which is then positive,
+    and for a regularisation path, on which the strength of the penalty varies.
     """
 
     C: float | None = np.inf
+    alpha: float | None = None
     l1_ratio: float = 0.0
+    standardize: bool = False
     grouped: bool = False
     penalty_factor: Any = None
     prior_coef: Any = None
@@ -55,22 +59,52 @@ class Settings:
                     f"partial_labels=True cannot be combined with {' or '.join(given)}, because "
                     "the class of a row is not known: leave out one of them."
                 )
-        C, l1_ratio = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
         same = {
             field.name: getattr(estimator, field.name)
             for field in fields(cls)
-            if field.name not in ("C", "l1_ratio")
+            if field.name not in ("C", "alpha", "l1_ratio")
         }
-        return cls(C, l1_ratio, **same)
+        return cls.with_strength_of(estimator, **same)
+
+    @classmethod
+    def with_strength_of(cls, estimator: Any, **others: Any) -> Settings:
+        """Return settings whose penalty is that of the estimator's C, alpha, l1_ratio and penalty.
+
+        Raises ValueError if `alpha` is given beside another C than the default, or beside no
+        penalty.
+        """
+        alpha = estimator.alpha
+        if alpha is not None and (estimator.C != DEFAULT_C or estimator.penalty in NO_PENALTY):
+            name = "C" if estimator.C != DEFAULT_C else "penalty"
+            raise ValueError(
+                f"{name} and alpha cannot be combined, because both say how strong the penalty is: "
+                f"leave out one of them; found {name}={getattr(estimator, name)!r} and "
+                f"alpha={alpha!r}."
+            )
+        C, l1_ratio = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
+        if alpha is None:
+            return cls(C, l1_ratio=l1_ratio, **others)
+        alpha = float(alpha)
+        return cls(None if alpha else np.inf, alpha or None, l1_ratio=l1_ratio, **others)
 
     def for_path(self) -> Settings:
-        """Return the same settings with ``C=None``, for a regularisation path."""
-        return replace(self, C=None)
+        """Return the same settings without C and alpha, for a regularisation path."""
+        return replace(self, C=None, alpha=None)
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the strength of the penalty varies, on a regularisation path."""
+        return self.C is None and self.alpha is None
 
     @property
     def is_penalised(self) -> bool:
-        """Whether there is a penalty: C is finite, or varies on a path."""
+        """Whether there is a penalty: C is finite, alpha is given, or they vary on a path."""
         return self.C is None or bool(np.isfinite(self.C))
+
+    @property
+    def strength(self) -> str:
+        """How the user gave the strength of the penalty, such as "C=1.0"."""
+        return f"C={self.C}" if self.alpha is None else f"alpha={self.alpha}"
 
     def terms(self, data: TrainingData) -> PenaltyTerms:
         """Return the penalty and bounds as arrays, for the features and classes of the data.
@@ -109,7 +143,7 @@ def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tu
         return float(C), 1.0 if penalty == "l1" else 0.0
     if penalty == "elasticnet" and l1_ratio is None:
         raise ValueError("penalty='elasticnet' needs l1_ratio, a number from 0 to 1; found None.")
-    if penalty not in (None, "none"):
+    if penalty not in NO_PENALTY:
         return float(C), ratio
     if C not in (1.0, np.inf) or ratio != 0.0:
         warn_user(

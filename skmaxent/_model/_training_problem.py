@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,21 +54,28 @@ class TrainingProblem:
         The problem for the columns that the solvers work on: without constant columns, and with
         columns shifted and scaled where their squares would be inexact.
     terms : PenaltyTerms
-        The penalty of strength one, for all columns and the active classes.
+        The penalty of strength one and the bounds, for all columns and the active classes.
+    problem_terms : PenaltyTerms
+        The same for the columns of the problem.
     moments : Moments
         The moments of the columns of the problem.
     columns : ColumnMap
         Converts coefficients between the columns of the problem and those of X.
     inexact : ndarray of int
         The positions of columns of X whose differences are little more than rounding.
+    lasso : ndarray of shape (1 or R, n_kept), or None
+        With `standardize`, the L1 penalty of strength one that coefficients of the columns of the
+        problem would have if L1 had the whole penalty.
     """
 
     data: TrainingData
     problem: Problem
     terms: PenaltyTerms
+    problem_terms: PenaltyTerms
     moments: Moments
     columns: ColumnMap
     inexact: Array
+    lasso: Array | None = None
 
     @classmethod
     @contextmanager
@@ -77,8 +84,10 @@ class TrainingProblem:
     ) -> Iterator[TrainingProblem]:
         """Yield the problem while its threads exist and floating-point overflow is ignored.
 
-        The penalty is that of strength one times 1/(C S), with S the sum of the weights. If C is
-        None, the problem has no penalty, and `strengths` returns the factors for several C.
+        The penalty is that of strength one times alpha, or 1/(C S), with S the sum of the weights.
+        If the settings are those of a path, the problem has no penalty, and `strengths` returns the
+        factors for several C. With `standardize` the penalty of strength one is that of the
+        coefficients of standardised columns.
 
         Parameters
         ----------
@@ -106,24 +115,20 @@ class TrainingProblem:
                 fit_intercept=fit_intercept,
                 as_given=as_given,
             )
-            unit, strength = columns.terms(terms), 1.0
-            if settings.C is not None:
-                total = blocks.weight_sums.total
-                strength = float(_strengths(np.array([settings.C]), unit, data.scale, total)[0])
+            lasso, unit = None, columns.terms(terms)
+            if settings.standardize:
+                deviations, of_data = columns.deviations(moments)
+                lasso = columns.terms(replace(terms, l1=terms.l1 + terms.ridge), deviations).l1
+                unit, terms = columns.terms(terms, deviations), terms.for_standardised(of_data)
             problem = Problem.of(
                 blocks,
                 data.likelihood,
-                None if settings.C is None else unit,
+                None if settings.is_path else unit,
                 moments,
-                strength=strength,
+                strength=_strength_of(settings, unit, data.scale, blocks.weight_sums.total),
                 fit_intercept=fit_intercept,
             )
-            yield cls(data, problem, terms, moments, columns, inexact)
-
-    @property
-    def problem_terms(self) -> PenaltyTerms:
-        """The penalty of strength one, and the bounds, for the columns of the problem."""
-        return self.columns.terms(self.terms)
+            yield cls(data, problem, terms, unit, moments, columns, inexact, lasso)
 
     @property
     def blocks(self) -> Storage:
@@ -326,6 +331,26 @@ class TrainingProblem:
             some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
             coef, intercept[self.data.active] = whole, some
         return coef, intercept
+
+
+def _strength_of(
+    settings: Settings, unit: PenaltyTerms, scale: float, total_weight: float
+) -> float:
+    """Return alpha, or 1/(C S) with S = scale * total_weight; 1 for the settings of a path.
+
+    Warns if the penalty `unit`, of strength one, times the result exceeds `STRONGEST`.
+    """
+    if settings.alpha is None:
+        if settings.C is None:
+            return 1.0
+        return float(_strengths(np.array([settings.C]), unit, scale, total_weight)[0])
+    if settings.alpha > STRONGEST and ((unit.l1 + unit.ridge) * settings.alpha > STRONGEST).any():
+        warn_user(
+            f"alpha={settings.alpha:g} is above {STRONGEST:g}, the largest alpha that can be "
+            f"fitted: the fit has alpha={STRONGEST:g}.",
+            ConvergenceWarning,
+        )
+    return settings.alpha
 
 
 def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) -> Array:

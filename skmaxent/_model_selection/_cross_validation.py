@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import check_scoring
-from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import restored_on_failure
-from skmaxent._estimators._linear_classifier import (
-    LinearClassifier,
-    fitted_model,
-    move_to_input,
-)
+from skmaxent._estimators._linear_classifier import move_to_input
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, Removed, accepts_removed
 from skmaxent._input import _frames
 from skmaxent._input._settings import warn_of_groups_without_l1
-from skmaxent._model import _dask_scores
-from skmaxent._model_selection._dask_folds import FoldsInChunks, refuse_scorer
+from skmaxent._model_selection._dask_folds import FoldsInChunks
 from skmaxent._model_selection._folds import (
     Fold,
     Folds,
     FoldsInMemory,
     How,
     Job,
-    ModelAtOffset,
-    mean_log_likelihood,
     stacked_paths,
     warn_of_absent_classes,
 )
-from skmaxent._model_selection._metadata import routed_metadata, router_of
+from skmaxent._model_selection._metadata import routed_metadata
+from skmaxent._model_selection._path import relaxation_of
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
+from skmaxent._model_selection._scored_classifier import ScoredClassifier
 from skmaxent._model_selection._selection import (
     chosen_index,
     gammas_of,
@@ -51,19 +42,17 @@ from skmaxent._model_selection._selection import (
 )
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
-from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LOG_LOSS = "neg_log_loss"
 REMOVED = REMOVED_PARAMETERS | {
     "use_legacy_attributes": Removed("attributes have the new shapes: leave it out", (False,)),
 }
 
 
-class MaxentClassifierCV(CallbackSupport, LinearClassifier):
+class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
     """Multinomial logistic regression with its penalty chosen by cross-validation.
 
     For each fold and each `l1_ratio`, a path of models is fitted to the training rows, from the
@@ -101,14 +90,18 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         Whether to fit all rows with the chosen penalty. If False, the coefficients are the means of
         the folds' coefficients, each at the best penalty of its fold, and `C_`, `l1_ratio_` and
         `gamma_` are the means of these penalties.
-    relax : bool or array-like, default=False
-        Whether to compare relaxed fits too [1]_. For each model the coefficients that are not zero
-        are fitted again without a penalty. Candidates are the means of both fits, in which the
-        penalised fit has a weight gamma. True stands for the weights 0, 0.25, 0.5, 0.75 and 1. An
-        array contains other weights from 0 to 1.
+    relax : bool, {"classes", "union"} or array-like, default=False
+        Whether to compare relaxed fits too [1]_: fits without a penalty, as in `maxent_path`.
+        Candidates are the means of both fits, in which the penalised fit has a weight gamma: 0,
+        0.25, 0.5, 0.75 or 1. "union" relaxes the features that any class selects, as `cv.glmnet`.
+        "classes" and True relax the coefficients that are not zero. So does an array, which
+        contains other weights from 0 to 1.
     grouped : bool, default=False
         Whether the L1 penalty is a group lasso. This and the parameters up to `random_state` are
         those of `MaxentClassifier`, if not stated otherwise.
+    standardize : bool, default=False
+        Whether the penalty is that of the coefficients of standardised columns. The standard
+        deviations are those of the rows of each fit, as in `cv.glmnet`.
     penalty_factor : array-like or dict, default=None
         Factors of the penalty.
     prior_coef : array-like, DataFrame or fitted model, default=None
@@ -220,11 +213,12 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         "scoring": [str, callable, None],
         "selection": [StrOptions({"best", "one_standard_error"})],
         "refit": ["boolean"],
-        "relax": ["boolean", "array-like"],
+        "relax": ["boolean", StrOptions({"classes", "union"}), "array-like"],
         **{
             name: MaxentClassifier._parameter_constraints[name]
             for name in (
                 "grouped",
+                "standardize",
                 "penalty_factor",
                 "prior_coef",
                 "bounds",
@@ -256,6 +250,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         refit: bool = True,
         relax: Any = False,
         grouped: bool = False,
+        standardize: bool = False,
         penalty_factor: Any = None,
         prior_coef: Any = None,
         bounds: Any = None,
@@ -280,6 +275,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         self.refit = refit
         self.relax = relax
         self.grouped = grouped
+        self.standardize = standardize
         self.penalty_factor = penalty_factor
         self.prior_coef = prior_coef
         self.bounds = bounds
@@ -292,6 +288,11 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
+
+    @staticmethod
+    def _added_since(state: dict[str, Any]) -> dict[str, Any]:
+        # Folds always had equal weights before `fold_weights_` was added.
+        return {"fold_weights_": np.ones(len(state["scores_"]))} if "scores_" in state else {}
 
     def fit(
         self,
@@ -352,7 +353,7 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         warn_of_groups_without_l1(self.grouped, *l1_ratios)
         is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
         kind: Any = FoldsInChunks if is_lazy else FoldsInMemory
-        how = How(gammas, self._scorer, routed)
+        how = How(gammas, relaxation_of(self.relax), self._scorer, routed)
         folds: Folds = kind.of(self, X, y, sample_weight, offset, how)
         models = [classifier_of(self, l1_ratio=ratio) for ratio in l1_ratios]
         self._total_weight = total_weight = folds.total_weight(models[0])
@@ -395,14 +396,6 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
         move_to_input(self, X, y)
         if root is not None:
             root.end({"_default_offset": offset})
-
-    @property
-    def _scorer(self) -> Callable[..., float] | None:
-        """None for the log-likelihood, which is scored without a scorer."""
-        if self.scoring is None or self.scoring == LOG_LOSS:
-            return None
-        scorer: Callable[..., float] = check_scoring(self, scoring=self.scoring)
-        return scorer
 
     def _choose(self, scores: Array) -> None:
         """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas)."""
@@ -478,58 +471,6 @@ class MaxentClassifierCV(CallbackSupport, LinearClassifier):
             self._chosen,
         )
         return frame if hasattr(self, "relaxed_scores_") else frame.drop(columns="gamma")
-
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        offset: Any = None,
-        **params: Any,
-    ) -> float:
-        """Return the score that `scoring` defines.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. A Dask array or data frame is possible if `scoring` is "neg_log_loss".
-        y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-            Class labels, or a table with counts or shares of the classes.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-        offset : array-like, default=None
-            Offsets as in `fit`. 0 means no offset.
-        **params
-            With metadata routing enabled, the metadata that the scorer requests.
-
-        Returns
-        -------
-        float
-            The score. Larger is better.
-        """
-        routed = routed_metadata(self, "score", sample_weight, params)
-        weights = routed.scorer.score
-        model = fitted_model(self)
-        if is_dask(X):
-            refuse_scorer(self.scoring, self._scorer)
-            weights = weights.get("sample_weight")
-            return _dask_scores.log_likelihood(model, X, y, weights, offset)
-        weights = {name: to_host(value) for name, value in weights.items()}
-        if self._scorer is None:
-            return mean_log_likelihood(model, X, y, offset=offset, **weights)
-        # Scorers are for NumPy's arrays.
-        model = ModelAtOffset(replace(model, place=None), offset)
-        return float(self._scorer(model, to_host(X), to_host(y), **weights))
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Return the routing of metadata to the splitter and the scorer.
-
-        Returns
-        -------
-        sklearn.utils.metadata_routing.MetadataRouter
-            The router of this estimator.
-        """
-        return router_of(self, self.scoring or LOG_LOSS)
 
 
 def classifier_of(estimator: MaxentClassifierCV, **params: Any) -> MaxentClassifier:

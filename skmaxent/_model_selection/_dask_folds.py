@@ -197,7 +197,8 @@ class FoldsInChunks:
         self._names(model)
         X, y, sample_weight, offset = self.given
         data = self._rows_of(model, None)
-        return fit_path(model, X, y, PenaltyGrid(Cs), sample_weight, offset, relax=True, data=data)
+        rows = X, y, PenaltyGrid(Cs), sample_weight, offset
+        return fit_path(model, *rows, relax=self.how.relax, data=data)
 
     def _fold(self, job: Job, grid: PenaltyGrid) -> Fold:
         """Fit the path of a job to the training rows of its fold and score it on the test rows."""
@@ -211,7 +212,7 @@ class FoldsInChunks:
             X,
             y,
             grid,
-            self.how.gammas,
+            self.how,
             offset=offset,
             task=followed,
             data=self._rows_of(job.model, job.fold),

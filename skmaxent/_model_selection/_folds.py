@@ -98,9 +98,13 @@ class Fold:
 
 @dataclass(frozen=True)
 class How:
-    """How folds are scored, at which gammas; `scorer` None is the mean log-likelihood."""
+    """How folds are relaxed and scored, at which gammas.
+
+    `relax` is as in `fit_path`, and `scorer` None is the mean log-likelihood.
+    """
 
     gammas: Array
+    relax: str | None
     scorer: Callable[..., float] | None
     routed: Bunch
 
@@ -184,7 +188,7 @@ class Candidates:
 
 
 def fold_path(
-    model: MaxentClassifier, X: Any, y: Any, grid: PenaltyGrid, gammas: Array, **options: Any
+    model: MaxentClassifier, X: Any, y: Any, grid: PenaltyGrid, how: How, **options: Any
 ) -> MaxentPath:
     """The path of a fold, as its callbacks have it."""
     return fit_path(
@@ -192,7 +196,7 @@ def fold_path(
         X,
         y,
         grid,
-        relax=bool((gammas < 1.0).any()),
+        relax=how.relax if (how.gammas < 1.0).any() else None,
         at_C=lambda C: {"C_": C, "l1_ratio_": model.l1_ratio, "gamma_": 1.0},
         **options,
     )
@@ -288,8 +292,8 @@ class FoldsInMemory:
 
     def path_of_all(self, model: MaxentClassifier, Cs: Array) -> MaxentPath:
         task = self.task
-        grid = PenaltyGrid(Cs)
-        return fit_path(model, self.X, task.y, grid, task.sample_weight, task.offset, relax=True)
+        rows = self.X, task.y, PenaltyGrid(Cs), task.sample_weight, task.offset
+        return fit_path(model, *rows, relax=task.how.relax)
 
 
 @dataclass(frozen=True)
@@ -340,7 +344,7 @@ class Task:
             X,
             y,
             grid,
-            self.how.gammas,
+            self.how,
             sample_weight=sample_weight,
             offset=None if self.offset is None else self.offset[train],
             classes=self.observed.classes,

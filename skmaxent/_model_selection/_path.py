@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
 from skmaxent._estimators._classifier import MaxentClassifier
@@ -20,12 +19,12 @@ from skmaxent._input._read import read
 from skmaxent._input._settings import Settings, warn_of_groups_without_l1
 from skmaxent._input._training_data import TrainingData
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._model_selection._path_endings import Ending, warn_of_endings
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._sklearn import check_parameters
-from skmaxent._solvers import NEGLIGIBLE, Path, Solution, Status
+from skmaxent._solvers import Path, Solution
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
-from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +55,9 @@ class MaxentPath:
     total_weight : float
         Sum S of the weights of the rows.
     relaxed_coefs, relaxed_intercepts : ndarray or None
-        Coefficients and intercepts of fits without a penalty, in which the coefficients that are
-        zero in `coefs` stay zero. The shapes are those of `coefs` and `intercepts`. None unless
-        ``relax=True``.
+        Coefficients and intercepts of fits without a penalty, in which coefficients or, with
+        ``relax="union"``, features that are zero in `coefs` stay zero. The shapes are those of
+        `coefs` and `intercepts`. None without `relax`.
 
     Examples
     --------
@@ -143,7 +142,7 @@ def maxent_path(
     l1_ratio: float = 1.0,
     sample_weight: ArrayLike | None = None,
     offset: Any = None,
-    relax: bool = False,
+    relax: bool | str = False,
     callbacks: Iterable[Any] | None = None,
     **params: Any,
 ) -> MaxentPath:
@@ -174,10 +173,11 @@ def maxent_path(
         Weights of the rows. None weighs all rows equally.
     offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
         Known part of the logits. None is zero.
-    relax : bool, default=False
-        Whether to add, for each C, a fit without a penalty of the coefficients that are not zero.
-        If these coefficients separate the classes, no finite optimum exists: the fit without
-        penalty ends with a warning.
+    relax : bool or {"classes", "union"}, default=False
+        Whether to add, for each C, a fit without a penalty. "classes" and True fit the coefficients
+        that are not zero, which differ between classes. "union" fits all coefficients of each
+        feature that has one that is not zero, as glmnet's ``relax = TRUE``. If these coefficients
+        separate the classes, no finite optimum exists: the fit without penalty ends with a warning.
     callbacks : iterable of callbacks, default=None
         Callbacks of `sklearn.callback`, which need scikit-learn 1.9 or later. Each C is a subtask
         of the path, in the order of the fits. At its end, callbacks may ask for the classifier with
@@ -195,8 +195,8 @@ def maxent_path(
     TypeError
         For the parameters `C`, `alpha`, `penalty` and `warm_start`.
     ValueError
-        For input that cannot be fitted, for both `Cs` and `alphas`, and for the parameters
-        `partial_labels`, `bias_reduction` and `prior_correction`.
+        For input that cannot be fitted, for both `Cs` and `alphas`, for another `relax`, and for
+        the parameters `partial_labels`, `bias_reduction` and `prior_correction`.
     ImportError
         If there are callbacks and scikit-learn does not support them.
 
@@ -227,16 +227,29 @@ def maxent_path(
             raise TypeError(
                 f"maxent_path has no parameter {name!r}: give Cs or alphas, and l1_ratio."
             )
-    grid = PenaltyGrid.of(Cs, alphas)
+    grid, kind = PenaltyGrid.of(Cs, alphas), relaxation_of(relax)
     model = MaxentClassifier(l1_ratio=l1_ratio, **params)
     warn_of_groups_without_l1(model.grouped, l1_ratio)
     if callbacks is not None:
         refuse_without_support()
         model.set_callbacks(*callbacks)
     with forgetting_on_failure():
-        path = fit_path(model, X, y, grid, sample_weight, offset, relax=relax, names_relaxed=True)
+        path = fit_path(model, X, y, grid, sample_weight, offset, relax=kind, names_relaxed=True)
     path = path if path.n_iter.all() else some_of(path, path.n_iter > 0)
     return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
+
+
+def relaxation_of(relax: Any) -> str | None:
+    """Return which coefficients relaxed fits have: "classes", "union", or None for no such fits.
+
+    Raises ValueError for other strings.
+    """
+    if not isinstance(relax, str):
+        is_off = isinstance(relax, (bool, np.bool_)) and not relax
+        return None if is_off else "classes"
+    if relax not in ("classes", "union"):
+        raise ValueError(f"relax must be a bool, 'classes' or 'union', found {relax!r}.")
+    return relax
 
 
 def some_of(path: MaxentPath, kept: Array) -> MaxentPath:
@@ -256,7 +269,7 @@ def fit_path(
     offset: Any = None,
     classes: Array | None = None,
     *,
-    relax: bool = False,
+    relax: str | None = None,
     names_relaxed: bool = False,
     task: Task | None = None,
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
@@ -273,8 +286,8 @@ def fit_path(
     grid : PenaltyGrid
     classes : ndarray, optional
         The sorted labels, if y may lack some.
-    relax : bool, default=False
-        Whether to fit again without a penalty at each C.
+    relax : {"classes", "union"}, optional
+        Which coefficients to fit again without a penalty at each C, as in `maxent_path`.
     names_relaxed : bool, default=False
         Whether to warn of relaxed fits without an optimum too. Folds do not, because many of
         their relaxed fits have none and the scores show it.
@@ -305,9 +318,9 @@ def fit_path(
         at_C=at_C,
         data=data,
     )
-    _warn(ends[""], "", model)
+    warn_of_endings(ends[""], "", model)
     if names_relaxed:
-        _warn(ends["relaxed "], "relaxed ", model)
+        warn_of_endings(ends["relaxed "], "relaxed ", model)
     return path
 
 
@@ -321,11 +334,11 @@ def _fit_path(
     offset: Any,
     classes: Array | None,
     *,
-    relax: bool,
+    relax: str | None,
     task: Task | None,
     at_C: Callable[[float], Attributes],
     data: TrainingData | None,
-) -> tuple[MaxentPath, dict[str, list[_End]]]:
+) -> tuple[MaxentPath, dict[str, list[Ending]]]:
     """Return what `fit_path` does, without warnings, and how the fits at each C ended."""
     check_parameters(model)
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
@@ -336,7 +349,7 @@ def _fit_path(
         data = read(settings, model, X, y, sample_weight, offset, classes=classes)
     with TrainingProblem.of(data, settings) as ready:
         warn_of_inexact_columns(model, ready)
-        path = Path(ready.problem, ready.problem_terms, options_of(model, quiet=True))
+        path = _solver_of(model, ready)
         total_weight = ready.total_weight if grid.total_weight is None else grid.total_weight
         if isinstance(grid.values, int):
             Cs = ready.grid(path.range(), grid.values)
@@ -345,7 +358,7 @@ def _fit_path(
         found = _Arrays.zeros(len(Cs), ready)
         relaxed = _Arrays.zeros(len(Cs), ready) if relax else None
         n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
-        ends: dict[str, list[_End]] = {"": [], "relaxed ": []}
+        ends: dict[str, list[Ending]] = {"": [], "relaxed ": []}
         strengths = ready.strengths(Cs, grid.total_weight)
         of_model = None
         if task is None:
@@ -357,10 +370,10 @@ def _fit_path(
             solution = path.at(float(strengths[i]))
             found.put(i, *ready.coefficients(solution))
             if relaxed is not None:
-                free = path.relaxed()
+                free = path.relaxed(by_feature=relax == "union")
                 relaxed.put(i, *ready.coefficients(free))
-                ends["relaxed "].append(_End.of(free, model, ready))
-            end = _End.of(solution, model, ready)
+                ends["relaxed "].append(Ending.of(free, model, ready))
+            end = Ending.of(solution, model, ready)
             ends[""].append(end)
             n_iter[i], gaps[i] = solution.n_iter, solution.rounded(end.rounding).gap
             if model.verbose > 0:
@@ -432,9 +445,15 @@ def data_grid(
             rows = read(settings, model, X, y, sample_weight, offset)
         with TrainingProblem.of(rows, settings) as ready:
             warn_of_inexact_columns(model, ready)
-            path = Path(ready.problem, ready.problem_terms, options_of(model, quiet=True))
+            path = _solver_of(model, ready)
             ends.append(ready.grid(path.range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
+
+
+def _solver_of(model: MaxentClassifier, ready: TrainingProblem) -> Path:
+    """Return the solver of the path of a model."""
+    options = options_of(model, quiet=True)
+    return Path(ready.problem, ready.problem_terms, options, ready.lasso)
 
 
 def _print_fit(C: float, solution: Solution) -> None:
@@ -445,56 +464,3 @@ def _print_fit(C: float, solution: Solution) -> None:
         f"{solution.n_iter} iterations",
         flush=True,
     )
-
-
-@dataclass(frozen=True)
-class _End:
-    """How the fit at one C ended, from which warnings are made.
-
-    `rounding` is by how much rounding of the coefficients raised the objective, relatively.
-    """
-
-    status: Status
-    lacks_precision: bool
-    rounding: float
-
-    @classmethod
-    def of(cls, solution: Solution, model: MaxentClassifier, ready: TrainingProblem) -> _End:
-        """Return how a solution ended."""
-        return cls(
-            solution.status,
-            solution.lacks_precision(model.tol),
-            ready.rounding_excess(solution),
-        )
-
-
-def _warn(ends: list[_End], of: str, model: MaxentClassifier) -> None:
-    """Warn at how many Cs fits are not at the optimum, and why.
-
-    `of` is "relaxed " for the fits without penalty.
-    """
-    by = " by relaxed fits" if of else ""
-    whose = "of relaxed fits " if of else ""
-    reasons = {
-        f"max_iter={model.max_iter} was reached at {{}} values of C{by}: "
-        "raise max_iter, or leave out the weakest penalties.": [
-            end.status is Status.MAX_ITER for end in ends
-        ],
-        f"No finite coefficients of {of}fits are optimal at {{}} values of C, for coefficients "
-        "without penalty separate classes: leave these Cs out, or penalise all features.": [
-            end.status in (Status.SEPARATED, Status.QUASI_SEPARATED) for end in ends
-        ],
-        f"At {{}} values of C {of}fits ended for lack of floating-point precision, more than "
-        f"{max(model.tol, NEGLIGIBLE):g} standard errors from the optimum, or at a distance that "
-        "is unknown or much for a small loss: rescale the columns of X and look for outliers.": [
-            end.lacks_precision for end in ends
-        ],
-        f"Rounding of the coefficients {whose}to float32, the dtype of X, raises the "
-        "objective by more than 1e-6 of itself at {} values of C: pass X in float64.": [
-            end.rounding > 0.0 for end in ends
-        ],
-    }
-    for reason, found in reasons.items():
-        if any(found):
-            count = f"{sum(found)} of {len(ends)}"
-            warn_user(reason.format(count), ConvergenceWarning)

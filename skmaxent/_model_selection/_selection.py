@@ -47,8 +47,8 @@ def resolve_l1_ratios(penalty: str, l1_ratios: Any) -> Array:
 
 
 def gammas_of(relax: Any) -> Array:
-    """Return the weights of the penalised fits for `relax`, a bool or numbers from 0 to 1."""
-    if isinstance(relax, (bool, np.bool_)):
+    """Return the weights of the penalised fits for `relax`, a bool, a str or numbers in [0, 1]."""
+    if isinstance(relax, (bool, np.bool_, str)):
         return np.array(GAMMAS) if relax else np.ones(1)
     gammas = np.unique(np.asarray(relax, dtype=float))
     if not len(gammas) or not ((gammas >= 0) & (gammas <= 1)).all():

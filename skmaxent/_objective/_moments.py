@@ -48,6 +48,11 @@ class Moments:
         """Which columns vary by no more than the rounding error of their mean."""
         return np.asarray(self.variance <= CONSTANT_VARIANCE * self.mean_square)
 
+    @property
+    def deviations(self) -> Array:
+        """The standard deviations of the columns, with the divisor n; 1 for constant columns."""
+        return np.sqrt(np.where(self.is_constant, 1.0, self.variance))
+
     def columns(self, index: Array) -> Moments:
         """Return the moments of the columns at positions `index`."""
         return Moments(

@@ -31,6 +31,8 @@ INEXACT_UNITS = 100.0
 CONSTANT_UNITS, FINE_UNIT = 4.0, 2.0**-10
 # The largest strengths, bounds and targets of scaled coefficients: sums of them do not overflow.
 LARGEST_TERM = 1e300
+# The squares of standard deviations from this one to its reciprocal are floating-point numbers.
+LEAST_DEVIATION = 1e-150
 # A column whose squares overflow or underflow is shifted if its range is below this share of its
 # largest entry: its variance is not known.
 SHIFT_RANGE = 1e-3
@@ -68,11 +70,34 @@ class ColumnMap:
     shift: Array | None = None
     exponents: Array | None = None
 
-    def terms(self, terms: PenaltyTerms) -> PenaltyTerms:
-        """Return penalty and bounds for the columns of the problem from those of the data."""
+    def terms(self, terms: PenaltyTerms, deviations: Array | None = None) -> PenaltyTerms:
+        """Return penalty and bounds for the columns of the problem from those of the data.
+
+        With `deviations`, the standard deviations (n_kept,) of the columns of the problem, `terms`
+        has the penalty of coefficients of standardised columns.
+        """
         if self.kept is not None:
             terms = terms.columns(self.kept)
-        return terms if self.exponents is None else scale_terms(terms, self.exponents)
+        scaled = terms if self.exponents is None else scale_terms(terms, self.exponents)
+        if deviations is None:
+            return scaled
+        standardised = terms.for_standardised(deviations)
+        return replace(scaled, l1=standardised.l1, ridge=standardised.ridge)
+
+    def deviations(self, moments: Moments) -> tuple[Array, Array]:
+        """Return the standard deviations of the columns of the problem, and of those of the data.
+
+        They have the shapes (n_kept,) and (n_features,). Constant columns of the data have 1. The
+        second array is limited so that its squares neither overflow nor underflow.
+        """
+        found = moments.deviations
+        whole = np.ones(self.n_features)
+        there = slice(None) if self.kept is None else self.kept
+        whole[there] = found
+        if self.exponents is not None:
+            found = np.where(moments.is_constant, np.ldexp(1.0, -self.exponents), found)
+            whole[there] = np.ldexp(found, self.exponents)
+        return found, np.clip(whole, LEAST_DEVIATION, 1.0 / LEAST_DEVIATION)
 
     def to_problem(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Return coefficients (R, n_kept) and intercepts (R,) with the same logits."""

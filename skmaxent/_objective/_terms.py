@@ -59,6 +59,14 @@ class PenaltyTerms:
         l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
         return replace(self, l1=l1, ridge=ridge)
 
+    def for_standardised(self, deviations: Array) -> PenaltyTerms:
+        """Return the terms whose penalty of w_kj is the one here of w_kj times deviation j.
+
+        The coefficients of standardised columns are the w_kj times the standard deviations of the
+        columns, `deviations` of shape (n_features,). Bounds and targets stay those of w_kj.
+        """
+        return replace(self, l1=self.l1 * deviations, ridge=self.ridge * deviations**2)
+
     def without_penalty(self, held: Array) -> PenaltyTerms:
         """Return terms without a penalty in which some coefficients are fixed.
 

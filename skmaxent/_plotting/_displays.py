@@ -16,7 +16,7 @@ from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
 from skmaxent._model_selection._path import MaxentPath, fit_path
-from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid
+from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._model_selection._selection import chosen_index
 from skmaxent._typing import Array
 
@@ -187,6 +187,9 @@ class PathDisplay:
             model = MaxentClassifier(**estimator.get_params(deep=False))
         grid = PenaltyGrid.of(DEFAULT_N_CS if Cs is None else Cs)
         path = fit_path(model, X, y, grid, sample_weight, offset)
+        alpha = getattr(estimator, "alpha", None)
+        if alpha is not None:
+            C = float(alphas_of(np.array(alpha), path.total_weight))
         return cls.from_path(path, C=C, class_label=class_label, n_labels=n_labels, ax=ax)
 
     @classmethod

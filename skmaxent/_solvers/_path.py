@@ -39,11 +39,22 @@ class Path:
         Penalty and bounds of the coefficients of the columns of X. A strength is a factor that
         multiplies this penalty.
     options : Options
+    lasso : ndarray of shape (1 or R, n_features), optional
+        The L1 penalty of strength one if L1 had the whole penalty, where this is the penalty of the
+        coefficients of standardised columns. The default is for the penalty of columns as they are.
     """
 
-    def __init__(self, problem: Problem, terms: PenaltyTerms, options: Options) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        terms: PenaltyTerms,
+        options: Options,
+        lasso: Array | None = None,
+    ) -> None:
         self._problem = problem
         self._terms = terms
+        self._is_standardised = lasso is not None
+        self._lasso = terms.l1 + terms.ridge if lasso is None else lasso
         self._options = options
         self._strength = np.inf
         self._solution: Solution | None = None
@@ -62,15 +73,15 @@ class Path:
             The same strength if every varying feature had the median scale (standard deviation),
             times the share of L1 in the penalty. It does not exceed `largest`. If the density of X
             is below `DENSE_ENOUGH`, the features keep their own scales, because a small scale then
-            means that a feature is rare.
+            means that a feature is rare. They also do where the penalty is that of standardised
+            columns.
 
         Both are zero if the penalised coefficients are zero at every strength.
         """
         problem, terms = self._problem, self._terms
-        size = terms.l1 + terms.ridge
         lower = -np.inf if terms.lower is None else terms.lower
         upper = np.inf if terms.upper is None else terms.upper
-        held = (size > 0.0) & (lower <= upper)
+        held = (self._lasso > 0.0) & (lower <= upper)
         removed = (lower == 0.0) & (upper == 0.0) & ~held
         least = terms.nearest_to_zero
         point = problem.null
@@ -90,28 +101,29 @@ class Path:
         norms = terms.dual_norm(
             free.nonsmooth_penalty().minimum_norm_subgradient(theta, gradient)[:, :-1]
         )
-        l1 = np.maximum(terms.l1, LEAST_L1_RATIO * size)
+        l1 = np.maximum(terms.l1, LEAST_L1_RATIO * self._lasso)
         needed = np.divide(norms, l1, out=np.zeros(norms.shape), where=held & (l1 > 0.0))
         largest = typical = float(needed.max()) * (1.0 + 1e-6)
         scale = problem.objective.scale
         blocks = problem.objective.blocks
         (nonzero,) = blocks.map_reduce(_nonzero)
         is_dense = nonzero >= DENSE_ENOUGH * blocks.n_samples * blocks.n_features
-        if is_dense and problem.varying.any():
+        if is_dense and problem.varying.any() and not self._is_standardised:
             alike = float((needed / scale).max() * np.median(scale[problem.varying]))
             typical = min(largest, alike)
         return largest, typical * self._l1_ratio
 
-    def relaxed(self) -> Solution:
-        """Return the solution without penalty for the features selected by the last solution.
+    def relaxed(self, *, by_feature: bool = False) -> Solution:
+        """Return the solution without penalty for the coefficients selected by the last solution.
 
-        `at` must be called first. Coefficients that are zero in the last solution stay zero. If
-        this separates the classes, no optimum exists, and the solution returned has a status and
+        `at` must be called first. Coefficients that are zero in the last solution stay zero; with
+        `by_feature` only those of features all of whose coefficients are zero. If the others
+        separate the classes, no optimum exists, and the solution returned has a status and
         directions that say so.
         """
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
-        if self._terms.grouped:  # a feature is left out only if all its coefficients are zero
+        if by_feature or self._terms.grouped:
             zero = np.broadcast_to(zero.all(axis=0), zero.shape)
         if self._relaxed is None or not np.array_equal(zero, self._relaxed[0]):
             problem = self._problem.with_penalty(self._terms.without_penalty(zero))
@@ -121,9 +133,9 @@ class Path:
 
     @property
     def _l1_ratio(self) -> float:
-        """The L1 penalty divided by the sum of L1 and ridge penalty, at least `LEAST_L1_RATIO`."""
-        l1, ridge = (float(w.max()) for w in (self._terms.l1, self._terms.ridge))
-        return max(l1 / (l1 + ridge), LEAST_L1_RATIO) if l1 > 0.0 else LEAST_L1_RATIO
+        """The share of L1 in the penalty, at least `LEAST_L1_RATIO`."""
+        at = np.unravel_index(self._lasso.argmax(), self._lasso.shape)
+        return max(float(self._terms.l1[at] / self._lasso[at]), LEAST_L1_RATIO)
 
     def at(self, strength: float) -> Solution:
         """Return the solution for this strength of the penalty, started at the last solution."""

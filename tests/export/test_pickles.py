@@ -45,13 +45,26 @@ def test_round_trips_change_nothing(name, saved):
     loaded = saved(model)
     assert vars(loaded).keys() == vars(model).keys()
     for attribute, value in vars(model).items():
-        assert_same(value, getattr(loaded, attribute))
+        assert_same(value, vars(loaded)[attribute])
     np.testing.assert_allclose(loaded.predict_proba(rows), model.predict_proba(rows), rtol=1e-12)
 
 
 def load(path):
     with path.open("rb") as file:
         return pickle.load(file)
+
+
+@pytest.mark.parametrize("path", sorted(DIRECTORY.glob("*/cross_validated.pickle")))
+def test_cross_validations_of_former_versions_have_their_tables(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        model = load(path)
+    table = model.cv_results_frame()
+    np.testing.assert_allclose(table["mean_score"], model.scores_.mean(axis=0).ravel())
+    chosen = table[table["chosen"]]
+    assert chosen["C"].item() == pytest.approx(model.C_)
+    assert clone(model).standardize is False
+    np.testing.assert_array_equal(by_pickle(model).fold_weights_, np.ones(5))
 
 
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: f"{path.parent.name}/{path.stem}")

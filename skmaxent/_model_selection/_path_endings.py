@@ -1,0 +1,65 @@
+"""How the fits of a path ended, and the warnings about those that are not at the optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._solvers import NEGLIGIBLE, Solution, Status
+from skmaxent._warnings import warn_user
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the fit at one C ended, from which warnings are made.
+
+    `rounding` is by how much rounding of the coefficients raised the objective, relatively.
+    """
+
+    status: Status
+    lacks_precision: bool
+    rounding: float
+
+    @classmethod
+    def of(cls, solution: Solution, model: Any, ready: TrainingProblem) -> Ending:
+        """Return how a solution ended."""
+        return cls(
+            solution.status,
+            solution.lacks_precision(model.tol),
+            ready.rounding_excess(solution),
+        )
+
+
+def warn_of_endings(ends: list[Ending], of: str, model: Any) -> None:
+    """Warn at how many Cs fits are not at the optimum, and why.
+
+    `of` is "relaxed " for the fits without penalty.
+    """
+    by = " by relaxed fits" if of else ""
+    whose = "of relaxed fits " if of else ""
+    reasons = {
+        f"max_iter={model.max_iter} was reached at {{}} values of C{by}: "
+        "raise max_iter, or leave out the weakest penalties.": [
+            end.status is Status.MAX_ITER for end in ends
+        ],
+        f"No finite coefficients of {of}fits are optimal at {{}} values of C, for coefficients "
+        "without penalty separate classes: leave these Cs out, or penalise all features.": [
+            end.status in (Status.SEPARATED, Status.QUASI_SEPARATED) for end in ends
+        ],
+        f"At {{}} values of C {of}fits ended for lack of floating-point precision, more than "
+        f"{max(model.tol, NEGLIGIBLE):g} standard errors from the optimum, or at a distance that "
+        "is unknown or much for a small loss: rescale the columns of X and look for outliers.": [
+            end.lacks_precision for end in ends
+        ],
+        f"Rounding of the coefficients {whose}to float32, the dtype of X, raises the "
+        "objective by more than 1e-6 of itself at {} values of C: pass X in float64.": [
+            end.rounding > 0.0 for end in ends
+        ],
+    }
+    for reason, found in reasons.items():
+        if any(found):
+            count = f"{sum(found)} of {len(ends)}"
+            warn_user(reason.format(count), ConvergenceWarning)
