@@ -317,7 +317,7 @@ def test_cross_validated_deviances_of_glmnet():
         ).fit(X, Y)
         mean = clf.cv_results_frame()["mean_score"]
         found = -2.0 * mean if scoring is None else 1.0 - mean
-        np.testing.assert_allclose(found, R["cv"][measure], rtol=1e-3)
+        np.testing.assert_allclose(found, R["cv"][measure], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["ridge", "lasso", "grouped"])

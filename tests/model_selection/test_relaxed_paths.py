@@ -129,7 +129,7 @@ def test_cross_validation_of_relaxed_unions_is_that_of_glmnet():
     ).fit(ROWS, LABELS)
     table = clf.cv_results_frame().pivot(index="gamma", columns="C", values="mean_score")
     np.testing.assert_allclose(table.index, expected["gamma"])
-    np.testing.assert_allclose(-2.0 * table, expected["cvm"], rtol=1e-3)
+    np.testing.assert_allclose(-2.0 * table, expected["cvm"], rtol=2e-5)
     relaxed = maxent_path(ROWS, LABELS, Cs=[clf.C_], relax="union").blended(clf.gamma_, 0)
     np.testing.assert_allclose(clf.coef_, relaxed[0], atol=1e-3)
     da = pytest.importorskip("dask.array")

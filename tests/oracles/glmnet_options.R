@@ -40,7 +40,7 @@ out <- list(
   plain = case(fit(x = X, standardize = FALSE)),
   penalty_factor = case(fit(penalty.factor = rep(1:3, 10))),
   exclude = case(fit(exclude = c(1, 3))),
-  limits = case(fit(lower.limits = -0.5, upper.limits = 0.25, x = X)),
+  limits = case(fit(lower.limits = -0.05, upper.limits = 0.025, x = 10 * X)),
   offset = case(fit(offset = offset)),
   two_classes = list(coef = coefs(two), intercept = two$a0),
   predict = list(
