@@ -83,6 +83,16 @@ PROBLEMS = {
     "wide lasso": (noisy(300, 500, 3), {"l1_ratio": 1.0, "C": 0.1}),
     "elastic net": (noisy(9000), {"l1_ratio": 0.5, "C": 0.01}),
     "groups": (noisy(9000), {"l1_ratio": 1.0, "grouped": True, "C": 0.01}),
+    "standardised": (noisy(9000), {"standardize": True, "alpha": 0.01}),
+    "standardised lasso": (MANY, {"standardize": True, "alpha": 0.01, "l1_ratio": 1.0}),
+    "standardised groups": (
+        noisy(500),
+        {"standardize": True, "alpha": 0.01, "l1_ratio": 0.5, "grouped": True},
+    ),
+    "standardised huge columns": (
+        (noisy(300)[0] * [1e200, 1e-200, 1.0, 1.0, 1.0], noisy(300)[1]),
+        {"standardize": True, "alpha": 0.01},
+    ),
     "bounds": (noisy(9000), {"bounds": (0.0, np.inf)}),
     "smoothing": (noisy(9000), {"label_smoothing": 0.1}),
     "smoothing, two classes": ((MANY[0], MANY[1] > 1), {"label_smoothing": 0.1}),

@@ -21,6 +21,7 @@ from skmaxent import (
     MaxentClassifierCV,
     MaxentObjective,
     MultilabelMaxentClassifier,
+    leave_one_out,
     maxent_path,
 )
 
@@ -474,3 +475,50 @@ def test_without_a_penalty_nothing_changes():
     np.testing.assert_allclose(with_it.coef_, without.coef_, rtol=1e-7)
     reduced = exact(C=np.inf, bias_reduction="mean").fit(rows, Y)
     assert np.isfinite(reduced.coef_).all()
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky", "lbfgs", "trust-krylov"])
+def test_all_solvers(solver):
+    clf = exact(alpha=0.02, solver=solver, tol=1e-8).fit(X, Y)
+    expected = exact(alpha=0.02).fit(X, Y)
+    np.testing.assert_allclose(clf.coef_ * X.std(0), expected.coef_ * X.std(0), atol=1e-7)
+
+
+def test_factors_of_classes():
+    rows, sd = X[:, :4], X[:, :4].std(axis=0)
+    factors = np.random.default_rng(0).uniform(0.0, 2.0, (3, 4))
+    params = {"alpha": 0.05, "l1_ratio": 0.4, "penalty_factor": factors}
+    clf = exact(**params).fit(rows, Y)
+    other = exact(standardize=False, **params).fit(rows / sd, Y)
+    np.testing.assert_allclose(clf.coef_ * sd, other.coef_, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "grouped with ridge"])
+def test_more_sparse_columns_than_rows(kind):
+    rng = np.random.default_rng(0)
+    rows = sp.random(400, 2000, density=0.003, random_state=0, format="csr")
+    rows = sp.hstack([rows.multiply(rng.uniform(1e-3, 1e3, 2000)), sp.csr_array((400, 300))])
+    y, dense = rng.integers(0, 3, 400), rows.toarray()
+    sd = np.where(dense.std(axis=0) > 0.0, dense.std(axis=0), 1.0)
+    params = PENALTIES[kind] | {"alpha": 0.03, "tol": 1e-8}
+    clf = exact(**params).fit(rows.tocsr(), y)
+    coef, _ = by_scaler(dense, y, **params)
+    np.testing.assert_allclose(clf.coef_ * sd, coef * sd, atol=1e-6)
+
+
+def test_a_prior_of_columns_without_entries():
+    rows = np.column_stack([X[:, :2], np.zeros(len(Y))])
+    prior = np.outer([1.0, -1.0, 0.0], np.ones(3))
+    for standardize in (False, True):
+        clf = exact(alpha=0.1, l1_ratio=0.3, prior_coef=prior, standardize=standardize)
+        # The least penalty has |w| = (0.7 - 0.3)/0.7.
+        np.testing.assert_allclose(clf.fit(rows, Y).coef_[:, 2], [4 / 7, -4 / 7, 0.0], atol=1e-12)
+
+
+def test_leave_one_out():
+    rows, sd = X[:, :4], X[:, :4].std(axis=0)
+    found = leave_one_out(exact(alpha=0.05).fit(rows, Y), rows, Y)
+    scaled = exact(alpha=0.05, standardize=False).fit(rows / sd, Y)
+    expected = leave_one_out(scaled, rows / sd, Y)
+    np.testing.assert_allclose(found.log_proba, expected.log_proba, atol=1e-9)
+    assert found.effective_df == pytest.approx(expected.effective_df)
