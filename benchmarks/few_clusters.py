@@ -25,6 +25,7 @@ DEPENDENCE = 0.3
 KINDS = {
     "`cluster` (CV1), normal": {"cov_type": "cluster"},
     "`cluster` (CV1), t": {"cov_type": "cluster", "use_t": True},
+    "`CV2`, t": {"cov_type": "CV2"},
     "`CV3L`, t": {"cov_type": "CV3L"},
     "`CV3`, t": {"cov_type": "CV3"},
 }
@@ -66,7 +67,7 @@ def main() -> None:
     """Print the table."""
     n_samples = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     warnings.simplefilter("ignore")
-    print("| clusters | covariance | between clusters | within clusters |\n|---|---|---|---|")
+    print("| clusters | covariance | constant in clusters | varies within |\n|---|---|---|---|")
     for n_clusters in (10, 15, 20):
         shares, refused = coverage(n_clusters, n_samples)
         for kind, (between, within) in shares.items():

@@ -15,7 +15,13 @@ class ContrastDegrees(Protocol):
     """Degrees of freedom that depend on the combination of coefficients that is estimated."""
 
     def of(self, jacobian: Array) -> Array:
-        """Those of m combinations of the standardised coefficients, (m, n_coefficients)."""
+        """Return those of m combinations of the standardised coefficients, (m, n_coefficients)."""
+
+    def joint(self, A: Array) -> tuple[float, float]:
+        """Return the factor from Wald's statistic of A to an F statistic, and its degrees.
+
+        A has the shape (n_restrictions, n_coefficients), for standardised coefficients.
+        """
 
 
 @dataclass(frozen=True)

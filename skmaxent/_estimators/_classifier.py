@@ -355,17 +355,22 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             The weights of the fit.
         offset : array-like, default=None
             The offsets of the fit.
-        cov_type : {"nonrobust", "HC0", "HC1", "cluster", "CV3", "CV3L", "laplace"}, default=None
+        cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CV2", "CV3", "CV3L", \
+                "laplace"}, default=None
             "nonrobust" is the inverse Fisher information; "HC0" the sandwich with the outer product
-            of the scores [1]_, "HC1" that times n/(n - p); "cluster" sums scores by `groups`, times
+            of the scores [1]_, "HC1" that times n/(n - p); "HC2" and "HC3"
+            divide the residuals of rows by roots of one less their leverage, and by one less it, as
+            matrices for several classes; "cluster" sums scores by `groups`, times
             G/(G - 1) (n - 1)/(n - p), which is called CV1. "CV3" is the jackknife over clusters
             [2]_, by a fit without each of them, and "CV3L" the same by one Newton step in place of
-            each fit; both are more reliable with few or unequal clusters. "laplace" is the
-            inverse of the information and the ridge's second derivative: the covariance of the
-            posterior with a normal prior, for which there are no p-values. None is "laplace" with a
+            each fit; "CV2" has the correction and the degrees of freedom of Bell & McCaffrey [4]_.
+            All three are more reliable with few or unequal clusters. "laplace" is the inverse of
+            the information and the ridge's second derivative: the covariance of the posterior with
+            a normal prior, for which there are no p-values. None is "laplace" with a
             ridge penalty, else "nonrobust", or "HC0" for probability weights.
         groups : array-like of shape (n_samples,), default=None
-            Clusters, for ``cov_type="cluster"``, "CV3" and "CV3L", and ``method="bootstrap"``,
+            Clusters, for ``cov_type="cluster"``, "CV2", "CV3" and "CV3L", and
+            ``method="bootstrap"``,
             which draws whole clusters; ``method="split"`` puts each into one half. For "cluster"
             two columns are two ways of clustering [3]_.
         weights : {"frequency", "probability"}, default="frequency"
@@ -400,9 +405,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             None is "coefficients" for "cluster" and "HC1", "none" for "HC0".
         use_t : bool, default=None
             Whether intervals and tests of robust covariances are those of Student's t and F
-            distributions, with G - 1 degrees of freedom for clusters (of the way with fewer of
-            them), n - p for rows, and those of the design for surveys. None is True for "CV3",
-            "CV3L" and surveys, else False: normal and chi-squared distributions.
+            distributions: with G - 1 degrees of freedom for clusters (of the way with fewer of
+            them), those of Bell & McCaffrey for each estimate with "CV2", n - p for rows, and those
+            of the design for surveys. None is True for "CV2", "CV3", "CV3L" and surveys, else
+            False: normal and chi-squared distributions.
         design : SurveyDesign, default=None
             How the rows were sampled. It takes the place of the arguments from `cov_type` to
             `small_sample`, except `reference`, and `weights` are probabilities; `sample_weight`
@@ -438,6 +444,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
            for cluster-robust inference, Journal of Applied Econometrics 38.
         .. [3] Cameron, Gelbach & Miller (2011), Robust inference with multiway clustering, Journal
            of Business & Economic Statistics 29.
+        .. [4] Bell & McCaffrey (2002), Bias reduction in standard errors for linear regression with
+           multi-stage samples, Survey Methodology 28; for joint tests Pustejovsky & Tipton (2018),
+           Journal of Business & Economic Statistics 36.
 
         Examples
         --------

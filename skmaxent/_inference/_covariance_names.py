@@ -21,7 +21,10 @@ SANDWICH = {
     ("cluster", "coefficients"): "cluster, G/(G−1)·(n−1)/(n−p), as statsmodels, Stata's "
     "regress and R's vcovCL type='HC1'",
 }
-JACKKNIFE = {
+CORRECTED = {
+    "HC2": "HC2, residuals divided by the root of one less their leverage, as R's vcovHC",
+    "HC3": "HC3, residuals divided by one less their leverage, as R's vcovHC",
+    "CV2": "cluster with Bell & McCaffrey's correction (CV2), as CR2 of R's clubSandwich",
     "CV3": "cluster jackknife (CV3), fits without each cluster",
     "CV3L": "cluster jackknife by one Newton step for each cluster (CV3L)",
 }
@@ -36,8 +39,8 @@ def covariance_name(results: ResultsState) -> str:
         return "laplace, the posterior's Laplace approximation under the ridge as a normal prior"
     if results.design_name is not None:
         return results.design_name
-    if results.cov_type in JACKKNIFE:
-        return JACKKNIFE[results.cov_type]
+    if results.cov_type in CORRECTED:
+        return CORRECTED[results.cov_type]
     if results.replicates is not None:
         return f"bootstrap, {len(results.replicates)} samples"
     factor = results.small_sample or DEFAULT_FACTORS[results.cov_type]

@@ -13,11 +13,11 @@ from skmaxent._input._validation import check_groups
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
-ROW_TYPES = ("HC0", "HC1")
-CLUSTER_TYPES = ("cluster", "CV3", "CV3L")
+ROW_TYPES = ("HC0", "HC1", "HC2", "HC3")
+CLUSTER_TYPES = ("cluster", "CV2", "CV3", "CV3L")
 COV_TYPES = ("nonrobust", *ROW_TYPES, *CLUSTER_TYPES, "laplace")
 # Covariances whose tests are those of Student's t, unless the user asks for another distribution.
-T_TYPES = ("CV3", "CV3L", "survey")
+T_TYPES = ("CV2", "CV3", "CV3L", "survey")
 ALLOWED_FACTORS = {
     "HC0": ("none", "units"),
     "HC1": ("coefficients",),

@@ -120,18 +120,20 @@ def wald_test_of_slopes(
     if constant is not None:
         slopes = _covariance.complement(constant)
     try:
-        chi2 = tests.of_restrictions(np.kron(np.eye(n_rows), slopes))
+        A = np.kron(np.eye(n_rows), slopes)
+        chi2 = tests.of_restrictions(A)
     except _covariance.DeficientCovariance as error:
         found = f"rank {error.rank}{tests.from_groups}"
         return name, f"not available: {df} restrictions, covariance of {found}"
-    return name, _outcome(chi2, df, tests.df_denom)
+    if tests.distribution.is_normal:
+        return name, _outcome(chi2, df)
+    F, _, df_denom = tests.f_test(chi2, df, A)
+    p = stats.f.sf(F, df, df_denom)
+    return name, f"F({df}, {df_denom:.4g}) = {F:.5g}, p = {p:.3g}"
 
 
-def _outcome(chi2: float, df: int, df_denom: float = np.inf) -> str:
-    """Return a test statistic and its p-value as text."""
-    if np.isfinite(df_denom):
-        p = stats.f.sf(chi2 / df, df, df_denom)
-        return f"F({df}, {df_denom:g}) = {chi2 / df:.5g}, p = {p:.3g}"
+def _outcome(chi2: float, df: int) -> str:
+    """Return a chi-squared statistic and its p-value as text."""
     return f"χ² = {chi2:.5g}, p = {stats.chi2.sf(chi2, df):.3g}"
 
 

@@ -85,7 +85,8 @@ def results_from_information(
             kind.cov_type,
             found.n_groups,
             found.n_units,
-            found.distribution.df,
+            found.distribution,
+            None if found.distribution.by_contrast is None else free.matrix,
         ),
         _delta=DeltaMethod.of(
             estimate.model,

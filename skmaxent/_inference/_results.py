@@ -60,8 +60,8 @@ class InferenceResults(
     classes : list
         All labels.
     reference : label or "symmetric"
-    cov_type : {"nonrobust", "HC0", "HC1", "cluster", "CV3", "CV3L", "survey", "laplace", \
-            "bootstrap"}
+    cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CV2", "CV3", "CV3L", \
+            "survey", "laplace", "bootstrap"}
         "laplace" is the posterior covariance under a ridge penalty, seen as a normal prior.
     weights : {"frequency", "probability"}
         What `sample_weight` meant.
@@ -91,7 +91,8 @@ class InferenceResults(
     design_name : str or None
         The covariance of a survey in words.
     df_tests : float
-        Degrees of freedom of t and F tests; infinite where tests are normal and chi-squared.
+        Degrees of freedom of t and F tests; infinite where tests are normal and chi-squared. With
+        "CV2" estimates and joint tests have their own, and only `anova` has these.
     notes : tuple of str
         What is to be known before the numbers are read, at the top of what is printed: that the
         classes are separated, or that the coefficients are far from the optimum.

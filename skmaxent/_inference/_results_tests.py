@@ -211,7 +211,7 @@ class TestMethods(ResultsState):
         A = asked.of_free(self._contrasts)
         asked.check_rank(A)
         found = self._restricted(A, asked.values, test, asked.name)
-        return self._table([(asked.name, *found)], test).rename_axis("hypothesis")
+        return self._table([(asked.name, *found)], test, [A]).rename_axis("hypothesis")
 
     def hypotheses(
         self, hypothesis: Any, rhs: Any = None, conf_level: float = 0.95
@@ -323,11 +323,12 @@ class TestMethods(ResultsState):
                 f"equality_test compares coefficients of several classes, found those of "
                 f"{self.rows[0]!r} alone: use wald_test."
             )
-        tests = []
+        tests, restrictions = [], []
         for name, positions in self._names.terms(features):
             A = equal_over_rows(self._contrasts, positions, len(self.columns))
             tests.append((name, *self._restricted(A, 0.0, test, name)))
-        return self._table(tests, test)
+            restrictions.append(A)
+        return self._table(tests, test, restrictions)
 
     def combine_test(self, test: str = "wald") -> pd.DataFrame:
         """Test for all pairs of outcomes whether all their slopes are equal.
@@ -370,13 +371,14 @@ class TestMethods(ResultsState):
             has_intercept=self.has_intercept,
             constant=self._constant,
         )
-        tests, index = [], []
+        tests, index, restrictions = [], [], []
         for first, second, A in pairs:
             name = f"{first} = {second}"
             tests.append((name, *self._restricted(A, 0.0, test, name)))
             index.append((first, second))
+            restrictions.append(A)
         labels = pd.MultiIndex.from_tuples(index, names=["first", "second"])
-        return self._table(tests, test).set_axis(labels)
+        return self._table(tests, test, restrictions).set_axis(labels)
 
     def iia_test(self, method: str = "hausman", random_state: Any = None) -> pd.DataFrame:
         """Test the independence of irrelevant alternatives, by leaving out each outcome in turn.
@@ -448,9 +450,11 @@ class TestMethods(ResultsState):
         else:
             raise ValueError(f"test must be 'wald' or 'lr', found {test!r}.")
 
-    def _table(self, tests: list[tuple[str, float, int]], test: str) -> pd.DataFrame:
-        """The table of tests of a kind, "wald" or "lr"."""
-        return self._wald.table(tests) if test == "wald" else chi2_table(tests)
+    def _table(
+        self, tests: list[tuple[str, float, int]], test: str, restrictions: list[Array]
+    ) -> pd.DataFrame:
+        """The table of tests of a kind, "wald" or "lr", each with its restrictions."""
+        return self._wald.table(tests, restrictions) if test == "wald" else chi2_table(tests)
 
     @property
     def _contrasts(self) -> Array:

@@ -8,9 +8,11 @@ import numpy as np
 
 from skmaxent._effects._student_t import NORMAL, StudentT
 from skmaxent._inference import _covariance
+from skmaxent._inference._bell_mccaffrey import adjusted_covariance
 from skmaxent._inference._cluster_jackknife import jackknife_covariance
 from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._held_minimum import flattened
+from skmaxent._inference._leverage_covariance import POWERS, leverage_scores
 from skmaxent._inference._refits import refits
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
@@ -107,10 +109,13 @@ def covariance_at(
     n_units = training.blocks.weight_sums.n_positive
     n_units *= 1 if kind.weights == "probability" else len(training.classes)
     n = _observations(training, kind)
+    df = n - len(V) if kind.use_t else np.inf
+    if kind.cov_type in POWERS:
+        meat = leverage_scores(training, point, kind.cov_type, kind.weights)
+        return CoefficientCovariance(V, V @ meat @ V, StudentT(df), n_units=n_units)
     power = 1 if kind.weights == "frequency" else 2
     meat = _covariance.score_products(point, None, power) * training.data.scale**power
     factor = _factor(kind, n, n, len(V))
-    df = n - len(V) if kind.use_t else np.inf
     return CoefficientCovariance(V, V @ meat @ V * factor, StudentT(df), n_units=n_units)
 
 
@@ -147,6 +152,11 @@ def _of_clusters(
         raise ValueError("groups must name at least two clusters with rows of positive weight.")
     n_groups = min(counts)
     distribution = StudentT(n_groups - 1.0 if kind.use_t else np.inf)
+    if kind.cov_type == "CV2":
+        W, degrees = adjusted_covariance(training, point, V, ways[0])
+        if kind.use_t:
+            distribution = StudentT(n_groups - 1.0, degrees)
+        return CoefficientCovariance(V, W, distribution, n_groups, n_groups + 1)
     if kind.cov_type != "cluster":
         W = jackknife_covariance(
             training,

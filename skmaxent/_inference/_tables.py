@@ -51,23 +51,27 @@ def wide_tables() -> Any:
     return pd.option_context("display.width", None, "display.max_rows", None)
 
 
-def chi2_table(tests: list[tuple[str, float, int]], df_denom: float = np.inf) -> pd.DataFrame:
+def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
     """Return a table with a row for each test, from tuples of a name, a statistic and its degrees.
 
-    Several tests may have the same name. With finite degrees of freedom `df_denom` of the
-    covariance tests are F tests, of the statistic divided by its degrees.
+    Several tests may have the same name.
     """
     import pandas as pd
 
     index = pd.Index([name for name, _, _ in tests], name="term")
     frame = pd.DataFrame([test[1:] for test in tests], index=index, columns=["chi2", "df"])
-    if np.isinf(df_denom):
-        frame["p_value"] = stats.chi2.sf(frame["chi2"], frame["df"])
-        return frame
-    frame = pd.DataFrame(
-        {"F": frame["chi2"] / frame["df"], "df": frame["df"], "df_denom": df_denom}, index=index
-    )
-    frame["p_value"] = stats.f.sf(frame["F"], frame["df"], df_denom)
+    frame["p_value"] = stats.chi2.sf(frame["chi2"], frame["df"])
+    return frame
+
+
+def f_table(tests: list[tuple[str, float, int, float]]) -> pd.DataFrame:
+    """Return a table of F tests, from tuples of a name, a statistic and its degrees of freedom."""
+    import pandas as pd
+
+    index = pd.Index([test[0] for test in tests], name="term")
+    columns = ["F", "df", "df_denom"]
+    frame = pd.DataFrame([test[1:] for test in tests], index=index, columns=columns)
+    frame["p_value"] = stats.f.sf(frame["F"], frame["df"], frame["df_denom"])
     return frame
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skmaxent._effects._student_t import NORMAL, StudentT
 from skmaxent._inference import _covariance
-from skmaxent._inference._tables import chi2_table
+from skmaxent._inference._tables import chi2_table, f_table
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ class WaldTests:
         Clusters, for error messages.
     n_units : int or None
         Independent units that a robust covariance sums scores of; None for other kinds.
-    df_denom : float, default=inf
-        Degrees of freedom of the covariance for F tests; infinite for chi-squared tests.
+    distribution : StudentT, default=normal
+        Of estimates; with finite degrees of freedom joint tests are F tests.
+    from_standardised : ndarray of shape (n_coefficients, n_coefficients) or None
+        From the coefficients of standardised columns to these, where degrees of freedom depend on
+        what is tested.
     """
 
     coef: Array
@@ -40,7 +44,8 @@ class WaldTests:
     cov_type: str
     n_groups: int | None = None
     n_units: int | None = None
-    df_denom: float = np.inf
+    distribution: StudentT = NORMAL
+    from_standardised: Array | None = None
 
     def of_terms(self, terms: list[tuple[str, list[int]]]) -> pd.DataFrame:
         """Return tests that the coefficients of some columns are zero for all classes.
@@ -49,21 +54,48 @@ class WaldTests:
         chi2, df and p_value.
         """
         tests = [(name, *self.of_columns(positions, name)) for name, positions in terms]
-        return self.table(tests)
+        identity = np.eye(self.coef.size)
+        return self.table(tests, [identity[self._index(positions)] for _, positions in terms])
 
-    def table(self, tests: list[tuple[str, float, int]]) -> pd.DataFrame:
-        """A row for each test, of a name, Wald's statistic and its degrees of freedom."""
-        return chi2_table(tests, self.df_denom)
+    def table(
+        self, tests: list[tuple[str, float, int]], restrictions: list[Array] | None = None
+    ) -> pd.DataFrame:
+        """Return a row for each test, of a name, Wald's statistic and its degrees of freedom.
+
+        `restrictions`, an array (n_restrictions, n_coefficients) for each test, are for degrees of
+        freedom that depend on them; None gives all tests the same.
+        """
+        if self.distribution.is_normal:
+            return chi2_table(tests)
+        given = [None] * len(tests) if restrictions is None else restrictions
+        return f_table(
+            [
+                (name, *self.f_test(chi2, df, A))
+                for (name, chi2, df), A in zip(tests, given, strict=True)
+            ]
+        )
+
+    def f_test(self, chi2: float, df: int, A: Array | None) -> tuple[float, int, float]:
+        """Return the F statistic of Wald's statistic, and its two degrees of freedom."""
+        by_contrast = self.distribution.by_contrast
+        if by_contrast is None or self.from_standardised is None or A is None:
+            return chi2 / df, df, self.distribution.df
+        factor, df_denom = by_contrast.joint(A @ self.from_standardised)
+        return chi2 * factor, df, df_denom
 
     def of_columns(self, positions: list[int], name: str) -> tuple[float, int]:
         """The statistic that the coefficients of columns are zero for all classes, and its degrees.
 
         `name` is what an error says that the columns are.
         """
-        n_rows, width = self.coef.shape
-        index = (np.arange(n_rows)[:, None] * width + positions).ravel()
+        index = self._index(positions)
         x, V = self.coef.ravel()[index], self.covariance[np.ix_(index, index)]
         return self._statistic(x, V, name), len(index)
+
+    def _index(self, positions: list[int]) -> Array:
+        """Return the positions of the coefficients of columns among the ravelled ones."""
+        n_rows, width = self.coef.shape
+        return np.asarray((np.arange(n_rows)[:, None] * width + positions).ravel())
 
     def of_restrictions(self, A: Array, values: Array | float = 0.0, *, name: str = "") -> float:
         """Return Wald's statistic for A θ = values, A (n_restrictions, n_coefficients).

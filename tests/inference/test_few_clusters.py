@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.linalg import fractional_matrix_power
 
 from skmaxent import MaxentClassifier
 from tests.helpers.beps import DATA, ORACLES, VOTE
@@ -222,3 +223,118 @@ def test_wild_bootstraps_without_clusters_are_refused():
     few = clf.infer(X, y, cov_type="cluster", groups=groups % 2)
     with pytest.raises(ValueError, match="2 clusters cannot test 2 restrictions"):
         few.wild_bootstrap_test(["1:x0 = 0", "2:x0 = 0"])
+
+
+@pytest.mark.parametrize("kind", ["HC2", "HC3"])
+def test_leverages_are_those_of_sandwich(kind):
+    found = results("logit", cov_type=kind)
+    np.testing.assert_allclose(intercept_first(found.covariance), R["logit"][kind], rtol=1e-6)
+    assert kind in str(found)
+    assert found.df_tests == np.inf
+
+
+def with_leverages(clf, X, y, w, power):
+    """HC2 and HC3 of three classes by their definition, with rows that stand for w others."""
+    Z, P = np.column_stack([X, np.ones(len(X))]), clf.predict_proba(X)[:, 1:]
+    curvature = [np.diag(p) - np.outer(p, p) for p in P]
+    designs = [np.kron(np.eye(2), z) for z in Z]
+    V = np.linalg.inv(sum(n * D.T @ S @ D for n, D, S in zip(w, designs, curvature, strict=True)))
+    meat = 0.0
+    for n, D, S, p, k in zip(w, designs, curvature, P, y, strict=True):
+        hat = np.eye(2) - S @ D @ V @ D.T
+        adjusted = fractional_matrix_power(hat, power) @ ((np.array([1, 2]) == k) - p)
+        meat = meat + n * np.outer(D.T @ adjusted, D.T @ adjusted)
+    return V @ meat @ V
+
+
+@pytest.mark.parametrize(("kind", "power"), [("HC2", -0.5), ("HC3", -1.0)])
+def test_leverages_of_three_classes_are_matrices(kind, power):
+    X, y, w, _ = three_classes()
+    clf = EXACT.fit(X, y, w)
+    expected = with_leverages(clf, X, y, w, power)
+    found = clf.infer(X, y, w, cov_type=kind)
+    np.testing.assert_allclose(found.covariance, expected, rtol=1e-6)
+    many = np.repeat(X, w.astype(int), axis=0), np.repeat(y, w.astype(int))
+    again = MaxentClassifier(C=np.inf, tol=1e-11).fit(*many).infer(*many, cov_type=kind)
+    np.testing.assert_allclose(again.covariance, expected, rtol=1e-6)
+    # Two observations in a row, of which one may be of another class.
+    counts = np.eye(3)[y] + np.eye(3)[np.roll(y, 1)]
+    table = MaxentClassifier(C=np.inf, tol=1e-11).fit(X, counts).infer(X, counts, cov_type=kind)
+    long = np.concatenate([X, X]), np.concatenate([y, np.roll(y, 1)])
+    rows = MaxentClassifier(C=np.inf, tol=1e-11).fit(*long).infer(*long, cov_type=kind)
+    np.testing.assert_allclose(table.covariance, rows.covariance, rtol=1e-6)
+
+
+def test_leverages_with_sampling_weights_have_no_scale():
+    X, y, w, _ = three_classes()
+    found = [
+        MaxentClassifier(C=np.inf, tol=1e-11)
+        .fit(X, y, scale * w)
+        .infer(X, y, scale * w, cov_type="HC3", weights="probability")
+        .covariance
+        for scale in (1.0, 1e3)
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("response", ["logit", "multinom"])
+def test_bell_and_mccaffrey_are_those_of_clubsandwich(response):
+    """Of the linear model that a Newton step solves, whose residuals have unit variance."""
+    y, expected = RESPONSES[response][0][FEW], R["CR2"][response]
+    X = DATA[COLUMNS][FEW]
+    found = EXACT.fit(X, y).infer(X, y, cov_type="CV2", groups=A[FEW])
+    n_rows, rtol = len(found.rows), 1e-6 if response == "logit" else 2e-5
+    V = intercept_first(found.covariance, n_rows)
+    np.testing.assert_allclose(V, expected["vcov"], rtol=rtol)
+    p_values = found.summary()["p_value"].to_numpy().reshape(n_rows, -1)
+    np.testing.assert_allclose(np.roll(p_values, 1, axis=1).ravel(), expected["p"], rtol=rtol)
+    names = [f"{row}:{name} = 0" for row in found.rows for name in ("age", "Blair")]
+    for joint in (found.wald_test([["age", "Blair"]]), found.linear_test(names)):
+        for key, value in (("F", "F"), ("df_denom", "df_denom"), ("p_value", "p")):
+            assert joint[key].iloc[0] == pytest.approx(expected["HTZ"][value], rel=rtol)
+    if response == "logit":  # which takes another root of the same matrix
+        other = np.sqrt(np.diag(R["clubSandwich_glm"]["CR2"]))
+        np.testing.assert_allclose(np.sqrt(V.diagonal()), other, rtol=2e-3)
+
+
+def test_effects_and_hypotheses_have_degrees_of_freedom_of_their_own():
+    """They do not depend on the coding; a difference has those of a coefficient in another."""
+    X, y, w, groups = three_classes()
+    clf = EXACT.fit(X, y, w)
+    one = clf.infer(X, y, w, cov_type="CV2", groups=groups)
+    two = one.relative_to(1)
+    found = one.hypotheses("1:x0 - 2:x0 = 0", conf_level=0.9).iloc[0]
+    other = two.hypotheses("2:x0 = 0", conf_level=0.9).iloc[0]
+    assert found["p_value"] == pytest.approx(other["p_value"], rel=1e-8)
+    assert found["upper"] == pytest.approx(-other["lower"], rel=1e-8)
+    own = two.summary(0.9).loc[(2, "x0")]
+    assert own["p_value"] == pytest.approx(other["p_value"], rel=1e-8)
+    assert own["upper"] == pytest.approx(other["upper"], rel=1e-8)
+    normal = clf.infer(X, y, w, cov_type="CV2", groups=groups, use_t=False)
+    for method in ("slopes", "comparisons"):
+        tables = [getattr(each, method)(by=True) for each in (one, normal)]
+        ratios = [table["upper"] - table["lower"] for table in tables]
+        ratio = (ratios[0] / ratios[1]).to_numpy()
+        assert (ratio > stats.t.ppf(0.975, 10.0) / stats.norm.ppf(0.975)).all()
+        assert np.ptp(ratio) > 1e-3
+    effects = one.marginal_effects(X)
+    slopes = one.slopes(by=True).set_index(["class", "variable"]).reindex(effects.index)
+    np.testing.assert_allclose(effects["p_value"], slopes["p_value"], rtol=1e-5)
+    rows = one.predictions(X[:3])
+    narrow = normal.predictions(X[:3])
+    assert (rows["lower"] < narrow["lower"]).all()
+    intervals = [each.predict_proba_interval(X[:3]) for each in (one, normal)]
+    lower = [table.xs("lower", axis=1, level=1) for table in intervals]
+    assert (lower[0] < lower[1]).all().all()
+
+
+def test_a_cluster_that_alone_determines_a_coefficient_has_no_adjusted_score():
+    X, y, _, groups = three_classes()
+    X = np.column_stack([X, groups == 3])
+    clf = MaxentClassifier(C=np.inf, bias_reduction="mean").fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = clf.infer(X, y, cov_type="CV2", groups=groups)
+    assert np.isfinite(found.covariance).all()
+    assert (found.std_errors > 0.05).all()
+    assert found.summary()["p_value"].notna().all()

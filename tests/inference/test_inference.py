@@ -466,7 +466,7 @@ def test_a_lasso_has_a_bootstrap():
         ({"bounds": (0, None), "C": np.inf}, {}, "not available with bounds"),
         ({"C": 1.0}, {"cov_type": "HC0"}, "does not go with this fit, which has a ridge"),
         ({"C": np.inf}, {"cov_type": "laplace"}, "has no penalty"),
-        ({"C": np.inf}, {"cov_type": "HC3"}, "cov_type must be one of"),
+        ({"C": np.inf}, {"cov_type": "HC4"}, "cov_type must be one of"),
         ({"C": np.inf}, {"cov_type": "cluster"}, "go together"),
         ({"C": np.inf}, {"groups": GROUPS}, "go together"),
         ({"C": np.inf}, {"cov_type": "cluster", "groups": [1, 2]}, "groups has the shape"),
