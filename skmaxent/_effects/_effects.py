@@ -266,6 +266,8 @@ class Effects:
                 errors, null = estimates.errors(self.delta.covariance), 0.0
         distribution = self.delta.distribution
         df = distribution.degrees(estimates.jacobian)
+        if distribution.statistic == "t":  # a variable of the data may have this name
+            labels = labels.rename(columns={"t": "t_of_data"})
         table = labels.assign(estimate=estimates.values, std_err=errors)
         if null is not None and self.has_p_values:
             with np.errstate(divide="ignore", invalid="ignore"):

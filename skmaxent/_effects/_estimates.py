@@ -93,7 +93,7 @@ def normal_interval(
 def logit_interval(
     values: Array, errors: Array, conf_level: float, df: float | Array = np.inf
 ) -> tuple[Array, Array]:
-    """The interval of `normal_interval` of the log-odds of probabilities, mapped to (0, 1)."""
+    """Return the interval of `normal_interval` of log-odds, mapped to probabilities."""
     check_level(conf_level)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_odds = np.log(values) - np.log1p(-values)

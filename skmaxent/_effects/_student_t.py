@@ -51,7 +51,7 @@ class StudentT:
         return "z" if self.is_normal else "t"
 
     def degrees(self, jacobian: Array | None) -> float | Array:
-        """Degrees of freedom of estimates with these derivatives, one number or (m,).
+        """Return degrees of freedom of estimates with these derivatives, one number or (m,).
 
         `jacobian`, of shape (m, n_coefficients), is by the coefficients of standardised columns.
         """
@@ -64,7 +64,7 @@ NORMAL = StudentT()
 
 
 def t_quantile(conf_level: float, df: float | Array = np.inf) -> float | Array:
-    """The quantile t such that an interval of t standard errors has this level."""
+    """Return the quantile t such that an interval of t standard errors has this level."""
     level = 0.5 + 0.5 * conf_level
     normal = float(stats.norm.ppf(level))
     if np.all(np.isinf(df)):
@@ -73,7 +73,7 @@ def t_quantile(conf_level: float, df: float | Array = np.inf) -> float | Array:
 
 
 def t_p_values(statistic: Array, df: float | Array = np.inf) -> Array:
-    """Two-sided p-values of statistics, (m,)."""
+    """Return two-sided p-values of statistics, (m,)."""
     size = np.abs(statistic)
     if np.all(np.isinf(df)):
         return np.asarray(2.0 * stats.norm.sf(size))

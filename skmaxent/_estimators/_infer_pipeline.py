@@ -57,9 +57,14 @@ def infer(
         Columns of the model that belong to one term; others are terms of their own. None finds
         them: the columns of a term change with the same variables of X, and a
         `FormulaTransformer` knows its own.
-    cov_type, groups, weights, reference, features, method, n_bootstrap, small_sample, use_t, \
-            design, subpopulation : object
+    cov_type, groups, weights, reference, features, method, n_bootstrap : object
         As in `MaxentClassifier.infer`. Names of features are those that the transformers give.
+    small_sample, use_t : object
+        As in `MaxentClassifier.infer`.
+    design : SurveyDesign, default=None
+        How the rows were sampled, as in `MaxentClassifier.infer`.
+    subpopulation : array-like of bool of shape (n_samples,), default=None
+        With `design`: which rows the fit was made of.
 
     Returns
     -------

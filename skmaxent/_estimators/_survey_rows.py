@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from skmaxent._estimators._inference_kinds import InferenceOptions, UserData
-from skmaxent._inference._survey_design import SurveyDesign
+from skmaxent._inference._survey_design import SurveyDesign, sampling_weights, units_of
 from skmaxent._input._validation import check_offset, is_no_offset
 from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._place import to_host
@@ -19,7 +19,7 @@ from skmaxent._typing import Array
 def rows_of_survey(
     data: UserData, options: InferenceOptions, classes: Array
 ) -> tuple[UserData, InferenceOptions]:
-    """The rows that are estimated from, and options whose design knows these rows.
+    """Return the rows that are estimated from, and options whose design knows these rows.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ def rows_of_survey(
     data = data.on_host()
     n_samples = data.X.shape[0] if hasattr(data.X, "shape") else len(data.X)
     chosen = _mask(options.subpopulation, n_samples)
-    weights = design.sampling_weights(data.sample_weight, n_samples)
+    weights = sampling_weights(design, data.sample_weight, n_samples)
     if not (weights[chosen] > 0.0).any():
         raise ValueError("subpopulation has no rows of positive weight.")
-    units = design.resolve(n_samples, weights, chosen)
+    units = units_of(design, weights, chosen)
     options = replace(options, design=units, subpopulation=None, weights="probability")
     offset = data.offset
     if not is_no_offset(offset):
@@ -81,7 +81,7 @@ def _refuse_others(options: InferenceOptions) -> None:
 
 
 def _mask(subpopulation: Any, n_samples: int) -> Array:
-    """The rows of the subpopulation, bool (n_samples,)."""
+    """Return a mask of the rows of the subpopulation, bool (n_samples,)."""
     if subpopulation is None:
         return np.ones(n_samples, bool)
     mask = np.asarray(to_host(subpopulation))

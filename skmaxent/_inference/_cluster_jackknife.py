@@ -28,7 +28,7 @@ def jackknife_covariance(
     n_groups: int,
     is_bias_reduced: bool,
 ) -> Array:
-    """CV3: (G - 1)/G times the sum of squared changes of coefficients, over G clusters.
+    """Return CV3, (G - 1)/G times the sum of squared changes of coefficients, over G clusters.
 
     MacKinnon, Nielsen & Webb (2023), J. Appl. Econom. 38; for logits their paper of 2024. Changes
     are from fits without the cluster, or from one Newton step towards these ("CV3L").
@@ -66,7 +66,7 @@ def jackknife_covariance(
 
 
 def one_step_changes(training: TrainingProblem, point: Point, V: Array, codes: Array) -> Array:
-    """Changes of the coefficients by a Newton step without each cluster, (n_groups, p).
+    """Return changes of the coefficients by a Newton step without each cluster, (n_groups, p).
 
     With the information H of all rows and H_g of a cluster they are (H - H_g)⁻¹ times the sum of
     the cluster's gradients.
@@ -98,7 +98,7 @@ def one_step_changes(training: TrainingProblem, point: Point, V: Array, codes: A
 
 
 def group_informations(point: Point, codes: Array, groups: Array) -> Array:
-    """The informations of the rows of some groups, (len(groups), p, p), not divided by weights.
+    """Return the informations of the rows of some groups, (len(groups), p, p), as sums.
 
     `groups` are consecutive codes.
     """

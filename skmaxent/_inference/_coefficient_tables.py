@@ -65,9 +65,10 @@ class CoefficientTables:
         return np.asarray(np.sqrt(variances).reshape(self.coef.shape))
 
     def degrees_of(self, R: Array | None = None) -> float | Array:
-        """Degrees of freedom of t statistics of m combinations R of coefficients, (m, size).
+        """Return degrees of freedom of t statistics of m combinations R of coefficients.
 
-        None are the coefficients themselves. The result is one number, or of shape (m,).
+        R has the shape (m, size of coef); None are the coefficients themselves. The result is one
+        number, or of shape (m,).
         """
         if self.from_standardised is None:
             return self.distribution.df

@@ -171,7 +171,7 @@ def score_products(point: Point, groups: Array | None, weight_power: int) -> Arr
 
 
 def group_scores(point: Point, groups: Array, n_groups: int) -> Array:
-    """The sums of the weighted scores of groups of rows, (n_groups, n_coefficients).
+    """Return the sums of the weighted scores of groups of rows, (n_groups, n_coefficients).
 
     `groups` are the codes of the groups of the rows, (n_samples,).
     """

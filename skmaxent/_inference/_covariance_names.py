@@ -60,7 +60,7 @@ def interval_name(cov_type: str, conf_level: float, distribution: StudentT | Non
 
 
 def degrees_name(distribution: StudentT) -> str:
-    """The degrees of freedom of a t distribution as a part of a sentence."""
+    """Return the degrees of freedom of a t distribution as a part of a sentence."""
     if distribution.by_contrast is not None:
         return " with degrees of freedom of their own"
     return f" with {distribution.df:g} degrees of freedom"

@@ -64,7 +64,7 @@ class CovarianceKind:
         n_samples: int,
         is_penalised: bool,
     ) -> CovarianceKind:
-        """The kind that the arguments of `MaxentClassifier.infer` ask for.
+        """Return the kind that the arguments of `MaxentClassifier.infer` ask for.
 
         `units` are those of a survey, and `is_penalised` tells whether the fit has a ridge penalty.
         """
@@ -152,7 +152,7 @@ def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
 
 
 def _ways(groups: Any) -> list[Any]:
-    """The columns of clusters in one or two ways."""
+    """Return the columns of clusters in one or two ways."""
     given = to_host(groups)
     if np.ndim(given) != 2 or np.shape(given)[1] < 2:
         return [groups]

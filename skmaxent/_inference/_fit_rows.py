@@ -86,7 +86,7 @@ class FitRows:
         return rows
 
     def with_clusters(self, codes: Array | None) -> FitRows:
-        """The same rows with their clusters, (n_samples, n_ways)."""
+        """Return the same rows with their clusters, (n_samples, n_ways)."""
         rows = copy.copy(self)
         rows.clusters = None if codes is None or codes.shape[1] > 1 else codes[:, 0]
         return rows
@@ -218,7 +218,7 @@ class FitRows:
         return self._fall(least(self._likelihoods, self._best.point, A, values).value), len(A)
 
     def cluster_influences(self, A: Array, values: Array | float = 0.0) -> Array:
-        """Effects of the scores of clusters on A b, at the maximum with A b = values.
+        """Return effects of the scores of clusters on A b, at the maximum with A b = values.
 
         The arguments are those of `ratio_of`. The result, (n_groups, n_restrictions), is A times
         the inverse information times the sums of scores, both of the mean loss, without clusters

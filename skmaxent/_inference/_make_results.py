@@ -104,7 +104,7 @@ def _covariance_at(
     training: TrainingProblem,
     kind: CovarianceKind,
 ) -> tuple[Point, CoefficientCovariance]:
-    """The point of an estimate, and the covariance for its standardised columns."""
+    """Return the point of an estimate, and the covariance for its standardised columns."""
     point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
     objective = point.objective
     width = objective.blocks.n_features + objective.fit_intercept

@@ -70,7 +70,7 @@ def average_effects(
     discrete: str | list[str] | tuple[str, ...],
     sample_weight: Any,
 ) -> tuple[Array, Array, float | Array]:
-    """Average effects of the features on the probabilities, their errors and degrees of freedom.
+    """Return average effects on the probabilities, their errors and degrees of freedom.
 
     The arguments from X on are those of `InferenceResults.marginal_effects`. The results have the
     shape (n_classes, n_features); degrees of freedom may be one number.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Decimals of columns; others have four.
-DECIMALS = {"z": 2}
+DECIMALS = {"z": 2, "t": 2}
 # Characters of a name that are printed.
 MOST_CHARACTERS = 40
 # Rows up to which all are printed, and the rows at both ends that are printed of more.

@@ -24,7 +24,7 @@ def refits(
     is_bias_reduced: bool,
     what: str,
 ) -> Array:
-    """Coefficients of the fits to all rows with their weights times some factors.
+    """Return coefficients of fits to all rows with their weights times some factors.
 
     Parameters
     ----------

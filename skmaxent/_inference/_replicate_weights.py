@@ -17,7 +17,7 @@ REPLICATE_TYPES = ("JK1", "JKn", "BRR", "bootstrap")
 def replicates_of(
     kind: str, units: Units, n_bootstrap: int, fay_rho: float, random_state: Any
 ) -> tuple[Array, float, Array]:
-    """The replicates of a kind of `REPLICATE_TYPES`.
+    """Return the replicates of a kind of `REPLICATE_TYPES`.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def replicates_of(
 
 
 def _jackknife(units: Units) -> tuple[Array, float, Array]:
-    """Each unit left out in turn, with the others of its stratum weighted up."""
+    """Leave out each unit in turn, and weight up the others of its stratum."""
     size = units.sizes[units.stratum_of]
     is_same = units.stratum_of[:, None] == units.stratum_of
     factors = np.where(is_same, (size / (size - 1.0))[:, None], 1.0)
@@ -50,7 +50,7 @@ def _jackknife(units: Units) -> tuple[Array, float, Array]:
 
 
 def _half_samples(units: Units, fay_rho: float) -> tuple[Array, float, Array]:
-    """One of the two units of each stratum, in balance over the replicates (McCarthy 1969)."""
+    """Keep one of the two units of each stratum, in balance over the replicates (McCarthy 1969)."""
     sizes = units.sizes
     if (sizes != 2).any():
         raise ValueError(
@@ -70,7 +70,7 @@ def _half_samples(units: Units, fay_rho: float) -> tuple[Array, float, Array]:
 
 
 def _bootstrap(units: Units, n_replicates: int, random_state: Any) -> tuple[Array, float, Array]:
-    """Samples of one unit less than there are in each stratum, with replacement."""
+    """Draw one unit less than there are in each stratum, with replacement."""
     if n_replicates < 2:
         raise ValueError(f"n_replicates must be 2 or more, found {n_replicates!r}.")
     if (units.left < 1.0).any():

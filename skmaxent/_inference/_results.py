@@ -164,7 +164,7 @@ class InferenceResults(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows that were given to `infer`.
+            The rows that were given to `infer`; of a subpopulation, its rows.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Their labels or counts.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -149,7 +149,7 @@ class GoodnessMethods(ResultsState):
         )
 
     def _outcomes(self, what: str) -> Outcomes:
-        """The probabilities and the classes of the rows of the fit."""
+        """Return the probabilities and the classes of the rows of the fit."""
         if self._estimate.settings.partial_labels:
             raise ValueError(f"{what} need the class of each row, found partial_labels.")
         return self._held.get(what).outcomes(what)

@@ -453,7 +453,7 @@ class TestMethods(ResultsState):
     def _table(
         self, tests: list[tuple[str, float, int]], test: str, restrictions: list[Array]
     ) -> pd.DataFrame:
-        """The table of tests of a kind, "wald" or "lr", each with its restrictions."""
+        """Return the table of tests of a kind, "wald" or "lr", each with its restrictions."""
         return self._wald.table(tests, restrictions) if test == "wald" else chi2_table(tests)
 
     @property

@@ -27,7 +27,7 @@ class NoCovariance(ValueError):
 
 
 def dependent_columns(error: _covariance.SingularInformation, names: Array) -> NoCovariance:
-    """The error that names the columns of a singular information.
+    """Return the error that names the columns of a singular information.
 
     `names` are those of the features, (n_features,); later positions are those of intercepts.
     """
@@ -75,7 +75,7 @@ def covariance_at(
     *,
     is_bias_reduced: bool,
 ) -> CoefficientCovariance:
-    """The covariance of the coefficients of a point.
+    """Return the covariance of the coefficients of a point.
 
     Parameters
     ----------
@@ -120,14 +120,14 @@ def covariance_at(
 
 
 def _observations(training: TrainingProblem, kind: CovarianceKind) -> float:
-    """Rows of positive weight, or the sum of frequency weights."""
+    """Return rows of positive weight, or the sum of frequency weights."""
     if kind.weights == "frequency":
         return training.total_weight
     return float(training.blocks.weight_sums.n_positive)
 
 
 def _factor(kind: CovarianceKind, n: float, units: float, n_coefficients: int) -> float:
-    """The small-sample factor for n observations in so many independent units."""
+    """Return the small-sample factor for n observations in so many independent units."""
     if kind.small_sample == "coefficients" and n <= n_coefficients:
         _refuse_few(kind.cov_type, n, n_coefficients, kind.weights)
     factor = 1.0 if kind.small_sample == "none" else units / (units - 1.0)
@@ -144,7 +144,7 @@ def _of_clusters(
     codes: Array,
     is_bias_reduced: bool,
 ) -> CoefficientCovariance:
-    """The covariance from scores that are summed by clusters, in one or two ways."""
+    """Return the covariance from scores that are summed by clusters, in one or two ways."""
     n = _observations(training, kind)
     ways = [codes[:, k] for k in range(codes.shape[1])]
     counts = [_count_groups(training, way) for way in ways]
@@ -182,7 +182,7 @@ def _of_clusters(
 
 
 def _semidefinite(V: Array) -> Array:
-    """V with its negative eigenvalues set to zero, where it has any beyond rounding.
+    """Return V with its negative eigenvalues set to zero, where it has any beyond rounding.
 
     Cameron, Gelbach & Miller (2011), J. Bus. Econ. Stat. 29, of clusters in two ways. Eigenvalues
     are those of the correlations, so that they do not depend on the units of the columns.
@@ -202,7 +202,7 @@ def _semidefinite(V: Array) -> Array:
 def _of_survey(
     training: TrainingProblem, point: Point, V: Array, kind: CovarianceKind, is_bias_reduced: bool
 ) -> CoefficientCovariance:
-    """The covariance of a survey's design, by linearisation or from replicates."""
+    """Return the covariance of a survey's design, by linearisation or from replicates."""
     units = kind.units
     assert units is not None
     if units.replicates is not None:
@@ -223,12 +223,13 @@ def _of_survey(
 
 
 def _count_groups(training: TrainingProblem, codes: Array) -> int:
-    """Clusters with rows of positive weight."""
+    """Return the number of clusters with rows of positive weight."""
     (weights_of,) = training.blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
     return int(np.count_nonzero(weights_of))
 
 
 def _group_weights(block: Block, codes: Array, n_groups: int) -> tuple[Array]:
+    """Return the sums of the weights of the rows of each group of a block."""
     weights = np.asarray(on_host(block.weights_or_ones()), dtype=float)
     return (np.bincount(codes[block.start : block.stop], weights, n_groups),)
 

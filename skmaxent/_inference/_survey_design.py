@@ -148,41 +148,8 @@ class SurveyDesign:
             rscales=rscales,
         )
 
-    def sampling_weights(self, sample_weight: Any, n_samples: int) -> Array:
-        """The weights of the rows, (n_samples,), from the design or from `sample_weight`."""
-        own = check_sample_weight(self.weights, n_samples)
-        given = check_sample_weight(sample_weight, n_samples)
-        if own is not None and given is not None and not np.allclose(own, given):
-            raise ValueError(
-                "sample_weight differs from the weights of the design: expected one of them, or "
-                "both equal."
-            )
-        found = given if own is None else own
-        return np.ones(n_samples) if found is None else found
-
-    def resolve(self, n_samples: int, weights: Array, chosen: Array) -> Units:
-        """The checked design as rows of a subpopulation know it.
-
-        Parameters
-        ----------
-        n_samples : int
-            Rows of the whole sample.
-        weights : ndarray of shape (n_samples,)
-            Sampling weights.
-        chosen : ndarray of bool of shape (n_samples,)
-            The rows of the subpopulation.
-        """
-        units = self._units(n_samples)
-        replicates = None
-        if self.replicate_weights is not None:
-            replicates = self._replicates(n_samples, weights)
-        df = self.df
-        if df is not None and not df > 0.0:
-            raise ValueError(f"df must be positive, found {df!r}.")
-        return units.of_rows(chosen & (weights > 0.0), chosen, replicates, df)
-
     def _units(self, n_samples: int) -> Units:
-        """The strata and their units."""
+        """Return the strata and their units."""
         if self.lonely_psu not in LONELY:
             raise ValueError(
                 f"lonely_psu must be one of {list(LONELY)}, found {self.lonely_psu!r}."
@@ -208,7 +175,7 @@ class SurveyDesign:
         )
 
     def _left(self, n_samples: int, strata: Array, sizes: Array) -> Array:
-        """The share of units of each stratum that were not sampled, (n_strata,)."""
+        """Return the share of units of each stratum that were not sampled, (n_strata,)."""
         if self.fpc is None:
             return np.ones(len(sizes))
         fpc = np.asarray(to_host(self.fpc), dtype=float)
@@ -230,7 +197,7 @@ class SurveyDesign:
         return np.asarray(1.0 - sizes / least)
 
     def _replicates(self, n_samples: int, weights: Array) -> Replicates:
-        """The checked replicate weights, as factors of the sampling weights."""
+        """Return the checked replicate weights, as factors of the sampling weights."""
         given = np.asarray(to_host(self.replicate_weights), dtype=float)
         if given.ndim != 2 or len(given) != n_samples or given.shape[1] < 2:
             raise ValueError(
@@ -252,3 +219,36 @@ class SurveyDesign:
                 raise ValueError("rows of weight zero have positive replicate weights.")
             given = given / np.where(weights > 0.0, weights, 1.0)[:, None]
         return Replicates(given, self.scale * rscales, self.mse)
+
+
+def sampling_weights(design: SurveyDesign, sample_weight: Any, n_samples: int) -> Array:
+    """Return the weights of the rows, (n_samples,), from the design or from `sample_weight`."""
+    own = check_sample_weight(design.weights, n_samples)
+    given = check_sample_weight(sample_weight, n_samples)
+    if own is not None and given is not None and not np.allclose(own, given):
+        raise ValueError(
+            "sample_weight differs from the weights of the design: expected one of them, or both "
+            "equal."
+        )
+    found = given if own is None else own
+    return np.ones(n_samples) if found is None else found
+
+
+def units_of(design: SurveyDesign, weights: Array, chosen: Array) -> Units:
+    """Return the checked design as the rows of a subpopulation know it.
+
+    Parameters
+    ----------
+    design : SurveyDesign
+    weights : ndarray of shape (n_samples,)
+        Sampling weights of the whole sample.
+    chosen : ndarray of bool of shape (n_samples,)
+        The rows of the subpopulation.
+    """
+    units, replicates = design._units(len(weights)), None
+    if design.replicate_weights is not None:
+        replicates = design._replicates(len(weights), weights)
+    df = design.df
+    if df is not None and not df > 0.0:
+        raise ValueError(f"df must be positive, found {df!r}.")
+    return units.of_rows(chosen & (weights > 0.0), chosen, replicates, df)

@@ -32,7 +32,7 @@ class Replicates:
     mse: bool
 
     def covariance(self, fits: Array, estimate: Array) -> Array:
-        """The covariance from the replicates' coefficients, (n_replicates, n_coefficients)."""
+        """Return the covariance from coefficients of replicates, (n_replicates, p)."""
         center = estimate if self.mse else fits[self.scales > 0.0].mean(axis=0)
         deviations = (fits - center) * np.sqrt(self.scales)[:, None]
         return np.asarray(deviations.T @ deviations)
@@ -73,7 +73,7 @@ class Units:
     def of_rows(
         self, counted: Array, chosen: Array, replicates: Replicates | None, df: float | None
     ) -> Units:
-        """The same units, with the rows of a subpopulation alone.
+        """Return the same units, with the rows of a subpopulation alone.
 
         Degrees of freedom count units and strata with rows of the subpopulation, as R's survey.
 
@@ -105,7 +105,7 @@ class Units:
         )
 
     def covariance(self, influence: Array) -> Array:
-        """The covariance of a sum, from the sums of influences of the units, (n_units, p).
+        """Return the covariance of a sum, from the sums of influences of the units, (n_units, p).
 
         Within a stratum of n units it is n/(n - 1) times the sum of squares around their mean,
         times the share of units that were not sampled.

@@ -84,7 +84,7 @@ class WaldTests:
         return chi2 * factor, df, df_denom
 
     def of_columns(self, positions: list[int], name: str) -> tuple[float, int]:
-        """The statistic that the coefficients of columns are zero for all classes, and its degrees.
+        """Return the statistic that coefficients of columns are zero for all classes, and its df.
 
         `name` is what an error says that the columns are.
         """

@@ -25,7 +25,7 @@ EQUAL = 1e-9
 def wild_bootstrap_test(
     influences: Array, name: str, n_bootstrap: int, weights: str, random_state: Any
 ) -> pd.DataFrame:
-    """The test of restrictions from the influences of clusters under the restrictions.
+    """Return the test of restrictions from the influences of clusters under the restrictions.
 
     With the influences a_g of G clusters, the statistic of weights v is that of Kline & Santos,
     tᵀ V⁻¹ t with t = Σ_g v_g a_g and V the sum of squares of v_g a_g around their mean. The
@@ -71,7 +71,7 @@ def wild_bootstrap_test(
 
 
 def statistics(influences: Array, weights: Array) -> Array:
-    """The statistics of some weights of the clusters, (n_draws, n_groups): (n_draws,)."""
+    """Return the statistics of some weights of the clusters, (n_draws, n_groups): (n_draws,)."""
     t = weights @ influences
     products = influences[:, :, None] * influences[:, None, :]
     V = np.tensordot(weights**2, products, axes=1)

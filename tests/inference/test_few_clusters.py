@@ -338,3 +338,13 @@ def test_a_cluster_that_alone_determines_a_coefficient_has_no_adjusted_score():
     assert np.isfinite(found.covariance).all()
     assert (found.std_errors > 0.05).all()
     assert found.summary()["p_value"].notna().all()
+
+
+@pytest.mark.parametrize("kind", ["CV2", "CV3L"])
+def test_half_of_the_rows_have_these_covariances_too(kind):
+    X, y = DATA[COLUMNS], np.asarray(VOTE)
+    lasso = MaxentClassifier(C=1.0, l1_ratio=1.0, random_state=0).fit(X, y)
+    found = lasso.infer(X, y, method="split", cov_type=kind, groups=A)
+    assert found.n_groups == pytest.approx(20, abs=1)
+    assert found.df_tests == found.n_groups - 1
+    assert "t" in found.summary()

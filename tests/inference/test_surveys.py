@@ -1,6 +1,7 @@
 """Inference for survey designs, against R's survey and against refits."""
 
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -258,3 +259,23 @@ def test_a_replicate_without_a_class_is_named():
     clf = MaxentClassifier(C=np.inf, bias_reduction="mean").fit(X, y, w)
     with pytest.raises(ValueError, match=r"replicate 7 has no rows of positive weight of .*\[2\]"):
         clf.infer(X, y, design=design)
+
+
+def test_results_of_a_subpopulation_take_its_rows_again():
+    at = np.flatnonzero(ELEMENTARY)
+    X, y, w = CLUS1.X.iloc[at], CLUS1.y[at], CLUS1.weights[at]
+    results = EXACT.fit(X, y, w).infer(
+        CLUS1.X, CLUS1.y, design=CLUS1.design, subpopulation=ELEMENTARY
+    )
+    again = pickle.loads(pickle.dumps(results)).with_data(X, y, w)
+    pd.testing.assert_frame_equal(again.summary(), results.summary())
+    pd.testing.assert_series_equal(again.tjur_r2, results.tjur_r2)
+
+
+def test_a_variable_may_have_the_name_of_the_statistic():
+    X = CLUS1.X[["ell", "mobility"]].rename(columns={"ell": "t"})
+    results = EXACT.fit(X, CLUS1.y, CLUS1.weights).infer(X, CLUS1.y, design=CLUS1.design)
+    table = results.slopes("mobility", newdata=X[:5], by="t")
+    assert set(table["t_of_data"]) == set(X["t"][:5])
+    ratio = table["estimate"] / table["std_err"]
+    np.testing.assert_allclose(table["t"], ratio)
