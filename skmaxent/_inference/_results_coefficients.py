@@ -126,7 +126,7 @@ class CoefficientMethods(ResultsState):
         return self._tables.cov_params()
 
     def conf_int(self, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return intervals of the coefficients, by the normal distribution.
+        """Return intervals of the coefficients, by the normal or Student's t distribution.
 
         They are confidence intervals, or credible intervals for the posterior of a ridge penalty.
         After a bootstrap they are percentiles of its replicates.
@@ -204,8 +204,9 @@ class CoefficientMethods(ResultsState):
         -------
         pandas.DataFrame
             A row for each class and feature: coef, std_err, z, p_value, lower, upper and
-            relative_risk_ratio, exp(coef). A posterior has no z and no p_value. With `exponentiate`
-            the first column is odds_ratio or relative_risk_ratio, and the last is missing.
+            relative_risk_ratio, exp(coef). A posterior has no z and no p_value; where `df_tests` is
+            finite the statistic is t. With `exponentiate` the first column is odds_ratio or
+            relative_risk_ratio, and the last is missing.
 
         Raises
         ------

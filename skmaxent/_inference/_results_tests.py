@@ -39,7 +39,8 @@ class TestMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            A row for each test: chi2, df and p_value.
+            A row for each test: chi2, df and p_value; of Wald tests F, df, df_denom
+            and p_value where `df_tests` is finite.
 
         Raises
         ------
@@ -153,7 +154,8 @@ class TestMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            A row for each term: chi2, df and p_value.
+            A row for each term: chi2, df and p_value; of Wald tests F, df, df_denom
+            and p_value where `df_tests` is finite.
 
         Raises
         ------
@@ -198,7 +200,8 @@ class TestMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            One row: chi2, df and p_value. `hypotheses` has the estimate of each combination.
+            One row: chi2, df and p_value; of Wald tests F, df, df_denom and p_value where
+            `df_tests` is finite. `hypotheses` has the estimate of each combination.
 
         Raises
         ------
@@ -229,8 +232,8 @@ class TestMethods(ResultsState):
         -------
         pandas.DataFrame
             A row for each hypothesis: the estimate of its left side less its right side, std_err,
-            z, p_value, lower and upper. A posterior and a bootstrap have no z and no p_value; the
-            intervals of a bootstrap are percentiles.
+            z (t where `df_tests` is finite), p_value, lower and upper. A posterior and a bootstrap
+            have no z and no p_value; the intervals of a bootstrap are percentiles.
 
         Raises
         ------
@@ -310,7 +313,8 @@ class TestMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            A row for each test: chi2, df and p_value.
+            A row for each test: chi2, df and p_value; of Wald tests F, df, df_denom
+            and p_value where `df_tests` is finite.
 
         Raises
         ------
@@ -345,7 +349,8 @@ class TestMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            A row for each pair of classes: chi2, df and p_value.
+            A row for each pair of classes: chi2, df and p_value; of Wald tests F, df, df_denom
+            and p_value where `df_tests` is finite.
 
         Raises
         ------
