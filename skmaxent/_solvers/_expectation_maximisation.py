@@ -4,7 +4,8 @@ With S_i the set of row i the loss is mean [logsumexp(z_i) - logsumexp_{k in S_i
 minimises, as a function of θ', what lies above it and touches it at θ: the loss for the targets
 p_ik / Σ_{l in S_i} p_il (Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39, 1-38). Every second
 step is followed by an extrapolation, taken where the objective is lower there (Varadhan & Roland
-2008, Scand. J. Stat. 35, 335-353).
+2008, Scand. J. Stat. 35, 335-353). These steps are short where the sets leave most of the
+information open, so that small fits end with Newton's method for the loss itself.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from typing import Any, Protocol
 import numpy as np
 
 from skmaxent._existence import Watch
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
+from skmaxent._solvers._observed_information import affords_newton, descend_by_newton
 from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
+# Iterations after which, or at whose end, a small fit goes on with Newton's method.
+FIRST_STEPS = 10
 # A step is brought this much nearer to its minimum than the whole fit to its own.
 INNER_TOL_SHARE = 0.1
+# Steps before Newton's method end at this share of the distance of the last one.
+STEP_SHARE = 0.03
 # The slowest rate of convergence that distances to the end are told for.
 SLOWEST = 0.999
 # Most iterations of a step, which need not reach its minimum to lower the objective.
@@ -67,10 +75,14 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
     watch = Watch(problem.objective, *(() if problem.terms.is_smooth else penalty.unbounded_signs))
     descent: _Minimiser = partial(descend, watch=watch)
     status = Status.MAX_ITER
+    is_small = type(problem.objective.blocks) is RowBlocks and affords_newton(even.point)
     found: Outcome | Solution | None = None
     thetas, distances = [even.point.theta], [np.inf]
-    while not record.is_full:
-        step, value_step = _step(problem, penalty, inner, thetas[-1], descent)
+    while not record.is_full and not (is_small and len(record) >= FIRST_STEPS):
+        short = inner
+        if is_small and np.isfinite(distances[-1]):
+            short = replace(inner, tol=max(inner.tol, STEP_SHARE * distances[-1]))
+        step, value_step = _step(problem, penalty, short, thetas[-1], descent)
         distances.append(step.history[0].distance)
         # The rate of consecutive steps: an extrapolation before them says nothing of it.
         is_rate = len(distances) > 2 and distances[-1] < distances[-2]
@@ -92,6 +104,8 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
         if is_at_end and is_short:
             further, value_further = _further(problem, penalty, thetas[-2], thetas[-1], value)
             if value - value_further <= negligible:
+                if is_small:
+                    break
                 status, further = Status.CONVERGED, None
         elif step.status in UNBOUNDED or even.status in UNBOUNDED:
             status = step.status if step.status in UNBOUNDED else even.status
@@ -111,6 +125,8 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
                 distances = [np.inf]
             else:
                 thetas = thetas[-1:]
+    if is_small and status not in (*UNBOUNDED, Status.STOPPED) and not record.is_full:
+        return _by_newton(problem, penalty, inner, thetas[-1], record, options.tol)
     if status is Status.MAX_ITER:  # the last steps were not checked, or it was an extrapolation
         last, value_last = _step(problem, penalty, inner, thetas[-1], minimise)
         if last.status in UNBOUNDED:
@@ -119,6 +135,57 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
             found, value = last, value_last
     assert found is not None, "a fit has one step or more"
     return problem.solution(Outcome(found.point, value, status, record.history), float("nan"))
+
+
+def _by_newton(
+    problem: Problem,
+    penalty: Penalty,
+    options: Options,
+    theta: Array,
+    record: Record,
+    tol: float,
+) -> Solution:
+    """Return the stationary point that Newton's method leads to from θ, in float64.
+
+    `options` are those of a step, which looks for separation at the end, and `tol` is the distance
+    in standard errors at which to stop.
+    """
+    blocks = problem.objective.blocks
+    assert isinstance(blocks, RowBlocks), "sets are in memory"
+    n_features = blocks.n_features
+    rows = blocks.standardised(np.zeros(n_features), np.ones(n_features), dtype=np.float64)
+    objective = _over(problem.objective, rows)
+
+    def value_at(theta: Array) -> float:
+        return _set_loss(objective, theta) + penalty.value(theta)
+
+    def spread_at(theta: Array) -> Point:
+        return _over(objective, _spread_blocks(objective, theta)).at(theta)
+
+    end = descend_by_newton(theta, spread_at, value_at, penalty, record, tol)
+    problem.objective.counter.gradients += len(record)
+    theta, status = end.theta, end.status
+    if status is not Status.STOPPED:
+        last, _ = _step(problem, penalty, options, theta, minimise)
+        if last.status in UNBOUNDED:
+            status = last.status
+        elif _separates(problem, theta):
+            status = Status.SEPARATED
+        elif problem.objective.blocks.effective_size * end.value < SMALLEST_TOTAL:
+            status = Status.PRECISION
+    point = _spread_by(problem, theta).objective.at(theta)
+    return problem.solution(Outcome(point, end.value, status, record.history), float("nan"))
+
+
+def _over(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
+    """The same objective over other rows, or over rows with other targets."""
+    return MultinomialObjective(
+        blocks,
+        objective.likelihood,
+        objective.penalty,
+        objective.standardisation,
+        column_size=objective.column_size,
+    )
 
 
 class _Minimiser(Protocol):
@@ -145,7 +212,10 @@ def _is_lower(value: float, other: float) -> bool:
 
 def set_loss(problem: Problem, theta: Array) -> float:
     """The mean of -log P(S_i), without a penalty."""
-    objective = problem.objective
+    return _set_loss(problem.objective, theta)
+
+
+def _set_loss(objective: MultinomialObjective, theta: Array) -> float:
     (loss,) = objective.blocks.map_reduce(_loss, *objective.for_blocks(theta))
     return float(loss) / objective.total_weight
 
@@ -217,16 +287,21 @@ def _further(
 def _spread_by(problem: Problem, theta: Array) -> Problem:
     """The problem with targets spread over the sets as the model at θ spreads them."""
     objective = problem.objective
-    blocks = objective.blocks
-    assert isinstance(blocks, RowBlocks), "sets are in memory"
-    targets = empty(blocks.targets.shape, blocks.dtype, blocks.targets)
-    blocks.map_rows(_spread, targets, *objective.for_blocks(theta))
     return Problem.of(
-        blocks.with_targets(targets),
+        _spread_blocks(objective, theta),
         objective.likelihood,
         problem.asked,
         fit_intercept=objective.fit_intercept,
     )
+
+
+def _spread_blocks(objective: MultinomialObjective, theta: Array) -> RowBlocks:
+    """The rows of an objective with targets spread as the model at θ spreads them."""
+    blocks = objective.blocks
+    assert isinstance(blocks, RowBlocks), "sets are in memory"
+    targets = empty(blocks.targets.shape, blocks.dtype, blocks.targets)
+    blocks.map_rows(_spread, targets, *objective.for_blocks(theta))
+    return blocks.with_targets(targets)
 
 
 def _value(problem: Problem, penalty: Penalty, theta: Array) -> float:
@@ -253,10 +328,15 @@ def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:
 
 def _loss(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
     every, possible = _logits(block, coef, intercept)
-    losses = _logsumexp(every) - _logsumexp(possible)
-    return (losses.astype(np.float64) @ block.weights_or_ones(),)
+    outside = np.where(possible == -np.inf, every, -np.inf)
+    # log(1 + e^d) for the log-odds d of the classes outside is accurate where they are unlikely.
+    odds = _logsumexp(outside) - _logsumexp(possible)
+    losses = np.logaddexp(0.0, odds.astype(np.float64))
+    return (losses @ block.weights_or_ones(),)
 
 
 def _logsumexp(Z: Array) -> Array:
     top = Z.max(axis=0)
-    return np.log(np.exp(Z - top).sum(axis=0)) + top
+    base = np.where(top == -np.inf, 0.0, top)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.exp(Z - base).sum(axis=0)) + base)

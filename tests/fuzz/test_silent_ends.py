@@ -1,7 +1,8 @@
 """Problems of the fuzz whose fits once ended above the optimum without a warning, or took too long.
 
 Nearly collinear columns, outliers, units that differ by many decades and rows that are all but
-certain, under L1 penalties, groups, bounds, priors and factors per class.
+certain, under L1 penalties, groups, bounds, priors and factors per class; and sets of labels that
+leave most of the information open.
 """
 
 import pytest
@@ -12,6 +13,7 @@ from fuzz.examine import examine
 PROBLEMS = {
     "composite": [2000511, 2001251, 2002711, 2005231, 2009556, 1053, 3029406, 1006406],
     "multilabel": [1006012, 2024952, 5001007],
+    "partial": [80, 1054, 1120, 1561, 2077, 2148, 7001206, 31000002, 31000223, 32000069],
 }
 
 
