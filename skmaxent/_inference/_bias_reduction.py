@@ -16,7 +16,7 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Status, minimise
-from skmaxent._storage._arrays import empty
+from skmaxent._storage._arrays import EPS, empty
 from skmaxent._typing import Array
 
 # Halvings of a Newton step: 2^-30 of it is below the accuracy that a step is computed with.
@@ -25,6 +25,12 @@ MAX_STEP_HALVINGS = 30
 SPREAD = 0.01
 # Standard errors from a maximum at which there is one.
 AT_MAXIMUM = 1e-3
+# How many times the square of a distance, in standard errors, may be left to gain, in nats.
+FLATTER = 100.0
+# Rows below which several maxima are looked for in all ways.
+FEW_ROWS = 1000.0
+# Iterations of scoring, after which quasi-Newton steps take over.
+SCORING_STEPS = 10
 # Penalised log-likelihoods that differ by no more are of the same maximum.
 SAME = 1e-6
 
@@ -32,8 +38,9 @@ SAME = 1e-6
 def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     """The maximum of the penalised likelihood, from the model without features.
 
-    Where rows are few there may be several. Another start, at the coefficients of a weak ridge,
-    which are as large as the data allow, looks for one.
+    Where rows are few there may be several. Other starts look for them: the coefficients of a weak
+    ridge, which are as large as the data allow, and, for less than `FEW_ROWS` rows, zero and half
+    of the coefficients found so far. There may be others that none of these leads to.
 
     Parameters
     ----------
@@ -50,21 +57,27 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     """
     if options.max_iter == 0:
         return _maximum(problem, problem.origin(), options, scale)
-    first = _maximum(problem, problem.null.theta, options, scale)
-    if first.status is Status.STOPPED:
-        return first
+    best = _maximum(problem, problem.null.theta, options, scale)
+    if best.status is Status.STOPPED:
+        return best
     n_rows = scale * problem.objective.total_weight
     quiet = replace(options, callback=None)
-    start = minimise(_with_ridge(problem, SPREAD / n_rows), quiet).point.theta
-    try:
-        second = _maximum(problem, start, quiet, scale)
-    except _covariance.SingularInformation:
-        return first
-    difference = n_rows * (first.value - second.value)
-    is_lower_maximum = difference < -SAME and second.distance <= max(options.tol, AT_MAXIMUM)
-    if not (difference > SAME or is_lower_maximum):
-        return first
-    best, other = (second, first) if difference > 0.0 else (first, second)
+    spread = minimise(_with_ridge(problem, SPREAD / n_rows), quiet).point.theta
+    others: list[Solution] = []
+    for i in range(3 if n_rows < FEW_ROWS else 1):
+        start = (spread, problem.origin(), np.asfortranarray(0.5 * best.point.theta))[i]
+        try:
+            found = _maximum(problem, start, quiet, scale)
+        except _covariance.SingularInformation:
+            continue
+        difference = n_rows * (best.value - found.value)
+        if difference > SAME:
+            best, found = found, best
+        if abs(difference) > SAME + _left(found, options.tol) + _left(best, options.tol):
+            others.append(found)
+    if not others:
+        return best
+    other = min(others, key=lambda one: one.value)
     remark = (
         "The likelihood penalised by bias_reduction has more than one maximum: the coefficients "
         f"are those of the higher one that was found, where the penalised log-likelihood is "
@@ -72,6 +85,17 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
         "few rows to tell them apart."
     )
     return replace(best, remark=remark)
+
+
+def _left(end: Solution, tol: float) -> float:
+    """Return the nats that are at most left below a maximum, or infinity where there may be none.
+
+    A distance d in standard errors leaves about d²/2, and more where the prior makes the penalised
+    likelihood flatter than the likelihood.
+    """
+    if end.distance > max(tol, AT_MAXIMUM):
+        return float("inf")
+    return FLATTER * end.distance**2
 
 
 def _with_ridge(problem: Problem, strength: float) -> Problem:
@@ -92,8 +116,9 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
     value, V, adjusted = penalised(point, total, width, free)
     record = Record(options)
     status = Status.MAX_ITER
+    inverse = V
     while True:
-        step = V @ adjusted
+        step = inverse @ adjusted
         distance = _distance(V, adjusted)
         if distance <= options.tol:
             status = Status.CONVERGED
@@ -110,15 +135,36 @@ def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> 
             if found[0] <= value:
                 break
             t *= 0.5
-        else:
+        # Neither the value nor the score tell where to go, or no step leads up.
+        is_lost = found[0] > value or (found[0] == value and _distance(*found[1:]) >= distance)
+        if is_lost and inverse is V:
             status = Status.PRECISION
             break
-        if found[0] >= value and _distance(*found[1:]) >= distance:
-            status = Status.PRECISION  # neither the value nor the score tell where to go
-            break
+        if is_lost:
+            inverse = V
+            continue
+        change = adjusted - found[2]
         point, (value, V, adjusted) = candidate, found
+        is_slow = len(record) >= SCORING_STEPS
+        inverse = _updated(inverse, t * step, change, V) if is_slow else V
     outcome = Outcome(point, value / total, status, record.history)
     return problem.solution(outcome, float("nan"))
+
+
+def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
+    """Return the inverse Hessian after a step, by the formula of BFGS.
+
+    Where the prior makes the penalised likelihood flatter than the likelihood, scoring converges
+    slowly. `change` is that of the gradient of the negative penalised log-likelihood. If its slope
+    along the step did not grow, the result is V, the inverse information.
+    """
+    curvature = float(change @ step)
+    if not curvature > EPS * float(np.linalg.norm(change) * np.linalg.norm(step)):
+        return V
+    product = inverse @ change
+    factor = (1.0 + float(change @ product) / curvature) / curvature
+    cross = np.multiply.outer(step, product) / curvature
+    return np.asarray(inverse + factor * np.multiply.outer(step, step) - cross - cross.T)
 
 
 def _distance(V: Array, adjusted: Array) -> float:

@@ -315,7 +315,9 @@ def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
     if len(Z) == 1:
         Z = np.concatenate([np.zeros_like(Z), Z])
         targets = np.stack([1.0 - targets, targets])
-    return Z, np.where(targets > 0.0, Z, -np.inf)
+    is_possible = targets > 0.0
+    is_possible |= ~is_possible.any(axis=0)
+    return Z, np.where(is_possible, Z, -np.inf)
 
 
 def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:

@@ -35,6 +35,8 @@ FIRST_DAMPING, MORE_DAMPING, MOST_DAMPING = 1e-6, 10.0, 1e6
 LONGEST = 2.0**20
 # The least eigenvalue, relative to the largest one.
 LEAST_EIGENVALUE = 1e-13
+# Ridges from which on coefficients are fixed.
+STRONG_RIDGE = 1e50
 # A decrease of a smaller share of the objective is rounding.
 ROUNDED = 16.0 * EPS
 
@@ -160,9 +162,11 @@ def _model(H: Array, penalty: Penalty, shape: tuple[int, ...], damping: float) -
     The ridge belongs to the penalty, and is not in the matrix of the model.
     """
     R, width = shape
-    # Constant columns, and the intercepts if there are none, have no curvature.
-    some = np.flatnonzero(H.any(axis=0))
-    ridge = np.broadcast_to(penalty.ridge, shape).ravel()[some]
+    # Constant columns, and the intercepts if there are none, have no curvature, and coefficients
+    # with an infinite penalty do not move.
+    ridge = np.broadcast_to(penalty.ridge, shape).ravel()
+    some = np.flatnonzero(H.any(axis=0) & (ridge < STRONG_RIDGE))
+    ridge = ridge[some]
     values, axes = np.linalg.eigh(H[np.ix_(some, some)] + np.diag(ridge))
     least = max(LEAST_EIGENVALUE * float(np.abs(values).max(initial=0.0)), 1e-300)
     curved = (axes * np.maximum(np.abs(values), least)) @ axes.T

@@ -203,3 +203,16 @@ def test_quasi_complete_separation_of_sets_is_told():
     sets = [{0}, {0}, {0}, {1}, {2}, {1, 2}, {1, 2}, {1}]
     with pytest.warns(ConvergenceWarning, match="quasi-complete separation"):
         MaxentClassifier(C=np.inf, partial_labels=True).fit(x, sets)
+
+
+def test_rows_without_weight_may_exclude_all_classes_that_have_any():
+    sets = SETS.copy()
+    sets[:10], sets[:10, 2] = False, True
+    few = (Y != 2) & (np.arange(150) >= 10)
+    weights = np.where(few, 1.0, 0.0)
+    sets[few, 2] = False
+    clf = MaxentClassifier(partial_labels=True, tol=1e-8).fit(X, sets, sample_weight=weights)
+    sets[:10] = True
+    same = MaxentClassifier(partial_labels=True, tol=1e-8).fit(X, sets, sample_weight=weights)
+    np.testing.assert_allclose(clf.coef_, same.coef_, atol=1e-6)
+    assert clf.n_iter_[0] < 20
