@@ -109,17 +109,12 @@ class _Quadratic:
         `target` is the distance at which the fit ends. A damped model understates the distance to
         the optimum, and so may a model of an earlier point. If the distance is within the target,
         it is therefore computed again, by a new model without damping.
-
-        If models are to be the Hessian, and have few coefficients, the minimum is exact at any
-        distance: where a model is nearly flat, a small subgradient does not tell how far it is.
         """
         self.used = self.model
         if self.damping > 0.0:
             self.used = DampedModel(self.model, self.damping)
         guess = minimise(self.used, point.gradient, point.theta, penalty)
         if guess.distance > target:
-            if self._uses_hessian and point.theta.size <= SMALL_MODEL:
-                guess = finished(guess, self.used, point.gradient, point.theta, penalty)
             return guess
         is_quick = _is_quick(point)
         is_doubtful = is_quick or not self.holds
@@ -237,11 +232,8 @@ def proximal_newton(
         if status is not Status.MAX_ITER or record.is_full:
             break
         uses_float32 = uses_float32 and not is_last
-        promised = step.decrease
-        if quadratic.used.matrix is not None:
-            promised = min(promised, step.guess.decrease)
         candidate, candidate_value, reach = _search_on_ray(
-            point, value, step.theta, penalty, promised
+            point, value, step.theta, penalty, step.decrease
         )
         if candidate_value < value - LEAST_DECREASE * point.rounding:
             quadratic.accept(step, value - candidate_value, reach, candidate)

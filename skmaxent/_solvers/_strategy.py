@@ -315,7 +315,9 @@ def minimise_nonsmooth(
         if precise.value < np.inf:
             gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
             status = precise.status
-            if status is Status.CONVERGED and _can_fall(precise, penalty, gap, options.tol):
+            # A gap of one says that nothing is known of the optimum.
+            is_unknown = gap >= 1.0 or _can_fall(precise, penalty, gap, options.tol)
+            if status is Status.CONVERGED and is_unknown:
                 precise = replace(precise, status=Status.PRECISION)
             watch = Watch(objective, *penalty.unbounded_signs)
             return _solution(problem, precise, watch, gap)

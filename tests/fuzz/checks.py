@@ -415,7 +415,10 @@ class Examination:
         problem, given = self.problem, dict(self.problem.parameters)
         largest = given.pop("C")
         Cs = largest * 10.0 ** np.sort(self.rng.uniform(-3, 0, size=4))
-        wanted = 4 if self.rng.random() < 0.3 and given.get("l1_ratio", 0) > 0 else Cs
+        # A grid of C needs a feature that is penalised.
+        factors = penalty_factors(problem)
+        has_grid = given.get("l1_ratio", 0) > 0 and (np.isfinite(factors) & (factors > 0)).any()
+        wanted = 4 if self.rng.random() < 0.3 and has_grid else Cs
         options = {"l1_ratio": given.pop("l1_ratio", 0.0), "relax": self.rng.random() < 0.3}
         X, found = stored(problem), []
         arrays = [X, problem.y, *self.arguments().values(), *map(given.get, _ARRAYS)]
