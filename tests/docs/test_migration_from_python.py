@@ -10,8 +10,14 @@ from sklearn import __version__
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.multiclass import OneVsRestClassifier
+from statsmodels.iolib.summary2 import summary_col
 
-from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier
+from skmaxent import (
+    MaxentClassifier,
+    MaxentClassifierCV,
+    MultilabelMaxentClassifier,
+    compare,
+)
 
 sklearn_version = tuple(map(int, __version__.split(".")[:2]))
 X, y = load_wine(return_X_y=True, as_frame=True)
@@ -236,6 +242,54 @@ def effects():
     np.testing.assert_allclose(found["std_err"], expected.margeff_se.T.ravel(), rtol=1e-4)
     slopes = RESULTS.average_slopes()
     np.testing.assert_allclose(slopes["estimate"], expected.margeff.ravel(), rtol=1e-4)
+
+
+@statsmodels.row('`.get_margeff(at="mean")`')
+def effects_at_the_mean():
+    expected = fitted().get_margeff(at="mean")
+    found = RESULTS.marginal_effects(X, at="mean")
+    np.testing.assert_allclose(found["effect"], expected.margeff.T.ravel(), rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(found["std_err"], expected.margeff_se.T.ravel(), rtol=1e-4)
+    slopes = RESULTS.slopes(newdata="mean")
+    np.testing.assert_allclose(slopes["estimate"], expected.margeff.ravel(), rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(slopes["std_err"], expected.margeff_se.ravel(), rtol=1e-4)
+
+
+@statsmodels.row('`.get_margeff(method="eydx")`')
+def elasticities():
+    expected = fitted().get_margeff(method="eydx")
+    found = RESULTS.average_slopes(slope="eydx")
+    np.testing.assert_allclose(found["estimate"], expected.margeff.ravel(), rtol=1e-5)
+    np.testing.assert_allclose(found["std_err"], expected.margeff_se.ravel(), rtol=1e-5)
+    rows = RESULTS.slopes("alcohol", slope="eydx")
+    dyex = RESULTS.slopes("alcohol", slope="dyex")["estimate"]
+    eyex = RESULTS.slopes("alcohol", slope="eyex")["estimate"]
+    x, P = np.repeat(X["alcohol"].to_numpy(), 3), CLASSIFIER.predict_proba(X).ravel()
+    np.testing.assert_allclose(eyex, x * rows["estimate"], rtol=1e-8)
+    np.testing.assert_allclose(dyex, x * P * rows["estimate"], rtol=1e-8)
+    for kind in ("eyex", "dyex"):
+        with pytest.raises(ValueError, match="broadcast"):
+            fitted().get_margeff(method=kind)
+
+
+@statsmodels.row("`.t_test(r)`, an array of restrictions")
+def combinations():
+    # Theirs have the constant first, ours last.
+    expected = fitted().t_test(np.array([[0.0, 1.0, 0.0, 0.0, -1.0, 0.0]]))
+    found = RESULTS.hypotheses(np.array([[1.0, 0.0, 0.0, -1.0, 0.0, 0.0]]))
+    assert found["estimate"].item() == pytest.approx(expected.effect.item(), rel=1e-5)
+    assert found["std_err"].item() == pytest.approx(expected.sd.item(), rel=1e-5)
+
+
+@statsmodels.row("`summary_col([fit1, fit2])`, which has no `MNLogit`")
+def side_by_side():
+    with pytest.raises(ValueError, match="same number of dimensions"):
+        summary_col([fitted(), fitted()])
+    few = X[["alcohol"]]
+    small = MaxentClassifier(C=np.inf, tol=1e-9).fit(few, y).infer(few, y)
+    text = str(compare(small, RESULTS))
+    assert f"{fitted().llf:.2f}" in text
+    assert f"{fitted().aic:.2f}" in text
 
 
 @statsmodels.row("`.wald_test(np.eye(6)[[1, 4]])`")

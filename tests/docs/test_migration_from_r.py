@@ -16,7 +16,15 @@ from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
-from skmaxent import MaxentClassifier, PredictionsDisplay, datagrid, detect_separation, infer
+from skmaxent import (
+    MaxentClassifier,
+    PredictionsDisplay,
+    compare,
+    datagrid,
+    detect_separation,
+    from_formula,
+    infer,
+)
 
 matplotlib.use("Agg")
 nnet = Rows("R: `nnet::multinom`")
@@ -24,6 +32,8 @@ effects = Rows("Effects of variables: `marginaleffects`, `effects`, `emmeans`, `
 brglm2 = Rows("R: `brglm2`")
 
 ME = json.loads((ORACLES / "marginaleffects_anes96.json").read_text())
+TESTS = json.loads((ORACLES / "tests_beps.json").read_text())
+NULL = json.loads((ORACLES / "null_model.json").read_text())
 TABLES = json.loads((ORACLES / "multinom_tables.json").read_text())
 FIRTH = json.loads((ORACLES / "brmultinom_alligators.json").read_text())
 PIPE = pipeline().fit(DATA, VOTE)
@@ -53,6 +63,27 @@ def errors():
 def reference():
     found = infer(PIPE, DATA, VOTE, reference="Labour")
     np.testing.assert_allclose(found.coef[0], -table_of_r(R["coef"])[0], rtol=1e-4, atol=1e-6)
+    pd.testing.assert_frame_equal(RESULTS.relative_to("Labour").summary(), found.summary())
+
+
+@nnet.row("`multinom(y ~ 1, data)`")
+def intercepts_alone():
+    data = DATA.assign(vote=VOTE)
+    found = infer(from_formula("vote ~ 1", data), data, VOTE)
+    np.testing.assert_allclose(found.coef[:, 0], NULL["null"]["coef"], rtol=1e-6)
+
+
+@nnet.row("`AIC(m1, m2)`, `BIC(m1, m2)`, `logLik(m)`")
+def criteria():
+    data = DATA.assign(vote=VOTE)
+    formulas = "vote ~ 1", "vote ~ age + gender + Europe"
+    null, full = (infer(from_formula(text, data), data, VOTE) for text in formulas)
+    assert null.aic == pytest.approx(NULL["null"]["aic"], rel=1e-9)
+    assert null.bic == pytest.approx(NULL["null"]["bic"], rel=1e-9)
+    assert full.log_likelihood == pytest.approx(NULL["full_loglik"], rel=1e-9)
+    table = str(compare(null, full))
+    for value in (NULL["null"]["aic"], NULL["null"]["bic"], NULL["full_loglik"]):
+        assert f"{value:.2f}" in table
 
 
 @nnet.row("`weights`")
@@ -192,12 +223,41 @@ def hypothesis(anes96):
     assert row["z"] ** 2 == pytest.approx(R["lh_equal"][1]["Chisq"], rel=1e-4)
 
 
-@effects.row("`car::Anova(m, type = 3)`")
+@effects.row('`pairs(emmeans(m, ~ g \\| y, mode = "prob"))`')
+def pairs_of_means(anes96):
+    grid = datagrid(grid_type="balanced")
+    found = RESULTS.average_predictions(grid, by="gender", hypothesis="pairwise")
+    found = found.set_index("class")["estimate"]
+    for row in R["emmpairs"]:
+        assert found[row["vote"]] == pytest.approx(row["estimate"], rel=1e-4)
+
+
+@effects.row('`car::linearHypothesis(m, c("b:x = c:x", "b:z = 0.5"))`')
+def joint_hypotheses(anes96):
+    equations = [
+        "Labour:Europe = Liberal Democrat:Europe",
+        "Labour:Blair - 2*Liberal Democrat:Blair = 0.5",
+    ]
+    found, expected = RESULTS.linear_test(equations), TESTS["beps"]["joint"]
+    assert found["chi2"].item() == pytest.approx(expected["chi2"], rel=1e-5)
+    assert found["df"].item() == expected["df"]
+
+
+@effects.row('`car::deltaMethod(m, "b:x - c:x")`')
+def combinations(anes96):
+    found = RESULTS.hypotheses("Labour:Europe - Liberal Democrat:Europe")
+    expected = table_of_r(R["coef"])[:, RESULTS.columns.index("Europe")]
+    assert found["estimate"].item() == pytest.approx(expected[0] - expected[1], rel=1e-4)
+    chi2 = R["lh_equal"][1]["Chisq"]  # the square of z
+    assert (found["estimate"] / found["std_err"]).item() ** 2 == pytest.approx(chi2, rel=1e-4)
+
+
+@effects.row("`car::Anova(m, type = 2)`, `type = 3`")
 def analysis_of_deviance(anes96):
-    found = PIPE[-1].infer(X, VOTE).likelihood_ratio_test()["chi2"].to_numpy()
-    np.testing.assert_allclose(
-        np.sort(found), np.sort(pd.DataFrame(R["anova3"])["LR Chisq"]), rtol=1e-5
-    )
+    for kind in (2, 3):
+        expected = pd.DataFrame(R[f"anova{kind}"]).set_index("_row")
+        found = RESULTS.anova(type=kind).loc[expected.index]
+        np.testing.assert_allclose(found["chi2"], expected["LR Chisq"], rtol=1e-5)
 
 
 def firth(method, name):
