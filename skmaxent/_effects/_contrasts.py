@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmaxent._effects._variables import Variables, constant, numbers
+from skmaxent._effects._variables import Variables, constant, is_time, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +123,8 @@ def _between_levels(
 ) -> list[Contrast]:
     """Return contrasts of a variable whose values are levels."""
     levels = list(variables.levels[name])
+    if is_time(column):
+        return [_between_times(name, asked, column)]
     if asked is None:
         asked = "reference"
     if not isinstance(asked, Iterable):
@@ -153,6 +155,19 @@ def _between_levels(
         if asked == "revpairwise":
             pairs = [(b, a) for a, b in pairs]
     return [_pair(name, pair, column) for pair in pairs]
+
+
+def _between_times(name: str, asked: Any, column: pd.Series) -> Contrast:
+    """Return the contrast of two times or durations, which may be others than those of the data."""
+    import pandas as pd
+
+    if asked is None or isinstance(asked, str) or not isinstance(asked, Iterable):
+        raise ValueError(
+            f"{name!r} has times, which have no unit to compare or differentiate by, found "
+            f"variables[{name!r}] = {asked!r}: compare two of them, such as variables="
+            f"{{{name!r}: ['{column.min()}', '{column.max()}']}}, or name the other variables."
+        )
+    return _pair(name, pd.Series(list(asked), dtype=column.dtype).tolist(), column)
 
 
 def _pair(name: str, values: Any, column: pd.Series) -> Contrast:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from skmaxent._effects._variables import Variables, is_numeric, levels_of, numbers
+from skmaxent._effects._variables import Variables, is_numeric, is_time, levels_of, numbers
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def datagrid(*, grid_type: GridType = "mean_or_mode", **variables: Any) -> DataG
 default="mean_or_mode"
         What the variables that are not named have. "mean_or_mode": their means, and the most
         frequent value of those that are not numeric. "balanced": means, and all combinations of the
-        values of those that are not numeric, as the reference grid of R's emmeans.
+        values of those that are not numeric, as the reference grid of R's emmeans; times have their
+        most frequent value.
         "counterfactual": the values of all rows of the fit, each of which is repeated for each
         point of the grid. "design_means": the mean of the columns of the model over all rows of the
         fit with the point's values, so that dummy columns have their means, as in R's
@@ -138,7 +139,9 @@ def grid_points(grid: DataGrid, variables: Variables, data: pd.DataFrame) -> pd.
     chosen = {name: _values(name, given, data) for name, given in grid.values.items()}
     if grid.grid_type == "balanced":
         chosen |= {
-            name: list(levels) for name, levels in variables.levels.items() if name not in chosen
+            name: list(levels)
+            for name, levels in variables.levels.items()
+            if name not in chosen and not is_time(data[name])
         }
     rows = list(itertools.product(*chosen.values()))
     columns = {name: _typed([row[i] for row in rows], data[name]) for i, name in enumerate(chosen)}

@@ -154,7 +154,9 @@ class Effects:
                 f"use comparisons, such as variables={{{name!r}: 'iqr'}}, or two values."
             )
         values = numbers(rows.frame[name])
-        is_rough = is_single(self.variables.columns(rows.frame.iloc[:1]))
+        # Values that are moved have double precision, and so may their columns.
+        first = with_column(rows.frame.iloc[:1], name, values[:1])
+        is_rough = is_single(self.variables.columns(first))
         step = (SINGLE_STEP if is_rough else STEP) * self._spread(name, values)
         ends = values + step, values - step
         high, middle, low = (

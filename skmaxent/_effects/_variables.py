@@ -212,6 +212,13 @@ def is_numeric(column: pd.Series) -> bool:
     return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
 
 
+def is_time(column: pd.Series) -> bool:
+    """Return whether a column has times or durations."""
+    from pandas.api import types
+
+    return bool(types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column))
+
+
 def levels_of(column: pd.Series) -> list[Any]:
     """The values that a column has, in the order of its categories, or sorted."""
     if hasattr(column, "cat"):

@@ -29,7 +29,7 @@ from skmaxent._inference._results_published import PublicationMethods
 from skmaxent._inference._results_rows import RowMethods
 from skmaxent._inference._results_tests import TestMethods
 from skmaxent._inference._row_sums import Signature
-from skmaxent._inference._terms import Terms, without
+from skmaxent._inference._terms import KnowsTerms, Terms, without
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._validation import check_offset, is_no_offset
 from skmaxent._storage._cluster import forgetting_on_failure
@@ -285,9 +285,8 @@ def with_variables(
                 f"terms must be a dict of names of terms to their columns, found {terms!r}."
             )
         groups = Terms.of_groups(features, without(terms, aliased))
-    elif hasattr(last, "terms_"):  # a FormulaTransformer
-        factors = getattr(last, "term_factors_", None)
-        groups = Terms.of_formula(features, aliased, last.terms_, factors)
+    elif isinstance(last, KnowsTerms):
+        groups = Terms.of_formula(features, aliased, last.terms_, last.term_factors_)
     if delta is None:
         return replace(results, _terms=groups)
     names = None if transformer is not None else delta.model.columns.all_names.tolist()

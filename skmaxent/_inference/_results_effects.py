@@ -198,7 +198,8 @@ class EffectMethods(ResultsState):
             "minmax" the largest value with the smallest. Values that are not numbers are compared
             with the first ("reference", the default), each with the one before ("sequential"), all
             with one another ("pairwise", or "revpairwise"), or the last with the first ("minmax").
-            Two values, the low and the high one, are for all variables.
+            Two values, the low and the high one, are for all variables; times have no other
+            comparison.
         newdata, by : object
             As in `predictions`.
         comparison : {"difference", "ratio", "lnratio", "lnor", "lift"}, default="difference"

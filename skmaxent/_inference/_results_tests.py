@@ -339,7 +339,8 @@ class TestMethods(ResultsState):
 
         The features then do not tell these outcomes from each other, and they can be combined
         (Cramer and Ridder 1991 [1]_; `mlogtest, combine` of Stata). For a pair with the reference
-        it is the test that all slopes in the equation of the other outcome are zero.
+        it is the test that all slopes in the equation of the other outcome are zero. Slopes are the
+        coefficients of all columns of the model but the intercept, whatever terms these belong to.
 
         Parameters
         ----------

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class KnowsTerms(Protocol):
+    """A fitted transformer that knows the terms of its columns, as `FormulaTransformer`.
+
+    Attributes
+    ----------
+    terms_, term_factors_ : dict of str to list of str
+        The columns of each term, and its factors.
+    """
+
+    terms_: dict[str, list[str]]
+    term_factors_: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
