@@ -26,7 +26,7 @@ from skmaxent._input._interchange import (
     numbers_of_frame,
     refuse_masked,
 )
-from skmaxent._input._read import check_rows
+from skmaxent._input._read import check_has_coefficients, check_rows
 from skmaxent._input._settings import (
     PENALTIES,
     Settings,
@@ -286,6 +286,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         Sets what y was.
         """
         X, y = check_rows(self, native(X, "X"), y)
+        check_has_coefficients(X, fit_intercept=self.fit_intercept)
         weights = _validation.check_sample_weight(sample_weight, X.shape[0])
         self.multilabel_ = _targets.is_table(y)
         Y = None

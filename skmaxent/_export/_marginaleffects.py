@@ -9,19 +9,22 @@ import numpy as np
 from scipy.special import softmax
 
 from skmaxent._effects._delta_method import DeltaMethod
-from skmaxent._effects._variables import Variables, is_numeric
+from skmaxent._effects._variables import Variables, is_numeric, levels_of
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results import InferenceResults
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WEIGHTS, OFFSET = "sample_weight", "offset"
+# Means of columns relative to their spread at which standard errors are wrong by about 0.1 %.
+FAR_FROM_ZERO = 300
 
 
 def to_marginaleffects(results: InferenceResults) -> Any:
-    """Results as a model that the functions of Python's package marginaleffects take.
+    """Return results as a model that the functions of Python's package marginaleffects take.
 
     The model has the variables of the data that `infer` got, so that dummies, interactions and
     splines of a pipeline or a formula follow their variables. Estimates and standard errors are
@@ -51,6 +54,12 @@ def to_marginaleffects(results: InferenceResults) -> Any:
         For results of some features, without the rows of the fit, or of data that are not held as
         variables; for variables whose names or values are the same as text.
 
+    Warns
+    -----
+    UserWarning
+        Where columns of the model have means far above their spread, in which the finite
+        differences of marginaleffects lose the digits of standard errors.
+
     Examples
     --------
     >>> import pandas as pd
@@ -65,6 +74,7 @@ def to_marginaleffects(results: InferenceResults) -> Any:
     model_class, vault_class, polars = _marginaleffects()
     effects = results._effects
     rows = _Rows(effects.variables, effects.delta)
+    _warn_of_columns_far_from_zero(effects.delta)
     vault = vault_class(
         coef=results.coef.ravel(),
         coefnames=np.array([f"{row}:{name}" for row in results.rows for name in results.columns]),
@@ -95,9 +105,9 @@ class _Rows:
         self.names = _by_text(variables.names, "names of variables")
         self.used = [str(name) for name in variables.used]
         self._levels = {
-            name: _by_text(levels, f"values of {name!r}")
-            for name, levels in variables.levels.items()
-            if _has_text(data[name])
+            name: _by_text(levels_of(data[name]), f"values of {name!r}")
+            for name in variables.names
+            if _has_text(data[name]) and (name in variables.used or _is_plain(data[name]))
         }
         classes = delta.model.classes.tolist()
         self._offsets = [OFFSET] if len(classes) == 2 else [f"{OFFSET}:{k}" for k in classes]
@@ -118,15 +128,15 @@ class _Rows:
         return [str(name) for name in levels if is_numeric(template[name])]
 
     def columns_of_fit(self, polars: Any) -> dict[str, Any]:
-        """The data of the fit: variables without missing values or that the model uses, and more.
+        """Return the data of the fit, then columns of its weights and offsets.
 
-        Columns of weights and offsets follow them.
+        Variables that the model does not use and that marginaleffects cannot hold are left out.
         """
         variables = self._variables
         data = variables.rows_of_fit("models of marginaleffects")
         found = {}
         for text, name in self.names.items():
-            if name in variables.used or not data[name].isna().any():
+            if name in variables.used or _is_plain(data[name]):
                 found[text] = self._to_polars(polars, data[name])
         if variables.weights is not None:
             found[WEIGHTS] = variables.weights
@@ -140,7 +150,7 @@ class _Rows:
         return found
 
     def design(self, newdata: Any) -> Array:
-        """The columns of the model and ones, and the logarithms of the probabilities.
+        """Return the columns of the model and ones, and the logarithms of the probabilities.
 
         `newdata` is a frame of polars; the result has the shape (n, n_columns + n_classes).
         """
@@ -160,7 +170,7 @@ class _Rows:
         return np.column_stack([rows, ones, log_P])
 
     def _to_polars(self, polars: Any, column: pd.Series) -> Any:
-        """A column with categories for text, numbers, booleans and times."""
+        """Return a column of polars, with categories for text."""
         if column.name not in self._levels:
             is_number = is_numeric(column) and column.isna().any()
             values = column.to_numpy(dtype=float, na_value=np.nan) if is_number else column
@@ -170,7 +180,7 @@ class _Rows:
         return polars.Series(values=texts, dtype=polars.Enum(list(levels)))
 
     def _to_pandas(self, newdata: Any) -> pd.DataFrame:
-        """Rows as the transformer of the model takes them."""
+        """Return rows as the transformer of the model takes them."""
         import pandas as pd
 
         columns = {}
@@ -192,8 +202,24 @@ class _Rows:
         return pd.DataFrame(columns, index=range(len(newdata)))
 
 
+def _warn_of_columns_far_from_zero(delta: DeltaMethod) -> None:
+    """Warn where standard errors are small differences of large numbers.
+
+    Finite differences have about eight digits, and coefficients of a column whose mean is m times
+    its spread have variances that are up to m² times those of probabilities.
+    """
+    ratio = np.abs(delta.standardised.center / delta.standardised.scale)
+    far = [name for name, one in zip(delta.names, ratio, strict=True) if one > FAR_FROM_ZERO]
+    if far:
+        warn_user(
+            f"the columns {far} have means above {FAR_FROM_ZERO} times their spread: finite "
+            "differences of marginaleffects have few correct digits of standard errors there. "
+            "Subtract the means, for instance by sklearn.preprocessing.StandardScaler."
+        )
+
+
 def _by_text(values: list[Any], what: str) -> dict[str, Any]:
-    """Values by their texts; ValueError where two have the same."""
+    """Return values by their texts; raise ValueError where two have the same."""
     found = {str(value): value for value in values}
     if len(found) < len(values):
         raise ValueError(f"{what} must differ as text, found {values}.")
@@ -201,10 +227,15 @@ def _by_text(values: list[Any], what: str) -> dict[str, Any]:
 
 
 def _has_text(column: pd.Series) -> bool:
-    """Whether polars gets the values of a column as categories."""
+    """Return whether polars gets the values of a column as categories."""
     from pandas.api import types
 
     return not (types.is_numeric_dtype(column) or types.is_datetime64_any_dtype(column))
+
+
+def _is_plain(column: pd.Series) -> bool:
+    """Return whether a column has no missing values, and values that differ as text."""
+    return not column.isna().any() and column.nunique() == column.astype(str).nunique()
 
 
 def _pairs(column: pd.Series) -> Any:
@@ -213,7 +244,7 @@ def _pairs(column: pd.Series) -> Any:
 
 @cache
 def _marginaleffects() -> tuple[Any, Any, Any]:
-    """The class of our models, the class of what they hold, and polars."""
+    """Return the class of our models, the class of what they hold, and polars."""
     try:
         import polars
         from marginaleffects.classes import ModelAbstract, ModelVault
@@ -239,11 +270,11 @@ def _marginaleffects() -> tuple[Any, Any, Any]:
             for name in rows.numeric_levels:
                 self.set_variable_type(name, "character")
 
-        def find_variables(self) -> list[str]:
-            return list(self._rows.used)
+        def find_variables(self) -> list[str] | None:
+            return list(self._rows.used) or None
 
-        def find_predictors(self) -> list[str]:
-            return list(self._rows.used)
+        def find_predictors(self) -> list[str] | None:
+            return self.find_variables()
 
         def find_response(self) -> None:
             return None

@@ -54,7 +54,7 @@ class OutcomeColumn:
         return str(self.outcome) if is_symmetric else f"{self.outcome} / {reference}"
 
     def __maketables_stat__(self, key: str) -> Any:
-        """A figure of the model; None for those that it has not."""
+        """Return a figure of the model; None for those that it has not."""
         results = self.results
         if key in ("aic", "bic") and not results._has_criteria:
             return None

@@ -18,7 +18,7 @@ class PublicationMethods(Publishable, ResultsState):
     """The table of coefficients of one model."""
 
     def to_list(self) -> list[OutcomeColumn]:
-        """The outcomes of the model, each of which is a column of a table of maketables.
+        """Return the outcomes of the model, each of which is a column of a table of maketables.
 
         Its ``ETable`` asks for them: ``ETable(results)`` and ``ETable([results, others])`` have a
         column for each class but the reference.

@@ -175,11 +175,8 @@ def _is_text(values: Any) -> bool:
 
 
 def is_frame_without_columns(X: Any) -> bool:
-    """Return whether X is a pandas frame with rows and without columns.
-
-    Frames of other libraries without columns have no rows.
-    """
-    return hasattr(X, "iloc") and hasattr(X, "columns") and not len(X.columns) and len(X) > 0
+    """Return whether X is a pandas frame without columns; only such frames may have rows."""
+    return hasattr(X, "iloc") and hasattr(X, "columns") and not len(X.columns)
 
 
 def is_single_precision(X: Any) -> bool:

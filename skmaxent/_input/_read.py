@@ -71,6 +71,7 @@ def read(
         )
         return labelled.training_data(class_weight, smoothing)
     X, y = check_rows(reader, X, y, partial_labels=settings.partial_labels)
+    check_has_coefficients(X, fit_intercept=settings.fit_intercept)
     if not X.shape[1]:
         _refuse_what_needs_columns(settings)
     observed = observe(y, classes, partial_labels=settings.partial_labels)
@@ -91,13 +92,17 @@ def read(
     )
 
 
-def _refuse_what_needs_columns(settings: Settings) -> None:
-    """Raise ValueError for parameters that the intercept-only model has no use for."""
-    if not settings.fit_intercept:
+def check_has_coefficients(X: Any, *, fit_intercept: bool) -> None:
+    """Raise ValueError for a model without coefficients: X has no columns, and no intercept."""
+    if not X.shape[1] and not fit_intercept:
         raise ValueError(
             "X has no columns, and fit_intercept=False leaves no coefficients to fit: expected "
             "fit_intercept=True, or a column."
         )
+
+
+def _refuse_what_needs_columns(settings: Settings) -> None:
+    """Raise ValueError for parameters that the intercept-only model has no use for."""
     if settings.bounds is not None:
         raise ValueError(
             f"X has no columns, but bounds of their coefficients are given, {settings.bounds!r}: "

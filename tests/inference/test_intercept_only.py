@@ -19,6 +19,7 @@ from skmaxent import (
     FormulaTransformer,
     MaxentClassifier,
     MaxentClassifierCV,
+    MultilabelMaxentClassifier,
     compare,
     from_formula,
     infer,
@@ -202,6 +203,10 @@ def test_arrays_without_columns_are_refused_and_keep_the_fitted_model():
 def test_what_cannot_be_without_columns():
     with pytest.raises(ValueError, match="fit_intercept=False leaves no coefficients"):
         MaxentClassifier(fit_intercept=False).fit(NONE, VOTE)
+    with pytest.raises(ValueError, match="fit_intercept=False leaves no coefficients"):
+        MultilabelMaxentClassifier(fit_intercept=False).fit(NONE, pd.get_dummies(VOTE))
+    with pytest.raises(ValueError, match="0 sample"):
+        MaxentClassifier().fit(NONE.iloc[:0], VOTE.iloc[:0])
     with pytest.raises(ValueError, match="expected bounds=None"):
         MaxentClassifier(bounds=(0, 1)).fit(NONE, VOTE)
     with pytest.raises(ValueError, match="all C have the same model"):
@@ -236,3 +241,10 @@ def test_pipelines_are_cross_validated():
     pipe = make_pipeline(FormulaTransformer("1"), MaxentClassifier())
     scores = cross_val_score(pipe, DATA, VOTE, scoring="neg_log_loss", cv=3)
     assert scores.mean() == pytest.approx(R["null"]["loglik"] / len(VOTE), rel=1e-2)
+
+
+def test_labels_have_the_log_odds_of_their_shares():
+    Y = pd.get_dummies(VOTE)
+    model = MultilabelMaxentClassifier().fit(NONE, Y)
+    share = Y.mean()
+    np.testing.assert_allclose(model.intercept_, np.log(share / (1 - share)), rtol=1e-8)

@@ -179,6 +179,24 @@ def test_arrays_have_columns_as_variables():
     assert_same(me.avg_comparisons(model), results.average_comparisons(), "variable")
 
 
+def test_columns_far_from_zero_are_warned_of():
+    rng = np.random.default_rng(3)
+    X, y = pd.DataFrame({"x": 250.0 + rng.normal(size=90)}), rng.choice([*"abc"], 90)
+    results = infer(MaxentClassifier(C=np.inf, tol=1e-10).fit(X, y), X, y)
+    model = to_marginaleffects(results)
+    assert_same(me.avg_predictions(model), results.average_predictions(), errors=3e-3)
+    far = infer(MaxentClassifier(C=np.inf, tol=1e-10).fit(X + 1e6, y), X + 1e6, y)
+    with pytest.warns(UserWarning, match=r"\['x'\] have means above 300 times"):
+        to_marginaleffects(far)
+
+
+def test_intercepts_alone():
+    data = DATA.assign(vote=VOTE)
+    results = infer(from_formula("vote ~ 1", data), data, VOTE)
+    found = me.avg_predictions(to_marginaleffects(results), by="gender")
+    assert_same(found, results.average_predictions(by="gender"), "gender")
+
+
 def test_mnlogit_of_statsmodels_is_the_same_model():
     data = pd.read_csv(ORACLES / "anes96.csv")
     data["logpop"] = np.log(data.pop("popul") + 0.1)
