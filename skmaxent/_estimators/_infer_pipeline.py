@@ -70,14 +70,6 @@ def infer(
     -------
     InferenceResults
 
-    Warns
-    -----
-    UserWarning
-        Where the coefficients are not those of the best fit to the columns that the transformers
-        make of X. That is so for transformers whose ``fit_transform`` gives other columns than
-        ``transform``, such as scikit-learn's ``TargetEncoder``, which encodes folds by one another:
-        encode X before the pipeline then.
-
     Raises
     ------
     TypeError
@@ -86,6 +78,14 @@ def infer(
         Where the model is not fitted.
     ValueError
         As `MaxentClassifier.infer`, and for terms with unknown columns.
+
+    Warns
+    -----
+    UserWarning
+        Where the coefficients are not those of the best fit to the columns that the transformers
+        make of X. That is so for transformers whose ``fit_transform`` gives other columns than
+        ``transform``, such as scikit-learn's ``TargetEncoder``, which encodes folds by one another:
+        encode X before the pipeline then.
 
     Examples
     --------
