@@ -267,7 +267,7 @@ def _transform(
 ) -> ColumnTransform | None:
     """Return how the columns of the problem are made, or None if they are those of `blocks`."""
     low, high, constant = found.low, found.high, found.constant
-    leaves = constant.any() and not as_given and blocks.is_worth_dropping(int(constant.sum()))
+    leaves = constant.any() and not as_given and blocks.is_worth_dropping(constant)
     some = np.flatnonzero(~constant) if leaves else np.arange(len(constant))
     shift = exponents = None
     low, high = low[some], high[some]

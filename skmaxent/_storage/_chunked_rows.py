@@ -183,8 +183,8 @@ class ChunkedRows(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return True  # the copy stays with the chunks, which Dask may move to disk
 
-    def is_worth_dropping(self, n_columns: int) -> bool:
-        return 2 * n_columns > self.n_features
+    def is_worth_dropping(self, constant: Array) -> bool:
+        return bool(2 * np.count_nonzero(constant) > self.n_features)
 
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add

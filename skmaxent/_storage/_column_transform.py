@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,18 @@ class ColumnTransform:
             return type(X)((data, X.indices, X.indptr), shape=X.shape)
         return np.ldexp(X, -self.exponents)
 
+    def lazily(self, X: Any) -> Any:
+        """Return the transformed columns of a dense X without a copy of all its rows.
+
+        They are a view if the transform keeps neighbouring columns as they are; otherwise
+        `TransformedRows`.
+        """
+        columns, rest = None if self.kept is None else column_range(self.kept), self
+        if columns is not None:
+            X, rest = X[:, columns], replace(self, kept=None)
+        has_work = any(part is not None for part in (rest.kept, rest.shift, rest.exponents))
+        return TransformedRows(X, rest) if has_work else X
+
     def _on_device(self, X: DeviceArray) -> DeviceArray:
         """Return the transformed copy, computed where X is; the array API has no ldexp."""
         if self.kept is not None:
@@ -91,6 +103,13 @@ class TransformedRows:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Return all transformed rows in memory, for NumPy functions that need them."""
         return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def column_range(kept: Array) -> slice | None:
+    """Return increasing positions of columns as a slice, None if they are no neighbours."""
+    if not len(kept) or kept[-1] - kept[0] + 1 != len(kept):
+        return None
+    return slice(int(kept[0]), int(kept[-1]) + 1)
 
 
 def _sparse_shifted(X: Any, shift: Array) -> Any:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from sklearn.utils import assert_all_finite
 
 from skmaxent._storage._block import Block
-from skmaxent._storage._column_transform import ColumnTransform, TransformedRows
+from skmaxent._storage._column_transform import ColumnTransform, column_range
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums
 from skmaxent._storage._threads import Workers
@@ -31,6 +31,8 @@ THREAD_WORK = 2_000_000
 ENTRIES_AT_A_TIME = 1 << 18
 # Most bytes of a float64 copy of columns.
 COLUMN_BYTES = 1 << 29
+# Copying an entry of a block takes about as long as this many of its products with coefficients.
+PRODUCTS_PER_COPY = 2
 # Up to this size, X is copied even to leave out less than a tenth of its columns.
 CHEAP_COPY_BYTES = 1 << 28
 
@@ -42,7 +44,7 @@ class RowBlocks(Storage):
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
         It is never copied: blocks are views, also of a memory map. `TransformedRows` of a memory
-        map take its place where columns are left out, shifted or scaled.
+        map take its place where columns are left out that are not at its ends, shifted or scaled.
     targets : ndarray of shape (n_samples,) or (n_samples, n_logits), or None
         Class codes or shares, as described in `_likelihood`; None in rows to predict.
     weights : ndarray of shape (n_samples,) or None
@@ -128,10 +130,12 @@ class RowBlocks(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
-    def is_worth_dropping(self, n_columns: int) -> bool:
+    def is_worth_dropping(self, constant: Array) -> bool:
+        n_columns = int(np.count_nonzero(constant))
         if not (self.is_sparse or self.has_room):
-            # The other columns would be taken from each block in each pass.
-            return 2 * n_columns > self.n_features
+            kept = np.flatnonzero(~constant)
+            products = n_columns * self.n_logits
+            return column_range(kept) is not None or products > PRODUCTS_PER_COPY * len(kept)
         is_cheap = self.dtype.itemsize * self.n_samples * self.n_features <= CHEAP_COPY_BYTES
         return self.is_sparse or (
             (is_cheap or 10 * n_columns >= self.n_features)
@@ -255,7 +259,7 @@ class RowBlocks(Storage):
 
     def _with_columns(self, transform: ColumnTransform) -> RowBlocks:
         lazily = not (self.is_sparse or self.has_room)
-        X = TransformedRows(self.X, transform) if lazily else transform(self.X)
+        X = transform.lazily(self.X) if lazily else transform(self.X)
         return self._with(X, self.targets, self.weights, self.offset)
 
     def check_finite(self) -> None:

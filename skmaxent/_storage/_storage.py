@@ -190,10 +190,10 @@ class Storage(ABC):
         """Return whether there is memory for a float64 copy of `n_columns` columns."""
 
     @abstractmethod
-    def is_worth_dropping(self, n_columns: int) -> bool:
-        """Return whether X should be copied without `n_columns` constant columns.
+    def is_worth_dropping(self, constant: Array) -> bool:
+        """Return whether passes should read X without the constant columns, bool (n_features,).
 
-        The copy takes memory, and saves the time that the columns take in each pass.
+        Their removal takes memory or time, and saves the time that they take in each pass.
         """
 
     @property
@@ -297,8 +297,8 @@ class Float64Rows(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return self._rows.affords_columns(n_columns)
 
-    def is_worth_dropping(self, n_columns: int) -> bool:
-        return self._rows.is_worth_dropping(n_columns)
+    def is_worth_dropping(self, constant: Array) -> bool:
+        return self._rows.is_worth_dropping(constant)
 
     @property
     def has_room(self) -> bool:

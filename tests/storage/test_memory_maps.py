@@ -77,3 +77,40 @@ def test_rows_of_a_map_are_transformed_as_those_in_memory(tmp_path):
     )
     assert not lazy.has_room
     assert (lazy.n_features, lazy.dtype) == (3, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("constant", "n_logits", "leaves"),
+    [
+        (slice(0, 4), 1, True),  # the other columns are neighbours
+        (slice(96, 100), 1, True),
+        (slice(3, 4), 1, False),
+        (slice(1, 61), 1, False),
+        (slice(1, 71), 1, True),
+        (slice(1, 25), 5, False),
+        (slice(1, 35), 5, True),
+        (slice(1, 5), 20, False),
+        (slice(1, 15), 20, True),
+    ],
+)
+def test_constant_columns_of_a_map_are_left_out_where_that_saves_time(
+    tmp_path, constant, n_logits, leaves
+):
+    np.save(tmp_path / "X.npy", np.zeros((10, COLUMNS)))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    blocks = RowBlocks(mapped, np.zeros(10, int), n_logits=n_logits)
+    is_constant = np.zeros(COLUMNS, dtype=bool)
+    is_constant[constant] = True
+    assert blocks.is_worth_dropping(is_constant) is leaves
+
+
+@pytest.mark.parametrize("shift", [None, np.array([1.0, 0.0, 2.0])])
+def test_neighbouring_columns_of_a_map_are_a_view_of_it(tmp_path, shift):
+    X = np.random.default_rng(0).normal(size=(300, 6))
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    transform = ColumnTransform(np.array([2, 3, 4]), shift)
+    lazy = RowBlocks(mapped, np.zeros(300, int), n_logits=1)._with_columns(transform)
+    np.testing.assert_array_equal(np.asarray(lazy.X), transform(X))
+    assert np.shares_memory(lazy.X if shift is None else lazy.X.base, mapped)
+    assert not lazy.has_room
