@@ -26,10 +26,10 @@ ANSWER_TIMEOUT = 10.0
 # Number of results that one task of a tree adds up.
 FAN_IN = 16
 
-# Data up to this share of the memory of all workers are expected to stay in memory.
+# Data up to this share of the memory that all workers have for data are expected to stay there.
 IN_MEMORY_SHARE = 0.5
-# If the data are larger, a task reads at most 1/8 of the memory of a thread, so that Dask can move
-# the rest to disk, and at least 16 MiB, below which the cost of a task dominates.
+# If the data are larger, a task reads at most 1/8 of what a thread has, so that Dask can move the
+# rest to disk, and at least 16 MiB, below which the cost of a task dominates.
 TASK_MEMORY_PARTS, LEAST_TASK_BYTES = 8, 1 << 24
 
 Graph = dict[Any, Any]
@@ -174,10 +174,12 @@ class ClusterScheduler:
     def task_bytes(self, total: int) -> int:
         """Return `total` if the data fit in memory, else a part of the memory of a thread."""
         workers = [w for w in self._known_workers().values() if w.get("memory_limit")]
-        if total <= IN_MEMORY_SHARE * sum(worker["memory_limit"] for worker in workers):
+        rooms = [_room_for_data(worker) for worker in workers]
+        if total <= IN_MEMORY_SHARE * sum(rooms):
             return total
-        rooms = [w["memory_limit"] // (TASK_MEMORY_PARTS * w["nthreads"]) for w in workers]
-        return max(min(rooms, default=total), LEAST_TASK_BYTES)
+        parts = [TASK_MEMORY_PARTS * worker["nthreads"] for worker in workers]
+        shares = [room // n for room, n in zip(rooms, parts, strict=True)]
+        return max(min(shares, default=total), LEAST_TASK_BYTES)
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         return self._finished(list(self._client.compute(list(delayed), sync=False)))
@@ -272,6 +274,14 @@ class ClusterScheduler:
         every = {"n_workers": -1} if has_limit else {}
         known = self._client.sync(identity, callback_timeout=timeout, **every)
         return dict(known["workers"])
+
+
+def _room_for_data(worker: dict[str, Any]) -> int:
+    """Return the bytes of memory of a worker that Python and its packages leave for data."""
+    metrics = worker.get("metrics", {})
+    spilled = metrics.get("spilled_bytes", {}).get("memory", 0)
+    data = metrics.get("managed_bytes", 0) - spilled
+    return int(worker["memory_limit"] - max(metrics.get("memory", 0) - data, 0))
 
 
 def _in_words(get: Callable[[], Any]) -> Any:

@@ -267,3 +267,22 @@ def test_versions_of_distributed_that_tell_of_all_workers():
     )
     assert ClusterScheduler(old).task_bytes(1 << 40) == (1 << 30) // 16
     assert ClusterScheduler(old).task_bytes(1 << 20) == 1 << 20  # nothing goes to disk
+
+
+def test_tasks_have_the_memory_that_packages_leave():
+    """A worker's process also holds its packages, besides data of which some are on disk."""
+    metrics = {"memory": 700 << 20, "managed_bytes": 600 << 20, "spilled_bytes": {"memory": 0}}
+    worker = {"memory_limit": 1 << 30, "nthreads": 1, "metrics": metrics}
+    scheduler = ClusterScheduler(
+        SimpleNamespace(
+            scheduler=SimpleNamespace(identity=lambda: {"workers": {"tcp://a": worker}}),
+            scheduler_info=lambda: None,
+            sync=lambda function, callback_timeout: function(),
+        )
+    )
+    assert scheduler.task_bytes(1 << 40) == (924 << 20) // 8
+    metrics["spilled_bytes"] = {"memory": 500 << 20, "disk": 0}
+    assert scheduler.task_bytes(1 << 40) == (424 << 20) // 8
+    assert scheduler.task_bytes(300 << 20) == (424 << 20) // 8  # they go to disk
+    metrics["memory"] = 1 << 30
+    assert scheduler.task_bytes(1 << 40) == 1 << 24
