@@ -63,8 +63,22 @@ def coverage(n_clusters: int, n_samples: int) -> tuple[dict[str, list[float]], i
     return {kind: np.mean(of, axis=(0, 1)).tolist() for kind, of in hits.items()}, refused
 
 
+def sizes(n_clusters: int, n_samples: int) -> list[float]:
+    """Shares of samples that reject a true hypothesis at 5 %: wild bootstrap, Wald with CV1."""
+    rng = np.random.default_rng(5)
+    rejected = []
+    for seed in range(n_samples):
+        X, y, groups = sample(rng, n_clusters)
+        clf = MaxentClassifier(C=np.inf, tol=1e-8).fit(X, y)
+        results = clf.infer(X, y, cov_type="cluster", groups=groups)
+        wild = results.wild_bootstrap_test("1:x0 = 0.6", n_bootstrap=499, random_state=seed)
+        wald = results.linear_test("1:x0 = 0.6")
+        rejected.append([test["p_value"].iloc[0] <= 0.05 for test in (wild, wald)])
+    return np.mean(rejected, axis=0).tolist()
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table, and the sizes of tests."""
     n_samples = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     warnings.simplefilter("ignore")
     print("| clusters | covariance | constant in clusters | varies within |\n|---|---|---|---|")
@@ -73,6 +87,10 @@ def main() -> None:
         for kind, (between, within) in shares.items():
             print(f"| {n_clusters} | {kind} | {100 * between:.1f} % | {100 * within:.1f} % |")
         print(f"<!-- {n_clusters}: {n_samples} samples, {refused} refused -->", flush=True)
+    wild, wald = sizes(12, n_samples // 4)
+    print(
+        f"12 clusters, rejected at 5 %: {100 * wald:.1f} % by CV1, {100 * wild:.1f} % by bootstrap"
+    )
 
 
 if __name__ == "__main__":
