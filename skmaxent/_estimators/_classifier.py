@@ -122,7 +122,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     n_jobs : int, default=None
         Threads; None is as many as BLAS may use, -1 all processors.
     verbose : int, default=0
-        Print a line per iteration where positive.
+        Print each iteration where positive: in a line that is written over in a terminal, and in
+        one of its own elsewhere.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows for preconditioners, which affects the result within `tol` only.
         None is a fixed seed.

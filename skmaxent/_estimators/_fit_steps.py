@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skmaxent._callbacks import Attributes, Iterations, Task
+from skmaxent._callbacks._progress import Progress
 from skmaxent._estimators._fit_warnings import (
     warn_of_blurred_columns,
     warn_of_inexact_columns,
@@ -137,21 +138,24 @@ def options_of(estimator: Any, callback: Callback | None = None, *, quiet: bool 
 
 def _printing(callback: Callback | None) -> Callback:
     """Return a callback that prints each iteration and then calls another callback."""
+    progress = Progress()
 
     def report(line: Iteration, theta: Array, is_last: bool) -> bool:
-        _print_iteration(line)
-        return callback is not None and callback(line, theta, is_last)
+        progress.show(_iteration_text(line))
+        is_stopped = callback is not None and callback(line, theta, is_last)
+        if is_last or is_stopped:
+            progress.close()
+        return is_stopped
 
     return report
 
 
-def _print_iteration(iteration: Iteration) -> None:
-    print(
+def _iteration_text(iteration: Iteration) -> str:
+    return (
         f"iteration {iteration.n_iter:3d}   objective {iteration.value:.10g}   "
         f"distance {iteration.distance:.2e} standard errors   "
         f"{_counted(iteration.n_gradients, 'gradient')}, "
-        f"{_counted(iteration.n_hessian_products, 'Hessian product')}",
-        flush=True,
+        f"{_counted(iteration.n_hessian_products, 'Hessian product')}"
     )
 
 

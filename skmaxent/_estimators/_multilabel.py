@@ -99,7 +99,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     n_jobs : int, default=None
         Threads.
     verbose : int, default=0
-        Print a line per iteration where positive.
+        Print each iteration where positive: in a line that is written over in a terminal, and in
+        one of its own elsewhere.
     random_state : int, RandomState instance or None, default=None
         Seeds the folds, and the choice of rows for preconditioners. None is a fixed seed.
 

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from skmaxent._callbacks import without_callbacks
+from skmaxent._callbacks._progress import with_progress
 from skmaxent._input._observations import Observations
 from skmaxent._input._settings import Settings
 from skmaxent._model._prediction import dense_coef
@@ -207,15 +208,18 @@ def bootstrap_coefficients(
         do not depend on `n_jobs`.
     n_jobs : int or None
     verbose : int
-        If positive, joblib reports its progress.
+        If positive, the number of the fits that are done is printed.
     """
     model = without_callbacks(clone(model))
     model.set_params(verbose=0, warm_start=False, prior_correction=None)
     is_penalised = Settings.of(model).is_penalised
     streams = np.random.SeedSequence(seed).spawn(n_bootstrap)
-    whole, *fits = Parallel(n_jobs=n_jobs, verbose=10 if verbose > 0 else 0)(
+    done = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_fit)(fit, model, X, y, observed, sampling, offset, stream)
         for stream in (None, *streams)
+    )
+    whole, *fits = (
+        with_progress(done, n_bootstrap + 1, "fits of the bootstrap") if verbose else done
     )
     coef = np.stack([fit.coef for fit in fits])
     lost = (coef[:, :, :-1] == 0.0).all(axis=1) & whole.coef[:, :-1].any(axis=0)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
+from skmaxent._callbacks._progress import with_progress
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import restored_on_failure
 from skmaxent._estimators._linear_classifier import move_to_input
@@ -124,7 +125,8 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         Number of processes among which the paths are divided. None is one process, and -1 is one
         per processor.
     verbose : int, default=0
-        If positive, print a line per fit.
+        Print how many paths of folds are done, and the iterations of the last fit, where positive.
+        Numbers of paths and of iterations are written over in a terminal, and lines elsewhere.
     random_state : int, RandomState instance or None, default=None
         Seed for the choice of the rows from which preconditioners are computed.
 
@@ -375,7 +377,8 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         ]
         # C is that of all rows: their weights make of it the alpha that folds have in common.
         of_all = total_weight if grid.is_alpha else None
-        found = folds.run(jobs, PenaltyGrid(Cs, total_weight=of_all))
+        done = folds.run(jobs, PenaltyGrid(Cs, total_weight=of_all))
+        found = list(with_progress(done, n_paths, "paths of folds") if self.verbose else done)
         self.classes_, self.Cs_ = folds.classes, Cs
         self.alphas_ = alphas_of(Cs, total_weight)
         sizes = np.reshape([result.scored_weight for result in found], shape[:2]).max(axis=1)

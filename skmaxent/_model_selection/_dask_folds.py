@@ -6,7 +6,7 @@ zero, so X is read once and neither copied nor moved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -156,9 +156,9 @@ class FoldsInChunks:
         total = totals.sum() if class_weight is None else totals @ class_weight
         return float(total) * self._weight_unit
 
-    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> list[Fold]:
+    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
         """Fit and score the jobs one after the other; each of them uses all chunks at once."""
-        return [self._fold(job, grid) for job in jobs]
+        return (self._fold(job, grid) for job in jobs)
 
     def presence(self) -> tuple[Array, Array]:
         """Return which classes have test rows, and which have training rows that weigh anything.

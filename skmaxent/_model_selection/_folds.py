@@ -135,8 +135,8 @@ class Folds(Protocol):
     def total_weight(self, model: MaxentClassifier) -> float:
         """The sum of the weights of all rows in the fit of a model."""
 
-    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> list[Fold]:
-        """Return paths and scores; a path that a callback stops has NaN for its last scores."""
+    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
+        """Yield paths and scores; a path that a callback stops has NaN for its last scores."""
 
     def presence(self) -> tuple[Array, Array]:
         """Whether test and training rows have each class, (n_folds, n_classes) both."""
@@ -275,8 +275,8 @@ class FoldsInMemory:
         )
         return observed.total_weight(weights, class_weight)
 
-    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> list[Fold]:
-        found: list[Fold] = Parallel(n_jobs=self.n_jobs)(
+    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
+        found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(self.task.run)(job.model, grid, *self.splits[job.fold], job.followed)
             for job in jobs
         )

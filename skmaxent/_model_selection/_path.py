@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
+from skmaxent._callbacks._progress import Progress
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import fitted_attributes, options_of
 from skmaxent._estimators._fit_warnings import warn_of_inexact_columns
@@ -365,6 +366,7 @@ def _fit_path(
             of_model = task = Task.of_fit(
                 model, X, y, sample_weight, name="path", max_subtasks=len(Cs)
             )
+        progress = Progress()
         for i in np.argsort(Cs, kind="stable"):
             subtask = None if task is None else task.subtask("penalty").begun()
             solution = path.at(float(strengths[i]))
@@ -377,7 +379,7 @@ def _fit_path(
             ends[""].append(end)
             n_iter[i], gaps[i] = solution.n_iter, solution.rounded(end.rounding).gap
             if model.verbose > 0:
-                _print_fit(Cs[i], solution)
+                progress.show(f"{len(ends[''])} of {len(Cs)}   {_fit_text(Cs[i], solution)}")
             attributes = fitted_attributes(
                 ready.classes, found.coefs[i], found.intercepts[i], n_iter[i], gaps[i]
             )
@@ -386,6 +388,7 @@ def _fit_path(
             )
             if subtask is not None and subtask.end(attributes):
                 break
+        progress.close()
         if of_model is not None:
             of_model.end()
     path_of = MaxentPath(
@@ -456,11 +459,10 @@ def _solver_of(model: MaxentClassifier, ready: TrainingProblem) -> Path:
     return Path(ready.problem, ready.problem_terms, options, ready.lasso)
 
 
-def _print_fit(C: float, solution: Solution) -> None:
-    """Print a line about the fit at C."""
+def _fit_text(C: float, solution: Solution) -> str:
+    """Return what `verbose` prints of the fit at C."""
     n_features = int(solution.coef.any(axis=0).sum())
-    print(
+    return (
         f"C {C:10.4g}   objective {solution.value:.10g}   {n_features} features   "
-        f"{solution.n_iter} iterations",
-        flush=True,
+        f"{solution.n_iter} iterations"
     )

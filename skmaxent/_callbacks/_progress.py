@@ -1,0 +1,49 @@
+"""Lines that say how far a computation is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Progress:
+    """Prints how far a computation is, with the seconds since it began.
+
+    In a terminal one line is written over until `close`; elsewhere each text has a line of its own.
+    """
+
+    began: float = field(default_factory=perf_counter)
+    width: int = 0
+
+    def show(self, text: str) -> None:
+        """Print a text."""
+        line = f"{text}   {perf_counter() - self.began:.1f} s"
+        if sys.stdout.isatty():
+            print("\r" + line.ljust(self.width), end="", flush=True)
+            self.width = len(line)
+        else:
+            print(line, flush=True)
+
+    def close(self) -> None:
+        """End the line, so that what is printed next begins a new one."""
+        if self.width:
+            print(flush=True)
+            self.width = 0
+
+
+def with_progress(results: Iterable[Result], n_results: int, name: str) -> Iterator[Result]:
+    """Yield results as they come, and print how many of them there are.
+
+    `name` is that of one of them, in the plural.
+    """
+    progress = Progress()
+    for number, result in enumerate(results, 1):
+        progress.show(f"{number} of {n_results} {name}")
+        yield result
+    progress.close()
