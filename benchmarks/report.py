@@ -51,6 +51,38 @@ def machine():
     }
 
 
+def machines(found):
+    """The processor and the versions of all results, then what differs between cases."""
+    states = [(result["case"], _flat(result["machine"])) for result in found]
+    shared = set.intersection(*(set(state.items()) for _, state in states))
+    of_cases = {}
+    for case, state in states:
+        own = tuple(sorted(set(state.items()) - shared))
+        of_cases.setdefault(own, []).append(case)
+    known = dict(shared)
+    lines = [
+        f"- Processor: {known.pop('processor', 'see below')}, {known.pop('threads', '?')} threads",
+        f"- Python: {known.pop('python', 'see below')}",
+        f"- Packages: {_listed(known.items())}",
+    ]
+    most = max(of_cases, key=lambda own: len(of_cases[own]))
+    for own, cases in sorted(of_cases.items(), key=lambda item: item[0] == most):
+        where = "all other cases" if own == most else ", ".join(cases)
+        lines += [f"- Besides, in {where}: {_listed(own)}"] if own else []
+    return "\n".join(lines)
+
+
+def _flat(machine):
+    """A machine's properties without those of packages that are not installed."""
+    properties = {k: str(v) for k, v in machine.items() if k != "environment"}
+    properties |= {f"{k}={v}": "" for k, v in machine["environment"].items()}
+    return {k: v for k, v in properties.items() if v != "not installed"}
+
+
+def _listed(items):
+    return ", ".join(f"{name} {value}".strip() for name, value in sorted(items))
+
+
 def best_peer(result, gap):
     """(name, seconds) of the fastest peer that reaches the gap, or None."""
     times = {k: v["seconds"] for k, v in result["times"][gap].items() if k != OURS}
@@ -377,10 +409,6 @@ def write(folder, order):
     DOCS.joinpath("figures").mkdir(exist_ok=True)
     for result in fits:
         draw(result, DOCS / "figures" / f"{result['case']}.png")
-    state = {json.dumps(result["machine"], sort_keys=True) for result in found}
-    machines = "\n".join(
-        "- " + ", ".join(f"{k} {v}" for k, v in json.loads(one).items()) for one in sorted(state)
-    )
     kinds = {
         "Ridge": [result for result in fits if not result.get("l1_ratio")],
         "L1, elastic net and groups": [result for result in fits if result.get("l1_ratio")],
@@ -423,7 +451,7 @@ reached the gap. `extra memory` is the growth of the peak memory of the process 
 {chr(10).join(details(result) + chr(10) for result in fits)}
 ## Machine
 
-{machines}
+{machines(found)}
 """
     DOCS.joinpath("benchmark.md").write_text(text)
     print(sections)

@@ -62,6 +62,8 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": False,
     "plot_gallery": True,
+    # Tables at the end of a block are shown; reprs of matplotlib's objects are not.
+    "capture_repr": ("_repr_html_",),
     "abort_on_example_error": False,
     "min_reported_time": 1e9,
     # Figures at twice the pixels for sharp text.

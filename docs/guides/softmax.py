@@ -36,14 +36,14 @@ plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.rig
 # probability, and all probabilities are positive.
 
 z = np.array([2.0, 1.0, 0.1])
-softmax(z)
+print(softmax(z))
 
 # %%
 # For a matrix with a row of logits for each sample, the result has a row of probabilities for each
 # sample. The classes are along the last axis by default, or along ``axis``.
 
 Z = np.array([[2.0, 1.0, 0.1], [0.0, 0.0, 0.0], [-1.0, 3.0, 1.0]])
-softmax(Z)
+print(softmax(Z))
 
 # %%
 # Numerical stability: subtraction of the maximum

@@ -1,19 +1,22 @@
 """
-Attitudes and votes in Britain: from the fit to a table and figures
-===================================================================
+Multinomial logit of votes: table, predictions and slopes
+=========================================================
 
-How did knowledge of the parties' positions change the weight that voters gave to European
-integration? The model follows Fox and Andersen (2006). The data are 1,525 voters of the British
-Election Panel Study of 1997 to 2001. The data set is ``BEPS`` of R's package carData. The file
-``tests/oracles/beps.csv`` of this repository holds a copy.
+This example fits a multinomial logit with an interaction, prints a table for a publication, and
+plots predicted probabilities and average slopes. The question is whether the attitude towards
+European integration matters more for voters who know the positions of the parties. The model
+follows Fox and Andersen (2006). The data are 1,525 voters of the British Election Panel Study of
+1997 to 2001. They are ``BEPS`` of R's package carData, of which this repository holds a copy in
+``tests/oracles/beps.csv``.
 """
 
 # %%
 # Fit
 # ---
-# ``vote`` has three values. A high value of ``Europe`` is a sceptical attitude towards European
-# integration, and ``political.knowledge`` counts what a voter knows of the parties' positions on
-# it, from 0 to 3. The interaction lets the weight of the attitude depend on this knowledge.
+# ``vote`` is one of three parties. A high value of ``Europe`` is a sceptical attitude towards
+# European integration. ``political.knowledge``, from 0 to 3, counts which positions of the
+# parties on Europe a voter knows. Their interaction lets the effect of the attitude depend on the
+# knowledge.
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,6 +35,8 @@ from skmaxent import (
     infer,
 )
 
+# One colour for each party in all figures.
+colors = {"Conservative": "#0072B2", "Labour": "#D55E00", "Liberal Democrat": "#E69F00"}
 folders = [Path.cwd(), *Path.cwd().parents]
 data = pd.read_csv(
     next(folder for folder in folders if (folder / "tests").is_dir()) / "tests/oracles/beps.csv"
@@ -52,8 +57,8 @@ results = infer(model, X, y)
 # %%
 # Table
 # -----
-# The table has a column for each party except the reference, the Conservatives. Its cells are
-# relative risk ratios with their 95 % intervals.
+# The table has a column for each party except the reference, which is the Conservative party. A
+# cell contains a relative risk ratio and its 95 % confidence interval.
 summary = results.summary()
 ratios = np.exp(summary[["coef", "lower", "upper"]])
 cells = ratios.apply(lambda row: "{:.2f} [{:.2f}, {:.2f}]".format(*row), axis=1)
@@ -63,21 +68,24 @@ print(f"\n{results.n_obs:.0f} voters, log-likelihood {results.log_likelihood:.1f
 print(f"AIC {results.aic:.1f}, McFadden's pseudo R² {results.mcfadden_r2:.3f}")
 
 # %%
-# The same ratios as a figure. The axis is logarithmic and the line is at 1.
+# The next figure shows the same ratios on a logarithmic axis, with a line at 1.
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=[colors["Labour"], colors["Liberal Democrat"]])
 display = CoefficientDisplay.from_results(results, exponentiate=True)
-display.ax_.set_title("Opinions of the leaders separate the parties")
+display.ax_.set_title("Relative risk ratios and 95 % intervals")
 
 # %%
 # Predictions
 # -----------
-# A ratio of an interaction is hard to read. Probabilities are not: among voters without knowledge
-# the attitude towards Europe hardly matters, and among those with the most it decides.
+# The ratio of an interaction is hard to interpret. Predicted probabilities are easier to read.
+# Among voters without knowledge the probabilities hardly depend on the attitude towards Europe.
+# Among voters with the most knowledge they depend on it strongly.
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(colors.values()))
 display = PredictionsDisplay.from_results(results, "Europe", by="political.knowledge")
-display.figure_.suptitle("Knowledge makes the attitude towards Europe matter")
+display.figure_.suptitle("Predicted probabilities by attitude and knowledge")
 
 # %%
-# The same as shares of all voters, if everyone had the given attitude and knowledge and was
-# otherwise as observed.
+# The next figure averages the probabilities over all voters: each voter gets the given attitude and
+# knowledge, and keeps the observed values of all other variables.
 display = PredictionsDisplay.from_results(
     results,
     "Europe",
@@ -86,15 +94,15 @@ display = PredictionsDisplay.from_results(
     kind="stacked",
     n_points=20,
 )
-display.figure_.suptitle("Shares of the parties without and with full knowledge")
+display.figure_.suptitle("Predicted shares of the parties without and with full knowledge")
 
 # %%
 # Slopes by knowledge
 # -------------------
-# The average slope of the probabilities by ``Europe`` at each level of knowledge. The table
-# compares each level of knowledge with the one before.
+# The figure shows the average slope of the probabilities by ``Europe`` at each level of
+# knowledge. The table tests whether the slope differs between each level and the level before.
 display = EffectsDisplay.from_results(results, "Europe", kind="slopes", by="political.knowledge")
-display.ax_.set_title("One step of scepticism")
+display.ax_.set_title("Change of the probabilities by one step of scepticism")
 print(
     results.average_slopes("Europe", by="political.knowledge", hypothesis="sequential")
     .round(4)

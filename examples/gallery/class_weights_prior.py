@@ -1,15 +1,16 @@
 """
-Class weights, sampling by class, and right probabilities
-=========================================================
+Imbalanced classes: class weights and calibrated probabilities
+==============================================================
 
-Balanced weights, or equally many rows of each class, save time and help to find a rare class, but
-probabilities are then far too high for it. ``prior_correction`` moves the intercepts back. The
-data are the diamonds that come with plotnine, of which 3 % have a fair cut.
+Balanced class weights and balanced samples help to find a rare class, but they make its predicted
+probabilities much too high. ``prior_correction`` changes the intercepts so that the probabilities
+agree with the shares of the classes again. The data are the diamonds that come with plotnine, of
+which 3 % have a fair cut.
 """
 
 # %%
-# Half of the diamonds to learn from. Splines let the model see that depths far from the usual are
-# what makes a cut only fair.
+# Half of the diamonds are the training set. A cut is only fair if its depth is unusually small or
+# large, which splines of the numbers can describe.
 import matplotlib.pyplot as plt
 import numpy as np
 from plotnine.data import diamonds
@@ -25,7 +26,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratif
 share = np.mean(y_train == "fair")
 
 # %%
-# All fair diamonds and as many others: 6 % of the rows have most of the information.
+# The balanced sample contains all fair diamonds and equally many others, which are 6 % of the
+# rows. Each model is fitted with and without the correction.
 fair = np.flatnonzero(y_train == "fair")
 others = np.flatnonzero(y_train == "other")
 some = np.random.default_rng(0).choice(others, len(fair), replace=False)
@@ -57,7 +59,8 @@ for name, model in models.items():
 
 
 # %%
-# Diamonds in groups by their probability: on the diagonal, probabilities are what they say.
+# A reliability curve: the diamonds are divided into groups by their predicted probability. If the
+# probabilities are calibrated, the points are on the diagonal.
 def reliability(p: np.ndarray, n_groups: int = 25) -> tuple[list[float], list[float]]:
     groups = np.array_split(np.argsort(p), n_groups)
     return [p[g].mean() for g in groups], [np.mean(y_test[g] == "fair") for g in groups]
@@ -78,5 +81,5 @@ ax.set_xscale("log")
 ax.set_yscale("log")
 ax.set(xlabel="mean probability of a fair cut", ylabel="share of fair cuts", xlim=(3e-4, 1.3))
 ax.set_ylim(5e-4, 1.3)
-ax.set_title("Balancing inflates the probabilities; the correction takes it back")
+ax.set_title("Reliability with and without prior correction")
 ax.legend(frameon=False)

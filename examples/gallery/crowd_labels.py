@@ -1,16 +1,17 @@
 """
-Labels from a crowd
-===================
+Labels from several annotators
+==============================
 
-Five annotators label digits, each with their own rate of mistakes. The table of their votes is y:
-a row of counts, which says both what most of them saw and how sure they are together. The fit to
-all votes is compared with the fit to the majority's label.
+In crowdsourcing, several annotators label each image and sometimes disagree. Their votes can be
+used as y: a table of counts with a row for each image and a column for each class. This example
+compares a fit to all votes with a fit to the label of the majority.
 """
 
 # %%
 # Votes
 # -----
-# An annotator who errs picks a digit that looks alike: the labels that a weak model mixes up.
+# The votes are simulated. Each of five annotators has a rate of mistakes, and chooses by mistake
+# a digit that looks similar. Digits look similar if a strongly penalised model confuses them.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,15 +36,15 @@ for mistakes in (0.2, 0.3, 0.4, 0.5, 0.6):
     votes[np.arange(len(X)), np.where(errs, wrong, digit)] += 1
 
 majority = votes.argmax(axis=1)
-print(f"the majority is wrong for {np.mean(majority != digit):.1%} of the digits")
+print(f"the label of the majority is wrong for {np.mean(majority != digit):.1%} of the digits")
 
 # %%
 # Two fits
 # --------
-# A row of five votes is five observations, as for the majority's label with a weight of five. The
-# votes lead to better predictions. Their probabilities are those of a vote, not of the truth: they
-# are as spread as the crowd's, which the calibration error shows. Temperature scaling on a few
-# digits whose truth is known brings them together.
+# A row of five votes counts as five observations. The label of the majority therefore gets a
+# weight of five. The fit to the votes has the higher accuracy. Its probabilities are those of a
+# vote and not of the true digit: they are as uncertain as the annotators, which the calibration
+# error shows. Temperature scaling on a few images whose digit is known would correct this.
 
 models = {
     "all votes": MaxentClassifier(C=0.01).fit(X, votes),
@@ -61,9 +62,10 @@ for name, clf in models.items():
     )
 
 # %%
-# What the votes keep
-# -------------------
-# Digits on which the crowd disagreed, with the shares of its votes and what the model says.
+# Disputed images
+# ---------------
+# These are the images on which the annotators disagreed most, with the shares of the votes and the
+# probabilities of the model.
 
 disputed = np.argsort(votes.max(axis=1))[:5]
 P = models["all votes"].predict_proba(X[disputed])
@@ -71,10 +73,10 @@ figure, axes = plt.subplots(2, 5, figsize=(10, 4.2), layout="constrained")
 for column, row in enumerate(disputed):
     image, bars = axes[:, column]
     image.imshow(X[row].reshape(8, 8), cmap="gray_r")
-    image.set(xticks=[], yticks=[], title=f"a {digit[row]}")
+    image.set(xticks=[], yticks=[], title=f"true digit {digit[row]}")
     bars.bar(np.arange(10) - 0.2, votes[row] / 5, width=0.4, color="#0072B2", label="votes")
     bars.bar(np.arange(10) + 0.2, P[column], width=0.4, color="#E69F00", label="model")
     bars.set(xticks=range(10), ylim=(0, 1), yticks=[0, 0.5, 1])
 axes[1, 0].legend(frameon=False)
 axes[1, 0].set_ylabel("share")
-figure.suptitle("Digits that the crowd could not agree on")
+figure.suptitle("Votes and predicted probabilities of disputed digits")

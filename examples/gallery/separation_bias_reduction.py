@@ -1,14 +1,15 @@
 """
-Separated classes
-=================
+Separated classes and bias reduction (Firth)
+============================================
 
-Where a line separates the classes, the likelihood has no maximum: coefficients grow for as long as
-the solver runs. :func:`skmaxent.detect_separation` says so, and ``bias_reduction`` gives finite
-estimates with intervals. The data are Fisher's irises, of which one kind stands apart.
+If a linear function of the features separates the classes, the likelihood has no maximum and the
+coefficients diverge. :func:`skmaxent.detect_separation` detects this, and ``bias_reduction`` gives
+finite estimates with intervals. The data are Fisher's irises, of which the species setosa is
+separated from the other two.
 """
 
 # %%
-# Two lengths tell setosa from the other two kinds without an error.
+# The lengths of sepals and petals separate setosa from the other two species.
 import warnings
 
 import matplotlib.pyplot as plt
@@ -27,12 +28,13 @@ separation = detect_separation(X, y)
 print(separation)
 
 # %%
-# The proof is a direction: along it no row's own kind falls behind another.
+# The proof of separation is a direction of the coefficients. Along this direction the logit of
+# the own species of a row never decreases relative to another species.
 print(separation.direction.round(3))
 
 # %%
-# So with weaker and weaker penalties the coefficients grow and grow; those with bias reduction need
-# no penalty. (Without both there is a ConvergenceWarning that names the reason.)
+# The weaker the ridge penalty, the larger the coefficients. With bias reduction they are finite
+# without a penalty. A fit with neither issues a ConvergenceWarning, which is printed here.
 Cs = np.logspace(-1, 7, 17)
 grown = [MaxentClassifier(C=C, max_iter=1000).fit(X, y).coef_ for C in Cs]
 reduced = MaxentClassifier(C=np.inf, bias_reduction="jeffreys").fit(X, y)
@@ -42,11 +44,11 @@ with warnings.catch_warnings(record=True) as caught:
 print(caught[0].message)
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-for k, (kind, color) in enumerate(colors.items()):
+for k, (species, color) in enumerate(colors.items()):
     ax.plot(Cs, [coef[k, 1] for coef in grown], color=color, linewidth=2)
     ax.axhline(reduced.coef_[k, 1], color=color, linestyle="--")
     ax.annotate(
-        kind,
+        species,
         (Cs[-1], grown[-1][k, 1]),
         (4, 0),
         textcoords="offset points",
@@ -56,15 +58,16 @@ for k, (kind, color) in enumerate(colors.items()):
 ax.set_xscale("log")
 ax.margins(x=0)
 ax.set(xlabel="C (weaker penalty to the right)", ylabel="coefficient of the petal length")
-ax.set_title("Coefficients grow as the ridge gets weaker; dashed: bias reduction")
+ax.set_title("Coefficients with a ridge penalty (solid) and bias reduction (dashed)")
 
 # %%
-# Intervals from the penalised likelihood, against versicolor. They are not symmetric: the data say
-# that setosa has the shorter petals, but hardly how large the coefficient is.
+# The intervals are computed from the profile of the penalised likelihood, with versicolor as the
+# reference. The intervals of setosa are not symmetric: the data show that setosa has shorter
+# petals, but contain little information on how large the coefficient is.
 results = reduced.infer(X, y, reference="versicolor")
 intervals = results.profile_conf_int()
 table = results.summary()[["coef", "std_err"]].join(intervals)
 print(table.round(2))
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=[colors["setosa"], colors["virginica"]])
 display = CoefficientDisplay(table).plot()
-display.ax_.set_title("Finite estimates and intervals, per centimetre, against versicolor")
+display.ax_.set_title("Bias-reduced coefficients per centimetre, versicolor as reference")

@@ -1,14 +1,16 @@
 """
-Time to an accuracy
-===================
+Solver comparison: time to a given accuracy
+===========================================
 
-How long until the objective is within a given relative distance of its minimum? Solvers stop at
-tolerances that mean different things, so each is stopped after ever more iterations and its
-objective is computed. The data are 10,000 of the diamonds that come with plotnine, in raw units.
+This example measures how long solvers take until the objective is within a given relative distance
+of its minimum. The tolerances of the solvers mean different things. Therefore each solver is run
+with growing numbers of iterations, and its objective is computed after each run. The data are
+10,000 of the diamonds that come with plotnine, in their original units.
 """
 
 # %%
-# One thread for all: timings of several depend on what else the machine does.
+# All solvers use one thread, because times with several threads depend more on the load of the
+# machine.
 import time
 import warnings
 
@@ -33,15 +35,15 @@ codes = np.unique(y, return_inverse=True)[1]
 
 
 def objective(model: LogisticRegression | MaxentClassifier) -> float:
-    """Mean loss and penalty at C = 1, the same for all."""
+    """Return the mean loss plus the penalty for C = 1."""
     loss = cross_entropy(X @ model.coef_.T + model.intercept_, codes).mean()
     return float(loss + np.square(model.coef_).sum() / (2 * len(X)))
 
 
 # %%
-# That solvers stop early is what this is about, so their warnings are not shown.
+# The solvers are stopped on purpose, so their convergence warnings are ignored.
 def trajectory(make, iterations: list[int]) -> np.ndarray:
-    """Seconds and objective after so many iterations, the fastest of three runs."""
+    """Return seconds and objective for each number of iterations, the fastest of three runs."""
     points = []
     for n in iterations:
         seconds = []
@@ -72,7 +74,7 @@ with threadpool_limits(1), warnings.catch_warnings():
         )
 
 # %%
-# The best value that any of them found stands for the minimum.
+# The smallest objective that any solver found is taken as the minimum.
 minimum = min(points[:, 1].min() for points in found.values())
 for name, points in found.items():
     gap = (points[:, 1] - minimum) / minimum
@@ -81,7 +83,8 @@ for name, points in found.items():
     print(f"{name:36s} gap of 1e-6: {when}, last gap {gap[-1]:.1e} after {points[-1, 0]:.2f} s")
 
 # %%
-# Down and to the left is better. Points at the bottom are as exact as the computation is.
+# Points further down and to the left are better. Points at the bottom are at the minimum up to
+# rounding.
 styles = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"]
 figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
 for (name, points), color, marker in zip(found.items(), styles, "os^Dv", strict=True):
@@ -90,5 +93,5 @@ for (name, points), color, marker in zip(found.items(), styles, "os^Dv", strict=
 ax.set_xscale("log")
 ax.set_yscale("log")
 ax.set(xlabel="seconds", ylabel="relative distance of the objective")
-ax.set_title("Time to an accuracy, raw units, one thread")
+ax.set_title("Time to an accuracy, features in original units, one thread")
 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

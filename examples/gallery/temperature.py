@@ -1,14 +1,15 @@
 """
-Temperature and calibration
-===========================
+Temperature scaling and calibration
+===================================
 
-A model with a weak penalty, fitted to few rows, is too sure of itself. A single number learned on
-rows held out, the temperature that its logits are divided by, corrects that, and the predictions
-stay as they are.
+A model with a weak penalty that is fitted to few rows is overconfident: its largest probabilities
+are too high. Temperature scaling divides the logits by one number, the temperature, which is
+learned on held-out rows. It corrects the probabilities and does not change the predicted classes.
 """
 
 # %%
-# scikit-learn has temperature scaling; the classifier is frozen so that it is not fitted again.
+# ``CalibratedClassifierCV`` of scikit-learn does the scaling. ``FrozenEstimator`` keeps it from
+# fitting the classifier again.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,10 +37,11 @@ for name, P in (("before", before), ("after", after)):
     )
 
 # %%
-# Confidence curves
-# -----------------
-# How often the most probable class is right, by its probability; and the loss of the rows held out
-# by the temperature, whose least value is the one that was taken.
+# Reliability curves
+# ------------------
+# The left figure shows how often the most probable class is right, against its probability. The
+# right figure shows the loss on the held-out rows against the temperature. The temperature with
+# the smallest loss is chosen.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
 for name, P, color, marker in (
@@ -57,8 +59,8 @@ for name, P, color, marker in (
         color=color,
         marker=marker,
     )
-left.set(xlabel="probability of the predicted class", ylabel="share that is right")
-left.set_title("Divided by its temperature, the model means what it says")
+left.set(xlabel="probability of the predicted class", ylabel="share of correct predictions")
+left.set_title("Reliability before and after scaling")
 
 temperatures = np.geomspace(0.5, 20, 60)
 logits = clf.decision_function(X_held)
@@ -67,5 +69,5 @@ best = temperatures[int(np.argmin(losses))]
 right.plot(temperatures, losses, color="#0072B2")
 right.axvline(best, color="black", linestyle=":")
 right.annotate(f"T = {best:.1f}", (best, max(losses)), xytext=(6, -6), textcoords="offset points")
-right.set(xscale="log", xlabel="temperature T", ylabel="log loss of rows held out")
-right.set_title("One number to learn")
+right.set(xscale="log", xlabel="temperature T", ylabel="log loss on held-out rows")
+right.set_title("Choice of the temperature")

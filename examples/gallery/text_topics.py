@@ -1,13 +1,16 @@
 """
-The words of a topic, the letters of a language
-===============================================
+Text classification with a lasso
+================================
 
-Text is sparse, has more features than rows, and a lasso can say which few of them matter. Short
-sentences of dialogues, sorted by topic and by language, come with the package chatterbot-corpus.
+Text data are sparse and often have more features than rows. A lasso selects the few features that
+matter most. This example classifies short sentences by topic, with words as features, and by
+language, with strings of letters as features. The sentences are dialogues that come with the
+package chatterbot-corpus.
 """
 
 # %%
-# Sentences of one dialogue are alike: they stay together when the data are split.
+# Sentences of one dialogue are similar. The split therefore puts each dialogue as a whole into the
+# training or the test set.
 from pathlib import Path
 
 import chatterbot_corpus
@@ -36,7 +39,7 @@ def split(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def draw(model: MaxentClassifier, names: np.ndarray, n_rows: int, title: str) -> None:
-    """The largest coefficients of each class."""
+    """Draw the largest coefficients of each class."""
     n_columns = len(model.classes_) // n_rows
     figure, axes = plt.subplots(
         n_rows, n_columns, figsize=(8.5, 2.7 * n_rows), layout="constrained"
@@ -45,18 +48,19 @@ def draw(model: MaxentClassifier, names: np.ndarray, n_rows: int, title: str) ->
     for ax, label, coef in zip(axes.flat, model.classes_, model.coef_, strict=True):
         top = np.argsort(coef)[-8:]
         ax.barh(names[top], coef[top], color=np.where(coef[top] > 0, "tab:blue", "0.7"))
-        ax.set_title(f"{label}, {np.count_nonzero(coef)} in all", fontsize="medium")
+        ax.set_title(f"{label}, {np.count_nonzero(coef)} nonzero", fontsize="medium")
         ax.tick_params(labelsize="small")
         ax.spines[["top", "right"]].set_visible(False)
 
 
 # %%
-# Topics: the eight with the most sentences in English. A strong lasso leaves few words; a ridge
-# keeps them all and predicts better, for most sentences have none of the few words.
+# The topics are the eight with the most English sentences. A lasso keeps fewer than half of the
+# words. A ridge keeps all words and predicts better, because most sentences contain few or none
+# of these words.
 english = sentences[sentences["language"] == "english"]
 train, test = split(english[english["topic"].isin(english["topic"].value_counts().index[:8])])
 largest = test["topic"].value_counts(normalize=True).max()
-print(f"{len(train)} sentences to learn from; share of the largest topic {largest:.2f}")
+print(f"{len(train)} training sentences; share of the largest topic {largest:.2f}")
 fitted = {}
 for name, options in {"ridge": {"C": 10}, "lasso": {"C": 3, "l1_ratio": 1}}.items():
     pipe = make_pipeline(TfidfVectorizer(min_df=2), MaxentClassifier(**options))
@@ -68,7 +72,7 @@ vectorizer, lasso = fitted["lasso"]
 draw(lasso, vectorizer.get_feature_names_out(), 2, "Words with the largest coefficients, lasso")
 
 # %%
-# Languages: one to three letters in a row are the features; a space is written as _.
+# For languages the features are strings of one to three letters. A space is written as _.
 languages = ["dutch", "english", "french", "german", "indonesian", "italian"]
 languages += ["portuguese", "spanish", "turkish"]
 train, test = split(sentences[sentences["language"].isin(languages)])
@@ -81,4 +85,4 @@ score = pipe.score(test["text"], test["language"])
 used = np.count_nonzero(lasso.coef_.any(axis=0))
 print(f"languages: accuracy {score:.2f}, {used} of {lasso.n_features_in_} strings of letters")
 names = np.array([name.replace(" ", "_") for name in vectorizer.get_feature_names_out()])
-draw(lasso, names, 3, f"Letters that give a language away: {score:.0%} of new sentences right")
+draw(lasso, names, 3, f"Letters with the largest coefficients, lasso, accuracy {score:.0%}")

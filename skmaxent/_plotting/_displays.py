@@ -54,12 +54,15 @@ def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
 
 
 def class_colours(n_classes: int) -> list[Any]:
-    """Return a colour for each class: matplotlib's cycle, or a colour map if that is too short."""
+    """Return a colour for each class: matplotlib's cycle, or a colour map if that is too short.
+
+    They are not names such as "C0", whose colour would depend on the cycle when a figure is saved.
+    """
     import matplotlib as mpl
 
     n_cycle = len(mpl.rcParams["axes.prop_cycle"].by_key().get("color", []))
     if n_classes <= n_cycle:
-        return [f"C{i}" for i in range(n_classes)]
+        return [mpl.colors.to_hex(f"C{i}") for i in range(n_classes)]
     return list(mpl.colormaps["turbo"](np.linspace(0.03, 0.97, n_classes)))
 
 
