@@ -35,6 +35,7 @@ def without_versions(state: dict[str, Any], estimator_name: str) -> dict[str, An
 
 
 def _warn(estimator_name: str, then: str, now: str) -> None:
+    """Warn that a model was pickled with another version of scikit-learn."""
     warning = InconsistentVersionWarning(
         estimator_name=estimator_name, current_sklearn_version=now, original_sklearn_version=then
     )

@@ -142,6 +142,7 @@ class Iterations:
         self._current: Task | None = self._next()
 
     def _next(self, attributes: Callable[[], Attributes] | None = None) -> Task:
+        """Begin the task of the next iteration and return it."""
         return self._task.subtask("newton-iteration").begun(attributes)
 
     def __call__(self, line: Iteration, theta: NDArray[Any], is_last: bool) -> bool:
@@ -179,5 +180,6 @@ def without_callbacks(estimator: Any) -> Any:
 
 
 def _given(X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """Return the arguments of `fit` that callbacks receive."""
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
     return {"X": X, "y": y, "metadata": metadata}

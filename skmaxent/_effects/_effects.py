@@ -134,6 +134,7 @@ class Effects:
         return self._estimates(rows, request, (design,), slopes(slope), None)
 
     def _labels(self, rows: TableRows, names: dict[str, str]) -> pd.DataFrame:
+        """Return the labels of estimates: those of the rows, for each class."""
         return rows.named(names, self.delta.model.classes)
 
     def _design(self, rows: TableRows, frame: pd.DataFrame) -> Design:
@@ -243,6 +244,7 @@ class Effects:
         request: Request,
         null: float,
     ) -> pd.DataFrame:
+        """Return the table of several estimates of the same rows, such as several contrasts."""
         import pandas as pd
 
         estimates = joined([part for part, _ in parts])

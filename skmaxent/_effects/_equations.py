@@ -115,6 +115,7 @@ class _Parser:
         return self._value(tree.body)
 
     def _placeholder(self, match: re.Match[str]) -> str:
+        """Return the Python name that stands for a quoted or bare name; remember the name."""
         quoted, bare = match.group(1), match.group(2) if match.re.groups > 1 else None
         name = bare if quoted is None else quoted
         if name is None or self.names.count(name) != 1:
@@ -125,6 +126,7 @@ class _Parser:
         return f" __x{len(self.found) - 1} "
 
     def _expected(self) -> str:
+        """Return which names an equation may have, for errors."""
         shown = self.names if len(self.names) <= 12 else [*self.names[:12], "..."]
         return f"names among {shown}"
 

@@ -112,10 +112,12 @@ def percentile_interval(draws: Array, conf_level: float) -> tuple[Array, Array]:
 
 
 def _ones(a: Array, b: Array) -> Array:
+    """Return ones in the shape of a."""
     return np.ones_like(a)
 
 
 def _log_odds(p: Array) -> Array:
+    """Return log(p/(1 - p))."""
     return np.asarray(np.log(p) - np.log1p(-p))
 
 

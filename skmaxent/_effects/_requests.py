@@ -84,6 +84,7 @@ class Request:
         return self.hypothesis is not None and not self.has_null
 
     def _is_finite_number(self) -> bool:
+        """Return whether the hypothesis is a finite real number."""
         given = self.hypothesis
         return (
             isinstance(given, Real)

@@ -85,6 +85,7 @@ def table_rows(variables: Variables, request: Request) -> TableRows:
 
 
 def _rows_of_fit(variables: Variables, request: Request) -> TableRows:
+    """Return the rows of the fit with their weights and offsets."""
     frame = variables.rows_of_fit("effects without newdata")
     offset = variables.offset if request.offset is None else request.offset
     weights = _weights(request, len(frame), variables.weights)
@@ -92,6 +93,7 @@ def _rows_of_fit(variables: Variables, request: Request) -> TableRows:
 
 
 def _new_rows(variables: Variables, newdata: Any, request: Request) -> TableRows:
+    """Return the rows of `newdata`, with the weights of the fit if they are its rows."""
     frame = variables.read(newdata)
     if not len(frame):
         raise ValueError("newdata has no rows: expected at least one.")
@@ -156,6 +158,7 @@ def _offset_of_grid(variables: Variables, n_points: int, *, repeats: bool) -> An
 
 
 def _weights(request: Request, n: int, known: Array | None) -> Array | None:
+    """Return the weights (n,) that the user gave, or else the known ones."""
     given = request.sample_weight
     return known if given is None else check_sample_weight(given, n)
 

@@ -308,6 +308,7 @@ def is_single(columns: Any) -> bool:
 
 
 def _dense_columns(columns: Any) -> Array:
+    """Return columns, sparse or not, as a dense float array."""
     return np.asarray(columns.toarray() if sp.issparse(columns) else columns, float)
 
 

@@ -151,6 +151,7 @@ def _printing(callback: Callback | None) -> Callback:
 
 
 def _iteration_text(iteration: Iteration) -> str:
+    """Return what `verbose` prints of an iteration."""
     return (
         f"iteration {iteration.n_iter:3d}   objective {iteration.value:.10g}   "
         f"distance {iteration.distance:.2e} standard errors   "

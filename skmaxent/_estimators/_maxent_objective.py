@@ -56,6 +56,7 @@ class FlatObjective(ABC):
         """Return coefficients (n_logits, n_features) and intercepts (n_logits,)."""
 
     def _checked(self, x: ArrayLike, name: str) -> Array:
+        """Return x as a float64 vector; raise ValueError if its shape is wrong."""
         vector = np.array(x, dtype=np.float64)
         if vector.shape != (self.n_parameters,):
             raise ValueError(
@@ -65,6 +66,7 @@ class FlatObjective(ABC):
         return vector
 
     def _at(self, x: ArrayLike) -> Evaluation:
+        """Return F and its gradient at x; the last evaluation is kept."""
         vector = self._checked(x, "x")
         if self._last is None or not np.array_equal(self._last.u, vector):
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):

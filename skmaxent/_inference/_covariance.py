@@ -52,12 +52,15 @@ class Coding:
 
     @property
     def matrix(self) -> Array:
+        """The matrix from θ, as a vector, to the reported coefficients."""
         return np.kron(self.classes, self.columns)
 
     def coefficients(self, theta: Array) -> Array:
+        """Return the reported coefficients (rows, width) for θ (r, width)."""
         return np.asarray(self.classes @ theta @ self.columns.T)
 
     def covariance(self, V: Array) -> Array:
+        """Return the covariance of the reported coefficients for that of θ."""
         L = self.matrix
         return np.asarray(L @ V @ L.T)
 

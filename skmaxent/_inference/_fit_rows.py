@@ -130,6 +130,7 @@ class FitRows:
 
     @property
     def _likelihoods(self) -> Likelihoods:
+        """The likelihoods of the fit with some coefficients held."""
         return Likelihoods(self._total, self._is_bias_reduced)
 
     @cached_property
@@ -156,6 +157,7 @@ class FitRows:
 
     @property
     def _has_few(self) -> bool:
+        """Whether there are so few coefficients that their Hessian can be assembled."""
         r = max(1, len(self._coef) - 1)
         return r * self.width <= FEW_COEFFICIENTS
 

@@ -72,6 +72,7 @@ class LinearHypotheses:
     def _of_equations(
         cls, equations: list[str], rows: list[Any], columns: list[str], reference: Any
     ) -> LinearHypotheses:
+        """Return the hypotheses of equations over the names of classes and features."""
         names = [f"{row}:{column}" for row in rows for column in columns]
         n = len(names)
         if len(rows) == 1:  # of two classes, the name of the class may be left out
@@ -86,6 +87,7 @@ class LinearHypotheses:
 
     @classmethod
     def _of_array(cls, hypothesis: Any, rhs: Any, n: int) -> LinearHypotheses:
+        """Return the hypotheses of weights (n_hypotheses, n) and right sides; check both."""
         try:
             R = np.asarray(hypothesis, dtype=float)
             values = np.asarray(0.0 if rhs is None else rhs, dtype=float)

@@ -73,5 +73,6 @@ def _products(block: Block, columns: Standardisation) -> tuple[Array]:
 
 
 def _difference_from_one(block: Block, coef: Array) -> tuple[Any]:
+    """Return the largest difference from 1 of a combination of columns in a block."""
     Z = block.logits(coef, np.zeros(len(coef), coef.dtype))
     return (block.largest(np.abs(Z[0] - 1.0)),)

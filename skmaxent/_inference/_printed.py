@@ -53,6 +53,7 @@ def html_table(table: pd.DataFrame, conf_level: float) -> str:
 
 
 def _headings(table: pd.DataFrame, conf_level: float) -> list[str]:
+    """Return the headings of the columns of a printed table."""
     level = f"{100 * conf_level:.10g}%"
     shown = {"lower": f"{level} lower", "upper": f"{level} upper", "p_value": "p"}
     return ["class", "feature", *(shown.get(name, name) for name in table.columns)]
@@ -72,6 +73,7 @@ def _rows(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
 
 
 def _texts(table: pd.DataFrame) -> list[list[str]]:
+    """Return the rows of a table as texts, labels first."""
     columns = []
     for name in table.columns:
         write: Callable[[float], str] = p_value if name == "p_value" else _writer(name)
@@ -81,5 +83,6 @@ def _texts(table: pd.DataFrame) -> list[list[str]]:
 
 
 def _writer(name: str) -> Callable[[float], str]:
+    """Return the function that writes the numbers of a column."""
     decimals = DECIMALS.get(name, 4)
     return lambda value: fixed(value, decimals)

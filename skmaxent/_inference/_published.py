@@ -120,10 +120,12 @@ def _cells(
 
 
 def _stars(p: float) -> str:
+    """Return the stars of a p-value."""
     return next((mark for level, mark in STARS if p < level), "")
 
 
 def _reference(model: InferenceResults) -> str:
+    """Return the reference class of a model as text."""
     is_symmetric = len(model.rows) == len(model.classes)
     return "mean of all classes" if is_symmetric else str(model.reference)
 
@@ -142,6 +144,7 @@ def figures_of_models(models: Sequence[InferenceResults]) -> list[tuple[str, lis
 
 
 def _r2(model: InferenceResults) -> str:
+    """Return Nagelkerke's R² as text, empty for sampling weights."""
     if model.weights == "probability":
         return ""
     return f"{model.nagelkerke_r2:z.4f}"

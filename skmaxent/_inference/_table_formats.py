@@ -65,6 +65,7 @@ class PublishedTable:
         return rows
 
     def _headings(self) -> list[str]:
+        """Return the headings of the columns."""
         return [text for name, n in self.groups for text in (name, *[""] * (n - 1))]
 
     def to_text(self) -> str:
@@ -180,14 +181,17 @@ def markdown(text: str) -> str:
 
 
 def _joined(row: list[str], escape: Callable[[str], str]) -> str:
+    """Return a row of pipes."""
     return "| " + " | ".join(map(escape, row)) + " |"
 
 
 def _latex_row(row: list[str]) -> str:
+    """Return a row of LaTeX."""
     return " & ".join(map(latex, row)) + r" \\"
 
 
 def _html_row(row: list[str], tag: str = "td") -> str:
+    """Return a row of HTML with cells of the given tag."""
     first = f'<th style="text-align:left">{html.escape(row[0])}</th>'
     style = "text-align:right;padding-left:0.8em"
     cells = (f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for cell in row[1:])

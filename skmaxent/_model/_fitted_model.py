@@ -211,7 +211,7 @@ class FittedModel:
     def _function(self, quantity: Quantity) -> tuple[Function, int | None]:
         """The function of a row's logits that a quantity is, and the number of its values."""
         if quantity == "logits":
-            return _prediction.as_they_are, len(self.coef)
+            return _prediction.unchanged, len(self.coef)
         if quantity == "most_probable":
             return _prediction.most_probable, None
         link = LINKS[self.link]

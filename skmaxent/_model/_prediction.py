@@ -37,15 +37,17 @@ def dense_coef(coef: Any) -> Array:
 
 
 def _expit(Z: Any) -> Any:
+    """Return the logistic function of Z, which is overwritten."""
     return Z.expit() if isinstance(Z, DeviceArray) else expit(Z, out=Z)
 
 
 def _log_expit(Z: Any) -> Any:
+    """Return the logarithm of the logistic function of Z, which is overwritten."""
     return Z.log_expit() if isinstance(Z, DeviceArray) else log_expit(Z, out=Z)
 
 
-def as_they_are(Z: Array, axis: int) -> Array:
-    """The logits themselves."""
+def unchanged(Z: Array, axis: int) -> Array:
+    """Return the logits unchanged."""
     return Z
 
 

@@ -316,6 +316,7 @@ class Task:
         return self._has(test, self._score_weights)
 
     def _has(self, index: Array, weights: Array | None) -> Array:
+        """Return in which classes the rows at `index` have weight, (n_classes,)."""
         weights = None if weights is None else weights[index]
         if weights is not None and not weights.any():
             return np.zeros(len(self.observed.classes), bool)
@@ -323,6 +324,7 @@ class Task:
 
     @property
     def _score_weights(self) -> Array | None:
+        """The weights of the rows in scores, or None."""
         given = to_host(self.how.routed.scorer.score.get("sample_weight"))
         return _validation.check_sample_weight(given, self.observed.n_samples)
 

@@ -56,10 +56,12 @@ class Elementwise:
 
     @cached_property
     def _has_bounds(self) -> bool:
+        """Whether some coefficient has a finite bound."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
     @cached_property
     def _has_ridge(self) -> bool:
+        """Whether some coefficient has a ridge penalty."""
         return bool(self.ridge.any())
 
     def _smooth_gradient(self, W: Array) -> Array | float:

@@ -305,6 +305,7 @@ def _spread_blocks(objective: MultinomialObjective, theta: Array) -> RowBlocks:
 
 
 def _value(problem: Problem, penalty: Penalty, theta: Array) -> float:
+    """Return F at θ: the loss of the sets of classes plus the penalty."""
     return set_loss(problem, theta) + penalty.value(theta)
 
 
@@ -321,6 +322,7 @@ def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
 
 
 def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:
+    """Write the probabilities of the possible classes of each row, given its set, to `out`."""
     _, Z = _logits(block, coef, intercept)
     Z -= Z.max(axis=0)
     np.exp(Z, out=Z)
@@ -329,6 +331,7 @@ def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:
 
 
 def _loss(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+    """Return the weighted sum of the losses -log P(set) of the rows of a block."""
     every, possible = _logits(block, coef, intercept)
     outside = np.where(possible == -np.inf, every, -np.inf)
     # log(1 + e^d) for the log-odds d of the classes outside is accurate where they are unlikely.
@@ -338,6 +341,7 @@ def _loss(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
 
 
 def _logsumexp(Z: Array) -> Array:
+    """Return the logsumexp over the classes of logits (K, rows), (rows,)."""
     top = Z.max(axis=0)
     base = np.where(top == -np.inf, 0.0, top)
     with np.errstate(divide="ignore"):

@@ -63,6 +63,7 @@ def is_cheap(objective: MultinomialObjective) -> bool:
 
 
 def _work(objective: MultinomialObjective) -> int:
+    """Return the number of multiplications of a Hessian of all rows."""
     return int(objective.blocks.n_samples * n_free_parameters(objective) ** 2)
 
 
@@ -115,6 +116,7 @@ class Precise:
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
 
     def _sums(self, kernel: Any, *args: Any) -> tuple[Any, ...]:
+        """Return the sums of a kernel over the standardised rows, in float64."""
         objective = self.objective
         return objective.blocks.map_reduce(
             _in_slices, kernel, objective.likelihood, self.columns, *args
@@ -122,6 +124,7 @@ class Precise:
 
     @property
     def strength(self) -> Array:
+        """The ridge strengths of the standardised columns, (d,)."""
         return np.asarray(self._strength / self.columns.scale**2)
 
     def at(self, theta: Array) -> State:
@@ -310,6 +313,7 @@ def _in_slices(block: Block, kernel: Any, *args: Any) -> tuple[Any, ...]:
 
 
 def _part(block: Block, start: int, stop: int) -> Block:
+    """Return the rows from `start` to `stop` of a block."""
     rows = slice(start, stop)
     return replace(
         block,
@@ -329,6 +333,7 @@ def _in_one_slice(
     standardisation: Standardisation,
     *thetas: Array,
 ) -> tuple[Any, ...]:
+    """Return the results of a kernel for the standardised rows of a small block."""
     columns = standardisation.rows(block)
     columns[:-1] *= standardisation.varying[:, None]
     targets = likelihood.dense_targets(block.targets)
@@ -348,6 +353,7 @@ class _Rows(NamedTuple):
 
 
 def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
+    """Return probabilities and losses for logits Z and targets T, both (R, rows)."""
     if not likelihood.is_coupled:
         e = np.exp(-np.abs(Z))
         up = Z >= 0.0
@@ -416,6 +422,7 @@ def _changes(
 def _curvature_weights(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> tuple[Array, Array]:
+    """Return the dense rows of a block and their curvatures, Σ_k p_k (1 - p_k) times weights."""
     X = block.dense()
     Z = coef @ X.T + intercept[:, None]
     if block.offset is not None:
@@ -427,6 +434,7 @@ def _curvature_weights(
 def _curvature_sums(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> tuple[Any, ...]:
+    """Return the sum of the rows weighted by their curvature, and of these weights."""
     X, weights = _curvature_weights(block, likelihood, coef, intercept)
     return weights @ X, weights.sum()
 
@@ -434,5 +442,6 @@ def _curvature_sums(
 def _curvature_deviations(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array
 ) -> tuple[Any]:
+    """Return the weighted sums of the absolute distances of the columns from `mean`, (d,)."""
     X, weights = _curvature_weights(block, likelihood, coef, intercept)
     return (weights @ np.abs(X - mean),)

@@ -74,7 +74,7 @@ def proximal_newton_precise(
         model = search.model()
         best = search.minimum(model, damping)
         distance = search.root_n * best.distance
-        here, step = search.at_home(best.theta)
+        here, step = search.in_home_coordinates(best.theta)
         value, counter = search.value, replace(problem.objective.counter)
         status = Status.MAX_ITER
         if not np.isfinite(distance):
@@ -140,16 +140,19 @@ class _Search:
         self._evaluate(theta)
 
     def _evaluate(self, theta: Array) -> None:
+        """Move to θ, projected onto the bounds, and evaluate the loss there."""
         self.penalty = self._problem.penalty_for(self._loss.columns.scale)
         self.theta = self.penalty.project(self.penalty.recentre(theta))
         self.state = self._loss.at(self.theta)
 
     @property
     def value(self) -> float:
+        """F at the present point."""
         return self.state.loss + self.penalty.value(self.theta)
 
     @property
     def root_n(self) -> float:
+        """The factor from lengths in the norm of the Hessian to standard errors."""
         return root_size(self._problem.objective.blocks.effective_size, self.value)
 
     def model(self) -> DenseModel:
@@ -237,12 +240,13 @@ class _Search:
         before, after = self.penalty.value(self.theta), self.penalty.value(end)
         return change + after - before, size + max(before, after)
 
-    def at_home(self, end: Array) -> tuple[Array, Array]:
+    def in_home_coordinates(self, end: Array) -> tuple[Array, Array]:
         """Return θ and the step from there to an end, in the coordinates of the objective."""
         columns, step = self._loss.columns, end - self.theta
         return columns.theta_for(self.theta, self._home), columns.theta_for(step, self._home)
 
     def outcome(self, status: Status, record: Record) -> Outcome:
+        """Return the outcome of the fit at the present point."""
         point = point_of(self._loss, self.theta, self.state, self._home)
         coefficients = self._loss.columns.coefficients(self.theta)
         return Outcome(point, self.value, status, record.history, coefficients)

@@ -112,6 +112,7 @@ class PreconditionedProblem:
         return self.change(self.gradient(G))
 
     def _unflattened(self, u: Array) -> Array:
+        """Return a vector of coordinates as an array (R, d + 1)."""
         return u.reshape(self.shape, order="F")
 
     def at(self, u: Array) -> Evaluation:

@@ -80,4 +80,5 @@ def _outcome_weights(sample: MultinomialObjective) -> Array:
 
 
 def _target_sums(block: Block, likelihood: Likelihood) -> tuple[Array]:
+    """Return the weighted sums of the targets of a block, (n_logits,)."""
     return (likelihood.dense_targets(block.targets) @ block.weights_or_ones().astype(float),)

@@ -70,6 +70,7 @@ def changes(Z: Array, D: Array, is_coupled: bool) -> Array:
 def _block_change(
     block: Block, is_coupled: bool, at: tuple[Array, Array], step: tuple[Array, Array]
 ) -> tuple[Any]:
+    """Return the largest entry of `changes` over the rows of a block."""
     block = on_host_block(block)
     Z = block.logits_at(*map(on_host, at)).astype(np.float64)
     D = block.logits(*map(on_host, step)).astype(np.float64)

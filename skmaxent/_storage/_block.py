@@ -54,6 +54,7 @@ class Block:
 
     @property
     def is_sparse(self) -> bool:
+        """Whether X is sparse."""
         return bool(sp.issparse(self.X))
 
     def _slices(self, n_logits: int) -> list[slice]:

@@ -78,6 +78,7 @@ class DeviceBlocks(RowBlocks):
 
     @property
     def _block_bytes(self) -> int:
+        """The bytes of a block of rows."""
         return CPU_BLOCK_BYTES if self._place.is_cpu else DEVICE_BLOCK_BYTES
 
     @property
@@ -150,6 +151,7 @@ class DeviceBlocks(RowBlocks):
     def _with(
         self, X: Any, targets: Any, weights: Any, offset: Any, block_rows: int | None = None
     ) -> RowBlocks:
+        """Return blocks of other arrays with the settings of these."""
         return DeviceBlocks(
             X,
             targets,
