@@ -21,6 +21,7 @@ from skmaxent._model_selection._calibration import expected_calibration_error
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
 from skmaxent._model_selection._path import MaxentPath, maxent_path
 from skmaxent._plotting._calibration import ClassCalibrationDisplay
+from skmaxent._plotting._diagnostics import DiagnosticsDisplay
 from skmaxent._plotting._displays import CVCurveDisplay, PathDisplay
 from skmaxent._plotting._effects import EffectsDisplay
 from skmaxent._plotting._intervals import CoefficientDisplay, MarginalEffectsDisplay
@@ -42,6 +43,7 @@ __all__ = [
     "ClassCalibrationDisplay",
     "CoefficientDisplay",
     "DataGrid",
+    "DiagnosticsDisplay",
     "EffectsDisplay",
     "FormulaTransformer",
     "InferenceResults",

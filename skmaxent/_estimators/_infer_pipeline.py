@@ -104,7 +104,7 @@ def infer(
     >>> infer(model, X, y).terms
     {'region': ['onehotencoder__region_S'], 'age': ['remainder__age']}
     """
-    transformer, classifier = parts(model)
+    transformer, classifier = parts(model, "infer")
     check_is_fitted(classifier)
     options = InferenceOptions(
         cov_type,
@@ -138,7 +138,7 @@ def infer(
     return with_variables(results, X, offset, transformer, terms)
 
 
-def parts(model: Any) -> tuple[Any, MaxentClassifier]:
+def parts(model: Any, function: str) -> tuple[Any, MaxentClassifier]:
     """The transformer of a pipeline, None for none, and the classifier."""
     transformer, classifier = None, model
     if isinstance(model, Pipeline):
@@ -148,7 +148,8 @@ def parts(model: Any) -> tuple[Any, MaxentClassifier]:
         found = type(classifier).__name__
         hint = " pass its best_estimator_." if hasattr(classifier, "best_estimator_") else ""
         raise TypeError(
-            f"infer expects a MaxentClassifier or a Pipeline that ends in one, found {found}.{hint}"
+            f"{function} expects a MaxentClassifier or a Pipeline that ends in one, found "
+            f"{found}.{hint}"
         )
     return transformer, classifier
 

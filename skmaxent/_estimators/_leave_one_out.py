@@ -51,7 +51,8 @@ def leave_one_out(
         The offsets of the fit.
     weights : {"frequency", "probability"}, default="frequency"
         Whether a weight counts equal rows, of which one observation is left out, as of a table of
-        counts; or is a sampling weight, whose row is left out as a whole.
+        whole counts; or is a sampling weight, whose row is left out as a whole. Rows of tables of
+        shares are left out as a whole.
     max_refits : int or None, default=100
         Most exact fits. They replace approximations in the order of the change of the logits, until
         an estimate of the error of `log_score`, on the high side, is below a twentieth of its
@@ -90,7 +91,7 @@ def leave_one_out(
     >>> scores.n_refits
     0
     """
-    transformer, classifier = parts(model)
+    transformer, classifier = parts(model, "leave_one_out")
     check_is_fitted(classifier)
     refuse_other_parameters(classifier, getattr(classifier, "_fitted_with", {}))
     check_offset_given(classifier, offset, "leave_one_out")

@@ -14,6 +14,9 @@ from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
+# Units in the last place by which counts may miss whole numbers.
+ROUNDING = 64.0
+
 
 @dataclass(frozen=True)
 class FittedRows:
@@ -49,7 +52,8 @@ class FittedRows:
         ----------
         weights : {"frequency", "probability"}
             Frequency weights count equal rows, of which one observation is left out, as of a table
-            of counts. Of probability weights, sampling weights, the whole row is left out.
+            of whole counts. Of probability weights, sampling weights, the whole row is left out, as
+            is that of a table of shares.
 
         Raises
         ------
@@ -58,8 +62,9 @@ class FittedRows:
             `weights`, and for classes without rows.
         """
         self._check(weights)
-        observations = self.training.data.observations
-        shares = shares_of(observations) if weights == "frequency" else None
+        shares = None
+        if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
+            shares = shares_of(self.training.data.observations)
         return Leverages.of(self.training.problem, self.theta, shares)
 
     def _check(self, weights: str) -> None:
@@ -95,6 +100,16 @@ class FittedRows:
                 "on X and y first."
             )
         return blocks
+
+    @property
+    def has_whole_counts(self) -> bool:
+        """Whether y is a table, and its counts times the weights are whole numbers."""
+        blocks = self.training.blocks
+        if blocks.has_codes or not isinstance(blocks, RowBlocks):
+            return False
+        counts = self.counts[:, None] * self.class_shares
+        tolerance = ROUNDING * float(np.finfo(blocks.dtype).eps) * np.maximum(counts, 1.0)
+        return bool((np.abs(counts - np.rint(counts)) <= tolerance).all())
 
     @property
     def counts(self) -> Array:

@@ -149,6 +149,5 @@ def coefficient_changes(fit: FittedRows, weights: str) -> Array:
 def _write_changes(rows: RowLeverages, out: Array) -> tuple[Array]:
     """Write the changes of coefficients by leaving out whole rows."""
     pull = rows.weights[:, None] * rows.adjusted(-1.0, whole=True)
-    free = rows.inverse.free
-    out[rows.at] = -free.scattered(rows.inverse.change(free.rows_of(rows.context), pull))
+    out[rows.at] = -rows.change(pull)
     return (np.zeros(()),)

@@ -12,6 +12,7 @@ from scipy.linalg import lapack
 from skmaxent._leverage._reference_coding import information, ridge_information
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Tangent
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._hessian_bounds import LEAST_PIVOT
 from skmaxent._storage._device_array import on_host
@@ -54,6 +55,23 @@ class FreeCoefficients:
         """Return the coordinates for the columns of each class, or logit in reference coding."""
         union = np.unique(np.concatenate(columns)) if len(columns) else np.zeros(0, np.intp)
         return cls(tuple(columns), union.astype(np.intp), reference, shape)
+
+    @classmethod
+    def at(cls, point: Point, terms: PenaltyTerms) -> FreeCoefficients:
+        """Return the coordinates at a point, for penalty and bounds of standardised columns."""
+        objective, likelihood = point.objective, point.objective.likelihood
+        if _are_all_free(point, terms):
+            width = objective.shape[1] - (not objective.fit_intercept)
+            columns = [np.arange(width)] * likelihood.n_free
+            return cls.of(columns, objective.shape, reference=True)
+        tangent = terms.nonsmooth_penalty().tangent(point.theta)
+        free = tangent.free & objective.standardisation.is_free
+        if likelihood.is_coupled:
+            # A common change of all classes' coefficients changes the penalty alone, if that.
+            is_flat = ~np.broadcast_to(tangent.diagonal, free.shape).any(axis=0)
+            free[-1] &= ~(free.all(axis=0) & is_flat & (_group_curvature(tangent) == 0.0))
+        columns = [np.flatnonzero(row) for row in free]
+        return cls.of(columns, objective.shape, reference=not likelihood.is_coupled)
 
     @property
     def size(self) -> int:
@@ -119,20 +137,27 @@ class InverseHessian:
     rank: int
 
     @classmethod
-    def at(cls, point: Point, terms: PenaltyTerms) -> InverseHessian:
+    def at(cls, point: Point, terms: PenaltyTerms, free: FreeCoefficients) -> InverseHessian:
         """Return the inverse at a point of the loss, for the penalty of standardised columns.
 
-        The objective of the point has no penalty of its own. `terms` have the bounds too.
+        The objective of the point has no penalty of its own; `terms` have the bounds too.
         """
-        free, H = penalised_hessian(point, terms)
+        H = penalised_hessian(point, terms, free)
         matrix, rank = _inverse(H * point.objective.total_weight)
         return cls(free, matrix, rank)
 
-    def leverage(self, rows: list[Array]) -> Array:
-        """Return A_i = (I ⊗ x̃ᵢᵀ) H⁻¹ (I ⊗ x̃ᵢ) in the free logits, (n_rows, r, r).
+    def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
+        """Return A_i and s_i F_iᵀ A_i F_i of the rows of a block, (rows, r, r), and its trace.
 
-        `rows` are those of `FreeCoefficients.rows_of`.
+        `root` is F_i, (rows, r, r), for a weight of one.
         """
+        A = self._blocks(self.free.rows_of(context))
+        weights = np.asarray(on_host(context.weights), dtype=float)[:, None, None]
+        hat = weights * (root.transpose(0, 2, 1) @ A @ root)
+        return A, hat, np.einsum("mkk->m", hat)
+
+    def _blocks(self, rows: list[Array]) -> Array:
+        """Return A_i in the free logits, (rows, r, r), for rows of `FreeCoefficients.rows_of`."""
         L, slices = len(rows), self.free.slices
         A = np.empty((rows[0].shape[1], L, L))
         for last in range(L):
@@ -145,12 +170,16 @@ class InverseHessian:
         A = A[:, :-1] - A[:, -1:]
         return np.asarray(A[:, :, :-1] - A[:, :, -1:])
 
-    def change(self, rows: list[Array], residuals: Array) -> Array:
-        """Return H⁻¹ (I ⊗ x̃ᵢ) ρᵢ for residuals ρ (n_rows, r) in the free logits, (n_rows, size)."""
+    def change(self, context: KernelContext, residuals: Array) -> Array:
+        """Return H⁻¹ (I ⊗ x̃ᵢ) ρᵢ for residuals ρ (rows, r) in the free logits, (rows, r, d + 1).
+
+        The changes of coefficients are in reference coding.
+        """
+        rows = self.free.rows_of(context)
         if not self.free.is_reference:
             residuals = np.column_stack([residuals, -residuals.sum(axis=1)])
         G = np.concatenate([X * rho for X, rho in zip(rows, residuals.T, strict=True)])
-        return np.asarray((self.matrix @ G).T)
+        return self.free.scattered((self.matrix @ G).T)
 
 
 def is_free(terms: PenaltyTerms) -> bool:
@@ -158,8 +187,14 @@ def is_free(terms: PenaltyTerms) -> bool:
     return not terms.l1.any() and terms.lower is None and terms.upper is None
 
 
-def penalised_hessian(point: Point, terms: PenaltyTerms) -> tuple[FreeCoefficients, Array]:
-    """Return the coordinates, and the Hessian of the mean loss and the penalty in them.
+def _are_all_free(point: Point, terms: PenaltyTerms) -> bool:
+    """Return whether the coefficients are in reference coding: all vary, and logits are coupled."""
+    likelihood = point.objective.likelihood
+    return (likelihood.is_coupled or likelihood.n_logits == 1) and is_free(terms)
+
+
+def penalised_hessian(point: Point, terms: PenaltyTerms, free: FreeCoefficients) -> Array:
+    """Return the Hessian of the mean loss and the penalty, (free.size, free.size).
 
     Parameters
     ----------
@@ -167,47 +202,36 @@ def penalised_hessian(point: Point, terms: PenaltyTerms) -> tuple[FreeCoefficien
         The loss at θ, without a penalty.
     terms : PenaltyTerms
         Penalty and bounds for standardised columns.
+    free : FreeCoefficients
     """
     objective = point.objective
-    likelihood = objective.likelihood
-    is_reference = likelihood.is_coupled or likelihood.n_logits == 1
-    if is_reference and is_free(terms):
-        r, width = likelihood.n_free, objective.shape[1] - (not objective.fit_intercept)
-        free = FreeCoefficients.of([np.arange(width)] * r, objective.shape, reference=True)
+    if _are_all_free(point, terms):
         H = information(point)
         if terms.ridge.any():
-            H = H + ridge_information(terms.ridge, r + 1, objective.fit_intercept)
-        return free, H
-    return _on_manifold(point, terms)
-
-
-def _on_manifold(point: Point, terms: PenaltyTerms) -> tuple[FreeCoefficients, Array]:
-    """Return what `penalised_hessian` does, for the manifold on which the penalty is smooth."""
-    objective, is_coupled = point.objective, point.objective.likelihood.is_coupled
+            n_classes = objective.likelihood.n_free + 1
+            H = H + ridge_information(terms.ridge, n_classes, objective.fit_intercept)
+        return H
+    (H,) = point.map_reduce(_free_information, free)
+    H = H / objective.total_weight
     tangent = terms.nonsmooth_penalty().tangent(point.theta)
     diagonal = np.broadcast_to(tangent.diagonal, point.theta.shape)
-    bend = np.zeros(objective.shape[1])
-    if tangent.group_curvature is not None:
-        bend = np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0)
-    free = tangent.free & objective.standardisation.is_free
-    if is_coupled:
-        # A common change of all classes' coefficients changes nothing, unless the penalty bends.
-        free[-1] &= ~(free.all(axis=0) & ~diagonal.any(axis=0) & (bend == 0.0))
-    coordinates = FreeCoefficients.of(
-        [np.flatnonzero(row) for row in free], objective.shape, reference=not is_coupled
-    )
-    (H,) = point.map_reduce(_free_information, coordinates)
-    H = H / objective.total_weight
-    slices = coordinates.slices
-    for k, (columns, at) in enumerate(zip(coordinates.columns, slices, strict=True)):
+    bend, slices = _group_curvature(tangent), free.slices
+    for k, (columns, at) in enumerate(zip(free.columns, slices, strict=True)):
         H[at, at].flat[:: len(columns) + 1] += diagonal[k, columns] + bend[columns]
         if not bend.any() or tangent.unit is None:
             continue
-        for other, (others, beside) in enumerate(zip(coordinates.columns, slices, strict=True)):
+        for other, (others, beside) in enumerate(zip(free.columns, slices, strict=True)):
             common, i, j = np.intersect1d(columns, others, return_indices=True)
             curved = bend[common] * tangent.unit[k, common] * tangent.unit[other, common]
             H[at, beside][i, j] -= curved
-    return coordinates, H
+    return np.asarray(H)
+
+
+def _group_curvature(tangent: Tangent) -> Array:
+    """Return the curvature of the norm of each column of θ, zero for groups of zeros."""
+    if tangent.group_curvature is None:
+        return np.zeros(tangent.free.shape[1])
+    return np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0)
 
 
 def _free_information(context: KernelContext, free: FreeCoefficients) -> tuple[Array]:

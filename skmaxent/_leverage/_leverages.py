@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
-from skmaxent._leverage._inverse_hessian import InverseHessian
+from skmaxent._leverage._curvature_roots import curvature_root
+from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian
+from skmaxent._leverage._sampled_inverse import N_GROUPS, SampledInverse
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
@@ -19,6 +20,8 @@ from skmaxent._storage._arrays import full
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
+# Coefficients up to which the Hessian is inverted.
+MOST_EXACT = 3000
 # A kernel: a function of a block's rows that returns terms of sums.
 Kernel = Callable[..., tuple[Any, ...]]
 # Eigenvalues of a row's hat matrix above this are taken for this: the row alone determines a
@@ -57,15 +60,17 @@ class Leverages:
     ----------
     point : Point
         The loss at θ, without the penalty, in float64.
-    inverse : InverseHessian
-        H⁻¹.
+    inverse : InverseHessian or SampledInverse
+        H⁻¹, or random vectors with that covariance where there are more than `MOST_EXACT`
+        coefficients. The latter estimate leverages with an error, and give no changes of
+        coefficients.
     shares : ndarray of shape (n_samples,) or None
         The part u_i/s_i of the weight of each row that is left out; None leaves out whole rows.
         Where a weight counts repetitions, one observation is left out: see `shares_of`.
     """
 
     point: Point
-    inverse: InverseHessian
+    inverse: InverseHessian | SampledInverse
     shares: Array | None = None
 
     @classmethod
@@ -77,7 +82,19 @@ class Leverages:
         objective = problem.objective.in_float64()
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         point = objective.at(theta)
-        return cls(point, InverseHessian.at(point, problem.terms), shares)
+        free = FreeCoefficients.at(point, problem.terms)
+        if free.size > MOST_EXACT:
+            return cls(point, SampledInverse.at(point, problem.terms, free.size), shares)
+        return cls(point, InverseHessian.at(point, problem.terms, free), shares)
+
+    def replicates(self) -> list[Leverages]:
+        """Return leverages from parts of the random vectors; none where they are exact.
+
+        Each leaves out one of as many groups, for the jackknife.
+        """
+        if isinstance(self.inverse, InverseHessian):
+            return []
+        return [replace(self, inverse=self.inverse.without(group)) for group in range(N_GROUPS)]
 
     def map_reduce(self, kernel: Kernel, *args: Any, combine: np.ufunc = np.add) -> tuple[Any, ...]:
         """Return the sums over all blocks of ``kernel(rows, *args)``, for the rows of a block."""
@@ -104,6 +121,10 @@ class RowLeverages:
     inverse : InverseHessian
     leverage : ndarray of shape (rows, r, r)
         A_i, for weights as the objective stores them.
+    whole_hat : ndarray of shape (rows, r, r)
+        s_i F_iᵀ A_i F_i, symmetric, with the eigenvalues of A_i Λ_i.
+    trace : ndarray of shape (rows,)
+        tr(A_i Λ_i), the leverage of each whole row as a number.
     root : ndarray of shape (rows, r, r)
         F_i with F_i F_iᵀ = diag p_i - p_i p_iᵀ, the curvature for a weight of one.
     residual : ndarray of shape (rows, r)
@@ -115,8 +136,10 @@ class RowLeverages:
     """
 
     context: KernelContext
-    inverse: InverseHessian
+    inverse: InverseHessian | SampledInverse
     leverage: Array
+    whole_hat: Array
+    trace: Array
     root: Array
     residual: Array
     weights: Array
@@ -140,13 +163,8 @@ class RowLeverages:
 
     def hat(self, weights: Array) -> Array:
         """Return FᵀAF times a weight for each row, symmetric, with the eigenvalues of A_i Λ_i."""
-        F = self.root
-        return np.asarray(weights[:, None, None] * (F.transpose(0, 2, 1) @ self.leverage @ F))
-
-    @property
-    def trace(self) -> Array:
-        """tr(A_i Λ_i), the leverage of each whole row as a number, (rows,)."""
-        return np.asarray(np.einsum("mkk->m", self.hat(self.weights)))
+        share = np.divide(weights, self.weights, out=np.zeros_like(weights), where=weights > 0.0)
+        return np.asarray(share[:, None, None] * self.whole_hat)
 
     @cached_property
     def largest_hat(self) -> Array:
@@ -203,8 +221,15 @@ class RowLeverages:
     @property
     def held_out_change(self) -> Array:
         """θ^(-i) - θ in reference coding for standardised columns, (rows, r, d + 1)."""
-        rows = self.inverse.free.rows_of(self.context)
-        return self.inverse.free.scattered(self.inverse.change(rows, self.held_out_residual))
+        return self.change(self.held_out_residual)
+
+    def change(self, residuals: Array) -> Array:
+        """Return H⁻¹ (I ⊗ x̃_i) ρ_i in reference coding for residuals ρ, (rows, r, d + 1)."""
+        if isinstance(self.inverse, SampledInverse):
+            raise ValueError(
+                f"changes of coefficients are for models with up to {MOST_EXACT} coefficients."
+            )
+        return self.inverse.change(self.context, residuals)
 
     def with_outcome(self, code: int) -> RowLeverages:
         """Return the same rows as if an observation of the class at `code` were left out.
@@ -246,9 +271,9 @@ def _by_eigenvalues(hat: Array, vectors: Array, power: float) -> Array:
     Eigenvalues above `LARGEST_HAT` are taken for that.
     """
     values, basis = np.linalg.eigh(hat)
-    values = np.clip(values, 0.0, LARGEST_HAT)
+    values = np.minimum(values, LARGEST_HAT)
     change = np.expm1(power * np.log1p(-values))
-    g = np.divide(change, values, out=np.full_like(values, -power), where=values > 0.0)
+    g = np.divide(change, values, out=np.full_like(values, -power), where=values != 0.0)
     return _applied(basis, g * _applied(basis.transpose(0, 2, 1), vectors))
 
 
@@ -262,28 +287,10 @@ def _residual(context: KernelContext) -> Array:
     return np.asarray(on_host(context.residuals), dtype=float)[: context.likelihood.n_free].T
 
 
-def _root(context: KernelContext) -> Array:
-    """Return F with F Fᵀ = diag p - p pᵀ in the free logits, (rows, r, r).
-
-    With D = diag(√p) and q = √p of the free classes, F = D (I - q qᵀ/(1 + √p_K)): the bracket is
-    the symmetric root of I - q qᵀ, since ‖q‖² = 1 - p_K.
-    """
-    if not context.likelihood.is_coupled:
-        Z = np.asarray(on_host(context.logits()), dtype=float)
-        out = np.zeros((Z.shape[1], len(Z), len(Z)))
-        diagonal = np.arange(len(Z))
-        out[:, diagonal, diagonal] = np.sqrt(expit(Z) * expit(-Z)).T
-        return out
-    q = np.sqrt(np.asarray(on_host(context.probabilities), dtype=float)).T
-    q, last = q[:, :-1], q[:, -1]
-    inner = np.eye(q.shape[1]) - (q / (1.0 + last)[:, None])[:, :, None] * q[:, None, :]
-    return np.asarray(q[:, :, None] * inner)
-
-
 def _of_rows(
     block: Any,
     model: Any,
-    inverse: InverseHessian,
+    inverse: InverseHessian | SampledInverse,
     shares: Array | None,
     kernel: Kernel,
     *args: Any,
@@ -294,11 +301,15 @@ def _of_rows(
     left_out = weights
     if shares is not None:
         left_out = weights * np.asarray(on_host(shares))[block.start : block.stop]
+    root = curvature_root(context)
+    leverage, hat, trace = inverse.leverages(context, root)
     rows = RowLeverages(
         context=context,
         inverse=inverse,
-        leverage=inverse.leverage(inverse.free.rows_of(context)),
-        root=_root(context),
+        leverage=leverage,
+        whole_hat=hat,
+        trace=trace,
+        root=root,
         residual=_residual(context),
         weights=weights,
         left_out=left_out,

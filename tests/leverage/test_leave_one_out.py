@@ -9,7 +9,8 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmaxent import MaxentClassifier, leave_one_out
+from skmaxent import MaxentClassifier, from_formula, infer, leave_one_out
+from skmaxent._leverage import _leave_one_out
 
 IRIS = load_iris(return_X_y=True)
 WINE = StandardScaler().fit_transform(load_wine().data), load_wine().target
@@ -169,13 +170,15 @@ def test_sampling_weights_leave_out_whole_rows():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("max_refits", [0, None])
-def test_tables_of_counts_leave_out_one_observation(n_classes, max_refits):
+def test_tables_of_counts_leave_out_one_observation(monkeypatch, n_classes, max_refits):
+    monkeypatch.setattr(_leave_one_out, "SCORE_TOLERANCE", 0.0)  # None makes all fits
     rng = np.random.default_rng(10)
     X = rng.normal(size=(12, 2))
     counts = rng.integers(0, 5, size=(12, n_classes))
     counts[:, 0] += 1
     clf = MaxentClassifier(C=1.0, tol=1e-10).fit(X, counts)
     scores = leave_one_out(clf, X, counts, max_refits=max_refits)
+    assert scores.n_refits == (0 if max_refits == 0 else np.count_nonzero(counts))
     row, label = np.repeat(np.indices(counts.shape).reshape(2, -1), counts.ravel(), axis=1)
     long = MaxentClassifier(C=1.0, tol=1e-10).fit(X[row], label)
     expected = leave_one_out(long, X[row], label, max_refits=max_refits)
@@ -183,6 +186,21 @@ def test_tables_of_counts_leave_out_one_observation(n_classes, max_refits):
     np.testing.assert_allclose(scores.log_proba[row, label], of_class, rtol=1e-5)
     for name in ("log_score", "log_score_std_err", "accuracy", "accuracy_std_err", "aic"):
         assert getattr(scores, name) == pytest.approx(getattr(expected, name), rel=1e-6)
+
+
+def test_rows_of_shares_are_left_out_as_a_whole():
+    rng = np.random.default_rng(16)
+    X, shares = rng.normal(size=(40, 2)), rng.dirichlet(np.ones(3), size=40)
+    clf = MaxentClassifier(C=1.0, tol=1e-9).fit(X, shares)
+    scores = leave_one_out(clf, X, shares, max_refits=0)
+    other = leave_one_out(clf, X, shares, weights="probability", max_refits=0)
+    np.testing.assert_array_equal(scores.log_proba, other.log_proba)
+    kept = np.arange(40) != 3
+    exact = MaxentClassifier(C=1.0, tol=1e-9).fit(X[kept], shares[kept]).predict_log_proba(X[[3]])
+    change = np.abs(clf.predict_log_proba(X[[3]]) - exact).max()
+    assert np.abs(scores.log_proba[3] - exact).max() < 0.1 * change
+    expected = (shares * scores.log_proba).sum(axis=1)
+    assert scores.log_score == pytest.approx(expected.mean())
 
 
 def test_offsets_and_prior_correction_are_in_the_held_out_logits():
@@ -200,6 +218,19 @@ def test_offsets_and_prior_correction_are_in_the_held_out_logits():
     change = np.abs(clf.predict_log_proba(X[[i]], offset=offset[[i]])[0] - log_softmax(logits))
     assert np.abs(scores.log_proba[i] - log_softmax(logits)).max() < 0.2 * change.max()
     assert exact.log_score == pytest.approx(scores.log_score, abs=1e-3)
+
+
+def test_the_model_of_intercepts_has_a_closed_form():
+    """Without an observation the shares are (n_k - 1)/(n - 1) for its class."""
+    rng = np.random.default_rng(17)
+    frame = pd.DataFrame({"x": np.zeros(60), "y": rng.choice(list("abc"), size=60)})
+    model = from_formula("y ~ 1", frame)
+    scores = infer(model, frame, frame["y"]).loo(max_refits=None)
+    counts = frame["y"].map(frame["y"].value_counts())
+    exact = np.log((counts - 1) / 59)
+    error = exact.std() / np.sqrt(60)
+    assert abs(scores.log_score - exact.mean()) < 0.1 * error
+    assert scores.effective_df == pytest.approx(2.0)
 
 
 def test_redundant_columns_do_not_matter():
@@ -259,7 +290,9 @@ def test_results_of_a_bootstrap_have_scores_of_the_lasso():
 
 def test_fits_that_have_no_leave_one_out_are_refused():
     X, y = IRIS
-    clf = MaxentClassifier(C=1.0, bias_reduction=None).fit(X, y)
+    clf = MaxentClassifier(C=1.0).fit(X, y)
+    with pytest.raises(TypeError, match="leave_one_out expects a MaxentClassifier"):
+        leave_one_out(StandardScaler().fit(X), X, y)
     with pytest.raises(ValueError, match="weights must be"):
         leave_one_out(clf, X, y, weights="sampling")
     rare = np.where(np.arange(150) == 0, 3, y)

@@ -1,0 +1,257 @@
+"""SampledInverse: leverages of models whose Hessian is too large to invert, from random vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skmaxent._leverage._curvature_roots import curvature_root
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Ridge, Tangent
+from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+
+# Random vectors, and groups of them that are left out for the Monte-Carlo error.
+N_VECTORS, N_GROUPS = 100, 10
+# Relative error of the systems that are solved for them, and most Hessian products for them.
+ACCURACY, MOST_PRODUCTS = 1e-3, 500
+
+
+@dataclass(frozen=True)
+class SampledInverse:
+    """Random vectors with the covariance H⁻¹, and what they estimate of the leverages.
+
+    With Gaussian noise ε of the rows and of the penalty, g = Σ_i (F_i ε_i) ⊗ x̃_i + ... has the
+    covariance H, and θ = H⁻¹ g has H⁻¹ (Papandreou & Yuille 2010, NIPS 23). The logits (I ⊗ x̃_iᵀ) θ
+    of row i then have the covariance A_i. With a_i = F_iᵀ (I ⊗ x̃_iᵀ) θ, the parts a_i and ε_i - a_i
+    are independent with covariances F_iᵀ A_i F_i and I - F_iᵀ A_i F_i, so that leverages near zero
+    and near one have small relative errors both. Nobel, LeJeune & Candès (2024, arXiv:2409.09781)
+    estimate leverages by random vectors too, and remove the bias of the order of one over their
+    number.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_vectors, n_logits, n_features + 1)
+        The vectors θ.
+    numbers : ndarray of int, shape (n_vectors,)
+        Which of the random vectors they are.
+    n_drawn : int
+        How many there are.
+    seed : int
+        Of the noise.
+    rank : int
+        The number of free coefficients.
+    """
+
+    theta: Array
+    numbers: Array
+    n_drawn: int
+    seed: int
+    rank: int
+
+    @classmethod
+    def at(
+        cls,
+        point: Point,
+        terms: PenaltyTerms,
+        size: int,
+        n_vectors: int = N_VECTORS,
+        seed: int = 0,
+    ) -> SampledInverse:
+        """Draw vectors at a point of the loss, for the penalty of standardised columns.
+
+        `size` is the number of free coefficients.
+        """
+        objective = point.objective
+        tangent = terms.nonsmooth_penalty().tangent(point.theta)
+        free = tangent.free & objective.standardisation.is_free
+        coef_sums, logit_sums = point.map_reduce(_noise_gradient, n_vectors, seed)
+        shape = n_vectors, *objective.shape
+        columns = objective.standardisation
+        sums = zip(coef_sums.reshape(*shape[:2], -1), logit_sums.reshape(shape[:2]), strict=True)
+        g = np.stack([columns.gradient(*each, 1.0) for each in sums])
+        total = objective.total_weight
+        g += np.sqrt(total) * _penalty_noise(tangent, shape, seed)
+        if objective.likelihood.is_coupled and _has_common_ridge(point, tangent, free):
+            g -= g.mean(axis=1, keepdims=True)  # a common change of all classes changes no logit
+        theta = _solved(point, tangent, free, np.where(free, g, 0.0) / total)
+        return cls(theta, np.arange(n_vectors), n_vectors, seed, size)
+
+    def without(self, group: int) -> SampledInverse:
+        """Return the vectors that are not in a group, of `N_GROUPS`."""
+        kept = self.numbers % N_GROUPS != group
+        return replace(self, theta=self.theta[kept], numbers=self.numbers[kept])
+
+    def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
+        """Return estimates of A_i and of s_i F_iᵀ A_i F_i, (rows, r, r), and of its trace, (rows,).
+
+        `root` is F_i, (rows, r, r), for a weight of one. The second estimate is for the inverse of
+        I - Λ_i A_i; where leverages are small the third is the better one.
+        """
+        likelihood, columns = context.likelihood, context.model.standardisation
+        m, R, width = self.theta.shape
+        coef, intercept = columns.coefficients(self.theta.reshape(m * R, width))
+        Z = context.block.logits(
+            coef.astype(context.block.X.dtype), intercept.astype(context.block.X.dtype)
+        )
+        Z = np.asarray(on_host(Z), dtype=float).reshape(m, R, -1)
+        if likelihood.is_coupled:
+            Z = Z[:, :-1] - Z[:, -1:]
+        Z = Z.transpose(2, 0, 1)  # (rows, m, r)
+        weights = np.sqrt(np.asarray(on_host(context.weights), dtype=float))[:, None, None]
+        within = weights * (Z @ root)
+        noise = _noise(context, self.n_drawn, likelihood.n_free, self.seed)
+        beyond = noise.transpose(2, 0, 1)[:, self.numbers] - within
+        A = Z.transpose(0, 2, 1) @ Z / m
+        S, T = (B.transpose(0, 2, 1) @ B for B in (within, beyond))
+        r = S.shape[1]
+        # The inverse of the second is an unbiased estimate of (I - FᵀAF)⁻¹, and independent of A.
+        hat = np.eye(r) - T / (m - r - 1.0)
+        trace = np.einsum("mkl,mlk->m", S, np.linalg.inv(S + T))
+        return A, hat, trace
+
+
+def _noise(context: KernelContext, n_vectors: int, r: int, seed: int) -> Array:
+    """Return the noise of the rows of a block, always the same, (n_vectors, r, rows)."""
+    block = context.block
+    generator = np.random.default_rng([seed, block.start])
+    return generator.standard_normal((n_vectors, r, block.stop - block.start))
+
+
+def _noise_gradient(context: KernelContext, n_vectors: int, seed: int) -> tuple[Array, Array]:
+    """Return Σ_i √s_i (F_i ε_i) ⊗ (x_i, 1) of a block for each vector.
+
+    The sums are those with the columns as they are, (n_vectors · n_logits, n_features), and of the
+    logits alone, (n_vectors · n_logits,).
+    """
+    likelihood = context.likelihood
+    noise = _noise(context, n_vectors, likelihood.n_free, seed)
+    root = np.sqrt(np.asarray(on_host(context.weights), dtype=float))[:, None, None]
+    G = np.einsum("ikl,nli->nki", root * curvature_root(context), noise)
+    if likelihood.is_coupled:
+        G = np.concatenate([G, -G.sum(axis=1, keepdims=True)], axis=1)
+    G = G.reshape(-1, G.shape[2])
+    return np.asarray(context.block.gram(G)), G.sum(axis=1)
+
+
+def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array:
+    """Return noise with the covariance of the penalty's second derivative, of that shape."""
+    generator = np.random.default_rng([seed, 0, 1])
+    noise = np.sqrt(tangent.diagonal) * generator.standard_normal(shape)
+    if tangent.group_curvature is not None and tangent.unit is not None:
+        other = generator.standard_normal(shape)
+        along = np.einsum("kj,nkj->nj", tangent.unit, other)
+        bend = np.sqrt(np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0))
+        noise += bend * (other - tangent.unit * along[:, None, :])
+    return np.asarray(noise)
+
+
+def _solved(point: Point, tangent: Tangent, free: Array, G: Array) -> Array:
+    """Return the solutions of H θ = g for several g, (n, n_logits, n_features + 1), at once.
+
+    H is the Hessian of the mean loss and the penalty over the coefficients of the mask `free`.
+    Conjugate gradients for all of them share the passes over the rows.
+    """
+
+    def product(V: Array) -> Array:
+        out = _hessian_products(point, V)
+        out += np.stack([tangent.curvature(one) for one in V])
+        return np.where(free, out, 0.0)
+
+    solve = _preconditioner(point, tangent, free)
+    return _conjugate_gradients(product, lambda V: np.stack([solve(one) for one in V]), G)
+
+
+def _has_common_ridge(point: Point, tangent: Tangent, free: Array) -> bool:
+    """Return whether all coefficients vary, and the penalty is the same ridge for all classes."""
+    is_common = len(tangent.diagonal) == 1 and tangent.group_curvature is None
+    return is_common and bool((free == point.objective.standardisation.is_free).all())
+
+
+def _preconditioner(point: Point, tangent: Tangent, free: Array) -> Callable[[Array], Array]:
+    """Return the product of an approximation of H⁻¹ with a gradient, (n_logits, n_features + 1).
+
+    Those of the solvers are for gradients that sum to zero over the classes, as they do with a
+    common ridge and without fixed coefficients. Otherwise it is the inverse of the diagonal.
+    """
+    objective = point.objective
+    if _has_common_ridge(point, tangent, free):
+        penalised = objective.with_penalty(Ridge(tangent.diagonal[0, :-1]))
+        choice = PreconditionerChoice(penalised, is_near=True)
+        return choice.at(point.on(penalised), 0)[0].solve
+    columns = objective.standardisation
+    squares, sums, weights = point.map_reduce(_curvature_sums)
+    diagonal = np.empty(free.shape)
+    diagonal[:, -1] = weights
+    moments = squares - 2.0 * columns.center * sums + np.multiply.outer(weights, columns.center**2)
+    diagonal[:, :-1] = np.maximum(moments, 0.0) / columns.scale**2
+    diagonal = diagonal / objective.total_weight + tangent.diagonal
+    if tangent.group_curvature is not None:
+        diagonal += tangent.group_curvature
+    inverse = np.divide(1.0, diagonal, out=np.zeros(free.shape), where=free & (diagonal > 0.0))
+    return lambda gradient: np.asarray(inverse * gradient)
+
+
+def _curvature_sums(context: KernelContext) -> tuple[Array, Array, Array]:
+    """Return Σ_i s_i p (1 - p) x_i², x_i and 1 of a block for each class."""
+    P = context.probabilities
+    variances = P * (1.0 - P) * context.weights
+    block = context.block
+    return block.gram_of_squares(variances), block.gram(variances), variances.sum(axis=1)
+
+
+def _conjugate_gradients(
+    product: Callable[[Array], Array], precondition: Callable[[Array], Array], G: Array
+) -> Array:
+    """Return the solutions of several systems of the same positive semidefinite matrix.
+
+    `G` has the shape (n, ...). A system is solved where its residual has fallen to `ACCURACY`, in
+    the norm of the preconditioner.
+    """
+    x, residual = np.zeros_like(G), G.copy()
+    z = precondition(residual)
+    direction, rz = z.copy(), np.einsum("nkj,nkj->n", residual, z)
+    active, goal = np.arange(len(G)), ACCURACY**2 * rz
+    for _ in range(MOST_PRODUCTS):
+        active = active[rz[active] > goal[active]]
+        if not len(active):
+            break
+        d = direction[active]
+        Hd = product(d)
+        curvature = np.einsum("nkj,nkj->n", d, Hd)
+        step = np.divide(rz[active], curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
+        x[active] += step[:, None, None] * d
+        residual[active] -= step[:, None, None] * Hd
+        z = precondition(residual[active])
+        before, rz[active] = rz[active], np.einsum("nkj,nkj->n", residual[active], z)
+        direction[active] = z + (rz[active] / before)[:, None, None] * d
+    return x
+
+
+def _hessian_products(point: Point, V: Array) -> Array:
+    """Return the Hessian of the mean loss times several directions, (n, n_logits, d + 1)."""
+    objective = point.objective
+    columns, (n, R, width) = objective.standardisation, V.shape
+    coef, intercept = columns.coefficients(V.reshape(n * R, width))
+    dtype = objective.blocks.dtype
+    coef_sums, logit_sums = point.map_reduce(
+        _products, coef.astype(dtype), intercept.astype(dtype), R
+    )
+    sums = zip(coef_sums.reshape(n, R, -1), logit_sums.reshape(n, R), strict=True)
+    return np.stack([columns.gradient(*each, objective.total_weight) for each in sums])
+
+
+def _products(context: KernelContext, coef: Array, intercept: Array, R: int) -> tuple[Array, Array]:
+    """Return the sums of a block's Hessian products for several directions, R rows each."""
+    block, likelihood = context.block, context.likelihood
+    U = block.logits(coef, intercept)
+    for start in range(0, len(coef), R):
+        U[start : start + R] = likelihood.curvature(context.probabilities, U[start : start + R])
+    if block.weights is not None:
+        U *= block.weights
+    return block.gram(U), U.sum(axis=1, dtype=np.float64)

@@ -1,0 +1,239 @@
+"""Display of residuals, leverage and influence of the rows of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skmaxent._inference._results import InferenceResults
+from skmaxent._plotting._displays import (
+    LITERAL_TEXT,
+    class_colours,
+    draw_legend,
+    extra_inches,
+    new_axes,
+)
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Rows in a bin of averaged residuals, at least, and the most bins.
+LEAST_ROWS, MOST_BINS = 5, 40
+# Points' area in square points: the least, and that of the row with the largest Cook's distance.
+LEAST_AREA, LARGEST_AREA = 8.0, 150.0
+# The most classes in a column of the legend.
+LEGEND_ROWS = 16
+
+
+class DiagnosticsDisplay:
+    """Four plots of the rows of a fit: averaged residuals, held-out losses and influence.
+
+    - Averaged residuals: the means of the Pearson residuals of each class over rows with similar
+      fitted probabilities of that class. In a model that fits, 95 % of them are within ±2/√m for m
+      rows in a bin, the dashed lines (binned residuals of Gelman & Hill 2007, Data Analysis Using
+      Regression, section 5.6).
+    - What the log-probability of the observed class loses without the observation, over the
+      fitted probability. It is large for rows whose probability depends on themselves.
+    - Cook's distance of each row, in the order of the data.
+    - The Pearson residual against the leverage; areas of points are proportional to Cook's
+      distance.
+
+    Create it with `from_results`. The rows with the largest Cook's distances have their names.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The result of `InferenceResults.diagnostics`.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (4,) of matplotlib.axes.Axes
+        The axes, in the order above.
+    figure_ : matplotlib.figure.Figure
+        The figure of the axes.
+    labelled_ : list
+        The names of the rows that have labels, by decreasing Cook's distance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skmaxent import DiagnosticsDisplay, MaxentClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> results = MaxentClassifier(C=np.inf).fit(X[:, [1]], y).infer(X[:, [1]], y)
+    >>> DiagnosticsDisplay.from_results(results).labelled_[0]
+    41
+    """
+
+    axes_: Array
+    figure_: Any
+    labelled_: list[Any]
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+
+    @classmethod
+    def from_results(
+        cls,
+        results: InferenceResults,
+        *,
+        n_labels: int = 3,
+        max_refits: int | None = 100,
+        ax: Any = None,
+    ) -> DiagnosticsDisplay:
+        """Compute the table with `InferenceResults.diagnostics` and draw it.
+
+        Parameters
+        ----------
+        results : InferenceResults
+            The result of `infer`.
+        n_labels : int, default=3
+            How many rows have their names: those with the largest Cook's distances.
+        max_refits : int or None, default=100
+            As in `InferenceResults.diagnostics`.
+        ax : sequence of four matplotlib.axes.Axes, default=None
+            The axes to draw on; None creates a new figure.
+
+        Returns
+        -------
+        DiagnosticsDisplay
+            The display that was drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            As `InferenceResults.diagnostics` and `plot`.
+        """
+        return cls(results.diagnostics(max_refits)).plot(n_labels=n_labels, ax=ax)
+
+    def plot(self, *, n_labels: int = 3, ax: Any = None) -> DiagnosticsDisplay:
+        """Draw the four plots.
+
+        Parameters
+        ----------
+        n_labels : int, default=3
+            How many rows have their names.
+        ax : sequence of four matplotlib.axes.Axes, default=None
+            The axes to draw on; None creates a new figure.
+
+        Returns
+        -------
+        DiagnosticsDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `n_labels` is negative, or `ax` is not four axes.
+        """
+        if n_labels < 0:
+            raise ValueError(f"n_labels is {n_labels!r}; expected an integer of at least 0.")
+        table = self.table
+        classes = table["probability_of"].columns.tolist()
+        self.axes_ = self._new_axes(ax, [str(label) for label in classes])
+        self.figure_ = self.axes_[0].figure
+        cook = table["cooks_distance"].to_numpy()
+        largest = np.argsort(-cook, kind="stable")[:n_labels]
+        self.labelled_ = table.index[largest].tolist()
+        self._draw_residuals(self.axes_[0], classes)
+        position = np.arange(len(table))
+        points = (
+            (table["fitted"].to_numpy(), _log_score_lost(table)),
+            (position, cook),
+            (table["leverage"].to_numpy(), table["pearson_residual"].to_numpy()),
+        )
+        area = LEAST_AREA + (LARGEST_AREA - LEAST_AREA) * cook / max(float(cook.max()), 1e-300)
+        _, loss, distance, leverage = self.axes_
+        loss.axhline(0.0, color="0.6", linewidth=0.8)
+        loss.scatter(*points[0], s=12.0, alpha=0.6, linewidth=0)
+        distance.vlines(position, 0.0, cook, linewidth=1.0)
+        distance.set_ylim(bottom=0.0)
+        leverage.scatter(*points[2], s=area, alpha=0.5, linewidth=0)
+        for axes, (x, y) in zip(self.axes_[1:], points, strict=True):
+            _name_points(axes, x[largest], y[largest], self.labelled_)
+        names = (
+            ("fitted probability of the observed class", "log score lost when held out"),
+            ("row", "Cook's distance"),
+            ("leverage", "Pearson residual"),
+        )
+        for axes, (x_name, y_name) in zip(self.axes_[1:], names, strict=True):
+            axes.set_xlabel(x_name)
+            axes.set_ylabel(y_name)
+        return self
+
+    def _new_axes(self, ax: Any, classes: list[str]) -> Array:
+        """Return the four axes, on a new figure if `ax` is None."""
+        if ax is not None:
+            given = np.ravel(np.asarray(ax, dtype=object))
+            if len(given) != 4:
+                raise ValueError(f"ax has {len(given)} axes; expected 4.")
+            new_axes(given[0], type(self).__name__)
+            return given
+        width = 9.6 + extra_inches(classes)
+        axes: Any = new_axes(
+            None,
+            type(self).__name__,
+            nrows=2,
+            ncols=2,
+            figsize=(width, 7.2),
+        )
+        return np.ravel(axes)
+
+    def _draw_residuals(self, ax: Axes, classes: list[Any]) -> None:
+        """Draw the averaged Pearson residuals of each class over its fitted probability."""
+        table, n = self.table, len(self.table)
+        n_bins = int(np.clip(np.sqrt(n), 1, max(1, min(MOST_BINS, n // LEAST_ROWS))))
+        colours, handles = class_colours(len(classes)), []
+        for label, colour in zip(classes, colours, strict=True):
+            p = table["probability_of", label].to_numpy()
+            residual = table["pearson_residual_of", label].to_numpy()
+            bins = np.array_split(np.argsort(p, kind="stable"), n_bins)
+            x = [p[rows].mean() for rows in bins]
+            y = [residual[rows].mean() for rows in bins]
+            handles += ax.plot(x, y, "o", color=colour, markersize=4.0, alpha=0.8)
+        ax.axhline(0.0, color="0.6", linewidth=0.8)
+        bound = 2.0 / np.sqrt(n / n_bins)
+        for y_bound in (-bound, bound):
+            ax.axhline(y_bound, color="0.6", linewidth=0.8, linestyle="--")
+        ax.set_xlabel("fitted probability of the class")
+        ax.set_ylabel("mean Pearson residual")
+        draw_legend(
+            self.axes_[1],
+            handles,
+            [str(label) for label in classes],
+            title="class",
+            fontsize="small",
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            ncols=1 + (len(classes) - 1) // LEGEND_ROWS,
+        )
+
+
+def _log_score_lost(table: pd.DataFrame) -> Array:
+    """Return log(fitted/held-out) of the observed class; NaN where the latter is zero."""
+    fitted, held_out = table["fitted"].to_numpy(), table["held_out"].to_numpy()
+    ratio = np.divide(fitted, held_out, out=np.full_like(fitted, np.nan), where=held_out > 0.0)
+    return np.asarray(np.log(ratio))
+
+
+def _name_points(ax: Axes, x: Array, y: Array, names: list[Any]) -> None:
+    """Write names next to points, on the side towards the middle of the axes."""
+    left, right = ax.get_xlim()
+    for at_x, at_y, name in zip(x, y, names, strict=True):
+        is_right = at_x > 0.5 * (left + right)
+        ax.annotate(
+            str(name),
+            (at_x, at_y),
+            xytext=(-5 if is_right else 5, 3),
+            textcoords="offset points",
+            ha="right" if is_right else "left",
+            fontsize="small",
+            **LITERAL_TEXT,
+        )
