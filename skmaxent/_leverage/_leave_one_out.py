@@ -401,8 +401,8 @@ def _replaced(
 
     The error of a log score by one Newton step grows with the square of the change of its logits,
     so that the latest errors tell those of the smaller changes that are left. Refits end where
-    these sum to less than `SCORE_TOLERANCE` standard errors. Before, errors are `typical` times the
-    squares.
+    these sum to less than `SCORE_TOLERANCE` standard errors, or where the fits that are allowed
+    would not lead there. Before any refit, errors are `typical` times the squares.
 
     Returns
     -------
@@ -411,25 +411,23 @@ def _replaced(
     refitted : ndarray of int
         The positions of the units with exact fits.
     """
-    total = float(units.count.sum())
-    size = units.count * np.square(units.change)
-    has_weight = (units.count > 0.0) & ~scores.is_lost
-    singular = (units.hat > NEARLY_SINGULAR) & has_weight
-    order = np.lexsort([-units.change, ~singular])
-    order = order[has_weight[order]]
-    size[~has_weight] = 0.0
+    order, n_singular = _order_of_fits(units, scores.is_lost)
+    size = units.count[order] * np.square(units.change[order])
+    # What is left after so many fits.
+    left = np.append(np.cumsum(size[::-1])[::-1], 0.0) / units.count.sum()
     limit = len(order) if max_refits is None else min(max_refits, len(order))
-    left = float(size.sum())
-    errors: list[float] = []
-    sizes: list[float] = []
-    n_singular, done = int(singular.sum()), 0
+    errors = np.zeros(len(order))
+    done = 0
     while True:
-        ratio = _error_ratio(errors[-RECENT:], sizes[-RECENT:], typical)
-        error = ratio * left / total if done < len(order) else 0.0
-        is_enough = error <= SCORE_TOLERANCE * scores.error(scores.log_scores)
-        if done >= limit or (done >= n_singular and is_enough):
-            return error, order[:done]
-        for unit in order[done : min(done + BATCH, limit)]:
+        last = slice(max(n_singular, done - RECENT), done)
+        ratio = _error_ratio(errors[last], size[last], typical)
+        is_enough = ratio * left <= SCORE_TOLERANCE * scores.error(scores.log_scores)
+        is_hopeless = done >= n_singular + BATCH and not is_enough[limit]
+        if done >= limit or (done >= n_singular and (is_enough[done] or is_hopeless)):
+            return float(ratio * left[done]), order[:done]
+        end = min(done + BATCH, limit)
+        for number in range(done, end):
+            unit = int(order[number])
             before = scores.log_scores[unit]
             outcome = int(units.outcome[unit])
             logits = refits.logits_without(
@@ -437,17 +435,24 @@ def _replaced(
                 float(units.left_out[unit]),
                 None if outcome < 0 else outcome,
             )
-            scores.replace(int(unit), logits)
-            left -= float(size[unit])
-            if not singular[unit]:
-                errors.append(float(units.count[unit] * (before - scores.log_scores[unit])))
-                sizes.append(float(size[unit]))
-        done = min(done + BATCH, limit)
+            scores.replace(unit, logits)
+            errors[number] = units.count[unit] * (before - scores.log_scores[unit])
+        done = end
 
 
-def _error_ratio(errors: list[float], sizes: list[float], typical: float) -> float:
+def _order_of_fits(units: _Units, is_lost: Array) -> tuple[Array, int]:
+    """Return the positions of the units that exact fits may replace, the least exact first.
+
+    The first are those whose I - A_i Λ_i is nearly singular; the second result is their number.
+    """
+    may_be_fitted = (units.count > 0.0) & ~is_lost
+    singular = (units.hat > NEARLY_SINGULAR) & may_be_fitted
+    order = np.lexsort([-units.change, ~singular])
+    return order[may_be_fitted[order]], int(singular.sum())
+
+
+def _error_ratio(errors: Array, sizes: Array, typical: float) -> float:
     """Return errors relative to squared changes: of the latest refits, or what is typical."""
-    if len(errors) < BATCH or not sum(sizes) > 0.0:
+    if len(errors) < BATCH or not sizes.sum() > 0.0:
         return typical
-    e = np.asarray(errors)
-    return float((abs(e.sum()) + 2.0 * np.sqrt(e @ e)) / sum(sizes))
+    return float((abs(errors.sum()) + 2.0 * np.sqrt(errors @ errors)) / sizes.sum())
