@@ -56,8 +56,8 @@ def leave_one_out(
     max_refits : int or None, default=100
         Most exact fits. They replace approximations in the order of the change of the logits, until
         an estimate of the error of `log_score`, on the high side, is below a twentieth of its
-        standard error; or until, after at least ten, it is clear that this number of fits does not
-        suffice. None makes as many as that needs; 0 makes none.
+        standard error; or until, after at least twenty, it is clear that so many do not suffice.
+        None makes as many as that needs; 0 makes none.
 
     Returns
     -------

@@ -28,8 +28,10 @@ SCORE_TOLERANCE = 0.05
 # penalties that are smooth and for others, whose nonzero coefficients change too. Fits to iris,
 # wine and simulated data had 0.0003 to 0.12, and 0.003 to 0.14.
 SMOOTH_ERROR, NONSMOOTH_ERROR = 0.15, 0.3
-# After refits the error is that of so many of the last.
-RECENT = 20
+# After refits the error is that of so many of the last. It falls with the changes: where it would
+# have to fall by more than this factor to be small enough at the last fit that is allowed, no more
+# fits are made.
+RECENT, FALL = 20, 10.0
 # Refits between two looks at the error of the score.
 BATCH = 10
 
@@ -421,9 +423,10 @@ def _replaced(
     while True:
         last = slice(max(n_singular, done - RECENT), done)
         ratio = _error_ratio(errors[last], size[last], typical)
-        is_enough = ratio * left <= SCORE_TOLERANCE * scores.error(scores.log_scores)
-        is_hopeless = done >= n_singular + BATCH and not is_enough[limit]
-        if done >= limit or (done >= n_singular and (is_enough[done] or is_hopeless)):
+        goal = SCORE_TOLERANCE * scores.error(scores.log_scores)
+        is_enough = ratio * left[done] <= goal
+        is_hopeless = done >= n_singular + RECENT and ratio * left[limit] > FALL * goal
+        if done >= limit or (done >= n_singular and (is_enough or is_hopeless)):
             return float(ratio * left[done]), order[:done]
         end = min(done + BATCH, limit)
         for number in range(done, end):
