@@ -137,11 +137,15 @@ class InverseHessian:
     rank: int
 
     @classmethod
-    def at(cls, point: Point, terms: PenaltyTerms, free: FreeCoefficients) -> InverseHessian:
+    def at(
+        cls, point: Point, terms: PenaltyTerms, free: FreeCoefficients | None = None
+    ) -> InverseHessian:
         """Return the inverse at a point of the loss, for the penalty of standardised columns.
 
-        The objective of the point has no penalty of its own; `terms` have the bounds too.
+        The objective of the point has no penalty of its own; `terms` have the bounds too. `free`
+        are the coordinates at the point, where they are known.
         """
+        free = FreeCoefficients.at(point, terms) if free is None else free
         H = penalised_hessian(point, terms, free)
         matrix, rank = _inverse(H * point.objective.total_weight)
         return cls(free, matrix, rank)
