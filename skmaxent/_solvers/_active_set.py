@@ -15,9 +15,10 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
-# Multiplications that the factorisations of a minimum may cost, and most and least pivots.
+# Multiplications that the factorisations of a minimum may cost, and most and least pivots: a search
+# that needs more of them goes round in circles, because rounding hides how flat the quadratic is.
 PIVOT_WORK = 2e10
-MOST_PIVOTS, LEAST_PIVOTS = 1000, 30
+PIVOTS_PER_COEFFICIENT, LEAST_PIVOTS = 2, 30
 # Coefficients with a share of the largest scaled residual are let in together.
 TOGETHER = 0.5
 # The search stops at this share of the first scaled subgradient, or at this many times what
@@ -51,7 +52,8 @@ def minimise_by_pivots(
     """
     search = _Search(matrix, gradient, theta, penalty, start)
     p = len(matrix)
-    search.run(int(np.clip(3.0 * PIVOT_WORK / p**3, LEAST_PIVOTS, MOST_PIVOTS)))
+    most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
+    search.run(int(np.clip(3.0 * PIVOT_WORK / p**3, LEAST_PIVOTS, most)))
     return search.W.reshape(theta.shape)
 
 
