@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sklearn
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skmaxent._sklearn import HAS_CALLBACKS, callback_protocol
 from skmaxent._solvers import Iteration
@@ -50,7 +50,7 @@ class Task:
         estimator: Any,
         X: Any,
         y: Any,
-        sample_weight: Any,
+        sample_weight: ArrayLike | None,
         *,
         name: str = "fit",
         max_subtasks: int | None,
@@ -78,7 +78,7 @@ class Task:
         without_rows = self.with_rows(None, None, None)
         return [without_rows.subtask(name, i, max_subtasks) for i in range(n)]
 
-    def with_rows(self, X: Any, y: Any, sample_weight: Any) -> Task:
+    def with_rows(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> Task:
         """The same task, for other rows."""
         return Task(self.estimator, self.context, _given(X, y, sample_weight))
 
@@ -179,7 +179,7 @@ def without_callbacks(estimator: Any) -> Any:
     return estimator
 
 
-def _given(X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+def _given(X: Any, y: Any, sample_weight: ArrayLike | None) -> dict[str, Any]:
     """Return the arguments of `fit` that callbacks receive."""
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
     return {"X": X, "y": y, "metadata": metadata}

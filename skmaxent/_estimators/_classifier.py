@@ -20,6 +20,7 @@ from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._input._settings import PENALTIES, warn_of_groups_without_l1
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVER_NAMES
+from skmaxent._typing import RandomState
 
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
@@ -233,7 +234,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         warm_start: bool = False,
         n_jobs: int | None = None,
         verbose: int = 0,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -268,7 +269,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         X: Any,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        offset: Any = None,
+        offset: ArrayLike | None = None,
     ) -> MaxentClassifier:
         """Fit the model.
 
@@ -325,7 +326,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         X: Any,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        offset: Any = None,
+        offset: ArrayLike | None = None,
         *,
         cov_type: str | None = None,
         groups: ArrayLike | None = None,

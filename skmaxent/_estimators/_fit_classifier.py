@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skmaxent._callbacks import with_callbacks
 from skmaxent._estimators._fit_steps import fit_coefficients, restored_on_failure, set_attributes
@@ -36,8 +37,8 @@ def fit_classifier(
     model: Any,
     X: Any,
     y: Any,
-    sample_weight: Any = None,
-    offset: Any = None,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     data: TrainingData | None = None,
 ) -> None:
     """Fit a classifier. If the fit fails, the classifier keeps the attributes of an earlier fit.
@@ -62,8 +63,8 @@ def solve_and_store(
     model: Any,
     X: Any,
     y: Any,
-    sample_weight: Any,
-    offset: Any,
+    sample_weight: ArrayLike | None,
+    offset: ArrayLike | None,
     data: TrainingData | None = None,
 ) -> Solution:
     """Fit a classifier, set its fitted attributes and return the solution.

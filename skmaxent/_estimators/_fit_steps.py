@@ -20,7 +20,7 @@ from skmaxent._estimators._fit_warnings import (
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import Callback, Iteration, Options, Solution, resolve_solver
 from skmaxent._storage._cluster import forgetting_on_failure
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 
 
 def fitted_attributes(
@@ -115,7 +115,7 @@ def fit_coefficients(
     return solution, task
 
 
-def seed_of(random_state: Any) -> int:
+def seed_of(random_state: RandomState) -> int:
     """Return a seed, which is fixed for None."""
     if random_state is None:
         return 0

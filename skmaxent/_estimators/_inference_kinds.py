@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._fit_classifier import solve_and_store
@@ -48,8 +49,8 @@ class UserData:
 
     X: Any
     y: Any
-    sample_weight: Any
-    offset: Any
+    sample_weight: ArrayLike | None
+    offset: ArrayLike | None
 
     @property
     def is_lazy(self) -> bool:
@@ -115,7 +116,7 @@ def inference(
     return by_information(estimate, data, options)
 
 
-def check_offset_given(classifier: Any, offset: Any, function: str) -> None:
+def check_offset_given(classifier: Any, offset: ArrayLike | None, function: str) -> None:
     """Raise ValueError where a classifier was fitted with an offset, and a function got none."""
     if offset is None and classifier._fitted_with_offset:
         raise ValueError(
@@ -303,7 +304,7 @@ def by_split(
     n_samples, groups = observed.n_samples, options.groups
 
     def infer_free(
-        free: Any, rows: Any, y: Any, weights: Any, groups: Any, names: Array
+        free: Any, rows: Any, y: Any, weights: ArrayLike | None, groups: Any, names: Array
     ) -> InferenceResults:
         of_half = replace(estimate_of(free), names=names)
         return of_all(of_half, UserData(rows, y, weights, None), replace(options, groups=groups))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._infer_pipeline import parts
@@ -20,8 +21,8 @@ def leave_one_out(
     model: Any,
     X: Any,
     y: Any,
-    sample_weight: Any = None,
-    offset: Any = None,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     *,
     weights: str = "frequency",
     max_refits: int | None = 100,

@@ -161,7 +161,7 @@ def move_to_input(estimator: LinearModel, X: Any, y: Any) -> None:
 class LinearClassifier(LinearModel):
     """One class a row: predictions from logits, which rows may have offsets of."""
 
-    def decision_function(self, X: Any, offset: Any = None) -> Any:
+    def decision_function(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """Return the logits of the rows.
 
         Parameters
@@ -178,7 +178,7 @@ class LinearClassifier(LinearModel):
         Z = fitted_model(self).predict("logits", X, offset)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
-    def predict(self, X: Any, offset: Any = None) -> Any:
+    def predict(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """The most probable class of each row.
 
         Parameters
@@ -194,7 +194,7 @@ class LinearClassifier(LinearModel):
         """
         return fitted_model(self).predict("most_probable", X, offset)
 
-    def predict_proba(self, X: Any, offset: Any = None) -> Any:
+    def predict_proba(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """Return the probabilities of the classes, which are the softmax of the logits.
 
         Parameters
@@ -210,7 +210,7 @@ class LinearClassifier(LinearModel):
         """
         return fitted_model(self).predict("probabilities", X, offset)
 
-    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
+    def predict_log_proba(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """Return the logarithms of the probabilities, which are finite for every finite X.
 
         Parameters
@@ -230,7 +230,7 @@ class LinearClassifier(LinearModel):
         X: Any,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        offset: Any = None,
+        offset: ArrayLike | None = None,
     ) -> float:
         """Share of the observations whose class is predicted.
 
@@ -262,7 +262,7 @@ class LinearClassifier(LinearModel):
         observed = _targets.observe(y, labels_of(self), partial_labels=partial_labels)
         return observed.mean(predicted[:, None] == labels_of(self), sample_weight)
 
-    def predict_proba_frame(self, X: Any, offset: Any = None) -> Any:
+    def predict_proba_frame(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """Return the probabilities with the index of X and the names of the classes.
 
         Parameters

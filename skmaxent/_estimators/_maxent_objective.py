@@ -284,7 +284,7 @@ class MaxentObjective(FlatObjective):
         class_weight: Any = None,
         label_smoothing: float = 0.0,
         sample_weight: ArrayLike | None = None,
-        offset: Any = None,
+        offset: ArrayLike | None = None,
     ) -> None:
         super().__init__()
         reader = MaxentClassifier(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from sklearn.metrics import accuracy_score
 
 from skmaxent._callbacks import CallbackSupport, Task, with_callbacks
@@ -38,7 +39,7 @@ from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
 from skmaxent._solvers import SOLVER_NAMES, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import moved_to, place_of, to_host
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 from skmaxent._warnings import warn_user
 
 # Logit of a label that all rows have; its negative is that of one that none has.
@@ -185,7 +186,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         max_iter: int = 100,
         n_jobs: int | None = None,
         verbose: int = 0,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.link = link
         self.threshold = threshold
@@ -213,7 +214,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         tags.array_api_support = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MultilabelMaxentClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None
+    ) -> MultilabelMaxentClassifier:
         """Fit the model, then learn thresholds.
 
         Parameters
@@ -262,7 +265,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return self
 
     @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[Solution, TrainingData]:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None
+    ) -> tuple[Solution, TrainingData]:
         """Set the fitted attributes; return the solution, of labels that vary, and the rows."""
         is_lazy = any(map(is_dask, (X, y, sample_weight)))
         read: Any = self._read_chunks if is_lazy else self._read_arrays
@@ -280,7 +285,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return solution, data
 
     def _read_arrays(
-        self, X: Any, y: Any, sample_weight: Any
+        self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[TrainingData, Any, Array | None]:
         """Check the data; return them, the indicator matrix and the weights for thresholds.
 
@@ -309,7 +314,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             data = data_in_memory(X, observed, names, weights, smoothing=smoothing)
         return data, Y, weights
 
-    def _read_chunks(self, X: Any, y: Any, sample_weight: Any) -> tuple[TrainingData, None, None]:
+    def _read_chunks(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None
+    ) -> tuple[TrainingData, None, None]:
         kind = self._threshold_kind
         if isinstance(kind, str):
             raise TypeError(
@@ -324,7 +331,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return given, None, None
 
     def _solve(
-        self, data: TrainingData, X: Any, y: Any, sample_weight: Any
+        self, data: TrainingData, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[Solution, Task | None]:
         """Set the coefficients, and thresholds, which are 0.5 where they are still to be learned.
 
@@ -448,7 +455,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             return sp.csr_matrix(sets)
         return moved_to(place_of(P), sets)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Share of the rows all of whose labels are predicted, and no others.
 
         Parameters

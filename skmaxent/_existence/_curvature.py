@@ -26,7 +26,7 @@ from skmaxent._existence._scaled_rows import (
     scaled_margins,
 )
 from skmaxent._storage._block import Block
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 
 def _curvature_sums(P: Array, X: Array, weights: Array, is_coupled: bool) -> Array:
@@ -127,7 +127,9 @@ def information(
 
 
 @host_kernel
-def largest_change(block: Block, pairs: Pairs, at: RawDirection, step: RawDirection) -> tuple[Any]:
+def largest_change(
+    block: Block, pairs: Pairs, at: RawDirection, step: RawDirection
+) -> KernelResult:
     """Return the largest u_k - p·u of pairs that count; q = p - (diag p - p pᵀ) u > 0 below 1.
 
     p are the probabilities at the coefficients `at`, and u are the changes of logits by `step`.

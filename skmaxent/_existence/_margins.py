@@ -16,7 +16,7 @@ import numpy as np
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import DeviceArray, on_host
 from skmaxent._storage._device_blocks import on_host_block
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 Result = TypeVar("Result")
 
@@ -200,7 +200,7 @@ def least_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any
 
 
 @host_kernel
-def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any]:
+def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> KernelResult:
     """Return the largest gain of the rows of each class, (R,); for sigmoids, of all rows."""
     own, margins = counting_margins(block, pairs, direction)
     margins = margins * has_weight(block)
@@ -210,7 +210,7 @@ def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> tup
 
 
 @host_kernel
-def largest_relative_margin(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any]:
+def largest_relative_margin(block: Block, pairs: Pairs, direction: RawDirection) -> KernelResult:
     """Return the largest absolute margin of a pair that counts, relative to the rounding scale."""
     _, margins = counting_margins(block, pairs, direction)
     return (np.abs(margins)[:, has_weight(block)].max(initial=0.0),)
@@ -226,7 +226,7 @@ def are_separated(block: Block, pairs: Pairs) -> Array:
 @host_kernel
 def largest_loss_to_gain(
     block: Block, pairs: Pairs, direction: RawDirection, other: RawDirection
-) -> tuple[Any]:
+) -> KernelResult:
     """Return the largest ratio of a pair's loss along `other` to its gain along `direction`."""
     own, _ = classes_and_pairs(block, pairs)
     gains = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)

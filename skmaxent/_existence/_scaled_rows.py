@@ -26,7 +26,7 @@ from skmaxent._existence._margins import (
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import on_host_block
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # Bytes of the dense rows that are in memory at a time.
 PIECE_BYTES = 1 << 23
@@ -138,7 +138,7 @@ def scaled_margins(
 @host_kernel
 def largest_scaled_margin(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
-) -> tuple[Any]:
+) -> KernelResult:
     """Return the largest absolute scaled margin."""
     return (np.abs(scaled_margins(block, pairs, direction, scales)).max(initial=0.0),)
 
@@ -146,7 +146,7 @@ def largest_scaled_margin(
 @host_kernel
 def worst_violation(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
-) -> tuple[Any]:
+) -> KernelResult:
     """Return by how much the pair loses that loses most, in scaled margins."""
     return (-scaled_margins(block, pairs, direction, scales).min(initial=0.0),)
 

@@ -18,7 +18,7 @@ from skmaxent._existence._scaled_rows import ColumnScales, column_scales
 from skmaxent._existence._search import verdict
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # A Newton step makes separation suspect if it changes a logit by more than LASTING and by more than
 # UNKNOWN_LOGIT times the distance to the optimum in standard errors. A logit with a standard error
@@ -223,7 +223,7 @@ class Watch:
         return bool(self.separated)
 
 
-def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> tuple[Any]:
+def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> KernelResult:
     """Return by how much coefficients (R, d) and intercepts (R,) change the logits of a block.
 
     The result is the largest difference of two logits of a row. For sigmoids, which are not

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._linear_classifier import fitted_model
@@ -96,7 +97,7 @@ class Graph:
         The floating-point type that the graph computes in.
     """
 
-    def __init__(self, scope: Any, container: Any, dtype: Any) -> None:
+    def __init__(self, scope: Any, container: Any, dtype: DTypeLike) -> None:
         self._scope, self._container, self.dtype = scope, container, dtype
 
     def constant(self, array: Array) -> str:
@@ -120,12 +121,12 @@ class Graph:
         self._container.add_node(operator, list(inputs), [output], name=name, **attributes)
         return output
 
-    def cast(self, value: str, dtype: Any, out: str | None = None) -> str:
+    def cast(self, value: str, dtype: DTypeLike, out: str | None = None) -> str:
         """Append a conversion to `dtype`."""
         return self.add("Cast", value, out=out, to=_tensor_type(np.dtype(dtype)))
 
 
-def _tensor_type(dtype: Any) -> int:
+def _tensor_type(dtype: DTypeLike) -> int:
     """Return ONNX's number for a dtype of NumPy."""
     from onnx.helper import np_dtype_to_tensor_dtype
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from skmaxent._estimators._classifier import MaxentClassifier
@@ -27,8 +28,8 @@ OF_A_PENALTY = ("l1_ratio", "grouped", "standardize", "prior_coef")
 def from_formula(
     formula: str,
     data: Any,
-    sample_weight: Any = None,
-    offset: Any = None,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     *,
     na_action: str = "raise",
     context: Mapping[str, Any] | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from skmaxent._callbacks import without_callbacks
@@ -179,7 +180,7 @@ def bootstrap_coefficients(
     y: Any,
     observed: Observations,
     sampling: Sampling,
-    offset: Any,
+    offset: ArrayLike | None,
     *,
     n_bootstrap: int,
     seed: int,
@@ -252,7 +253,7 @@ def _fit(
     y: Any,
     observed: Observations,
     sampling: Sampling,
-    offset: Any,
+    offset: ArrayLike | None,
     seed: np.random.SeedSequence | None,
 ) -> _Fitted:
     """Fit a clone of the model to a sample drawn with this seed, or to all rows if it is None.

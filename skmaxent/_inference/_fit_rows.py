@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import penalised
@@ -71,8 +72,8 @@ class FitRows:
         estimate: Estimate,
         X: Any,
         y: Any,
-        sample_weight: Any,
-        offset: Any,
+        sample_weight: ArrayLike | None,
+        offset: ArrayLike | None,
         reference: Reference,
     ) -> FitRows:
         """The rows of the fit, given again as they were given to `infer`."""

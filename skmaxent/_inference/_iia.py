@@ -17,7 +17,7 @@ from skmaxent._inference._held_minimum import Likelihoods, least
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._solvers import Options, Problem, Status, minimise
 from skmaxent._storage._row_blocks import RowBlocks
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,7 @@ def hausman_mcfadden(choices: Choices, classes: list[Any]) -> pd.DataFrame:
     return _table(test, classes)
 
 
-def small_hsiao(choices: Choices, classes: list[Any], random_state: Any) -> pd.DataFrame:
+def small_hsiao(choices: Choices, classes: list[Any], random_state: RandomState) -> pd.DataFrame:
     """The test without each outcome: whether the likelihood of half of the rows falls."""
     n = len(choices.counts)
     order = check_random_state(random_state).permutation(n)

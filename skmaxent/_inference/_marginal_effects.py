@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import ArrayLike
+
 from skmaxent._effects._delta_method import DeltaMethod
 from skmaxent._effects._estimates import check_level, normal_interval
 from skmaxent._effects._rows import means_of_sums, relative_to_largest, sums_of_rows
@@ -42,7 +44,7 @@ class RowWeights:
     signature: Signature | None
     fit: HeldRows
 
-    def of(self, rows: Any, sample_weight: Any) -> Array | None:
+    def of(self, rows: Any, sample_weight: ArrayLike | None) -> Array | None:
         """Return the weights of rows in memory, divided by the largest, or None if equal."""
         if sample_weight is not None:
             return relative_to_largest(
@@ -55,7 +57,7 @@ class RowWeights:
         fit = self.fit.get("weights of the effects, unless sample_weight is given,")
         return relative_to_largest(fit.observations)
 
-    def check_given(self, sample_weight: Any) -> None:
+    def check_given(self, sample_weight: ArrayLike | None) -> None:
         """Raise ValueError where Dask collections without weights may be the rows of the fit."""
         if sample_weight is None and self.signature is not None:
             raise ValueError(_UNKNOWN_ROWS)
@@ -66,9 +68,9 @@ def average_effects(
     weights: RowWeights,
     X: Any,
     at: Any,
-    offset: Any,
+    offset: ArrayLike | None,
     discrete: str | list[str] | tuple[str, ...],
-    sample_weight: Any,
+    sample_weight: ArrayLike | None,
 ) -> tuple[Array, Array, float | Array]:
     """Return average effects on the probabilities, their errors and degrees of freedom.
 
@@ -109,8 +111,8 @@ def average_effects(
 def _sums_over_chunks(
     delta: DeltaMethod,
     X: Any,
-    offset: Any,
-    sample_weight: Any,
+    offset: ArrayLike | None,
+    sample_weight: ArrayLike | None,
     discrete: list[str],
     *,
     at_mean: bool,
@@ -148,7 +150,9 @@ def effects_table(
     return pd.DataFrame(table, index=index_of(delta.model.classes.tolist(), delta.names))
 
 
-def probability_intervals(delta: DeltaMethod, X: Any, conf_level: float, offset: Any) -> Any:
+def probability_intervals(
+    delta: DeltaMethod, X: Any, conf_level: float, offset: ArrayLike | None
+) -> Any:
     """The frame of `InferenceResults.predict_proba_interval`."""
     import pandas as pd
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from skmaxent._inference import _covariance
@@ -15,7 +13,7 @@ from skmaxent._solvers import (
 )
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # How far a combination of columns may be from 1 in any row to be a constant.
 CONSTANT = 1e-6
@@ -72,7 +70,7 @@ def _products(block: Block, columns: Standardisation) -> tuple[Array]:
     return ((X * block.weights_or_ones().astype(float)) @ X.T,)
 
 
-def _difference_from_one(block: Block, coef: Array) -> tuple[Any]:
+def _difference_from_one(block: Block, coef: Array) -> KernelResult:
     """Return the largest difference from 1 of a combination of columns in a block."""
     Z = block.logits(coef, np.zeros(len(coef), coef.dtype))
     return (block.largest(np.abs(Z[0] - 1.0)),)

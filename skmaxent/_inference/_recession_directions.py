@@ -16,7 +16,7 @@ from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # A row's class may fall behind by this share of the largest difference of logits, for rounding.
 ROUNDED_BEHIND = 1e-9
@@ -123,7 +123,7 @@ def _are_behind(block: Block, likelihood: Likelihood, *at: Any) -> Array:
     return np.asarray(_distance_behind(block, likelihood, *direction)[0] > limit)
 
 
-def _behind(block: Block, likelihood: Likelihood, coef: Array, intercept: Array) -> tuple[Any, Any]:
+def _behind(block: Block, likelihood: Likelihood, coef: Array, intercept: Array) -> KernelResult:
     """Return the largest values over the rows of a block of both results of `_distance_behind`."""
     behind, difference = _distance_behind(block, likelihood, coef, intercept)
     return block.largest(behind), block.largest(difference)

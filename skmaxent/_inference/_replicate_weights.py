@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.linalg import hadamard
 from sklearn.utils import check_random_state
 
 from skmaxent._inference._survey_units import Units
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 
 REPLICATE_TYPES = ("JK1", "JKn", "BRR", "bootstrap")
 
 
 def replicates_of(
-    kind: str, units: Units, n_bootstrap: int, fay_rho: float, random_state: Any
+    kind: str, units: Units, n_bootstrap: int, fay_rho: float, random_state: RandomState
 ) -> tuple[Array, float, Array]:
     """Return the replicates of a kind of `REPLICATE_TYPES`.
 
@@ -69,7 +67,10 @@ def _half_samples(units: Units, fay_rho: float) -> tuple[Array, float, Array]:
     return factors, 1.0 / (order * (1.0 - fay_rho) ** 2), np.ones(order)
 
 
-def _bootstrap(units: Units, n_replicates: int, random_state: Any) -> tuple[Array, float, Array]:
+def _bootstrap(
+    units: Units, n_replicates: int, random_state: RandomState
+) -> tuple[Array, float, Array]:
+    """Samples of one unit less than there are in each stratum, with replacement."""
     """Draw one unit less than there are in each stratum, with replacement."""
     if n_replicates < 2:
         raise ValueError(f"n_replicates must be 2 or more, found {n_replicates!r}.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
@@ -155,7 +156,11 @@ class InferenceResults(
         )
 
     def with_data(
-        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
     ) -> InferenceResults:
         """The same results with the rows of the fit, which a pickle of results does not hold.
 
@@ -259,7 +264,11 @@ def with_all_columns(
 
 
 def with_variables(
-    results: InferenceResults, X: Any, offset: Any, transformer: Any = None, terms: Any = None
+    results: InferenceResults,
+    X: Any,
+    offset: ArrayLike | None,
+    transformer: Any = None,
+    terms: Any = None,
 ) -> InferenceResults:
     """Return results that know the variables of the user's data and their terms.
 

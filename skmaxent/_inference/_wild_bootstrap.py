@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ EQUAL = 1e-9
 
 
 def wild_bootstrap_test(
-    influences: Array, name: str, n_bootstrap: int, weights: str, random_state: Any
+    influences: Array, name: str, n_bootstrap: int, weights: str, random_state: RandomState
 ) -> pd.DataFrame:
     """Return the test of restrictions from the influences of clusters under the restrictions.
 

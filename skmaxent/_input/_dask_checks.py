@@ -20,7 +20,7 @@ from skmaxent._input._numeric_columns import about_columns
 from skmaxent._storage._chunked_rows import Chunk, ChunksShape, nbytes
 from skmaxent._storage._cluster import Scheduler, current_scheduler, is_dask, mapped
 from skmaxent._storage._storage import Rows
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 
 # Neighbouring chunks are read by one task up to this size in bytes, since each pass over X starts
 # each task anew; or up to a larger size that leaves two tasks for each thread.
@@ -79,7 +79,7 @@ class Summary:
 
     n_rows: int
     n_features: int
-    dtype: Any
+    dtype: DType
     is_sparse: bool
     size: int
     n_bytes: int

@@ -21,7 +21,7 @@ from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class IndicatorCoding:
     active: Array
     link: str
     top_weight: float | None
-    dtype: Any
+    dtype: DType
 
     def __call__(self, raw: CheckedRows) -> Rows:
         weights = None

@@ -19,7 +19,7 @@ from skmaxent._storage._chunked_rows import ChunkedRows, ChunksShape
 from skmaxent._storage._cluster import mapped
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class LabelCoding:
     active: Array
     top_weight: float | None
     class_weight: Array | None
-    dtype: Any
+    dtype: DType
 
     def __call__(self, raw: CheckedRows) -> Rows:
         code_of = np.searchsorted(self.classes, raw.labels)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skmaxent._input._validation import check_sample_weight
 from skmaxent._typing import Array
@@ -141,7 +141,7 @@ class Observations:
         row, code = np.nonzero(self.table)
         return row, code
 
-    def mean(self, values: Array, sample_weight: Any = None) -> float:
+    def mean(self, values: Array, sample_weight: ArrayLike | None = None) -> float:
         """Return the weighted mean over observations of the value of the observed class.
 
         `values` has the shape (n_samples, n_classes). A set is one observation, whose value is the

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skmaxent._input import _dask_labels, _validation
@@ -38,8 +39,8 @@ def read(
     reader: Any,
     X: Any,
     y: Any,
-    sample_weight: Any = None,
-    offset: Any = None,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     *,
     classes: Array | None = None,
 ) -> TrainingData:

@@ -6,6 +6,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils import check_array
 
 from skmaxent._input._interchange import (
@@ -22,12 +23,14 @@ from skmaxent._typing import Array
 NEGLIGIBLE_WEIGHT = 1e-30
 
 
-def is_no_offset(offset: Any) -> bool:
+def is_no_offset(offset: ArrayLike | None) -> bool:
     """Return whether an offset is None or the number 0."""
     return offset is None or (isinstance(offset, Real) and offset == 0)
 
 
-def check_offset(offset: Any, n_samples: int, classes: Array, dtype: Any) -> Array | None:
+def check_offset(
+    offset: ArrayLike | None, n_samples: int, classes: Array, dtype: DTypeLike
+) -> Array | None:
     """Return offsets as an array (n_samples, n_classes), or None if there are none.
 
     For two classes the shape is (n_samples, 1), the offset of the log-odds of the second class.
@@ -76,7 +79,7 @@ def offset_of(offset: Array, active: Array) -> Array:
     return offset if offset.shape[1] == 1 else offset[:, active]
 
 
-def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
+def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
     """Return sample weights as float64 of shape (n_samples,); None stands for ones.
 
     Weights that are negligible beside the largest become zero. Raises ValueError unless weights are

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from skmaxent._input import _frames
 from skmaxent._input._fitted_columns import FittedColumns
@@ -108,7 +109,7 @@ class FittedModel:
             default_offset=None,
         )
 
-    def predict(self, quantity: Quantity, X: Any, offset: Any = None) -> Any:
+    def predict(self, quantity: Quantity, X: Any, offset: ArrayLike | None = None) -> Any:
         """Return a quantity, such as probabilities, for the rows of a user.
 
         Parameters
@@ -132,7 +133,7 @@ class FittedModel:
         found = self.evaluate(quantity, *self.read(X, offset))
         return self._labels(found) if quantity == "most_probable" else plain(found)
 
-    def probability_frame(self, X: Any, offset: Any = None) -> Any:
+    def probability_frame(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """The probabilities as a data frame in the library of X, with labels for columns."""
         if is_dask(X):
             return frame_over_chunks(
@@ -146,7 +147,7 @@ class FittedModel:
         P = to_host(self.predict("probabilities", X, offset))
         return _frames.probability_frame(P, X, self.classes)
 
-    def read(self, X: Any, offset: Any = None) -> tuple[Any, Array | None]:
+    def read(self, X: Any, offset: ArrayLike | None = None) -> tuple[Any, Array | None]:
         """Return rows and their offsets, checked against those of the fit.
 
         Returns
@@ -161,7 +162,7 @@ class FittedModel:
             offset = check_offset(offset, X.shape[0], self.classes, X.dtype)
         return X, offset
 
-    def needed_offset(self, offset: Any) -> Any:
+    def needed_offset(self, offset: ArrayLike | None) -> Any:
         """The offset that was given, or the default; ValueError where there must be one."""
         offset = self.default_offset if offset is None else offset
         if offset is None and self.expects_offset:
@@ -225,7 +226,7 @@ class FittedModel:
         return np.asarray(self.classes[on_host(codes)])
 
 
-def _narrowed(out: Array, dtype: Any) -> Array:
+def _narrowed(out: Array, dtype: DTypeLike) -> Array:
     """Return results in a narrower type, clipped to its range."""
     limit = float(np.finfo(dtype).max) / 4
     least = np.where(out < 0.5 * absent_logit(out.dtype), absent_logit(dtype), -limit)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skmaxent._input._dask_chunks import (
     chunks_like,
@@ -22,7 +23,7 @@ from skmaxent._typing import Array
 
 
 def array_over_chunks(
-    function: Callable[..., Array], columns: FittedColumns, X: Any, offset: Any = None
+    function: Callable[..., Array], columns: FittedColumns, X: Any, offset: ArrayLike | None = None
 ) -> Any:
     """Return a lazy Dask array of the results of a function of each chunk of rows of X.
 
@@ -60,7 +61,7 @@ def frame_over_chunks(
     columns: FittedColumns,
     names: Any,
     X: Any,
-    offset: Any,
+    offset: ArrayLike | None,
     method: str,
 ) -> Any:
     """Return a lazy Dask data frame of the results of a function of each chunk of rows of X.
@@ -149,7 +150,9 @@ def _row_like(
     return np.asarray(function(row, **zero))
 
 
-def _of_rows(function: Callable[..., Array], one: Array, X: Any, offset: Any = None) -> Array:
+def _of_rows(
+    function: Callable[..., Array], one: Array, X: Any, offset: ArrayLike | None = None
+) -> Array:
     """Return the result for a chunk, which may be empty; `one` is the result for a row."""
     if not X.shape[0]:
         return one[:0]

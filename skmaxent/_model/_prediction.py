@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 from scipy.special import expit, log_expit
 
 from skmaxent._storage._arrays import empty
@@ -20,7 +21,7 @@ from skmaxent._typing import Array
 Function = Callable[[Array, int], Array]
 
 
-def absent_logit(dtype: Any) -> float:
+def absent_logit(dtype: DTypeLike) -> float:
     """The logit of a class without weight in the fit, whose probability is zero for every row.
 
     It is next to the most negative number, below every other logit; those that overflow are cut off

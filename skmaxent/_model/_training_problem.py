@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -25,7 +24,7 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers, effective_threads
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType, KernelResult
 from skmaxent._warnings import warn_user
 
 # The share of the objective that rounding of the coefficients may add to it without a warning.
@@ -146,7 +145,7 @@ class TrainingProblem:
         return self.data.has_absent_classes
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> DType:
         """The dtype of X, float32 or float64, in which coefficients are returned."""
         return self.blocks.dtype
 
@@ -372,7 +371,7 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
     return strengths
 
 
-def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> tuple[Any]:
+def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> KernelResult:
     """Return the largest absolute logit of rows of positive weight, for θ (R, d + 1)."""
     Z = theta @ columns.rows(block)
     return (block.largest(np.abs(Z).max(axis=0)),)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
@@ -43,7 +44,7 @@ class ModelAtOffset(ClassifierMixin, BaseEstimator):
         Of the rows that it will be asked to predict.
     """
 
-    def __init__(self, model: FittedModel, offset: Any) -> None:
+    def __init__(self, model: FittedModel, offset: ArrayLike | None) -> None:
         self.model = model
         self.offset = offset
 
@@ -235,8 +236,8 @@ class FoldsInMemory:
         estimator: Any,
         X: Any,
         y: Any,
-        sample_weight: Any,
-        offset: Any,
+        sample_weight: ArrayLike | None,
+        offset: ArrayLike | None,
         how: How,
     ) -> FoldsInMemory:
         """Raises ValueError for rows that cannot be fitted."""
@@ -420,7 +421,11 @@ class Task:
 
 
 def mean_log_likelihood(
-    model: FittedModel, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    model: FittedModel,
+    X: Any,
+    y: Any,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
 ) -> float:
     """The score "neg_log_loss", for any subset of the classes in y."""
     log_p = np.asarray(to_host(model.predict("log_probabilities", X, offset)), dtype=float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
@@ -20,7 +21,7 @@ class UnexpectedArguments(TypeError, ValueError):
 
 
 def routed_metadata(
-    estimator: Any, method: str, sample_weight: Any, params: dict[str, Any]
+    estimator: Any, method: str, sample_weight: ArrayLike | None, params: dict[str, Any]
 ) -> Bunch:
     """Return the metadata for the splitter and the scorer in `fit` or `score`.
 

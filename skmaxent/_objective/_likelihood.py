@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 
 from skmaxent._storage._arrays import EPS, full
 from skmaxent._typing import Array
@@ -70,7 +71,7 @@ class Likelihood(Protocol):
     def subtract_targets(self, P: Array, targets: Array) -> None:
         """Subtract the smoothed targets from P in place, which gives the gradient of each loss."""
 
-    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+    def dense_targets(self, targets: Array, dtype: DTypeLike = float) -> Array:
         """Return the smoothed targets as a new dense array (n_logits, rows)."""
 
     def curvature(self, P: Array, U: Array) -> Array:
@@ -206,7 +207,7 @@ class Softmax:
         else:
             P -= _by_logit(targets)
 
-    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+    def dense_targets(self, targets: Array, dtype: DTypeLike = float) -> Array:
         shape = self.n_logits, targets.shape[0]
         out = full(shape, self.smoothing / self.n_logits, dtype, targets)
         if targets.ndim == 1:
@@ -302,7 +303,7 @@ class Sigmoids:
     def subtract_targets(self, P: Array, targets: Array) -> None:
         P -= self.dense_targets(targets, P.dtype)
 
-    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+    def dense_targets(self, targets: Array, dtype: DTypeLike = float) -> Array:
         out = _by_logit(targets).astype(dtype)
         if self.smoothing:
             out *= 1.0 - self.smoothing
@@ -356,7 +357,7 @@ class Logistic(Sigmoids):
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__(1, smoothing)
 
-    def dense_targets(self, targets: Array, dtype: Any = float) -> Array:
+    def dense_targets(self, targets: Array, dtype: DTypeLike = float) -> Array:
         return super().dense_targets(targets, dtype)[None]
 
 

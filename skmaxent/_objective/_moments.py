@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import Likelihood
@@ -13,7 +13,7 @@ from skmaxent._objective._objective import NEARLY_ONE, MultinomialObjective, Poi
 from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # The difference E[x²] - E[x]² loses half of the digits of float64 if it is below this share of
 # E[x²], and those of float32 sums earlier. The variance is then computed from x - E[x].
@@ -85,7 +85,7 @@ def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
     return Moments(mean, mean_square, np.maximum(variance, 0.0), class_sums, totals / total)
 
 
-def _weighted_targets(block: Block, likelihood: Likelihood, dtype: Any) -> Array:
+def _weighted_targets(block: Block, likelihood: Likelihood, dtype: DTypeLike) -> Array:
     """Return the weights and, for each logit, weights times targets, shape (1 + R, rows)."""
     weights = block.weights_or_ones().astype(dtype, copy=False)
     targets = empty((1 + likelihood.n_logits, len(weights)), dtype, weights)
@@ -94,13 +94,13 @@ def _weighted_targets(block: Block, likelihood: Likelihood, dtype: Any) -> Array
     return targets
 
 
-def _moments(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
+def _moments(block: Block, likelihood: Likelihood) -> KernelResult:
     """Return sums of weights and targets, their products with X, and weighted squares of X."""
     targets = _weighted_targets(block, likelihood, block.weights_or_ones().dtype)
     return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(targets[0])
 
 
-def _deviations(block: Block, likelihood: Likelihood, index: Array, mean: Array) -> tuple[Any, ...]:
+def _deviations(block: Block, likelihood: Likelihood, index: Array, mean: Array) -> KernelResult:
     """Return sums of x - mean by weights and targets, and weighted squares of x - mean.
 
     They are those of the columns at positions `index`, with the means `mean` of these columns.
@@ -119,7 +119,7 @@ def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
     return sums / objective.total_weight, float(target) / objective.total_weight
 
 
-def _offset_sums(block: Block, likelihood: Likelihood) -> tuple[Any, ...]:
+def _offset_sums(block: Block, likelihood: Likelihood) -> KernelResult:
     """Return a block's weighted sums of the offsets, (R,), and of t · offset."""
     assert block.offset is not None
     offset = block.offset.T

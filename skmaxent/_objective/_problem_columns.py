@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments, column_moments
@@ -19,7 +20,7 @@ from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._storage._block import Block
 from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._storage import Storage
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # A column is shifted if its variance is below this share of its mean square. The share is larger
 # for sparse X, whose columns kernels do not centre, and for float32, which has fewer digits.
@@ -128,7 +129,7 @@ class ColumnMap:
         return far[largest * size[far] * float(np.finfo(coef.dtype).eps) > 1.0 / INEXACT_UNITS]
 
     def to_data(
-        self, coef: Array, intercept: Array, terms: PenaltyTerms, dtype: Any
+        self, coef: Array, intercept: Array, terms: PenaltyTerms, dtype: DTypeLike
     ) -> tuple[Array, Array]:
         """Return coefficients and intercepts for the columns of the data, in `dtype`.
 
@@ -357,7 +358,7 @@ def _ranges(blocks: Storage) -> tuple[Array, Array]:
     return np.asarray(low), -np.asarray(below)
 
 
-def _range(block: Block) -> tuple[Any, Any]:
+def _range(block: Block) -> KernelResult:
     """Return the least values of the columns in a block, and minus the largest, (n_columns,)."""
     X, weights = block.X, block.weights
     if block.is_sparse:
@@ -388,7 +389,7 @@ def _sparse_range(X: Any) -> tuple[Array, Array]:
     return low, below
 
 
-def unscale_coef(coef: Array, exponents: Array, dtype: Any) -> Array:
+def unscale_coef(coef: Array, exponents: Array, dtype: DTypeLike) -> Array:
     """Return the coefficients of the columns before scaling, clipped to finite numbers of `dtype`.
 
     A negligible coefficient of a scaled column becomes zero: for a column of tiny numbers it would

@@ -134,7 +134,7 @@ class PathDisplay:
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
-        offset: Any = None,
+        offset: ArrayLike | None = None,
         Cs: Any = None,
         class_label: Any = None,
         n_labels: int = 10,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # Iterations after which, or at whose end, a small fit goes on with Newton's method.
 FIRST_STEPS = 10
@@ -241,7 +241,7 @@ def _separates(problem: Problem, theta: Array) -> bool:
     return bool(least > 0.0)
 
 
-def _least_margin(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+def _least_margin(block: Block, coef: Array, intercept: Array) -> KernelResult:
     """The least difference, over rows of weight, of the largest logits in the set and outside."""
     every, possible = _logits(replace(block, offset=None), coef, intercept)
     outside = np.where(possible == -np.inf, every, -np.inf).max(axis=0)
@@ -330,7 +330,7 @@ def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:
     out[...] = Z[1] if out.ndim == 1 else Z.T
 
 
-def _loss(block: Block, coef: Array, intercept: Array) -> tuple[Any]:
+def _loss(block: Block, coef: Array, intercept: Array) -> KernelResult:
     """Return the weighted sum of the losses -log P(set) of the rows of a block."""
     every, possible = _logits(block, coef, intercept)
     outside = np.where(possible == -np.inf, every, -np.inf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
@@ -16,7 +15,7 @@ from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._vectors import inner
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # Passes over the rows that a certificate may cost: Hessian products, or as many multiplications.
 CERTIFICATE_PRODUCTS = 10
@@ -233,7 +232,7 @@ def _vanishes(objective: MultinomialObjective, null: Array) -> bool:
 
 def _range_in_assembled(
     block: Block, is_coupled: bool, inverse: Array, columns: Standardisation
-) -> tuple[Any]:
+) -> KernelResult:
     """Return the largest range of the change of a row's logits by a step of unit length in M.
 
     `inverse` holds the blocks [M⁻¹]_kk, (r, d + 1, d + 1). Logit k changes by at most
@@ -270,7 +269,7 @@ def _least_curvature(context: KernelContext, shares: Array, basis: Array | None)
     return (G,)
 
 
-def _largest_leverage(block: Block, root: Array, columns: Standardisation) -> tuple[Any]:
+def _largest_leverage(block: Block, root: Array, columns: Standardisation) -> KernelResult:
     """Return the largest ‖root x̃‖² over the rows, in the type of X and without centring it."""
     A = (root[:, :-1] / columns.scale).T
     b = root[:, -1] - columns.center @ A
@@ -279,13 +278,13 @@ def _largest_leverage(block: Block, root: Array, columns: Standardisation) -> tu
     return (block.largest(np.einsum("ij,ij->i", Y, Y)),)
 
 
-def _leverage_of(block: Block, root: Array, columns: Standardisation) -> tuple[Any]:
+def _leverage_of(block: Block, root: Array, columns: Standardisation) -> KernelResult:
     """Return the largest ‖root x̃‖² over the rows, for rows that are centred in float64."""
     Y = root @ columns.rows(block)
     return (block.largest(np.einsum("ij,ij->j", Y, Y)),)
 
 
-def _largest_share(block: Block, directions: Array, columns: Standardisation) -> tuple[Any]:
+def _largest_share(block: Block, directions: Array, columns: Standardisation) -> KernelResult:
     """Return the largest |vᵀx̃| over the rows and the directions v, (n, d + 1)."""
     Y = np.abs(directions @ columns.rows(block))
     return (block.largest(Y.max(axis=0)),)

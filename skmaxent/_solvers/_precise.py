@@ -29,7 +29,7 @@ from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import DeviceBlocks
 from skmaxent._storage._standardisation import Standardisation
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # Multiplications of a Hessian up to which a fit is brought to `tol`; beyond, only near enough.
 CHEAP_WORK = 20_000_000
@@ -115,7 +115,7 @@ class Precise:
         self.n_free = r
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
 
-    def _sums(self, kernel: Any, *args: Any) -> tuple[Any, ...]:
+    def _sums(self, kernel: Any, *args: Any) -> KernelResult:
         """Return the sums of a kernel over the standardised rows, in float64."""
         objective = self.objective
         return objective.blocks.map_reduce(
@@ -301,7 +301,7 @@ def point_of(problem: Precise, theta: Array, state: State, home: Standardisation
     )
 
 
-def _in_slices(block: Block, kernel: Any, *args: Any) -> tuple[Any, ...]:
+def _in_slices(block: Block, kernel: Any, *args: Any) -> KernelResult:
     """Return the sums of a kernel over standardised rows in float64, one slice at a time."""
     n, d = block.X.shape
     step = max(1, SLICE_BYTES // (8 * (d + 1)))
@@ -332,7 +332,7 @@ def _in_one_slice(
     likelihood: Likelihood,
     standardisation: Standardisation,
     *thetas: Array,
-) -> tuple[Any, ...]:
+) -> KernelResult:
     """Return the results of a kernel for the standardised rows of a small block."""
     columns = standardisation.rows(block)
     columns[:-1] *= standardisation.varying[:, None]
@@ -379,7 +379,7 @@ def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
 
 def loss_derivatives(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
-) -> tuple[Any, ...]:
+) -> KernelResult:
     """Return sums of the loss, the size of its terms, gradient, Hessian and a bound on it."""
     P, C, losses = loss_of_rows(likelihood, Z, T)
     residual = P * (1.0 - T) - T * C
@@ -400,7 +400,7 @@ def loss_derivatives(
 
 def _changes(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array, D: Array
-) -> tuple[Any, ...]:
+) -> KernelResult:
     """Return the change of the loss if logits Z change by D, and the sum of absolute terms."""
     P, C, losses = loss_of_rows(likelihood, Z, T)
     direct = loss_of_rows(likelihood, Z + D, T).losses - losses
@@ -433,7 +433,7 @@ def _curvature_weights(
 
 def _curvature_sums(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
-) -> tuple[Any, ...]:
+) -> KernelResult:
     """Return the sum of the rows weighted by their curvature, and of these weights."""
     X, weights = _curvature_weights(block, likelihood, coef, intercept)
     return weights @ X, weights.sum()
@@ -441,7 +441,7 @@ def _curvature_sums(
 
 def _curvature_deviations(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array
-) -> tuple[Any]:
+) -> KernelResult:
     """Return the weighted sums of the absolute distances of the columns from `mean`, (d,)."""
     X, weights = _curvature_weights(block, likelihood, coef, intercept)
     return (weights @ np.abs(X - mean),)

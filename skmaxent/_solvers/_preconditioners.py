@@ -7,7 +7,7 @@ rare classes. Each has `solve(G)`, the product of M⁻¹ with a gradient of shap
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy import linalg
@@ -17,7 +17,7 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # A sampled Hessian with at most this relative error serves as the Hessian, because steps by
 # conjugate gradients have an error of this size too.
@@ -366,7 +366,7 @@ class DiagonalPreconditioner:
         return out
 
 
-def _class_moments(context: KernelContext) -> tuple[Any, ...]:
+def _class_moments(context: KernelContext) -> KernelResult:
     """Return the sums of s (diag p - p pᵀ), of q = s p (1 - p), q xᵀ and q (x²)ᵀ over the rows.
 
     s are the weights. The shapes are (R, R), (R,), (R, d) and (R, d).
@@ -415,7 +415,7 @@ def curvature_moments(
     return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)
 
 
-def _curvature_moments(context: KernelContext, full: bool) -> tuple[Any, ...]:
+def _curvature_moments(context: KernelContext, full: bool) -> KernelResult:
     """Return a block's sums for `curvature_moments`, which are not divided by weights yet."""
     P, weights, columns = context.probabilities, context.weights, context.model.standardisation
     curvature, shares = (P * (1.0 - P)) @ weights, P @ weights

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # A Newton step that changes logits by no more has, up to a factor of exp(0.1), the Hessian of its
 # end.
@@ -69,7 +67,7 @@ def changes(Z: Array, D: Array, is_coupled: bool) -> Array:
 
 def _block_change(
     block: Block, is_coupled: bool, at: tuple[Array, Array], step: tuple[Array, Array]
-) -> tuple[Any]:
+) -> KernelResult:
     """Return the largest entry of `changes` over the rows of a block."""
     block = on_host_block(block)
     Z = block.logits_at(*map(on_host, at)).astype(np.float64)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 
 from skmaxent._typing import Array
 
@@ -16,7 +17,7 @@ from skmaxent._typing import Array
 EPS = float(np.finfo(float).eps)
 
 
-def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Array:
+def empty(shape: tuple[int, ...], dtype: DTypeLike, like: Any) -> Array:
     """Return an uninitialised array on the device of `like`; in host memory for sparse `like`."""
     # NumPy's own empty_like takes several times as long, which small fits would notice.
     if isinstance(like, np.ndarray) or sp.issparse(like):
@@ -24,7 +25,7 @@ def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Array:
     return np.empty_like(like, dtype=dtype, shape=shape)
 
 
-def full(shape: tuple[int, ...], value: float, dtype: Any, like: Any) -> Array:
+def full(shape: tuple[int, ...], value: float, dtype: DTypeLike, like: Any) -> Array:
     """Return an array filled with `value`, on the same device as `empty` would choose."""
     if isinstance(like, np.ndarray) or sp.issparse(like):
         return np.full(shape, value, dtype)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._cluster import Scheduler, mapped, reduced
@@ -21,7 +22,7 @@ from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums, concatenated
 from skmaxent._storage._threads import Workers
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType, KernelResult
 
 # A function of rows and their marks that returns the same X with other weights, targets, offsets.
 View = Callable[[Rows, Array], Rows]
@@ -125,7 +126,7 @@ class ChunksShape:
 
     lengths: tuple[int, ...]
     n_features: int
-    dtype: Any
+    dtype: DType
     is_sparse: bool
     size: int
     has_weights: bool
@@ -188,7 +189,7 @@ class ChunkedRows(Storage):
 
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
-    ) -> tuple[Any, ...]:
+    ) -> KernelResult:
         """Return the sums of a kernel: see `Storage.map_reduce`.
 
         The order of the sums depends on the chunks only, so results are repeatable.
@@ -208,7 +209,7 @@ class ChunkedRows(Storage):
         (least,) = self.map_reduce(_least_weight, combine=np.minimum)
         return WeightSums(float(total), float(total**2 / squares), int(positive), float(least))
 
-    def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+    def take(self, rows: Array, center: Array, scale: Array, dtype: DTypeLike) -> Rows:
         # The wanted rows of each chunk, numbered from its first row; other chunks are not touched.
         cuts = np.searchsorted(rows, self._edges)
         index = [
@@ -233,7 +234,13 @@ class ChunkedRows(Storage):
         )
 
     def standardised(
-        self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
+        self,
+        center: Array,
+        scale: Array,
+        n_rows: int | None = None,
+        *,
+        dtype: DTypeLike,
+        seed: int = 0,
     ) -> RowBlocks:
         """Return a sample in memory of at most LOCAL_SAMPLE_BYTES, also if `n_rows` is None."""
         entry = np.dtype(dtype).itemsize + (INDEX_BYTES if self.is_sparse else 0)

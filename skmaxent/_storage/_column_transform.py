@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._storage._device_array import DeviceArray
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class TransformedRows:
         return n, d if self.transform.kept is None else len(self.transform.kept)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> DType:
         """The dtype of X, which the transform keeps."""
         return self.base.dtype
 

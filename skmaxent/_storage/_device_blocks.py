@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import DeviceArray, on_host
@@ -19,7 +20,7 @@ from skmaxent._storage._row_blocks import (
 )
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # Bytes of a block. On a processor a block is larger than those of `_row_blocks`, because the
 # library's threads share one block; a GPU has more cores to keep busy and a higher cost of a call.
@@ -52,8 +53,8 @@ class DeviceBlocks(RowBlocks):
         self,
         X: DeviceArray,
         targets: Any,
-        weights: Any = None,
-        offset: Any = None,
+        weights: Array | None = None,
+        offset: Array | None = None,
         *,
         workers: Workers | None = None,
         **options: Any,
@@ -92,9 +93,9 @@ class DeviceBlocks(RowBlocks):
 
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
-    ) -> tuple[Any, ...]:
+    ) -> KernelResult:
         # The sums of each block move to the host at once, where they are added in float64.
-        def summed(block: Block, *args: Any) -> tuple[Any, ...]:
+        def summed(block: Block, *args: Any) -> KernelResult:
             return tuple(on_host(term) for term in kernel(block, *args))
 
         return super().map_reduce(summed, *self._moved(args), combine=combine)
@@ -117,7 +118,7 @@ class DeviceBlocks(RowBlocks):
         (number,) = self.map_reduce(collect, *args)
         return np.concatenate(found) if number <= at_most else None
 
-    def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+    def take(self, rows: Array, center: Array, scale: Array, dtype: DTypeLike) -> Rows:
         """Return copies of rows in host memory."""
         arrays: tuple[Any, ...] = (self.X, self.targets, self.weights, self.offset)
         some: list[Any] = [None if a is None else a.take(rows).host() for a in arrays]
@@ -125,7 +126,13 @@ class DeviceBlocks(RowBlocks):
         return sample.take(slice(None), center, scale, dtype)  # type: ignore[arg-type]
 
     def standardised(
-        self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
+        self,
+        center: Array,
+        scale: Array,
+        n_rows: int | None = None,
+        *,
+        dtype: DTypeLike,
+        seed: int = 0,
     ) -> RowBlocks:
         """Return a standardised copy: of all rows on the device, of a sample in host memory."""
         if n_rows is not None and n_rows < self.n_samples:
@@ -149,7 +156,12 @@ class DeviceBlocks(RowBlocks):
             check_finite(self.X.host())  # raises with scikit-learn's message
 
     def _with(
-        self, X: Any, targets: Any, weights: Any, offset: Any, block_rows: int | None = None
+        self,
+        X: Any,
+        targets: Any,
+        weights: Array | None,
+        offset: Array | None,
+        block_rows: int | None = None,
     ) -> RowBlocks:
         """Return blocks of other arrays with the settings of these."""
         return DeviceBlocks(

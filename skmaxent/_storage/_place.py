@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from numpy.typing import DTypeLike
 
 from skmaxent._sklearn import namespace_and_device, to_numpy
 from skmaxent._typing import Array
@@ -52,12 +53,12 @@ class Place:
         """Whether the device is the processor."""
         return "cpu" in str(self.device).lower()
 
-    def dtype(self, dtype: Any) -> Any:
+    def dtype(self, dtype: DTypeLike) -> Any:
         """Return the library's dtype for NumPy's, or a narrower one if the device lacks it."""
         name = np.dtype(dtype).name
         return getattr(self.xp, name if name in self._dtypes else NARROWER.get(name, name))
 
-    def numpy_dtype(self, dtype: Any) -> np.dtype[Any]:
+    def numpy_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
         """Return the NumPy dtype that corresponds to a dtype of the library."""
         return np.dtype(next(name for name, own in self._dtypes.items() if own == dtype))
 

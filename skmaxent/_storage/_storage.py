@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 
 from skmaxent._storage._block import Block
 from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_targets import are_codes, likeliest
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType, KernelResult
 
 # A sample with fewer rows of a class gets all rows of that class: enough to estimate a share.
 RARE_CLASS_ROWS = 30
@@ -101,7 +102,7 @@ class Storage(ABC):
 
     n_samples: int
     n_features: int
-    dtype: Any
+    dtype: DType
     is_sparse: bool
     size: int
     n_logits: int
@@ -112,7 +113,7 @@ class Storage(ABC):
     @abstractmethod
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
-    ) -> tuple[Any, ...]:
+    ) -> KernelResult:
         """Return the sums over all blocks of the results of a kernel.
 
         Parameters
@@ -132,7 +133,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+    def take(self, rows: Array, center: Array, scale: Array, dtype: DTypeLike) -> Rows:
         """Return copies of the rows at the increasing positions `rows`, with scaled columns.
 
         Dense columns become (x - center)/scale. Sparse ones become x/scale, so that X stays sparse.
@@ -149,7 +150,13 @@ class Storage(ABC):
 
     @abstractmethod
     def standardised(
-        self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
+        self,
+        center: Array,
+        scale: Array,
+        n_rows: int | None = None,
+        *,
+        dtype: DTypeLike,
+        seed: int = 0,
     ) -> Storage:
         """Return a copy with columns (x - center)/scale, of all rows or of a sample.
 
@@ -223,7 +230,9 @@ class Storage(ABC):
         """Return this storage with float64 blocks; blocks of another dtype are converted."""
         return self if self.dtype == np.float64 else Float64Rows(self)
 
-    def _sample(self, n_rows: int, seed: int, center: Array, scale: Array, dtype: Any) -> Rows:
+    def _sample(
+        self, n_rows: int, seed: int, center: Array, scale: Array, dtype: DTypeLike
+    ) -> Rows:
         """Return a stratified sample: one random row from each of `n_rows` runs of equal length.
 
         All rows of a class with fewer than `RARE_CLASS_ROWS` sampled rows are added. If a dense
@@ -268,17 +277,23 @@ class Float64Rows(Storage):
 
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
-    ) -> tuple[Any, ...]:
+    ) -> KernelResult:
         return self._rows.map_reduce(_apply_in_float64, kernel, *args, combine=combine)
 
-    def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+    def take(self, rows: Array, center: Array, scale: Array, dtype: DTypeLike) -> Rows:
         return self._rows.take(rows, center, scale, dtype)
 
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
         return self._rows.where(_apply_in_float64, kernel, *args, at_most=at_most)
 
     def standardised(
-        self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
+        self,
+        center: Array,
+        scale: Array,
+        n_rows: int | None = None,
+        *,
+        dtype: DTypeLike,
+        seed: int = 0,
     ) -> Storage:
         return self._rows.standardised(center, scale, n_rows, dtype=dtype, seed=seed)
 
@@ -381,7 +396,7 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
     return Rows(together(X), together(targets), together(weights), together(offset))
 
 
-def _with_factors(rows: Rows, factors: Array, dtype: Any) -> Rows:
+def _with_factors(rows: Rows, factors: Array, dtype: DTypeLike) -> Rows:
     """Return the rows with weights multiplied by `factors` (n_rows,), as `dtype`."""
     weights = factors if rows.weights is None else rows.weights * factors
     return rows._replace(weights=weights.astype(dtype))

@@ -4,9 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 
-from skmaxent import MaxentClassifier
+from skmaxent import MaxentClassifier, maxent_path
 
 
 def _objective(X, y, C, coef, intercept):
@@ -26,6 +27,13 @@ def _rows(scale):
     return X.astype(np.float32), y
 
 
+def _columns_far_from_zero(seed):
+    """The intercept is a large number, and has few digits for the differences of logits."""
+    rng = np.random.default_rng(seed)
+    X = (1e10 + 2e4 * rng.normal(size=(50, 3))).astype(np.float32)
+    return X, (X[:, 0] - X[:, 1] + 2e4 * rng.logistic(size=50) > 0).astype(int)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e5, 1e7])
 def test_what_rounding_costs_is_said(scale):
     X, y = _rows(scale)
@@ -42,12 +50,9 @@ def test_what_rounding_costs_is_said(scale):
 
 
 def test_rounding_that_costs_much():
-    # Columns far from zero: the intercept is a large number, and has few digits for differences.
     n_said = 0
     for seed in range(8):
-        rng = np.random.default_rng(seed)
-        X = (1e10 + 2e4 * rng.normal(size=(50, 3))).astype(np.float32)
-        y = (X[:, 0] - X[:, 1] + 2e4 * rng.logistic(size=50) > 0).astype(int)
+        X, y = _columns_far_from_zero(seed)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             narrow = MaxentClassifier(C=np.inf).fit(X, y)
@@ -59,3 +64,41 @@ def test_rounding_that_costs_much():
         assert is_said or value - best <= 1e-6 * best, (seed, value, best)
         n_said += is_said
     assert n_said
+
+
+def test_a_path_says_what_rounding_costs():
+    text, n_said = "Rounding of the coefficients to float32", 0
+    for seed in range(8):
+        X, y = _columns_far_from_zero(seed)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            path = maxent_path(X, y, Cs=[1e30], l1_ratio=0.0)
+            is_said = any(text in str(one.message) for one in said)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            wide = MaxentClassifier(C=1e30, tol=1e-8).fit(X.astype(float), y)
+        value = _objective(X, y, np.inf, path.coefs[0], path.intercepts[0])
+        best = _objective(X, y, np.inf, wide.coef_, wide.intercept_)
+        assert is_said or value - best <= 1e-6 * best
+        assert value - best <= (path.optimality_gaps[0] + 1e-9) * value
+        n_said += is_said
+    assert n_said
+
+
+def test_the_certificate_knows_of_bounds_that_float32_cannot_hold():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(50, 1)).astype(np.float32)
+    y = np.arange(50) % 2
+    clf = MaxentClassifier(C=1e-6, l1_ratio=1.0, bounds=(0.1, 0.1)).fit(X, y)
+    assert clf.coef_.dtype == np.float32
+
+    def objective(w):
+        z = X[:, 0].astype(float) * w
+        least = minimize_scalar(
+            lambda b: np.logaddexp(0.0, -(2 * y - 1) * (z + b)).sum(), (-1.0, 1.0), tol=1e-12
+        )
+        return least.fun + 1e6 * abs(w)
+
+    value, best = objective(float(clf.coef_[0, 0])), objective(0.1)
+    assert value > best
+    assert (value - best) / value <= clf.optimality_gap_ < 1e-5
