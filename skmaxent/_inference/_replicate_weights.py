@@ -70,7 +70,6 @@ def _half_samples(units: Units, fay_rho: float) -> tuple[Array, float, Array]:
 def _bootstrap(
     units: Units, n_replicates: int, random_state: RandomState
 ) -> tuple[Array, float, Array]:
-    """Samples of one unit less than there are in each stratum, with replacement."""
     """Draw one unit less than there are in each stratum, with replacement."""
     if n_replicates < 2:
         raise ValueError(f"n_replicates must be 2 or more, found {n_replicates!r}.")

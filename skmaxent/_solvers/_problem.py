@@ -164,7 +164,7 @@ class Problem:
         """
         scaled = self.standardised(terms, strength)
         objective, ridge = self.objective, scaled.smooth_penalty()
-        if not np.array_equal(ridge.strength, objective.penalty.strength):
+        if (ridge.strength != objective.penalty.strength).any():
             objective = objective.with_penalty(ridge)
         asked, null = terms.times(strength), self.null.on(objective)
         return replace(self, objective=objective, asked=asked, terms=scaled, null=null)
@@ -249,6 +249,9 @@ class Problem:
 
 def _standardised(terms: PenaltyTerms, scale: Array, model: Likelihood) -> PenaltyTerms:
     """Return penalty and bounds for the coefficients of columns that are divided by `scale`."""
-    scaled = replace(terms.scaled(scale), is_coupled=model.is_coupled)
+    scaled = terms.scaled(scale)
     # With a single logit each group is one coefficient.
-    return replace(scaled, grouped=False) if model.n_logits == 1 else scaled
+    grouped, is_coupled = scaled.grouped and model.n_logits > 1, model.is_coupled
+    if (grouped, is_coupled) == (scaled.grouped, scaled.is_coupled):
+        return scaled
+    return replace(scaled, grouped=grouped, is_coupled=is_coupled)
