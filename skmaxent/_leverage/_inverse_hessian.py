@@ -109,9 +109,10 @@ def _standardised(context: KernelContext, columns: Array) -> Array:
         return np.asarray(on_host(context.rows))
     columns_map, n_features = context.model.standardisation, context.block.X.shape[1]
     of_X = columns[columns < n_features]
-    X = context.block.some_columns(of_X) if context.block.is_sparse else context.block.X[:, of_X]
+    block = context.block
+    X = block.some_columns(of_X) if block.is_sparse else on_host(block.X)[:, of_X]
     out = np.ones((len(columns), context.block.stop - context.block.start))
-    out[: len(of_X)] = np.asarray(on_host(X), dtype=float).T
+    out[: len(of_X)] = X.T
     out[: len(of_X)] -= on_host(columns_map.center)[of_X][:, None]
     out[: len(of_X)] /= on_host(columns_map.scale)[of_X][:, None]
     return out

@@ -23,6 +23,7 @@ from skmaxent import (
     MaxentObjective,
     MultilabelMaxentClassifier,
     detect_separation,
+    leave_one_out,
     maxent_path,
 )
 from skmaxent._storage import _device_blocks, _place
@@ -485,6 +486,16 @@ def test_frames_and_separation():
     assert detect_separation(put(X), put(y)).kind == detect_separation(X, y).kind
     prior = MaxentClassifier(prior_coef=there, tol=1e-9).fit(put(X), put(y))
     assert_same(prior, MaxentClassifier(prior_coef=here, tol=1e-9).fit(X, y))
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_leave_one_out(l1_ratio):
+    model = MaxentClassifier(C=0.5, l1_ratio=l1_ratio, tol=1e-9)
+    expected = leave_one_out(model.fit(*IRIS), *IRIS, max_refits=1)
+    X, y = put(IRIS[0]), put(IRIS[1])
+    scores = leave_one_out(model.fit(X, y), X, y, max_refits=1)
+    assert_allclose(scores.log_proba, expected.log_proba, rtol=1e-6, atol=1e-8)
+    assert scores.n_refits == expected.n_refits
 
 
 def test_a_fitted_model_is_pickled():
