@@ -296,14 +296,17 @@ class TrainingProblem:
         size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
         logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
         value = max(abs(solution.value), 1e-300)
-        curvature = float((objective.penalty.strength * change[:, :-1] ** 2).sum())
+        penalty = self.problem.terms.nonsmooth_penalty()
+        curvature = float((penalty.ridge * change**2).sum())
         if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED_SHARE * value:
             return 0.0
         product = point.hessian_product(change)
+        product[:, :-1] -= objective.penalty.hessian_product(change[:, :-1])
         there = objective.at(theta)
+        rise = there.loss - point.loss + penalty.value(theta) - penalty.value(point.theta)
         excess = max(
-            0.5 * float((change * product).sum()),
-            there.value - point.value - there.rounding - point.rounding,
+            0.5 * (float((change * product).sum()) + curvature),
+            rise - there.rounding - point.rounding,
         )
         return excess / value if excess > ROUNDED_SHARE * value else 0.0
 

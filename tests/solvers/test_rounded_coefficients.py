@@ -102,3 +102,16 @@ def test_the_certificate_knows_of_bounds_that_float32_cannot_hold():
     value, best = objective(float(clf.coef_[0, 0])), objective(0.1)
     assert value > best
     assert (value - best) / value <= clf.optimality_gap_ < 1e-5
+
+
+def test_rounding_of_what_a_strong_penalty_holds_at_a_prior_is_told():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 3)).astype(np.float32)
+    y = np.tile([0, 1], 15)
+    prior = rng.normal(size=(1, 3))
+    clf = MaxentClassifier(C=1e-12, prior_coef=prior, penalty_factor=[[1.0, 2.0, 0.5]])
+    with pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"):
+        clf.fit(X, y)
+    bounded = MaxentClassifier(C=1e-12, prior_coef=prior, bounds=(-10.0, 10.0))
+    with pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"):
+        bounded.fit(X, y)
