@@ -20,7 +20,16 @@ from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._input._settings import PENALTIES, warn_of_groups_without_l1
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVER_NAMES
-from skmaxent._typing import RandomState
+from skmaxent._typing import (
+    BiasReduction,
+    CovType,
+    InferenceMethod,
+    PenaltyName,
+    RandomState,
+    SmallSample,
+    SolverName,
+    WeightsKind,
+)
 
 
 class MaxentClassifier(CallbackSupport, LinearClassifier):
@@ -213,7 +222,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     def __init__(
         self,
         *,
-        penalty: str | None = "deprecated",
+        penalty: PenaltyName | None = "deprecated",
         C: float = 1.0,
         alpha: float | None = None,
         l1_ratio: float | None = 0.0,
@@ -222,13 +231,13 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         penalty_factor: Any = None,
         prior_coef: Any = None,
         bounds: Any = None,
-        bias_reduction: str | None = None,
+        bias_reduction: BiasReduction | None = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         prior_correction: Any = None,
         label_smoothing: float = 0.0,
         partial_labels: bool = False,
-        solver: str = "auto",
+        solver: SolverName = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
         warm_start: bool = False,
@@ -328,14 +337,14 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
         *,
-        cov_type: str | None = None,
+        cov_type: CovType | None = None,
         groups: ArrayLike | None = None,
-        weights: str = "frequency",
+        weights: WeightsKind = "frequency",
         reference: Any = None,
         features: list[str] | None = None,
-        method: str | None = None,
+        method: InferenceMethod | None = None,
         n_bootstrap: int = 200,
-        small_sample: str | None = None,
+        small_sample: SmallSample | None = None,
         use_t: bool | None = None,
         design: SurveyDesign | None = None,
         subpopulation: ArrayLike | None = None,

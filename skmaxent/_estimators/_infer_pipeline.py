@@ -14,7 +14,7 @@ from skmaxent._estimators._survey_rows import rows_of_survey
 from skmaxent._inference._results import InferenceResults, with_variables
 from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._storage._cluster import is_dask
-from skmaxent._typing import Array
+from skmaxent._typing import Array, CovType, InferenceMethod, SmallSample, WeightsKind
 
 
 def infer(
@@ -25,14 +25,14 @@ def infer(
     offset: ArrayLike | None = None,
     *,
     terms: dict[str, list[str]] | None = None,
-    cov_type: str | None = None,
+    cov_type: CovType | None = None,
     groups: Any = None,
-    weights: str = "frequency",
+    weights: WeightsKind = "frequency",
     reference: Any = None,
     features: list[str] | None = None,
-    method: str | None = None,
+    method: InferenceMethod | None = None,
     n_bootstrap: int = 200,
-    small_sample: str | None = None,
+    small_sample: SmallSample | None = None,
     use_t: bool | None = None,
     design: SurveyDesign | None = None,
     subpopulation: Any = None,

@@ -15,6 +15,7 @@ from skmaxent._input._interchange import native
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores
 from skmaxent._leverage._leave_one_out import leave_one_out as of_fit
+from skmaxent._typing import WeightsKind
 
 
 def leave_one_out(
@@ -24,7 +25,7 @@ def leave_one_out(
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     *,
-    weights: str = "frequency",
+    weights: WeightsKind = "frequency",
     max_refits: int | None = 100,
 ) -> LeaveOneOutScores:
     """Return held-out probabilities and scores of the rows of a fit, mostly without refits.

@@ -38,6 +38,10 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
     coef_: Any
     intercept_: Array
     classes_: Array
+    n_features_in_: int
+    feature_names_in_: Array
+    n_iter_: Array
+    optimality_gap_: float
     fit_intercept: bool
     n_jobs: int | None
 

@@ -39,7 +39,7 @@ from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
 from skmaxent._solvers import SOLVER_NAMES, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import moved_to, place_of, to_host
-from skmaxent._typing import Array, RandomState
+from skmaxent._typing import Array, Link, PenaltyName, RandomState, SolverName
 from skmaxent._warnings import warn_user
 
 # Logit of a label that all rows have; its negative is that of one that none has.
@@ -168,11 +168,11 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def __init__(
         self,
         *,
-        link: str = "sigmoid",
+        link: Link = "sigmoid",
         threshold: Any = "auto",
         allow_empty: bool = False,
         cv: Any = None,
-        penalty: str | None = "deprecated",
+        penalty: PenaltyName | None = "deprecated",
         C: float = 1.0,
         alpha: float | None = None,
         l1_ratio: float | None = 0.0,
@@ -181,7 +181,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         penalty_factor: Any = None,
         fit_intercept: bool = True,
         label_smoothing: float = 0.0,
-        solver: str = "auto",
+        solver: SolverName = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
         n_jobs: int | None = None,

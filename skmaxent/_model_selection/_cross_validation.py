@@ -43,7 +43,7 @@ from skmaxent._model_selection._selection import (
 )
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
-from skmaxent._typing import Array
+from skmaxent._typing import Array, FoldWeights, SearchedPenaltyName, Selection, SolverName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,12 +243,12 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         *,
         Cs: Any = DEFAULT_N_CS,
         alphas: Any = None,
-        penalty: str = "deprecated",
+        penalty: SearchedPenaltyName = "deprecated",
         l1_ratios: Any = (0.0,),
         cv: Any = None,
-        fold_weights: str = "uniform",
+        fold_weights: FoldWeights = "uniform",
         scoring: Any = None,
-        selection: str = "best",
+        selection: Selection = "best",
         refit: bool = True,
         relax: Any = False,
         grouped: bool = False,
@@ -259,7 +259,7 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         fit_intercept: bool = True,
         class_weight: Any = None,
         label_smoothing: float = 0.0,
-        solver: str = "auto",
+        solver: SolverName = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
         n_jobs: int | None = None,
