@@ -231,6 +231,7 @@ class Problem:
         classes; see `Solution`.
         """
         coef, intercept = outcome.coefficients or self.coefficients(outcome.point.theta)
+        coef = self.asked.snap_to_bounds(coef)
         last = outcome.history[-1]
         return Solution(
             coef=coef,

@@ -151,3 +151,15 @@ def test_groups_of_one_coefficient_are_a_lasso(C):
     one = MaxentClassifier(C=C, l1_ratio=0.7, grouped=True, tol=1e-7).fit(X, y)
     other = MaxentClassifier(C=C, l1_ratio=0.7, tol=1e-7).fit(X, y)
     np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4, 8])
+def test_no_coefficient_is_beyond_its_bound_by_the_last_bit(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_cauchy(size=(8, 13))
+    y = np.append(np.arange(5), rng.integers(5, size=3))
+    upper = rng.uniform(0.003, 0.02, 13)
+    weights = np.exp(4.0 * rng.normal(size=8))
+    clf = MaxentClassifier(l1_ratio=1.0, bounds=(-1.5 * upper, upper)).fit(X, y, weights)
+    assert (clf.coef_ <= upper).all()
+    assert (clf.coef_ >= -1.5 * upper).all()
