@@ -3,6 +3,7 @@
 from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._coef_frame import coef_frame
+from skmaxent._estimators._conformal_sets import conformal_sets
 from skmaxent._estimators._infer_pipeline import infer
 from skmaxent._estimators._leave_one_out import leave_one_out
 from skmaxent._estimators._maxent_objective import MaxentObjective
@@ -16,6 +17,7 @@ from skmaxent._inference._compare import ModelComparison, compare
 from skmaxent._inference._detect_separation import Separation, detect_separation
 from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._survey_design import SurveyDesign
+from skmaxent._leverage._conformal import ConformalSets
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores
 from skmaxent._model_selection._calibration import expected_calibration_error
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
@@ -42,6 +44,7 @@ __all__ = [
     "CVCurveDisplay",
     "ClassCalibrationDisplay",
     "CoefficientDisplay",
+    "ConformalSets",
     "DataGrid",
     "DiagnosticsDisplay",
     "EffectsDisplay",
@@ -61,6 +64,7 @@ __all__ = [
     "SurveyDesign",
     "coef_frame",
     "compare",
+    "conformal_sets",
     "cross_entropy",
     "cross_entropy_coef_gradient",
     "cross_entropy_gradient",

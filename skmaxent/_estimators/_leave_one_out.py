@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -15,6 +17,7 @@ from skmaxent._input._interchange import native
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores
 from skmaxent._leverage._leave_one_out import leave_one_out as of_fit
+from skmaxent._model._fitted_model import FittedModel
 from skmaxent._typing import WeightsKind
 
 
@@ -94,10 +97,22 @@ def leave_one_out(
     >>> scores.n_refits
     0
     """
-    transformer, classifier = parts(model, "leave_one_out")
+    with fitted_rows(model, X, y, sample_weight, offset, "leave_one_out") as (fit, _, _):
+        return of_fit(fit, weights=weights, max_refits=max_refits, index=row_index(native(X, "X")))
+
+
+@contextmanager
+def fitted_rows(
+    model: Any, X: Any, y: Any, sample_weight: Any, offset: Any, function: str
+) -> Iterator[tuple[FittedRows, FittedModel, Any]]:
+    """Return a fit with its rows, its model, and the transformer of a pipeline, None for none.
+
+    `function` is the name of the caller, for errors. Leaving the context ends the threads.
+    """
+    transformer, classifier = parts(model, function)
     check_is_fitted(classifier)
     refuse_other_parameters(classifier, getattr(classifier, "_fitted_with", {}))
-    check_offset_given(classifier, offset, "leave_one_out")
+    check_offset_given(classifier, offset, function)
     estimate = estimate_of(classifier)
     columns = X if transformer is None else transformer.transform(X)
     with estimate.problem(columns, y, sample_weight, offset) as training:
@@ -108,4 +123,4 @@ def leave_one_out(
             estimate.intercept,
             estimate.model.intercept - estimate.intercept,
         )
-        return of_fit(fit, weights=weights, max_refits=max_refits, index=row_index(native(X, "X")))
+        yield fit, estimate.model, transformer

@@ -8,6 +8,7 @@ from skmaxent._inference._covariance import column_map
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
 from skmaxent._inference._tables import index_of
+from skmaxent._leverage._conformal import ConformalSets, conformal_sets
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._influence import coefficient_changes, diagnostics
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores, leave_one_out
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RowMethods(ResultsState):
-    """Leave-one-out scores, effective degrees of freedom, residuals and influence."""
+    """Held-out scores, conformal sets, effective degrees of freedom, residuals and influence."""
 
     @property
     def effective_df(self) -> float:
@@ -77,6 +78,68 @@ class RowMethods(ResultsState):
         fit = self._fitted("leave-one-out scores")
         return leave_one_out(
             fit, weights=self.weights, max_refits=max_refits, index=self._row_names(fit)
+        )
+
+    def conformal(
+        self,
+        alpha: float = 0.1,
+        *,
+        class_conditional: bool = False,
+        score: str = "probability",
+        max_refits: int | None = 100,
+    ) -> ConformalSets:
+        """Return sets of classes for new rows that contain the observed class with 1 - `alpha`.
+
+        The thresholds are quantiles of the held-out scores of the rows of the fit; see
+        `skmaxent.conformal_sets`, which does the same for penalties that `infer` has no standard
+        errors for, and says when the probability is reached.
+
+        Parameters
+        ----------
+        alpha : float, default=0.1
+            The largest probability that a set does not contain the observed class.
+        class_conditional : bool, default=False
+            Whether the probability holds within each class, instead of over all rows.
+        score : {"probability", "cumulative"}, default="probability"
+            What ranks classes, as in `skmaxent.conformal_sets`.
+        max_refits : int or None, default=100
+            Most exact fits, as in `loo`.
+
+        Returns
+        -------
+        ConformalSets
+
+        Raises
+        ------
+        TypeError
+            For a fit to Dask collections.
+        ValueError
+            For results without the rows of the fit or of some features, for other values of
+            `alpha` and `score`, and as `loo`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skmaxent import MaxentClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> results = MaxentClassifier(C=np.inf).fit(X[:, [1]], y).infer(X[:, [1]], y)
+        >>> sets = results.conformal(alpha=0.2)
+        >>> sets.predict([[2.0], [3.5]]).to_numpy().tolist()
+        [[False, True, False], [True, False, False]]
+        >>> round(sets.mean_size, 2)
+        1.65
+        """
+        delta = self._probabilities
+        return conformal_sets(
+            self._fitted("conformal sets"),
+            delta.model,
+            delta.transformer,
+            alpha=alpha,
+            class_conditional=class_conditional,
+            score=score,
+            weights=self.weights,
+            max_refits=max_refits,
         )
 
     def diagnostics(self, max_refits: int | None = 100) -> pd.DataFrame:
