@@ -30,5 +30,6 @@ CovType: TypeAlias = Literal[
     "nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CV2", "CV3", "CV3L", "laplace"
 ]
 WeightsKind: TypeAlias = Literal["frequency", "probability"]
+ConformalScore: TypeAlias = Literal["probability", "cumulative"]
 InferenceMethod: TypeAlias = Literal["bootstrap", "split"]
 SmallSample: TypeAlias = Literal["none", "units", "coefficients"]

@@ -7,6 +7,7 @@ from typing import Any
 from skmaxent._estimators._leave_one_out import fitted_rows
 from skmaxent._leverage._conformal import ConformalSets
 from skmaxent._leverage._conformal import conformal_sets as of_fit
+from skmaxent._typing import ConformalScore, WeightsKind
 
 
 def conformal_sets(
@@ -18,8 +19,8 @@ def conformal_sets(
     *,
     alpha: float = 0.1,
     class_conditional: bool = False,
-    score: str = "probability",
-    weights: str = "frequency",
+    score: ConformalScore = "probability",
+    weights: WeightsKind = "frequency",
     max_refits: int | None = 100,
 ) -> ConformalSets:
     r"""Return sets of classes for new rows that contain the observed class with 1 - `alpha`.

@@ -12,6 +12,7 @@ from skmaxent._leverage._conformal import ConformalSets, conformal_sets
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._influence import coefficient_changes, diagnostics
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores, leave_one_out
+from skmaxent._typing import ConformalScore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ class RowMethods(ResultsState):
         alpha: float = 0.1,
         *,
         class_conditional: bool = False,
-        score: str = "probability",
+        score: ConformalScore = "probability",
         max_refits: int | None = 100,
     ) -> ConformalSets:
         """Return sets of classes for new rows that contain the observed class with 1 - `alpha`.
