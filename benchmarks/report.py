@@ -435,9 +435,10 @@ objective that any solver found.
   `X.T @ G`. These two products are the least that an evaluation of the gradient can cost.
 - Sizes are given as rows x columns. Names of other cases refer to the data of these cases.
 
-`python benchmarks/run.py` runs all cases and writes this page, and `python benchmarks/run.py CASE`
-runs one case. The other solvers are installed by `pip install ".[bench]"` and
-`pip install --no-deps adelie`. The paths need R with glmnet.
+`.venv/bin/python benchmarks/run.py` runs all cases and writes this page, and `.venv/bin/python
+benchmarks/run.py CASE` runs one case. The other solvers are installed by
+`.venv/bin/pip install ".[bench]"` and `.venv/bin/pip install --no-deps adelie`. The paths need R
+with glmnet.
 
 {sections}## Whole tasks
 

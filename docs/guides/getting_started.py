@@ -8,8 +8,8 @@ missing values, read its probabilities and coefficients, choose the strength of 
 save the model. Three sections show what scikit-learn does not have: standard errors, tests and
 effects.
 
-All code on this page runs when the page is built. To follow it, install the package and the data
-with ``pip install . plotnine``.
+All code on this page runs when the page is built. To follow it, install the package as on the
+:doc:`first page </index>`, and the data with ``.venv/bin/pip install plotnine``.
 
 The data
 --------

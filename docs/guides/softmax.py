@@ -1,6 +1,10 @@
 r"""
-The softmax function and its derivatives
-========================================
+Softmax, explained
+==================
+
+This page is for people who want to understand the softmax function, or look up one of its
+formulas: definition, properties, numerical stability, derivative, cross-entropy, gradient methods,
+temperature, and a comparison with sigmoid, tanh and ReLU. It needs a little calculus.
 
 The softmax turns a vector of real numbers, the *logits*, into probabilities:
 
@@ -9,14 +13,41 @@ The softmax turns a vector of real numbers, the *logits*, into probabilities:
    p_i = \operatorname{softmax}(z)_i = \frac{e^{z_i}}{\sum_{j=1}^K e^{z_j}} .
 
 This page derives the gradient that trains a classifier from this definition, and computes each step
-with the functions of the package. All code on this page runs when the page is built.
+with the functions of the package. They take arrays, with the classes along the last axis:
+
+.. list-table::
+   :header-rows: 1
+   :widths: 40 60
+
+   * - function
+     - formula
+   * - :func:`skmaxent.softmax`
+     - :math:`p_i = e^{z_i}/\sum_j e^{z_j}`
+   * - :func:`skmaxent.log_softmax`
+     - :math:`\log p_i = z_i - \log\sum_j e^{z_j}`
+   * - :func:`skmaxent.logsumexp`
+     - :math:`\log\sum_j e^{z_j}`
+   * - :func:`skmaxent.sigmoid`
+     - :math:`1/(1 + e^{-z})`, the softmax of :math:`(0, z)`
+   * - :func:`skmaxent.softmax_jacobian`
+     - :math:`\partial p_i/\partial z_k = p_i(\delta_{ik} - p_k)`
+   * - :func:`skmaxent.cross_entropy`
+     - :math:`-\sum_i t_i\log p_i`
+   * - :func:`skmaxent.cross_entropy_gradient`
+     - :math:`p - t`
+   * - :func:`skmaxent.cross_entropy_coef_gradient`
+     - means over the rows of :math:`(p - t)\,x^\top` and of :math:`p - t`
+
+All code on this page runs when the page is built.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from skmaxent import (
+    MaxentClassifier,
     cross_entropy,
+    cross_entropy_coef_gradient,
     cross_entropy_gradient,
     log_softmax,
     sigmoid,
@@ -85,26 +116,32 @@ with np.errstate(all="ignore"):
 print("one for each row\n", softmax(Z))
 
 # %%
-# The logarithm of a probability has a similar problem. A probability below :math:`10^{-323}` is
-# rounded to 0, and its logarithm is then :math:`-\infty`. :func:`skmaxent.log_softmax` computes the
-# logarithm from the logits and does not lose it.
+# The logarithm of a probability has a similar problem. The smallest positive double is about
+# :math:`5 \times 10^{-324}`. A probability below half of it is rounded to 0, and its logarithm is
+# then :math:`-\infty`. :func:`skmaxent.log_softmax` computes the logarithm from the logits and does
+# not lose it.
 
 with np.errstate(divide="ignore"):
     print("log(softmax)", np.log(softmax([0.0, 1000.0])))
 print("log_softmax ", log_softmax([0.0, 1000.0]))
 
 # %%
-# Axioms of probability
-# ---------------------
+# Properties: the axioms of probability
+# -------------------------------------
 #
 # For every vector of finite logits the result is a probability distribution over the classes:
 #
 # 1. *Nonnegativity.* :math:`e^{z_i} > 0`, hence :math:`p_i > 0`. (In floating point a probability
 #    may be rounded to 0.)
 # 2. *Sum of one.* :math:`\sum_i p_i = \sum_i e^{z_i} / \sum_j e^{z_j} = 1`.
-# 3. *Additivity.* Classes exclude each other, so that the probability of a set of classes is the
-#    sum of their probabilities. The odds of two classes, :math:`p_i / p_j = e^{z_i - z_j}`, do not
-#    depend on the logits of the other classes.
+# 3. *Additivity.* Classes exclude each other, so that the probability of a set of classes is
+#    defined as the sum of their probabilities.
+#
+# Every probability distribution has these properties. A fourth one is special to the softmax: the
+# odds of two classes, :math:`p_i / p_j = e^{z_i - z_j}`, do not depend on the logits of the other
+# classes. It follows from the form of the softmax, because the denominator cancels. In the
+# choice of a voter or a buyer it is called the *independence of irrelevant alternatives*; see
+# :doc:`/inference` for its tests.
 
 rng = np.random.default_rng(0)
 P = softmax(rng.normal(scale=5.0, size=(100_000, 4)))
@@ -284,6 +321,46 @@ plt.show()
 # computes their means over the rows. At the coefficients that :class:`skmaxent.MaxentClassifier`
 # fits, the sum of these means and the gradient of the penalty is zero.
 #
+# Gradient methods
+# ----------------
+#
+# Gradient descent repeatedly subtracts a multiple of this gradient from the coefficients. The loss
+# of a linear model is convex, so that gradient descent with small enough steps converges to the
+# minimum, if there is one. The step must be below two divided by the largest eigenvalue of the
+# Hessian. If the features have different units, such a step is far too small for most coefficients,
+# and the descent takes very long. The picture shows this for two features with the standard
+# deviations 1 and 10, and for the same features divided by their standard deviations.
+#
+# The solver of :class:`skmaxent.MaxentClassifier` does more than standardise: it preconditions with
+# the Hessian of the intercept-only model, so that units and correlation of the features do not
+# matter. :doc:`/objective` explains it, and the example :doc:`/gallery/gradient_methods` compares
+# four methods on digits.
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(300, 2)) * [1.0, 10.0]
+labels = (X @ [1.0, 0.1] + rng.logistic(size=300) > 0).astype(int)
+
+
+def descend(X, n_steps=200):
+    """Return the loss at each step; the step is the inverse of a bound of the Hessian."""
+    coef, losses = np.zeros((2, 2)), []
+    step = 2 / np.linalg.eigvalsh(X.T @ X / len(X)).max()
+    for _ in range(n_steps):
+        losses.append(cross_entropy(X @ coef.T, labels).mean())
+        coef -= step * cross_entropy_coef_gradient(X, labels, coef)[0]
+    return np.array(losses)
+
+
+best = MaxentClassifier(C=np.inf, fit_intercept=False).fit(X, labels)
+minimum = cross_entropy(np.c_[np.zeros(len(X)), X @ best.coef_[0]], labels).mean()
+fig, ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+ax.semilogy(descend(X) - minimum, color=ORANGE, label="raw units")
+ax.semilogy(descend(X / X.std(axis=0)) - minimum, color=BLUE, ls="--", label="standardised")
+ax.set(title="Gradient descent", xlabel="step", ylabel="loss minus its minimum", ylim=(1e-12, 1))
+ax.legend(frameon=False)
+plt.show()
+
+# %%
 # Temperature
 # -----------
 #
@@ -378,8 +455,17 @@ plt.show()
 #
 # The first three functions saturate: their slope vanishes far from zero. At the output this is no
 # problem with the cross-entropy, because its gradient is :math:`p - t`. In hidden layers saturation
-# slows learning down. ReLU has slope 1 for all positive numbers and does not saturate there.
-#
+# slows learning down. ReLU has slope 1 for all positive numbers and does not saturate there. Its
+# weakness is the *dying unit*: if the input of a unit is negative for all rows, its output and its
+# slope are zero for all rows, so that its weights get no gradient and never change again. Large
+# steps cause this. Leaky ReLU, with a small slope for negative numbers, avoids it. The next lines
+# count the units of a hidden layer whose slope is zero for all of 300 rows.
+hidden = X @ rng.normal(size=(2, 50))
+for bias in (0.0, -50.0, -100.0):
+    dead = (hidden + bias <= 0).all(axis=0)
+    print(f"bias {bias:6.1f}: {dead.sum()} of 50 units are dead")
+
+# %%
 # Labels that do not exclude each other, such as the tags of a photograph, need a sigmoid for each
 # label; see :class:`skmaxent.MultilabelMaxentClassifier`. This code prints the largest slopes:
 
@@ -388,3 +474,12 @@ for name, (value, slope, _, _) in functions.items():
         f"{name:8s} values {value.min():6.3f} to {value.max():5.3f}   slope up to {slope.max():.3f}"
     )
 print("tanh(z) = 2 sigmoid(2 z) - 1, up to", abs(np.tanh(z) - (2 * sigmoid(2 * z) - 1)).max())
+
+# %%
+# What to read next
+# -----------------
+#
+# - :doc:`fit_and_predict`: the classifier that is made of these functions.
+# - :doc:`interpret`: what its coefficients mean.
+# - :doc:`/objective`: the function that a fit minimises, and the algorithms.
+# - :doc:`/gallery/temperature` and :doc:`/gallery/distillation`: temperature with real data.

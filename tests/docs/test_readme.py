@@ -1,60 +1,76 @@
-"""The README's code does what its comments say."""
+"""The code of the README and of the pages prints what they show, and commands run as printed."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.pages import differences
 from sklearn.exceptions import ConvergenceWarning
 
 README = Path(__file__).parents[2] / "README.md"
+DOCS = README.parent / "docs"
+FENCE = re.compile(r"```sh\n(.*?)```", re.S)
 
 
-def test_the_side_by_side_does_what_it_says():
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-    before, first, after = re.split(r"(?m)^(theirs = .*\n)", code, maxsplit=1)
+def test_the_readme_prints_what_it_shows():
     namespace = {}
-    exec(before, namespace)
-    with pytest.warns(ConvergenceWarning, match="failed to converge"):
-        exec(first, namespace)
-    exec(after, namespace)
+    with pytest.warns() as warned:
+        assert differences(README, namespace) == []
+    assert [w.category for w in warned] == [ConvergenceWarning]  # that of LogisticRegression
+    assert "failed to converge" in str(warned[0].message)
     assert namespace["ours"].optimality_gap_ < 1e-8
-    assert abs(namespace["ours"].coef_ - namespace["theirs"].coef_).max() < 1e-6
+    assert abs(namespace["ours"].coef_ - namespace["exact"].coef_).max() < 1e-6
 
 
-def test_the_page_on_penalties_runs():
-    page = README.parent / "docs" / "penalties.md"
+@pytest.mark.parametrize(
+    "page",
+    ["index", "solvers", "memory", "migrating", "effects", "penalties", "inference", "targets"],
+)
+def test_the_pages_print_what_they_show(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert differences(DOCS / f"{page}.md", {}) == []
+
+
+def test_an_output_that_is_not_printed_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
+    (message,) = differences(page, {})
+    assert "shows\n3\n\nbut its code prints\n2" in message
+
+
+def test_the_page_on_penalties_does_what_its_comments_say():
     namespace = {}
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
-        exec(code, namespace)
+    assert differences(DOCS / "penalties.md", namespace) == []
     assert namespace["path"].n_nonzero[0] == 0
     assert namespace["today"].coef_frame().loc["alcohol"].min() >= 0
-    assert len(namespace["clf"].cv_results_frame()) == 60
+    assert len(namespace["table"]) == 60
 
 
-def test_the_page_on_inference_runs(capsys):
-    page = README.parent / "docs" / "inference.md"
-    namespace = {}
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
-        exec(code, namespace)
-    assert "McFadden" in capsys.readouterr().out
+def test_the_readme_sets_up_environments_before_it_uses_them():
+    made = set()
+    commands = " && ".join(FENCE.findall(README.read_text())).replace("\n", " && ")
+    for command in filter(None, map(str.strip, commands.split("&&"))):
+        if command.startswith("python3 -m venv "):
+            made.add(command.split()[-1])
+        else:
+            assert command.split("/")[0] in made, command
 
 
-@pytest.mark.parametrize("page", ["index", "solvers", "memory", "migrating", "effects"])
-def test_the_code_of_the_other_pages_runs(page, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    namespace = {}
-    text = (README.parent / "docs" / f"{page}.md").read_text()
-    for code in re.findall(r"```python\n(.*?)```", text, re.S):
-        exec(code, namespace)
-
-
-def test_the_page_on_targets_runs(capsys):
-    page = README.parent / "docs" / "targets.md"
-    namespace = {}
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
-        exec(code, namespace)
-    assert "severe" in capsys.readouterr().out
-    assert namespace["clf"].threshold_.shape == (5,)
+@pytest.mark.parametrize(
+    "path",
+    [README, README.parent / "CONTRIBUTING.md", *DOCS.glob("*.md"), *DOCS.glob("guides/*.py")],
+    ids=lambda path: path.name,
+)
+def test_commands_install_from_the_checkout_into_an_environment(path):
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    text = path.read_text()
+    for start, options in re.findall(r"(\S*)pip install ([^\n`]*)", text):
+        assert re.fullmatch(r"`*\.venv[\w-]*/bin/", start), f"{start}pip install {options}"
+        assert "skmaxent[" not in options
+        for extra in re.findall(r"\.\[([^\]]*)\]", options):
+            assert set(extra.split(",")) <= set(extras)
 
 
 def test_the_example_of_a_rare_class_gets_its_share_right(capsys):

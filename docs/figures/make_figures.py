@@ -1,0 +1,94 @@
+"""Draw the figures of README and of the user guide that are not those of the benchmark.
+
+Run it from the root of the repository: `.venv-test/bin/python docs/figures/make_figures.py`.
+"""
+
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from matplotlib.figure import Figure
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.exceptions import ConvergenceWarning
+
+from skmaxent import (
+    CVCurveDisplay,
+    InferenceResults,
+    MaxentClassifier,
+    MaxentClassifierCV,
+    PredictionsDisplay,
+    cross_entropy,
+)
+
+HERE = Path(__file__).parent
+COLOURS = {"Democrat": "#0072B2", "Independent": "#E69F00", "Republican": "#D55E00"}
+
+
+def certificate() -> Figure:
+    """Return the certified bound and the true gap after each iteration, for the wine data."""
+    X, y = load_wine(return_X_y=True)
+
+    def objective(model: MaxentClassifier) -> float:
+        loss = cross_entropy(X @ model.coef_.T + model.intercept_, y).mean()
+        return float(loss + np.square(model.coef_).sum() / (2 * len(X)))
+
+    best = objective(MaxentClassifier(tol=1e-12).fit(X, y))
+    iterations = np.arange(1, 11)
+    models = [MaxentClassifier(max_iter=k, tol=1e-12) for k in iterations]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are stopped early
+        for model in models:
+            model.fit(X, y)
+    gaps = np.array([1 - best / objective(model) for model in models])
+    bounds = np.array([model.optimality_gap_ for model in models])
+    seen = gaps > 1e-14  # smaller gaps are rounding errors of the objective
+
+    figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    ax.semilogy(iterations, bounds, "o-", color="#D55E00", label="optimality_gap_, an upper bound")
+    ax.semilogy(iterations[seen], gaps[seen], "s--", color="#0072B2", label="true gap")
+    ax.set(
+        xlabel="iterations",
+        ylabel="relative distance of the\nobjective from its minimum",
+        title="Certificate of optimality, wine data in raw units",
+    )
+    ax.set_xticks(iterations)
+    ax.legend(frameon=False)
+    return figure
+
+
+def election() -> InferenceResults:
+    """Return the results for the party identification of 944 American voters."""
+    data = sm.datasets.anes96.load_pandas().data
+    X = data[["age", "educ", "income", "selfLR"]].rename(columns={"selfLR": "conservative"})
+    y = pd.cut(data["PID"], [-1, 1, 4, 6], labels=list(COLOURS)).astype(str)
+    return MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+
+
+def predictions() -> Figure:
+    """Return the probabilities of the parties over the position of the voter."""
+    figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    PredictionsDisplay.from_results(election(), "conservative", ax=ax)
+    ax.set(xlabel="position of the voter, from liberal (1) to conservative (7)")
+    ax.set(title="Party identification, United States 1996", ylabel="probability")
+    return figure
+
+
+def cv_curve() -> Figure:
+    """Return the cross-validation curve of a lasso for the tumours of scikit-learn."""
+    X, y = load_breast_cancer(return_X_y=True)
+    clf = MaxentClassifierCV(
+        l1_ratios=[1.0], Cs=40, standardize=True, selection="one_standard_error"
+    ).fit(X, y)
+    figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    CVCurveDisplay.from_estimator(clf, ax=ax)
+    return figure
+
+
+if __name__ == "__main__":
+    plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(COLOURS.values()))
+    for draw in (certificate, predictions, cv_curve):
+        draw().savefig(HERE / f"{draw.__name__}.png", dpi=140)
