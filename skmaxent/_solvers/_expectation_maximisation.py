@@ -345,4 +345,5 @@ def _logsumexp(Z: Array) -> Array:
     top = Z.max(axis=0)
     base = np.where(top == -np.inf, 0.0, top)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp(Z - base).sum(axis=0)) + base)
+        sums: Array = np.log(np.exp(Z - base).sum(axis=0)) + base
+    return sums

@@ -40,6 +40,7 @@ OPERATORS: dict[np.ufunc, tuple[Callable[..., Any], Callable[..., Any] | None]] 
 DEVICE_FUNCTIONS: dict[np.ufunc, str] = {
     np.absolute: "abs",
     np.exp: "exp",
+    np.logaddexp: "logaddexp",
     np.isfinite: "isfinite",
     np.log: "log",
     np.log1p: "log1p",
@@ -183,8 +184,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         is_boolean = xp.isdtype(array.dtype, "bool")
         return self._of(xp.argmax(xp.astype(array, xp.uint8) if is_boolean else array, axis=axis))
 
-    def any(self) -> DeviceArray:
-        return self._of(self.place.xp.any(self.array != 0))
+    def any(self, axis: int | None = None) -> DeviceArray:
+        is_boolean = self.place.xp.isdtype(self.array.dtype, "bool")
+        true = self.array if is_boolean else self.array != 0
+        return self._of(self.place.xp.any(true, axis=axis))
 
     def clip(self, low: float) -> DeviceArray:
         return self._of(self.place.xp.clip(self.array, min=low))

@@ -557,7 +557,10 @@ class Examination:
         if not self.attempt(
             lambda: tables.append(results.predict_proba_interval(fit.X, **offset)),
             "predict_proba_interval",
-        ) or not self.attempt(
+        ):
+            return
+        has_features = len(results.aliased) < problem.X.shape[1]
+        if has_features and not self.attempt(
             lambda: tables.append(results.marginal_effects(fit.X, **offset)), "marginal_effects"
         ):
             return
