@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from contextlib import nullcontext
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport, with_callbacks
 from skmaxent._callbacks import Task as FollowedTask
@@ -18,11 +17,10 @@ from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import restored_on_failure
 from skmaxent._estimators._linear_classifier import move_to_input
 from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, Removed, accepts_removed
-from skmaxent._input import _frames
 from skmaxent._input._settings import warn_of_groups_without_l1
+from skmaxent._model_selection._chosen_penalty import ChosenPenalty
 from skmaxent._model_selection._dask_folds import FoldsInChunks
 from skmaxent._model_selection._folds import (
-    Fold,
     Folds,
     FoldsInMemory,
     How,
@@ -30,30 +28,25 @@ from skmaxent._model_selection._folds import (
     stacked_paths,
     warn_of_absent_classes,
 )
+from skmaxent._model_selection._left_out_rows import LOO, LeftOutRows
 from skmaxent._model_selection._metadata import routed_metadata
 from skmaxent._model_selection._path import relaxation_of
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
-from skmaxent._model_selection._scored_classifier import ScoredClassifier
 from skmaxent._model_selection._selection import (
-    chosen_index,
     gammas_of,
     mean_and_error,
-    mean_coefficients,
     resolve_l1_ratios,
 )
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
-from skmaxent._typing import Array, FoldWeights, SearchedPenaltyName, Selection, SolverName
-
-if TYPE_CHECKING:
-    import pandas as pd
+from skmaxent._typing import FoldWeights, SearchedPenaltyName, Selection, SolverName
 
 REMOVED = REMOVED_PARAMETERS | {
     "use_legacy_attributes": Removed("attributes have the new shapes: leave it out", (False,)),
 }
 
 
-class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
+class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     """Multinomial logistic regression with its penalty chosen by cross-validation.
 
     For each fold and each `l1_ratio`, a path of models is fitted to the training rows, from the
@@ -74,15 +67,17 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         "l2" ``l1_ratios=[0.0]``, and "elasticnet" leaves `l1_ratios` as they are.
     l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
         Shares of the L1 penalty to compare; see `MaxentClassifier`.
-    cv : int, cross-validation generator or iterable, default=None
-        Folds. None makes five stratified folds.
+    cv : int, cross-validation generator, iterable or "loo", default=None
+        Folds. None makes five stratified folds. "loo" fits one path to all rows, and scores each
+        observation by what one Newton step makes of the fit without it; see Notes.
     fold_weights : {"uniform", "size"}, default="uniform"
         Weights of the folds in the mean score and its standard error, and in the means of
         ``refit=False``. With "uniform", folds have equal weights, as in scikit-learn. With "size",
         the weight of a fold is the sum of the weights of the held-out rows that it scores, as in
         `cv.glmnet`.
     scoring : str or callable, default=None
-        Scorer, whose larger values are better. None is "neg_log_loss".
+        Scorer, whose larger values are better. None is "neg_log_loss". ``cv="loo"`` knows that,
+        "accuracy" and "neg_brier_score".
     selection : {"best", "one_standard_error"}, default="best"
         Rule for the choice of the penalty. "best" chooses the penalty with the best mean score over
         the folds. "one_standard_error" keeps the `l1_ratio` of the best, and chooses the smallest C
@@ -154,7 +149,12 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
     gammas_ : ndarray of shape (n_gammas,)
         Weights of the penalised fit that were compared.
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
-        Scores of the held-out rows, at `gamma_`.
+        Scores of the held-out rows, at `gamma_`. With ``cv="loo"``, n_folds is 1, and the scores
+        are means over all observations.
+    scores_std_err_ : ndarray of shape (n_l1_ratios, n_cs)
+        Standard errors of the mean scores: over folds, or over observations with ``cv="loo"``.
+    n_refits_ : ndarray of shape (n_l1_ratios, n_cs)
+        Number of fits without an observation. Only with ``cv="loo"``.
     relaxed_scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_gammas)
         Scores of the held-out rows at all `gammas_`. Only with `relax`.
     coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_classes, n_features + 1)
@@ -169,6 +169,15 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
 
     Notes
     -----
+    **Leave-one-out.** With ``cv="loo"``, one Newton step leads from the fit to all rows to the fit
+    without an observation, as in `leave_one_out`. At the best C and at the strongest penalty within
+    one standard error of it, exact fits replace the step for observations that determine a logit
+    nearly alone, and until an estimate of the error of the mean log score is below a twentieth of
+    its standard error. Of each path there are at most half as many exact fits as Cs, or 50. Fits
+    without an observation have the C of all rows, also with `alphas`. A weight above one, or a
+    table of counts, stands for several observations, of which one is left out. The final fit is
+    that of the path. There is no `relax`, no ``refit=False`` and no Dask collection.
+
     **Dask collections.** Folds and results are those of the same rows in memory. Chunks are read
     once and stay where Dask keeps them. Each fold uses all rows, with weight zero for its held-out
     rows. This process stores the class and the number of the fold of each row, which take a byte or
@@ -210,7 +219,7 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         "alphas": [Interval(Integral, 1, None, closed="left"), "array-like", None],
         "penalty": [StrOptions({"l1", "l2", "elasticnet", "deprecated"})],
         "l1_ratios": ["array-like", None],
-        "cv": ["cv_object"],
+        "cv": ["cv_object", StrOptions({LOO})],
         "fold_weights": [StrOptions({"uniform", "size"})],
         "scoring": [str, callable, None],
         "selection": [StrOptions({"best", "one_standard_error"})],
@@ -291,11 +300,6 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         self.verbose = verbose
         self.random_state = random_state
 
-    @staticmethod
-    def _added_since(state: dict[str, Any]) -> dict[str, Any]:
-        # Folds always had equal weights before `fold_weights_` was added.
-        return {"fold_weights_": np.ones(len(state["scores_"]))} if "scores_" in state else {}
-
     def fit(
         self,
         X: Any,
@@ -354,9 +358,11 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         )
         warn_of_groups_without_l1(self.grouped, *l1_ratios)
         is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
-        kind: Any = FoldsInChunks if is_lazy else FoldsInMemory
-        how = How(gammas, relaxation_of(self.relax), self._scorer, routed)
-        folds: Folds = kind.of(self, X, y, sample_weight, offset, how)
+        is_loo = isinstance(self.cv, str)
+        kind: Any = LeftOutRows if is_loo else FoldsInChunks if is_lazy else FoldsInMemory
+        scorer = None if is_loo else self._scorer
+        how = How(gammas, relaxation_of(self.relax), scorer, routed)
+        folds: Any = kind.of(self, X, y, sample_weight, offset, how)
         models = [classifier_of(self, l1_ratio=ratio) for ratio in l1_ratios]
         self._total_weight = total_weight = folds.total_weight(models[0])
         if isinstance(grid.values, int):
@@ -365,7 +371,7 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
             Cs = grid.Cs(total_weight)
         shape = folds.n_folds, len(l1_ratios), len(Cs)
         n_paths = shape[0] * shape[1]
-        n_subtasks = n_paths + bool(self.refit)
+        n_subtasks = n_paths + (bool(self.refit) and not is_loo)
         root = FollowedTask.of_fit(
             self, X, y, sample_weight, max_subtasks=n_subtasks, sequential_subtasks=False
         )
@@ -388,50 +394,25 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
         n_iter = np.reshape([result.path.n_iter for result in found], shape)
         self.n_iter_ = n_iter if self.max_iter else np.zeros_like(n_iter)
         self.coefs_paths_ = stacked_paths(found, shape, with_intercept=self.fit_intercept)
-        warn_of_absent_classes(folds)
-        self._choose(scores)
+        if isinstance(folds, LeftOutRows):
+            folds.warn_of_single_observations()
+            self.n_refits_ = np.stack([result.n_refits for result in found])
+            errors = np.stack([result.std_errs for result in found])
+        else:
+            warn_of_absent_classes(folds)
+            errors = mean_and_error(scores, self.fold_weights_)[1]
+        self._choose(scores, errors)
         self._fitted_with_offset = offset is not None
-        if self.refit:
+        if is_loo:
+            self._take(found[self._chosen[0]].path)
+        elif self.refit:
             last = None if root is None else root.subtask("refit", n_paths)
             self._refit(folds, last, {"_default_offset": offset})
         else:
-            self._average(found, scores)
+            self._average([fold.path for fold in found], scores)
         move_to_input(self, X, y)
         if root is not None:
             root.end({"_default_offset": offset})
-
-    def _choose(self, scores: Array) -> None:
-        """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas)."""
-        self._chosen = ratio, c, gamma = chosen_index(
-            scores, self.Cs_, self.selection, self.fold_weights_
-        )
-        self.l1_ratio_ = float(self.l1_ratios_[ratio])
-        self.C_, self.alpha_ = float(self.Cs_[c]), float(self.alphas_[c])
-        self.gamma_ = float(self.gammas_[gamma])
-        self.scores_ = scores[..., gamma]
-        if len(self.gammas_) > 1 or self.relax is not False:
-            self.relaxed_scores_ = scores
-
-    def _average(self, found: list[Fold], scores: Array) -> None:
-        """Set the coefficients and the penalty to means over the folds, each at its best."""
-        best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
-        ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
-        weights = self.fold_weights_
-        if self.alphas is None:
-            self.C_ = float(np.average(self.Cs_[cs], weights=weights))
-            self.alpha_ = float(alphas_of(np.array(self.C_), self._total_weight))
-        else:
-            self.alpha_ = float(np.average(self.alphas_[cs], weights=weights))
-            self.C_ = float(alphas_of(np.array(self.alpha_), self._total_weight))
-        self.l1_ratio_ = float(np.average(self.l1_ratios_[ratios], weights=weights))
-        self.gamma_ = float(np.average(self.gammas_[gammas], weights=weights))
-        n_ratios = len(self.l1_ratios_)
-        parts = [
-            found[fold * n_ratios + ratio].path.blended(self.gammas_[gamma], c)
-            for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
-        ]
-        coefs, intercepts = map(np.stack, zip(*parts, strict=True))
-        self.coef_, self.intercept_ = mean_coefficients(coefs, intercepts, weights)
 
     def _refit(self, folds: Folds, task: FollowedTask | None, attributes: dict[str, Any]) -> None:
         """Set the coefficients to those of all rows; the fit is `task`, if callbacks follow it."""
@@ -448,32 +429,6 @@ class MaxentClassifierCV(CallbackSupport, ScoredClassifier):
                 self.coef_, self.intercept_ = path.blended(self.gamma_, 0)
         if task is not None:
             task.end(attributes)
-
-    def cv_results_frame(self) -> pd.DataFrame:
-        """Return the results of the cross-validation as a table.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each l1_ratio, C and, with `relax`, gamma. Its columns are the mean score over
-            folds, the standard error of this mean, the mean number of features with nonzero
-            coefficients, the score of each fold (split0_score, ...) and whether the row was
-            `chosen`.
-        """
-        check_is_fitted(self)
-        scores = getattr(self, "relaxed_scores_", self.scores_[..., None])
-        coefs = self.coefs_paths_[..., : self.n_features_in_]
-        n_features = np.array(
-            [[(path != 0.0).any(axis=1).sum(axis=1) for path in fold] for fold in coefs]
-        )
-        frame = _frames.results_frame(
-            scores,
-            *mean_and_error(scores, self.fold_weights_),
-            n_features.mean(axis=0),
-            (self.l1_ratios_, self.Cs_, self.gammas_),
-            self._chosen,
-        )
-        return frame if hasattr(self, "relaxed_scores_") else frame.drop(columns="gamma")
 
 
 def classifier_of(estimator: MaxentClassifierCV, **params: Any) -> MaxentClassifier:

@@ -47,6 +47,7 @@ def router_of(estimator: Any, scoring: Any) -> MetadataRouter:
     to_scorer = MethodMapping().add(caller="fit", callee="score")
     to_scorer.add(caller="score", callee="score")
     router = MetadataRouter(owner=estimator).add_self_request(estimator)
-    router.add(splitter=check_cv(estimator.cv, classifier=True), method_mapping=to_splitter)
+    if not isinstance(estimator.cv, str):
+        router.add(splitter=check_cv(estimator.cv, classifier=True), method_mapping=to_splitter)
     router.add(scorer=check_scoring(estimator, scoring=scoring), method_mapping=to_scorer)
     return router

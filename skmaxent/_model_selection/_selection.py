@@ -57,13 +57,12 @@ def gammas_of(relax: Any) -> Array:
 
 
 def chosen_index(
-    scores: Array, Cs: Array, selection: str, fold_weights: Array
+    mean: Array, standard_error: Array, Cs: Array, selection: str
 ) -> tuple[int, int, int]:
     """Return the position of the l1_ratio, C and gamma that a rule chooses.
 
-    Scores are (n_folds, n_l1_ratios, n_cs, n_gammas), and weights (n_folds,).
+    Mean scores and their standard errors are (n_l1_ratios, n_cs, n_gammas).
     """
-    mean, standard_error = mean_and_error(scores, fold_weights)
     if np.isnan(mean).all():
         raise ValueError("no score is a number: the folds have no rows to score.")
     order = np.argsort(Cs, kind="stable")
@@ -71,10 +70,15 @@ def chosen_index(
     best = np.unravel_index(np.nanargmax(ranked), ranked.shape)
     ratio, position, gamma = (int(index) for index in best)
     if selection == "one_standard_error":
-        error = standard_error[:, order][ratio, position, gamma]
-        near = ranked[ratio, :, gamma] >= ranked[ratio, position, gamma] - error
-        position = int(np.argmax(near))
+        errors = standard_error[:, order]
+        position = best_and_simplest(ranked[ratio, :, gamma], errors[ratio, :, gamma])[1]
     return ratio, int(order[position]), gamma
+
+
+def best_and_simplest(mean: Array, standard_error: Array) -> tuple[int, int]:
+    """Return the position of the best mean score, and the first within one standard error of it."""
+    best = int(np.nanargmax(mean))
+    return best, int(np.argmax(mean >= mean[best] - standard_error[best]))
 
 
 def mean_coefficients(coefs: Array, intercepts: Array, fold_weights: Array) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
 from skmaxent._model_selection._path import MaxentPath, fit_path
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
-from skmaxent._model_selection._selection import chosen_index
+from skmaxent._model_selection._selection import chosen_index, mean_and_error
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -405,10 +405,11 @@ class CVCurveDisplay:
     ) -> CVCurveDisplay:
         """Draw the scores of a fitted estimator.
 
-        The lines are the mean scores over folds, with a band of one standard error at the l1_ratio
-        of the best score. Vertical lines mark the best C and the smallest C, the strongest penalty,
-        whose mean score is within one standard error of the best. The axis at the top shows the
-        mean number of features with nonzero coefficients, at the same l1_ratio as the band.
+        The lines are the mean scores over folds, or over observations with ``cv="loo"``, with a
+        band of one standard error at the l1_ratio of the best score. Vertical lines mark the best C
+        and the smallest C, the strongest penalty, whose mean score is within one standard error of
+        the best. The axis at the top shows the mean number of features with nonzero coefficients,
+        at the same l1_ratio as the band.
 
         Parameters
         ----------
@@ -455,16 +456,15 @@ class CVCurveDisplay:
         if "gamma" in frame:
             frame = frame[frame["gamma"] == self.estimator.gamma_]
         ratios = self.estimator.l1_ratios_
-        scores, weights = self.estimator.scores_[..., None], self.estimator.fold_weights_
-        best = chosen_index(scores, self.estimator.Cs_, "best", weights)
-        strongest = chosen_index(scores, self.estimator.Cs_, "one_standard_error", weights)
+        cv = self.estimator
+        means = mean_and_error(cv.scores_[..., None], cv.fold_weights_)[0]
+        scores = means, cv.scores_std_err_[..., None], cv.Cs_
+        best, strongest = (chosen_index(*scores, rule) for rule in ("best", "one_standard_error"))
         self.lines_ = []
         for i, ratio in enumerate(ratios):
             rows = frame[frame["l1_ratio"] == ratio].sort_values("C")
             rows = rows[np.isfinite(rows["C"])]  # a logarithmic axis cannot show infinity
-            C, mean, error = (
-                rows[name].to_numpy() for name in ("C", "mean_score", "standard_error")
-            )
+            C, mean, error = rows[["C", "mean_score", "standard_error"]].to_numpy().T
             label = f"l1_ratio = {ratio:g}" if len(ratios) > 1 else None
             self.lines_ += ax.plot(C, mean, color=f"C{i}", label=label)
             if i == best[0]:

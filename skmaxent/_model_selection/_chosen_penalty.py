@@ -1,0 +1,114 @@
+"""ChosenPenalty: a classifier whose penalty is chosen by scores, and the table of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skmaxent._input import _frames
+from skmaxent._model_selection._path import MaxentPath
+from skmaxent._model_selection._penalty_grid import alphas_of
+from skmaxent._model_selection._scored_classifier import ScoredClassifier
+from skmaxent._model_selection._selection import chosen_index, mean_and_error, mean_coefficients
+from skmaxent._typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ChosenPenalty(ScoredClassifier):
+    """A classifier with the penalties that were compared, their scores, and the chosen penalty."""
+
+    Cs_: Array
+    alphas_: Array
+    l1_ratios_: Array
+    gammas_: Array
+    fold_weights_: Array
+    coefs_paths_: Array
+    n_features_in_: int
+    alphas: Any
+    relax: Any
+    selection: str
+    _total_weight: float
+
+    @staticmethod
+    def _added_since(state: dict[str, Any]) -> dict[str, Any]:
+        if "scores_" not in state:
+            return {}
+        # Folds always had equal weights before `fold_weights_` was added.
+        weights = state.get("fold_weights_", np.ones(len(state["scores_"])))
+        errors = mean_and_error(state["scores_"][..., None], weights)[1][..., 0]
+        return {"fold_weights_": weights, "scores_std_err_": errors}
+
+    def _choose(self, scores: Array, errors: Array) -> None:
+        """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas).
+
+        `errors` are the standard errors of the means over folds.
+        """
+        mean = mean_and_error(scores, self.fold_weights_)[0]
+        self._chosen = ratio, c, gamma = chosen_index(mean, errors, self.Cs_, self.selection)
+        self.l1_ratio_ = float(self.l1_ratios_[ratio])
+        self.C_, self.alpha_ = float(self.Cs_[c]), float(self.alphas_[c])
+        self.gamma_ = float(self.gammas_[gamma])
+        self.scores_, self.scores_std_err_ = scores[..., gamma], errors[..., gamma]
+        if len(self.gammas_) > 1 or self.relax is not False:
+            self.relaxed_scores_ = scores
+
+    def _average(self, paths: list[MaxentPath], scores: Array) -> None:
+        """Set the coefficients and the penalty to means over the folds, each at its best."""
+        best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
+        ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
+        weights = self.fold_weights_
+        if self.alphas is None:
+            self.C_ = float(np.average(self.Cs_[cs], weights=weights))
+            self.alpha_ = float(alphas_of(np.array(self.C_), self._total_weight))
+        else:
+            self.alpha_ = float(np.average(self.alphas_[cs], weights=weights))
+            self.C_ = float(alphas_of(np.array(self.alpha_), self._total_weight))
+        self.l1_ratio_ = float(np.average(self.l1_ratios_[ratios], weights=weights))
+        self.gamma_ = float(np.average(self.gammas_[gammas], weights=weights))
+        n_ratios = len(self.l1_ratios_)
+        parts = [
+            paths[fold * n_ratios + ratio].blended(self.gammas_[gamma], c)
+            for fold, (ratio, c, gamma) in enumerate(zip(ratios, cs, gammas, strict=True))
+        ]
+        coefs, intercepts = map(np.stack, zip(*parts, strict=True))
+        self.coef_, self.intercept_ = mean_coefficients(coefs, intercepts, weights)
+
+    def _take(self, path: MaxentPath) -> None:
+        """Set the coefficients to those of a path of all rows at the chosen C."""
+        at = self._chosen[1]
+        self.coef_, self.intercept_ = path.coefs[at].copy(), path.intercepts[at].copy()
+        self.optimality_gap_ = float(path.optimality_gaps[at])
+
+    def cv_results_frame(self) -> pd.DataFrame:
+        """Return the results of the cross-validation as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each l1_ratio, C and, with `relax`, gamma. Its columns are the mean score over
+            folds, the standard error of this mean, the mean number of features with nonzero
+            coefficients, the score of each fold (split0_score, ...) and whether the row was
+            `chosen`.
+        """
+        check_is_fitted(self)
+        scores = getattr(self, "relaxed_scores_", self.scores_[..., None])
+        mean, errors = mean_and_error(scores, self.fold_weights_)
+        if scores.shape[-1] == 1:
+            errors = self.scores_std_err_[..., None]
+        coefs = self.coefs_paths_[..., : self.n_features_in_]
+        n_features = np.array(
+            [[(path != 0.0).any(axis=1).sum(axis=1) for path in fold] for fold in coefs]
+        )
+        frame = _frames.results_frame(
+            scores,
+            mean,
+            errors,
+            n_features.mean(axis=0),
+            (self.l1_ratios_, self.Cs_, self.gammas_),
+            self._chosen,
+        )
+        return frame if hasattr(self, "relaxed_scores_") else frame.drop(columns="gamma")

@@ -1,0 +1,316 @@
+"""LeftOutRows: leave-one-out along a path of all rows, instead of folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.utils.parallel import Parallel, delayed
+
+from skmaxent import _callbacks
+from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._input import _validation
+from skmaxent._input._interchange import native
+from skmaxent._input._observations import Observations
+from skmaxent._input._read import check_rows, read
+from skmaxent._input._settings import Settings
+from skmaxent._input._targets import observe
+from skmaxent._leverage._fitted_rows import FittedRows
+from skmaxent._leverage._leave_one_out import HeldOut, held_out
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._model_selection._folds import Fold, How, Job, fold_path
+from skmaxent._model_selection._path import MaxentPath, data_grid
+from skmaxent._model_selection._penalty_grid import PenaltyGrid
+from skmaxent._model_selection._selection import best_and_simplest
+from skmaxent._storage._cluster import is_dask
+from skmaxent._storage._device_array import plain
+from skmaxent._storage._place import to_host
+from skmaxent._storage._row_blocks import check_finite
+from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
+
+# The value of `cv` that asks for leave-one-out.
+LOO = "loo"
+# Exact fits of a path, at most: a share of the fits that the path has, and no fewer than a number.
+SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
+
+
+def refuse_for_rows(estimator: Any, arrays: tuple[Any, ...], routed: Any) -> None:
+    """Raise TypeError or ValueError for what ``cv="loo"`` cannot do."""
+    if any(map(is_dask, arrays)):
+        raise TypeError(
+            "cv='loo' needs rows in memory; found Dask collections. Use folds, or call compute() "
+            "on X and y first."
+        )
+    if estimator.relax is not False:
+        raise ValueError(
+            "cv='loo' does not compare relaxed fits: leave out relax, or use folds; found "
+            f"relax={estimator.relax!r}."
+        )
+    if not estimator.refit:
+        raise ValueError(
+            "refit=False takes means of the coefficients of folds, and cv='loo' has no folds: "
+            "leave out refit. The fit to all rows is that of the path, and is not made again."
+        )
+    given = {**routed.get("splitter", {}).get("split", {})}
+    if given:
+        raise ValueError(
+            f"cv='loo' leaves out single observations, and has no use for {sorted(given)}; "
+            "expected a splitter as cv, for example GroupKFold()."
+        )
+    others = set(routed.scorer.score) - {"sample_weight"}
+    if others:
+        raise ValueError(f"cv='loo' passes no metadata to scorers; found {sorted(others)}.")
+
+
+def score_of_rows(scoring: Any) -> Callable[[Array, Array], Array]:
+    """Return the function of log-probabilities and shares, (n, n_classes), that gives scores (n,).
+
+    Raises ValueError for scorers that are no means over rows of a function of probabilities.
+    """
+    functions = {
+        "neg_log_loss": _log_scores,
+        "accuracy": _hits,
+        "neg_brier_score": _neg_brier_scores,
+    }
+    if scoring is None:
+        return _log_scores
+    for name, function in functions.items():
+        if scoring == name or (callable(scoring) and repr(scoring) == repr(get_scorer(name))):
+            return function
+    raise ValueError(
+        "cv='loo' needs a score that is a mean over observations of a function of their "
+        f"probabilities: scoring must be None or one of {sorted(functions)}, or the scorer of that "
+        f"name; found {scoring!r}. Use folds for other scorers."
+    )
+
+
+def _log_scores(log_proba: Array, shares: Array) -> Array:
+    return np.asarray(np.where(shares > 0.0, shares * log_proba, 0.0).sum(axis=1))
+
+
+def _hits(log_proba: Array, shares: Array) -> Array:
+    return np.asarray(shares[np.arange(len(shares)), log_proba.argmax(axis=1)])
+
+
+def _neg_brier_scores(log_proba: Array, shares: Array) -> Array:
+    """Return -Σ_k (p_k - t_k)² for one observation, half of it with two classes (Brier 1950)."""
+    P = np.exp(log_proba)
+    squares = np.square(P).sum(axis=1) - 2.0 * (shares * P).sum(axis=1) + shares.sum(axis=1)
+    return np.asarray(-squares * (0.5 if P.shape[1] == 2 else 1.0))
+
+
+@dataclass(frozen=True)
+class RowsScored(Fold):
+    """A path of all rows with the scores of leave-one-out.
+
+    Attributes
+    ----------
+    std_errs : ndarray of shape (n_cs, 1)
+        The standard errors of the scores, over observations.
+    n_refits : ndarray of int, shape (n_cs,)
+        How many exact fits replaced approximations.
+    """
+
+    std_errs: Array
+    n_refits: Array
+
+
+@dataclass(frozen=True)
+class LeftOutRows:
+    """Arrays and data frames, all of whose rows are one fold that leave-one-out scores.
+
+    `X` is as the user gave it, `rows` are what each path reads.
+    """
+
+    X: Any
+    rows: Any
+    y: Any
+    observed: Observations
+    sample_weight: Array | None
+    offset: Array | None
+    how: How
+    score: Callable[[Array, Array], Array]
+    n_jobs: int | None
+
+    @classmethod
+    def of(
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, how: How
+    ) -> LeftOutRows:
+        """Raises ValueError or TypeError for rows and settings without leave-one-out."""
+        refuse_for_rows(estimator, (X, y, sample_weight, offset), how.routed)
+        score = score_of_rows(estimator.scoring)
+        X = native(X, "X")
+        checked, labels = check_rows(estimator, X, y)
+        checked = plain(checked)
+        check_finite(checked)
+        observed = observe(labels)
+        if observed.codes is None and estimator.class_weight is not None:
+            raise ValueError(
+                "cv='loo' has no single observations to leave out of a table of counts with "
+                f"class_weight; found class_weight={estimator.class_weight!r}. Use folds, or a row "
+                "for each observation."
+            )
+        weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
+        logits = _validation.check_offset(offset, observed.n_samples, observed.classes, np.float64)
+        rows = X if hasattr(X, "columns") else checked
+        return cls(X, rows, labels, observed, weights, logits, how, score, estimator.n_jobs)
+
+    @property
+    def classes(self) -> Array:
+        return self.observed.classes
+
+    @property
+    def n_folds(self) -> int:
+        return 1
+
+    def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
+        return data_grid(models, self.X, self.y, n_points, self.sample_weight, self.offset)
+
+    def total_weight(self, model: MaxentClassifier) -> float:
+        observed, weights = self.observed, self.sample_weight
+        class_weight = _validation.check_class_weight(
+            model.class_weight, observed.classes, observed.totals(weights)
+        )
+        return observed.total_weight(weights, class_weight)
+
+    def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
+        found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(self.scored)(job.model, grid, job.followed) for job in jobs
+        )
+        return found
+
+    def warn_of_single_observations(self) -> None:
+        """Warn of classes that a fit without one of their observations does not know."""
+        rare = self.classes[self._single]
+        if len(rare):
+            warn_user(
+                f"The classes {rare.tolist()} have a single observation: the fit without it does "
+                "not know its class, and it does not count in the scores."
+            )
+
+    @property
+    def _single(self) -> Array:
+        """Which classes have a single observation, or a single row of less, (n_classes,)."""
+        observed, weights = self.observed, self.sample_weight
+        table = (
+            observed.table
+            if observed.codes is None
+            else np.eye(len(self.classes))[observed.codes]
+            * (1.0 if observed.multiplicity is None else observed.multiplicity[:, None])
+        )
+        table = table if weights is None else table * weights[:, None]
+        return np.asarray(table.sum(axis=0) <= 1.0)
+
+    def scored(
+        self, model: MaxentClassifier, grid: PenaltyGrid, followed: _callbacks.Task | None
+    ) -> RowsScored:
+        """Return the path of a model and its scores; callbacks follow it, and may end it."""
+        if followed is not None:
+            followed = followed.with_rows(self.X, self.y, self.sample_weight).begun()
+        settings = Settings.of(model).for_path()
+        given = self.sample_weight, self.offset
+        data = read(settings, model, self.rows, self.y, *given, classes=self.classes)
+        path = fold_path(
+            model,
+            self.rows,
+            self.y,
+            grid,
+            self.how,
+            sample_weight=self.sample_weight,
+            offset=self.offset,
+            task=followed,
+            data=data,
+        )
+        with TrainingProblem.of(data, settings) as training:
+            strengths = training.strengths(path.Cs, grid.total_weight)
+            scores = _ScoresOfPath(self, settings, training, path, strengths)
+            scores.fill()
+        if followed is not None:
+            followed.end()
+        total = self.observed.total_weight(self._score_weights)
+        columns = scores.means[:, None], total, scores.std_errs[:, None], scores.n_refits
+        return RowsScored(path, *columns)
+
+    @property
+    def _score_weights(self) -> Array | None:
+        """The weights of the rows in scores, or None."""
+        given = to_host(self.how.routed.scorer.score.get("sample_weight"))
+        return _validation.check_sample_weight(given, self.observed.n_samples)
+
+    def mean_and_error(self, held: HeldOut) -> tuple[float, float]:
+        """Return the mean score over observations and its standard error."""
+        units, scores = held.units, held.scores
+        per_row = self.observed.per_row(self._score_weights)
+        count = units.of_row if per_row is None else per_row[units.row] * units.of_row
+        known = ~scores.is_lost
+        count = count[known]
+        values = self.score(scores.log_proba[known], units.shares[known])
+        total = count.sum()
+        if not total > 0.0:
+            return np.nan, np.nan
+        mean = float(count @ values / total)
+        variance = count @ np.square(values - mean) / max(total - 1.0, 1.0)
+        return mean, float(np.sqrt(variance / total))
+
+
+class _ScoresOfPath:
+    """The scores of leave-one-out at each C of a path.
+
+    Attributes
+    ----------
+    means, std_errs : ndarray of shape (n_cs,)
+    n_refits : ndarray of int, shape (n_cs,)
+    """
+
+    def __init__(
+        self,
+        rows: LeftOutRows,
+        settings: Settings,
+        training: TrainingProblem,
+        path: MaxentPath,
+        strengths: Array,
+    ) -> None:
+        self._rows, self._settings, self._training = rows, settings, training
+        self._path, self._strengths = path, strengths
+        self.means, self.std_errs = np.full((2, len(path.Cs)), np.nan)
+        self.n_refits = np.zeros(len(path.Cs), dtype=np.intp)
+
+    def fill(self) -> None:
+        """Compute all scores by one Newton step, and replace those that may be chosen.
+
+        Those are the best and the strongest penalty within one standard error: exact fits replace
+        one step there for the rows where that is not near enough, as far as `SHARE_OF_REFITS` goes.
+        Where other scores are chosen after that, these are next.
+        """
+        fitted = self._path.n_iter.nonzero()[0]
+        for at in fitted.tolist():
+            self._score(at, 0)
+        order = fitted[np.argsort(self._path.Cs[fitted], kind="stable")]
+        most = max(FEW_REFITS, int(SHARE_OF_REFITS * len(fitted)))
+        exact: set[int] = set()
+        while not np.isnan(self.means[order]).all():
+            chosen = best_and_simplest(self.means[order], self.std_errs[order])
+            wanted = [int(order[at]) for at in chosen if order[at] not in exact]
+            left = most - int(self.n_refits.sum())
+            if not wanted or left <= 0:
+                return
+            self._score(wanted[0], left)
+            exact.add(wanted[0])
+
+    def _score(self, at: int, max_refits: int) -> None:
+        """Compute the score at a C with at most so many exact fits."""
+        training, path = self._training, self._path
+        problem = training.problem.with_penalty(training.problem_terms, float(self._strengths[at]))
+        fit = FittedRows(
+            replace(training, problem=problem),
+            self._settings,
+            path.coefs[at].astype(float),
+            path.intercepts[at].astype(float),
+        )
+        held = held_out(fit, weights="frequency", max_refits=max_refits, refuse_rare=False)
+        self.means[at], self.std_errs[at] = self._rows.mean_and_error(held)
+        self.n_refits[at] = held.refits.n_fits

@@ -1,0 +1,251 @@
+"""Leave-one-out along a path of all rows, against fits without each row."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn
+from sklearn.base import clone
+from sklearn.datasets import load_iris, load_wine
+from sklearn.model_selection import LeaveOneOut
+from sklearn.preprocessing import StandardScaler
+
+from skmaxent import CVCurveDisplay, MaxentClassifier, MaxentClassifierCV, leave_one_out
+
+EXACT = json.loads(
+    Path(__file__).parents[1].joinpath("oracles/leave_one_out_paths.json").read_text()
+)
+
+
+def simulated(n, d, n_classes, seed, size=0.3):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    coef = size * rng.normal(size=(n_classes, d))
+    return X, (X @ coef.T + rng.gumbel(size=(n, n_classes))).argmax(axis=1)
+
+
+DATA = {
+    "iris": load_iris(return_X_y=True),
+    "wine": (StandardScaler().fit_transform(load_wine().data), load_wine().target),
+    # As many rows as birthwt of R's MASS, and about as many columns.
+    "births": simulated(189, 8, 2, 1, size=0.5),
+    "wide": simulated(60, 30, 3, 0),
+    "half": simulated(400, 200, 2, 5, size=0.1),
+}
+SMALL = simulated(45, 3, 3, 7, size=1.0)
+GRID = np.geomspace(0.01, 10.0, 7)
+
+
+@pytest.mark.parametrize("name", list(EXACT))
+def test_score_and_choice_are_those_of_refits(name):
+    """The score is exact to a tenth of its standard error, and the C to a step of the grid."""
+    exact = EXACT[name]
+    of_data, penalty = name.split()
+    mean, error = (np.array(exact["neg_log_loss"][key]) for key in ("mean", "std_err"))
+    l1_ratio = {"ridge": 0.0, "lasso": 1.0}[penalty]
+    cv = MaxentClassifierCV(Cs=exact["Cs"], l1_ratios=[l1_ratio], cv="loo").fit(*DATA[of_data])
+    assert cv.scores_.shape == (1, 1, 20)
+    assert cv.scores_std_err_.shape == cv.n_refits_.shape == (1, 20)
+    chosen = int(np.argmax(cv.Cs_ == cv.C_))
+    assert abs(chosen - int(np.argmax(mean))) <= 1
+    assert cv.n_refits_[0, chosen] >= 0 and cv.n_refits_.sum() <= 50
+    assert abs(cv.scores_[0, 0, chosen] - mean[chosen]) < 0.1 * error[chosen]
+    assert cv.scores_std_err_[0, chosen] == pytest.approx(error[chosen], rel=0.05)
+    # Where penalties are strong one Newton step is enough for a ridge.
+    if l1_ratio == 0.0:
+        strong = slice(3, chosen)
+        assert (abs(cv.scores_[0, 0] - mean)[strong] < 0.1 * error[strong]).all()
+    within = int(np.argmax(mean >= mean.max() - error[np.argmax(mean)]))
+    rule = MaxentClassifierCV(
+        Cs=exact["Cs"], l1_ratios=[l1_ratio], cv="loo", selection="one_standard_error"
+    ).fit(*DATA[of_data])
+    assert abs(int(np.argmax(rule.Cs_ == rule.C_)) - within) <= 1
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score"])
+@pytest.mark.parametrize("name", ["iris ridge", "births ridge", "wide lasso"])
+def test_other_scores_are_those_of_refits(name, scoring):
+    exact = EXACT[name]
+    of_data, penalty = name.split()
+    l1_ratio = {"ridge": 0.0, "lasso": 1.0}[penalty]
+    X, y = DATA[of_data]
+    cv = MaxentClassifierCV(Cs=exact["Cs"], l1_ratios=[l1_ratio], cv="loo", scoring=scoring)
+    cv.fit(X, y)
+    chosen = int(np.argmax(cv.Cs_ == cv.C_))
+    error = exact[scoring]["std_err"][chosen]
+    assert abs(
+        cv.scores_[0, 0, chosen] - exact[scoring]["mean"][chosen]
+    ) < 0.1 * error + 1.01 / len(y)
+    assert cv.scores_std_err_[0, chosen] == pytest.approx(error, rel=0.1)
+    named = sklearn.metrics.get_scorer(scoring)
+    same = clone(cv).set_params(scoring=named).fit(X, y)
+    np.testing.assert_array_equal(same.scores_, cv.scores_)
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])
+def test_scores_are_means_over_the_folds_of_sklearn(scoring):
+    X, y = SMALL
+    parameters = {"Cs": GRID[:4], "scoring": scoring, "tol": 1e-6}
+    folds = MaxentClassifierCV(cv=LeaveOneOut(), **parameters).fit(X, y)
+    cv = MaxentClassifierCV(cv="loo", **parameters).fit(X, y)
+    np.testing.assert_allclose(cv.scores_[0], folds.scores_.mean(axis=0), atol=2e-3)
+    np.testing.assert_allclose(cv.scores_std_err_, folds.scores_std_err_, rtol=0.02)
+
+
+def test_the_fit_is_that_of_the_path():
+    X, y = DATA["wine"]
+    cv = MaxentClassifierCV(Cs=20, l1_ratios=[0.5, 1.0], cv="loo", tol=1e-7).fit(X, y)
+    fit = MaxentClassifier(C=cv.C_, l1_ratio=cv.l1_ratio_, tol=1e-7).fit(X, y)
+    np.testing.assert_allclose(cv.coef_, fit.coef_, atol=1e-5)
+    np.testing.assert_allclose(cv.intercept_, fit.intercept_, atol=1e-5)
+    assert cv.optimality_gap_ < 1e-6
+    assert cv.coefs_paths_.shape == (1, 2, 20, 3, 14)
+    ratio, c = (int(np.argmax(at)) for at in (cv.l1_ratios_ == cv.l1_ratio_, cv.Cs_ == cv.C_))
+    np.testing.assert_array_equal(cv.coefs_paths_[0, ratio, c, :, :-1], cv.coef_)
+    np.testing.assert_array_equal(cv.predict(X), fit.predict(X))
+    # The score of a single fit is computed by other code from the fit.
+    single = leave_one_out(fit, X, y, max_refits=None)
+    assert cv.scores_[0, ratio, c] == pytest.approx(
+        single.log_score, abs=0.1 * single.log_score_std_err
+    )
+
+
+def test_table_and_curve_have_the_standard_errors_over_observations():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    X, y = SMALL
+    cv = MaxentClassifierCV(Cs=GRID, l1_ratios=[0.0, 1.0], cv="loo").fit(X, y)
+    frame = cv.cv_results_frame()
+    np.testing.assert_array_equal(frame["standard_error"], cv.scores_std_err_.ravel())
+    np.testing.assert_array_equal(frame["mean_score"], cv.scores_[0].ravel())
+    assert (cv.scores_std_err_ > 0.0).all()
+    assert frame.loc[frame["chosen"], "C"].item() == cv.C_
+    display = CVCurveDisplay.from_estimator(cv)
+    ratio = int(np.argmax(cv.l1_ratios_ == cv.l1_ratio_))
+    band = display.ax_.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx((cv.scores_[0, ratio] + cv.scores_std_err_[ratio]).max())
+    plt.close(display.figure_)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_weights_and_counts_are_equal_rows(l1_ratio):
+    X, y = SMALL
+    count = np.random.default_rng(1).integers(1, 4, size=len(y))
+    cv = MaxentClassifierCV(Cs=GRID, l1_ratios=[l1_ratio], cv="loo", tol=1e-8)
+    repeated = np.repeat(np.arange(len(y)), count)
+    rows = clone(cv).fit(X[repeated], y[repeated])
+    weighted = clone(cv).fit(X, y, sample_weight=count)
+    table = clone(cv).fit(X, np.eye(3, dtype=int)[y] * count[:, None])
+    for few in (weighted, table):
+        untouched = (few.n_refits_ == 0) & (rows.n_refits_ == 0)
+        assert untouched.sum() >= 3
+        for name in ("scores_", "scores_std_err_"):
+            ours, theirs = (getattr(model, name).reshape(1, -1) for model in (few, rows))
+            np.testing.assert_allclose(ours[untouched], theirs[untouched], atol=1e-6)
+        assert few.C_ == rows.C_
+
+
+def test_rows_of_several_classes_are_their_observations():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(30, 2))
+    counts = rng.integers(0, 3, size=(30, 3)) + (rng.random((30, 1)) < 0.5)
+    counts[counts.sum(axis=1) == 0, 0] = 1
+    row, code = np.nonzero(counts)
+    times = counts[row, code]
+    cv = MaxentClassifierCV(Cs=GRID[:4], cv="loo", tol=1e-8)
+    table = clone(cv).fit(X, counts)
+    rows = clone(cv).fit(X[np.repeat(row, times)], np.repeat(code, times))
+    np.testing.assert_allclose(table.scores_, rows.scores_, atol=1e-4)
+    np.testing.assert_allclose(table.scores_std_err_, rows.scores_std_err_, atol=1e-4)
+
+
+def test_storage_and_dtype_do_not_matter():
+    X, y = simulated(60, 3, 3, 5)
+    X[np.abs(X) < 0.5] = 0.0
+    cv = MaxentClassifierCV(Cs=GRID[:4], l1_ratios=[0.0, 1.0], cv="loo", tol=1e-6)
+    dense = clone(cv).fit(X, y)
+    for other in (sp.csr_array(X), X.astype(np.float32)):
+        model = clone(cv).fit(other, y)
+        np.testing.assert_allclose(model.scores_, dense.scores_, atol=2e-4)
+        assert model.coef_.dtype == other.dtype
+    jobs = clone(cv).set_params(n_jobs=2).fit(X, y)
+    np.testing.assert_allclose(jobs.scores_, dense.scores_, atol=1e-6)
+
+
+def test_alphas_are_the_cs_of_all_rows():
+    X, y = SMALL
+    by_C = MaxentClassifierCV(Cs=GRID, cv="loo").fit(X, y)
+    by_alpha = MaxentClassifierCV(alphas=1.0 / (GRID * len(y)), cv="loo").fit(X, y)
+    np.testing.assert_allclose(by_alpha.scores_, by_C.scores_, rtol=1e-6)
+    assert by_alpha.alpha_ == pytest.approx(by_C.alpha_)
+
+
+def test_standardize_penalises_standardised_columns():
+    X, y = DATA["births"]
+    X = X * np.geomspace(0.01, 100.0, X.shape[1])
+    ours = MaxentClassifierCV(Cs=GRID, l1_ratios=[1.0], cv="loo", standardize=True).fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    theirs = MaxentClassifierCV(Cs=GRID, l1_ratios=[1.0], cv="loo").fit(Z, y)
+    np.testing.assert_allclose(ours.scores_, theirs.scores_, atol=1e-3)
+    assert ours.C_ == theirs.C_
+
+
+def test_offsets_and_class_weights_are_part_of_the_fits_alone():
+    X, y = simulated(80, 3, 2, 3)
+    offset = 0.5 * X[:, 0]
+    parameters = {"class_weight": {0: 2.0, 1: 1.0}, "label_smoothing": 0.1, "tol": 1e-8}
+    cv = MaxentClassifierCV(Cs=[0.5], cv="loo", **parameters).fit(X, y, offset=offset)
+    log_p = []
+    for i in range(len(y)):
+        kept = np.arange(len(y)) != i
+        fit = MaxentClassifier(C=0.5, **parameters).fit(X[kept], y[kept], offset=offset[kept])
+        log_p.append(fit.predict_log_proba(X[[i]], offset=offset[[i]])[0, y[i]])
+    assert cv.scores_.item() == pytest.approx(np.mean(log_p), abs=1e-3)
+
+
+def test_an_observation_alone_in_its_class_does_not_count():
+    X, y = SMALL
+    y = y.copy()
+    y[3] = 9
+    with pytest.warns(UserWarning, match=r"\[9\] have a single observation"):
+        cv = MaxentClassifierCV(Cs=GRID[:3], cv="loo").fit(X, y)
+    assert np.isfinite(cv.scores_).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments", "message"),
+    [
+        ({"relax": True}, {}, "relaxed fits"),
+        ({"refit": False}, {}, "refit=False"),
+        ({"scoring": "roc_auc_ovr"}, {}, "roc_auc_ovr"),
+        ({"scoring": "balanced_accuracy"}, {}, "balanced_accuracy"),
+        ({"cv": "LOO"}, {}, "cv"),
+        ({}, {"groups": SMALL[1]}, "GroupKFold"),
+    ],
+)
+def test_what_leave_one_out_cannot_do_is_refused_by_name(parameters, arguments, message):
+    cv = MaxentClassifierCV(**({"Cs": GRID[:3], "cv": "loo"} | parameters))
+    with pytest.raises(ValueError, match=message):
+        cv.fit(*SMALL, **arguments)
+
+
+def test_a_table_of_counts_with_class_weights_is_refused():
+    X, y = SMALL
+    table = np.eye(3)[y] + 1.0
+    with pytest.raises(ValueError, match="class_weight"):
+        MaxentClassifierCV(Cs=GRID[:3], cv="loo", class_weight="balanced").fit(X, table)
+
+
+def test_dask_collections_are_refused():
+    da = pytest.importorskip("dask.array")
+    with pytest.raises(TypeError, match="Dask"):
+        MaxentClassifierCV(Cs=GRID[:3], cv="loo").fit(da.from_array(SMALL[0]), SMALL[1])
+
+
+def test_metadata_routing_has_no_splitter():
+    X, y = SMALL
+    cv = MaxentClassifierCV(Cs=GRID[:3], cv="loo")
+    with sklearn.config_context(enable_metadata_routing=True):
+        cv.fit(X, y)
+        assert "splitter" not in str(cv.get_metadata_routing())
