@@ -56,6 +56,7 @@ def key_figures(
         figures[:0] = [("Warning", note) for note in results.notes]
     else:  # a large R² would mislead where a note warns, for instance of separated classes
         figures.append(("McFadden R²", f"{results.mcfadden_r2:z.4f}"))
+    figures[:0] = [("Caution", caution) for caution in results.cautions]
     if results.has_tests:
         df = f"{results.df_model} (residual {results.df_resid:g})"
         figures.append(("Degrees of freedom", df))

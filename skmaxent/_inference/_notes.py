@@ -19,6 +19,9 @@ DEGENERATE = 1e-3
 # Standard errors between coefficients and the optimum for X and y above which a warning says that
 # these are not the data of the fit, or that the fit has not converged.
 FAR_FROM_OPTIMUM = 0.5
+# Coefficients of each logit per observation above which tests of maximum-likelihood estimates are
+# said to be anticonservative.
+MANY_COLUMNS = 0.1
 
 
 def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> tuple[str, ...]:
@@ -47,6 +50,30 @@ def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> 
     )
     warn_user(note)
     return (note,)
+
+
+def cautions_of_size(n_columns: int, n_obs: float) -> tuple[str, ...]:
+    """Return a sentence where maximum-likelihood estimates have few observations for each.
+
+    The theory is that of Sur & Candès (2019, PNAS 116, 14516-14525). In simulations with 400 rows,
+    z-tests at the level of 5 % rejected 7 % of true hypotheses at a ratio of 0.1, and 10 to 11 % at
+    0.2; with Jeffreys' prior 4 to 5 %, and with HC3 1 to 5 %.
+
+    Parameters
+    ----------
+    n_columns : int
+        Free coefficients of each logit, the intercept included.
+    n_obs : float
+        Observations.
+    """
+    if n_columns <= MANY_COLUMNS * n_obs:
+        return ()
+    return (
+        f"{n_columns} coefficients of each class for {n_obs:g} observations, a ratio of "
+        f"{n_columns / n_obs:.2g}: above about {MANY_COLUMNS:g}, z-tests of maximum-likelihood "
+        "estimates reject true hypotheses too often, and the estimates are too far from zero (Sur "
+        "and Candès 2019). Use bias_reduction='jeffreys', or cov_type='HC3' for tests.",
+    )
 
 
 def notes_if_far(distance: float) -> tuple[str, ...]:

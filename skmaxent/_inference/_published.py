@@ -182,9 +182,13 @@ def _covariances(models: Sequence[InferenceResults], names: Sequence[str]) -> li
 
 
 def _warnings(models: Sequence[InferenceResults], names: Sequence[str]) -> list[str]:
-    """The notes of the results, and the features that have no coefficients."""
+    """The notes and cautions of the results, and the features that have no coefficients."""
     of = [("" if len(models) == 1 else f"{name}: ") for name in names]
-    notes = [f"{which}{note}" for which, m in zip(of, models, strict=True) for note in m.notes]
+    notes = [
+        f"{which}{note}"
+        for which, model in zip(of, models, strict=True)
+        for note in model.notes + model.cautions
+    ]
     for which, model in zip(of, models, strict=True):
         if model.aliased:
             left_out = ", ".join(model.aliased)

@@ -18,6 +18,7 @@ from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_names import FeatureNames
 from skmaxent._inference._fit_rows import FitRows, HeldRows
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
+from skmaxent._inference._notes import cautions_of_size
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._terms import Terms
@@ -101,6 +102,28 @@ class ResultsState:
     def has_tests(self) -> bool:
         """Whether there are p-values: not of a posterior or a bootstrap."""
         return self._validity.has_tests
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """When tests and intervals are not to be trusted though the estimates are optimal.
+
+        A sentence where a fit without penalty has more than a tenth as many free coefficients for
+        each logit, the intercept included, as observations [1]_. It is printed above the table. Not
+        with ``bias_reduction`` or ``cov_type="HC3"``, of which simulations show the right size or
+        less, and not where `notes` have more serious warnings.
+
+        References
+        ----------
+        .. [1] Sur & Candès (2019), A modern maximum-likelihood theory for high-dimensional
+           logistic regression, PNAS 116, 14516-14525.
+        """
+        settings = self._estimate.settings
+        is_unpenalised = settings.C is not None and np.isinf(settings.C)
+        if self.notes or not self.has_tests or not is_unpenalised or self.cov_type == "HC3":
+            return ()
+        if self._estimate.is_bias_reduced:
+            return ()
+        return cautions_of_size(self.n_columns or len(self.columns), self.n_obs)
 
     @property
     def df_tests(self) -> float:
