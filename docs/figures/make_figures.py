@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
+import skmaxent
 from skmaxent import (
     CVCurveDisplay,
     InferenceResults,
@@ -87,8 +88,35 @@ def cv_curve() -> Figure:
     return figure
 
 
+def leave_one_out() -> Figure:
+    """Return held-out log-probabilities by one Newton step and by refits, for wide data."""
+    rng = np.random.default_rng(0)
+    n, d = 150, 60
+    X = rng.normal(size=(n, d))
+    y = (X @ rng.normal(size=(d, 3)) * 0.3 + rng.gumbel(size=(n, 3))).argmax(axis=1)
+    rows = np.arange(n)
+    model = MaxentClassifier(C=0.3).fit(X, y)
+    refitted = np.empty(n)
+    for i in rows:
+        without = MaxentClassifier(C=0.3).fit(X[rows != i], y[rows != i])
+        refitted[i] = without.predict_log_proba(X[[i]])[0, y[i]]
+    found = {
+        "Fit to all rows": model.predict_log_proba(X)[rows, y],
+        "One Newton step": skmaxent.leave_one_out(model, X, y, max_refits=0).log_proba[rows, y],
+    }
+    figure, axes = plt.subplots(
+        1, 2, figsize=(7, 3.6), sharex=True, sharey=True, layout="constrained"
+    )
+    for ax, (title, values) in zip(axes, found.items(), strict=True):
+        ax.plot([refitted.min(), 0], [refitted.min(), 0], color="0.6", linewidth=1)
+        ax.plot(refitted, values, "o", markersize=4, alpha=0.7)
+        ax.set(title=title, xlabel="log-probability in the fit without the row")
+    axes[0].set_ylabel("log-probability of\nthe observed class")
+    return figure
+
+
 if __name__ == "__main__":
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(COLOURS.values()))
-    for draw in (certificate, predictions, cv_curve):
+    for draw in (certificate, predictions, cv_curve, leave_one_out):
         draw().savefig(HERE / f"{draw.__name__}.png", dpi=140)

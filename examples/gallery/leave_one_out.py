@@ -76,8 +76,8 @@ axes[0].legend(frameon=False)
 # The strength of the penalty
 # ---------------------------
 # For each ``C`` one fit gives a held-out score, where cross-validation with five folds needs five
-# more fits. The bars are one standard error. They are long beside the differences, because they
-# are mostly due to the same hard voters for all values of ``C``.
+# more fits. The bars are one standard error. They are long beside the differences of neighbouring
+# values of ``C``, whose scores vary together because the voters are the same.
 Cs = np.geomspace(1e-3, 100, 11)
 start = perf_counter()
 found = [leave_one_out(MaxentClassifier(C=C).fit(X_few, y_few), X_few, y_few) for C in Cs]
