@@ -266,8 +266,9 @@ class Effects:
             if request.has_null:
                 null = float(hypothesis)
             else:
-                estimates, labels = hypotheses_of(hypothesis, estimates, labels)
-                errors, null = estimates.errors(self.delta.covariance), 0.0
+                V = self.delta.covariance
+                estimates, labels = hypotheses_of(hypothesis, estimates, labels, V)
+                errors, null = estimates.errors(V), 0.0
         distribution = self.delta.distribution
         df = distribution.degrees(estimates.jacobian)
         if distribution.statistic == "t":  # a variable of the data may have this name

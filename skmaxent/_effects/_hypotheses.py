@@ -13,14 +13,20 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
+# A standard error below this share of the sum of those of its parts, and a value below this share of
+# the sum of its parts, are rounding errors.
+ERROR_ROUNDING, VALUE_ROUNDING = 1e-10, 1e-12
 # The named contrasts between the estimates of a class.
 CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
 
 
 def hypotheses_of(
-    hypothesis: Any, estimates: Estimates, labels: pd.DataFrame
+    hypothesis: Any, estimates: Estimates, labels: pd.DataFrame, covariance: Array
 ) -> tuple[Estimates, pd.DataFrame]:
     """Return linear functions of estimates, and a table with their names.
+
+    Functions that do not depend on the coefficients, such as the sum of the probabilities of all
+    classes, have derivatives of zero, and values of zero where they hold.
 
     Parameters
     ----------
@@ -31,12 +37,31 @@ def hypotheses_of(
     estimates : Estimates
     labels : DataFrame of shape (m, n_labels)
         What each estimate is of; the last column is the class.
+    covariance : ndarray of shape (n_coefficients, n_coefficients)
+        Of the coefficients.
     """
+    A, right, table = _linear_functions(hypothesis, labels)
+    found = estimates.mapped(A)
+    values, draws = found.values - right, found.draws
+    parts = np.abs(A) @ estimates.errors(covariance)
+    is_known = found.errors(covariance) <= ERROR_ROUNDING * parts
+    size = np.abs(A) @ np.abs(estimates.values) + np.abs(right)
+    holds = is_known & (np.abs(values) <= VALUE_ROUNDING * size)
+    return Estimates(
+        np.where(holds, 0.0, values),
+        np.where(is_known[:, None], 0.0, found.jacobian),
+        None if draws is None else draws - right,
+    ), table
+
+
+def _linear_functions(hypothesis: Any, labels: pd.DataFrame) -> tuple[Array, Array, pd.DataFrame]:
+    """Return weights of the estimates (n_hypotheses, m), what they should sum to, and names."""
     import pandas as pd
 
     m = len(labels)
     if isinstance(hypothesis, str) and hypothesis in CONTRASTS:
-        return _contrasts(hypothesis, estimates, labels)
+        A, table = _contrasts(hypothesis, labels)
+        return A, np.zeros(len(A)), table
     if isinstance(hypothesis, str) or (
         isinstance(hypothesis, (list, tuple))
         and hypothesis
@@ -44,10 +69,7 @@ def hypotheses_of(
     ):
         equations = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis)
         A, right, names = linear_equations(equations, [f"b{i}" for i in range(m)])
-        found = estimates.mapped(A)
-        draws = None if found.draws is None else found.draws - right
-        found = Estimates(found.values - right, found.jacobian, draws)
-        return found, pd.DataFrame({"hypothesis": names})
+        return A, np.asarray(right), pd.DataFrame({"hypothesis": names})
     try:
         A = np.asarray(hypothesis, float)
     except (TypeError, ValueError):
@@ -61,13 +83,11 @@ def hypotheses_of(
             f"of the {m} estimates, a column for each hypothesis."
         )
     names = [f"h{i}" for i in range(A.shape[1])]
-    return estimates.mapped(A.T), pd.DataFrame({"hypothesis": names})
+    return A.T, np.zeros(len(names)), pd.DataFrame({"hypothesis": names})
 
 
-def _contrasts(
-    kind: str, estimates: Estimates, labels: pd.DataFrame
-) -> tuple[Estimates, pd.DataFrame]:
-    """Return contrasts between the estimates of each class."""
+def _contrasts(kind: str, labels: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
+    """Return the weights and the names of contrasts between the estimates of each class."""
     import pandas as pd
 
     classes, names = labels.iloc[:, -1], _names(labels.iloc[:, :-1])
@@ -86,7 +106,7 @@ def _contrasts(
             texts.append(text)
             of_class.append(label)
     table = pd.DataFrame({"hypothesis": texts, str(labels.columns[-1]): of_class})
-    return estimates.mapped(np.array(rows)), table
+    return np.array(rows), table
 
 
 def _pairs(kind: str, names: list[str]) -> list[tuple[Array, str]]:

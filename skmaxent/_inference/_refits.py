@@ -51,7 +51,7 @@ def refits(
     TypeError
         For rows that are not in memory.
     """
-    objective, rows = point.objective, point.objective.blocks
+    objective, rows = point.objective, training.blocks
     if not isinstance(rows, RowBlocks):
         raise TypeError("fits with other weights need rows in memory; found Dask collections.")
     likelihood = training.data.likelihood
@@ -65,9 +65,16 @@ def refits(
         absent = training.classes[~(shares @ own > 0.0)].tolist()
         if absent:
             raise ValueError(f"{what} {number} has no rows of positive weight of classes {absent}.")
-        blocks = RowBlocks(X, targets, own, offset, n_logits=rows.n_logits, workers=rows.workers)
+        blocks = RowBlocks(
+            X,
+            targets,
+            own.astype(rows.dtype),
+            offset,
+            n_logits=rows.n_logits,
+            workers=rows.workers,
+        )
         other = MultinomialObjective(
-            blocks,
+            blocks.in_float64(),
             likelihood,
             objective.penalty,
             objective.standardisation,

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 from scipy import stats
 from scipy.linalg import fractional_matrix_power
 
@@ -348,3 +349,15 @@ def test_half_of_the_rows_have_these_covariances_too(kind):
     assert found.n_groups == pytest.approx(20, abs=1)
     assert found.df_tests == found.n_groups - 1
     assert "t" in found.summary()
+
+
+@pytest.mark.parametrize("storage", [np.asarray, scipy.sparse.csr_array])
+def test_refits_of_float32_rows_are_those_of_float64(storage):
+    X, y, weights, groups = three_classes()
+    X = np.asarray(X, np.float32)  # the same numbers in both
+    expected = EXACT.fit(X.astype(float), y, weights).infer(
+        X.astype(float), y, weights, cov_type="CV3", groups=groups
+    )
+    narrow = storage(X)
+    found = EXACT.fit(narrow, y, weights).infer(narrow, y, weights, cov_type="CV3", groups=groups)
+    np.testing.assert_allclose(found.std_errors, expected.std_errors, rtol=1e-5)
