@@ -93,6 +93,8 @@ def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> 
             )
         data = variables.rows_of_fit(f"variables={{{name!r}: {asked!r}}}")[name]
         data = pd.Series(numbers(data))
+        if variables.weights is not None:
+            data = data[variables.weights > 0.0]
         if asked in ("sd", "2sd"):
             half = float(data.std()) * (0.5 if asked == "sd" else 1.0)
             centre = pd.Series(numbers(column), column.index)

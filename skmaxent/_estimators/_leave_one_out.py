@@ -37,8 +37,10 @@ def leave_one_out(
     all of them at the cost of about one evaluation of the Hessian. Penalties are those of the fit:
     none, ridge, L1, elastic net and groups, and bounds; coefficients that are zero or at a bound
     stay there in that step. Where the step is not exact enough an exact fit without the observation
-    replaces it, which starts from the fit to all rows; see `max_refits`. C and `class_weight` stay
-    as they are.
+    replaces it, which starts from the fit to all rows; see `max_refits`. C, the weights of the
+    classes and the constants of `prior_correction` stay those of all rows: `cross_val_score` with
+    ``class_weight="balanced"`` or a `prior_correction` makes them anew in each fold, which changes
+    scores by a share of the order of one over the number of rows of a class.
 
     Transformers of a pipeline are not refitted: what they learned, they learned from all rows.
 

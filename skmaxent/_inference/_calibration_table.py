@@ -78,7 +78,8 @@ def score_decomposition(
     if score not in SCORES:
         raise ValueError(f"score must be one of {list(SCORES)}, found {score!r}.")
     _check_bins(n_bins, strategy)
-    P, T, w = outcomes.probabilities, outcomes.shares, outcomes.counts
+    some = outcomes.counts > 0.0
+    P, T, w = outcomes.probabilities[some], outcomes.shares[some], outcomes.counts[some]
     rows = []
     for k in range(len(classes)):
         bins = bins_of(P[:, k], w, n_bins, strategy)
@@ -110,7 +111,9 @@ def wilson_interval(share: float, n: float, conf_level: float) -> tuple[float, f
     z = float(stats.norm.ppf(0.5 + 0.5 * conf_level))
     center = (share + z * z / (2.0 * n)) / (1.0 + z * z / n)
     half = z * np.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n)) / (1.0 + z * z / n)
-    return max(center - half, 0.0), min(center + half, 1.0)
+    # The ends are the share itself at 0 and 1, up to rounding.
+    lower = 0.0 if share <= 0.0 else max(center - half, 0.0)
+    return lower, 1.0 if share >= 1.0 else min(center + half, 1.0)
 
 
 def _check_bins(n_bins: int, strategy: str) -> None:

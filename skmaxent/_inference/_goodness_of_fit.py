@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,14 @@ class Outcomes:
     probabilities: Array
     shares: Array
     counts: Array
+
+    def with_mean_one(self) -> Outcomes:
+        """The same with counts of mean one over the rows that have any.
+
+        Sampling weights have no scale, and quantiles of values with counts have.
+        """
+        n = np.count_nonzero(self.counts)
+        return replace(self, counts=self.counts * (n / self.counts.sum()))
 
     def summed(self, groups: Array) -> tuple[Array, Array]:
         """Return observed and expected counts of groups of rows, each (n_groups, n_classes).

@@ -209,8 +209,11 @@ def damped_solve(H: Array, b: Array, damping: float) -> tuple[Array, float]:
     """Return (H + damping I)⁻¹ b, and the damping in use.
 
     H is symmetric, of shape (n, n), and b has shape (n,). If the Cholesky factorisation fails or
-    its solution is not finite, the damping is increased tenfold until both succeed.
+    its solution is not finite, the damping is increased tenfold until both succeed. ArithmeticError
+    is raised if H or b is not finite, for which no damping does.
     """
+    if not (np.isfinite(H).all() and np.isfinite(b).all()):
+        raise ArithmeticError("the information or the score of the likelihood is not finite.")
     least = max(1e-15 * float(np.trace(H)) / len(H), 1e-300)
     while True:
         try:

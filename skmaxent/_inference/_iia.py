@@ -132,10 +132,11 @@ class Fitted:
 
 
 def choices_of(fit: FitRows) -> Choices:
-    """The rows of a fit to three or more classes."""
+    """The rows of positive weight of a fit to three or more classes."""
     X, shares, weights, offset = fit.choices("tests of independence of irrelevant alternatives")
     X = sp.csr_array(X, dtype=float) if sp.issparse(X) else np.asarray(X, float)
-    return Choices(X, shares * weights[:, None], offset, fit.fit_intercept)
+    rows = Choices(X, shares * weights[:, None], offset, fit.fit_intercept)
+    return rows.among(list(range(shares.shape[1])))
 
 
 def hausman_mcfadden(choices: Choices, classes: list[Any]) -> pd.DataFrame:

@@ -194,7 +194,7 @@ class EffectMethods(ResultsState):
             The variables, or a dict of what each is compared at; None is all variables. A number s
             compares x + s/2 with x - s/2, which is the default for numbers, with s = 1; "sd" and
             "2sd" do so with the standard deviation in the rows of the fit, each of which counts
-            once, and twice that; "iqr" compares the quartiles and
+            once unless its weight is zero, and twice that; "iqr" compares the quartiles and
             "minmax" the largest value with the smallest. Values that are not numbers are compared
             with the first ("reference", the default), each with the one before ("sequential"), all
             with one another ("pairwise", or "revpairwise"), or the last with the first ("minmax").

@@ -80,7 +80,8 @@ class GoodnessMethods(ResultsState):
         Reliability is what calibration could gain, resolution what the probabilities tell about the
         classes, and uncertainty is the score of the shares of the classes in all rows (Murphy 1973
         [1]_). Small scores are good. Rows are those of the fit, for which the scores are
-        optimistic.
+        optimistic, and probabilities are those before `prior_correction`, which belongs to other
+        shares of the classes than those of the rows.
 
         Parameters
         ----------
@@ -120,6 +121,8 @@ class GoodnessMethods(ResultsState):
     ) -> pd.DataFrame:
         """Observed shares of each class in bins of its probability, on the rows of the fit.
 
+        Probabilities are those before `prior_correction`.
+
         Parameters
         ----------
         n_bins, strategy : object
@@ -152,4 +155,5 @@ class GoodnessMethods(ResultsState):
         """Return the probabilities and the classes of the rows of the fit."""
         if self._estimate.settings.partial_labels:
             raise ValueError(f"{what} need the class of each row, found partial_labels.")
-        return self._held.get(what).outcomes(what)
+        outcomes = self._held.get(what).outcomes(what)
+        return outcomes if self.weights == "frequency" else outcomes.with_mean_one()

@@ -37,8 +37,14 @@ class RowMethods(ResultsState):
         """-2 log L + 2 `effective_df`, a criterion for fits with a penalty.
 
         L is the likelihood at the coefficients, not the largest. It is `aic` for maximum-likelihood
-        fits. Needs the rows of the fit.
+        fits. Needs the rows of the fit. Raises ValueError with sampling weights and clusters, which
+        have no likelihood.
         """
+        if not self._validity.has_independent_rows:
+            raise ValueError(
+                "effective_aic needs independent rows, which sampling weights and clusters do not "
+                "have."
+            )
         return -2.0 * self.log_likelihood + 2.0 * self.effective_df
 
     def loo(self, max_refits: int | None = 100) -> LeaveOneOutScores:

@@ -60,7 +60,8 @@ class LeaveOneOutScores:
         Effective degrees of freedom, Σ_i tr(A_i Λ_i); without a penalty, the number of free
         coefficients.
     aic : float
-        -2 log L + 2 `effective_df`, with the likelihood L at the coefficients.
+        -2 log L + 2 `effective_df`, with the likelihood L at the coefficients. NaN with
+        ``weights="probability"``: sampling weights have no scale, so that there is no likelihood.
     n_refits : int
         How many exact fits replaced approximations.
     approximation_error : float
@@ -186,7 +187,7 @@ def leave_one_out(
         accuracy=scores.mean(scores.hits),
         accuracy_std_err=scores.error(scores.hits),
         effective_df=df,
-        aic=2.0 * (total * leverages.point.loss + df),
+        aic=2.0 * (total * leverages.point.loss + df) if weights == "frequency" else np.nan,
         n_refits=refits.n_fits,
         approximation_error=held.error,
         monte_carlo_error=monte_carlo_error,

@@ -140,7 +140,9 @@ class ClassCalibrationDisplay:
         check_level(conf_level)
         P, T, counts, labels = probabilities_and_shares(y_true, y_prob, classes)
         given = _validation.check_sample_weight(sample_weight, len(P))
-        outcomes = Outcomes(P, T, counts if given is None else counts * given)
+        outcomes = Outcomes(P, T, counts)
+        if given is not None:
+            outcomes = Outcomes(P, T, counts * given).with_mean_one()
         table = calibration_table(
             outcomes, labels, n_bins, strategy, conf_level, are_counts=given is None
         )

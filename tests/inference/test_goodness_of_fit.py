@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scipy.stats import norm
 from sklearn.metrics import log_loss
 from statsmodels.stats.proportion import proportion_confint
 
 from skmaxent import ClassCalibrationDisplay, MaxentClassifier
+from skmaxent._inference._calibration_table import wilson_interval
 from tests.helpers.beps import DATA, ORACLES, VOTE
 
 R = json.loads((ORACLES / "goodness_of_fit.json").read_text())
@@ -194,3 +196,51 @@ def test_fits_without_these_tests_are_refused():
     with pytest.raises(ValueError, match="tests no degree of freedom"):
         rows = DATA[["Blair"]] > 3
         MaxentClassifier(C=np.inf).fit(rows, VOTE).infer(rows, VOTE).goodness_of_fit("pearson")
+
+
+SCALE_FREE = {
+    "brier": lambda found: found.score_decomposition(n_bins=4),
+    "log": lambda found: found.score_decomposition("log", n_bins=4),
+    "calibration": lambda found: found.calibration(n_bins=4),
+}
+
+
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_sampling_weights_have_no_scale(name):
+    """The sum of normalised weights is one; quantiles of repeated values have one value then."""
+    weights = 1.0 + np.arange(len(VOTE)) % 3
+    tables = []
+    for given in (weights, weights / weights.sum()):
+        clf = EXACT.fit(X, VOTE, given)
+        tables.append(SCALE_FREE[name](clf.infer(X, VOTE, given, weights="probability")))
+    pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+    if name == "calibration":
+        assert tables[0].index.size == 4 * 3
+
+
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_rows_without_weight_do_not_count(name):
+    rows = np.arange(len(VOTE)) % 4 > 0
+    whole = EXACT.fit(X, VOTE, rows * 1.0).infer(X, VOTE, rows * 1.0)
+    part = EXACT.fit(X[rows], VOTE[rows]).infer(X[rows], VOTE[rows])
+    pd.testing.assert_frame_equal(
+        *(SCALE_FREE[name](found) for found in (whole, part)), rtol=1e-6, check_exact=False
+    )
+
+
+def test_the_display_of_weighted_rows_has_no_scale():
+    weights = 1.0 + np.arange(len(VOTE)) % 3
+    drawn = [
+        ClassCalibrationDisplay.from_predictions(VOTE, P, sample_weight=scale * weights)
+        for scale in (1.0, 1e-6)
+    ]
+    pd.testing.assert_frame_equal(*(display.table for display in drawn), rtol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("n", [3.0, 47.0, 153.0])
+def test_a_share_of_none_or_all_is_the_end_of_its_interval(share, n):
+    interval = wilson_interval(share, n, 0.95)
+    assert interval[int(share)] == share
+    z2 = norm.ppf(0.975) ** 2
+    assert abs(interval[1 - int(share)] - share) == pytest.approx(z2 / (n + z2))

@@ -73,6 +73,15 @@ def test_weights_offsets_and_aliased_features():
     pd.testing.assert_frame_equal(twice.iia_test(), plain, rtol=1e-4)
 
 
+def test_rows_without_weight_do_not_count():
+    rows = np.arange(len(VOTE)) % 7 > 0
+    whole = infer(X, VOTE, sample_weight=rows.astype(float))
+    part = infer(X[rows], VOTE[rows])
+    pd.testing.assert_frame_equal(whole.iia_test(), part.iia_test(), rtol=1e-4)
+    tables = [of.iia_test("small-hsiao", random_state=0) for of in (whole, part)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
 def test_more_than_three_outcomes():
     """Data of the model: the statistic has the moments of its distribution, roughly."""
     rng = np.random.default_rng(3)

@@ -331,3 +331,13 @@ def test_sparse_wide_lasso_reads_the_columns_that_vary_alone():
     scores = leave_one_out(clf, X, y, max_refits=0)
     dense = leave_one_out(clf, X.toarray(), y, max_refits=0)
     np.testing.assert_allclose(scores.log_proba, dense.log_proba, rtol=1e-7)
+
+
+def test_sampling_weights_have_no_information_criterion():
+    X, y = load_iris(return_X_y=True)
+    weights = 1.0 + np.arange(len(y)) % 2
+    clf = MaxentClassifier(C=np.inf).fit(X[:, [1]], y, weights)
+    results = clf.infer(X[:, [1]], y, weights, weights="probability")
+    assert np.isnan(results.loo(max_refits=0).aic)
+    with pytest.raises(ValueError, match="effective_aic needs independent rows"):
+        _ = results.effective_aic
