@@ -13,8 +13,8 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# A standard error below this share of the sum of those of its parts, and a value below this share of
-# the sum of its parts, are rounding errors.
+# A standard error below the first share of the sum of those of its parts, and a value below the
+# second share of the sum of its parts, are rounding errors.
 ERROR_ROUNDING, VALUE_ROUNDING = 1e-10, 1e-12
 # The named contrasts between the estimates of a class.
 CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")

@@ -76,7 +76,8 @@ class Replicates:
         if is_far.any() and np.isfinite(self.whole).all():
             warn_user(
                 "the coefficients are not those of a fit to X and y, by more than half a standard "
-                "error: infer needs the data of the fit, and a fit that has converged.",
+                "error: infer needs the data of the fit with its sample_weight and offset, and a "
+                "fit that has converged.",
             )
 
 

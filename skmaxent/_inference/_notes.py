@@ -81,7 +81,10 @@ def notes_if_far(distance: float) -> tuple[str, ...]:
     if distance <= FAR_FROM_OPTIMUM:
         return ()
     found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
-    warn_user(f"{found}: infer needs the data of the fit, and a fit that has converged.")
+    warn_user(
+        f"{found}: infer needs the data of the fit with its sample_weight and offset, and a "
+        "fit that has converged."
+    )
     return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
 
 
