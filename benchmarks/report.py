@@ -423,8 +423,9 @@ def write(folder, order):
     )
     text = f"""# Benchmark
 
-The benchmark measures the time until the objective is within a relative gap of 1e-3, 1e-6 and 1e-9
-of the best value. The gap is (F - F*)/F*, where F is the objective of a fit, and F* is the smallest
+This page is for people who want to check how fast the fits are. The benchmark measures the time
+until the objective is within a relative gap of 1e-3, 1e-6 and 1e-9 of the best value. The gap is
+(F - F*)/F*, where F is the objective of a fit, and F* is the smallest
 objective that any solver found.
 
 - Each solver runs in its own process, with the same data and the same number of threads. The

@@ -59,6 +59,10 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "download_all_examples": False,
     "remove_config_comments": True,
+    # "Examples using" at the end of API pages, and links from code to them.
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("skmaxent",),
+    "reference_url": {"skmaxent": None},
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": False,
     "plot_gallery": True,

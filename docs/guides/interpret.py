@@ -69,6 +69,8 @@ results.summary(exponentiate=True).round(3)
 # 1.75. A ratio of 1 means no relation. The reference is a choice of presentation:
 # ``results.relative_to("Republican")`` has the same model and the same probabilities.
 
+colours = [COLOURS["Independent"], COLOURS["Republican"]]
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=colours)
 fig, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 CoefficientDisplay.from_results(results, exponentiate=True, ax=ax)
 
@@ -112,6 +114,7 @@ slopes[["class", "estimate", "std_err", "lower", "upper"]].round(3)
 
 # %%
 
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(COLOURS.values()))
 fig, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 PredictionsDisplay.from_results(results, "conservative", ax=ax)
 

@@ -1,5 +1,6 @@
 """The code of the README and of the pages prints what they show, and commands run as printed."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -25,7 +26,17 @@ def test_the_readme_prints_what_it_shows():
 
 @pytest.mark.parametrize(
     "page",
-    ["index", "solvers", "memory", "migrating", "effects", "penalties", "inference", "targets"],
+    [
+        "index",
+        "solvers",
+        "memory",
+        "migrating",
+        "effects",
+        "penalties",
+        "inference",
+        "targets",
+        "formulas",
+    ],
 )
 def test_the_pages_print_what_they_show(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -71,6 +82,30 @@ def test_commands_install_from_the_checkout_into_an_environment(path):
         assert "skmaxent[" not in options
         for extra in re.findall(r"\.\[([^\]]*)\]", options):
             assert set(extra.split(",")) <= set(extras)
+
+
+@pytest.mark.parametrize(
+    "words", ["odds", "ConvergenceWarning", "feature importance", "class weights"]
+)
+def test_headings_have_the_words_that_people_search_for(words):
+    headings = [
+        line
+        for path in [*DOCS.glob("*.md"), *DOCS.glob("guides/*.py")]
+        for line, underline in itertools.pairwise(path.read_text().splitlines())
+        if line.startswith("## ") or re.fullmatch(r"(# )?[=-]{4,}", underline)
+    ]
+    assert any(words.lower() in heading.lower() for heading in headings)
+
+
+def test_every_page_of_a_task_says_for_whom_it_is():
+    guide = (DOCS / "user_guide.md").read_text()
+    pages = re.findall(r"^(?:guides_built/)?([a-z_]+)$", guide, re.M)
+    assert len(pages) > 12
+    for page in set(pages) - {"contributing"}:
+        path = DOCS / f"{page}.md"
+        path = path if path.exists() else DOCS / "guides" / f"{page}.py"
+        beginning = " ".join(path.read_text().split()[:120])
+        assert re.search("for people", beginning), page
 
 
 def test_the_example_of_a_rare_class_gets_its_share_right(capsys):
