@@ -6,6 +6,8 @@ This page is for people who want to understand the softmax function, or look up 
 formulas: definition, properties, numerical stability, derivative, cross-entropy, gradient methods,
 temperature, and a comparison with sigmoid, tanh and ReLU. It needs a little calculus.
 
+This page is also available in Japanese: :doc:`softmax_ja`.
+
 The softmax turns a vector of real numbers, the *logits*, into probabilities:
 
 .. math::

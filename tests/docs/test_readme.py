@@ -1,5 +1,6 @@
 """The code of the README and of the pages prints what they show, and commands run as printed."""
 
+import ast
 import itertools
 import re
 import tomllib
@@ -95,6 +96,19 @@ def test_headings_have_the_words_that_people_search_for(words):
         if line.startswith("## ") or re.fullmatch(r"(# )?[=-]{4,}", underline)
     ]
     assert any(words.lower() in heading.lower() for heading in headings)
+
+
+def code_without_prose(script):
+    """Return the code of a script in docs/guides without comments and docstrings."""
+    tree = ast.parse((DOCS / "guides" / script).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node):
+            del node.body[0]
+    return ast.unparse(tree)
+
+
+def test_the_japanese_page_has_the_same_code():
+    assert code_without_prose("softmax_ja.py") == code_without_prose("softmax.py")
 
 
 def test_every_page_of_a_task_says_for_whom_it_is():
