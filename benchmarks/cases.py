@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import real_data
 import scipy.sparse as sp
 from sklearn.datasets import load_digits, load_iris, load_wine
-from sklearn.preprocessing import normalize
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler, normalize
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,95 @@ class Penalty:
         sizes = np.sqrt((coef**2).sum(axis=0)) if self.grouped else np.abs(coef)
         ridge = 0.5 * (coef**2).sum()
         return (self.l1_ratio * sizes.sum() + (1.0 - self.l1_ratio) * ridge) / (self.C * n)
+
+
+def ridge(alpha, y):
+    """alpha / 2 times the squared norm beside the mean loss: C is 1 / (alpha n)."""
+    return Penalty(1.0 / (alpha * len(y)))
+
+
+def mnist():
+    """MNIST, 5,000 x 784 pixels between 0 and 1, 10 classes, alpha = 1e-4."""
+    X, y = real_data.mnist()
+    return X, y, ridge(1e-4, y)
+
+
+def mnist_weak_penalty():
+    """mnist with alpha = 1e-5."""
+    X, y = real_data.mnist()
+    return X, y, ridge(1e-5, y)
+
+
+def mnist_standardised():
+    """mnist with pixels of unit variance, alpha = 1e-4."""
+    X, y = real_data.mnist()
+    return StandardScaler().fit_transform(X), y, ridge(1e-4, y)
+
+
+def mnist_polynomial():
+    """mnist averaged over squares of 4 x 4, all products of two, 5,000 x 1,274, alpha = 1e-4."""
+    X, y = real_data.mnist()
+    X = X.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(-1, 49)
+    return PolynomialFeatures(2, include_bias=False).fit_transform(X), y, ridge(1e-4, y)
+
+
+def _newsgroups(vectorizer, C):
+    texts, y = real_data.newsgroups()
+    return vectorizer.fit_transform(texts), y, C
+
+
+def newsgroups():
+    """20 newsgroups, 11,293 x 73,686 TF-IDF, 20 classes, C = 1."""
+    return _newsgroups(TfidfVectorizer(), 1.0)
+
+
+def newsgroups_weak_penalty():
+    """newsgroups with C = 100."""
+    return _newsgroups(TfidfVectorizer(), 100.0)
+
+
+def newsgroups_hashed():
+    """20 newsgroups, 11,293 x 1,048,576 hashed words, 20 classes, C = 1."""
+    return _newsgroups(HashingVectorizer(n_features=2**20), 1.0)
+
+
+def _reviews(C):
+    texts, y = real_data.reviews()
+    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), min_df=3)
+    return vectorizer.fit_transform(texts), y, C
+
+
+def reviews():
+    """Product reviews in Chinese, 35,123 x 100,462 TF-IDF of characters, 2 classes, C = 1."""
+    return _reviews(1.0)
+
+
+def reviews_weak_penalty():
+    """reviews with C = 100."""
+    return _reviews(100.0)
+
+
+def reuters_r8():
+    """Reuters R8, 5,485 x 19,956 TF-IDF, 8 classes of 41 to 2,840 rows, C = 1."""
+    texts, y = real_data.reuters_r8()
+    return TfidfVectorizer().fit_transform(texts), y, 1.0
+
+
+def shuttle():
+    """Space shuttle, 49,097 x 9, raw units, 2 classes, C = 1."""
+    return *real_data.shuttle(), 1.0
+
+
+def diamonds():
+    """Cut of diamonds, 53,940 x 22, raw units and one-hot columns, 5 classes, C = 1."""
+    frame, y = real_data.diamonds()
+    return pd.get_dummies(frame, dtype=float).to_numpy(float), y, 1.0
+
+
+def yeast():
+    """Yeast genes, 2,417 x 103, 198 classes, the sets of labels that occur, C = 1."""
+    X, labels = real_data.yeast()
+    return X, real_data.codes(labels), 1.0
 
 
 def labels(logits, rng):
@@ -211,17 +303,35 @@ def elastic_net():
     return X, y, Penalty(0.02, 0.5)
 
 
+# Cases with real data; the others are synthetic.
+REAL = (
+    mnist,
+    mnist_weak_penalty,
+    mnist_standardised,
+    mnist_polynomial,
+    newsgroups,
+    newsgroups_weak_penalty,
+    newsgroups_hashed,
+    reviews,
+    reviews_weak_penalty,
+    reuters_r8,
+    shuttle,
+    diamonds,
+    yeast,
+    digits,
+    wine,
+    tiny,
+    lasso_digits,
+)
 CASES = {
     case.__name__: case
     for case in (
+        *REAL,
         tall,
         tall_float32,
         raw_units,
         imbalanced,
         million_rows,
-        digits,
-        wine,
-        tiny,
         unpenalised,
         images,
         many_classes,
@@ -234,7 +344,6 @@ CASES = {
         lasso_text,
         lasso_text_weak,
         lasso_wide,
-        lasso_digits,
         group_lasso,
         group_lasso_wide,
         elastic_net,

@@ -48,7 +48,7 @@ def cyanure(X, y, penalty, tol):
     kind = "l2" if penalty.l1_ratio == 0 else "l1" if penalty.l1_ratio == 1 else "elasticnet"
     strength = 1 / (penalty.C * len(y))
     model = Classifier(
-        loss="multiclass-logistic",
+        loss="multiclass-logistic" if y.max() > 1 else "logistic",
         penalty="l1l2" if penalty.grouped else kind,
         lambda_1=strength * (penalty.l1_ratio or 1.0),
         lambda_2=strength * (1.0 - penalty.l1_ratio),
@@ -58,7 +58,7 @@ def cyanure(X, y, penalty, tol):
         verbose=False,
     ).fit(X, y)
     weights, intercept = model.get_weights()
-    return np.asarray(weights).T, np.ravel(intercept)
+    return np.atleast_2d(np.asarray(weights).T), np.ravel(intercept)
 
 
 def statsmodels(X, y, penalty, tol):

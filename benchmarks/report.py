@@ -7,10 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from cases import REAL
 from cluster import CLASSES, COLUMNS, MEMORY, ROWS, THREADS, predicted
 from contenders import CONTENDERS, OURS
+from real_data import COMMAND
 
 DOCS = Path(__file__).parents[1] / "docs"
+README = DOCS.parent / "README.md"
+# The sentence with the geometric mean stands between these in the README.
+HEADLINE = "<!-- geometric mean -->", "<!-- end of the geometric mean -->"
+REAL_NAMES = [case.__name__ for case in REAL]
 PACKAGES = (
     "numpy",
     "scipy",
@@ -46,7 +52,7 @@ def machine():
         "threads": os.cpu_count(),
         "python": platform.python_version(),
         "skmaxent": _version("skmaxent"),
-        "environment": {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS")},
+        "environment": {k: v for k, v in os.environ.items() if k.startswith(("OPENBLAS", "OMP"))},
         **{package: _version(package) for package in PACKAGES},
     }
 
@@ -139,6 +145,34 @@ def summary(results):
 def geometric_mean(results, gap="1e-06"):
     values = [ratio(result, gap)[0] for result in results]
     return float(np.exp(np.mean([np.log(value) for value in values if value])))
+
+
+def headline(real):
+    """Sentences with the geometric mean of the cases with real data, and what it leaves out."""
+    missed = [result["case"] for result in real if ratio(result, "1e-06")[0] is None]
+    bounds = [result["case"] for result in real if ratio(result, "1e-06")[1] is False]
+    bounds = [name for name in bounds if name not in missed]
+    text = (
+        f"The geometric mean of this ratio over the {len(real) - len(missed)} cases with real data "
+        f"is **{geometric_mean(real):.1f}**."
+    )
+    if bounds:
+        text += (
+            f" In {', '.join(bounds)} no other solver reached the gap in the time that it had, and "
+            "the ratio is a lower bound."
+        )
+    if missed:
+        text += f" It does not include {', '.join(missed)}, where skmaxent does not reach the gap."
+    return text
+
+
+def with_headline(readme, sentence):
+    """The README's text with `sentence` between the two markers."""
+    if any(readme.count(marker) != 1 for marker in HEADLINE):
+        raise ValueError(f"README.md must contain each of {HEADLINE} once")
+    before, rest = readme.split(HEADLINE[0])
+    after = rest.split(HEADLINE[1])[1]
+    return f"{before}{HEADLINE[0]}\n{sentence}\n{HEADLINE[1]}{after}"
 
 
 def details(result):
@@ -409,10 +443,17 @@ def write(folder, order):
     DOCS.joinpath("figures").mkdir(exist_ok=True)
     for result in fits:
         draw(result, DOCS / "figures" / f"{result['case']}.png")
+    real = [result for result in fits if result["case"] in REAL_NAMES]
+    synthetic = [result for result in fits if result["case"] not in REAL_NAMES]
     kinds = {
-        "Ridge": [result for result in fits if not result.get("l1_ratio")],
-        "L1, elastic net and groups": [result for result in fits if result.get("l1_ratio")],
+        "Real data": real,
+        "Synthetic data with a ridge": [r for r in synthetic if not r.get("l1_ratio")],
+        "Synthetic data with L1, elastic net and groups": [
+            r for r in synthetic if r.get("l1_ratio")
+        ],
     }
+    if len(real) == len(REAL):
+        README.write_text(with_headline(README.read_text(), headline(real)))
     sections = "".join(
         f"## {kind}\n\nThe geometric mean of the ratios at 1e-6 is **{geometric_mean(some):.1f}**. "
         'A cell "no other" means that no other solver reached the gap; its number is a lower bound '
@@ -435,11 +476,16 @@ objective that any solver found.
 - `passes` is the time of skmaxent at a gap of 1e-6, divided by the time of one `X @ W` and one
   `X.T @ G`. These two products are the least that an evaluation of the gradient can cost.
 - Sizes are given as rows x columns. Names of other cases refer to the data of these cases.
+- `alpha` is the ridge penalty beside the mean loss, which is 1/(C n) for n rows.
+
+{headline(real)}
 
 `.venv/bin/python benchmarks/run.py` runs all cases and writes this page, and `.venv/bin/python
 benchmarks/run.py CASE` runs one case. The other solvers are installed by
 `.venv/bin/pip install ".[bench]"` and `.venv/bin/pip install --no-deps adelie`. The paths need R
-with glmnet.
+with glmnet. The texts are in two archives, which
+`.venv/bin/{COMMAND}`
+downloads.
 
 {sections}## Whole tasks
 
