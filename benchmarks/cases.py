@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import real_data
 import scipy.sparse as sp
-from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler, normalize
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler, normalize, scale
 
 
 @dataclass(frozen=True)
@@ -287,6 +287,49 @@ def lasso_digits():
     return *load_digits(return_X_y=True), Penalty(0.1, 1.0)
 
 
+def lasso_digits_weak():
+    """lasso_digits, standardised, C = 200."""
+    X, y = load_digits(return_X_y=True)
+    return scale(X), y, Penalty(200.0, 1.0)
+
+
+def lasso_iris():
+    """150 x 4, 3 classes, standardised, lasso, C = 1."""
+    X, y = load_iris(return_X_y=True)
+    return scale(X), y, Penalty(1.0, 1.0)
+
+
+def lasso_wine():
+    """178 x 13, 3 classes, standardised, lasso, C = 1."""
+    X, y = load_wine(return_X_y=True)
+    return scale(X), y, Penalty(1.0, 1.0)
+
+
+def lasso_cancer():
+    """569 x 30, 2 classes, standardised, lasso, C = 1."""
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X), y, Penalty(1.0, 1.0)
+
+
+def _penguins(C):
+    from plotnine.data import penguins
+
+    rows = penguins.dropna()
+    columns = [rows[name].to_numpy(float) for name in rows if name.endswith(("_mm", "_g"))]
+    columns += [rows[name] == level for name in ("island", "sex") for level in rows[name].unique()]
+    return scale(np.column_stack(columns)), rows["species"].cat.codes.to_numpy(), Penalty(C, 1.0)
+
+
+def lasso_penguins():
+    """333 x 9, 3 classes, a column for each level of factors, standardised, lasso, C = 1."""
+    return _penguins(1.0)
+
+
+def lasso_penguins_weak():
+    """lasso_penguins with C = 10,000."""
+    return _penguins(1e4)
+
+
 def group_lasso():
     """20,000 x 200, 5 classes, group lasso."""
     return _lasso(0.02, grouped=True)
@@ -322,6 +365,12 @@ REAL = (
     wine,
     tiny,
     lasso_digits,
+    lasso_digits_weak,
+    lasso_iris,
+    lasso_wine,
+    lasso_cancer,
+    lasso_penguins,
+    lasso_penguins_weak,
 )
 CASES = {
     case.__name__: case

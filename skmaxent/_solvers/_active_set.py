@@ -30,7 +30,12 @@ REGULARISATION = 1e-12
 
 
 def minimise_by_pivots(
-    matrix: Array, gradient: Array, theta: Array, penalty: Elementwise, start: Array
+    matrix: Array,
+    gradient: Array,
+    theta: Array,
+    penalty: Elementwise,
+    start: Array,
+    share: float = 0.0,
 ) -> Array:
     """Return W that minimises ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W).
 
@@ -43,14 +48,16 @@ def minimise_by_pivots(
     penalty : Elementwise
     start : ndarray of shape (R, width)
         Where the search begins.
+    share : float, default=0
+        The search may end when what is left to gain is about this share of what it has gained.
 
     Returns
     -------
     ndarray of shape (R, width)
-        The minimiser to a relative accuracy of `PIVOT_ACCURACY`. If the limit of pivots is reached
-        before, the last W, whose value is not above that of `start`.
+        With a `share` of zero the minimiser to a relative accuracy of `PIVOT_ACCURACY`. If the
+        limit of pivots is reached before, the last W, whose value is not above that of `start`.
     """
-    search = _Search(matrix, gradient, theta, penalty, start)
+    search = _Search(matrix, gradient, theta, penalty, start, share)
     p = len(matrix)
     most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
     search.run(int(np.clip(3.0 * PIVOT_WORK / p**3, LEAST_PIVOTS, most)))
@@ -71,7 +78,13 @@ class _Search:
     """
 
     def __init__(
-        self, matrix: Array, gradient: Array, theta: Array, penalty: Elementwise, start: Array
+        self,
+        matrix: Array,
+        gradient: Array,
+        theta: Array,
+        penalty: Elementwise,
+        start: Array,
+        share: float = 0.0,
     ) -> None:
         def flat(A: Array) -> Array:
             return np.array(np.broadcast_to(A, theta.shape), dtype=float).ravel()
@@ -87,6 +100,7 @@ class _Search:
         inside = (self.lower < self.W) & (self.upper > self.W)
         self._free = self._movable & inside & ((self.W != 0.0) | (self.l1 == 0.0))
         self._sign = np.sign(self.W)
+        self._share, self._gain = share, 0.0
 
     def run(self, n_pivots: int) -> None:
         """Minimise over the free coefficients, free others, and so on until no other moves."""
@@ -110,7 +124,8 @@ class _Search:
                 continue
             outside = np.abs(np.where(self._free, 0.0, residual))
             largest = float(outside.max(initial=0.0))
-            if largest <= tolerance:
+            # Alone, each of them gains about half the square of its residual.
+            if largest <= tolerance or 0.5 * float(outside @ outside) < self._share * self._gain:
                 break
             # Several at a time may block each other; one never does.
             new = outside >= TOGETHER * largest
@@ -142,6 +157,10 @@ class _Search:
         H, scale = self._H[np.ix_(free, free)], self._scale[free]
         slope = self.q[free] + self.l1[free] * self._sign[free]
         step = -scale * solve_semidefinite(scale[:, None] * H * scale, scale * slope)
+        # With signs that do not change, the decrease would be at least that of the quadratic with
+        # the penalty and the signs that coefficients have now.
+        if -0.5 * float(slope @ step) < self._share * self._gain:
+            return 0.0, True
         W, sign, l1 = self.W[free], self._sign[free], self.l1[free]
         change = self._H[:, free] @ step
         curvature = max(float(step @ change[free]), 0.0)
@@ -158,7 +177,7 @@ class _Search:
         t, stop = _least_along(float(slope @ step), curvature, times[order], jumps[order])
         if not t >= 0.0:
             return 0.0, True
-        W = W + t * step
+        before, W = W, W + t * step
         crossed = np.flatnonzero(at_zero < t)
         self._sign[free[crossed]] *= -1.0
         if stop is not None:
@@ -169,6 +188,8 @@ class _Search:
             W[at] = bound[at]
             self._free[free[zero]] = False
             self._free[free[at]] = False
+        quadratic = t * float(step @ self.q[free]) + 0.5 * t**2 * curvature
+        self._gain -= quadratic + float(l1 @ (np.abs(W) - np.abs(before)))
         self.q += t * change
         self.W[free] = np.clip(W, self.lower[free], self.upper[free])
         return t, stop is None and not len(crossed) and t > 0.5

@@ -18,7 +18,7 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
-from skmaxent._solvers._models import model_at
+from skmaxent._solvers._models import is_quick, model_at
 from skmaxent._solvers._quadratic import DampedModel, Model, project_onto_tangent
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
@@ -31,6 +31,8 @@ MANIFOLD_PRODUCTS = 50
 STALE_PRODUCTS = 8
 # A model is made anew after a step whose minimum needed at least this many linear systems.
 STALE_SOLVES = 10
+# A step changes the Hessian much if the decrease differs from the promised one by this factor.
+OUTDATED = 1.25
 # A decrease below this share of what rounding makes of F counts as none.
 LEAST_DECREASE = 1e-3
 # If actual over predicted decrease is above the first number, a step twice as long is tried; below
@@ -41,8 +43,6 @@ MAX_RAY_TRIALS = 30
 # coefficient of the standardised columns. These are its least and its largest value.
 LEAST_MODEL_DAMPING, MOST_MODEL_DAMPING = 1e-6, 1e6
 SHORT_REACH = 0.05
-# A Hessian of this many multiplications takes a few milliseconds.
-QUICK_HESSIAN_WORK = 1e7
 # The distance by the model may be too small by this factor, if model and Hessian agreed in the last
 # iteration.
 DISTANCE_MARGIN = 2.0
@@ -98,6 +98,11 @@ class _Quadratic:
             model = model_at(point, seed, uses_hessian=uses_hessian)
         self.model = self.used = model
 
+    @property
+    def is_hessian(self) -> bool:
+        """Whether the model is the Hessian at the point that the fit has reached."""
+        return self._is_fresh and self.used.is_exact
+
     def _renew(self, point: Point) -> None:
         """Make a new model at a point."""
         self.model = model_at(point, self._seed, uses_hessian=self._uses_hessian)
@@ -116,8 +121,8 @@ class _Quadratic:
         guess = minimise(self.used, point.gradient, point.theta, penalty)
         if guess.distance > target:
             return guess
-        is_quick = _is_quick(point)
-        is_doubtful = is_quick or not self.holds
+        may_renew = is_quick(point)
+        is_doubtful = may_renew or not self.holds
         if not self._is_fresh and point.theta.size <= SMALL_MODEL and is_doubtful:
             self._renew(point)
             if self.model.matrix is None:
@@ -125,7 +130,7 @@ class _Quadratic:
         if self.damping > 0.0:
             self.holds, self.damping, self._was_damped = False, 0.0, True
         self.used = self.model
-        if is_quick or not self.holds:
+        if (may_renew or not self.holds) and not guess.is_exact:
             guess = finished(guess, self.model, point.gradient, point.theta, penalty)
         return guess
 
@@ -154,13 +159,15 @@ class _Quadratic:
         elif self.damping > 0.0 and gain > HALVE_BELOW * step.decrease:
             self.damping = 0.1 * self.damping if self.damping > LEAST_MODEL_DAMPING else 0.0
         self._is_fresh, self._was_damped = False, False
-        # A simple model that was wrong gives way to the Hessian, and one at whose minimum many
+        # A simple model that was wrong gives way to the Hessian. An earlier Hessian that was wrong
+        # gives way to a new one, if the new one has changed much. A model at whose minimum many
         # steps aim costs more than a new one.
-        is_wrong = self.model.matrix is None and not is_right
+        is_outdated = self.model.is_exact and not _agree(gain, step.decrease, OUTDATED)
+        is_wrong = (self.model.matrix is None or is_outdated) and not is_right
         is_stale = step.products >= STALE_PRODUCTS or step.guess.n_solves >= STALE_SOLVES
         # The step after one that ends so near is the last.
         is_stale = is_stale and not (as_promised and step.ends_near)
-        if is_wrong or is_stale or self.model.is_local or _is_quick(candidate):
+        if is_wrong or is_stale or self.model.is_local or is_quick(candidate):
             self._renew(candidate)
 
 
@@ -219,9 +226,12 @@ def proximal_newton(
             status = record.add(objective.counter, point.theta, value, distance, Status.CONVERGED)
             break
         is_last = distance <= tol
-        step = _refine(
-            point, guess, penalty, quadratic, tol / root_n, exact=is_last or not uses_float32
-        )
+        if guess.is_exact and quadratic.is_hessian:
+            step = _Step(guess.theta, guess.decrease, guess, products=0, ends_near=True)
+        else:
+            step = _refine(
+                point, guess, penalty, quadratic, tol / root_n, exact=is_last or not uses_float32
+            )
         if is_last:
             distance = max(distance, float(root_n * np.sqrt(2.0 * max(step.decrease, 0.0))))
         status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
@@ -262,11 +272,6 @@ def _step_hidden_by_rounding(
         if nearer.distance < 0.5 * step.guess.distance:
             return candidate, candidate_value
     return None
-
-
-def _is_quick(point: Point) -> bool:
-    """Return whether a Hessian costs so little that a fit may always end with a new one."""
-    return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK_HESSIAN_WORK)
 
 
 def _agree(one: float, other: float, factor: float) -> bool:

@@ -27,6 +27,8 @@ MAX_MANIFOLD_CHANGES = 20
 SHORTEST_SHARE = 0.01
 # Linear systems that a minimum may cost.
 MAX_SOLVES = 100
+# The minimum of a larger model may leave about this share of its decrease to the next iteration.
+ROUGH_SHARE = 0.03
 # Halvings of the step of the proximal gradient, whose length is a product of few power iterations.
 MAX_PROXIMAL_HALVINGS = 4
 
@@ -44,12 +46,15 @@ class Minimum:
         A decrease that a step of the proximal gradient alone makes.
     n_solves : int
         Linear systems with the model's matrix that were solved.
+    is_exact : bool
+        Whether there is no lower value but for rounding.
     """
 
     theta: Array
     decrease: float
     least: float
     n_solves: int = 0
+    is_exact: bool = False
 
     @property
     def distance(self) -> float:
@@ -152,13 +157,14 @@ def minimise(
     accuracy : float, default=0.1
         The length of the minimum-norm subgradient, relative to the one at θ, at which to stop.
     """
+    is_small = theta.size <= SMALL_MODEL
+    if is_small and model.matrix is not None and isinstance(penalty, Elementwise):
+        return _minimum_by_pivots(model, model.matrix, gradient, theta, penalty)
     step, halvings = model.safe_step, 0
     subproblem = _Subproblem(model, gradient, theta, penalty)
     best, first, is_solved = _Trial(theta, gradient, 0.0), 0.0, False
-    is_small = theta.size <= SMALL_MODEL
-    for n_step in range(
-        STEPS_BEFORE_PIVOTS if is_small and model.matrix is not None else MAX_MODEL_STEPS
-    ):
+    n_steps = STEPS_BEFORE_PIVOTS if is_small and model.matrix is not None else MAX_MODEL_STEPS
+    for n_step in range(n_steps):
         residual = penalty.minimum_norm_subgradient(best.W, best.gradient)
         size = float(np.sqrt(np.sum(np.square(residual) * step)))
         first = size if n_step == 0 else first
@@ -176,19 +182,53 @@ def minimise(
             break
         best = trial
     found = Minimum(best.W, max(-best.value, 0.0), 0.5 * first**2, subproblem.n_solves)
-    if is_small and not is_solved:
-        return finished(found, model, gradient, theta, penalty)
+    if model.matrix is not None and not is_solved:
+        return finished(found, model, gradient, theta, penalty, 0.0 if is_small else ROUGH_SHARE)
     return found
 
 
+def _minimum_by_pivots(
+    model: Model, matrix: Array, gradient: Array, theta: Array, penalty: Elementwise
+) -> Minimum:
+    """Return the exact minimum of a model with a matrix and a penalty of single coefficients.
+
+    A step of the diagonal of the model, a proximal gradient with a bound on the largest eigenvalue
+    from the sums of the rows, tells the least decrease.
+    """
+    residual = penalty.minimum_norm_subgradient(theta, gradient)
+    size = np.abs(matrix).sum(axis=1).reshape(theta.shape).max(axis=0)
+    least = 0.5 * float(np.sum(np.square(residual) / np.maximum(size, 1e-300)))
+    W = minimise_by_pivots(model.without_shift(matrix), gradient, theta, penalty, theta)
+    W = penalty.recentre(W)
+    decrease = _decrease(model, gradient, theta, penalty, W)
+    if not decrease > 0.0:
+        W, decrease = theta, 0.0
+    return Minimum(W, decrease, least, is_exact=True)
+
+
+def _decrease(
+    model: Model, gradient: Array, theta: Array, penalty: ProximalPenalty, W: Array
+) -> float:
+    """Return by how much model and penalty are lower at W than at θ."""
+    step = W - theta
+    change = inner(step, gradient + 0.5 * model.loss_product(step))
+    return penalty.value(theta) - penalty.value(W) - change
+
+
 def finished(
-    found: Minimum, model: Model, gradient: Array, theta: Array, penalty: ProximalPenalty
+    found: Minimum,
+    model: Model,
+    gradient: Array,
+    theta: Array,
+    penalty: ProximalPenalty,
+    share: float = 0.0,
 ) -> Minimum:
     """Return the exact minimum of a model and a penalty from an approximate one.
 
     Subgradients say little of directions in which M is nearly flat, so that `minimise` may stop far
-    from the minimum. A model without a matrix has no exact minimum, and the result is `found`. The
-    arguments are those of `minimise`.
+    from the minimum. A model without a matrix has no exact minimum, and the result is `found`. If
+    `share` is positive, about this share of the decrease may be left. The other arguments are those
+    of `minimise`.
     """
     matrix = model.matrix
     if matrix is None:
@@ -199,13 +239,12 @@ def finished(
             penalty.l1, penalty.ridge, penalty.target, -unbounded, unbounded, is_coupled=False
         )
     if isinstance(penalty, Elementwise):
-        W = minimise_by_pivots(model.without_shift(matrix), gradient, theta, penalty, found.theta)
+        matrix = model.without_shift(matrix)
+        W = minimise_by_pivots(matrix, gradient, theta, penalty, found.theta, share)
     elif isinstance(penalty, Grouped):
         W = minimise_groups(matrix, gradient, theta, penalty, found.theta)
     else:
         return found
     W = penalty.recentre(W)
-    step = W - theta
-    change = inner(step, gradient + 0.5 * model.loss_product(step))
-    decrease = penalty.value(theta) - penalty.value(W) - change
+    decrease = _decrease(model, gradient, theta, penalty, W)
     return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found

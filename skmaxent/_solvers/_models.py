@@ -24,6 +24,8 @@ DENSE_SIZE = 1500
 SPARSE_SIZE = 300
 # The full covariance matrix of the columns is computed for up to this many columns.
 FULL_COVARIANCE = 1500
+# A Hessian of this many multiplications takes a few milliseconds.
+QUICK_HESSIAN_WORK = 1e7
 # Rows in a sample for each coefficient of a Hessian and for each column of a covariance; the least
 # number of rows of any sample.
 SAMPLED_ROWS_PER_COEFFICIENT = 5
@@ -44,14 +46,21 @@ def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     `seed` is for the sample of rows. A model with `uses_hessian` has the Hessian of all rows.
     """
     R, width = point.objective.shape
-    # Where all rows have the same probabilities, the Kronecker product is the Hessian.
+    # Where all rows have the same probabilities, the Kronecker product is the Hessian. A matrix is
+    # better if it is small, because its minima with a penalty are exact.
     cheap = uses_hessian or not point.objective.blocks.is_sparse
     limit = DENSE_SIZE if cheap else SPARSE_SIZE
-    if R * width <= limit and not point.probabilities.are_common:
+    is_common = point.probabilities.are_common and not is_quick(point)
+    if R * width <= limit and not is_common:
         return _dense(point, seed)
     full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
     simple = _kronecker(point, seed, full=full)
     return HessianModel(point, simple) if uses_hessian else simple
+
+
+def is_quick(point: Point) -> bool:
+    """Return whether a Hessian costs so little that a fit may always end with a new one."""
+    return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK_HESSIAN_WORK)
 
 
 class HessianModel(Model):
@@ -106,7 +115,12 @@ def _dense(point: Point, seed: int) -> DenseModel:
     missing = np.where(objective.varying, LEAST_MODEL_CURVATURE * max(mean, VANISHED), 1.0)
     for k in range(R):
         H[k, column, k, column] += missing
-    return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
+    return DenseModel(
+        H.reshape(R * width, R * width),
+        (R, width),
+        is_coupled=is_coupled,
+        is_exact=sample is objective,
+    )
 
 
 def whole_hessian(H: Array, is_coupled: bool) -> Array:

@@ -38,6 +38,8 @@ class Model:
         The diagonal of the Hessian M of the model.
     shift_curvature : ndarray of shape (width,)
         The curvature along shifts of all classes.
+    is_exact : bool
+        Whether the model is the Hessian of all rows at the point that it was made for.
     is_local : bool
         Whether the model is accurate at the point that it was made for, but not near it.
     matrix : ndarray of shape (R·width, R·width) or None
@@ -46,6 +48,7 @@ class Model:
 
     diagonal: Array
     shift_curvature: Array
+    is_exact = False
     is_local = False
     matrix: Array | None = None
 
@@ -111,9 +114,11 @@ def curvature_of_shift(diagonal: Array, is_coupled: bool) -> Array:
 class DenseModel(Model):
     """A model whose Hessian is a matrix (R·width, R·width), a class after the other."""
 
-    def __init__(self, matrix: Array, shape: tuple[int, int], *, is_coupled: bool) -> None:
+    def __init__(
+        self, matrix: Array, shape: tuple[int, int], *, is_coupled: bool, is_exact: bool = False
+    ) -> None:
         R, width = shape
-        self._shape = shape
+        self._shape, self.is_exact = shape, is_exact
         self._last: tuple[Tangent, Array] | None = None
         self.shift_curvature = curvature_of_shift(matrix.diagonal().reshape(shape), is_coupled)
         blocks = matrix.reshape(R, width, R, width)

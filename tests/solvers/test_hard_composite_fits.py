@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import scale
 
 from skmaxent import MaxentClassifier
 from skmaxent._objective._elementwise_penalty import Elementwise
@@ -133,6 +135,35 @@ def test_pivots_reach_the_conditions_of_a_minimum(terms, rank):
     residual = penalty.minimum_norm_subgradient(W, (g + M @ (W - theta).ravel()).reshape(2, 6))
     np.testing.assert_allclose(residual, 0.0, atol=1e-7)
     np.testing.assert_array_equal(W, penalty.project(W))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.01])
+def test_pivots_that_end_early_leave_a_share_of_the_decrease(share):
+    rng = np.random.default_rng(1)
+    A = rng.normal(size=(60, 40))
+    M, g, theta = A.T @ A, A.T @ rng.normal(size=60), np.zeros((2, 20))
+    penalty = elementwise(theta.shape, l1=1.0)
+
+    def value(W):
+        w = W.ravel()
+        return w @ (g + 0.5 * M @ w) + penalty.value(W)
+
+    def least(share):
+        return value(minimise_by_pivots(M, g.reshape(2, 20), theta, penalty, theta, share))
+
+    best, early = least(0.0), least(share)
+    assert best < early < best + 3.0 * share * abs(best)
+
+
+def test_a_weak_lasso_of_many_coefficients():
+    """Proximal gradients alone take small steps in the nearly flat directions of the Hessian."""
+    X, y = load_digits(return_X_y=True)
+    X = scale(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        clf = MaxentClassifier(C=500.0, l1_ratio=1.0).fit(X, y)
+    assert clf.n_iter_[0] < 35
+    assert clf.optimality_gap_ < 0.01
 
 
 def test_a_lasso_that_outlives_the_curvature_of_its_start():
