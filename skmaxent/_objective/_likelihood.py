@@ -259,8 +259,10 @@ class Softmax:
         return (P / shares[:, None]).min(axis=0)
 
     def largest_range(self, shares: Array) -> float:
-        # The range of u_k - u_l is √(1/p_k + 1/p_l), largest for the two least shares.
-        return float(np.sqrt((1.0 / np.partition(shares, 1)[:2]).sum()))
+        # The range of u_k - u_l is √(1/p_k + 1/p_l), largest for the two least shares. A share may
+        # underflow to zero.
+        with np.errstate(divide="ignore"):
+            return float(np.sqrt((1.0 / np.partition(shares, 1)[:2]).sum()))
 
     def outcomes(self, shares: Array, change: bool = False) -> Array:
         return shares
