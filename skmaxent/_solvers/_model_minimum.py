@@ -200,19 +200,15 @@ def _minimum_by_pivots(
     least = 0.5 * float(np.sum(np.square(residual) / np.maximum(size, 1e-300)))
     W = minimise_by_pivots(model.without_shift(matrix), gradient, theta, penalty, theta)
     W = penalty.recentre(W)
-    decrease = _decrease(model, gradient, theta, penalty, W)
+    decrease = _decrease(model, gradient, W - theta, penalty.increase(theta, W))
     if not decrease > 0.0:
         W, decrease = theta, 0.0
     return Minimum(W, decrease, least, is_exact=True)
 
 
-def _decrease(
-    model: Model, gradient: Array, theta: Array, penalty: ProximalPenalty, W: Array
-) -> float:
-    """Return by how much model and penalty are lower at W than at θ."""
-    step = W - theta
-    change = inner(step, gradient + 0.5 * model.loss_product(step))
-    return penalty.value(theta) - penalty.value(W) - change
+def _decrease(model: Model, gradient: Array, step: Array, increase: float) -> float:
+    """Return by how much a step lowers model and penalty; the penalty has the given `increase`."""
+    return -increase - inner(step, gradient + 0.5 * model.loss_product(step))
 
 
 def finished(
@@ -246,5 +242,6 @@ def finished(
     else:
         return found
     W = penalty.recentre(W)
-    decrease = _decrease(model, gradient, theta, penalty, W)
+    increase = penalty.value(W) - penalty.value(theta)
+    decrease = _decrease(model, gradient, W - theta, increase)
     return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found

@@ -155,6 +155,17 @@ def test_pivots_that_end_early_leave_a_share_of_the_decrease(share):
     assert best < early < best + 3.0 * share * abs(best)
 
 
+def test_the_increase_of_a_penalty_between_close_points():
+    rng = np.random.default_rng(2)
+    penalty = elementwise((2, 6), l1=0.3, ridge=0.7, target=0.5)
+    W = 1e6 * rng.normal(size=(2, 6))
+    V = rng.normal(size=(2, 6))
+    assert penalty.increase(W, V) == pytest.approx(penalty.value(V) - penalty.value(W))
+    step = 1e-9 * np.ones((2, 6))
+    slope = 0.3 * np.sign(V) + 0.7 * (V - 0.5)
+    assert penalty.increase(V, V + step) == pytest.approx(np.sum(slope * step), rel=1e-5)
+
+
 def test_a_weak_lasso_of_many_coefficients():
     """Proximal gradients alone take small steps in the nearly flat directions of the Hessian."""
     X, y = load_digits(return_X_y=True)
