@@ -64,9 +64,9 @@ class ConformalSets:
     >>> results = MaxentClassifier(C=np.inf).fit(X.iloc[:, [1]], y).infer(X.iloc[:, [1]], y)
     >>> sets = results.conformal(alpha=0.2)
     >>> sets.predict(X.iloc[[0, 60], [1]])
-    class     0      1      2
-    0      True  False   True
-    60    False   True  False
+    class      0      1      2
+    0       True  False  False
+    60     False   True  False
     """
 
     alpha: float

@@ -32,7 +32,6 @@ from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import (
     CERTIFIED,
     NEGLIGIBLE,
-    SMALLEST_TOTAL,
     UNBOUNDED,
     Options,
     Solution,
@@ -51,6 +50,9 @@ DOUBTFUL = 1e-3
 # For nonsmooth penalties: the distance that the certificate leaves possible, relative to the one
 # asked for, from which on the gradient is asked.
 DOUBTFUL_DISTANCE = 10.0
+# Total loss, in nats, below which gradients are mostly noise, so that they prove nothing. It is
+# larger than SMALLEST_TOTAL, at which all is noise.
+NOISY_TOTAL = 1e-7
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
@@ -396,8 +398,8 @@ def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> boo
     limit = max(tol, NEGLIGIBLE)
     if not root_n * np.sqrt(2.0 * gap * value) > DOUBTFUL_DISTANCE * limit:
         return False
-    if point.objective.blocks.effective_size * value < SMALLEST_TOTAL:
-        return True  # gradients are noise then
+    if point.objective.blocks.effective_size * value < NOISY_TOTAL:
+        return True
     size = 2.0 / point.theta.shape[1]
     end = penalty.prox(
         point.theta - size * point.gradient, np.full((1, point.theta.shape[1]), size)

@@ -40,7 +40,7 @@ def test_a_hessian_of_sampled_rows_is_close_to_the_whole():
 def test_the_kronecker_form_is_the_hessian_without_features(
     K, fit_intercept, balanced, monkeypatch
 ):
-    monkeypatch.setattr(_preconditioners, "ALIKE", 1.0)
+    monkeypatch.setattr(_preconditioners, "EQUAL_CURVATURES", 1.0)
     rng = np.random.default_rng(12)
     X = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6))
     y = np.arange(400) % K

@@ -104,8 +104,9 @@ def test_coefficients_that_saturate_all_rows_are_no_start(C):
     assert clf.optimality_gap_ < 1e-6
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("l1_ratio", "grouped"), [(0.0, False), (0.5, False), (1.0, False), (0.5, True), (1.0, True)]
+)
 def test_each_fit_of_a_path_is_that_of_a_cold_start(l1_ratio, grouped):
     options = {"l1_ratio": l1_ratio, "grouped": grouped, "tol": 1e-8}
     path = maxent_path(X, Y, Cs=[1e-3, 0.1, 30.0, 0.5], **options)

@@ -106,7 +106,7 @@ def test_a_child_forked_during_another_threads_fit_fits_with_its_own_limits(monk
         under_way.set()
         go_on.wait(60)
 
-    monkeypatch.setattr(_fit_steps, "_print_iteration", wait)
+    monkeypatch.setattr(_fit_steps, "_iteration_text", wait)
     fit = threading.Thread(target=MaxentClassifier(verbose=1).fit, args=(X, y))
     fit.start()
     under_way.wait(60)
@@ -137,7 +137,7 @@ def test_an_interrupted_fit_leaves_the_last_one(error, monkeypatch):
 
     clf.set_params(verbose=0).fit(X, y)
     before = dict(vars(clf))
-    monkeypatch.setattr(_fit_steps, "_print_iteration", fail)
+    monkeypatch.setattr(_fit_steps, "_iteration_text", fail)
     clf.verbose = before["verbose"] = 1
     with pytest.raises(error):
         clf.fit(-X[:, :2], y)

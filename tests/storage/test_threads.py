@@ -53,7 +53,7 @@ def test_so_does_one_that_fails(large, error, monkeypatch, started):
     def interrupt(iteration):
         raise error("stop")
 
-    monkeypatch.setattr(_fit_steps, "_print_iteration", interrupt)
+    monkeypatch.setattr(_fit_steps, "_iteration_text", interrupt)
     limits = blas_limits()
     with pytest.raises(error, match="stop"):
         MaxentClassifier(n_jobs=2, verbose=1).fit(*large)
