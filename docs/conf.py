@@ -93,7 +93,9 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "github-dark-high-contrast",
 }
-html_sidebars = {"index": [], "changelog": [], "faq": []}
+# Pages of the first level have no others beside them.
+FIRST_LEVEL = ("index", "guides_built/getting_started", "guides_built/softmax", "changelog", "faq")
+html_sidebars: dict[str, list[str]] = {page: [] for page in FIRST_LEVEL}
 
 # MathJax and its fonts from an installed package instead of a content delivery network.
 mathjax_path = "mathjax/tex-chtml.js"
