@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._inference import _covariance
+from skmaxent._leverage import _reference_coding
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
@@ -199,7 +200,7 @@ def penalised(
     """
     objective = point.objective
     r = max(1, len(point.theta) - 1)
-    H = _covariance.information(point)
+    H = _reference_coding.information(point)
     if free is None or free.all():
         V = _covariance.inverse(H, width) / total
     else:

@@ -12,10 +12,7 @@ import numpy as np
 from scipy.linalg import lapack, qr
 
 from skmaxent._effects._delta_method import columns_of
-from skmaxent._leverage._reference_coding import against_last as against_last
-from skmaxent._leverage._reference_coding import information as information
-from skmaxent._leverage._reference_coding import ridge_information as ridge_information
-from skmaxent._leverage._reference_coding import ridge_pull as ridge_pull
+from skmaxent._leverage._reference_coding import information
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import full

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmaxent._inference._covariance import ridge_pull
+from skmaxent._leverage._reference_coding import ridge_pull
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers import conjugate_gradients
 from skmaxent._solvers._conjugate_gradients import Step

@@ -20,6 +20,7 @@ from skmaxent._inference._profile import profile_interval
 from skmaxent._inference._pseudo_r2 import discrimination
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import SAME_ROWS
+from skmaxent._leverage import _reference_coding
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._kernel_context import KernelContext
@@ -242,7 +243,7 @@ class FitRows:
         count = int(self.clusters.max()) + 1
         scores = _covariance.group_scores(point, self.clusters, count)
         scores = scores[scores.any(axis=1)] / self._total
-        V = _covariance.inverse(_covariance.information(point), self.width)
+        V = _covariance.inverse(_reference_coding.information(point), self.width)
         return np.asarray(scores @ V @ A.T)
 
     def against_null(self, constant: Array | None) -> float:

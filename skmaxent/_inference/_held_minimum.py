@@ -16,6 +16,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, qr, solve_triangula
 
 from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import moved, penalised
+from skmaxent._leverage import _reference_coding
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
 
@@ -80,7 +81,7 @@ class Likelihoods:
         width = _width(point)
         r = max(1, len(point.theta) - 1)
         if not self.is_penalised:
-            H = _covariance.information(point) * self.total
+            H = _reference_coding.information(point) * self.total
             score = -self.total * point.loss_gradient()[:r, :width].ravel()
             return self.total * point.loss, H, score
         try:
@@ -161,7 +162,7 @@ def _width(point: Point) -> int:
 def flattened(point: Point) -> Array:
     """Return the vector of coefficients of a point, shape (n_coefficients,)."""
     fit_intercept = point.objective.fit_intercept
-    return _covariance.against_last(point.theta, fit_intercept).ravel()
+    return _reference_coding.against_last(point.theta, fit_intercept).ravel()
 
 
 def _moved(point: Point, step: Array) -> Array:

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from skmaxent._inference import _covariance
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._held_minimum import Likelihoods, least
+from skmaxent._leverage import _reference_coding
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._solvers import Options, Problem, Status, minimise
 from skmaxent._storage._row_blocks import RowBlocks
@@ -86,7 +87,7 @@ class Choices:
         except _covariance.SingularInformation:
             raise NoEstimates("features are constant or linearly dependent") from None
         objective = point.objective
-        theta = _covariance.against_last(point.theta, objective.fit_intercept)
+        theta = _reference_coding.against_last(point.theta, objective.fit_intercept)
         free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
         value = -float(total) * float(point.loss)
         return Fitted(free.coefficients(theta).ravel(), free.covariance(V), value)

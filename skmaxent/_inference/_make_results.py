@@ -30,6 +30,7 @@ from skmaxent._inference._robust_covariance import (
 )
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._wald_tests import WaldTests
+from skmaxent._leverage import _reference_coding
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
@@ -56,7 +57,7 @@ def results_from_information(
     inverse = found.inverse * (training.total_weight / _sample_size(training, kind.weights))
     V = found.matrix
     objective = point.objective
-    theta = _covariance.against_last(point.theta, objective.fit_intercept)
+    theta = _reference_coding.against_last(point.theta, objective.fit_intercept)
     free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
     coding = _covariance.Coding(shown.contrasts, free.columns)
     covariance, raw = coding.covariance(V), free.coefficients(theta)
@@ -183,8 +184,10 @@ def results_from_replicates(
     shown = Reference.of(reference, training.classes)
     point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
     whole = np.column_stack([estimate.coef, estimate.intercept]).astype(float)
-    theta = _covariance.against_last(whole, objective.fit_intercept)
-    free = np.stack([_covariance.against_last(one, objective.fit_intercept) for one in replicates])
+    theta = _reference_coding.against_last(whole, objective.fit_intercept)
+    free = np.stack(
+        [_reference_coding.against_last(one, objective.fit_intercept) for one in replicates]
+    )
     samples = np.einsum("ck,nkj->ncj", shown.contrasts, free)
     fields = _common_fields(estimate, training, point, shown, weights)
     if are_sets:
@@ -220,7 +223,7 @@ def _standardised(
 
     def against_last(one: Array) -> Array:
         theta = objective.from_coefficients(one[:, :-1].astype(float), one[:, -1])
-        return _covariance.against_last(theta, objective.fit_intercept)
+        return _reference_coding.against_last(theta, objective.fit_intercept)
 
     theta = np.stack([against_last(one) for one in replicates])
     return Standardised(
@@ -264,7 +267,7 @@ def results_for_features(
     V, distance = covariance_of(point, terms.ridge, gradient, positions)
     V /= scale
     coding = _covariance.Coding(shown.contrasts, np.eye(len(positions)))
-    part = _covariance.against_last(estimate.coef[:, positions].astype(float), True)
+    part = _reference_coding.against_last(estimate.coef[:, positions].astype(float), True)
     fields = _common_fields(estimate, training, point, shown, "frequency")
     if estimate.is_bias_reduced:
         notes = _notes_of_bias_reduced(estimate, fields["_rows"])

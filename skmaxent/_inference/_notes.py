@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._existence import MINIMUM_EXISTS, Watch
-from skmaxent._inference import _covariance
+from skmaxent._leverage import _reference_coding
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
@@ -131,5 +131,5 @@ def penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
     gradient = point.loss_gradient()
     coef = point.theta[:, :-1]
     coef = coef if terms.target is None else coef - terms.target
-    gradient[:, :-1] += _covariance.ridge_pull(terms.ridge, coef)
+    gradient[:, :-1] += _reference_coding.ridge_pull(terms.ridge, coef)
     return gradient

@@ -14,6 +14,7 @@ from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._held_minimum import flattened
 from skmaxent._inference._leverage_covariance import POWERS, leverage_scores
 from skmaxent._inference._refits import refits
+from skmaxent._leverage import _reference_coding
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._storage._block import Block
@@ -95,7 +96,9 @@ def covariance_at(
     objective, total = point.objective, training.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
     if kind.cov_type == "laplace":
-        H = H + _covariance.ridge_information(ridge, len(training.classes), objective.fit_intercept)
+        H = H + _reference_coding.ridge_information(
+            ridge, len(training.classes), objective.fit_intercept
+        )
     try:
         V = _covariance.inverse(H, width) / total
     except _covariance.SingularInformation as error:
