@@ -18,7 +18,6 @@ import numpy as np
 
 from skmaxent._existence import Watch
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
 from skmaxent._solvers._observed_information import affords_newton, descend_by_newton
 from skmaxent._solvers._record import Outcome, Record
@@ -28,8 +27,11 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array, KernelResult
 
-# Iterations after which, or at whose end, a small fit goes on with Newton's method.
+# Most iterations before a small fit goes on with Newton's method.
 FIRST_STEPS = 10
+# Distance in standard errors at which Newton's method takes over: its steps converge quadratically
+# there, to the stationary point that further steps of expectation maximisation would lead to.
+NEAR = 0.3
 # A step is brought this much nearer to its minimum than the whole fit to its own.
 INNER_TOL_SHARE = 0.1
 # Steps before Newton's method end at this share of the distance of the last one.
@@ -51,130 +53,261 @@ VALUE_ROUNDING = 4.0 * EPS
 def fit_sets(problem: Problem, options: Options) -> Solution:
     """Return a stationary point no higher than the best for targets spread evenly.
 
-    A step is checked (its certificate, its precision, a proof of separation) where the fit may end
-    with it. A direction of recession depends on which targets are positive and not on how they are
-    spread, so that the fit for targets spread evenly tells of those of all steps.
-
     Parameters
     ----------
     problem : Problem
         Its targets are those spread evenly over the sets: what is positive there is possible.
     options : Options
-        `max_iter` are steps of expectation maximisation.
+        `max_iter` are steps of expectation maximisation and of Newton's method.
     """
-    inner = replace(options, tol=INNER_TOL_SHARE * options.tol, callback=None)
-    penalty = problem.terms.nonsmooth_penalty()
-    total = problem.objective.total_weight
     if options.max_iter == 0:
         # At coefficients of zero, the distance for targets spread evenly is that of the fit.
         return replace(minimise(problem, options), gap=float("nan"))
-    even = minimise(problem, inner)
-    inner = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
-    value = _value(problem, penalty, even.point.theta)
-    record = Record(options, first=1)
-    watch = Watch(problem.objective, *(() if problem.terms.is_smooth else penalty.unbounded_signs))
-    descent: _Minimiser = partial(descend, watch=watch)
-    status = Status.MAX_ITER
-    is_small = type(problem.objective.blocks) is RowBlocks and affords_newton(even.point)
-    found: Outcome | Solution | None = None
-    thetas, distances = [even.point.theta], [np.inf]
-    while not record.is_full and not (is_small and len(record) >= FIRST_STEPS):
-        short = inner
-        if is_small and np.isfinite(distances[-1]):
-            short = replace(inner, tol=max(inner.tol, STEP_SHARE * distances[-1]))
-        step, value_step = _step(problem, penalty, short, thetas[-1], descent)
-        distances.append(step.history[0].distance)
-        # The rate of consecutive steps: an extrapolation before them says nothing of it.
-        is_rate = len(distances) > 2 and distances[-1] < distances[-2]
-        rate = min(distances[-1] / distances[-2], SLOWEST) if is_rate else SLOWEST
-        distance = distances[-1] / (1.0 - rate)
-        negligible = max(NEGLIGIBLE_SHARE * abs(value_step), NEGLIGIBLE_NATS / total)
-        is_short = distance <= options.tol and value - value_step <= (1.0 - rate) * negligible
-        is_at_end = False
-        if is_short or not _is_lower(value_step, value):
-            step, value_step = _step(problem, penalty, inner, thetas[-1], minimise)
-            is_at_end = _is_at_minimum(step, options.tol)
-            if found is not None and not _is_lower(value_step, value):
-                # What is left to gain is rounding, or the step did not reach its own minimum.
-                status = Status.CONVERGED if is_at_end else step.status
-                break
-        found, value = step, value_step
-        thetas.append(step.point.theta)
-        further = None
-        if is_at_end and is_short:
-            further, value_further = _further(problem, penalty, thetas[-2], thetas[-1], value)
-            if value - value_further <= negligible:
-                if is_small:
-                    break
-                status, further = Status.CONVERGED, None
-        elif step.status in UNBOUNDED or even.status in UNBOUNDED:
-            status = step.status if step.status in UNBOUNDED else even.status
-        elif _separates(problem, thetas[-1]):
-            status = Status.SEPARATED
-        counter = problem.objective.counter
-        status = record.add(counter, thetas[-1], value, distance, status)
-        if status is not Status.MAX_ITER:
-            break
-        if further is not None:
-            thetas, distances, value, found = [further], [np.inf], value_further, None
-        elif len(thetas) == 3:
-            beyond = penalty.project(_extrapolated(*thetas))
-            value_beyond = _value(problem, penalty, beyond)
-            if value_beyond < value:
-                thetas, value, found = [beyond], value_beyond, None
-                distances = [np.inf]
-            else:
-                thetas = thetas[-1:]
-    if is_small and status not in (*UNBOUNDED, Status.STOPPED) and not record.is_full:
-        return _by_newton(problem, penalty, inner, thetas[-1], record, options.tol)
-    if status is Status.MAX_ITER:  # the last steps were not checked, or it was an extrapolation
-        last, value_last = _step(problem, penalty, inner, thetas[-1], minimise)
-        if last.status in UNBOUNDED:
-            status = last.status
-        if found is None or _is_lower(value_last, value):
-            found, value = last, value_last
-    assert found is not None, "a fit has one step or more"
-    return problem.solution(Outcome(found.point, value, status, record.history), float("nan"))
+    fit = _Fit(problem, options)
+    is_small = type(problem.objective.blocks) is RowBlocks and affords_newton(fit.even.point)
+    if not is_small:
+        return fit.solution(fit.steps_to_the_end())
+    status = fit.first_steps()
+    if status is Status.MAX_ITER and not fit.record.is_full:
+        return fit.by_newton()
+    return fit.solution(status)
 
 
-def _by_newton(
-    problem: Problem,
-    penalty: Penalty,
-    options: Options,
-    theta: Array,
-    record: Record,
-    tol: float,
-) -> Solution:
-    """Return the stationary point that Newton's method leads to from θ, in float64.
+class _Fit:
+    """A fit by steps of expectation maximisation, from the optimum for targets spread evenly.
 
-    `options` are those of a step, which looks for separation at the end, and `tol` is the distance
-    in standard errors at which to stop.
+    A direction of recession depends on which targets are positive and not on how they are spread,
+    so that the fit for targets spread evenly tells of those of all steps.
+
+    Attributes
+    ----------
+    even : Solution
+        The optimum for targets spread evenly.
+    inner : Options
+        The options of a step.
+    thetas : list of ndarray of shape (R, d + 1)
+        θ where the steps since the last extrapolation began, and where the last one ended.
+    value : float
+        The objective at the last θ.
+    last : Outcome or Solution or None
+        The step that ended at the last θ, None after an extrapolation.
+    distances : list of float
+        How far each start of these steps was from the minimum of its step, in standard errors.
     """
-    blocks = problem.objective.blocks
-    assert isinstance(blocks, RowBlocks), "sets are in memory"
-    n_features = blocks.n_features
-    rows = blocks.standardised(np.zeros(n_features), np.ones(n_features), dtype=np.float64)
-    objective = _over(problem.objective, rows)
 
-    def value_at(theta: Array) -> float:
-        return _set_loss(objective, theta) + penalty.value(theta)
+    thetas: list[Array]
+    value: float
+    last: Outcome | Solution | None
+    distances: list[float]
 
-    def spread_at(theta: Array) -> Point:
-        return _over(objective, _spread_blocks(objective, theta)).at(theta)
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self.problem = problem
+        self.penalty = problem.terms.nonsmooth_penalty()
+        self.tol = options.tol
+        inner = replace(options, tol=INNER_TOL_SHARE * options.tol, callback=None)
+        self.even = minimise(problem, inner)
+        self.inner = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
+        self.record = Record(options, first=1)
+        signs = () if problem.terms.is_smooth else self.penalty.unbounded_signs
+        self.descend: _Minimiser = partial(descend, watch=Watch(problem.objective, *signs))
+        self._start_at(self.even.point.theta, self._value(self.even.point.theta))
 
-    end = descend_by_newton(theta, spread_at, value_at, penalty, record, tol)
-    problem.objective.counter.gradients += len(record)
-    theta, status = end.theta, end.status
-    if status is not Status.STOPPED:
-        last, _ = _step(problem, penalty, options, theta, minimise)
-        if last.status in UNBOUNDED:
-            status = last.status
-        elif _separates(problem, theta):
-            status = Status.SEPARATED
-        elif problem.objective.blocks.effective_size * end.value < SMALLEST_TOTAL:
-            status = Status.PRECISION
-    point = _spread_by(problem, theta).objective.at(theta)
-    return problem.solution(Outcome(point, end.value, status, record.history), float("nan"))
+    def first_steps(self) -> Status:
+        """Make steps until Newton's method does better, and return their status.
+
+        It is MAX_ITER unless the fit ends here. No step is checked, because the end of Newton's
+        method is.
+        """
+        while not self.record.is_full and len(self.record) < FIRST_STEPS:
+            options = self.inner
+            if np.isfinite(self.distances[-1]):
+                options = replace(options, tol=max(options.tol, STEP_SHARE * self.distances[-1]))
+            step, value = self._step(options, self.descend)
+            distance, _ = self._distance_after(step)
+            if not _is_lower(value, self.value):
+                break
+            self._add(step, value)
+            status = self._report(distance, self._unbounded_status(step))
+            if status is not Status.MAX_ITER:
+                return status
+            if distance <= NEAR:
+                break
+            self._extrapolate()
+        return Status.MAX_ITER
+
+    def steps_to_the_end(self) -> Status:
+        """Make steps to a stationary point, and return their status.
+
+        A step is checked (its certificate, its precision, a proof of separation) where the fit may
+        end with it.
+        """
+        total = self.problem.objective.total_weight
+        while not self.record.is_full:
+            step, value = self._step(self.inner, self.descend)
+            distance, left = self._distance_after(step)
+            negligible = max(NEGLIGIBLE_SHARE * abs(value), NEGLIGIBLE_NATS / total)
+            is_short = distance <= self.tol and self.value - value <= left * negligible
+            is_at_end = False
+            if is_short or not _is_lower(value, self.value):
+                step, value = self._step(self.inner, minimise)
+                is_at_end = _is_at_minimum(step, self.tol)
+                if self.last is not None and not _is_lower(value, self.value):
+                    # What is left to gain is rounding, or the step did not reach its own minimum.
+                    return Status.CONVERGED if is_at_end else step.status
+            before = self.thetas[-1]
+            self._add(step, value)
+            if is_at_end and is_short:
+                further, least = self._further(before)
+                status = Status.CONVERGED if value - least <= negligible else Status.MAX_ITER
+            else:
+                further, least, status = None, value, self._unbounded_status(step)
+            status = self._report(distance, status)
+            if status is not Status.MAX_ITER:
+                return status
+            if further is None:
+                self._extrapolate()
+            else:
+                self._start_at(further, least)
+        return Status.MAX_ITER
+
+    def solution(self, status: Status) -> Solution:
+        """Return the solution at the last θ, which a fit of status MAX_ITER checks by a step."""
+        if status is Status.MAX_ITER:
+            step, value = self._step(self.inner, minimise)
+            if step.status in UNBOUNDED:
+                status = step.status
+            if self.last is None or _is_lower(value, self.value):
+                self._add(step, value)
+        assert self.last is not None, "a fit has one step or more"
+        return self._solution_at(self.last.point, self.value, status)
+
+    def by_newton(self) -> Solution:
+        """Return the stationary point that Newton's method leads to, in float64."""
+        problem, penalty = self.problem, self.penalty
+        blocks = problem.objective.blocks
+        assert isinstance(blocks, RowBlocks), "sets are in memory"
+        n_features = blocks.n_features
+        rows = blocks.standardised(np.zeros(n_features), np.ones(n_features), dtype=np.float64)
+        objective = _over(problem.objective, rows)
+
+        def value_at(theta: Array) -> float:
+            return _set_loss(objective, theta) + penalty.value(theta)
+
+        def spread_at(theta: Array) -> Point:
+            return _over(objective, _spread_blocks(objective, theta)).at(theta)
+
+        end = descend_by_newton(
+            self.thetas[-1], spread_at, value_at, penalty, self.record, self.tol
+        )
+        problem.objective.counter.gradients += len(self.record)
+        self._start_at(end.theta, end.value)
+        spread = _spread_blocks(problem.objective, end.theta)
+        status = end.status
+        if status is not Status.STOPPED:
+            status = self._checked(status, spread)
+        return self._solution_at(_over(problem.objective, spread).at(end.theta), end.value, status)
+
+    def _checked(self, status: Status, spread: RowBlocks) -> Status:
+        """Return the status of the end of Newton's method, or separation where it is proved.
+
+        `spread` are the rows with the targets there.
+        """
+        objective = self.problem.objective
+        is_known = self.even.status is Status.CONVERGED and _same_are_possible(
+            spread.targets, objective.blocks.targets
+        )
+        if not is_known:
+            step, _ = self._step(self.inner, minimise)
+            if step.status in UNBOUNDED:
+                return step.status
+        if _separates(self.problem, self.thetas[-1]):
+            return Status.SEPARATED
+        if objective.blocks.effective_size * self.value < SMALLEST_TOTAL:
+            return Status.PRECISION
+        return status
+
+    def _step(self, options: Options, minimiser: _Minimiser) -> tuple[Outcome | Solution, float]:
+        """Return the minimum for targets spread by the model at the last θ, and F there."""
+        step = _spread_by(self.problem, self.thetas[-1])
+        found = minimiser(step, options, self.thetas[-1])
+        counter = self.problem.objective.counter
+        counter.gradients += step.objective.counter.gradients
+        counter.hessian_products += step.objective.counter.hessian_products
+        return found, self._value(found.point.theta)
+
+    def _distance_after(self, step: Outcome | Solution) -> tuple[float, float]:
+        """Return the distance to the optimum before a step, in standard errors, and 1 - its rate.
+
+        Distances of consecutive steps shrink by the rate, so that they add up to a geometric
+        series. Two of them tell it; an extrapolation before them says nothing of it.
+        """
+        self.distances.append(step.history[0].distance)
+        before, last = self.distances[-2:]
+        left = 1.0 - min(last / before, SLOWEST) if last < before < np.inf else 1.0 - SLOWEST
+        return last / left, left
+
+    def _add(self, step: Outcome | Solution, value: float) -> None:
+        self.thetas.append(step.point.theta)
+        self.last, self.value = step, value
+
+    def _start_at(self, theta: Array, value: float) -> None:
+        """Let the steps to come begin at θ, which no step led to."""
+        self.thetas, self.value = [theta], value
+        self.last, self.distances = None, [np.inf]
+
+    def _report(self, distance: float, status: Status) -> Status:
+        """Add the last θ to the record, and return STOPPED if a callback asks for it."""
+        counter = self.problem.objective.counter
+        return self.record.add(counter, self.thetas[-1], self.value, distance, status)
+
+    def _extrapolate(self) -> None:
+        """Go on from where every two steps point to, if the objective is lower there."""
+        if len(self.thetas) < 3:
+            return
+        beyond = self.penalty.project(_extrapolated(*self.thetas))
+        value = self._value(beyond)
+        if value < self.value:
+            self._start_at(beyond, value)
+        else:
+            self.thetas = self.thetas[-1:]
+
+    def _further(self, before: Array) -> tuple[Array, float]:
+        """Return the lowest point that was found beyond the step from `before`, and its value.
+
+        Steps of expectation maximisation are short where the sets leave most of the information
+        open, and then say little of the distance to the optimum.
+        """
+        best, value = self.thetas[-1], self.value
+        step, length = best - before, LONGER
+        while np.isfinite(length):
+            beyond = self.penalty.project(np.asfortranarray(self.thetas[-1] + length * step))
+            value_beyond = self._value(beyond)
+            if not value_beyond < value:
+                break
+            best, value, length = beyond, value_beyond, LONGER * length
+        return best, value
+
+    def _unbounded_status(self, step: Outcome | Solution) -> Status:
+        """Return the proof of separation that is known after a step, or MAX_ITER."""
+        for one in (step, self.even):
+            if one.status in UNBOUNDED:
+                return one.status
+        is_separated = _separates(self.problem, self.thetas[-1])
+        return Status.SEPARATED if is_separated else Status.MAX_ITER
+
+    def _value(self, theta: Array) -> float:
+        """Return F at θ: the loss of the sets of classes plus the penalty."""
+        return set_loss(self.problem, theta) + self.penalty.value(theta)
+
+    def _solution_at(self, point: Point, value: float, status: Status) -> Solution:
+        outcome = Outcome(point, value, status, self.record.history)
+        return self.problem.solution(outcome, float("nan"))
+
+
+def _same_are_possible(targets: Array, others: Array) -> bool:
+    """Return whether the same targets, of all classes or of the second one of two, are positive."""
+    is_alike = np.array_equal(targets > 0.0, others > 0.0)
+    return is_alike and (targets.ndim > 1 or np.array_equal(targets < 1.0, others < 1.0))
 
 
 def _over(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
@@ -192,17 +325,6 @@ class _Minimiser(Protocol):
     """`minimise`, or `descend` where the result need not be checked; see these."""
 
     def __call__(self, problem: Problem, options: Options, start: Array) -> Outcome | Solution: ...
-
-
-def _step(
-    problem: Problem, penalty: Penalty, options: Options, theta: Array, minimiser: _Minimiser
-) -> tuple[Outcome | Solution, float]:
-    """Return the minimum for targets spread by the model at θ, and the objective of the sets."""
-    step = _spread_by(problem, theta)
-    found = minimiser(step, options, theta)
-    problem.objective.counter.gradients += step.objective.counter.gradients
-    problem.objective.counter.hessian_products += step.objective.counter.hessian_products
-    return found, _value(problem, penalty, found.point.theta)
 
 
 def _is_lower(value: float, other: float) -> bool:
@@ -266,24 +388,6 @@ def _extrapolated(first: Array, second: Array, third: Array) -> Array:
     return np.asfortranarray(first + 2.0 * alpha * r + alpha**2 * v)
 
 
-def _further(
-    problem: Problem, penalty: Penalty, before: Array, theta: Array, value: float
-) -> tuple[Array, float]:
-    """The lowest point that was found beyond the last step, and its value.
-
-    Steps of expectation maximisation are short where the sets leave most of the information open,
-    and then say little of the distance to the optimum.
-    """
-    step, length = theta - before, LONGER
-    while np.isfinite(length):
-        beyond = penalty.project(np.asfortranarray(theta + length * step))
-        value_beyond = _value(problem, penalty, beyond)
-        if not value_beyond < value:
-            break
-        best, value, length = beyond, value_beyond, LONGER * length
-    return (theta if length == LONGER else best), value
-
-
 def _spread_by(problem: Problem, theta: Array) -> Problem:
     """The problem with targets spread over the sets as the model at θ spreads them."""
     objective = problem.objective
@@ -302,11 +406,6 @@ def _spread_blocks(objective: MultinomialObjective, theta: Array) -> RowBlocks:
     targets = empty(blocks.targets.shape, blocks.dtype, blocks.targets)
     blocks.map_rows(_spread, targets, *objective.for_blocks(theta))
     return blocks.with_targets(targets)
-
-
-def _value(problem: Problem, penalty: Penalty, theta: Array) -> float:
-    """Return F at θ: the loss of the sets of classes plus the penalty."""
-    return set_loss(problem, theta) + penalty.value(theta)
 
 
 def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:

@@ -152,8 +152,8 @@ def _minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimu
     gradient, theta = point.loss_gradient(), point.theta
     gradient[:, -1] *= point.objective.fit_intercept
     model = _model(H, penalty, theta.shape, damping)
-    guess = minimise(model, gradient, theta, penalty)
-    return finished(guess, model, gradient, theta, penalty)
+    found = minimise(model, gradient, theta, penalty)
+    return found if found.is_exact else finished(found, model, gradient, theta, penalty)
 
 
 def _model(H: Array, penalty: Penalty, shape: tuple[int, ...], damping: float) -> DenseModel:
