@@ -8,6 +8,7 @@ this is mean bias reduction too (Firth 1993, Biometrika 80, 27-38; Kosmidis & Fi
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,9 @@ AT_MAXIMUM = 1e-3
 FLATTER = 100.0
 # Rows below which several maxima are looked for in all ways.
 FEW_ROWS = 1000.0
+# A step that ends no farther from a point of an earlier way up than this share of its length has
+# come to that way.
+JOINED = 0.1
 # Iterations of scoring, after which quasi-Newton steps take over.
 SCORING_STEPS = 10
 # Penalised log-likelihoods that differ by no more are of the same maximum.
@@ -56,9 +60,10 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     SingularInformation
         Where columns depend on each other.
     """
+    ways = _Ways(problem, options.tol, scale)
     if options.max_iter == 0:
-        return _maximum(problem, problem.origin(), options, scale)
-    best = _maximum(problem, problem.null.theta, options, scale)
+        return ways.maximum(problem.origin(), options)
+    best = ways.maximum(problem.null.theta, options)
     if best.status is Status.STOPPED:
         return best
     n_rows = scale * problem.objective.total_weight
@@ -68,7 +73,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     for i in range(3 if n_rows < FEW_ROWS else 1):
         start = (spread, problem.origin(), np.asfortranarray(0.5 * best.point.theta))[i]
         try:
-            found = _maximum(problem, start, quiet, scale)
+            found = ways.maximum(start, quiet)
         except _covariance.SingularInformation:
             continue
         difference = n_rows * (best.value - found.value)
@@ -104,52 +109,115 @@ def _with_ridge(problem: Problem, strength: float) -> Problem:
     return problem.with_penalty(ridge_terms(strength * np.square(problem.objective.scale)))
 
 
-def _maximum(problem: Problem, theta: Array, options: Options, scale: float) -> Solution:
-    """The maximum that the way up from θ leads to."""
-    objective = problem.objective
-    total = scale * objective.total_weight
-    width = objective.blocks.n_features + objective.fit_intercept
-    # Constant columns have no coefficients of their own.
-    free = np.append(problem.varying, [True] * objective.fit_intercept)
-    if not free.any():
-        free[:] = True  # `penalised` names the columns
-    point = objective.at(theta)
-    value, V, adjusted = penalised(point, total, width, free)
-    record = Record(options)
-    status = Status.MAX_ITER
-    inverse = V
-    while True:
-        step = inverse @ adjusted
-        distance = _distance(V, adjusted)
-        if distance <= options.tol:
-            status = Status.CONVERGED
-        status = record.add(objective.counter, point.theta, value / total, distance, status)
-        if status is not Status.MAX_ITER or record.is_full:
-            break
+class _Ways:
+    """Ways up the penalised likelihood, and the maxima that they lead to.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol : float
+        Distance to a maximum, in standard errors, at which a way ends.
+    scale : float
+        What the objective's weights are multiplied by to count rows.
+    """
+
+    def __init__(self, problem: Problem, tol: float, scale: float) -> None:
+        objective = problem.objective
+        self._problem, self._tol = problem, tol
+        self._total = scale * objective.total_weight
+        self._width = objective.blocks.n_features + objective.fit_intercept
+        # Constant columns have no coefficients of their own.
+        self._free = np.append(problem.varying, [True] * objective.fit_intercept)
+        if not self._free.any():
+            self._free[:] = True  # `penalised` names the columns
+        # The maxima, each with the points of the way to it.
+        self._known: list[tuple[Solution, Array]] = []
+
+    def maximum(self, theta: Array, options: Options) -> Solution:
+        """Return the maximum that the way up from θ leads to.
+
+        A way that comes to a point of an earlier one leads to the same maximum, and is not followed
+        further.
+        """
+        objective = self._problem.objective
+        points = []
+        state = self._at(theta)
+        record = Record(options)
+        status = Status.MAX_ITER
+        inverse = state.V
+        while True:
+            point, value = state.point, state.value
+            points.append(point.theta)
+            step, distance = inverse @ state.score, state.distance
+            if distance <= self._tol:
+                status = Status.CONVERGED
+            status = record.add(
+                objective.counter, point.theta, value / self._total, distance, status
+            )
+            if status is not Status.MAX_ITER or record.is_full:
+                break
+            known = self._known_beyond(point.theta, step)
+            if known is not None:
+                return known
+            found, t = self._along(state, step)
+            # Neither the value nor the score tell where to go, or no step leads up.
+            is_lost = found is None or (found.value == value and found.distance >= distance)
+            if found is None or is_lost:
+                if inverse is state.V:
+                    status = Status.PRECISION
+                    break
+                inverse = state.V
+                continue
+            is_slow = len(record) >= SCORING_STEPS
+            change = state.score - found.score
+            inverse = _updated(inverse, t * step, change, found.V) if is_slow else found.V
+            state = found
+        outcome = Outcome(point, value / self._total, status, record.history)
+        solution = self._problem.solution(outcome, float("nan"))
+        if distance <= max(self._tol, AT_MAXIMUM):
+            self._known.append((solution, np.stack(points)))
+        return solution
+
+    def _at(self, theta: Array) -> _State:
+        point = self._problem.objective.at(theta)
+        return _State(point, *penalised(point, self._total, self._width, self._free))
+
+    def _along(self, state: _State, step: Array) -> tuple[_State | None, float]:
+        """Return the state after a step, and the share that was made; None if none leads up."""
         t = 1.0
         for _ in range(MAX_STEP_HALVINGS):
-            candidate = objective.at(moved(point.theta, t * step, width))
             try:
-                found = penalised(candidate, total, width, free)
+                found = self._at(moved(state.point.theta, t * step, self._width))
             except _covariance.SingularInformation:
-                found = (np.inf, V, adjusted)  # too far out
-            if found[0] <= value:
-                break
+                pass  # too far out
+            else:
+                if found.value <= state.value:
+                    return found, t
             t *= 0.5
-        # Neither the value nor the score tell where to go, or no step leads up.
-        is_lost = found[0] > value or (found[0] == value and _distance(*found[1:]) >= distance)
-        if is_lost and inverse is V:
-            status = Status.PRECISION
-            break
-        if is_lost:
-            inverse = V
-            continue
-        change = adjusted - found[2]
-        point, (value, V, adjusted) = candidate, found
-        is_slow = len(record) >= SCORING_STEPS
-        inverse = _updated(inverse, t * step, change, V) if is_slow else V
-    outcome = Outcome(point, value / total, status, record.history)
-    return problem.solution(outcome, float("nan"))
+        return None, t
+
+    def _known_beyond(self, theta: Array, step: Array) -> Solution | None:
+        """Return the maximum of an earlier way that a step leads to, or None."""
+        end = moved(theta, step, self._width)
+        limit = JOINED * float(np.linalg.norm(end - theta))
+        for maximum, points in self._known:
+            if np.linalg.norm(points - end, axis=(1, 2)).min() <= limit:
+                return maximum
+        return None
+
+
+class _State(NamedTuple):
+    """A point with what `penalised` returns there."""
+
+    point: Point
+    value: float
+    V: Array
+    score: Array
+
+    @property
+    def distance(self) -> float:
+        """The distance to the optimum in standard errors."""
+        return float(np.sqrt(max(float(self.score @ self.V @ self.score), 0.0)))
 
 
 def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
@@ -166,11 +234,6 @@ def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
     factor = (1.0 + float(change @ product) / curvature) / curvature
     cross = np.multiply.outer(step, product) / curvature
     return np.asarray(inverse + factor * np.multiply.outer(step, step) - cross - cross.T)
-
-
-def _distance(V: Array, adjusted: Array) -> float:
-    """Return the distance to the optimum in standard errors."""
-    return float(np.sqrt(max(float(adjusted @ V @ adjusted), 0.0)))
 
 
 def moved(theta: Array, step: Array, width: int) -> Array:

@@ -119,7 +119,8 @@ def inverse(H: Array, width: int) -> Array:
         columns = order[small] if small.any() else order[-1:]
         raise SingularInformation(np.unique(columns % width))
     V, _ = lapack.dpotri(L, lower=1)
-    V = np.tril(V) + np.tril(V, -1).T
+    V += V.T  # above the diagonal there were zeros
+    V.flat[:: len(V) + 1] *= 0.5
     return np.asarray(V / np.multiply.outer(size, size))
 
 

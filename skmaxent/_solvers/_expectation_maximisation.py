@@ -212,17 +212,16 @@ class _Fit:
 
         `spread` are the rows with the targets there.
         """
-        objective = self.problem.objective
-        is_known = self.even.status is Status.CONVERGED and _same_are_possible(
-            spread.targets, objective.blocks.targets
-        )
-        if not is_known:
+        blocks = self.problem.objective.blocks
+        assert isinstance(blocks, RowBlocks), "sets are in memory"
+        is_converged = self.even.status is Status.CONVERGED
+        if not (is_converged and _same_are_possible(spread.targets, blocks.targets)):
             step, _ = self._step(self.inner, minimise)
             if step.status in UNBOUNDED:
                 return step.status
         if _separates(self.problem, self.thetas[-1]):
             return Status.SEPARATED
-        if objective.blocks.effective_size * self.value < SMALLEST_TOTAL:
+        if blocks.effective_size * self.value < SMALLEST_TOTAL:
             return Status.PRECISION
         return status
 
