@@ -46,7 +46,15 @@ autodoc_typehints = "none"  # numpydoc sections have the types
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 # Objects that functions return: nobody calls their constructors.
-RETURNED = {"skmaxent.InferenceResults", "skmaxent.MaxentPath", "skmaxent.Separation"}
+RETURNED = {
+    "skmaxent.ConformalSets",
+    "skmaxent.DataGrid",
+    "skmaxent.InferenceResults",
+    "skmaxent.LeaveOneOutScores",
+    "skmaxent.MaxentPath",
+    "skmaxent.ModelComparison",
+    "skmaxent.Separation",
+}
 
 # Gallery: every script is executed
 sphinx_gallery_conf = {

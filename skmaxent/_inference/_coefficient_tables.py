@@ -115,11 +115,13 @@ class CoefficientTables:
         index = self.index[[row * len(self.columns) + j for row, j, _ in places]]
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 
-    def summary(self, conf_level: float, adjust: str | None, ratio: str | None) -> pd.DataFrame:
+    def summary(
+        self, conf_level: float, adjust: str | None, ratio: str, exponentiate: bool
+    ) -> pd.DataFrame:
         """The table of `InferenceResults.summary`.
 
-        `ratio` is the name of the column of ratios that take the place of coefficients; None leaves
-        the coefficients.
+        `ratio` is the name of the column of ratios, which is the last column, or the first in the
+        place of the coefficients with `exponentiate`.
         """
         import pandas as pd
 
@@ -128,7 +130,7 @@ class CoefficientTables:
         with np.errstate(over="ignore", invalid="ignore"):
             ratios = np.exp(estimate)
             table = {"coef": estimate, "std_err": error}
-            if ratio is not None:
+            if exponentiate:
                 # The delta method: the derivative of exp(b) is exp(b).
                 table, ends = {ratio: ratios, "std_err": ratios * error}, np.exp(ends)
         if self.has_tests:
@@ -136,8 +138,8 @@ class CoefficientTables:
         frame = pd.DataFrame(table, index=self.index)
         # By position: two features may have the same name.
         frame[["lower", "upper"]] = ends
-        if ratio is None:
-            frame["relative_risk_ratio"] = ratios
+        if not exponentiate:
+            frame[ratio] = ratios
         if adjust is not None:
             if not self.has_tests:
                 raise ValueError(

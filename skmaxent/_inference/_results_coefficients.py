@@ -203,17 +203,17 @@ class CoefficientMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            A row for each class and feature: coef, std_err, z, p_value, lower, upper and
-            relative_risk_ratio, exp(coef). A posterior has no z and no p_value; where `df_tests` is
-            finite the statistic is t. With `exponentiate` the first column is odds_ratio or
-            relative_risk_ratio, and the last is missing.
+            A row for each class and feature: coef, std_err, z, p_value, lower, upper and exp(coef),
+            which is called odds_ratio or relative_risk_ratio. A posterior has no z and no p_value;
+            where `df_tests` is finite the statistic is t. With `exponentiate` the ratio is the
+            first column, in the place of the coefficient.
 
         Raises
         ------
         ImportError
             If `adjust` is given and statsmodels is not installed.
         """
-        return self._tables.summary(conf_level, adjust, self._ratio if exponentiate else None)
+        return self._tables.summary(conf_level, adjust, self._ratio, exponentiate)
 
     @property
     def _ratio(self) -> str:

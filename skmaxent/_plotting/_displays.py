@@ -408,8 +408,8 @@ class CVCurveDisplay:
         The lines are the mean scores over folds, or over observations with ``cv="loo"``, with a
         band of one standard error at the l1_ratio of the best score. Vertical lines mark the best C
         and the smallest C, the strongest penalty, whose mean score is within one standard error of
-        the best. The axis at the top shows the mean number of features with nonzero coefficients,
-        at the same l1_ratio as the band.
+        the best. The axis at the top shows the mean number of features with nonzero coefficients
+        over folds, rounded, at the same l1_ratio as the band.
 
         Parameters
         ----------
@@ -489,11 +489,11 @@ class CVCurveDisplay:
 
 
 def _features_on_top(ax: Axes, C: Array, n_features: Array) -> Any:
-    """Add an axis at the top that shows the number of features at up to eight of the Cs."""
+    """Add an axis at the top with the rounded numbers of features at up to eight of the Cs."""
     ax.set_xscale("log")
     top = ax.secondary_xaxis("top")
     positions = np.unique(np.linspace(0, len(C) - 1, min(len(C), 8)).round().astype(int))
-    top.set_xticks(C[positions], [f"{n_features[i]:.3g}" for i in positions])
+    top.set_xticks(C[positions], [f"{round(n_features[i])}" for i in positions])
     top.minorticks_off()
     top.set_xlabel("features")
     return top

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from skmaxent._effects._table_rows import NUMBERS
@@ -25,6 +26,7 @@ MEANINGS = {
     "eydx": ("relative slope of the probability", 0.0),
     "dyex": ("slope of the probability by the logarithm of the variable", 0.0),
 }
+STEP = re.compile(r"\(x \+ (?P<half>.+)\) - \(x - (?P=half)\)")
 
 
 class EffectsDisplay(IntervalDisplay):
@@ -175,10 +177,16 @@ def _by_class_and_row(table: pd.DataFrame, effect: str) -> pd.DataFrame:
 
 
 def _named(variable: Any, contrast: Any, effect: str) -> str:
-    """Return the name of a variable and its contrast, without the effect, which the axis names."""
+    """Return the name of a variable and its contrast, without the effect, which the axis names.
+
+    Steps of numbers around the observed values are named by their size, such as "+1".
+    """
     if contrast in ("dY/dX", effect):
         return str(variable)
     text = str(contrast)
     if text.startswith(f"{effect}("):
         text = text[len(effect) + 1 : -1]
+    step = STEP.fullmatch(text)
+    if step is not None:
+        text = {"sd/2": "+1 sd", "sd": "+2 sd"}.get(step["half"]) or f"{2 * float(step['half']):+g}"
     return f"{variable}: {text}"

@@ -52,6 +52,9 @@ def test_relative_risk_ratios_are_those_of_r(results):
 
 
 def test_ratios_of_two_classes_of_a_posterior_and_of_a_bootstrap(odd):
+    table = odd.summary()
+    assert table.columns[-1] == "odds_ratio" in str(odd)
+    np.testing.assert_allclose(table["odds_ratio"], np.exp(table["coef"]))
     assert odd.summary(exponentiate=True).columns[0] == "odds_ratio"
     posterior = fit(X, VOTE, C=0.1)
     table, plain = posterior.summary(exponentiate=True), posterior.summary()

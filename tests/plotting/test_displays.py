@@ -128,6 +128,12 @@ def test_scores_are_drawn_with_their_marks(clf):
     assert f"best: C = {clf.C_:.3g}" in labels
     assert any(label.startswith("one standard error") for label in labels)
     assert display.top_ax_.get_xlabel() == "features"
+    frame = clf.cv_results_frame()
+    means = frame[frame["l1_ratio"] == clf.l1_ratio_].set_index("C")["n_features"]
+    means = means[display.top_ax_.get_xticks()]
+    shown = [label.get_text() for label in display.top_ax_.get_xticklabels()]
+    assert shown == [f"{mean:.0f}" for mean in means]
+    assert (means % 1).any()
     assert display.ax_.get_ylabel() == "neg_log_loss"
 
 

@@ -129,7 +129,10 @@ def test_comparisons_and_slopes(results):
     ends = [segment[:, 0] for segment in bars.get_segments()]
     np.testing.assert_allclose(ends, rows[["lower", "upper"]])
     names = texts(display.ax_.get_yticklabels())
-    assert names == ["gender: male - female", "age: (x + 0.5) - (x - 0.5)"]
+    assert names == ["gender: male - female", "age: +1"]
+    for step, name in [(-2.5, "-2.5"), ("sd", "+1 sd"), ("2sd", "+2 sd"), ("iqr", "Q3 - Q1")]:
+        steps = EffectsDisplay.from_results(results, {"age": step})
+        assert texts(drawn(steps).ax_.get_yticklabels()) == [f"age: {name}"]
     slopes = drawn(EffectsDisplay.from_results(results, ["age", "Europe"], kind="slopes"))
     assert texts(slopes.ax_.get_yticklabels()) == ["age", "Europe"]
     expected = results.average_slopes(["age", "Europe"])
@@ -142,7 +145,7 @@ def test_comparisons_and_slopes(results):
 def test_ratios_by_groups_have_their_line_at_one(results):
     display = EffectsDisplay.from_results(results, "Europe", by="gender", comparison="ratio")
     names = texts(drawn(display).ax_.get_yticklabels())
-    assert names == [f"Europe: (x + 0.5) - (x - 0.5), gender = {g}" for g in ("female", "male")]
+    assert names == [f"Europe: +1, gender = {g}" for g in ("female", "male")]
     assert display.ax_.get_xlabel() == "ratio of the probabilities, 95 % interval"
     vertical = [line for line in display.ax_.lines if set(line.get_xdata()) == {1.0}]
     assert len(vertical) == 1
