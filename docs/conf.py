@@ -10,6 +10,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
+from sphinx_gallery.sorting import ExplicitOrder
 
 import skmaxent
 
@@ -61,6 +62,10 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples/gallery", "guides"],
     "gallery_dirs": ["gallery", "guides_built"],
     "filename_pattern": r"\.py$",
+    "subsection_order": ExplicitOrder(
+        f"../examples/gallery/{section}"
+        for section in ("tables", "text", "images", "labels", "statistics", "large_data")
+    ),
     "within_subsection_order": "FileNameSortKey",
     "show_memory": False,
     "show_signature": False,

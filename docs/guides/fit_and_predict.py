@@ -183,13 +183,13 @@ table.round(3)
 # %%
 # Use no class weights if you need probabilities. If errors cost different amounts, compare the
 # probability with a threshold of your own. The example
-# :doc:`/gallery/class_weights_prior` does this with real data.
+# :doc:`/gallery/tables/class_weights_prior` does this with real data.
 #
 # What to read next
 # -----------------
 #
 # - :doc:`/parameters`: all parameters and fitted attributes.
 # - :doc:`interpret`: what the coefficients mean.
-# - :doc:`/gallery/mixed_frame_pipeline`: numbers and categories in a pipeline.
+# - :doc:`/gallery/tables/mixed_frame_pipeline`: numbers and categories in a pipeline.
 # - :doc:`/targets`: counts, proportions, uncertain labels and several labels per row as y.
 # - :doc:`/export`: how to save a model.

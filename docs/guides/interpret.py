@@ -180,5 +180,6 @@ for ax, column in zip(axes, importance.columns[:2], strict=True):
 #
 # - :doc:`/inference`: robust and clustered standard errors, tests, tables for publications.
 # - :doc:`/effects`: predictions, comparisons and slopes.
-# - :doc:`/gallery/election_inference` and :doc:`/gallery/beps_effects`: two elections in full.
+# - :doc:`/gallery/statistics/election_inference` and :doc:`/gallery/statistics/beps_effects`: two
+#   elections in full.
 # - :class:`skmaxent.InferenceResults`: all methods of ``results``.

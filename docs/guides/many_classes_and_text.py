@@ -130,7 +130,7 @@ pd.DataFrame(sizes).T.rename_axis("features").astype({"coefficients": int}).roun
 # A lasso, ``l1_ratio=1``, keeps the features that help most instead of the most frequent ones, and
 # sets the other coefficients to exactly zero; ``sparsify`` then stores only the others. If all
 # classes should use the same features, ``grouped=True`` selects whole columns. The example
-# :doc:`/gallery/text_topics` compares a lasso with a ridge.
+# :doc:`/gallery/text/text_topics` compares a lasso with a ridge.
 #
 # Rare classes, time and memory
 # -----------------------------
@@ -151,8 +151,8 @@ pd.DataFrame(sizes).T.rename_axis("features").astype({"coefficients": int}).roun
 # What to read next
 # -----------------
 #
-# - :doc:`/gallery/text_topics`: topics of sentences by a lasso on words.
-# - :doc:`/gallery/multilabel_tags`: several labels per row and decision thresholds.
-# - :doc:`/gallery/final_layer`: the last layer of a neural network.
+# - :doc:`/gallery/text/text_topics`: topics of sentences by a lasso on words.
+# - :doc:`/gallery/text/film_genres`: several labels per row and decision thresholds.
+# - :doc:`/gallery/images/final_layer`: the last layer of a neural network.
 # - :doc:`/memory`: what a fit copies, and data larger than memory.
 # - :class:`skmaxent.MaxentClassifier` and :func:`skmaxent.coef_frame` in the API.

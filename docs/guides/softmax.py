@@ -335,8 +335,8 @@ plt.show()
 #
 # The solver of :class:`skmaxent.MaxentClassifier` does more than standardise: it preconditions with
 # the Hessian of the intercept-only model, so that units and correlation of the features do not
-# matter. :doc:`/objective` explains it, and the example :doc:`/gallery/gradient_methods` compares
-# four methods on digits.
+# matter. :doc:`/objective` explains it, and the example
+# :doc:`/gallery/large_data/gradient_methods` compares four methods on digits.
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(300, 2)) * [1.0, 10.0]
@@ -484,4 +484,5 @@ print("tanh(z) = 2 sigmoid(2 z) - 1, up to", abs(np.tanh(z) - (2 * sigmoid(2 * z
 # - :doc:`fit_and_predict`: the classifier that is made of these functions.
 # - :doc:`interpret`: what its coefficients mean.
 # - :doc:`/objective`: the function that a fit minimises, and the algorithms.
-# - :doc:`/gallery/temperature` and :doc:`/gallery/distillation`: temperature with real data.
+# - :doc:`/gallery/labels/temperature` and :doc:`/gallery/labels/distillation`: temperature
+#   with real data.

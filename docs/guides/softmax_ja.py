@@ -339,7 +339,7 @@ plt.show()
 #
 # :class:`skmaxent.MaxentClassifier` のソルバーは、標準化以上のことを行います。
 # 切片だけのモデルのヘッセ行列で前処理をするので、特徴量の単位にも相関にも影響されません。
-# 詳しくは :doc:`/objective` で説明しています。 :doc:`/gallery/gradient_methods` では、
+# 詳しくは :doc:`/objective` で説明しています。 :doc:`/gallery/large_data/gradient_methods` では、
 # 手書き数字を使って 4 つの方法を比べています。
 
 rng = np.random.default_rng(0)
@@ -490,4 +490,5 @@ print("tanh(z) = 2 sigmoid(2 z) - 1, up to", abs(np.tanh(z) - (2 * sigmoid(2 * z
 # - :doc:`fit_and_predict`: これらの関数から作られている分類器の使い方(英語)。
 # - :doc:`interpret`: 係数の意味(英語)。
 # - :doc:`/objective`: 最小化する関数とアルゴリズム(英語)。
-# - :doc:`/gallery/temperature` 、 :doc:`/gallery/distillation`: 実際のデータと温度(英語)。
+# - :doc:`/gallery/labels/temperature` 、 :doc:`/gallery/labels/distillation`:
+#   実際のデータと温度(英語)。

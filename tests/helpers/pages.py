@@ -45,7 +45,7 @@ def differences(page: Path, namespace: dict[str, Any]) -> list[str]:
 def write(page: Path) -> None:
     """Execute `page` and write the outputs that it shows."""
     text = page.read_text(encoding="utf-8")
-    for block, printed in reversed(list(run(page, {}))):
+    for block, printed in reversed(list(run(page, {"__name__": "__main__"}))):
         if block["shown"] is not None:
             start, end = block.span("shown")
             text = text[:start] + printed + "\n" + text[end:]
