@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._class_blocks import (
+    LEAST_ROWS,
+    ROWS_PER_COLUMN,
+    ClassBlockPreconditioner,
+)
 from skmaxent._solvers._preconditioners import (
     AssembledPreconditioner,
     DiagonalPreconditioner,
@@ -34,6 +39,13 @@ NEAR_PRODUCTS = 8
 OLD = 4
 # Far from the optimum the Hessian of all rows is worth this many products at every step.
 FAR_PRODUCTS = 100
+# Most bytes of the blocks of all classes.
+BLOCKS_BYTES = 1 << 27
+# Multiplications that a block of a class costs besides those of matrices.
+BLOCK_CALLS = 1e7
+# Until the products of a step have cost as much as new blocks, they increase from step to step:
+# blocks are built if the next step is expected to reach that, at this many times the last step.
+NEXT_STEP = 2.0
 # Products that a full covariance is trusted to save.
 WORTH_PRODUCTS = 200
 
@@ -42,7 +54,8 @@ class PreconditionerChoice:
     """The choice of a preconditioner, from what it costs to build and what a product costs.
 
     A diagonal costs next to nothing. The full Kronecker product is exact at the model without
-    features. An assembled Hessian is closest elsewhere. A preconditioner is built as soon as the
+    features. Elsewhere, an assembled Hessian is closest, and for many parameters the blocks of its
+    classes are. A preconditioner is built as soon as the
     Hessian products of the fit have cost as much as it costs. Costs are in multiplications at the
     speed of a large matrix product.
 
@@ -88,15 +101,18 @@ class PreconditionerChoice:
         self._costs = {
             "diagonal": 0.0,
             "full": rows["full"] * d**2 + 2.0 * d**3,
+            "blocks": _cost_of_blocks(objective),
             "assembled": rows["assembled"] * p * (p + CALLS) + p**3 / 3.0,
         }
         if blocks.is_sparse:
             per_row = blocks.size / max(blocks.n_samples, 1)
             self._costs["full"] = rows["full"] * min(d**2, 100.0 * per_row**2) + 2.0 * d**3
         if d > FULL_COVARIANCE_FEATURES:
-            self._costs["full"] = np.inf
+            self._costs["full"] = self._costs["blocks"] = np.inf
         if solver == "newton-cg" or p > ASSEMBLED_SIZE:
             self._costs["assembled"] = np.inf
+        else:
+            self._costs["blocks"] = np.inf
         self._exact_cost = blocks.n_samples * p * (p + CALLS) + self._costs["assembled"]
         if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
             self._costs["assembled"] = 0.0
@@ -106,13 +122,20 @@ class PreconditionerChoice:
         self._preconditioner: Preconditioner
 
     def at(
-        self, point: Point, last_products: int, *, is_far: bool = False
+        self,
+        point: Point,
+        last_products: int,
+        *,
+        is_far: bool = False,
+        is_steady: bool = False,
     ) -> tuple[Preconditioner, bool]:
         """Return the preconditioner to use at a point, and whether it is new.
 
         `last_products` is the number of Hessian products of the last step. If the optimum is still
         far after OLD steps, the sample of rows is too small for long steps. From then on the
-        Hessian of all rows is assembled at every step, if it is affordable.
+        Hessian of all rows is assembled at every step, if it is affordable. `is_steady` tells
+        that the last step ended inside the trust region and left most of F, and that the optimum is
+        not reached: only then the blocks of this point serve for the next ones too.
         """
         last = last_products * self._product_cost
         self._spent += last
@@ -129,12 +152,29 @@ class PreconditionerChoice:
             self._spent = 0.0
         else:
             kind = self._best(("diagonal", "full", "assembled"), max(last, self._spent / 2))
+            if self._pays_blocks(last, is_steady):
+                return self._build("blocks", point)
+            if self._kind == "blocks":
+                return self._preconditioner, False
             if is_far and kind == self._kind and self._is_old():
                 return self._build(kind, point)
             dear = last <= self._costs[kind] and self._costs[kind] > 0.0
             if (kind == self._kind and dear) or self._costs[kind] < self._costs[self._kind]:
                 return self._preconditioner, False
         return self._build(kind, point)
+
+    def _pays_blocks(self, last: float, is_steady: bool) -> bool:
+        """Return whether to build blocks, or to build them again. `last` is the last step's cost.
+
+        New blocks replace old ones if products have cost as much since then, and half of that in
+        the last step.
+        """
+        cost = self._costs["blocks"]
+        if not is_steady:
+            return False
+        if self._kind == "blocks":
+            return self._since >= cost and last >= cost / 2
+        return self._spent + NEXT_STEP * last >= cost
 
     def _is_old(self) -> bool:
         """Return whether the steps with a preconditioner have cost what a new one costs."""
@@ -143,10 +183,12 @@ class PreconditionerChoice:
     def _build(self, kind: str, point: Point) -> tuple[Preconditioner, bool]:
         """Return a new preconditioner of a kind at a point, and True."""
         self._age, self._since = 0, 0.0
-        sample = self._sample(self._rows[kind])
+        sample = self._sample(self._rows["full" if kind == "blocks" else kind])
         is_null = point.probabilities.are_common
         if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:
             self._preconditioner = DiagonalPreconditioner(point, sample)
+        elif kind == "blocks":
+            self._preconditioner = ClassBlockPreconditioner(point, sample, seed=self._seed)
         elif kind == "assembled":
             self._preconditioner = AssembledPreconditioner(point, sample)
         else:
@@ -165,3 +207,15 @@ class PreconditionerChoice:
     def _best(self, kinds: tuple[str, ...], budget: float) -> str:
         """Return the last of `kinds` that costs no more than `budget`, or "diagonal"."""
         return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]
+
+
+def _cost_of_blocks(objective: MultinomialObjective) -> float:
+    """Return the multiplications that a `ClassBlockPreconditioner` costs, infinite if too large.
+
+    Half of the second moments is computed, in float32.
+    """
+    R, width = objective.shape
+    if 4 * R * width**2 > BLOCKS_BYTES:
+        return float("inf")
+    n_rows = max(LEAST_ROWS, ROWS_PER_COLUMN * width)
+    return float(R * (BLOCK_CALLS + width**2 * (n_rows + width) / 2.0))

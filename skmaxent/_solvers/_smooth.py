@@ -31,6 +31,8 @@ QUADRATIC_DISTANCE, SHORT_NEWTON_STEP = 10.0, 1.3
 # The line search ends where the slope is at most this share of the slope at its start, or after so
 # many secants: a better point is worth less than another step.
 FLAT_SHARE, MAX_SECANTS = 0.3, 3
+# The curvature of the rows hardly changes in a step that leaves this share of F.
+STEADY_SHARE = 0.6
 # Hessian products and relative accuracy of the Newton step that checks the distance at the end.
 CHECK_PRODUCTS, CHECK_ACCURACY = 10, 0.3
 # Relative residual at which conjugate gradients end: at most this number, and the root of the
@@ -84,7 +86,7 @@ def newton(
     n_before = objective.counter.hessian_products
     status = Status.MAX_ITER
     region = TrustRegion()
-    ritz, products = 1.0, 0
+    ritz, products, previous = 1.0, 0, np.inf
     last: Step | None = None
     exact, distance = False, np.inf
     choice = PreconditionerChoice(
@@ -98,7 +100,12 @@ def newton(
             is_new = False
             if not holds or root_n * length(preconditioner, point.gradient) > 0.5 * tol:
                 is_far = distance > QUADRATIC_DISTANCE
-                preconditioner, is_new = choice.at(point, products, is_far=is_far)
+                is_steady = (
+                    region.is_steady and distance > tol and point.value > STEADY_SHARE * previous
+                )
+                preconditioner, is_new = choice.at(
+                    point, products, is_far=is_far, is_steady=is_steady
+                )
         products = objective.counter.hessian_products
         natural = preconditioner.solve(point.gradient)
         norm = np.sqrt(max(inner(point.gradient, natural), 0.0))
@@ -135,7 +142,7 @@ def newton(
         ):
             status = Status.QUASI_SEPARATED
             break
-        point = candidate
+        previous, point = point.value, candidate
         products = objective.counter.hessian_products - products
     return Outcome(
         point,

@@ -32,11 +32,14 @@ class TrustRegion:
         Infinite at first: Newton steps of a convex function are tried whole.
     agreement : float
         Actual over predicted decrease of the last step; zero before the first step.
+    is_steady : bool
+        Whether the last step was neither shortened nor in poor agreement.
     """
 
     def __init__(self) -> None:
         self.radius = math.inf
         self.agreement = 0.0
+        self.is_steady = False
         self._n_short = 0
 
     @property
@@ -76,6 +79,7 @@ class TrustRegion:
             rows whose probabilities are 0 and 1, which have no curvature, far from the optimum.
         """
         self.agreement = agreement
+        self.is_steady = agreement > POOR_AGREEMENT and share == 1.0 and not on_boundary
         self._n_short = self._n_short + 1 if agreement > TOO_SHORT and not on_boundary else 0
         if agreement < POOR_AGREEMENT:
             self.radius = SHRINKAGE * share * length
