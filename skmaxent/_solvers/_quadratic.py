@@ -172,11 +172,16 @@ class DenseModel(Model):
         `free` are the positions of the rows of the block. Group j, the coefficients of column j,
         adds group_curvature_j (I - u_j u_jᵀ) with the unit vector u_j = unit[:, j].
         """
-        width = self._shape[1]
-        k, j = np.divmod(free, width)
-        same = j[:, None] == j
-        across = (k[:, None] == k).astype(float) - unit[k[:, None], j[:, None]] * unit[k, j]
-        block += np.where(same, group_curvature[j] * across, 0.0)
+        R, width = self._shape
+        position = np.full(R * width, -1)
+        position[free] = np.arange(len(free))
+        # Only pairs of coefficients of one column have entries, few of all pairs.
+        rows, columns = np.broadcast_arrays(
+            position.reshape(R, 1, width), position.reshape(1, R, width)
+        )
+        are_free = (rows >= 0) & (columns >= 0)
+        across = group_curvature * (np.eye(R)[:, :, None] - unit[:, None] * unit)
+        block[rows[are_free], columns[are_free]] += across[are_free]
 
 
 def _are_same(one: Tangent, other: Tangent) -> bool:
