@@ -197,7 +197,7 @@ class _Fit:
             return _over(objective, _spread_blocks(objective, theta)).at(theta)
 
         end = descend_by_newton(
-            self.thetas[-1], spread_at, value_at, penalty, self.record, self.tol
+            self.thetas[-1], spread_at, value_at, problem.terms, self.record, self.tol
         )
         problem.objective.counter.gradients += len(self.record)
         self._start_at(end.theta, end.value)

@@ -19,6 +19,7 @@ import numpy as np
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
 from skmaxent._solvers._models import whole_hessian
 from skmaxent._solvers._quadratic import DenseModel
@@ -69,7 +70,7 @@ def descend_by_newton(
     theta: Array,
     spread_at: Callable[[Array], Point],
     value_at: Callable[[Array], float],
-    penalty: Penalty,
+    terms: PenaltyTerms,
     record: Record,
     tol: float,
 ) -> Descent:
@@ -83,18 +84,21 @@ def descend_by_newton(
         within the sets. Its gradient of the loss is that of the loss of the sets.
     value_at : callable
         The objective of the sets at θ, penalty included.
-    penalty : Penalty
+    terms : PenaltyTerms
+        Penalty and bounds of θ.
     record : Record
         Receives the iterations, of which there are as many as it has room for.
     tol : float
         Distance to the stationary point, in standard errors, at which to stop.
     """
     value, damping = value_at(theta), 0.0
+    penalty = terms.nonsmooth_penalty()
+    least = _newton_step if terms.is_smooth else _minimum
     while True:
         point = spread_at(theta)
         H = observed_information(point)
         root_n = root_size(point.objective.blocks.effective_size, value)
-        best = _minimum(point, H, penalty, 0.0)
+        best = least(point, H, penalty, 0.0)
         distance = root_n * best.distance
         status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
         counter = point.objective.counter
@@ -104,7 +108,7 @@ def descend_by_newton(
         mean = float(np.trace(H)) / len(H)
         while True:
             if damping > 0.0:
-                best = _minimum(point, H, penalty, damping * mean)
+                best = least(point, H, penalty, damping * mean)
             candidate = value_at(best.theta)
             if candidate < value - ROUNDED * abs(value):
                 break
@@ -147,33 +151,60 @@ def _at_rounding(point: Point, value: float, distance: float) -> Status:
     return Status.CONVERGED if is_rounding else Status.PRECISION
 
 
+def _newton_step(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
+    """Return the minimum of the quadratic model at a point, with its damping and a ridge."""
+    theta = point.theta
+    residual = penalty.minimum_norm_subgradient(theta, _loss_gradient(point))
+    some, values, axes = _curvature(H, penalty, theta.shape)
+    coordinates = axes.T @ residual.ravel()[some]
+    natural = coordinates / (values + damping)
+    step = np.zeros(theta.size)
+    step[some] = axes @ -natural
+    end = theta + step.reshape(theta.shape)
+    if point.objective.likelihood.is_coupled:
+        end -= end.mean(axis=0)
+    return Minimum(end, 0.5 * float(coordinates @ natural), 0.0, is_exact=True)
+
+
 def _minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
-    """Return the minimum of the quadratic model at a point, with its damping, and the penalty."""
-    gradient, theta = point.loss_gradient(), point.theta
-    gradient[:, -1] *= point.objective.fit_intercept
-    model = _model(H, penalty, theta.shape, damping)
+    """Return the minimum of the quadratic model at a point, with its damping, and the penalty.
+
+    The ridge belongs to the penalty, and is not in the matrix of the model.
+    """
+    gradient, theta = _loss_gradient(point), point.theta
+    some, values, axes = _curvature(H, penalty, theta.shape)
+    curved = (axes * values) @ axes.T
+    curved.flat[:: len(some) + 1] += damping - _ridge(penalty, theta.shape)[some]
+    matrix = np.zeros_like(H)
+    matrix[np.ix_(some, some)] = curved
+    model = DenseModel(matrix, theta.shape, is_coupled=False)
     found = minimise(model, gradient, theta, penalty)
     return found if found.is_exact else finished(found, model, gradient, theta, penalty)
 
 
-def _model(H: Array, penalty: Penalty, shape: tuple[int, ...], damping: float) -> DenseModel:
-    """Return a model with the absolute values of the eigenvalues of H and the ridge together.
+def _loss_gradient(point: Point) -> Array:
+    """Return the gradient of the loss, zero for intercepts if there are none."""
+    gradient = point.loss_gradient()
+    gradient[:, -1] *= point.objective.fit_intercept
+    return gradient
 
-    The ridge belongs to the penalty, and is not in the matrix of the model.
+
+def _ridge(penalty: Penalty, shape: tuple[int, ...]) -> Array:
+    return np.broadcast_to(penalty.ridge, shape).ravel()
+
+
+def _curvature(H: Array, penalty: Penalty, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """Return absolute eigenvalues of H and the ridge together, and the eigenvectors.
+
+    They are those of the coefficients at some positions, which are returned first. Constant
+    columns, and the intercepts if there are none, have no curvature, and coefficients with an
+    infinite penalty do not move.
     """
-    R, width = shape
-    # Constant columns, and the intercepts if there are none, have no curvature, and coefficients
-    # with an infinite penalty do not move.
-    ridge = np.broadcast_to(penalty.ridge, shape).ravel()
+    ridge = _ridge(penalty, shape)
     some = np.flatnonzero(H.any(axis=0) & (ridge < STRONG_RIDGE))
-    ridge = ridge[some]
-    values, axes = np.linalg.eigh(H[np.ix_(some, some)] + np.diag(ridge))
+    values, axes = np.linalg.eigh(H[np.ix_(some, some)] + np.diag(ridge[some]))
     least = max(LEAST_EIGENVALUE * float(np.abs(values).max(initial=0.0)), 1e-300)
-    curved = (axes * np.maximum(np.abs(values), least)) @ axes.T
-    curved.flat[:: len(some) + 1] += damping - ridge
-    matrix = np.zeros_like(H)
-    matrix[np.ix_(some, some)] = curved
-    return DenseModel(matrix, (R, width), is_coupled=False)
+    return some, np.maximum(np.abs(values), least), axes
 
 
 def observed_information(point: Point) -> Array:
