@@ -13,14 +13,13 @@ from skmaxent._inference._covariance_names import covariance_name, interval_name
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
 from skmaxent._inference._numbers import shortened
 from skmaxent._inference._printed import MOST_CHARACTERS, html_table, text_table
+from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._tables import shown_bound
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from skmaxent._inference._results import InferenceResults
 
 Figures = list[tuple[str, str]]
 # The most classes that are printed.
@@ -30,7 +29,7 @@ CONF_LEVEL = 0.95
 
 
 def key_figures(
-    results: InferenceResults, overall_test: tuple[str, str] | None, has_criteria: bool
+    results: CoefficientMethods, overall_test: tuple[str, str] | None, has_criteria: bool
 ) -> Figures:
     """Return the lines above a printed table as pairs of a name and a value, in their order.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from skmaxent._inference._results_coefficients import CoefficientMethods
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from skmaxent._inference._results import InferenceResults
 
 # Figures of models, by the names that maketables has for them.
 FIGURES = {
@@ -33,7 +33,7 @@ class OutcomeColumn:
         One of the rows of the results.
     """
 
-    results: InferenceResults = field(repr=False)
+    results: CoefficientMethods = field(repr=False)
     outcome: Any
 
     @property

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skmaxent._inference._covariance_names import covariance_name, interval_name
 from skmaxent._inference._numbers import fixed
+from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._table_formats import PublishedTable
-
-if TYPE_CHECKING:
-    from skmaxent._inference._results import InferenceResults
 
 # P-values below these have so many stars.
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -20,7 +18,7 @@ LEGEND = "* p < 0.05, ** p < 0.01, *** p < 0.001."
 
 
 def published_table(
-    models: Sequence[InferenceResults],
+    models: Sequence[CoefficientMethods],
     names: Sequence[str],
     *,
     exponentiate: bool,
@@ -64,7 +62,7 @@ def published_table(
     )
 
 
-def _check(models: Sequence[InferenceResults], stars: bool, decimals: int) -> None:
+def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> None:
     """Raise ValueError for stars without tests, and for impossible decimals."""
     untested = [model.cov_type for model in models if not model.has_tests]
     if stars and untested:
@@ -76,7 +74,7 @@ def _check(models: Sequence[InferenceResults], stars: bool, decimals: int) -> No
         raise ValueError(f"decimals must be an integer from 0 to 15, found {decimals!r}.")
 
 
-def _places(model: InferenceResults) -> list[tuple[str, int]]:
+def _places(model: CoefficientMethods) -> list[tuple[str, int]]:
     """Return each column's name with the number of earlier columns of the same name."""
     seen: dict[str, int] = {}
     places = []
@@ -96,7 +94,7 @@ def _in_order(lists: Any) -> list[tuple[str, int]]:
 
 
 def _cells(
-    model: InferenceResults,
+    model: CoefficientMethods,
     exponentiate: bool,
     conf_level: float | None,
     stars: bool,
@@ -124,13 +122,13 @@ def _stars(p: float) -> str:
     return next((mark for level, mark in STARS if p < level), "")
 
 
-def _reference(model: InferenceResults) -> str:
+def _reference(model: CoefficientMethods) -> str:
     """Return the reference class of a model as text."""
     is_symmetric = len(model.rows) == len(model.classes)
     return "mean of all classes" if is_symmetric else str(model.reference)
 
 
-def figures_of_models(models: Sequence[InferenceResults]) -> list[tuple[str, list[str]]]:
+def figures_of_models(models: Sequence[CoefficientMethods]) -> list[tuple[str, list[str]]]:
     """Return the observations, likelihoods, criteria and McFadden's R² of each model."""
     criteria = [_criteria(model) for model in models]
     return [
@@ -143,14 +141,14 @@ def figures_of_models(models: Sequence[InferenceResults]) -> list[tuple[str, lis
     ]
 
 
-def _r2(model: InferenceResults) -> str:
+def _r2(model: CoefficientMethods) -> str:
     """Return Nagelkerke's R² as text, empty for sampling weights."""
     if model.weights == "probability":
         return ""
     return f"{model.nagelkerke_r2:z.4f}"
 
 
-def _criteria(model: InferenceResults) -> tuple[str, str]:
+def _criteria(model: CoefficientMethods) -> tuple[str, str]:
     """Return AIC and BIC; empty where they do not exist."""
     if not model._has_criteria:
         return "", ""
@@ -158,7 +156,7 @@ def _criteria(model: InferenceResults) -> tuple[str, str]:
 
 
 def _contents(
-    models: Sequence[InferenceResults], exponentiate: bool, conf_level: float | None
+    models: Sequence[CoefficientMethods], exponentiate: bool, conf_level: float | None
 ) -> str:
     """Return a sentence that says what the numbers are."""
     what = "Coefficients"
@@ -173,7 +171,7 @@ def _contents(
     return f"{what} with {' and '.join(names)} in brackets."
 
 
-def _covariances(models: Sequence[InferenceResults], names: Sequence[str]) -> list[str]:
+def _covariances(models: Sequence[CoefficientMethods], names: Sequence[str]) -> list[str]:
     """Return a sentence on the covariance of each model, or one for all."""
     found = [covariance_name(model) for model in models]
     if len(set(found)) == 1:
@@ -181,7 +179,7 @@ def _covariances(models: Sequence[InferenceResults], names: Sequence[str]) -> li
     return [f"Covariance of {name}: {kind}." for name, kind in zip(names, found, strict=True)]
 
 
-def _warnings(models: Sequence[InferenceResults], names: Sequence[str]) -> list[str]:
+def _warnings(models: Sequence[CoefficientMethods], names: Sequence[str]) -> list[str]:
     """The notes and cautions of the results, and the features that have no coefficients."""
     of = [("" if len(models) == 1 else f"{name}: ") for name in names]
     notes = [
@@ -196,7 +194,7 @@ def _warnings(models: Sequence[InferenceResults], names: Sequence[str]) -> list[
     return notes
 
 
-def same_data(models: Sequence[InferenceResults], names: Sequence[str]) -> str | None:
+def same_data(models: Sequence[CoefficientMethods], names: Sequence[str]) -> str | None:
     """Return a sentence that says in what the data of models differ, or None."""
     found = {
         "observations": [f"{model.n_obs:.10g}" for model in models],

@@ -23,7 +23,6 @@ from skmaxent._inference._key_figures import (
     wald_test_of_slopes,
 )
 from skmaxent._inference._reference import Reference
-from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._results_effects import EffectMethods
 from skmaxent._inference._results_goodness import GoodnessMethods
 from skmaxent._inference._results_published import PublicationMethods
@@ -38,9 +37,7 @@ from skmaxent._typing import Array
 
 
 @dataclass(frozen=True)
-class InferenceResults(
-    CoefficientMethods, TestMethods, EffectMethods, RowMethods, GoodnessMethods, PublicationMethods
-):
+class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethods, GoodnessMethods):
     """Coefficients with standard errors, and tests.
 
     It is made by `MaxentClassifier.infer`. Probabilities and effects are those of the classifier as

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from skmaxent._inference._outcome_column import OutcomeColumn
 from skmaxent._inference._publishable import Publishable
 from skmaxent._inference._published import published_table
-from skmaxent._inference._results_state import ResultsState
+from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._table_formats import PublishedTable
 
-if TYPE_CHECKING:
-    from skmaxent._inference._results import InferenceResults
 
-
-class PublicationMethods(Publishable, ResultsState):
+class PublicationMethods(Publishable, CoefficientMethods):
     """The table of coefficients of one model."""
 
     def to_list(self) -> list[OutcomeColumn]:
@@ -27,14 +22,13 @@ class PublicationMethods(Publishable, ResultsState):
         -------
         list of OutcomeColumn
         """
-        results = cast("InferenceResults", self)
-        return [OutcomeColumn(results, outcome) for outcome in self.rows]
+        return [OutcomeColumn(self, outcome) for outcome in self.rows]
 
     def _published(
         self, exponentiate: bool, conf_level: float | None, stars: bool, decimals: int
     ) -> PublishedTable:
         return published_table(
-            [cast("InferenceResults", self)],
+            [self],
             ["Outcome"],
             exponentiate=exponentiate,
             conf_level=conf_level,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from skmaxent._inference._results import InferenceResults
 
 
 class TestMethods(ResultsState):
@@ -52,7 +50,7 @@ class TestMethods(ResultsState):
         return self._wald.of_terms(self._names.terms(features))
 
     def likelihood_ratio_test(
-        self, other: InferenceResults | None = None, features: Any = None
+        self, other: Self | None = None, features: Any = None
     ) -> pd.DataFrame:
         """Return likelihood-ratio tests against smaller models.
 
