@@ -13,14 +13,15 @@ from skmaxent._inference._goodness_of_fit import Outcomes
 from skmaxent._inference._results import InferenceResults
 from skmaxent._input import _validation
 from skmaxent._model_selection._calibration import probabilities_and_shares
-from skmaxent._plotting._displays import LITERAL_TEXT, class_colours, new_axes
+from skmaxent._plotting._displays import LITERAL_TEXT, class_colours
+from skmaxent._plotting._panels import panel_axes, panels_in_row
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Panels in a row of a new figure, and the size of each in inches.
-MOST_COLUMNS, PANEL_SIZE = 3, 3.2
+# Width of a panel of a new figure in inches.
+PANEL_SIZE = 3.2
 
 
 class ClassCalibrationDisplay:
@@ -169,7 +170,10 @@ class ClassCalibrationDisplay:
             If `ax` has not one of the axes for each class.
         """
         labels = self.table.index.get_level_values(0).unique().tolist()
-        self.axes_ = self._new_axes(ax, len(labels))
+        n_columns = panels_in_row(len(labels))
+        n_rows = -(-len(labels) // n_columns)
+        size = (PANEL_SIZE * n_columns, (PANEL_SIZE + 0.3) * n_rows)
+        self.axes_ = panel_axes(ax, type(self).__name__, len(labels), "class", size)
         self.points_ = []
         for axes, label, colour in zip(self.axes_, labels, class_colours(len(labels)), strict=True):
             rows = self.table.loc[[label]]
@@ -194,26 +198,3 @@ class ClassCalibrationDisplay:
         self.axes_[0].set_ylabel(f"observed share, {100 * self.conf_level:g} % interval")
         self.figure_ = self.axes_[0].figure
         return self
-
-    def _new_axes(self, ax: Any, n_panels: int) -> Array:
-        """Return the axes to draw on, one for each class, on a new figure if `ax` is None."""
-        if ax is not None:
-            given = np.ravel(np.asarray(ax, dtype=object))
-            if len(given) != n_panels:
-                raise ValueError(f"ax has {len(given)} axes; expected {n_panels}, one per class.")
-            new_axes(given[0], type(self).__name__)
-            return given
-        n_columns = 2 if n_panels == 4 else min(n_panels, MOST_COLUMNS)
-        n_rows = -(-n_panels // n_columns)
-        axes: Any = new_axes(
-            None,
-            type(self).__name__,
-            nrows=n_rows,
-            ncols=n_columns,
-            figsize=(PANEL_SIZE * n_columns, (PANEL_SIZE + 0.3) * n_rows),
-            squeeze=False,
-        )
-        axes = np.ravel(axes)
-        for unused in axes[n_panels:]:
-            unused.remove()
-        return np.asarray(axes[:n_panels])

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._inference._results import InferenceResults
-from skmaxent._plotting._displays import (
-    LITERAL_TEXT,
-    class_colours,
-    draw_legend,
-    extra_inches,
-    new_axes,
-)
+from skmaxent._plotting._displays import LITERAL_TEXT, class_colours, draw_legend, extra_inches
+from skmaxent._plotting._panels import panel_axes
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -137,7 +132,8 @@ class DiagnosticsDisplay:
             raise ValueError(f"n_labels is {n_labels!r}; expected an integer of at least 0.")
         table = self.table
         classes = table["probability_of"].columns.tolist()
-        self.axes_ = self._new_axes(ax, [str(label) for label in classes])
+        size = (9.6 + extra_inches([str(label) for label in classes]), 7.2)
+        self.axes_ = panel_axes(ax, type(self).__name__, 4, "plot", size)
         self.figure_ = self.axes_[0].figure
         cook = table["cooks_distance"].to_numpy()
         largest = np.argsort(-cook, kind="stable")[:n_labels]
@@ -167,24 +163,6 @@ class DiagnosticsDisplay:
             axes.set_xlabel(x_name)
             axes.set_ylabel(y_name)
         return self
-
-    def _new_axes(self, ax: Any, classes: list[str]) -> Array:
-        """Return the four axes, on a new figure if `ax` is None."""
-        if ax is not None:
-            given = np.ravel(np.asarray(ax, dtype=object))
-            if len(given) != 4:
-                raise ValueError(f"ax has {len(given)} axes; expected 4.")
-            new_axes(given[0], type(self).__name__)
-            return given
-        width = 9.6 + extra_inches(classes)
-        axes: Any = new_axes(
-            None,
-            type(self).__name__,
-            nrows=2,
-            ncols=2,
-            figsize=(width, 7.2),
-        )
-        return np.ravel(axes)
 
     def _draw_residuals(self, ax: Axes, classes: list[Any]) -> None:
         """Draw the averaged Pearson residuals of each class over its fitted probability."""

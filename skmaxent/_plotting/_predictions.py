@@ -10,13 +10,8 @@ import numpy as np
 from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._effects._variables import Variables, is_numeric
 from skmaxent._inference._results import InferenceResults
-from skmaxent._plotting._displays import (
-    LITERAL_TEXT,
-    class_colours,
-    draw_legend,
-    extra_inches,
-    new_axes,
-)
+from skmaxent._plotting._displays import LITERAL_TEXT, class_colours, draw_legend, extra_inches
+from skmaxent._plotting._panels import panel_axes, panels_in_row
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -24,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PREDICTION_KINDS = ("lines", "stacked")
-# Panels in a row of a new figure, and the size of each in inches.
-PANELS_IN_ROW, PANEL_WIDTH, PANEL_HEIGHT = 3, 3.6, 3.4
+# Size of a panel of a new figure in inches.
+PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.4
 # Inches for each class in a legend, and letters' height in rotated names below a panel.
 LEGEND_HEIGHT, LETTER_HEIGHT = 0.2, 0.05
 # The most classes in a column of the legend.
@@ -191,7 +186,9 @@ class PredictionsDisplay:
         panels = self._panels(n_names)
         labels = self.table.iloc[:, n_names - 1].unique().tolist()
         classes, colours = [str(label) for label in labels], class_colours(len(labels))
-        self.axes_ = self._new_axes(ax, len(panels), classes)
+        size = self._figure_size(len(panels), classes)
+        name = type(self).__name__
+        self.axes_ = panel_axes(ax, name, len(panels), "value of by", size, sharey=True)
         self.artists_ = []
         for axes, (title, part) in zip(self.axes_, panels, strict=True):
             of_classes = [part[part.iloc[:, n_names - 1] == label] for label in labels]
@@ -214,7 +211,7 @@ class PredictionsDisplay:
         self.figure_ = self.axes_[0].figure
         if len(labels) > 1:
             draw_legend(
-                self.axes_[_n_columns(len(self.axes_)) - 1],
+                self.axes_[panels_in_row(len(self.axes_)) - 1],
                 self.artists_[0][::-1] if kind == "stacked" else self.artists_[0],
                 classes[::-1] if kind == "stacked" else classes,
                 title="class",
@@ -243,39 +240,14 @@ class PredictionsDisplay:
         is_long = sum(map(len, names)) > LETTERS_OF_TICKS
         return min(LETTER_HEIGHT * max(map(len, names)), 6.0) if is_long else 0.0
 
-    def _new_axes(self, ax: Any, n_panels: int, classes: list[str]) -> Array:
-        """Return the axes to draw on, one for each panel, on a new figure if `ax` is None."""
-        if ax is not None:
-            given = np.ravel(np.asarray(ax, dtype=object))
-            if len(given) != n_panels:
-                raise ValueError(
-                    f"ax has {len(given)} axes; expected {n_panels}, one for each value of by."
-                )
-            new_axes(given[0], type(self).__name__)
-            return given
-        n_columns = _n_columns(n_panels)
+    def _figure_size(self, n_panels: int, classes: list[str]) -> tuple[float, float]:
+        """Return the width and the height of a new figure in inches."""
+        n_columns = panels_in_row(n_panels)
         n_rows = -(-n_panels // n_columns)
         width = (6.4 if n_panels == 1 else PANEL_WIDTH * n_columns + 1.2) + extra_inches(classes)
         height = (4.8 if n_panels == 1 else PANEL_HEIGHT) + self._height_of_names()
         height = max(height, 0.6 + LEGEND_HEIGHT * min(len(classes), LEGEND_ROWS)) * n_rows
-        axes: Any = new_axes(
-            None,
-            type(self).__name__,
-            nrows=n_rows,
-            ncols=n_columns,
-            figsize=(width, height),
-            sharey=True,
-            squeeze=False,
-        )
-        axes = np.ravel(axes)
-        for unused in axes[n_panels:]:
-            unused.remove()
-        return np.asarray(axes[:n_panels])
-
-
-def _n_columns(n_panels: int) -> int:
-    """Return the number of panels in a row of a figure."""
-    return 2 if n_panels == 4 else min(n_panels, PANELS_IN_ROW)
+        return width, height
 
 
 def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int) -> DataGrid:
