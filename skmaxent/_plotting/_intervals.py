@@ -89,29 +89,8 @@ class IntervalDisplay:
         self.containers_ = []
         colours = class_colours(len(labels))
         for i, label in enumerate(classes):
-            value, _, lower, upper = values[i, shown].T
             rows = np.arange(len(shown)) + (i - (len(labels) - 1) / 2) * 0.8 / len(labels)
-            if self._is_exponentiated:
-                value, lower, upper = (
-                    np.exp(np.clip(part, -LARGEST_LOG, LARGEST_LOG))
-                    for part in (value, lower, upper)
-                )
-            # matplotlib refuses negative lengths of error bars, but an interval of bootstrap
-            # percentiles need not contain the estimate. The true ends are set below.
-            bars = np.maximum([value - lower, upper - value], 0.0)
-            container = ax.errorbar(
-                value,
-                rows,
-                xerr=bars,
-                fmt="o",
-                markersize=3.0,
-                linewidth=1.0,
-                color=colours[i],
-                label=label,
-            )
-            ends = np.stack([np.column_stack([end, rows]) for end in (lower, upper)], axis=1)
-            container.lines[2][0].set_segments(list(ends))
-            ax.update_datalim(ends.reshape(-1, 2)[np.isfinite(ends).all(axis=2).ravel()])
+            container = self._draw_class(ax, rows, values[i, shown], color=colours[i], label=label)
             self.containers_.append(container)
         ax.autoscale_view()
         ax.axvline(self._null, color="0.5", linewidth=0.8, zorder=0.5)
@@ -132,6 +111,27 @@ class IntervalDisplay:
             )
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _draw_class(self, ax: Axes, rows: Array, values: Array, **style: Any) -> Any:
+        """Draw the estimates of a class with intervals at heights `rows`; return what was drawn.
+
+        `values` (n_features, 4) are estimates, standard errors, and lower and upper ends.
+        """
+        value, _, lower, upper = values.T
+        if self._is_exponentiated:
+            value, lower, upper = (
+                np.exp(np.clip(part, -LARGEST_LOG, LARGEST_LOG)) for part in (value, lower, upper)
+            )
+        # matplotlib refuses negative lengths of error bars, but an interval of bootstrap
+        # percentiles need not contain the estimate. The true ends are set below.
+        bars = np.maximum([value - lower, upper - value], 0.0)
+        container = ax.errorbar(
+            value, rows, xerr=bars, fmt="o", markersize=3.0, linewidth=1.0, **style
+        )
+        ends = np.stack([np.column_stack([end, rows]) for end in (lower, upper)], axis=1)
+        container.lines[2][0].set_segments(list(ends))
+        ax.update_datalim(ends.reshape(-1, 2)[np.isfinite(ends).all(axis=2).ravel()])
+        return container
 
     def _values(self) -> tuple[list[Any], list[Any], Array]:
         """Return the names of the features, the classes, and the values to draw.
