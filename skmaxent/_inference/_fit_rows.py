@@ -292,12 +292,9 @@ class FitRows:
             Observations of each row, weights included.
         offset : ndarray of shape (n_samples, n_classes) or None
         """
-        rows, likelihood = self._in_memory(what), self._training.data.likelihood
-        given = rows.X, rows.targets, rows.weights, rows.offset
-        X, targets, weights, offset = map(on_host, given)
-        weights = np.ones(rows.n_samples) if weights is None else np.asarray(weights, float)
-        shares = likelihood.dense_targets(targets).T
-        return X, shares, weights * self._training.data.scale, offset
+        rows, likelihood = self._in_memory(what).whole(), self._training.data.likelihood
+        weights = rows.weights_or_ones().astype(float) * self._training.data.scale
+        return rows.X, likelihood.dense_targets(rows.targets).T, weights, rows.offset
 
     def outcomes(self, what: str) -> Outcomes:
         """Return the probabilities of the fit and the classes of its rows, in memory.

@@ -8,7 +8,6 @@ from skmaxent._existence import Watch
 from skmaxent._inference._held_minimum import Likelihoods, flattened, least
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
@@ -55,26 +54,17 @@ def refits(
     if not isinstance(rows, RowBlocks):
         raise TypeError("fits with other weights need rows in memory; found Dask collections.")
     likelihood = training.data.likelihood
-    given = rows.X, rows.targets, rows.weights, rows.offset
-    X, targets, weights, offset = map(on_host, given)
-    weights = np.ones(rows.n_samples) if weights is None else np.asarray(weights, float)
-    shares = likelihood.outcomes(likelihood.dense_targets(targets))
+    block = rows.whole()
+    weights = block.weights_or_ones().astype(float)
+    shares = likelihood.outcomes(likelihood.dense_targets(block.targets))
     fits = np.empty((factors.shape[1], len(flattened(point))))
     for number, factor in enumerate(factors.T):
         own = weights * factor
         absent = training.classes[~(shares @ own > 0.0)].tolist()
         if absent:
             raise ValueError(f"{what} {number} has no rows of positive weight of classes {absent}.")
-        blocks = RowBlocks(
-            X,
-            targets,
-            own.astype(rows.dtype),
-            offset,
-            n_logits=rows.n_logits,
-            workers=rows.workers,
-        )
         other = MultinomialObjective(
-            blocks.in_float64(),
+            rows.with_weights(own).in_float64(),
             likelihood,
             objective.penalty,
             objective.standardisation,

@@ -248,6 +248,21 @@ class RowBlocks(Storage):
         """Return a storage of the same X, weights and offsets with other targets."""
         return self._with(self.X, targets, self.weights, self.offset, block_rows=self.block_rows)
 
+    def with_weights(self, weights: Array, targets: Array | None = None) -> RowBlocks:
+        """Return a storage of the same X and offsets in host memory with other weights.
+
+        `targets` replace those of the rows if they are given.
+        """
+        rows = self.whole()
+        return RowBlocks(
+            rows.X,
+            rows.targets if targets is None else targets,
+            weights.astype(self.dtype),
+            rows.offset,
+            n_logits=self.n_logits,
+            workers=self.workers,
+        )
+
     def columns(self, index: Array, center: Array, scale: Array) -> RowBlocks:
         if self.is_sparse:
             X = self.X[:, index]
