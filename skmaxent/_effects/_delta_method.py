@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp, softmax
 from sklearn.utils import check_random_state
 
@@ -18,7 +19,7 @@ from skmaxent._effects._student_t import NORMAL, StudentT, t_quantile
 from skmaxent._input import _validation
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._storage._device_array import on_host
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 
 
 def columns_of(center: Array, scale: Array, has_intercept: bool) -> Array:
@@ -109,7 +110,7 @@ class DeltaMethod:
         has_intercept = self.coef.shape[1] > len(self.names)
         return np.column_stack([rows, np.zeros(len(rows))]) if has_intercept else rows
 
-    def simulated(self, n_draws: int, random_state: Any) -> Array:
+    def simulated(self, n_draws: int, random_state: RandomState) -> Array:
         """Return deviations of coefficients from the fit's, drawn from their normal distribution.
 
         Returns
@@ -134,13 +135,13 @@ class DeltaMethod:
         """Return the object of a fit to all columns, with `coef` (n_rows, n_columns) as above."""
         return cls(model, standardised, coef, [*map(str, names)], distribution=distribution)
 
-    def read(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+    def read(self, X: Any, offset: ArrayLike | None) -> tuple[Any, Array | None]:
         """Return the rows of a user as the classifier reads them, in host memory."""
         return self.model_rows(
             X if self.transformer is None else self.transformer.transform(X), offset
         )
 
-    def model_rows(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+    def model_rows(self, X: Any, offset: ArrayLike | None) -> tuple[Any, Array | None]:
         """Return rows of the model's columns as the classifier reads them, in host memory."""
         with warnings.catch_warnings():
             # Arrays have no names to match: their columns are those of the fit, in order.
@@ -191,7 +192,7 @@ class DeltaMethod:
         degrees = self.distribution.degrees(J)
         return errors, np.reshape(degrees, slopes.shape[:2]) if np.ndim(degrees) else degrees
 
-    def intervals(self, conf_level: float, X: Any, offset: Any = None) -> Array:
+    def intervals(self, conf_level: float, X: Any, offset: ArrayLike | None = None) -> Array:
         """Return the probability and the ends of its interval for each row and class, (n, 3 K)."""
         rows, known = self.read(X, offset)
         check_level(conf_level)
@@ -206,7 +207,7 @@ class DeltaMethod:
         return values.reshape(len(P), -1)
 
     def chunk_effects(
-        self, discrete: list[str], X: Any, offset: Any, sample_weight: Any
+        self, discrete: list[str], X: Any, offset: ArrayLike | None, sample_weight: ArrayLike | None
     ) -> tuple[Array, Array, Array]:
         """Return the sums of `effect_sums` over a chunk of rows, which may be empty."""
         if not X.shape[0]:
@@ -216,7 +217,9 @@ class DeltaMethod:
         weights = _chunk_weights(sample_weight, rows.shape[0])
         return self.effect_sums(rows, known, weights, discrete)
 
-    def chunk_means(self, X: Any, offset: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
+    def chunk_means(
+        self, X: Any, offset: ArrayLike | None, sample_weight: ArrayLike | None
+    ) -> tuple[Array, Array, Array]:
         """Return sums of the rows of a chunk, of their offsets and of their weights."""
         if not X.shape[0]:
             return np.zeros(X.shape[1]), np.zeros(1), np.zeros(())
@@ -268,7 +271,7 @@ class DeltaMethod:
         return np.column_stack([rows, np.ones(len(rows))]) if has_intercept else rows
 
 
-def _chunk_weights(sample_weight: Any, n_samples: int) -> Array | None:
+def _chunk_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
     """Return the weights of the rows of a chunk, which may all be zero."""
     if sample_weight is not None and not np.any(sample_weight):
         return np.zeros(n_samples)

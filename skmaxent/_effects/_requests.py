@@ -7,8 +7,10 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skmaxent._effects._estimates import normal_quantile
+from skmaxent._typing import RandomState
 
 INTERVALS = ("delta", "logit", "simulation", "bootstrap")
 # The default number of draws of a simulation.
@@ -39,13 +41,13 @@ class Request:
 
     newdata: Any = None
     by: Any = False
-    offset: Any = None
-    sample_weight: Any = None
+    offset: ArrayLike | None = None
+    sample_weight: ArrayLike | None = None
     conf_level: float = 0.95
     interval: str = "delta"
     hypothesis: Any = None
     n_draws: int = DEFAULT_DRAWS
-    random_state: Any = None
+    random_state: RandomState = None
 
     def __post_init__(self) -> None:
         normal_quantile(self.conf_level)

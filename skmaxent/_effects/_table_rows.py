@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skmaxent._effects._datagrid import DataGrid, datagrid, grid_points, grid_rows
 from skmaxent._effects._quantities import Groups
@@ -42,7 +43,7 @@ class TableRows:
     """
 
     frame: pd.DataFrame
-    offset: Any
+    offset: ArrayLike | None
     weights: Array | None
     labels: pd.DataFrame
     points: Array | None = None

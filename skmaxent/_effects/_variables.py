@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from skmaxent._input._interchange import native
 from skmaxent._storage._place import to_host
@@ -70,12 +71,17 @@ class Variables:
     is_weighted: bool
     n_rows: int
     data: pd.DataFrame | None = field(default=None, repr=False)
-    offset: Any = field(default=None, repr=False)
+    offset: ArrayLike | None = field(default=None, repr=False)
     weights: Array | None = field(default=None, repr=False)
 
     @classmethod
     def of(
-        cls, X: Any, transformer: Any, offset: Any, weights: Any, names: list[Any] | None = None
+        cls,
+        X: Any,
+        transformer: Any,
+        offset: ArrayLike | None,
+        weights: Any,
+        names: list[Any] | None = None,
     ) -> Variables | None:
         """The variables of data that a model was fitted to, which `transformer` takes.
 
@@ -157,7 +163,7 @@ class Variables:
             )
         return self.data
 
-    def with_rows(self, X: Any, offset: Any, weights: Array | None) -> Variables:
+    def with_rows(self, X: Any, offset: ArrayLike | None, weights: Array | None) -> Variables:
         """The same with the rows of the fit, given again."""
         return replace(self, data=self.read(X, "X"), offset=offset, weights=weights)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from skmaxent._estimators._leave_one_out import fitted_rows
 from skmaxent._leverage._conformal import ConformalSets
 from skmaxent._leverage._conformal import conformal_sets as of_fit
@@ -14,8 +16,8 @@ def conformal_sets(
     model: Any,
     X: Any,
     y: Any,
-    sample_weight: Any = None,
-    offset: Any = None,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     *,
     alpha: float = 0.1,
     class_conditional: bool = False,

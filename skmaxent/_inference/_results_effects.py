@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import ArrayLike
+
 from skmaxent._effects._requests import Request
 from skmaxent._inference._marginal_effects import (
     RowWeights,
@@ -12,6 +14,7 @@ from skmaxent._inference._marginal_effects import (
     probability_intervals,
 )
 from skmaxent._inference._results_state import ResultsState
+from skmaxent._typing import RandomState
 from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
@@ -33,13 +36,13 @@ class EffectMethods(ResultsState):
         newdata: Any = None,
         by: Any = False,
         *,
-        offset: Any = None,
-        sample_weight: Any = None,
+        offset: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
         interval: str = "delta",
         hypothesis: Any = None,
         n_draws: int = 1000,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> pd.DataFrame:
         """Return the probabilities of the classes for rows of data, or their averages.
 
@@ -126,13 +129,13 @@ class EffectMethods(ResultsState):
         newdata: Any = None,
         by: Any = True,
         *,
-        offset: Any = None,
-        sample_weight: Any = None,
+        offset: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
         interval: str = "delta",
         hypothesis: Any = None,
         n_draws: int = 1000,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> pd.DataFrame:
         """Return the probabilities of the classes, averaged over all rows or by variables.
 
@@ -175,13 +178,13 @@ class EffectMethods(ResultsState):
         by: Any = False,
         *,
         comparison: str = "difference",
-        offset: Any = None,
-        sample_weight: Any = None,
+        offset: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
         interval: str = "delta",
         hypothesis: Any = None,
         n_draws: int = 1000,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> pd.DataFrame:
         """Compare the probabilities at one value of a variable with those at another.
 
@@ -239,13 +242,13 @@ class EffectMethods(ResultsState):
         by: Any = True,
         *,
         comparison: str = "difference",
-        offset: Any = None,
-        sample_weight: Any = None,
+        offset: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
         interval: str = "delta",
         hypothesis: Any = None,
         n_draws: int = 1000,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> pd.DataFrame:
         """Average probabilities with one value of a variable against those with another.
 
@@ -289,13 +292,13 @@ class EffectMethods(ResultsState):
         by: Any = False,
         *,
         slope: str = "dydx",
-        offset: Any = None,
-        sample_weight: Any = None,
+        offset: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
         interval: str = "delta",
         hypothesis: Any = None,
         n_draws: int = 1000,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> pd.DataFrame:
         """Return the derivatives of the probabilities by numeric variables, or elasticities.
 
@@ -346,13 +349,13 @@ class EffectMethods(ResultsState):
         by: Any = True,
         *,
         slope: str = "dydx",
-        offset: Any = None,
-        sample_weight: Any = None,
+        offset: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
         interval: str = "delta",
         hypothesis: Any = None,
         n_draws: int = 1000,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> pd.DataFrame:
         """Return the derivatives of the probabilities, averaged over all rows or by variables.
 
@@ -394,9 +397,9 @@ class EffectMethods(ResultsState):
         X: Any,
         at: Any = "overall",
         *,
-        offset: Any = None,
+        offset: ArrayLike | None = None,
         discrete: str | list[str] | tuple[str, ...] = (),
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
         """Return the effects of features on probabilities, with delta-method standard errors.
@@ -458,7 +461,7 @@ class EffectMethods(ResultsState):
             )
 
     def predict_proba_interval(
-        self, X: Any, conf_level: float = 0.95, *, offset: Any = None
+        self, X: Any, conf_level: float = 0.95, *, offset: ArrayLike | None = None
     ) -> Any:
         """Return probabilities with intervals, by the delta method for their log-odds.
 

@@ -16,7 +16,7 @@ from skmaxent._inference._score_tests import read_columns, score_tests
 from skmaxent._inference._tables import chi2_table
 from skmaxent._inference._terms import Terms
 from skmaxent._inference._wild_bootstrap import wild_bootstrap_test
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,7 +249,7 @@ class TestMethods(ResultsState):
         *,
         n_bootstrap: int = 999,
         weights: str = "rademacher",
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> pd.DataFrame:
         """A joint test of linear hypotheses by the score wild cluster bootstrap.
 
@@ -384,7 +384,7 @@ class TestMethods(ResultsState):
         labels = pd.MultiIndex.from_tuples(index, names=["first", "second"])
         return self._table(tests, test, restrictions).set_axis(labels)
 
-    def iia_test(self, method: str = "hausman", random_state: Any = None) -> pd.DataFrame:
+    def iia_test(self, method: str = "hausman", random_state: RandomState = None) -> pd.DataFrame:
         """Test the independence of irrelevant alternatives, by leaving out each outcome in turn.
 
         The model implies that the odds of two outcomes do not depend on the others, so that the

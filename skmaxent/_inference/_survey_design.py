@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skmaxent._inference._replicate_weights import REPLICATE_TYPES, replicates_of
 from skmaxent._inference._survey_units import LONELY, Replicates, Units
 from skmaxent._input._validation import check_codes, check_sample_weight
 from skmaxent._storage._place import to_host
-from skmaxent._typing import Array
+from skmaxent._typing import Array, RandomState
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ class SurveyDesign:
         n_replicates: int | None = None,
         *,
         fay_rho: float = 0.0,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> SurveyDesign:
         """The design with replicate weights that are made from its strata and units.
 
@@ -221,7 +222,9 @@ class SurveyDesign:
         return Replicates(given, self.scale * rscales, self.mse)
 
 
-def sampling_weights(design: SurveyDesign, sample_weight: Any, n_samples: int) -> Array:
+def sampling_weights(
+    design: SurveyDesign, sample_weight: ArrayLike | None, n_samples: int
+) -> Array:
     """Return the weights of the rows, (n_samples,), from the design or from `sample_weight`."""
     own = check_sample_weight(design.weights, n_samples)
     given = check_sample_weight(sample_weight, n_samples)

@@ -95,7 +95,7 @@ class FittedModel:
     intercept: Array
     link: str = "softmax"
     expects_offset: bool = False
-    default_offset: Any = None
+    default_offset: ArrayLike | None = None
     n_jobs: int | None = None
     place: Place | None = None
 

@@ -19,6 +19,7 @@ from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure, SubFigure
 
 # Width of a panel of a new figure in inches.
 PANEL_SIZE = 3.2
@@ -58,7 +59,7 @@ class ClassCalibrationDisplay:
     """
 
     axes_: Array
-    figure_: Any
+    figure_: Figure | SubFigure
     points_: list[Any]
 
     def __init__(self, table: pd.DataFrame, *, conf_level: float = 0.95) -> None:

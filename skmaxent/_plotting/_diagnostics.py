@@ -14,6 +14,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 # Rows in a bin of averaged residuals, at least, and the most bins.
 LEAST_ROWS, MOST_BINS = 5, 40
@@ -64,7 +65,7 @@ class DiagnosticsDisplay:
     """
 
     axes_: Array
-    figure_: Any
+    figure_: Figure | SubFigure
     labelled_: list[Any]
 
     def __init__(self, table: pd.DataFrame) -> None:

@@ -22,6 +22,7 @@ from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 # The colour of lines without a label.
 GREY = "0.8"
@@ -119,7 +120,7 @@ class PathDisplay:
     """
 
     ax_: Axes
-    figure_: Any
+    figure_: Figure | SubFigure
     lines_: list[Any]
 
     def __init__(self, path: MaxentPath, *, C: float | None = None) -> None:
@@ -392,7 +393,7 @@ class CVCurveDisplay:
     """
 
     ax_: Axes
-    figure_: Any
+    figure_: Figure | SubFigure
     lines_: list[Any]
     top_ax_: Any
 

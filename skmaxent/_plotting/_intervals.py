@@ -21,6 +21,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 # Height in inches of a row, and of each class within the row, in a new figure.
 FEATURE_HEIGHT, CLASS_HEIGHT = 0.16, 0.07
@@ -41,7 +42,7 @@ class IntervalDisplay:
     """
 
     ax_: Axes
-    figure_: Any
+    figure_: Figure | SubFigure
     containers_: list[Any]
     _what = ""
     # The value of no effect, at which a line is drawn.

@@ -17,6 +17,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 PREDICTION_KINDS = ("lines", "stacked")
 # Size of a panel of a new figure in inches.
@@ -70,7 +71,7 @@ class PredictionsDisplay:
     """
 
     axes_: Array
-    figure_: Any
+    figure_: Figure | SubFigure
     artists_: list[list[Any]]
 
     def __init__(self, table: pd.DataFrame, *, conf_level: float = 0.95) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 from sklearn.utils import assert_all_finite
 
 from skmaxent._storage._block import Block
@@ -225,7 +226,7 @@ class RowBlocks(Storage):
         wanted = self.map_rows(_selected, np.empty(self.n_samples, dtype=bool), kernel, *args)
         return np.flatnonzero(wanted) if np.count_nonzero(wanted) <= at_most else None
 
-    def take(self, rows: Array, center: Array, scale: Array, dtype: Any) -> Rows:
+    def take(self, rows: Array, center: Array, scale: Array, dtype: DTypeLike) -> Rows:
         return Rows(
             self._scaled_rows(rows, center, scale, dtype),
             self.targets[rows],
@@ -234,7 +235,13 @@ class RowBlocks(Storage):
         )
 
     def standardised(
-        self, center: Array, scale: Array, n_rows: int | None = None, *, dtype: Any, seed: int = 0
+        self,
+        center: Array,
+        scale: Array,
+        n_rows: int | None = None,
+        *,
+        dtype: DTypeLike,
+        seed: int = 0,
     ) -> RowBlocks:
         """Return a standardised copy of all rows, in the same blocks, or of a sample."""
         whole = n_rows is None or n_rows >= self.n_samples
@@ -300,7 +307,7 @@ class RowBlocks(Storage):
             tally=self.tally,
         )
 
-    def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: Any) -> Any:
+    def _scaled_rows(self, rows: Any, center: Array, scale: Array, dtype: DTypeLike) -> Any:
         """Return a copy of some rows of X as (x - center)/scale, or x/scale for sparse X.
 
         `rows` are an array of positions, or slice(None) for all rows.
