@@ -119,6 +119,7 @@ class DeltaMethod:
         """
         rng = check_random_state(random_state)
         values, vectors = np.linalg.eigh(self.covariance)
+        # A covariance from few clusters or bootstrap samples has no Cholesky factor.
         root = vectors * np.sqrt(values.clip(0.0))
         draws = rng.standard_normal((n_draws, len(values))) @ root.T
         return np.asarray(draws.reshape(n_draws, *self.coef.shape))
@@ -163,6 +164,7 @@ class DeltaMethod:
         coef[self.free] = self.coef[:, :d]
         effects, J = np.zeros((K, d)), np.zeros((K, d, K, width))
         total = 0.0
+        # Sparse rows become dense here, because effects need all features: one block at a time.
         for at, part, known in dense_blocks(rows, offset):
             w = None if weights is None else weights[at]
             total += len(part) if w is None else float(w.sum())
@@ -198,6 +200,7 @@ class DeltaMethod:
         check_level(conf_level)
         P = self.model.evaluate("probabilities", rows, known)
         values = np.empty((*P.shape, 3), P.dtype)
+        # Intervals of log-odds, mapped to probabilities, stay between 0 and 1.
         values[:, :, 0] = P
         for at_rows, part, shift in dense_blocks(rows, known):
             for k, log_odds, error, df in self._log_odds(part, shift):
@@ -211,6 +214,7 @@ class DeltaMethod:
     ) -> tuple[Array, Array, Array]:
         """Return the sums of `effect_sums` over a chunk of rows, which may be empty."""
         if not X.shape[0]:
+            # Transformers and validation refuse empty input, which chunks may be.
             rows: Any = np.empty((0, X.shape[1]))
             return self.effect_sums(rows, None, None, discrete)
         rows, known = self.read(X, offset)
@@ -240,6 +244,8 @@ class DeltaMethod:
             logits = np.column_stack([np.zeros(len(logits)), logits])
         for k in range(K):
             others = logits.copy()
+            # The softmax over the others comes from the logits, since 1 - p_k has few digits where
+            # p_k is nearly one.
             others[:, k] = -np.inf
             slopes = -softmax(others, axis=1)
             slopes[:, k] = 1.0

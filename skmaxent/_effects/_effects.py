@@ -144,6 +144,8 @@ class Effects:
             return Design(read, offset)
         mean = rows.means_over_points
         dense = mean @ read
+        # The mean over points is taken of columns, after the transformer, as of a row between the
+        # points.
         dense = dense.toarray() if hasattr(dense, "toarray") else np.asarray(dense)
         return Design(dense, None if offset is None else mean @ offset)
 

@@ -303,6 +303,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             observed = _targets.observe(y)
             classes, self._sparse_output = observed.classes, False
         self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
+        # Sigmoids of one label a row: each class is a label of its own, against all others.
         if not self.multilabel_ and self._has_sigmoids:
             Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
         names, smoothing = FittedColumns.of(self).names, self.label_smoothing
@@ -346,6 +347,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             n_jobs=self.n_jobs,
         )
         warn_of_groups_without_l1(self.grouped, settings.l1_ratio)
+        # Labels that all rows have, or none, are left out of the problem, and get their
+        # coefficients afterwards.
         with TrainingProblem.of(data, settings) as ready:
             has_label = np.delete(data.totals > 0.0, data.active)
 

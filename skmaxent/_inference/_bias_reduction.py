@@ -69,6 +69,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     n_rows = scale * problem.objective.total_weight
     quiet = replace(options, callback=None)
     spread = minimise(_with_ridge(problem, SPREAD / n_rows), quiet).point.theta
+    # Of many rows the prior is negligible beside the likelihood, which has one maximum.
     others: list[Solution] = []
     for i in range(3 if n_rows < FEW_ROWS else 1):
         start = (spread, problem.origin(), np.asfortranarray(0.5 * best.point.theta))[i]
@@ -228,6 +229,7 @@ def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
     along the step did not grow, the result is V, the inverse information.
     """
     curvature = float(change @ step)
+    # A product that rounding dominates would turn the inverse indefinite.
     if not curvature > EPS * float(np.linalg.norm(change) * np.linalg.norm(step)):
         return V
     product = inverse @ change
@@ -242,6 +244,8 @@ def moved(theta: Array, step: Array, width: int) -> Array:
     r = max(1, len(theta) - 1)
     theta[:r, :width] += step.reshape(r, width)
     if len(theta) > 1:
+        # The loss does not change, and solvers of smooth problems expect coefficients that sum to
+        # zero.
         theta -= theta.mean(axis=0)
     return theta
 
@@ -267,6 +271,7 @@ def penalised(
     if free is None or free.all():
         V = _covariance.inverse(H, width) / total
     else:
+        # Rows and columns of constants are zeros, which a Cholesky factor cannot have.
         at = np.ix_(*2 * (np.flatnonzero(np.tile(free, r)),))
         H, V = H[at], np.zeros_like(H)
         try:
@@ -276,6 +281,8 @@ def penalised(
             raise _covariance.SingularInformation(columns) from error
     log_det = float(np.linalg.slogdet(H)[1])
     (change,) = point.map_reduce(_prior_score, V)
+    # The storage divides the weights by a scale, so that sums over rows are of smaller weights than
+    # `total` counts.
     change *= total / objective.total_weight
     gradient = point.loss_gradient()[:r, :width]
     value = total * point.loss - 0.5 * log_det
@@ -291,6 +298,7 @@ def _prior_score(context: KernelContext, V: Array) -> tuple[Array]:
         p_m [Q_mm - Σ_k p_k Q_kk - 2 (Qp)_m + 2 pᵀQp]/2.
     """
     P = context.probabilities.astype(np.float64)
+    # Reference coding leaves out the last class; a single logit stays.
     P = P[: max(1, len(P) - 1)]
     X = context.rows if context.model.standardisation.fit_intercept else context.rows[:-1]
     r, width = len(P), len(X)

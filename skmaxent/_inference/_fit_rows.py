@@ -255,6 +255,7 @@ class FitRows:
         r, d = max(1, len(self._coef) - 1), objective.blocks.n_features
         of_class = np.asarray(np.eye(d, d + objective.fit_intercept))
         if constant is not None:
+            # The restrictions leave the constant combination free, as an intercept would be.
             of_class = _covariance.complement(constant * objective.scale)
         A = np.kron(np.eye(r), of_class)
         return self._fall(least(self._likelihoods, self._best.point, A).value)
@@ -326,6 +327,8 @@ class FitRows:
             )
         X = on_host(rows.X)
         stack = sp.hstack if sp.issparse(X) else np.hstack
+        # Features outside the model are columns with coefficients of zero, so that the gradient and
+        # the information of the larger model are those of a fit.
         whole = stack([X, columns.astype(X.dtype)])
         blocks = RowBlocks(
             sp.csr_array(whole) if sp.issparse(X) else whole,
@@ -336,6 +339,7 @@ class FitRows:
         model = self._training.data.likelihood
         objective = Problem.of(blocks, model, fit_intercept=fit_intercept).objective
         coef = np.hstack([self._coef, np.zeros((len(self._coef), q))])
+        # Columns far from zero would make the information nearly singular.
         point, H = _covariance.centred_information(
             objective.at(objective.from_coefficients(coef, self._intercept))
         )

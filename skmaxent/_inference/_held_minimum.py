@@ -142,6 +142,7 @@ def least(
         distance = values - A @ flattened(point)
         step = _toward(found, A, share * distance, of.total)
         thetas = [_moved(point, step), *(guesses if share == 1.0 else ())]
+        # Guesses satisfy the constraints for the whole step only, so that shorter steps have none.
         candidate = min(map(point.objective.at, thetas), key=lambda candidate: candidate.loss)
         there = of.at(candidate)
         if not np.isfinite(there[0]) or (there[0] > found[0] + FALLS_MUCH and share > LEAST_SHARE):
@@ -262,6 +263,7 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
         there = of.at(candidate)
         is_last = predicted <= max(MINIMUM_GAIN, 1e-14 * abs(value))
         gain = value - there[0] if np.isfinite(there[0]) else -np.inf
+        # Armijo's condition; the last step promises so little that rounding hides it.
         if gain >= (0.0 if is_last else 1e-4 * predicted):
             point, (value, H, score) = candidate, there
             n_rejected = 0

@@ -77,6 +77,8 @@ class Choices:
         if not (self.counts.sum(axis=0) > 0.0).all():
             raise NoEstimates("an outcome has no rows")
         problem = self._problem()
+        # The tests compare small differences of estimates, so that both must be close to their
+        # optima.
         solution = minimise(problem, Options(tol=1e-8))
         if solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             raise NoEstimates("the outcomes are separated")
@@ -109,6 +111,7 @@ class Choices:
         model = likelihood(targets.shape[1])
         if model.n_logits == 1:
             targets = targets[:, 1]
+            # A single logit is the second outcome's minus the first one's.
             offset = None if offset is None else offset[:, 1:] - offset[:, :1]
         blocks = RowBlocks(self.X, targets, weights, offset, n_logits=model.n_logits)
         return Problem.of(blocks, model, fit_intercept=self.fit_intercept)
@@ -168,6 +171,8 @@ def small_hsiao(choices: Choices, classes: list[Any], random_state: RandomState)
             f"the model of all outcomes has no estimates in a half of the rows: {error}. Another "
             "random_state draws other halves."
         ) from error
+    # Small & Hsiao (1985) weigh the two estimates by √½ and 1 - √½, which makes the statistic's
+    # distribution the one of a likelihood ratio.
     share = np.sqrt(0.5)
     coef = share * halves[0].coef + (1.0 - share) * halves[1].coef
 

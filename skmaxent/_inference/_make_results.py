@@ -54,10 +54,14 @@ def results_from_information(
     shown = Reference.of(reference, training.classes)
     refuse_absent(training)
     point, found = _covariance_at(estimate, training, kind)
+    # Distances to the optimum are in standard errors of independent observations, whatever the
+    # covariance that is reported.
     inverse = found.inverse * (training.total_weight / _sample_size(training, kind.weights))
     V = found.matrix
     objective = point.objective
     theta = _reference_coding.against_last(point.theta, objective.fit_intercept)
+    # Tests use free coefficients. Those that are shown may be linearly dependent: with symmetric
+    # coding they sum to zero over the classes.
     free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
     coding = _covariance.Coding(shown.contrasts, free.columns)
     covariance, raw = coding.covariance(V), free.coefficients(theta)
@@ -194,6 +198,7 @@ def results_from_replicates(
         fields |= _likelihoods_of_sets(training, point.theta)
     notes: tuple[str, ...] = ()
     if is_maximal:
+        # A bootstrap has no information matrix, and so no distance in standard errors.
         notes = notes_of(point, training.problem.terms.times(0.0), 0.0, estimate.gap)
     return InferenceResults(
         **fields,
@@ -258,7 +263,11 @@ def results_for_features(
         raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
     shown = Reference.of(reference, training.classes)
     refuse_absent(training)
+    # The systems of equations of single coefficients are solved iteratively, to more digits than
+    # float32 has.
     objective = training.problem.objective.in_float64()
+    # An objective has one strength for each column. `covariance_of` adds the differences of the
+    # classes' strengths from their mean.
     objective = objective.with_penalty(Ridge(terms.ridge.mean(axis=0)))
     point = objective.at(
         objective.from_coefficients(estimate.coef.astype(float), estimate.intercept)
@@ -314,6 +323,7 @@ def _common_fields(
     fit_intercept = training.problem.objective.fit_intercept
     constant = None if fit_intercept else constant_combination(training)
     zero_loss = loss_of_offsets(training)
+    # A combination of the columns that is constant does what an intercept does.
     loss = null_loss(training) if fit_intercept or constant is not None else zero_loss
     names = [str(name) for name in estimate.names]
     return {
@@ -343,6 +353,7 @@ def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, f
     problem, total = training.problem, training.total_weight
     null = problem.objective.zeros()
     if problem.objective.fit_intercept:
+        # Without features the loss of sets is not convex either, and has no closed form.
         held = np.ones((1, training.blocks.n_features), bool)
         null = fit_sets(problem.without_penalty(held), Options(tol=1e-6)).point.theta
     return {

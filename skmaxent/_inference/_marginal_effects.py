@@ -90,6 +90,7 @@ def average_effects(
             f"discrete has {unknown}, no features of the model; expected {delta.names}."
         )
     if is_dask(X):
+        # Whether chunks hold the rows of the fit could only be seen by reading them all.
         weights.check_given(sample_weight)
         with forgetting_on_failure():
             effects, J, total = _sums_over_chunks(
@@ -101,6 +102,7 @@ def average_effects(
         if at_mean:
             *sums, total = sums_of_rows(rows, offset, w)
             rows, offset = means_of_sums(sums, total, offset is not None)
+            # The mean is one row, and its weights are in it already.
             w = None
         effects, J, total = delta.effect_sums(rows, offset, w, discrete)
     if not total > 0.0:
@@ -121,6 +123,7 @@ def _sums_over_chunks(
     arguments, columns = {"offset": offset, "sample_weight": sample_weight}, delta.model.columns
     if at_mean:
         *sums, total = sums_over_chunks(delta.chunk_means, columns, X, arguments)
+        # A first pass gives the means, and the effects at them need no rows.
         rows, known = means_of_sums(sums, total, offset is not None)
         return delta.effect_sums(rows, known, None, discrete)
     function = partial(delta.chunk_effects, discrete)

@@ -110,6 +110,8 @@ def covariance_at(
     if kind.codes is not None:
         return _of_clusters(training, point, V, kind, kind.codes, is_bias_reduced)
     n_units = training.blocks.weight_sums.n_positive
+    # A row that stands for several observations has a score for each class, so that the rank of the
+    # covariance may exceed the number of rows.
     n_units *= 1 if kind.weights == "probability" else len(training.classes)
     n = _observations(training, kind)
     df = n - len(V) if kind.use_t else np.inf
@@ -176,6 +178,8 @@ def _of_clusters(
         meat = _covariance.score_products(point, way, 2) * training.data.scale**2
         return np.asarray(V @ meat @ V * _factor(kind, n, count, len(V)))
 
+    # Clusters in two ways: the sum over both counts pairs of rows that share both clusters twice,
+    # and the covariance of the pairs of clusters is subtracted.
     total = sum((of(*both) for both in zip(ways, counts, strict=True)), np.zeros_like(V))
     if len(ways) == 1:
         return CoefficientCovariance(V, total, distribution, n_groups, n_groups)
@@ -193,6 +197,7 @@ def _semidefinite(V: Array) -> Array:
     size = np.sqrt(np.maximum(V.diagonal(), 0.0))
     outer = np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
     values, vectors = np.linalg.eigh(V / outer)
+    # A negative eigenvalue of rounding size needs no change and no warning.
     if values[0] >= -1e-12 * values[-1]:
         return V
     warn_user(
@@ -219,6 +224,7 @@ def _of_survey(
         W = units.replicates.covariance(fits, flattened(point))
     else:
         n_units = len(units.stratum_of)
+        # Linearisation: the change of the coefficients by a unit is V times its score.
         scores = _covariance.group_scores(point, units.codes, n_units) * training.data.scale
         W = units.covariance(scores @ V)
     df = units.df if kind.use_t else np.inf

@@ -33,6 +33,7 @@ class Replicates:
 
     def covariance(self, fits: Array, estimate: Array) -> Array:
         """Return the covariance from coefficients of replicates, (n_replicates, p)."""
+        # As in R's survey, replicates with a scale of zero do not count for the mean.
         center = estimate if self.mse else fits[self.scales > 0.0].mean(axis=0)
         deviations = (fits - center) * np.sqrt(self.scales)[:, None]
         return np.asarray(deviations.T @ deviations)
@@ -119,6 +120,7 @@ class Units:
         means = np.zeros((counts, influence.shape[1]))
         np.add.at(means, self.stratum_of, influence)
         means /= sizes[:, None]
+        # A stratum of which all units were sampled adds no variance, even if it has a single unit.
         lonely = (sizes == 1) & (self.left > ALL_SAMPLED)
         if lonely.any() and self.lonely == "fail":
             raise ValueError(
@@ -126,12 +128,15 @@ class Units:
                 "join them with others, or choose lonely_psu='remove', 'adjust' or 'average'."
             )
         if self.lonely == "adjust":
+            # The mean of all units stands for the stratum's own, from which its only unit does not
+            # deviate.
             means[lonely] = influence.mean(axis=0)
         factors = self.left * np.where(sizes > 1, sizes / np.maximum(sizes - 1.0, 1.0), 1.0)
         deviations = influence - means[self.stratum_of]
         deviations *= np.sqrt(factors)[self.stratum_of, None]
         V = deviations.T @ deviations
         if self.lonely == "average" and lonely.any():
+            # Strata of one unit get the mean variance of the others.
             V *= counts / max(counts - int(lonely.sum()), 1)
         return np.asarray(V)
 

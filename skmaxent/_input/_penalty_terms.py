@@ -71,9 +71,12 @@ class Columns:
         rows = list(getattr(value, "index", range(len(array))))
         labels = self.classes.tolist()
         if set(names) <= set(labels) and all(isinstance(row, str) for row in rows):
+            # `coef_frame` has features in its rows, classes in its columns and intercepts in its
+            # last row, which have no penalty.
             kept = [i for i, row in enumerate(rows) if row != "Intercept"]
             array, names, rows = array[kept].T, [rows[i] for i in kept], names
         array = array[:, self._order(names, argument)]
+        # Rows that are numbered have no names to be matched by.
         if rows == list(range(len(rows))) or self.n_rows == 1:
             return array
         if len(set(rows)) < len(rows) or set(rows) != set(labels):
@@ -184,6 +187,7 @@ def bounds_of(value: Any, columns: Columns) -> tuple[Array | None, Array | None]
         low, high = _pair(value, "bounds")
         lower = columns.rows_by_columns(-np.inf if low is None else low, "bounds[0]", what)
         upper = columns.rows_by_columns(np.inf if high is None else high, "bounds[1]", what)
+    # The negation finds NaN too.
     crossed = np.argwhere(~(lower <= upper))
     if len(crossed):
         k, j = crossed[0]
@@ -298,8 +302,10 @@ def _of_table(table: Any, columns: Columns) -> Array:
                 f"prior_coef has the names {unknown[:5]}, but X has no names of features; expected "
                 f"x0 to x{columns.n_features - 1}."
             )
+        # A table of coefficients names the features of an array x0, x1, ...
         positions = np.array([expected.index(name) for name in features], dtype=np.intp)
     labels = np.asarray(table.columns)
+    # A single column is the logit of the second class against the first.
     classes = np.concatenate([columns.classes[:1], labels]) if len(coef) == 1 else labels
     return _placed(coef, classes, positions, columns)
 

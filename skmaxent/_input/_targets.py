@@ -99,6 +99,7 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observations:
     labels = set().union(*sets)
     if classes is None:
         kinds = {type(label) for label in labels}
+        # Integers beyond int64 would become floats in `np.array`, and equal to their neighbours.
         if kinds == {int}:
             every = integers(labels)
         else:
@@ -137,6 +138,7 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observat
             "entry in each column, because the intercept of a class without observations is not "
             "finite: drop these columns."
         )
+    # Columns of given classes may be all zeros: the classes come from other rows.
     classes = names if classes is None else classes
     return Observations.of_counts(classes, counts, sets=partial_labels)
 

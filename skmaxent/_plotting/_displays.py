@@ -456,8 +456,7 @@ class CVCurveDisplay:
         frame = self.estimator.cv_results_frame()
         if "gamma" in frame:
             frame = frame[frame["gamma"] == self.estimator.gamma_]
-        ratios = self.estimator.l1_ratios_
-        cv = self.estimator
+        cv, ratios = self.estimator, self.estimator.l1_ratios_
         means = mean_and_error(cv.scores_[..., None], cv.fold_weights_)[0]
         scores = means, cv.scores_std_err_[..., None], cv.Cs_
         best, strongest = (chosen_index(*scores, rule) for rule in ("best", "one_standard_error"))
@@ -481,8 +480,7 @@ class CVCurveDisplay:
             ax.axvline(C, color="0.3", linestyle=style, linewidth=1.0, label=f"{name}: C = {C:.3g}")
         ax.margins(x=0.0)
         ax.set_xlabel("C (weaker penalty to the right)")
-        scoring = self.estimator.scoring
-        named = "neg_log_loss" if scoring is None else scoring
+        named = "neg_log_loss" if cv.scoring is None else cv.scoring
         ax.set_ylabel(named if isinstance(named, str) else "score", **LITERAL_TEXT)
         ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure

@@ -53,6 +53,8 @@ def steihaug(
     z = solve(residual)
     direction = -z
     rz = inner(residual, z)
+    # Products in the norm of M: of s with itself, of s with the direction, of the direction with
+    # itself.
     ss, sd, dd = 0.0, 0.0, rz
     predicted = 0.0
     alphas: list[float] = []
@@ -66,6 +68,7 @@ def steihaug(
         alpha = rz / curvature
         new_ss = ss + 2 * alpha * sd + alpha**2 * dd
         if new_ss >= radius**2:
+            # The step along the direction that ends on the boundary of the region.
             tau = (np.sqrt(sd**2 + dd * (radius**2 - ss)) - sd) / dd
             add_scaled(s, tau, direction)
             predicted += tau * rz - 0.5 * tau**2 * curvature
@@ -82,6 +85,7 @@ def steihaug(
         beta = new_rz / rz
         alphas.append(alpha)
         betas.append(beta)
+        # Directions are M-conjugate to the residuals before, which gives these recurrences.
         sd = beta * (sd + alpha * dd)
         dd = new_rz + beta**2 * dd
         direction *= beta
@@ -103,6 +107,7 @@ def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
     if not alphas:
         return 1.0
     a, b = np.array(alphas), np.array(betas[: len(alphas) - 1])
+    # The reciprocal of a smaller number overflows.
     if not a.min() >= LEAST_SQUARE:
         return LEAST_RITZ
     diagonal = 1.0 / a

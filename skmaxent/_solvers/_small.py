@@ -65,6 +65,7 @@ class _Small:
         self._columns = objective.standardisation.rows(rows)
         # Constant columns: their coefficients are zero.
         self._columns[:-1] *= varying[:, None]
+        # Both orders are kept: products by rows and by columns then read memory in sequence.
         self._rows = self._columns.T.copy()
         self._pairs = _products_of_pairs(self._columns)
         self._expand = _expansion(r, width)
@@ -73,6 +74,7 @@ class _Small:
         self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
         self._offset = None if rows.offset is None else rows.offset.T
         self._targets = objective.likelihood.dense_targets(rows.targets)
+        # The targets enter the loss by their means with the columns alone, which are computed once.
         self._target_means = (self._targets * self._weights) @ self._rows
         self._target_offset = 0.0
         if self._offset is not None:
@@ -82,6 +84,7 @@ class _Small:
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
         ridge = np.zeros((r, width, r, width))
         column = np.arange(width)
+        # Coefficients that stay zero get a curvature of one, so that the Hessian is not singular.
         fixed = ~objective.standardisation.is_free
         ridge[:, column, :, column] = (
             self.contrasts[:r] * self._strength[:, None, None] + np.eye(r) * fixed[:, None, None]
@@ -128,6 +131,8 @@ class _Small:
         """Return the Cholesky factor of the Hessian in reference coding, or None if it fails."""
         curvature = self._likelihood.reference_curvature(P)
         curvature *= self._weights
+        # One product gives each different entry once, and `take` spreads them over the symmetric
+        # matrix.
         H = np.take(curvature @ self._pairs.T, self._expand)
         H += self._ridge
         H.ravel()[:: len(H) + 1] *= 1.0 + 4 * len(H) * EPS  # collinear columns
@@ -211,6 +216,8 @@ def newton_small(
             # The step did what the model said: the Hessian before it still holds.
             natural, norm = problem.natural_gradient(factor, state.gradient)
             distance = root_n * norm
+        # The earlier Hessian suffices to say that the optimum is near, with a margin. Elsewhere the
+        # step needs the Hessian at θ itself.
         if distance > 0.5 * tol:
             factor = problem.factor(state.P)
             if factor is None:
@@ -258,8 +265,10 @@ def _next_state(
         candidate = problem.at(end)
         # A step whose square underflows promises nothing.
         agreement = (state.value - candidate.value) / predicted if predicted > 0.0 else 0.0
+        # The loss is not negative, so that no step can lower F by more than F.
         is_possible = predicted <= state.value
         if region.judge(agreement, t * norm, on_boundary=t < 1.0, is_possible=is_possible):
             return end, candidate
+        # Shorter steps change F by less than its rounding error.
         if not predicted > EPS * abs(state.value):
             return None
