@@ -39,18 +39,6 @@ def shown_bound(gap: float) -> str:
     return "not bounded" if np.isnan(gap) else f"below {max(gap, 1e-16):.1g}"
 
 
-def short_number(value: float) -> str:
-    """Return a number with four significant digits."""
-    return f"{value:.4g}"
-
-
-def wide_tables() -> Any:
-    """Return a context in which pandas prints all rows and columns of a table."""
-    import pandas as pd
-
-    return pd.option_context("display.width", None, "display.max_rows", None)
-
-
 def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
     """Return a table with a row for each test, from tuples of a name, a statistic and its degrees.
 
