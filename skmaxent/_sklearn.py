@@ -6,6 +6,8 @@ read when a new version breaks something.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _get_feature_names as feature_names_of
@@ -47,8 +50,25 @@ __all__ = [
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise InvalidParameterError if parameters do not obey their `_parameter_constraints`."""
-    estimator._validate_params()
+    """Raise InvalidParameterError if parameters do not obey their `_parameter_constraints`.
+
+    Defaults do, so that only the other parameters are checked.
+    """
+    kind = type(estimator)
+    defaults = _defaults_of(kind)
+    params = estimator.get_params(deep=False)
+    changed = {name: params[name] for name in params if params[name] is not defaults.get(name)}
+    if changed:
+        validate_parameter_constraints(
+            kind._parameter_constraints, changed, caller_name=kind.__name__
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _defaults_of(kind: type) -> dict[str, Any]:
+    """Return the defaults of the parameters of an estimator's class."""
+    parameters = inspect.signature(kind.__init__).parameters.values()  # type: ignore[misc]
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def namespace_and_device(array: Any) -> tuple[Any, Any] | None:

@@ -180,6 +180,11 @@ def check_data(reader: Any, *arrays: Any) -> Any:
     y : ndarray of shape (n_samples,), optional
     """
     is_fitted = isinstance(reader, FittedColumns)
+    if not is_fitted and len(arrays) == 2 and _are_plain(*arrays):
+        # Nothing is left for scikit-learn to check, which takes as long as a fit of few rows.
+        vars(reader).pop("feature_names_in_", None)
+        reader.n_features_in_ = arrays[0].shape[1]
+        return arrays
     validate = reader.validate if is_fitted else partial(validate_data, reader)
     place = place_of(arrays[0])
     if place is not None:
@@ -221,6 +226,20 @@ def check_data(reader: Any, *arrays: Any) -> Any:
         if explained is error:
             raise
         raise explained from error
+
+
+def _are_plain(X: Any, y: Any) -> bool:
+    """Return whether X is a table of floats and y as many integers or strings, all in NumPy."""
+    return (
+        type(X) is np.ndarray
+        and type(y) is np.ndarray
+        and X.ndim == 2
+        and y.ndim == 1
+        and len(X) == len(y) > 0 < X.shape[1]
+        and X.dtype in (np.float64, np.float32)
+        and X.dtype.isnative
+        and y.dtype.kind in "iubU"
+    )
 
 
 def _check_on_device(validate: Callable[..., Any], place: Place, X: Any, *labels: Any) -> Any:

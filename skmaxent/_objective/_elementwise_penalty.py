@@ -55,46 +55,46 @@ class Elementwise:
         return -low.astype(float), high.astype(float)
 
     @cached_property
-    def _has_bounds(self) -> bool:
+    def has_bounds(self) -> bool:
         """Whether some coefficient has a finite bound."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
     @cached_property
-    def _has_ridge(self) -> bool:
+    def has_ridge(self) -> bool:
         """Whether some coefficient has a ridge penalty."""
         return bool(self.ridge.any())
 
     def _smooth_gradient(self, W: Array) -> Array | float:
         """Return the gradient of the ridge part."""
-        return self.ridge * (W - self.target) if self._has_ridge else 0.0
+        return self.ridge * (W - self.target) if self.has_ridge else 0.0
 
     def value(self, W: Array) -> float:
         """Return the penalty of W (R, width) within the bounds."""
         value = float(np.einsum("kj,kj->", np.broadcast_to(self.l1, W.shape), np.abs(W)))
-        if self._has_ridge:
+        if self.has_ridge:
             value += 0.5 * float(np.sum(self.ridge * np.square(W - self.target)))
         return value
 
     def increase(self, W: Array, V: Array) -> float:
         """Return the penalty of V less that of W, accurate also where V is close to W."""
         change = self.l1 * (np.abs(V) - np.abs(W))
-        if self._has_ridge:
+        if self.has_ridge:
             change += self.ridge * (V - W) * (0.5 * (V + W) - self.target)
         return float(change.sum())
 
     def prox(self, V: Array, step: Array) -> Array:
         """Return the proximal point of V (R, width) for steps that broadcast to V."""
-        if self._has_ridge:
+        if self.has_ridge:
             V = V + step * self.ridge * self.target
         W = soft_threshold(V, step * self.l1)
-        if self._has_ridge:
+        if self.has_ridge:
             W /= 1.0 + step * self.ridge
         return self.project(W)
 
     def minimum_norm_subgradient(self, W: Array, G: Array) -> Array:
         """Return the shortest element of G + ∂penalty(W); all have the shape (R, width)."""
         smooth = G + self._smooth_gradient(W)
-        if not self._has_bounds:
+        if not self.has_bounds:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
             out = soft_threshold(smooth, self.l1)
             some = W.nonzero()
@@ -145,7 +145,7 @@ class Elementwise:
     def tangent(self, W: Array) -> Tangent:
         """Return the manifold of W on which the penalty is smooth, with its derivatives."""
         free = (W != 0.0) | (self.l1 == 0.0)
-        if self._has_bounds:
+        if self.has_bounds:
             free &= (self.lower < W) & (self.upper > W)
         gradient = self.l1 * np.sign(W) + self._smooth_gradient(W)
         return Tangent(free, gradient, self.ridge, is_coupled=self.is_coupled)
@@ -169,7 +169,7 @@ class Elementwise:
 
     def project(self, W: Array) -> Array:
         """Return the projection of W onto the bounds."""
-        return np.clip(W, self.lower, self.upper) if self._has_bounds else W
+        return np.clip(W, self.lower, self.upper) if self.has_bounds else W
 
     def recentre(self, W: Array) -> Array:
         """Return W with each column shifted by the c at which the penalty of w - c is least.
@@ -180,6 +180,13 @@ class Elementwise:
         """
         if not self.is_coupled:
             return W
+        if not (self.has_ridge or self.has_bounds):
+            # Zero is the only minimum if the zeros of a column outweigh what its signs leave.
+            l1 = np.broadcast_to(self.l1, W.shape)
+            free = ~l1.any(axis=0)
+            is_zero = np.abs((l1 * np.sign(W)).sum(axis=0)) < (l1 * (W == 0.0)).sum(axis=0)
+            if (is_zero | free).all():
+                return np.asarray(W - np.where(free, W.mean(axis=0), 0.0))
         order = np.argsort(W, axis=0)
         ascending = np.take_along_axis(W, order, axis=0)
         l1 = np.take_along_axis(np.broadcast_to(self.l1, W.shape), order, axis=0)
@@ -211,6 +218,8 @@ class Elementwise:
 
     def conjugate(self, V: Array) -> float:
         """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""
+        if not (self.has_ridge or self.has_bounds):
+            return np.inf if (np.abs(V) > self.l1).any() else 0.0
         slope = V + self.ridge * self.target
         with np.errstate(divide="ignore", invalid="ignore"):
             W = soft_threshold(slope, self.l1) / self.ridge
@@ -222,6 +231,8 @@ class Elementwise:
 
     def dual_scaling(self, V: Array) -> float:
         """Return the largest s <= 1 for which the conjugate of s V is finite."""
+        if not (self.has_ridge or self.has_bounds):
+            return largest_scaling(np.abs(V), self.l1)
         unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
         free = (self.ridge == 0.0) & unbounded
         return largest_scaling(np.where(free, np.abs(V), 0.0), self.l1)

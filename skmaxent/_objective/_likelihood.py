@@ -90,6 +90,12 @@ class Likelihood(Protocol):
         The shape is (n_free (n_free + 1)/2, rows), in the order of `upper_pairs`.
         """
 
+    def logit_curvature(self, P: Array) -> Array:
+        """Return the upper triangle of each row's curvature in all logits.
+
+        The shape is (n_logits (n_logits + 1)/2, rows), in the order of `upper_pairs`.
+        """
+
     def spread(self, P: Array) -> Array:
         """Return a multiple of the trace of each row's curvature, shape (rows,)."""
 
@@ -229,11 +235,14 @@ class Softmax:
         return out
 
     def reference_curvature(self, P: Array) -> Array:
-        first, second, equal = upper_pairs(len(P) - 1)
+        return self.logit_curvature(P[:-1])
+
+    def logit_curvature(self, P: Array) -> Array:
+        first, second, equal = upper_pairs(len(P))
         out = P[first]
         out *= P[second]
         np.negative(out, out=out)
-        out[equal] += P[:-1]
+        out[equal] += P
         return out
 
     def spread(self, P: Array) -> Array:
@@ -325,6 +334,8 @@ class Sigmoids:
         out = np.zeros((len(P) * (len(P) + 1) // 2, P.shape[1]), dtype=P.dtype)
         out[equal] = P * (1.0 - P)
         return out
+
+    logit_curvature = reference_curvature
 
     def spread(self, P: Array) -> Array:
         return np.einsum("km,km->m", P, 1.0 - P)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -183,11 +184,17 @@ class PenaltyTerms:
 
     def nonsmooth_penalty(self) -> Penalty:
         """Return the nonsmooth penalty of θ, whose last column, the intercepts, is unpenalised."""
+        return self._nonsmooth_penalty
 
+    @cached_property
+    def _nonsmooth_penalty(self) -> Penalty:
         def widened(array: Array | None, default: float) -> Array:
             """Return the array with a column of `default` for the intercepts."""
-            array = np.full_like(self.l1[:1], default) if array is None else array
-            return np.column_stack([array, np.full(len(array), default)])
+            n_rows, width = self.l1[:1].shape if array is None else array.shape
+            out = np.full((n_rows, width + 1), default)
+            if array is not None:
+                out[:, :-1] = array
+            return out
 
         terms = (widened(self.l1, 0.0), widened(self.ridge, 0.0), widened(self.target, 0.0))
         if self.grouped:

@@ -57,24 +57,62 @@ def minimise_by_pivots(
         With a `share` of zero the minimiser to a relative accuracy of `PIVOT_ACCURACY`. If the
         limit of pivots is reached before, the last W, whose value is not above that of `start`.
     """
-    search = _Search(matrix, gradient, theta, penalty, start, share)
-    p = len(matrix)
-    most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
-    search.run(int(np.clip(3.0 * PIVOT_WORK / p**3, LEAST_PIVOTS, most)))
+    flat = theta.ravel()
+    begin = flat if start is theta else start.ravel()
+    terms = FlatPenalty(penalty, theta.shape)
+    search = Search(matrix, gradient.ravel(), flat, terms, begin, share)
+    search.run(most_pivots(len(matrix)))
     return search.W.reshape(theta.shape)
 
 
-class _Search:
+def most_pivots(p: int) -> int:
+    """Return how many pivots a search over p coefficients may make."""
+    most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
+    return int(min(max(3.0 * PIVOT_WORK / max(p, 1) ** 3, LEAST_PIVOTS), most))
+
+
+class FlatPenalty:
+    """A penalty and bounds of coefficients in one row, a class after the other.
+
+    Attributes
+    ----------
+    l1, ridge, target, lower, upper : ndarray of shape (p,)
+    has_ridge, has_bounds : bool
+        Whether some coefficient has a ridge, and whether some has a finite bound.
+    """
+
+    def __init__(self, penalty: Elementwise, shape: tuple[int, int]) -> None:
+        arrays = (penalty.l1, penalty.ridge, penalty.target, penalty.lower, penalty.upper)
+        whole = np.empty((len(arrays), *shape))
+        for k, array in enumerate(arrays):
+            whole[k] = array
+        self.l1, self.ridge, self.target, self.lower, self.upper = whole.reshape(len(arrays), -1)
+        self.has_ridge, self.has_bounds = penalty.has_ridge, penalty.has_bounds
+        # Coefficients with so strong a penalty are always zero.
+        self.weak_l1 = np.where(self.l1 < STRONG_L1, self.l1, 0.0)
+
+
+class Search:
     """The search: its point, and what each pivot needs. All arrays are flat, (p,).
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (p, p)
+        M, positive semidefinite.
+    gradient, theta : ndarray of shape (p,)
+        g and θ.
+    penalty : FlatPenalty
+    start : ndarray of shape (p,)
+        Where the search begins; θ itself saves a product.
+    share : float, default=0
+        See `minimise_by_pivots`.
 
     Attributes
     ----------
     W : ndarray of shape (p,)
         The point.
-    q : ndarray of shape (p,)
-        The gradient of the quadratic at W; the ridge belongs to the quadratic.
-    l1, lower, upper : ndarray of shape (p,)
-        The L1 penalty and the bounds of each coefficient.
+    gain : float
+        By how much the value is lower than at the start.
     """
 
     def __init__(
@@ -82,71 +120,77 @@ class _Search:
         matrix: Array,
         gradient: Array,
         theta: Array,
-        penalty: Elementwise,
+        penalty: FlatPenalty,
         start: Array,
         share: float = 0.0,
     ) -> None:
-        def flat(A: Array) -> Array:
-            return np.array(np.broadcast_to(A, theta.shape), dtype=float).ravel()
-
-        self.l1, ridge, target = flat(penalty.l1), flat(penalty.ridge), flat(penalty.target)
-        self.lower, self.upper = flat(penalty.lower), flat(penalty.upper)
-        self.W = flat(start)
-        self.q = flat(gradient) + matrix @ (self.W - flat(theta)) + ridge * (self.W - target)
-        self._H = matrix + np.diag(ridge) if ridge.any() else matrix
-        size = np.sqrt(np.maximum(self._H.diagonal(), 0.0))
-        self._movable = (size > 0.0) & (self.lower < self.upper)
-        self._scale = np.divide(1.0, size, out=np.zeros_like(size), where=self._movable)
-        inside = (self.lower < self.W) & (self.upper > self.W)
-        self._free = self._movable & inside & ((self.W != 0.0) | (self.l1 == 0.0))
-        self._sign = np.sign(self.W)
-        self._share, self._gain = share, 0.0
+        self._penalty, self._l1 = penalty, penalty.l1
+        self._lower, self._upper = penalty.lower, penalty.upper
+        self._has_bounds = penalty.has_bounds
+        self.W = start.copy()
+        q = gradient if start is theta else gradient + matrix @ (start - theta)
+        if penalty.has_ridge:
+            q = q + penalty.ridge * (start - penalty.target)
+            matrix = matrix + np.diag(penalty.ridge)
+        size = np.sqrt(np.maximum(matrix.diagonal(), 0.0))
+        movable = size > 0.0
+        if self._has_bounds:
+            movable &= self._lower < self._upper
+        self._free = movable & ((start != 0.0) | (self._l1 == 0.0))
+        if self._has_bounds:
+            self._free &= (self._lower < start) & (self._upper > start)
+        scale = np.divide(1.0, size, out=np.zeros_like(size), where=movable)
+        # The quadratic has a unit diagonal, a gradient q and an L1 penalty in coordinates W/scale.
+        self._scale, self._H = scale, scale[:, None] * matrix * scale
+        self._q, self._scaled_l1 = q * scale, self._l1 * scale
+        self._sign = np.sign(start)
+        self._share, self.gain = share, 0.0
 
     def run(self, n_pivots: int) -> None:
         """Minimise over the free coefficients, free others, and so on until no other moves."""
-        residual = self._residual()
-        rounding = self._scale * (np.abs(self.q) + self.l1)
-        tolerance = max(
-            PIVOT_ACCURACY * float(np.abs(residual).max(initial=0.0)),
-            PIVOT_ROUNDING
-            * EPS
-            * float(rounding.max(initial=0.0, where=self._movable & (self.l1 < STRONG_L1))),
-        )
+        rounding = np.abs(self._q) + self._penalty.weak_l1 * self._scale
+        tolerance = PIVOT_ROUNDING * EPS * float(rounding.max(initial=0.0))
         has_moved, is_best = True, False
-        for _ in range(n_pivots):
-            residual = self._residual()
-            if not np.isfinite(residual).all():
+        for n_pivot in range(n_pivots):
+            size = np.abs(self._residual())
+            if n_pivot == 0:
+                tolerance = max(tolerance, PIVOT_ACCURACY * float(size.max(initial=0.0)))
+            if not size.max(initial=0.0) < np.inf:
                 break
-            free = np.flatnonzero(self._free)
-            if not is_best and np.abs(residual[free]).max(initial=0.0) > tolerance:
+            free = self._free.nonzero()[0]
+            if not is_best and size[free].max(initial=0.0) > tolerance:
                 share, is_best = self._step(free)
                 has_moved |= share > 0.0
                 continue
-            outside = np.abs(np.where(self._free, 0.0, residual))
-            largest = float(outside.max(initial=0.0))
+            size[free] = 0.0
+            largest = float(size.max(initial=0.0))
             # Alone, each of them gains about half the square of its residual.
-            if largest <= tolerance or 0.5 * float(outside @ outside) < self._share * self._gain:
+            if largest <= tolerance or 0.5 * float(size @ size) < self._share * self.gain:
                 break
             # Several at a time may block each other; one never does.
-            new = outside >= TOGETHER * largest
+            new = (size >= TOGETHER * largest).nonzero()[0]
             if not has_moved:
-                new = np.arange(len(outside)) == int(np.argmax(outside))
-            self._free |= new
-            at_zero = new & (self.W == 0.0)
-            self._sign[at_zero] = -np.sign(residual[at_zero])
+                new = size.argmax(keepdims=True)
+            self._free[new] = True
+            at_zero = new[self.W[new] == 0.0]
+            self._sign[at_zero] = -np.sign(self._q[at_zero])
             has_moved, is_best = False, False
 
     def _residual(self) -> Array:
         """Return the minimum-norm subgradient (p,), each entry over the root of its curvature."""
-        up = self.q + np.where(self.W >= 0.0, self.l1, -self.l1)
-        down = self.q + np.where(self.W > 0.0, self.l1, -self.l1)
-        up[self.upper <= self.W] = 0.0
-        down[self.lower >= self.W] = 0.0
-        out = np.minimum(up, 0.0) + np.maximum(down, 0.0)
+        q, l1 = self._q, self._scaled_l1
         # A coefficient that is free, but zero yet, has the sign that it was let in with.
-        signed = self._free & (self.W == 0.0)
-        out[signed] = self.q[signed] + self.l1[signed] * self._sign[signed]
-        return np.asarray(out * self._scale)
+        signed = q + l1 * self._sign
+        if not self._has_bounds:
+            return np.asarray(
+                np.where(self._free, signed, q - np.minimum(np.maximum(q, -l1), l1))
+            )
+        up = q + np.where(self.W >= 0.0, l1, -l1)
+        down = q + np.where(self.W > 0.0, l1, -l1)
+        up[self._upper <= self.W] = 0.0
+        down[self._lower >= self.W] = 0.0
+        out = np.minimum(up, 0.0) + np.maximum(down, 0.0)
+        return np.where(self._free & (self.W == 0.0), signed, out)
 
     def _step(self, free: Array) -> tuple[float, bool]:
         """Go to the least value along the Newton direction of the free coefficients.
@@ -154,49 +198,91 @@ class _Search:
         Returned are the share of the direction, and whether its end is the minimum over the free
         coefficients. `free` are their positions.
         """
-        H, scale = self._H[np.ix_(free, free)], self._scale[free]
-        slope = self.q[free] + self.l1[free] * self._sign[free]
-        step = -scale * solve_semidefinite(scale[:, None] * H * scale, scale * slope)
+        rows, q, scale, sign = self._H[free], self._q[free], self._scale[free], self._sign[free]
+        slope = q + self._scaled_l1[free] * sign
+        step = solve_semidefinite(rows[:, free], -slope)
+        first = float(slope @ step)
         # With signs that do not change, the decrease would be at least that of the quadratic with
         # the penalty and the signs that coefficients have now.
-        if -0.5 * float(slope @ step) < self._share * self._gain:
+        if -0.5 * first < self._share * self.gain:
             return 0.0, True
-        W, sign, l1 = self.W[free], self._sign[free], self.l1[free]
-        change = self._H[:, free] @ step
+        change = step @ rows
         curvature = max(float(step @ change[free]), 0.0)
+        move, W, l1 = scale * step, self.W[free], self._l1[free]
+        stays = not self._has_bounds and curvature > -0.999 * first
+        if stays and not ((sign * (W + move) <= 0.0) & (l1 > 0.0)).any():
+            t, stop, crossed = min(-first / curvature, 1.0), None, 0
+            end = W + t * move
+        else:
+            t, stop, crossed, end = self._share_of_step(free, W, move, first, curvature)
+            if not t >= 0.0:
+                return 0.0, True
+        quadratic = t * float(step @ q) + 0.5 * t**2 * curvature
+        self.gain -= quadratic + float(l1 @ (np.abs(end) - np.abs(W)))
+        self._q += t * change
+        self.W[free] = end
+        return t, stop is None and not crossed and t > 0.5
+
+    def _share_of_step(
+        self, free: Array, W: Array, step: Array, slope: float, curvature: float
+    ) -> tuple[float, int | None, int, Array]:
+        """Return the share of a step at which the value is least, where the slope jumps.
+
+        Coefficients that stop at zero or at a bound are free no more.
+
+        Parameters
+        ----------
+        free : ndarray of int, shape (n_free,)
+            The positions of the free coefficients.
+        W, step : ndarray of shape (n_free,)
+            The free coefficients and their step.
+        slope, curvature : float
+            Of the value along the step, at its start.
+
+        Returns
+        -------
+        t : float
+            The share, or a negative number if the value does not fall.
+        stop : int or None
+            The jump of the slope at which the value is least.
+        n_crossed : int
+            The number of coefficients that changed sign.
+        end : ndarray of shape (n_free,)
+            The free coefficients at the end.
+        """
+        l1 = self._l1[free]
         # Where the slope along the step jumps: by 2 l1 at zero, for good at bounds.
-        crosses = (l1 > 0.0) & (sign * step < 0.0)
-        at_zero = np.divide(-W, step, where=crosses, out=np.full_like(W, np.inf))
-        bound = np.where(step > 0.0, self.upper[free], self.lower[free])
-        moves = (step != 0.0) & np.isfinite(bound)
-        at_bound = np.divide(bound - W, step, where=moves, out=np.full_like(W, np.inf))
-        times = np.concatenate([np.maximum(at_zero, 0.0), np.maximum(at_bound, 0.0)])
-        jumps = np.concatenate([2.0 * l1 * np.abs(step), np.full(len(W), np.inf)])
+        at = ((l1 > 0.0) & (self._sign[free] * step < 0.0)).nonzero()[0]
+        times, jumps, n_zero = -W[at] / step[at], 2.0 * l1[at] * np.abs(step[at]), len(at)
+        if self._has_bounds:
+            bound = np.where(step > 0.0, self._upper[free], self._lower[free])
+            moves = ((step != 0.0) & np.isfinite(bound)).nonzero()[0]
+            at = np.concatenate([at, moves])
+            times = np.concatenate([times, (bound[moves] - W[moves]) / step[moves]])
+            jumps = np.concatenate([jumps, np.full(len(moves), np.inf)])
+        times = np.maximum(times, 0.0)
         order = np.argsort(times, kind="stable")
-        order = order[np.isfinite(times[order])]
-        t, stop = _least_along(float(slope @ step), curvature, times[order], jumps[order])
+        t, stop = _least_along(slope, curvature, times[order].tolist(), jumps[order].tolist())
         if not t >= 0.0:
-            return 0.0, True
-        before, W = W, W + t * step
-        crossed = np.flatnonzero(at_zero < t)
+            return t, stop, 0, W
+        end = W + t * step
+        crossed = at[:n_zero][times[:n_zero] < t]
         self._sign[free[crossed]] *= -1.0
         if stop is not None:
             # All that stop at the same point are held there.
-            held = order[times[order] == t]
-            zero, at = held[held < len(free)], held[held >= len(free)] - len(free)
-            W[zero] = 0.0
-            W[at] = bound[at]
-            self._free[free[zero]] = False
-            self._free[free[at]] = False
-        quadratic = t * float(step @ self.q[free]) + 0.5 * t**2 * curvature
-        self._gain -= quadratic + float(l1 @ (np.abs(W) - np.abs(before)))
-        self.q += t * change
-        self.W[free] = np.clip(W, self.lower[free], self.upper[free])
-        return t, stop is None and not len(crossed) and t > 0.5
+            held = times == t
+            end[at[:n_zero][held[:n_zero]]] = 0.0
+            if self._has_bounds:
+                held_at = at[n_zero:][held[n_zero:]]
+                end[held_at] = bound[held_at]
+            self._free[free[at[held]]] = False
+        if self._has_bounds:
+            end = np.clip(end, self._lower[free], self._upper[free])
+        return t, stop, len(crossed), end
 
 
 def _least_along(
-    slope: float, curvature: float, times: Array, jumps: Array
+    slope: float, curvature: float, times: list[float], jumps: list[float]
 ) -> tuple[float, int | None]:
     """Return the t at which a convex function is least, and the jump at which that is, if any.
 
@@ -207,18 +293,17 @@ def _least_along(
     """
     if not slope < 0.0:
         return -1.0, None
-    before = slope + np.concatenate([[0.0], np.cumsum(jumps)])
-    # Left of each jump the slope is before[k] + curvature times[k], right of it before[k + 1] + ...
-    right = before[1:] + curvature * times
-    turned = np.flatnonzero(right >= 0.0)
-    k = int(turned[0]) if len(turned) else len(times)
-    if k < len(times) and before[k] + curvature * times[k] < 0.0:
-        return float(times[k]), k
-    level = before[k]
-    first = times[k - 1] if k else 0.0
-    t = -level / curvature if curvature > 0.0 else np.inf
-    last = times[k] if k < len(times) else max(1.0, first)
-    return float(np.clip(t, first, last)), None
+    first = 0.0
+    for k, (time, jump) in enumerate(zip(times, jumps, strict=True)):
+        # The slope is `left` to the left of the jump, and `left + jump` to the right.
+        left = slope + curvature * time
+        if left >= 0.0:
+            return max(-slope / curvature, first) if curvature > 0.0 else time, None
+        if left + jump >= 0.0:
+            return time, k
+        slope, first = slope + jump, time
+    t = -slope / curvature if curvature > 0.0 else np.inf
+    return float(min(max(t, first), max(1.0, first))), None
 
 
 def solve_semidefinite(A: Array, b: Array) -> Array:
@@ -229,9 +314,10 @@ def solve_semidefinite(A: Array, b: Array) -> Array:
     added = REGULARISATION
     while added < 1.0:
         L = A.copy()
-        L.flat[:: len(b) + 1] += added
-        L, info = lapack.dpotrf(L.T, lower=1, overwrite_a=1)
+        L.ravel()[:: len(b) + 1] += added
+        # LAPACK reads a symmetric matrix in either order.
+        _, x, info = lapack.dposv(L.T, b, lower=1, overwrite_a=1)
         if info == 0:
-            return np.asarray(lapack.dpotrs(L, b, lower=1)[0])
+            return np.asarray(x)
         added *= 100.0
     return np.asarray(b)

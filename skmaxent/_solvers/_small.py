@@ -45,14 +45,14 @@ def is_small(objective: MultinomialObjective) -> bool:
     return products <= MAX_PAIR_PRODUCTS and work <= MAX_SMALL_WORK
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     value: float
     loss: float
     P: Array
     gradient: Array
 
 
-class _Small:
+class SmallProblem:
     """The objective with what a Newton step needs."""
 
     def __init__(self, objective: MultinomialObjective) -> None:
@@ -91,7 +91,7 @@ class _Small:
         )
         self._ridge = ridge.reshape(r * width, r * width)
 
-    def at(self, theta: Array) -> _State:
+    def at(self, theta: Array) -> State:
         self._objective.counter.gradients += 1
         Z = theta @ self._columns
         if self._offset is not None:
@@ -104,9 +104,9 @@ class _Small:
         residual *= self._weights
         gradient = residual @ self._rows
         gradient += penalised
-        return _State(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
+        return State(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
 
-    def point(self, theta: Array, state: _State) -> Point:
+    def point(self, theta: Array, state: State) -> Point:
         """Return the state at θ as the objective's point, without a pass over the rows."""
         size = abs(state.loss) + float(np.abs(theta).sum(axis=1).max())
         return Point(
@@ -126,6 +126,16 @@ class _Small:
             Z += self._offset
         change = changes(Z, step @ self._columns, self._likelihood.is_coupled)
         return bool((change[self._weights > 0.0] <= SETTLED).all())
+
+    def whole_hessian(self, P: Array) -> Array:
+        """Return the Hessian of the loss with respect to all logits' coefficients.
+
+        The shape is (R·width, R·width), a logit after the other. P (R, n) are probabilities.
+        """
+        R, width = self._objective.shape
+        curvature = self._likelihood.logit_curvature(P)
+        curvature *= self._weights
+        return np.take(curvature @ self._pairs.T, _expansion(R, width))
 
     def factor(self, P: Array) -> Array | None:
         """Return the Cholesky factor of the Hessian in reference coding, or None if it fails."""
@@ -179,7 +189,7 @@ class _Factored:
     is_exact = True
     is_close = True
 
-    def __init__(self, problem: _Small, factor: Array | None) -> None:
+    def __init__(self, problem: SmallProblem, factor: Array | None) -> None:
         self._problem = problem
         self._factor = factor
 
@@ -203,7 +213,7 @@ def newton_small(
         continues from there.
     """
     tol = min(options.tol, TOL_WITH_RIDGE if objective.penalty.is_strict else TOL_WITHOUT_RIDGE)
-    problem = _Small(objective)
+    problem = SmallProblem(objective)
     state = problem.at(theta)
     status = Status.MAX_ITER
     effective_size = objective.blocks.effective_size
@@ -247,13 +257,13 @@ def newton_small(
 
 
 def _next_state(
-    problem: _Small,
+    problem: SmallProblem,
     theta: Array,
-    state: _State,
+    state: State,
     direction: Array,
     norm: float,
     region: TrustRegion,
-) -> tuple[Array, _State] | None:
+) -> tuple[Array, State] | None:
     """Return θ and the state after a step against `direction`, or None if no step is accepted.
 
     `direction` is H⁻¹ g (R, d + 1), and `norm` the length of g in the norm of H⁻¹.

@@ -28,6 +28,7 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._scipy import METHODS, minimise_with_scipy
 from skmaxent._solvers._small import is_small, newton_small
+from skmaxent._solvers._small_nonsmooth import is_small_nonsmooth, newton_small_nonsmooth
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import (
     CERTIFIED,
@@ -173,7 +174,7 @@ def descend(problem: Problem, options: Options, start: Array, watch: Watch) -> O
     if problem.terms.is_smooth or options.solver not in NEWTON:
         return SOLVERS[options.solver](problem, start, options, record, watch)
     working = WorkingSet(problem.objective)
-    return _by_working_set(problem, start, options, record, working, None)
+    return _by_working_set(problem, start, options, record, watch, working, None)
 
 
 def smooth(
@@ -303,7 +304,7 @@ def minimise_nonsmooth(
     if options.solver not in NEWTON:
         check_is_smooth(problem.terms, options.solver)
     if options.solver in NEWTON or options.max_iter == 0:
-        outcome = _by_working_set(problem, start, options, record, working, likely)
+        outcome = _by_working_set(problem, start, options, record, watch, working, likely)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
@@ -333,6 +334,7 @@ def _by_working_set(
     start: Array | None,
     options: Options,
     record: Record,
+    watch: Watch,
     working: WorkingSet,
     likely: Array | None,
 ) -> Outcome:
@@ -342,6 +344,14 @@ def _by_working_set(
     status = Status.MAX_ITER
     if start is None and options.max_iter == 0:
         start = problem.origin()
+    if options.max_iter and is_small_nonsmooth(objective, penalty):
+        theta = problem.null.theta if start is None else start
+        theta = _with_constant_columns(penalty.project(theta), problem.varying, penalty)
+        outcome = newton_small_nonsmooth(objective, theta, penalty, options, record, watch)
+        if outcome.status is not Status.MAX_ITER or record.is_full:
+            return outcome
+        record.take_back()
+        start = outcome.point.theta
     if start is None:
         point, status = _down_to(problem.start(), problem.terms, options, record, working)
     else:

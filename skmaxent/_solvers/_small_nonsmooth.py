@@ -1,0 +1,151 @@
+"""Proximal Newton's method for lassos and elastic nets so small that calls cost more than sums.
+
+Each step is the minimum of the Hessian's quadratic with the penalty, by few pivots.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._penalty import Penalty
+from skmaxent._solvers._active_set import FlatPenalty, Search, most_pivots
+from skmaxent._solvers._model_minimum import SMALL_MODEL
+from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._small import SmallProblem, State, is_small
+from skmaxent._solvers._solution import Options, Status, root_size
+from skmaxent._storage._arrays import EPS
+from skmaxent._typing import Array
+
+# The distance at the end of a step is taken as this many times what quadratic convergence makes it.
+QUADRATIC_MARGIN = 10.0
+# The least share of a step that is tried, and the share of the promised decrease that is enough.
+# After shorter steps the general solver continues, which adds damping.
+LEAST_SHARE, ENOUGH = 1.0 / 64.0, 0.1
+
+
+def is_small_nonsmooth(objective: MultinomialObjective, penalty: Penalty) -> bool:
+    """Whether this solver is the quickest; it has no bounds."""
+    R, width = objective.shape
+    return (
+        isinstance(penalty, Elementwise)
+        and R * width <= SMALL_MODEL
+        and not penalty.has_bounds
+        and is_small(objective)
+    )
+
+
+class _Iterate(NamedTuple):
+    """Flat coefficients, the loss with its derivatives there, and the value with the penalty."""
+
+    W: Array
+    state: State
+    value: float
+
+
+class _SmallNonsmooth:
+    """The objective of a small problem and a penalty, with what a Newton step needs.
+
+    Coefficients are flat here, (R·width,), a class after the other.
+    """
+
+    def __init__(self, objective: MultinomialObjective, penalty: Elementwise) -> None:
+        self.loss = SmallProblem(objective)
+        self._shape = R, width = objective.shape
+        self._penalty = FlatPenalty(penalty, self._shape)
+        # Constant columns, and shifts of all classes that cost nothing, stay where they are.
+        held = np.zeros(self._shape, dtype=bool)
+        held[:, ~objective.standardisation.is_free] = True
+        if objective.likelihood.is_coupled:
+            costs = self._penalty.l1 + self._penalty.ridge
+            held[-1] |= ~costs.reshape(self._shape).any(axis=0)
+        self._held = np.flatnonzero(held)
+        self._n_pivots = most_pivots(R * width)
+
+    def penalty_at(self, W: Array) -> float:
+        """Return the penalty of W."""
+        penalty = self._penalty
+        value = float(penalty.l1 @ np.abs(W))
+        if penalty.has_ridge:
+            value += 0.5 * float(penalty.ridge @ np.square(W - penalty.target))
+        return value
+
+    def at(self, W: Array) -> _Iterate:
+        """Evaluate loss and penalty at W."""
+        state = self.loss.at(W.reshape(self._shape))
+        return _Iterate(W, state, state.loss + self.penalty_at(W))
+
+    def step(self, here: _Iterate) -> tuple[Array, float]:
+        """Return the minimum of the Hessian's quadratic with the penalty, and its decrease."""
+        H = self.loss.whole_hessian(here.state.P)
+        H[self._held, self._held] = 0.0
+        search = Search(H, here.state.gradient.ravel(), here.W, self._penalty, here.W)
+        search.run(self._n_pivots)
+        return search.W, max(search.gain, 0.0)
+
+    def lower(self, here: _Iterate, step: Array, decrease: float) -> _Iterate | None:
+        """Return a point on a step (p,) where the value has fallen enough, or None."""
+        t = 1.0
+        while t >= LEAST_SHARE:
+            there = self.at(here.W + t * step)
+            if here.value - there.value >= ENOUGH * t * decrease:
+                return there
+            t *= 0.25
+        return None
+
+
+def newton_small_nonsmooth(
+    objective: MultinomialObjective,
+    theta: Array,
+    penalty: Elementwise,
+    options: Options,
+    record: Record,
+    watch: Watch,
+) -> Outcome:
+    """Minimise the loss of a small problem and a penalty from θ of shape (R, d + 1).
+
+    `record` receives the iterations, and `watch` looks for separation.
+
+    Returns
+    -------
+    Outcome
+        Its status is MAX_ITER also where a step does not lower the objective enough: the general
+        solver continues from there.
+    """
+    problem = _SmallNonsmooth(objective, penalty)
+    effective_size = objective.blocks.effective_size
+    here, before = problem.at(theta.ravel()), 0.0
+    while True:
+        root_n = root_size(effective_size, here.value)
+        end, decrease = problem.step(here)
+        distance = root_n * math.sqrt(2.0 * decrease)
+        step = end - here.W
+        status = Status.MAX_ITER
+        # Newton's method squares the ratio of successive distances.
+        squared = QUADRATIC_MARGIN * distance**2 / before if distance < before else distance
+        if min(distance, squared) <= options.tol:
+            # The end of the step is nearer still, and costs less than a certificate without it.
+            distance = min(distance, squared)
+            there = problem.at(end) if step.any() else here
+            if there.value <= here.value + EPS * abs(here.value):
+                here, status = there, Status.CONVERGED
+        elif distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(
+            here.W.reshape(theta.shape), step.reshape(theta.shape), distance
+        ):
+            status = Status.QUASI_SEPARATED
+        status = record.add(
+            objective.counter, here.W.reshape(theta.shape), here.value, distance, status
+        )
+        if status is not Status.MAX_ITER or record.is_full:
+            break
+        found = problem.lower(here, step, decrease)
+        if found is None:
+            break
+        here, before = found, distance
+    theta = np.asfortranarray(penalty.recentre(here.W.reshape(theta.shape)))
+    return Outcome(problem.loss.point(theta, here.state), here.value, status, record.history)
