@@ -97,9 +97,10 @@ class Elementwise:
         if not self.has_bounds:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
             out = soft_threshold(smooth, self.l1)
-            some = W.nonzero()
-            l1 = np.broadcast_to(self.l1, W.shape)[some]
-            out[some] = smooth[some] + np.copysign(l1, W[some])
+            some = W.any(axis=0).nonzero()[0]
+            part, slope = W[:, some], smooth[:, some]
+            l1 = self.l1[:, some]
+            out[:, some] = np.where(part != 0.0, slope + np.copysign(l1, part), out[:, some])
             return out
         # The slopes for an increase and for a decrease of w; a bound in the way makes them zero.
         up = smooth + np.where(W >= 0.0, self.l1, -self.l1)

@@ -261,7 +261,10 @@ class MultinomialObjective:
         self.counter.gradients += 1
         gradient = self.standardisation.gradient(coef_gradient, logit_gradient, self.total_weight)
         loss = float(value) / self.total_weight
-        gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
+        penalty = 0.0
+        if not self.penalty.is_zero:
+            gradient[:, :-1] += self.penalty.gradient(theta[:, :-1])
+            penalty = self.penalty.value(theta[:, :-1])
         # A loss is a difference of logits, and a logit is a sum whose terms may cancel: the errors
         # of `value` are proportional to these terms.
         terms = np.abs(model.coef) @ self.column_size + np.abs(model.intercept)
@@ -270,7 +273,7 @@ class MultinomialObjective:
         point = Point(
             objective=self,
             theta=theta,
-            value=loss + self.penalty.value(theta[:, :-1]),
+            value=loss + penalty,
             gradient=gradient,
             loss=loss,
             rounding=rounding,
@@ -318,7 +321,8 @@ class Point:
     def loss_gradient(self) -> Array:
         """Return the gradient of the loss, without that of the penalty, as a new array."""
         out = self.gradient.copy(order="F")
-        out[:, :-1] -= self.objective.penalty.gradient(self.theta[:, :-1])
+        if not self.objective.penalty.is_zero:
+            out[:, :-1] -= self.objective.penalty.gradient(self.theta[:, :-1])
         return out
 
     def map_reduce(
@@ -352,7 +356,8 @@ class Point:
         )
         objective.counter.hessian_products += 1
         out = over.standardisation.gradient(coef_sums, logit_sums, over.total_weight)
-        out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
+        if not objective.penalty.is_zero:
+            out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
         return out
 
     def fisher_information(self, sample: MultinomialObjective | None = None) -> Array:

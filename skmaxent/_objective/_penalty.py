@@ -37,10 +37,16 @@ class Ridge:
     ----------
     strength : ndarray of shape (n_features,)
         The strength for each column; zero leaves a column unpenalised.
+
+    Attributes
+    ----------
+    is_zero : bool
+        Whether no column is penalised.
     """
 
     def __init__(self, strength: Array) -> None:
         self.strength = strength
+        self.is_zero = not strength.any()
 
     def value(self, coef: Array) -> float:
         """Return the penalty of coefficients (R, n_features)."""

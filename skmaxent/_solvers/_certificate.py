@@ -15,6 +15,7 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._duality_gap import Means, duality_gap
+from skmaxent._solvers._hessian_bounds import LastBound
 from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._solvers._self_concordance import TIGHT, NewtonStep, self_concordance_bound
 from skmaxent._typing import Array
@@ -31,6 +32,7 @@ def optimality_gap(
     preconditioner: ApproximateInverse | None = None,
     step: Step | None = None,
     least_bound: float = TIGHT,
+    last: LastBound | None = None,
 ) -> float:
     """Return an upper bound on (F - F*)/F at θ, in [0, 1].
 
@@ -55,6 +57,9 @@ def optimality_gap(
         wrong.
     least_bound : float, default=TIGHT
         Where the duality gap is below this share of F, the other bound is not computed.
+    last : LastBound, optional
+        Of the same loss at another θ. It saves most of the passes of the other bound, which is then
+        up to twice as large.
 
     Notes
     -----
@@ -65,7 +70,7 @@ def optimality_gap(
         objective = objective if objective.penalty is penalty else objective.with_penalty(penalty)
     else:
         inside = penalty.project(theta)
-        if not (np.abs(inside - theta) <= 1e-9 * np.abs(theta)).all():
+        if inside is not theta and not (np.abs(inside - theta) <= 1e-9 * np.abs(theta)).all():
             return 1.0  # F is infinite outside of the bounds
         theta = inside
     point = objective.at(theta)
@@ -78,7 +83,7 @@ def optimality_gap(
     bound = min(value, duality_gap(point, value, penalty, means, error))
     if bound > least_bound * value:
         newton = NewtonStep(point, preconditioner, step)
-        other = self_concordance_bound(point, value, penalty, means.shares, error, newton)
+        other = self_concordance_bound(point, value, penalty, means.shares, error, newton, last)
         bound = min(bound, other)
     # No bound is better than what rounding makes of F itself.
     rounding = point.rounding + _penalty_rounding(point, penalty)

@@ -84,8 +84,9 @@ def duality_gap(
             dual = (1.0 - epsilon) * dual + epsilon * entropy
             # μ is the mean of X, so that mean u (x - μ)ᵀ vanishes for every constant u.
             residual = (1.0 - epsilon) * residual - epsilon * means.target_columns
-    V = np.zeros(point.theta.shape)
-    V[:, :-1] = -residual - np.sign(residual) * error[:, :-1]
+    V = np.zeros(point.theta.shape, order="F")
+    np.multiply(np.sign(residual), -error[:, :-1], out=V[:, :-1])
+    V[:, :-1] -= residual
     V = V[:, :-1] if isinstance(penalty, Ridge) else V
     share = penalty.dual_scaling(V)
     return max(value - share * dual + penalty.conjugate(share * V), 0.0)

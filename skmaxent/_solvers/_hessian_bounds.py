@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import lapack
@@ -21,6 +21,8 @@ from skmaxent._typing import Array, KernelResult
 CERTIFICATE_PRODUCTS = 10
 # Factor that makes room for the rounding of float32 in the largest leverage.
 FLOAT32_ROOM = 1.001
+# A bound is made anew once its share is below this: it is then as tight as one of half the curvature.
+LEAST_SHARE = 0.5
 # Pivots of a matrix of unit diagonal below this are lost in its rounding, so that it is singular.
 LEAST_PIVOT = 1e-11
 # Curvatures below this are zero: they are next to the least float, and have no digits left.
@@ -74,6 +76,66 @@ class HessianBound:
         seen = gradient @ self.root.T
         square = inner(seen, seen if self.between is None else self.between @ seen)
         return float(np.sqrt(max(square, 0.0)))
+
+
+@dataclass
+class LastBound:
+    """The last `HessianBound` of a loss, which a path uses again while logits change little.
+
+    Where the logits of each row have moved apart by no more than t since, its curvature is at least
+    exp(-t) times what it was: see `self_concordance_bound`.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (R, d + 1) or None
+        Where the bound was made; None stands for no bound yet.
+    ridge : ndarray of shape (d,)
+        The ridge that it contains.
+    below : HessianBound or None
+    """
+
+    theta: Array | None = None
+    ridge: Array | None = None
+    below: HessianBound | None = None
+
+    def keep(self, theta: Array, ridge: Array, below: HessianBound) -> None:
+        """Remember a bound that was made at θ, with this ridge."""
+        self.theta, self.ridge, self.below = theta, ridge, below
+
+    def at(self, point: Point, ridge: Array) -> HessianBound | None:
+        """Return a share of the bound that is below the Hessian at a point, with another ridge.
+
+        The result is None if there is no bound, or if the share is less than `LEAST_SHARE`.
+        """
+        if self.theta is None or self.ridge is None or self.below is None:
+            return None
+        objective = point.objective
+        (change,) = objective.blocks.map_reduce(
+            _range_of_logits,
+            objective.likelihood.is_coupled,
+            *objective.for_blocks(point.theta - self.theta),
+            combine=np.maximum,
+        )
+        share = float(np.exp(-change))
+        if (self.ridge > 0.0).any():
+            kept = self.ridge > 0.0
+            share = min(share, float((ridge[kept] / self.ridge[kept]).min()))
+        if not share >= LEAST_SHARE:
+            return None
+        size = 1.0 / np.sqrt(share)
+        root, largest_range = size * self.below.root, size * self.below.largest_range
+        return replace(self.below, root=root, largest_range=largest_range)
+
+
+def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> KernelResult:
+    """Return by how much coefficients (R, d) and intercepts (R,) move logits of a row apart.
+
+    Logits that are not coupled are taken one by one.
+    """
+    Z = block.logits(coef, intercept)
+    if not is_coupled:
+        return (block.largest(np.abs(Z).max(axis=0)),)
+    return (block.largest(Z.max(axis=0) - Z.min(axis=0)),)
 
 
 def _factored(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:

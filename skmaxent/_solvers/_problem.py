@@ -8,7 +8,7 @@ the mean loss plus the penalty.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from skmaxent._objective._penalty import Penalty
 from skmaxent._objective._terms import PenaltyTerms, ridge_terms
 from skmaxent._solvers._certificate import TIGHT, Means, optimality_gap
 from skmaxent._solvers._conjugate_gradients import Step
+from skmaxent._solvers._hessian_bounds import LastBound
 from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._solvers._record import Outcome
 from skmaxent._solvers._solution import Solution
@@ -44,6 +45,8 @@ class Problem:
         the classes. It ignores offsets.
     means : Means
         Means over the rows that the bound on (F - F*)/F needs.
+    last_bound : LastBound
+        What the last of these bounds was made of, for the same loss with another penalty.
     """
 
     objective: MultinomialObjective
@@ -51,6 +54,7 @@ class Problem:
     terms: PenaltyTerms
     null: Point
     means: Means
+    last_bound: LastBound = field(default_factory=LastBound, repr=False)
 
     @classmethod
     def of(
@@ -166,7 +170,8 @@ class Problem:
         objective, ridge = self.objective, scaled.smooth_penalty()
         if (ridge.strength != objective.penalty.strength).any():
             objective = objective.with_penalty(ridge)
-        asked, null = terms.times(strength), self.null.on(objective)
+        null = self.null if objective is self.objective else self.null.on(objective)
+        asked = terms.times(strength)
         return replace(self, objective=objective, asked=asked, terms=scaled, null=null)
 
     def without_penalty(self, held: Array) -> Problem:
@@ -203,6 +208,7 @@ class Problem:
             preconditioner=preconditioner,
             step=step,
             least_bound=least_bound,
+            last=self.last_bound if least_bound > TIGHT else None,
         )
 
     def penalty_for(self, scale: Array) -> Penalty:

@@ -17,6 +17,7 @@ from scipy.linalg import lapack
 
 from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._storage._vectors import largest_in_columns
 from skmaxent._typing import Array
 
 # Power iterations for the largest eigenvalue of a model; the estimate is enlarged by a tenth.
@@ -59,7 +60,7 @@ class Model:
         L is the largest eigenvalue of M relative to its diagonal, by power iteration; the diagonal
         is the largest one over the classes.
         """
-        diagonal = self.diagonal.max(axis=0, keepdims=True)
+        diagonal = largest_in_columns(self.diagonal)[None]
         # Without an intercept its column has no curvature, and stays where it is.
         inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
         root = np.sqrt(inverse)

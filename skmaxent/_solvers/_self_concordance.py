@@ -14,6 +14,7 @@ from skmaxent._solvers._conjugate_gradients import Step, steihaug
 from skmaxent._solvers._hessian_bounds import (
     CERTIFICATE_PRODUCTS,
     HessianBound,
+    LastBound,
     assembled_bound,
     kronecker_bound,
 )
@@ -53,6 +54,7 @@ def self_concordance_bound(
     shares: Array,
     error: Array,
     newton: NewtonStep,
+    last: LastBound | None = None,
 ) -> float:
     """Return a bound on F(θ) - F* from the Newton decrement, wherever the optimum is.
 
@@ -84,6 +86,9 @@ def self_concordance_bound(
     error : ndarray of shape (n_features + 1,)
         Rounding errors of the gradient, for each column.
     newton : NewtonStep
+    last : LastBound, optional
+        A matrix below the Hessian at another θ, from which one is made here if that is not far. It
+        remembers the one of this θ.
     """
     varying = point.objective.varying
     gradient, shifts = _without_shifts(point, value, penalty)
@@ -94,11 +99,16 @@ def self_concordance_bound(
         return np.inf
     error = np.where(np.append(varying, True), error, 0.0)
     ridge = _least_ridge(penalty)
+    known = None if last is None else last.at(point, ridge)
+    if known is not None:
+        return separate + _bound_within(known, gradient, error, value, newton)
     below = kronecker_bound(point, shares, ridge)
     bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
     if bound == np.inf:
         below = assembled_bound(point, ridge)
         bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
+    if last is not None and below is not None:
+        last.keep(point.theta, ridge, below)
     return separate + bound
 
 

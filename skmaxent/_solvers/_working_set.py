@@ -13,6 +13,7 @@ from skmaxent._solvers._composite import proximal_newton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status
+from skmaxent._storage._vectors import largest_in_columns
 from skmaxent._typing import Array
 
 # A working set that would exceed this share of the features becomes the set of all features.
@@ -180,7 +181,8 @@ def minimise_on_working_sets(
     status = Status.MAX_ITER
     is_rough = likely is None
     working.uses_hessian = False
-    violation = kkt_violations(point, penalty)
+    # The strong rule keeps every feature that a weaker penalty makes violate its conditions.
+    violation = kkt_violations(point, penalty) if likely is None else np.zeros(point.theta.shape[1] - 1)
     for _ in range(MAX_WORKING_SETS):
         members = _next_members(point, violation, working, likely)
         likely = None
@@ -231,7 +233,7 @@ def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:
     The subgradient is the minimum-norm one, which is zero where coefficients are optimal.
     """
     residual = penalty.minimum_norm_subgradient(point.theta, point.gradient)[:, :-1]
-    return np.asarray(np.abs(residual).max(axis=0))
+    return largest_in_columns(np.abs(residual))
 
 
 def _next_members(
