@@ -54,7 +54,7 @@ def check_parameters(estimator: Any) -> None:
 
     Defaults do, so that only the other parameters are checked.
     """
-    kind = type(estimator)
+    kind: Any = type(estimator)
     defaults = _defaults_of(kind)
     params = estimator.get_params(deep=False)
     changed = {name: params[name] for name in params if params[name] is not defaults.get(name)}

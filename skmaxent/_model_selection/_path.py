@@ -425,7 +425,7 @@ class _Arrays:
 
     def put(self, index: int, coef: Array, intercept: Array) -> None:
         """Store the coefficients at the C at a position."""
-        some = coef.any(axis=0).nonzero()[0]
+        some = np.flatnonzero(coef.any(axis=0))
         self.coefs[index][:, some] = coef[:, some]
         self.intercepts[index] = intercept
 

@@ -64,6 +64,11 @@ class Elementwise:
         """Whether some coefficient has a ridge penalty."""
         return bool(self.ridge.any())
 
+    @property
+    def is_l1_alone(self) -> bool:
+        """Whether there is neither a ridge nor a bound."""
+        return not (self.has_ridge or self.has_bounds)
+
     def _smooth_gradient(self, W: Array) -> Array | float:
         """Return the gradient of the ridge part."""
         return self.ridge * (W - self.target) if self.has_ridge else 0.0
@@ -97,7 +102,7 @@ class Elementwise:
         if not self.has_bounds:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
             out = soft_threshold(smooth, self.l1)
-            some = W.any(axis=0).nonzero()[0]
+            some = np.flatnonzero(W.any(axis=0))
             part, slope = W[:, some], smooth[:, some]
             l1 = self.l1[:, some]
             out[:, some] = np.where(part != 0.0, slope + np.copysign(l1, part), out[:, some])
@@ -181,7 +186,7 @@ class Elementwise:
         """
         if not self.is_coupled:
             return W
-        if not (self.has_ridge or self.has_bounds):
+        if self.is_l1_alone:
             # Zero is the only minimum if the zeros of a column outweigh what its signs leave.
             l1 = np.broadcast_to(self.l1, W.shape)
             free = ~l1.any(axis=0)
@@ -219,7 +224,7 @@ class Elementwise:
 
     def conjugate(self, V: Array) -> float:
         """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""
-        if not (self.has_ridge or self.has_bounds):
+        if self.is_l1_alone:
             return np.inf if (np.abs(V) > self.l1).any() else 0.0
         slope = V + self.ridge * self.target
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -232,7 +237,7 @@ class Elementwise:
 
     def dual_scaling(self, V: Array) -> float:
         """Return the largest s <= 1 for which the conjugate of s V is finite."""
-        if not (self.has_ridge or self.has_bounds):
+        if self.is_l1_alone:
             return largest_scaling(np.abs(V), self.l1)
         unbounded = np.isinf(np.where(V > 0.0, self.upper, self.lower))
         free = (self.ridge == 0.0) & unbounded

@@ -170,7 +170,7 @@ class Search:
             # Several at a time may block each other; one never does.
             new = (size >= TOGETHER * largest).nonzero()[0]
             if not has_moved:
-                new = size.argmax(keepdims=True)
+                new = np.array([size.argmax()])
             self._free[new] = True
             at_zero = new[self.W[new] == 0.0]
             self._sign[at_zero] = -np.sign(self._q[at_zero])
@@ -182,9 +182,7 @@ class Search:
         # A coefficient that is free, but zero yet, has the sign that it was let in with.
         signed = q + l1 * self._sign
         if not self._has_bounds:
-            return np.asarray(
-                np.where(self._free, signed, q - np.minimum(np.maximum(q, -l1), l1))
-            )
+            return np.asarray(np.where(self._free, signed, q - np.minimum(np.maximum(q, -l1), l1)))
         up = q + np.where(self.W >= 0.0, l1, -l1)
         down = q + np.where(self.W > 0.0, l1, -l1)
         up[self._upper <= self.W] = 0.0

@@ -98,7 +98,7 @@ def _penalty_rounding(point: Point, penalty: Ridge | Penalty) -> float:
     """
     if isinstance(penalty, Ridge):
         return 0.0
-    if isinstance(penalty, Elementwise) and not (penalty.has_ridge or penalty.has_bounds):
+    if isinstance(penalty, Elementwise) and penalty.is_l1_alone:
         return 0.0
     error = float(np.finfo(point.objective.blocks.dtype).eps) * np.abs(point.theta)
     rounding = penalty.ridge * error * (np.abs(point.theta - penalty.target) + error)

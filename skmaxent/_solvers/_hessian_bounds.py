@@ -21,7 +21,7 @@ from skmaxent._typing import Array, KernelResult
 CERTIFICATE_PRODUCTS = 10
 # Factor that makes room for the rounding of float32 in the largest leverage.
 FLOAT32_ROOM = 1.001
-# A bound is made anew once its share is below this: it is then as tight as one of half the curvature.
+# A bound is used again while at least this share of its curvature is certain to be left.
 LEAST_SHARE = 0.5
 # Pivots of a matrix of unit diagonal below this are lost in its rounding, so that it is singular.
 LEAST_PIVOT = 1e-11

@@ -158,10 +158,11 @@ class Path:
         The rule assumes that gradients change no faster than penalties, so that a feature whose
         gradient is below 2 λ - λ_before has zero coefficients (Tibshirani et al. 2012, J. R. Stat.
         Soc. B 74, 245-266). Here λ is `strength`, and λ_before is the strength of the last
-        solution, whose gradient is that of `point`. The result is None if there is no last
-        solution, or if 2 λ - λ_before is not positive.
+        solution, whose gradient is that of `point`. If the penalty grows, the features are those
+        whose gradient is above λ. The result is None if there is no last solution, or if
+        2 λ - λ_before is not positive.
         """
-        least = 2.0 * strength - self._strength
+        least = min(2.0 * strength - self._strength, strength)
         if point is None or not 0.0 < least < np.inf:
             return None
         penalty = self._problem.standardised(self._terms, least).nonsmooth_penalty()

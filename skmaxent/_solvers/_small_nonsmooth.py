@@ -6,7 +6,7 @@ Each step is the minimum of the Hessian's quadratic with the penalty, by few piv
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -29,7 +29,7 @@ QUADRATIC_MARGIN = 10.0
 LEAST_SHARE, ENOUGH = 1.0 / 64.0, 0.1
 
 
-def is_small_nonsmooth(objective: MultinomialObjective, penalty: Penalty) -> bool:
+def is_small_nonsmooth(penalty: Penalty, objective: MultinomialObjective) -> TypeGuard[Elementwise]:
     """Whether this solver is the quickest; it has no bounds."""
     R, width = objective.shape
     return (

@@ -338,13 +338,16 @@ def _by_working_set(
     working: WorkingSet,
     likely: Array | None,
 ) -> Outcome:
-    """Minimise by proximal Newton over a working set; see `minimise_nonsmooth`."""
+    """Minimise by proximal Newton, of many features over a working set; see `minimise_nonsmooth`.
+
+    `watch` looks for separation in a small problem; working sets have their own.
+    """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
     status = Status.MAX_ITER
     if start is None and options.max_iter == 0:
         start = problem.origin()
-    if options.max_iter and is_small_nonsmooth(objective, penalty):
+    if options.max_iter and is_small_nonsmooth(penalty, objective):
         theta = problem.null.theta if start is None else start
         theta = _with_constant_columns(penalty.project(theta), problem.varying, penalty)
         outcome = newton_small_nonsmooth(objective, theta, penalty, options, record, watch)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from skmaxent._existence import Watch
+from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import ProximalPenalty
 from skmaxent._solvers._composite import proximal_newton
@@ -172,6 +173,7 @@ def minimise_on_working_sets(
         The set of the fit before, which grows further.
     likely : ndarray of int, optional
         Positions of features that are members from the start, besides those that are not zero.
+        Under an L1 penalty alone they include all that violate the KKT conditions at the start.
     share : float, default=0
         If positive, the fit ends after one round, when the distance to the optimum is this share
         of the first distance.
@@ -181,8 +183,10 @@ def minimise_on_working_sets(
     status = Status.MAX_ITER
     is_rough = likely is None
     working.uses_hessian = False
-    # The strong rule keeps every feature that a weaker penalty makes violate its conditions.
-    violation = kkt_violations(point, penalty) if likely is None else np.zeros(point.theta.shape[1] - 1)
+    if likely is not None and isinstance(penalty, Elementwise) and penalty.is_l1_alone:
+        violation = np.zeros(point.theta.shape[1] - 1)  # those that violate are among the likely
+    else:
+        violation = kkt_violations(point, penalty)
     for _ in range(MAX_WORKING_SETS):
         members = _next_members(point, violation, working, likely)
         likely = None

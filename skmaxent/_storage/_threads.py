@@ -70,7 +70,7 @@ class _SharedBlasLimit:
             self._holds[id(hold)] = hold.thread
             if not self._found:
                 found = [(lib, lib.num_threads or 1) for lib in _controller().lib_controllers]
-                self._found = [(library, n_threads) for library, n_threads in found if n_threads > 1]
+                self._found = [(lib, n_threads) for lib, n_threads in found if n_threads > 1]
             if len(self._holds) == 1:
                 for library, _ in self._found:
                     _set_threads(library, 1)
