@@ -3,16 +3,21 @@
 Run it from the root of the repository: `.venv-test/bin/python docs/figures/make_figures.py`.
 """
 
+import json
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from matplotlib.figure import Figure
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
 
 import skmaxent
 from skmaxent import (
@@ -25,6 +30,7 @@ from skmaxent import (
 )
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 COLOURS = {"Democrat": "#0072B2", "Independent": "#E69F00", "Republican": "#D55E00"}
 
 
@@ -115,8 +121,71 @@ def leave_one_out() -> Figure:
     return figure
 
 
+def cluster() -> Figure:
+    """Return the predicted time of a gradient by the number of workers, from the cost model."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    from cluster import predicted
+
+    model = json.loads((ROOT / "benchmarks/results/cluster.json").read_text())["model"]
+    workers = (60, 100, 200, 400, 1000)
+    parts = pd.DataFrame({str(n): predicted(model, n)[2] for n in workers})
+    names = {
+        "compute": "arithmetic",
+        "tasks": "starting of tasks",
+        "bytes": "transfer",
+        "latency": "latency",
+    }
+    figure, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+    bottom = np.zeros(len(workers))
+    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
+    for (part, name), colour in zip(names.items(), colours, strict=True):
+        ax.bar(parts.columns, parts.loc[part], bottom=bottom, color=colour, label=name)
+        bottom += parts.loc[part]
+    for n, total in zip(parts.columns, bottom, strict=True):
+        ax.annotate(f"{total:.1f} s", (n, total), (0, 2), textcoords="offset points", ha="center")
+    ax.set(xlabel="workers with 4 threads and 16 GB each", ylabel="seconds for a gradient")
+    ax.set_title("Prediction for 10⁹ rows, 100 columns and 10 classes (800 GB)")
+    ax.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def callbacks() -> Figure:
+    """Return the log loss on training and on test images after each iteration."""
+    X, y = load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
+    losses: dict[str, list[float]] = {"training images": [], "test images": []}
+
+    class Losses:
+        """Compute the loss of both sets at the end of each iteration."""
+
+        def setup(self, estimator: Any, context: Any) -> None:
+            pass
+
+        def teardown(self, estimator: Any, context: Any) -> None:
+            pass
+
+        def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+            pass
+
+        def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any) -> None:
+            if context.parent is not None:
+                for found, rows, labels in zip(
+                    losses.values(), (X_train, X_test), (y_train, y_test), strict=True
+                ):
+                    found.append(log_loss(labels, fitted_estimator.predict_proba(rows)))
+
+    MaxentClassifier(solver="newton-cg").set_callbacks(Losses()).fit(X_train, y_train)
+    figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    for (name, found), style in zip(losses.items(), ("o-", "s--"), strict=True):
+        ax.plot(range(1, len(found) + 1), found, style, label=name)
+    ax.set(xlabel="iteration", ylabel="log loss", ylim=(0, None))
+    ax.set_title("Digits of scikit-learn, C = 1")
+    ax.legend(frameon=False)
+    return figure
+
+
 if __name__ == "__main__":
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(COLOURS.values()))
-    for draw in (certificate, predictions, cv_curve, leave_one_out):
+    for draw in (certificate, predictions, cv_curve, leave_one_out, cluster, callbacks):
         draw().savefig(HERE / f"{draw.__name__}.png", dpi=140)

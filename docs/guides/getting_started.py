@@ -50,7 +50,7 @@ X = penguins.drop(columns=["species", "year"])
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.25, random_state=0, stratify=y
 )
-print(X_train.isna().sum())
+print(X_train.isna().sum().to_string())
 
 # %%
 # Fit

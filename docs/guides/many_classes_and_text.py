@@ -151,6 +151,8 @@ pd.DataFrame(sizes).T.rename_axis("features").astype({"coefficients": int}).roun
 # What to read next
 # -----------------
 #
+# - :doc:`/gallery/text/sentiment`: sentiment of product reviews, and the characters that decide.
+# - :doc:`/gallery/text/intents`: intents of short utterances, and when not to answer.
 # - :doc:`/gallery/text/text_topics`: topics of sentences by a lasso on words.
 # - :doc:`/gallery/text/film_genres`: several labels per row and decision thresholds.
 # - :doc:`/gallery/images/final_layer`: the last layer of a neural network.

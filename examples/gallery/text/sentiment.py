@@ -120,8 +120,8 @@ pd.concat(
 # The influence of each character
 # -------------------------------
 # The logit of a review is a sum over its strings. Each string shares its part of the sum among its
-# occurrences and their characters. The darker a character is, the more it speaks for a positive
-# (blue) or negative (orange) review.
+# occurrences and their characters. The stronger the colour of a character, the more it speaks for
+# a positive (blue) or negative (orange) review.
 class Coloured:
     """Reviews whose characters are coloured by their part of the logit."""
 
@@ -160,7 +160,8 @@ lengths = test["text"].str.len().between(25, 60)
 Coloured(test[lengths].sample(5, random_state=1)["text"].tolist())
 
 # %%
-# These are the most certain errors among reviews of this length. Several of them are no errors of
-# the model: they praise the product, and their label is wrong.
+# These are the most certain errors among reviews of this length: their label is the class with the
+# smaller probability. Several of them are no errors of the model. They praise the product, and
+# their label is wrong.
 wrong = test.assign(certainty=np.abs(positive - 0.5))[lengths & ~is_right]
 Coloured(wrong.nlargest(5, "certainty")["text"].tolist())
