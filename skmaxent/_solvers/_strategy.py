@@ -12,6 +12,7 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT
+from skmaxent._solvers._merged_newton import merges_columns, newton_merged
 from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._orthogonal import orthogonal_distance
 from skmaxent._solvers._precise import (
@@ -110,6 +111,12 @@ def newton_by_size(
         )
     theta = sampled_start(problem.null, options) if start is None else start
     is_near = theta is not problem.null.theta
+    if merges_columns(problem, options):
+        reached = newton_merged(problem, theta if is_near else None, options, record)
+        if isinstance(reached, Outcome):
+            return reached
+        if reached is not None:
+            theta, is_near = reached, True
     first = objective.at(theta) if is_near else problem.start()
     return newton(
         first,

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.linalg import blas
 
 from skmaxent._typing import Array
 
+# Terms that BLAS adds up in float32 at a time.
+FLOAT32_TERMS = 1 << 16
+
 
 def inner(a: Array, b: Array) -> float:
-    """Return Σ a_kj b_kj for float64 arrays of one shape; Fortran-ordered ones are not copied."""
-    return float(np.dot(a.ravel(order="F"), b.ravel(order="F")))
+    """Return Σ a_kj b_kj for arrays of one shape; Fortran-ordered ones are not copied."""
+    x, y = a.ravel(order="F"), b.ravel(order="F")
+    if x.dtype != np.float32:
+        return float(np.dot(x, y))
+    # BLAS adds up in float32, which loses digits of long sums.
+    parts = range(0, len(x), FLOAT32_TERMS)
+    return math.fsum(np.dot(x[i : i + FLOAT32_TERMS], y[i : i + FLOAT32_TERMS]) for i in parts)
 
 
 def add_scaled(a: Array, factor: float, b: Array) -> None:
-    """Add factor · b to the float64 array `a` in place, in one pass if both are Fortran-ordered."""
-    if a.flags.f_contiguous and b.flags.f_contiguous:
-        blas.daxpy(b.ravel(order="F"), a.ravel(order="F"), a=factor)
+    """Add factor · b to `a` in place, in one pass if both are Fortran-ordered and of one dtype."""
+    if a.flags.f_contiguous and b.flags.f_contiguous and a.dtype == b.dtype:
+        axpy = blas.saxpy if a.dtype == np.float32 else blas.daxpy
+        axpy(b.ravel(order="F"), a.ravel(order="F"), a=factor)
     else:
         a += factor * b
 

@@ -1,0 +1,285 @@
+"""Newton's method for wide sparse rows under a ridge, with float32 products over merged columns.
+
+Steps are computed in the coordinates of `MergedRows`. The result is judged by the objective of the
+rows as they are: its gradient, in the dtype of X, corrects what float32 leaves.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._merged_objective import (
+    SINGLE,
+    MergedObjective,
+    MergedPoint,
+    MergedPreconditioner,
+)
+from skmaxent._solvers._preconditioner_choice import FULL_COVARIANCE_FEATURES
+from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._solution import Options, Status, root_size
+from skmaxent._storage._merged_rows import MOST_ENTRIES, MergedRows
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._vectors import inner
+from skmaxent._typing import Array
+
+# Passes with fewer multiplications cost less than the copy.
+LEAST_WORK = 1_000_000
+# Ratio of successive strengths of the ridge on the way from a strong one to the one asked for.
+# Where the quadratic model holds, a step for each strength is enough (measured on news texts with
+# C = 100, which take a third of the products of steps under the last strength alone).
+STRENGTH_RATIO = 10.0
+# Actual over predicted decrease from which on the next strength follows.
+GOOD_AGREEMENT = 0.5
+# Conjugate gradients end at this relative residual, or at a share of the root of the gradient's
+# norm, but not below a share of the relative residual that leads to the distance asked for.
+LARGEST_FORCING, FORCING_SHARE, TARGET_SHARE = 0.25, 0.4, 0.2
+MAX_STEP_PRODUCTS = 200
+# The line search ends where the slope is at most this share of the slope at its start.
+FLAT_SHARE, MAX_SECANTS = 0.3, 3
+# Share of the objective below which float32 hides a decrease.
+SINGLE_ROUNDING = 1e-7
+# Most steps with the gradient of the rows as they are, and the limits of their relative residuals.
+MAX_CORRECTIONS, LARGEST_CORRECTION, LEAST_CORRECTION = 8, 0.1, 1e-3
+
+
+def merges_columns(problem: Problem, options: Options) -> bool:
+    """Whether this solver applies and is worth its copy of the rows.
+
+    X is sparse, in memory and wide, and every coefficient has a ridge towards zero.
+    """
+    objective = problem.objective
+    blocks = objective.blocks
+    return (
+        type(blocks) is RowBlocks
+        and blocks.is_sparse
+        and options.solver in ("auto", "newton-cg")
+        and problem.terms.is_smooth
+        and blocks.n_features > FULL_COVARIANCE_FEATURES
+        and blocks.work >= LEAST_WORK
+        and blocks.size <= MOST_ENTRIES
+        and objective.keeps
+        and objective.penalty.is_strict
+    )
+
+
+def newton_merged(
+    problem: Problem, theta: Array | None, options: Options, record: Record
+) -> Outcome | Array | None:
+    """Minimise the objective of a problem for which `merges_columns` is true.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : ndarray of shape (R, d + 1) or None
+        θ to begin at; None is the model without features.
+    options : Options
+    record : Record
+
+    Returns
+    -------
+    Outcome, ndarray of shape (R, d + 1) or None
+        θ where another solver should begin if the optimum is not within `options.tol`; None if
+        float32 cannot represent the columns.
+    """
+    solver = _MergedNewton(problem, options, record)
+    if not solver.merged.is_finite:
+        return None
+    return solver.run(theta)
+
+
+class _MergedNewton:
+    """The state of `newton_merged`."""
+
+    def __init__(self, problem: Problem, options: Options, record: Record) -> None:
+        self.problem = problem
+        self.options = options
+        self.record = record
+        self.objective: MultinomialObjective = problem.objective
+        ridge = problem.asked.ridge[0]
+        varying = self.objective.varying
+        self.strength = float(ridge[varying].max())
+        factors = np.sqrt(self.strength / ridge)
+        blocks = self.objective.blocks
+        assert isinstance(blocks, RowBlocks), "merged rows are in memory"
+        self.merged = MergedRows.of(blocks, np.where(varying, factors, 0.0))
+        shares = problem.means.shares
+        self.inverse_curvature = self.objective.likelihood.inverse_curvature(shares)
+        self.single = MergedObjective(self.objective, self.merged)
+
+    def run(self, theta: Array | None) -> Outcome | Array:
+        """See `newton_merged`."""
+        if theta is None:
+            V = np.zeros((self.objective.shape[0], self.merged.width), order="F")
+            V[:, -1] = self.problem.null.theta[:, -1]
+        else:
+            V = self._merge(theta)
+        status, V, point = self._descend(V, is_near=theta is not None)
+        if status is Status.STOPPED or self.record.is_full:
+            at = self.objective.at(self._theta(V))
+            return Outcome(at, at.value, status, self.record.history)
+        return self._correct(V, point)
+
+    def _descend(self, V: Array, *, is_near: bool) -> tuple[Status, Array, MergedPoint]:
+        """Minimise in float32 until the distance is `tol` or rounding hides the decrease.
+
+        Returns the status, MAX_ITER unless a callback stopped the fit, V in float64 and the point
+        at V in float32.
+        """
+        record = self.record.part(self.options.max_iter - self.record.number, whole=self._theta)
+        n = self.objective.blocks.effective_size
+        strength = self.strength
+        if not is_near:
+            strength = max(strength, self.merged.mean_square / n)
+        point = self.single.at(V.astype(SINGLE), strength)
+        while True:
+            target = point if strength == self.strength else point.under(self.strength)
+            distance = self._distance(target.value, target.gradient)
+            if strength == self.strength and distance <= self.options.tol:
+                return Status.MAX_ITER, V, target
+            status = record.add(self.single.counter, V, target.value, distance, Status.MAX_ITER)
+            if status is Status.STOPPED or record.is_full:
+                return status, V, target
+            least = TARGET_SHARE * self.options.tol / distance
+            newton = _newton_step(point, point.gradient, MergedPreconditioner(point), least=least)
+            step, predicted = newton.direction, newton.predicted
+            candidate, share = _along(point, step)
+            decrease = point.value - candidate.value
+            noise = SINGLE_ROUNDING * point.value
+            if not decrease > -noise or not predicted > 0.0:
+                return status, V, target
+            is_done = strength == self.strength and predicted < 10.0 * noise
+            V = V + share * step
+            point = candidate
+            if is_done:
+                return status, V, point
+            if strength > self.strength and (
+                share == 1.0 and decrease > GOOD_AGREEMENT * predicted
+            ):
+                strength = max(self.strength, strength / STRENGTH_RATIO)
+                point = point.under(strength)
+
+    def _correct(self, V: Array, point: MergedPoint) -> Outcome | Array:
+        """Return the outcome at V, after steps with the gradient of the rows as they are."""
+        V = self._centred(V)
+        at = self.objective.at(self._theta(V))
+        distance = self._distance(at.value, at.gradient)
+        preconditioner: MergedPreconditioner | None = None
+        for _ in range(MAX_CORRECTIONS):
+            if distance <= self.options.tol:
+                break
+            if preconditioner is None:
+                preconditioner = MergedPreconditioner(point)
+            gradient = self._reduced_gradient(at)
+            size = float(np.abs(gradient).max())
+            residual = TARGET_SHARE * self.options.tol / distance
+            residual = min(max(residual, LEAST_CORRECTION), LARGEST_CORRECTION)
+            unit = np.asarray(gradient / size, dtype=SINGLE)
+            step = _newton_step(point, unit, preconditioner, residual).direction
+            V = V + size * self._centred(step.astype(np.float64))
+            candidate = self.objective.at(self._theta(V))
+            new = self._distance(candidate.value, candidate.gradient)
+            if not new < 0.9 * distance:
+                return at.theta
+            at, distance = candidate, new
+        if not distance <= self.options.tol:
+            return at.theta
+        status = self.record.add(
+            self.objective.counter, at.theta, at.value, distance, Status.CONVERGED
+        )
+        return Outcome(at, at.value, status, self.record.history)
+
+    def _centred(self, V: Array) -> Array:
+        """Return V, float64, with a mean over the classes of zero, as it is at the optimum."""
+        return V - V.mean(axis=0) if self.objective.likelihood.is_coupled else V
+
+    def _distance(self, value: float, gradient: Array) -> float:
+        """Return a distance in standard errors, from the curvature of the ridge alone.
+
+        For the coefficients it is a bound, and often several times the distance. The curvature of
+        the intercepts is that of the model without features.
+        """
+        coef, intercept = gradient[:, :-1], gradient[:, -1].astype(np.float64)
+        squares = float(intercept @ self.inverse_curvature @ intercept)
+        if gradient.dtype == SINGLE:
+            squares += inner(coef, coef) / self.strength
+        else:
+            strength = self.objective.penalty.strength
+            squares += float(np.einsum("kj,kj->j", coef, coef) @ (1.0 / strength))
+        return root_size(self.objective.blocks.effective_size, value) * math.sqrt(squares)
+
+    def _theta(self, V: Array) -> Array:
+        """Return θ (R, d + 1) for V."""
+        theta = self.objective.from_coefficients(*self.merged.expand(V))
+        if not self.objective.fit_intercept:
+            theta[:, -1] = 0.0
+        return theta
+
+    def _merge(self, theta: Array) -> Array:
+        """Return V for θ (R, d + 1)."""
+        return self.merged.merged(*self.objective.coefficients(theta))
+
+    def _reduced_gradient(self, point: Point) -> Array:
+        """Return the gradient by V of the objective at a point."""
+        columns, gradient = self.objective.standardisation, point.gradient
+        # θ_j = σ_j w_j, and the intercept of standardised columns is b + w·μ.
+        by_coef = gradient[:, :-1] * columns.scale
+        by_coef += gradient[:, -1:] * columns.center
+        return self.merged.reduce(by_coef, gradient[:, -1])
+
+
+def _newton_step(
+    point: MergedPoint,
+    gradient: Array,
+    preconditioner: MergedPreconditioner,
+    residual: float | None = None,
+    *,
+    least: float = 0.0,
+) -> Step:
+    """Return a Newton step for a gradient in float32.
+
+    `residual` is the relative residual at which conjugate gradients end. None derives it from the
+    norm of the gradient, but `least` or more.
+    """
+    norm = math.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0))
+    if residual is None:
+        residual = min(max(FORCING_SHARE * math.sqrt(norm), least), LARGEST_FORCING)
+    return steihaug(
+        point.hessian_product,
+        preconditioner.solve,
+        gradient,
+        radius=np.inf,
+        tolerance=residual * norm,
+        max_products=MAX_STEP_PRODUCTS,
+    )
+
+
+def _along(point: MergedPoint, step: Array) -> tuple[MergedPoint, float]:
+    """Return a point on a step at which F hardly slopes, and the share of the step before it."""
+    objective, strength = point.objective, point.strength
+
+    def at(t: float) -> tuple[MergedPoint, float]:
+        there = objective.at(point.V + np.float32(t) * step, strength)
+        return there, inner(there.gradient, step)
+
+    down = -inner(point.gradient, step)
+    (best, slope), share = at(1.0), 1.0
+    low, high = (0.0, -down), (1.0, slope)
+    for _ in range(MAX_SECANTS):
+        if high[1] <= FLAT_SHARE * down:
+            break
+        t = low[0] + (high[0] - low[0]) * float(np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9))
+        trial, slope = at(t)
+        if not trial.value >= best.value:
+            best, share = trial, t
+        if slope > 0.0:
+            high = (t, slope)
+        else:
+            low = (t, slope)
+            if slope >= -FLAT_SHARE * down:
+                break
+    return best, share

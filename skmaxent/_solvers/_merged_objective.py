@@ -1,0 +1,255 @@
+"""A ridge-penalised objective of sparse rows in float32, over merged columns.
+
+Coefficients are those of `MergedRows`: one array V (R, width) whose last column holds the
+intercepts. The columns are not centred, and the ridge has the same strength for each of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import Counter, MultinomialObjective
+from skmaxent._storage._merged_rows import MergedRows, RowRange
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._vectors import add_scaled, inner
+from skmaxent._typing import Array
+
+# Curvatures of classes below this share of the largest one are set to it.
+LEAST_CURVATURE = 1e-10
+SINGLE = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class _RowsOfRange:
+    """The rows of a range with what a pass needs beside X: targets, weights and offsets."""
+
+    rows: RowRange
+    targets: Array
+    weights: Array | None
+    offset: Array | None
+
+
+class MergedObjective:
+    """The mean loss of the rows plus strength/2 ‖V‖².
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        Over `RowBlocks` with the rows of which `merged` is made.
+    merged : MergedRows
+    """
+
+    def __init__(self, objective: MultinomialObjective, merged: MergedRows) -> None:
+        blocks = objective.blocks
+        assert isinstance(blocks, RowBlocks), "merged rows are in memory"
+        self.merged = merged
+        self.likelihood: Likelihood = objective.likelihood
+        self.fit_intercept = objective.fit_intercept
+        self.counter: Counter = objective.counter
+        self._tally = blocks.tally
+        self._total = objective.total_weight
+        self._ranges = [
+            _RowsOfRange(
+                rows,
+                blocks.targets[rows.start : rows.stop],
+                _single(blocks.weights, rows),
+                _single(blocks.offset, rows),
+            )
+            for rows in merged.ranges
+        ]
+
+    def at(self, V: Array, strength: float) -> MergedPoint:
+        """Return the objective at V (R, width) in float32; one pass over the rows."""
+        self.counter.gradients += 1
+        self._tally.rows += self.merged.n_samples
+        tasks = [partial(self._value_and_gradient, part, V) for part in self._ranges]
+        parts = self.merged.workers.run(tasks)
+        gradient = _sum([part[1] for part in parts])
+        loss = sum(part[0] for part in parts) / self._total
+        coef = V[:, :-1]
+        squares = inner(coef, coef)
+        _add_penalty(gradient, strength, V)
+        return MergedPoint(self, V, strength, loss, squares, gradient, [part[2] for part in parts])
+
+    def hessian_product(self, point: MergedPoint, direction: Array) -> Array:
+        """Return the Hessian at a point times a direction (R, width); one pass over the rows."""
+        self.counter.hessian_products += 1
+        self._tally.rows += self.merged.n_samples
+
+        tasks = [
+            partial(self._product, part, P, direction)
+            for part, P in zip(self._ranges, point.probabilities, strict=True)
+        ]
+        out = _sum(self.merged.workers.run(tasks))
+        _add_penalty(out, point.strength, direction)
+        return out
+
+    def class_moments(self, point: MergedPoint) -> tuple[Array, Array, Array, Array]:
+        """Return the means of diag p - p pᵀ, of q = p (1 - p), and of q x̃ᵀ and q (x̃²)ᵀ.
+
+        The shapes are (R, R), (R,), (R, width - 1) and (R, width - 1).
+        """
+        R, is_coupled = self.likelihood.n_logits, self.likelihood.is_coupled
+        A, q, sums, squares = np.zeros((R, R)), np.zeros(R), [], []
+        for part, P in zip(self._ranges, point.probabilities, strict=True):
+            weights = np.float32(1.0 / self._total)
+            weighted = P * (weights if part.weights is None else part.weights * weights)
+            Q = weighted * (1.0 - P)
+            q += Q.sum(axis=1, dtype=np.float64)
+            if is_coupled:
+                A += np.diag(weighted.sum(axis=1, dtype=np.float64)) - weighted @ P.T
+            sums.append(self._transposed_times(part.rows, Q))
+            squares.append(self._transposed_times(part.rows.squared(), Q))
+        A = A if is_coupled else np.diag(q)
+        return A, q, _sum(sums)[:, :-1], _sum(squares)[:, :-1]
+
+    def _value_and_gradient(self, part: _RowsOfRange, V: Array) -> tuple[float, Array, Array]:
+        """Return the weighted sum of the losses, the gradient's sum, and the probabilities."""
+        Z = np.ascontiguousarray((part.rows.times(V) + V[:, -1]).T)
+        if part.offset is not None:
+            Z += part.offset.T
+        target = self.likelihood.target_sum(Z, part.targets)
+        losses = self.likelihood.probabilities(Z) - target
+        U = Z.copy()
+        self.likelihood.subtract_targets(U, part.targets)
+        if part.weights is None:
+            return float(losses.sum(dtype=np.float64)), self._gradient(part, U), Z
+        value = float(np.dot(losses.astype(np.float64), part.weights))
+        return value, self._gradient(part, U), Z
+
+    def _product(self, part: _RowsOfRange, P: Array, direction: Array) -> Array:
+        """Return what the rows add to the Hessian product of the loss."""
+        U = np.ascontiguousarray((part.rows.times(direction) + direction[:, -1]).T)
+        self.likelihood.curvature(P, U)
+        return self._gradient(part, U)
+
+    def _gradient(self, part: _RowsOfRange, U: Array) -> Array:
+        """Return what the rows add to the means of u x̃ᵀ and of u, (R, width); U is changed."""
+        U *= np.float32(1.0 / self._total)
+        if part.weights is not None:
+            U *= part.weights
+        out = self._transposed_times(part.rows, U)
+        if self.fit_intercept:
+            out[:, -1] = U.sum(axis=1, dtype=np.float64)
+        return out
+
+    def _transposed_times(self, rows: RowRange, U: Array) -> Array:
+        """Return U X̃ (R, width) for U (R, rows) and the rows of a range."""
+        # The only range writes to all columns but the last.
+        make = np.empty if len(self._ranges) == 1 else np.zeros
+        out = make((len(U), self.merged.width), dtype=SINGLE, order="F")
+        rows.transposed_times(U, out)
+        out[:, -1] = 0.0
+        return out
+
+
+@dataclass(frozen=True)
+class MergedPoint:
+    """The objective at V, float32 (R, width), under a ridge of some strength.
+
+    Attributes
+    ----------
+    objective : MergedObjective
+    V : ndarray of shape (R, width)
+    strength : float
+    loss : float
+    squares : float
+        ‖V‖² without the intercepts.
+    gradient : ndarray of shape (R, width)
+        Of the objective, penalty included.
+    probabilities : list of ndarray of shape (R, rows)
+        For each range of rows.
+    """
+
+    objective: MergedObjective
+    V: Array
+    strength: float
+    loss: float
+    squares: float
+    gradient: Array
+    probabilities: list[Array]
+
+    @property
+    def value(self) -> float:
+        """The objective."""
+        return self.loss + 0.5 * self.strength * self.squares
+
+    def under(self, strength: float) -> MergedPoint:
+        """Return the point under a ridge of another strength."""
+        gradient = self.gradient.copy(order="F")
+        _add_penalty(gradient, strength - self.strength, self.V)
+        return MergedPoint(
+            self.objective, self.V, strength, self.loss, self.squares, gradient, self.probabilities
+        )
+
+    def hessian_product(self, direction: Array) -> Array:
+        """Return the Hessian times a direction (R, width)."""
+        return self.objective.hessian_product(self, direction)
+
+
+class MergedPreconditioner:
+    """The diagonal of the Hessian at a point, with the columns centred at their class means.
+
+    It is `DiagonalPreconditioner` in the coordinates V, in float32; logits that are not coupled
+    have independent coefficients.
+    """
+
+    def __init__(self, point: MergedPoint) -> None:
+        A, q, mean, h = point.objective.class_moments(point)
+        q = np.maximum(q, LEAST_CURVATURE * max(float(q.max()), 1e-290))
+        self._is_coupled = point.objective.likelihood.is_coupled
+        self._mean: Array | None = None
+        if point.objective.fit_intercept:
+            # Of q x̃² about the means of x̃ under the weights q.
+            root = np.sqrt(q).astype(SINGLE)[:, None]
+            mean /= root
+            h -= np.square(mean)
+            mean /= root
+            self._mean = mean
+            self._inverse_A = np.linalg.pinv(A, hermitian=True).astype(SINGLE)
+        np.maximum(h, 0.0, out=h)
+        h += np.float32(point.strength)
+        self._inverse = np.divide(np.float32(1.0), h, out=h)
+        self._share = self._inverse / self._inverse.sum(axis=0) if self._is_coupled else None
+        self._ones = np.ones(len(h), dtype=SINGLE)
+        self._scratch = np.empty_like(h)
+
+    def solve(self, G: Array) -> Array:
+        """Return M⁻¹ G for a gradient G (R, width)."""
+        out = np.empty_like(G)
+        g, c, w = G[:, :-1], G[:, -1], out[:, :-1]
+        if self._mean is not None:
+            np.multiply(self._mean, c[:, None], out=self._scratch)
+            g = np.subtract(g, self._scratch, out=self._scratch)
+        np.multiply(g, self._inverse, out=w)
+        if self._share is not None:
+            w -= np.multiply(self._share, self._ones @ w, out=self._scratch)
+        out[:, -1] = 0.0
+        if self._mean is not None:
+            b = self._inverse_A @ c - np.einsum("kj,kj->k", self._mean, w)
+            out[:, -1] = b - b.mean() if self._is_coupled else b
+        return out
+
+
+def _add_penalty(gradient: Array, strength: float, V: Array) -> None:
+    """Add strength · V to a gradient (R, width) in place, but for the intercepts."""
+    intercept = gradient[:, -1].copy()
+    add_scaled(gradient, strength, V)
+    gradient[:, -1] = intercept
+
+
+def _sum(parts: list[Array]) -> Array:
+    """Return the sum of arrays, in the memory of the first."""
+    out, *others = parts
+    for other in others:
+        out += other
+    return out
+
+
+def _single(array: Array | None, rows: RowRange) -> Array | None:
+    """Return the rows of weights or offsets in float32; None if there are none."""
+    return None if array is None else array[rows.start : rows.stop].astype(SINGLE)
