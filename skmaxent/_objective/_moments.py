@@ -153,11 +153,12 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
     p = theta[:, -1:].copy()
     normaliser = float(likelihood.probabilities(p)[0])
     gradient = objective.zeros()
-    gradient[:, :-1] = (
-        np.multiply.outer(p[:, 0], moments.mean - objective.center)
-        - moments.class_sums
-        + np.multiply.outer(shares, objective.center)
-    ) / objective.scale
+    sums = np.multiply(objective.center, shares[:, None], out=gradient[:, :-1])
+    sums -= moments.class_sums
+    shift = moments.mean - objective.center
+    if shift.any():
+        sums += np.multiply.outer(p[:, 0], shift)
+    sums /= objective.scale
     gradient[:, ~np.append(objective.varying, True)] = 0.0
     loss = normaliser - float(theta[:, -1] @ shares)
     return Point(

@@ -35,6 +35,8 @@ LEAST_WORK = 1_000_000
 STRENGTH_RATIO = 10.0
 # Actual over predicted decrease from which on the next strength follows.
 GOOD_AGREEMENT = 0.5
+# After a step that lowered the objective by no more than this share, the preconditioner is kept.
+SMALL_DECREASE = 1e-2
 # Conjugate gradients end at this relative residual, or at a share of the root of the gradient's
 # norm, but not below a share of the relative residual that leads to the distance asked for.
 LARGEST_FORCING, FORCING_SHARE, TARGET_SHARE = 0.25, 0.4, 0.2
@@ -136,6 +138,8 @@ class _MergedNewton:
         if not is_near:
             strength = max(strength, self.merged.mean_square / n)
         point = self.single.at(V.astype(SINGLE), strength)
+        preconditioner: MergedPreconditioner | None = None
+        decrease = np.inf
         while True:
             target = point if strength == self.strength else point.under(self.strength)
             distance = self._distance(target.value, target.gradient)
@@ -145,7 +149,9 @@ class _MergedNewton:
             if status is Status.STOPPED or record.is_full:
                 return status, V, target
             least = TARGET_SHARE * self.options.tol / distance
-            newton = _newton_step(point, point.gradient, MergedPreconditioner(point), least=least)
+            if preconditioner is None or decrease > SMALL_DECREASE * point.value:
+                preconditioner = MergedPreconditioner(point)
+            newton = _newton_step(point, point.gradient, preconditioner, least=least)
             step, predicted = newton.direction, newton.predicted
             candidate, share = _along(point, step)
             decrease = point.value - candidate.value

@@ -20,6 +20,8 @@ from skmaxent._typing import Array
 
 # Curvatures of classes below this share of the largest one are set to it.
 LEAST_CURVATURE = 1e-10
+# The most frequent columns, which the preconditioner centres; the means of the others are small.
+CENTRED_COLUMNS = 4096
 SINGLE = np.dtype(np.float32)
 
 
@@ -101,9 +103,11 @@ class MergedObjective:
             Q = weighted * (1.0 - P)
             q += Q.sum(axis=1, dtype=np.float64)
             if is_coupled:
-                A += np.diag(weighted.sum(axis=1, dtype=np.float64)) - weighted @ P.T
+                # In float32 the smallest eigenvalues would be rounding errors.
+                P64, weighted64 = P.astype(np.float64), weighted.astype(np.float64)
+                A += np.diag(weighted64.sum(axis=1)) - weighted64 @ P64.T
             sums.append(self._transposed_times(part.rows, Q))
-            squares.append(self._transposed_times(part.rows.squared(), Q))
+            squares.append(self._transposed_times(part.rows.squared, Q))
         A = A if is_coupled else np.diag(q)
         return A, q, _sum(sums)[:, :-1], _sum(squares)[:, :-1]
 
@@ -209,28 +213,36 @@ class MergedPreconditioner:
             mean /= root
             h -= np.square(mean)
             mean /= root
-            self._mean = mean
-            self._inverse_A = np.linalg.pinv(A, hermitian=True).astype(SINGLE)
+            self._mean = np.asfortranarray(mean[:, :CENTRED_COLUMNS])
+            if self._is_coupled:
+                # A is zero for shifts of all classes. Adding their projector makes it invertible.
+                A += A.trace() / len(A) ** 2
+            self._inverse_A = np.linalg.inv(A).astype(SINGLE)
         np.maximum(h, 0.0, out=h)
         h += np.float32(point.strength)
         self._inverse = np.divide(np.float32(1.0), h, out=h)
-        self._share = self._inverse / self._inverse.sum(axis=0) if self._is_coupled else None
-        self._ones = np.ones(len(h), dtype=SINGLE)
-        self._scratch = np.empty_like(h)
+        self._inverse_sum = 1.0 / self._inverse.sum(axis=0) if self._is_coupled else None
 
     def solve(self, G: Array) -> Array:
         """Return M⁻¹ G for a gradient G (R, width)."""
         out = np.empty_like(G)
-        g, c, w = G[:, :-1], G[:, -1], out[:, :-1]
+        c, g = G[:, -1], G[:, :-1]
         if self._mean is not None:
-            np.multiply(self._mean, c[:, None], out=self._scratch)
-            g = np.subtract(g, self._scratch, out=self._scratch)
-        np.multiply(g, self._inverse, out=w)
-        if self._share is not None:
-            w -= np.multiply(self._share, self._ones @ w, out=self._scratch)
+            n_centred = self._mean.shape[1]
+            g = G[:, :-1].copy(order="F")
+            g[:, :n_centred] -= self._mean * c[:, None]
+        w = out[:, :-1]
+        if self._inverse_sum is not None:
+            # The sum over the classes of the solution is zero.
+            shift = np.einsum("kj,kj->j", g, self._inverse)
+            shift *= self._inverse_sum
+            np.subtract(g, shift, out=w)
+            w *= self._inverse
+        else:
+            np.multiply(g, self._inverse, out=w)
         out[:, -1] = 0.0
         if self._mean is not None:
-            b = self._inverse_A @ c - np.einsum("kj,kj->k", self._mean, w)
+            b = self._inverse_A @ c - np.einsum("kj,kj->k", self._mean, w[:, :n_centred])
             out[:, -1] = b - b.mean() if self._is_coupled else b
         return out
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,8 @@ from skmaxent._typing import Array
 # Columns with an entry in at least this share of the rows are stored densely: BLAS multiplies them
 # in less time than SciPy their entries (measured with 20 columns of coefficients).
 DENSE_SHARE = 0.15
+# If this share of the rows has merged columns, all rows get one: products need no index then.
+ALL_ROWS_SHARE = 0.5
 # Entries beyond this one would overflow where they are squared and summed in float32.
 LARGEST_ENTRY = 1e12
 # Most entries that are copied; a copy takes 16 bytes for each.
@@ -79,12 +82,16 @@ class RowRange:
         rows[self._sparse_columns] = self.transposed @ by_row
         np.multiply(self.own_entries, by_row[self.own_rows], out=rows[self.own])
 
+    @cached_property
     def squared(self) -> RowRange:
-        """Return the rows with squared entries, for products with U alone."""
-        transposed = self.transposed.copy()
-        transposed.data *= transposed.data
-        dense, own_entries = np.square(self.dense), np.square(self.own_entries)
-        return replace(self, dense=dense, transposed=transposed, own_entries=own_entries)
+        """The rows with squared entries, for products with U alone."""
+        X = self.transposed
+        return replace(
+            self,
+            dense=np.square(self.dense),
+            transposed=_csr(np.square(X.data), X.indices, X.indptr, X.shape),
+            own_entries=np.square(self.own_entries),
+        )
 
 
 class MergedRows:
@@ -160,6 +167,8 @@ class MergedRows:
         self._single_columns = X.indices[entries]
         values = X.data[entries] * self.factors[self._single_columns]
         own_rows, self._owners = np.unique(rows, return_inverse=True)
+        if len(own_rows) >= ALL_ROWS_SHARE * X.shape[0]:
+            own_rows, self._owners = np.arange(X.shape[0]), rows
         self.n_own = len(own_rows)
         sizes = np.sqrt(np.bincount(self._owners, np.square(values), minlength=self.n_own))
         divisors = np.where(sizes > 0.0, sizes, 1.0)[self._owners]
