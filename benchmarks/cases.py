@@ -191,6 +191,40 @@ def thousands_of_classes():
     return X, y, 1.0
 
 
+def _network_features(n, d, K):
+    """Activations of a random network of noisy images of MNIST, float32, and classes of a teacher.
+
+    Returns X of shape (n, d) and y of shape (n,).
+    """
+    images, _ = real_data.mnist()
+    rng = np.random.default_rng(13)
+    first = (rng.normal(size=(784, 512)) / 28).astype(np.float32)
+    second = (rng.normal(size=(512, d)) * np.sqrt(2 / 512)).astype(np.float32)
+    teacher = rng.normal(size=(d, K)).astype(np.float32)
+    X, y = np.empty((n, d), dtype=np.float32), np.empty(n, dtype=int)
+    parts = [slice(start, start + 2500) for start in range(0, n, 2500)]
+    for part in parts:
+        rows = images[rng.integers(0, len(images), len(y[part]))]
+        noisy = (rows + 0.3 * rng.normal(size=rows.shape)).astype(np.float32)
+        X[part] = np.maximum(np.maximum(noisy @ first, 0.0) @ second, 0.0)
+    center, size = X.mean(axis=0), X.std(axis=0) + 1e-6
+    for part in parts:
+        logits = (X[part] - center) / size @ teacher
+        y[part] = labels(4.0 * logits / logits.std(), rng)
+    y[:K] = np.arange(K)
+    return X, y
+
+
+def network_features():
+    """Features of a network, 50,000 x 256 float32, 1,000 classes, C = 1."""
+    return *_network_features(50_000, 256, 1000), 1.0
+
+
+def network_features_wide():
+    """Features of a network, 50,000 x 512 float32, 1,000 classes, C = 1."""
+    return *_network_features(50_000, 512, 1000), 1.0
+
+
 def _text(C):
     rng = np.random.default_rng(2)
     n, d, words = 20_000, 50_000, 80
@@ -385,6 +419,8 @@ CASES = {
         images,
         many_classes,
         thousands_of_classes,
+        network_features,
+        network_features_wide,
         text,
         text_weak_penalty,
         one_hot,

@@ -52,6 +52,16 @@ class ClassBlockPreconditioner:
     def __init__(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
         objective = point.objective
         self._coded = objective.likelihood.is_coupled
+        self._scales = np.empty(objective.shape)
+        self._inverses: list[Array | None] = [None] * objective.shape[0]
+        self.build(point, sample, seed=seed)
+
+    def build(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
+        """Replace the blocks by those of another point of the same objective.
+
+        One block after another is replaced, because the memory of all may be large.
+        """
+        objective = point.objective
         rows = _SampledRows(point, sample, seed)
         P = rows.probabilities
         pooled = rows.second_moments(objective.likelihood.spread(P))
@@ -59,14 +69,13 @@ class ClassBlockPreconditioner:
         is_fixed = ~objective.standardisation.is_free
         curvatures = (P * (1.0 - P)) @ rows.weights
         least = LEAST_CURVATURE * max(float(curvatures.max()), 1e-290)
-        self._scales = np.empty(objective.shape)
-        self._inverses: list[Array] = []
         for k, p in enumerate(P):
             mean = max(float(curvatures[k]), least)
+            self._inverses[k] = None
             B = rows.second_moments(p * (1.0 - p), pooled)
             scale, inverse = _scaled_inverse(B, ridge / mean, is_fixed)
             self._scales[k] = scale / np.sqrt(mean)
-            self._inverses.append(inverse)
+            self._inverses[k] = inverse
 
     def solve(self, G: Array) -> Array:
         if self._coded:

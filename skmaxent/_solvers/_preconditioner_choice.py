@@ -39,13 +39,19 @@ NEAR_PRODUCTS = 8
 OLD = 4
 # Far from the optimum the Hessian of all rows is worth this many products at every step.
 FAR_PRODUCTS = 100
-# Most bytes of the blocks of all classes.
-BLOCKS_BYTES = 1 << 27
+# Most bytes of the blocks of all classes: of 1,000 classes with 256 features.
+BLOCKS_BYTES = 1 << 28
 # Multiplications that a block of a class costs besides those of matrices.
 BLOCK_CALLS = 1e7
 # Until the products of a step have cost as much as new blocks, they increase from step to step:
 # blocks are built if the next step is expected to reach that, at this many times the last step.
 NEXT_STEP = 2.0
+# Hessian products of a step. Preconditioned systems need far fewer; this bounds the cost of a step
+# where the preconditioner fails.
+MAX_STEP_PRODUCTS = 200
+# Before there are blocks, a step takes no more products than so many times what the blocks cost,
+# and not less than the second number.
+BLOCKS_IN_STEP, LEAST_STEP_PRODUCTS = 2.0, 10
 # Products that a full covariance is trusted to save.
 WORTH_PRODUCTS = 200
 
@@ -121,6 +127,15 @@ class PreconditionerChoice:
         self._kind = ""
         self._preconditioner: Preconditioner
 
+    @property
+    def max_products(self) -> int:
+        """Most Hessian products of the next step."""
+        cost = self._costs["blocks"]
+        if self._kind not in ("diagonal", "full") or not cost < np.inf:
+            return MAX_STEP_PRODUCTS
+        most = max(BLOCKS_IN_STEP * cost / self._product_cost, LEAST_STEP_PRODUCTS)
+        return int(min(most, MAX_STEP_PRODUCTS))
+
     def at(
         self,
         point: Point,
@@ -188,7 +203,12 @@ class PreconditionerChoice:
         if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:
             self._preconditioner = DiagonalPreconditioner(point, sample)
         elif kind == "blocks":
-            self._preconditioner = ClassBlockPreconditioner(point, sample, seed=self._seed)
+            if self._kind == "blocks" and isinstance(
+                self._preconditioner, ClassBlockPreconditioner
+            ):
+                self._preconditioner.build(point, sample, seed=self._seed)
+            else:
+                self._preconditioner = ClassBlockPreconditioner(point, sample, seed=self._seed)
         elif kind == "assembled":
             self._preconditioner = AssembledPreconditioner(point, sample)
         else:

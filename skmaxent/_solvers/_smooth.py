@@ -19,9 +19,6 @@ from skmaxent._solvers._trust_region import TrustRegion
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# Hessian products of a step. Preconditioned systems need far fewer; this bounds the cost of a step
-# where the preconditioner fails.
-MAX_STEP_PRODUCTS = 200
 # Trials of shorter steps from a point; each is a quarter of the last one or shorter, so that the
 # last one changes no float64.
 MAX_STEP_TRIALS = 60
@@ -129,7 +126,15 @@ def newton(
             break
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
         exact = exact or (region.agreement > SHORT_NEWTON_STEP and distance < QUADRATIC_DISTANCE)
-        step_from = partial(_step, point, preconditioner, norm, target=tol / root_n, exact=exact)
+        step_from = partial(
+            _step,
+            point,
+            preconditioner,
+            norm,
+            target=tol / root_n,
+            exact=exact,
+            max_products=choice.max_products,
+        )
         if is_new and preconditioner.is_exact:
             step_from = partial(_preconditioned_step, point, natural, norm)
         candidate, step = _accepted(point, step_from, region, preconditioner, norm)
@@ -234,6 +239,7 @@ def _step(
     target: float,
     *,
     exact: bool,
+    max_products: int,
 ) -> Step:
     """Return a step by conjugate gradients within the region.
 
@@ -247,7 +253,7 @@ def _step(
         point.gradient,
         radius=radius,
         tolerance=min(max(forcing * norm, TARGET_SHARE * target), LARGEST_FORCING * norm),
-        max_products=MAX_STEP_PRODUCTS,
+        max_products=max_products,
     )
 
 
