@@ -75,6 +75,7 @@ class Refits:
     def _without(self, row: int, left_out: float, outcome: int | None) -> Problem:
         """Return the problem without a part of the weight of a row."""
         problem, blocks = self._problem, self._problem.objective.blocks
+        assert isinstance(blocks, RowBlocks)
         weights, targets = self._weights.copy(), self._targets
         kept = max(weights[row] - left_out, 0.0)
         if kept <= 1e-12 * weights[row]:
@@ -89,16 +90,11 @@ class Refits:
             targets[row] = (weights[row] * targets[row] - left_out * removed) / kept
             targets[row] = np.maximum(targets[row], 0.0)
         weights[row] = kept
-        rows = RowBlocks(
-            self._X,
-            targets if targets.dtype.kind != "f" else targets.astype(blocks.dtype),
-            weights.astype(blocks.dtype),
-            self._offset,
-            n_logits=blocks.n_logits,
-        )
+        if targets.dtype.kind == "f":
+            targets = targets.astype(blocks.dtype)
         total = problem.objective.total_weight
         return Problem.of(
-            rows,
+            blocks.with_weights(weights, targets),
             problem.objective.likelihood,
             problem.asked,
             strength=total / (total - left_out),
