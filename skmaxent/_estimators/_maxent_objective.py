@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
+from skmaxent._input._training_data import TrainingData
 from skmaxent._objective._moments import column_moments
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST, Ridge
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import Evaluation, PreconditionedProblem, Problem
 from skmaxent._storage._arrays import memory_bytes
@@ -301,18 +303,7 @@ class MaxentObjective(FlatObjective):
         settings = Settings.of(reader)
         data = read(settings, reader, X, y, sample_weight, offset)
         terms = settings.terms(data)
-        if terms.lower is not None:
-            raise ValueError(
-                "penalty_factor is infinite for some coefficients, which removes them: expected "
-                "finite factors; leave the features out of X instead."
-            )
-        if data.has_absent_classes:
-            absent = np.delete(data.classes, data.active).tolist()
-            raise ValueError(
-                f"the classes {absent} have no row of positive weight (sample_weight times "
-                "class_weight): expected one or more for each class; drop the rows of these "
-                "classes."
-            )
+        _refuse_absent(terms, data)
         self.classes = data.classes
         blocks = data.storage(Workers())
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -467,3 +458,19 @@ class PreconditionedObjective(FlatObjective):
     def _coefficients(self, x: Array) -> tuple[Array, Array]:
         coef, intercept = self._problem.coefficients(self._function.theta(x))
         return np.ascontiguousarray(coef), np.array(intercept)
+
+
+def _refuse_absent(terms: PenaltyTerms, data: TrainingData) -> None:
+    """Raise ValueError for removed coefficients, which are no variables, and for absent classes."""
+    if terms.lower is not None:
+        raise ValueError(
+            "penalty_factor is infinite for some coefficients, which removes them: expected "
+            "finite factors; leave the features out of X instead."
+        )
+    if data.has_absent_classes:
+        absent = np.delete(data.classes, data.active).tolist()
+        raise ValueError(
+            f"the classes {absent} have no row of positive weight (sample_weight times "
+            "class_weight): expected one or more for each class; drop the rows of these "
+            "classes."
+        )
