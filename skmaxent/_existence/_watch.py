@@ -80,6 +80,8 @@ class Watch:
         self._open: list[int | None] = []
         if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
             return
+        if low is not None and high is not None and not (low[:, :-1].any() or high[:, :-1].any()):
+            return  # intercepts alone cannot separate classes
         self._cone = self._all = Cone.of(objective, objective.varying, low, high)
         if not self._cone.is_trivial:
             R = objective.shape[0]

@@ -286,6 +286,7 @@ class SeparableModel(Model):
     def __init__(self, alpha: Array, share: Array, variances: Array) -> None:
         self._alpha, self._share, self.diagonal = _kronecker_factors(alpha, share, variances)
         self._variances = variances
+        self._last: tuple[Tangent, tuple[Array, list[Array], list[Array], Array]] | None = None
         self.shift_curvature = curvature_of_shift(self.diagonal, bool(share.any()))
         self.diagonal += self.shift_curvature / len(alpha)
 
@@ -297,9 +298,24 @@ class SeparableModel(Model):
         return Z
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        """See `Model.solve`; column by column by Woodbury's formula.
+        """See `Model.solve`; column by column by Woodbury's formula."""
+        if self._last is None or self._last[0] is not tangent:
+            self._last = tangent, self._factors(tangent)
+        inverse, U, scaled, small = self._last[1]
+        x = inverse * rhs
+        if U:
+            right = np.stack([np.einsum("kj,kj->j", u, x) for u in U], axis=-1)
+            part = _solve_small(small, right)
+            for a, v in enumerate(scaled):
+                x -= v * part[:, a]
+        return x
 
-        The matrix of a column is D + U C Uᵀ with at most three columns in U.
+    def _factors(self, tangent: Tangent) -> tuple[Array, list[Array], list[Array], Array]:
+        """Return what a solution needs besides the right-hand side.
+
+        The matrix of a column is D + U C Uᵀ with at most three columns in U. Returned are D⁻¹
+        (R, width), U and D⁻¹ U as lists of arrays (R, width), and C⁻¹ + Uᵀ D⁻¹ U of shape (width,
+        len(U), len(U)).
         """
         free = tangent.free
         D = self._alpha * self._variances + tangent.diagonal
@@ -312,19 +328,12 @@ class SeparableModel(Model):
             U.append(np.sqrt(tangent.group_curvature) * tangent.unit)
             signs.append(-1.0)
         inverse = np.where(free, 1.0 / np.maximum(D, 1e-300), 0.0)
-        x = inverse * rhs
-        if not U:
-            return x
         scaled = [inverse * u for u in U]
-        small = np.empty((rhs.shape[1], len(U), len(U)))
+        small = np.empty((inverse.shape[1], len(U), len(U)))
         for a, u in enumerate(U):
             for b, v in enumerate(scaled):
                 small[:, a, b] = np.einsum("kj,kj->j", u, v) + (a == b) * signs[a]
-        right = np.stack([np.einsum("kj,kj->j", u, x) for u in U], axis=-1)
-        part = _solve_small(small, right)
-        for a, v in enumerate(scaled):
-            x -= v * part[:, a]
-        return x
+        return inverse, U, scaled, small
 
     @cached_property
     def _shift_entries(self) -> Array:
