@@ -108,14 +108,13 @@ class SmallProblem:
 
     def point(self, theta: Array, state: State) -> Point:
         """Return the state at θ as the objective's point, without a pass over the rows."""
-        size = abs(state.loss) + float(np.abs(theta).sum(axis=1).max())
         return Point(
             objective=self._objective,
             theta=theta,
             value=state.value,
             gradient=state.gradient,
             loss=state.loss,
-            rounding=8.0 * EPS * size,
+            rounding=rounding_of(state.loss, theta),
             probabilities=Probabilities(self._likelihood),
         )
 
@@ -155,6 +154,11 @@ class SmallProblem:
         delta, _ = lapack.dpotrs(L, g.ravel(), lower=True)
         delta = delta.reshape(g.shape)
         return delta, math.sqrt(max(float(np.vdot(g, delta)), 0.0))
+
+
+def rounding_of(loss: float, theta: Array) -> float:
+    """Return the size of the rounding errors of a mean loss at θ (R, d + 1)."""
+    return 8.0 * EPS * (abs(loss) + float(np.abs(theta).sum(axis=1).max()))
 
 
 def _products_of_pairs(columns: Array) -> Array:

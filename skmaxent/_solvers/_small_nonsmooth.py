@@ -17,9 +17,8 @@ from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._active_set import FlatPenalty, Search, most_pivots
 from skmaxent._solvers._model_minimum import SMALL_MODEL
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._small import SmallProblem, State, is_small
+from skmaxent._solvers._small import SmallProblem, State, is_small, rounding_of
 from skmaxent._solvers._solution import Options, Status, root_size
-from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # The distance at the end of a step is taken as this many times what quadratic convergence makes it.
@@ -80,6 +79,10 @@ class _SmallNonsmooth:
         state = self.loss.at(W.reshape(self._shape))
         return _Iterate(W, state, state.loss + self.penalty_at(W))
 
+    def rounding(self, here: _Iterate) -> float:
+        """Return the size of the rounding errors of the value."""
+        return rounding_of(here.state.loss, here.W.reshape(self._shape))
+
     def step(self, here: _Iterate) -> tuple[Array, float]:
         """Return the minimum of the Hessian's quadratic with the penalty, and its decrease."""
         H = self.loss.whole_hessian(here.state.P)
@@ -132,7 +135,7 @@ def newton_small_nonsmooth(
             # The end of the step is nearer still, and costs less than a certificate without it.
             distance = min(distance, squared)
             there = problem.at(end) if step.any() else here
-            if there.value <= here.value + EPS * abs(here.value):
+            if there.value <= here.value + problem.rounding(there):
                 here, status = there, Status.CONVERGED
         elif distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(
             here.W.reshape(theta.shape), step.reshape(theta.shape), distance

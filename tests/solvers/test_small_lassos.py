@@ -156,3 +156,10 @@ def test_bounds_on_the_gap_hold_along_a_path_of_rough_fits(monkeypatch):
     assert any(shares)
     assert not all(shares)
     assert all(rough.optimality_gaps >= np.array(gaps) - 1e-10)
+
+
+def test_a_fit_ends_where_only_rounding_is_left():
+    X, y = load_breast_cancer(return_X_y=True)
+    model = MaxentClassifier(C=1.623776739188721, l1_ratio=1.0).fit(scale(X), y)
+    assert model.n_iter_[0] <= 9
+    assert model.optimality_gap_ < 1e-8
