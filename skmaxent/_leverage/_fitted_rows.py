@@ -45,7 +45,7 @@ class FittedRows:
         known = self.training.columns.to_problem(self.coef, self.intercept)
         return np.asarray(self.training.problem.objective.from_coefficients(*known))
 
-    def leverages(self, weights: str) -> Leverages:
+    def leverages(self, weights: str, *, is_rough: bool = False) -> Leverages:
         """Return the leverages of the rows.
 
         Parameters
@@ -54,6 +54,8 @@ class FittedRows:
             Frequency weights count equal rows, of which one observation is left out, as of a table
             of whole counts. Of probability weights, sampling weights, the whole row is left out, as
             is that of a table of shares.
+        is_rough : bool, default=False
+            Whether three digits of leverages are enough; see `InverseHessian.at`.
 
         Raises
         ------
@@ -65,7 +67,7 @@ class FittedRows:
         shares = None
         if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
             shares = shares_of(self.training.data.observations)
-        return Leverages.of(self.training.problem, self.theta, shares)
+        return Leverages.of(self.training.problem, self.theta, shares, is_rough=is_rough)
 
     def _check(self, weights: str) -> None:
         """Raise ValueError for fits or kinds of weights whose rows cannot be left out."""

@@ -91,7 +91,7 @@ def diagnostics(
     """
     import pandas as pd
 
-    held = held_out(fit, weights=weights, max_refits=max_refits, refuse_rare=False)
+    held = held_out(fit, weights=weights, max_refits=max_refits, refuse_rare=False, is_rough=False)
     training, n = fit.training, fit.training.blocks.n_samples
     logits = np.empty((n, fit.training.blocks.n_logits))
     leverage, cook, weight = np.empty(n), np.empty(n), np.empty(n)

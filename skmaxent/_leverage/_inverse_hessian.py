@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.linalg import lapack
 
 from skmaxent._leverage._reference_coding import information, ridge_information
@@ -18,6 +19,10 @@ from skmaxent._solvers._hessian_bounds import LEAST_PIVOT
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
+# Coordinates from which on float32 products may save time.
+LEAST_ROUGH = 100
+# Variance inflation factors, the diagonal of H⁻¹ times that of H, up to which float32 is enough.
+MOST_INFLATION = 100.0
 # The share of the largest eigenvalue of a matrix below which an eigenvalue counts as zero.
 LEAST_EIGENVALUE = 1e-11
 
@@ -84,9 +89,9 @@ class FreeCoefficients:
         ends = np.cumsum([0, *map(len, self.columns)])
         return [slice(low, high) for low, high in itertools.pairwise(ends)]
 
-    def rows_of(self, context: KernelContext) -> list[Array]:
+    def rows_of(self, context: KernelContext, dtype: DTypeLike = np.float64) -> list[Array]:
         """Return for each class the standardised columns that vary, each (n_columns, rows)."""
-        X = _standardised(context, self.union)
+        X = _standardised(context, self.union).astype(dtype, copy=False)
         if all(len(columns) == len(self.union) for columns in self.columns):
             return [X] * len(self.columns)
         return [X[np.searchsorted(self.union, columns)] for columns in self.columns]
@@ -96,11 +101,17 @@ class FreeCoefficients:
 
         The result has the shape (..., r, n_features + 1), in reference coding, for r free logits.
         """
-        n_rows = len(self.columns)
-        out = np.zeros((*values.shape[:-1], n_rows, self.shape[1]))
+        out = self.in_rows(values)
+        if self.is_reference:
+            return out[..., : len(self.columns), :]
+        return np.asarray(out[..., :-1, :] - out[..., -1:, :])
+
+    def in_rows(self, values: Array) -> Array:
+        """Return values of the coordinates, (..., size), at their places in θ, (..., *shape)."""
+        out = np.zeros((*values.shape[:-1], *self.shape))
         for k, (columns, at) in enumerate(zip(self.columns, self.slices, strict=True)):
             out[..., k, columns] = values[..., at]
-        return out if self.is_reference else out[..., :-1, :] - out[..., -1:, :]
+        return out
 
 
 def _standardised(context: KernelContext, columns: Array) -> Array:
@@ -131,24 +142,39 @@ class InverseHessian:
     matrix : ndarray of shape (free.size, free.size)
     rank : int
         The rank of the Hessian.
+    dtype : dtype
+        That of products over rows, float64 or float32.
     """
 
     free: FreeCoefficients
     matrix: Array
     rank: int
+    dtype: DTypeLike = np.float64
 
     @classmethod
     def at(
-        cls, point: Point, terms: PenaltyTerms, free: FreeCoefficients | None = None
+        cls,
+        point: Point,
+        terms: PenaltyTerms,
+        free: FreeCoefficients | None = None,
+        *,
+        is_rough: bool = False,
     ) -> InverseHessian:
         """Return the inverse at a point of the loss, for the penalty of standardised columns.
 
         The objective of the point has no penalty of its own; `terms` have the bounds too. `free`
-        are the coordinates at the point, where they are known.
+        are the coordinates at the point, where they are known. With `is_rough`, products over rows
+        are in float32 where that leaves leverages three digits at least: there are so many
+        coordinates that it saves time, and no variance inflation factor exceeds `MOST_INFLATION`.
         """
         free = FreeCoefficients.at(point, terms) if free is None else free
-        H = penalised_hessian(point, terms, free)
-        matrix, rank = _inverse(H * point.objective.total_weight)
+        total = point.objective.total_weight
+        if is_rough and free.size >= LEAST_ROUGH:
+            H = penalised_hessian(point, terms, free, np.float32) * total
+            matrix, rank = _inverse(H)
+            if (matrix.diagonal() * H.diagonal()).max() <= MOST_INFLATION:
+                return cls(free, matrix, rank, np.float32)
+        matrix, rank = _inverse(penalised_hessian(point, terms, free) * total)
         return cls(free, matrix, rank)
 
     def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
@@ -156,7 +182,7 @@ class InverseHessian:
 
         `root` is F_i, (rows, r, r), for a weight of one.
         """
-        A = self._blocks(self.free.rows_of(context))
+        A = self._blocks(self.free.rows_of(context, self.dtype))
         weights = np.asarray(on_host(context.weights), dtype=float)[:, None, None]
         hat = weights * (root.transpose(0, 2, 1) @ A @ root)
         return A, hat, np.einsum("mkk->m", hat)
@@ -165,9 +191,10 @@ class InverseHessian:
         """Return A_i in the free logits, (rows, r, r), for rows of `FreeCoefficients.rows_of`."""
         L, slices = len(rows), self.free.slices
         A = np.empty((rows[0].shape[1], L, L))
+        matrix = self.matrix.astype(self.dtype, copy=False)
         for last in range(L):
             # The products with all classes up to the last are one.
-            V = self.matrix[: slices[last].stop, slices[last]] @ rows[last]
+            V = matrix[: slices[last].stop, slices[last]] @ rows[last]
             for k in range(last + 1):
                 A[:, k, last] = A[:, last, k] = np.einsum("jm,jm->m", rows[k], V[slices[k]])
         if self.free.is_reference:
@@ -180,11 +207,15 @@ class InverseHessian:
 
         The changes of coefficients are in reference coding.
         """
+        return self.free.scattered(self.solved(context, residuals))
+
+    def solved(self, context: KernelContext, residuals: Array) -> Array:
+        """Return H⁻¹ (I ⊗ x̃ᵢ) ρᵢ in the coordinates, (rows, free.size); see `change`."""
         rows = self.free.rows_of(context)
         if not self.free.is_reference:
             residuals = np.column_stack([residuals, -residuals.sum(axis=1)])
         G = np.concatenate([X * rho for X, rho in zip(rows, residuals.T, strict=True)])
-        return self.free.scattered((self.matrix @ G).T)
+        return np.asarray((self.matrix @ G).T)
 
 
 def is_free(terms: PenaltyTerms) -> bool:
@@ -198,7 +229,9 @@ def _are_all_free(point: Point, terms: PenaltyTerms) -> bool:
     return (likelihood.is_coupled or likelihood.n_logits == 1) and is_free(terms)
 
 
-def penalised_hessian(point: Point, terms: PenaltyTerms, free: FreeCoefficients) -> Array:
+def penalised_hessian(
+    point: Point, terms: PenaltyTerms, free: FreeCoefficients, dtype: DTypeLike = np.float64
+) -> Array:
     """Return the Hessian of the mean loss and the penalty, (free.size, free.size).
 
     Parameters
@@ -208,15 +241,17 @@ def penalised_hessian(point: Point, terms: PenaltyTerms, free: FreeCoefficients)
     terms : PenaltyTerms
         Penalty and bounds for standardised columns.
     free : FreeCoefficients
+    dtype : dtype, default=float64
+        That of products over rows.
     """
     objective = point.objective
     if _are_all_free(point, terms):
-        H = information(point)
+        H = information(point, dtype)
         if terms.ridge.any():
             n_classes = objective.likelihood.n_free + 1
             H = H + ridge_information(terms.ridge, n_classes, objective.fit_intercept)
         return H
-    (H,) = point.map_reduce(_free_information, free)
+    (H,) = point.map_reduce(_free_information, free, dtype)
     H = H / objective.total_weight
     tangent = terms.nonsmooth_penalty().tangent(point.theta)
     diagonal = np.broadcast_to(tangent.diagonal, point.theta.shape)
@@ -239,11 +274,13 @@ def _group_curvature(tangent: Tangent) -> Array:
     return np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0)
 
 
-def _free_information(context: KernelContext, free: FreeCoefficients) -> tuple[Array]:
+def _free_information(
+    context: KernelContext, free: FreeCoefficients, dtype: DTypeLike
+) -> tuple[Array]:
     """Return the sum over a block of Λ_i ⊗ x̃_i x̃_iᵀ in the coordinates of some classes."""
-    rows, slices = free.rows_of(context), free.slices
-    P = np.asarray(on_host(context.probabilities), dtype=float)
-    weights = np.asarray(on_host(context.weights), dtype=float)
+    rows, slices = free.rows_of(context, dtype), free.slices
+    P = np.asarray(on_host(context.probabilities), dtype=dtype)
+    weights = np.asarray(on_host(context.weights), dtype=dtype)
     H = np.zeros((free.size, free.size))
     for k, at in enumerate(slices):
         H[at, at] = (rows[k] * (weights * P[k] * (1.0 - P[k]))) @ rows[k].T

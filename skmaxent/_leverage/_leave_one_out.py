@@ -11,29 +11,15 @@ import numpy as np
 from skmaxent._input._frames import class_index
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import is_free
-from skmaxent._leverage._leverages import Leverages, RowLeverages
+from skmaxent._leverage._left_out_units import Scores, Units, rare_classes, units_of
+from skmaxent._leverage._leverages import Leverages
+from skmaxent._leverage._refit_choice import NONSMOOTH_ERROR, SMOOTH_ERROR, replace_by_fits
 from skmaxent._leverage._refits import Refits
-from skmaxent._model import _prediction
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# A row whose largest eigenvalue of A_i Λ_i is above this is fitted without, not approximated.
-NEARLY_SINGULAR = 0.95
-# Share of the standard error of the mean log score that its approximation may be wrong by.
-SCORE_TOLERANCE = 0.05
-# The error of a log score relative to the square of the change of its logits, before any refit: for
-# penalties that are smooth and for others, whose nonzero coefficients change too. Fits to iris,
-# wine and simulated data had 0.0003 to 0.12, and 0.003 to 0.14.
-SMOOTH_ERROR, NONSMOOTH_ERROR = 0.15, 0.3
-# After refits the error is that of so many of the last. It falls with the changes: where it would
-# have to fall by more than this factor to be small enough at the last fit that is allowed, no more
-# fits are made.
-RECENT, FALL = 20, 10.0
-# Refits between two looks at the error of the score.
-BATCH = 10
 
 
 @dataclass(frozen=True)
@@ -118,41 +104,6 @@ class LeaveOneOutScores:
         return pd.DataFrame(np.exp(self.log_proba), index=self._index, columns=columns)
 
 
-@dataclass(frozen=True)
-class _Units:
-    """The observations that are left out: rows, or the outcomes of rows that stand for several.
-
-    Attributes
-    ----------
-    row, outcome : ndarray of int, shape (n_units,)
-        The row, and the class of the observation that is left out, or -1 for that of the row.
-    shares : ndarray of shape (n_units, n_classes)
-        The share of each class in what is left out.
-    count : ndarray of shape (n_units,)
-        How many observations, or how much weight, it stands for.
-    of_row : ndarray of shape (n_units,)
-        Its share of the observations of its row.
-    logits, change, hat : ndarray
-        Held-out logits (n_units, n_logits), the range of their changes (n_units,), and the largest
-        eigenvalue of A_i Λ_i (n_units,).
-    left_out : ndarray of shape (n_units,)
-        The weight that is left out, as the objective stores weights.
-    effective_df : float
-        Σ_i tr(A_i Λ_i), of whole rows.
-    """
-
-    row: Array
-    outcome: Array
-    shares: Array
-    count: Array
-    of_row: Array
-    logits: Array
-    change: Array
-    hat: Array
-    left_out: Array
-    effective_df: float
-
-
 def leave_one_out(
     fit: FittedRows, *, weights: str, max_refits: int | None, index: Any = None
 ) -> LeaveOneOutScores:
@@ -207,8 +158,8 @@ class HeldOut:
     """
 
     leverages: Leverages
-    units: _Units
-    scores: _Scores
+    units: Units
+    scores: Scores
     refits: Refits
     error: float
     refitted: Array
@@ -227,7 +178,12 @@ class HeldOut:
 
 
 def held_out(
-    fit: FittedRows, *, weights: str, max_refits: int | None, refuse_rare: bool = True
+    fit: FittedRows,
+    *,
+    weights: str,
+    max_refits: int | None,
+    refuse_rare: bool = True,
+    is_rough: bool = True,
 ) -> HeldOut:
     """Return held-out scores by one Newton step, or by exact fits where that is not enough.
 
@@ -238,23 +194,25 @@ def held_out(
     refuse_rare : bool, default=True
         Whether to raise ValueError where a class has a single observation. Its log score is minus
         infinity otherwise: the fit without it does not know the class.
+    is_rough : bool, default=True
+        Whether three digits of leverages are enough, as they are for scores.
     """
     check_max_refits(max_refits)
     fit.rows_in_memory()
     problem = fit.training.problem
-    leverages = fit.leverages(weights)
-    units = _units(fit, leverages, weights)
-    rare = _rare_classes(units, weights)
+    leverages = fit.leverages(weights, is_rough=is_rough)
+    units = units_of(fit, leverages, weights)
+    rare = rare_classes(units, weights)
     if rare.any() and refuse_rare:
         raise ValueError(
             f"the classes {fit.training.classes[rare].tolist()} have a single observation: a fit "
             "without it does not know them. Leave-one-out needs two observations of every class."
         )
     is_lost = np.asarray((units.shares[:, rare] > 0.0).any(axis=1))
-    refits = Refits(problem, fit.theta)
-    scores = _Scores(units, weights, fit.correction, is_lost)
-    typical = SMOOTH_ERROR if is_free(problem.terms) else NONSMOOTH_ERROR
-    error, refitted = _replaced(units, scores, refits, max_refits, typical)
+    refits = Refits(problem, fit.theta, leverages)
+    scores = Scores(units, weights, fit.correction, is_lost)
+    ratio = SMOOTH_ERROR if is_free(problem.terms) else NONSMOOTH_ERROR
+    error, refitted = replace_by_fits(units, scores, refits, max_refits, ratio)
     if refits.separated:
         warn_user(
             f"the classes are separated without one of {len(refits.separated)} rows: no finite "
@@ -277,8 +235,8 @@ def _jackknife(fit: FittedRows, weights: str, held: HeldOut) -> tuple[float, flo
         return log_score, 0.0
     means = []
     for leverages in replicates:
-        units = _units(fit, leverages, weights)
-        other = _Scores(units, weights, fit.correction, scores.is_lost)
+        units = units_of(fit, leverages, weights)
+        other = Scores(units, weights, fit.correction, scores.is_lost)
         # Exact fits do not depend on the vectors.
         other.log_proba[held.refitted] = scores.log_proba[held.refitted]
         means.append(other.mean(other.log_scores))
@@ -293,183 +251,3 @@ def check_max_refits(max_refits: Any) -> None:
         raise ValueError(
             f"max_refits must be None or an integer of at least 0, found {max_refits!r}."
         )
-
-
-def _units(fit: FittedRows, leverages: Leverages, weights: str) -> _Units:
-    """Return what is left out, with the logits by one Newton step from the fit."""
-    blocks, n = fit.rows_in_memory(), fit.training.blocks.n_samples
-    K, R = len(fit.training.classes), blocks.n_logits
-    count, shares = fit.counts, fit.class_shares
-    by_outcome = weights == "frequency" and fit.has_whole_counts
-    outcomes = np.arange(K) if by_outcome else np.array([-1])
-    shape = n, len(outcomes)
-    logits, change = np.empty((*shape, R)), np.empty(shape)
-    hat, left_out = np.empty(shape), np.empty(shape)
-    (df,) = leverages.map_reduce(_write_units, outcomes, logits, change, hat, left_out)
-    row = np.repeat(np.arange(n), len(outcomes))
-    if by_outcome:
-        of_row = shares.ravel()
-        counts, shares = count[row] * of_row, np.tile(np.eye(K), (n, 1))
-    else:
-        of_row, counts = np.ones(n), count
-    return _Units(
-        row,
-        np.tile(outcomes, n),
-        shares,
-        counts,
-        of_row,
-        logits.reshape(-1, R),
-        change.ravel(),
-        hat.ravel(),
-        left_out.ravel(),
-        float(df),
-    )
-
-
-def _rare_classes(units: _Units, weights: str) -> Array:
-    """Return which classes a fit without one observation would not have, (n_classes,)."""
-    if weights == "frequency":
-        return np.asarray(units.count @ units.shares <= 1.0)
-    return np.asarray((units.count > 0.0).astype(float) @ (units.shares > 0.0) <= 1.0)
-
-
-def _write_units(
-    rows: RowLeverages,
-    outcomes: Array,
-    logits: Array,
-    change: Array,
-    hat: Array,
-    left_out: Array,
-) -> tuple[Array]:
-    """Write held-out logits, their changes, and what tells how near they are.
-
-    Returns the sum of tr(A_i Λ_i).
-    """
-    for at, outcome in enumerate(outcomes):
-        of = rows if outcome < 0 else rows.with_outcome(int(outcome))
-        held_out = of.held_out_logits
-        moved = held_out - of.logits
-        logits[rows.at, at] = held_out
-        change[rows.at, at] = np.ptp(moved, axis=1) if moved.shape[1] > 1 else np.abs(moved[:, 0])
-    hat[rows.at] = rows.largest_hat[:, None]
-    left_out[rows.at] = rows.left_out[:, None]
-    return (rows.trace.sum(),)
-
-
-class _Scores:
-    """Log scores and hits of units, which change where exact fits replace approximations.
-
-    `is_lost` (n_units,) tells where the fit does not know the class of the observation.
-    """
-
-    def __init__(
-        self, units: _Units, weights: str, correction: Array | float, is_lost: Array
-    ) -> None:
-        self._units, self._correction, self.is_lost = units, correction, is_lost
-        self._is_frequency = weights == "frequency"
-        self.log_proba = self._log_proba(units.logits)
-
-    def _log_proba(self, logits: Array) -> Array:
-        """Return the log-probabilities of all classes for logits (n_units, n_logits)."""
-        return np.asarray(_prediction.log_softmax(logits + self._correction, 1))
-
-    def replace(self, unit: int, logits: Array) -> None:
-        """Take the log-probabilities of a unit from these logits, (n_logits,)."""
-        self.log_proba[unit] = self._log_proba(logits[None])[0]
-
-    @property
-    def log_scores(self) -> Array:
-        """The log-probabilities of what was observed, (n_units,)."""
-        shares = self._units.shares
-        scores = np.where(shares > 0.0, shares * self.log_proba, 0.0).sum(axis=1)
-        return np.asarray(np.where(self.is_lost, -np.inf, scores))
-
-    @property
-    def hits(self) -> Array:
-        """The share of what was observed that is of the most probable class, (n_units,)."""
-        top = self.log_proba.argmax(axis=1)
-        return np.asarray(self._units.shares[np.arange(len(top)), top])
-
-    def mean(self, scores: Array) -> float:
-        """Return the mean over observations."""
-        count = self._units.count
-        return float(count @ scores / count.sum())
-
-    def error(self, scores: Array) -> float:
-        """Return the standard error of the mean.
-
-        Observations that a frequency weight counts are independent; of sampling weights, rows are.
-        """
-        count = np.where(self.is_lost, 0.0, self._units.count)
-        scores = np.where(self.is_lost, 0.0, scores)
-        total = count.sum()
-        squares = np.square(scores - count @ scores / total)
-        if self._is_frequency:
-            return float(np.sqrt(count @ squares / max(total - 1.0, 1.0) / total))
-        n = np.count_nonzero(count)
-        return float(np.sqrt(n / max(n - 1.0, 1.0) * (count**2 @ squares)) / total)
-
-
-def _replaced(
-    units: _Units, scores: _Scores, refits: Refits, max_refits: int | None, typical: float
-) -> tuple[float, Array]:
-    """Replace approximations by exact fits, those that are least exact first.
-
-    The error of a log score by one Newton step grows with the square of the change of its logits,
-    so that the latest errors tell those of the smaller changes that are left. Refits end where
-    these sum to less than `SCORE_TOLERANCE` standard errors, or where the fits that are allowed
-    would not lead there. Before any refit, errors are `typical` times the squares.
-
-    Returns
-    -------
-    error : float
-        The error of the mean log score that is left, estimated on the high side.
-    refitted : ndarray of int
-        The positions of the units with exact fits.
-    """
-    order, n_singular = _order_of_fits(units, scores.is_lost)
-    size = units.count[order] * np.square(units.change[order])
-    # What is left after so many fits.
-    left = np.append(np.cumsum(size[::-1])[::-1], 0.0) / units.count.sum()
-    limit = len(order) if max_refits is None else min(max_refits, len(order))
-    errors = np.zeros(len(order))
-    done = 0
-    while True:
-        last = slice(max(n_singular, done - RECENT), done)
-        ratio = _error_ratio(errors[last], size[last], typical)
-        goal = SCORE_TOLERANCE * scores.error(scores.log_scores)
-        is_enough = ratio * left[done] <= goal
-        is_hopeless = done >= n_singular + RECENT and ratio * left[limit] > FALL * goal
-        if done >= limit or (done >= n_singular and (is_enough or is_hopeless)):
-            return float(ratio * left[done]), order[:done]
-        end = min(done + BATCH, limit)
-        for number in range(done, end):
-            unit = int(order[number])
-            before = scores.log_scores[unit]
-            outcome = int(units.outcome[unit])
-            logits = refits.logits_without(
-                int(units.row[unit]),
-                float(units.left_out[unit]),
-                None if outcome < 0 else outcome,
-            )
-            scores.replace(unit, logits)
-            errors[number] = units.count[unit] * (before - scores.log_scores[unit])
-        done = end
-
-
-def _order_of_fits(units: _Units, is_lost: Array) -> tuple[Array, int]:
-    """Return the positions of the units that exact fits may replace, the least exact first.
-
-    The first are those whose I - A_i Λ_i is nearly singular; the second result is their number.
-    """
-    may_be_fitted = (units.count > 0.0) & ~is_lost
-    singular = (units.hat > NEARLY_SINGULAR) & may_be_fitted
-    order = np.lexsort([-units.change, ~singular])
-    return order[may_be_fitted[order]], int(singular.sum())
-
-
-def _error_ratio(errors: Array, sizes: Array, typical: float) -> float:
-    """Return errors relative to squared changes: of the latest refits, or what is typical."""
-    if len(errors) < BATCH or not sizes.sum() > 0.0:
-        return typical
-    return float((abs(errors.sum()) + 2.0 * np.sqrt(errors @ errors)) / sizes.sum())

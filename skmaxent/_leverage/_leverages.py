@@ -17,6 +17,7 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._solvers import Problem
 from skmaxent._storage._arrays import full
+from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
@@ -74,10 +75,18 @@ class Leverages:
     shares: Array | None = None
 
     @classmethod
-    def of(cls, problem: Problem, theta: Array, shares: Array | None = None) -> Leverages:
+    def of(
+        cls,
+        problem: Problem,
+        theta: Array,
+        shares: Array | None = None,
+        *,
+        is_rough: bool = False,
+    ) -> Leverages:
         """Return the leverages of the rows of a problem at its minimum θ, (n_logits, d + 1).
 
-        `theta` belongs to the standardised columns of the problem.
+        `theta` belongs to the standardised columns of the problem. Three digits are enough with
+        `is_rough`; see `InverseHessian.at`.
         """
         objective = problem.objective.in_float64()
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
@@ -85,7 +94,8 @@ class Leverages:
         free = FreeCoefficients.at(point, problem.terms)
         if free.size > MOST_EXACT:
             return cls(point, SampledInverse.at(point, problem.terms, free.size), shares)
-        return cls(point, InverseHessian.at(point, problem.terms, free), shares)
+        inverse = InverseHessian.at(point, problem.terms, free, is_rough=is_rough)
+        return cls(point, inverse, shares)
 
     def replicates(self) -> list[Leverages]:
         """Return leverages from parts of the random vectors; none where they are exact.
@@ -103,6 +113,17 @@ class Leverages:
         return point.objective.blocks.map_reduce(
             _of_rows, model, self.inverse, self.shares, kernel, *args, combine=combine
         )
+
+    def of_rows(self, index: Array) -> RowLeverages:
+        """Return the leverages of the rows at some positions, for rows in memory."""
+        objective, shares = self.point.objective, self.shares
+        blocks: Any = objective.blocks
+        given = blocks.X, blocks.targets, blocks.weights, blocks.offset
+        parts = [None if part is None else on_host(part)[index] for part in given]
+        block = Block(0, 0, len(index), *parts)
+        model = objective.model_at(self.point.theta, self.point.probabilities.for_other_rows())
+        shares = None if shares is None else np.asarray(on_host(shares))[index]
+        return _leverages_of(KernelContext(block, model), self.inverse, shares)
 
     @property
     def effective_df(self) -> float:
@@ -296,14 +317,20 @@ def _of_rows(
     *args: Any,
 ) -> tuple[Any, ...]:
     """Return a kernel's terms for the rows of a block."""
-    context = KernelContext(block, model)
+    return kernel(_leverages_of(KernelContext(block, model), inverse, shares), *args)
+
+
+def _leverages_of(
+    context: KernelContext, inverse: InverseHessian | SampledInverse, shares: Array | None
+) -> RowLeverages:
+    """Return the leverages of the rows of a block; `shares` are those of all rows."""
     weights = np.asarray(on_host(context.weights), dtype=float)
     left_out = weights
     if shares is not None:
-        left_out = weights * np.asarray(on_host(shares))[block.start : block.stop]
+        left_out = weights * np.asarray(on_host(shares))[context.block.start : context.block.stop]
     root = curvature_root(context)
     leverage, hat, trace = inverse.leverages(context, root)
-    rows = RowLeverages(
+    return RowLeverages(
         context=context,
         inverse=inverse,
         leverage=leverage,
@@ -314,7 +341,6 @@ def _of_rows(
         weights=weights,
         left_out=left_out,
     )
-    return kernel(rows, *args)
 
 
 def _hat_trace(rows: RowLeverages) -> tuple[Array]:

@@ -7,6 +7,7 @@ intercept last in each; r = 1 for a single logit.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
@@ -18,10 +19,13 @@ def against_last(theta: Array, fit_intercept: bool) -> Array:
     return np.asarray(theta if fit_intercept else theta[:, :-1])
 
 
-def information(point: Point) -> Array:
-    """Return the Fisher information of the mean loss, (r·width, r·width)."""
+def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
+    """Return the Fisher information of the mean loss, (r·width, r·width).
+
+    `dtype` is that of the products over rows.
+    """
     objective = point.objective
-    H = point.fisher_information()
+    H = point.fisher_information(dtype=dtype)
     if objective.fit_intercept:
         return H
     width = objective.blocks.n_features + 1

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._leverage._leverages import Leverages
+from skmaxent._leverage._simplified_newton import SimplifiedNewton
 from skmaxent._solvers import UNBOUNDED, Options, Problem, minimise
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
-# Standard errors between a refit and its optimum, and most iterations.
+# Standard errors between a refit and its optimum, and most iterations of a solver.
 REFIT_TOLERANCE, REFIT_ITERATIONS = 1e-4, 200
+# The same for the simplified Newton method, whose last steps cost little.
+NEWTON_TOLERANCE = 1e-5
 
 
 class Refits:
@@ -23,6 +27,9 @@ class Refits:
         The problem of all rows.
     theta : ndarray of shape (n_logits, n_features + 1)
         Its minimum.
+    leverages : Leverages
+        Those of the rows, for the simplified Newton method; where it does not converge, a solver
+        makes the fit.
 
     Attributes
     ----------
@@ -35,11 +42,12 @@ class Refits:
         optimal.
     """
 
-    def __init__(self, problem: Problem, theta: Array) -> None:
+    def __init__(self, problem: Problem, theta: Array, leverages: Leverages) -> None:
         blocks = problem.objective.blocks
         assert isinstance(blocks, RowBlocks)
         self._problem = problem
         self._start = problem.coefficients(theta)
+        self._newton = SimplifiedNewton.of(problem, leverages, NEWTON_TOLERANCE)
         given = blocks.X, blocks.targets, blocks.weights, blocks.offset
         self._X, self._targets, weights, self._offset = map(on_host, given)
         if sp.issparse(self._targets):
@@ -49,7 +57,30 @@ class Refits:
         self.rows: list[int] = []
         self.separated: list[int] = []
 
-    def logits_without(self, row: int, left_out: float, outcome: int | None = None) -> Array:
+    def logits_without(self, rows: Array, left_out: Array, outcomes: Array) -> Array:
+        """Return the logits of rows in the fits without a part of their weight, (n, n_logits).
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+        left_out : ndarray of shape (n,)
+            The weights that are left out, as the objective stores weights.
+        outcomes : ndarray of int, shape (n,)
+            The classes of the observations that are left out, of rows that stand for several; -1
+            leaves out the shares of all of them alike.
+        """
+        logits = np.empty((len(rows), len(self._start[0])))
+        converged = np.zeros(len(rows), dtype=bool)
+        if self._newton is not None:
+            logits, converged = self._newton.logits_without(rows, left_out, outcomes)
+        for at in np.flatnonzero(~converged):
+            outcome = None if outcomes[at] < 0 else int(outcomes[at])
+            logits[at] = self._by_solver(int(rows[at]), float(left_out[at]), outcome)
+        self.n_fits += len(rows)
+        self.rows += rows.tolist()
+        return logits
+
+    def _by_solver(self, row: int, left_out: float, outcome: int | None) -> Array:
         """Return the logits of a row, (n_logits,), in the fit without a part of its weight.
 
         Parameters
@@ -64,8 +95,6 @@ class Refits:
         problem = self._without(row, left_out, outcome)
         start = problem.start_at(*self._start)
         solution = minimise(problem, Options(tol=REFIT_TOLERANCE, max_iter=REFIT_ITERATIONS), start)
-        self.n_fits += 1
-        self.rows.append(row)
         if solution.status in UNBOUNDED and row not in self.separated:
             self.separated.append(row)
         x = self._X[[row]]

@@ -173,10 +173,11 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     without an observation, as in `leave_one_out`. At the best C and at the strongest penalty within
     one standard error of it, exact fits replace the step for observations that determine a logit
     nearly alone, and until an estimate of the error of the mean log score is below a twentieth of
-    its standard error. Of each path there are at most half as many exact fits as Cs, or 50. Fits
-    without an observation have the C of all rows, also with `alphas`. A weight above one, or a
-    table of counts, stands for several observations, of which one is left out. The final fit is
-    that of the path. There is no `relax`, no ``refit=False`` and no Dask collection.
+    its standard error. Of each path there are at most half as many exact fits as Cs, or 50. At
+    other Cs the scores are those of the step, or are interpolated between such scores. Fits without
+    an observation have the C of all rows, also with `alphas`. A weight above one, or a table of
+    counts, stands for several observations, of which one is left out. The final fit is that of the
+    path. There is no `relax`, no ``refit=False`` and no Dask collection.
 
     **Dask collections.** Folds and results are those of the same rows in memory. Chunks are read
     once and stay where Dask keeps them. Each fold uses all rows, with weight zero for its held-out

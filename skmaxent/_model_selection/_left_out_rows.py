@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,12 @@ from skmaxent._input._observations import Observations
 from skmaxent._input._read import check_rows, read
 from skmaxent._input._settings import Settings
 from skmaxent._input._targets import observe
-from skmaxent._leverage._fitted_rows import FittedRows
-from skmaxent._leverage._leave_one_out import HeldOut, held_out
+from skmaxent._leverage._left_out_units import Units
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._folds import Fold, How, Job, fold_path
 from skmaxent._model_selection._path import MaxentPath, data_grid
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
-from skmaxent._model_selection._selection import best_and_simplest
+from skmaxent._model_selection._scores_of_path import ScoresOfPath
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._device_array import plain
 from skmaxent._storage._place import to_host
@@ -34,8 +34,6 @@ from skmaxent._warnings import warn_user
 
 # The value of `cv` that asks for leave-one-out.
 LOO = "loo"
-# Exact fits of a path, at most: a share of the fits that the path has, and no fewer than a number.
-SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
 
 
 def refuse_for_rows(estimator: Any, arrays: tuple[Any, ...], routed: Any) -> None:
@@ -214,6 +212,11 @@ class LeftOutRows:
         settings = Settings.of(model).for_path()
         given = self.sample_weight, self.offset
         data = read(settings, model, self.rows, self.y, *given, classes=self.classes)
+        scores: list[ScoresOfPath] = []
+
+        def score(training: TrainingProblem, path: MaxentPath) -> None:
+            scores.append(ScoresOfPath.of(settings, training, path, grid, self.mean_and_error))
+
         path = fold_path(
             model,
             self.rows,
@@ -224,15 +227,13 @@ class LeftOutRows:
             offset=self.offset,
             task=followed,
             data=data,
+            at_end=score,
         )
-        with TrainingProblem.of(data, settings) as training:
-            strengths = training.strengths(path.Cs, grid.total_weight)
-            scores = _ScoresOfPath(self, settings, training, path, strengths)
-            scores.fill()
         if followed is not None:
             followed.end()
         total = self.observed.total_weight(self._score_weights)
-        columns = scores.means[:, None], total, scores.std_errs[:, None], scores.n_refits
+        (found,) = scores
+        columns = found.means[:, None], total, found.std_errs[:, None], found.n_refits
         return RowsScored(path, *columns)
 
     @property
@@ -241,14 +242,22 @@ class LeftOutRows:
         given = to_host(self.how.routed.scorer.score.get("sample_weight"))
         return _validation.check_sample_weight(given, self.observed.n_samples)
 
-    def mean_and_error(self, held: HeldOut) -> tuple[float, float]:
-        """Return the mean score over observations and its standard error."""
-        units, scores = held.units, held.scores
-        per_row = self.observed.per_row(self._score_weights)
+    def mean_and_error(self, log_proba: Array, units: Units, is_lost: Array) -> tuple[float, float]:
+        """Return the mean score over observations and its standard error.
+
+        Parameters
+        ----------
+        log_proba : ndarray of shape (n_units, n_classes)
+            Of what is left out.
+        units : Units
+        is_lost : ndarray of bool, shape (n_units,)
+            What does not count.
+        """
+        per_row = self._observed_per_row
         count = units.of_row if per_row is None else per_row[units.row] * units.of_row
-        known = ~scores.is_lost
+        known = ~is_lost
         count = count[known]
-        values = self.score(scores.log_proba[known], units.shares[known])
+        values = self.score(log_proba[known], units.shares[known])
         total = count.sum()
         if not total > 0.0:
             return np.nan, np.nan
@@ -256,61 +265,7 @@ class LeftOutRows:
         variance = count @ np.square(values - mean) / max(total - 1.0, 1.0)
         return mean, float(np.sqrt(variance / total))
 
-
-class _ScoresOfPath:
-    """The scores of leave-one-out at each C of a path.
-
-    Attributes
-    ----------
-    means, std_errs : ndarray of shape (n_cs,)
-    n_refits : ndarray of int, shape (n_cs,)
-    """
-
-    def __init__(
-        self,
-        rows: LeftOutRows,
-        settings: Settings,
-        training: TrainingProblem,
-        path: MaxentPath,
-        strengths: Array,
-    ) -> None:
-        self._rows, self._settings, self._training = rows, settings, training
-        self._path, self._strengths = path, strengths
-        self.means, self.std_errs = np.full((2, len(path.Cs)), np.nan)
-        self.n_refits = np.zeros(len(path.Cs), dtype=np.intp)
-
-    def fill(self) -> None:
-        """Compute all scores by one Newton step, and replace those that may be chosen.
-
-        Those are the best and the strongest penalty within one standard error: exact fits replace
-        one step there for the rows where that is not near enough, as far as `SHARE_OF_REFITS` goes.
-        Where other scores are chosen after that, these are next.
-        """
-        fitted = self._path.n_iter.nonzero()[0]
-        for at in fitted.tolist():
-            self._score(at, 0)
-        order = fitted[np.argsort(self._path.Cs[fitted], kind="stable")]
-        most = max(FEW_REFITS, int(SHARE_OF_REFITS * len(fitted)))
-        exact: set[int] = set()
-        while not np.isnan(self.means[order]).all():
-            chosen = best_and_simplest(self.means[order], self.std_errs[order])
-            wanted = [int(order[at]) for at in chosen if order[at] not in exact]
-            left = most - int(self.n_refits.sum())
-            if not wanted or left <= 0:
-                return
-            self._score(wanted[0], left)
-            exact.add(wanted[0])
-
-    def _score(self, at: int, max_refits: int) -> None:
-        """Compute the score at a C with at most so many exact fits."""
-        training, path = self._training, self._path
-        problem = training.problem.with_penalty(training.problem_terms, float(self._strengths[at]))
-        fit = FittedRows(
-            replace(training, problem=problem),
-            self._settings,
-            path.coefs[at].astype(float),
-            path.intercepts[at].astype(float),
-        )
-        held = held_out(fit, weights="frequency", max_refits=max_refits, refuse_rare=False)
-        self.means[at], self.std_errs[at] = self._rows.mean_and_error(held)
-        self.n_refits[at] = held.refits.n_fits
+    @cached_property
+    def _observed_per_row(self) -> Array | None:
+        """How many observations each row counts as in scores, or None for one."""
+        return self.observed.per_row(self._score_weights)

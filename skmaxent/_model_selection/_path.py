@@ -275,6 +275,7 @@ def fit_path(
     task: Task | None = None,
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
     data: TrainingData | None = None,
+    at_end: Callable[[TrainingProblem, MaxentPath], None] | None = None,
 ) -> MaxentPath:
     """Fit the path of a model from the strongest penalty on, and return it in the grid's order.
 
@@ -299,6 +300,8 @@ def fit_path(
     data : TrainingData, optional
         The data, if they have been read before. Then X, y and the others are only passed to
         callbacks.
+    at_end : callable, optional
+        Called with the problem of the path, while its threads exist, and with the path.
 
     Returns
     -------
@@ -318,6 +321,7 @@ def fit_path(
         task=task,
         at_C=at_C,
         data=data,
+        at_end=at_end,
     )
     warn_of_endings(ends[""], "", model)
     if names_relaxed:
@@ -339,6 +343,7 @@ def _fit_path(
     task: Task | None,
     at_C: Callable[[float], Attributes],
     data: TrainingData | None,
+    at_end: Callable[[TrainingProblem, MaxentPath], None] | None,
 ) -> tuple[MaxentPath, dict[str, list[Ending]]]:
     """Return what `fit_path` does, without warnings, and how the fits at each C ended."""
     check_parameters(model)
@@ -389,23 +394,23 @@ def _fit_path(
             if subtask is not None and subtask.end(attributes):
                 break
         progress.close()
+        path_of = MaxentPath(
+            Cs,
+            found.coefs,
+            found.intercepts,
+            n_iter,
+            gaps,
+            ready.classes,
+            FittedColumns.of(model).all_names,
+            settings.l1_ratio,
+            total_weight,
+            None if relaxed is None else relaxed.coefs,
+            None if relaxed is None else relaxed.intercepts,
+        )
+        if at_end is not None:
+            at_end(ready, path_of)
         if of_model is not None:
             of_model.end()
-    path_of = MaxentPath(
-        Cs,
-        found.coefs,
-        found.intercepts,
-        n_iter,
-        gaps,
-        ready.classes,
-        FittedColumns.of(model).all_names,
-        settings.l1_ratio,
-        total_weight,
-    )
-    if relaxed is not None:
-        path_of = replace(
-            path_of, relaxed_coefs=relaxed.coefs, relaxed_intercepts=relaxed.intercepts
-        )
     return path_of, ends
 
 

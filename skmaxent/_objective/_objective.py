@@ -360,13 +360,17 @@ class Point:
             out[:, :-1] += objective.penalty.hessian_product(direction[:, :-1])
         return out
 
-    def fisher_information(self, sample: MultinomialObjective | None = None) -> Array:
+    def fisher_information(
+        self, sample: MultinomialObjective | None = None, dtype: DTypeLike = np.float64
+    ) -> Array:
         """Return the Hessian of the mean loss, without the penalty.
 
         Parameters
         ----------
         sample : MultinomialObjective, optional
             The objective over the rows to average over; the default is all rows.
+        dtype : dtype, default=float64
+            That of the products over the rows of a block.
 
         Returns
         -------
@@ -375,7 +379,7 @@ class Point:
             other. Softmax leaves out the last class, so that the matrix is not singular.
         """
         over = self.objective if sample is None else sample
-        (H,) = self.map_reduce(_information, over=over)
+        (H,) = self.map_reduce(_information, dtype, over=over)
         return np.asarray(H / over.total_weight)
 
 
@@ -416,8 +420,8 @@ def _hessian_product(context: KernelContext, coef: Array, intercept: Array) -> t
     return block.gram(U), U.sum(axis=1, dtype=np.float64)
 
 
-def _information(context: KernelContext) -> tuple[Array]:
-    """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)).
+def _information(context: KernelContext, dtype: DTypeLike) -> tuple[Array]:
+    """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)), in products of a dtype.
 
     H_i is the curvature of row i in the r free logits, x̃_i its standardised features and a one.
     """
@@ -430,7 +434,7 @@ def _information(context: KernelContext) -> tuple[Array]:
     if not likelihood.is_coupled and P.shape[1] and P.max() > NEARLY_ONE:
         Q = -context.logits().astype(np.float64)
         likelihood.probabilities(Q)
-    X = context.rows
+    X = context.rows.astype(dtype, copy=False)
     width = len(X)
     H = full((r, width, r, width), 0.0, np.float64, X)
     step = max(256, INFORMATION_BYTES // (8 * r * width))
@@ -445,6 +449,7 @@ def _information(context: KernelContext) -> tuple[Array]:
             if block.weights is not None:
                 spread *= block.weights[rows]
             s = len(spread)
+            spread = spread.astype(dtype, copy=False)
             Y = (spread[:, None, :] * X[:, rows]).reshape(s * width, -1)
             H[k : k + s, :, k, :] += (Y @ X[:, rows].T).reshape(s, width, width)
     for k in range(r):

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmaxent import MaxentClassifier, from_formula, infer, leave_one_out
-from skmaxent._leverage import _leave_one_out
+from skmaxent._leverage import _refit_choice
 
 IRIS = load_iris(return_X_y=True)
 WINE = StandardScaler().fit_transform(load_wine().data), load_wine().target
@@ -171,7 +171,7 @@ def test_sampling_weights_leave_out_whole_rows():
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("max_refits", [0, None])
 def test_tables_of_counts_leave_out_one_observation(monkeypatch, n_classes, max_refits):
-    monkeypatch.setattr(_leave_one_out, "SCORE_TOLERANCE", 0.0)  # None makes all fits
+    monkeypatch.setattr(_refit_choice, "SCORE_TOLERANCE", 0.0)  # None makes all fits
     rng = np.random.default_rng(10)
     X = rng.normal(size=(12, 2))
     counts = rng.integers(0, 5, size=(12, n_classes))

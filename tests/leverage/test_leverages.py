@@ -142,3 +142,24 @@ def test_independent_labels_have_diagonal_blocks():
         )
         np.testing.assert_allclose(A[:, k, k], one[:, 0, 0], rtol=1e-5)
         np.testing.assert_allclose(curvature[:, k, k], of_one[:, 0, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("collinear", [False, True])
+def test_single_precision_has_three_digits_or_is_not_used(l1_ratio, collinear):
+    X, y = data(4, n=400, d=60, seed=3)
+    if collinear:
+        X = np.column_stack([X, X[:, 0] + 1e-3 * X[:, 1]])
+    clf = MaxentClassifier(C=1e5 if collinear else 1.0, l1_ratio=0.1 * l1_ratio).fit(X, y)
+    estimate = estimate_of(clf)
+    with estimate.problem(X, y) as training:
+        theta = training.problem.objective.from_coefficients(estimate.coef, estimate.intercept)
+        exact, rough = (
+            Leverages.of(training.problem, theta, is_rough=is_rough) for is_rough in (False, True)
+        )
+    assert exact.inverse.free.size > 100
+    assert exact.inverse.dtype == np.float64
+    assert rough.inverse.dtype == (np.float64 if collinear else np.float32)
+    (expected,), (found,) = (collected(one, ["leverage"]) for one in (exact, rough))
+    size = np.abs(expected).max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(found / size, expected / size, atol=1e-3)

@@ -13,6 +13,7 @@ from sklearn.model_selection import LeaveOneOut
 from sklearn.preprocessing import StandardScaler
 
 from skmaxent import CVCurveDisplay, MaxentClassifier, MaxentClassifierCV, leave_one_out
+from skmaxent._model_selection import _scores_of_path
 
 EXACT = json.loads(
     Path(__file__).parents[1].joinpath("oracles/leave_one_out_paths.json").read_text()
@@ -92,6 +93,29 @@ def test_scores_are_means_over_the_folds_of_sklearn(scoring):
     cv = MaxentClassifierCV(cv="loo", **parameters).fit(X, y)
     np.testing.assert_allclose(cv.scores_[0], folds.scores_.mean(axis=0), atol=2e-3)
     np.testing.assert_allclose(cv.scores_std_err_, folds.scores_std_err_, rtol=0.02)
+
+
+@pytest.mark.parametrize(("name", "most"), [("iris", 60), ("births", 60), ("wine", 80)])
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_scores_between_leverages_are_interpolated(monkeypatch, name, most, l1_ratio):
+    cv = MaxentClassifierCV(Cs=100, l1_ratios=[l1_ratio], cv="loo")
+    n_leverages, score = [], _scores_of_path.ScoresOfPath._score
+
+    def counted(self, rank, max_refits=0):
+        n_leverages.append(rank)
+        score(self, rank, max_refits)
+
+    monkeypatch.setattr(_scores_of_path.ScoresOfPath, "_score", counted)
+    few = clone(cv).fit(*DATA[name])
+    assert len(n_leverages) < (40 if l1_ratio == 0.0 else most)
+    monkeypatch.setattr(_scores_of_path, "STRIDE", 1)
+    full = clone(cv).fit(*DATA[name])
+    assert abs(int(np.argmax(few.Cs_ == few.C_)) - int(np.argmax(full.Cs_ == full.C_))) <= 1
+    alike = (few.n_refits_ == 0) & (full.n_refits_ == 0)
+    error = np.abs(few.scores_[0] - full.scores_[0]) / full.scores_std_err_
+    assert error[alike].max() < (0.02 if l1_ratio == 0.0 else 0.2)
+    ratio = few.scores_std_err_ / full.scores_std_err_
+    np.testing.assert_allclose(ratio[alike], 1.0, atol=0.07)
 
 
 def test_the_fit_is_that_of_the_path():

@@ -1,0 +1,233 @@
+"""SimplifiedNewton: exact fits without an observation, many of them in each pass over the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian, is_free
+from skmaxent._leverage._leverages import Leverages, RowLeverages
+from skmaxent._leverage._reference_coding import ridge_pull
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._solvers import Problem
+from skmaxent._storage._block import Block
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._typing import Array
+
+# Most steps, and the least factor by which each must reduce the squared distance to the optimum.
+MOST_STEPS, LEAST_DECREASE = 15, 0.5
+# Most entries of the logits of all fits in a block of rows.
+ENTRIES_AT_A_TIME = 1 << 22
+
+
+@dataclass(frozen=True)
+class SimplifiedNewton:
+    """Newton's method with the Hessian of the fit to all rows, less that of the row left out.
+
+    The Hessian is not computed again at later iterates, so that all fits share its inverse, and
+    each iteration is one pass over the rows for many fits at once (Deuflhard 2004, Newton Methods
+    for Nonlinear Problems, section 2.1, calls the method simplified). It converges linearly, and
+    fast where the observation changes the fit little. A result is the optimum if its optimality
+    conditions hold; the caller has to fit the others by another method.
+
+    Attributes
+    ----------
+    problem : Problem
+        The problem of all rows.
+    leverages : Leverages
+        Of its rows, with an exact inverse of the Hessian.
+    tolerance : float
+        The distance to the optimum, in standard errors, at which iterations end.
+    """
+
+    problem: Problem
+    leverages: Leverages
+    tolerance: float
+
+    @classmethod
+    def of(
+        cls, problem: Problem, leverages: Leverages, tolerance: float
+    ) -> SimplifiedNewton | None:
+        """Return the method, or None where there is no inverse, or rows are not in host memory."""
+        X = getattr(leverages.point.objective.blocks, "X", None)
+        is_there = isinstance(X, np.ndarray) or sp.issparse(X)
+        if isinstance(leverages.inverse, InverseHessian) and is_there:
+            return cls(problem, leverages, tolerance)
+        return None
+
+    def logits_without(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
+        """Return the logits of rows in the fits without them, and which of these converged.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+        left_out : ndarray of shape (n,)
+            The weights that are left out, as the objective stores them.
+        outcomes : ndarray of int, shape (n,)
+            The classes of the observations that are left out, or -1 for the shares of the row.
+
+        Returns
+        -------
+        logits : ndarray of shape (n, n_logits)
+        converged : ndarray of bool, shape (n,)
+        """
+        blocks = self.leverages.point.objective.blocks
+        assert isinstance(blocks, RowBlocks)
+        step = max(1, ENTRIES_AT_A_TIME // (blocks.n_logits * blocks.block_rows))
+        parts = [
+            self._some(rows[at], left_out[at], outcomes[at])
+            for at in (slice(start, start + step) for start in range(0, len(rows), step))
+        ]
+        logits, converged = zip(*parts, strict=True)
+        return np.concatenate(logits), np.concatenate(converged)
+
+    def _some(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
+        """Return what `logits_without` does, for fits whose logits are in memory at once."""
+        fits = _Fits.of(self, rows, left_out, outcomes)
+        theta = self.leverages.point.theta + fits.first_step()
+        converged, active = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
+        before = np.full(len(rows), np.inf)
+        for _ in range(MOST_STEPS):
+            gradient, is_optimal = fits.gradient(theta[active], active)
+            step = fits.solved(gradient, active)
+            squares = np.einsum("bj,bj->b", gradient, step)
+            theta[active] -= fits.free.in_rows(step)
+            is_near = squares <= self.tolerance**2
+            converged[active] = is_near & is_optimal
+            goes_on = ~is_near & (squares < LEAST_DECREASE * before[active])
+            before[active] = squares
+            active = active[goes_on]
+            if not len(active):
+                break
+        return fits.logits(theta), converged
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Some fits without an observation each, of the rows in `rows`.
+
+    `theta` below has the shape (n, n_logits, n_features + 1): coefficients of standardised columns
+    for each fit. Free coordinates are those of `FreeCoefficients`. `x` are the standardised
+    features of the rows, with a one for the intercept, (n, n_features + 1).
+    """
+
+    problem: Problem
+    objective: Any
+    inverse: InverseHessian
+    rows: RowLeverages
+    left_out: Array
+    targets: Array
+    x: Array
+    may_vary: Array
+
+    @classmethod
+    def of(cls, method: SimplifiedNewton, index: Array, left_out: Array, outcomes: Array) -> _Fits:
+        leverages, problem = method.leverages, method.problem
+        rows = leverages.of_rows(index)
+        context = rows.context
+        targets = context.likelihood.dense_targets(context.block.targets).T
+        some = outcomes >= 0
+        if some.any():
+            codes = outcomes[some].astype(np.intp)
+            codes = codes if context.likelihood.is_coupled else codes.astype(float)
+            targets[some] = context.likelihood.dense_targets(codes).T
+        free = targets[:, : context.likelihood.n_free]
+        P = np.asarray(context.probabilities, dtype=float).T
+        rows = replace(rows, left_out=left_out, residual=P[:, : free.shape[1]] - free)
+        tangent = problem.terms.nonsmooth_penalty().tangent(leverages.point.theta)
+        may_vary = tangent.free & problem.objective.standardisation.is_free
+        inverse = leverages.inverse
+        assert isinstance(inverse, InverseHessian)
+        objective, x = leverages.point.objective, np.asarray(context.rows).T
+        return cls(problem, objective, inverse, rows, left_out, targets, x, may_vary)
+
+    @property
+    def free(self) -> FreeCoefficients:
+        """The coordinates."""
+        return self.inverse.free
+
+    def first_step(self) -> Array:
+        """Return the change of θ by one Newton step from the fit to all rows."""
+        step = self.inverse.solved(self.rows.context, self.rows.held_out_residual)
+        return self.free.in_rows(step)
+
+    def gradient(self, theta: Array, which: Array) -> tuple[Array, Array]:
+        """Return gradients of the sums without the observation in free coordinates, (n, size).
+
+        The second result tells which θ obey the optimality conditions of the coefficients that do
+        not vary. `which` are the positions of the fits that θ belongs to.
+        """
+        n, R, width = theta.shape
+        columns = self.objective.standardisation
+        coef, intercept = columns.coefficients(theta.reshape(n * R, width))
+        sums = self.objective.blocks.map_reduce(
+            _gradients, self.objective.likelihood, coef, intercept
+        )
+        of_X, of_logits = sums[0].reshape(n, R, -1), sums[1].reshape(n, R)
+        G = np.stack([columns.gradient(*each, 1.0) for each in zip(of_X, of_logits, strict=True)])
+        x, weights = self.x[which], self.left_out[which]
+        Z = self._logits(theta, which).T.copy()
+        self.objective.likelihood.probabilities(Z)
+        residual = weights[:, None] * (Z.T - self.targets[which])
+        G -= residual[:, :, None] * x[:, None, :]
+        total, terms = self.objective.total_weight, self.problem.terms
+        is_optimal = np.ones(n, dtype=bool)
+        if is_free(terms) and self.free.is_reference:
+            target = 0.0 if terms.target is None else terms.target
+            for of_fit, W in zip(G, theta[:, :, :-1], strict=True):
+                of_fit[:, :-1] += total * ridge_pull(terms.ridge, W - target)
+        else:
+            penalty = terms.nonsmooth_penalty()
+            for b, (of_fit, W) in enumerate(zip(G, theta, strict=True)):
+                of_fit[:] = total * penalty.minimum_norm_subgradient(W, of_fit / total)
+                others = of_fit[~self.may_vary]
+                is_optimal[b] = not others.any() and bool((penalty.project(W) == W).all())
+        parts = [G[:, k, of_class] for k, of_class in enumerate(self.free.columns)]
+        return np.concatenate(parts, axis=1), is_optimal
+
+    def solved(self, gradient: Array, which: Array) -> Array:
+        """Return (H - H_i)⁻¹ g for gradients g (n, size), H_i the Hessian of what is left out.
+
+        With H_i = G F u Fᵀ Gᵀ for G = I ⊗ x̃_i and the weight u this is (Woodbury 1950)
+        H⁻¹ g + H⁻¹ G F u (I - u FᵀAF)⁻¹ Fᵀ Gᵀ H⁻¹ g.
+        """
+        step = gradient @ self.inverse.matrix
+        F, weights = self.rows.root[which], self.left_out[which]
+        change = np.einsum("bkj,bj->bk", self.free.scattered(step), self.x[which])
+        inner = np.einsum("bkl,bk->bl", F, change)
+        hat = self.rows.hat(self.rows.left_out)[which]
+        inner = np.linalg.solve(np.eye(hat.shape[1]) - hat, inner[:, :, None])[:, :, 0]
+        pull = np.zeros((len(self.x), hat.shape[1]))
+        pull[which] = weights[:, None] * np.einsum("bkl,bl->bk", F, inner)
+        return np.asarray(step + self.inverse.solved(self.rows.context, pull)[which])
+
+    def _logits(self, theta: Array, which: Array) -> Array:
+        Z = np.einsum("bkj,bj->bk", theta, self.x[which])
+        offset = self.rows.context.block.offset
+        return np.asarray(Z if offset is None else Z + offset[which])
+
+    def logits(self, theta: Array) -> Array:
+        """Return the logits of the rows in their fits, offsets included, (n, n_logits)."""
+        return self._logits(theta, np.arange(len(theta)))
+
+
+def _gradients(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
+) -> tuple[Array, Array]:
+    """Return a block's sums of the gradients of several models, with all their logits in rows.
+
+    `coef` and `intercept` have n_logits rows for each model.
+    """
+    U = block.logits(coef, intercept)
+    for start in range(0, len(U), likelihood.n_logits):
+        Z = U[start : start + likelihood.n_logits]
+        if block.offset is not None:
+            Z += block.offset.T
+        likelihood.probabilities(Z)
+        likelihood.subtract_targets(Z, block.targets)
+    if block.weights is not None:
+        U *= block.weights
+    return block.gram(U), U.sum(axis=1)

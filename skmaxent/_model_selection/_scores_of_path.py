@@ -1,0 +1,231 @@
+"""ScoresOfPath: the scores of leave-one-out along a path, most of them by interpolation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from skmaxent._input._settings import Settings
+from skmaxent._leverage._fitted_rows import FittedRows
+from skmaxent._leverage._inverse_hessian import is_free
+from skmaxent._leverage._leave_one_out import HeldOut, held_out
+from skmaxent._leverage._left_out_units import Units
+from skmaxent._model import _prediction
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._model_selection._path import MaxentPath
+from skmaxent._model_selection._penalty_grid import PenaltyGrid
+from skmaxent._model_selection._selection import best_and_simplest
+from skmaxent._storage._block import Block
+from skmaxent._typing import Array
+
+# Exact fits of a path, at most: a share of the fits that the path has, and no fewer than a number.
+SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
+# At first every so many-th C has leverages. Where a score and its standard error halfway differ
+# from their interpolation by more than this share of the latter, those between get leverages too.
+STRIDE, INTERPOLATION_ERROR = 16, 0.02
+# Two neighbours get leverages where so many standard errors lie between their scores because they
+# have different numbers of free coefficients.
+JUMP = 0.05
+# Most entries of the logits of the rows at several Cs.
+ENTRIES_AT_A_TIME = 1 << 22
+
+# The mean score and its standard error: of log-probabilities of what is left out, (n_units,
+# n_classes), for the mask of what does not count, (n_units,).
+MeanAndError = Callable[[Array, Units, Array], tuple[float, float]]
+
+
+@dataclass
+class ScoresOfPath:
+    """The scores of leave-one-out at each C of a path.
+
+    The score of the rows of the fit itself is computed at every C. What it is better by than that
+    of leave-one-out, per free coefficient, changes slowly with C and is interpolated by a cubic
+    spline in log C, as is the ratio of standard errors.
+
+    Attributes
+    ----------
+    means, std_errs : ndarray of shape (n_cs,)
+    n_refits : ndarray of int, shape (n_cs,)
+        How many exact fits replaced approximations.
+    n_leverages : int
+        At how many Cs leverages were computed.
+    """
+
+    settings: Settings
+    training: TrainingProblem
+    path: MaxentPath
+    strengths: Array
+    score: MeanAndError
+    means: Array = field(init=False)
+    std_errs: Array = field(init=False)
+    n_refits: Array = field(init=False)
+    n_leverages: int = field(init=False, default=0)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        training: TrainingProblem,
+        path: MaxentPath,
+        grid: PenaltyGrid,
+        score: MeanAndError,
+    ) -> ScoresOfPath:
+        """Return the scores of a path of the problem `training`."""
+        strengths = training.strengths(path.Cs, grid.total_weight)
+        scores = cls(settings, training, path, strengths, score)
+        scores._fill()
+        return scores
+
+    def __post_init__(self) -> None:
+        path = self.path
+        self.means, self.std_errs = np.full((2, len(path.Cs)), np.nan)
+        self.n_refits = np.zeros(len(path.Cs), dtype=np.intp)
+        fitted = path.n_iter.nonzero()[0]
+        # The positions of Cs with fits, in ascending order of C; "ranks" below are positions there.
+        self._order = fitted[np.argsort(path.Cs[fitted], kind="stable")]
+        self._has_leverages = np.zeros(len(fitted), dtype=bool)
+        # What is left out, and what of it does not count, which are the same at all Cs.
+        self._left_out: tuple[Units, Array] | None = None
+
+    def _fill(self) -> None:
+        """Compute all scores, with exact fits at the Cs that may be chosen.
+
+        Those are the best and the strongest penalty within one standard error. They get leverages,
+        with a nonsmooth penalty also their neighbours, and exact fits replace one step there for
+        the rows where that is not near enough, as far as `SHARE_OF_REFITS` goes. Where other scores
+        are chosen after that, these are next.
+        """
+        if not len(self._order):
+            return
+        self._interpolate()
+        most = max(FEW_REFITS, int(SHARE_OF_REFITS * len(self._order)))
+        exact: set[int] = set()
+        while not np.isnan(self.means[self._order]).all():
+            chosen = best_and_simplest(self.means[self._order], self.std_errs[self._order])
+            steps = (0,) if is_free(self.training.problem_terms) else (-1, 0, 1)
+            if self._score_all({rank + step for rank in chosen for step in steps}):
+                continue
+            wanted = [rank for rank in chosen if rank not in exact]
+            left = most - int(self.n_refits.sum())
+            if not wanted or left <= 0:
+                return
+            self._score(wanted[0], left)
+            exact.add(wanted[0])
+
+    def _interpolate(self) -> None:
+        """Compute scores at enough Cs that those between can be interpolated."""
+        last = len(self._order) - 1
+        knots = sorted({*range(0, last, STRIDE), last})
+        for rank in knots:
+            self._score(rank)
+        if not np.isfinite(self.means[self._order[knots]]).all():
+            self._score_all(set(range(last)))
+        if self._has_leverages.all():
+            return
+        fitted = self._scores_of_fits()
+        gaps = list(itertools.pairwise(knots))
+        while gaps:
+            means, std_errs = self._interpolated(*fitted)
+            finer = []
+            for low, high in gaps:
+                middle = (low + high) // 2
+                if middle == low:
+                    continue
+                self._score(middle)
+                at = self._order[middle]
+                error = abs(self.means[at] - means[middle]) + abs(
+                    self.std_errs[at] - std_errs[middle]
+                )
+                if not error <= INTERPOLATION_ERROR * self.std_errs[at]:
+                    finer += [(low, middle), (middle, high)]
+            gaps = finer
+        coefficients, per_coefficient = self._n_free, abs(self._optimism(fitted[0]))
+        jumps = np.abs(np.diff(coefficients)) * per_coefficient[1:] > JUMP * fitted[1][1:]
+        self._score_all({*np.flatnonzero(jumps).tolist(), *(1 + np.flatnonzero(jumps)).tolist()})
+        means, std_errs = self._interpolated(*fitted)
+        others = ~self._has_leverages
+        self.means[self._order[others]] = means[others]
+        self.std_errs[self._order[others]] = std_errs[others]
+
+    def _interpolated(self, means: Array, std_errs: Array) -> tuple[Array, Array]:
+        """Return interpolated scores and standard errors at all ranks, from those of the fits."""
+        at = self._has_leverages
+        place, known = np.arange(len(self._order)), self._order[at]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(std_errs[at] > 0.0, self.std_errs[known] / std_errs[at], 1.0)
+        ratio = np.maximum(CubicSpline(place[at], ratio)(place), 0.0)
+        return means - self._n_free * self._optimism(means), std_errs * ratio
+
+    @cached_property
+    def _n_free(self) -> Array:
+        """The number of nonzero coefficients and of intercepts, at all ranks."""
+        coefs = self.path.coefs[self._order]
+        return np.asarray(np.count_nonzero(coefs, axis=(1, 2)) + coefs.shape[1])
+
+    def _optimism(self, means: Array) -> Array:
+        """Return what the scores of the fits are too good by per free coefficient, at all ranks."""
+        at = self._has_leverages
+        known = (means[at] - self.means[self._order[at]]) / self._n_free[at]
+        return np.asarray(CubicSpline(np.flatnonzero(at), known)(np.arange(len(at))))
+
+    def _score_all(self, ranks: set[int]) -> bool:
+        """Compute the scores at those ranks without leverages, and return whether there are any."""
+        n = len(self._order)
+        known = np.flatnonzero(self._has_leverages).tolist()
+        missing = sorted(ranks.intersection(range(n)).difference(known))
+        for rank in missing:
+            self._score(rank)
+        return bool(missing)
+
+    def _scores_of_fits(self) -> tuple[Array, Array]:
+        """Return the scores of the rows of the fits, and their standard errors, at all ranks."""
+        assert self._left_out is not None
+        units, is_lost = self._left_out
+        blocks, path, to_problem = self.training.blocks, self.path, self.training.columns.to_problem
+        n, R = blocks.n_samples, blocks.n_logits
+        step = max(1, ENTRIES_AT_A_TIME // (n * R))
+        found = []
+        for start in range(0, len(self._order), step):
+            some = self._order[start : start + step]
+            pairs = [to_problem(path.coefs[at], path.intercepts[at]) for at in some]
+            coef = np.concatenate([pair[0] for pair in pairs]).astype(float)
+            intercept = np.concatenate([pair[1] for pair in pairs]).astype(float)
+            logits = np.empty((len(coef), n))
+            blocks.map_reduce(_write_logits, coef, intercept, R, logits)
+            for Z in logits.reshape(-1, R, n):
+                log_proba = _prediction.log_softmax(Z.T.copy(), 1)
+                found.append(self.score(log_proba[units.row], units, is_lost))
+        means, std_errs = np.array(found).T
+        return means, std_errs
+
+    def _score(self, rank: int, max_refits: int = 0) -> None:
+        """Compute the score at a C from leverages, with at most so many exact fits."""
+        at = int(self._order[rank])
+        training, path = self.training, self.path
+        problem = training.problem.with_penalty(training.problem_terms, float(self.strengths[at]))
+        fit = FittedRows(
+            replace(training, problem=problem),
+            self.settings,
+            path.coefs[at].astype(float),
+            path.intercepts[at].astype(float),
+        )
+        held: HeldOut = held_out(fit, weights="frequency", max_refits=max_refits, refuse_rare=False)
+        self._left_out = held.units, held.scores.is_lost
+        self.means[at], self.std_errs[at] = self.score(held.scores.log_proba, *self._left_out)
+        self.n_refits[at] = held.refits.n_fits
+        self.n_leverages += not self._has_leverages[rank]
+        self._has_leverages[rank] = True
+
+
+def _write_logits(block: Block, coef: Array, intercept: Array, R: int, out: Array) -> tuple[Array]:
+    """Write the logits of several models, R rows of `coef` each, offsets included."""
+    Z = block.logits(coef, intercept)
+    if block.offset is not None:
+        Z.reshape(-1, R, Z.shape[1])[:] += block.offset.T
+    out[:, block.start : block.stop] = Z
+    return (np.zeros(()),)
