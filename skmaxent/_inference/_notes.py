@@ -72,7 +72,8 @@ def cautions_of_size(n_columns: int, n_obs: float) -> tuple[str, ...]:
         f"{n_columns} coefficients of each class for {n_obs:g} observations, a ratio of "
         f"{n_columns / n_obs:.2g}: above about {MANY_COLUMNS:g}, z-tests of maximum-likelihood "
         "estimates reject true hypotheses too often, and the estimates are too far from zero (Sur "
-        "and Candès 2019). Use bias_reduction='jeffreys', or cov_type='HC3' for tests.",
+        "and Candès 2019). Use bias_reduction='jeffreys', or for tests cov_type='HC3' or "
+        "results.null_feature_test().",
     )
 
 

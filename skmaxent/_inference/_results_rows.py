@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skmaxent._inference._covariance import column_map
+from skmaxent._inference._null_feature_tests import check_equal_rows, null_feature_statistics
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
-from skmaxent._inference._tables import index_of
+from skmaxent._inference._tables import chi2_table, index_of
 from skmaxent._leverage._conformal import ConformalSets, conformal_sets
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._influence import coefficient_changes, diagnostics
@@ -86,6 +87,77 @@ class RowMethods(ResultsState):
         return leave_one_out(
             fit, weights=self.weights, max_refits=max_refits, index=self._row_names(fit)
         )
+
+    def null_feature_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
+        """Return tests that features are null, for fits with many features.
+
+        The classical tests of a maximum-likelihood fit reject true hypotheses too often where the
+        features are more than about a tenth of the rows, see `cautions`. The statistic of Tan &
+        Bellec [1]_ has a chi-squared distribution for normal features where their share of the rows
+        is fixed. A feature is null if it is independent of the classes given the other features.
+        In simulations with shares of 0.1 to 0.3 the tests had the right size for normal, uneven
+        binary, exponential and t distributed features too.
+
+        Parameters
+        ----------
+        features : str or list of str, default=None
+            A test for each feature; None is all features.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each test: chi2, df and p_value.
+
+        Raises
+        ------
+        ValueError
+            For penalised fits and `bias_reduction`, for unknown features, for terms of several
+            columns, for tables, weights, clusters and offsets, and for results without the rows of
+            the fit.
+        TypeError
+            For fits to Dask collections.
+
+        References
+        ----------
+        .. [1] Tan & Bellec (2023), Multinomial logistic regression: asymptotic normality on null
+           covariates in high-dimensions, Advances in Neural Information Processing Systems 36.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmaxent import MaxentClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(300, 60))
+        >>> y = (X[:, 0] + rng.logistic(size=300) > 0.0).astype(int)
+        >>> results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+        >>> table = results.null_feature_test(["x0", "x1"])
+        >>> (table["p_value"] < 0.001).tolist()
+        [True, False]
+        """
+        what = "tests of null features"
+        self._validity.check_tests(what)
+        if self._estimate.is_bias_reduced:
+            raise ValueError(
+                f"{what} are for maximum-likelihood fits, found bias_reduction: use wald_test."
+            )
+        if not self._validity.has_independent_rows:
+            raise ValueError(
+                f"{what} need independent rows, which sampling weights and clusters do not have."
+            )
+        terms = self._names.terms(features, with_intercept=False)
+        several = [name for name, positions in terms if len(positions) > 1]
+        if several:
+            raise ValueError(
+                f"null_feature_test tests single columns, found {several} of several columns."
+            )
+        fit = self._fitted(what)
+        fit.rows_in_memory()
+        check_equal_rows(fit)
+        positions = self._names.in_model([positions[0] for _, positions in terms])
+        statistics = null_feature_statistics(fit, positions)
+        df = fit.training.data.likelihood.n_free
+        rows = [(name, chi2, df) for (name, _), chi2 in zip(terms, statistics, strict=True)]
+        return chi2_table(rows)
 
     def conformal(
         self,

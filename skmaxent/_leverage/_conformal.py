@@ -79,7 +79,7 @@ class ConformalSets:
     _model: FittedModel = field(repr=False)
     _transformer: Any = field(default=None, repr=False)
 
-    def predict(self, X: Any, offset: Any = None) -> pd.DataFrame:
+    def predict(self, X: Any, offset: Any = None) -> pd.DataFrame | Any:
         """Return which classes are in the set of each row.
 
         Parameters
@@ -93,29 +93,29 @@ class ConformalSets:
         -------
         pandas.DataFrame of bool
             A row for each row of X, with its index, and a column for each class. A set can be empty
-            where no class is probable enough.
+            where no class is probable enough. For Dask collections, as by `predict_proba`, a lazy
+            Dask array of bool with the shape (n_samples, n_classes) and the order of `classes`.
 
         Raises
         ------
-        TypeError
-            For Dask collections.
         ValueError
             For data that the model cannot predict.
         """
         import pandas as pd
 
-        if is_dask(X):
-            raise TypeError(
-                "ConformalSets.predict needs rows in memory; found a Dask collection. Call it for "
-                "each partition, for example with map_partitions."
-            )
         columns = X if self._transformer is None else self._transformer.transform(X)
-        P = np.asarray(to_host(self._model.predict("probabilities", columns, offset)), dtype=float)
+        P = self._model.predict("probabilities", columns, offset)
+        if is_dask(P):
+            return P.map_blocks(self._contains, dtype=bool)
         return pd.DataFrame(
-            nonconformity(P, self.score) <= self.thresholds,
+            self._contains(np.asarray(to_host(P), dtype=float)),
             index=row_index(native(X, "X")),
             columns=class_index(np.asarray(self.classes)),
         )
+
+    def _contains(self, probabilities: Array) -> Array:
+        """Return which classes are in the sets of rows with these probabilities, of that shape."""
+        return np.asarray(nonconformity(probabilities, self.score) <= self.thresholds)
 
 
 def conformal_sets(

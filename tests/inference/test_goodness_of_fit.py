@@ -244,3 +244,45 @@ def test_a_share_of_none_or_all_is_the_end_of_its_interval(share, n):
     assert interval[int(share)] == share
     z2 = norm.ppf(0.975) ** 2
     assert abs(interval[1 - int(share)] - share) == pytest.approx(z2 / (n + z2))
+
+
+def test_held_out_scores_and_calibration_are_those_of_fits_without_each_row():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(60, 6))
+    y = (X[:, :3] @ rng.normal(size=(3, 3)) + rng.gumbel(size=(60, 3))).argmax(axis=1)
+    weights = rng.uniform(0.2, 1.0, size=60)
+    P = np.empty((60, 3))
+    for i in range(60):
+        kept = np.arange(60) != i
+        fit = MaxentClassifier(C=1.0, tol=1e-8).fit(X[kept], y[kept], weights[kept])
+        P[i] = fit.predict_proba(X[[i]])[0]
+    T = np.eye(3)[y]
+    clf = MaxentClassifier(C=1.0, tol=1e-8, prior_correction=[0.2, 0.3, 0.5]).fit(X, y, weights)
+    results = clf.infer(X, y, weights)
+    share = weights / weights.sum()
+    brier = results.score_decomposition(held_out=True)["score"]
+    expected = share @ (P - T) ** 2
+    np.testing.assert_allclose(brier, [*expected, expected.sum()], rtol=0.01)
+    assert brier["all"] > 1.1 * results.score_decomposition().loc["all", "score"]
+    log = results.score_decomposition("log", held_out=True).loc["all", "score"]
+    assert log == pytest.approx(-share @ np.log(P[np.arange(60), y]), rel=0.01)
+    one = results.calibration(n_bins=1, held_out=True)
+    np.testing.assert_allclose(one["predicted"], share @ P, rtol=0.01)
+    np.testing.assert_allclose(one["observed"], share @ T)
+
+
+def test_held_out_probabilities_need_a_class_of_each_row():
+    X = np.arange(12.0)[:, None]
+    counts = np.column_stack([np.arange(12) % 3 + 1, np.arange(12) % 4 + 1])
+    results = MaxentClassifier(C=1.0).fit(X, counts).infer(X, counts)
+    with pytest.raises(ValueError, match="rows of one class each"):
+        results.calibration(held_out=True)
+    with pytest.raises(ValueError, match="held_out must be True or False"):
+        results.score_decomposition(held_out="loo")
+    one = np.eye(2, dtype=int)[[0, 1, 1, 0] * 3] * 2
+    of_table = MaxentClassifier(C=1.0).fit(X, one).infer(X, one)
+    codes = one.argmax(axis=1).repeat(2)
+    of_rows = MaxentClassifier(C=1.0).fit(X.repeat(2, axis=0), codes)
+    of_rows = of_rows.infer(X.repeat(2, axis=0), codes)
+    found, expected = (one.score_decomposition(held_out=True) for one in (of_table, of_rows))
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-3)

@@ -247,3 +247,31 @@ def test_what_has_no_sets_is_refused():
         results.conformal()
     with pytest.raises(ValueError, match="2 features"):
         conformal_sets(clf, X_FLOWERS, Y_FLOWERS).predict(X_FLOWERS[:, :1])
+
+
+@pytest.mark.parametrize("score", ["probability", "cumulative"])
+def test_sets_of_dask_collections_are_lazy_and_those_of_the_rows(score):
+    da = pytest.importorskip("dask.array")
+    dd = pytest.importorskip("dask.dataframe")
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(90, 3))
+    y = (X + rng.gumbel(size=(90, 3))).argmax(axis=1)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    offset = rng.normal(size=(90, 3))
+    clf = MaxentClassifier(C=1.0).fit(frame, y, offset=offset)
+    sets = conformal_sets(
+        clf, frame, y, offset=offset, alpha=0.2, class_conditional=True, score=score
+    )
+    expected = sets.predict(frame, offset).to_numpy()
+    assert 0 < expected.sum() < expected.size
+    rows = dd.from_pandas(frame, npartitions=4)
+    lengths = tuple(len(rows.partitions[i]) for i in range(4))
+    found = sets.predict(rows, da.from_array(offset, chunks=(lengths, 3)))
+    assert isinstance(found, da.Array)
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found.compute(), expected)
+    array = MaxentClassifier(C=1.0).fit(X, y)
+    sets = conformal_sets(array, X, y, score=score)
+    found = sets.predict(da.from_array(X, chunks=(20, 3)))
+    assert found.shape == (90, 3)
+    np.testing.assert_array_equal(found.compute(), sets.predict(X).to_numpy())
