@@ -18,6 +18,8 @@ from skmaxent._typing import Array
 
 # Random vectors, and groups of them that are left out for the Monte-Carlo error.
 N_VECTORS, N_GROUPS = 100, 10
+# Most random vectors, and most bytes of them and of arrays for them, where more are asked for.
+MOST_VECTORS, MOST_BYTES = 400, 1 << 29
 # Relative error of the systems that are solved for them, and most Hessian products for them.
 ACCURACY, MOST_PRODUCTS = 1e-3, 500
 
@@ -62,10 +64,12 @@ class SampledInverse:
         size: int,
         n_vectors: int = N_VECTORS,
         seed: int = 0,
+        known: SampledInverse | None = None,
     ) -> SampledInverse:
         """Draw vectors at a point of the loss, for the penalty of standardised columns.
 
-        `size` is the number of free coefficients.
+        `size` is the number of free coefficients. `known` are the first of the vectors, drawn
+        before with the same seed.
         """
         objective = point.objective
         tangent = terms.nonsmooth_penalty().tangent(point.theta)
@@ -79,8 +83,22 @@ class SampledInverse:
         g += np.sqrt(total) * _penalty_noise(tangent, shape, seed)
         if objective.likelihood.is_coupled and _has_common_ridge(point, tangent, free):
             g -= g.mean(axis=1, keepdims=True)  # a common change of all classes changes no logit
-        theta = _solved(point, tangent, free, np.where(free, g, 0.0) / total)
+        n_known = 0 if known is None else len(known.theta)
+        theta = _solved(point, tangent, free, np.where(free, g[n_known:], 0.0) / total)
+        if known is not None:
+            theta = np.concatenate([known.theta, theta])
         return cls(theta, np.arange(n_vectors), n_vectors, seed, size)
+
+    def with_vectors(self, n_vectors: float, point: Point, terms: PenaltyTerms) -> SampledInverse:
+        """Return the inverse with so many vectors, as far as `MOST_VECTORS` and memory allow."""
+        rows = getattr(point.objective.blocks, "block_rows", 0)
+        # A vector, and its noise, logits and their products for the rows of a block.
+        entries = max(self.theta[0].size, 3 * rows * len(self.theta[0]))
+        most = min(MOST_VECTORS, MOST_BYTES // (8 * entries))
+        n_vectors = int(min(n_vectors, most)) // N_GROUPS * N_GROUPS
+        if n_vectors <= len(self.theta):
+            return self
+        return self.at(point, terms, self.rank, n_vectors, self.seed, self)
 
     def without(self, group: int) -> SampledInverse:
         """Return the vectors that are not in a group, of `N_GROUPS`."""
@@ -117,7 +135,10 @@ class SampledInverse:
 
 
 def _noise(context: KernelContext, n_vectors: int, r: int, seed: int) -> Array:
-    """Return the noise of the rows of a block, always the same, (n_vectors, r, rows)."""
+    """Return the noise of the rows of a block, always the same, (n_vectors, r, rows).
+
+    That of the first vectors does not depend on their number.
+    """
     block = context.block
     generator = np.random.default_rng([seed, block.start])
     return generator.standard_normal((n_vectors, r, block.stop - block.start))
@@ -141,10 +162,9 @@ def _noise_gradient(context: KernelContext, n_vectors: int, seed: int) -> tuple[
 
 def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array:
     """Return noise with the covariance of the penalty's second derivative, of that shape."""
-    generator = np.random.default_rng([seed, 0, 1])
-    noise = np.sqrt(tangent.diagonal) * generator.standard_normal(shape)
+    noise = np.sqrt(tangent.diagonal) * np.random.default_rng([seed, 0, 1]).standard_normal(shape)
     if tangent.group_curvature is not None and tangent.unit is not None:
-        other = generator.standard_normal(shape)
+        other = np.random.default_rng([seed, 0, 2]).standard_normal(shape)
         along = np.einsum("kj,nkj->nj", tangent.unit, other)
         bend = np.sqrt(np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0))
         noise += bend * (other - tangent.unit * along[:, None, :])

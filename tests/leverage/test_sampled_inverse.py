@@ -5,7 +5,7 @@ import pytest
 
 from skmaxent import MaxentClassifier, leave_one_out
 from skmaxent._estimators._inference_kinds import estimate_of
-from skmaxent._leverage import _leverages
+from skmaxent._leverage import _leave_one_out, _leverages, _sampled_inverse
 from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._sampled_inverse import SampledInverse
@@ -77,13 +77,54 @@ def test_scores_are_exact_up_to_their_monte_carlo_error(monkeypatch, d, C, l1_ra
     exact = leave_one_out(clf, X, y, max_refits=0)
     assert exact.monte_carlo_error == 0.0
     monkeypatch.setattr(_leverages, "MOST_EXACT", 10)
+    monkeypatch.setattr(_leave_one_out, "MOST_INVERTED", 10)
+    monkeypatch.setattr(_sampled_inverse, "MOST_VECTORS", 1600)
     sampled = leave_one_out(clf, X, y, max_refits=0)
-    assert 0.0 < sampled.monte_carlo_error < 0.5 * sampled.log_score_std_err
+    assert 0.0 < sampled.monte_carlo_error < 0.15 * sampled.log_score_std_err
     error = abs(sampled.log_score - exact.log_score)
     assert error < 3.0 * sampled.monte_carlo_error
     assert sampled.effective_df == pytest.approx(exact.effective_df, rel=0.05)
     again = leave_one_out(clf, X, y, max_refits=0)
     assert again.log_score == sampled.log_score
+
+
+def test_more_vectors_are_drawn_where_the_error_needs_them(monkeypatch):
+    X, y = simulated(200, 60, 3, 4)
+    clf = MaxentClassifier(C=0.5, tol=1e-8).fit(X, y)
+    exact = leave_one_out(clf, X, y, max_refits=0)
+    monkeypatch.setattr(_leverages, "MOST_EXACT", 10)
+    inverted = leave_one_out(clf, X, y, max_refits=0)
+    assert inverted.monte_carlo_error == 0.0
+    assert inverted.log_score == pytest.approx(exact.log_score, rel=1e-4)
+    monkeypatch.setattr(_leave_one_out, "MOST_INVERTED", 10)
+    found = []
+    for most in (100, 1600):
+        monkeypatch.setattr(_sampled_inverse, "MOST_VECTORS", most)
+        found.append(leave_one_out(clf, X, y, max_refits=0))
+    few, many = found
+    assert few.monte_carlo_error > 0.15 * few.log_score_std_err
+    assert many.monte_carlo_error < 0.13 * many.log_score_std_err
+    for scores in found:
+        assert abs(scores.log_score - exact.log_score) < 3.0 * scores.monte_carlo_error
+    monkeypatch.setattr(_sampled_inverse, "MOST_BYTES", 8 * 3 * 200 * 3 * 100)
+    limited = leave_one_out(clf, X, y, max_refits=0)
+    assert limited.log_score == few.log_score
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_first_vectors_are_those_of_fewer(grouped):
+    X, y = simulated(60, 5, 3, 6)
+    clf = MaxentClassifier(C=0.5, l1_ratio=0.5, grouped=grouped, tol=1e-9).fit(X, y)
+    estimate = estimate_of(clf)
+    with estimate.problem(X, y) as training:
+        problem = training.problem
+        theta = problem.objective.from_coefficients(estimate.coef, estimate.intercept)
+        point = Leverages.of(problem, theta).point
+    few = SampledInverse.at(point, problem.terms, 10, 40)
+    many = SampledInverse.at(point, problem.terms, 10, 100)
+    np.testing.assert_allclose(many.theta[:40], few.theta, atol=1e-12)
+    more = few.with_vectors(100, point, problem.terms)
+    np.testing.assert_allclose(more.theta, many.theta, atol=1e-12)
 
 
 def test_changes_of_coefficients_need_the_inverse(monkeypatch):
