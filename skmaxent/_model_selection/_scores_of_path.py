@@ -28,9 +28,10 @@ SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
 # At first every so many-th C has leverages. Where a score and its standard error halfway differ
 # from their interpolation by more than this share of the latter, those between get leverages too.
 STRIDE, INTERPOLATION_ERROR = 16, 0.02
-# Two neighbours get leverages where so many standard errors lie between their scores because they
-# have different numbers of free coefficients.
-JUMP = 0.05
+# Two neighbours get leverages where their numbers of free coefficients differ so much that their
+# scores would lie more than so many standard errors apart, if each coefficient changed the score by
+# the average change with a random sign.
+JUMP = 0.1
 # Most entries of the logits of the rows at several Cs.
 ENTRIES_AT_A_TIME = 1 << 22
 
@@ -145,7 +146,8 @@ class ScoresOfPath:
                     finer += [(low, middle), (middle, high)]
             gaps = finer
         coefficients, per_coefficient = self._n_free, abs(self._optimism(fitted[0]))
-        jumps = np.abs(np.diff(coefficients)) * per_coefficient[1:] > JUMP * fitted[1][1:]
+        changes = np.sqrt(np.abs(np.diff(coefficients)))
+        jumps = changes * per_coefficient[1:] > JUMP * fitted[1][1:]
         self._score_all({*np.flatnonzero(jumps).tolist(), *(1 + np.flatnonzero(jumps)).tolist()})
         means, std_errs = self._interpolated(*fitted)
         others = ~self._has_leverages

@@ -115,7 +115,9 @@ def test_scores_between_leverages_are_interpolated(monkeypatch, name, most, l1_r
     error = np.abs(few.scores_[0] - full.scores_[0]) / full.scores_std_err_
     assert error[alike].max() < (0.02 if l1_ratio == 0.0 else 0.2)
     ratio = few.scores_std_err_ / full.scores_std_err_
-    np.testing.assert_allclose(ratio[alike], 1.0, atol=0.07)
+    # Where a lasso selects other features, a few scores between leverages are less exact.
+    assert np.quantile(np.abs(ratio[alike] - 1.0), 0.95) < 0.05
+    np.testing.assert_allclose(ratio[alike], 1.0, atol=0.05 if l1_ratio == 0.0 else 0.2)
 
 
 def test_the_fit_is_that_of_the_path():
