@@ -41,8 +41,11 @@ OLD = 4
 FAR_PRODUCTS = 100
 # Most bytes of the blocks of all classes: of 1,000 classes with 256 features.
 BLOCKS_BYTES = 1 << 28
-# Multiplications that a block of a class costs besides those of matrices.
-BLOCK_CALLS = 1e7
+# Multiplications that a block of a class costs besides those of matrices. The products of many
+# classes run at the speed of a large matrix product: the cost of one is then a multiple of
+# MANY_CLASSES_COST, from about FEW_CLASSES on.
+BLOCK_CALLS = 3e7
+MANY_CLASSES_COST, FEW_CLASSES = 2.0, 30.0
 # Until the products of a step have cost as much as new blocks, they increase from step to step:
 # blocks are built if the next step is expected to reach that, at this many times the last step.
 NEXT_STEP = 2.0
@@ -232,10 +235,13 @@ class PreconditionerChoice:
 def _cost_of_blocks(objective: MultinomialObjective) -> float:
     """Return the multiplications that a `ClassBlockPreconditioner` costs, infinite if too large.
 
-    Half of the second moments is computed, in float32.
+    Half of the second moments is computed, in float32. The result is relative to DENSE_COST for a
+    Hessian product.
     """
     R, width = objective.shape
     if 4 * R * width**2 > BLOCKS_BYTES:
         return float("inf")
     n_rows = max(LEAST_ROWS, ROWS_PER_COLUMN * width)
-    return float(R * (BLOCK_CALLS + width**2 * (n_rows + width) / 2.0))
+    few = min(1.0, FEW_CLASSES / R)
+    product = few * DENSE_COST + (1.0 - few) * MANY_CLASSES_COST
+    return float(R * (BLOCK_CALLS + width**2 * (n_rows + width) / 2.0) * DENSE_COST / product)
