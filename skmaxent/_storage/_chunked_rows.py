@@ -27,11 +27,6 @@ from skmaxent._typing import Array, DType, KernelResult
 # A function of rows and their marks that returns the same X with other weights, targets, offsets.
 View = Callable[[Rows, Array], Rows]
 
-# Most bytes of a sample that is sent to the calling process.
-LOCAL_SAMPLE_BYTES = 1 << 28
-# Bytes of the column index that a sparse entry carries, at most.
-INDEX_BYTES = 8
-
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
@@ -242,11 +237,8 @@ class ChunkedRows(Storage):
         dtype: DTypeLike,
         seed: int = 0,
     ) -> RowBlocks:
-        """Return a sample in memory of at most LOCAL_SAMPLE_BYTES, also if `n_rows` is None."""
-        entry = np.dtype(dtype).itemsize + (INDEX_BYTES if self.is_sparse else 0)
-        room = int(LOCAL_SAMPLE_BYTES / (entry * max(self.size / self.n_samples, 1.0)))
-        limit = max(min(room, self.n_samples), 1)
-        n_rows = limit if n_rows is None else min(n_rows, limit)
+        """Return a sample in memory of at most `SAMPLE_BYTES`, also if `n_rows` is None."""
+        n_rows = self.n_samples if n_rows is None else min(n_rows, self.n_samples)
         rows = self._sample(n_rows, seed, center, scale, dtype)
         return RowBlocks(*rows, n_logits=self.n_logits, workers=self._workers, tally=self.tally)
 

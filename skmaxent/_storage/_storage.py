@@ -26,6 +26,10 @@ RARE_CLASS_ROWS = 30
 # If the variance of a column in a sample differs from that of all rows by more than this factor,
 # the column has outliers, and the sample gets the rows that contain them.
 OUTLIER_VARIANCE_RATIO = 1.5
+# Most bytes of a sample, so that the memory of a fit does not grow with the number of rows.
+SAMPLE_BYTES = 1 << 28
+# Bytes of the column index that a sparse entry carries, at most.
+INDEX_BYTES = 8
 
 
 @dataclass
@@ -235,12 +239,15 @@ class Storage(ABC):
     ) -> Rows:
         """Return a stratified sample: one random row from each of `n_rows` runs of equal length.
 
+        There are fewer runs where their rows would take more than `SAMPLE_BYTES`.
         All rows of a class with fewer than `RARE_CLASS_ROWS` sampled rows are added. If a dense
         column has outliers in or beyond the sample, the rows with an extreme sum of squares are
         added too. Added rows, which the sample contains with certainty, get a weight smaller by
         n_rows/n_samples, so that weighted sums over the sample estimate those over all rows.
         """
         n = self.n_samples
+        entry = np.dtype(dtype).itemsize + (INDEX_BYTES if self.is_sparse else 0)
+        n_rows = max(1, min(n_rows, int(SAMPLE_BYTES / (entry * max(self.size / n, 1.0)))))
         position = np.random.default_rng(seed).random(n_rows)
         # Runs begin and end at whole rows, so that no row is drawn twice.
         edges = np.arange(n_rows + 1) * n // n_rows

@@ -21,7 +21,7 @@ from skmaxent import (
     maxent_path,
 )
 from skmaxent._input import _dask_labels
-from skmaxent._storage import _chunked_rows, _cluster
+from skmaxent._storage import _chunked_rows, _cluster, _storage
 from skmaxent._storage._threads import Workers
 
 # Sockets of a cluster that the garbage collector finds first.
@@ -312,7 +312,7 @@ def test_what_travels_has_the_size_of_the_coefficients(monkeypatch):
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_samples_take_no_more_memory_than_they_may(monkeypatch, is_sparse):
     limit = 100_000
-    monkeypatch.setattr(_chunked_rows, "LOCAL_SAMPLE_BYTES", limit)
+    monkeypatch.setattr(_storage, "SAMPLE_BYTES", limit)
     X, y, _ = rows(4000, 30)
     lazy, labels = chunked(X * (X > 1.0) if is_sparse else X, y)
     lazy = lazy.map_blocks(sp.csr_array) if is_sparse else lazy

@@ -4,8 +4,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from skmaxent import MaxentClassifier
+from skmaxent._storage import _storage
 from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_blocks import RowBlocks
 
@@ -114,3 +116,35 @@ def test_neighbouring_columns_of_a_map_are_a_view_of_it(tmp_path, shift):
     np.testing.assert_array_equal(np.asarray(lazy.X), transform(X))
     assert np.shares_memory(lazy.X if shift is None else lazy.X.base, mapped)
     assert not lazy.has_room
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sample_takes_no_more_memory_than_it_may(monkeypatch, is_sparse, dtype):
+    limit = 100_000
+    monkeypatch.setattr(_storage, "SAMPLE_BYTES", limit)
+    X = np.random.default_rng(0).normal(size=(9_000, 30))
+    X = sp.csr_array(X * (X > 1.0)) if is_sparse else X
+    blocks = RowBlocks(X, np.arange(9_000) % 3, n_logits=3)
+    sample = blocks.standardised(np.zeros(30), np.ones(30), 8_000, dtype=dtype)
+    found = sample.X.data.nbytes + (sample.X.indices.astype(np.int64).nbytes if is_sparse else 0)
+    assert 0.5 * limit < found <= 1.1 * limit
+    # The few rows stand for the others, as those of larger samples do.
+    assert 0.0 < sample.weight_sums.total <= 9_000
+
+
+def test_a_certificate_of_a_memory_map_copies_few_rows(tmp_path):
+    """It may cost a Hessian of more than half of the rows here, which is not worth a copy."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200_000, 50)).astype(np.float32)
+    y = (X[:, 0] + rng.logistic(size=len(X)) > 0.0).astype(np.int8)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        clf = MaxentClassifier(tol=0.1, n_jobs=1).fit(mapped, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert clf.optimality_gap_ < 1e-4
+    assert peak < X.nbytes / 2
