@@ -228,6 +228,13 @@ class TrainingProblem:
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         return objective.at(objective.from_coefficients(coef, intercept))
 
+    def theta(self, coef: Array, intercept: Array) -> Array:
+        """Return θ of the problem for coefficients and intercepts of all columns and classes."""
+        if self.has_absent_classes:
+            coef, intercept = coef[self.data.active], intercept[self.data.active]
+        known = self.columns.to_problem(coef.astype(float), intercept.astype(float))
+        return self.problem.objective.from_coefficients(*known)
+
     def aliased(self) -> Array:
         """Return the positions of columns that are combinations of earlier ones and the intercept.
 
@@ -283,12 +290,8 @@ class TrainingProblem:
         """
         if self.dtype != np.float32:
             return 0.0
-        coef, intercept = self.coefficients(solution)
-        if self.has_absent_classes:
-            coef, intercept = coef[self.data.active], intercept[self.data.active]
         point, objective = solution.point, solution.point.objective
-        known = self.columns.to_problem(coef.astype(float), intercept.astype(float))
-        theta = objective.from_coefficients(*known)
+        theta = self.theta(*self.coefficients(solution))
         change = theta - objective.from_coefficients(solution.coef, solution.intercept)
         # A bound without a pass over X: the mean square of a standardised column is at most 1, and
         # the second derivative of the loss by a logit at most 1/4. Without an intercept columns are

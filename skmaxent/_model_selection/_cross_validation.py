@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import nullcontext
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,11 @@ from skmaxent._model_selection._selection import (
     mean_and_error,
     resolve_l1_ratios,
 )
+from skmaxent._model_selection._settled_folds import settled
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
-from skmaxent._typing import FoldWeights, SearchedPenaltyName, Selection, SolverName
+from skmaxent._storage._place import place_of
+from skmaxent._typing import Array, FoldWeights, SearchedPenaltyName, Selection, SolverName
 
 REMOVED = REMOVED_PARAMETERS | {
     "use_legacy_attributes": Removed("attributes have the new shapes: leave it out", (False,)),
@@ -78,6 +80,12 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     scoring : str or callable, default=None
         Scorer, whose larger values are better. None is "neg_log_loss". ``cv="loo"`` knows that,
         "accuracy" and "neg_brier_score".
+    cv_tol : float, default=0.05
+        Largest error of a score that folds may have, as a share of its standard error. Fits of the
+        folds end where a bound on the change of the mean score up to the optimum is below this
+        share; see Notes. 0 fits each fold up to `tol`. Other scores than the log-likelihood,
+        `relax`, ``refit=False``, callbacks, ``cv="loo"`` and Dask collections need fits up to
+        `tol`, and have them with any `cv_tol`.
     selection : {"best", "one_standard_error"}, default="best"
         Rule for the choice of the penalty. "best" chooses the penalty with the best mean score over
         the folds. "one_standard_error" keeps the `l1_ratio` of the best, and chooses the smallest C
@@ -179,6 +187,17 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     counts, stands for several observations, of which one is left out. The final fit is that of the
     path. There is no `relax`, no ``refit=False`` and no Dask collection.
 
+    **Accuracy of scores.** For the choice of the penalty, fits of the folds need no more accuracy
+    than their scores. Each fit starts where the last fits of the path point to. If it is at a
+    distance D to the optimum, in standard errors, the mean log-likelihood of the held-out rows
+    changes by at most √(χ²/n) D up to there, to first order, for n rows in the fit and the mean χ²
+    of the Pearson statistics of the held-out rows. A last Newton step, which is computed to an
+    accuracy of 0.3, leaves 0.3 times this bound. A fit ends with such a step where the bound is
+    well below `cv_tol` standard errors of the score. Fits are repeated up to `tol` where the bound
+    turns out to be too large for the standard error over the folds, and where the bounds leave open
+    which penalty is chosen.
+    Coefficients in `coefs_paths_` are as accurate as the scores.
+
     **Dask collections.** Folds and results are those of the same rows in memory. Chunks are read
     once and stay where Dask keeps them. Each fold uses all rows, with weight zero for its held-out
     rows. This process stores the class and the number of the fold of each row, which take a byte or
@@ -223,6 +242,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         "cv": ["cv_object", StrOptions({LOO})],
         "fold_weights": [StrOptions({"uniform", "size"})],
         "scoring": [str, callable, None],
+        "cv_tol": [Interval(Real, 0.0, None, closed="left")],
         "selection": [StrOptions({"best", "one_standard_error"})],
         "refit": ["boolean"],
         "relax": ["boolean", StrOptions({"classes", "union"}), "array-like"],
@@ -258,6 +278,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         cv: Any = None,
         fold_weights: FoldWeights = "uniform",
         scoring: Any = None,
+        cv_tol: float = 0.05,
         selection: Selection = "best",
         refit: bool = True,
         relax: Any = False,
@@ -283,6 +304,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         self.cv = cv
         self.fold_weights = fold_weights
         self.scoring = scoring
+        self.cv_tol = cv_tol
         self.selection = selection
         self.refit = refit
         self.relax = relax
@@ -378,18 +400,24 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         )
         followed = [None] * n_paths if root is None else root.subtasks("path", n_paths, len(Cs))
         parts = itertools.product(range(folds.n_folds), l1_ratios)
+        cv_tol = self._cv_tol(folds, how) if root is None and place_of(X) is None else 0.0
         jobs = [
-            Job(classifier_of(self, l1_ratio=ratio), fold, path)
+            Job(classifier_of(self, l1_ratio=ratio), fold, path, cv_tol)
             for (fold, ratio), path in zip(parts, followed, strict=True)
         ]
         # C is that of all rows: their weights make of it the alpha that folds have in common.
         of_all = total_weight if grid.is_alpha else None
         done = folds.run(jobs, PenaltyGrid(Cs, total_weight=of_all))
         found = list(with_progress(done, n_paths, "paths of folds") if self.verbose else done)
+        if cv_tol > 0.0:
+            weights = self._weights_of_folds
+            found = settled(
+                folds, jobs, found, Cs, of_all, weights=weights, selection=self.selection
+            )
         self.classes_, self.Cs_ = folds.classes, Cs
         self.alphas_ = alphas_of(Cs, total_weight)
         sizes = np.reshape([result.scored_weight for result in found], shape[:2]).max(axis=1)
-        self.fold_weights_ = np.ones(shape[0]) if self.fold_weights == "uniform" else sizes
+        self.fold_weights_ = self._weights_of_folds(sizes)
         self.l1_ratios_, self.gammas_ = l1_ratios, gammas
         scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
         n_iter = np.reshape([result.path.n_iter for result in found], shape)
@@ -414,6 +442,16 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         move_to_input(self, X, y)
         if root is not None:
             root.end({"_default_offset": offset})
+
+    def _weights_of_folds(self, sizes: Array) -> Array:
+        """Return the weights of folds whose scored rows have weights of these sums, (n_folds,)."""
+        return np.ones(len(sizes)) if self.fold_weights == "uniform" else sizes
+
+    def _cv_tol(self, folds: Folds, how: How) -> float:
+        """Return the `cv_tol` of folds; 0 where something needs more than accurate scores."""
+        is_scored_alone = how.scorer is None and how.gammas.tolist() == [1.0]
+        is_for_scores = isinstance(folds, FoldsInMemory) and is_scored_alone and bool(self.refit)
+        return float(self.cv_tol) if is_for_scores else 0.0
 
     def _refit(self, folds: Folds, task: FollowedTask | None, attributes: dict[str, Any]) -> None:
         """Set the coefficients to those of all rows; the fit is `task`, if callbacks follow it."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
@@ -20,12 +19,14 @@ from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
 from skmaxent._input._labels import refuse_unknown
 from skmaxent._input._observations import Observations
-from skmaxent._input._read import check_rows
+from skmaxent._input._read import check_data, check_rows
 from skmaxent._input._targets import is_table, observe
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._prediction import absent_logit, log_softmax
+from skmaxent._model_selection._model_at_offset import ModelAtOffset
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path, some_of
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
+from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._device_array import on_host, plain
 from skmaxent._storage._place import to_host
@@ -34,67 +35,33 @@ from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
 
-class ModelAtOffset(ClassifierMixin, BaseEstimator):
-    """A fitted model of rows with an offset, as the classifier that scorers expect.
-
-    Parameters
-    ----------
-    model : FittedModel
-    offset : array-like
-        Of the rows that it will be asked to predict.
-    """
-
-    def __init__(self, model: FittedModel, offset: ArrayLike | None) -> None:
-        self.model = model
-        self.offset = offset
-
-    @property
-    def classes_(self) -> Array:
-        """Class labels."""
-        return self.model.classes
-
-    @property
-    def coef_(self) -> Array:
-        """Coefficients."""
-        return self.model.coef
-
-    @property
-    def intercept_(self) -> Array:
-        """Intercepts."""
-        return self.model.intercept
-
-    def fit(self, X: Any, y: Any) -> ModelAtOffset:
-        """The model is fitted already."""
-        return self
-
-    def decision_function(self, X: Any) -> Any:
-        """Return the logits of rows; a single column is a vector."""
-        Z = self.model.predict("logits", X, self.offset)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
-
-    def predict(self, X: Any) -> Any:
-        """The label of the most probable class of each row."""
-        return self.model.predict("most_probable", X, self.offset)
-
-    def predict_proba(self, X: Any) -> Any:
-        """Return probabilities of the classes."""
-        return self.model.predict("probabilities", X, self.offset)
-
-    def predict_log_proba(self, X: Any) -> Any:
-        """Return logarithms of the probabilities."""
-        return self.model.predict("log_probabilities", X, self.offset)
-
-
 @dataclass(frozen=True)
 class Fold:
     """A path, and scores (n_cs, n_gammas) of the rows that it did not see.
 
-    `scored_weight` is the sum of the weights of the rows that count in the scores.
+    `scored_weight` is the sum of the weights of the rows that count in the scores. `errors` (n_cs,)
+    bound the errors of the scores that fits leave which end before their `tol`; None is zero.
     """
 
     path: MaxentPath
     scores: Array
     scored_weight: float
+    errors: Array | None = field(default=None, kw_only=True)
+
+    def with_part(self, part: Fold, at: Array) -> Fold:
+        """Return the fold with other fits at some Cs, those of the mask `at`, which are exact."""
+        assert self.errors is not None
+        path, other = self.path, part.path
+        changed: dict[str, Any] = {
+            name: _replaced(getattr(path, name), at, getattr(other, name))
+            for name in ("coefs", "intercepts", "n_iter", "optimality_gaps")
+        }
+        return replace(
+            self,
+            path=replace(path, **changed),
+            scores=_replaced(self.scores, at, part.scores),
+            errors=np.where(at, 0.0, self.errors),
+        )
 
 
 @dataclass(frozen=True)
@@ -112,11 +79,18 @@ class How:
 
 @dataclass(frozen=True)
 class Job:
-    """A path to be fitted and scored: its model, the number of its fold, and who follows it."""
+    """A path to be fitted and scored: its model, the number of its fold, and who follows it.
+
+    `cv_tol` is the change of a score, as a share of its standard error, that fits may leave; see
+    `ScoreAccuracy`. 0 is for fits up to the `tol` of the model, which begin at `starts`,
+    coefficients and intercepts for each C.
+    """
 
     model: MaxentClassifier
     fold: int
     followed: _callbacks.Task | None
+    cv_tol: float = 0.0
+    starts: tuple[Array, Array] | None = None
 
 
 class Folds(Protocol):
@@ -278,7 +252,7 @@ class FoldsInMemory:
 
     def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
         found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(self.task.run)(job.model, grid, *self.splits[job.fold], job.followed)
+            delayed(self.task.run)(job, grid, *self.splits[job.fold], n_folds=self.n_folds)
             for job in jobs
         )
         return found
@@ -329,30 +303,19 @@ class Task:
         given = to_host(self.how.routed.scorer.score.get("sample_weight"))
         return _validation.check_sample_weight(given, self.observed.n_samples)
 
-    def run(
-        self,
-        model: MaxentClassifier,
-        grid: PenaltyGrid,
-        train: Array,
-        test: Array,
-        followed: _callbacks.Task | None = None,
-    ) -> Fold:
+    def run(self, job: Job, grid: PenaltyGrid, train: Array, test: Array, *, n_folds: int) -> Fold:
         """Fit and score; callbacks follow, and may end the path: its last scores are then NaN."""
+        if job.cv_tol > 0.0:
+            found = self._rough(job, grid, train, test, n_folds)
+            if found is not None:
+                return found
+        model, followed = job.model, job.followed
         X, y = safe_indexing(self.X, train), safe_indexing(self.y, train)
-        sample_weight = None if self.sample_weight is None else self.sample_weight[train]
+        rows = self._training_rows(train)
         if followed is not None:
-            followed = followed.with_rows(X, y, sample_weight).begun()
-        path = fold_path(
-            model,
-            X,
-            y,
-            grid,
-            self.how,
-            sample_weight=sample_weight,
-            offset=None if self.offset is None else self.offset[train],
-            classes=self.observed.classes,
-            task=followed,
-        )
+            followed = followed.with_rows(X, y, rows["sample_weight"]).begun()
+        options = {"task": followed, "starts": job.starts}
+        path = fold_path(model, X, y, grid, self.how, **options, **rows)
         # What a model has never seen tells nothing about its penalty.
         known, kept = self.observed.rows(test).without(~self.seen(train) | lacking(path))
         test = test[kept]
@@ -368,6 +331,42 @@ class Task:
         if followed is not None:
             followed.end()
         return Fold(path, scores, known.total_weight(weights))
+
+    def _training_rows(self, train: Array) -> dict[str, Any]:
+        """Return the arguments of a path that say what is known of its rows."""
+        return {
+            "sample_weight": None if self.sample_weight is None else self.sample_weight[train],
+            "offset": None if self.offset is None else self.offset[train],
+            "classes": self.observed.classes,
+        }
+
+    def _rough(
+        self, job: Job, grid: PenaltyGrid, train: Array, test: Array, n_folds: int
+    ) -> Fold | None:
+        """Fit as accurately as scores need, and score; None if a class has no rows to learn from.
+
+        The scores are log-likelihoods, those of penalised fits alone.
+        """
+        observed, weights = self.observed.rows(test), self._score_weights
+        weights = None if weights is None else weights[test]
+        if not self.seen(train).all() or not self.tested(test).any():
+            return None
+
+        def held_out() -> HeldOutRows:
+            X = check_data(FittedColumns.of(job.model), safe_indexing(self.X, test))
+            offset = None if self.offset is None else self.offset[test]
+            return HeldOutRows(X, observed, weights, offset, n_folds)
+
+        accuracy = ScoreAccuracy(held_out, job.cv_tol, job.model.tol)
+        X, y = safe_indexing(self.X, train), safe_indexing(self.y, train)
+        rows = self._training_rows(train)
+        path = fold_path(job.model, X, y, grid, self.how, accuracy=accuracy, **rows)
+        if lacking(path).any():
+            return None
+        n_Cs = range(len(path.Cs))
+        scores = np.array([[accuracy.scores[i]] for i in n_Cs])
+        errors = np.array([accuracy.errors[i] for i in n_Cs])
+        return Fold(path, scores, observed.total_weight(weights), errors=errors)
 
     def _log_likelihood(
         self,
@@ -449,6 +448,13 @@ def warn_of_absent_classes(folds: Folds) -> None:
                 f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
                 "these classes do not count in its score."
             )
+
+
+def _replaced(array: Array, at: Array, values: Array) -> Array:
+    """Return a copy of an array with other values where the mask `at` of its first axis is true."""
+    array = array.copy()
+    array[at] = values
+    return array
 
 
 def stacked_paths(found: list[Fold], shape: tuple[int, ...], *, with_intercept: bool) -> Array:

@@ -22,8 +22,9 @@ from skmaxent._input._training_data import TrainingData
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._path_endings import Ending, warn_of_endings
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
+from skmaxent._model_selection._score_accuracy import ScoreAccuracy
 from skmaxent._sklearn import check_parameters
-from skmaxent._solvers import Path, Solution
+from skmaxent._solvers import PredictedPath, Solution
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
 
@@ -276,6 +277,8 @@ def fit_path(
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
     data: TrainingData | None = None,
     at_end: Callable[[TrainingProblem, MaxentPath], None] | None = None,
+    accuracy: ScoreAccuracy | None = None,
+    starts: tuple[Array, Array] | None = None,
 ) -> MaxentPath:
     """Fit the path of a model from the strongest penalty on, and return it in the grid's order.
 
@@ -302,6 +305,12 @@ def fit_path(
         callbacks.
     at_end : callable, optional
         Called with the problem of the path, while its threads exist, and with the path.
+    accuracy : ScoreAccuracy, optional
+        Says how near to the optimum each fit must be, and scores it. The default is the `tol` of
+        the model.
+    starts : tuple of ndarray, optional
+        Coefficients and intercepts at which the fits start, for each C, in the shapes of those of a
+        `MaxentPath`. The default is the fit before.
 
     Returns
     -------
@@ -322,6 +331,8 @@ def fit_path(
         at_C=at_C,
         data=data,
         at_end=at_end,
+        accuracy=accuracy,
+        starts=starts,
     )
     warn_of_endings(ends[""], "", model)
     if names_relaxed:
@@ -344,6 +355,8 @@ def _fit_path(
     at_C: Callable[[float], Attributes],
     data: TrainingData | None,
     at_end: Callable[[TrainingProblem, MaxentPath], None] | None,
+    accuracy: ScoreAccuracy | None,
+    starts: tuple[Array, Array] | None,
 ) -> tuple[MaxentPath, dict[str, list[Ending]]]:
     """Return what `fit_path` does, without warnings, and how the fits at each C ended."""
     check_parameters(model)
@@ -374,8 +387,15 @@ def _fit_path(
         progress = Progress()
         for i in np.argsort(Cs, kind="stable"):
             subtask = None if task is None else task.subtask("penalty").begun()
-            solution = path.at(float(strengths[i]))
+            strength = float(strengths[i])
+            if accuracy is not None:
+                solution = path.near(strength, accuracy.distance)
+            else:
+                start = None if starts is None else ready.theta(starts[0][i], starts[1][i])
+                solution = path.at(strength, start)
             found.put(i, *ready.coefficients(solution))
+            if accuracy is not None:
+                accuracy.add(i, found.coefs[i], found.intercepts[i], solution)
             if relaxed is not None:
                 free = path.relaxed(by_feature=relax == "union")
                 relaxed.put(i, *ready.coefficients(free))
@@ -394,6 +414,8 @@ def _fit_path(
             if subtask is not None and subtask.end(attributes):
                 break
         progress.close()
+        if accuracy is not None:
+            accuracy.close()
         path_of = MaxentPath(
             Cs,
             found.coefs,
@@ -458,10 +480,10 @@ def data_grid(
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
 
 
-def _solver_of(model: MaxentClassifier, ready: TrainingProblem) -> Path:
+def _solver_of(model: MaxentClassifier, ready: TrainingProblem) -> PredictedPath:
     """Return the solver of the path of a model."""
     options = options_of(model, quiet=True)
-    return Path(ready.problem, ready.problem_terms, options, ready.lasso)
+    return PredictedPath(ready.problem, ready.problem_terms, options, ready.lasso)
 
 
 def _fit_text(C: float, solution: Solution) -> str:

@@ -13,8 +13,9 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from skmaxent._estimators._linear_classifier import LinearClassifier, fitted_model
 from skmaxent._model import _dask_scores
 from skmaxent._model_selection._dask_folds import refuse_scorer
-from skmaxent._model_selection._folds import ModelAtOffset, mean_log_likelihood
+from skmaxent._model_selection._folds import mean_log_likelihood
 from skmaxent._model_selection._metadata import routed_metadata, router_of
+from skmaxent._model_selection._model_at_offset import ModelAtOffset
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import to_host
 

@@ -4,6 +4,7 @@ from skmaxent._solvers._conjugate_gradients import steihaug as conjugate_gradien
 from skmaxent._solvers._names import NEWTON, SOLVER_NAMES, resolve_solver
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
+from skmaxent._solvers._predicted_path import PredictedPath
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import (
@@ -29,6 +30,7 @@ __all__ = [
     "Outcome",
     "Path",
     "PreconditionedProblem",
+    "PredictedPath",
     "Problem",
     "Record",
     "Solution",

@@ -90,9 +90,17 @@ class _Quadratic:
         The model with its damping, at whose minimum the next step aims.
     """
 
-    def __init__(self, point: Point, model: Model | None, seed: int, *, uses_hessian: bool) -> None:
+    def __init__(
+        self,
+        point: Point,
+        model: Model | None,
+        seed: int,
+        *,
+        uses_hessian: bool,
+        holds: bool = False,
+    ) -> None:
         self._seed, self._uses_hessian = seed, uses_hessian
-        self.damping, self.holds = 0.0, False
+        self.damping, self.holds = 0.0, holds and model is not None
         self._is_fresh, self._was_damped = model is None, False
         if model is None:
             model = model_at(point, seed, uses_hessian=uses_hessian)
@@ -213,8 +221,10 @@ def proximal_newton(
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
     n_before, tol = len(record), options.tol
-    quadratic = _Quadratic(point, model, options.seed, uses_hessian=uses_hessian)
-    uses_float32 = True
+    quadratic = _Quadratic(
+        point, model, options.seed, uses_hessian=uses_hessian, holds=options.trusts_model
+    )
+    uses_float32, end = True, None
     while True:
         root_n = root_size(objective.blocks.effective_size, value)
         guess = quadratic.minimum(point, penalty, tol / root_n)
@@ -224,6 +234,7 @@ def proximal_newton(
         if quadratic.holds and DISTANCE_MARGIN * distance <= tol:
             distance *= DISTANCE_MARGIN
             status = record.add(objective.counter, point.theta, value, distance, Status.CONVERGED)
+            end = guess.theta
             break
         is_last = distance <= tol
         if guess.is_exact and quadratic.is_hessian:
@@ -240,6 +251,7 @@ def proximal_newton(
             status = Status.QUASI_SEPARATED
         status = record.add(objective.counter, point.theta, value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
+            end = step.theta
             break
         uses_float32 = uses_float32 and not is_last
         candidate, candidate_value, reach = _search_on_ray(
@@ -254,7 +266,7 @@ def proximal_newton(
                 status = Status.PRECISION
                 break
             point, value = found
-    return Outcome(point, value, status, record.history, model=quadratic.model)
+    return Outcome(point, value, status, record.history, model=quadratic.model, end=end)
 
 
 def _step_hidden_by_rounding(

@@ -137,11 +137,14 @@ class Path:
         at = np.unravel_index(self._lasso.argmax(), self._lasso.shape)
         return max(float(self._terms.l1[at] / self._lasso[at]), LEAST_L1_RATIO)
 
-    def at(self, strength: float) -> Solution:
-        """Return the solution for this strength of the penalty, started at the last solution."""
+    def at(self, strength: float, start: Array | None = None) -> Solution:
+        """Return the solution for this strength of the penalty.
+
+        The fit starts at `start`, θ of shape (R, d + 1); the default is the last solution.
+        """
         problem = self._problem.with_penalty(self._terms, strength)
-        point = None if self._solution is None else self._solution.point
-        start = None if point is None else point.theta
+        point = None if self._solution is None or start is not None else self._solution.point
+        start = start if point is None else point.theta
         if problem.terms.is_smooth:
             solution = smooth(problem, self._options, start, least_bound=LOOSE_GAP)
         else:

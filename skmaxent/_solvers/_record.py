@@ -155,6 +155,8 @@ class Outcome:
         A Newton step from the point with its residual, if the loop has computed one.
     model : Model or None
         The last quadratic model of a loop for nonsmooth objectives.
+    end : ndarray of shape (R, d + 1) or None
+        θ at the end of the step that told the distance of the point, if there is one.
     """
 
     point: Point
@@ -165,3 +167,4 @@ class Outcome:
     preconditioner: ApproximateInverse | None = None
     newton_step: Step | None = None
     model: Model | None = None
+    end: Array | None = None

@@ -6,6 +6,7 @@ product, and an iteration some twenty calls of NumPy.
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from typing import NamedTuple
@@ -57,7 +58,6 @@ class SmallProblem:
 
     def __init__(self, objective: MultinomialObjective) -> None:
         blocks, varying = objective.blocks, objective.varying
-        self._objective = objective
         self._likelihood = objective.likelihood
         R, width = objective.shape
         self._r = r = objective.likelihood.n_free
@@ -79,9 +79,15 @@ class SmallProblem:
         self._target_offset = 0.0
         if self._offset is not None:
             self._target_offset = float((self._targets * self._offset).sum(axis=0) @ self._weights)
-        self._strength = np.append(objective.penalty.strength, 0.0)
         # Reference coding to coefficients that sum to zero over classes; one logit is neither.
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
+        self._set_penalty(objective)
+
+    def _set_penalty(self, objective: MultinomialObjective) -> None:
+        """Take over an objective with the same loss, and the penalty that it has."""
+        self._objective = objective
+        self._strength = np.append(objective.penalty.strength, 0.0)
+        r, width = self._r, len(self._strength)
         ridge = np.zeros((r, width, r, width))
         column = np.arange(width)
         # Coefficients that stay zero get a curvature of one, so that the Hessian is not singular.
@@ -90,6 +96,12 @@ class SmallProblem:
             self.contrasts[:r] * self._strength[:, None, None] + np.eye(r) * fixed[:, None, None]
         )
         self._ridge = ridge.reshape(r * width, r * width)
+
+    def on(self, objective: MultinomialObjective) -> SmallProblem:
+        """Return the problem for an objective with the same loss and another penalty."""
+        other = copy.copy(self)
+        other._set_penalty(objective)
+        return other
 
     def at(self, theta: Array) -> State:
         self._objective.counter.gradients += 1
@@ -204,11 +216,17 @@ class _Factored:
 
 
 def newton_small(
-    objective: MultinomialObjective, theta: Array, options: Options, record: Record, watch: Watch
+    objective: MultinomialObjective,
+    theta: Array,
+    options: Options,
+    record: Record,
+    watch: Watch,
+    problem: SmallProblem | None = None,
 ) -> Outcome:
     """Minimise a smooth objective of a small problem from θ of shape (R, d + 1).
 
-    `record` receives the iterations, and `watch` looks for separation.
+    `record` receives the iterations, and `watch` looks for separation. `problem` is that of the
+    objective, if it is known.
 
     Returns
     -------
@@ -216,8 +234,9 @@ def newton_small(
         Its status is MAX_ITER also where rounding prevents further steps: the general solver
         continues from there.
     """
-    tol = min(options.tol, TOL_WITH_RIDGE if objective.penalty.is_strict else TOL_WITHOUT_RIDGE)
-    problem = SmallProblem(objective)
+    tight = TOL_WITH_RIDGE if objective.penalty.is_strict else TOL_WITHOUT_RIDGE
+    tol = min(options.tol, tight) if options.tightens else options.tol
+    problem = SmallProblem(objective) if problem is None else problem
     state = problem.at(theta)
     status = Status.MAX_ITER
     effective_size = objective.blocks.effective_size

@@ -47,6 +47,7 @@ def newton(
     is_near: bool = False,
     hands_over: bool = False,
     max_products: float = np.inf,
+    preconditioner: Preconditioner | None = None,
 ) -> Outcome:
     """Minimise a smooth objective from a point until it is `options.tol` from the optimum.
 
@@ -74,6 +75,8 @@ def newton(
         more precise solver continues from there.
     max_products : float, default=inf
         Hessian products after which `hands_over` ends the loop in any case.
+    preconditioner : Preconditioner, optional
+        For the first step, from a fit with nearly this penalty.
 
     Returns
     -------
@@ -89,7 +92,9 @@ def newton(
     choice = PreconditionerChoice(
         objective, solver=options.solver, seed=options.seed, is_near=is_near
     )
-    preconditioner, is_new = choice.at(point, 0)
+    is_new = False
+    if preconditioner is None:
+        preconditioner, is_new = choice.at(point, 0)
     while True:
         root_n = root_size(objective.blocks.effective_size, point.value)
         if point is not start:

@@ -44,6 +44,12 @@ class Options:
         For the rows that preconditioners are built from.
     callback : callable or None
         Called with each `Iteration`, θ there and whether it is the last; true where it should be.
+    tightens : bool, default=True
+        Whether solvers of small problems go on beyond `tol`, where that is cheaper than what a
+        certificate would cost. Without certificate they need not.
+    trusts_model : bool, default=False
+        Whether the quadratic model of the fit before, if there is one, is taken to be right at the
+        start of the fit.
     """
 
     tol: float
@@ -51,6 +57,8 @@ class Options:
     solver: str = "auto"
     seed: int = 0
     callback: Callback | None = None
+    tightens: bool = True
+    trusts_model: bool = False
 
     def iterations_left(self, n_done: int) -> int:
         """Return how many iterations are left, at least 1 unless `max_iter` is 0."""

@@ -161,7 +161,14 @@ def minimise(problem: Problem, options: Options, start: Array | None = None) -> 
     return minimise_nonsmooth(problem, options, start, working)
 
 
-def descend(problem: Problem, options: Options, start: Array, watch: Watch) -> Outcome:
+def descend(
+    problem: Problem,
+    options: Options,
+    start: Array,
+    watch: Watch,
+    working: WorkingSet | None = None,
+    likely: Array | None = None,
+) -> Outcome:
     """Minimise as far as the solver's own loop leads, which is enough for a step of a longer fit.
 
     There is no certificate, no second look with row-accurate sums, and no search for separation at
@@ -176,12 +183,14 @@ def descend(problem: Problem, options: Options, start: Array, watch: Watch) -> O
     watch : Watch
         Looks for separation. It may be that of other steps, where the same targets are positive;
         fits on working sets have their own.
+    working, likely : WorkingSet and ndarray of int, optional
+        As in `minimise_nonsmooth`; the default is a new set.
     """
     record = Record(options)
     if problem.terms.is_smooth or options.solver not in NEWTON:
         return SOLVERS[options.solver](problem, start, options, record, watch)
-    working = WorkingSet(problem.objective)
-    return _by_working_set(problem, start, options, record, watch, working, None)
+    working = WorkingSet(problem.objective) if working is None else working
+    return _by_working_set(problem, start, options, record, watch, working, likely)
 
 
 def smooth(

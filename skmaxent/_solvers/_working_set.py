@@ -122,7 +122,7 @@ class WorkingSet:
         if not self.is_all:
             start = self._columns.at(self.of_members(point.theta))
             penalty = penalty.columns(self._with_intercept())
-            whole = partial(self._in_all_features, others=point.theta)
+            whole = partial(self.in_all_features, others=point.theta)
         outcome = proximal_newton(
             start,
             options,
@@ -134,9 +134,9 @@ class WorkingSet:
             uses_hessian=self.uses_hessian,
         )
         self.model = outcome.model
-        return self._in_all_features(outcome.point.theta, point.theta), outcome
+        return self.in_all_features(outcome.point.theta, point.theta), outcome
 
-    def _in_all_features(self, members: Array, others: Array) -> Array:
+    def in_all_features(self, members: Array, others: Array) -> Array:
         """Return `others`, a θ of all features, with the members' columns replaced by `members`."""
         theta = others.copy(order="F")
         theta[:, self._with_intercept()] = members
@@ -180,7 +180,7 @@ def minimise_on_working_sets(
     """
     n_before = len(record)
     value = point.loss + penalty.value(point.theta)
-    status = Status.MAX_ITER
+    status, end = Status.MAX_ITER, None
     is_rough = likely is None
     working.uses_hessian = False
     if likely is not None and isinstance(penalty, Elementwise) and penalty.is_l1_alone:
@@ -213,6 +213,7 @@ def minimise_on_working_sets(
             continue
         if working.is_all:
             return outcome
+        end = None if outcome.end is None else working.in_all_features(outcome.end, theta)
         if len(record) - n_first == 1 and not is_rough and not violation.any():
             break  # the first iteration over all violating features was within the tolerance
         point = working.objective.at(theta)
@@ -228,7 +229,7 @@ def minimise_on_working_sets(
         if record.is_full:
             status = Status.MAX_ITER
             break
-    return Outcome(point, value, status, record.history)
+    return Outcome(point, value, status, record.history, end=end)
 
 
 def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:

@@ -1,0 +1,152 @@
+"""How near to their optimum the fits of a fold must be for an accurate score of its held-out rows.
+
+The log-likelihood of a row changes with its logits by (t - p)·δ. By Cauchy and Schwarz, the mean
+over held-out rows changes by at most √(χ² · mean δᵀΛδ), where χ² is the mean of the Pearson
+statistics (t - p)ᵀ Λ⁺ (t - p) = Σ_k (t_k - p_k)²/p_k, and Λ = diag(p) - p pᵀ. The mean of δᵀΛδ over
+the rows of the fit is at most D²/n, where D is the distance to the optimum in standard errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skmaxent._input._observations import Observations
+from skmaxent._model._prediction import log_softmax
+from skmaxent._solvers import Solution
+from skmaxent._typing import Array
+
+# Cs that are scored together, in products of X with the coefficients of all of them; and the most
+# coefficients of such a product.
+CS_TOGETHER, MOST_COEFFICIENTS = 10, 1 << 21
+# The largest distance that is asked for, in standard errors: the bound is of first order.
+LARGEST_DISTANCE = 0.3
+# Share of the distance that the last Newton step of a fit may leave: conjugate gradients solve for
+# it to this accuracy. Measured were shares below 0.15.
+LEFT_BY_STEP = 0.3
+# Share of `cv_tol` that fits aim at. Standard errors over few folds may be much smaller than those
+# over rows, which are known during the fits.
+AIM = 0.25
+
+
+class HeldOutRows:
+    """The held-out rows of a fold, which models of the other rows are scored on.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    observed : Observations
+        The classes of these rows.
+    weights : ndarray of shape (n_samples,) or None
+    offset : ndarray of shape (n_samples, n_logits) or None
+    n_folds : int
+        Number of folds with about as many rows.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        observed: Observations,
+        weights: Array | None,
+        offset: Array | None,
+        n_folds: int,
+    ) -> None:
+        self._X, self._offset = X, offset
+        self._row, self._code = observed.expanded()
+        many = observed.multiplicity
+        shares = np.ones(len(self._row)) if many is None else many[self._row]
+        if observed.codes is None:
+            shares = observed.table[self._row, self._code]
+        if weights is not None:
+            shares = shares * weights[self._row]
+        self._shares = shares / shares.sum()
+        # The number of observations of the same weight that have as much information, in all folds.
+        self._size = n_folds / float(np.square(self._shares).sum())
+
+    def scores(self, coefs: Array, intercepts: Array) -> tuple[Array, Array, Array]:
+        """Return the mean log-likelihoods of models, their standard errors and χ², (n_models,) all.
+
+        The standard errors are those of the mean over the rows of all folds. Coefficients have the
+        shape (n_models, n_logits, n_features), and intercepts (n_models, n_logits).
+        """
+        m, R, d = coefs.shape
+        together = max(1, MOST_COEFFICIENTS // max(R * d, 1))
+        if m > together:
+            parts = [
+                self.scores(coefs[i : i + together], intercepts[i : i + together])
+                for i in range(0, m, together)
+            ]
+            mean, errors, chi2 = (np.concatenate(part) for part in zip(*parts, strict=True))
+            return mean, errors, chi2
+        flat = coefs.reshape(m * R, d).astype(np.float64, copy=False)
+        Z = self._X @ flat.T if sparse.issparse(self._X) else flat @ self._X.T
+        Z = Z.T if sparse.issparse(self._X) else Z
+        Z = np.asarray(Z, dtype=np.float64).reshape(m, R, -1) + intercepts[..., None]
+        if self._offset is not None:
+            Z += self._offset.T
+        values = log_softmax(Z, 1)[:, self._code, self._row]
+        mean = values @ self._shares
+        variance = np.square(values - mean[:, None]) @ self._shares
+        with np.errstate(over="ignore"):
+            chi2 = np.expm1(-values) @ self._shares
+        return mean, np.sqrt(variance / self._size), chi2
+
+
+class ScoreAccuracy:
+    """Chooses the distance to the optimum at which fits of a path end, and scores them.
+
+    Parameters
+    ----------
+    held_out : callable
+        Returns the `HeldOutRows`; it is called when the first fits have been made.
+    cv_tol : float
+        Largest change of a score that may be left, as a share of its standard error.
+    tol : float
+        Distance to the optimum, in standard errors, that fits need never go below.
+
+    Attributes
+    ----------
+    distance : float
+        Distance to the optimum for the next fit, in standard errors.
+    scores, errors : dict of int to float
+        Mean log-likelihoods of the held-out rows by the positions of their Cs, and bounds on their
+        changes up to the optimum; 0 where the distance is below `tol`.
+    """
+
+    def __init__(self, held_out: Callable[[], HeldOutRows], cv_tol: float, tol: float) -> None:
+        self._make, self._cv_tol, self._tol = held_out, cv_tol, tol
+        self._held_out: HeldOutRows | None = None
+        self._open: list[tuple[int, Array, Array, float, float]] = []
+        self.distance = 0.0
+        self.scores: dict[int, float] = {}
+        self.errors: dict[int, float] = {}
+
+    def add(self, index: int, coef: Array, intercept: Array, solution: Solution) -> None:
+        """Add the fit at the C at a position."""
+        size = solution.point.objective.blocks.effective_size
+        # Fits with a certificate have ended where fits without `cv_tol` do.
+        is_exact = not np.isnan(solution.gap) or solution.distance <= self._tol
+        distance = 0.0 if is_exact else solution.distance
+        self._open.append((index, coef, intercept, distance, size))
+        if len(self._open) >= CS_TOGETHER:
+            self.close()
+
+    def close(self) -> None:
+        """Score the fits that have been added since the last time."""
+        if not self._open:
+            return
+        if self._held_out is None:
+            self._held_out = self._make()
+        index, coefs, intercepts, distances, sizes = zip(*self._open, strict=True)
+        self._open = []
+        mean, std_errs, chi2 = self._held_out.scores(np.array(coefs), np.array(intercepts))
+        root = LEFT_BY_STEP * np.sqrt(np.divide(chi2, sizes))
+        with np.errstate(invalid="ignore"):
+            errors = np.where(np.array(distances) > 0.0, root * distances, 0.0)
+        self.scores |= dict(zip(index, mean.tolist(), strict=True))
+        self.errors |= dict(zip(index, errors.tolist(), strict=True))
+        distance = AIM * self._cv_tol * std_errs[-1] / max(root[-1], 1e-300)
+        self.distance = float(np.clip(np.nan_to_num(distance), 0.0, LARGEST_DISTANCE))

@@ -1,0 +1,142 @@
+"""Regularisation path whose solutions need only be as near to the optimum as somebody asks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from skmaxent._existence import Watch
+from skmaxent._solvers._names import NEWTON
+from skmaxent._solvers._path import Path
+from skmaxent._solvers._preconditioners import Preconditioner
+from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._small import SmallProblem, is_small, newton_small
+from skmaxent._solvers._smooth import newton
+from skmaxent._solvers._solution import Options, Solution, Status
+from skmaxent._solvers._strategy import descend
+from skmaxent._typing import Array
+
+# Number of solutions that a start is extrapolated from. Smooth paths are nearly parabolas of the
+# logarithm of the strength from one C of a usual grid to the next. With an L1 penalty they have
+# kinks, across which a parabola is worse than a line.
+SMOOTH_POINTS, NONSMOOTH_POINTS = 3, 2
+# Fits in a row that have the same preconditioner, or that trust the same quadratic model.
+FITS_TOGETHER = 5
+
+
+class PredictedPath(Path):
+    """A path each of whose fits starts where the last solutions point to.
+
+    Most starts are then so near to the optimum that a single Newton step, from the gradient and the
+    Hessian that measure the distance, is the whole fit.
+    """
+
+    _last: tuple[tuple[float, Array], ...] = ()
+    _small: SmallProblem | None = None
+    _preconditioner: Preconditioner | None = None
+    _n_together = 0
+
+    def near(self, strength: float, tol: float) -> Solution:
+        """Return a solution for this strength that is about `tol` standard errors from the optimum.
+
+        The fit ends at a point within `tol` of the optimum. The solution is the end of the Newton
+        step from there, so that it is nearer. Its gap is NaN: there is no certificate. Where the
+        fit does not converge, the result is that of `at`.
+
+        Parameters
+        ----------
+        strength : float
+        tol : float
+            Distance in standard errors.
+        """
+        problem = self._problem.with_penalty(self._terms, strength)
+        start = self._start(problem, strength)
+        solution = None
+        if start is not None and self._options.max_iter > 0:
+            self._n_together = (self._n_together + 1) % FITS_TOGETHER
+            options = replace(
+                self._options,
+                tol=max(tol, self._options.tol),
+                tightens=False,
+                trusts_model=self._n_together > 0,
+            )
+            outcome = self._outcome(problem, options, start, strength)
+            if outcome.status is Status.CONVERGED:
+                theta = _end_of(outcome)
+                outcome = replace(outcome, coefficients=problem.coefficients(theta))
+                solution = problem.solution(outcome, np.nan)
+        if solution is None:
+            solution = self.at(strength)
+            theta = solution.point.theta
+        self._problem, self._solution, self._strength = problem, solution, strength
+        n_points = SMOOTH_POINTS if problem.terms.is_smooth else NONSMOOTH_POINTS
+        if strength > 0.0:
+            self._last = (*self._last, (np.log(strength), theta))[-n_points:]
+        return solution
+
+    def _outcome(
+        self, problem: Problem, options: Options, start: Array, strength: float
+    ) -> Outcome:
+        """Minimise from a start; what depends on the loss alone is kept from fit to fit."""
+        objective = problem.objective
+        if not problem.terms.is_smooth:
+            assert self._solution is not None
+            watch = Watch(objective, *problem.terms.nonsmooth_penalty().unbounded_signs)
+            likely = self._likely(self._solution.point, strength)
+            return descend(problem, options, start, watch, self._working, likely)
+        watch, record = Watch(objective), Record(options)
+        if options.solver not in NEWTON:
+            return descend(problem, options, start, watch)
+        if is_small(objective) and options.solver != "newton-cg":
+            kept = self._small
+            self._small = SmallProblem(objective) if kept is None else kept.on(objective)
+            return newton_small(objective, start, options, record, watch, self._small)
+        outcome = newton(
+            objective.at(start),
+            options,
+            record,
+            watch,
+            is_near=True,
+            preconditioner=self._preconditioner if options.trusts_model else None,
+        )
+        self._preconditioner = cast(Preconditioner, outcome.preconditioner)
+        return outcome
+
+    def _start(self, problem: Problem, strength: float) -> Array | None:
+        """Return θ (R, d + 1) on the polynomial through the last solutions, or None without any.
+
+        Coefficients that an L1 penalty has set to zero stay there, and those that would change
+        their sign become zero.
+        """
+        if not self._last or strength == 0.0:
+            return None
+        logarithms, thetas = zip(*self._last, strict=True)
+        at, theta = np.log(strength), np.zeros_like(thetas[-1])
+        for i, (x, known) in enumerate(self._last):
+            share = 1.0
+            for j, other in enumerate(logarithms):
+                if i != j:
+                    if other == x:
+                        return np.asarray(thetas[-1])
+                    share *= (at - other) / (x - other)
+            theta += share * known
+        if not problem.terms.is_smooth:
+            last = thetas[-1]
+            kept = (last * theta > 0.0) | (np.arange(last.shape[1]) == last.shape[1] - 1)
+            theta = problem.terms.nonsmooth_penalty().project(np.where(kept, theta, 0.0))
+        return np.asfortranarray(theta)
+
+
+def _end_of(outcome: Outcome) -> Array:
+    """Return θ at the end of the Newton step from the last point, or the point without one."""
+    point, preconditioner = outcome.point, outcome.preconditioner
+    if outcome.end is not None:
+        return outcome.end
+    if outcome.newton_step is not None:
+        return np.asarray(point.theta + outcome.newton_step.direction)
+    if preconditioner is not None:
+        return np.asarray(point.theta - preconditioner.solve(point.gradient))
+    return point.theta
