@@ -45,7 +45,8 @@ print(f"{sentences['language'].value_counts().max()} sentences for each")
 #
 # ``TfidfVectorizer`` of scikit-learn turns each sentence into a sparse row. Here the features are
 # strings of one or two characters (character n-grams); ``analyzer="word"``, its default, makes
-# words. The classifier never makes the sparse matrix dense.
+# words. The classifier never makes the sparse matrix dense. ``optimality_gap_`` is an upper bound
+# on how far the objective is above its minimum, relative to the objective.
 
 model = make_pipeline(
     TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 2), min_df=3), MaxentClassifier(C=30)
@@ -53,7 +54,7 @@ model = make_pipeline(
 model.fit(train["text"], train["language"])
 features = model[:-1].transform(train["text"])
 print(f"{features.shape[1]} features, {features.nnz / features.shape[0]:.0f} of them in a sentence")
-print(f"{model[-1].coef_.size} coefficients, certificate {model[-1].optimality_gap_:.0e}")
+print(f"{model[-1].coef_.size} coefficients, optimality gap {model[-1].optimality_gap_:.0e}")
 
 # %%
 # Accuracy and the most likely classes

@@ -49,10 +49,10 @@ def datagrid(*, grid_type: GridType = "mean_or_mode", **variables: Any) -> DataG
     ----------
     grid_type : {"mean_or_mode", "balanced", "counterfactual", "design_means"}, \
 default="mean_or_mode"
-        What the variables that are not named have. "mean_or_mode": their means, and the most
-        frequent value of those that are not numeric. "balanced": means, and all combinations of the
-        values of those that are not numeric, as the reference grid of R's emmeans; times have their
-        most frequent value.
+        The values of the variables that are not named. "mean_or_mode": the mean of each numeric
+        variable and the most frequent value of the others. "balanced": means, and all combinations
+        of the values of those that are not numeric, as the reference grid of R's emmeans; times
+        have their most frequent value.
         "counterfactual": the values of all rows of the fit, each of which is repeated for each
         point of the grid. "design_means": the mean of the columns of the model over all rows of the
         fit with the point's values, so that dummy columns have their means, as in R's
@@ -77,7 +77,7 @@ default="mean_or_mode"
 
 
 def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
-    """The values of a variable as a list."""
+    """Return the values that the user gave for a variable as a list."""
     if callable(given):
         given = given(data[name])
     is_one = isinstance(given, str) or not isinstance(given, Iterable)
@@ -93,7 +93,7 @@ def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
 
 
 def _typical(column: pd.Series, weights: Array | None, *, is_number: bool) -> Any:
-    """The mean of numbers, the most frequent of other values; the first of several such.
+    """Return the mean of numbers, or the most frequent of other values (the first, in a tie).
 
     Missing values do not count.
     """
@@ -128,7 +128,7 @@ def _typed(values: list[Any], like: pd.Series) -> pd.Series:
 
 
 def grid_points(grid: DataGrid, variables: Variables, data: pd.DataFrame) -> pd.DataFrame:
-    """The combinations of the values that were given, a row for each."""
+    """Return the points of a grid: a row for each combination of the values of its variables."""
     import pandas as pd
 
     unknown = [name for name in grid.values if name not in variables.used]
@@ -151,7 +151,11 @@ def grid_points(grid: DataGrid, variables: Variables, data: pd.DataFrame) -> pd.
 def grid_rows(
     grid: DataGrid, variables: Variables, data: pd.DataFrame, weights: Array | None
 ) -> pd.DataFrame:
-    """Return data with all variables: a row for each point, or for each point and row of data."""
+    """Return a grid as data with all variables, as the model needs them.
+
+    There is a row for each point, or, in a grid of the type "counterfactual" or "design_means", a
+    copy of `data` for each point.
+    """
     import pandas as pd
 
     points = grid_points(grid, variables, data)

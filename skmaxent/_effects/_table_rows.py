@@ -1,4 +1,4 @@
-"""The rows that a table of effects is of, and the groups that they are averaged by."""
+"""The rows of a table of effects, and the groups over which they are averaged."""
 
 from __future__ import annotations
 

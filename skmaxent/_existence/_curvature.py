@@ -1,7 +1,8 @@
 """Kernels that sum the curvature of the likelihood, or of squared changes, over pairs that count.
 
-See `_margins` for the arguments `pairs` and `direction`, and `_scaled_rows` for `scales`. R is the
-number of logits, and `width` the number of columns, the intercept's among them.
+A pair of a row and a class counts if the direction `pairs.face` does not separate the class from
+those of the row. See `_margins` for the arguments `pairs` and `direction`, and `_scaled_rows` for
+`scales`. R is the number of logits, and `width` the number of columns, the intercept's among them.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def tied_squares(
 ) -> tuple[Array, Array]:
     """Return the sum of squared changes of the pairs that a direction ties, as a quadratic form.
 
-    A pair is tied where its scaled margin along `direction` is at most `limit`. The first array is
+    A direction ties a pair if it changes both logits nearly alike: the absolute value of its scaled
+    margin along `direction` is at most `limit`. The first array is
     the matrix (R width, R width) of the form, 0 unless `with_matrix`; the second is its product
     with the direction `other`, (R, width).
     """
@@ -130,9 +132,11 @@ def information(
 def largest_change(
     block: Block, pairs: Pairs, at: RawDirection, step: RawDirection
 ) -> KernelResult:
-    """Return the largest u_k - p·u of pairs that count; q = p - (diag p - p pᵀ) u > 0 below 1.
+    """Return the largest u_k - p·u of pairs that count.
 
-    p are the probabilities at the coefficients `at`, and u are the changes of logits by `step`.
+    p are the probabilities at the coefficients `at`, and u are the changes of logits by `step`. If
+    the result is below 1, q = p - (diag p - p pᵀ) u is positive: these are, to first order, the
+    probabilities after a change of the logits by -u.
     """
     P, _, counts = _probabilities(block, pairs, at)
     U = logit_changes(block, step)

@@ -83,9 +83,12 @@ def separation(
             f"{theta.size} coefficients, or a linear program failed."
         )
     basis, moved = np.zeros((0, *D.shape)), np.append(varying, objective.fit_intercept)
-    if not is_complete:  # otherwise any small change of the direction is one more
+    # Under complete separation, D plus any small change separates too: all coefficients move.
+    if not is_complete:
         basis, moved = remaining_directions(directions)
     is_changed = np.abs(D).max(axis=0) > NO_CHANGE * np.abs(D).max()
+    # If D leaves some of these coefficients as they are, a random mixture of further directions is
+    # added to it.
     if (moved & ~is_changed).any():
         if is_complete:
             basis = np.random.default_rng(1).normal(size=(1, *D.shape)) * moved

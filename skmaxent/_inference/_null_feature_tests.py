@@ -1,4 +1,4 @@
-"""Tests of null features where the features are a share of the rows."""
+"""Tests of null features where the number of features is proportional to the number of rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def null_feature_statistics(fit: FittedRows, columns: list[int]) -> Array:
     """Return the statistics of Tan & Bellec (2023) for some features, (n_columns,).
 
     With n rows, the coefficients b_j (r,) of feature j in reference coding, the gradients g_i =
-    p_i - t_i and V_i = Λ_i - Λ_i A_i Λ_i, see `Leverages`, the statistic is
+    p_i - t_i and V_i = Λ_i - Λ_i A_i Λ_i, where Λ_i is the curvature of the loss of row i and A_i
+    its leverage (see `Leverages`), the statistic is
 
         n τ_j² b_jᵀ V (Σ_i g_i g_iᵀ/n)⁻¹ V b_j,        V = Σ_i V_i/n,
 

@@ -40,10 +40,11 @@ def null_loss(training: TrainingProblem) -> float:
 
 
 def constant_combination(training: TrainingProblem) -> Array | None:
-    """The combination of the columns, (n_features,), that is 1 in all rows of positive weight.
+    """Return the combination of columns, (n_features,), that is 1 in all rows of positive weight.
 
-    A model without intercepts that has one is a model with intercepts under another name. None is
-    no such combination.
+    If there is one, as with dummy variables for all levels of a factor, a model without intercepts
+    is equivalent to one with intercepts. Returns None if there is no such combination, or if there
+    are too many columns to look for it.
     """
     objective, moments = training.problem.objective, training.moments
     d = objective.blocks.n_features

@@ -34,12 +34,13 @@ def wild_bootstrap_test(
     Parameters
     ----------
     influences : ndarray of shape (n_groups, n_restrictions)
-        The effects of the scores of a cluster, at the estimates under the restrictions, on what is
-        restricted.
+        The scores of each cluster at the estimates under the restrictions, times the inverse
+        information, times the matrix of the restrictions.
     name : str
-        Of the hypothesis.
+        The name of the hypothesis, which the table has as its index.
     n_bootstrap : int
-        Draws. Where there are no more patterns of signs than these, all of them are used.
+        The number of random draws of weights. If there are at most as many patterns of signs
+        ("rademacher"), each pattern is used once instead.
     weights : {"rademacher", "webb"}
     random_state : int, RandomState instance or None
 
@@ -71,7 +72,7 @@ def wild_bootstrap_test(
 
 
 def statistics(influences: Array, weights: Array) -> Array:
-    """Return the statistics of some weights of the clusters, (n_draws, n_groups): (n_draws,)."""
+    """Return the statistic for each row of `weights` (n_draws, n_groups), (n_draws,)."""
     t = weights @ influences
     products = influences[:, :, None] * influences[:, None, :]
     V = np.tensordot(weights**2, products, axes=1)

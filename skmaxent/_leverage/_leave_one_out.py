@@ -124,7 +124,7 @@ def leave_one_out(
     fit : FittedRows
         A fit to rows in memory.
     weights : {"frequency", "probability"}
-        Whether one observation is left out, or the whole row.
+        "frequency" leaves out one observation of a row, "probability" the whole row.
     max_refits : int or None
         Most exact fits; None makes as many as the score needs.
     index : pandas.Index, default=None
@@ -203,13 +203,13 @@ def held_out(
     fit, weights, max_refits : object
         As in `leave_one_out`.
     refuse_rare : bool, default=True
-        Whether to raise ValueError where a class has a single observation. Its log score is minus
-        infinity otherwise: the fit without it does not know the class.
+        Whether to raise ValueError if a class has a single observation. If not, the log score of
+        that observation is minus infinity, because the fit without it does not know the class.
     is_rough : bool, default=True
-        Whether three digits of leverages are enough, as they are for scores.
+        Whether leverages are computed to three digits only, which is enough for scores.
     most_monte_carlo_error : float, default=infinity
-        Where leverages are estimated from random vectors: the Monte-Carlo error of the mean log
-        score, in its standard errors, above which more vectors are drawn.
+        If leverages are estimated from random vectors: the Monte-Carlo error of the mean log score,
+        in units of its standard error, above which leverages are computed more accurately.
     """
     check_max_refits(max_refits)
     fit.rows_in_memory()
@@ -243,11 +243,12 @@ def held_out(
 def _with_more_vectors(
     fit: FittedRows, weights: str, leverages: Leverages, scores: Scores, most_error: float
 ) -> Leverages:
-    """Return leverages with as many random vectors as the error of the mean log score needs.
+    """Return leverages that are accurate enough for the mean log score, from more random vectors.
 
-    The Monte-Carlo error falls as the root of their number. Up to `MOST_INVERTED` coefficients
-    leverages are exact instead: with 3,000 rows of 1,100 features and four classes that took 3
-    seconds, against 5 for 100 vectors.
+    `most_error` is the largest Monte-Carlo error, in standard errors of the mean log score. The
+    error is inversely proportional to the root of the number of vectors. With at most
+    `MOST_INVERTED` coefficients leverages are exact instead: with 3,000 rows of 1,100 features and
+    four classes exact leverages took 3 seconds, and 100 vectors 5.
     """
     inverse = leverages.inverse
     if not isinstance(inverse, SampledInverse) or most_error == np.inf:
@@ -269,7 +270,8 @@ def _jackknife(
     """Return the mean log score and its Monte-Carlo error, 0 where leverages are exact.
 
     The jackknife over groups of random vectors removes the bias of the order of one over their
-    number (Quenouille 1956, Biometrika 43, 353-360).
+    number (Quenouille 1956, Biometrika 43, 353-360). `refitted` are the positions of the units with
+    exact fits, whose scores do not depend on the vectors.
     """
     log_score = scores.mean(scores.log_scores)
     replicates = leverages.replicates()
@@ -279,7 +281,6 @@ def _jackknife(
     for replicate in replicates:
         units = units_of(fit, replicate, weights)
         other = Scores(units, weights, fit.correction, scores.is_lost)
-        # Exact fits do not depend on the vectors.
         other.log_proba[refitted] = scores.log_proba[refitted]
         means.append(other.mean(other.log_scores))
     n, mean = len(means), float(np.mean(means))
@@ -288,7 +289,7 @@ def _jackknife(
 
 
 def check_max_refits(max_refits: Any) -> None:
-    """Raise ValueError for a number of refits that is none."""
+    """Raise ValueError unless `max_refits` is None or a nonnegative integer."""
     if max_refits is not None and not (isinstance(max_refits, Integral) and int(max_refits) >= 0):
         raise ValueError(
             f"max_refits must be None or an integer of at least 0, found {max_refits!r}."

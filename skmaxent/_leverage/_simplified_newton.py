@@ -67,7 +67,8 @@ class SimplifiedNewton:
         left_out : ndarray of shape (n,)
             The weights that are left out, as the objective stores them.
         outcomes : ndarray of int, shape (n,)
-            The classes of the observations that are left out, or -1 for the shares of the row.
+            The classes of the observations that are left out; -1 leaves out observations with the
+            class shares of the row.
 
         Returns
         -------
@@ -85,7 +86,7 @@ class SimplifiedNewton:
         return np.concatenate(logits), np.concatenate(converged)
 
     def _some(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
-        """Return what `logits_without` does, for fits whose logits are in memory at once."""
+        """Return the same as `logits_without`; all fits are iterated together."""
         fits = _Fits.of(self, rows, left_out, outcomes)
         theta = self.leverages.point.theta + fits.first_step()
         converged, active = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
@@ -107,11 +108,30 @@ class SimplifiedNewton:
 
 @dataclass(frozen=True)
 class _Fits:
-    """Some fits without an observation each, of the rows in `rows`.
+    """n fits, each without an observation of one row.
 
     `theta` below has the shape (n, n_logits, n_features + 1): coefficients of standardised columns
-    for each fit. Free coordinates are those of `FreeCoefficients`. `x` are the standardised
-    features of the rows, with a one for the intercept, (n, n_features + 1).
+    for each fit. Free coordinates, (n, size), are those of `FreeCoefficients`. `which` are the
+    positions of some of the fits.
+
+    Attributes
+    ----------
+    problem : Problem
+        The problem of all rows.
+    objective : MultinomialObjective
+        Its loss, without the penalty.
+    inverse : InverseHessian
+        The inverse Hessian of the fit to all rows.
+    rows : RowLeverages
+        Of the n rows.
+    left_out : ndarray of shape (n,)
+        The weights that are left out.
+    targets : ndarray of shape (n, n_logits)
+        The targets of the observations that are left out.
+    x : ndarray of shape (n, n_features + 1)
+        The standardised features of the rows, with a one for the intercept.
+    may_vary : ndarray of bool, shape (n_logits, n_features + 1)
+        Which coefficients the iterations change; a nonsmooth penalty holds the others.
     """
 
     problem: Problem
@@ -125,6 +145,7 @@ class _Fits:
 
     @classmethod
     def of(cls, method: SimplifiedNewton, index: Array, left_out: Array, outcomes: Array) -> _Fits:
+        """Return the fits without observations of the rows at positions `index`."""
         leverages, problem = method.leverages, method.problem
         rows = leverages.of_rows(index)
         context = rows.context
@@ -146,7 +167,7 @@ class _Fits:
 
     @property
     def free(self) -> FreeCoefficients:
-        """The coordinates."""
+        """The free coordinates."""
         return self.inverse.free
 
     def first_step(self) -> Array:
@@ -155,10 +176,11 @@ class _Fits:
         return self.free.in_rows(step)
 
     def gradient(self, theta: Array, which: Array) -> tuple[Array, Array]:
-        """Return gradients of the sums without the observation in free coordinates, (n, size).
+        """Return the gradients of the objectives without the observation, in free coordinates.
 
-        The second result tells which θ obey the optimality conditions of the coefficients that do
-        not vary. `which` are the positions of the fits that θ belongs to.
+        The objective is the sum of the losses of the other observations, not their mean, and of the
+        penalty. `theta` belongs to the fits `which`. The second result, (n,), tells for which fits
+        the coefficients that are held satisfy their optimality conditions.
         """
         n, R, width = theta.shape
         columns = self.objective.standardisation
@@ -191,8 +213,8 @@ class _Fits:
     def solved(self, gradient: Array, which: Array) -> Array:
         """Return (H - H_i)⁻¹ g for gradients g (n, size), H_i the Hessian of what is left out.
 
-        With H_i = G F u Fᵀ Gᵀ for G = I ⊗ x̃_i and the weight u this is (Woodbury 1950)
-        H⁻¹ g + H⁻¹ G F u (I - u FᵀAF)⁻¹ Fᵀ Gᵀ H⁻¹ g.
+        With H_i = G F u Fᵀ Gᵀ for G = I ⊗ x̃_i, the weight u and F Fᵀ = diag p_i - p_i p_iᵀ, this is
+        (Woodbury 1950) H⁻¹ g + H⁻¹ G F u (I - u FᵀAF)⁻¹ Fᵀ Gᵀ H⁻¹ g, where A = Gᵀ H⁻¹ G.
         """
         step = gradient @ self.inverse.matrix
         F, weights = self.rows.root[which], self.left_out[which]
@@ -205,6 +227,7 @@ class _Fits:
         return np.asarray(step + self.inverse.solved(self.rows.context, pull)[which])
 
     def _logits(self, theta: Array, which: Array) -> Array:
+        """Return the logits of the left-out rows in the fits `which`, offsets included."""
         Z = np.einsum("bkj,bj->bk", theta, self.x[which])
         offset = self.rows.context.block.offset
         return np.asarray(Z if offset is None else Z + offset[which])

@@ -23,20 +23,23 @@ from skmaxent._model_selection._selection import best_and_simplest
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
-# Exact fits of a path, at most: a share of the fits that the path has, and no fewer than a number.
+# Most exact fits without an observation for a whole path: FEW_REFITS, or SHARE_OF_REFITS times the
+# number of fits of the path if that is more.
 SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
-# At first every so many-th C has leverages. Where a score and its standard error halfway differ
-# from their interpolation by more than this share of the latter, those between get leverages too.
+# Leverages are computed at every STRIDE-th C first, then halfway between neighbours. If the score
+# and its standard error there differ from the interpolated ones by more than INTERPOLATION_ERROR
+# standard errors in sum, both halves of the interval are divided again.
 STRIDE, INTERPOLATION_ERROR = 16, 0.02
-# Two neighbours get leverages where their numbers of free coefficients differ so much that their
-# scores would lie more than so many standard errors apart, if each coefficient changed the score by
-# the average change with a random sign.
+# Two neighbours get leverages if their numbers of free coefficients differ by so many, m, that
+# √m times the optimism per coefficient exceeds JUMP standard errors: so much would the score change
+# if each of the m changed it by that optimism with a random sign.
 JUMP = 0.1
 # Most entries of the logits of the rows at several Cs.
 ENTRIES_AT_A_TIME = 1 << 22
 
-# The mean score and its standard error: of log-probabilities of what is left out, (n_units,
-# n_classes), for the mask of what does not count, (n_units,).
+# A function that returns the mean score and its standard error. Its arguments are log-probabilities
+# of the classes for each observation that is left out, (n_units, n_classes), these observations,
+# and a mask (n_units,) of those whose class no other observation has; they do not count.
 MeanAndError = Callable[[Array, Units, Array], tuple[float, float]]
 
 
@@ -44,12 +47,21 @@ MeanAndError = Callable[[Array, Units, Array], tuple[float, float]]
 class ScoresOfPath:
     """The scores of leave-one-out at each C of a path.
 
-    The score of the rows of the fit itself is computed at every C. What it is better by than that
-    of leave-one-out, per free coefficient, changes slowly with C and is interpolated by a cubic
-    spline in log C, as is the ratio of standard errors.
+    The in-sample score, of the rows that a model was fitted to, is computed at every C. Its
+    optimism is the in-sample score less that of leave-one-out. The optimism per free coefficient
+    changes slowly with C and is interpolated by a cubic spline in the rank of C. So is the ratio of
+    the two standard errors. The rank of a C is its position among those with fits, in ascending
+    order.
 
     Attributes
     ----------
+    settings : Settings
+    training : TrainingProblem
+    path : MaxentPath
+    strengths : ndarray of shape (n_cs,)
+        The strength of the penalty at each C, as the objective has it.
+    score : callable
+        See `MeanAndError`.
     means, std_errs : ndarray of shape (n_cs,)
     n_refits : ndarray of int, shape (n_cs,)
         How many exact fits replaced approximations.
@@ -87,19 +99,20 @@ class ScoresOfPath:
         self.means, self.std_errs = np.full((2, len(path.Cs)), np.nan)
         self.n_refits = np.zeros(len(path.Cs), dtype=np.intp)
         fitted = path.n_iter.nonzero()[0]
-        # The positions of Cs with fits, in ascending order of C; "ranks" below are positions there.
+        # The position in the path of the C at each rank.
         self._order = fitted[np.argsort(path.Cs[fitted], kind="stable")]
         self._has_leverages = np.zeros(len(fitted), dtype=bool)
-        # What is left out, and what of it does not count, which are the same at all Cs.
+        # The last two arguments of `score`, which are the same at all Cs.
         self._left_out: tuple[Units, Array] | None = None
 
     def _fill(self) -> None:
         """Compute all scores, with exact fits at the Cs that may be chosen.
 
-        Those are the best and the strongest penalty within one standard error. They get leverages,
-        with a nonsmooth penalty also their neighbours, and exact fits replace one step there for
-        the rows where that is not near enough, as far as `SHARE_OF_REFITS` goes. Where other scores
-        are chosen after that, these are next.
+        A user may choose the C with the best score, or the smallest C whose score is within one
+        standard error of it. Leverages are computed at both, and with a nonsmooth penalty at their
+        neighbours. Exact fits then replace the approximation for the rows where it is inaccurate,
+        up to the number that `SHARE_OF_REFITS` allows. If the new scores change which Cs are best,
+        the same is done there.
         """
         if not len(self._order):
             return
@@ -125,10 +138,10 @@ class ScoresOfPath:
         for rank in knots:
             self._score(rank)
         if not np.isfinite(self.means[self._order[knots]]).all():
-            self._score_all(set(range(last)))
+            self._score_all(set(range(last)))  # infinite scores cannot be interpolated
         if self._has_leverages.all():
             return
-        fitted = self._scores_of_fits()
+        fitted = self._in_sample_scores()
         gaps = list(itertools.pairwise(knots))
         while gaps:
             means, std_errs = self._interpolated(*fitted)
@@ -155,7 +168,7 @@ class ScoresOfPath:
         self.std_errs[self._order[others]] = std_errs[others]
 
     def _interpolated(self, means: Array, std_errs: Array) -> tuple[Array, Array]:
-        """Return interpolated scores and standard errors at all ranks, from those of the fits."""
+        """Return interpolated scores and standard errors at all ranks, from the in-sample ones."""
         at = self._has_leverages
         place, known = np.arange(len(self._order)), self._order[at]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -170,7 +183,7 @@ class ScoresOfPath:
         return np.asarray(np.count_nonzero(coefs, axis=(1, 2)) + coefs.shape[1])
 
     def _optimism(self, means: Array) -> Array:
-        """Return what the scores of the fits are too good by per free coefficient, at all ranks."""
+        """Return the optimism per free coefficient at all ranks, from in-sample scores `means`."""
         at = self._has_leverages
         known = (means[at] - self.means[self._order[at]]) / self._n_free[at]
         return np.asarray(CubicSpline(np.flatnonzero(at), known)(np.arange(len(at))))
@@ -184,8 +197,8 @@ class ScoresOfPath:
             self._score(rank)
         return bool(missing)
 
-    def _scores_of_fits(self) -> tuple[Array, Array]:
-        """Return the scores of the rows of the fits, and their standard errors, at all ranks."""
+    def _in_sample_scores(self) -> tuple[Array, Array]:
+        """Return the in-sample scores and their standard errors at all ranks."""
         assert self._left_out is not None
         units, is_lost = self._left_out
         blocks, path, to_problem = self.training.blocks, self.path, self.training.columns.to_problem
@@ -206,7 +219,7 @@ class ScoresOfPath:
         return means, std_errs
 
     def _score(self, rank: int, max_refits: int = 0) -> None:
-        """Compute the score at a C from leverages, with at most so many exact fits."""
+        """Compute the score at a rank from leverages, with at most `max_refits` exact fits."""
         at = int(self._order[rank])
         training, path = self.training, self.path
         problem = training.problem.with_penalty(training.problem_terms, float(self.strengths[at]))
@@ -225,7 +238,10 @@ class ScoresOfPath:
 
 
 def _write_logits(block: Block, coef: Array, intercept: Array, R: int, out: Array) -> tuple[Array]:
-    """Write the logits of several models, R rows of `coef` each, offsets included."""
+    """Write the logits of several models, R rows of `coef` each, offsets included, to `out`.
+
+    The result is of no use; `map_reduce` needs one.
+    """
     Z = block.logits(coef, intercept)
     if block.offset is not None:
         Z.reshape(-1, R, Z.shape[1])[:] += block.offset.T

@@ -61,7 +61,8 @@ def chosen_index(
 ) -> tuple[int, int, int]:
     """Return the position of the l1_ratio, C and gamma that a rule chooses.
 
-    Mean scores and their standard errors are (n_l1_ratios, n_cs, n_gammas).
+    Mean scores and their standard errors are (n_l1_ratios, n_cs, n_gammas). `selection` is "best",
+    or "one_standard_error": the strongest penalty within one standard error of the best score.
     """
     if np.isnan(mean).all():
         raise ValueError("no score is a number: the folds have no rows to score.")
@@ -76,7 +77,10 @@ def chosen_index(
 
 
 def best_and_simplest(mean: Array, standard_error: Array) -> tuple[int, int]:
-    """Return the position of the best mean score, and the first within one standard error of it."""
+    """Return the position of the best mean score, and the first within one standard error of it.
+
+    Scores are in ascending order of C, so that the first has the strongest penalty.
+    """
     best = int(np.nanargmax(mean))
     return best, int(np.argmax(mean >= mean[best] - standard_error[best]))
 

@@ -49,7 +49,7 @@ class Elementwise:
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:
-        """The signs, of which coefficients may grow without end at no cost: -1 or 0, and 1 or 0."""
+        """See `Penalty`: -1 where entries may go to -∞ at no cost, and 1 where they may go to ∞."""
         free = (self.l1 == 0.0) & (self.ridge == 0.0)
         low, high = free & np.isinf(self.lower), free & np.isinf(self.upper)
         return -low.astype(float), high.astype(float)
@@ -187,7 +187,8 @@ class Elementwise:
         if not self.is_coupled:
             return W
         if self.is_l1_alone:
-            # Zero is the only minimum if the zeros of a column outweigh what its signs leave.
+            # c = 0 is the only minimum if the slope changes its sign there: the l1 of the zeros of
+            # a column exceed the balance of the l1 of its positive and negative entries.
             l1 = np.broadcast_to(self.l1, W.shape)
             free = ~l1.any(axis=0)
             is_zero = np.abs((l1 * np.sign(W)).sum(axis=0)) < (l1 * (W == 0.0)).sum(axis=0)

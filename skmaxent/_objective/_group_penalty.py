@@ -40,12 +40,12 @@ class Grouped:
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:
-        """The signs, of which coefficients may grow without end at no cost: -1 or 0, and 1 or 0."""
+        """See `Penalty`: -1 where entries may go to -∞ at no cost, and 1 where they may go to ∞."""
         free = ((self.l1 == 0.0) & (self.ridge == 0.0)).astype(float)
         return -free, free
 
     def value(self, W: Array) -> float:
-        """Return the penalty of W (R, width) within the bounds."""
+        """Return the penalty of W (R, width)."""
         ridge = 0.5 * np.sum(self.ridge * np.square(W - self.target))
         return float(column_norms(W) @ self.l1[0] + ridge)
 
@@ -65,8 +65,9 @@ class Grouped:
     def zero_sum_subgradient(self, W: Array, G: Array) -> Array:
         """Return the shortest element G + s of G + ∂penalty(W) whose columns sum to zero.
 
-        At a group of zeros, s is any vector with ‖s‖ <= l1. It can make the sum zero if the norm of
-        the mean of G + ridge terms, as a constant column, is at most l1.
+        At a group of zeros, s is the ridge's gradient plus any vector with a norm of at most l1. It
+        can make the sum zero if √R times the mean of G plus the ridge's gradient is at most l1.
+        Other columns get their shortest element, whose sum may differ from zero.
         """
         smooth = G + self.ridge * (W - self.target)
         mean = smooth.mean(axis=0)
@@ -102,11 +103,12 @@ class Grouped:
         return np.where(turned, 0.0, W)
 
     def largest_feasible_step(self, W: Array, step: Array) -> float:
-        """Return the largest t <= 1 for which W + t step is on the manifold of W."""
-        return 0.0  # a straight step of a group passes through zero only by chance
+        """Return 0, which means that the largest step on the manifold of W is not known."""
+        # A straight step of a group misses zero, so it does not show where the group becomes zero.
+        return 0.0
 
     def project(self, W: Array) -> Array:
-        """Return the projection of W onto the bounds."""
+        """Return W: there are no bounds to project onto."""
         return W
 
     def recentre(self, W: Array) -> Array:

@@ -112,10 +112,11 @@ class ColumnMap:
         return coef, intercept
 
     def blurred(self, coef: Array) -> Array:
-        """Return positions of columns whose terms in the logits round their differences away.
+        """Return positions of columns whose large mean makes logits in the user's dtype inexact.
 
         `coef` (R, n_features) are coefficients in the dtype in which the user gets them. The
-        columns have a constant value or a mean far from zero.
+        columns have a constant value or a mean far from zero. Where a coefficient times that value
+        is large, its rounding error changes the logits.
         """
         if self.constants is None and self.shift is None:
             return np.zeros(0, np.intp)
@@ -137,7 +138,8 @@ class ColumnMap:
         The intercepts compensate for the rounding of the coefficients to `dtype`.
         """
         if self.exponents is not None:
-            # Such coefficients are what a penalty of the largest strength leaves.
+            # A coefficient is negligible where scaling made the penalty so strong that it alone
+            # determines the coefficient; that is the one with the least penalty.
             least = (terms if self.kept is None else terms.columns(self.kept)).at_least_penalty(
                 len(coef)
             )
@@ -244,7 +246,7 @@ class _Judged(NamedTuple):
 def _judged(
     blocks: Storage, moments: Moments, suspect: Array, fit_intercept: bool, as_given: bool
 ) -> _Judged:
-    """Return what is to be done with the columns, of which only the `suspect` ones may change."""
+    """Decide which columns are left out, shifted or scaled; others than `suspect` ones are none."""
     low, high = _ranges(blocks)
     peaks = np.maximum(np.abs(low), np.abs(high))
     unit = np.spacing(peaks.astype(blocks.dtype)).astype(np.float64)
@@ -268,8 +270,8 @@ def _transform(
 ) -> ColumnTransform | None:
     """Return how the columns of the problem are made, or None if they are those of `blocks`."""
     low, high, constant = found.low, found.high, found.constant
-    leaves = constant.any() and not as_given and blocks.is_worth_dropping(constant)
-    some = np.flatnonzero(~constant) if leaves else np.arange(len(constant))
+    drops = constant.any() and not as_given and blocks.is_worth_dropping(constant)
+    some = np.flatnonzero(~constant) if drops else np.arange(len(constant))
     shift = exponents = None
     low, high = low[some], high[some]
     if found.shifted[some].any():
@@ -281,9 +283,9 @@ def _transform(
         low, high = low - shift, high - shift
     if found.scaled[some].any():
         exponents = np.frexp(np.maximum(np.abs(low), np.abs(high)))[1]
-    if not leaves and shift is None and exponents is None:
+    if not drops and shift is None and exponents is None:
         return None
-    return ColumnTransform(some if leaves else None, shift, exponents)
+    return ColumnTransform(some if drops else None, shift, exponents)
 
 
 def _moments_after(

@@ -1,4 +1,4 @@
-"""A preconditioner with a block of the Hessian for each class, from the rows that matter to it."""
+"""A preconditioner with a block of the Hessian for each class, from a sample of rows for each."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class ClassBlockPreconditioner:
     if logits are coupled. For equal probabilities p, the pseudo-inverse of diag p - p pᵀ is equal
     to Π diag(1/p) Π. The result is zero for constant columns.
 
-    Where classes are nearly separable, few rows matter to a class, and others to each. Every block
-    is the sum over a sample of its own; see `_SampledRows`. Arithmetic is in float32.
+    Where classes are nearly separable, few rows have a large p_k (1 - p_k), and they are different
+    rows for each class. Every block is therefore computed from a sample of rows of its own; see
+    `_SampledRows`. Arithmetic is in float32.
 
     Parameters
     ----------
@@ -46,12 +47,13 @@ class ClassBlockPreconditioner:
     seed : int, default=0
     """
 
+    # See `ApproximateInverse`.
     is_exact = False
     is_close = False
 
     def __init__(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
         objective = point.objective
-        self._coded = objective.likelihood.is_coupled
+        self._is_coupled = objective.likelihood.is_coupled
         self._scales = np.empty(objective.shape)
         self._inverses: list[Array | None] = [None] * objective.shape[0]
         self.build(point, sample, seed=seed)
@@ -78,17 +80,18 @@ class ClassBlockPreconditioner:
             self._inverses[k] = inverse
 
     def solve(self, G: Array) -> Array:
-        if self._coded:
+        """Return M⁻¹ G for a gradient G (R, d + 1), in float64."""
+        if self._is_coupled:
             G = G - G.mean(axis=0)
         rhs = self._scales * G
-        # float32 has no room for the gradients of tiny losses.
+        # Gradients of tiny losses would underflow in float32.
         size = max(float(np.abs(rhs).max()), 1e-290)
         rhs = (rhs / size).astype(np.float32)
         out = np.empty(G.shape)
         for k, inverse in enumerate(self._inverses):
             out[k] = blas.ssymv(1.0, inverse, rhs[k], lower=1)
         out *= size * self._scales
-        if self._coded:
+        if self._is_coupled:
             out -= out.mean(axis=0)
         return np.asfortranarray(out)
 
@@ -97,8 +100,9 @@ class _SampledRows:
     """Rows with their probabilities at a point, from which samples of important ones are drawn.
 
     A row is in a sample with a probability proportional to its share in the curvature, at most one,
-    and has the inverse of that probability as its weight. Its share is s_i q_i ‖x̃_i‖², with its
-    weight s_i and curvature q_i, and the norm relative to ridge and mean curvature.
+    and is then weighted by the inverse of that probability. The share is s_i q_i ‖x̃_i‖², with the
+    weight s_i, the curvature q_i, and a norm in which each squared entry is divided by the ridge of
+    its column plus the mean curvature.
 
     Parameters
     ----------
@@ -124,6 +128,7 @@ class _SampledRows:
         self._n_rows = max(LEAST_ROWS, int(ROWS_PER_COLUMN * (d + 1)))
         spread = float(over.likelihood.spread(self.probabilities) @ self.weights)
         inverse = 1.0 / (np.append(over.penalty.strength, 0.0) + max(spread, 1e-30))
+        # ‖x̃_i‖² of all rows.
         self._sizes = np.empty(rows)
         for start in range(0, rows, ROWS_AT_A_TIME):
             part = slice(start, start + ROWS_AT_A_TIME)

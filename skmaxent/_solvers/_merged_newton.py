@@ -1,7 +1,8 @@
 """Newton's method for wide sparse rows under a ridge, with float32 products over merged columns.
 
-Steps are computed in the coordinates of `MergedRows`. The result is judged by the objective of the
-rows as they are: its gradient, in the dtype of X, corrects what float32 leaves.
+Steps are computed in the coordinates of `MergedRows`. The objective of the original rows decides
+whether the fit has converged. A few last steps use its gradient, in the dtype of X, and remove the
+error of float32.
 """
 
 from __future__ import annotations
@@ -37,15 +38,16 @@ STRENGTH_RATIO = 10.0
 GOOD_AGREEMENT = 0.5
 # After a step that lowered the objective by no more than this share, the preconditioner is kept.
 SMALL_DECREASE = 1e-2
-# Conjugate gradients end at this relative residual, or at a share of the root of the gradient's
-# norm, but not below a share of the relative residual that leads to the distance asked for.
+# Conjugate gradients end at a relative residual of FORCING_SHARE times the root of the gradient's
+# norm. It is at most LARGEST_FORCING, and at least TARGET_SHARE times the relative residual that
+# would reduce the distance to `options.tol` in one step.
 LARGEST_FORCING, FORCING_SHARE, TARGET_SHARE = 0.25, 0.4, 0.2
 MAX_STEP_PRODUCTS = 200
 # The line search ends where the slope is at most this share of the slope at its start.
 FLAT_SHARE, MAX_SECANTS = 0.3, 3
 # Share of the objective below which float32 hides a decrease.
 SINGLE_ROUNDING = 1e-7
-# Most steps with the gradient of the rows as they are, and the limits of their relative residuals.
+# Most steps with the gradient of the original rows, and the limits of their relative residuals.
 MAX_CORRECTIONS, LARGEST_CORRECTION, LEAST_CORRECTION = 8, 0.1, 1e-3
 
 
@@ -129,6 +131,11 @@ class _MergedNewton:
     def _descend(self, V: Array, *, is_near: bool) -> tuple[Status, Array, MergedPoint]:
         """Minimise in float32 until the distance is `tol` or rounding hides the decrease.
 
+        Unless the start `is_near` the optimum, the first steps are taken under a stronger ridge.
+        Its strength is divided by STRENGTH_RATIO after each step that the quadratic model predicted
+        well, until it is the one asked for. `point` below has the present strength, `target` the
+        one asked for.
+
         Returns the status, MAX_ITER unless a callback stopped the fit, V in float64 and the point
         at V in float32.
         """
@@ -153,7 +160,7 @@ class _MergedNewton:
                 preconditioner = MergedPreconditioner(point)
             newton = _newton_step(point, point.gradient, preconditioner, least=least)
             step, predicted = newton.direction, newton.predicted
-            candidate, share = _along(point, step)
+            candidate, share = _line_search(point, step)
             decrease = point.value - candidate.value
             noise = SINGLE_ROUNDING * point.value
             if not decrease > -noise or not predicted > 0.0:
@@ -170,7 +177,11 @@ class _MergedNewton:
                 point = point.under(strength)
 
     def _correct(self, V: Array, point: MergedPoint) -> Outcome | Array:
-        """Return the outcome at V, after steps with the gradient of the rows as they are."""
+        """Take steps from V with the gradient of the original rows; return the outcome.
+
+        `point` is the one at V in float32, whose Hessian all of these steps use. Where they do not
+        lead to `options.tol`, the result is θ, from which another solver continues.
+        """
         V = self._centred(V)
         at = self.objective.at(self._theta(V))
         distance = self._distance(at.value, at.gradient)
@@ -204,10 +215,11 @@ class _MergedNewton:
         return V - V.mean(axis=0) if self.objective.likelihood.is_coupled else V
 
     def _distance(self, value: float, gradient: Array) -> float:
-        """Return a distance in standard errors, from the curvature of the ridge alone.
+        """Return an estimate of the distance to the optimum, in standard errors.
 
-        For the coefficients it is a bound, and often several times the distance. The curvature of
-        the intercepts is that of the model without features.
+        For the coefficients it uses the curvature of the ridge alone, which makes it an upper
+        bound, often several times the distance. The curvature of the intercepts is that of the
+        model without features. A gradient in float32 is one with respect to V, others to θ.
         """
         coef, intercept = gradient[:, :-1], gradient[:, -1].astype(np.float64)
         squares = float(intercept @ self.inverse_curvature @ intercept)
@@ -227,10 +239,10 @@ class _MergedNewton:
 
     def _merge(self, theta: Array) -> Array:
         """Return V for θ (R, d + 1)."""
-        return self.merged.merged(*self.objective.coefficients(theta))
+        return self.merged.from_coefficients(*self.objective.coefficients(theta))
 
     def _reduced_gradient(self, point: Point) -> Array:
-        """Return the gradient by V of the objective at a point."""
+        """Return the gradient with respect to V, (R, width), of the objective at a point."""
         columns, gradient = self.objective.standardisation, point.gradient
         # θ_j = σ_j w_j, and the intercept of standardised columns is b + w·μ.
         by_coef = gradient[:, :-1] * columns.scale
@@ -248,8 +260,8 @@ def _newton_step(
 ) -> Step:
     """Return a Newton step for a gradient in float32.
 
-    `residual` is the relative residual at which conjugate gradients end. None derives it from the
-    norm of the gradient, but `least` or more.
+    `residual` is the relative residual at which conjugate gradients end. If it is None, it follows
+    from the norm of the gradient, and is at least `least`; see FORCING_SHARE.
     """
     norm = math.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0))
     if residual is None:
@@ -264,8 +276,12 @@ def _newton_step(
     )
 
 
-def _along(point: MergedPoint, step: Array) -> tuple[MergedPoint, float]:
-    """Return a point on a step at which F hardly slopes, and the share of the step before it."""
+def _line_search(point: MergedPoint, step: Array) -> tuple[MergedPoint, float]:
+    """Return the lowest point that was found along V + t step, 0 < t <= 1, and its t.
+
+    The whole step is tried first. If F rises steeply there, the secant method finds a t between a
+    falling and a rising slope at which F is nearly flat.
+    """
     objective, strength = point.objective, point.strength
 
     def at(t: float) -> tuple[MergedPoint, float]:

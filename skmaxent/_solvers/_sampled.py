@@ -1,7 +1,8 @@
 """A start from samples of the rows, each a multiple of the one before.
 
 The optimum of m rows is about √(n p/m) standard errors from that of all n, p the number of
-parameters: what the samples cost is paid back where m is a few times p and n many times m.
+parameters. A start from m rows saves more time than it takes if m is a few times p and n many times
+m.
 """
 
 from __future__ import annotations
@@ -20,22 +21,25 @@ from skmaxent._solvers._solution import UNBOUNDED, Options
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
-# Rows of a sample in the next.
+# Each sample has this many times the rows of the one before.
 SAMPLE_GROWTH = 8
 # Rows for each parameter in the smallest sample: fewer may be separated.
 ROWS_PER_PARAMETER = 5
 # Below this many multiplications a pass costs its calls, not its rows.
 LEAST_SAMPLE_WORK = 1_000_000
-# Distance to a sample's optimum at which to end, relative to the standard error of the sample, the
-# root of the number of parameters. Nearer, the next sample moves the optimum further than that.
+# The fit to a sample ends at this distance to its optimum, in units of √p standard errors. The
+# optimum of the next sample is further away than that, so a smaller distance would not help.
 SAMPLE_ACCURACY = 0.3
 SAMPLE_ITERATIONS = 15
-# No sample takes more memory.
+# Samples that would take more memory are left out.
 MOST_SAMPLE_BYTES = 1 << 26
 
 
 def sampled_start(null: Point, options: Options) -> Array:
-    """Return θ near the optimum, or that of the null model if samples are not worth it."""
+    """Return θ (R, d + 1) near the optimum, or that of `null` if samples would not save time.
+
+    `null` is the point of the model without features, for all rows.
+    """
     objective = null.objective
     blocks = objective.blocks
     p = n_free_parameters(objective)
@@ -74,7 +78,10 @@ def sampled_start(null: Point, options: Options) -> Array:
 
 
 def _outcome_weights(sample: MultinomialObjective) -> Array:
-    """Share of each outcome in the targets."""
+    """Return the share of each class in the weighted targets.
+
+    A sample in which some share is zero has no optimum without a penalty.
+    """
     (sums,) = sample.blocks.map_reduce(_target_sums, sample.likelihood)
     return sample.likelihood.outcomes(sums / sample.total_weight)
 

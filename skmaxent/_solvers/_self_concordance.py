@@ -87,8 +87,8 @@ def self_concordance_bound(
         Rounding errors of the gradient, for each column.
     newton : NewtonStep
     last : LastBound, optional
-        A matrix below the Hessian at another θ, from which one is made here if that is not far. It
-        remembers the one of this θ.
+        Remembers a matrix below the Hessian at an earlier θ. M is made from that matrix if θ is
+        near; otherwise M is computed anew, and `last` remembers it.
     """
     varying = point.objective.varying
     gradient, shifts = _without_shifts(point, value, penalty)

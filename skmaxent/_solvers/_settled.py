@@ -1,4 +1,4 @@
-"""Whether the distance that a Newton step tells is one to trust."""
+"""Whether the length of a Newton step is a reliable estimate of the distance to the optimum."""
 
 from __future__ import annotations
 

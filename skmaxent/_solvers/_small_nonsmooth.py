@@ -1,6 +1,7 @@
 """Proximal Newton's method for lassos and elastic nets so small that calls cost more than sums.
 
-Each step is the minimum of the Hessian's quadratic with the penalty, by few pivots.
+Each step leads to the minimum of a quadratic model of the loss plus the penalty. This minimum is
+found by pivoting, see `_active_set`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from skmaxent._solvers._small import SmallProblem, State, is_small, rounding_of
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._typing import Array
 
-# The distance at the end of a step is taken as this many times what quadratic convergence makes it.
+# If the distances before two successive steps are d and e, quadratic convergence makes the next one
+# e²/d. This margin times that is the estimate of the distance at the end of the second step.
 QUADRATIC_MARGIN = 10.0
-# The least share of a step that is tried, and the share of the promised decrease that is enough.
-# After shorter steps the general solver continues, which adds damping.
+# The least share of a step that is tried, and the share of the predicted decrease that is enough.
+# Where that share is not enough either, the general solver continues, which adds damping.
 LEAST_SHARE, ENOUGH = 1.0 / 64.0, 0.1
 
 
@@ -57,7 +59,9 @@ class _SmallNonsmooth:
         self.loss = SmallProblem(objective)
         self._shape = R, width = objective.shape
         self._penalty = FlatPenalty(penalty, self._shape)
-        # Constant columns, and shifts of all classes that cost nothing, stay where they are.
+        # The loss does not determine the coefficients of constant columns, nor, if logits are
+        # coupled, the last class's of columns without penalty, which may be shifted alike in all
+        # classes. A zero on the diagonal of H tells `Search` not to move them for the loss.
         held = np.zeros(self._shape, dtype=bool)
         held[:, ~objective.standardisation.is_free] = True
         if objective.likelihood.is_coupled:
@@ -84,15 +88,18 @@ class _SmallNonsmooth:
         return rounding_of(here.state.loss, here.W.reshape(self._shape))
 
     def step(self, here: _Iterate) -> tuple[Array, float]:
-        """Return the minimum of the Hessian's quadratic with the penalty, and its decrease."""
+        """Return the minimum of the quadratic model with the penalty, (p,), and its decrease."""
         H = self.loss.whole_hessian(here.state.P)
         H[self._held, self._held] = 0.0
         search = Search(H, here.state.gradient.ravel(), here.W, self._penalty, here.W)
         search.run(self._n_pivots)
         return search.W, max(search.gain, 0.0)
 
-    def lower(self, here: _Iterate, step: Array, decrease: float) -> _Iterate | None:
-        """Return a point on a step (p,) where the value has fallen enough, or None."""
+    def line_search(self, here: _Iterate, step: Array, decrease: float) -> _Iterate | None:
+        """Return the first point on a step (p,), backtracking, where the value has fallen enough.
+
+        `decrease` is what the quadratic model predicts for the whole step. None: there is no point.
+        """
         t = 1.0
         while t >= LEAST_SHARE:
             there = self.at(here.W + t * step)
@@ -129,7 +136,7 @@ def newton_small_nonsmooth(
         distance = root_n * math.sqrt(2.0 * decrease)
         step = end - here.W
         status = Status.MAX_ITER
-        # Newton's method squares the ratio of successive distances.
+        # See QUADRATIC_MARGIN. Where distances do not fall, there is no such estimate.
         squared = QUADRATIC_MARGIN * distance**2 / before if distance < before else distance
         if min(distance, squared) <= options.tol:
             # The end of the step is nearer still, and costs less than a certificate without it.
@@ -146,7 +153,7 @@ def newton_small_nonsmooth(
         )
         if status is not Status.MAX_ITER or record.is_full:
             break
-        found = problem.lower(here, step, decrease)
+        found = problem.line_search(here, step, decrease)
         if found is None:
             break
         here, before = found, distance

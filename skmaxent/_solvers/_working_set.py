@@ -177,6 +177,11 @@ def minimise_on_working_sets(
     share : float, default=0
         If positive, the fit ends after one round, when the distance to the optimum is this share
         of the first distance.
+
+    Notes
+    -----
+    Without `likely`, the first rounds are rough: they end at ROUGH_SHARE of their first distance,
+    until no feature outside of the set has a violation.
     """
     n_before = len(record)
     value = point.loss + penalty.value(point.theta)

@@ -46,10 +46,11 @@ class RowRange:
     transposed : CSR matrix of shape (n_sparse, rows)
         A copy of the transposed `sparse`; products with it write to one row after the other.
     own : slice
-        The merged columns of these rows, with one entry each.
+        Positions of the merged columns whose single entry is in one of these rows.
     own_rows : ndarray of int or slice
-        The row of each of these entries, counted from `start`.
+        The rows of these entries, counted from `start`.
     own_entries : ndarray of shape (n_own, 1)
+        The entries.
     """
 
     start: int
@@ -68,7 +69,7 @@ class RowRange:
         return slice(n_dense, n_dense + self.sparse.shape[1])
 
     def times(self, V: Array) -> Array:
-        """Return X̃ Vᵀ (rows, R) without the intercepts, for V (R, width)."""
+        """Return the logits X̃ Vᵀ of the rows without intercepts, (rows, R), for V (R, width)."""
         coef = V.T
         Z = np.asarray(self.sparse @ coef[self._sparse_columns])
         Z += self.dense @ coef[: self.dense.shape[1]]
@@ -76,7 +77,10 @@ class RowRange:
         return Z
 
     def transposed_times(self, U: Array, out: Array) -> None:
-        """Write U X̃ to `out` (R, width) for U (R, rows), but for other rows' own columns."""
+        """Write U X̃ to `out` (R, width) for U (R, rows).
+
+        The merged columns of rows outside of this range, and the intercept's, are left as they are.
+        """
         by_row, rows = np.ascontiguousarray(U.T), out.T
         np.matmul(self.dense.T, by_row, out=rows[: self.dense.shape[1]])
         rows[self._sparse_columns] = self.transposed @ by_row
@@ -84,7 +88,7 @@ class RowRange:
 
     @cached_property
     def squared(self) -> RowRange:
-        """The rows with squared entries, for products with U alone."""
+        """The rows with squared entries, for `transposed_times` alone: `sparse` is not squared."""
         X = self.transposed
         return replace(
             self,
@@ -97,10 +101,11 @@ class RowRange:
 class MergedRows:
     """Sparse rows x in coordinates x̃ in which columns with a single entry are merged.
 
-    Coefficients V for x̃ have the shape (R, width), in Fortran order: first the columns with
-    several entries, the most frequent first, then a merged column for each row, then the
-    intercept. They stand for coefficients W of x with w_j = m_j v_j; m are the `factors`, for which
-    the penalty of v is a ridge of one strength.
+    Coefficients V for x̃ have the shape (R, width), R the number of logits, in Fortran order: first
+    the columns with several entries, the most frequent first, then the merged columns, one for each
+    row that needs one or one for every row, then the intercept. Before columns are merged, each is
+    multiplied by its factor m_j, so that w_j = m_j v_j are the coefficients of x. The caller
+    chooses the factors so that a ridge on w, whose strengths may differ, has one strength for v.
 
     Parameters
     ----------
@@ -160,7 +165,12 @@ class MergedRows:
         self.workers: Workers = blocks.workers
 
     def _merge_single(self, X: Any, counts: Array) -> tuple[Array, Array]:
-        """Merge the columns with a single entry; return the rows of merged columns, and entries."""
+        """Merge the columns with a single entry; return the rows of merged columns, and entries.
+
+        `counts` (n_features,) are the numbers of entries. Three attributes get an element for each
+        column that is merged: `_single_columns`, its position in X; `_owners`, the merged column
+        that it belongs to; and `_directions`, its entry divided by that of the merged column.
+        """
         is_single = counts == 1
         entries = np.flatnonzero(is_single[X.indices]) if is_single.any() else counts[:0]
         rows = np.searchsorted(X.indptr, entries, side="right") - 1
@@ -179,7 +189,7 @@ class MergedRows:
     def of(cls, blocks: RowBlocks, factors: Array) -> MergedRows:
         """Return the merged rows, those of the last call if it had the same arguments.
 
-        They live as long as the blocks, so that the fits of a path share them.
+        The merged rows are kept as long as the blocks exist, so that the fits of a path share them.
         """
         known = _LAST.get(blocks)
         if known is None or not np.allclose(known.factors, factors, rtol=1e-12, atol=0.0):
@@ -204,20 +214,25 @@ class MergedRows:
         return coef, V[:, -1].astype(np.float64)
 
     def reduce(self, gradient: Array, intercept: Array) -> Array:
-        """Return the gradient by V, float64, from that by W (R, n_features) and intercepts (R,)."""
+        """Return the gradient with respect to V, (R, width) in float64.
+
+        It follows by the chain rule from the gradients with respect to the coefficients W of x,
+        (R, n_features), and to the intercepts, (R,).
+        """
         return self._reduced(gradient, intercept, self.factors)
 
-    def merged(self, coef: Array, intercept: Array) -> Array:
+    def from_coefficients(self, coef: Array, intercept: Array) -> Array:
         """Return V, float64, with the logits of coefficients W (R, n_features) and intercepts (R,).
 
-        The penalty of V is that of W or less.
+        Of the coefficients of a row's merged columns V keeps the one combination that changes the
+        logits, so that its penalty is at most that of W.
         """
         has_factor = self.factors > 0.0
         inverse = np.divide(1.0, self.factors, out=np.zeros(self.n_features), where=has_factor)
         return self._reduced(coef, intercept, inverse)
 
     def _reduced(self, coef: Array, intercept: Array, factors: Array) -> Array:
-        """Return W times factors in the coordinates of x̃, with the intercepts."""
+        """Multiply `coef` (R, n_features) by `factors`, merge columns, and append intercepts."""
         out = np.zeros((len(coef), self.width), order="F")
         rows, scaled = out.T, (coef * factors).T
         rows[: self.n_columns] = scaled[self._columns]
