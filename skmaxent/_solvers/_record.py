@@ -62,6 +62,11 @@ class Record:
         """Whether the next iteration is the last one that the loop may add."""
         return self.number == self._last
 
+    @property
+    def has_callback(self) -> bool:
+        """Whether someone sees the iterates."""
+        return self._callback is not None
+
     def add(
         self, counter: Counter, theta: Array, value: float, distance: float, status: Status
     ) -> Status:

@@ -148,9 +148,10 @@ def newton_small_nonsmooth(
             here.W.reshape(theta.shape), step.reshape(theta.shape), distance
         ):
             status = Status.QUASI_SEPARATED
-        status = record.add(
-            objective.counter, here.W.reshape(theta.shape), here.value, distance, status
-        )
+        theta = here.W.reshape(theta.shape)
+        if record.has_callback:
+            theta = penalty.recentre(theta)
+        status = record.add(objective.counter, theta, here.value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
             break
         found = problem.line_search(here, step, decrease)
