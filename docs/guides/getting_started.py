@@ -99,9 +99,10 @@ probabilities.head().round(3)
 
 # %%
 # The log loss measures how good probabilities are: it is the mean, over penguins, of minus the
-# logarithm of the probability that the true species got. The fit makes it small on the training
-# rows, together with the penalty. It is zero for a perfect model. For comparison, the second number
-# is that of a model which gives every penguin the shares of the species.
+# logarithm of the probability that the true species got. It is zero for a perfect model. The fit
+# minimises the log loss of the training rows plus the penalty. For comparison, the second number is
+# that of a model without features: its probabilities are the shares of the species in the training
+# rows, the same for every penguin.
 
 shares = y_train.value_counts(normalize=True).sort_index()
 print(f"log loss of the model:  {log_loss(y_test, model.predict_proba(X_test)):.3f}")
@@ -125,14 +126,15 @@ coefficients = classifier.coef_frame()
 coefficients.round(2)
 
 # %%
-# A single weight has no meaning on its own: to add the same number to the weights that a column has
-# for all classes changes no probability. That is the *shift* of the softmax. With a ridge penalty,
-# the weights of a column sum to zero. What has a meaning is the difference between two classes. It
-# is the change of the logarithm of their odds when the column rises by one, here by one standard
+# A single weight has no meaning on its own: if the same number is added to the weights of a column
+# for all classes, no probability changes. (The ridge penalty chooses the weights that sum to zero
+# over the classes.) What has a meaning is the difference between the weights of two classes. The
+# odds of two classes are the ratio of their probabilities, and the difference is the change of the
+# logarithm of the odds when the column rises by one. For a measurement, one is here one standard
 # deviation. Its exponential is the factor by which the odds change, the *relative risk ratio*.
 
 difference = coefficients["Gentoo"] - coefficients["Adelie"]
-table = pd.DataFrame({"difference of log odds": difference, "ratio": np.exp(difference)})
+table = pd.DataFrame({"change of log odds": difference, "ratio": np.exp(difference)})
 table.round(2)
 
 # %%
@@ -154,6 +156,7 @@ print(f"held-out log loss: {log_loss(y_test, search.predict_proba(X_test)):.3f}"
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 CVCurveDisplay.from_estimator(chosen, ax=ax)
+ax.set_title("Log loss in cross-validation over C")
 
 # %%
 # ``l1_ratios=[1.0]`` would compare lasso penalties instead, which set coefficients to exactly zero.
@@ -213,6 +216,7 @@ effects[effects["class"] == "Chinstrap"][["contrast", "estimate", "std_err", "lo
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 PredictionsDisplay.from_results(results, "flipper_length_mm", ax=ax)
+ax.set_title("Probability of each species over flipper length")
 
 # %%
 # Save and load

@@ -73,6 +73,7 @@ colours = [COLOURS["Independent"], COLOURS["Republican"]]
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=colours)
 fig, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 CoefficientDisplay.from_results(results, exponentiate=True, ax=ax)
+ax.set_title("Relative risk ratios, Democrat as reference")
 
 # %%
 # Odds ratios of two classes
@@ -117,6 +118,7 @@ slopes[["class", "estimate", "std_err", "lower", "upper"]].round(3)
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(COLOURS.values()))
 fig, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 PredictionsDisplay.from_results(results, "conservative", ax=ax)
+ax.set_title("Probability of each party over the position of the voter")
 
 # %%
 # Feature importance

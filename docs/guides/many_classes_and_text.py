@@ -43,7 +43,8 @@ print(f"{sentences['language'].value_counts().max()} sentences for each")
 # Text features
 # -------------
 #
-# ``TfidfVectorizer`` of scikit-learn turns each sentence into a sparse row. Here the features are
+# ``TfidfVectorizer`` of scikit-learn turns each sentence into a sparse row of
+# weighted counts (TF-IDF). Here the features are
 # strings of one or two characters (character n-grams); ``analyzer="word"``, its default, makes
 # words. The classifier never makes the sparse matrix dense. ``optimality_gap_`` is an upper bound
 # on how far the objective is above its minimum, relative to the objective.

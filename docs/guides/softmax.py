@@ -344,7 +344,7 @@ labels = (X @ [1.0, 0.1] + rng.logistic(size=300) > 0).astype(int)
 
 
 def descend(X, n_steps=200):
-    """Return the loss at each step; the step is the inverse of a bound of the Hessian."""
+    """Return the loss at each step. The step is one over a bound of the Hessian's eigenvalues."""
     coef, losses = np.zeros((2, 2)), []
     step = 2 / np.linalg.eigvalsh(X.T @ X / len(X)).max()
     for _ in range(n_steps):
@@ -389,7 +389,7 @@ entropy = -(P * log_softmax(z / T[:, None])).sum(axis=1)
 axes[1].semilogx(T, entropy, color=PURPLE)
 axes[1].axhline(np.log(4), color=GREY, ls=":", lw=1)
 axes[1].annotate("uniform: log 4", (0.05, np.log(4)), xytext=(2, -12), textcoords="offset points")
-axes[1].set(title="Entropy", xlabel="temperature T", ylabel="nats", ylim=(0, 1.5))
+axes[1].set(title="Entropy", xlabel="temperature T", ylabel="entropy, base e", ylim=(0, 1.5))
 plt.show()
 
 # %%
@@ -460,8 +460,9 @@ plt.show()
 # slows learning down. ReLU has slope 1 for all positive numbers and does not saturate there. Its
 # weakness is the *dying unit*: if the input of a unit is negative for all rows, its output and its
 # slope are zero for all rows, so that its weights get no gradient and never change again. Large
-# steps cause this. Leaky ReLU, with a small slope for negative numbers, avoids it. The next lines
-# count the units of a hidden layer whose slope is zero for all of 300 rows.
+# steps of the training can cause this. Leaky ReLU, with a small slope for negative numbers, avoids
+# it. The next lines count the units of a hidden layer whose slope is zero for all of 300 rows.
+
 hidden = X @ rng.normal(size=(2, 50))
 for bias in (0.0, -50.0, -100.0):
     dead = (hidden + bias <= 0).all(axis=0)
@@ -469,7 +470,9 @@ for bias in (0.0, -50.0, -100.0):
 
 # %%
 # Labels that do not exclude each other, such as the tags of a photograph, need a sigmoid for each
-# label; see :class:`skmaxent.MultilabelMaxentClassifier`. This code prints the largest slopes:
+# label; see :class:`skmaxent.MultilabelMaxentClassifier`.
+#
+# The last lines print the ranges of the four functions, and their largest slopes:
 
 for name, (value, slope, _, _) in functions.items():
     print(

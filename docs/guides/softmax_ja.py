@@ -393,7 +393,7 @@ entropy = -(P * log_softmax(z / T[:, None])).sum(axis=1)
 axes[1].semilogx(T, entropy, color=PURPLE)
 axes[1].axhline(np.log(4), color=GREY, ls=":", lw=1)
 axes[1].annotate("uniform: log 4", (0.05, np.log(4)), xytext=(2, -12), textcoords="offset points")
-axes[1].set(title="Entropy", xlabel="temperature T", ylabel="nats", ylim=(0, 1.5))
+axes[1].set(title="Entropy", xlabel="temperature T", ylabel="entropy, base e", ylim=(0, 1.5))
 plt.show()
 
 # %%

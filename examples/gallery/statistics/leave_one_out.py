@@ -106,6 +106,7 @@ ax.legend(frameon=False, loc="lower left", title="numbers: effective degrees of 
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(colors.values()))
 display = DiagnosticsDisplay.from_results(results)
 display.figure_.set_size_inches(9, 7)
+display.figure_.suptitle("Diagnostics of each voter")
 print(data.loc[display.labelled_].to_string())
 
 # %%
@@ -133,6 +134,7 @@ for at, (title, shares) in enumerate(coverage.items()):
     bars.set_label(f"{title}: {sizes[title]:.2f} parties in a set")
 ax.axhline(0.9, color="0.3", linewidth=1, linestyle="--")
 ax.set_xticks(range(len(shares)), shares.index)
+ax.set_title("Share of new voters whose party is in the set")
 ax.set(ylim=(0, 1.25), ylabel="share of voters whose party is in the set")
 ax.legend(frameon=False, loc="upper left")
 plt.show()

@@ -69,11 +69,18 @@ share = np.arange(1, len(order) + 1) / len(order)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 for label, color in colors.items():
     left.hist(positive[test["label"] == label], bins=25, color=color, alpha=0.6, label=label)
-left.set(xlabel="predicted probability of positive", ylabel="test reviews")
+left.set(
+    xlabel="predicted probability of positive", ylabel="test reviews", title="Test reviews by label"
+)
 left.legend(frameon=False, loc="upper center", title="label")
 accuracy = is_right[order].cumsum() / np.arange(1, len(order) + 1)
 right.plot(share[99:], accuracy[99:], color="black")
-right.set(xlabel="share of the reviews, most certain first", ylabel="accuracy", ylim=(None, 1.0))
+right.set(
+    xlabel="share of the reviews, most certain first",
+    ylabel="accuracy",
+    ylim=(None, 1.0),
+    title="Accuracy of the most certain reviews",
+)
 
 # %%
 # Strings that speak for a class
