@@ -78,27 +78,30 @@ def solve_and_store(
     with TrainingProblem.of(data, settings) as problem:
         correction = _intercept_correction(model, problem)
         kept = {"_correction": correction, "_fitted_with": parameters_of_fit(model)}
-        # Callbacks predict the rows of the fit without giving their offsets.
-        during = kept | {"_fitted_with_offset": False, "_default_offset": offset}
+        # Attributes of the intermediate models that callbacks see. A callback that predicts the
+        # rows of the fit gives no offsets; these models then use the offsets of the fit.
+        during_fit = kept | {"_fitted_with_offset": False, "_default_offset": offset}
 
         def corrected(coef: Array, intercept: Array) -> tuple[Array, Array]:
+            """Return `coef_` and `intercept_` for coefficients of the problem."""
             coef, intercept = problem.known_coefficients(coef, intercept)
             return coef, intercept + correction
 
-        # A partial, not a closure: an error's traceback would keep what its frame closes over.
+        # A partial instead of a closure: the traceback of an error keeps its frames, and with a
+        # closure these would keep the data alive.
         solution, task = fit_coefficients(
             model,
             problem,
             (X, y, sample_weight),
             partial(_solve, model, settings, problem),
             corrected,
-            during,
+            during_fit,
         )
         set_attributes(model, kept)
         move_to_input(model, X, y)
         model._fitted_with_offset = offset is not None
         if task is not None:
-            task.end(during)
+            task.end(during_fit)
     return solution
 
 
@@ -114,6 +117,12 @@ def _solve(
     settings : Settings
     ready : TrainingProblem
     options : Options
+
+    Returns
+    -------
+    Solution
+        For fits without penalty and bounds, `aliased` has the positions of the columns that are
+        linear combinations of earlier columns and the intercept.
 
     Raises
     ------

@@ -1,10 +1,13 @@
 """Directions of the coefficients of one likelihood: their coordinates, and checks by all rows.
 
-A direction D of the coefficients changes the logits of row i by u = D x̃_i. It is a direction of
-recession where u_c >= u_k for every class c that row i has and every class k, for all rows, and
-u_c > u_k for some row: then the likelihood never decreases along D, and grows somewhere. For
-sigmoids, each label is a problem of its own, with u >= 0 for the rows that have it and u <= 0 for
-the others.
+Let x̃_i be the features of row i followed by a one. A direction D of the coefficients changes the
+logits of row i by u = D x̃_i. D is a direction of recession if u_c >= u_k for all rows, every class
+c that the row has and every class k, and if u_c > u_k for some row. Then the likelihood
+increases along D from any coefficients, and it has no maximum. For sigmoids, each label is a
+problem of its own, with u >= 0 for the rows that have the label and u <= 0 for the others.
+
+D separates a pair of a row and a class k if u_c > u_k for the row's own class c. The pair then
+gains along D; it loses if u_c < u_k.
 """
 
 from __future__ import annotations
@@ -40,26 +43,29 @@ MOST_COEFFICIENTS = 2000
 
 
 class Directions:
-    """The directions that a cone allows, for one likelihood or for one label's.
+    """The directions in a cone, for all logits or for the logit of one label.
+
+    R is the number of logits of these directions: 1 for one label.
 
     Parameters
     ----------
     objective : MultinomialObjective
     cone : Cone
-        Of the directions, in the coordinates of θ.
+        The allowed signs of the entries of a direction, in the coordinates of θ.
     label : int, optional
-        Position of the label, for sigmoids with several.
+        The position of the label, if the likelihood has several sigmoids; None for all logits.
     scales : callable, optional
-        Returns what `column_scales` gives; for several labels that share it.
+        Returns the result of `column_scales`. Instances for several labels share it this way.
 
     Attributes
     ----------
     face : ndarray of shape (R, n_features + 1)
-        The sum of the directions of recession that are known. Pairs of a row and a class that they
-        separate do not count in any of the methods, unless they say so.
+        The sum of the directions of recession found so far. Methods ignore the pairs of a row and
+        a class that `face` separates, unless their docstring says that all pairs count.
     index : ndarray of int
-        Positions, class-major, of the coefficients that may change. Where those of a column are
-        free for all classes, the last class's is fixed, because only differences of logits matter.
+        Positions of the coefficients that may change, in the flattened array of shape
+        (R, n_features + 1). If a column may change in any way for all classes of a softmax, its
+        coefficient of the last class is fixed, because only differences of logits matter.
     """
 
     def __init__(
@@ -88,22 +94,25 @@ class Directions:
 
     @property
     def is_small(self) -> bool:
-        """Whether matrices with a row for each coefficient are small enough to be made."""
+        """Whether a matrix with a row and a column for each coefficient is small enough."""
         return len(self.index) <= MOST_COEFFICIENTS
 
     @property
     def _all_free(self) -> NDArray[np.bool_]:
-        """Columns whose coefficients may change in any way for all classes."""
+        """Mask (n_features + 1,) of the columns that may change in any way for all classes."""
         return np.asarray(((self.cone.low < 0.0) & (self.cone.high > 0.0)).all(axis=0))
 
     def rows_of_label(self, D: Array) -> Array:
-        """Return the row of the label of coefficients (R, n_features + 1), all rows without one."""
+        """Return the row of D that belongs to `label`, with shape (1, n_features + 1).
+
+        If `label` is None, D is returned. D has a row for each logit of the objective.
+        """
         return D if self.label is None else D[[self.label]]
 
-    # The arguments of the kernels.
+    # The arguments of the functions that `map_reduce` applies to blocks of rows.
 
     def raw(self, D: Array) -> RawDirection:
-        """Return a direction (R, n_features + 1) of standardised coefficients in units of X."""
+        """Return D, (R, n_features + 1), in the units of X instead of standardised columns."""
         coef, intercept = (np.asarray(a, float) for a in self.objective.coefficients(D))
         size = np.abs(D[:, -1]) + np.abs(coef) @ np.abs(self.objective.center)
         return RawDirection(coef, intercept, size)
@@ -122,9 +131,9 @@ class Directions:
     def is_proof(self, D: Array) -> bool:
         """Return whether D is a direction of recession, up to the rounding of its logits.
 
-        A row's own classes must not lose against others by more than the rounding of its logits,
-        and some row must gain far more than that. A direction along which no logits change, as in
-        collinear columns, is no separation.
+        No row's own class may lose against another class by more than the rounding of its logits,
+        and some row must gain far more than that. If no logits change along D, as for collinear
+        columns, D proves nothing.
         """
         worst, best = self.objective.blocks.map_reduce(
             largest_loss_and_gain, self.pairs(), self.raw(D), combine=np.maximum
@@ -148,7 +157,7 @@ class Directions:
     def winners(self, D: Array) -> list[int]:
         """Return positions of the classes with rows that D separates from another class.
 
-        All pairs count. For one of several labels, the position is that of the label.
+        All pairs count. If `label` is not None, the result is its position.
         """
         if self.label is not None:
             return [self.label]
@@ -158,7 +167,7 @@ class Directions:
         return [int(k) for k in np.flatnonzero(np.atleast_1d(gains) > STRICT_GAIN)]
 
     def separated_rows(self) -> Array:
-        """Return which rows the face separates from some class, shape (n_samples,)."""
+        """Return a mask (n_samples,) of the rows that `face` separates from some class."""
         blocks = self.objective.blocks
         rows = blocks.where(are_separated, self.pairs(), at_most=blocks.n_samples)
         out = np.zeros(blocks.n_samples, dtype=bool)
@@ -168,7 +177,8 @@ class Directions:
     def sum_keeping_gains(self, D: Array, more: Array) -> Array:
         """Return `more` plus a multiple of D under which pairs that gain along D still gain.
 
-        Both are directions (R, n_features + 1); the largest entry of the result is 1.
+        The multiple is large enough to outweigh what these pairs lose along `more`. Both directions
+        and the result have the shape (R, n_features + 1); the largest absolute entry is 1.
         """
         (ratio,) = self.objective.blocks.map_reduce(
             largest_loss_to_gain,
@@ -180,10 +190,10 @@ class Directions:
         joined = (1.0 + 2.0 * max(float(ratio), 0.0)) * D + more
         return np.asarray(joined / np.abs(joined).max())
 
-    # Scaled coefficients, of columns that are scaled as `_scaled_rows` describes.
+    # Scaled coefficients belong to columns that are centred and scaled by `column_scales`.
 
     def embed(self, x: Array) -> Array:
-        """Return all coefficients (R, n_features + 1) from those at `index`, zeros elsewhere."""
+        """Return an array (R, n_features + 1) with x at `index` and zeros elsewhere."""
         D = np.zeros(self.cone.low.size)
         D[self.index] = x
         return D.reshape(self.cone.low.shape)
@@ -193,7 +203,7 @@ class Directions:
         return H[np.ix_(self.index, self.index)]
 
     def from_scaled(self, x: Array) -> Array:
-        """Return a direction in the coordinates of θ from one of all scaled coefficients."""
+        """Return a direction in the coordinates of θ; x has all scaled coefficients, flattened."""
         center, scale = self.scales()
         objective = self.objective
         d = x.reshape(self.cone.low.shape) / scale
@@ -203,7 +213,7 @@ class Directions:
         return D
 
     def unscaled(self, x: Array) -> Array:
-        """Return a direction in the coordinates of θ from scaled coefficients at `index`."""
+        """Return a direction in the coordinates of θ; x has the scaled coefficients at `index`."""
         return self.from_scaled(self.embed(x).ravel())
 
     def scaled(self, D: Array) -> Array:

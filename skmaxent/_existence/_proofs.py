@@ -2,10 +2,12 @@
 
 - A direction that `Directions.is_proof` has evaluated on all rows proves separation.
 - Probabilities q > 0 under which the columns have the same means as under the targets t prove
-  overlap. Then Σ_i s_i (t_i - q_i)·u_i = 0 for every D, while no term is negative for a direction
-  of recession, and a term is zero only where u_i is constant over classes. A Newton step Δ from an
-  optimum's neighbourhood gives such a q = p - (diag p - p pᵀ) Δ x̃: it has the right means by the
-  definition of Δ, and it is positive where (Δ x̃)_k - p·Δ x̃ < 1.
+  overlap. Let s_i be the weight of row i, x̃_i its features followed by a one, and u_i = D x̃_i the
+  change of its logits along a direction D. Equal means imply Σ_i s_i (t_i - q_i)·u_i = 0 for every
+  D. For a direction of recession no term of this sum is negative, and a term is zero only where u_i
+  is constant over classes; so no logits change, and D separates nothing. A Newton step Δ near the
+  optimum gives such a q = p - (diag p - p pᵀ) Δ x̃ from the probabilities p: the Newton equation
+  makes the means equal, and q_k is positive where (Δ x̃)_k - p·Δ x̃ < 1.
 
 Albert & Anderson (1984), Biometrika 71, 1-10; Geyer (2009), Electron. J. Stat. 3, 259-289.
 """
@@ -44,17 +46,18 @@ def proved_direction_near(directions: Directions, D: Array) -> Array | None:
     if not directions.is_small:
         return None
     for share in TIES:
-        tied = _without_ties(directions, D, share)
-        if tied is not None and directions.is_proof(tied):
-            return tied
+        nearby = _with_exact_ties(directions, D, share)
+        if nearby is not None and directions.is_proof(nearby):
+            return nearby
     return None
 
 
-def _without_ties(directions: Directions, D: Array, share: float) -> Array | None:
-    """Return the part of D that leaves nearly tied pairs tied, or None if nothing is left.
+def _with_exact_ties(directions: Directions, D: Array, share: float) -> Array | None:
+    """Return the projection of D that ties nearly tied pairs exactly, or None if it is zero.
 
-    Pairs of a row and a class are nearly tied if D changes their difference of logits by no more
-    than `share` times the largest change.
+    D ties a pair of a row and a class if it does not change the difference between the logits of
+    this class and of the row's own class. The pair is nearly tied if the change is at most `share`
+    times the largest change of a pair. D has the shape (R, n_features + 1).
     """
     scales = directions.scales()
     (largest,) = directions.objective.blocks.map_reduce(
@@ -66,8 +69,10 @@ def _without_ties(directions: Directions, D: Array, share: float) -> Array | Non
     start = directions.raw(D)
     x = directions.scaled(D)
     inverse: Pseudoinverse | None = None
+    # The squared changes of the nearly tied pairs sum to a quadratic form xᵀ A x; x is projected
+    # onto the null space of A, as x - A⁺ A x.
     for _ in range(PROJECTIONS):
-        out = directions.objective.blocks.map_reduce(
+        A, product = directions.objective.blocks.map_reduce(
             tied_squares,
             directions.pairs(),
             start,
@@ -77,8 +82,8 @@ def _without_ties(directions: Directions, D: Array, share: float) -> Array | Non
             inverse is None,
         )
         if inverse is None:
-            inverse = Pseudoinverse(directions.submatrix(out[0]))
-        x = x - inverse.solve(out[1].ravel()[directions.index])
+            inverse = Pseudoinverse(directions.submatrix(A))
+        x = x - inverse.solve(product.ravel()[directions.index])
         D = directions.cone.project(directions.unscaled(x))
     size = float(np.abs(D).max())
     return D / size if size > 1e-6 else None
@@ -101,33 +106,34 @@ def proves_overlap(directions: Directions, theta: Array) -> bool:
         return False
     index, g = directions.index, g.ravel()
     low, high = (bound.ravel()[index] for bound in (directions.cone.low, directions.cone.high))
-    # Where a coefficient may move to one side, the gradient need not vanish on the other.
+    # A coefficient that may change to one side only is held fixed if F decreases to the other side.
+    # The step moves the other coefficients; after the step F must still decrease to that side.
     held = ((low == 0.0) & (g[index] >= 0.0)) | ((high == 0.0) & (g[index] <= 0.0))
     moved = index[~held]
     inverse = Pseudoinverse(H[np.ix_(moved, moved)])
-    step = inverse.solve(g[moved])
-    whole = np.zeros(len(g))
-    whole[moved] = step
-    left = (g - H @ whole)[index[held]]
+    step = np.zeros(len(g))
+    step[moved] = inverse.solve(g[moved])
+    left = (g - H @ step)[index[held]]
     if ((low[held] == 0.0) & (left < 0.0)).any() or ((high[held] == 0.0) & (left > 0.0)).any():
         return False
     (change,) = directions.objective.blocks.map_reduce(
         largest_change,
         directions.pairs(),
         at,
-        directions.raw(directions.from_scaled(whole)),
+        directions.raw(directions.from_scaled(step)),
         combine=np.maximum,
     )
     if not change < LARGEST_CHANGE:
         return False
     if held.any():
-        # The proof says that no logits change along what is left; that must be nothing.
+        # Directions without curvature, those of the held coefficients included, must not change a
+        # logit.
         inverse = Pseudoinverse(H[np.ix_(index, index)])
         moved = index
     if inverse.null.shape[1]:
-        # A random direction of a space changes no logits only where none of the space does.
+        # If any direction of the null space changes a logit, a random one does almost surely.
         mixture = np.random.default_rng(0).normal(size=inverse.null.shape[1])
-        whole = np.zeros(len(g))
-        whole[moved] = inverse.null @ mixture
-        return directions.is_null(directions.from_scaled(whole))
+        null_direction = np.zeros(len(g))
+        null_direction[moved] = inverse.null @ mixture
+        return directions.is_null(directions.from_scaled(null_direction))
     return True

@@ -73,6 +73,7 @@ class Watch:
         self._confirms = confirms
         self._scales: ColumnScales | None = None
         self._aliased: Aliased | None = None
+        # Without penalty and bounds, columns that depend linearly on others can be left out.
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
         # Positions of the labels that may be separated, for several sigmoids, each of which is
@@ -127,9 +128,9 @@ class Watch:
         """Return whether separation is proved for a fit whose loss is small after many iterations.
 
         The test takes place once, at iteration `LONG_FIT`. `theta` is the iterate, of shape
-        (R, n_features + 1), `loss` its mean loss and `n_iter` the number of the iteration. If rows
-        lie near the boundary between separated classes, hundreds of iterations pass until θ itself
-        separates the classes, which `sees_complete_separation` would notice.
+        (R, n_features + 1), `loss` its mean loss and `n_iter` the number of the iteration. The test
+        saves time: if rows lie near the boundary between separated classes, hundreds of iterations
+        may pass until θ itself separates the classes and `sees_complete_separation` returns True.
         """
         if self.is_settled or not self._confirms or n_iter != LONG_FIT or loss > SMALL_LOSS:
             return False
@@ -175,12 +176,14 @@ class Watch:
 
         Notes
         -----
-        There is no search if `gap` shows that a minimum exists. A duality gap below 1 shows it,
-        because it has probabilities q > 0 with the same means of the columns as the targets, which
-        do not exist for separated classes. A bound from self-concordance shows it, because F then
-        lies above a function that grows in every direction; but this bound ignores directions
-        without numerical curvature, which offsets can cause. With offsets, `gap` is therefore not
-        used.
+        There is no search if `gap` shows that a minimum exists. `gap` comes from one of two bounds:
+
+        - A duality gap below 1 shows it, because its dual point consists of probabilities q > 0
+          under which the columns have the same means as under the targets. Such probabilities do
+          not exist for separated classes.
+        - A bound from self-concordance shows it, because F then lies above a function that grows in
+          every direction. This bound ignores directions without numerical curvature, which offsets
+          can cause. With offsets, `gap` is therefore not used.
         """
         is_certified = gap < MINIMUM_EXISTS and not self._objective.blocks.has_offset
         if self.is_settled or is_certified:

@@ -16,7 +16,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# Singular values, of restrictions of unit length, below which these depend on each other.
+# Restrictions of unit length are linearly dependent if a singular value is below this.
 DEPENDENT = 1e-10
 
 
@@ -30,7 +30,7 @@ class LinearHypotheses:
         In the order of `InferenceResults.cov_params`.
     values : ndarray of shape (n_restrictions,)
     texts : list of str
-        What the restrictions are called.
+        The restrictions as equations, for tables and error messages.
     """
 
     R: Array
@@ -41,12 +41,14 @@ class LinearHypotheses:
     def read(
         cls, hypothesis: Any, rhs: Any, rows: list[Any], columns: list[str], reference: Any
     ) -> LinearHypotheses:
-        """The arguments of `InferenceResults.linear_test`.
+        """Return the hypotheses that the arguments of `InferenceResults.linear_test` describe.
 
         Parameters
         ----------
         hypothesis : str, list of str or array-like
+            Equations of the names of coefficients, or R of shape (n_restrictions, n_coefficients).
         rhs : float, array-like or None
+            The right sides, if `hypothesis` is an array; None stands for zeros.
         rows : list
             Labels of the rows of coefficients.
         columns : list of str
@@ -114,14 +116,28 @@ class LinearHypotheses:
 
     @property
     def name(self) -> str:
-        """All texts as one."""
+        """The equations, joined by commas."""
         return ", ".join(self.texts)
 
     def of_free(self, contrasts: Array) -> Array:
-        """The restrictions of the free coefficients, (n_restrictions, n_free).
+        """Return the matrix A for which A f = values restricts the free coefficients f as R b does.
 
-        `contrasts`, (n_rows, n_classes - 1), maps the free coefficients of a column to the reported
-        ones. Raises ValueError for a restriction that has no free coefficient in it.
+        The reported coefficients b of a column are `contrasts` times its free coefficients. They
+        depend on each other: those of the reference class are zero, or they sum to zero over
+        classes.
+
+        Parameters
+        ----------
+        contrasts : ndarray of shape (n_rows, n_classes - 1)
+
+        Returns
+        -------
+        ndarray of shape (n_restrictions, n_free)
+
+        Raises
+        ------
+        ValueError
+            If a restriction contains no free coefficient.
         """
         width = self.R.shape[1] // len(contrasts)
         free = self.R @ np.kron(contrasts, np.eye(width))
@@ -135,7 +151,10 @@ class LinearHypotheses:
         return free
 
     def check_rank(self, free: Array) -> None:
-        """Raise ValueError for restrictions of free coefficients that depend on each other."""
+        """Raise ValueError if the restrictions are linearly dependent.
+
+        `free` is the result of `of_free`, of shape (n_restrictions, n_free).
+        """
         size = np.linalg.norm(free, axis=1, keepdims=True)
         A, values = free / size, self.values[:, None] / size
         rank = int(np.linalg.matrix_rank(A, tol=DEPENDENT))
@@ -150,7 +169,11 @@ class LinearHypotheses:
         )
 
     def table(self, tables: CoefficientTables, conf_level: float) -> pd.DataFrame:
-        """Return a table with a row for each restriction: left side less right side, and errors."""
+        """Return a table with a row for each restriction.
+
+        `estimate` is the left side of the equation minus the right side. The other columns are
+        std_err, z or t with p_value where they exist, lower and upper.
+        """
         import pandas as pd
 
         estimate = self.R @ tables.coef.ravel() - self.values

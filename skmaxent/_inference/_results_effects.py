@@ -46,38 +46,38 @@ class EffectMethods(ResultsState):
     ) -> pd.DataFrame:
         """Return the probabilities of the classes for rows of data, or their averages.
 
-        They are those of the model's `predict_proba`; standard errors take a `prior_correction` and
-        the offsets as known.
+        The probabilities are those of the model's `predict_proba`. The standard errors treat
+        `prior_correction` and the offsets as known.
 
         Parameters
         ----------
         newdata : DataFrame, array-like, "mean" or datagrid, default=None
-            The rows, with the variables that the model was fitted to; None is the rows of the fit,
-            "mean" a row with the means of numbers and the most frequent of other values. See
-            `skmaxent.datagrid`.
+            The rows, with the variables that the model was fitted to. None stands for the rows of
+            the fit. "mean" stands for one row, with the means of the numeric variables and the most
+            frequent values of the others. See `skmaxent.datagrid`.
         by : bool, str or list of str, default=False
-            Variables by whose values the probabilities are averaged; True averages all rows, False
-            none.
+            Variables; probabilities are averaged over the rows that share their values. True
+            averages over all rows, and False does not average.
         offset : array-like, default=None
-            Offsets of the rows as in `predict_proba`. The rows of the fit have theirs, and grids of
-            single rows the mean of these.
+            Offsets of the rows as in `predict_proba`. With None, the rows of the fit keep the
+            offsets of the fit, also in counterfactual grids; rows of other grids get their mean.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights of the rows in averages. None gives the rows of the fit the weights that they
-            had there, the number of observations times `sample_weight`, and others equal weights.
+            Weights of the rows in averages. With None, the rows of the fit have the weights of the
+            fit, the number of observations times `sample_weight`; other rows have equal weights.
         conf_level : float, default=0.95
             Confidence level of the intervals.
         interval : {"delta", "logit", "simulation", "bootstrap"}, default="delta"
-            "delta" is the estimate -/+ a normal quantile times the standard error. "logit" is such
-            an interval of the log-odds, mapped back, which stays between 0 and 1. "simulation" has
-            quantiles of the estimates at coefficients drawn from their normal distribution [1]_;
-            "bootstrap" those at the coefficients of the bootstrap samples, for results of
-            ``infer(method="bootstrap")``.
+            "delta" is the estimate -/+ a normal quantile times the standard error. "logit" computes
+            such an interval for the log-odds and maps it back, so that it stays between 0 and 1.
+            "simulation" computes the estimates at coefficients drawn from their normal distribution
+            and takes quantiles [1]_. "bootstrap" takes the quantiles over bootstrap samples, for
+            results of ``infer(method="bootstrap")``.
         hypothesis : float, str, list of str or array-like, default=None
             Functions of the estimates to report in their place. "pairwise", "revpairwise",
             "reference", "sequential" and "meandev" are contrasts between the estimates of each
-            class. Equations such as ``"b0 - 2*b3 = 0.1"`` name estimates by their row in the table,
-            and an array of shape (n_estimates, n_hypotheses) weighs them. A number is the value
-            that z and p_value are against.
+            class. Equations such as ``"b0 - 2*b3 = 0.1"`` name estimates by their row in the table.
+            An array of shape (n_estimates, n_hypotheses) holds the weights of linear combinations.
+            A number is the value of the null hypothesis for z and p_value.
         n_draws : int, default=1000
             Draws of ``interval="simulation"``.
         random_state : int, RandomState instance or None, default=None
@@ -86,14 +86,14 @@ class EffectMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            A row for each row of data, group or grid point, and class: what names them, then
-            estimate, std_err, lower and upper. With a hypothesis z and p_value too, except for a
-            posterior.
+            A row for each combination of a row of data, group or grid point with a class. The first
+            columns identify the row; then follow estimate, std_err, lower and upper. With a
+            hypothesis there are z and p_value too, except for results of a posterior.
 
         Raises
         ------
         ValueError
-            For data that the model cannot predict, and for arguments that do not go together.
+            For data that the model cannot predict, and for arguments that exclude each other.
 
         References
         ----------
@@ -144,14 +144,14 @@ class EffectMethods(ResultsState):
         newdata : DataFrame, array-like, "mean" or datagrid, default=None
             As in `predictions`.
         by : bool, str or list of str, default=True
-            Variables by whose values rows are averaged; True averages all rows.
+            As in `predictions`, but True by default.
         offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state : object
             As in `predictions`.
 
         Returns
         -------
         pandas.DataFrame
-            As of `predictions`: a row for each group and class.
+            A row for each group and class, with the columns of `predictions`.
 
         Raises
         ------
@@ -188,34 +188,33 @@ class EffectMethods(ResultsState):
     ) -> pd.DataFrame:
         """Compare the probabilities at one value of a variable with those at another.
 
-        The other variables of each row stay as they are. All columns that the model makes of the
-        variable change with it: dummies, interactions and splines.
+        The other variables of each row keep their values. All columns that the model computes from
+        the variable change with it: dummies, interactions and splines.
 
         Parameters
         ----------
         variables : str, list of str or dict, default=None
-            The variables, or a dict of what each is compared at; None is all variables. A number s
-            compares x + s/2 with x - s/2, which is the default for numbers, with s = 1; "sd" and
-            "2sd" do so with the standard deviation in the rows of the fit, each of which counts
-            once unless its weight is zero, and twice that; "iqr" compares the quartiles and
-            "minmax" the largest value with the smallest. Values that are not numbers are compared
-            with the first ("reference", the default), each with the one before ("sequential"), all
-            with one another ("pairwise", or "revpairwise"), or the last with the first ("minmax").
-            Two values, the low and the high one, are for all variables; times have no other
-            comparison.
+            The variables, or a dict from each variable to its contrast; None stands for all
+            variables. Numeric variables: a number s compares x + s/2 with x - s/2 (default s = 1);
+            "sd" and "2sd" set s to one or two standard deviations in the rows of the fit with
+            positive weight, unweighted; "iqr" compares the quartiles, and "minmax" the largest
+            value with the smallest. Categorical variables: each value is compared with the first
+            ("reference", the default) or with the one before ("sequential"), all with one another
+            ("pairwise" or "revpairwise"), or the last with the first ("minmax"). A pair (low, high)
+            of values works for all variables. Dates and times accept only such a pair.
         newdata, by : object
             As in `predictions`.
         comparison : {"difference", "ratio", "lnratio", "lnor", "lift"}, default="difference"
             Of probabilities a and b: a - b, a/b, log(a/b), the logarithm of the ratio of their
-            odds, or (a - b)/b. Averages are compared, not comparisons averaged.
+            odds, or (a - b)/b. With `by`, a and b are averages over rows.
         offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state : object
-            As in `predictions`. `interval` has no "logit".
+            As in `predictions`, except that `interval` cannot be "logit".
 
         Returns
         -------
         pandas.DataFrame
             A row for each variable, contrast, row or group, and class: estimate, std_err, z,
-            p_value, lower and upper. z is against no effect: a ratio of 1, and 0 for the others.
+            p_value, lower and upper. z tests for no effect: a ratio of 1, or 0 for the others.
 
         Raises
         ------
@@ -250,14 +249,14 @@ class EffectMethods(ResultsState):
         n_draws: int = 1000,
         random_state: RandomState = None,
     ) -> pd.DataFrame:
-        """Average probabilities with one value of a variable against those with another.
+        """Compare average probabilities at one value of a variable with those at another.
 
         Parameters
         ----------
         variables, newdata : object
             As in `comparisons`.
         by : bool, str or list of str, default=True
-            Variables by whose values rows are averaged; True averages all rows.
+            As in `predictions`, but True by default.
         comparison, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state \
 : object
             As in `comparisons`.
@@ -265,7 +264,7 @@ class EffectMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            As of `comparisons`: a row for each group and class.
+            A row for each variable, contrast, group and class, with the columns of `comparisons`.
 
         Raises
         ------
@@ -302,20 +301,21 @@ class EffectMethods(ResultsState):
     ) -> pd.DataFrame:
         """Return the derivatives of the probabilities by numeric variables, or elasticities.
 
-        The columns of the model are differentiated by the variable through its transformers, by
-        central differences; the probabilities and the Jacobian by formula.
+        In a pipeline, central differences give the derivatives of the transformed columns with
+        respect to the variable. The derivatives of the probabilities are analytic.
 
         Parameters
         ----------
         variables : str or list of str, default=None
-            None is all. Variables that are not numbers have `comparisons` with their first value.
+            None stands for all variables. For variables that are not numeric the table has
+            `comparisons` with their first value.
         newdata, by : object
             As in `predictions`.
         slope : {"dydx", "eyex", "eydx", "dyex"}, default="dydx"
             The derivative dp/dx, the elasticity (dp/dx)(x/p), the semi-elasticities (dp/dx)/p and
             x dp/dx.
         offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state : object
-            As in `predictions`. `interval` has no "logit".
+            As in `predictions`, except that `interval` cannot be "logit".
 
         Returns
         -------
@@ -326,7 +326,7 @@ class EffectMethods(ResultsState):
         Raises
         ------
         ValueError
-            For unknown variables, elasticities by variables that are not numbers, and as
+            For unknown variables, elasticities of variables that are not numeric, and as
             `predictions`.
         """
         request = Request(
@@ -364,7 +364,7 @@ class EffectMethods(ResultsState):
         variables, newdata : object
             As in `slopes`.
         by : bool, str or list of str, default=True
-            Variables by whose values rows are averaged; True averages all rows.
+            As in `predictions`, but True by default.
         slope, offset, sample_weight, conf_level, interval, hypothesis, n_draws, random_state \
 : object
             As in `slopes`.
@@ -372,7 +372,7 @@ class EffectMethods(ResultsState):
         Returns
         -------
         pandas.DataFrame
-            As of `slopes`: a row for each group and class.
+            A row for each variable, group and class, with the columns of `slopes`.
 
         Raises
         ------
@@ -410,40 +410,41 @@ class EffectMethods(ResultsState):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to average over; taken in blocks. Columns are matched as in `predict_proba`.
+            Rows to average over, block by block. Columns are matched as in `predict_proba`.
         at : {"overall", "mean"} or DataFrame, default="overall"
-            Means of the effects of all rows, or effects at the mean row, whose offset is the mean
-            of the offsets; or a table of rows to average over instead of X.
+            "overall" gives the mean effects of all rows, and "mean" the effects at the mean row,
+            whose offset is the mean of the offsets. A DataFrame has rows to average over instead
+            of X.
         offset : array-like, default=None
-            Offsets of the rows as in `predict_proba`: those of `at` where this is a table.
+            Offsets of the rows of X as in `predict_proba`, or of `at` if it is a DataFrame.
         discrete : str or list of str, default=()
             Features whose effect is the difference between 1 and 0 instead of a derivative.
         sample_weight : float or array-like of shape (n_samples,), default=None
-            Weights of the rows in the means. None gives the rows of the fit, in their order, the
-            weights that they had there, the number of observations times `sample_weight`, and
-            other rows equal weights; 1 gives all rows equal weights.
+            Weights of the rows in the means. With None, the rows of the fit, in their order, have
+            the weights of the fit, the number of observations times `sample_weight`; other rows
+            have equal weights. 1 gives all rows equal weights.
         conf_level : float, default=0.95
             Confidence level of the intervals.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each class and feature: effect, std_err, z, p_value, lower and upper; z and
-            p_value not for a posterior.
+            A row for each class and feature: effect, std_err, z, p_value, lower and upper. Results
+            of a posterior have no z and p_value.
 
         Raises
         ------
         ValueError
-            For unknown features in `discrete`, another `at`, and rows or offsets that
+            For unknown features in `discrete`, an unknown `at`, and rows or offsets that
             `predict_proba` would not take.
         """
-        self._warn_of_columns_that_are_no_variables()
+        self._warn_of_dependent_columns()
         delta, weights = self._probabilities, RowWeights(self._signature, self._held)
         found = average_effects(delta, weights, X, at, offset, discrete, sample_weight)
         return effects_table(*found, delta, conf_level, has_tests=self.has_tests)
 
-    def _warn_of_columns_that_are_no_variables(self) -> None:
-        """Warn where columns cannot change alone: dummies, interactions and splines."""
+    def _warn_of_dependent_columns(self) -> None:
+        """Warn if columns of the model never change alone: dummies, interactions and splines."""
         if self._terms is None:
             return
         levels = () if self._variables is None else self._variables.levels
@@ -455,9 +456,9 @@ class EffectMethods(ResultsState):
         ]
         if found:
             warn_user(
-                f"marginal_effects are of columns of the model, and {found} do not change alone, "
-                "as they are made of factors, interactions or splines: use comparisons or slopes, "
-                "which are of the variables of the data."
+                f"marginal_effects changes one column of the model at a time, but {found} do not "
+                "change alone, because they come from factors, interactions or splines; use "
+                "comparisons or slopes, which change the variables of the data."
             )
 
     def predict_proba_interval(
@@ -480,9 +481,9 @@ class EffectMethods(ResultsState):
         Returns
         -------
         DataFrame
-            A row for each of X, by class and probability, lower and upper; in the library of X,
-            as `predict_proba_frame` gives, where names are class_probability and so on, or in
-            pandas for arrays.
+            A row for each row of X, and for each class the columns probability, lower and upper.
+            The DataFrame is of the library of X, or of pandas if X is an array. In libraries other
+            than pandas, columns are named class_probability and so on.
 
         Raises
         ------

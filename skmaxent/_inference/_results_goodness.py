@@ -27,32 +27,31 @@ class GoodnessMethods(ResultsState):
     def goodness_of_fit(
         self, test: str = "fagerland-hosmer", *, n_groups: int = 10
     ) -> pd.DataFrame:
-        """A test of whether the model has the right form.
+        """Test whether the model has the right form: goodness of fit.
 
         Parameters
         ----------
         test : {"fagerland-hosmer", "pearson", "deviance"}, default="fagerland-hosmer"
             "fagerland-hosmer" compares observed and expected counts of the classes in groups of
-            rows, which are made by quantiles of the probability of any class but the reference
-            [1]_; of two classes it is the test of Hosmer and Lemeshow [2]_. "pearson" and
-            "deviance" compare the counts of rows with equal features and offsets, and are valid
-            where these counts are large.
+            rows. Quantiles of 1 - P(reference class) form the groups [1]_. With two classes this is
+            the test of Hosmer and Lemeshow [2]_. "pearson" and "deviance" compare the counts of
+            rows with equal features and offsets, and are valid if these counts are large.
         n_groups : int, default=10
             Groups of "fagerland-hosmer". Groups with equal bounds are merged.
 
         Returns
         -------
         pandas.DataFrame
-            One row: chi2, df, p_value, n_groups (groups, or different values of the features) and
-            small_expected, the share of expected counts below 5: where it is above about 0.2 the
-            chi-squared distribution is not near.
+            One row: chi2, df, p_value, n_groups (groups, or distinct rows of features and offsets)
+            and small_expected, the share of expected counts below 5. If it is above about 0.2, the
+            chi-squared distribution is a poor approximation.
 
         Raises
         ------
         ValueError
-            For penalised fits, sampling weights and clusters, whose counts have no multinomial
-            distribution; for sets of labels; where the rows are not known; where no degrees of
-            freedom are left.
+            For penalised fits; for sampling weights and clusters, because the counts then have no
+            multinomial distribution; for `partial_labels`; if the results do not hold the rows of
+            the fit; and if no degrees of freedom are left.
         TypeError
             For fits to Dask collections.
 
@@ -88,13 +87,14 @@ class GoodnessMethods(ResultsState):
         strategy: str = "quantile",
         held_out: bool = False,
     ) -> pd.DataFrame:
-        """The Brier or the log score, as reliability - resolution + uncertainty.
+        """Decompose the Brier or the log score into reliability - resolution + uncertainty.
 
-        Reliability is what calibration could gain, resolution what the probabilities tell about the
-        classes, and uncertainty is the score of the shares of the classes in all rows (Murphy 1973
-        [1]_). Small scores are good. Rows are those of the fit, for which the scores are
-        optimistic unless `held_out` is True, and probabilities are those before `prior_correction`,
-        which belongs to other shares of the classes than those of the rows.
+        Small scores are good. Reliability is what perfect calibration would save. Resolution is
+        what the probabilities tell about the classes. Uncertainty is the score of a model that
+        predicts the shares of the classes in all rows (Murphy 1973 [1]_). The rows are those of the
+        fit, for which the scores are optimistic unless `held_out` is True. The probabilities are
+        those before `prior_correction`, because the correction adapts them to other class shares
+        than those of these rows.
 
         Parameters
         ----------
@@ -102,25 +102,26 @@ class GoodnessMethods(ResultsState):
             The mean squared difference of probabilities and outcomes, or the mean of -log p of the
             observed class.
         n_bins : int, default=10
-            Bins of the probability of each class, in which outcomes are compared with it.
+            Number of bins. In each bin of the probability of a class, the mean probability is
+            compared with the share of the class.
         strategy : {"quantile", "uniform"}, default="quantile"
-            Bins of equally many observations, or of equal width.
+            Bins with equally many observations, or of equal width.
         held_out : bool, default=False
             Whether the probabilities of a row are those of the fit without it, as in `loo`.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each class, with the score of the event that it occurs, and "all": score,
-            reliability, resolution and uncertainty. The Brier score of all classes is the sum of
-            theirs. The log score of all classes has bins of the probability of the most probable
-            class.
+            A row for each class, for the event that the class occurs, and a row "all". Columns:
+            score, reliability, resolution and uncertainty. For the Brier score, "all" is the sum
+            over classes. For the log score, "all" uses bins of the largest probability of each row.
 
         Raises
         ------
         ValueError
-            For arguments out of range, for sets of labels, where the rows are not known, and for
-            `held_out` where a row has observations of several classes, or as `loo`.
+            For arguments out of range, for `partial_labels`, if the results do not hold the rows of
+            the fit, and with `held_out` if a row has observations of several classes or if `loo`
+            raises.
         TypeError
             For fits to Dask collections.
 
@@ -140,7 +141,7 @@ class GoodnessMethods(ResultsState):
         conf_level: float = 0.95,
         held_out: bool = False,
     ) -> pd.DataFrame:
-        """Observed shares of each class in bins of its probability, on the rows of the fit.
+        """Return the share of each class in bins of its probability, for the rows of the fit.
 
         Probabilities are those before `prior_correction`.
 
@@ -149,7 +150,7 @@ class GoodnessMethods(ResultsState):
         n_bins, strategy : object
             As in `score_decomposition`.
         conf_level : float, default=0.95
-            Of the intervals.
+            Confidence level of the intervals.
         held_out : bool, default=False
             As in `score_decomposition`.
 
@@ -157,14 +158,15 @@ class GoodnessMethods(ResultsState):
         -------
         pandas.DataFrame
             A row for each class and bin: predicted, the mean probability; observed, the share of
-            the class; lower and upper, Wilson's interval of the share; n, the observations (with
-            sampling weights Kish's effective number of rows).
+            the class; lower and upper, Wilson's interval of the share; n, the number of
+            observations, or Kish's effective number of rows with sampling weights.
 
         Raises
         ------
         ValueError
-            For arguments out of range, for sets of labels, where the rows are not known, and for
-            `held_out` where a row has observations of several classes, or as `loo`.
+            For arguments out of range, for `partial_labels`, if the results do not hold the rows of
+            the fit, and with `held_out` if a row has observations of several classes or if `loo`
+            raises.
         TypeError
             For fits to Dask collections.
         """
@@ -176,7 +178,12 @@ class GoodnessMethods(ResultsState):
         )
 
     def _outcomes(self, what: str, held_out: bool = False) -> Outcomes:
-        """Return the probabilities and the classes of the rows of the fit."""
+        """Return the probabilities and the classes of the rows of the fit.
+
+        `what` names the method in error messages. With `held_out` the probabilities of a row are
+        those of the fit without it. Weights other than numbers of observations have no scale of
+        their own and are scaled to the mean 1.
+        """
         if held_out not in (True, False):
             raise ValueError(f"held_out must be True or False, found {held_out!r}.")
         if self._estimate.settings.partial_labels:
