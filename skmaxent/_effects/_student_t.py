@@ -15,12 +15,17 @@ class ContrastDegrees(Protocol):
     """Degrees of freedom that depend on the combination of coefficients that is estimated."""
 
     def of(self, jacobian: Array) -> Array:
-        """Return those of m combinations of the standardised coefficients, (m, n_coefficients)."""
+        """Return the degrees of freedom, (m,), of m linear combinations of coefficients.
+
+        `jacobian`, (m, n_coefficients), weighs the coefficients of standardised columns.
+        """
 
     def joint(self, A: Array) -> tuple[float, float]:
-        """Return the factor from Wald's statistic of A to an F statistic, and its degrees.
+        """Return a factor and degrees of freedom for the joint test of the restrictions A.
 
-        A has the shape (n_restrictions, n_coefficients), for standardised coefficients.
+        Wald's statistic times the factor is an F statistic; the second result is the degrees of
+        freedom of its denominator. A, (n_restrictions, n_coefficients), has the weights of the
+        coefficients of standardised columns.
         """
 
 
@@ -31,10 +36,10 @@ class StudentT:
     Attributes
     ----------
     df : float, default=inf
-        Degrees of freedom; with infinitely many it is the normal distribution. Those
-        of F tests too.
+        Degrees of freedom of t tests, and of the denominator of F tests. With infinitely many, the
+        distribution is the normal one.
     by_contrast : ContrastDegrees, default=None
-        Degrees of freedom of single estimates, where these differ.
+        Degrees of freedom that differ between estimates; None means that all have `df`.
     """
 
     df: float = np.inf
@@ -42,7 +47,7 @@ class StudentT:
 
     @property
     def is_normal(self) -> bool:
-        """Whether it is the normal distribution."""
+        """Whether the distribution is the normal one."""
         return self.by_contrast is None and np.isinf(self.df)
 
     @property
@@ -51,9 +56,10 @@ class StudentT:
         return "z" if self.is_normal else "t"
 
     def degrees(self, jacobian: Array | None) -> float | Array:
-        """Return degrees of freedom of estimates with these derivatives, one number or (m,).
+        """Return the degrees of freedom of m estimates, one number for all or an array (m,).
 
-        `jacobian`, of shape (m, n_coefficients), is by the coefficients of standardised columns.
+        `jacobian`, (m, n_coefficients), has the derivatives of the estimates with respect to the
+        coefficients of standardised columns. None gives `df`.
         """
         if self.by_contrast is None or jacobian is None:
             return self.df
@@ -64,7 +70,7 @@ NORMAL = StudentT()
 
 
 def t_quantile(conf_level: float, df: float | Array = np.inf) -> float | Array:
-    """Return the quantile t such that an interval of t standard errors has this level."""
+    """Return the t for which an interval of ±t standard errors has the level `conf_level`."""
     level = 0.5 + 0.5 * conf_level
     normal = float(stats.norm.ppf(level))
     if np.all(np.isinf(df)):
@@ -73,7 +79,7 @@ def t_quantile(conf_level: float, df: float | Array = np.inf) -> float | Array:
 
 
 def t_p_values(statistic: Array, df: float | Array = np.inf) -> Array:
-    """Return two-sided p-values of statistics, (m,)."""
+    """Return two-sided p-values, (m,), of t statistics, or of z statistics if df is infinite."""
     size = np.abs(statistic)
     if np.all(np.isinf(df)):
         return np.asarray(2.0 * stats.norm.sf(size))

@@ -47,15 +47,15 @@ class FlatObjective(ABC):
 
     @abstractmethod
     def _product(self, at: Evaluation, v: Array) -> Array:
-        """The Hessian times a vector."""
+        """Return the Hessian at the evaluated vector times v; all of shape (n_parameters,)."""
 
     @abstractmethod
     def _hessian(self, at: Evaluation) -> Array:
-        """The Hessian."""
+        """Return the Hessian at the evaluated vector, (n_parameters, n_parameters)."""
 
     @abstractmethod
     def _coefficients(self, x: Array) -> tuple[Array, Array]:
-        """Return coefficients (n_logits, n_features) and intercepts (n_logits,)."""
+        """Return the coefficients (n_logits, n_features) and intercepts (n_logits,) in x."""
 
     def _checked(self, x: ArrayLike, name: str) -> Array:
         """Return x as a float64 vector; raise ValueError if its shape is wrong."""
@@ -303,7 +303,7 @@ class MaxentObjective(FlatObjective):
         settings = Settings.of(reader)
         data = read(settings, reader, X, y, sample_weight, offset)
         terms = settings.terms(data)
-        _refuse_absent(terms, data)
+        _check_terms_and_classes(terms, data)
         self.classes = data.classes
         blocks = data.storage(Workers())
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -381,11 +381,12 @@ class MaxentObjective(FlatObjective):
         return self._flat(theta)
 
     def _flat(self, theta: Array) -> Array:
-        """The vector of an array (n_logits, n_features + 1)."""
+        """Return θ, of shape (n_logits, n_features + 1), as a vector in the order of `flatten`."""
         coef = theta[:, :-1].ravel()
         return np.concatenate([coef, theta[:, -1]]) if self._loss.fit_intercept else coef
 
     def _theta(self, x: Array) -> Array:
+        """Return θ, of shape (n_logits, n_features + 1), from a vector; inverse of `_flat`."""
         theta = self._loss.zeros()
         size = theta[:, :-1].size
         theta[:, :-1] = x[:size].reshape(theta[:, :-1].shape)
@@ -460,8 +461,9 @@ class PreconditionedObjective(FlatObjective):
         return np.ascontiguousarray(coef), np.array(intercept)
 
 
-def _refuse_absent(terms: PenaltyTerms, data: TrainingData) -> None:
-    """Raise ValueError for removed coefficients, which are no variables, and for absent classes."""
+def _check_terms_and_classes(terms: PenaltyTerms, data: TrainingData) -> None:
+    """Raise ValueError if a penalty factor is infinite or a class has no row of positive weight."""
+    # The settings of this class have no bounds; only infinite factors make some.
     if terms.lower is not None:
         raise ValueError(
             "penalty_factor is infinite for some coefficients, which removes them: expected "

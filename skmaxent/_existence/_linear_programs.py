@@ -1,4 +1,9 @@
-"""Directions of recession by linear programs over few of the rows (Konis 2007, Oxford)."""
+"""Directions of recession by linear programs over few of the rows (Konis 2007, Oxford).
+
+A direction changes the logits of a row. The gain of a pair of a row and a class is the change of
+the logit of the row's own class minus that of the class. A pair with a negative gain loses, and the
+direction violates its row. R is the number of logits.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +21,16 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array
 
-# Programs of one search; each adds rows that the last one's solution violates.
+# The most linear programs of one search. Each adds rows that the solution of the last one violates.
 MAX_PROGRAMS = 100
-# The most rows that one linear program adds to its constraints, and the most classes of each row.
+# The most rows that one linear program adds to its constraints, and the most pairs of each row.
 ROWS_PER_PROGRAM = 400
 FEW_CLASSES = 8
 # The most bytes of the constraints of a linear program.
 CONSTRAINT_BYTES = 1 << 29
-# Tolerance of the solver of linear programs. A row that loses no more than this loses nothing.
+# Tolerance of the solver of linear programs. Losses up to this value count as rounding.
 LP_TOLERANCE = 1e-10
-# Maxima of a linear program up to this are zero, for coefficients between -1 and 1.
+# Maxima of a linear program up to this value count as zero, for coefficients between -1 and 1.
 NO_GAIN = 1e-7
 
 
@@ -42,9 +47,10 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
 
     A linear program maximises the sum of the gains of all rows, for coefficients between -1 and 1,
     under the constraint that some of the rows do not lose. Rows that lose at the solution are added
-    to the constraints until no row loses, or until no gain is left. Rows and columns are scaled as
-    `_scaled_rows` describes. `start` is a direction (R, n_features + 1) whose losing rows come
-    first.
+    to the constraints until no row loses, which proves separation, or until the maximum is zero,
+    which proves overlap. Rows and columns are scaled as `_scaled_rows` describes. The first
+    constraints are the rows that lose along `start`, a direction (R, n_features + 1); None stands
+    for the direction of the sum of gains.
     """
     blocks = directions.objective.blocks
     (total,) = blocks.map_reduce(gain_sums, directions.pairs(), directions.scales())
@@ -101,12 +107,16 @@ def maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
 
 
 def spread(rows: Array, at_most: int) -> Array:
-    """Return at most so many of the positions `rows`, at equal distances in this array."""
+    """Return at most `at_most` entries of the array `rows`, evenly spaced in it."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), at_most)).astype(np.intp)]
 
 
 def _violated(directions: Directions, D: Array, at_most: int) -> Array:
-    """Return positions of at most so many rows that D violates, evenly among the worst."""
+    """Return positions of at most `at_most` rows whose loss is a tenth of the largest or more.
+
+    If there are more such rows, the result is evenly spaced among them. It is empty if no row loses
+    along D, of shape (R, n_features + 1).
+    """
     arguments = (directions.pairs(), directions.raw(D), directions.scales())
     blocks = directions.objective.blocks
     (worst,) = blocks.map_reduce(worst_violation, *arguments, combine=np.maximum)
@@ -119,9 +129,12 @@ def _violated(directions: Directions, D: Array, at_most: int) -> Array:
 
 
 def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, Array]:
-    """Return numbers of the pairs of some rows, and their gains by the coefficients (n, n_index).
+    """Return keys of the pairs of some rows, (n,), and the constraints of these pairs.
 
-    Of rows with many classes, the pairs are those that D violates most.
+    A key identifies a pair of the row and two classes, or of the row and a label with a sign. The
+    constraints, (n, len(directions.index)), have the gain of each pair as a linear function of the
+    scaled coefficients. `rows` are positions. If a row has more than `FEW_CLASSES` pairs, those
+    with the largest loss along D are taken.
     """
     d = directions.objective.blocks.n_features
     R, width = directions.cone.low.shape
@@ -129,21 +142,22 @@ def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, 
         return np.empty(0, dtype=np.int64), np.empty((0, len(directions.index)))
     taken = directions.objective.blocks.take(rows, np.zeros(d), np.ones(d), np.float64)
     block = on_host_block(Block(0, 0, len(rows), *taken))
-    S, M = classes_and_pairs(block, directions.pairs())
+    own, counts = classes_and_pairs(block, directions.pairs())
     margins = np.where(
-        M > 0.0,
-        margins_of_classes(logit_changes(block, directions.raw(D)), S, directions.is_coupled),
+        counts > 0.0,
+        margins_of_classes(logit_changes(block, directions.raw(D)), own, directions.is_coupled),
         0,
     )
     (X,) = (X for _, X in dense_pieces(block, directions.scales(), len(rows)))
     keys, out = [], []
     for i, row in enumerate(rows):
-        others = np.flatnonzero(M[:, i])
+        others = np.flatnonzero(counts[:, i])
         if len(others) > FEW_CLASSES:
             others = np.argsort(margins[:, i], kind="stable")[:FEW_CLASSES]
-        for c in np.flatnonzero(S[:, i] != 0.0):
+        for c in np.flatnonzero(own[:, i] != 0.0):
             if not directions.is_coupled:
-                for sign in (S[c, i],) if abs(S[c, i]) == 1.0 else (1.0, -1.0):
+                # A target between 0 and 1 must not change its logit to either side.
+                for sign in (own[c, i],) if abs(own[c, i]) == 1.0 else (1.0, -1.0):
                     line = np.zeros((R, width))
                     line[c] = sign * X[i]
                     keys.append((row * R + c) * 2 + (sign > 0.0))

@@ -24,6 +24,7 @@ def listed(values: Sequence[Any]) -> str:
 
 def parts_of(values: Any) -> list[Any]:
     """Return the columns of an evaluated factor: those of a dict, or the values themselves."""
+    # formulaic wraps the values of factors; keys of its dicts that begin with "__" hold no columns.
     values = getattr(values, "__wrapped__", values)
     if not isinstance(values, dict):
         return [values]
@@ -54,15 +55,16 @@ def check_shape(expression: str, values: Any, n_rows: int) -> None:
 def refuse_missing(
     factors: dict[str, Any], columns: dict[str, list[str]], data: pd.DataFrame
 ) -> None:
-    """Raise ValueError that counts the rows with missing values, if factors have any.
+    """Raise ValueError if factors have missing values; the message counts them by column.
 
     Parameters
     ----------
     factors : dict
-        The values of each factor.
+        The values of each factor, by its expression.
     columns : dict of str to list of str
-        The columns that each factor uses. Where these have missing values, they are counted, and
-        not those of the factor, because a function such as a mean spreads them to other rows.
+        The columns of `data` that each factor uses, by its expression. Missing values are counted
+        in these columns, because a function such as a mean spreads them to other rows of the
+        factor. If only the factor has missing values, as for log(-1), they are counted there.
     data : pandas.DataFrame of shape (n_samples, n_columns)
     """
     counts: dict[str, int] = {}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-# Values from here on are written with an exponent.
+# Absolute values of at least this are written with an exponent.
 LARGE = 1e6
-# P-values below this are written as such.
+# P-values below this are written as "<0.001".
 LEAST_P_VALUE = 1e-3
 
 
 def fixed(value: float, decimals: int) -> str:
-    """Return a number with so many decimals, or with an exponent if these are all zeros."""
+    """Return a number with `decimals` decimals.
+
+    Large numbers, and those that would be rounded to zero, are written with an exponent.
+    """
     if np.isnan(value):
         return "n/a"
     if np.isinf(value):

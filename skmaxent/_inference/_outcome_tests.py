@@ -1,4 +1,8 @@
-"""Restrictions that make outcomes equal: in one feature, or in all of them."""
+"""Linear restrictions under which classes have equal coefficients.
+
+A restriction matrix A stands for the hypothesis A f = 0 about the free coefficients f, in the order
+class after class and column after column.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,21 @@ from skmaxent._typing import Array
 
 
 def equal_over_rows(contrasts: Array, positions: list[int], width: int) -> Array:
-    """Return the restrictions that coefficients of some columns are equal in all rows.
+    """Return restrictions under which some columns have equal coefficients in all reported rows.
 
     Parameters
     ----------
     contrasts : ndarray of shape (n_rows, n_classes - 1)
-        From free to reported coefficients of a column.
+        The matrix that maps the free coefficients of a column to the reported ones, a row for each
+        reported class.
     positions : list of int
-        Of the columns.
+        Positions of the columns to restrict.
     width : int
-        Number of columns.
+        Number of all columns.
 
     Returns
     -------
-    ndarray of shape ((n_rows - 1) * len(positions), (n_classes - 1) * width)
+    A : ndarray of shape ((n_rows - 1) * len(positions), (n_classes - 1) * width)
     """
     return np.kron(contrasts[1:] - contrasts[0], np.eye(width)[positions])
 
@@ -34,23 +39,26 @@ def equal_over_rows(contrasts: Array, positions: list[int], width: int) -> Array
 def equal_slopes(
     classes: list[Any], width: int, *, has_intercept: bool, constant: Array | None
 ) -> Iterator[tuple[Any, Any, Array]]:
-    """Yield all pairs of classes, and the restrictions that their slopes are equal.
+    """Yield each pair of classes with restrictions under which the two have equal slopes.
 
     Parameters
     ----------
     classes : list
     width : int
-        Number of columns, with that of the intercept.
+        Number of columns, including the intercept.
     has_intercept : bool
-        Whether the last column is that of the intercept.
+        Whether the last column is the intercept.
     constant : ndarray of shape (width,) or None
-        The combination of the columns that stands for the intercept in models without one.
+        For models without an intercept whose columns span the constant, such as one-hot columns:
+        weights for which the weighted sum of the columns is constant. The restrictions then leave
+        this combination of coefficients free, as they leave an intercept.
 
     Yields
     ------
     first, second : labels
     A : ndarray of shape (n_slopes, (n_classes - 1) * width)
-        For the coefficients against the last class, or of the single logit of two classes.
+        The free coefficients are those relative to the last class, or those of the single logit of
+        two classes.
     """
     K = len(classes)
     against_last = np.eye(K, K - 1) if K > 2 else np.array([[0.0], [1.0]])

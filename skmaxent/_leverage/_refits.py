@@ -28,8 +28,8 @@ class Refits:
     theta : ndarray of shape (n_logits, n_features + 1)
         Its minimum.
     leverages : Leverages
-        Those of the rows, for the simplified Newton method; where it does not converge, a solver
-        makes the fit.
+        The leverages of the rows, which the simplified Newton method uses. If it does not converge
+        for a row, a solver makes the fit.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class Refits:
         left_out : ndarray of shape (n,)
             The weights that are left out, as the objective stores weights.
         outcomes : ndarray of int, shape (n,)
-            The classes of the observations that are left out, of rows that stand for several; -1
-            leaves out the shares of all of them alike.
+            The classes of the observations that are left out, if rows stand for observations of
+            several classes. -1 reduces the weight of the row and keeps its class shares.
         """
         logits = np.empty((len(rows), len(self._start[0])))
         converged = np.zeros(len(rows), dtype=bool)
@@ -89,8 +89,8 @@ class Refits:
         left_out : float
             The weight that is left out, as the objective stores weights.
         outcome : int, optional
-            The class of the observation that is left out, of a row that stands for several; the
-            default leaves out the shares of all of them alike.
+            The class of the observation that is left out, if the row stands for observations of
+            several classes. The default reduces the weight of the row and keeps its class shares.
         """
         problem = self._without(row, left_out, outcome)
         start = problem.start_at(*self._start)
@@ -102,7 +102,7 @@ class Refits:
         return z if self._offset is None else z + self._offset[row]
 
     def _without(self, row: int, left_out: float, outcome: int | None) -> Problem:
-        """Return the problem without a part of the weight of a row."""
+        """Return the problem without a part of the weight of a row; see `_by_solver`."""
         problem, blocks = self._problem, self._problem.objective.blocks
         assert isinstance(blocks, RowBlocks)
         weights, targets = self._weights.copy(), self._targets
@@ -122,6 +122,8 @@ class Refits:
         if targets.dtype.kind == "f":
             targets = targets.astype(blocks.dtype)
         total = problem.objective.total_weight
+        # The loss is a mean over a smaller total weight. The penalty grows by the same factor, so
+        # that its ratio to the summed loss, which C fixes, does not change.
         return Problem.of(
             blocks.with_weights(weights, targets),
             problem.objective.likelihood,

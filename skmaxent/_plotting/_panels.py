@@ -30,7 +30,7 @@ def panel_axes(
         The class of the display, for errors.
     n_panels : int
     what : str
-        What has a panel of its own, for the error if `ax` has another number of axes.
+        What each panel shows, such as "class"; it completes "one for each" in the error message.
     size : (float, float)
         Width and height of a new figure in inches.
     **figure : dict

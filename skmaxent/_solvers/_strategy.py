@@ -43,14 +43,15 @@ from skmaxent._solvers._solution import (
 from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
-# Ratio of successive L1 penalties on the way to a weak one. Each stage ends at STAGE_SHARE of its
-# first distance: the next penalty moves the minimum further than that.
+# A weak L1 penalty is reached in stages, from stronger penalties with this ratio between them. Each
+# stage ends at STAGE_SHARE of its first distance to the optimum, because the next penalty moves the
+# minimum further than that.
 STAGE_RATIO = 3.0
 STAGE_SHARE = 0.5
-# The bound on the gap of a smooth fit of a path from which on the fit is looked at again.
+# A smooth fit of a path is repeated with a more precise solver if the bound on its gap is larger.
 DOUBTFUL = 1e-3
-# For nonsmooth penalties: the distance that the certificate leaves possible, relative to the one
-# asked for, from which on the gradient is asked.
+# For nonsmooth penalties: if the certificate allows a distance to the optimum of more than this
+# multiple of the requested one, a step along the gradient tests whether F still falls.
 DOUBTFUL_DISTANCE = 10.0
 # Total loss, in nats, below which gradients are mostly noise, so that they prove nothing. It is
 # larger than SMALLEST_TOTAL, at which all is noise.
@@ -79,7 +80,8 @@ class Solver(Protocol):
             θ to begin at; None is the model without features.
         options : Options
         record : Record
-            Its `add` is called at each iterate, the first one included; see there for when to end.
+            The solver calls its `add` at each iterate, the first one included, and ends when `add`
+            or `is_full` says so; see `Record`.
         watch : Watch
             Looks for separation.
         """
@@ -88,9 +90,11 @@ class Solver(Protocol):
 def newton_by_size(
     problem: Problem, start: Array | None, options: Options, record: Record, watch: Watch
 ) -> Outcome:
-    """Minimise by Newton's method: small problems in few calls, large ones by way of samples.
+    """Minimise by the variant of Newton's method that suits the size of the problem.
 
-    The parameters are those of `Solver`.
+    Small problems get a loop with few NumPy calls. The general loop runs for larger problems, and
+    if the small loop does not converge. Large problems start at the optimum of a sample of the
+    rows, or of merged columns. The parameters are those of `Solver`.
     """
     objective = problem.objective
     hands_over = affords_precision(objective)
@@ -171,8 +175,8 @@ def descend(
 ) -> Outcome:
     """Minimise as far as the solver's own loop leads, which is enough for a step of a longer fit.
 
-    There is no certificate, no second look with row-accurate sums, and no search for separation at
-    the end.
+    There is no certificate, no continuation by a more precise solver, and no search for separation
+    at the end.
 
     Parameters
     ----------
@@ -181,8 +185,8 @@ def descend(
     start : ndarray of shape (R, d + 1)
         θ to begin at.
     watch : Watch
-        Looks for separation. It may be that of other steps, where the same targets are positive;
-        fits on working sets have their own.
+        Looks for separation. Several steps may share a watch if the same targets are positive in
+        all of them. Fits on working sets do not use it, but make their own.
     working, likely : WorkingSet and ndarray of int, optional
         As in `minimise_nonsmooth`; the default is a new set.
     """
@@ -207,7 +211,7 @@ def smooth(
     start : ndarray of shape (R, d + 1) or None
         θ to begin at; None is the model without features.
     least_bound : float
-        A bound on the gap below which the certificate looks for no better one.
+        The certificate stops improving its bound on the gap when the bound is below this value.
     """
     objective = problem.objective
     watch = Watch(objective)
@@ -218,10 +222,11 @@ def smooth(
         outcome = newton(objective.at(theta), options, record, watch)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
-        # SciPy's methods end at the rounding of F, which is near enough where it is certified.
+        # SciPy's methods end when F changes only by rounding. That suffices if the distance is
+        # negligible.
         is_near = outcome.history[-1].distance <= NEGLIGIBLE
         is_for_newton = options.solver in NEWTON or not is_near
-    # A second look needs an iteration of its own.
+    # The more precise solver needs an iteration that `max_iter` still allows.
     is_for_newton = is_for_newton and not record.is_full
     is_precise = is_for_newton and needs_precision(outcome, options)
     if is_precise:
@@ -251,7 +256,7 @@ def _solution(problem: Problem, outcome: Outcome, watch: Watch, gap: float) -> S
 
 
 def _status_at_end(outcome: Outcome, watch: Watch, gap: float) -> Status:
-    """Return the status of an outcome, or separation where it is proved only now."""
+    """Return the status of an outcome, or a kind of separation if a last search proves it."""
     if outcome.status in (*UNBOUNDED, Status.STOPPED):
         return outcome.status
     kind = watch.kind_at_end(outcome.point.theta, outcome.point.loss, gap)
@@ -259,9 +264,11 @@ def _status_at_end(outcome: Outcome, watch: Watch, gap: float) -> Status:
 
 
 def _judged_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: float) -> Outcome:
-    """Return the outcome, converged only if the distance in orthogonal coordinates is small too.
+    """Return the outcome, with status PRECISION if its distance in orthogonal coordinates is large.
 
-    The coordinates of the solvers hide directions that are flat to rounding.
+    In the coordinates of the solvers, rounding errors can hide the curvature of nearly collinear
+    columns, and with it a part of the distance. Orthogonal coordinates show this part. The limit is
+    `tol`, in standard errors.
     """
     objective = outcome.point.objective
     coefficients = outcome.coefficients
@@ -295,10 +302,10 @@ def minimise_nonsmooth(
     likely: Array | None = None,
     least_bound: float = TIGHT,
 ) -> Solution:
-    """Minimise with a penalty that is not smooth, or not alike for all classes, or with bounds.
+    """Minimise with a nonsmooth penalty, with bounds, or with a penalty that differs by class.
 
-    Proximal Newton does that over a working set. SciPy's methods take its place, if they are asked
-    for, where the penalty is smooth but not alike for all classes.
+    Proximal Newton does that over a working set of features. A method of SciPy, if the user selects
+    one, is used for penalties that are smooth and differ by class; for others it raises ValueError.
 
     Parameters
     ----------
@@ -307,11 +314,12 @@ def minimise_nonsmooth(
     start : ndarray of shape (R, d + 1) or None
         θ to begin at; None is the model without features.
     working : WorkingSet
-        Of the problem's loss; it keeps its features for the next penalty.
+        Working set for the loss of the problem. It keeps its features, so that the fit for the next
+        penalty of a path can begin with them.
     likely : ndarray of int, optional
-        Features that the working set should have.
+        Positions of features to begin with, which probably have nonzero coefficients.
     least_bound : float
-        A bound on the gap below which the certificate looks for no better one.
+        As in `smooth`.
     """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
@@ -328,7 +336,7 @@ def minimise_nonsmooth(
     status = _status_at_end(outcome, watch, gap)
     is_doubtful = _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective)
     if is_doubtful and record.is_full:
-        status = Status.MAX_ITER  # a second look needs an iteration of its own
+        status = Status.MAX_ITER  # the more precise solver would need another iteration
     elif is_doubtful:
         precise = proximal_newton_precise(problem, outcome.point.theta, options, record)
         if precise.value < np.inf:
@@ -354,9 +362,10 @@ def _by_working_set(
     working: WorkingSet,
     likely: Array | None,
 ) -> Outcome:
-    """Minimise by proximal Newton, of many features over a working set; see `minimise_nonsmooth`.
+    """Minimise by proximal Newton, over a working set unless the problem is small.
 
-    `watch` looks for separation in a small problem; working sets have their own.
+    The parameters are those of `minimise_nonsmooth`. `watch` looks for separation in a small
+    problem; fits on working sets make their own.
     """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
@@ -395,8 +404,8 @@ def _by_working_set(
 def _with_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Array:
     """Return θ (R, d + 1) with the coefficients of constant columns at the minimum of the penalty.
 
-    The loss does not depend on them, so the models of the loss say nothing of how far they are from
-    there. `varying` (d,) is false for constant columns.
+    The loss does not depend on these coefficients, so a solver that models the loss would not know
+    how far to move them. `varying` (d,) is false for constant columns.
     """
     if varying.all():
         return theta
@@ -407,20 +416,25 @@ def _with_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Ar
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
-    """Whether a nonsmooth fit says that it has converged, or cannot, without a proof of it."""
+    """Whether a nonsmooth fit ended as converged, or at its precision, and `gap` does not prove it.
+
+    `gap` is the bound of the certificate on (F - F*)/F.
+    """
     if status is Status.CONVERGED:
         return gap > max(CERTIFIED, least_bound)
     return status is Status.PRECISION and gap > CERTIFIED
 
 
 def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> bool:
-    """Whether F still falls by more than `tol` allows, where the certificate cannot exclude it.
+    """Whether a proximal gradient step shows that F is further from its minimum than `tol` allows.
 
-    Rows whose probabilities are 0 and 1 have no curvature, so that a Newton step along what they
-    alone determine is worth nothing. A step of the proximal gradient needs none. Columns are
-    standardised, so that no curvature is above half their number (Böhning 1992, Ann. Inst. Stat.
-    Math. 44, 197-200), and the step lowers F at least by its square over twice its size (Beck &
-    Teboulle 2009, SIAM J. Imaging Sci. 2, 183-202).
+    The step is only tried if the certificate leaves such a distance possible; `gap` is its bound on
+    (F - F*)/F. Newton steps do not show this distance if rows have probabilities near 0 and 1,
+    because these rows have no curvature. A proximal gradient step of size t needs only an upper
+    bound 1/t of the curvature; for standardised columns, half their number is one (Böhning 1992,
+    Ann. Inst. Stat. Math. 44, 197-200). Such a step Δ lowers F by ‖Δ‖²/(2t) or more (Beck &
+    Teboulle 2009, SIAM J. Imaging Sci. 2, 183-202). If the total loss is so small that gradients
+    are mostly rounding errors, the result is True.
     """
     point, value = outcome.point, outcome.value
     root_n = root_size(point.objective.blocks.effective_size, value)
@@ -439,10 +453,11 @@ def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> boo
 def _down_to(
     point: Point, terms: PenaltyTerms, options: Options, record: Record, working: WorkingSet
 ) -> tuple[Point, Status]:
-    """Return a start for a weak L1 penalty, from minima for stronger ones, and how the last ended.
+    """Approach a weak L1 penalty by a sequence of stronger ones; return a start and its status.
 
-    While fewer coefficients are nonzero, fewer are computed in vain, and a quadratic model predicts
-    better what a step does.
+    Each stage starts at the result of the stage before. Strong penalties have few nonzero
+    coefficients, so the stages are cheap, and quadratic models of the loss predict short steps
+    well. The status is that of the last stage, or MAX_ITER if there is none.
 
     Parameters
     ----------
