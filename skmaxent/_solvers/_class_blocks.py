@@ -132,7 +132,10 @@ class _SampledRows:
         self._sizes = np.empty(rows)
         for start in range(0, rows, ROWS_AT_A_TIME):
             part = slice(start, start + ROWS_AT_A_TIME)
-            self._sizes[part] = np.square(self._standardised(part)) @ inverse
+            squares = np.square(self._standardised(part), dtype=np.float64)
+            self._sizes[part] = squares @ inverse
+        # Rows beyond float32, which only a tiny weight or none allows, are never drawn.
+        self._sizes[~np.isfinite(self._sizes)] = 0.0
         self._rng = np.random.default_rng(seed)
 
     def second_moments(self, curvature: Array, pooled: Array | None = None) -> Array:

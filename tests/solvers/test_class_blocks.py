@@ -149,3 +149,21 @@ def test_fits_of_nearly_separable_classes_need_few_products(dtype, monkeypatch):
     # Twice the total loss above the optimum is the square of the distance to it.
     assert 2.0 * len(y) * abs(by_blocks.value - by_kronecker.value) < TOL**2
     assert by_blocks.status == by_kronecker.status
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-70])
+@pytest.mark.parametrize("size", [1e30, 1e60])
+def test_a_row_beyond_the_range_of_float32_with_hardly_a_weight_changes_nothing(weight, size):
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(400, 6)), np.arange(400) % 3
+    theta = np.asfortranarray(rng.normal(size=(3, 7)))
+    theta[:, 0] = 0.0
+    G = rng.normal(size=(3, 7))
+    kept = problem(X, y, 3, np.ones(400))
+    expected = ClassBlockPreconditioner(kept.at(theta), kept).solve(G)
+    X, y = np.vstack([X, np.zeros(6)]), np.append(y, 0)
+    X[-1, 0] = size
+    with np.errstate(over="ignore"):
+        more = problem(X, y, 3, np.append(np.ones(400), weight))
+        found = ClassBlockPreconditioner(more.at(theta), more).solve(G)
+    np.testing.assert_allclose(found, expected, rtol=0.3, atol=1e-3 * np.abs(expected).max())
