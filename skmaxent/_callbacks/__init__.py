@@ -1,4 +1,4 @@
-"""Fits as scikit-learn's callbacks see them; where scikit-learn has none, nothing changes."""
+"""Calls of scikit-learn's callbacks by a fit; no effect in versions that have no callbacks."""
 
 from __future__ import annotations
 

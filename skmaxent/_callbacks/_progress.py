@@ -1,4 +1,4 @@
-"""Lines that say how far a computation is."""
+"""Printed progress of a computation."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Verdict(Enum):
 
 
 def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Verdict, Array | None]:
-    """Return whether there is a direction of recession, and one if so, by linear programs.
+    """Decide by linear programs whether a direction of recession exists, and return one if so.
 
     A linear program maximises the sum of the gains of all rows, for coefficients between -1 and 1,
     under the constraint that some of the rows do not lose. Rows that lose at the solution are added
@@ -71,6 +71,7 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
         keys, more = _constraints(directions, _violated(directions, D, ROWS_PER_PROGRAM), D)
         fresh = ~np.isin(keys, known)
         if not fresh.any():
+            # No other row loses along D. If D is only the start, a program may still find more.
             found = proved_direction_near(directions, D)
             if found is not None or n_programs:
                 return (Verdict.UNKNOWN if found is None else Verdict.SEPARATED), found
@@ -88,7 +89,9 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
 
 
 def maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
-    """Return the x within bounds that maximises cost·x for A x >= 0, or None if none is found.
+    """Return the x within `bounds` that maximises cost·x subject to A x >= 0.
+
+    The result is None if the solver finds no maximum.
 
     Parameters
     ----------
@@ -106,7 +109,7 @@ def maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
     return None if found.x is None else np.asarray(found.x)
 
 
-def spread(rows: Array, at_most: int) -> Array:
+def evenly_spaced(rows: Array, at_most: int) -> Array:
     """Return at most `at_most` entries of the array `rows`, evenly spaced in it."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), at_most)).astype(np.intp)]
 
@@ -125,7 +128,7 @@ def _violated(directions: Directions, D: Array, at_most: int) -> Array:
     limit = max(0.1 * float(worst), LP_TOLERANCE)
     rows = blocks.where(are_violated, *arguments, limit, at_most=blocks.n_samples)
     assert rows is not None
-    return spread(rows, at_most)
+    return evenly_spaced(rows, at_most)
 
 
 def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Kernels over rows and columns that are scaled to be alike, as the linear programs need them.
+"""Kernels of the linear programs, over rows and columns that are scaled to similar size.
 
 Each column is scaled by `ColumnScales`; then each row is divided by its largest entry. See
 `_margins` for the arguments `pairs` and `direction`, and for what a kernel is.

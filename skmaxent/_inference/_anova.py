@@ -1,4 +1,4 @@
-"""Tests of terms that respect marginality, or do not: tables of type II and III."""
+"""Tests of terms: tables of type II, which respect marginality, and of type III, which do not."""
 
 from __future__ import annotations
 

@@ -149,10 +149,19 @@ def detect_separation(
 def _result(
     found: Separated | None, ready: TrainingProblem, names: Array, n_samples: int
 ) -> Separation:
-    """Return the public result for what was found in standardised columns; None is overlap.
+    """Return the public result of a search for separation.
 
-    `found` has a direction of shape (R, n_features + 1) for the columns and classes that the fit
-    kept. The result has it for all columns of X and all classes, with their names.
+    Parameters
+    ----------
+    found : Separated or None
+        The separation of the rows, with a direction for the standardised columns and the classes
+        that the fit kept; None if the classes overlap. The result has the direction for all columns
+        of X and all classes.
+    ready : TrainingProblem
+        The problem in which it was found.
+    names : ndarray of shape (n_features,)
+        Names of all columns of X.
+    n_samples : int
     """
     classes, columns = ready.classes, ready.columns
     K, d = len(classes), columns.n_features
@@ -160,12 +169,15 @@ def _result(
     winners, separated = np.zeros(0, np.intp), np.zeros(n_samples, bool)
     active = ready.data.active
     if found is not None:
+        # `moved`: the columns of X, the intercept last, whose coefficients have no finite estimate.
         there = slice(None) if columns.kept is None else columns.kept
         moved[:-1][there], moved[-1] = found.moved[:-1], found.moved[-1]
         if columns.shift is not None:
+            # The intercept for the user's columns includes minus the coefficients times the shifts.
             moved[-1] |= bool((found.moved[:-1] & (columns.shift != 0.0)).any())
         coef, intercept = ready.problem.objective.coefficients(found.direction)
         some = np.column_stack(columns.to_data(coef, intercept, ready.terms, np.float64))
+        # A single logit is that of the second class against the first.
         some = np.vstack([0.0 * some, some]) if len(some) == 1 else some
         D[active] = some - some.mean(axis=0)
         D[:, ~moved] = 0.0

@@ -1,4 +1,9 @@
-"""Tests of the independence of irrelevant alternatives, by fits without each outcome."""
+"""Tests of the independence of irrelevant alternatives, by fits without each outcome.
+
+An outcome is a class of y. The full model has all outcomes. A restricted model is fitted to the
+observations of all outcomes but one; its coefficients differ from those of the full model only by
+chance if the alternatives are independent.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +28,22 @@ from skmaxent._typing import Array, RandomState
 if TYPE_CHECKING:
     import pandas as pd
 
-# An eigenvalue of the difference of covariances, with the restricted variances scaled to one, that
-# is rounding.
+# Eigenvalues of the difference of the two covariances up to this are rounding errors, if the
+# variances of the restricted estimates are scaled to one.
 ROUNDED_EIGENVALUE = 1e-10
 INDEFINITE = "the difference of the covariances is not positive definite"
 NEGATIVE = f"{INDEFINITE} and chi2 is negative: the asymptotic assumptions of the test are not met"
-# The statistic without an outcome at some position, its degrees of freedom, and a note.
-Outcome = tuple[float, int, str]
+# The statistic of a test without one of the outcomes, its degrees of freedom, and a note.
+TestResult = tuple[float, int, str]
 
 
 class NoEstimates(ValueError):
-    """Why a model has no finite or no unique maximum-likelihood estimates."""
+    """Error of a model without finite or unique maximum-likelihood estimates; it says why."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Rows with the outcomes that they have.
+    """The rows of a multinomial model, with a count of each outcome.
 
     Attributes
     ----------
@@ -56,23 +61,23 @@ class Choices:
 
     @property
     def width(self) -> int:
-        """Coefficients of a logit, the intercept included."""
+        """Number of coefficients of a logit, the intercept included."""
         return int(self.X.shape[1]) + self.fit_intercept
 
     def rows(self, index: Array) -> Choices:
-        """The rows at some positions."""
+        """Return the rows at the positions `index`."""
         offset = None if self.offset is None else self.offset[index]
         return Choices(self.X[index], self.counts[index], offset, self.fit_intercept)
 
     def among(self, outcomes: list[int]) -> Choices:
-        """The observations of the outcomes at some positions."""
+        """Return the counts of the outcomes at some positions, without rows that have none."""
         counts = self.counts[:, outcomes]
         offset = None if self.offset is None else self.offset[:, outcomes]
         few = Choices(self.X, counts, offset, self.fit_intercept)
         return few.rows(np.flatnonzero(counts.sum(axis=1) > 0.0))
 
     def fitted(self) -> Fitted:
-        """The maximum of the likelihood; raises NoEstimates where there is none."""
+        """Return the maximum-likelihood estimates; raises NoEstimates if there are none."""
         total = self.counts.sum()
         if not (self.counts.sum(axis=0) > 0.0).all():
             raise NoEstimates("an outcome has no rows")
@@ -105,7 +110,7 @@ class Choices:
         return -float(self.counts.sum()) * float(objective.at(theta).loss)
 
     def _problem(self) -> Problem:
-        """The problem to maximise the likelihood."""
+        """Return the problem whose minimum is the maximum of the likelihood, without penalty."""
         weights = self.counts.sum(axis=1)
         targets, offset = self.counts / weights[:, None], self.offset
         model = likelihood(targets.shape[1])
@@ -124,8 +129,8 @@ class Fitted:
     Attributes
     ----------
     coef : ndarray of shape (n_coefficients,)
-        Free coefficients: those against the last outcome, outcome by outcome, the intercept last
-        in each; of two outcomes, those of the second against the first.
+        Free coefficients: for each outcome but the last, the coefficients of its logit against the
+        last outcome, the intercept last. For two outcomes, those of the second against the first.
     covariance : ndarray of shape (n_coefficients, n_coefficients)
     log_likelihood : float
     """
@@ -136,7 +141,7 @@ class Fitted:
 
 
 def choices_of(fit: FitRows) -> Choices:
-    """The rows of positive weight of a fit to three or more classes."""
+    """Return the rows of positive weight of a fit to three or more classes, as weighted counts."""
     X, shares, weights, offset = fit.choices("tests of independence of irrelevant alternatives")
     X = sp.csr_array(X, dtype=float) if sp.issparse(X) else np.asarray(X, float)
     rows = Choices(X, shares * weights[:, None], offset, fit.fit_intercept)
@@ -144,13 +149,17 @@ def choices_of(fit: FitRows) -> Choices:
 
 
 def hausman_mcfadden(choices: Choices, classes: list[Any]) -> pd.DataFrame:
-    """The test without each outcome: whether the estimates of the others change."""
+    """Return the test of Hausman & McFadden (1984), a row for each outcome that is left out.
+
+    It tests whether the coefficients of the other outcomes change, by Hausman's statistic.
+    `classes` are the names of the outcomes.
+    """
     try:
         whole = choices.fitted()
     except NoEstimates as error:
         raise ValueError(f"the model of all outcomes has no estimates: {error}.") from error
 
-    def test(kept: list[int]) -> Outcome:
+    def test(kept: list[int]) -> TestResult:
         few = choices.among(kept).fitted()
         A = _to_free_coefficients_of(kept, len(classes), choices.width)
         change = few.coef - A @ whole.coef
@@ -160,7 +169,13 @@ def hausman_mcfadden(choices: Choices, classes: list[Any]) -> pd.DataFrame:
 
 
 def small_hsiao(choices: Choices, classes: list[Any], random_state: RandomState) -> pd.DataFrame:
-    """The test without each outcome: whether the likelihood of half of the rows falls."""
+    """Return the test of Small & Hsiao (1985), a row for each outcome that is left out.
+
+    The rows are divided at random into two halves. The full model is fitted to each half, and the
+    restricted model to the second half. The statistic is twice the difference of two
+    log-likelihoods of the outcomes kept in the second half: at the restricted estimates, less at a
+    weighted mean of the full models' estimates.
+    """
     n = len(choices.counts)
     order = check_random_state(random_state).permutation(n)
     first, second = choices.rows(np.sort(order[: n // 2])), choices.rows(np.sort(order[n // 2 :]))
@@ -176,7 +191,7 @@ def small_hsiao(choices: Choices, classes: list[Any], random_state: RandomState)
     share = np.sqrt(0.5)
     coef = share * halves[0].coef + (1.0 - share) * halves[1].coef
 
-    def test(kept: list[int]) -> Outcome:
+    def test(kept: list[int]) -> TestResult:
         few = second.among(kept)
         restricted = few.fitted()
         A = _to_free_coefficients_of(kept, len(classes), choices.width)
@@ -187,20 +202,28 @@ def small_hsiao(choices: Choices, classes: list[Any], random_state: RandomState)
 
 
 def _to_free_coefficients_of(kept: list[int], n_classes: int, width: int) -> Array:
-    """The map from free coefficients of all outcomes to those of the outcomes at some positions."""
+    """Return the matrix from the free coefficients of all outcomes to those of the outcomes `kept`.
+
+    `kept` are positions of outcomes, and `width` is the number of coefficients of a logit. See
+    `Fitted.coef` for what free coefficients are. The shape is (n_coefficients of the outcomes kept,
+    n_coefficients of all).
+    """
     whole = np.eye(n_classes, n_classes - 1)[kept]
     few = whole[1:] - whole[:1] if len(kept) == 2 else whole[:-1] - whole[-1:]
     return np.kron(few, np.eye(width))
 
 
-def _hausman(change: Array, few: Array, whole: Array) -> Outcome:
-    """Return Hausman's statistic of a change of estimates with covariances of two estimators.
+def _hausman(change: Array, restricted: Array, full: Array) -> TestResult:
+    """Return Hausman's statistic, for estimates of p coefficients by two models.
 
-    Where the difference of the covariances is singular, its Moore-Penrose inverse, with the
-    variances of the inefficient estimator scaled to one, stands for its inverse.
+    `change` (p,) are the restricted estimates less those of the full model. `restricted` and `full`
+    (p, p) are the covariances of the estimates of the two models.
+
+    If the difference of the covariances is singular, its Moore-Penrose inverse is used, with the
+    variances of the restricted estimates scaled to one.
     """
-    size = np.sqrt(few.diagonal())
-    values, vectors = np.linalg.eigh((few - whole) / np.multiply.outer(size, size))
+    size = np.sqrt(restricted.diagonal())
+    values, vectors = np.linalg.eigh((restricted - full) / np.multiply.outer(size, size))
     used = np.abs(values) > ROUNDED_EIGENVALUE
     z = (vectors.T @ (change / size))[used]
     chi2, df = float((z**2 / values[used]).sum()), int(used.sum())
@@ -211,8 +234,11 @@ def _hausman(change: Array, few: Array, whole: Array) -> Outcome:
     return chi2, df, INDEFINITE if values.min() < 0.0 else ""
 
 
-def _table(test: Callable[[list[int]], Outcome], classes: list[Any]) -> pd.DataFrame:
-    """Return a table with a row for each outcome that is left out: chi2, df, p_value and note."""
+def _table(test: Callable[[list[int]], TestResult], classes: list[Any]) -> pd.DataFrame:
+    """Return a table with a row for each outcome that is left out: chi2, df, p_value and note.
+
+    `test` gets the positions of the outcomes that are kept.
+    """
     import pandas as pd
 
     rows: list[tuple[float, float, float, str]] = []

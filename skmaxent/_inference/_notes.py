@@ -1,4 +1,4 @@
-"""What is to be known before results are read: notes in them, and warnings."""
+"""Notes in results, and warnings, about what limits their validity."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skmaxent._existence._linear_programs import NO_GAIN, maximiser, spread
+from skmaxent._existence._linear_programs import NO_GAIN, evenly_spaced, maximiser
 from skmaxent._inference._bias_reduction import moved
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -92,7 +92,7 @@ def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
     worst, _ = blocks.map_reduce(_behind, *arguments, combine=np.maximum)
     rows = blocks.where(_are_behind, *arguments, 0.1 * float(worst), at_most=blocks.n_samples)
     assert rows is not None
-    rows = spread(rows, ROWS_PER_RECESSION_PROGRAM)
+    rows = evenly_spaced(rows, ROWS_PER_RECESSION_PROGRAM)
     taken = blocks.take(rows, objective.center, objective.scale, np.float64)
     X = np.asarray(on_host(taken.X))
     if blocks.is_sparse:

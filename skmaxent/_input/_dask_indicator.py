@@ -26,7 +26,7 @@ from skmaxent._typing import Array, DType
 
 @dataclass(frozen=True)
 class IndicatorCoding:
-    """Converts checked rows with an indicator matrix to targets and weights of a fit.
+    """Function from the checked rows of a chunk, with an indicator matrix, to the rows of a fit.
 
     Attributes
     ----------
@@ -64,7 +64,10 @@ class IndicatorCoding:
 
 @dataclass(frozen=True)
 class _Totals:
-    """The argument `totals_of` of `check_chunks` for indicator matrices; workers unpickle it."""
+    """Function from the checked rows of a chunk to its `LabelCounts`, stacked as (3, n_labels).
+
+    It is a class and not a closure, because the workers of a cluster unpickle it.
+    """
 
     link: str
 
@@ -77,8 +80,9 @@ def read_indicator(
 ) -> TrainingData:
     """Read and check Dask collections with an indicator matrix y.
 
-    Raises ValueError or TypeError for everything that a fit of arrays in memory refuses, and for y
-    that is not a Dask collection with columns.
+    Raises ValueError or TypeError for input that a fit to arrays in memory refuses too, and for a y
+    that is not a Dask collection with two dimensions. `link` is "sigmoid" or "softmax", and
+    `smoothing` is the label smoothing of the likelihood.
     """
     if is_dask(X) and not (is_dask(y) and getattr(y, "ndim", 0) == 2):
         raise TypeError(
@@ -96,6 +100,8 @@ def read_indicator(
                 f"chunk 0, {classes.tolist()}."
             )
     scale = checked.top_weight
+    # Each chunk divided its weights by its own largest weight; from here on, the divisor is the
+    # largest weight of all chunks. Only the first of the three sums depends on it.
     tables = np.stack([summary.totals for summary in checked.summaries])
     tables[:, 0] *= np.array([summary.top_weight / scale for summary in checked.summaries])[:, None]
     counts = LabelCounts(*tables.sum(axis=0))
@@ -125,7 +131,7 @@ def read_indicator(
 
 
 def _indicator(y: Any) -> tuple[Any, Array]:
-    """Return the indicator matrix of a chunk, and its labels: see `check_indicator`."""
+    """Return the checked indicator matrix of a chunk of y, dense or CSR, and its labels."""
     if hasattr(y, "tocsr"):
         y = y.tocsr()
         y = y if sp.issparse(y) else sp.csr_array(y)

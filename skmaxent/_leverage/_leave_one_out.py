@@ -1,4 +1,4 @@
-"""Leave-one-out: what a fit without an observation says about it, without as many fits."""
+"""Leave-one-out: probabilities of each observation by a fit without it, mostly without refits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of the observations that are fitted without, and the error of the others."""
+"""Choice of the observations that get an exact fit without them, and the error of the others."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Elementwise:
         Coefficients at which the ridge penalty is zero.
     lower, upper : ndarray of shape (1 or R, width)
     is_coupled : bool
-        Whether the loss stays the same if all coefficients of a column change by one number.
+        Whether the loss is the same if the same number is added to all coefficients of a column.
     """
 
     l1: Array
@@ -135,7 +135,7 @@ class Elementwise:
         return np.asfortranarray(np.clip(out - np.where(slack, rest, 0.0), low, high))
 
     def subgradient_sums(self, W: Array) -> Array:
-        """Return the column sums of the shortest elements of ∂penalty(W), (width,)."""
+        """Return for each column the sum closest to zero of an element of ∂penalty(W), (width,)."""
         low, high = self._subgradient_intervals(W, np.zeros(W.shape))
         return np.maximum(low.sum(axis=0), 0.0) + np.minimum(high.sum(axis=0), 0.0)
 
@@ -162,7 +162,11 @@ class Elementwise:
         return self.project(np.where(crossed, 0.0, W))
 
     def largest_feasible_step(self, W: Array, step: Array) -> float:
-        """Return the largest t <= 1 for which W + t step is on the manifold of W."""
+        """Return the largest t <= 1 for which W + t step is on the manifold of W.
+
+        t is too large by the factor 1 + STEP_MARGIN, so that rounding does not keep a coefficient
+        from its bound.
+        """
         end = W + step
         at_zero = (self.l1 > 0.0) & (np.sign(end) != np.sign(W))
         limit = np.where(step > 0.0, self.upper, self.lower)
@@ -178,7 +182,9 @@ class Elementwise:
         return np.clip(W, self.lower, self.upper) if self.has_bounds else W
 
     def recentre(self, W: Array) -> Array:
-        """Return W with each column shifted by the c at which the penalty of w - c is least.
+        """Return W minus, in each column, the number c that minimises the penalty of W - c.
+
+        W is returned as it is unless the loss is coupled, because then c would change the loss.
 
         With the w of a column in ascending order, the slope of the penalty as a function of c is,
         to the right of c = w_i, 2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c). It

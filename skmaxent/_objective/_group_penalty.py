@@ -77,7 +77,7 @@ class Grouped:
         return np.where(at_zero, balanced, self.minimum_norm_subgradient(W, G))
 
     def subgradient_sums(self, W: Array) -> Array:
-        """Return the column sums of the shortest elements of ∂penalty(W), (width,)."""
+        """Return, for each column, the sum that `zero_sum_subgradient` leaves, (width,)."""
         ridge_sums = (self.ridge * (W - self.target)).sum(axis=0)
         norms = column_norms(W)
         unit_sums = W.sum(axis=0) / np.where(norms > 0.0, norms, 1.0)

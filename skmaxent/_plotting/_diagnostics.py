@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-# Rows in a bin of averaged residuals, at least, and the most bins.
+# Averaged residuals: the least number of rows in a bin, and the largest number of bins.
 LEAST_ROWS, MOST_BINS = 5, 40
-# Points' area in square points: the least, and that of the row with the largest Cook's distance.
+# Areas of points in the plot of leverages, in square points: for a Cook's distance of zero, and for
+# the largest one.
 LEAST_AREA, LARGEST_AREA = 8.0, 150.0
 # The most classes in a column of the legend.
 LEGEND_ROWS = 16
@@ -31,13 +32,15 @@ class DiagnosticsDisplay:
       fitted probabilities of that class. In a model that fits, 95 % of them are within ±2/√m for m
       rows in a bin, the dashed lines (binned residuals of Gelman & Hill 2007, Data Analysis Using
       Regression, section 5.6).
-    - What the log-probability of the observed class loses without the observation, over the
-      fitted probability. It is large for rows whose probability depends on themselves.
+    - By how much the log-probability of the observed class decreases if the model is fitted without
+      the observation, over the fitted probability. It is large for rows that the model predicts
+      well only because it was fitted to them.
     - Cook's distance of each row, in the order of the data.
     - The Pearson residual against the leverage; areas of points are proportional to Cook's
       distance.
 
-    Create it with `from_results`. The rows with the largest Cook's distances have their names.
+    Create it with `from_results`. The rows with the largest Cook's distances are labelled with
+    their names.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ class DiagnosticsDisplay:
         results : InferenceResults
             The result of `infer`.
         n_labels : int, default=3
-            How many rows have their names: those with the largest Cook's distances.
+            Number of rows that are labelled: those with the largest Cook's distances.
         max_refits : int or None, default=100
             As in `InferenceResults.diagnostics`.
         ax : sequence of four matplotlib.axes.Axes, default=None
@@ -113,7 +116,7 @@ class DiagnosticsDisplay:
         Parameters
         ----------
         n_labels : int, default=3
-            How many rows have their names.
+            Number of rows that are labelled.
         ax : sequence of four matplotlib.axes.Axes, default=None
             The axes to draw on; None creates a new figure.
 
@@ -183,6 +186,7 @@ class DiagnosticsDisplay:
             ax.axhline(y_bound, color="0.6", linewidth=0.8, linestyle="--")
         ax.set_xlabel("fitted probability of the class")
         ax.set_ylabel("mean Pearson residual")
+        # The legend is to the right of the upper right plot.
         draw_legend(
             self.axes_[1],
             handles,

@@ -1,4 +1,4 @@
-"""Matrices below the Hessian, whose inverses bound Newton decrements and logits' changes."""
+"""Lower bounds M of the Hessian H (H - M is positive semidefinite), to bound Newton decrements."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The distance to the optimum in coordinates in which the columns are orthogonal.
 
-A Hessian of nearly collinear columns has eigenvalues below its own rounding errors, and along their
-eigenvectors a Newton step from its Cholesky factor is arbitrary. A QR decomposition of the rows
-resolves the columns themselves instead of their squares, and so twice as many digits.
+The Hessian of nearly collinear columns has eigenvalues below its own rounding errors. Along their
+eigenvectors, a Newton step from the Cholesky factor is arbitrary. The condition number of the
+columns is only the square root of that of the Hessian, so that a QR decomposition of the rows
+resolves columns that are collinear to twice as many digits.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from skmaxent._solvers._precise import loss_derivatives, loss_of_rows
 from skmaxent._solvers._solution import root_size
 from skmaxent._typing import Array
 
-# A column whose distance from the span of the others is below this share of its length is a
-# combination of them: its distance has fewer than three digits that the rounding of X leaves.
+# A column is treated as a linear combination of others if its distance from their span is below
+# this share of its length. Rounding of X leaves fewer than three correct digits of such a distance.
 LEAST_DISTANCE = 1e-13
 
 
 def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept: Array) -> float:
-    """Return the length of the Newton step in standard errors, or NaN where there is none.
+    """Return the length of the Newton step in standard errors, or NaN if it cannot be computed.
 
     Parameters
     ----------
     objective : MultinomialObjective
-        It must be small: all rows are standardised at once.
+        All rows are standardised in memory at once, so the problem must be small.
     coef : ndarray of shape (R, d)
     intercept : ndarray of shape (R,)
         Coefficients and intercepts for the columns as they are stored.
@@ -37,10 +38,12 @@ def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept:
     targets = likelihood.dense_targets(rows.targets)
     Z = coef @ rows.dense().astype(np.float64).T + intercept[:, None]
     Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
+    # C is 1 - P without cancellation.
     P, C, losses = loss_of_rows(likelihood, Z, targets)
 
     kept = objective.standardisation.is_free
     X = objective.standardisation.rows(rows)[kept].T
+    # Rows are weighted by the root of the trace of their curvature; rows of the ridge are below.
     root_ridge = np.append(np.sqrt(objective.penalty.strength), 0.0)
     curvature = np.sqrt(np.einsum("km,km->m", P, C) * weights)
     stacked = np.vstack([curvature[:, None] * X, np.diag(root_ridge)[kept][:, kept]])
@@ -49,6 +52,8 @@ def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept:
         return np.nan
     Q, R, order = qr(stacked / size, mode="economic", pivoting=True)
     rank = int(np.count_nonzero(np.abs(R.diagonal()) > LEAST_DISTANCE))
+    # `columns` (rank, rows) are combinations of the columns of X, such that the weighted rows
+    # together with `ridge_rows` have orthonormal columns.
     columns = solve_triangular(R[:rank, :rank], (X / size)[:, order[:rank]].T, trans="T")
     ridge_rows = Q[len(X) :, :rank]
 

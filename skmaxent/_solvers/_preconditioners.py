@@ -19,8 +19,8 @@ from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array, KernelResult
 
-# A sampled Hessian with at most this relative error serves as the Hessian, because steps by
-# conjugate gradients have an error of this size too.
+# The Hessian of a sample of rows with at most this relative error is used for Newton steps, because
+# steps by conjugate gradients have an error of this size too.
 EXACT_ERROR = 0.2
 # The variance of a standardised column within a class is set to at least this value.
 LEAST_VARIANCE = 0.01
@@ -76,19 +76,20 @@ class AssembledPreconditioner:
         objective = point.objective
         R, width = objective.shape
         r = objective.likelihood.n_free
-        self._coded = objective.likelihood.is_coupled
+        self._is_coupled = objective.likelihood.is_coupled
         # Of m rows, the relative error of the Hessian is about 2 √(p/m) (random matrices).
         self.is_exact = sample is objective or (
             sample.blocks.n_samples * EXACT_ERROR**2 >= 4 * r * width
         )
         H = point.fisher_information(sample)
         ridge = np.append(objective.penalty.strength, 0.0)
-        classes = np.eye(r) - (1.0 / R if self._coded else 0.0)
+        classes = np.eye(r) - (1.0 / R if self._is_coupled else 0.0)
         blocks = H.reshape(r, width, r, width)
         column = np.arange(width)
         diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
         diagonal += classes * ridge[:, None, None]
         if sample is not objective:
+            # Columns with too little variance in the sample get more of it.
             missing = np.append(_missing_variance(sample), 0.0)
             curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
             diagonal += missing[:, None, None] * np.diag(np.diag(curvature))
@@ -114,7 +115,7 @@ class AssembledPreconditioner:
         rhs = G[:r].ravel() * self._inverse_scale
         delta, _ = lapack.dpotrs(self._factor, rhs, lower=True)
         delta = (delta * self._inverse_scale).reshape(self._shape)
-        if not self._coded:
+        if not self._is_coupled:
             return np.asarray(delta)
         theta = np.zeros_like(G)
         theta[:r] = delta
@@ -123,9 +124,10 @@ class AssembledPreconditioner:
 
 
 def _missing_variance(sample: MultinomialObjective) -> Array:
-    """Return the variance to add to each standardised column of a sample, to reach a half, (d,).
+    """Return the variance to add to standardised columns of a sample to make it at least ½, (d,).
 
-    The sample may lack the nonzero entries of a sparse column, whose variance would be too small.
+    Over all rows each column has the variance 1. A sample may lack the nonzero entries of a sparse
+    column, and its variance in the sample would then be too small.
     """
     (squares,) = sample.blocks.map_reduce(_squares, sample.center)
     return np.asarray(np.maximum(0.5 * sample.varying - squares / sample.total_weight, 0.0))
@@ -147,7 +149,7 @@ def _squares_about(block: Block, weights: Array, center: Array) -> Array:
 
 
 def _cholesky(H: Array) -> Array:
-    """Return the lower Cholesky factor of H, to whose diagonal a little is added if needed."""
+    """Return the lower Cholesky factor of H, whose diagonal is raised until it is definite."""
     # LAPACK itself: for small matrices SciPy's checks cost more than the factorisation.
     jitter = 0.0
     while True:
@@ -189,7 +191,7 @@ class KroneckerPreconditioner:
         objective, varying = point.objective, point.objective.varying
         self._fit_intercept = objective.fit_intercept
         probabilities = point.probabilities
-        # At the model without features the Hessian has this form.
+        # If all rows have the same probabilities, the Hessian has exactly this form.
         self.is_exact = full and probabilities.are_common
         if probabilities.are_common and not full:
             curvature, shares = probabilities.variances()
@@ -197,7 +199,7 @@ class KroneckerPreconditioner:
         else:
             curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
         curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
-        self._coded = objective.likelihood.is_coupled
+        self._is_coupled = objective.likelihood.is_coupled
         alpha, _ = objective.likelihood.simplex_curvature(curvature, shares)
         self._alpha = alpha
         mean = float(alpha.mean())
@@ -220,7 +222,8 @@ class KroneckerPreconditioner:
             spread = np.multiply.outer(alpha, diagonal * column**2)
             inverse = 1.0 / np.maximum(spread + ridge, 1e-12 * mean)
         h = inverse * alpha[:, None]
-        # Where all classes change alike, the curvature is λ_j alone; this is λ_j Σ_k h_k / Σ_k α_k.
+        # If all classes change by the same number, the curvature is λ_j alone. `root` needs the
+        # ratio λ_j Σ_k h_k / Σ_k α_k.
         shift = mean * (1.0 - gamma) if full else ridge
         sums = h.sum(axis=0)
         self._shift_ratio = shift * sums / alpha.sum()
@@ -236,21 +239,21 @@ class KroneckerPreconditioner:
         g = G[:, :-1] if self._T is None else (self._T.T @ G[:, :-1].T).T
         y = out[:, :-1] if self._T is None else np.empty_like(g)
         np.multiply(g, self._inverse, out=y)
-        if self._coded:
+        if self._is_coupled:
             y -= self._h * y.sum(axis=0)
         if self._T is not None:
             np.matmul(self._T, y.T, out=out[:, :-1].T)
         out[:, -1] = 0.0
         if self._fit_intercept:
             c = G[:, -1] / self._alpha
-            out[:, -1] = c - c.mean() if self._coded else c
+            out[:, -1] = c - c.mean() if self._is_coupled else c
         return out
 
     def root(self) -> Root:
         """Return L with L Lᵀ = M⁻¹, up to shifts of all classes by one number."""
         columns = np.sqrt(self._inverse)
         direction = stretch = None
-        if self._coded:
+        if self._is_coupled:
             # D⁻¹ + c h hᵀ, the inverse of D - γ α αᵀ/s, has the root D^(-1/2) (I + t v vᵀ), with v
             # of unit length along D^(-1/2) α.
             direction = columns * self._alpha[:, None]
@@ -279,7 +282,7 @@ class Root:
     direction, stretch : ndarray of shape (R, d) and (d,), or None
         Unit vectors v_j over the classes and numbers t_j of the factors I + t_j v_j v_jᵀ.
     mixing : ndarray of shape (d, d) or None
-        Row j has the factors by which the directions add up to column j; None if Σ is diagonal.
+        Column j is the sum of the directions times the entries of row j; None if Σ is diagonal.
     intercept : ndarray of shape (R,)
         The factors of the intercepts.
     """
@@ -315,13 +318,14 @@ class Root:
 
 
 class DiagonalPreconditioner:
-    """The diagonal of the Hessian, with the columns centred at their means in each class.
+    """The diagonal of the Hessian for the features, with the columns centred anew for each class.
 
-    With q_k = p_k (1 - p_k), h_kj is the mean of q_k times the variance of column j under weights
-    q_k, plus λ_j, and δ_kj the distance of the column's mean under these weights from the centre.
-    The coefficients of feature j are w_kj = (g_kj - ν_j)/h_kj, where ν_j makes their sum zero. The
-    intercepts, which stand for the logits at the weighted means, have the matrix mean of
-    diag p - p pᵀ.
+    For class k, rows have the weights q_k = p_k (1 - p_k), and each column is centred at its mean
+    under these weights. δ_kj is this mean of the standardised column j. h_kj is the mean of q_k
+    over the rows, times the variance of that column under these weights, plus λ_j. The result for
+    feature j is w_kj = (g_kj - ν_j)/h_kj, where g is the gradient for columns that are centred in
+    this way, and ν_j makes the sum over the classes zero. The intercepts for these columns are the
+    logits at the weighted means; their matrix is the mean over the rows of diag p - p pᵀ.
 
     Parameters
     ----------

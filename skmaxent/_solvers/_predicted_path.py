@@ -1,4 +1,4 @@
-"""Regularisation path whose solutions need only be as near to the optimum as somebody asks."""
+"""Regularisation path with a tolerance for each solution, started at extrapolated coefficients."""
 
 from __future__ import annotations
 

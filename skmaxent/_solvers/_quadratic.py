@@ -2,9 +2,9 @@
 
 A model has `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
 free coefficients. Arrays have the shape (R, width); the last column holds the intercepts. If logits
-are coupled, the loss does not change if all coefficients of a feature change by one number. Models
-have the curvature `shift_curvature` along these directions, so that each step there is one of the
-proximal point method.
+are coupled, the loss does not change if the same number is added to all coefficients of a feature,
+which is called a shift. Models add the curvature `shift_curvature` along shifts, so that the
+Hessian is not singular. A step along a shift is then a step of the proximal point method.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from skmaxent._solvers._conjugate_gradients import steihaug
 from skmaxent._storage._vectors import largest_in_columns
 from skmaxent._typing import Array
 
-# Power iterations for the largest eigenvalue of a model; the estimate is enlarged by a tenth.
+# Power iterations for the largest eigenvalue of a model. The estimate is too small, and is enlarged
+# by a tenth.
 POWER_STEPS = 10
-# Curvature along shifts of all classes, which the loss does not have, relative to the mean of the
-# diagonal: little enough not to slow the fit down, and enough for a Cholesky factor.
+# The curvature that models add along shifts, relative to the mean of the diagonal. It is too small
+# to slow the fit down, and large enough for a Cholesky factor to exist.
 SHIFT_CURVATURE = 1e-6
-# Models without a matrix solve linear systems by conjugate gradients, to this relative accuracy and
-# with at most so many products.
+# Models without a matrix solve linear systems by conjugate gradients: the relative accuracy, and
+# the most products with the Hessian.
 ITERATIVE_ACCURACY, MAX_SOLVE_PRODUCTS = 1e-3, 100
 
 
@@ -42,7 +43,8 @@ class Model:
     is_exact : bool
         Whether the model is the Hessian of all rows at the point that it was made for.
     is_local : bool
-        Whether the model is accurate at the point that it was made for, but not near it.
+        Whether the model is accurate only at the point that it was made for, so that the next point
+        needs a new model.
     matrix : ndarray of shape (R·width, R·width) or None
         M, if it is assembled, with the coefficients of a class next to each other.
     """
@@ -55,10 +57,10 @@ class Model:
 
     @cached_property
     def safe_step(self) -> Array:
-        """1/(L diag M), (1, width), a step of the proximal gradient that lowers the value.
+        """Step sizes 1/(L D), (1, width), with which a proximal gradient step lowers the value.
 
-        L is the largest eigenvalue of M relative to its diagonal, by power iteration; the diagonal
-        is the largest one over the classes.
+        D has the largest entry of `diagonal` in each column. L is the largest eigenvalue of M
+        relative to D, by power iteration.
         """
         diagonal = largest_in_columns(self.diagonal)[None]
         # Without an intercept its column has no curvature, and stays where it is.
@@ -85,8 +87,8 @@ class Model:
     def without_shift(self, matrix: Array) -> Array:
         """Return a copy of `matrix` without the curvature `shift_curvature`.
 
-        If columns are nearly collinear, it is larger than the curvature of the loss along a common
-        direction of theirs, and each step of the proximal point method is short.
+        If columns are nearly collinear, `shift_curvature` may exceed the curvature of the loss
+        along one of their combinations, and then makes steps along it short.
         """
         R, width = self.diagonal.shape
         matrix = matrix.copy()
@@ -152,7 +154,7 @@ class DenseModel(Model):
         block.flat[:: len(free) + 1] += diagonal
         if tangent.group_curvature is not None and tangent.unit is not None:
             self._add_group_curvature(block, free, tangent.group_curvature, tangent.unit)
-        # Directions without any curvature get a little, so that there is a factor.
+        # Directions without curvature get a little, so that the Cholesky factor exists.
         share = np.maximum(block.diagonal(), 1e-300)
         block.flat[:: len(free) + 1] += 1e-10 * share
         while True:
@@ -203,10 +205,10 @@ def _are_same(one: Tangent, other: Tangent) -> bool:
 
 
 class DampedModel(Model):
-    """Another model with as much curvature added for every coefficient.
+    """The Hessian of another model plus `damping` times the identity matrix.
 
-    Its steps are shorter where the other has little curvature, as for rows whose probabilities are
-    next to 0 and 1 (Levenberg 1944, Q. Appl. Math. 2, 164-168).
+    Its steps are shorter where the other model has little curvature, for instance because of rows
+    whose probabilities are near 0 and 1 (Levenberg 1944, Q. Appl. Math. 2, 164-168).
     """
 
     def __init__(self, model: Model, damping: float) -> None:
@@ -337,7 +339,7 @@ class SeparableModel(Model):
 
     @cached_property
     def _shift_entries(self) -> Array:
-        """For each column, the entries (all equal) of the matrix of the curvature along shifts."""
+        """The matrix entries of the curvature along shifts, equal within a column, (R, width)."""
         return np.broadcast_to(self.shift_curvature / len(self._alpha), self.diagonal.shape)
 
 
@@ -365,8 +367,9 @@ def _kronecker_factors(alpha: Array, share: Array, variances: Array) -> tuple[Ar
 def project_onto_tangent(tangent: Tangent, gradient: Array) -> Array:
     """Return the part of a gradient (R, width) within a manifold.
 
-    Entries of coefficients that are not free are zero. If logits are coupled, shifts of all classes
-    are taken out, for columns whose coefficients are all free.
+    Entries of coefficients that are not free are zero. If logits are coupled, the mean is
+    subtracted from each column whose coefficients are all free, so that it has no part along a
+    shift.
     """
     out = np.where(tangent.free, gradient, 0.0)
     if tangent.is_coupled:
