@@ -227,7 +227,7 @@ class Elementwise:
         c = np.where(is_flat, np.where(mean - low <= high - mean, low, high), c)
         c = np.where((l1.sum(axis=0) == 0.0) & (curvature == 0.0), W.mean(axis=0), c)
         c = np.clip(c, (W - self.upper).max(axis=0), (W - self.lower).min(axis=0))
-        return np.asarray(W - c)
+        return np.asarray(self.project(W - c))
 
     def conjugate(self, V: Array) -> float:
         """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""

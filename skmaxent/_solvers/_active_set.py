@@ -25,6 +25,8 @@ TOGETHER = 0.5
 # rounding makes of a gradient. Coefficients with an L1 penalty of STRONG_L1 or more are always
 # zero, and do not count for the latter.
 PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1 = 1e-9, 16.0, 1e50
+# Times the rounding of the terms of a gradient, and pivots after which it is computed.
+TERM_ROUNDING, PIVOTS_PER_LOOK = 4.0, 30
 # Curvature added to scaled systems, so that they have a factor.
 REGULARISATION = 1e-12
 
@@ -155,6 +157,8 @@ class Search:
             size = np.abs(self._residual())
             if n_pivot == 0:
                 tolerance = max(tolerance, PIVOT_ACCURACY * float(size.max(initial=0.0)))
+            elif n_pivot % PIVOTS_PER_LOOK == 0:
+                tolerance = max(tolerance, self._rounding_of_terms())
             if not size.max(initial=0.0) < np.inf:
                 break
             free = self._free.nonzero()[0]
@@ -175,6 +179,15 @@ class Search:
             at_zero = new[self.W[new] == 0.0]
             self._sign[at_zero] = -np.sign(self._q[at_zero])
             has_moved, is_best = False, False
+
+    def _rounding_of_terms(self) -> float:
+        """Return what the rounding of W makes of the gradient.
+
+        Where columns are nearly collinear, coefficients are large and their terms in the gradient
+        cancel, so that this rounding is all that is left of it.
+        """
+        W = np.divide(self.W, self._scale, out=np.zeros_like(self.W), where=self._scale > 0.0)
+        return TERM_ROUNDING * EPS * float((np.abs(self._H) @ np.abs(W)).max(initial=0.0))
 
     def _residual(self) -> Array:
         """Return the minimum-norm subgradient (p,), each entry over the root of its curvature."""

@@ -366,8 +366,8 @@ def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) ->
 
 def _point_at(point: Point, step: Array, penalty: ProximalPenalty, t: float) -> tuple[Point, float]:
     """Return the point a share t of a step (R, width) further on, and loss and penalty there."""
-    end = point.theta + t * step
-    candidate = point.objective.at(end if t <= 1.0 else penalty.project(end))
+    # Within a long step, rounding alone leads beyond the bounds.
+    candidate = point.objective.at(penalty.project(point.theta + t * step))
     return candidate, candidate.loss + penalty.value(candidate.theta)
 
 

@@ -116,8 +116,10 @@ class _Fit:
         """Make steps until Newton's method does better, and return their status.
 
         It is MAX_ITER unless the fit ends here. No step is checked, because the end of Newton's
-        method is.
+        method is. If the fit for even targets did not reach its minimum, no step would.
         """
+        if self.even.status in (Status.MAX_ITER, Status.PRECISION):
+            return Status.MAX_ITER
         while not self.record.is_full and len(self.record) < FIRST_STEPS:
             options = self.inner
             if np.isfinite(self.distances[-1]):

@@ -22,7 +22,7 @@ MOST_ROUNDS, LEAST_ROUNDS = 20, 3
 NEWTON_STEPS = 8
 # The descent stops at this share of the first scaled subgradient, or at this many times what
 # rounding makes of a gradient.
-GROUP_ACCURACY, GROUP_ROUNDING = 1e-9, 16.0
+GROUP_ACCURACY, GROUP_ROUNDING = 1e-9, 4.0
 # Newton steps for the length of a group: from below they converge quadratically.
 NORM_STEPS = 50
 # A line search evaluates the slope at these points of an interval at once, and goes on in one of
@@ -104,6 +104,7 @@ class _Descent:
         self.W = start.T.astype(float)
         H_step = (self.H @ (start - theta).T.ravel()).reshape(width, R)
         self.q = gradient.T + H_step + ridge * (theta.T - target)
+        self._sizes = np.abs(self.H)
         own = np.einsum("jkjl->jkl", self.H.reshape(width, R, width, R))
         self._curvatures, self._axes = np.linalg.eigh(own)
         self._curvatures = np.maximum(self._curvatures, 0.0)
@@ -114,12 +115,9 @@ class _Descent:
     def run(self, n_rounds: int) -> None:
         """Alternate block descent and Newton's method until the subgradient vanishes."""
         sizes = self._violations()
-        rounding = self._scale * (np.abs(self.q).max(axis=1, initial=0.0) + self.l1 * self._moves)
-        tolerance = max(
-            GROUP_ACCURACY * float(sizes.max(initial=0.0)),
-            GROUP_ROUNDING * EPS * float(rounding.max(initial=0.0)),
-        )
+        accurate = GROUP_ACCURACY * float(sizes.max(initial=0.0))
         for _ in range(n_rounds):
+            tolerance = max(accurate, GROUP_ROUNDING * self._rounding())
             violating = np.flatnonzero(sizes > tolerance)
             if not len(violating) or not np.isfinite(sizes).all():
                 break
@@ -133,6 +131,17 @@ class _Descent:
                 if sizes[some].max(initial=0.0) <= tolerance:
                     break
             sizes = self._violations()
+
+    def _rounding(self) -> float:
+        """Return what rounding makes of the scaled subgradients.
+
+        Where columns are nearly collinear, coefficients are large and their terms in the gradient
+        cancel, so that the rounding of the coefficients themselves is all that is left of it.
+        """
+        terms = (self._sizes @ np.abs(self.W).ravel()).reshape(self.W.shape)
+        terms = np.maximum(terms, np.abs(self.q)).max(axis=1, initial=0.0)
+        size = self._scale * (terms + self.l1 * self._moves)
+        return EPS * float(size.max(initial=0.0))
 
     def _violations(self) -> Array:
         """Return the length of each group's shortest subgradient over the root of its curvature.

@@ -48,7 +48,10 @@ def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     R, width = point.objective.shape
     # Where all rows have the same probabilities, the Kronecker product is the Hessian. A matrix is
     # better if it is small, because its minima with a penalty are exact.
-    cheap = uses_hessian or not point.objective.blocks.is_sparse
+    # Of few rows, a lasso has few nonzero coefficients, and its factors are small.
+    objective = point.objective
+    rank = objective.blocks.n_samples * objective.likelihood.n_free
+    cheap = uses_hessian or not objective.blocks.is_sparse or rank <= SPARSE_SIZE
     limit = DENSE_SIZE if cheap else SPARSE_SIZE
     is_common = point.probabilities.are_common and not is_quick(point)
     if R * width <= limit and not is_common:

@@ -19,8 +19,9 @@ from skmaxent._typing import Array
 
 # A working set that would exceed this share of the features becomes the set of all features.
 LARGEST_SHARE = 0.5
-# In the first round at least this many features may join the working set.
-LEAST_FEATURES = 1000
+# In the first round so many features may join the working set, or so many for each row: a lasso has
+# no more nonzero coefficients than rows times logits.
+LEAST_FEATURES, FEATURES_PER_ROW = 1000, 2
 # With fewer features than this, the working set is always that of all features.
 FEW_FEATURES = 400
 MAX_WORKING_SETS = 50
@@ -252,14 +253,15 @@ def _next_members(
     """Return the positions of the next members of a working set.
 
     They are the features with nonzero coefficients, those of `likely`, and those with the largest
-    KKT violations (d,), at most as many again or LEAST_FEATURES.
+    KKT violations (d,), at most as many again or those of the first round.
     """
     if working.is_all:
         return working.index
     active = np.flatnonzero(point.theta[:, :-1].any(axis=0))
     if likely is not None:
         active = np.union1d(active, likely)
-    room = max(LEAST_FEATURES, len(active))
+    room = min(LEAST_FEATURES, FEATURES_PER_ROW * working.objective.blocks.n_samples)
+    room = max(room, len(active))
     violating = np.flatnonzero(violation)
     if len(violating) > room:
         violating = violating[np.argpartition(violation[violating], -room)[-room:]]

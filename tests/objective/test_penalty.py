@@ -99,6 +99,18 @@ def test_no_common_shift_is_better_than_recentring(case):
         assert penalty.value(best) <= penalty.value(moved) + 1e-9
 
 
+def test_recentring_keeps_coefficients_within_bounds_that_rounding_would_break():
+    bound = -0.0555440335
+    least, most = np.full((1, 40), -np.inf), np.full((1, 40), bound)
+    zero = np.zeros((1, 40))
+    penalty = Elementwise(zero, zero, zero, least, most, is_coupled=True)
+    W = -1e5 * np.random.default_rng(0).uniform(0.1, 1.0, size=(6, 40))
+    best = penalty.recentre(W)
+    assert (best <= bound).all()
+    np.testing.assert_allclose(best.max(axis=0), bound, atol=1e-10)
+    assert np.ptp(best - W, axis=0).max() < 1e-9
+
+
 @given(penalties())
 def test_the_penalty_is_smooth_along_its_manifold(case):
     penalty, _, rng = case
