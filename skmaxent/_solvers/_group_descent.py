@@ -116,13 +116,14 @@ class _Descent:
         """Alternate block descent and Newton's method until the subgradient vanishes."""
         sizes = self._violations()
         accurate = GROUP_ACCURACY * float(sizes.max(initial=0.0))
+        tolerance = max(accurate, self._rounding())
         for _ in range(n_rounds):
-            tolerance = max(accurate, GROUP_ROUNDING * self._rounding())
             violating = np.flatnonzero(sizes > tolerance)
             if not len(violating) or not np.isfinite(sizes).all():
                 break
             for j in violating[np.argsort(-sizes[violating], kind="stable")]:
                 self._minimise_block(int(j))
+            tolerance = max(accurate, self._rounding())
             for _ in range(NEWTON_STEPS):
                 if not self._newton_step():
                     break
@@ -141,7 +142,7 @@ class _Descent:
         terms = (self._sizes @ np.abs(self.W).ravel()).reshape(self.W.shape)
         terms = np.maximum(terms, np.abs(self.q)).max(axis=1, initial=0.0)
         size = self._scale * (terms + self.l1 * self._moves)
-        return EPS * float(size.max(initial=0.0))
+        return GROUP_ROUNDING * EPS * float(size.max(initial=0.0))
 
     def _violations(self) -> Array:
         """Return the length of each group's shortest subgradient over the root of its curvature.

@@ -234,10 +234,12 @@ def finished(
         penalty = Elementwise(
             penalty.l1, penalty.ridge, penalty.target, -unbounded, unbounded, is_coupled=False
         )
-    matrix = model.without_shift(matrix)
     if isinstance(penalty, Elementwise):
+        matrix = model.without_shift(matrix)
         W = minimise_by_pivots(matrix, gradient, theta, penalty, found.theta, share)
     elif isinstance(penalty, Grouped):
+        if penalty.target.any():  # without a target, groups are centred and do not shift
+            matrix = model.without_shift(matrix)
         W = minimise_groups(matrix, gradient, theta, penalty, found.theta)
     else:
         return found
