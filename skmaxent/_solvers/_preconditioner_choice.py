@@ -94,7 +94,8 @@ class PreconditionerChoice:
         blocks = objective.blocks
         p = float(n_free_parameters(objective))
         d = float(blocks.n_features)
-        product = (SPARSE_COST if blocks.is_sparse else DENSE_COST) * blocks.work
+        # X without entries has no work, and is divided by.
+        product = (SPARSE_COST if blocks.is_sparse else DENSE_COST) * max(blocks.work, 1)
         self._product_cost = product
         self._rows = {
             "diagonal": 20_000,

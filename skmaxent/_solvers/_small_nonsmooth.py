@@ -28,6 +28,9 @@ QUADRATIC_MARGIN = 10.0
 # The least share of a step that is tried, and the share of the predicted decrease that is enough.
 # Where that share is not enough either, the general solver continues, which adds damping.
 LEAST_SHARE, ENOUGH = 1.0 / 64.0, 0.1
+# Derivatives of the standardised loss are about one. Penalties stronger than this by far have
+# terms whose rounding hides what the loss can still gain.
+MOST_STRENGTH = 1e6
 
 
 def is_small_nonsmooth(penalty: Penalty, objective: MultinomialObjective) -> TypeGuard[Elementwise]:
@@ -38,6 +41,7 @@ def is_small_nonsmooth(penalty: Penalty, objective: MultinomialObjective) -> Typ
         and R * width <= SMALL_MODEL
         and not penalty.has_bounds
         and is_small(objective)
+        and float(np.max(penalty.ridge)) <= MOST_STRENGTH
     )
 
 
