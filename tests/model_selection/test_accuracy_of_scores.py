@@ -24,7 +24,7 @@ def standardised(load):
 
 IRIS, WINE, CANCER = map(standardised, (load_iris, load_wine, load_breast_cancer))
 TEXT = (
-    sp.random_array((300, 500), density=0.03, rng=np.random.default_rng(1), format="csr"),
+    sp.csr_array(sp.random(300, 500, density=0.03, random_state=1, format="csr")),
     np.arange(300) % 3,
 )
 WIDE = RNG.normal(size=(500, 80))
