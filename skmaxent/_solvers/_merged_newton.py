@@ -13,6 +13,7 @@ import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._line_search import secant_search
 from skmaxent._solvers._merged_objective import (
     SINGLE,
     MergedObjective,
@@ -43,8 +44,6 @@ SMALL_DECREASE = 1e-2
 # would reduce the distance to `options.tol` in one step.
 LARGEST_FORCING, FORCING_SHARE, TARGET_SHARE = 0.25, 0.4, 0.2
 MAX_STEP_PRODUCTS = 200
-# The line search ends where the slope is at most this share of the slope at its start.
-FLAT_SHARE, MAX_SECANTS = 0.3, 3
 # Share of the objective below which float32 hides a decrease.
 SINGLE_ROUNDING = 1e-7
 # Most steps with the gradient of the original rows, and the limits of their relative residuals.
@@ -277,31 +276,11 @@ def _newton_step(
 
 
 def _line_search(point: MergedPoint, step: Array) -> tuple[MergedPoint, float]:
-    """Return the lowest point that was found along V + t step, 0 < t <= 1, and its t.
-
-    The whole step is tried first. If F rises steeply there, the secant method finds a t between a
-    falling and a rising slope at which F is nearly flat.
-    """
+    """Return the lowest point that was found along V + t step, 0 < t <= 1, and its t."""
     objective, strength = point.objective, point.strength
 
     def at(t: float) -> tuple[MergedPoint, float]:
         there = objective.at(point.V + np.float32(t) * step, strength)
         return there, inner(there.gradient, step)
 
-    down = -inner(point.gradient, step)
-    (best, slope), share = at(1.0), 1.0
-    low, high = (0.0, -down), (1.0, slope)
-    for _ in range(MAX_SECANTS):
-        if high[1] <= FLAT_SHARE * down:
-            break
-        t = low[0] + (high[0] - low[0]) * float(np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9))
-        trial, slope = at(t)
-        if not trial.value >= best.value:
-            best, share = trial, t
-        if slope > 0.0:
-            high = (t, slope)
-        else:
-            low = (t, slope)
-            if slope >= -FLAT_SHARE * down:
-                break
-    return best, share
+    return secant_search(at, -inner(point.gradient, step))

@@ -10,6 +10,7 @@ import numpy as np
 from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._objective import Point
 from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._line_search import secant_search
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._solvers._preconditioners import Preconditioner
 from skmaxent._solvers._record import Outcome, Record
@@ -25,9 +26,6 @@ MAX_STEP_TRIALS = 60
 # Within this distance, in standard errors, F is nearly quadratic; a step that gains more than
 # SHORT_NEWTON_STEP times the predicted decrease is then too short.
 QUADRATIC_DISTANCE, SHORT_NEWTON_STEP = 10.0, 1.3
-# The line search ends where the slope is at most this share of the slope at its start, or after so
-# many secants: a better point is worth less than another step.
-FLAT_SHARE, MAX_SECANTS = 0.3, 3
 # The curvature of the rows hardly changes in a step that leaves this share of F.
 STEADY_SHARE = 0.6
 # Hessian products and relative accuracy of the Newton step that checks the distance at the end.
@@ -289,31 +287,14 @@ def _exhausted(point: Point, step: Step) -> bool:
 
 
 def _along(point: Point, step: Step) -> tuple[Point, float]:
-    """Return a point on a step, and the share of the step before it.
-
-    The point is the end of the step, or one at which F hardly slopes if F increases at the end. F
-    is convex, so that its slopes at two points bracket its minimum between them, and a secant,
-    which costs a gradient, is cheaper than another step.
-    """
+    """Return the lowest point that was found on a step, and the share of the step before it."""
     objective, s = point.objective, step.direction
-    best, share = objective.at(point.theta + s), 1.0
-    down = -inner(point.gradient, s)
-    low, high = (0.0, -down), (1.0, inner(best.gradient, s))
-    for _ in range(MAX_SECANTS):
-        if high[1] <= FLAT_SHARE * down:
-            break
-        t = low[0] + (high[0] - low[0]) * np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9)
-        trial = objective.at(point.theta + t * s)
-        slope = inner(trial.gradient, s)
-        if not trial.value >= best.value:
-            best, share = trial, float(t)
-        if slope > 0.0:
-            high = (t, slope)
-        else:
-            low = (t, slope)
-            if slope >= -FLAT_SHARE * down:
-                break
-    return best, share
+
+    def at(t: float) -> tuple[Point, float]:
+        there = objective.at(point.theta + t * s)
+        return there, inner(there.gradient, s)
+
+    return secant_search(at, -inner(point.gradient, s))
 
 
 def _agreement(
