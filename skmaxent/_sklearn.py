@@ -29,7 +29,8 @@ except ImportError:  # before 1.9
     callback_protocol = None
 
 HAS_CALLBACKS = callback_protocol is not None
-# `check_same_namespace` came with the version whose dispatch is complete, 1.9.
+# Whether scikit-learn dispatches on array namespaces completely, as since 1.9, which is the first
+# version with `check_same_namespace`.
 HAS_DISPATCH = hasattr(_array_api, "check_same_namespace")
 
 __all__ = [
@@ -50,31 +51,29 @@ __all__ = [
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise InvalidParameterError if parameters do not obey their `_parameter_constraints`.
+    """Raise InvalidParameterError if a parameter violates the class's `_parameter_constraints`.
 
-    Defaults do, so that only the other parameters are checked.
+    Parameters that have their default values are valid and are not checked, which saves time.
     """
-    kind: Any = type(estimator)
-    defaults = _defaults_of(kind)
+    cls: Any = type(estimator)
+    defaults = _defaults_of(cls)
     params = estimator.get_params(deep=False)
     changed = {name: params[name] for name in params if params[name] is not defaults.get(name)}
     if changed:
-        validate_parameter_constraints(
-            kind._parameter_constraints, changed, caller_name=kind.__name__
-        )
+        validate_parameter_constraints(cls._parameter_constraints, changed, cls.__name__)
 
 
 @functools.lru_cache(maxsize=16)
-def _defaults_of(kind: type) -> dict[str, Any]:
-    """Return the defaults of the parameters of an estimator's class."""
-    parameters = inspect.signature(kind.__init__).parameters.values()  # type: ignore[misc]
+def _defaults_of(cls: type) -> dict[str, Any]:
+    """Return the default values of the parameters of an estimator's class, by name."""
+    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def namespace_and_device(array: Any) -> tuple[Any, Any] | None:
-    """The namespace and the device of an array, or None where the namespace is NumPy's.
+    """Return the array API namespace and the device of an array, or None for NumPy's namespace.
 
-    Raises ImportError where scikit-learn does not dispatch on array namespaces completely.
+    Raises ImportError if scikit-learn is too old to dispatch on array namespaces completely.
     """
     if not HAS_DISPATCH:
         raise ImportError(

@@ -7,21 +7,21 @@ from numpy.typing import NDArray
 
 # An array of any shape and type. Docstrings say which.
 Array: TypeAlias = NDArray[Any]
-# What a kernel returns for a block of rows: numbers and arrays, which are summed over blocks or
-# otherwise combined.
+# What a kernel (a function of a block of rows) returns: numbers and arrays, which are then summed
+# over the blocks.
 KernelResult: TypeAlias = tuple[Any, ...]
-# Where random numbers come from: a seed, a generator of NumPy, or None for NumPy's global one.
+# The source of random numbers: a seed, a NumPy generator, or None for NumPy's global generator.
 RandomState: TypeAlias = int | np.random.RandomState | None
 # The dtype of an array.
 DType: TypeAlias = np.dtype[Any]
 
-# Values of parameters, so that a type checker finds those that do not exist.
+# The values that parameters allow, so that a type checker finds misspelt ones.
 SolverName: TypeAlias = Literal[
     "auto", "newton-cg", "newton-cholesky", "lbfgs", "trust-krylov", "trust-ncg", "sag", "saga"
 ]
 PenaltyName: TypeAlias = Literal["l1", "l2", "elasticnet", "none", "deprecated"]
 BiasReduction: TypeAlias = Literal["jeffreys", "mean"]
-# Of a search, which compares penalties.
+# The `penalty` of MaxentClassifierCV, which has no "none": it compares strengths of a penalty.
 SearchedPenaltyName: TypeAlias = Literal["l1", "l2", "elasticnet", "deprecated"]
 Link: TypeAlias = Literal["sigmoid", "softmax"]
 Selection: TypeAlias = Literal["best", "one_standard_error"]

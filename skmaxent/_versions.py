@@ -10,33 +10,37 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 __version__ = "0.1.0"
 
-_OURS, _SKLEARNS = "_skmaxent_version", "_sklearn_version"
+# The keys of the two versions in the state of an estimator.
+_SKMAXENT_KEY, _SKLEARN_KEY = "_skmaxent_version", "_sklearn_version"
 
 
 def with_versions(state: dict[str, Any]) -> dict[str, Any]:
-    """Return an estimator's state with the versions of the packages that made it."""
-    return state | {_OURS: __version__, _SKLEARNS: sklearn.__version__}
+    """Return an estimator's state with the present versions of skmaxent and scikit-learn added."""
+    return state | {_SKMAXENT_KEY: __version__, _SKLEARN_KEY: sklearn.__version__}
 
 
 def without_versions(state: dict[str, Any], estimator_name: str) -> dict[str, Any]:
-    """The state alone; warn, in the name of who loads it, where another version made it.
+    """Return a copy of an estimator's pickled state without the versions.
 
-    scikit-learn does so for its own estimators only. States before 0.1.0's release have no
-    versions, and of these nothing is known.
+    Warns if the estimator was pickled with another version of skmaxent or of scikit-learn, which
+    itself warns for its own estimators only. A state without versions, from before the release of
+    0.1.0, gives no warning.
     """
     state = dict(state)
-    then, now = state.pop(_OURS, __version__), __version__
-    if then != now:
-        _warn(estimator_name, f"{then} of skmaxent", f"{now} of skmaxent")
-    then, now = state.pop(_SKLEARNS, sklearn.__version__), sklearn.__version__
-    if then != now:
-        _warn(estimator_name, then, now)
+    pickled, present = state.pop(_SKMAXENT_KEY, __version__), __version__
+    if pickled != present:
+        _warn(estimator_name, f"{pickled} of skmaxent", f"{present} of skmaxent")
+    pickled, present = state.pop(_SKLEARN_KEY, sklearn.__version__), sklearn.__version__
+    if pickled != present:
+        _warn(estimator_name, pickled, present)
     return state
 
 
-def _warn(estimator_name: str, then: str, now: str) -> None:
-    """Warn that a model was pickled with another version of scikit-learn."""
+def _warn(estimator_name: str, pickled: str, present: str) -> None:
+    """Warn that an estimator was pickled with the version `pickled` and is loaded in `present`."""
     warning = InconsistentVersionWarning(
-        estimator_name=estimator_name, current_sklearn_version=now, original_sklearn_version=then
+        estimator_name=estimator_name,
+        current_sklearn_version=present,
+        original_sklearn_version=pickled,
     )
-    warnings.warn(warning, stacklevel=4)
+    warnings.warn(warning, stacklevel=4)  # the line that called `pickle.loads`

@@ -13,16 +13,24 @@ Result = TypeVar("Result")
 
 @dataclass
 class Progress:
-    """Prints how far a computation is, with the seconds since it began.
+    """Prints texts about the progress of a computation, with the seconds since it began.
 
-    In a terminal one line is written over until `close`; elsewhere each text has a line of its own.
+    In a terminal, each text overwrites the last one in the same line, which `close` ends. Elsewhere
+    each text has a line of its own.
+
+    Attributes
+    ----------
+    began : float
+        The time of `time.perf_counter` when the computation began.
+    width : int
+        The length of the text in the line that may be overwritten.
     """
 
     began: float = field(default_factory=perf_counter)
     width: int = 0
 
     def show(self, text: str) -> None:
-        """Print a text."""
+        """Print a text and the seconds since the computation began."""
         line = f"{text}   {perf_counter() - self.began:.1f} s"
         if sys.stdout.isatty():
             print("\r" + line.ljust(self.width), end="", flush=True)
@@ -31,17 +39,14 @@ class Progress:
             print(line, flush=True)
 
     def close(self) -> None:
-        """End the line, so that what is printed next begins a new one."""
+        """End the line of a terminal, so that later output begins a new one."""
         if self.width:
             print(flush=True)
             self.width = 0
 
 
 def with_progress(results: Iterable[Result], n_results: int, name: str) -> Iterator[Result]:
-    """Yield results as they come, and print how many of them there are.
-
-    `name` is that of one of them, in the plural.
-    """
+    """Yield results as they come, and print lines such as "3 of 10 folds" for the name "folds"."""
     progress = Progress()
     for number, result in enumerate(results, 1):
         progress.show(f"{number} of {n_results} {name}")

@@ -84,7 +84,7 @@ def solve_and_store(
 
         def corrected(coef: Array, intercept: Array) -> tuple[Array, Array]:
             """Return `coef_` and `intercept_` for coefficients of the problem."""
-            coef, intercept = problem.known_coefficients(coef, intercept)
+            coef, intercept = problem.user_coefficients(coef, intercept)
             return coef, intercept + correction
 
         # A partial instead of a closure: the traceback of an error keeps its frames, and with a

@@ -128,7 +128,7 @@ def warn_of_inexact_columns(estimator: Any, ready: TrainingProblem) -> None:
 
 def warn_of_blurred_columns(estimator: Any, ready: TrainingProblem) -> None:
     """Warn of columns of X whose differences the fitted coefficients round away in the logits."""
-    _warn_of_columns(estimator, ready, ready.blurred(estimator.coef_))
+    _warn_of_columns(estimator, ready, ready.columns_with_inexact_logits(estimator.coef_))
 
 
 def _warn_of_columns(estimator: Any, ready: TrainingProblem, positions: Array) -> None:

@@ -353,7 +353,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             has_label = np.delete(data.totals > 0.0, data.active)
 
             def with_constant_labels(coef: Array, intercept: Array) -> tuple[Array, Array]:
-                coef, intercept = ready.known_coefficients(coef, intercept)
+                coef, intercept = ready.user_coefficients(coef, intercept)
                 if self._link == "sigmoids":
                     constant = np.delete(np.arange(len(data.classes)), data.active)
                     intercept[constant] = np.where(has_label, CERTAIN_LOGIT, -CERTAIN_LOGIT)

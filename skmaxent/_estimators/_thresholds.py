@@ -115,7 +115,7 @@ def _out_of_fold(
         part = None if weights is None else weights[train]
         rows, fold = safe_indexing(X, train), None
         if task is not None:
-            fold = task.subtask("threshold-fold").with_rows(rows, Y[train], part).begun()
+            fold = task.subtask("threshold-fold").with_rows(rows, Y[train], part).begin()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(rows, Y[train], part)

@@ -8,7 +8,7 @@ from skmaxent._estimators import _classifier, _multilabel
 from skmaxent._inference import _detect_separation, _results
 from skmaxent._model_selection import _cross_validation, _path
 
-# The old name of each module with picklable classes, and the module that defines them now.
+# The former name of each module whose classes are in pickles, and the module that has them now.
 _FORMER = {
     "skmaxent._classifier": _classifier,
     "skmaxent._cross_validation": _cross_validation,
@@ -20,6 +20,6 @@ _FORMER = {
 
 
 def register_former_modules() -> None:
-    """Register the old names in `sys.modules`, so that pickles of version 0.1.0 find classes."""
+    """Register the former names in `sys.modules`, where pickles of version 0.1.0 look for classes."""
     for name, module in _FORMER.items():
         sys.modules.setdefault(name, module)

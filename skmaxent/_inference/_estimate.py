@@ -66,7 +66,7 @@ class Estimate:
         """
         columns = self.model.columns
         data = read(self.settings, columns, X, y, sample_weight, offset, classes=self.model.classes)
-        with TrainingProblem.of(data, self.settings, as_given=True) as training:
+        with TrainingProblem.of(data, self.settings, keep_columns=True) as training:
             yield training
 
     def of_columns(self, kept: Array, coef: Array, intercept: Array) -> Estimate:

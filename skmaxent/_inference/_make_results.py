@@ -379,6 +379,6 @@ def _column_sums(training: TrainingProblem, names: list[str], zero_loss: float) 
         names=names,
         loss=zero_loss,
         shares=moments.shares,
-        class_sums=moments.class_sums,
+        class_sums=moments.cross_moments,
         sizes=np.sqrt(moments.mean_square),
     )

@@ -157,7 +157,7 @@ def _noise_gradient(context: KernelContext, n_vectors: int, seed: int) -> tuple[
     if likelihood.is_coupled:
         G = np.concatenate([G, -G.sum(axis=1, keepdims=True)], axis=1)
     G = G.reshape(-1, G.shape[2])
-    return np.asarray(context.block.gram(G)), G.sum(axis=1)
+    return np.asarray(context.block.weighted_sums(G)), G.sum(axis=1)
 
 
 def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array:
@@ -222,7 +222,7 @@ def _curvature_sums(context: KernelContext) -> tuple[Array, Array, Array]:
     P = context.probabilities
     variances = P * (1.0 - P) * context.weights
     block = context.block
-    return block.gram_of_squares(variances), block.gram(variances), variances.sum(axis=1)
+    return block.weighted_sums_of_squares(variances), block.weighted_sums(variances), variances.sum(axis=1)
 
 
 def _conjugate_gradients(
@@ -274,4 +274,4 @@ def _products(context: KernelContext, coef: Array, intercept: Array, R: int) -> 
         U[start : start + R] = likelihood.curvature(context.probabilities, U[start : start + R])
     if block.weights is not None:
         U *= block.weights
-    return block.gram(U), U.sum(axis=1, dtype=np.float64)
+    return block.weighted_sums(U), U.sum(axis=1, dtype=np.float64)

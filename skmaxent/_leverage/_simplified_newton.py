@@ -253,4 +253,4 @@ def _gradients(
         likelihood.subtract_targets(Z, block.targets)
     if block.weights is not None:
         U *= block.weights
-    return block.gram(U), U.sum(axis=1)
+    return block.weighted_sums(U), U.sum(axis=1)

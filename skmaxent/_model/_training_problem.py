@@ -1,4 +1,8 @@
-"""TrainingProblem: the problem that training data pose to the solvers."""
+"""TrainingProblem: training data, the solvers' problem made of them, and the way back to the user.
+
+R is the number of logits of the fit, n_kept the number of columns of the problem, and S the sum of
+the sample weights.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import STRONGEST, Ridge
-from skmaxent._objective._problem_columns import ColumnMap, prepared
+from skmaxent._objective._problem_columns import ColumnMap, prepare_columns
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import Problem, Solution
 from skmaxent._storage._block import Block
@@ -27,24 +31,24 @@ from skmaxent._storage._threads import Workers, effective_threads
 from skmaxent._typing import Array, DType, KernelResult
 from skmaxent._warnings import warn_user
 
-# The share of the objective that rounding of the coefficients may add to it without a warning.
+# The rounding of coefficients to float32 may raise the objective by this share without a warning.
 ROUNDED_SHARE = 1e-6
 # The error of a logit in float32 or float64, in units of eps times the sum of its terms.
 ROUNDED_LOGIT = 8.0
-# Class shares below this are summed again: 1 minus a share near 1 has lost its digits.
+# Shares of classes below this are summed again: one minus a share near one has few correct digits.
 SMALL_SHARE = 1e-6
 # The weakest penalty of a grid relative to its strongest, if there are more rows than features and
 # otherwise, as in glmnet.
 MANY_ROWS, FEW_ROWS = 1e-4, 1e-2
 # The least first strength of a grid: C, its reciprocal, could overflow for a weaker penalty.
 LEAST_STRENGTH = 1e-280
-# The ends of a grid if all coefficients are zero at every C, as in LogisticRegressionCV.
-UNMOVED = 1e-4, 1e4
+# The ends of a grid of C if all coefficients are zero at every C, as in LogisticRegressionCV.
+DEFAULT_GRID = 1e-4, 1e4
 
 
 @dataclass(frozen=True)
 class TrainingProblem:
-    """The problem that training data pose, and the way from its coefficients to the user's.
+    """The problem that training data pose, and conversions of its coefficients to the user's.
 
     Attributes
     ----------
@@ -53,15 +57,16 @@ class TrainingProblem:
         The problem for the columns that the solvers work on: without constant columns, and with
         columns shifted and scaled where their squares would be inexact.
     terms : PenaltyTerms
-        The penalty of strength one and the bounds, for all columns and the active classes.
+        The penalty of strength one and the bounds, for the columns of X and the active classes,
+        those with rows of positive weight.
     problem_terms : PenaltyTerms
-        The same for the columns of the problem.
+        The penalty of strength one and the bounds, for the columns of the problem.
     moments : Moments
         The moments of the columns of the problem.
     columns : ColumnMap
         Converts coefficients between the columns of the problem and those of X.
     inexact : ndarray of int
-        The positions of columns of X whose differences are little more than rounding.
+        Positions of columns of X whose values differ by few units in the last place.
     lasso : ndarray of shape (1 or R, n_kept), or None
         With `standardize`, the L1 penalty of strength one that coefficients of the columns of the
         problem would have if L1 had the whole penalty.
@@ -79,20 +84,21 @@ class TrainingProblem:
     @classmethod
     @contextmanager
     def of(
-        cls, data: TrainingData, settings: Settings, *, as_given: bool = False
+        cls, data: TrainingData, settings: Settings, *, keep_columns: bool = False
     ) -> Iterator[TrainingProblem]:
-        """Yield the problem while its threads exist and floating-point overflow is ignored.
+        """Return a context manager that yields the problem.
 
-        The penalty is that of strength one times alpha, or 1/(C S), with S the sum of the weights.
-        If the settings are those of a path, the problem has no penalty, and `strengths` returns the
-        factors for several C. With `standardize` the penalty of strength one is that of the
-        coefficients of standardised columns.
+        In its `with` block, the threads of the fit exist, and floating-point overflow is ignored.
+        The penalty of strength one is multiplied by alpha, or by 1/(C S). If the settings are those
+        of a path, the problem has no penalty, and `strengths` returns the factors for several C.
+        With `standardize` the penalty of strength one is that of the coefficients of standardised
+        columns.
 
         Parameters
         ----------
         data : TrainingData
         settings : Settings
-        as_given : bool, default=False
+        keep_columns : bool, default=False
             Whether the problem has all columns, none of them shifted.
 
         Raises
@@ -108,26 +114,28 @@ class TrainingProblem:
             Workers(effective_threads(settings.n_jobs)) as workers,
             np.errstate(over="ignore", under="ignore", invalid="ignore"),
         ):
-            blocks, moments, columns, inexact = prepared(
+            blocks, moments, columns, inexact = prepare_columns(
                 data.storage(workers),
                 data.likelihood,
                 fit_intercept=fit_intercept,
-                as_given=as_given,
+                keep_columns=keep_columns,
             )
-            lasso, unit = None, columns.terms(terms)
+            lasso, problem_terms = None, columns.terms(terms)
             if settings.standardize:
                 deviations, of_data = columns.deviations(moments)
                 lasso = columns.terms(replace(terms, l1=terms.l1 + terms.ridge), deviations).l1
-                unit, terms = columns.terms(terms, deviations), terms.for_standardised(of_data)
+                problem_terms = columns.terms(terms, deviations)
+                terms = terms.for_standardised(of_data)
+            total_weight = blocks.weight_sums.total
             problem = Problem.of(
                 blocks,
                 data.likelihood,
-                None if settings.is_path else unit,
+                None if settings.is_path else problem_terms,
                 moments,
-                strength=_strength_of(settings, unit, data.scale, blocks.weight_sums.total),
+                strength=_strength_of(settings, problem_terms, data.scale, total_weight),
                 fit_intercept=fit_intercept,
             )
-            yield cls(data, problem, terms, unit, moments, columns, inexact, lasso)
+            yield cls(data, problem, terms, problem_terms, moments, columns, inexact, lasso)
 
     @property
     def blocks(self) -> Storage:
@@ -136,7 +144,7 @@ class TrainingProblem:
 
     @property
     def classes(self) -> Array:
-        """All labels, shape (n_classes,)."""
+        """The labels of all classes, shape (n_classes,)."""
         return self.data.classes
 
     @property
@@ -179,7 +187,7 @@ class TrainingProblem:
 
         Parameters
         ----------
-        ends : (largest, typical)
+        ends : (largest, typical), two floats
             Strengths of the penalty. At the largest, all penalised coefficients are zero.
         n_points : int
 
@@ -197,7 +205,7 @@ class TrainingProblem:
         share = MANY_ROWS if blocks.n_samples > self.shape[1] else FEW_ROWS
         largest, typical = ends
         if not largest > 0.0:
-            return np.asarray(np.geomspace(*UNMOVED, n_points))
+            return np.asarray(np.geomspace(*DEFAULT_GRID, n_points))
         if largest < LEAST_STRENGTH:
             raise ValueError(
                 "Cs: some columns of X are so small that the values of C at which their "
@@ -210,7 +218,7 @@ class TrainingProblem:
     def strengths(self, C: Array, total_weight: float | None = None) -> Array:
         """Return 1/(C S) for each C, the factor of a penalty of strength one, shape (n_Cs,).
 
-        S is `total_weight`, for None that of the rows of the problem.
+        S is `total_weight`, or the sum of the weights of the problem's rows if that is None.
         """
         scale, total = self.data.scale, self.problem.objective.total_weight
         if total_weight is not None:
@@ -218,10 +226,11 @@ class TrainingProblem:
         return _strengths(C, self.problem_terms, scale, total)
 
     def loss_at(self, coef: Array, intercept: Array) -> Point:
-        """Return the loss without any penalty at coefficients for the columns of X, in float64.
+        """Return the loss without penalty in float64 at the coefficients of the columns of X.
 
-        Inference inverts the Fisher information. With logits in float32, rounding would leave
-        nothing of the information if a column has outliers.
+        `coef` has the shape (R, n_features), `intercept` (R,). Inference inverts the Fisher
+        information at this point. With logits in float32, rounding would leave nothing of the
+        information if a column has outliers.
         """
         coef, intercept = self.columns.to_problem(coef, intercept)
         objective = self.problem.objective.in_float64()
@@ -229,21 +238,25 @@ class TrainingProblem:
         return objective.at(objective.from_coefficients(coef, intercept))
 
     def theta(self, coef: Array, intercept: Array) -> Array:
-        """Return θ of the problem for coefficients and intercepts of all columns and classes."""
+        """Return θ (R, n_kept + 1) of the problem for the `coef` and `intercept` of the user.
+
+        `coef` has the shape (n_classes, n_features), or (1, n_features) for two classes.
+        """
         if self.has_absent_classes:
             coef, intercept = coef[self.data.active], intercept[self.data.active]
-        known = self.columns.to_problem(coef.astype(float), intercept.astype(float))
-        return self.problem.objective.from_coefficients(*known)
+        coef, intercept = self.columns.to_problem(coef.astype(float), intercept.astype(float))
+        return self.problem.objective.from_coefficients(coef, intercept)
 
     def aliased(self) -> Array:
-        """Return the positions of columns that are combinations of earlier ones and the intercept.
+        """Return positions of the columns of X that earlier columns and the intercept determine.
 
-        The result is empty if there are more than `MOST_COLUMNS` columns; see `aliased_columns`.
+        Such a column is a linear combination of the earlier ones. The result is empty if there are
+        more than `MOST_COLUMNS` columns; see `aliased_columns`.
         """
         return self._aliased()[0]
 
     def _aliased(self) -> tuple[Array, Aliased]:
-        """Return the positions of aliased columns in X, and those in the columns of the problem."""
+        """Return the positions of aliased columns in X, and the aliased columns of the problem."""
         problem, columns = self.problem, self.columns
         found = aliased_columns(problem.objective)
         if columns.kept is None:
@@ -254,16 +267,21 @@ class TrainingProblem:
         return np.union1d(left_out, columns.kept[found.columns]), found
 
     def without_aliased(self, coef: Array, intercept: Array) -> tuple[Array, Array, Array, float]:
-        """Return coefficients that give the same logits without the aliased columns.
+        """Return coefficients without aliased columns that give the logits of the given ones.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_logits, n_features)
+        intercept : ndarray of shape (n_logits,)
 
         Returns
         -------
         kept : ndarray of int, shape (n_kept,)
-            The positions of the other columns.
+            The positions of the columns of X that are not aliased.
         coef : ndarray of shape (n_logits, n_kept)
         intercept : ndarray of shape (n_logits,)
         change : float
-            The largest change of a logit of a row of positive weight, less its rounding error.
+            The largest change of a logit in rows of positive weight, less its rounding error.
         """
         objective, columns = self.problem.objective, self.columns
         aliased, found = self._aliased()
@@ -280,22 +298,23 @@ class TrainingProblem:
 
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
         """Return the `coef_` and `intercept_` of a solution, for all columns and classes."""
-        return self.known_coefficients(solution.coef, solution.intercept)
+        return self.user_coefficients(solution.coef, solution.intercept)
 
     def rounding_excess(self, solution: Solution) -> float:
-        """Return by which share of itself rounding of coefficients to float32 raises the objective.
+        """Return the relative increase of the objective by rounding its coefficients to float32.
 
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
-        objective if that is larger. The result is 0 up to `ROUNDED_SHARE`, and in float64.
+        objective if that is larger. The result is 0 if it is at most `ROUNDED_SHARE`, and if the
+        coefficients are returned in float64.
         """
         if self.dtype != np.float32:
             return 0.0
         point, objective = solution.point, solution.point.objective
         theta = self.theta(*self.coefficients(solution))
         change = theta - objective.from_coefficients(solution.coef, solution.intercept)
-        # A bound without a pass over X: the mean square of a standardised column is at most 1, and
-        # the second derivative of the loss by a logit at most 1/4. Without an intercept columns are
-        # not centred, so that their mean squares are larger.
+        # First a bound without a pass over X: the mean square of a standardised column is at most
+        # 1, and the second derivative of the loss by a logit at most 1/4. Without an intercept,
+        # columns are not centred, so that their mean squares are larger.
         size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
         logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
         value = max(abs(solution.value), 1e-300)
@@ -313,16 +332,17 @@ class TrainingProblem:
         )
         return excess / value if excess > ROUNDED_SHARE * value else 0.0
 
-    def blurred(self, coef: Array) -> Array:
-        """Return the positions of columns whose differences are rounded away in the logits.
+    def columns_with_inexact_logits(self, coef: Array) -> Array:
+        """Return positions of columns of X whose rounded coefficients make logits inexact.
 
-        Columns that are `inexact` are left out. See `ColumnMap.blurred`.
+        `coef` is the `coef_` of the user. Columns of `inexact`, whose values are inexact
+        themselves, are left out. See `ColumnMap.columns_with_inexact_logits`.
         """
-        blurred = self.columns.blurred(coef)
-        return np.setdiff1d(blurred, self.inexact) if len(blurred) else blurred
+        found = self.columns.columns_with_inexact_logits(coef)
+        return np.setdiff1d(found, self.inexact) if len(found) else found
 
-    def known_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """Return `coef_` and `intercept_` for coefficients of the problem.
+    def user_coefficients(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Return the user's `coef_` and `intercept_` for coefficients of the problem.
 
         Parameters
         ----------
@@ -331,10 +351,10 @@ class TrainingProblem:
         """
         coef, intercept = self.columns.to_data(coef, intercept, self.terms, self.dtype)
         if self.has_absent_classes:
-            whole = np.zeros(self.shape, self.dtype)
-            whole[self.data.active] = coef
-            some, intercept = intercept, np.full(len(whole), absent_logit(self.dtype), self.dtype)
-            coef, intercept[self.data.active] = whole, some
+            of_active = coef, intercept
+            coef = np.zeros(self.shape, self.dtype)
+            intercept = np.full(len(coef), absent_logit(self.dtype), self.dtype)
+            coef[self.data.active], intercept[self.data.active] = of_active
         return coef, intercept
 
 
@@ -343,7 +363,7 @@ def _strength_of(
 ) -> float:
     """Return alpha, or 1/(C S) with S = scale * total_weight; 1 for the settings of a path.
 
-    Warns if the penalty `unit`, of strength one, times the result exceeds `STRONGEST`.
+    `unit` is the penalty of strength one. Warns if its product with the result exceeds `STRONGEST`.
     """
     if settings.alpha is None:
         if settings.C is None:
@@ -361,7 +381,7 @@ def _strength_of(
 def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) -> Array:
     """Return 1/(C S) for each C, with S = scale * total_weight, shape (n_Cs,).
 
-    Warns if the penalty `unit`, of strength one, times a factor exceeds `STRONGEST`.
+    `unit` is the penalty of strength one. Warns if its product with a result exceeds `STRONGEST`.
     """
     with np.errstate(divide="ignore"):
         inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
@@ -378,12 +398,12 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
 
 
 def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> KernelResult:
-    """Return the largest absolute logit of rows of positive weight, for θ (R, d + 1)."""
+    """Return the largest absolute logit in rows of positive weight, for θ (R, d + 1) (a kernel)."""
     Z = theta @ columns.rows(block)
     return (block.largest(np.abs(Z).max(axis=0)),)
 
 
 def _outcome_totals(block: Block, likelihood: Likelihood) -> tuple[Array]:
-    """Return the weighted sum of the targets of each class in a block, (n_active,) (a kernel)."""
+    """Return a block's weighted sum of the targets of each class, (n_active,) (a kernel)."""
     targets = likelihood.outcomes(likelihood.dense_targets(block.targets))
     return (targets @ block.weights_or_ones().astype(np.float64),)

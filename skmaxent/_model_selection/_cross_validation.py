@@ -456,9 +456,9 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     def _refit(self, folds: Folds, task: FollowedTask | None, attributes: dict[str, Any]) -> None:
         """Set the coefficients to those of all rows; the fit is `task`, if callbacks follow it."""
         model = classifier_of(self, C=self.C_, l1_ratio=self.l1_ratio_)
-        with nullcontext() if task is None else task.passed_on_to(model):
+        with nullcontext() if task is None else task.propagated_to(model):
             if task is not None:
-                task.begun()
+                task.begin()
             if self.gamma_ == 1.0:
                 folds.fit_all(model)
                 self.coef_, self.intercept_ = model.coef_, model.intercept_

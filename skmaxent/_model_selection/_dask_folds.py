@@ -206,7 +206,7 @@ class FoldsInChunks:
         X, y, _, offset = self.given
         followed = job.followed
         if followed is not None:
-            followed = followed.with_rows(X, y, self._training_weights(job.fold)).begun()
+            followed = followed.with_rows(X, y, self._training_weights(job.fold)).begin()
         path = fold_path(
             job.model,
             X,

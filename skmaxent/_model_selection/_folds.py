@@ -313,7 +313,7 @@ class Task:
         X, y = safe_indexing(self.X, train), safe_indexing(self.y, train)
         rows = self._training_rows(train)
         if followed is not None:
-            followed = followed.with_rows(X, y, rows["sample_weight"]).begun()
+            followed = followed.with_rows(X, y, rows["sample_weight"]).begin()
         options = {"task": followed, "starts": job.starts}
         path = fold_path(model, X, y, grid, self.how, **options, **rows)
         # What a model has never seen tells nothing about its penalty.

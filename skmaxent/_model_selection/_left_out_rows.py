@@ -208,7 +208,7 @@ class LeftOutRows:
     ) -> RowsScored:
         """Return the path of a model and its scores; callbacks follow it, and may end it."""
         if followed is not None:
-            followed = followed.with_rows(self.X, self.y, self.sample_weight).begun()
+            followed = followed.with_rows(self.X, self.y, self.sample_weight).begin()
         settings = Settings.of(model).for_path()
         given = self.sample_weight, self.offset
         data = read(settings, model, self.rows, self.y, *given, classes=self.classes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmaxent._callbacks import Attributes, Task, refuse_without_support, with_callbacks
+from skmaxent._callbacks import Attributes, Task, check_callbacks_supported, with_callbacks
 from skmaxent._callbacks._progress import Progress
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import fitted_attributes, options_of
@@ -233,7 +233,7 @@ def maxent_path(
     model = MaxentClassifier(l1_ratio=l1_ratio, **params)
     warn_of_groups_without_l1(model.grouped, l1_ratio)
     if callbacks is not None:
-        refuse_without_support()
+        check_callbacks_supported()
         model.set_callbacks(*callbacks)
     with forgetting_on_failure():
         path = fit_path(model, X, y, grid, sample_weight, offset, relax=kind, names_relaxed=True)
@@ -386,7 +386,7 @@ def _fit_path(
             )
         progress = Progress()
         for i in np.argsort(Cs, kind="stable"):
-            subtask = None if task is None else task.subtask("penalty").begun()
+            subtask = None if task is None else task.subtask("penalty").begin()
             strength = float(strengths[i])
             if accuracy is not None:
                 solution = path.near(strength, accuracy.distance)

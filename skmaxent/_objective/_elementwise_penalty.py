@@ -27,7 +27,8 @@ class Elementwise:
     """The penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)² for lower <= w <= upper.
 
     The bounds may be infinite, and need not contain zero. The methods are those of the interface
-    `Penalty`. A fit uses R logits and `width` columns, the intercept's among them.
+    `Penalty`. Coefficients W and gradients have the shape (R, width), where R is the number of
+    logits, and `width` the number of columns; in a fit, the last column has the intercepts.
 
     Attributes
     ----------
@@ -37,7 +38,7 @@ class Elementwise:
         Coefficients at which the ridge penalty is zero.
     lower, upper : ndarray of shape (1 or R, width)
     is_coupled : bool
-        Whether the loss is the same if the same number is added to all coefficients of a column.
+        Whether the loss stays the same if one number is added to all coefficients of a column.
     """
 
     l1: Array
@@ -49,7 +50,10 @@ class Elementwise:
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:
-        """See `Penalty`: -1 where entries may go to -∞ at no cost, and 1 where they may go to ∞."""
+        """Two arrays (1 or R, width), of -1 and of 1 where coefficients may go to -∞ and to ∞.
+
+        Only unpenalised coefficients without a bound on that side may; the other entries are 0.
+        """
         free = (self.l1 == 0.0) & (self.ridge == 0.0)
         low, high = free & np.isinf(self.lower), free & np.isinf(self.upper)
         return -low.astype(float), high.astype(float)
@@ -70,7 +74,7 @@ class Elementwise:
         return not (self.has_ridge or self.has_bounds)
 
     def _smooth_gradient(self, W: Array) -> Array | float:
-        """Return the gradient of the ridge part."""
+        """Return the gradient of the ridge part, (R, width); 0 if there is none."""
         return self.ridge * (W - self.target) if self.has_ridge else 0.0
 
     def value(self, W: Array) -> float:
@@ -88,7 +92,10 @@ class Elementwise:
         return float(change.sum())
 
     def prox(self, V: Array, step: Array) -> Array:
-        """Return the proximal point of V (R, width) for steps that broadcast to V."""
+        """Return argmin_W Σ (w - v)²/(2 step) + penalty(W) for V (R, width).
+
+        The positive `step` broadcasts to V.
+        """
         if self.has_ridge:
             V = V + step * self.ridge * self.target
         W = soft_threshold(V, step * self.l1)
@@ -102,10 +109,10 @@ class Elementwise:
         if not self.has_bounds:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
             out = soft_threshold(smooth, self.l1)
-            some = np.flatnonzero(W.any(axis=0))
-            part, slope = W[:, some], smooth[:, some]
-            l1 = self.l1[:, some]
-            out[:, some] = np.where(part != 0.0, slope + np.copysign(l1, part), out[:, some])
+            # Often most columns are zero, so only the others are looked at.
+            used = np.flatnonzero(W.any(axis=0))
+            w, slope, l1 = W[:, used], smooth[:, used], self.l1[:, used]
+            out[:, used] = np.where(w != 0.0, slope + np.copysign(l1, w), out[:, used])
             return out
         # The slopes for an increase and for a decrease of w; a bound in the way makes them zero.
         up = smooth + np.where(W >= 0.0, self.l1, -self.l1)
@@ -129,18 +136,19 @@ class Elementwise:
             is_low = np.clip(middle, low, high).sum(axis=0) < 0.0
             below, above = np.where(is_low, middle, below), np.where(is_low, above, middle)
         out = np.clip(0.5 * (below + above), low, high)
-        # Entries strictly within their intervals share what bisection left of the sum.
-        slack = (out > low) & (out < high)
-        rest = out.sum(axis=0) / np.maximum(slack.sum(axis=0), 1)
-        return np.asfortranarray(np.clip(out - np.where(slack, rest, 0.0), low, high))
+        # What bisection left of the sum is subtracted in equal parts from the entries that are
+        # strictly within their intervals.
+        is_inside = (out > low) & (out < high)
+        rest = out.sum(axis=0) / np.maximum(is_inside.sum(axis=0), 1)
+        return np.asfortranarray(np.clip(out - np.where(is_inside, rest, 0.0), low, high))
 
     def subgradient_sums(self, W: Array) -> Array:
-        """Return for each column the sum closest to zero of an element of ∂penalty(W), (width,)."""
+        """Return, for each column, the column sum of ∂penalty(W) that is closest to 0, (width,)."""
         low, high = self._subgradient_intervals(W, np.zeros(W.shape))
         return np.maximum(low.sum(axis=0), 0.0) + np.minimum(high.sum(axis=0), 0.0)
 
     def _subgradient_intervals(self, W: Array, G: Array) -> tuple[Array, Array]:
-        """Return the lower and the upper ends of the elements of G + ∂penalty(W), (R, width)."""
+        """Return the lower and the upper ends, (R, width), of the intervals G + ∂penalty(W)."""
         smooth = G + self._smooth_gradient(W)
         low = smooth + np.where(W > 0.0, self.l1, -self.l1)
         high = smooth + np.where(W >= 0.0, self.l1, -self.l1)
@@ -157,15 +165,19 @@ class Elementwise:
         return Tangent(free, gradient, self.ridge, is_coupled=self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
-        """Return W with coefficients that left the manifold of `onto` moved back to it."""
+        """Return W projected onto the bounds, with zeros for coefficients that changed their sign.
+
+        The sign of a coefficient with an L1 penalty is compared with its sign in `onto`. Both
+        arrays have the shape (R, width).
+        """
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
         return self.project(np.where(crossed, 0.0, W))
 
     def largest_feasible_step(self, W: Array, step: Array) -> float:
-        """Return the largest t <= 1 for which W + t step is on the manifold of W.
+        """Return the largest t <= 1 for which W + t step keeps the signs of W and the bounds.
 
-        t is too large by the factor 1 + STEP_MARGIN, so that rounding does not keep a coefficient
-        from its bound.
+        The signs matter only for coefficients with an L1 penalty. t is too large by the factor
+        1 + STEP_MARGIN, so that rounding does not keep a coefficient from its bound.
         """
         end = W + step
         at_zero = (self.l1 > 0.0) & (np.sign(end) != np.sign(W))
@@ -184,11 +196,7 @@ class Elementwise:
     def recentre(self, W: Array) -> Array:
         """Return W minus, in each column, the number c that minimises the penalty of W - c.
 
-        W is returned as it is unless the loss is coupled, because then c would change the loss.
-
-        With the w of a column in ascending order, the slope of the penalty as a function of c is,
-        to the right of c = w_i, 2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c). It
-        increases, and c is where it becomes positive.
+        If the loss is not coupled, c would change the loss, and W is returned as it is.
         """
         if not self.is_coupled:
             return W
@@ -200,6 +208,15 @@ class Elementwise:
             is_zero = np.abs((l1 * np.sign(W)).sum(axis=0)) < (l1 * (W == 0.0)).sum(axis=0)
             if (is_zero | free).all():
                 return np.asarray(W - np.where(free, W.mean(axis=0), 0.0))
+        return np.asarray(self.project(W - self._best_shift(W)))
+
+    def _best_shift(self, W: Array) -> Array:
+        """Return, for each column of W, the number c with the least penalty of W - c, (width,).
+
+        With the w of a column in ascending order, the slope of the penalty as a function of c is,
+        to the right of c = w_i, 2 Σ_{k<=i} l1_k - Σ l1_k + Σ ridge_k (target_k - w_k + c). It
+        increases, and c is where it becomes positive.
+        """
         order = np.argsort(W, axis=0)
         ascending = np.take_along_axis(W, order, axis=0)
         l1 = np.take_along_axis(np.broadcast_to(self.l1, W.shape), order, axis=0)
@@ -218,19 +235,18 @@ class Elementwise:
         slope = np.where(beyond, right[-1], left[after, column])
         between = (beyond | (slope > flat)) & (curvature > 0.0)
         c = c - np.divide(slope, curvature, out=np.zeros_like(c), where=between)
-        # If the slope is zero over an interval, c is the end of it that is nearer to the mean of w,
-        # which leaves the shorter column. At an end one more coefficient is zero, and the choice
-        # does not depend on how the solver got here.
+        # If the slope is zero over an interval, c is the end that is nearer to the mean of w: there
+        # one more coefficient is zero, the column is shorter than at the other end, and the result
+        # does not depend on the solver's iterates.
         first = np.argmax(right >= -flat, axis=0)
         low, high, mean = ascending[first, column], ascending[after, column], W.mean(axis=0)
         is_flat = (first < after) & (curvature == 0.0)
         c = np.where(is_flat, np.where(mean - low <= high - mean, low, high), c)
         c = np.where((l1.sum(axis=0) == 0.0) & (curvature == 0.0), W.mean(axis=0), c)
-        c = np.clip(c, (W - self.upper).max(axis=0), (W - self.lower).min(axis=0))
-        return np.asarray(self.project(W - c))
+        return np.clip(c, (W - self.upper).max(axis=0), (W - self.lower).min(axis=0))
 
     def conjugate(self, V: Array) -> float:
-        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""
+        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W) for V (R, width)."""
         if self.is_l1_alone:
             return np.inf if (np.abs(V) > self.l1).any() else 0.0
         slope = V + self.ridge * self.target
@@ -253,5 +269,4 @@ class Elementwise:
     def columns(self, index: Array) -> Elementwise:
         """Return the penalty of the columns at positions `index`."""
         arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
-        l1, ridge, target, lower, upper = (array[:, index] for array in arrays)
-        return Elementwise(l1, ridge, target, lower, upper, self.is_coupled)
+        return Elementwise(*(array[:, index] for array in arrays), self.is_coupled)

@@ -20,8 +20,10 @@ from skmaxent._typing import Array
 class Grouped:
     """The penalty Σ_j l1_j ‖w_·j‖ + ridge_j/2 ‖w_·j - target_·j‖².
 
-    The coefficients of a feature form a group, which is zero as a whole or not at all. The methods
-    are those of the interface `Penalty`; W has R rows and `width` columns.
+    The coefficients w_·j of a feature form a group, whose coefficients become zero together. The
+    methods are those of the interface `Penalty`. Coefficients W and gradients have the shape
+    (R, width), where R is the number of logits, and `width` the number of columns; in a fit, the
+    last column has the intercepts.
 
     Attributes
     ----------
@@ -40,7 +42,10 @@ class Grouped:
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:
-        """See `Penalty`: -1 where entries may go to -∞ at no cost, and 1 where they may go to ∞."""
+        """Two arrays (1, width), of -1 and of 1 in the columns that may go to -∞ and to ∞.
+
+        Entries of penalised columns are 0.
+        """
         free = ((self.l1 == 0.0) & (self.ridge == 0.0)).astype(float)
         return -free, free
 
@@ -50,7 +55,10 @@ class Grouped:
         return float(column_norms(W) @ self.l1[0] + ridge)
 
     def prox(self, V: Array, step: Array) -> Array:
-        """Return the proximal point of V (R, width) for steps that broadcast to V."""
+        """Return argmin_W Σ (w - v)²/(2 step) + penalty(W) for V (R, width).
+
+        The positive `step` broadcasts to V and has equal rows.
+        """
         V = V + step * self.ridge * self.target
         return soft_threshold_columns(V, step * self.l1) / (1.0 + step * self.ridge)
 
@@ -63,42 +71,50 @@ class Grouped:
         return np.where(at_zero, soft_threshold_columns(smooth, self.l1), smooth + self.l1 * unit)
 
     def zero_sum_subgradient(self, W: Array, G: Array) -> Array:
-        """Return the shortest element G + s of G + ∂penalty(W) whose columns sum to zero.
+        """Return the shortest element of G + ∂penalty(W) whose columns sum to zero, (R, width).
 
-        At a group of zeros, s is the ridge's gradient plus any vector with a norm of at most l1. It
-        can make the sum zero if √R times the mean of G plus the ridge's gradient is at most l1.
-        Other columns get their shortest element, whose sum may differ from zero.
+        At a group of zeros, ∂penalty contains the gradient of the ridge plus any vector with a norm
+        of at most l1. The column of G + ∂penalty(W) can sum to zero if √R |m| <= l1, where m is the
+        mean of the column of G plus the gradient of the ridge. Other columns get their shortest
+        element, whose sum may differ from zero.
         """
         smooth = G + self.ridge * (W - self.target)
         mean = smooth.mean(axis=0)
-        left = self.l1[0] ** 2 - len(W) * mean**2
-        balanced = soft_threshold_columns(smooth - mean, np.sqrt(np.maximum(left, 0.0)))
-        at_zero = (column_norms(W) == 0.0) & (left >= 0.0)
+        # Subtracting the mean uses up a part of the norm l1; this is the square of the remainder.
+        squared_rest = self.l1[0] ** 2 - len(W) * mean**2
+        balanced = soft_threshold_columns(smooth - mean, np.sqrt(np.maximum(squared_rest, 0.0)))
+        at_zero = (column_norms(W) == 0.0) & (squared_rest >= 0.0)
         return np.where(at_zero, balanced, self.minimum_norm_subgradient(W, G))
 
     def subgradient_sums(self, W: Array) -> Array:
-        """Return, for each column, the sum that `zero_sum_subgradient` leaves, (width,)."""
+        """Return the column sums of `zero_sum_subgradient(W, G)`, (width,), or larger ones.
+
+        The columns of G must sum to zero; the sums then do not depend on G.
+        """
         ridge_sums = (self.ridge * (W - self.target)).sum(axis=0)
         norms = column_norms(W)
         unit_sums = W.sum(axis=0) / np.where(norms > 0.0, norms, 1.0)
-        # At a group of zeros, a subgradient that is not balanced is shorter than the ridge's.
+        # At other groups of zeros, the sum of the ridge's gradient is an upper bound.
         is_balanced = (norms == 0.0) & (np.abs(ridge_sums) <= np.sqrt(len(W)) * self.l1[0])
         return np.where(is_balanced, 0.0, ridge_sums + self.l1[0] * unit_sums)
 
     def tangent(self, W: Array) -> Tangent:
         """Return the manifold of W on which the penalty is smooth, with its derivatives."""
         norms = column_norms(W)
-        some = (norms > 0.0) | (self.l1[0] == 0.0)
-        safe = np.where(norms > 0.0, norms, 1.0)
-        unit = W / safe
+        is_free = (norms > 0.0) | (self.l1[0] == 0.0)
+        divisor = np.where(norms > 0.0, norms, 1.0)
+        unit = W / divisor
         gradient = self.l1 * unit + self.ridge * (W - self.target)
-        free = np.broadcast_to(some, W.shape)
-        group_curvature = np.where(some, self.l1[0] / safe, 0.0)
+        free = np.broadcast_to(is_free, W.shape)
+        group_curvature = np.where(is_free, self.l1[0] / divisor, 0.0)
         return Tangent(free, gradient, self.ridge, group_curvature, unit, self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
-        """Return W with coefficients that left the manifold of `onto` moved back to it."""
-        # A group that turned by more than a right angle is taken to have passed through zero.
+        """Return W with zeros for groups that passed through zero on the way from `onto`.
+
+        A group has passed through zero if it turned by a right angle or more. Both arrays have the
+        shape (R, width).
+        """
         turned = (np.einsum("kj,kj->j", W, onto) <= 0.0) & (self.l1[0] > 0.0)
         return np.where(turned, 0.0, W)
 
@@ -112,14 +128,17 @@ class Grouped:
         return W
 
     def recentre(self, W: Array) -> Array:
-        """Return W with each column shifted by a number so that the penalty is least."""
-        # With a target the best shift has no closed form, and W stays as it is.
+        """Return W minus, in each column, the number c that minimises the penalty of W - c.
+
+        If the loss is not coupled, c would change the loss; with a target, c has no closed form. W
+        is then returned as it is.
+        """
         if not self.is_coupled or self.target.any():
             return W
         return np.asarray(W - W.mean(axis=0))
 
     def conjugate(self, V: Array) -> float:
-        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""
+        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W) for V (R, width)."""
         shortened = soft_threshold_columns(V + self.ridge * self.target, self.l1)
         with np.errstate(divide="ignore", invalid="ignore"):
             W = shortened / self.ridge
@@ -135,5 +154,4 @@ class Grouped:
     def columns(self, index: Array) -> Grouped:
         """Return the penalty of the columns at positions `index`."""
         arrays = (self.l1, self.ridge, self.target)
-        l1, ridge, target = (array[:, index] for array in arrays)
-        return Grouped(l1, ridge, target, self.is_coupled)
+        return Grouped(*(array[:, index] for array in arrays), self.is_coupled)

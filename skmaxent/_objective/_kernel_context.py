@@ -22,16 +22,18 @@ from skmaxent._typing import Array
 class Probabilities:
     """The class probabilities of all rows at a point θ, block by block.
 
-    They are either kept in memory after the first pass, or computed again in each pass, or the
-    same for all rows.
+    The probabilities are either kept in memory after the first pass, or computed again in each
+    pass, or equal for all rows.
 
     Parameters
     ----------
     likelihood : Likelihood
     keeps : bool, default=False
-        Whether memory has room for the probabilities; callers then hand them to `keep`.
+        Whether memory has room for the probabilities, so that the first kernel that computes those
+        of a block calls `keep`.
     common : ndarray of shape (n_logits,), optional
-        The probabilities of every row, if they are equal, as in the model without features.
+        The probabilities of every row, if all rows have equal ones, as in the model without
+        features.
     """
 
     def __init__(
@@ -48,8 +50,8 @@ class Probabilities:
         """Whether all rows have equal probabilities."""
         return self._common is not None
 
-    def variances(self) -> tuple[Array, Array]:
-        """Return p (1 - p) and p, each (n_logits,), if all rows have equal probabilities p."""
+    def common_moments(self) -> tuple[Array, Array]:
+        """Return p (1 - p) and p, each (n_logits,), for the equal probabilities p of all rows."""
         p = np.asarray(self._common)
         return np.asarray(p * (1.0 - p)), p
 
@@ -58,14 +60,14 @@ class Probabilities:
         self._by_block[block.index] = P
 
     def for_other_rows(self) -> Probabilities:
-        """Return the probabilities at the same point for other rows; none are kept yet."""
+        """Return the probabilities of other rows at the same point, none of which are kept."""
         return Probabilities(self._likelihood, common=self._common)
 
     def of(self, block: Block, coef: Array, intercept: Array) -> Array:
-        """Return the probabilities of the rows of a block in its dtype, shape (n_logits, rows).
+        """Return the probabilities of the rows of a block, (n_logits, rows), in the dtype of X.
 
-        `coef` and `intercept` are the model at the point; they serve if no probabilities are kept.
-        Callers must not write to the result.
+        `coef` (n_logits, n_features) and `intercept` (n_logits,) are the model at the point, from
+        which probabilities that are not kept are computed. Callers must not write to the result.
         """
         dtype = block.X.dtype
         if self._common is not None:
@@ -84,7 +86,7 @@ class Probabilities:
 
 
 class ModelAtPoint(NamedTuple):
-    """The model at a point θ, which a storage hands to the kernel of each block.
+    """The model at a point θ, an argument of the kernels that are summed over blocks.
 
     Attributes
     ----------
@@ -92,7 +94,7 @@ class ModelAtPoint(NamedTuple):
     probabilities : Probabilities
     standardisation : Standardisation
     coef, intercept : ndarray of shape (n_logits, n_features) and (n_logits,)
-        The model for the columns of X, in the dtype of X.
+        The coefficients of the columns of X, which are not standardised, in the dtype of X.
     """
 
     likelihood: Likelihood
@@ -105,8 +107,8 @@ class ModelAtPoint(NamedTuple):
 class KernelContext:
     """A block of rows with the model at a point. Properties are computed at their first use.
 
-    Arrays of logits and probabilities have the shape (n_logits, rows). They are where the rows are:
-    in host memory, or on a device.
+    Arrays of logits and probabilities have the shape (n_logits, rows). Like the rows of the block,
+    they are in host memory or on a device.
 
     Parameters
     ----------
@@ -131,20 +133,23 @@ class KernelContext:
 
     @cached_property
     def residuals(self) -> Array:
-        """p - t in float64, for targets t. Kernels must not write to them."""
+        """p - t (n_logits, rows) in float64, for targets t. Kernels must not write to them."""
         residuals = self.probabilities.astype(np.float64)
         is_top = residuals > 0.5
         self.likelihood.subtract_targets(residuals, self.block.targets)
         if self.likelihood.is_coupled:
-            # Where p rounds to one, p - 1 would be zero. The residuals of a row sum to zero, so the
-            # others determine it.
+            # Where p rounds to one, p - 1 would be zero. As the residuals of a row sum to zero, the
+            # residual of p > 0.5 is minus the sum of the others.
             others = np.where(is_top, 0.0, residuals)
             residuals = np.where(is_top, -others.sum(axis=0), residuals)
         return residuals
 
     @cached_property
     def rows(self) -> Array:
-        """The standardised rows and a last entry for the intercept, float64 (d + 1, rows)."""
+        """The transposed standardised rows, float64 (n_features + 1, rows); see Standardisation.
+
+        The last entry of each row belongs to the intercept.
+        """
         return self.model.standardisation.rows(self.block)
 
     @cached_property
@@ -162,8 +167,9 @@ class KernelContext:
 
 
 def in_context(block: Block, model: ModelAtPoint, kernel: Callable[..., Any], *args: Any) -> Any:
-    """Return `kernel(context, *args)` for the context of a block.
+    """Return `kernel(KernelContext(block, model), *args)`.
 
-    `Storage.map_reduce` receives this function with `model`, `kernel` and `args`.
+    A kernel that takes a context is summed over blocks by
+    `Storage.map_reduce(in_context, model, kernel, *args)`.
     """
     return kernel(KernelContext(block, model), *args)

@@ -1,23 +1,27 @@
 """Log-likelihoods of class probabilities as functions of the logits, and their derivatives.
 
-Arrays of logits Z and probabilities P are class-major: they have the shape (n_logits, rows).
-
 - `Softmax` is the multinomial likelihood of K >= 2 classes. It has a logit for each class, and
   depends on differences of logits only.
 - `Sigmoids` is the likelihood of independent labels. It has a logit for each label, the log-odds
   that a row has the label.
 - `Logistic` is the likelihood of two classes. It has one logit z, the log-odds of class 1.
 
-Solvers use the interface `Likelihood` and never ask which of them it is.
+Solvers use the interface `Likelihood` and do not know which likelihood it is.
 
-The targets of rows are one of these arrays; tables may be CSR:
+Conventions
+-----------
+Z is an array of logits, P of probabilities, and U of changes of logits. They are class-major: their
+shape is (n_logits, rows). K is the number of classes, and `shares` (n_logits,) are means of
+probabilities or of targets over rows.
+
+The targets of rows are one of these arrays; two-dimensional ones may be CSR:
 
 - for softmax, class codes of shape (rows,), or a share t_k of each class, (rows, K);
 - for one sigmoid, shares t between 0 and 1 of shape (rows,), or codes 0 and 1;
 - for several sigmoids, a share for each label, (rows, n_logits).
 
-Label smoothing with ε = `smoothing` replaces the targets by (1 - ε) t + ε/K, K being the number of
-classes, or 2 for sigmoids.
+Label smoothing with ε = `smoothing` replaces the targets t by (1 - ε) t + ε/K for softmax, and by
+(1 - ε) t + ε/2 for sigmoids.
 """
 
 from __future__ import annotations
@@ -41,9 +45,9 @@ LEAST_COMPLEMENT = 0.5 * EPS
 class Likelihood(Protocol):
     """What solvers need of a likelihood.
 
-    With the loss of a row, log-normaliser(z) - t · z, the curvature of a row is the matrix of its
-    second derivatives with respect to the logits: diag(p) - p pᵀ for softmax, diag(p (1 - p)) for
-    sigmoids.
+    The loss of a row with logits z and targets t is log-normaliser(z) - t · z. The curvature of the
+    row is the matrix of second derivatives of its loss with respect to z: diag(p) - p pᵀ for
+    softmax, diag(p (1 - p)) for sigmoids.
 
     Attributes
     ----------
@@ -63,7 +67,7 @@ class Likelihood(Protocol):
         """Number of logits that are not redundant: n_logits - 1 if coupled, else n_logits."""
 
     def probabilities(self, Z: Array) -> Array:
-        """Replace logits by probabilities in place; return the log-normalisers, shape (rows,)."""
+        """Replace the logits Z by probabilities in place; return the log-normalisers, (rows,)."""
 
     def target_sum(self, Z: Array, targets: Array) -> Array:
         """Return t · z for each row, shape (rows,), with smoothed targets t."""
@@ -75,7 +79,7 @@ class Likelihood(Protocol):
         """Return the smoothed targets as a new dense array (n_logits, rows)."""
 
     def curvature(self, P: Array, U: Array) -> Array:
-        """Replace each column u of U (n_logits, rows) by the curvature of its row times u."""
+        """Replace each column u of U by the curvature of its row times u, in place; return U."""
 
     def curvature_row(self, P: Array, k: int) -> Array:
         """Return row k of the upper triangle of each row's curvature in the free logits.
@@ -96,8 +100,8 @@ class Likelihood(Protocol):
         The shape is (n_logits (n_logits + 1)/2, rows), in the order of `upper_pairs`.
         """
 
-    def spread(self, P: Array) -> Array:
-        """Return a multiple of the trace of each row's curvature, shape (rows,)."""
+    def curvature_trace(self, P: Array) -> Array:
+        """Return the trace of each row's curvature, shape (rows,)."""
 
     def simplex_curvature(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
         """Approximate a mean curvature by the simplex curvature diag(α) - α βᵀ; return α and β.
@@ -120,22 +124,22 @@ class Likelihood(Protocol):
         """
 
     def largest_range(self, shares: Array) -> float:
-        """Return the most that logits can differ within the unit ball of the curvature at `shares`.
+        """Return the largest change of a logit in the unit ball of the curvature at p = `shares`.
 
         The ball contains the changes u of logits with uᵀ H u <= 1, where H is that curvature. The
-        result bounds |u_k - u_l| if logits are coupled, and |u_k| if they are not.
+        result is the maximum of |u_k - u_l| if logits are coupled, and of |u_k| if they are not.
         """
 
     def outcomes(self, shares: Array, change: bool = False) -> Array:
-        """Return the probabilities of all outcomes from those with logits.
+        """Return the probabilities of all outcomes from probabilities (n_logits, ...).
 
-        For softmax these are the same. For sigmoids the probabilities 1 - p that a label is absent
-        come first, shape (2 n_logits, rows). With `change` the arguments are changes of p, which
-        sum to zero over the outcomes of a label.
+        For softmax, these are the probabilities themselves. For sigmoids, the shape is
+        (2 n_logits, ...), and the probabilities 1 - p that a label is absent come first. With
+        `change`, `shares` are changes of probabilities, so that 1 - p changes by minus as much.
         """
 
     def null_intercept(self, shares: Array) -> Array:
-        """Return the intercepts (n_logits,) of the model without features.
+        """Return the optimal intercepts (n_logits,) of the model without features.
 
         `shares` are the means of the targets. Coupled intercepts sum to zero.
         """
@@ -143,12 +147,12 @@ class Likelihood(Protocol):
 
 @functools.lru_cache(maxsize=64)
 def upper_pairs(size: int) -> tuple[Array, Array, Array]:
-    """Return the row and column of each entry of the upper triangle of a square matrix.
+    """Return the row and column of each entry of the upper triangle of a (size, size) matrix.
 
-    The third array holds the positions of the diagonal entries among them.
+    The third array holds the positions of the diagonal entries in the first two.
     """
-    first, second = np.triu_indices(size)
-    return first, second, np.flatnonzero(first == second)
+    row, column = np.triu_indices(size)
+    return row, column, np.flatnonzero(row == column)
 
 
 def _by_logit(targets: Any) -> Array:
@@ -238,14 +242,14 @@ class Softmax:
         return self.logit_curvature(P[:-1])
 
     def logit_curvature(self, P: Array) -> Array:
-        first, second, equal = upper_pairs(len(P))
-        out = P[first]
-        out *= P[second]
+        row, column, diagonal = upper_pairs(len(P))
+        out = P[row]
+        out *= P[column]
         np.negative(out, out=out)
-        out[equal] += P
+        out[diagonal] += P
         return out
 
-    def spread(self, P: Array) -> Array:
+    def curvature_trace(self, P: Array) -> Array:
         # The trace of diag p - p pᵀ is 1 - ‖p‖², which rounding may make negative.
         return (1.0 - np.einsum("km,km->m", P, P)).clip(0.0)
 
@@ -330,14 +334,14 @@ class Sigmoids:
         return (P[k] * (1.0 - P[k]))[None]
 
     def reference_curvature(self, P: Array) -> Array:
-        *_, equal = upper_pairs(len(P))
+        *_, diagonal = upper_pairs(len(P))
         out = np.zeros((len(P) * (len(P) + 1) // 2, P.shape[1]), dtype=P.dtype)
-        out[equal] = P * (1.0 - P)
+        out[diagonal] = P * (1.0 - P)
         return out
 
     logit_curvature = reference_curvature
 
-    def spread(self, P: Array) -> Array:
+    def curvature_trace(self, P: Array) -> Array:
         return np.einsum("km,km->m", P, 1.0 - P)
 
     def simplex_curvature(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
@@ -371,9 +375,10 @@ class Logistic(Sigmoids):
         super().__init__(1, smoothing)
 
     def dense_targets(self, targets: Array, dtype: DTypeLike = float) -> Array:
+        # Targets have no axis for logits: (rows,) instead of (rows, 1).
         return super().dense_targets(targets, dtype)[None]
 
 
 def likelihood(n_classes: int, smoothing: float = 0.0) -> Likelihood:
-    """Return the likelihood of so many classes: `Logistic` for two, `Softmax` for more."""
+    """Return the likelihood of `n_classes` classes: `Logistic` for two, `Softmax` for more."""
     return Logistic(smoothing) if n_classes == 2 else Softmax(n_classes, smoothing)

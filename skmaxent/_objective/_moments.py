@@ -1,4 +1,7 @@
-"""Moments of the columns of X, and the model without features that they determine."""
+"""Moments of the columns of X, and the model without features, which follows from the moments.
+
+R is the number of logits, and t are the targets of a row, (R,).
+"""
 
 from __future__ import annotations
 
@@ -25,22 +28,22 @@ CONSTANT_VARIANCE = 1e-26
 
 @dataclass(frozen=True)
 class Moments:
-    """Weighted moments of the columns, over all rows and by class.
+    """Weighted moments of the columns of X, over all rows and by class.
 
     Attributes
     ----------
     mean, mean_square, variance : ndarray of shape (n_features,)
         E[x], E[x²] and E[x²] - E[x]².
-    class_sums : ndarray of shape (n_logits, n_features)
-        The means over all rows of t_k x, where t_k is the target of logit k.
+    cross_moments : ndarray of shape (n_logits, n_features)
+        E[t_k x], where t_k is the target of logit k.
     shares : ndarray of shape (n_logits,)
-        The means over all rows of t_k.
+        E[t_k].
     """
 
     mean: Array
     mean_square: Array
     variance: Array
-    class_sums: Array
+    cross_moments: Array
     shares: Array
 
     @property
@@ -59,7 +62,7 @@ class Moments:
             self.mean[index],
             self.mean_square[index],
             self.variance[index],
-            self.class_sums[:, index],
+            self.cross_moments[:, index],
             self.shares,
         )
 
@@ -67,12 +70,12 @@ class Moments:
 def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
     """Return the moments of the columns of X.
 
-    This takes one pass over X, and a second one over columns whose variance is small beside their
-    mean square.
+    This takes one pass over X, and a second one over the columns whose variance is so small beside
+    their mean square that E[x²] - E[x]² has lost digits.
     """
     totals, sums, squares = blocks.map_reduce(_moments, likelihood)
     total, totals = totals[0], totals[1:]
-    mean, class_sums, mean_square = sums[0] / total, sums[1:] / total, squares / total
+    mean, cross_moments, mean_square = sums[0] / total, sums[1:] / total, squares / total
     variance = mean_square - mean**2
     limit = CANCELLATION_FLOAT32 if blocks.dtype == np.float32 else CANCELLATION_FLOAT64
     far = np.flatnonzero(variance < limit * mean_square)
@@ -80,9 +83,9 @@ def column_moments(blocks: Storage, likelihood: Likelihood) -> Moments:
         sums, squares = blocks.map_reduce(_deviations, likelihood, far, mean[far])
         change = sums[0] / total
         variance[far] = squares / total - change**2
-        class_sums[:, far] = sums[1:] / total + np.multiply.outer(totals / total, mean[far])
+        cross_moments[:, far] = sums[1:] / total + np.multiply.outer(totals / total, mean[far])
         mean[far] += change
-    return Moments(mean, mean_square, np.maximum(variance, 0.0), class_sums, totals / total)
+    return Moments(mean, mean_square, np.maximum(variance, 0.0), cross_moments, totals / total)
 
 
 def _weighted_targets(block: Block, likelihood: Likelihood, dtype: DTypeLike) -> Array:
@@ -95,15 +98,21 @@ def _weighted_targets(block: Block, likelihood: Likelihood, dtype: DTypeLike) ->
 
 
 def _moments(block: Block, likelihood: Likelihood) -> KernelResult:
-    """Return sums of weights and targets, their products with X, and weighted squares of X."""
+    """Return a block's sums of s and of s t, of s x and of s t xᵀ, and of s x².
+
+    s is the weight of a row. The first two arrays, (1 + R,) and (1 + R, n_features), have the sums
+    without t first; the last has the shape (n_features,).
+    """
     targets = _weighted_targets(block, likelihood, block.weights_or_ones().dtype)
-    return targets.sum(axis=1, dtype=np.float64), block.gram(targets), block.squares(targets[0])
+    totals = targets.sum(axis=1, dtype=np.float64)
+    return totals, block.weighted_sums(targets), block.squares(targets[0])
 
 
 def _deviations(block: Block, likelihood: Likelihood, index: Array, mean: Array) -> KernelResult:
-    """Return sums of x - mean by weights and targets, and weighted squares of x - mean.
+    """Return a block's sums of s (x - mean) and of s t (x - mean)ᵀ, and of s (x - mean)².
 
-    They are those of the columns at positions `index`, with the means `mean` of these columns.
+    s is the weight of a row, and x its entries in the columns at positions `index`, whose means are
+    `mean`. The shapes are (1 + R, k) and (k,) for k columns.
     """
     X = block.some_columns(index)
     X -= mean
@@ -112,7 +121,10 @@ def _deviations(block: Block, likelihood: Likelihood, index: Array, mean: Array)
 
 
 def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
-    """Return the weighted means of the offsets, (R,), and of t · offset; None and 0 without any."""
+    """Return the weighted means of the offsets, (R,), and of t · offset; without offsets None, 0.
+
+    t are the targets of a row.
+    """
     if not objective.blocks.has_offset:
         return None, 0.0
     sums, target = objective.blocks.map_reduce(_offset_sums, objective.likelihood)
@@ -120,7 +132,7 @@ def offset_means(objective: MultinomialObjective) -> tuple[Array | None, float]:
 
 
 def _offset_sums(block: Block, likelihood: Likelihood) -> KernelResult:
-    """Return a block's weighted sums of the offsets, (R,), and of t · offset."""
+    """Return a block's weighted sums of the offsets, (R,), and of t · offset (a kernel)."""
     assert block.offset is not None
     offset = block.offset.T
     weights = block.weights_or_ones()
@@ -128,16 +140,17 @@ def _offset_sums(block: Block, likelihood: Likelihood) -> KernelResult:
 
 
 def _complements(block: Block, likelihood: Likelihood) -> tuple[Array]:
-    """Return a block's sums of weights times 1 - t for each logit, shape (R,)."""
+    """Return a block's weighted sums of 1 - t for each logit, shape (R,) (a kernel)."""
     targets = likelihood.dense_targets(block.targets)
     return ((1.0 - targets) @ block.weights_or_ones().astype(np.float64),)
 
 
 def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
-    """Return the point W = 0 with the intercepts that give the class shares, without a pass.
+    """Return the point without features: W = 0, and intercepts that give the shares of the classes.
 
-    All rows have the same probabilities p there, so the gradient, the mean of (p - t) (x - μ)ᵀ,
-    follows from the moments. Only shares near one take a pass, to sum their complements.
+    All rows have equal probabilities p there, so the gradient, the mean of (p - t) (x - μ)ᵀ,
+    follows from the moments without a pass over X. Only shares near one take a pass, which sums
+    their complements.
     """
     likelihood, shares = objective.likelihood, moments.shares
     theta = objective.zeros()
@@ -154,7 +167,7 @@ def null_point(objective: MultinomialObjective, moments: Moments) -> Point:
     normaliser = float(likelihood.probabilities(p)[0])
     gradient = objective.zeros()
     sums = np.multiply(objective.center, shares[:, None], out=gradient[:, :-1])
-    sums -= moments.class_sums
+    sums -= moments.cross_moments
     shift = moments.mean - objective.center
     if shift.any():
         sums += np.multiply.outer(p[:, 0], shift)

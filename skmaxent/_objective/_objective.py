@@ -2,12 +2,12 @@
 
 Conventions
 -----------
-Coefficients are one array θ of shape (R, d + 1), where R is the number of logits and d that of
-features. They belong to the standardised columns x̃ = (x - μ)/σ, and the last column c of θ is the
-intercept: z = θ (x̃, 1). Without an intercept, μ is 0 and the last column stays zero.
+R is the number of logits, and d the number of features. Coefficients are one array θ of shape
+(R, d + 1). They belong to the standardised columns x̃ = (x - μ)/σ, and the last column c of θ has
+the intercepts: the logits of a row are z = θ (x̃, 1). Without an intercept, μ and c are 0.
 
-X itself is neither centred nor scaled, so that sparse X stays sparse. Kernels use coefficients
-w = θ/σ and intercepts b = c - w μ of the columns of X instead.
+X itself is neither centred nor scaled, so that sparse X stays sparse. Kernels (functions that are
+summed over blocks of rows) use coefficients W = θ/σ and intercepts b = c - W μ of the columns of X.
 
 θ and arrays of its shape are in Fortran order, so that the coefficients of a feature are adjacent.
 """
@@ -36,8 +36,8 @@ from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
 
-# Most bytes of the probabilities at a point that are kept for Hessian products; 256 MiB are little
-# beside the X that has as many rows. Above, the probabilities are computed again in each product.
+# Most bytes of the probabilities at a point that are kept for Hessian products. An X with so many
+# rows is usually larger. Above, the probabilities are computed again in each product.
 KEEP_BYTES = 1 << 28
 # Most bytes of a float32 copy of X, which halves the memory traffic of Hessian products.
 COPY_BYTES = 1 << 28
@@ -52,7 +52,7 @@ INFORMATION_BYTES = 1 << 19
 
 @dataclass
 class Counter:
-    """Counts the passes over X by kind, which measures the cost of a fit on any machine alike."""
+    """The numbers of passes over X, which measure the cost of a fit on any machine."""
 
     gradients: int = 0
     hessian_products: int = 0
@@ -61,8 +61,8 @@ class Counter:
 class _LastPoint:
     """A weak reference to the point at which an objective was last evaluated.
 
-    Objectives with the same loss and different penalties share it, since the loss at the point is
-    the same for all of them.
+    Objectives with the same loss and different penalties share one reference, so that the loss at
+    the point is not computed again for each penalty.
     """
 
     def __init__(self) -> None:
@@ -72,11 +72,11 @@ class _LastPoint:
         return _LastPoint, ()  # weak references cannot be pickled
 
     def keep(self, point: Point) -> None:
-        """Refer to this point from now on."""
+        """Replace the point that is referred to."""
         self._reference = weakref.ref(point)
 
     def at(self, theta: Array) -> Point | None:
-        """Return the point if it still exists and lies at θ, else None."""
+        """Return the point if it still exists and is at the coefficients `theta`, else None."""
         point = None if self._reference is None else self._reference()
         return point if point is not None and np.array_equal(point.theta, theta) else None
 
@@ -97,10 +97,17 @@ class MultinomialObjective:
         The means μ and scales σ of the columns, whether there is an intercept, and which columns
         vary.
     column_size : ndarray of shape (n_features,), optional
-        Root mean square of each column, from which rounding errors are estimated; default ones.
+        Root mean square of each column of X, from which rounding errors are estimated; the default
+        is ones.
     keep_bytes, copy_bytes : int, optional
         Most bytes of kept probabilities and of a float32 copy of X. The defaults are KEEP_BYTES
         and COPY_BYTES, or zero if the storage has no room in memory.
+
+    Attributes
+    ----------
+    keeps : bool
+        Whether the probabilities at a point are kept in memory.
+    counter : Counter
     """
 
     def __init__(
@@ -172,7 +179,7 @@ class MultinomialObjective:
         return self.standardisation.from_coefficients(coef, intercept)
 
     def for_blocks(self, theta: Array) -> tuple[Array, Array]:
-        """Return W and b as `coefficients` does, in the dtype of X."""
+        """Return the coefficients W and intercepts b of `coefficients` in the dtype of X."""
         coef, intercept = self.coefficients(theta)
         dtype = self.blocks.dtype
         return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
@@ -180,9 +187,9 @@ class MultinomialObjective:
     def standardised(
         self, n_rows: int | None = None, *, dtype: DTypeLike = np.float64, seed: int = 0
     ) -> MultinomialObjective:
-        """Return the objective over a standardised copy of all rows, or of a sample.
+        """Return the objective over a standardised copy of all rows, or of a sample of `n_rows`.
 
-        θ means the same there as here.
+        The same θ gives the same logits. `seed` is that of the sample.
         """
         blocks = self.blocks.standardised(self.center, self.scale, n_rows, dtype=dtype, seed=seed)
         return MultinomialObjective(
@@ -225,25 +232,25 @@ class MultinomialObjective:
         )
 
     def centred_at(self, center: Array) -> MultinomialObjective:
-        """Return the objective with other means μ, so that the last column of θ changes."""
+        """Return the objective with other means μ (n_features,), and thus other intercepts in θ."""
         other = copy.copy(self)
         other.standardisation = replace(self.standardisation, center=center)
         other.counter, other._copy, other._last_point = Counter(), None, _LastPoint()
         return other
 
     def float32_copy(self) -> MultinomialObjective:
-        """Return the objective over a float32 copy of X, or itself until a copy is worthwhile.
+        """Return the objective over a float32 copy of X if there is one, else this objective.
 
-        The copy is made after `COPY_PRODUCTS` Hessian products, if it is allowed.
+        The copy is made after `COPY_PRODUCTS` Hessian products, if it is small enough.
         """
         if self._copy is None and self._may_copy and self.counter.hessian_products >= COPY_PRODUCTS:
             self._copy = self.standardised(dtype=np.float32)
         return self if self._copy is None else self._copy
 
     def model_at(self, theta: Array, probabilities: Probabilities) -> ModelAtPoint:
-        """Return the model at θ in the form that kernels take it."""
-        columns, (coef, intercept) = self.standardisation, self.for_blocks(theta)
-        return ModelAtPoint(self.likelihood, probabilities, columns, coef, intercept)
+        """Return the model at θ for kernels, with the object that has its probabilities."""
+        coef, intercept = self.for_blocks(theta)
+        return ModelAtPoint(self.likelihood, probabilities, self.standardisation, coef, intercept)
 
     def at(self, theta: Array) -> Point:
         """Return the objective evaluated at θ.
@@ -312,7 +319,7 @@ class Point:
     probabilities: Probabilities = field(repr=False)
 
     def on(self, objective: MultinomialObjective) -> Point:
-        """Return the point for an objective with the same loss and another penalty."""
+        """Return this point for `objective`, which has the same loss and another penalty."""
         coef, gradient = self.theta[:, :-1], self.loss_gradient()
         gradient[:, :-1] += objective.penalty.gradient(coef)
         value = self.loss + objective.penalty.value(coef)
@@ -331,10 +338,11 @@ class Point:
         *args: Any,
         over: MultinomialObjective | None = None,
     ) -> tuple[Any, ...]:
-        """Return the sums over all blocks of `kernel(context, *args)` at this point.
+        """Return the sums over all blocks of `kernel(context, *args)`, a tuple of arrays.
 
-        The context is a `KernelContext`. `over` is an objective over a copy or a sample of the
-        rows, whose columns are standardised as θ expects; the default is all rows.
+        The context is the `KernelContext` of a block at this point. `over` is an objective over a
+        copy or a sample of the rows in which the same θ gives the same logits; the default is the
+        objective of this point.
         """
         objective = self.objective
         over = objective if over is None else over
@@ -384,10 +392,11 @@ class Point:
 
 
 def _value_and_gradient(context: KernelContext) -> tuple[Any, ...]:
-    """Return a block's weighted loss, its rounding scale, and the sums of its gradient.
+    """Return a block's weighted loss, the scale of its rounding, and its gradient (a kernel).
 
-    The rounding scale is the weighted sum of |log-normaliser|. The gradient is given by
-    Σ g_i x_iᵀ (R, d) and Σ g_i (R,), where g_i is the gradient with respect to the logits of row i.
+    The scale of rounding is the weighted sum of |log-normaliser|. The gradient is given by
+    Σ g_i x_iᵀ (R, d) and Σ g_i (R,), where g_i is the weighted gradient of the loss of row i with
+    respect to its logits.
     """
     block, likelihood, kept = context.block, context.likelihood, context.model.probabilities
     Z = context.logits()
@@ -405,53 +414,55 @@ def _value_and_gradient(context: KernelContext) -> tuple[Any, ...]:
         value = np.dot(losses.astype(np.float64), block.weights)
         magnitude = np.dot(np.abs(normaliser), block.weights)
         Z *= block.weights
-    return value, magnitude, block.gram(Z), Z.sum(axis=1, dtype=np.float64)
+    return value, magnitude, block.weighted_sums(Z), Z.sum(axis=1, dtype=np.float64)
 
 
 def _hessian_product(context: KernelContext, coef: Array, intercept: Array) -> tuple[Any, ...]:
-    """Return the sums of a block's Hessian product, in the form of `_value_and_gradient`.
+    """Return a block's sums Σ g_i x_iᵀ (R, d) and Σ g_i (R,) of a Hessian product (a kernel).
 
-    `coef` (R, d) and `intercept` (R,) are the direction.
+    `coef` (R, d) and `intercept` (R,) are the direction. g_i is the weighted curvature of row i
+    times the change of its logits along the direction.
     """
     block = context.block
     U = context.likelihood.curvature(context.probabilities, block.logits(coef, intercept))
     if block.weights is not None:
         U *= block.weights
-    return block.gram(U), U.sum(axis=1, dtype=np.float64)
+    return block.weighted_sums(U), U.sum(axis=1, dtype=np.float64)
 
 
 def _information(context: KernelContext, dtype: DTypeLike) -> tuple[Array]:
-    """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)), in products of a dtype.
+    """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)) (a kernel).
 
-    H_i is the curvature of row i in the r free logits, x̃_i its standardised features and a one.
+    s_i is the weight of row i, H_i its curvature in the r free logits, and x̃_i its standardised
+    features and a one. The products are computed in `dtype` and added up in float64.
     """
     block, likelihood = context.block, context.likelihood
     P = context.probabilities.astype(np.float64, copy=False)
-    r, m = likelihood.n_free, P.shape[1]
+    r, n_rows = likelihood.n_free, P.shape[1]
     # Where p is nearly one, 1 - p has few correct digits, and the squared features of an outlier
     # would magnify the error. The complement comes from the negative logits instead.
-    Q = None
-    if not likelihood.is_coupled and P.shape[1] and P.max() > NEARLY_ONE:
-        Q = -context.logits().astype(np.float64)
-        likelihood.probabilities(Q)
+    complements = None
+    if not likelihood.is_coupled and n_rows and P.max() > NEARLY_ONE:
+        complements = -context.logits().astype(np.float64)
+        likelihood.probabilities(complements)
     X = context.rows.astype(dtype, copy=False)
     width = len(X)
     H = full((r, width, r, width), 0.0, np.float64, X)
     step = max(256, INFORMATION_BYTES // (8 * r * width))
-    for start in range(0, m, step):
+    for start in range(0, n_rows, step):
         rows = slice(start, start + step)
         for k in range(r):
-            # One large product instead of one for each pair of logits.
-            if Q is None:
-                spread = likelihood.curvature_row(P[:, rows], k)
+            # One large product for all pairs of logit k with the n_pairs logits from k on.
+            if complements is None:
+                curvature = likelihood.curvature_row(P[:, rows], k)
             else:
-                spread = (P[k, rows] * Q[k, rows])[None]
+                curvature = (P[k, rows] * complements[k, rows])[None]
             if block.weights is not None:
-                spread *= block.weights[rows]
-            s = len(spread)
-            spread = spread.astype(dtype, copy=False)
-            Y = (spread[:, None, :] * X[:, rows]).reshape(s * width, -1)
-            H[k : k + s, :, k, :] += (Y @ X[:, rows].T).reshape(s, width, width)
-    for k in range(r):
+                curvature *= block.weights[rows]
+            n_pairs = len(curvature)
+            curvature = curvature.astype(dtype, copy=False)
+            Y = (curvature[:, None, :] * X[:, rows]).reshape(n_pairs * width, -1)
+            H[k : k + n_pairs, :, k, :] += (Y @ X[:, rows].T).reshape(n_pairs, width, width)
+    for k in range(r):  # the other triangle, by symmetry
         H[k, :, k + 1 :, :] = H[k + 1 :, :, k, :].transpose(2, 0, 1)
     return (H.reshape(r * width, r * width),)

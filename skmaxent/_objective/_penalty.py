@@ -1,16 +1,20 @@
 """The ridge, and the interface of nonsmooth penalties; the intercept has no penalty.
 
-`PenaltyTerms` holds what the user asked for. A solver gets one of these penalties made of it:
+`PenaltyTerms` holds the penalty and the bounds that the user asked for. From these terms, one of
+three penalties is made for a solver:
 
 - `Ridge` is smooth and has one strength for each column.
 - `Elementwise` is an L1 penalty, a ridge and bounds, for each coefficient on its own.
 - `Grouped` is an L2 norm of each column (group lasso) and a ridge.
 
-The last two, in modules of their own, are not smooth. They share the interface `Penalty`, which
-solvers use.
+`Elementwise` and `Grouped`, in modules of their own, are not smooth. They share the interface
+`Penalty`, which solvers use.
 
-Coefficients W and gradients are arrays (R, width), with a row for each logit. A parameter of shape
-(1, width) stands for R equal rows.
+Conventions
+-----------
+Coefficients W and gradients G are arrays (R, width), with a row for each logit, and a column for
+each feature and for the intercept. An array of shape (1, width) stands for R equal rows.
+∂penalty(W) is the set of subgradients of the penalty at W.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from skmaxent._typing import Array
 # The largest strength of a penalty. It makes a coefficient zero for practical purposes, and its
 # square does not overflow.
 STRONGEST = 1e100
-# A step to a bound is this much too long, so that it reaches the bound in spite of rounding.
+# Relative excess of the length of a step to a bound, which then reaches it in spite of rounding.
 STEP_MARGIN = 1e-14
 
 
@@ -53,10 +57,10 @@ class Ridge:
         return float(0.5 * np.einsum("kj,kj->j", coef, coef) @ self.strength)
 
     def gradient(self, coef: Array) -> Array:
-        """Return the gradient at the coefficients; as it is linear, also the Hessian product."""
+        """Return the gradient (R, n_features) at coefficients `coef` of this shape."""
         return np.asarray(coef * self.strength)
 
-    hessian_product = gradient
+    hessian_product = gradient  # the gradient is linear in the coefficients
 
     @property
     def is_strict(self) -> bool:
@@ -64,13 +68,16 @@ class Ridge:
         return bool(np.all(self.strength > 0))
 
     def conjugate(self, V: Array) -> float:
-        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W)."""
+        """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W) for V (R, n_features)."""
         squares = np.einsum("kj,kj->j", V, V)
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(0.5 * np.sum(np.where(squares > 0.0, squares / self.strength, 0.0)))
 
     def dual_scaling(self, V: Array) -> float:
-        """Return the dual scaling, the largest s <= 1 for which the conjugate of s V is finite."""
+        """Return the dual scaling, the largest s <= 1 for which the conjugate of s V is finite.
+
+        It is 1, or 0 if an unpenalised column of V (R, n_features) is not zero.
+        """
         return float(not V[:, self.strength == 0.0].any())
 
 
@@ -114,14 +121,11 @@ class Tangent:
 
 
 class ProximalPenalty(Protocol):
-    """What proximal Newton needs of a nonsmooth penalty with bounds.
-
-    The penalty is infinite outside of the bounds. ∂penalty(W) is its set of subgradients at W.
-    """
+    """What proximal Newton needs of a nonsmooth penalty, which is infinite outside its bounds."""
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:
-        """The directions in which a coefficient may go to infinity at no cost.
+        """The signs with which a coefficient may go to infinity at no cost.
 
         Two arrays (1 or R, width). The first is -1 where the coefficient is unpenalised and has no
         lower bound, else 0. The second is 1 where it is unpenalised and has no upper bound, else 0.
@@ -191,11 +195,10 @@ class Penalty(ProximalPenalty, Protocol):
         """
 
     def subgradient_sums(self, W: Array) -> Array:
-        """Return the sums over the rows of `zero_sum_subgradient(W, G)`, shape (width,).
+        """Return the column sums of `zero_sum_subgradient(W, G)`, or larger ones, shape (width,).
 
         The columns of G must sum to zero. The sums then depend on the penalty alone, so this method
-        computes them without the rounding errors of G. It may return sums that are larger in
-        absolute value.
+        computes them without the rounding errors of G. "Larger" means in absolute value.
         """
 
     def conjugate(self, V: Array) -> float:
@@ -209,12 +212,18 @@ class Penalty(ProximalPenalty, Protocol):
 
 
 def finite_or_infinity(value: float) -> float:
-    """Return a supremum, or infinity if it overflowed: a supremum that is too small is wrong."""
+    """Return a supremum, or +infinity if its computation overflowed or gave NaN.
+
+    The certificate stays valid with a supremum that is too large, and not with one too small.
+    """
     return value if np.isfinite(value) else np.inf
 
 
 def largest_scaling(sizes: Array, limits: Array) -> float:
-    """Return the largest s <= 1 with s · sizes <= limits, a little less to allow for rounding."""
+    """Return the largest s <= 1 with s · sizes <= limits for all entries of two arrays.
+
+    An s below 1 is reduced by the share STEP_MARGIN, so that the inequality survives rounding.
+    """
     over = sizes > limits
     if not over.any():
         return 1.0
@@ -233,7 +242,10 @@ def column_norms(W: Array) -> Array:
 
 
 def soft_threshold_columns(V: Array, threshold: Array) -> Array:
-    """Return each column v as v max(1 - threshold/‖v‖, 0): its norm is less by the threshold."""
+    """Return v max(1 - threshold/‖v‖, 0) for each column v, which reduces its norm by `threshold`.
+
+    `threshold` is a number or has an entry for each column.
+    """
     norms = column_norms(V)
     factor = np.maximum(1.0 - threshold / np.where(norms > 0.0, norms, 1.0), 0.0)
     return np.asarray(V * factor)

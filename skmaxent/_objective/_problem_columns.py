@@ -1,8 +1,10 @@
-"""The columns that a problem is solved over, and the way to and from the user's.
+"""The columns that a problem is solved over, and the conversion of coefficients to and from them.
 
-Columns that cannot change the likelihood are left out. Of columns whose mean is large against their
-spread a constant near the mean is subtracted, so that products with them do not cancel. Columns
-whose squares leave the range of floating point are multiplied by powers of two.
+The problem has the columns of the data with three changes. Columns that cannot change the
+likelihood are left out. From columns whose mean is large against their spread, a constant near the
+mean is subtracted, so that products with them do not cancel. Columns whose squares leave the range
+of floating point are multiplied by powers of two. R is the number of logits, and n_kept the number
+of columns of the problem.
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ from skmaxent._typing import Array, KernelResult
 SHIFT_DENSE, SHIFT_SPARSE, SHIFT_FLOAT32 = 1e-12, 1e-4, 1e-3
 # A column whose deviations are fewer units in the last place has lost most of its digits.
 INEXACT_UNITS = 100.0
-# A range of at most this many units in the last place is rounding error, if a unit is finer than
-# FINE_UNIT. Coarser units belong to numbers that are nearly whole, whose differences are real.
+# A range of at most this many units in the last place is rounding error, if a unit is smaller than
+# FINE_UNIT. If it is larger, numbers are counts or the like, and differences between them are real.
 CONSTANT_UNITS, FINE_UNIT = 4.0, 2.0**-10
-# The largest strengths, bounds and targets of scaled coefficients: sums of them do not overflow.
+# The largest strengths, bounds and targets of scaled coefficients, whose sums do not overflow.
 LARGEST_TERM = 1e300
-# The squares of standard deviations from this one to its reciprocal are floating-point numbers.
+# The squares of standard deviations between this one and its reciprocal are normal floats.
 LEAST_DEVIATION = 1e-150
-# A column whose squares overflow or underflow is shifted if its range is below this share of its
-# largest entry: its variance is not known.
+# A column whose squares overflow or underflow is shifted if its range, which then replaces the
+# unknown variance, is below this share of its largest entry.
 SHIFT_RANGE = 1e-3
 # float32 rounds whole numbers above the first of these. Numbers above the second are not counts or
 # time stamps, since float64 rounds them too.
@@ -74,8 +76,8 @@ class ColumnMap:
     def terms(self, terms: PenaltyTerms, deviations: Array | None = None) -> PenaltyTerms:
         """Return penalty and bounds for the columns of the problem from those of the data.
 
-        With `deviations`, the standard deviations (n_kept,) of the columns of the problem, `terms`
-        has the penalty of coefficients of standardised columns.
+        `deviations` are the standard deviations (n_kept,) of the columns of the problem. If they
+        are given, the penalty in `terms` is that of the coefficients of standardised columns.
         """
         if self.kept is not None:
             terms = terms.columns(self.kept)
@@ -88,20 +90,24 @@ class ColumnMap:
     def deviations(self, moments: Moments) -> tuple[Array, Array]:
         """Return the standard deviations of the columns of the problem, and of those of the data.
 
-        They have the shapes (n_kept,) and (n_features,). Constant columns of the data have 1. The
-        second array is limited so that its squares neither overflow nor underflow.
+        Their shapes are (n_kept,) and (n_features,). `moments` are those of the columns of the
+        problem. Constant columns of the data have the deviation 1. The second array is limited so
+        that its squares neither overflow nor underflow.
         """
-        found = moments.deviations
-        whole = np.ones(self.n_features)
-        there = slice(None) if self.kept is None else self.kept
-        whole[there] = found
+        of_problem = moments.deviations
+        of_data = np.ones(self.n_features)
+        kept = slice(None) if self.kept is None else self.kept
+        of_data[kept] = of_problem
         if self.exponents is not None:
-            found = np.where(moments.is_constant, np.ldexp(1.0, -self.exponents), found)
-            whole[there] = np.ldexp(found, self.exponents)
-        return found, np.clip(whole, LEAST_DEVIATION, 1.0 / LEAST_DEVIATION)
+            of_problem = np.where(moments.is_constant, np.ldexp(1.0, -self.exponents), of_problem)
+            of_data[kept] = np.ldexp(of_problem, self.exponents)
+        return of_problem, np.clip(of_data, LEAST_DEVIATION, 1.0 / LEAST_DEVIATION)
 
     def to_problem(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """Return coefficients (R, n_kept) and intercepts (R,) with the same logits."""
+        """Return coefficients (R, n_kept) and intercepts (R,) of the columns of the problem.
+
+        They have the logits of `coef` (R, n_features) and `intercept` (R,), those of the data.
+        """
         if self.kept is not None:
             intercept = intercept + coef @ self.constants
             coef = coef[:, self.kept]
@@ -111,12 +117,13 @@ class ColumnMap:
             coef = np.ldexp(coef, self.exponents)
         return coef, intercept
 
-    def blurred(self, coef: Array) -> Array:
-        """Return positions of columns whose large mean makes logits in the user's dtype inexact.
+    def columns_with_inexact_logits(self, coef: Array) -> Array:
+        """Return positions of columns of the data whose coefficients make logits inexact.
 
-        `coef` (R, n_features) are coefficients in the dtype in which the user gets them. The
-        columns have a constant value or a mean far from zero. Where a coefficient times that value
-        is large, its rounding error changes the logits.
+        `coef` (R, n_features) are the coefficients of the data in the dtype in which the user gets
+        them. A coefficient changes the logits by its rounding error times the entries of the
+        column. The result has the columns where this product is large, because all entries are
+        near a constant far from zero.
         """
         if self.constants is None and self.shift is None:
             return np.zeros(0, np.intp)
@@ -132,14 +139,15 @@ class ColumnMap:
     def to_data(
         self, coef: Array, intercept: Array, terms: PenaltyTerms, dtype: DTypeLike
     ) -> tuple[Array, Array]:
-        """Return coefficients and intercepts for the columns of the data, in `dtype`.
+        """Return coefficients (R, n_features) and intercepts (R,) of the data, in `dtype`.
 
-        The coefficients of columns that are left out minimise `terms`, the penalty of all columns.
-        The intercepts compensate for the rounding of the coefficients to `dtype`.
+        `coef` (R, n_kept) and `intercept` (R,) are those of the problem. The coefficients of
+        columns that are left out minimise `terms`, the penalty of the columns of the data. The
+        intercepts compensate for the rounding of the coefficients to `dtype`.
         """
         if self.exponents is not None:
-            # A coefficient is negligible where scaling made the penalty so strong that it alone
-            # determines the coefficient; that is the one with the least penalty.
+            # A coefficient is negligible if scaling made its penalty so strong that the penalty
+            # alone determines it. It is then the coefficient with the least penalty.
             least = (terms if self.kept is None else terms.columns(self.kept)).at_least_penalty(
                 len(coef)
             )
@@ -150,20 +158,19 @@ class ColumnMap:
         if self.shift is not None:
             intercept = intercept - coef.astype(np.float64) @ self.shift
         if self.kept is not None:
-            out = np.ones(self.n_features, dtype=bool)
-            out[self.kept] = False
-            whole = np.zeros((len(coef), self.n_features), dtype)
-            whole[:, self.kept] = coef
+            of_data = np.zeros((len(coef), self.n_features), dtype)
+            of_data[:, self.kept] = coef
             if terms.has_nonzero_minimum:
-                left = terms.columns(out.nonzero()[0]).at_least_penalty(len(coef))
-                whole[:, out] = left
-                intercept = intercept - left @ self.constants[out]  # type: ignore[index]
-            coef = whole
+                left_out = np.setdiff1d(np.arange(self.n_features), self.kept)
+                best = terms.columns(left_out).at_least_penalty(len(coef))
+                of_data[:, left_out] = best
+                intercept = intercept - best @ self.constants[left_out]  # type: ignore[index]
+            coef = of_data
         return coef, np.clip(intercept, -top, top).astype(dtype)
 
 
-def prepared(
-    blocks: Storage, model: Likelihood, *, fit_intercept: bool, as_given: bool = False
+def prepare_columns(
+    blocks: Storage, model: Likelihood, *, fit_intercept: bool, keep_columns: bool = False
 ) -> tuple[Storage, Moments, ColumnMap, Array]:
     """Return the rows with the columns that a problem is solved over.
 
@@ -174,42 +181,43 @@ def prepared(
     model : Likelihood
     fit_intercept : bool
         Without an intercept, no column is shifted, and only columns of zeros are left out.
-    as_given : bool, default=False
+    keep_columns : bool, default=False
         Whether all columns must stay and none may be shifted.
 
     Returns
     -------
     blocks : Storage
+        The rows with the columns of the problem.
     moments : Moments
-        The moments of its columns.
+        The moments of the columns of the problem.
     columns : ColumnMap
         The map between coefficients of the data and of the problem.
     inexact : ndarray of int
-        Positions of columns of the data whose values the dtype hardly tells apart.
+        Positions of columns of the data whose values differ by few units in the last place.
     """
     d = blocks.n_features
     kept: Array | None = None
-    if not as_given and blocks.is_sparse and d > blocks.size:  # most columns have no entry
-        (used,) = blocks.map_reduce(_used, combine=np.maximum)
+    if not keep_columns and blocks.is_sparse and d > blocks.size:  # most columns have no entry
+        (used,) = blocks.map_reduce(_columns_with_entries, combine=np.maximum)
         used[0] = 1.0  # a problem has at least one column
         kept = np.flatnonzero(used)
         blocks = blocks.transformed(kept)
     moments = column_moments(blocks, model)
     if not np.isfinite(moments.mean_square.sum()):
         blocks.check_finite()
-    suspect = _suspect(blocks, moments)
+    suspect = _suspect_columns(blocks, moments)
     if not suspect.any():
         constants = None if kept is None else np.zeros(d)
         return blocks, moments, ColumnMap(d, kept, constants), np.zeros(0, np.intp)
-    if as_given and blocks.dtype == np.float32 and blocks.has_room:
-        # Columns that may not be shifted cancel less in float64.
+    if keep_columns and blocks.dtype == np.float32 and blocks.has_room:
+        # Products with columns that may not be shifted lose fewer digits in float64.
         blocks = blocks.standardised(np.zeros(d), np.ones(d), dtype=np.float64)
-        return prepared(blocks, model, fit_intercept=fit_intercept, as_given=True)
-    found = _judged(blocks, moments, suspect, fit_intercept, as_given)
-    transform = _transform(blocks, moments, found, as_given)
+        return prepare_columns(blocks, model, fit_intercept=fit_intercept, keep_columns=True)
+    found = _classify_columns(blocks, moments, suspect, fit_intercept, keep_columns)
+    transform = _choose_transform(blocks, moments, found, keep_columns)
     if transform is not None:
         blocks = blocks.transformed(transform.kept, transform.shift, transform.exponents)
-    moments = _moments_after(blocks, model, moments, found, transform)
+    moments = _transformed_moments(blocks, model, moments, found, transform)
     places = np.arange(d) if kept is None else kept
     constants = np.zeros(d)
     if transform is None:
@@ -222,8 +230,8 @@ def prepared(
     return blocks, moments, columns, places[found.inexact]
 
 
-class _Judged(NamedTuple):
-    """What is known of the columns of a storage; arrays (n_columns,) unless said otherwise.
+class _ColumnKinds(NamedTuple):
+    """Which columns of a storage need a change; arrays (n_columns,) unless a shape is given.
 
     Attributes
     ----------
@@ -232,7 +240,7 @@ class _Judged(NamedTuple):
     constant, shifted, scaled : ndarray of bool
         Which columns to leave out, to shift, and to multiply by a power of two.
     inexact : ndarray of int of shape (n_inexact,)
-        Positions of columns whose values the dtype hardly tells apart.
+        Positions of columns whose values differ by few units in the last place.
     """
 
     low: Array
@@ -243,10 +251,10 @@ class _Judged(NamedTuple):
     inexact: Array
 
 
-def _judged(
-    blocks: Storage, moments: Moments, suspect: Array, fit_intercept: bool, as_given: bool
-) -> _Judged:
-    """Decide which columns are left out, shifted or scaled; others than `suspect` ones are none."""
+def _classify_columns(
+    blocks: Storage, moments: Moments, suspect: Array, fit_intercept: bool, keep_columns: bool
+) -> _ColumnKinds:
+    """Decide which of the `suspect` columns, bool (n_columns,), to leave out, shift or scale."""
     low, high = _ranges(blocks)
     peaks = np.maximum(np.abs(low), np.abs(high))
     unit = np.spacing(peaks.astype(blocks.dtype)).astype(np.float64)
@@ -257,20 +265,21 @@ def _judged(
     shifted = suspect & ~constant & is_narrow
     if not fit_intercept:
         constant, shifted, inexact = suspect & (peaks == 0.0), shifted & False, inexact[:0]
-    if as_given or not (blocks.has_room or blocks.affords_columns(blocks.n_features)):
+    # A shift needs memory for a copy of X.
+    if keep_columns or not (blocks.has_room or blocks.affords_columns(blocks.n_features)):
         shifted[:] = False
-    if constant.all() and not as_given:  # one column stays, as zeros
+    if constant.all() and not keep_columns:  # a problem has at least one column, here of zeros
         constant[0] = scaled[0] = False
         shifted[0] = fit_intercept and low[0] != 0.0
-    return _Judged(low, high, constant, shifted, scaled, inexact)
+    return _ColumnKinds(low, high, constant, shifted, scaled, inexact)
 
 
-def _transform(
-    blocks: Storage, moments: Moments, found: _Judged, as_given: bool
+def _choose_transform(
+    blocks: Storage, moments: Moments, found: _ColumnKinds, keep_columns: bool
 ) -> ColumnTransform | None:
-    """Return how the columns of the problem are made, or None if they are those of `blocks`."""
+    """Return the transform from `blocks` to the columns of the problem, or None for no change."""
     low, high, constant = found.low, found.high, found.constant
-    drops = constant.any() and not as_given and blocks.is_worth_dropping(constant)
+    drops = constant.any() and not keep_columns and blocks.is_worth_dropping(constant)
     some = np.flatnonzero(~constant) if drops else np.arange(len(constant))
     shift = exponents = None
     low, high = low[some], high[some]
@@ -288,14 +297,17 @@ def _transform(
     return ColumnTransform(some if drops else None, shift, exponents)
 
 
-def _moments_after(
+def _transformed_moments(
     blocks: Storage,
     model: Likelihood,
     moments: Moments,
-    found: _Judged,
+    found: _ColumnKinds,
     transform: ColumnTransform | None,
 ) -> Moments:
-    """Return the moments of the transformed columns, exact for the constant ones that stay."""
+    """Return the moments of the columns of the problem; those of constant columns are exact.
+
+    `blocks` has the columns after the transform; `moments` and `found` are of those before it.
+    """
     level = found.low
     constant = found.constant
     if transform is not None:
@@ -316,13 +328,13 @@ def _moments_after(
     )
 
 
-def _suspect(blocks: Storage, moments: Moments) -> Array:
+def _suspect_columns(blocks: Storage, moments: Moments) -> Array:
     """Return which columns may be constant, far from zero or out of range, bool (n_columns,)."""
     limit = SHIFT_SPARSE if blocks.is_sparse else SHIFT_DENSE
     if blocks.dtype == np.float32:
         limit = SHIFT_FLOAT32
-    level = ~(moments.variance > limit * moments.mean_square)
-    return np.asarray(level | _out_of_range(blocks, moments.mean_square))
+    is_nearly_constant = ~(moments.variance > limit * moments.mean_square)  # True also for NaN
+    return np.asarray(is_nearly_constant | _out_of_range(blocks, moments.mean_square))
 
 
 def _out_of_range(blocks: Storage, mean_square: Array) -> Array:
@@ -347,8 +359,8 @@ def _inexact(
     return np.flatnonzero(found)
 
 
-def _used(block: Block) -> tuple[Array]:
-    """Return 1 for each column with entries in a CSR block, else 0, shape (n_columns,)."""
+def _columns_with_entries(block: Block) -> tuple[Array]:
+    """Return 1 for each column with entries in a CSR block, else 0, (n_columns,) (a kernel)."""
     used = np.zeros(block.X.shape[1])
     used[block.X.indices] = 1.0
     return (used,)
@@ -361,7 +373,10 @@ def _ranges(blocks: Storage) -> tuple[Array, Array]:
 
 
 def _range(block: Block) -> KernelResult:
-    """Return the least values of the columns in a block, and minus the largest, (n_columns,)."""
+    """Return the columns' least values in a block and minus the largest, (n_columns,) (a kernel).
+
+    Both are combined over blocks by the minimum.
+    """
     X, weights = block.X, block.weights
     if block.is_sparse:
         if weights is not None:
@@ -374,7 +389,7 @@ def _range(block: Block) -> KernelResult:
 
 
 def _sparse_range(X: Any) -> tuple[Array, Array]:
-    """Return the least value of each column of a CSR matrix, and minus the largest."""
+    """Return the least value of each column of a CSR matrix and minus the largest, (n_columns,)."""
     n, d = X.shape
     low, below = np.full(d, np.inf), np.full(d, np.inf)
     by_column = sp.csc_array(X)
@@ -394,8 +409,9 @@ def _sparse_range(X: Any) -> tuple[Array, Array]:
 def unscale_coef(coef: Array, exponents: Array, dtype: DTypeLike) -> Array:
     """Return the coefficients of the columns before scaling, clipped to finite numbers of `dtype`.
 
-    A negligible coefficient of a scaled column becomes zero: for a column of tiny numbers it would
-    be large, and so would its penalty.
+    `coef` (R, n_columns) belongs to columns that were multiplied by 2^-exponents. A negligible
+    coefficient becomes zero: for a column of tiny numbers it would be large, and so would its
+    penalty.
     """
     top = float(np.finfo(dtype).max)
     coef = np.where(np.abs(coef) < NEGLIGIBLE_COEF, 0.0, coef)
@@ -404,7 +420,10 @@ def unscale_coef(coef: Array, exponents: Array, dtype: DTypeLike) -> Array:
 
 
 def scale_terms(terms: PenaltyTerms, exponents: Array) -> PenaltyTerms:
-    """Return penalty and bounds for the coefficients of scaled columns, kept finite."""
+    """Return penalty and bounds for the columns multiplied by 2^-exponents (n_columns,).
+
+    Numbers that would overflow become LARGEST_TERM.
+    """
 
     def times(values: Array | None) -> Array | None:
         """Return bounds or targets for the scaled columns; infinite bounds stay infinite."""

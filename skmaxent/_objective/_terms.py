@@ -1,4 +1,7 @@
-"""The terms of a penalty, and bounds, as users ask for them, before a penalty is made of them."""
+"""The penalty and the bounds that users ask for, as arrays from which a solver's penalty is made.
+
+R is the number of logits, and w_kj the coefficient of logit k and feature j.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,18 @@ from skmaxent._objective._penalty import (
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
-# A coefficient this close to a bound, relative to its size, was equal to it before both were scaled
-# back to the units of X, which takes a few roundings.
+# A coefficient whose distance from a bound is this share of its size was equal to the bound before
+# both were converted to the units of X, which takes a few roundings.
 BOUND_TOLERANCE = 8.0 * EPS
 
 
 @dataclass(frozen=True)
 class PenaltyTerms:
-    """A penalty and bounds as arrays, from which the penalty of a solver is made.
+    """A penalty and bounds, with methods that scale them and make the penalty of a solver.
 
     The penalty is Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)². If `grouped`, the first term
-    is Σ_j l1_j ‖w_·j‖. The coefficients obey lower <= w <= upper.
+    is Σ_j l1_j ‖w_·j‖. The coefficients obey lower <= w <= upper. An array of one row stands for R
+    equal rows.
 
     Attributes
     ----------
@@ -41,8 +45,10 @@ class PenaltyTerms:
     target : ndarray of shape (R, n_features) or (1, n_features), or None
         The coefficients to shrink towards; None stands for zero.
     lower, upper : ndarray of shape (R, n_features) or (1, n_features), or None
-        Bounds; None stands for none. Groups have no bounds, or both zero, which removes a group.
+        Bounds; None stands for no bounds. With `grouped`, the only bounds are pairs of zeros, which
+        remove a group.
     grouped : bool
+        Whether the coefficients of a feature are a group, which becomes zero as a whole.
     is_coupled : bool
         Whether the loss stays the same if all coefficients of a column change by one number.
     """
@@ -61,10 +67,10 @@ class PenaltyTerms:
         return replace(self, l1=l1, ridge=ridge)
 
     def for_standardised(self, deviations: Array) -> PenaltyTerms:
-        """Return the terms whose penalty of w_kj is the one here of w_kj times deviation j.
+        """Return the terms of w_kj, if `self` has the penalty of standardised columns.
 
-        The coefficients of standardised columns are the w_kj times the standard deviations of the
-        columns, `deviations` of shape (n_features,). Bounds and targets stay those of w_kj.
+        The coefficients of standardised columns are w_kj σ_j, where `deviations` (n_features,) are
+        the standard deviations σ_j. Bounds and targets already belong to w_kj and do not change.
         """
         return replace(self, l1=self.l1 * deviations, ridge=self.ridge * deviations**2)
 
@@ -102,7 +108,10 @@ class PenaltyTerms:
         return column_norms(gradient)[None] if self.grouped else np.abs(gradient)
 
     def scaled(self, scale: Array) -> PenaltyTerms:
-        """Return the terms for the coefficients of columns that are divided by `scale`."""
+        """Return the terms of the coefficients w_kj scale_j, those of columns divided by `scale`.
+
+        `scale` has the shape (n_features,).
+        """
 
         def times(bound: Array | None) -> Array | None:
             return None if bound is None else bound * scale
@@ -150,7 +159,8 @@ class PenaltyTerms:
     def at_least_penalty(self, n_rows: int) -> Array:
         """Return the coefficients (n_rows, n_features) within the bounds with the least penalty.
 
-        They are the optimum for columns on which the loss does not depend.
+        These are the optimal coefficients of columns on which the loss does not depend. `n_rows` is
+        the number of logits.
         """
         slope = self.ridge * (0.0 if self.target is None else self.target)
         slope = (
@@ -165,7 +175,7 @@ class PenaltyTerms:
         return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
 
     def snap_to_bounds(self, coef: Array) -> Array:
-        """Return coefficients (R, n_features) in which those next to a bound are equal to it.
+        """Return coefficients (R, n_features), with those almost at a bound moved to the bound.
 
         Rounding moved them off the bound, to either side, by a few units in the last place.
         """
@@ -183,11 +193,16 @@ class PenaltyTerms:
         return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
 
     def nonsmooth_penalty(self) -> Penalty:
-        """Return the nonsmooth penalty of θ, whose last column, the intercepts, is unpenalised."""
+        """Return the nonsmooth penalty of arrays (R, n_features + 1) with the intercepts last.
+
+        The intercepts have no penalty and no bounds.
+        """
         return self._nonsmooth_penalty
 
     @cached_property
     def _nonsmooth_penalty(self) -> Penalty:
+        """The penalty that `nonsmooth_penalty` returns, made once."""
+
         def widened(array: Array | None, default: float) -> Array:
             """Return the array with a column of `default` for the intercepts."""
             n_rows, width = self.l1[:1].shape if array is None else array.shape
@@ -198,7 +213,7 @@ class PenaltyTerms:
 
         terms = (widened(self.l1, 0.0), widened(self.ridge, 0.0), widened(self.target, 0.0))
         if self.grouped:
-            # Groups have no other bounds than zero for removed features, which a penalty replaces.
+            # `Grouped` has no bounds: the strongest penalty keeps removed features at zero.
             if self.lower is not None and self.upper is not None:
                 removed = (self.lower == 0.0) & (self.upper == 0.0)
                 terms[0][:, :-1][removed] = STRONGEST

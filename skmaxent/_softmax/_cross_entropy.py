@@ -25,9 +25,10 @@ def _check_non_negative(values: FloatArray, name: str) -> None:
 
 
 def _as_distribution(targets: ArrayLike, z: FloatArray, axis: int) -> FloatArray:
-    """Return the targets as a distribution in the layout of `z`, whose last axis is the classes.
+    """Return the targets as an array of the shape of `z`, the logits with the classes last.
 
-    Class indices become one-hot vectors.
+    Class indices become one-hot vectors. A distribution, in which `axis` is the class axis, gets
+    this axis at the end. Raises TypeError or ValueError as `cross_entropy` documents.
     """
     t = np.asarray(targets)
     dtype = float_dtype(t.dtype, "targets")
@@ -56,7 +57,10 @@ def _as_distribution(targets: ArrayLike, z: FloatArray, axis: int) -> FloatArray
 def _optional_vector(
     values: ArrayLike | None, name: str, default: float, length: int, dtype: np.dtype[Any]
 ) -> FloatArray:
-    """Return the argument as a vector of this length, filled with the default if not given."""
+    """Return an argument as a vector of shape (length,), filled with `default` if it is None.
+
+    Raises TypeError or ValueError, which names the argument, for another type or shape.
+    """
     if values is None:
         return np.full(length, default, dtype=dtype)
     vector = as_float(values, name)
@@ -119,7 +123,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, axis: int = -1) -> Floa
     t = _as_distribution(targets, z, axis)
     with np.errstate(all="ignore"):
         _, shifted, _, rest = shifted_exponentials(z)
-        surprisal = np.log1p(rest) - shifted
+        surprisal = np.log1p(rest) - shifted  # -log p
         surprisal[(t == 0) & np.isinf(surprisal)] = 0  # 0 log 0 = 0
         result: FloatArray = (t * surprisal).sum(axis=-1).astype(z.dtype)
     return result
@@ -258,16 +262,16 @@ def cross_entropy_coef_gradient(
             f"coef must have shape (n_classes, {n_features}) to match X, found {coefficients.shape}"
         )
     bias = _optional_vector(intercept, "intercept", 0, coefficients.shape[0], coefficients.dtype)
-    sample = _optional_vector(sample_weight, "sample_weight", 1, n_samples, coefficients.dtype)
-    _check_non_negative(sample, "sample_weight")
+    weights = _optional_vector(sample_weight, "sample_weight", 1, n_samples, coefficients.dtype)
+    _check_non_negative(weights, "sample_weight")
     with np.errstate(all="ignore"):
-        total = sample.sum(dtype=np.float64)
+        total = weights.sum(dtype=np.float64)
         if not 0 < total < np.inf:
             raise ValueError(
                 "sample_weight must have a positive, finite sum (without it, X at least one "
                 f"sample), found {total}"
             )
         z = design @ coefficients.T + bias
-        fraction = (sample / total).astype(z.dtype)
+        fraction = (weights / total).astype(z.dtype)
         residual = cross_entropy_gradient(z, targets) * fraction[:, np.newaxis]
         return (design.T @ residual).T, residual.sum(axis=0)

@@ -25,7 +25,10 @@ def float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
 
 
 def as_float(values: ArrayLike, name: str) -> FloatArray:
-    """Return the argument as a floating-point array, copied only if its type must change."""
+    """Return an argument as a floating-point array, copied only if its type must change.
+
+    Raises TypeError, which contains `name`, if the argument does not hold real numbers.
+    """
     array = np.asarray(values)
     return array.astype(float_dtype(array.dtype, name), copy=False)
 

@@ -66,7 +66,7 @@ class ClassBlockPreconditioner:
         objective = point.objective
         rows = _SampledRows(point, sample, seed)
         P = rows.probabilities
-        pooled = rows.second_moments(objective.likelihood.spread(P))
+        pooled = rows.second_moments(objective.likelihood.curvature_trace(P))
         ridge = np.append(objective.penalty.strength, 0.0)
         is_fixed = ~objective.standardisation.is_free
         curvatures = (P * (1.0 - P)) @ rows.weights
@@ -126,7 +126,7 @@ class _SampledRows:
         self.weights = context.weights / over.total_weight
         rows, d = self._block.X.shape
         self._n_rows = max(LEAST_ROWS, int(ROWS_PER_COLUMN * (d + 1)))
-        spread = float(over.likelihood.spread(self.probabilities) @ self.weights)
+        spread = float(over.likelihood.curvature_trace(self.probabilities) @ self.weights)
         inverse = 1.0 / (np.append(over.penalty.strength, 0.0) + max(spread, 1e-30))
         # ‖x̃_i‖² of all rows.
         self._sizes = np.empty(rows)

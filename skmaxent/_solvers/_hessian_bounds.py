@@ -328,7 +328,7 @@ def _least_curvature(context: KernelContext, shares: Array, basis: Array | None)
     G = empty((width, width), np.float64, weights)
     G[:-1, :-1] = columns.covariance(block, weights)
     G[-1, -1] = total = columns.fit_intercept * weights.sum()
-    sums = columns.fit_intercept * block.gram(weights[None])[0]
+    sums = columns.fit_intercept * block.weighted_sums(weights[None])[0]
     G[-1, :-1] = G[:-1, -1] = (sums - total * columns.center) / columns.scale
     return (G,)
 

@@ -144,7 +144,7 @@ def _squares_about(block: Block, weights: Array, center: Array) -> Array:
     squares = block.squares(weights)
     if not center.any():
         return squares
-    sums = block.gram(weights[None, :])[0]
+    sums = block.weighted_sums(weights[None, :])[0]
     return (squares - 2 * center * sums + center**2 * weights.sum()).clip(0.0)
 
 
@@ -194,7 +194,7 @@ class KroneckerPreconditioner:
         # If all rows have the same probabilities, the Hessian has exactly this form.
         self.is_exact = full and probabilities.are_common
         if probabilities.are_common and not full:
-            curvature, shares = probabilities.variances()
+            curvature, shares = probabilities.common_moments()
             covariance, total = varying.astype(float), 1.0
         else:
             curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
@@ -380,7 +380,7 @@ def _class_moments(context: KernelContext) -> KernelResult:
     A = np.diag(weighted.sum(axis=1)) - weighted @ P.T
     Q = weighted
     Q *= 1.0 - P
-    return A, Q.sum(axis=1), block.gram(Q), block.gram_of_squares(Q)
+    return A, Q.sum(axis=1), block.weighted_sums(Q), block.weighted_sums_of_squares(Q)
 
 
 def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Array, Array]:
@@ -423,7 +423,7 @@ def _curvature_moments(context: KernelContext, full: bool) -> KernelResult:
     """Return a block's sums for `curvature_moments`, which are not divided by weights yet."""
     P, weights, columns = context.probabilities, context.weights, context.model.standardisation
     curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
-    spread = context.likelihood.spread(P) * weights
+    spread = context.likelihood.curvature_trace(P) * weights
     if full:
         squares = columns.covariance(context.block, spread.astype(np.float64))
     else:

@@ -78,7 +78,7 @@ def test_products_in_slices_are_the_products(n_logits, monkeypatch):
     G = rng.normal(size=(n_logits, 203))
     block = RowBlocks(X, np.zeros(203, int), n_logits=n_logits).whole()
     np.testing.assert_allclose(block.logits(W, b), W @ X.T + b[:, None], rtol=1e-13)
-    np.testing.assert_allclose(block.gram(G), G @ X, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(block.weighted_sums(G), G @ X, rtol=1e-12, atol=1e-12)
 
 
 def test_a_sample_has_all_rows_of_a_rare_class_with_weights_that_say_so():
