@@ -1,7 +1,8 @@
-"""Columns that are linear combinations of earlier ones, of which coefficients are not determined.
+"""Aliased columns: linear combinations of earlier columns, so that data determine no coefficient.
 
-As in R's `lm` and `glm`, the intercept comes first, then the columns in their order: one that is a
-combination of those before it is aliased. No other set of aliased columns is smaller.
+As in R's `lm` and `glm`, the intercept comes first, then the columns in their order. A column that
+is a linear combination of those before it is aliased. No smaller set of columns can be left out so
+that the others are independent. d is the number of columns of X.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
-# With more columns than this none are checked: the matrix of their products would be too large.
+# With more columns than this, none is checked: the matrix of their products would be too large.
 MOST_COLUMNS = 500
-# A squared distance of a column from the span of the others, relative to the column's square, below
-# which it may be rounding. Columns are then orthogonalised, which is slower and more accurate.
+# If the squared distance of a column from the span of the others, relative to its squared length,
+# is below this, the distance may be a rounding error. Columns are then orthogonalised, which is
+# slower and more accurate.
 SUSPECT_DISTANCE = 1e-8
-# Distance relative to the column's length below which it is a combination of the others.
+# A column is a combination of the others if its distance from their span is below this share of its
+# length.
 DEPENDENT_DISTANCE = 1e-11
 # The rounding error of an entry of X, in units of the machine epsilon of X's dtype.
 ROUNDED_ENTRY = 8.0
-# The first check takes this many rows for each column.
+# The first check looks at this many rows for each column.
 ROWS_PER_COLUMN = 4
 # The rows are orthogonalised in pieces with this many entries.
 PIECE_ENTRIES = 1 << 20
@@ -39,19 +42,19 @@ class Aliased:
     Attributes
     ----------
     columns : ndarray of shape (n_aliased,)
-        Their positions.
+        The positions of the aliased columns.
     weights : ndarray of shape (n_aliased, n_features + 1)
-        Each aliased column is the sum of the other standardised columns and of the intercept, the
-        last, with these weights.
+        Each standardised aliased column is the sum of the other standardised columns and of a
+        column of ones, the last, with these weights.
     """
 
     columns: Array
     weights: Array
 
     def with_zeros(self, theta: Array) -> Array:
-        """Return coefficients with the same logits as θ, and zeros for the aliased columns.
+        """Return coefficients with the logits of `theta`, and zeros for the aliased columns.
 
-        Both have the shape (R, n_features + 1).
+        Both arrays have the shape (n_logits, n_features + 1).
         """
         out = theta + theta[:, self.columns] @ self.weights
         out[:, self.columns] = 0.0
@@ -67,6 +70,8 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
     none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
     if d > MOST_COLUMNS or _some_rows_are_independent(objective):
         return none
+    # Cheap checks come first: on few rows, then by the cross products G of all rows. Only columns
+    # that look dependent there are orthogonalised.
     (G,) = objective.blocks.map_reduce(_cross_products, objective.standardisation)
     size = np.sqrt(G.diagonal()) * np.append(objective.varying, True)
     scale = np.where(size > 0.0, size, 1.0)
@@ -75,7 +80,7 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
     R = _qr_factor(objective) * objective.standardisation.is_free
-    # Entries are rounded in the units of the data, in which means may be far above spreads.
+    # The rounding error of an entry is a share of the entry, not of its distance from the mean.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
     rounded = ROUNDED_ENTRY * float(np.finfo(objective.blocks.dtype).eps) * n * units
@@ -87,7 +92,7 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
 
 
 def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
-    """Return whether the columns of a few rows are linearly independent, so that all are."""
+    """Return whether the columns are independent already on few rows, hence on all rows."""
     blocks = objective.blocks
     n_rows = ROWS_PER_COLUMN * blocks.n_features + 100
     if n_rows > blocks.n_samples // 2:
@@ -102,7 +107,7 @@ def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
 
 
 def _is_regular(A: Array) -> bool:
-    """Return whether a matrix with unit diagonal is far from singular."""
+    """Return whether a symmetric matrix with unit diagonal is far from singular."""
     if not len(A):
         return True
     L, info = lapack.dpotrf(A, lower=1)
@@ -112,8 +117,8 @@ def _is_regular(A: Array) -> bool:
 def _qr_factor(objective: MultinomialObjective) -> Array:
     """Return the factor R of the QR factorisation of the standardised columns and a column of ones.
 
-    Its shape is at most (d + 1, d + 1). Distances between columns of R are those between columns of
-    X, and more accurate than those from the columns' products.
+    R has d + 1 columns and at most as many rows. Its columns have the distances of the columns of
+    X. Distances computed from R are more accurate than those from products of the columns.
     """
     blocks = objective.blocks
     d = blocks.n_features
@@ -132,14 +137,14 @@ def _qr_factor(objective: MultinomialObjective) -> Array:
 
 
 def _partition(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
-    """Return the positions of independent columns, and those of columns that earlier ones span.
+    """Split columns into independent ones and combinations of earlier ones; return both positions.
 
     Parameters
     ----------
     R : ndarray of shape (n, n_columns)
         A matrix with the columns.
     order : ndarray of int
-        Positions of the columns, in the order in which they are added.
+        Positions of the columns, in the order in which they are looked at.
     rounded : ndarray of shape (n_columns,)
         Rounding error of the distance of each column from the span of others.
     """
@@ -148,7 +153,7 @@ def _partition(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
     others: list[int] = []
     for j in order:
         v = R[:, j]
-        for _ in range(2):
+        for _ in range(2):  # a second Gram-Schmidt step removes the rounding errors of the first
             known = basis[:, : len(kept)]
             v = v - known @ (known.T @ v)
         distance, length = float(np.linalg.norm(v)), float(np.linalg.norm(R[:, j]))
@@ -161,7 +166,10 @@ def _partition(R: Array, order: Array, rounded: Array) -> tuple[Array, Array]:
 
 
 def _cross_products(block: Block, columns: Standardisation) -> tuple[Array]:
-    """Return the sums of (x̃, 1)(x̃, 1)ᵀ, (d + 1, d + 1), over rows x̃ of positive weight."""
+    """Return the sum of (x̃, 1)(x̃, 1)ᵀ over a block's rows of positive weight, (d + 1, d + 1).
+
+    x̃ are the standardised features of a row. Without an intercept, the last row and column are 0.
+    """
     block = on_host_block(block)
     center, scale = columns.center, columns.scale
     weights = (block.weights_or_ones() > 0.0).astype(np.float64)

@@ -1,4 +1,7 @@
-"""The cone of directions that penalties, bounds and constant columns leave to the coefficients."""
+"""The cone of directions in which penalties, bounds and constant columns let coefficients diverge.
+
+R is the number of logits.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Cone:
-    """Directions D whose entries have allowed signs: low <= sign(D) <= high.
+    """The directions D, (R, n_features + 1), whose entries obey low <= sign(D) <= high.
 
-    Entries of penalised coefficients are zero. Those of coefficients with a lower bound may be
+    Entries of penalised coefficients are zero. Entries of coefficients with a lower bound may be
     positive, since the coefficient may grow without end, but not negative.
 
     Attributes
@@ -32,8 +35,9 @@ class Cone:
     ) -> Cone:
         """Return the cone of an objective, in which penalised and constant columns are fixed.
 
-        `varying` (n_features,) says which columns are not constant. `low` and `high`, of shape
-        (R or 1, n_features + 1), are the signs that bounds leave; None leaves both signs.
+        `varying` (n_features,) tells which columns are not constant. `low` and `high`, of shape
+        (R or 1, n_features + 1), are the least and largest sign that bounds allow; None allows both
+        signs.
         """
         free = np.append(varying & (objective.penalty.strength == 0.0), objective.fit_intercept)
         shape = objective.shape
@@ -44,13 +48,13 @@ class Cone:
 
     @property
     def is_trivial(self) -> bool:
-        """Whether all but the intercepts is fixed; intercepts alone cannot separate classes."""
+        """Whether only intercepts may change, which alone cannot separate classes."""
         return not (self.low[:, :-1].any() or self.high[:, :-1].any())
 
     def project(self, D: Array) -> Array:
-        """Return the nearest direction of the cone: zeros replace entries of a forbidden sign."""
+        """Return the nearest direction in the cone, with zeros for entries of a forbidden sign."""
         return np.where(D < 0.0, D * (self.low < 0.0), D * (self.high > 0.0))
 
     def of_label(self, k: int) -> Cone:
-        """Return the cone of the coefficients of the label at position k, of shape (1, width)."""
+        """Return the cone of the coefficients of the label at position k, of one row."""
         return Cone(self.low[[k]], self.high[[k]])

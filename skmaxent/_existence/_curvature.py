@@ -1,8 +1,9 @@
-"""Kernels that sum the curvature of the likelihood, or of squared changes, over pairs that count.
+"""Kernels that sum curvatures of the likelihood, or of squared changes of logits, over rows.
 
-A pair of a row and a class counts if the direction `pairs.face` does not separate the class from
-those of the row. See `_margins` for the arguments `pairs` and `direction`, and `_scaled_rows` for
-`scales`. R is the number of logits, and `width` the number of columns, the intercept's among them.
+A kernel is a function of a block of rows that `Storage.map_reduce` sums. A pair of a row and a
+class counts if the direction `pairs.face` does not separate the class from those of the row. See
+`_margins` for the arguments `pairs` and `direction`, and `_scaled_rows` for `scales`. R is the
+number of logits, and `width` the number of columns, the intercept's among them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from skmaxent._existence._margins import (
     Pairs,
@@ -31,9 +33,10 @@ from skmaxent._typing import Array, KernelResult
 
 
 def _curvature_sums(P: Array, X: Array, weights: Array, is_coupled: bool) -> Array:
-    """Return Σ w (diag p - p pᵀ) ⊗ x xᵀ, class-major (R width, R width); diag p for sigmoids.
+    """Return Σ w (diag p - p pᵀ) ⊗ x xᵀ over rows, or Σ w diag(p) ⊗ x xᵀ if not `is_coupled`.
 
-    P has shape (R, rows), X (rows, width), and weights (rows,).
+    P has the shape (R, rows), X (rows, width), and weights (rows,). The result has the shape
+    (R width, R width), with the coefficients of a logit next to each other.
     """
     R, width = len(P), X.shape[1]
     H = np.zeros((R, width, R, width))
@@ -58,10 +61,10 @@ def tied_squares(
 ) -> tuple[Array, Array]:
     """Return the sum of squared changes of the pairs that a direction ties, as a quadratic form.
 
-    A direction ties a pair if it changes both logits nearly alike: the absolute value of its scaled
-    margin along `direction` is at most `limit`. The first array is
-    the matrix (R width, R width) of the form, 0 unless `with_matrix`; the second is its product
-    with the direction `other`, (R, width).
+    A direction ties a pair of a row and a class if it changes the logits of the class and of the
+    row's own class nearly alike: the absolute value of the pair's scaled margin along `direction`
+    is at most `limit`. The first array is the matrix (R width, R width) of the form, 0 unless
+    `with_matrix`. The second is the product (R, width) of the matrix with the direction `other`.
     """
     H: Any = 0.0
     product: Any = 0.0
@@ -72,6 +75,8 @@ def tied_squares(
         weights = has_weight(some).astype(float)
         U = logit_changes(some, other) / largest_entries(some, scales)
         if pairs.is_coupled:
+            # Squared changes about the mean of the tied classes are `count` times the curvature at
+            # equal probabilities P of these classes.
             count = T.sum(axis=0)
             P = T / count
             G = T * (U - (P * U).sum(axis=0))
@@ -85,10 +90,9 @@ def tied_squares(
 
 
 def _probabilities(block: Block, pairs: Pairs, at: RawDirection) -> tuple[Array, Array, Array]:
-    """Return probabilities, targets and which pairs count, each of shape (R, rows).
+    """Return probabilities at the coefficients `at`, targets, and which pairs count, all (R, rows).
 
-    `at` are the coefficients. The probability of a pair that does not count is zero for softmax,
-    its target for sigmoids.
+    The probability of a pair that does not count is zero for softmax, its target for sigmoids.
     """
     _, counts = classes_and_pairs(block, pairs)
     Z = logit_changes(block, at)
@@ -100,9 +104,7 @@ def _probabilities(block: Block, pairs: Pairs, at: RawDirection) -> tuple[Array,
         Z = np.where(counts > 0.0, Z, -np.inf)
         pairs.likelihood.probabilities(Z)
         return Z, targets, counts
-    e = np.exp(-np.abs(Z))
-    P = np.where(Z >= 0.0, 1.0, e) / (1.0 + e)
-    return np.where(counts > 0.0, P, targets), targets, counts
+    return np.where(counts > 0.0, expit(Z), targets), targets, counts
 
 
 @host_kernel
@@ -111,8 +113,9 @@ def information(
 ) -> tuple[Array, Array, Any]:
     """Return the information matrix and the gradient of the loss, and the number of pairs.
 
-    Both are at the coefficients `at` and for scaled columns. Their shapes are (R width, R width)
-    and (R, width).
+    Matrix (R width, R width) and gradient (R, width) are taken at the coefficients `at`, with
+    respect to the coefficients of scaled columns. The number of pairs that count leaves out the
+    pair of a row and its own class.
     """
     H: Any = 0.0
     g: Any = 0.0
@@ -134,9 +137,9 @@ def largest_change(
 ) -> KernelResult:
     """Return the largest u_k - p·u of pairs that count.
 
-    p are the probabilities at the coefficients `at`, and u are the changes of logits by `step`. If
-    the result is below 1, q = p - (diag p - p pᵀ) u is positive: these are, to first order, the
-    probabilities after a change of the logits by -u.
+    p are the probabilities at the coefficients `at`, and u the changes of logits by the direction
+    `step`. The result is below 1 if and only if q = p - (diag p - p pᵀ) u is positive. To first
+    order, q are the probabilities after a change of the logits by -u.
     """
     P, _, counts = _probabilities(block, pairs, at)
     U = logit_changes(block, step)

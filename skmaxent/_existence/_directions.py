@@ -1,4 +1,4 @@
-"""Directions of the coefficients of one likelihood: their coordinates, and checks by all rows.
+"""Directions of recession: checks of a direction on all rows, and conversions of coordinates.
 
 Let x̃_i be the features of row i followed by a one. A direction D of the coefficients changes the
 logits of row i by u = D x̃_i. D is a direction of recession if u_c >= u_k for all rows, every class
@@ -43,9 +43,10 @@ MOST_COEFFICIENTS = 2000
 
 
 class Directions:
-    """The directions in a cone, for all logits or for the logit of one label.
+    """Checks and conversions of the directions in a cone, for all logits or for that of one label.
 
-    R is the number of logits of these directions: 1 for one label.
+    Directions have the shape (R, n_features + 1), where R is the number of logits, or 1 for one
+    label.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class Directions:
     label : int, optional
         The position of the label, if the likelihood has several sigmoids; None for all logits.
     scales : callable, optional
-        Returns the result of `column_scales`. Instances for several labels share it this way.
+        Returns the result of `column_scales`, so that instances for several labels share it.
 
     Attributes
     ----------
@@ -63,9 +64,9 @@ class Directions:
         The sum of the directions of recession found so far. Methods ignore the pairs of a row and
         a class that `face` separates, unless their docstring says that all pairs count.
     index : ndarray of int
-        Positions of the coefficients that may change, in the flattened array of shape
-        (R, n_features + 1). If a column may change in any way for all classes of a softmax, its
-        coefficient of the last class is fixed, because only differences of logits matter.
+        Positions of the coefficients that may change, in a flattened direction. If a column may
+        change with either sign for all classes of a softmax, its coefficient of the last class is
+        fixed, because only differences of logits matter.
     """
 
     def __init__(
@@ -99,20 +100,20 @@ class Directions:
 
     @property
     def _all_free(self) -> NDArray[np.bool_]:
-        """Mask (n_features + 1,) of the columns that may change in any way for all classes."""
+        """Mask (n_features + 1,) of columns that may change with either sign for all classes."""
         return np.asarray(((self.cone.low < 0.0) & (self.cone.high > 0.0)).all(axis=0))
 
     def rows_of_label(self, D: Array) -> Array:
-        """Return the row of D that belongs to `label`, with shape (1, n_features + 1).
+        """Return the row of D for `label`, of shape (1, n_features + 1), or D if that is None.
 
-        If `label` is None, D is returned. D has a row for each logit of the objective.
+        D has a row for each logit of the objective.
         """
         return D if self.label is None else D[[self.label]]
 
-    # The arguments of the functions that `map_reduce` applies to blocks of rows.
+    # Arguments of the kernels, which `map_reduce` applies to blocks of rows:
 
     def raw(self, D: Array) -> RawDirection:
-        """Return D, (R, n_features + 1), in the units of X instead of standardised columns."""
+        """Return the direction D in the units of X instead of standardised columns."""
         coef, intercept = (np.asarray(a, float) for a in self.objective.coefficients(D))
         size = np.abs(D[:, -1]) + np.abs(coef) @ np.abs(self.objective.center)
         return RawDirection(coef, intercept, size)
@@ -126,7 +127,7 @@ class Directions:
         nothing = self.raw(np.zeros_like(self.face))
         return Pairs(self.objective.likelihood, self.label, nothing)
 
-    # Checks of a direction on all rows.
+    # Checks of a direction on all rows:
 
     def is_proof(self, D: Array) -> bool:
         """Return whether D is a direction of recession, up to the rounding of its logits.
@@ -175,10 +176,10 @@ class Directions:
         return out
 
     def sum_keeping_gains(self, D: Array, more: Array) -> Array:
-        """Return `more` plus a multiple of D under which pairs that gain along D still gain.
+        """Return a multiple of D plus the direction `more`, along which pairs that gain on D gain.
 
-        The multiple is large enough to outweigh what these pairs lose along `more`. Both directions
-        and the result have the shape (R, n_features + 1); the largest absolute entry is 1.
+        The multiple is large enough to outweigh what these pairs lose along `more`. The sum is
+        divided by its largest absolute entry.
         """
         (ratio,) = self.objective.blocks.map_reduce(
             largest_loss_to_gain,
@@ -190,20 +191,20 @@ class Directions:
         joined = (1.0 + 2.0 * max(float(ratio), 0.0)) * D + more
         return np.asarray(joined / np.abs(joined).max())
 
-    # Scaled coefficients belong to columns that are centred and scaled by `column_scales`.
+    # Conversions. Scaled coefficients belong to columns centred and scaled by `column_scales`:
 
     def embed(self, x: Array) -> Array:
-        """Return an array (R, n_features + 1) with x at `index` and zeros elsewhere."""
+        """Return an array (R, n_features + 1) with the vector x at `index` and zeros elsewhere."""
         D = np.zeros(self.cone.low.size)
         D[self.index] = x
         return D.reshape(self.cone.low.shape)
 
     def submatrix(self, H: Array) -> Array:
-        """Return the rows and columns at `index` of a matrix over all coefficients."""
+        """Return the rows and columns at `index` of a matrix with a row for each coefficient."""
         return H[np.ix_(self.index, self.index)]
 
     def from_scaled(self, x: Array) -> Array:
-        """Return a direction in the coordinates of θ; x has all scaled coefficients, flattened."""
+        """Return a direction in the coordinates of θ from all scaled coefficients x, flattened."""
         center, scale = self.scales()
         objective = self.objective
         d = x.reshape(self.cone.low.shape) / scale
@@ -213,11 +214,11 @@ class Directions:
         return D
 
     def unscaled(self, x: Array) -> Array:
-        """Return a direction in the coordinates of θ; x has the scaled coefficients at `index`."""
+        """Return a direction in the coordinates of θ from the scaled coefficients x at `index`."""
         return self.from_scaled(self.embed(x).ravel())
 
     def scaled(self, D: Array) -> Array:
-        """Return the scaled coefficients at `index` of a direction; the inverse of `unscaled`."""
+        """Return the scaled coefficients at `index` of a direction D; the inverse of `unscaled`."""
         center, scale = self.scales()
         objective = self.objective
         d = np.empty_like(D)

@@ -1,8 +1,12 @@
-"""Directions of recession by linear programs over few of the rows (Konis 2007, Oxford).
+"""The search for a direction of recession by linear programs over few of the rows.
 
-A direction changes the logits of a row. The gain of a pair of a row and a class is the change of
-the logit of the row's own class minus that of the class. A pair with a negative gain loses, and the
-direction violates its row. R is the number of logits.
+A direction of the coefficients changes the logits of a row. The gain of a pair of a row and a class
+is the change of the logit of the row's own class minus that of the other class. A pair with a
+negative gain loses, and the direction violates its row. A direction of recession is one along which
+some pair gains and none loses. R is the number of logits.
+
+Konis (2007), Linear programming algorithms for detecting separated data in binary logistic
+regression models, thesis, University of Oxford.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from skmaxent._typing import Array
 
 # The most linear programs of one search. Each adds rows that the solution of the last one violates.
 MAX_PROGRAMS = 100
-# The most rows that one linear program adds to its constraints, and the most pairs of each row.
+# The most rows that are added to the constraints at a time, and the most pairs of each row.
 ROWS_PER_PROGRAM = 400
 FEW_CLASSES = 8
 # The most bytes of the constraints of a linear program.
@@ -43,14 +47,14 @@ class Verdict(Enum):
 
 
 def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Verdict, Array | None]:
-    """Decide by linear programs whether a direction of recession exists, and return one if so.
+    """Decide by linear programs whether a direction of recession exists, and return it or None.
 
-    A linear program maximises the sum of the gains of all rows, for coefficients between -1 and 1,
-    under the constraint that some of the rows do not lose. Rows that lose at the solution are added
-    to the constraints until no row loses, which proves separation, or until the maximum is zero,
-    which proves overlap. Rows and columns are scaled as `_scaled_rows` describes. The first
-    constraints are the rows that lose along `start`, a direction (R, n_features + 1); None stands
-    for the direction of the sum of gains.
+    A linear program maximises the sum of the gains of all pairs, for coefficients between -1 and 1,
+    under the constraints that the pairs of some rows do not lose. Rows that lose at the solution
+    are added to the constraints until no row loses, which proves separation, or until the maximum
+    is zero, which proves overlap. Rows and columns are scaled as `_scaled_rows` describes. The
+    first constraints are the rows that lose along `start`, a direction (R, n_features + 1). If that
+    is None, the gradient of the sum of gains takes its place.
     """
     blocks = directions.objective.blocks
     (total,) = blocks.map_reduce(gain_sums, directions.pairs(), directions.scales())
@@ -68,7 +72,7 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
     A = np.empty((0, len(directions.index)))
     D = directions.unscaled(cost / norm) if start is None or not start.any() else start
     for n_programs in range(MAX_PROGRAMS):
-        keys, more = _constraints(directions, _violated(directions, D, ROWS_PER_PROGRAM), D)
+        more, keys = _constraints(directions, _violated(directions, D, ROWS_PER_PROGRAM), D)
         fresh = ~np.isin(keys, known)
         if not fresh.any():
             # No other row loses along D. If D is only the start, a program may still find more.
@@ -115,10 +119,10 @@ def evenly_spaced(rows: Array, at_most: int) -> Array:
 
 
 def _violated(directions: Directions, D: Array, at_most: int) -> Array:
-    """Return positions of at most `at_most` rows whose loss is a tenth of the largest or more.
+    """Return positions of at most `at_most` rows that lose a tenth of the largest loss or more.
 
-    If there are more such rows, the result is evenly spaced among them. It is empty if no row loses
-    along D, of shape (R, n_features + 1).
+    If there are more such rows, the result is evenly spaced among them. The result is empty if no
+    row loses along the direction D, (R, n_features + 1).
     """
     arguments = (directions.pairs(), directions.raw(D), directions.scales())
     blocks = directions.objective.blocks
@@ -132,17 +136,24 @@ def _violated(directions: Directions, D: Array, at_most: int) -> Array:
 
 
 def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, Array]:
-    """Return keys of the pairs of some rows, (n,), and the constraints of these pairs.
+    """Return the constraints that the pairs of some rows do not lose, and a key of each constraint.
 
-    A key identifies a pair of the row and two classes, or of the row and a label with a sign. The
-    constraints, (n, len(directions.index)), have the gain of each pair as a linear function of the
-    scaled coefficients. `rows` are positions. If a row has more than `FEW_CLASSES` pairs, those
-    with the largest loss along D are taken.
+    Constraints (n, len(directions.index)) have the gain of a pair as a linear function of the
+    scaled coefficients at `directions.index`. Keys (n,) are integers that identify a row with two
+    classes, or with a label and a sign.
+
+    Parameters
+    ----------
+    directions : Directions
+    rows : ndarray of int
+        Positions of the rows.
+    D : ndarray of shape (R, n_features + 1)
+        If a row has more than `FEW_CLASSES` pairs, those with the largest loss along D are taken.
     """
     d = directions.objective.blocks.n_features
     R, width = directions.cone.low.shape
     if not len(rows):
-        return np.empty(0, dtype=np.int64), np.empty((0, len(directions.index)))
+        return np.empty((0, len(directions.index))), np.empty(0, dtype=np.int64)
     taken = directions.objective.blocks.take(rows, np.zeros(d), np.ones(d), np.float64)
     block = on_host_block(Block(0, 0, len(rows), *taken))
     own, counts = classes_and_pairs(block, directions.pairs())
@@ -159,7 +170,7 @@ def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, 
             others = np.argsort(margins[:, i], kind="stable")[:FEW_CLASSES]
         for c in np.flatnonzero(own[:, i] != 0.0):
             if not directions.is_coupled:
-                # A target between 0 and 1 must not change its logit to either side.
+                # The logit of a target between 0 and 1 must change to neither side.
                 for sign in (own[c, i],) if abs(own[c, i]) == 1.0 else (1.0, -1.0):
                     line = np.zeros((R, width))
                     line[c] = sign * X[i]
@@ -171,4 +182,4 @@ def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, 
                 line[c], line[k] = X[i], -X[i]
                 keys.append((row * R + c) * R + k)
                 out.append(line.ravel()[directions.index])
-    return np.array(keys, dtype=np.int64), np.array(out).reshape(-1, len(directions.index))
+    return np.array(out).reshape(-1, len(directions.index)), np.array(keys, dtype=np.int64)

@@ -1,8 +1,9 @@
 """Kernels over blocks of rows: by how much a direction raises a row's own classes over the others.
 
-A direction D of the coefficients changes the logits of a row. The margin of a row over a class is
-the change of the logit of the row's own class less that of the other class. A kernel is a function
-of a block of rows that `Storage.map_reduce` calls for each block. R is the number of logits.
+A direction D of the coefficients changes the logits of a row. The margin of a pair of a row and a
+class is the change of the logit of the row's own class minus the change of the logit of the class.
+A pair gains if its margin is positive, and loses if it is negative. A kernel is a function of a
+block of rows that `Storage.map_reduce` calls for each block. R is the number of logits.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from skmaxent._typing import Array, KernelResult
 
 Result = TypeVar("Result")
 
-# A difference of logits that is larger than this share of its terms is not rounding.
+# A margin that is larger than this share of the scale of its rounding is not a rounding error.
 STRICT_GAIN = 1e-9
 
 
@@ -32,8 +33,8 @@ class RawDirection(NamedTuple):
     coef : ndarray of shape (R, n_features)
     intercept : ndarray of shape (R,)
     intercept_size : ndarray of shape (R,)
-        Each intercept is a sum; these are the sums of the absolute values of its terms. They are
-        the scale of its rounding error.
+        Each intercept is a sum, and its size the sum of the absolute values of the terms, to which
+        the rounding error is proportional.
     """
 
     coef: Array
@@ -42,7 +43,7 @@ class RawDirection(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Which pairs of a row and a class the kernels look at.
+    """An argument of the kernels: which pairs of a row and a class count.
 
     Attributes
     ----------
@@ -64,7 +65,7 @@ class Pairs(NamedTuple):
 
 
 def host_kernel(kernel: Callable[..., Result]) -> Callable[..., Result]:
-    """Decorate a kernel: its block and arguments move from a device to host memory first."""
+    """Decorate a kernel so that its block and arguments move from a device to host memory first."""
 
     @functools.wraps(kernel)
     def on_host_arguments(block: Block, *args: Any) -> Result:
@@ -74,7 +75,7 @@ def host_kernel(kernel: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def to_host_memory(argument: Any) -> Any:
-    """Return an argument of a kernel with its arrays, in nested tuples too, in host memory."""
+    """Return an argument of a kernel with its arrays, also within tuples, in host memory."""
     if not isinstance(argument, tuple):
         return on_host(argument)
     parts = map(to_host_memory, argument)
@@ -102,7 +103,7 @@ def classes_and_pairs(block: Block, pairs: Pairs) -> tuple[Array, Array]:
 
 
 def targets_of(block: Block, pairs: Pairs) -> Array:
-    """Return the targets in the shape of the logits, (R, rows), or a label's, (1, rows)."""
+    """Return the dense targets (R, rows), or those of `pairs.label` (1, rows) if it is not None."""
     label = pairs.label
     targets = block.targets if label is None else block.targets[:, [label]]
     return np.asarray(pairs.likelihood.dense_targets(targets))
@@ -119,9 +120,10 @@ def logit_changes(block: Block, direction: RawDirection) -> Array:
 
 
 def rounding_scales(block: Block, direction: RawDirection) -> Array:
-    """Return the scale of the rounding of the changes of the logits of each row, shape (rows,).
+    """Return, for each row, the size to which rounding errors of logit changes are proportional.
 
-    It is the largest, over the logits, of the sums of the absolute values of the terms.
+    A change is a sum. The result (rows,) is the sum of the absolute values of its terms, for the
+    logit where this sum is largest.
     """
     coef, _, size = direction
     absolute = Block(
@@ -132,9 +134,9 @@ def rounding_scales(block: Block, direction: RawDirection) -> Array:
 
 
 def margins_of_classes(U: Array, own: Array, is_coupled: bool) -> Array:
-    """Return by how much a row's own classes gain on each class, (R, rows); negative if they lose.
+    """Return the margins of the pairs of each row with each class, (R, rows).
 
-    Where a row has several classes, the margin is that of the class that gains least.
+    If a row has several classes, its margins are those of its class that gains least.
 
     Parameters
     ----------
@@ -151,9 +153,9 @@ def margins_of_classes(U: Array, own: Array, is_coupled: bool) -> Array:
 
 
 def counting_margins(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Array, Array]:
-    """Return the classes of the rows, and margins relative to their rounding, both (R, rows).
+    """Return the classes of the rows, and margins divided by the scale of rounding, both (R, rows).
 
-    Margins of pairs that do not count are 0.
+    The classes are those of `classes_and_pairs`. Margins of pairs that do not count are 0.
     """
     own, counts = classes_and_pairs(block, pairs)
     margins = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
@@ -168,7 +170,7 @@ def has_weight(block: Block) -> Array:
 
 
 def on_device_of(block: Block, values: Array) -> Any:
-    """Return host values of the rows on the device that has the rows of the block."""
+    """Return an array in host memory as an array on the device of the block's rows."""
     if isinstance(block.X, DeviceArray):
         return DeviceArray(block.X.place.put(values), block.X.place)
     return values
@@ -176,7 +178,7 @@ def on_device_of(block: Block, values: Array) -> Any:
 
 @host_kernel
 def largest_loss_and_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any, Any]:
-    """Return the largest loss and the largest gain of a pair, relative to the rounding scale."""
+    """Return the largest loss and the largest gain of a pair, divided by the scale of rounding."""
     _, margins = counting_margins(block, pairs, direction)
     margins = margins[:, has_weight(block)]
     return -margins.min(initial=0.0), margins.max(initial=0.0)
@@ -184,10 +186,10 @@ def largest_loss_and_gain(block: Block, pairs: Pairs, direction: RawDirection) -
 
 @host_kernel
 def least_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any, Any]:
-    """Return the least gain of a row's class on another, and -1 if a row has several classes.
+    """Return the least margin of a row and another class, and 0 or -1 if a row has several classes.
 
-    A row with several classes has a finite loss only where these are tied; complete separation is
-    then impossible. The second value is 0 where every row has one class. All pairs must count.
+    If a row has several classes, complete separation is impossible, because the loss of the row
+    grows if one of these classes gains on another. All pairs must count.
     """
     own, margins = counting_margins(block, pairs, direction)
     margins = margins[:, has_weight(block)]
@@ -201,7 +203,7 @@ def least_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any
 
 @host_kernel
 def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> KernelResult:
-    """Return the largest gain of the rows of each class, (R,); for sigmoids, of all rows."""
+    """Return the largest gain of a row of each class, (R,); for sigmoids, that of any row."""
     own, margins = counting_margins(block, pairs, direction)
     margins = margins * has_weight(block)
     if not pairs.is_coupled:
@@ -211,7 +213,7 @@ def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> Ker
 
 @host_kernel
 def largest_relative_margin(block: Block, pairs: Pairs, direction: RawDirection) -> KernelResult:
-    """Return the largest absolute margin of a pair that counts, relative to the rounding scale."""
+    """Return the largest absolute margin of a counting pair, divided by the scale of rounding."""
     _, margins = counting_margins(block, pairs, direction)
     return (np.abs(margins)[:, has_weight(block)].max(initial=0.0),)
 
@@ -227,7 +229,10 @@ def are_separated(block: Block, pairs: Pairs) -> Array:
 def largest_loss_to_gain(
     block: Block, pairs: Pairs, direction: RawDirection, other: RawDirection
 ) -> KernelResult:
-    """Return the largest ratio of a pair's loss along `other` to its gain along `direction`."""
+    """Return the largest ratio of a pair's loss along `other` to its gain along `direction`.
+
+    Pairs that do not gain along `direction` are left out.
+    """
     own, _ = classes_and_pairs(block, pairs)
     gains = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
     losses = -margins_of_classes(logit_changes(block, other), own, pairs.is_coupled)

@@ -1,6 +1,6 @@
-"""Proofs that a direction of recession exists, and that there is none.
+"""Proofs that a direction of recession exists (separation), and that none exists (overlap).
 
-- A direction that `Directions.is_proof` has evaluated on all rows proves separation.
+- A direction of recession itself, checked on all rows by `Directions.is_proof`, proves separation.
 - Probabilities q > 0 under which the columns have the same means as under the targets t prove
   overlap. Let s_i be the weight of row i, x̃_i its features followed by a one, and u_i = D x̃_i the
   change of its logits along a direction D. Equal means imply Σ_i s_i (t_i - q_i)·u_i = 0 for every
@@ -22,19 +22,21 @@ from skmaxent._existence._pseudoinverse import Pseudoinverse
 from skmaxent._existence._scaled_rows import largest_scaled_margin
 from skmaxent._typing import Array
 
-# A Newton step that changes no logit by more than this has positive probabilities; 1 would do in
-# exact arithmetic.
+# If a Newton step changes no logit by more than this, probabilities stay positive. In exact
+# arithmetic 1 would suffice.
 LARGEST_CHANGE = 0.9
-# Shares of the largest change of a logit below which rows are taken to be tied by a direction.
+# A direction nearly ties a pair that it changes by less than one of these shares of the largest
+# change of a pair. The shares are tried one after the other.
 TIES = (1e-6, 1e-3, 3e-2)
-# Each projection removes what rounding left of the changes of tied pairs.
+# Number of projections, each of which removes what rounding left of the changes of tied pairs.
 PROJECTIONS = 4
 
 
 def proved_direction_near(directions: Directions, D: Array) -> Array | None:
-    """Return a direction of recession near D that all rows prove, or None.
+    """Return a direction of recession near D that is checked on all rows, or None.
 
-    Both have the shape (R, n_features + 1). The largest absolute entry of the result is 1.
+    Both directions have the shape (R, n_features + 1). The largest absolute entry of the result is
+    1.
     """
     D = directions.cone.project(D)
     size = float(np.abs(D).max())
@@ -90,11 +92,11 @@ def _with_exact_ties(directions: Directions, D: Array, share: float) -> Array | 
 
 
 def proves_overlap(directions: Directions, theta: Array) -> bool:
-    """Return whether a Newton step from θ proves that there is no direction of recession.
+    """Return whether a Newton step from `theta` proves that no direction of recession exists.
 
-    The step proves it if it gives positive probabilities with the same means of the columns as the
-    targets, and if no logits change in the directions without curvature. θ has the shape
-    (R, n_features + 1), or (1, n_features + 1) for the directions of one label.
+    The step is a proof if it gives positive probabilities under which the columns have the same
+    means as under the targets, and if no logits change along directions without curvature. `theta`
+    (R, n_features + 1) are coefficients near the optimum; R is 1 for the directions of one label.
     """
     at = directions.raw(theta)
     H, g, n_pairs = directions.objective.blocks.map_reduce(
@@ -106,8 +108,9 @@ def proves_overlap(directions: Directions, theta: Array) -> bool:
         return False
     index, g = directions.index, g.ravel()
     low, high = (bound.ravel()[index] for bound in (directions.cone.low, directions.cone.high))
-    # A coefficient that may change to one side only is held fixed if F decreases to the other side.
-    # The step moves the other coefficients; after the step F must still decrease to that side.
+    # A coefficient that may change to one side only is held fixed if the loss decreases to the
+    # other side. The step moves the other coefficients. After the step, the loss must still
+    # decrease to the side that is forbidden.
     held = ((low == 0.0) & (g[index] >= 0.0)) | ((high == 0.0) & (g[index] <= 0.0))
     moved = index[~held]
     inverse = Pseudoinverse(H[np.ix_(moved, moved)])
@@ -126,12 +129,11 @@ def proves_overlap(directions: Directions, theta: Array) -> bool:
     if not change < LARGEST_CHANGE:
         return False
     if held.any():
-        # Directions without curvature, those of the held coefficients included, must not change a
-        # logit.
+        # No direction without curvature, also of the held coefficients, may change a logit.
         inverse = Pseudoinverse(H[np.ix_(index, index)])
         moved = index
     if inverse.null.shape[1]:
-        # If any direction of the null space changes a logit, a random one does almost surely.
+        # If some direction of the null space changes a logit, a random one does almost surely.
         mixture = np.random.default_rng(0).normal(size=inverse.null.shape[1])
         null_direction = np.zeros(len(g))
         null_direction[moved] = inverse.null @ mixture

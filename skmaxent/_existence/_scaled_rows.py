@@ -1,7 +1,8 @@
 """Kernels of the linear programs, over rows and columns that are scaled to similar size.
 
-Each column is scaled by `ColumnScales`; then each row is divided by its largest entry. See
-`_margins` for the arguments `pairs` and `direction`, and for what a kernel is.
+Each column is centred and scaled by `ColumnScales`; then each row is divided by its largest entry,
+the intercept's included. See `_margins` for the arguments `pairs` and `direction`, for margins, and
+for what a kernel is. R is the number of logits, and d the number of features.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PIECE_BYTES = 1 << 23
 
 
 class ColumnScales(NamedTuple):
-    """Columns are scaled as (x - center)/scale.
+    """The constants of scaled columns (x - center)/scale.
 
     Attributes
     ----------
@@ -47,10 +48,11 @@ class ColumnScales(NamedTuple):
 
 
 def column_scales(objective: MultinomialObjective) -> ColumnScales:
-    """Return centers and scales of the columns; centers of sparse rows are zeros.
+    """Return centers and scales of the columns; the centers of a sparse X are zeros.
 
-    A column's scale is about the mean of its entries' absolute values where each row is divided by
-    its largest entry, so that few huge entries do not make all others small.
+    Few huge entries should not make all other entries of their column small. The scale of a column
+    is therefore about the mean absolute value of its entries after each row was divided by its
+    largest entry. Three iterations find such scales, since the largest entries depend on them.
     """
     is_centred = objective.fit_intercept and not objective.blocks.is_sparse
     center = objective.center if is_centred else np.zeros(len(objective.center))
@@ -67,7 +69,10 @@ def column_scales(objective: MultinomialObjective) -> ColumnScales:
 
 @host_kernel
 def _column_sizes(block: Block, scales: ColumnScales) -> tuple[Array, Any]:
-    """Return sums of the absolute entries of the rescaled rows (d + 1,), and the number of rows."""
+    """Return sums of the absolute entries of the scaled rows, (d + 1,), and the number of rows.
+
+    Only rows of positive weight count.
+    """
     center, scale = scales
     weights = has_weight(block) / largest_entries(block, scales)
     X = abs(block.X if block.is_sparse else block.X - center)
@@ -77,7 +82,7 @@ def _column_sizes(block: Block, scales: ColumnScales) -> tuple[Array, Any]:
 
 
 def largest_entries(block: Block, scales: ColumnScales) -> Array:
-    """Return the largest absolute entry of each row in scaled columns, (rows,); 1 for zero rows."""
+    """Return the largest absolute entry of each row in scaled columns, (rows,); 1 if all are 0."""
     center, scale = scales
     largest = np.full(block.stop - block.start, 1.0 / scale[-1])
     if block.is_sparse:
@@ -92,10 +97,9 @@ def largest_entries(block: Block, scales: ColumnScales) -> Array:
 def dense_pieces(
     block: Block, scales: ColumnScales, n_rows: int = 0
 ) -> Iterator[tuple[Block, Array]]:
-    """Yield parts of a block, each with its dense rows (rows, d + 1) in scaled columns.
+    """Yield parts of a block, each with its scaled rows as a dense array (rows, d + 1).
 
-    Each row is divided by its largest entry. A part has `n_rows` rows, or as many as fit into
-    `PIECE_BYTES` where `n_rows` is 0.
+    A part has `n_rows` rows, or as many as fit into `PIECE_BYTES` if `n_rows` is 0.
     """
     center, scale = scales
     width = len(scale)
@@ -125,9 +129,10 @@ def dense_pieces(
 def scaled_margins(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
 ) -> Array:
-    """Return the margins of the pairs relative to the largest entry of the scaled row, (R, rows).
+    """Return the margins of the pairs divided by the largest entry of the scaled row, (R, rows).
 
-    Margins of pairs that do not count are 0. Block and arguments are in host memory.
+    Margins of pairs that do not count, and of rows without weight, are 0. Block and arguments must
+    be in host memory.
     """
     own, counts = classes_and_pairs(block, pairs)
     margins = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
@@ -139,7 +144,7 @@ def scaled_margins(
 def largest_scaled_margin(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
 ) -> KernelResult:
-    """Return the largest absolute scaled margin."""
+    """Return the largest absolute scaled margin of a pair."""
     return (np.abs(scaled_margins(block, pairs, direction, scales)).max(initial=0.0),)
 
 
@@ -147,14 +152,14 @@ def largest_scaled_margin(
 def worst_violation(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
 ) -> KernelResult:
-    """Return by how much the pair loses that loses most, in scaled margins."""
+    """Return the largest loss of a pair: the absolute value of the least scaled margin, or 0."""
     return (-scaled_margins(block, pairs, direction, scales).min(initial=0.0),)
 
 
 def are_violated(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales, limit: float
 ) -> Array:
-    """Return which rows have a pair that loses more than `limit`, in scaled margins, (rows,)."""
+    """Return which rows have a pair whose scaled margin is below -limit, bool (rows,)."""
     args = map(to_host_memory, (pairs, direction, scales))
     margins = scaled_margins(on_host_block(block), *args)
     return on_device_of(block, np.asarray((margins < -limit).any(axis=0)))
@@ -162,9 +167,9 @@ def are_violated(
 
 @host_kernel
 def gain_sums(block: Block, pairs: Pairs, scales: ColumnScales) -> tuple[Array]:
-    """Return the sum of all margins as a linear function of the scaled coefficients, (R, d + 1).
+    """Return the gradient (R, d + 1) of the sum of all margins, which is linear in a direction.
 
-    The entries are the factors of the coefficients.
+    The gradient is taken with respect to the scaled coefficients of the direction.
     """
     total = 0.0
     for some, X in dense_pieces(block, scales):

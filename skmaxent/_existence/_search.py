@@ -1,7 +1,8 @@
-"""The search for directions of recession: whether there is one, and all of them.
+"""The search for directions of recession: for one, and for those that separate as much as possible.
 
-The cheap proofs come first. Where they fail, linear programs find a direction or show that there is
-none.
+The cheap proofs of `_proofs` come first. If they fail, linear programs find a direction or show
+that there is none. Directions and coefficients have the shape (R, n_features + 1), where R is the
+number of logits, or 1 for one label.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from skmaxent._existence._proofs import proved_direction_near, proves_overlap
 from skmaxent._existence._pseudoinverse import Pseudoinverse
 from skmaxent._typing import Array
 
-# The most directions that are added up; each of them separates at least one more pair.
+# The most directions that are added up. Each of them separates at least one more pair.
 MAX_FACES = 100
 
 
 def verdict(
     directions: Directions, theta: Array, candidates: tuple[Array, ...] = ()
 ) -> tuple[Verdict, Array | None]:
-    """Return whether there is a direction of recession, and one if so.
+    """Return whether a direction of recession exists, and the direction or None.
 
     Parameters
     ----------
     directions : Directions
     theta : ndarray
-        Coefficients of all labels, best near the optimum.
+        Coefficients of all labels. The closer they are to the optimum, the sooner overlap is
+        proved.
     candidates : tuple of ndarray
         Directions of all labels that are tried first.
     """
@@ -46,12 +48,13 @@ def verdict(
 
 
 def maximal_face(directions: Directions, theta: Array, D: Array) -> tuple[Array, bool]:
-    """Return a direction that separates every pair that any direction separates, and if so surely.
+    """Return a direction that separates all pairs that can be separated, and whether this is sure.
 
-    The direction is a sum that starts with D; others are added until no further pair can be
-    separated. Pairs that are separated already do not restrict the next direction, because a large
-    enough multiple of the sum makes up for what they lose. The second value is False if a linear
-    program failed. `theta` are coefficients as in `verdict`.
+    The result is D plus further directions, which are added until no further pair can be separated.
+    Pairs that are separated already do not restrict the next direction, because a large enough
+    multiple of the sum makes up for what they lose. The second value is False if a linear program
+    failed or was not tried. `theta` are coefficients as in `verdict`. `directions.face` is set to
+    the result.
     """
     directions.face = D
     for _ in range(MAX_FACES if directions.is_small and not directions.is_complete(D) else 0):
@@ -65,11 +68,12 @@ def maximal_face(directions: Directions, theta: Array, D: Array) -> tuple[Array,
 
 
 def remaining_directions(directions: Directions) -> tuple[Array, Array]:
-    """Return directions, (n, R, width), that span what may be added to a maximal face.
+    """Return directions (n, R, n_features + 1) that may be added to a maximal `directions.face`.
 
-    Along them the logits of the pairs that the face does not separate do not change, so that the
-    face plus a little of any of them is a direction of recession too. The second array, (width,),
-    marks the columns whose coefficients any of them changes, the intercept last.
+    Along these directions, the logits do not change for pairs that the face does not separate.
+    Therefore the face plus a small multiple of a direction is a direction of recession too. The
+    second array is a mask (n_features + 1,) of the columns, the intercept last, that some of the
+    directions change.
     """
     nothing = directions.raw(np.zeros_like(directions.face))
     H, _ = directions.objective.blocks.map_reduce(

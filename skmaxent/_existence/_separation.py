@@ -1,4 +1,4 @@
-"""Everything that is separated in the rows of a problem without penalty."""
+"""Separation of the rows of a problem without penalty: its kind, classes, columns and rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skmaxent._existence._search import maximal_face, remaining_directions, verd
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._typing import Array
 
-# An entry of a direction is zero up to this share of the largest entry.
+# Entries of a direction up to this share of the largest entry count as zero.
 NO_CHANGE = 1e-6
 
 
@@ -26,14 +26,15 @@ class Separated:
     ----------
     kind : {"quasi-complete", "complete"}
     direction : ndarray of shape (R, n_features + 1)
-        In the coordinates of θ; it separates every pair of a row and a class that any direction
-        separates, and changes every coefficient that any changes.
+        A direction of recession of the coefficients θ, where R is the number of logits. It
+        separates every pair of a row and a class that any direction separates, and changes every
+        coefficient that any direction of recession changes.
     moved : ndarray of bool, shape (n_features + 1,)
-        Columns, the intercept last, whose coefficients have no finite estimates.
-    winners : ndarray
-        Positions of classes that are separated from another class.
+        Which columns, the intercept last, have coefficients without finite estimates.
+    winners : ndarray of int
+        Positions of the classes with rows that are separated from another class.
     rows : ndarray of bool, shape (n_samples,)
-        Rows that are separated from some class.
+        Which rows are separated from some class.
     """
 
     kind: str
@@ -51,16 +52,16 @@ def separation(
     Parameters
     ----------
     objective : MultinomialObjective
-        Without penalty.
+        An objective without penalty.
     theta : ndarray of shape (R, n_features + 1)
-        Where a fit ended: near the optimum, if there is one.
+        The coefficients at the end of a fit, near the optimum if there is one.
     candidates : tuple of ndarray
-        Directions, of the shape of θ, that may separate the classes.
+        Directions of the shape of `theta` that may separate the classes.
 
     Raises
     ------
     RuntimeError
-        Where separation could not be decided.
+        If it could not be decided whether the classes are separated.
     """
     aliased = aliased_columns(objective)
     varying = objective.varying.copy()
@@ -83,12 +84,12 @@ def separation(
             f"{theta.size} coefficients, or a linear program failed."
         )
     basis, moved = np.zeros((0, *D.shape)), np.append(varying, objective.fit_intercept)
-    # Under complete separation, D plus any small change separates too: all coefficients move.
+    # Under complete separation, D plus any small change separates too, so no coefficient is finite.
     if not is_complete:
         basis, moved = remaining_directions(directions)
     is_changed = np.abs(D).max(axis=0) > NO_CHANGE * np.abs(D).max()
-    # If D leaves some of these coefficients as they are, a random mixture of further directions is
-    # added to it.
+    # If D does not change some coefficients without finite estimates, a random mixture of the
+    # remaining directions is added, which almost surely changes them.
     if (moved & ~is_changed).any():
         if is_complete:
             basis = np.random.default_rng(1).normal(size=(1, *D.shape)) * moved

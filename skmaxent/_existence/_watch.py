@@ -1,7 +1,8 @@
 """Detection of separated classes during a fit: cheap tests raise a suspicion, a search proves it.
 
-If the classes are separated, F decreases for ever along a direction of recession, and coefficients
-diverge. Such a direction proves separation; see `_search`. R is the number of logits.
+If the classes are separated, the objective F decreases for ever along a direction of recession, and
+coefficients diverge. Such a direction proves separation; see `_search`. R is the number of logits,
+and F* the infimum of F.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array, KernelResult
 
-# A Newton step makes separation suspect if it changes a logit by more than LASTING and by more than
-# UNKNOWN_LOGIT times the distance to the optimum in standard errors. A logit with a standard error
-# of UNKNOWN_LOGIT may belong to any probability between 0 and 1. Each Newton step changes a logit z
-# that diverges by about one, because its loss is nearly proportional to exp(-z).
+# A Newton step raises the suspicion of separation if it changes a logit by more than LONG_STEP and
+# by more than UNKNOWN_LOGIT times the distance to the optimum in standard errors. A logit with a
+# standard error of UNKNOWN_LOGIT may belong to any probability between 0 and 1. Each Newton step
+# changes a logit z that diverges by about one, because its loss is nearly proportional to exp(-z).
 UNKNOWN_LOGIT = 100.0
-LASTING = 0.5
+LONG_STEP = 0.5
 # Solvers call `Watch.sees_direction` at this distance to the optimum, in standard errors, or below.
 CLOSE_TO_OPTIMUM = 1e-3
 # If the bound on (F - F*)/F is below this, a minimum exists.
 MINIMUM_EXISTS = 0.5
-# A mean loss of no more than SMALL_LOSS after LONG_FIT iterations makes separation suspect.
+# A mean loss of at most SMALL_LOSS after LONG_FIT iterations raises the suspicion of separation.
 LONG_FIT, SMALL_LOSS = 12, 0.05
 # Most searches for a proof in one fit: further ones would be unlikely to find more.
 MAX_SEARCHES = 3
@@ -55,8 +56,8 @@ class Watch:
         Positions of the classes that have rows separated from another class. For sigmoids,
         positions of the labels that are separated.
     directions : list of ndarray
-        The directions of recession that prove this: one of shape (R, n_features + 1), or for
-        sigmoids one of shape (1, n_features + 1) for each label in `separated`.
+        The directions of recession that prove the separation: one of shape (R, n_features + 1), or
+        for sigmoids one of shape (1, n_features + 1) for each label in `separated`.
     """
 
     def __init__(
@@ -76,22 +77,23 @@ class Watch:
         # Without penalty and bounds, columns that depend linearly on others can be left out.
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
-        # Positions of the labels that may be separated, for several sigmoids, each of which is
-        # searched by itself; [None] for a softmax or a single logit; [] if nothing may be.
+        # What is left to search. For several sigmoids, each of which is searched by itself, the
+        # positions of labels; [None] for a softmax or a single logit; [] if nothing is left.
         self._open: list[int | None] = []
         if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
             return
         if low is not None and high is not None and not (low[:, :-1].any() or high[:, :-1].any()):
             return  # intercepts alone cannot separate classes
-        self._cone = self._all = Cone.of(objective, objective.varying, low, high)
+        # `_cone` may lose columns later; `_full_cone` does not.
+        self._cone = self._full_cone = Cone.of(objective, objective.varying, low, high)
         if not self._cone.is_trivial:
             R = objective.shape[0]
-            is_one = objective.likelihood.is_coupled or R == 1
-            self._open = [None] if is_one else [*range(R)]
+            is_one_problem = objective.likelihood.is_coupled or R == 1
+            self._open = [None] if is_one_problem else [*range(R)]
 
     @property
     def is_settled(self) -> bool:
-        """Whether the watch looks no further: nothing is separated, or no searches are left."""
+        """Whether nothing is left to do: no separation is possible, or no searches are left."""
         return not self._open or not self._searches_left
 
     @property
@@ -100,12 +102,13 @@ class Watch:
         return {"separated": self.separated, "directions": self.directions}
 
     def sees_complete_separation(self, theta: Array, loss: float) -> bool:
-        """Return whether θ, of shape (R, n_features + 1), separates the classes completely.
+        """Return whether coefficients `theta` (R, n_features + 1) separate the classes completely.
 
-        That is, θ gives every row's own class a larger logit than all others. `loss` is the mean
-        loss at θ. A total loss below log 2 times the smallest weight implies this, because a row
-        whose class is not first has at least this loss. As offsets contribute to the loss, the
-        logits without offsets are checked too, unless `confirms` is False.
+        They do if they give every row's own class a larger logit than all others. `loss` is the
+        mean loss at `theta`. A total loss below log 2 times the smallest weight implies complete
+        separation, because a row whose own class does not have the largest logit has at least this
+        loss. As offsets contribute to the loss, the logits without offsets are checked too, unless
+        `confirms` is False.
         """
         if self.is_settled:
             return False
@@ -124,13 +127,13 @@ class Watch:
         self.separated = [k for part in parts for k in part.winners(part.rows_of_label(theta))]
         return True
 
-    def sees_long_way(self, theta: Array, loss: float, n_iter: int) -> bool:
-        """Return whether separation is proved for a fit whose loss is small after many iterations.
+    def sees_slow_separation(self, theta: Array, loss: float, n_iter: int) -> bool:
+        """Return whether separation is proved in a fit whose loss is small after many iterations.
 
-        The test takes place once, at iteration `LONG_FIT`. `theta` is the iterate, of shape
-        (R, n_features + 1), `loss` its mean loss and `n_iter` the number of the iteration. The test
-        saves time: if rows lie near the boundary between separated classes, hundreds of iterations
-        may pass until θ itself separates the classes and `sees_complete_separation` returns True.
+        `theta` (R, n_features + 1) are the coefficients of iteration `n_iter`, and `loss` is their
+        mean loss. The search takes place once, at iteration `LONG_FIT`. It saves time: if rows lie
+        near the boundary between separated classes, hundreds of iterations may pass until `theta`
+        itself separates the classes and `sees_complete_separation` returns True.
         """
         if self.is_settled or not self._confirms or n_iter != LONG_FIT or loss > SMALL_LOSS:
             return False
@@ -147,7 +150,7 @@ class Watch:
         Parameters
         ----------
         theta, step : ndarray of shape (R, n_features + 1)
-            The iterate, and the Newton step from there.
+            The coefficients of an iteration, and the Newton step from there.
         distance : float
             Distance to the optimum, in standard errors.
         """
@@ -156,34 +159,35 @@ class Watch:
         (change,) = self._objective.blocks.map_reduce(
             _range_of_logits,
             self._objective.likelihood.is_coupled,
-            *self._objective.for_blocks(self._all.project(step)),
+            *self._objective.for_blocks(self._full_cone.project(step)),
             combine=np.maximum,
         )
-        if not float(change) > max(UNKNOWN_LOGIT * distance, LASTING):
+        if not float(change) > max(UNKNOWN_LOGIT * distance, LONG_STEP):
             return False
         return not self._confirms or self._is_proved(theta, step)
 
     def kind_at_end(self, theta: Array, loss: float, gap: float) -> str | None:
-        """Return "complete" or "quasi-complete" if separation is proved where a fit ends, or None.
+        """Return "complete" or "quasi-complete" if separation is proved at the end of a fit, or None.
 
         Parameters
         ----------
         theta : ndarray of shape (R, n_features + 1)
+            The coefficients at the end.
         loss : float
-            Mean loss at θ.
+            Mean loss at `theta`.
         gap : float
-            A bound on (F - F*)/F at θ, 1 if none is known.
+            A bound on (F - F*)/F at `theta`, 1 if none is known.
 
         Notes
         -----
         There is no search if `gap` shows that a minimum exists. `gap` comes from one of two bounds:
 
-        - A duality gap below 1 shows it, because its dual point consists of probabilities q > 0
-          under which the columns have the same means as under the targets. Such probabilities do
-          not exist for separated classes.
-        - A bound from self-concordance shows it, because F then lies above a function that grows in
-          every direction. This bound ignores directions without numerical curvature, which offsets
-          can cause. With offsets, `gap` is therefore not used.
+        - A duality gap below 1 shows that a minimum exists, because its dual point consists of
+          probabilities q > 0 under which the columns have the same means as under the targets. Such
+          probabilities do not exist for separated classes.
+        - A bound from self-concordance shows that a minimum exists, because F then lies above a
+          function that grows in every direction. This bound ignores directions without numerical
+          curvature, which offsets can cause. With offsets, `gap` is therefore not used.
         """
         is_certified = gap < MINIMUM_EXISTS and not self._objective.blocks.has_offset
         if self.is_settled or is_certified:
@@ -193,7 +197,7 @@ class Watch:
         return "quasi-complete" if self._is_proved(theta, theta) else None
 
     def _directions_of(self, label: int | None) -> Directions:
-        """Return the `Directions` of the label at a position, or of all logits if it is None."""
+        """Return the `Directions` of the label at position `label`, or of all logits for None."""
         return Directions(self._objective, self._cone, label, scales=self._shared_scales)
 
     def _shared_scales(self) -> ColumnScales:
@@ -205,8 +209,9 @@ class Watch:
     def _is_proved(self, theta: Array, step: Array) -> bool:
         """Search for directions of recession; return whether one has been found so far.
 
-        `theta` is the iterate and `step` the first direction to try, both of shape
-        (R, n_features + 1). Labels whose classes are proved to overlap are not searched again.
+        `theta` are coefficients and `step` is the first direction to try, both of shape
+        (R, n_features + 1). Results are appended to `separated` and `directions`. Labels whose
+        classes are proved to overlap are not searched again.
         """
         self._searches_left -= 1
         if self._is_free:
@@ -229,10 +234,10 @@ class Watch:
 
 
 def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> KernelResult:
-    """Return by how much coefficients (R, d) and intercepts (R,) change the logits of a block.
+    """Return the largest difference of two logits of a row in a block (a kernel).
 
-    The result is the largest difference of two logits of a row. For sigmoids, which are not
-    coupled, it is the largest absolute value of a logit.
+    `coef` (R, d) and `intercept` (R,) are the coefficients of X. If the logits are not coupled, as
+    for sigmoids, the result is the largest absolute value of a logit.
     """
     Z = block.logits(coef, intercept)
     if not is_coupled:

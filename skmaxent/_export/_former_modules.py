@@ -20,6 +20,6 @@ _FORMER = {
 
 
 def register_former_modules() -> None:
-    """Register the former names in `sys.modules`, where pickles of version 0.1.0 look for classes."""
+    """Register the former names in `sys.modules`, where pickles of version 0.1.0 find classes."""
     for name, module in _FORMER.items():
         sys.modules.setdefault(name, module)

@@ -345,6 +345,6 @@ class _Run:
                 return Status.QUASI_SEPARATED
             is_near = is_settled(self.function.problem.objective, point.theta, direction)
             return Status.CONVERGED if is_near else Status.MAX_ITER
-        if watch.sees_long_way(point.theta, point.loss, number):
+        if watch.sees_slow_separation(point.theta, point.loss, number):
             return Status.QUASI_SEPARATED
         return Status.MAX_ITER
