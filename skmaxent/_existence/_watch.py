@@ -167,7 +167,7 @@ class Watch:
         return not self._confirms or self._is_proved(theta, step)
 
     def kind_at_end(self, theta: Array, loss: float, gap: float) -> str | None:
-        """Return "complete" or "quasi-complete" if separation is proved at the end of a fit, or None.
+        """Return "complete" or "quasi-complete" if separation is proved where a fit ends, or None.
 
         Parameters
         ----------

@@ -222,7 +222,11 @@ def _curvature_sums(context: KernelContext) -> tuple[Array, Array, Array]:
     P = context.probabilities
     variances = P * (1.0 - P) * context.weights
     block = context.block
-    return block.weighted_sums_of_squares(variances), block.weighted_sums(variances), variances.sum(axis=1)
+    return (
+        block.weighted_sums_of_squares(variances),
+        block.weighted_sums(variances),
+        variances.sum(axis=1),
+    )
 
 
 def _conjugate_gradients(

@@ -19,14 +19,14 @@ EPS = float(np.finfo(float).eps)
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike, like: Any) -> Array:
     """Return an uninitialised array on the device of `like`; in host memory for sparse `like`."""
-    # NumPy's own empty_like takes several times as long, which small fits would notice.
+    # np.empty_like takes several times as long, which is noticeable in small fits.
     if isinstance(like, np.ndarray) or sp.issparse(like):
         return np.empty(shape, dtype)
     return np.empty_like(like, dtype=dtype, shape=shape)
 
 
 def full(shape: tuple[int, ...], value: float, dtype: DTypeLike, like: Any) -> Array:
-    """Return an array filled with `value`, on the same device as `empty` would choose."""
+    """Return an array filled with `value` on the device of `like`, as `empty` does."""
     if isinstance(like, np.ndarray) or sp.issparse(like):
         return np.full(shape, value, dtype)
     return np.full_like(like, value, dtype=dtype, shape=shape)

@@ -1,6 +1,7 @@
 """A block of rows of X with their targets and weights, and the matrix products with these rows.
 
-Kernels, the functions that solvers sum over blocks, reach X through the methods of `Block` alone.
+Kernels are the functions of a block that solvers sum over all blocks. They should use X through the
+methods of `Block`, which work for dense and sparse X, and for X on a device.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._storage._arrays import full
-from skmaxent._storage._threads import small_products
+from skmaxent._storage._threads import has_small_matrix_kernels
 from skmaxent._typing import Array
 
-# Below this density XᵀX of a sparse matrix costs less than of the same rows made dense.
+# Below this density, XᵀX takes less time for sparse rows than for the same rows made dense.
 DENSE_ENOUGH = 0.1
-# OpenBLAS uses its kernels for small matrices for products of up to 100³ multiplications.
+# Most multiplications of a product for which OpenBLAS uses its kernels for small matrices, 100³.
 SMALL_PRODUCT = 1_000_000
-# Slices of fewer rows lose more time to calls than the kernels for small matrices save.
+# With slices of fewer rows, calls take more time than the kernels for small matrices save.
 SLICE_ROWS = 64
 
 
@@ -32,7 +33,7 @@ class Block:
     Attributes
     ----------
     index : int
-        Number of the block in its storage.
+        Position of the block among the blocks of its storage.
     start, stop : int
         Positions of the first row and of the row after the last.
     X : {ndarray, DeviceArray, CSR matrix} of shape (rows, n_features)
@@ -58,18 +59,19 @@ class Block:
         return bool(sp.issparse(self.X))
 
     def _slices(self, n_logits: int) -> list[slice]:
-        """Return slices of the rows, one product each; a single slice unless more are faster.
+        """Return the slices of rows for which a product with `n_logits` columns is fastest.
 
-        The product of a tall block and few coefficients is up to twice as fast in slices that
-        BLAS handles with its kernels for small matrices: see `small_products`.
+        If BLAS has kernels for small matrices (see `has_small_matrix_kernels`), the product of a
+        tall block and few coefficients is up to twice as fast in slices small enough for these
+        kernels. In all other cases the result is one slice of all rows.
         """
-        rows, d = self.X.shape
+        n_rows, d = self.X.shape
         if not isinstance(self.X, np.ndarray):  # on a device
-            return [slice(0, rows)]
+            return [slice(0, n_rows)]
         step = SMALL_PRODUCT // max(d * n_logits, 1)
-        if n_logits == 1 or step < SLICE_ROWS or step >= rows or not small_products():
-            return [slice(0, rows)]
-        return [slice(start, start + step) for start in range(0, rows, step)]
+        if n_logits == 1 or step < SLICE_ROWS or step >= n_rows or not has_small_matrix_kernels():
+            return [slice(0, n_rows)]
+        return [slice(start, start + step) for start in range(0, n_rows, step)]
 
     def logits(self, coef: Array, intercept: Array) -> Array:
         """Return coef @ Xᵀ + intercept without the offset, a new array of shape (n_logits, rows).
@@ -111,8 +113,11 @@ class Block:
             np.matmul(self.X[rows], coef.T, out=out[rows])
         return out
 
-    def gram(self, G: Array) -> Array:
-        """Return G @ X of shape (n_logits, n_features), for G of shape (n_logits, rows)."""
+    def weighted_sums(self, G: Array) -> Array:
+        """Return sums G @ X of the rows, (n_logits, n_features), with weights G (n_logits, rows).
+
+        The sample weights `weights` are not applied.
+        """
         if self.is_sparse:
             return np.asarray((_transposed(self.X) @ np.ascontiguousarray(G.T)).T)
         first, *rest = self._slices(len(G))
@@ -124,7 +129,8 @@ class Block:
     def dense(self) -> Array:
         """Return the rows as a new dense float64 array of shape (rows, n_features).
 
-        Sparse rows are made dense, so only kernels that compute d × d matrices should call it.
+        Sparse rows are made dense, so only kernels that compute matrices of the shape
+        (n_features, n_features) should call this method.
         """
         if self.is_sparse:
             return np.asarray(self.X.toarray(), dtype=np.float64)
@@ -138,7 +144,7 @@ class Block:
     def covariance(self, weights: Array, center: Array) -> Array:
         """Return Σ_i weights_i (x_i - center)(x_i - center)ᵀ, float64 (n_features, n_features)."""
         if self.is_sparse and self.X.nnz < DENSE_ENOUGH * self.X.shape[0] * self.X.shape[1]:
-            # Centred rows would be dense: the sum is expanded into its four terms instead.
+            # Centred rows would be dense. Instead, the products are multiplied out to four sums.
             X = self.X.astype(np.float64)
             products = (X.T @ X.multiply(weights[:, None]).tocsr()).toarray()
             sums = np.multiply.outer(center, X.T @ weights)
@@ -151,13 +157,13 @@ class Block:
         return rows.T @ rows
 
     def squares(self, weights: Array) -> Array:
-        """Return the weighted sum of squares of each column, shape (n_features,)."""
+        """Return the sum of squares of each column, (n_features,), with weights (rows,) of rows."""
         if self.is_sparse:
             return np.asarray(_transposed(_squared(self.X)) @ weights)
         return weights @ np.square(self.X)
 
-    def gram_of_squares(self, G: Array) -> Array:
-        """Return G @ X² of shape (n_logits, n_features), where X² has the squared entries of X."""
+    def weighted_sums_of_squares(self, G: Array) -> Array:
+        """Return G @ X², (n_logits, n_features), for G (n_logits, rows) and squared entries X²."""
         if self.is_sparse:
             return np.asarray((_transposed(_squared(self.X)) @ np.ascontiguousarray(G.T)).T)
         return G @ np.square(self.X)

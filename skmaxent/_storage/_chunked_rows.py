@@ -1,8 +1,9 @@
 """Storage of rows in chunks that Dask holds, for instance on the workers of a cluster.
 
-For a sum over all rows the kernel and its arguments are sent to the chunks, and the results, which
-have the size of the coefficients, are added up in a tree. X itself never moves; only samples of
-its rows are sent to the calling process.
+For a sum over all rows, the kernel (a function of a block of rows) and its arguments are sent to
+the chunks. The results, which have the size of the coefficients, are added up in a tree. X itself
+never moves; only samples of its rows are sent to the calling process. A handle is an object of a
+Dask scheduler that represents a chunk or another result.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from skmaxent._storage._storage import Rows, Storage, Tally, WeightSums, concate
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array, DType, KernelResult
 
-# A function of rows and their marks that returns the same X with other weights, targets, offsets.
+# A function of rows and their marks (see `Chunk`) that returns the same X with other weights,
+# targets or offsets.
 View = Callable[[Rows, Array], Rows]
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Rows that one task reads: one or several pieces, each a chunk of the user's collection.
+    """The rows that one task reads. Each of its pieces is a chunk of the user's collection.
 
     Attributes
     ----------
@@ -38,9 +40,10 @@ class Chunk:
     starts : tuple of int
         Position of the first row of each piece among all rows.
     origins : tuple of int
-        Number of each piece among the chunks of the user's collection, for error messages.
+        Position of each piece among the chunks of the user's collection, for error messages.
     marks : tuple of arrays of shape (n_marks, rows of the piece)
-        Small integers for each row from which a view computes weights; empty without views.
+        Small integers for each row, such as fold numbers, from which a view computes weights; empty
+        without views.
     """
 
     pieces: tuple[Rows, ...]
@@ -49,11 +52,11 @@ class Chunk:
     marks: tuple[Array, ...] = ()
 
     def __sizeof__(self) -> int:
-        """Return the bytes of the arrays, from which Dask decides what to move to disk."""
+        """Return the bytes of the arrays, by which Dask decides what to move to disk."""
         return nbytes(*(array for rows in self.pieces for array in rows), *self.marks)
 
-    def seen(self, view: View | None) -> Iterator[Rows]:
-        """Yield the pieces, each as the view shows it; None shows them unchanged."""
+    def viewed(self, view: View | None) -> Iterator[Rows]:
+        """Return an iterator over `view(rows, marks)` of each piece; None changes nothing."""
         if view is None:
             return iter(self.pieces)
         return (view(rows, marks) for rows, marks in zip(self.pieces, self.marks, strict=True))
@@ -78,11 +81,11 @@ class KernelCall:
         A function `kernel(block, *args)`, as in `Storage.map_reduce`.
     args : tuple
     combine : numpy.ufunc
-        Combines the results of blocks.
+        Combines the results of blocks, for instance by addition.
     n_logits : int
         Number of rows of the coefficients.
     view : View or None
-        The view of the rows that the kernel is applied to.
+        Applied to the rows before the kernel; None leaves them unchanged.
     """
 
     kernel: Callable[..., Any]
@@ -94,7 +97,10 @@ class KernelCall:
 
 @dataclass(frozen=True, eq=False)
 class PieceCall:
-    """A function with its arguments, to be applied to each piece of a chunk, or to its view."""
+    """A function with its arguments, to be applied to the pieces of a chunk, sent as one object.
+
+    `view` is applied to the pieces before the function; None leaves them unchanged.
+    """
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -130,7 +136,7 @@ class ChunksShape:
 
 
 class ChunkedRows(Storage):
-    """Rows in chunks at a Dask scheduler, known here by their handles alone.
+    """Rows in chunks at a Dask scheduler. This process has only handles of the chunks.
 
     Parameters
     ----------
@@ -145,8 +151,8 @@ class ChunkedRows(Storage):
     tally : Tally, optional
         Counts the rows read, from this storage and from all copies and samples made of it.
     view : View, optional
-        Computes the targets, weights and offsets of each piece anew in every pass, so that many
-        storages, such as the folds of a cross-validation, share one X.
+        Computes the targets, weights and offsets of each piece anew in every pass. Many storages,
+        such as the folds of a cross-validation, share one X in this way.
     """
 
     def __init__(
@@ -205,15 +211,16 @@ class ChunkedRows(Storage):
         return WeightSums(float(total), float(total**2 / squares), int(positive), float(least))
 
     def take(self, rows: Array, center: Array, scale: Array, dtype: DTypeLike) -> Rows:
-        # The wanted rows of each chunk, numbered from its first row; other chunks are not touched.
+        # The positions of the rows in each chunk, counted from its first row. Chunks without any of
+        # the rows are not read.
         cuts = np.searchsorted(rows, self._edges)
         index = [
             rows[low:high] - start
             for low, high, start in zip(cuts, cuts[1:], self._edges, strict=False)
         ]
-        some = [i for i, part in enumerate(index) if len(part)]
-        calls = [PieceCall(_taken, (index[i], center, scale, dtype), self._view) for i in some]
-        handles = mapped(self._scheduler, _taken, [self._chunks[i] for i in some], calls)
+        used = [i for i, positions in enumerate(index) if len(positions)]
+        calls = [PieceCall(_taken, (index[i], center, scale, dtype), self._view) for i in used]
+        handles = mapped(self._scheduler, _taken, [self._chunks[i] for i in used], calls)
         return concatenated(self._scheduler.gather(handles))
 
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
@@ -277,7 +284,7 @@ class ChunkedRows(Storage):
 
     def check_finite(self) -> None:
         call = PieceCall(_not_finite, ())
-        handles = mapped(self._scheduler, _of_each, self._chunks, [call] * len(self._chunks))
+        handles = mapped(self._scheduler, _for_each_piece, self._chunks, [call] * len(self._chunks))
         found = [message for part in self._scheduler.gather(handles) for message in part if message]
         if found:
             more = f" {len(found) - 1} other chunks contain such values too." if found[1:] else ""
@@ -285,7 +292,7 @@ class ChunkedRows(Storage):
 
 
 def _blocks(rows: Rows, n_logits: int) -> RowBlocks:
-    """Return the storage of rows in memory, with one thread."""
+    """Return the storage of rows in the memory of this process, with one thread."""
     return RowBlocks(*rows, n_logits=n_logits)
 
 
@@ -297,15 +304,16 @@ def _sums_over(chunk: Chunk, call: KernelCall) -> tuple[Array, ...]:
     with Workers(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
         parts = [
             _blocks(rows, call.n_logits).map_reduce(call.kernel, *call.args, combine=call.combine)
-            for rows in chunk.seen(call.view)
+            for rows in chunk.viewed(call.view)
         ]
     return _combined(call.combine, parts)
 
 
 def _combined(combine: np.ufunc, parts: list[tuple[Array, ...]]) -> tuple[Array, ...]:
-    """Return the combined results of several chunks; the results themselves stay unchanged.
+    """Return the combined results of several chunks, as new arrays.
 
-    Dask may hold a task's result in memory and hand it to another task, so no array is reused.
+    Dask may keep the result of a task and pass it to another task, so that the results must not
+    change.
     """
     total = parts[0]
     for part in parts[1:]:
@@ -313,10 +321,10 @@ def _combined(combine: np.ufunc, parts: list[tuple[Array, ...]]) -> tuple[Array,
     return total
 
 
-def _of_each(chunk: Chunk, call: PieceCall) -> list[Any]:
+def _for_each_piece(chunk: Chunk, call: PieceCall) -> list[Any]:
     """Return the results of `function(rows, start, origin, *args)`, one for each piece."""
-    places = zip(chunk.pieces, chunk.starts, chunk.origins, strict=True)
-    return [call.function(rows, start, origin, *call.args) for rows, start, origin in places]
+    pieces = zip(chunk.pieces, chunk.starts, chunk.origins, strict=True)
+    return [call.function(*piece, *call.args) for piece in pieces]
 
 
 def _rewritten(chunk: Chunk, call: PieceCall) -> Chunk:
@@ -330,11 +338,11 @@ def _rewritten(chunk: Chunk, call: PieceCall) -> Chunk:
 def _taken(chunk: Chunk, call: PieceCall) -> Rows:
     """Return standardised copies of the rows at increasing positions in the chunk.
 
-    The arguments of the call are the positions and those of `Storage.take` that follow.
+    `call.args` are the positions and the other arguments of `Storage.take`.
     """
     index, *args = call.args
     parts = []
-    for rows, start, stop in _places(chunk, call.view):
+    for rows, start, stop in _pieces_with_positions(chunk, call.view):
         in_piece = index[np.searchsorted(index, start) : np.searchsorted(index, stop)]
         if len(in_piece):
             parts.append(_blocks(rows, 1).take(in_piece - start, *args))
@@ -344,34 +352,34 @@ def _taken(chunk: Chunk, call: PieceCall) -> Rows:
 def _selected(chunk: Chunk, call: KernelCall) -> Array:
     """Return the positions in the chunk of the rows that a boolean kernel selects."""
     found = [np.empty(0, dtype=np.intp)]
-    for rows, start, _ in _places(chunk, call.view):
+    for rows, start, _ in _pieces_with_positions(chunk, call.view):
         blocks = _blocks(rows, call.n_logits)
-        there = blocks.where(call.kernel, *call.args, at_most=blocks.n_samples)
-        found.append(np.asarray(there) + start)
+        in_piece = blocks.where(call.kernel, *call.args, at_most=blocks.n_samples)
+        found.append(np.asarray(in_piece) + start)
     return np.concatenate(found)
 
 
-def _places(chunk: Chunk, view: View | None) -> Iterator[tuple[Rows, int, int]]:
-    """Yield each piece with the positions in the chunk where it starts and stops."""
+def _pieces_with_positions(chunk: Chunk, view: View | None) -> Iterator[tuple[Rows, int, int]]:
+    """Yield the viewed rows of each piece, and its start and stop among the rows of the chunk."""
     start = 0
-    for rows in chunk.seen(view):
+    for rows in chunk.viewed(view):
         stop = start + rows.X.shape[0]
         yield rows, start, stop
         start = stop
 
 
 def _columns(rows: Rows, index: Array, center: Array, scale: Array, n_logits: int) -> Rows:
-    """Return the rows with a standardised copy of some columns of X."""
+    """Return the rows with a standardised copy of the columns at `index` in place of X."""
     return rows._replace(X=_blocks(rows, n_logits).columns(index, center, scale).X)
 
 
 def _transformed(rows: Rows, transform: ColumnTransform) -> Rows:
-    """Return the rows with transformed columns."""
+    """Return the rows with a transformed copy of X."""
     return rows._replace(X=transform(rows.X))
 
 
 def _not_finite(rows: Rows, start: int, origin: int) -> str:
-    """Return a message that says where X contains NaN or infinity, empty if it does not."""
+    """Return a message that says where X contains NaN or infinity; an empty text if nowhere."""
     try:
         _blocks(rows, 1).check_finite()
     except ValueError as error:
@@ -381,12 +389,12 @@ def _not_finite(rows: Rows, start: int, origin: int) -> str:
 
 
 def _count(block: Block, kernel: Callable[..., Array], args: tuple[Any, ...]) -> tuple[int]:
-    """Return the number of rows that a boolean kernel selects in a block."""
+    """Return the number of rows that a boolean kernel selects in a block (a kernel itself)."""
     return (int(np.count_nonzero(kernel(block, *args))),)
 
 
 def _weight_totals(block: Block) -> tuple[float, float, int]:
-    """Return the sum of the weights of a block, that of their squares, and how many are > 0."""
+    """Return the sum of the weights s of a block, the sum of s², and the number of positive s."""
     s = block.weights_or_ones().astype(float)
     return float(s.sum()), float(s @ s), int(np.count_nonzero(s))
 

@@ -23,10 +23,17 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-class _Hold:
+class _LimitRequest:
     """A request to limit BLAS to one thread, from `Workers.__enter__` to `Workers.__exit__`.
 
     If a signal keeps `__exit__` from finishing, the request ends when the object is deleted.
+
+    Attributes
+    ----------
+    thread : int
+        The identifier of the thread that made the request.
+    is_over : bool
+        Whether the request was released.
     """
 
     is_over = False
@@ -40,10 +47,10 @@ class _Hold:
 
 
 class _SharedBlasLimit:
-    """Limits BLAS to one thread for as long as any fit of the process requests it.
+    """Limits BLAS to one thread while there are requests by fits of this process.
 
     In small products the threads of BLAS mostly wait for each other. After a product with many
-    threads those of OpenBLAS keep spinning for some 20 ms and slow down the threads of a fit.
+    threads, OpenBLAS's threads keep spinning for some 20 ms and slow down the threads of a fit.
 
     The limit is global to the process. If each fit restored the limit that it found, two
     overlapping fits could restore each other's limit of one. Therefore the first request saves the
@@ -56,47 +63,49 @@ class _SharedBlasLimit:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._holds: dict[int, int] = {}
-        self._found: list[tuple[Any, int]] = []
+        # The thread of each request, by the `id` of the request.
+        self._requests: dict[int, int] = {}
+        # The BLAS libraries with more than one thread, and their limits before the first request.
+        self._saved: list[tuple[Any, int]] = []
 
     @property
-    def holders(self) -> int:
-        """The number of requests."""
-        return len(self._holds)
+    def n_requests(self) -> int:
+        """The number of requests that are not released."""
+        return len(self._requests)
 
-    def acquire(self, hold: _Hold) -> None:
+    def acquire(self, request: _LimitRequest) -> None:
         """Add a request, and limit BLAS to one thread if it is the first."""
         with self.lock:
-            self._holds[id(hold)] = hold.thread
-            if not self._found:
+            self._requests[id(request)] = request.thread
+            if not self._saved:
                 found = [(lib, lib.num_threads or 1) for lib in _controller().lib_controllers]
-                self._found = [(lib, n_threads) for lib, n_threads in found if n_threads > 1]
-            if len(self._holds) == 1:
-                for library, _ in self._found:
+                self._saved = [(lib, n_threads) for lib, n_threads in found if n_threads > 1]
+            if len(self._requests) == 1:
+                for library, _ in self._saved:
                     _set_threads(library, 1)
 
-    def release(self, hold: _Hold) -> None:
+    def release(self, request: _LimitRequest) -> None:
         """End a request, and restore the saved limits if it was the last."""
         with self.lock:
-            self._holds.pop(id(hold), None)
+            self._requests.pop(id(request), None)
             self._restore_if_free()
-            hold.is_over = True
+            request.is_over = True
 
     def _restore_if_free(self) -> None:
         """Restore the saved limits of BLAS unless there are requests left."""
-        if not self._holds:
-            for library, n_threads in self._found:
+        if not self._requests:
+            for library, n_threads in self._saved:
                 _set_threads(library, n_threads)
-            self._found = []
+            self._saved = []
 
-    def keep_own(self) -> None:
+    def drop_requests_of_other_threads(self) -> None:
         """Drop the requests of other threads, in a forked child.
 
         The child has only the thread that forked it, so the other requests would never end.
         """
         self.lock = threading.RLock()
         own = threading.get_ident()
-        self._holds = {key: thread for key, thread in self._holds.items() if thread == own}
+        self._requests = {key: thread for key, thread in self._requests.items() if thread == own}
         self._restore_if_free()
 
 
@@ -106,12 +115,12 @@ def _set_threads(library: Any, n_threads: int) -> None:
     Since version 3.8, threadpoolctl ignores limits of OpenBLAS from threads other than the first
     that has set one, as long as that thread lives; hence the calls to clear_controlling_thread.
     """
-    disown = getattr(library, "clear_controlling_thread", None)
-    if disown is not None:
-        disown(force=True)
+    clear = getattr(library, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
     library.set_num_threads(n_threads)
-    if disown is not None:
-        disown()
+    if clear is not None:
+        clear()
 
 
 _blas_limit = _SharedBlasLimit()
@@ -119,7 +128,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=lambda: _blas_limit.lock.acquire(),
         after_in_parent=lambda: _blas_limit.lock.release(),
-        after_in_child=_blas_limit.keep_own,
+        after_in_child=_blas_limit.drop_requests_of_other_threads,
     )
 
 
@@ -131,8 +140,8 @@ def blas_threads() -> int:
 def effective_threads(n_jobs: int | None) -> int:
     """Return the number of threads that `n_jobs` stands for.
 
-    None stands for the number of threads that BLAS may use, which joblib's processes and
-    `threadpool_limits` have already reduced; within joblib's threads it stands for one.
+    None stands for the number of threads that BLAS may use, which is already reduced in joblib's
+    processes and within `threadpool_limits`. In joblib's threads, None stands for one.
     """
     if n_jobs is not None:
         if multiprocessing.current_process().daemon:
@@ -148,11 +157,11 @@ def effective_threads(n_jobs: int | None) -> int:
 
 
 @functools.cache
-def small_products() -> bool:
+def has_small_matrix_kernels() -> bool:
     """Return whether BLAS has kernels for small matrices that do not copy their operands.
 
-    OpenBLAS has them for processors with AVX-512. A product of a tall matrix that is split into
-    slices is then up to twice as fast.
+    OpenBLAS has such kernels for processors with AVX-512. Products of a tall matrix are then up to
+    twice as fast if the matrix is split into slices.
     """
     architectures = ("SkylakeX", "Cooperlake", "SapphireRapids")
     return any(
@@ -163,8 +172,8 @@ def small_products() -> bool:
 class Workers:
     """A context manager that provides threads during a fit and limits BLAS to one thread.
 
-    Within the `with` block `run` uses the threads; outside of it, tasks run one after the other.
-    No thread outlives the block.
+    In the `with` block, `run` uses the threads; outside of it, tasks run one after the other. No
+    thread outlives the block.
 
     Parameters
     ----------
@@ -175,11 +184,11 @@ class Workers:
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
         self._executor: ThreadPoolExecutor | None = None
-        self._hold: _Hold | None = None
+        self._request: _LimitRequest | None = None
 
     def __enter__(self) -> Workers:
-        self._hold = _Hold()
-        _blas_limit.acquire(self._hold)
+        self._request = _LimitRequest()
+        _blas_limit.acquire(self._request)
         if self.n_threads > 1:  # the executor starts threads when the first tasks arrive
             self._executor = ThreadPoolExecutor(self.n_threads - 1)
         return self
@@ -189,14 +198,15 @@ class Workers:
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()
-        if self._hold is not None:
-            _blas_limit.release(self._hold)
-            self._hold = None
+        if self._request is not None:
+            _blas_limit.release(self._request)
+            self._request = None
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """Run functions without arguments, the first in the calling thread, and return results.
+        """Run functions without arguments and return their results in order.
 
-        If a task raises, the error is raised after all tasks have ended.
+        The first task runs in the calling thread. If a task raises an error, the error is raised
+        again after all tasks have ended.
         """
         if self._executor is None:
             return [task() for task in tasks]

@@ -70,7 +70,7 @@ def test_threads_end_and_the_limit_is_restored_after_an_exception(failing, start
 
 @pytest.mark.parametrize("n_logits", [1, 3])
 def test_products_in_slices_are_the_products(n_logits, monkeypatch):
-    monkeypatch.setattr(_block, "small_products", lambda: True)
+    monkeypatch.setattr(_block, "has_small_matrix_kernels", lambda: True)
     monkeypatch.setattr(_block, "SMALL_PRODUCT", 1000)
     monkeypatch.setattr(_block, "SLICE_ROWS", 10)
     rng = np.random.default_rng(6)

@@ -114,7 +114,7 @@ def test_a_child_forked_during_another_threads_fit_fits_with_its_own_limits(monk
     if child == 0:
         code = 1
         try:
-            is_restored = blas_threads() == before and not _blas_limit.holders
+            is_restored = blas_threads() == before and not _blas_limit.n_requests
             MaxentClassifier().fit(X, y)
             code = 0 if is_restored and blas_threads() == before else 2
         finally:
