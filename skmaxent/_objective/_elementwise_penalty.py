@@ -269,4 +269,5 @@ class Elementwise:
     def columns(self, index: Array) -> Elementwise:
         """Return the penalty of the columns at positions `index`."""
         arrays = (self.l1, self.ridge, self.target, self.lower, self.upper)
-        return Elementwise(*(array[:, index] for array in arrays), is_coupled=self.is_coupled)
+        l1, ridge, target, lower, upper = (array[:, index] for array in arrays)
+        return Elementwise(l1, ridge, target, lower, upper, self.is_coupled)

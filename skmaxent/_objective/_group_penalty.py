@@ -154,4 +154,5 @@ class Grouped:
     def columns(self, index: Array) -> Grouped:
         """Return the penalty of the columns at positions `index`."""
         arrays = (self.l1, self.ridge, self.target)
-        return Grouped(*(array[:, index] for array in arrays), is_coupled=self.is_coupled)
+        l1, ridge, target = (array[:, index] for array in arrays)
+        return Grouped(l1, ridge, target, self.is_coupled)
