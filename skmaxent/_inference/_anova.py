@@ -1,4 +1,4 @@
-"""Tests of terms: tables of type II, which respect marginality, and of type III, which do not."""
+"""Analysis of variance: tests of the terms of a model, of type II or III."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from skmaxent._inference._terms import Term, Terms
 if TYPE_CHECKING:
     import pandas as pd
 
-# The statistic of all coefficients of columns at some positions, and its degrees of freedom.
+# From the positions of some columns to the statistic of the test that all their coefficients are
+# zero, and its degrees of freedom.
 Statistic = Callable[[list[int]], tuple[float, int]]
 
 
@@ -22,47 +23,54 @@ def anova(
     kind: int,
     table: Callable[[list[tuple[str, float, int]]], pd.DataFrame],
 ) -> pd.DataFrame:
-    """Return a table with a test for each term.
+    """Return a table with a test of each term.
 
-    Type III tests the term in the whole model. Type II tests it in the model without the terms that
-    contain it: the statistic of these and the term, less that of these alone. For Wald's statistic
-    that is the test of the part of the term that is not correlated with the terms that contain it.
+    Type III tests a term in the model of all terms. Type II tests a term in the model without the
+    terms that contain it. Its statistic is a difference: the joint statistic of the term and the
+    terms that contain it, minus the statistic of the latter alone. For Wald's statistic this is the
+    test of the part of the term that is not correlated with the terms that contain it.
 
     Parameters
     ----------
     terms : Terms
     names : FeatureNames
-        They have the positions of the columns of the terms.
+        Gives the positions of columns by their names.
     statistic : callable
+        See `Statistic`.
     kind : {2, 3}
+        The type of the tests.
     table : callable
-        It makes the table of tests, each of a name, a statistic and its degrees of freedom.
+        Makes the table from a list of tests: the name of a term, the statistic and its degrees of
+        freedom.
 
     Returns
     -------
     DataFrame
-        A row for each term, as `table` makes them.
+        The result of `table`, with a row for each term.
     """
     if kind not in (2, 3) or isinstance(kind, bool):
         raise ValueError(f"type must be 2 or 3, found {kind!r}.")
     if not terms.terms:
         raise ValueError("anova tests terms, and the model has intercepts alone.")
-    known: dict[tuple[int, ...], tuple[float, int]] = {(): (0.0, 0)}
+    # Terms share sets of columns, and a likelihood ratio takes a fit.
+    cache: dict[tuple[int, ...], tuple[float, int]] = {(): (0.0, 0)}
 
-    def of(columns: set[int]) -> tuple[float, int]:
+    def cached_statistic(columns: set[int]) -> tuple[float, int]:
         key = tuple(sorted(columns))
-        if key not in known:
-            known[key] = statistic(list(key))
-        return known[key]
+        if key not in cache:
+            cache[key] = statistic(list(key))
+        return cache[key]
 
     def positions(term: Term) -> set[int]:
         return {names.position(column) for column in term.columns}
 
     tests: list[tuple[str, float, int]] = []
     for term in terms:
-        above: set[int] = set()
+        containing: set[int] = set()
         if kind == 2:
-            above = above.union(*(positions(other) for other in terms.higher(term)))
-        (whole, n_whole), (part, n_part) = of(above | positions(term)), of(above)
-        tests.append((term.name, max(whole - part, 0.0), n_whole - n_part))
+            containing = containing.union(*(positions(other) for other in terms.higher(term)))
+        joint, df_joint = cached_statistic(containing | positions(term))
+        alone, df_alone = cached_statistic(containing)
+        # Rounding, or a fit that is not exact, may make the difference negative.
+        tests.append((term.name, max(joint - alone, 0.0), df_joint - df_alone))
     return table(tests)

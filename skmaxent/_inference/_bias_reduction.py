@@ -1,8 +1,13 @@
-"""Likelihood penalised by Jeffreys' prior: finite estimates with less bias.
+"""Bias reduction: estimates that maximise the likelihood penalised by Jeffreys' prior.
 
-Maximises log L(θ) + log |I(θ)|/2. The multinomial logit is the canonical link of its family, where
-this is mean bias reduction too (Firth 1993, Biometrika 80, 27-38; Kosmidis & Firth 2009, Biometrika
-96, 793-804).
+The penalised log-likelihood is log L(θ) + log |I(θ)|/2, where I is the Fisher information. Its
+maximum is finite, and because the multinomial logit is a canonical link, its bias is of smaller
+order than that of the maximum-likelihood estimate (Firth 1993, Biometrika 80, 27-38; Kosmidis &
+Firth 2009, Biometrika 96, 793-804).
+
+Conventions: r is the number of free logits, `width` the number of coefficients of a logit, the
+intercept included. θ has the shape (n_logits, n_features + 1); scores and steps have the shape
+(r * width,), in reference coding, logit by logit.
 """
 
 from __future__ import annotations
@@ -21,31 +26,34 @@ from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Statu
 from skmaxent._storage._arrays import EPS, empty
 from skmaxent._typing import Array
 
-# Halvings of a Newton step: 2^-30 of it is below the accuracy that a step is computed with.
+# Largest number of times that a step is halved. A share of 2^-30 of a step is below the accuracy
+# with which the step is computed.
 MAX_STEP_HALVINGS = 30
-# Strength of the ridge of the second start, for coefficients of standardised columns.
-SPREAD = 0.01
-# Standard errors from a maximum at which there is one.
+# Strength of the ridge penalty whose minimum is the second start, for standardised columns.
+START_RIDGE = 0.01
+# The end of a search counts as a maximum up to this distance from it, in standard errors.
 AT_MAXIMUM = 1e-3
-# How many times the square of a distance, in standard errors, may be left to gain, in nats.
-FLATTER = 100.0
-# Rows below which several maxima are looked for in all ways.
+# Bound on the gain that is left at a distance d, in standard errors, from a maximum: this number
+# times d², in nats.
+GAIN_PER_DISTANCE = 100.0
+# With fewer rows than this, the search for other maxima uses all starts.
 FEW_ROWS = 1000.0
-# A step that ends no farther from a point of an earlier way up than this share of its length has
-# come to that way.
+# A search joins an earlier one if its next point is nearer to a point of the earlier search than
+# this share of the length of the step.
 JOINED = 0.1
-# Iterations of scoring, after which quasi-Newton steps take over.
+# Number of Fisher scoring steps after which BFGS updates the inverse information.
 SCORING_STEPS = 10
-# Penalised log-likelihoods that differ by no more are of the same maximum.
+# Maxima whose penalised log-likelihoods differ by no more than this, in nats, are the same.
 SAME = 1e-6
 
 
 def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
-    """The maximum of the penalised likelihood, from the model without features.
+    """Return the highest maximum of the penalised likelihood that is found.
 
-    Where rows are few there may be several. Other starts look for them: the coefficients of a weak
-    ridge, which are as large as the data allow, and, for less than `FEW_ROWS` rows, zero and half
-    of the coefficients found so far. There may be others that none of these leads to.
+    The first search starts from the model without features. With few rows there may be several
+    maxima, so that further searches have other starts: the coefficients of a weak ridge, which are
+    about as large as the data allow, and, with fewer than `FEW_ROWS` rows, zero, and half of the
+    best coefficients so far. The penalised likelihood may have maxima that no search finds.
 
     Parameters
     ----------
@@ -53,34 +61,41 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
         Without penalty or bounds.
     options : Options
     scale : float
-        What the objective's weights are multiplied by to count rows.
+        The weights of the rows divided by the weights in the objective.
+
+    Returns
+    -------
+    Solution
+        Its `value` is minus the penalised log-likelihood, divided by the number of rows. Its
+        `remark` tells the user if there is more than one maximum.
 
     Raises
     ------
     SingularInformation
-        Where columns depend on each other.
+        If columns are linearly dependent.
     """
-    ways = _Ways(problem, options.tol, scale)
+    ascents = _Ascents(problem, options.tol, scale)
     if options.max_iter == 0:
-        return ways.maximum(problem.origin(), options)
-    best = ways.maximum(problem.null.theta, options)
+        return ascents.maximum(problem.origin(), options)
+    best = ascents.maximum(problem.null.theta, options)
     if best.status is Status.STOPPED:
         return best
     n_rows = scale * problem.objective.total_weight
     quiet = replace(options, callback=None)
-    spread = minimise(_with_ridge(problem, SPREAD / n_rows), quiet).point.theta
-    # Of many rows the prior is negligible beside the likelihood, which has one maximum.
+    ridge = ridge_terms(START_RIDGE / n_rows * np.square(problem.objective.scale))
+    spread = minimise(problem.with_penalty(ridge), quiet).point.theta
     others: list[Solution] = []
+    # With many rows the likelihood, which has one maximum, dominates the prior.
     for i in range(3 if n_rows < FEW_ROWS else 1):
         start = (spread, problem.origin(), np.asfortranarray(0.5 * best.point.theta))[i]
         try:
-            found = ways.maximum(start, quiet)
+            found = ascents.maximum(start, quiet)
         except _covariance.SingularInformation:
             continue
-        difference = n_rows * (best.value - found.value)
-        if difference > SAME:
+        gain = n_rows * (best.value - found.value)
+        if gain > SAME:
             best, found = found, best
-        if abs(difference) > SAME + _left(found, options.tol) + _left(best, options.tol):
+        if abs(gain) > SAME + _largest_gain(found, options.tol) + _largest_gain(best, options.tol):
             others.append(found)
     if not others:
         return best
@@ -94,32 +109,28 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     return replace(best, remark=remark)
 
 
-def _left(end: Solution, tol: float) -> float:
-    """Return the nats that are at most left below a maximum, or infinity where there may be none.
+def _largest_gain(end: Solution, tol: float) -> float:
+    """Return a bound, in nats, on the gain between the end of a search and the maximum near it.
 
-    A distance d in standard errors leaves about d²/2, and more where the prior makes the penalised
-    likelihood flatter than the likelihood.
+    The bound is infinite if the end is too far from a maximum. At a distance of d standard errors
+    about d²/2 is left to gain, and more if the prior makes the penalised likelihood flatter than
+    the likelihood, from whose information the distance is computed.
     """
     if end.distance > max(tol, AT_MAXIMUM):
         return float("inf")
-    return FLATTER * end.distance**2
+    return GAIN_PER_DISTANCE * end.distance**2
 
 
-def _with_ridge(problem: Problem, strength: float) -> Problem:
-    """The problem with a ridge on the coefficients of standardised columns."""
-    return problem.with_penalty(ridge_terms(strength * np.square(problem.objective.scale)))
-
-
-class _Ways:
-    """Ways up the penalised likelihood, and the maxima that they lead to.
+class _Ascents:
+    """Searches for maxima of the penalised likelihood, which remember the maxima found before.
 
     Parameters
     ----------
     problem : Problem
     tol : float
-        Distance to a maximum, in standard errors, at which a way ends.
+        Distance to a maximum, in standard errors, at which a search ends.
     scale : float
-        What the objective's weights are multiplied by to count rows.
+        The weights of the rows divided by the weights in the objective.
     """
 
     def __init__(self, problem: Problem, tol: float, scale: float) -> None:
@@ -127,18 +138,20 @@ class _Ways:
         self._problem, self._tol = problem, tol
         self._total = scale * objective.total_weight
         self._width = objective.blocks.n_features + objective.fit_intercept
-        # Constant columns have no coefficients of their own.
+        # Constant columns have no coefficients, because intercepts stand for them.
         self._free = np.append(problem.varying, [True] * objective.fit_intercept)
         if not self._free.any():
-            self._free[:] = True  # `penalised` names the columns
-        # The maxima, each with the points of the way to it.
+            # `penalised` then raises the error that names the columns.
+            self._free[:] = True
+        # Each maximum found, and the points of its search, (n_points, n_logits, n_features + 1).
         self._known: list[tuple[Solution, Array]] = []
 
     def maximum(self, theta: Array, options: Options) -> Solution:
-        """Return the maximum that the way up from θ leads to.
+        """Return the end of the search that starts from θ, (n_logits, n_features + 1).
 
-        A way that comes to a point of an earlier one leads to the same maximum, and is not followed
-        further.
+        The first `SCORING_STEPS` steps are those of Fisher scoring, further steps those of BFGS.
+        The `status` of the result tells whether it is a maximum. A search that comes to a point of
+        an earlier search stops, and returns the maximum of the earlier one.
         """
         objective = self._problem.objective
         points = []
@@ -157,13 +170,14 @@ class _Ways:
             )
             if status is not Status.MAX_ITER or record.is_full:
                 break
-            known = self._known_beyond(point.theta, step)
+            known = self._joined_maximum(point.theta, step)
             if known is not None:
                 return known
-            found, t = self._along(state, step)
-            # Neither the value nor the score tell where to go, or no step leads up.
+            found, t = self._line_search(state, step)
+            # No share of the step leads up, or rounding hides whether it does.
             is_lost = found is None or (found.value == value and found.distance >= distance)
             if found is None or is_lost:
+                # The information may show a direction upwards that the updated matrix does not.
                 if inverse is state.V:
                     status = Status.PRECISION
                     break
@@ -180,25 +194,30 @@ class _Ways:
         return solution
 
     def _at(self, theta: Array) -> _State:
+        """Return the penalised likelihood with its derivatives at θ, (n_logits, n_features + 1)."""
         point = self._problem.objective.at(theta)
         return _State(point, *penalised(point, self._total, self._width, self._free))
 
-    def _along(self, state: _State, step: Array) -> tuple[_State | None, float]:
-        """Return the state after a step, and the share that was made; None if none leads up."""
+    def _line_search(self, state: _State, step: Array) -> tuple[_State | None, float]:
+        """Return the state after a share of the step, and this share: 1, 1/2, 1/4, ...
+
+        It is the largest share that does not decrease the penalised likelihood; the state is None
+        if `MAX_STEP_HALVINGS` shares decrease it.
+        """
         t = 1.0
         for _ in range(MAX_STEP_HALVINGS):
             try:
                 found = self._at(moved(state.point.theta, t * step, self._width))
             except _covariance.SingularInformation:
-                pass  # too far out
+                pass  # so far out that probabilities are 0 or 1
             else:
                 if found.value <= state.value:
                     return found, t
             t *= 0.5
         return None, t
 
-    def _known_beyond(self, theta: Array, step: Array) -> Solution | None:
-        """Return the maximum of an earlier way that a step leads to, or None."""
+    def _joined_maximum(self, theta: Array, step: Array) -> Solution | None:
+        """Return the maximum of an earlier search if a step from θ leads to one of its points."""
         end = moved(theta, step, self._width)
         limit = JOINED * float(np.linalg.norm(end - theta))
         for maximum, points in self._known:
@@ -208,7 +227,18 @@ class _Ways:
 
 
 class _State(NamedTuple):
-    """A point with what `penalised` returns there."""
+    """A point, and the penalised likelihood at this point.
+
+    Attributes
+    ----------
+    point : Point
+    value : float
+        Minus the penalised log-likelihood.
+    V : ndarray of shape (r * width, r * width)
+        The inverse of the Fisher information.
+    score : ndarray of shape (r * width,)
+        Gradient of the penalised log-likelihood.
+    """
 
     point: Point
     value: float
@@ -217,16 +247,26 @@ class _State(NamedTuple):
 
     @property
     def distance(self) -> float:
-        """The distance to the optimum in standard errors."""
+        """The length of a Fisher scoring step in standard errors."""
         return float(np.sqrt(max(float(self.score @ self.V @ self.score), 0.0)))
 
 
 def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
-    """Return the inverse Hessian after a step, by the formula of BFGS.
+    """Return the approximation of the inverse Hessian after a step, by the formula of BFGS.
 
-    Where the prior makes the penalised likelihood flatter than the likelihood, scoring converges
-    slowly. `change` is that of the gradient of the negative penalised log-likelihood. If its slope
-    along the step did not grow, the result is V, the inverse information.
+    Fisher scoring converges slowly if the prior makes the penalised likelihood flatter than the
+    likelihood, so that later steps use this approximation.
+
+    Parameters
+    ----------
+    inverse : ndarray of shape (n, n)
+        The approximation before the step.
+    step : ndarray of shape (n,)
+    change : ndarray of shape (n,)
+        Change, by the step, of the gradient of minus the penalised log-likelihood.
+    V : ndarray of shape (n, n)
+        The inverse information after the step. It is the result if the function that is minimised
+        is not convex along the step.
     """
     curvature = float(change @ step)
     # A product that rounding dominates would turn the inverse indefinite.
@@ -239,13 +279,15 @@ def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
 
 
 def moved(theta: Array, step: Array, width: int) -> Array:
-    """Return θ after a step in reference coding, with the same sum over the classes."""
+    """Return θ, (n_logits, n_features + 1), after a step of shape (r * width,).
+
+    With three or more classes the result is centred, so that it sums to zero over the classes.
+    """
     theta = theta.copy(order="F")
     r = max(1, len(theta) - 1)
     theta[:r, :width] += step.reshape(r, width)
     if len(theta) > 1:
-        # The loss does not change, and solvers of smooth problems expect coefficients that sum to
-        # zero.
+        # Centring does not change the loss, and solvers of smooth problems expect it.
         theta -= theta.mean(axis=0)
     return theta
 
@@ -253,17 +295,31 @@ def moved(theta: Array, step: Array, width: int) -> Array:
 def penalised(
     point: Point, total: float, width: int, free: Array | None = None
 ) -> tuple[float, Array, Array]:
-    """Return -log L - log |I|/2, the inverse information I⁻¹ and the adjusted score.
+    """Return -log L - log |I|/2, the inverse information I⁻¹ and the penalised score.
 
     Parameters
     ----------
     point : Point
+        The coefficients.
     total : float
         Sum of the weights of the rows.
     width : int
-        Coefficients of a logit, the intercept included.
     free : ndarray of bool of shape (width,), optional
-        Which of them are parameters; the others are constants, with zeros in I⁻¹. None is all.
+        Which coefficients of each logit are parameters. The others are constants, for which I⁻¹ has
+        rows and columns of zeros. None stands for all.
+
+    Returns
+    -------
+    value : float
+    V : ndarray of shape (r * width, r * width)
+        I⁻¹.
+    score : ndarray of shape (r * width,)
+        Gradient of log L + log |I|/2.
+
+    Raises
+    ------
+    SingularInformation
+        If the information of the free coefficients is singular.
     """
     objective = point.objective
     r = max(1, len(point.theta) - 1)
@@ -280,20 +336,21 @@ def penalised(
             columns = np.flatnonzero(free)[error.columns]
             raise _covariance.SingularInformation(columns) from error
     log_det = float(np.linalg.slogdet(H)[1])
-    (change,) = point.map_reduce(_prior_score, V)
+    (prior_score,) = point.map_reduce(_prior_score, V)
     # The storage divides the weights by a scale, so that sums over rows are of smaller weights than
     # `total` counts.
-    change *= total / objective.total_weight
+    prior_score *= total / objective.total_weight
     gradient = point.loss_gradient()[:r, :width]
     value = total * point.loss - 0.5 * log_det
-    return value, V, (change - total * gradient).ravel()
+    return value, V, (prior_score - total * gradient).ravel()
 
 
 def _prior_score(context: KernelContext, V: Array) -> tuple[Array]:
-    """Return the gradient of log |I|/2, (r, width).
+    """Return the gradient of log |I|/2 over the rows of a block, (r, width); V is I⁻¹.
 
-    ∂log |I|/2 = tr(I⁻¹ ∂I)/2, where ∂I has the third cumulants of the classes. With
-    Q_kl = xᵀ V_kl x, a row adds x times
+    The derivative is tr(I⁻¹ ∂I)/2, where ∂I has the third cumulants of the multinomial
+    distribution. x are the features of a row, p its probabilities, and V_kl the block of V for the
+    logits k and l. With Q_kl = xᵀ V_kl x, a row adds to the gradient of logit m x times
 
         p_m [Q_mm - Σ_k p_k Q_kk - 2 (Qp)_m + 2 pᵀQp]/2.
     """

@@ -59,12 +59,12 @@ class Replicates:
         shape of `whole`, differ from `whole` by more than half a standard error.
         """
         n = len(self.coef)
-        told = {
+        texts = {
             "separated": "have separated classes",
             "not converged": "have fits that did not converge",
             "constant": "have a feature that is constant",
         }
-        found = [f"{self.counts[key]} {what}" for key, what in told.items() if self.counts[key]]
+        found = [f"{self.counts[key]} {what}" for key, what in texts.items() if self.counts[key]]
         if found:
             warn_user(
                 f"Of {n} bootstrap samples {', '.join(found)}: such samples have no finite or no "
@@ -72,6 +72,7 @@ class Replicates:
                 "many, say little. Fit with a penalty or bias_reduction.",
             )
         difference = np.abs(self.whole - fitted)
+        # Coefficients that do not vary between samples have a standard error of zero.
         is_far = difference > np.maximum(0.5 * self.coef.std(axis=0), 1e-6 * np.abs(self.whole))
         if is_far.any() and np.isfinite(self.whole).all():
             warn_user(
@@ -117,7 +118,7 @@ class Sampling:
         groups: Array | None,
         weights: str,
     ) -> Sampling:
-        """Choose what to draw: clusters if there are `groups`, observations, or rows.
+        """Return how to draw samples: clusters if there are `groups`, else observations or rows.
 
         Parameters
         ----------
@@ -163,8 +164,8 @@ class Sampling:
             return np.asarray(drawn * self.size)
         codes = np.arange(len(self.weights)) if self.clusters is None else self.clusters
         present = np.unique(codes[self.weights > 0.0])
-        some = present[rng.integers(0, len(present), len(present))]
-        return np.asarray(self.weights * np.bincount(some, minlength=int(codes.max()) + 1)[codes])
+        drawn = present[rng.integers(0, len(present), len(present))]
+        return np.asarray(self.weights * np.bincount(drawn, minlength=int(codes.max()) + 1)[codes])
 
     @property
     def n_clusters(self) -> int | None:
@@ -198,19 +199,26 @@ def bootstrap_coefficients(
         Called as `fit(model, X, y, sample_weight, offset)`; fits the model and returns a Solution.
     model : estimator
         Fits use clones without callbacks, `warm_start` and `prior_correction`.
-    X, y, offset
+    X, y, offset : object
         The data as users gave them.
     observed : Observations
         The checked y.
     sampling : Sampling
+        What is drawn with replacement.
     n_bootstrap : int
         Number of samples.
     seed : int
         Each sample has a random generator of its own, spawned from this seed, so that the samples
         do not depend on `n_jobs`.
     n_jobs : int or None
+        Number of processes of joblib.
     verbose : int
         If positive, the number of the fits that are done is printed.
+
+    Raises
+    ------
+    ValueError
+        If `MOST_DRAWS` samples in sequence lack a class.
     """
     model = without_callbacks(clone(model))
     model.set_params(verbose=0, warm_start=False, prior_correction=None)
@@ -224,14 +232,15 @@ def bootstrap_coefficients(
         with_progress(done, n_bootstrap + 1, "fits of the bootstrap") if verbose else done
     )
     coef = np.stack([fit.coef for fit in fits])
-    lost = (coef[:, :, :-1] == 0.0).all(axis=1) & whole.coef[:, :-1].any(axis=0)
+    # Without a penalty, a feature has coefficients of zero in all logits only if it is constant.
+    constant = (coef[:, :, :-1] == 0.0).all(axis=1) & whole.coef[:, :-1].any(axis=0)
     return Replicates(
         whole.coef,
         coef,
         {
             "separated": sum(fit.is_separated for fit in fits),
             "not converged": sum(fit.has_not_converged for fit in fits),
-            "constant": int(lost.any(axis=1).sum()) if not is_penalised else 0,
+            "constant": int(constant.any(axis=1).sum()) if not is_penalised else 0,
             "drawn again": sum(fit.n_redrawn for fit in fits),
         },
     )
@@ -239,7 +248,18 @@ def bootstrap_coefficients(
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The result of one fit; `coef` has shape (n_logits, n_features + 1), intercepts last."""
+    """The result of one fit.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_logits, n_features + 1)
+        The intercepts are in the last column.
+    is_separated : bool
+        Whether the classes of the sample are separated.
+    has_not_converged : bool
+    n_redrawn : int
+        Number of samples that were rejected before, because they lacked a class.
+    """
 
     coef: Array
     is_separated: bool
@@ -263,9 +283,9 @@ def _fit(
     """
     drawn, n_redrawn = sampling.weights, 0
     if seed is not None:
-        drawn, n_redrawn = _drawn(observed, sampling, np.random.default_rng(seed))
+        drawn, n_redrawn = _draw_all_classes(observed, sampling, np.random.default_rng(seed))
         if sampling.counts is not None and not observed.sets:
-            y, drawn = _labels(observed, drawn)
+            y, drawn = _targets_of_sample(observed, drawn)
     fitted = clone(model)
     solution = fit(fitted, X, y, drawn, offset)
     status = solution.status
@@ -278,7 +298,7 @@ def _fit(
     )
 
 
-def _drawn(
+def _draw_all_classes(
     observed: Observations, sampling: Sampling, rng: np.random.Generator
 ) -> tuple[Array, int]:
     """Return the weights of a sample that contains every class, and the number of rejected samples.
@@ -299,7 +319,7 @@ def _drawn(
     )
 
 
-def _labels(observed: Observations, drawn: Array) -> tuple[Any, Array]:
+def _targets_of_sample(observed: Observations, drawn: Array) -> tuple[Any, Array]:
     """Return y and sample weights for a sample whose observations were drawn one by one.
 
     `drawn` are the weights of `Sampling.draw`. If rows have one class each, y are their labels, and

@@ -1,4 +1,9 @@
-"""Calibration of probabilities by class, and decompositions of the Brier and the log score."""
+"""Calibration of probabilities by class, and decompositions of the Brier and the log score.
+
+Conventions: P, (n_samples, n_classes), are probabilities, p, (n_samples,), those of one class. T
+are the shares of the observations of each row that are of each class. w or `counts`, (n_samples,),
+is the number of observations of each row.
+"""
 
 from __future__ import annotations
 
@@ -29,30 +34,42 @@ def calibration_table(
 ) -> pd.DataFrame:
     """Return the observed share of each class in bins of its probability, with intervals.
 
-    Intervals are those of Wilson (1927, JASA 22) for a share of n observations: the sum of the
-    counts in the bin, or unless these `are_counts`, Kish's effective number of rows.
+    Parameters
+    ----------
+    outcomes : Outcomes
+        The probabilities and the observed classes of the rows.
+    classes : list
+        The labels.
+    n_bins : int
+    strategy : {"quantile", "uniform"}
+        Bins with about equal numbers of observations, or of equal width.
+    conf_level : float
+        Level of the intervals, which are those of Wilson (1927, JASA 22).
+    are_counts : bool
+        Whether the counts of `outcomes` count observations. If they are sampling weights, the
+        number of observations in a bin is Kish's effective number of rows.
 
     Returns
     -------
     DataFrame
-        A row for each class and bin: predicted, the mean probability, observed, lower, upper and
-        n, the observations in the bin.
+        A row for each class and bin: predicted (the mean probability), observed (the share of the
+        class), lower, upper and n (the number of observations).
     """
     import pandas as pd
 
     _check_bins(n_bins, strategy)
     rows, index = [], []
     for k, label in enumerate(classes):
-        p, hit = outcomes.probabilities[:, k], outcomes.shares[:, k]
+        p, t = outcomes.probabilities[:, k], outcomes.shares[:, k]
         bins = bins_of(p, outcomes.counts, n_bins, strategy)
         for code in range(int(bins.max()) + 1):
             here = (bins == code) & (outcomes.counts > 0.0)
             w = outcomes.counts[here]
             total = float(w.sum())
             n = total if are_counts else total**2 / float(w @ w)
-            share, known = float(w @ hit[here]) / total, float(w @ p[here]) / total
-            lower, upper = wilson_interval(share, n, conf_level)
-            rows.append((known, share, lower, upper, n))
+            observed, predicted = float(w @ t[here]) / total, float(w @ p[here]) / total
+            lower, upper = wilson_interval(observed, n, conf_level)
+            rows.append((predicted, observed, lower, upper, n))
             index.append((label, code))
     names = ["predicted", "observed", "lower", "upper", "n"]
     places = pd.MultiIndex.from_tuples(index, names=["class", "bin"])
@@ -62,31 +79,47 @@ def calibration_table(
 def score_decomposition(
     outcomes: Outcomes, classes: list[Any], score: str, n_bins: int, strategy: str
 ) -> pd.DataFrame:
-    """Return score = reliability - resolution + uncertainty, for each class and for all.
+    """Return the parts of score = reliability - resolution + uncertainty.
 
-    With c the observed shares in the bin of a row and t those in all rows, the parts are
-    differences of mean scores: reliability that of the probabilities less that of c, resolution
-    that of t less that of c, uncertainty that of t. With probabilities that are equal in each bin
-    they are Murphy's (1973, J. Appl. Meteorol. 12); the identity holds with others too (Siegert
-    2017, Q. J. R. Meteorol. Soc. 143).
+    The parts are differences of the mean scores S of three predictions for each row: its
+    probabilities p, the observed shares c of the classes in its bin, and the observed shares m in
+    all rows. Reliability is S(p) - S(c), resolution S(m) - S(c), and uncertainty S(m). If all
+    probabilities in a bin are equal, these are the parts of Murphy (1973, J. Appl. Meteorol. 12).
+    The identity holds for other probabilities too (Siegert 2017, Q. J. R. Meteorol. Soc. 143).
 
-    A class has the scores of the event that it occurs. The Brier score of all classes is the sum of
-    those; the log score of all has bins of the probability of the most probable class.
+    Parameters
+    ----------
+    outcomes : Outcomes
+    classes : list
+        The labels.
+    score : {"brier", "log"}
+    n_bins : int
+    strategy : {"quantile", "uniform"}
+        As in `calibration_table`.
+
+    Returns
+    -------
+    DataFrame
+        Columns score, reliability, resolution and uncertainty. The row of a class is about the
+        event that this class occurs, with bins of its probability. The row "all" is about all
+        classes: the sum of their rows for the Brier score; for the log score, bins are those of the
+        probability of the most probable class.
     """
     import pandas as pd
 
     if score not in SCORES:
         raise ValueError(f"score must be one of {list(SCORES)}, found {score!r}.")
     _check_bins(n_bins, strategy)
-    some = outcomes.counts > 0.0
-    P, T, w = outcomes.probabilities[some], outcomes.shares[some], outcomes.counts[some]
+    counted = outcomes.counts > 0.0
+    P, T, w = outcomes.probabilities[counted], outcomes.shares[counted], outcomes.counts[counted]
     rows = []
     for k in range(len(classes)):
         bins = bins_of(P[:, k], w, n_bins, strategy)
         event = np.column_stack([P[:, k], 1.0 - P[:, k]])
         happened = np.column_stack([T[:, k], 1.0 - T[:, k]])
         parts = _parts(event, happened, w, bins, score)
-        # Both outcomes of an event have the same square: the Brier score of a class counts one.
+        # The squares for "occurs" and "does not occur" are equal, and the Brier score of a class
+        # has only the first.
         rows.append(0.5 * parts if score == "brier" else parts)
     if score == "brier":
         rows.append(np.sum(rows, axis=0))
@@ -98,7 +131,11 @@ def score_decomposition(
 
 
 def bins_of(p: Array, counts: Array, n_bins: int, strategy: str) -> Array:
-    """Return the code of the bin of each probability, (n_samples,), without empty bins."""
+    """Return the code of the bin of each probability, (n_samples,).
+
+    Bins without observations are joined with others, so that the codes 0, 1, ... are all in use.
+    `counts` and `strategy` are as in the module's docstring and in `calibration_table`.
+    """
     levels = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
     edges = levels if strategy == "uniform" else np.unique(weighted_quantiles(p, counts, levels))
     codes = np.searchsorted(edges, p, side="left")
@@ -107,17 +144,17 @@ def bins_of(p: Array, counts: Array, n_bins: int, strategy: str) -> Array:
 
 
 def wilson_interval(share: float, n: float, conf_level: float) -> tuple[float, float]:
-    """Return Wilson's interval of a share of n observations."""
+    """Return the ends of Wilson's confidence interval for a share of n observations."""
     z = float(stats.norm.ppf(0.5 + 0.5 * conf_level))
     center = (share + z * z / (2.0 * n)) / (1.0 + z * z / n)
     half = z * np.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n)) / (1.0 + z * z / n)
-    # The ends are the share itself at 0 and 1, up to rounding.
+    # For shares of 0 and 1 one end equals the share; rounding would move it.
     lower = 0.0 if share <= 0.0 else max(center - half, 0.0)
     return lower, 1.0 if share >= 1.0 else min(center + half, 1.0)
 
 
 def _check_bins(n_bins: int, strategy: str) -> None:
-    """Raise ValueError for other numbers of bins and strategies."""
+    """Raise ValueError if the number of bins is not positive or the strategy is unknown."""
     if isinstance(n_bins, bool) or not isinstance(n_bins, (int, np.integer)) or n_bins < 1:
         raise ValueError(f"n_bins must be a positive integer, found {n_bins!r}.")
     if strategy not in STRATEGIES:
@@ -125,32 +162,42 @@ def _check_bins(n_bins: int, strategy: str) -> None:
 
 
 def _top_bins(P: Array, counts: Array, n_bins: int, strategy: str) -> Array:
-    """Return bins of the probability of the most probable class, within each such class."""
-    top, codes, count = P.argmax(axis=1), np.zeros(len(P), np.intp), 0
+    """Return the code of a bin for each row, (n_samples,), by its most probable class.
+
+    The rows with the same most probable class have bins of their own, of the probability of this
+    class.
+    """
+    top, codes, n_used = P.argmax(axis=1), np.zeros(len(P), np.intp), 0
     for k in np.unique(top):
         here = top == k
         if not counts[here].any():
             continue
         bins = bins_of(P[here, k], counts[here], n_bins, strategy)
-        codes[here] = count + bins
-        count += int(bins.max()) + 1
+        codes[here] = n_used + bins
+        n_used += int(bins.max()) + 1
     return codes
 
 
 def _parts(P: Array, T: Array, w: Array, bins: Array, score: str) -> Array:
-    """Return the mean score and its reliability, resolution and uncertainty, (4,)."""
+    """Return the mean score and its reliability, resolution and uncertainty, (4,).
+
+    `bins`, (n_samples,), has the code of the bin of each row. See `score_decomposition`.
+    """
     sums, sizes = np.zeros((int(bins.max()) + 1, P.shape[1])), np.bincount(bins, w)
     np.add.at(sums, bins, T * w[:, None])
-    binned = (sums / np.where(sizes > 0.0, sizes, 1.0)[:, None])[bins]
-    overall = np.broadcast_to(w @ T / w.sum(), P.shape)
-    own, calibrated, base = (_mean_score(Q, T, w, score) for Q in (P, binned, overall))
-    return np.array([own, own - calibrated, base - calibrated, base])
+    in_bin = (sums / np.where(sizes > 0.0, sizes, 1.0)[:, None])[bins]
+    in_all = np.broadcast_to(w @ T / w.sum(), P.shape)
+    of_model, calibrated, base = (_mean_score(Q, T, w, score) for Q in (P, in_bin, in_all))
+    return np.array([of_model, of_model - calibrated, base - calibrated, base])
 
 
 def _mean_score(Q: Array, T: Array, w: Array, score: str) -> float:
-    """Return the weighted mean score of probabilities Q for shares T of the outcomes."""
+    """Return the weighted mean score of predictions Q, (n_samples, n_classes).
+
+    The score of a row with several observations is the mean over its observations.
+    """
     if score == "log":
         return float(-(w @ xlogy(T, np.where(T > 0.0, Q, 1.0)).sum(axis=1)) / w.sum())
-    # Of a row with several outcomes the mean over these.
+    # Σ_k (Q_k - e_k)², averaged over the indicators e of the observations, whose mean is T.
     squares = (Q**2).sum(axis=1) + (T * (1.0 - 2.0 * Q)).sum(axis=1)
     return float(w @ squares / w.sum())

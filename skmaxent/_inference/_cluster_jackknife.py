@@ -1,4 +1,8 @@
-"""The jackknife over clusters: covariances from coefficients without each cluster in turn."""
+"""The cluster jackknife: covariances from the coefficients of fits without each cluster in turn.
+
+Coefficients belong to standardised columns, in reference coding: the differences from the last
+class, logit by logit. r is the number of free logits, and p the number of all coefficients.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
 
-# Most bytes of the informations of clusters that are held at a time.
+# Most bytes of the information matrices of clusters that are in memory at a time.
 GROUP_BYTES = 1 << 26
-# Eigenvalue, of an information scaled to unit diagonal, at which it counts as singular.
+# The information without a cluster counts as singular if it has an eigenvalue below this, in a
+# scale of the columns in which the information of all rows has a unit diagonal.
 SINGULAR = 1e-9
 
 
@@ -28,30 +33,32 @@ def jackknife_covariance(
     n_groups: int,
     is_bias_reduced: bool,
 ) -> Array:
-    """Return CV3, (G - 1)/G times the sum of squared changes of coefficients, over G clusters.
+    """Return the jackknife covariance CV3 or CV3L, (p, p).
 
-    MacKinnon, Nielsen & Webb (2023), J. Appl. Econom. 38; for logits their paper of 2024. Changes
-    are from fits without the cluster, or from one Newton step towards these ("CV3L").
+    The covariance is (G - 1)/G Σ_g d_g d_gᵀ over G clusters, where d_g is the change of the
+    coefficients if cluster g is left out (MacKinnon, Nielsen & Webb 2023, J. Appl. Econom. 38; for
+    logits their paper of 2024).
 
     Parameters
     ----------
     training : TrainingProblem
     point : Point
-        The loss at the fit.
-    V : ndarray of shape (n_coefficients, n_coefficients)
+        The loss at the fitted coefficients.
+    V : ndarray of shape (p, p)
         The inverse of the information of all observations.
     codes : ndarray of int of shape (n_samples,)
         The cluster of each row.
     is_exact : bool
-        Whether fits are made without each cluster.
+        Whether the changes come from fits without each cluster ("CV3"), or from one Newton step
+        towards each of these fits ("CV3L").
     n_groups : int
-        Clusters with rows of positive weight.
+        G, the number of clusters with rows of positive weight.
     is_bias_reduced : bool
         Whether the likelihood is penalised by Jeffreys' prior.
     """
     if is_exact:
-        count = int(codes.max()) + 1
-        factors = (codes[:, None] != np.arange(count)).astype(float)
+        n_codes = int(codes.max()) + 1
+        factors = (codes[:, None] != np.arange(n_codes)).astype(float)
         fits = refits(
             training,
             point,
@@ -66,15 +73,16 @@ def jackknife_covariance(
 
 
 def one_step_changes(training: TrainingProblem, point: Point, V: Array, codes: Array) -> Array:
-    """Return changes of the coefficients by a Newton step without each cluster, (n_groups, p).
+    """Return the change of the coefficients without each cluster, (n_groups, p), by a Newton step.
 
-    With the information H of all rows and H_g of a cluster they are (H - H_g)⁻¹ times the sum of
-    the cluster's gradients.
+    The change for a cluster g is (H - H_g)⁻¹ s_g. H and H_g are the information of all rows and of
+    the rows of the cluster, and s_g is the sum of the gradients of the loss over its rows. The
+    parameters are those of `jackknife_covariance`.
 
     Raises
     ------
     ValueError
-        Where the rows without a cluster do not determine the coefficients.
+        If the rows without some cluster do not determine the coefficients.
     """
     scale, n_groups = training.data.scale, int(codes.max()) + 1
     scores = _covariance.group_scores(point, codes, n_groups) * scale
@@ -98,22 +106,27 @@ def one_step_changes(training: TrainingProblem, point: Point, V: Array, codes: A
 
 
 def group_informations(point: Point, codes: Array, groups: Array) -> Array:
-    """Return the informations of the rows of some groups, (len(groups), p, p), as sums.
+    """Return the information of the rows of each of some groups, (len(groups), p, p).
 
-    `groups` are consecutive codes.
+    Each is a sum over rows, with the weights of the objective. `codes`, (n_samples,), has the group
+    of each row, and `groups` are consecutive codes.
     """
-    (found,) = point.map_reduce(_group_informations, codes, int(groups[0]), len(groups))
+    (H,) = point.map_reduce(_group_informations, codes, int(groups[0]), len(groups))
     if point.objective.fit_intercept:
-        return np.asarray(found)
+        return np.asarray(H)
     width = point.objective.blocks.n_features + 1
-    kept = np.flatnonzero(np.arange(found.shape[1]) % width < width - 1)
-    return np.asarray(found[:, kept[:, None], kept])
+    kept = np.flatnonzero(np.arange(H.shape[1]) % width < width - 1)
+    return np.asarray(H[:, kept[:, None], kept])
 
 
 def _group_informations(
     context: KernelContext, codes: Array, first: int, count: int
 ) -> tuple[Array]:
-    """Return the sums over the rows of each group of a block: see `group_informations`."""
+    """Return the information of each group from the rows of a block, with intercepts.
+
+    The groups are those with the codes `first` to `first + count - 1`. The shape of the result is
+    (count, r * width, r * width), where `width` is n_features + 1.
+    """
     block, likelihood = context.block, context.likelihood
     P, X, weights = context.probabilities, context.rows, context.weights
     r, width = likelihood.n_free, len(X)
@@ -123,8 +136,9 @@ def _group_informations(
         rows = np.flatnonzero(own == group)
         p, x = P[:, rows].astype(np.float64), X[:, rows]
         for k in range(r):
-            spread = likelihood.curvature_row(p, k) * weights[rows]
-            H[group, k : k + len(spread), :, k, :] += (spread[:, None, :] * x) @ x.T
-            for later in range(k + 1, k + len(spread)):
+            # Second derivatives of the loss of each row by the logit k and the logits from k on.
+            curvature = likelihood.curvature_row(p, k) * weights[rows]
+            H[group, k : k + len(curvature), :, k, :] += (curvature[:, None, :] * x) @ x.T
+            for later in range(k + 1, k + len(curvature)):
                 H[group, k, :, later, :] = H[group, later, :, k, :].T
     return (H.reshape(count, r * width, r * width),)

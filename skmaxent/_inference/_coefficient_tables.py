@@ -1,4 +1,7 @@
-"""Tables of coefficients: covariance, standard errors, intervals and the summary."""
+"""Tables of coefficients: covariance, standard errors, intervals and the summary.
+
+The ravelled coefficients are those of `CoefficientTables.coef`, row by row, in one vector.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmaxent._effects._estimates import normal_interval, normal_quantile
+from skmaxent._effects._estimates import normal_interval, normal_quantile, percentile_interval
 from skmaxent._effects._student_t import StudentT
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._tables import adjusted_p_values, index_of, z_tests
@@ -19,28 +22,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CoefficientTables:
-    """Coefficients with their covariance, and the tables made from these.
+    """Reported coefficients with their covariance, and the tables made from these.
 
     Attributes
     ----------
     coef : ndarray of shape (n_rows, n_columns)
+        A row for each class that has reported coefficients, a column for each feature and, last,
+        for the intercept.
     covariance : ndarray of shape (n_rows * n_columns, n_rows * n_columns)
-        Of the ravelled coefficients.
+        Covariance of the ravelled coefficients.
     rows : list
         Labels of the rows of `coef`.
     columns : list of str
         Names of the columns of `coef`.
     n_features : int
-        How many of the columns belong to features: all, or all but the last, the intercept.
+        Number of columns that belong to features: all, or all but the last, the intercept.
     has_tests : bool
         Whether the tables have z statistics and p-values.
     replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
         Coefficients of bootstrap samples.
     distribution : StudentT
-        Of estimates divided by their standard errors.
-    from_standardised : ndarray of shape (size of coef, n_coefficients) or None
-        From free coefficients of standardised columns to the ravelled ones here; None where degrees
-        of freedom do not depend on the coefficient.
+        Distribution of estimates divided by their standard errors.
+    from_standardised : ndarray of shape (n_rows * n_columns, n_coefficients) or None
+        The matrix from the free coefficients of standardised columns to the ravelled coefficients.
+        None if the degrees of freedom are the same for all coefficients.
     """
 
     coef: Array
@@ -55,20 +60,20 @@ class CoefficientTables:
 
     @property
     def index(self) -> pd.MultiIndex:
-        """Class and feature of each of the ravelled coefficients."""
+        """Class and feature of each ravelled coefficient."""
         return index_of(self.rows, self.columns)
 
     @property
     def std_errors(self) -> Array:
-        """Standard errors, (n_rows, n_columns)."""
+        """Standard errors of the coefficients, (n_rows, n_columns)."""
         variances = np.maximum(self.covariance.diagonal(), 0.0)  # rounding may be below zero
         return np.asarray(np.sqrt(variances).reshape(self.coef.shape))
 
     def degrees_of(self, R: Array | None = None) -> float | Array:
-        """Return degrees of freedom of t statistics of m combinations R of coefficients.
+        """Return the degrees of freedom of t tests of m linear combinations of coefficients.
 
-        R has the shape (m, size of coef); None are the coefficients themselves. The result is one
-        number, or of shape (m,).
+        R, (m, n_rows * n_columns), has the weights of the ravelled coefficients. None stands for
+        each coefficient by itself. The result is one number for all tests, or an array (m,).
         """
         if self.from_standardised is None:
             return self.distribution.df
@@ -76,52 +81,74 @@ class CoefficientTables:
         return self.distribution.degrees(combined)
 
     def cov_params(self) -> pd.DataFrame:
-        """The covariance with names."""
+        """Return the covariance, with class and feature as the names of rows and columns."""
         import pandas as pd
 
         return pd.DataFrame(self.covariance, index=self.index, columns=self.index)
 
     def conf_int(self, conf_level: float) -> pd.DataFrame:
-        """Return normal intervals, or percentiles of the replicates, as columns lower and upper."""
+        """Return confidence intervals of the coefficients, in the columns lower and upper.
+
+        The intervals are percentiles of the bootstrap samples if there are any, and otherwise those
+        of the t or normal distribution.
+        """
         import pandas as pd
 
         values, errors = self.coef.ravel(), self.std_errors.ravel()
         lower, upper = normal_interval(values, errors, conf_level, self.degrees_of())
         if self.replicates is not None:
-            shares = [0.5 - 0.5 * conf_level, 0.5 + 0.5 * conf_level]
-            lower, upper = np.quantile(self.replicates, shares, axis=0)
-        table = {"lower": lower.ravel(), "upper": upper.ravel()}
-        return pd.DataFrame(table, index=self.index)
+            samples = self.replicates.reshape(len(self.replicates), -1)
+            lower, upper = percentile_interval(samples, conf_level)
+        return pd.DataFrame({"lower": lower, "upper": upper}, index=self.index)
 
     def profile_conf_int(
         self, fit: FitRows, positions: list[tuple[int, int]], conf_level: float
     ) -> pd.DataFrame:
-        """Profile intervals of some columns in every row: the columns lower and upper.
+        """Return profile likelihood intervals of the coefficients in some columns, of all rows.
 
         Parameters
         ----------
         fit : FitRows
             The rows of the fit.
         positions : list of (int, int)
-            For each column its position here and among all columns of the model.
+            For each column, its position in `columns` and among all columns of the model.
         conf_level : float
             Confidence level of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            A row for each coefficient, with the columns lower and upper.
         """
         import pandas as pd
 
         quantile = normal_quantile(conf_level)
-        places = [(row, *both) for row in range(len(self.rows)) for both in positions]
-        ends = [fit.profile(row, in_model, quantile) for row, _, in_model in places]
-        index = self.index[[row * len(self.columns) + j for row, j, _ in places]]
+        chosen = [(row, *both) for row in range(len(self.rows)) for both in positions]
+        ends = [fit.profile(row, in_model, quantile) for row, _, in_model in chosen]
+        index = self.index[[row * len(self.columns) + j for row, j, _ in chosen]]
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 
     def summary(
         self, conf_level: float, adjust: str | None, ratio: str, exponentiate: bool
     ) -> pd.DataFrame:
-        """The table of `InferenceResults.summary`.
+        """Return a table with a row for each coefficient, as `InferenceResults.summary` shows it.
 
-        `ratio` is the name of the column of ratios, which is the last column, or the first in the
-        place of the coefficients with `exponentiate`.
+        Parameters
+        ----------
+        conf_level : float
+            Level of the intervals.
+        adjust : str or None
+            Method that adjusts the p-values of the features for multiple tests; None adjusts none.
+        ratio : str
+            Name of the column of exp(coefficient), which is the last column.
+        exponentiate : bool
+            Whether this column replaces that of the coefficients, with standard errors and
+            intervals of exp(coefficient).
+
+        Raises
+        ------
+        ValueError
+            If p-values are to be adjusted, and the results have none.
         """
         import pandas as pd
 
@@ -136,7 +163,7 @@ class CoefficientTables:
         if self.has_tests:
             table |= z_tests(estimate, error, self.distribution.statistic, self.degrees_of())
         frame = pd.DataFrame(table, index=self.index)
-        # By position: two features may have the same name.
+        # An array is assigned by position, because two features may have the same name.
         frame[["lower", "upper"]] = ends
         if not exponentiate:
             frame[ratio] = ratios
@@ -146,8 +173,8 @@ class CoefficientTables:
                     "adjust is for p-values, which results of penalised fits and bootstraps do not "
                     "have; expected adjust=None."
                 )
-            slopes = np.arange(len(frame)) % len(self.columns) < self.n_features
+            is_slope = np.arange(len(frame)) % len(self.columns) < self.n_features
             p_values = np.full(len(frame), np.nan)
-            p_values[slopes] = adjusted_p_values(frame["p_value"].to_numpy()[slopes], adjust)
+            p_values[is_slope] = adjusted_p_values(frame["p_value"].to_numpy()[is_slope], adjust)
             frame["p_adjusted"] = p_values
         return frame

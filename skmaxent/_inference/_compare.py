@@ -22,9 +22,10 @@ class ModelComparison(Publishable):
     ----------
     models : tuple of InferenceResults
     names : tuple of str
-        Of the models.
+        Names of the models.
     note : str or None
-        What shows that the results are not of the same data; None where nothing does.
+        A sentence that says by which figures the models are of different data; None if they may be
+        of the same data.
 
     Examples
     --------
@@ -51,6 +52,7 @@ class ModelComparison(Publishable):
     def _published(
         self, exponentiate: bool, conf_level: float | None, stars: bool, decimals: int
     ) -> PublishedTable:
+        """Return the table that all formats show; the parameters are those of `to_markdown`."""
         return published_table(
             self.models,
             self.names,
@@ -71,9 +73,9 @@ def compare(*results: InferenceResults, names: Sequence[str] | None = None) -> M
     Parameters
     ----------
     *results : InferenceResults
-        Of `infer`, two or more.
+        Two or more results of `infer`.
     names : list of str, default=None
-        Of the models; None is "Model 1", "Model 2", ...
+        Names of the models; None stands for "Model 1", "Model 2", ...
 
     Returns
     -------
@@ -82,15 +84,16 @@ def compare(*results: InferenceResults, names: Sequence[str] | None = None) -> M
     Raises
     ------
     TypeError
-        For what are no results of `infer`.
+        If an argument is not a result of `infer`.
     ValueError
-        For fewer than two results, and unless there is a name for each.
+        If there are fewer than two results, or not as many names as results.
 
     Warns
     -----
     UserWarning
-        Where observations, classes, meanings of the weights or null log-likelihoods differ: then
-        the likelihoods are not of the same data. The table has the same sentence.
+        If the numbers of observations, the classes, the meanings of the weights or the null
+        log-likelihoods differ: the likelihoods are then of different data. The printed table has
+        the same sentence.
 
     Examples
     --------

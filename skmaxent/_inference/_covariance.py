@@ -1,7 +1,10 @@
-"""Covariances of coefficients, and what follows from them, on plain arrays.
+"""Covariances of coefficients: inverse information, sums of squared scores, Wald's statistic.
 
-Coefficients are θ of standardised columns in reference coding: those of r classes against the last,
-class-major, the intercept last in each; r = 1 for a single logit.
+Conventions: r is the number of free logits, and `width` the number of coefficients of a logit, the
+intercept included. Coefficients θ belong to standardised columns, in reference coding: (r, width),
+the coefficients of each class but the last minus those of the last class, or those of a single
+logit; the intercepts are the last column. As a vector, θ has the length n_coefficients = r * width,
+logit by logit. Scores are the gradients of the loss of each row with respect to this vector.
 """
 
 from __future__ import annotations
@@ -19,17 +22,24 @@ from skmaxent._storage._arrays import full
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._typing import Array
 
-# Bytes that the covariance and what it is made from may take.
+# Most bytes of a covariance matrix together with the arrays that it is computed from.
 MOST_COVARIANCE_BYTES = 1 << 32
-# Share of a column's mean square around its mean, in the rows that H depends on, below which H is
-# computed around that mean.
-MOST_COMMON = 1e-2
-# Eigenvalue relative to the largest, per row, below which a matrix with unit diagonal is singular.
+# If the variance of a column is below this share of its mean square, the information is computed
+# for the centred column.
+LEAST_VARIANCE_SHARE = 1e-2
+# A matrix of n rows with unit diagonal has eigenvalues of zero where they are below this times n
+# times the largest eigenvalue.
 SINGULAR_COVARIANCE = 1e-14
 
 
 class SingularInformation(ValueError):
-    """The columns (positions) of a matrix that are combinations of the others."""
+    """Error of an information matrix without an inverse.
+
+    Attributes
+    ----------
+    columns : ndarray of int
+        Positions of the columns, of X or of the intercept, that are linear combinations of others.
+    """
 
     def __init__(self, columns: Array) -> None:
         super().__init__(f"columns {columns.tolist()} are combinations of others")
@@ -38,10 +48,16 @@ class SingularInformation(ValueError):
 
 @dataclass(frozen=True)
 class Coding:
-    """Maps from θ against the last class to coefficients as they are reported.
+    """The linear map from θ to the coefficients that are reported.
 
-    `classes` is (rows, r), `columns` (width, width): a row of coefficients is
-    `classes @ θ @ columns.T`, and covariances follow.
+    The reported coefficients are `classes @ θ @ columns.T`, of shape (n_rows, width).
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_rows, r)
+        From the free logits to the classes that are reported, as `Reference.contrasts`.
+    columns : ndarray of shape (width, width)
+        From the coefficients of standardised columns to those of X, as `column_map` returns it.
     """
 
     classes: Array
@@ -49,26 +65,30 @@ class Coding:
 
     @property
     def matrix(self) -> Array:
-        """The matrix from θ, as a vector, to the reported coefficients."""
+        """The map between vectors, (n_rows * width, n_coefficients)."""
         return np.kron(self.classes, self.columns)
 
     def coefficients(self, theta: Array) -> Array:
-        """Return the reported coefficients (rows, width) for θ (r, width)."""
+        """Return the reported coefficients, (n_rows, width), for θ of shape (r, width)."""
         return np.asarray(self.classes @ theta @ self.columns.T)
 
     def covariance(self, V: Array) -> Array:
-        """Return the covariance of the reported coefficients for that of θ."""
+        """Return the covariance of the reported coefficients if θ has the covariance V."""
         L = self.matrix
         return np.asarray(L @ V @ L.T)
 
 
 def column_map(objective: MultinomialObjective) -> Array:
-    """Return the matrix from standardised coefficients to those of X, intercept included."""
+    """Return the matrix, (width, width), from coefficients of standardised columns to those of X.
+
+    It maps the coefficients of one logit, with the intercept last if there is one.
+    """
     return columns_of(objective.center, objective.scale, objective.fit_intercept)
 
 
 def check_size(r: int, width: int) -> None:
-    """Raises MemoryError where a covariance would take too much."""
+    """Raise MemoryError if a covariance would need more than `MOST_COVARIANCE_BYTES`."""
+    # The covariance, the information, its factor and a product, in float64.
     needed = 4 * 8 * (r * width) ** 2
     if needed > MOST_COVARIANCE_BYTES:
         raise MemoryError(
@@ -80,11 +100,13 @@ def check_size(r: int, width: int) -> None:
 
 
 def centred_information(point: Point) -> tuple[Point, Array]:
-    """The same coefficients for columns centred in the rows that H depends on, and `information`.
+    """Return a point with the same coefficients for columns that are centred, and its information.
 
-    With outliers whose class is all but certain these are far from the means of all rows, in which
-    the columns are all but a combination of the intercept. Means are weighted by the curvature of
-    each row, Σ_k p_k (1 - p_k).
+    Means are weighted by the curvature of each row, Σ_k p_k (1 - p_k), on which the information
+    depends. They may be far from the unweighted means if there are outliers whose class is nearly
+    certain. Without centring, such a column is then nearly a multiple of the intercept's, and the
+    information nearly singular. The point stays as it is if no column needs centring, or if there
+    is no intercept. The information has the shape (n_coefficients, n_coefficients).
     """
     objective = point.objective
     H = information(point)
@@ -98,7 +120,7 @@ def centred_information(point: Point) -> tuple[Point, Array]:
     if not (np.isfinite(squares).all() and sums[-1] > 0.0):
         return point, H
     mean = sums[:-1] / sums[-1]
-    if not (mean**2 > (1.0 - MOST_COMMON) * squares[:-1] / sums[-1]).any():
+    if not (mean**2 > (1.0 - LEAST_VARIANCE_SHARE) * squares[:-1] / sums[-1]).any():
         return point, H
     objective = objective.centred_at(objective.center + mean * objective.scale)
     point = objective.at(objective.from_coefficients(*point.objective.coefficients(point.theta)))
@@ -106,32 +128,38 @@ def centred_information(point: Point) -> tuple[Point, Array]:
 
 
 def inverse(H: Array, width: int) -> Array:
-    """Return H⁻¹; raise SingularInformation if columns are collinear."""
+    """Return the inverse of an information matrix H, (n_coefficients, n_coefficients).
+
+    Raises SingularInformation if columns are collinear. `width` is the number of columns of each
+    logit, by which the error finds them.
+    """
     size = np.sqrt(np.maximum(H.diagonal(), 0.0))
     if not (size > 0.0).all():
         raise SingularInformation(np.unique(np.flatnonzero(size == 0.0) % width))
     A = H / np.multiply.outer(size, size)
     L, info = lapack.dpotrf(A, lower=1)
+    # A pivot is the share of a column that the columns before it do not explain.
     pivots = np.square(L.diagonal())
     if info != 0 or pivots.min() < 1e-11:
+        # Pivoting moves the columns that depend on others to the end.
         _, R, order = qr(A, mode="economic", pivoting=True)
         small = np.abs(R.diagonal()) < 1e-9 * np.abs(R[0, 0])
         columns = order[small] if small.any() else order[-1:]
         raise SingularInformation(np.unique(columns % width))
     V, _ = lapack.dpotri(L, lower=1)
-    V += V.T  # above the diagonal there were zeros
+    V += V.T  # dpotri fills the lower triangle only
     V.flat[:: len(V) + 1] *= 0.5
     return np.asarray(V / np.multiply.outer(size, size))
 
 
 def complement(vector: Array) -> Array:
-    """Return orthonormal rows, (n - 1, n), that are orthogonal to a vector of length n."""
+    """Return n - 1 orthonormal rows, (n - 1, n), all orthogonal to a vector of length n."""
     Q, _ = qr(vector[:, None])
     return np.asarray(Q[:, 1:].T)
 
 
 class DeficientCovariance(ValueError):
-    """A covariance whose rank is below the number of restrictions that it is to test."""
+    """Error of a Wald test of more restrictions than the rank of their covariance."""
 
     def __init__(self, rank: int, n_restrictions: int) -> None:
         super().__init__(f"a rank of {rank} does not test {n_restrictions} restrictions")
@@ -141,13 +169,21 @@ class DeficientCovariance(ValueError):
 def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
     """Return Wald's statistic xᵀ V⁻¹ x.
 
-    A sum of outer products of scores of n units, which sum to zero at an optimum, has a rank of
-    n - 1 at most, the `largest_rank`, though rounding may hide it.
+    Parameters
+    ----------
+    x : ndarray of shape (n_restrictions,)
+        Estimates of the quantities that the hypothesis sets to zero.
+    V : ndarray of shape (n_restrictions, n_restrictions)
+        The covariance of x.
+    largest_rank : int, default=None
+        The largest rank that V can have, which rounding may hide. A robust covariance from the
+        scores of n clusters has a rank of n - 1 at most, because the scores sum to zero at the
+        optimum. None stands for no bound.
 
     Raises
     ------
     DeficientCovariance
-        Where V is singular.
+        If V is singular.
     """
     size = np.sqrt(np.maximum(V.diagonal(), 0.0))
     scaled = V / np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
@@ -160,9 +196,18 @@ def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
 
 
 def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:
-    """Return Σ u_g u_gᵀ with u_g the sum of the weighted scores of a group, or of a row.
+    """Return Σ_g u_g u_gᵀ, (n_coefficients, n_coefficients), for the scores u_g of groups or rows.
 
-    `weight_power` is 2 where a weight multiplies a row's score, 1 where it counts equal rows.
+    Parameters
+    ----------
+    point : Point
+        The loss at the coefficients.
+    groups : ndarray of int of shape (n_samples,) or None
+        The group of each row; u_g is the sum of the weighted scores of its rows. None stands for
+        each row by itself.
+    weight_power : {1, 2}
+        The power of the weight that multiplies u_g u_gᵀ of a row: 2 if the weight multiplies the
+        score, 1 if it is the number of equal rows.
     """
     if groups is None:
         (total,) = point.map_reduce(_score_products, weight_power)
@@ -174,14 +219,14 @@ def score_products(point: Point, groups: Array | None, weight_power: int) -> Arr
 def group_scores(point: Point, groups: Array, n_groups: int) -> Array:
     """Return the sums of the weighted scores of groups of rows, (n_groups, n_coefficients).
 
-    `groups` are the codes of the groups of the rows, (n_samples,).
+    `groups`, (n_samples,), has the code of the group of each row, from 0 to n_groups - 1.
     """
     (sums,) = point.map_reduce(_group_scores, groups, n_groups)
     return np.asarray(sums)
 
 
 def _scores(context: KernelContext) -> Array:
-    """Return the scores of the rows without their weights, (rows, r · width)."""
+    """Return the scores of the rows of a block without their weights, (n_rows, n_coefficients)."""
     residual = context.residuals
     residual = residual[: max(1, len(residual) - 1)]
     X = context.rows if context.model.standardisation.fit_intercept else context.rows[:-1]
@@ -189,13 +234,14 @@ def _scores(context: KernelContext) -> Array:
 
 
 def _score_products(context: KernelContext, power: int) -> tuple[Array]:
-    """Return the sum of products of the scores of the rows of a block: see `score_products`."""
+    """Return the sum of u uᵀ over the rows of a block, for `score_products` without groups."""
     targets, likelihood = context.block.targets, context.likelihood
     weights = np.power(context.weights.astype(float), 0.5 * power)
     if power == 2 or are_codes(targets):
         U = _scores(context) * weights[:, None]
         return (U.T @ U,)
-    # A row stands for several observations: so many of each class.
+    # A row of a table stands for several observations of different classes, each with a score of
+    # its own.
     shares = likelihood.outcomes(likelihood.dense_targets(targets))
     total = np.zeros(())
     for k, share in enumerate(shares):
@@ -206,10 +252,10 @@ def _score_products(context: KernelContext, power: int) -> tuple[Array]:
 
 
 def _group_scores(context: KernelContext, groups: Array, n_groups: int) -> tuple[Array]:
-    """Return the sums of the weighted scores of each group of rows, (n_groups, r · width)."""
+    """Return the sums of weighted scores of a block by group, (n_groups, n_coefficients)."""
     block, U = context.block, _scores(context)
     if block.weights is not None:
         U *= block.weights.astype(float)[:, None]
-    out = np.zeros((n_groups, U.shape[1]))
-    np.add.at(out, groups[block.start : block.stop], U)
-    return (out,)
+    sums = np.zeros((n_groups, U.shape[1]))
+    np.add.at(sums, groups[block.start : block.stop], U)
+    return (sums,)
