@@ -88,7 +88,7 @@ def column_map(objective: MultinomialObjective) -> Array:
 
 def check_size(r: int, width: int) -> None:
     """Raise MemoryError if a covariance would need more than `MOST_COVARIANCE_BYTES`."""
-    # The covariance, the information, its factor and a product, in float64.
+    # About four matrices of this size are in memory at a time, in float64.
     needed = 4 * 8 * (r * width) ** 2
     if needed > MOST_COVARIANCE_BYTES:
         raise MemoryError(

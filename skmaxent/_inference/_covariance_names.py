@@ -1,4 +1,4 @@
-"""Kinds of covariances and of intervals in words, with the software that computes the same."""
+"""Descriptions of covariances and intervals for printed results, with the software that agrees."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from skmaxent._effects._student_t import StudentT
     from skmaxent._inference._results_state import ResultsState
 
-# By the kind of covariance and the small-sample factor.
+# By `cov_type` and the small-sample factor.
 SANDWICH = {
     ("HC0", "none"): "HC0 (sandwich), as statsmodels' HC0 and R's sandwich()",
     ("HC0", "units"): "HC0 (sandwich) times n/(n−1), as Stata's vce(robust) for mlogit and logit",
@@ -28,11 +28,12 @@ CORRECTED = {
     "CV3": "cluster jackknife (CV3), fits without each cluster",
     "CV3L": "cluster jackknife by one Newton step for each cluster (CV3L)",
 }
+# The small-sample factor of each `cov_type` that has several, if the user names none.
 DEFAULT_FACTORS = {"HC0": "none", "HC1": "coefficients", "cluster": "coefficients"}
 
 
 def covariance_name(results: ResultsState) -> str:
-    """The kind of covariance of results in words."""
+    """Return a description of the covariance of results."""
     if results.cov_type == "nonrobust":
         return "nonrobust, inverse Fisher information"
     if results.cov_type == "laplace":
@@ -48,7 +49,10 @@ def covariance_name(results: ResultsState) -> str:
 
 
 def interval_name(cov_type: str, conf_level: float, distribution: StudentT | None = None) -> str:
-    """The kind of the intervals of `conf_int`, in the plural."""
+    """Return a description, in the plural, of the intervals of `conf_int`.
+
+    `cov_type` and `distribution` are those of the results; None stands for the normal distribution.
+    """
     level = f"{100 * conf_level:.10g} %"
     if cov_type == "laplace":
         return f"{level} credible intervals of the normal approximation"
@@ -60,7 +64,7 @@ def interval_name(cov_type: str, conf_level: float, distribution: StudentT | Non
 
 
 def degrees_name(distribution: StudentT) -> str:
-    """Return the degrees of freedom of a t distribution as a part of a sentence."""
+    """Return the end of a sentence about a t distribution, with its degrees of freedom."""
     if distribution.by_contrast is not None:
         return " with degrees of freedom of their own"
     return f" with {distribution.df:g} degrees of freedom"

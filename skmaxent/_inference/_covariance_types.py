@@ -1,4 +1,4 @@
-"""Kinds of covariances of estimates, by the names that users give them."""
+"""CovarianceKind: the checked arguments of `infer` that say how the covariance is computed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from skmaxent._typing import Array
 ROW_TYPES = ("HC0", "HC1", "HC2", "HC3")
 CLUSTER_TYPES = ("cluster", "CV2", "CV3", "CV3L")
 COV_TYPES = ("nonrobust", *ROW_TYPES, *CLUSTER_TYPES, "laplace")
-# Covariances whose tests are those of Student's t, unless the user asks for another distribution.
+# Covariances with t and F tests, if the user does not set `use_t`.
 T_TYPES = ("CV2", "CV3", "CV3L", "survey")
+# The values of `small_sample` that each `cov_type` allows; other types allow None only.
 ALLOWED_FACTORS = {
     "HC0": ("none", "units"),
     "HC1": ("coefficients",),
@@ -27,21 +28,22 @@ ALLOWED_FACTORS = {
 
 @dataclass(frozen=True)
 class CovarianceKind:
-    """A kind of covariance with all that it needs, after checks.
+    """How to compute a covariance: the arguments of `infer` after checks.
 
     Attributes
     ----------
     cov_type : str
         One of `COV_TYPES`, or "survey".
     weights : {"frequency", "probability"}
+        Whether sample weights count equal rows, or are inverse probabilities of sampling.
     small_sample : str or None
-        The small-sample factor; None for covariances that have none.
-    codes : ndarray of int of shape (n_samples, 1 or 2) or None
-        Clusters of the rows, in one or two ways.
+        Name of the factor that corrects for small samples; None if `cov_type` has none.
+    codes : ndarray of int of shape (n_samples, n_ways) or None
+        The cluster of each row, for clusters in one or two ways; None without clusters.
     use_t : bool
-        Whether tests are those of Student's t and F.
+        Whether tests are t and F tests, instead of normal and chi-squared ones.
     units : Units or None
-        The primary units of a survey.
+        The primary sampling units of a survey.
     """
 
     cov_type: str
@@ -64,9 +66,10 @@ class CovarianceKind:
         n_samples: int,
         is_penalised: bool,
     ) -> CovarianceKind:
-        """Return the kind that the arguments of `MaxentClassifier.infer` ask for.
+        """Check arguments of `MaxentClassifier.infer` and replace None by defaults.
 
-        `units` are those of a survey, and `is_penalised` tells whether the fit has a ridge penalty.
+        `units` are those of the argument `design`, and `n_samples` is the number of rows.
+        `is_penalised` tells whether the fit has a ridge penalty.
         """
         if use_t not in (None, True, False):
             raise ValueError(f"use_t must be None, True or False, found {use_t!r}.")
@@ -92,7 +95,7 @@ class CovarianceKind:
 
 
 def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> str:
-    """The kind of covariance: the user's after checks, or for None the default for the fit.
+    """Return the user's `cov_type` after checks; None becomes the default of the fit.
 
     `is_penalised` tells whether the fit has a ridge penalty.
     """
@@ -118,9 +121,9 @@ def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> 
 
 
 def resolve_small_sample(small_sample: str | None, cov_type: str) -> str | None:
-    """The small-sample factor of a robust covariance: the user's after checks, or the default.
+    """Return the user's small-sample factor after checks; None becomes the default.
 
-    None for covariances that have none.
+    The result is None if covariances of this type have no such factor.
     """
     allowed = ALLOWED_FACTORS.get(cov_type, ())
     if small_sample is None:
@@ -135,7 +138,10 @@ def resolve_small_sample(small_sample: str | None, cov_type: str) -> str | None:
 
 
 def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
-    """Return the codes of the clusters of the rows, (n_samples, 1 or 2), if there are any."""
+    """Return the codes of the clusters of the rows, (n_samples, n_ways), or None without clusters.
+
+    `groups` is the argument of `infer`: labels of shape (n_samples,), or (n_samples, 2).
+    """
     if (groups is None) != (cov_type not in CLUSTER_TYPES):
         raise ValueError(
             "groups and cov_type='cluster' go together; give both or neither. The other types for "
@@ -152,10 +158,11 @@ def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
 
 
 def _ways(groups: Any) -> list[Any]:
-    """Return the columns of clusters in one or two ways."""
+    """Return a list with the labels of one or two ways of clustering, each (n_samples,)."""
     given = to_host(groups)
     if np.ndim(given) != 2 or np.shape(given)[1] < 2:
         return [groups]
+    # A column of a data frame keeps its dtype.
     if hasattr(given, "columns"):
         given = [given[name] for name in given.columns]
     else:

@@ -137,17 +137,18 @@ def detect_separation(
     if weights is not None:
         weights = (weights > 0.0).astype(float)
     data = data_in_memory(on_host(X), observed, columns.names, weights)
-    with TrainingProblem.of(data, Settings(fit_intercept=fit_intercept)) as ready:
-        solution = minimise(ready.problem, Options(tol=OVERLAP_TOL))
+    with TrainingProblem.of(data, Settings(fit_intercept=fit_intercept)) as training:
+        solution = minimise(training.problem, Options(tol=OVERLAP_TOL))
         found = None
+        # A small optimality gap proves that the classes overlap.
         if solution.status in UNBOUNDED or not solution.gap < MINIMUM_EXISTS:
-            objective, theta = ready.problem.objective, solution.point.theta
+            objective, theta = training.problem.objective, solution.point.theta
             found = separation(objective, theta, solution.directions)
-        return _result(found, ready, columns.all_names, observed.n_samples)
+        return _result(found, training, columns.all_names, observed.n_samples)
 
 
 def _result(
-    found: Separated | None, ready: TrainingProblem, names: Array, n_samples: int
+    found: Separated | None, training: TrainingProblem, names: Array, n_samples: int
 ) -> Separation:
     """Return the public result of a search for separation.
 
@@ -157,32 +158,34 @@ def _result(
         The separation of the rows, with a direction for the standardised columns and the classes
         that the fit kept; None if the classes overlap. The result has the direction for all columns
         of X and all classes.
-    ready : TrainingProblem
-        The problem in which it was found.
+    training : TrainingProblem
+        The problem whose classes are separated, or not.
     names : ndarray of shape (n_features,)
         Names of all columns of X.
     n_samples : int
+        Number of rows.
     """
-    classes, columns = ready.classes, ready.columns
+    classes, columns = training.classes, training.columns
     K, d = len(classes), columns.n_features
-    D, moved = np.zeros((K, d + 1)), np.zeros(d + 1, bool)
+    # `infinite`: the columns of X, the intercept last, whose coefficients have no finite estimate.
+    D, infinite = np.zeros((K, d + 1)), np.zeros(d + 1, bool)
     winners, separated = np.zeros(0, np.intp), np.zeros(n_samples, bool)
-    active = ready.data.active
+    active = training.data.active
     if found is not None:
-        # `moved`: the columns of X, the intercept last, whose coefficients have no finite estimate.
-        there = slice(None) if columns.kept is None else columns.kept
-        moved[:-1][there], moved[-1] = found.moved[:-1], found.moved[-1]
+        kept = slice(None) if columns.kept is None else columns.kept
+        infinite[:-1][kept], infinite[-1] = found.moved[:-1], found.moved[-1]
         if columns.shift is not None:
             # The intercept for the user's columns includes minus the coefficients times the shifts.
-            moved[-1] |= bool((found.moved[:-1] & (columns.shift != 0.0)).any())
-        coef, intercept = ready.problem.objective.coefficients(found.direction)
-        some = np.column_stack(columns.to_data(coef, intercept, ready.terms, np.float64))
-        # A single logit is that of the second class against the first.
-        some = np.vstack([0.0 * some, some]) if len(some) == 1 else some
-        D[active] = some - some.mean(axis=0)
-        D[:, ~moved] = 0.0
+            infinite[-1] |= bool((found.moved[:-1] & (columns.shift != 0.0)).any())
+        coef, intercept = training.problem.objective.coefficients(found.direction)
+        direction = np.column_stack(columns.to_data(coef, intercept, training.terms, np.float64))
+        if len(direction) == 1:  # the logit of the second class against the first
+            direction = np.vstack([0.0 * direction, direction])
+        D[active] = direction - direction.mean(axis=0)
+        # Rounding and the shifts of columns leave small numbers.
+        D[:, ~infinite] = 0.0
         winners, separated = active[found.winners], found.rows
-    has_intercept = ready.problem.objective.fit_intercept
+    has_intercept = training.problem.objective.fit_intercept
     frame = _frames.coefficient_frame(
         D[:, :-1], D[:, -1] if has_intercept else None, names, classes
     )
@@ -190,6 +193,6 @@ def _result(
         kind="none" if found is None else found.kind,
         direction=frame,
         classes=classes[winners].tolist(),
-        features=[name for name, m in zip([*names, "Intercept"], moved, strict=True) if m],
+        features=[name for name, one in zip([*names, "Intercept"], infinite, strict=True) if one],
         separated=separated,
     )

@@ -1,4 +1,4 @@
-"""Estimate: the fitted coefficients that `infer` works with, and how the data are read again."""
+"""Estimate: the fitted coefficients and settings that `infer` copies from a classifier."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Estimate:
     Attributes
     ----------
     model : FittedModel
-        The coefficients; it computes predictions.
+        Has the coefficients and computes predictions.
     settings : Settings
-        The parameters of the fit. `problem` reads the data by them.
+        The parameters of the fit, which tell how to read the data again.
     names : ndarray of shape (n_features,)
         Names of the features in tables.
     intercept : ndarray of shape (n_logits,)
         Intercepts before `prior_correction`, in float64.
     gap : float
-        `optimality_gap_` of the fit.
+        The attribute `optimality_gap_` of the classifier.
     """
 
     model: FittedModel
@@ -59,10 +59,10 @@ class Estimate:
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ) -> Iterator[TrainingProblem]:
-        """Return the problem of the fit for its data, which the caller passes again.
+        """Return a context with the training problem of the fit, from the data of the fit.
 
-        All columns are in it, constant ones too. The arguments are those of `fit`, and must be the
-        same data. Leaving the context ends the threads.
+        The arguments are the data that `fit` got. The problem has all columns, including constant
+        ones. The end of the context ends its threads.
         """
         columns = self.model.columns
         data = read(self.settings, columns, X, y, sample_weight, offset, classes=self.model.classes)
@@ -70,15 +70,18 @@ class Estimate:
             yield training
 
     def of_columns(self, kept: Array, coef: Array, intercept: Array) -> Estimate:
-        """Return the estimate of a model of some of the columns.
+        """Return the estimate for a model with some of the columns and other coefficients.
+
+        Its data have these columns only, without names.
 
         Parameters
         ----------
         kept : ndarray of int, shape (n_kept,)
-            Positions of the columns. X has these columns only, without names.
+            Positions of the columns among those of this model.
         coef : ndarray of shape (n_logits, n_kept)
+            Coefficients of the other model.
         intercept : ndarray of shape (n_logits,)
-            Intercepts before `prior_correction`.
+            Intercepts of the other model, before `prior_correction`.
         """
         correction = self.model.intercept - self.intercept
         columns = FittedColumns(len(kept), None, self.model.columns.estimator)

@@ -1,4 +1,4 @@
-"""Positions of the coefficients that users name."""
+"""FeatureNames: from the names of features and terms to positions of columns."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class FeatureNames:
-    """The names of the coefficients of a class, in their order.
+    """The names of the columns of coefficients in results, in their order.
 
     Attributes
     ----------
     columns : list of str
-        Names of the features, then "Intercept" where the results have intercepts.
+        Names of the features, then "Intercept" if the results have intercepts.
     has_intercept : bool
         Whether the last column is that of the intercepts.
-    chosen : ndarray of shape (n_columns,) or None
-        Positions of the columns among all columns of the model; None where they are all.
+    chosen : ndarray of int of shape (n_columns,) or None
+        Positions of the columns among all columns of the model; None if the results have all.
     groups : Terms or None
-        Terms of several columns, which have names too.
+        Named terms, which may have several columns.
     """
 
     columns: list[str]
@@ -37,20 +37,20 @@ class FeatureNames:
         return self.columns[: len(self.columns) - self.has_intercept]
 
     def terms(self, features: Any, with_intercept: bool = True) -> list[tuple[str, list[int]]]:
-        """Return the sets of columns to test, as pairs of a label and positions.
+        """Return the tests that a user asks for, each a label and the positions of its columns.
 
         Parameters
         ----------
-        features : str, list of str, or list of lists of str
-            A test for each name, of a column or of a term with all its columns, or inner list.
-            None is each column by itself.
+        features : str, list of str, list of lists of str, or None
+            A name of a column or of a term stands for one test, and an inner list for a joint test
+            of its names. None stands for a test of each column.
         with_intercept : bool, default=True
             Whether the intercept may be tested.
 
         Raises
         ------
         ValueError
-            For names that no feature or several features have, and for empty terms.
+            For names that no column or several columns have, and for empty lists.
         """
         if features is None:
             names = self.columns if with_intercept else self.features
@@ -76,10 +76,10 @@ class FeatureNames:
         return found
 
     def positions(self, name: str) -> list[int]:
-        """The positions of the columns of a term, or of the only column with this name.
+        """Return the positions of the columns of a term, or the position of one column.
 
-        Raises ValueError for other names, and for a name that stands for a column and for other
-        columns too.
+        `name` is that of the term or the column. ValueError is raised if it is unknown, that of
+        several columns, or both that of a column and that of a term with other columns.
         """
         if self.groups is None or name not in self.groups:
             return [self.position(name)]
@@ -92,7 +92,7 @@ class FeatureNames:
         return [self.position(column) for column in columns]
 
     def position(self, name: str) -> int:
-        """The position of the only column with this name; raises ValueError for others."""
+        """Return the position of a column; raise ValueError unless one column has this name."""
         count = self.columns.count(name)
         if not count:
             terms = [] if self.groups is None else [*self.groups.names]
@@ -109,5 +109,5 @@ class FeatureNames:
         return self.columns.index(name)
 
     def in_model(self, positions: Sequence[int]) -> list[int]:
-        """The same positions among all columns of the model."""
+        """Return, for positions in `columns`, those among all columns of the model."""
         return [int(j if self.chosen is None else self.chosen[j]) for j in positions]

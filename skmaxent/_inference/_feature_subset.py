@@ -1,4 +1,7 @@
-"""The covariance of some features' coefficients, without that of all."""
+"""The covariance of the coefficients of some features, without the covariance of all features.
+
+r is the number of free logits; θ has the shape (n_logits, n_features + 1).
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,48 @@ from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# Error that a system for a variance is solved to, relative to the standard error; the error above
-# which it counts as unsolved; and the most Hessian products for it.
-VARIANCE_ACCURACY, UNSOLVED, MAX_VARIANCE_PRODUCTS = 1e-8, 1e-4, 2000
+# Error, relative to the standard error, to which the linear system of a variance is solved.
+VARIANCE_ACCURACY = 1e-8
+# A system counts as unsolved if its relative error is above this ...
+UNSOLVED = 1e-4
+# ... after this number of products with the Hessian.
+MAX_VARIANCE_PRODUCTS = 2000
 
 
 def covariance_of(
     point: Point, ridge: Array, gradient: Array, positions: Array
 ) -> tuple[Array, float]:
-    """The block of H⁻¹/S for features, class by class against the last, in the units of the data.
+    """Return the covariance of the coefficients of some features, and the distance to the optimum.
 
-    One system H x = a is solved for each feature and class by preconditioned conjugate gradients
-    over the rows: the covariance of a·θ and b·θ is b·H⁻¹ a. Shape (r·n, r·n) for n features.
-    `ridge` is the strength of the penalty, (1 or n_logits, n_features), whose mean over classes is
-    the penalty of the point's objective, and `gradient` that of the objective with all of it. The
-    second result is the distance of the point from the optimum in standard errors.
+    With the Hessian H of the mean loss, and S the sum of the weights, the covariance of a·θ and b·θ
+    is b·H⁻¹ a/S. For each feature and free logit, preconditioned conjugate gradients solve a system
+    H x = a; each product with H is a pass over the rows.
+
+    Parameters
+    ----------
+    point : Point
+        The coefficients. The penalty of its objective is a ridge whose strength for each column is
+        the mean of `ridge` over the logits.
+    ridge : ndarray of shape (1 or n_logits, n_features)
+        The strength of the ridge penalty for each logit.
+    gradient : ndarray of shape (n_logits, n_features + 1)
+        Gradient of the objective with this penalty.
+    positions : ndarray of int of shape (n_chosen,)
+        Positions of the features.
+
+    Returns
+    -------
+    V : ndarray of shape (r * n_chosen, r * n_chosen)
+        The covariance of the coefficients for the columns of X, logit by logit, against those of
+        the last class.
+    distance : float
+        The distance of the point from the optimum, in standard errors.
 
     Raises
     ------
     ValueError
-        Where a system is not solved: features that depend on each other, or separated classes.
+        If a system is not solved, because features are nearly linearly dependent or the classes are
+        separated.
     """
     objective = point.objective
     preconditioner, _ = PreconditionerChoice(objective, is_near=True).at(point, 0)
@@ -40,12 +65,13 @@ def covariance_of(
     def hessian_product(direction: Array) -> Array:
         product = point.hessian_product(direction)
         if len(ridge) > 1:
+            # The strengths of the logits differ: their ridge replaces that of the objective.
             coef = direction[:, :-1]
             product[:, :-1] += ridge_pull(ridge, coef) - objective.penalty.gradient(coef)
         return product
 
     def solved(b: Array, tolerance: float) -> Step:
-        """The step of conjugate gradients for the gradient b."""
+        """Return the solution of H x = -b by conjugate gradients, with its residual."""
         return conjugate_gradients(
             hessian_product,
             preconditioner.solve,
@@ -78,10 +104,9 @@ def covariance_of(
 
 
 def _contrast(objective: MultinomialObjective, k: int, j: int) -> Array:
-    """Return a, for which a·θ is the coefficient of feature j for class k against the last.
+    """Return the a for which a·θ is a coefficient of X, in the shape of θ.
 
-    The coefficient is that of the column as it is. The result has the shape of θ, (n_logits,
-    n_features + 1).
+    The coefficient is that of feature j for class k, minus that for the last class.
     """
     a = objective.zeros()
     a[k, j] = 1.0 / objective.scale[j]
