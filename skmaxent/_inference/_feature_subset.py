@@ -17,9 +17,9 @@ from skmaxent._typing import Array
 
 # Error, relative to the standard error, to which the linear system of a variance is solved.
 VARIANCE_ACCURACY = 1e-8
-# A system counts as unsolved if its relative error is above this ...
+# A system whose error, relative to the standard error, stays above this counts as unsolved.
 UNSOLVED = 1e-4
-# ... after this number of products with the Hessian.
+# Most products with the Hessian to solve one system.
 MAX_VARIANCE_PRODUCTS = 2000
 
 

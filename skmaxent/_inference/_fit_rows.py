@@ -1,4 +1,10 @@
-"""The rows of a fit, for tests that need them again."""
+"""FitRows: the rows of a fit, for tests that evaluate or maximise the likelihood again.
+
+Conventions: r is the number of free logits, those of all classes but the last against the last, or
+1 for two classes. `width` is the number of coefficients of a logit, the intercept included. The
+free coefficients are those of the free logits for the columns of X, as one vector of length
+n_coefficients = r * width, logit by logit.
+"""
 
 from __future__ import annotations
 
@@ -34,28 +40,30 @@ from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
-# Coefficients up to which a likelihood is maximised again for tests, by its whole information.
+# Largest number of coefficients for which tests maximise the likelihood again, because this needs
+# the whole information matrix.
 FEW_COEFFICIENTS = 1000
 
 
 class FitRows:
-    """The rows of a fit, for tests that need them again.
+    """The rows of a fit, with its coefficients.
 
     Parameters
     ----------
     training : TrainingProblem
-        The problem that the rows pose, over all columns of the model.
+        The training problem of the rows, with all columns of the model.
     estimate : Estimate
-        The fit.
+        The fitted coefficients.
     reference : Reference
-        What reported coefficients are compared with.
+        The class, or the mean of all classes, that reported coefficients are compared with.
 
     Attributes
     ----------
     observations : ndarray of shape (n_samples,) or None
-        Weights of the rows; None for rows in chunks.
+        Number of observations of each row times its sample weight; None for ones, and for Dask
+        chunks.
     clusters : ndarray of int of shape (n_samples,) or None
-        The cluster of each row, where these are known and clustered in one way.
+        The cluster of each row; None without clusters, and for clusters in two ways.
     """
 
     def __init__(self, training: TrainingProblem, estimate: Estimate, reference: Reference) -> None:
@@ -77,24 +85,24 @@ class FitRows:
         offset: ArrayLike | None,
         reference: Reference,
     ) -> FitRows:
-        """The rows of the fit, given again as they were given to `infer`."""
+        """Return the rows of a fit from the data that were given to `infer`."""
         with estimate.problem(X, y, sample_weight, offset) as training:
             return cls(training, estimate, reference)
 
     def with_observations(self, observations: Array | None) -> FitRows:
-        """The same rows, with the weights of the rows that the user knows as those of the fit."""
+        """Return a copy with other `observations`."""
         rows = copy.copy(self)
         rows.observations = observations
         return rows
 
     def with_clusters(self, codes: Array | None) -> FitRows:
-        """Return the same rows with their clusters, (n_samples, n_ways)."""
+        """Return a copy with clusters; `codes`, (n_samples, n_ways), has those of each row."""
         rows = copy.copy(self)
         rows.clusters = None if codes is None or codes.shape[1] > 1 else codes[:, 0]
         return rows
 
     def with_reference(self, reference: Reference) -> FitRows:
-        """The same rows, for coefficients that are compared with another class."""
+        """Return a copy for coefficients that are compared with another class."""
         rows = copy.copy(self)
         rows._reference = reference
         return rows
@@ -111,7 +119,7 @@ class FitRows:
 
     @property
     def fitted(self) -> FittedRows:
-        """The fit and its rows, for leverages."""
+        """The rows and the fit, as an object that computes leverages."""
         estimate = self._estimate
         correction = estimate.model.intercept - estimate.intercept
         return FittedRows(
@@ -120,24 +128,31 @@ class FitRows:
 
     @property
     def log_likelihood(self) -> float:
-        """Of the coefficients at these rows."""
+        """The log-likelihood of the fitted coefficients."""
         return -self._total * self._training.loss_at(self._coef, self._intercept).loss
 
     def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
-        """Return the interval of the reported coefficient in a row and column of the model."""
-        best = self._best
-        of_columns = _covariance.column_map(self._training.problem.objective)[column]
-        a = np.kron(self._reference.contrasts[row], of_columns)
-        return profile_interval(self._likelihoods, best, a, quantile)
+        """Return the profile likelihood interval of a reported coefficient.
+
+        `row` is the position of its class among the reported classes, and `column` that of its
+        column among those of the model. `quantile` is that of the standard normal distribution.
+        """
+        a = np.kron(self._reference.contrasts[row], self._column_map[column])
+        return profile_interval(self._likelihoods, self._best, a, quantile)
+
+    @property
+    def _column_map(self) -> Array:
+        """The matrix from coefficients of standardised columns to those of X, (width, width)."""
+        return _covariance.column_map(self._training.problem.objective)
 
     @property
     def _likelihoods(self) -> Likelihoods:
-        """The likelihoods of the fit with some coefficients held."""
+        """The function that the fit minimises: -log L, with Jeffreys' prior if it has one."""
         return Likelihoods(self._total, self._is_bias_reduced)
 
     @cached_property
     def _best(self) -> Held:
-        """The maximum of the likelihood, or for separated classes its limit."""
+        """The minimum of `_likelihoods` without constraints, found to all digits of float64."""
         objective = self._training.problem.without_penalty(np.zeros(1, bool)).objective
         theta = objective.from_coefficients(self._coef, self._intercept)
         if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
@@ -146,87 +161,105 @@ class FitRows:
 
     @property
     def penalised_distance(self) -> float:
-        """Standard errors between the coefficients and the maximum with bias reduction."""
+        """Distance, in standard errors, of the coefficients of a bias-reduced fit to its optimum.
+
+        It is the length of a step of Fisher scoring.
+        """
         point = self._training.loss_at(self._coef, self._intercept)
         _, V, score = penalised(point, self._total, self.width)
         return float(np.sqrt(max(float(score @ V @ score), 0.0)))
 
     @property
     def width(self) -> int:
-        """Coefficients of a logit, the intercept included."""
+        """Number of coefficients of a logit, the intercept included."""
         objective = self._training.problem.objective
         return objective.blocks.n_features + objective.fit_intercept
 
     @property
+    def _n_free(self) -> int:
+        """r, the number of free logits."""
+        return max(1, len(self._coef) - 1)
+
+    @property
     def _has_few(self) -> bool:
         """Whether there are so few coefficients that their Hessian can be assembled."""
-        r = max(1, len(self._coef) - 1)
-        return r * self.width <= FEW_COEFFICIENTS
+        return self._n_free * self.width <= FEW_COEFFICIENTS
 
     @property
     def maximum(self) -> float:
-        """The largest log-likelihood, or for separated classes its limit.
+        """The largest log-likelihood, or its supremum if the classes are separated.
 
-        With bias reduction, the log-likelihood where the penalised likelihood is largest. That at
-        the coefficients where these are too many to be found again.
+        With bias reduction, it is the log-likelihood where the penalised likelihood is largest. If
+        there are more than `FEW_COEFFICIENTS` coefficients, the likelihood is not maximised again:
+        the result is that of the fitted coefficients.
         """
         if not self._has_few:
             return self.log_likelihood
         best = self._best
         return -self._total * best.point.loss if self._is_bias_reduced else -best.value
 
-    def ratio(self, positions: list[int]) -> tuple[float, int]:
-        """The likelihood ratio against the model without the features at these positions.
+    def ratio_without(self, positions: list[int]) -> tuple[float, int]:
+        """Return the likelihood-ratio statistic against the model without some features.
 
-        Returns the statistic and its degrees of freedom. With bias reduction both likelihoods are
-        penalised by the prior of the whole model, so that the models are nested (Heinze & Schemper
-        2002, Stat. Med. 21, 2409-2419).
+        `positions` are those of the features among the columns of the model. The second result is
+        the degrees of freedom. With bias reduction both likelihoods are penalised by the prior of
+        the larger model, so that the models are nested (Heinze & Schemper 2002, Stat. Med. 21,
+        2409-2419).
         """
-        r, d = max(1, len(self._coef) - 1), self._training.blocks.n_features
+        r, d = self._n_free, self._training.blocks.n_features
         held = np.isin(np.arange(d), positions)
         df = r * int(held.sum())
         few = self._is_bias_reduced or self._has_few
         A = np.kron(np.eye(r), np.eye(self.width)[:d][held]) if few else np.empty(0)
         if self._is_bias_reduced:
-            return self._fall(least(self._likelihoods, self._best.point, A).value), df
+            return self._ratio(least(self._likelihoods, self._best.point, A).value), df
         problem = self._training.problem.without_penalty(held[None])
         solution = minimise(problem, Options(tol=1e-6))
-        smaller = self._total * solution.point.loss
+        value = self._total * solution.point.loss
         if not few:
-            return 2.0 * (smaller + self.log_likelihood), df
+            return 2.0 * (value + self.log_likelihood), df
         if solution.status is not Status.CONVERGED:
-            smaller = min(smaller, least(self._likelihoods, solution.point, A).value)
-        return self._fall(smaller), df
+            # If the classes are separated, a general solver ends above the infimum.
+            value = min(value, least(self._likelihoods, solution.point, A).value)
+        return self._ratio(value), df
 
-    def ratio_of(self, A: Array, values: Array | float = 0.0) -> tuple[float, int]:
-        """The likelihood ratio against the model in which A b = values.
+    def ratio_under(self, A: Array, values: Array | float = 0.0) -> tuple[float, int]:
+        """Return the likelihood-ratio statistic against the model in which A b = values.
 
         Parameters
         ----------
         A : ndarray of shape (n_restrictions, n_coefficients)
-            For the coefficients b of the columns as they are, against the last class, of all
-            columns of the model.
+            Weights of the free coefficients b.
         values : float or ndarray of shape (n_restrictions,), default=0.0
 
-        Returns the statistic and its degrees of freedom. With bias reduction both likelihoods are
-        penalised by the prior of the whole model.
+        Returns
+        -------
+        statistic : float
+            With bias reduction both likelihoods are penalised by the prior of the larger model.
+        df : int
+            Degrees of freedom.
         """
         if not self._has_few:
             raise ValueError(
                 f"likelihood-ratio tests of linear hypotheses are for models with up to "
                 f"{FEW_COEFFICIENTS} coefficients: use test='wald'."
             )
-        r = max(1, len(self._coef) - 1)
-        to_columns = _covariance.column_map(self._training.problem.objective)
-        A = A @ np.kron(np.eye(r), to_columns)
-        return self._fall(least(self._likelihoods, self._best.point, A, values).value), len(A)
+        held = least(self._likelihoods, self._best.point, self._for_standardised(A), values)
+        return self._ratio(held.value), len(A)
+
+    def _for_standardised(self, A: Array) -> Array:
+        """Return A for coefficients of standardised columns instead of those of X.
+
+        A has the shape (n_restrictions, n_coefficients).
+        """
+        return np.asarray(A @ np.kron(np.eye(self._n_free), self._column_map))
 
     def cluster_influences(self, A: Array, values: Array | float = 0.0) -> Array:
-        """Return effects of the scores of clusters on A b, at the maximum with A b = values.
+        """Return first-order effects of each cluster on A b, where b maximises L with A b = values.
 
-        The arguments are those of `ratio_of`. The result, (n_groups, n_restrictions), is A times
-        the inverse information times the sums of scores, both of the mean loss, without clusters
-        whose rows have weight zero.
+        The arguments are those of `ratio_under`. The result, (n_groups, n_restrictions), is A times
+        the inverse information times the sum of the scores of a cluster, all of the mean loss.
+        Clusters whose rows have weight zero are left out.
         """
         if self.clusters is None:
             raise ValueError(
@@ -237,31 +270,32 @@ class FitRows:
             raise ValueError(
                 f"the wild bootstrap is for models with up to {FEW_COEFFICIENTS} coefficients."
             )
-        r = max(1, len(self._coef) - 1)
-        A = A @ np.kron(np.eye(r), _covariance.column_map(self._training.problem.objective))
+        A = self._for_standardised(A)
         point = least(self._likelihoods, self._best.point, A, values).point
-        count = int(self.clusters.max()) + 1
-        scores = _covariance.group_scores(point, self.clusters, count)
+        n_groups = int(self.clusters.max()) + 1
+        scores = _covariance.group_scores(point, self.clusters, n_groups)
         scores = scores[scores.any(axis=1)] / self._total
         V = _covariance.inverse(_reference_coding.information(point), self.width)
         return np.asarray(scores @ V @ A.T)
 
-    def against_null(self, constant: Array | None) -> float:
-        """The ratio of penalised likelihoods against the null model.
+    def ratio_to_null(self, constant: Array | None) -> float:
+        """Return the likelihood-ratio statistic against the null model.
 
-        `constant` is the combination of the columns that stands for the intercept, if any.
+        In a model without intercepts, `constant`, (n_features,), has the weights of a combination
+        of columns that is constant over the rows, and so does what an intercept does. It is None if
+        there is no such combination.
         """
         objective = self._training.problem.objective
-        r, d = max(1, len(self._coef) - 1), objective.blocks.n_features
-        of_class = np.asarray(np.eye(d, d + objective.fit_intercept))
+        d = objective.blocks.n_features
+        of_logit = np.asarray(np.eye(d, d + objective.fit_intercept))
         if constant is not None:
             # The restrictions leave the constant combination free, as an intercept would be.
-            of_class = _covariance.complement(constant * objective.scale)
-        A = np.kron(np.eye(r), of_class)
-        return self._fall(least(self._likelihoods, self._best.point, A).value)
+            of_logit = _covariance.complement(constant * objective.scale)
+        A = np.kron(np.eye(self._n_free), of_logit)
+        return self._ratio(least(self._likelihoods, self._best.point, A).value)
 
-    def _fall(self, value: float) -> float:
-        """Twice the fall of the log-likelihood from its maximum."""
+    def _ratio(self, value: float) -> float:
+        """Return the likelihood-ratio statistic of a smaller model from its least -log L."""
         return max(2.0 * (value - self._best.value), 0.0)
 
     @property
@@ -270,7 +304,10 @@ class FitRows:
         return bool(self._training.problem.objective.fit_intercept)
 
     def _in_memory(self, what: str) -> RowBlocks:
-        """The rows, which must be in memory for `what`, the plural name of some statistics."""
+        """Return the rows if they are in memory; raise TypeError if they are Dask chunks.
+
+        `what` is the plural name of the statistics that need the rows, for the message.
+        """
         rows = self._training.blocks
         if not isinstance(rows, RowBlocks):
             raise TypeError(
@@ -279,18 +316,17 @@ class FitRows:
         return rows
 
     def choices(self, what: str) -> tuple[Any, Array, Array, Array | None]:
-        """The rows of a fit to three or more classes, for other fits to some of them.
+        """Return the data of a fit to three or more classes, in memory.
 
-        `what`, the plural name of the statistics that need them, is for the error for other storage
-        than memory.
+        `what` is as in `_in_memory`.
 
         Returns
         -------
         X : ndarray or CSR array of shape (n_samples, n_features)
         shares : ndarray of shape (n_samples, n_classes)
-            Of the observations of a row, those of each class.
+            The share of the observations of a row that is of each class.
         weights : ndarray of shape (n_samples,)
-            Observations of each row, weights included.
+            Number of observations of each row, weights included.
         offset : ndarray of shape (n_samples, n_classes) or None
         """
         rows, likelihood = self._in_memory(what).whole(), self._training.data.likelihood
@@ -298,9 +334,9 @@ class FitRows:
         return rows.X, likelihood.dense_targets(rows.targets).T, weights, rows.offset
 
     def outcomes(self, what: str) -> Outcomes:
-        """Return the probabilities of the fit and the classes of its rows, in memory.
+        """Return the probabilities of the fit and the observed classes of the rows.
 
-        `what` is for the error for other storage, as in `choices`.
+        `what` is as in `_in_memory`.
         """
         rows, K = self._in_memory(what), len(self._training.classes)
         P, T = np.empty((2, rows.n_samples, K))
@@ -311,14 +347,19 @@ class FitRows:
         return Outcomes(P, T, counts)
 
     def patterns(self, what: str) -> Array:
-        """Return a code for each different row of features and offsets, (n_samples,)."""
+        """Return a code for each row, (n_samples,): rows with equal features and offsets share one.
+
+        `what` is as in `_in_memory`.
+        """
         rows = self._in_memory(what)
         return patterns_of(*map(on_host, (rows.X, rows.offset)))
 
     def score(self, columns: Array) -> tuple[float, int]:
-        """Return Rao's statistic for features outside the model, and its degrees of freedom.
+        """Return Rao's score statistic for features outside the model, and its degrees of freedom.
 
-        The gradient at their coefficients of zero in the norm of the whole model's information.
+        `columns`, (n_samples, n_columns), has the values of the features. The statistic is gᵀ V g,
+        with the gradient g of the log-likelihood of the larger model, where the features have
+        coefficients of zero, and the inverse V of its information.
         """
         rows, q = self._in_memory("score tests"), columns.shape[1]
         if len(columns) != rows.n_samples:
@@ -358,7 +399,11 @@ class FitRows:
 
 
 def _fill_outcomes(context: KernelContext, P: Array, T: Array) -> tuple[Array]:
-    """Write the probabilities and shares of the classes of a block's rows to P and T."""
+    """Write the probabilities and the observed shares of classes of a block's rows to P and T.
+
+    P and T, (n_samples, n_classes), have all rows. The result stands for no sum: `map_reduce`
+    expects one.
+    """
     model, at = context.likelihood, slice(context.block.start, context.block.stop)
     P[at] = np.asarray(on_host(model.outcomes(context.probabilities)), float).T
     T[at] = np.asarray(on_host(model.outcomes(model.dense_targets(context.block.targets)))).T
@@ -367,28 +412,28 @@ def _fill_outcomes(context: KernelContext, P: Array, T: Array) -> tuple[Array]:
 
 @dataclass(frozen=True)
 class HeldRows:
-    """The rows of a fit if they are known, and the log-likelihood that tells them from others.
+    """The rows of a fit if results hold them, and a check that they have not changed.
 
     Attributes
     ----------
     rows : FitRows or None
-        None where results were loaded from a file.
+        None if the results come from a pickle, which has no rows.
     log_likelihood : float
-        Of the coefficients at the rows of the fit.
+        The log-likelihood when `infer` was called. Other rows have another one.
     """
 
     rows: FitRows | None
     log_likelihood: float
 
     def is_of_fit(self, log_likelihood: float) -> bool:
-        """Whether rows with this log-likelihood are those of the fit, up to rounding."""
+        """Return whether rows with this log-likelihood are those of the fit, up to rounding."""
         expected = self.log_likelihood
         return bool(abs(log_likelihood - expected) <= SAME_ROWS * max(abs(expected), 1.0))
 
     def get(self, what: str) -> FitRows:
-        """The rows; raises ValueError where they are unknown or were changed after `infer`.
+        """Return the rows; raise ValueError if they are unknown or were changed after `infer`.
 
-        `what` is the plural name of the statistics that need them, for the message.
+        `what` is the plural name of the statistics that need the rows, for the message.
         """
         if self.rows is None:
             raise ValueError(

@@ -18,32 +18,33 @@ SAME_MAXIMUM = 5e-4
 
 @dataclass(frozen=True)
 class FittedLikelihood:
-    """The log-likelihood of a fit and its maximum, with what tells nested models.
+    """The log-likelihood of a fit, and what is needed to compare it with that of another model.
 
     Attributes
     ----------
     value, null_value : float
-        Log-likelihoods at the coefficients and of the null model.
+        Log-likelihoods of the fitted coefficients and of the null model.
     n_obs : float
-        Observations.
+        Number of observations.
     n_parameters : int
-        Free coefficients.
+        Number of free coefficients.
     classes : list
         All labels.
     fit_intercept : bool
         Whether the model has intercepts.
     has_constant : bool
-        Whether it has intercepts, or a combination of its columns is constant.
+        Whether the model has intercepts, or a combination of its columns that is constant.
     sums : ColumnSums
         Sums of the columns, which tell whether two models are of the same rows.
     rows : HeldRows
-        The rows of the fit.
+        The rows of the fit, if they are known.
     is_at_optimum : bool
         Whether the coefficients are optimal, and the classes not separated.
     is_maximal : bool
-        Whether the fit looked for the maximum of the likelihood.
+        Whether the fit maximised the likelihood: without a penalty, for instance.
     penalised_ratio : float or None
-        With `bias_reduction`, the ratio of penalised likelihoods against the null model.
+        With `bias_reduction`, the likelihood-ratio statistic of the penalised likelihood against
+        the null model; None without.
     """
 
     value: float
@@ -61,14 +62,17 @@ class FittedLikelihood:
 
     @property
     def largest(self) -> float:
-        """The largest log-likelihood, or its limit for separated classes; NaN if unknown."""
+        """The largest log-likelihood, or its supremum for separated classes; NaN if unknown."""
         if self.is_at_optimum:
             return self.value
         return float("nan") if self.rows.rows is None else self.rows.rows.maximum
 
     @property
     def refined(self) -> float:
-        """The largest log-likelihood, with all digits where the rows are known."""
+        """The largest log-likelihood to all digits if the rows are known, or else `value`.
+
+        A fit stops at `tol`, before its likelihood is exactly the largest.
+        """
         if self.rows.rows is None:
             return self.value
         return self.rows.get("likelihood-ratio tests").maximum
@@ -76,8 +80,8 @@ class FittedLikelihood:
     def criterion(self, what: str, penalty: float) -> float:
         """Return an information criterion: -2 times the largest log-likelihood, plus `penalty`.
 
-        NaN, with a warning that says why, where the largest log-likelihood is unknown. `what` is
-        the name of the criterion.
+        `what` is the name of the criterion. If the largest log-likelihood is unknown, the result is
+        NaN, and a warning says why.
         """
         value = self.largest if self.is_maximal else float("nan")
         if np.isnan(value):
@@ -93,21 +97,21 @@ class FittedLikelihood:
         return -2.0 * value + penalty
 
     def ratio_to_null(self) -> tuple[str, float]:
-        """The name of the likelihood-ratio test against the null model, and its statistic.
+        """Return the name and the statistic of the likelihood-ratio test against the null model.
 
-        The statistic is NaN where the largest log-likelihood is unknown.
+        The statistic is NaN if the largest log-likelihood is unknown.
         """
         if self.penalised_ratio is not None:
             return "Penalised likelihood ratio", self.penalised_ratio
         return "Likelihood ratio", 2.0 * (self.largest - self.null_value)
 
     def ratio_to(self, other: FittedLikelihood) -> tuple[float, int]:
-        """The likelihood-ratio statistic against a nested model, and its degrees of freedom.
+        """Return the likelihood-ratio statistic against a nested model, and its degrees of freedom.
 
         Raises
         ------
         ValueError
-            Where the other model is not nested in this one, or has other rows.
+            If `other` is not nested in this model, or has other rows.
         """
         missing = self._missing_from(other)
         if self.penalised_ratio is None:
@@ -120,10 +124,14 @@ class FittedLikelihood:
             return max(chi2, 0.0), self.n_parameters - other.n_parameters
         if self.fit_intercept != other.fit_intercept:
             raise ValueError("with bias_reduction other must have intercepts as this model has.")
-        return self.rows.get("likelihood-ratio tests of penalised likelihoods").ratio(missing)
+        fit = self.rows.get("likelihood-ratio tests of penalised likelihoods")
+        return fit.ratio_without(missing)
 
     def _missing_from(self, other: FittedLikelihood) -> list[int]:
-        """Return the positions of the features that the nested model `other` lacks."""
+        """Return the positions of the features that the nested model `other` lacks.
+
+        Raises ValueError if `other` is not nested in this model, or has other rows.
+        """
         if other.n_obs != self.n_obs or other.classes != self.classes:
             raise ValueError(
                 "other must be of the same rows and classes: found "

@@ -23,15 +23,15 @@ SMALL_COUNT = 5.0
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Probabilities of the classes and what was observed.
+    """The probabilities and the observed classes of rows.
 
     Attributes
     ----------
     probabilities : ndarray of shape (n_samples, n_classes)
     shares : ndarray of shape (n_samples, n_classes)
-        Of the observations of a row, those of each class.
+        The share of the observations of a row that is of each class.
     counts : ndarray of shape (n_samples,)
-        Observations of each row.
+        Number of observations of each row, or its sampling weight.
     """
 
     probabilities: Array
@@ -39,17 +39,19 @@ class Outcomes:
     counts: Array
 
     def with_mean_one(self) -> Outcomes:
-        """The same with counts of mean one over the rows that have any.
+        """Return a copy whose counts have mean one over the rows with positive counts.
 
-        Sampling weights have no scale, and quantiles of values with counts have.
+        The scale of sampling weights has no meaning, but it would change the quantiles that
+        `weighted_quantiles` computes.
         """
         n = np.count_nonzero(self.counts)
         return replace(self, counts=self.counts * (n / self.counts.sum()))
 
     def summed(self, groups: Array) -> tuple[Array, Array]:
-        """Return observed and expected counts of groups of rows, each (n_groups, n_classes).
+        """Return observed and expected counts of groups of rows, both (n_groups, n_classes).
 
-        `groups` are codes of the groups, (n_samples,). Groups without observations are left out.
+        `groups`, (n_samples,), has the code of the group of each row. Groups without observations
+        are left out.
         """
         n_groups, K = int(groups.max()) + 1, self.shares.shape[1]
         observed, expected = np.zeros((2, n_groups, K))
@@ -60,10 +62,24 @@ class Outcomes:
 
 
 def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.DataFrame:
-    """Return the test of Fagerland, Hosmer & Bofin (2008); of two classes Hosmer & Lemeshow's.
+    """Return the test of Fagerland, Hosmer & Bofin (2008), a chi-squared test of groups of rows.
 
-    Rows are grouped by quantiles of the probability of any class but the reference, whose position
-    is given. The table has one row: chi2, df, p_value, n_groups and small_expected.
+    For two classes it is the test of Hosmer and Lemeshow.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+    reference : int
+        Position of the reference class. Rows are grouped by quantiles of the probability that the
+        class is another one.
+    n_groups : int
+        Number of groups; there are fewer if quantiles are equal.
+
+    Returns
+    -------
+    DataFrame
+        One row: chi2, df, p_value, n_groups and small_expected, the share of the expected counts
+        that are below `SMALL_COUNT`.
     """
     if n_groups < 3:
         raise ValueError(f"n_groups must be 3 or more, found {n_groups!r}.")
@@ -82,10 +98,21 @@ def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.Da
 
 
 def of_patterns(outcomes: Outcomes, patterns: Array, n_parameters: int, test: str) -> pd.DataFrame:
-    """Return Pearson's test or that of the deviance, of counts of rows with equal features.
+    """Return Pearson's test or the deviance test of the counts of covariate patterns.
 
-    `patterns` are codes of the features of the rows, (n_samples,). The table is as that of
-    `fagerland_hosmer`.
+    Parameters
+    ----------
+    outcomes : Outcomes
+    patterns : ndarray of int of shape (n_samples,)
+        Code of the covariate pattern of each row: rows with equal features share one.
+    n_parameters : int
+        Number of free coefficients.
+    test : {"pearson", "deviance"}
+
+    Returns
+    -------
+    DataFrame
+        One row, with the columns of `fagerland_hosmer`.
     """
     observed, expected = outcomes.summed(patterns)
     df = len(observed) * (observed.shape[1] - 1) - n_parameters
@@ -102,7 +129,7 @@ def of_patterns(outcomes: Outcomes, patterns: Array, n_parameters: int, test: st
 
 
 def _table(name: str, chi2: float, df: int, expected: Array) -> pd.DataFrame:
-    """Return the table of one test."""
+    """Return the table of one test; `expected` are counts of shape (n_groups, n_classes)."""
     import pandas as pd
 
     row = {
@@ -116,17 +143,19 @@ def _table(name: str, chi2: float, df: int, expected: Array) -> pd.DataFrame:
 
 
 def weighted_quantiles(values: Array, counts: Array, levels: Array) -> Array:
-    """Return the quantiles of values that each stand for a count, as if they were repeated.
+    """Return the quantiles, (n_levels,), of values of which each is repeated `counts` times.
 
-    They are interpolated as NumPy and R do by default.
+    `values` and `counts` have the shape (n_samples,); `levels`, (n_levels,), are between 0 and 1.
+    Quantiles are interpolated as NumPy and R do by default.
     """
     order = np.argsort(values, kind="stable")
+    # Among the repeated values in order, value i stands before position ends[i].
     ends = np.cumsum(counts[order])
     at = np.maximum(ends[-1] - 1.0, 0.0) * levels
     below = np.floor(at)
 
     def value(position: Array) -> Array:
-        # Rounding of sums of counts must not skip a value.
+        # Without the factor, a rounded sum of counts could give the value before.
         found = np.searchsorted(ends, position * (1.0 + 1e-12), side="right")
         return np.asarray(values[order][np.minimum(found, len(order) - 1)])
 
@@ -134,7 +163,11 @@ def weighted_quantiles(values: Array, counts: Array, levels: Array) -> Array:
 
 
 def patterns_of(X: Any, offset: Array | None) -> Array:
-    """Return a code for each different row of X and offset, (n_samples,)."""
+    """Return a code for each row, (n_samples,): rows with equal features and offsets share one.
+
+    X is an array or sparse matrix of shape (n_samples, n_features). `offset` has a row for each
+    row of X, or is None.
+    """
     import pandas as pd
 
     if sp.issparse(X):
@@ -144,7 +177,8 @@ def patterns_of(X: Any, offset: Array | None) -> Array:
         ends = zip(X.indptr[:-1], X.indptr[1:], strict=True)
         keys = [X.indices[i:j].tobytes() + X.data[i:j].tobytes() for i, j in ends]
     else:
-        keys = [row.tobytes() for row in np.ascontiguousarray(X) + 0.0]  # -0.0 is 0.0
+        # Adding zero turns -0.0, which has other bytes, into 0.0.
+        keys = [row.tobytes() for row in np.ascontiguousarray(X) + 0.0]
     if offset is not None:
         shifts = np.ascontiguousarray(offset) + 0.0
         keys = [key + shift.tobytes() for key, shift in zip(keys, shifts, strict=True)]

@@ -43,15 +43,16 @@ class NoEstimates(ValueError):
 
 @dataclass(frozen=True)
 class Choices:
-    """The rows of a multinomial model, with a count of each outcome.
+    """The data of a multinomial model: rows with a count of each outcome.
 
     Attributes
     ----------
     X : ndarray or CSR array of shape (n_samples, n_features), float64
     counts : ndarray of shape (n_samples, n_classes)
-        Observations of each outcome, weights included.
+        Number of observations of each outcome, weights included.
     offset : ndarray of shape (n_samples, n_classes) or None
     fit_intercept : bool
+        Whether the model has intercepts.
     """
 
     X: Any
@@ -70,7 +71,10 @@ class Choices:
         return Choices(self.X[index], self.counts[index], offset, self.fit_intercept)
 
     def among(self, outcomes: list[int]) -> Choices:
-        """Return the counts of the outcomes at some positions, without rows that have none."""
+        """Return the data of some outcomes, given by their positions.
+
+        Rows without observations of these outcomes are left out.
+        """
         counts = self.counts[:, outcomes]
         offset = None if self.offset is None else self.offset[:, outcomes]
         few = Choices(self.X, counts, offset, self.fit_intercept)
@@ -87,6 +91,7 @@ class Choices:
         solution = minimise(problem, Options(tol=1e-8))
         if solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             raise NoEstimates("the outcomes are separated")
+        # The search goes on from the solution to all digits of float64.
         point = least(Likelihoods(float(total)), solution.point).point
         point, H = _covariance.centred_information(point)
         try:
@@ -100,7 +105,7 @@ class Choices:
         return Fitted(free.coefficients(theta).ravel(), free.covariance(V), value)
 
     def log_likelihood(self, coef: Array) -> float:
-        """Return the log-likelihood at free coefficients, (n_coefficients,)."""
+        """Return the log-likelihood of free coefficients, (n_coefficients,); see `Fitted.coef`."""
         objective = self._problem().objective
         rows = coef.reshape(-1, self.width)
         if self.counts.shape[1] > 2:
@@ -110,7 +115,7 @@ class Choices:
         return -float(self.counts.sum()) * float(objective.at(theta).loss)
 
     def _problem(self) -> Problem:
-        """Return the problem whose minimum is the maximum of the likelihood, without penalty."""
+        """Return the problem of maximum likelihood, without penalty."""
         weights = self.counts.sum(axis=1)
         targets, offset = self.counts / weights[:, None], self.offset
         model = likelihood(targets.shape[1])

@@ -21,8 +21,9 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
+# Pairs of a name and a value, both as text.
 Figures = list[tuple[str, str]]
-# The most classes that are printed.
+# Largest number of classes whose labels are printed.
 MOST_CLASSES = 20
 # The level of the intervals that are printed.
 CONF_LEVEL = 0.95
@@ -38,8 +39,8 @@ def key_figures(
     results : InferenceResults
         Only public attributes are read.
     overall_test : (str, str) or None
-        The name of the test against the null model and its outcome; None for results without tests,
-        and for the null model.
+        Name and result of the test against the null model; None for results without tests, and for
+        the null model itself.
     has_criteria : bool
         Whether AIC and BIC exist.
     """
@@ -81,38 +82,39 @@ def key_figures(
 
 
 def _in_one_line(labels: list[Any]) -> str:
-    """Return labels separated by commas: the first ones and their number, if there are many."""
+    """Return labels separated by commas; if there are many, the first ones and their number."""
     shown = [shortened(str(label), MOST_CHARACTERS) for label in labels[:MOST_CLASSES]]
     more = f", … ({len(labels)} classes)" if len(labels) > MOST_CLASSES else ""
     return ", ".join(shown) + more
 
 
 def likelihood_ratio_to_null(likelihood: FittedLikelihood, df: int) -> tuple[str, str]:
-    """Return the name and the outcome of the likelihood-ratio test against the null model.
+    """Return the name and the printed result of the likelihood-ratio test against the null model.
 
     `df` are its degrees of freedom, the number of slopes.
     """
     name, chi2 = likelihood.ratio_to_null()
     if np.isnan(chi2):
         return name, "not available: the maximum of the likelihood is not known"
-    return name, _outcome(chi2, df)
+    return name, _chi2_text(chi2, df)
 
 
 def wald_test_of_slopes(
     tests: WaldTests, df: int, has_intercept: bool, constant: Array | None
 ) -> tuple[str, str]:
-    """Return the name and the outcome of the Wald test that all slopes are zero.
+    """Return the name and the printed result of the Wald test that all slopes are zero.
 
     Parameters
     ----------
     tests : WaldTests
-        With the coefficients and their covariance.
+        Has the coefficients and their covariance.
     df : int
         Degrees of freedom, for the p-value.
     has_intercept : bool
+        Whether the last column of the coefficients is that of the intercepts.
     constant : ndarray of shape (n_columns,) or None
-        For a model without an intercept: the combination of columns that is constant, if there is
-        one. It takes the place of the intercept.
+        Weights of a combination of columns that is constant over the rows and takes the place of
+        the intercept, in a model without intercepts; None if there is none.
     """
     name = "Wald test, all slopes"
     n_rows, width = tests.coef.shape
@@ -126,26 +128,26 @@ def wald_test_of_slopes(
         found = f"rank {error.rank}{tests.from_groups}"
         return name, f"not available: {df} restrictions, covariance of {found}"
     if tests.distribution.is_normal:
-        return name, _outcome(chi2, df)
+        return name, _chi2_text(chi2, df)
     F, _, df_denom = tests.f_test(chi2, df, A)
     p = stats.f.sf(F, df, df_denom)
     return name, f"F({df}, {df_denom:.4g}) = {F:.5g}, p = {p:.3g}"
 
 
-def _outcome(chi2: float, df: int) -> str:
+def _chi2_text(chi2: float, df: int) -> str:
     """Return a chi-squared statistic and its p-value as text."""
     return f"χ² = {chi2:.5g}, p = {stats.chi2.sf(chi2, df):.3g}"
 
 
 def as_text(figures: Figures, table: pd.DataFrame) -> str:
-    """Return figures above a table of coefficients, as text."""
+    """Return the text of printed results: the figures, then the table of coefficients."""
     width = max(len(name) for name, _ in figures) + 2
     head = "\n".join(f"{name:<{width}}{value}" for name, value in figures)
     return f"{head}\n\n{text_table(table, CONF_LEVEL)}"
 
 
 def as_html(figures: Figures, table: pd.DataFrame) -> str:
-    """Return figures above a table of coefficients, as two HTML tables."""
+    """Return the HTML of printed results: a table of the figures, then one of the coefficients."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"

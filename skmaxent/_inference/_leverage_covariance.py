@@ -1,4 +1,8 @@
-"""HC2 and HC3: sandwiches whose residuals are corrected for the leverages of their rows."""
+"""HC2 and HC3: sandwich covariances whose residuals are corrected for the leverages of rows.
+
+Conventions of `RowLeverages`: for a row i, x̃_i are the standardised features with a one for the
+intercept, r_i the residual in the free logits, Λ_i the curvature, and A_i the leverage.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,25 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._typing import Array
 
-# The power of I - Λ_i A_i, the identity less the hat matrix of a row, that multiplies its residual.
+# The power of I - Λ_i A_i, the identity minus the hat matrix of a row, by which the residual of the
+# row is multiplied.
 POWERS = {"HC2": -0.5, "HC3": -1.0}
 
 
 def leverage_scores(training: TrainingProblem, point: Point, cov_type: str, weights: str) -> Array:
-    """Return the sums of squares of corrected scores, (n_coefficients, n_coefficients).
+    """Return Σ u uᵀ over the corrected scores u, (n_coefficients, n_coefficients).
 
-    Frequency weights and tables count observations, of which each has a score and a leverage of its
-    own; with probability weights the rows have.
+    With frequency weights each observation has a score and a leverage; with probability weights
+    each row has, weight included.
+
+    Parameters
+    ----------
+    training : TrainingProblem
+    point : Point
+        The loss at the fitted coefficients.
+    cov_type : {"HC2", "HC3"}
+    weights : {"frequency", "probability"}
+        The meaning of the weights.
     """
     observations = training.data.observations if weights == "frequency" else None
     terms = ridge_terms(np.zeros(point.objective.blocks.n_features))
@@ -31,9 +45,10 @@ def leverage_scores(training: TrainingProblem, point: Point, cov_type: str, weig
 
 
 def _corrected_products(rows: RowLeverages, power: float, n_outcomes: int) -> tuple[Array]:
-    """Return the sums of squares of the corrected scores of a block's rows.
+    """Return Σ u uᵀ over the corrected scores u of the rows of a block.
 
-    With `n_outcomes` classes rows are tables of counts, whose observations are taken one by one.
+    If rows are counts of observations by class, `n_outcomes` is the number of classes, and each
+    observation has a score. It is 0 if each row has one class.
     """
     if not n_outcomes:
         return (_products(rows, power, np.ones(len(rows.weights))),)
@@ -44,15 +59,15 @@ def _corrected_products(rows: RowLeverages, power: float, n_outcomes: int) -> tu
 
 
 def _products(rows: RowLeverages, power: float, shares: Array) -> Array:
-    """Return Σ_i n_i u_i² (x̃_i ⊗ r_i)(x̃_i ⊗ r_i)ᵀ with corrected residuals r_i.
+    """Return Σ_i n_i v_i² (r_i ⊗ x̃_i)(r_i ⊗ x̃_i)ᵀ with corrected residuals r_i.
 
-    n_i is the number of observations of a row times the share of those that are meant, u_i the
-    weight of each.
+    v_i is the weight of one observation of row i. n_i is the number of observations of the row
+    times its element of `shares`, (n_rows,), the share of them whose scores are summed.
     """
-    count = np.divide(
+    n_observations = np.divide(
         rows.weights, rows.left_out, out=np.zeros_like(rows.weights), where=rows.left_out > 0.0
     )
-    factor = rows.left_out * np.sqrt(count * shares)
+    factor = rows.left_out * np.sqrt(n_observations * shares)
     residual = rows.adjusted(power) * factor[:, None]
     X = np.asarray(rows.context.rows)
     X = X if rows.context.model.standardisation.fit_intercept else X[:-1]

@@ -27,8 +27,9 @@ class LinearHypotheses:
     Attributes
     ----------
     R : ndarray of shape (n_restrictions, n_coefficients)
-        In the order of `InferenceResults.cov_params`.
+        Weights of the coefficients, in the order of `InferenceResults.cov_params`.
     values : ndarray of shape (n_restrictions,)
+        The right sides.
     texts : list of str
         The restrictions as equations, for tables and error messages.
     """
@@ -74,7 +75,10 @@ class LinearHypotheses:
     def _of_equations(
         cls, equations: list[str], rows: list[Any], columns: list[str], reference: Any
     ) -> LinearHypotheses:
-        """Return the hypotheses of equations over the names of classes and features."""
+        """Return the hypotheses of equations such as ``"Labour:Europe = 0.5"``.
+
+        The parameters are those of `read`.
+        """
         names = [f"{row}:{column}" for row in rows for column in columns]
         n = len(names)
         if len(rows) == 1:  # of two classes, the name of the class may be left out
@@ -82,6 +86,7 @@ class LinearHypotheses:
         if reference is not None:
             names += [f"{reference}:{column}" for column in columns]
         A, values, texts = linear_equations(equations, names)
+        # The columns of A for the reference class, last, have no coefficients: these are zero.
         R = A[:, :n]
         if len(rows) == 1:
             R = R + A[:, n : n + len(columns)]
@@ -89,7 +94,10 @@ class LinearHypotheses:
 
     @classmethod
     def _of_array(cls, hypothesis: Any, rhs: Any, n: int) -> LinearHypotheses:
-        """Return the hypotheses of weights (n_hypotheses, n) and right sides; check both."""
+        """Check arrays of weights, (n_restrictions, n), and of right sides; return the hypotheses.
+
+        n is the number of reported coefficients.
+        """
         try:
             R = np.asarray(hypothesis, dtype=float)
             values = np.asarray(0.0 if rhs is None else rhs, dtype=float)
@@ -169,10 +177,11 @@ class LinearHypotheses:
         )
 
     def table(self, tables: CoefficientTables, conf_level: float) -> pd.DataFrame:
-        """Return a table with a row for each restriction.
+        """Return a table of estimates with a row for each restriction.
 
-        `estimate` is the left side of the equation minus the right side. The other columns are
-        std_err, z or t with p_value where they exist, lower and upper.
+        `tables` has the coefficients and their covariance. The column `estimate` is the left side
+        of the equation minus the right side. The other columns are std_err, z or t with p_value if
+        the results have tests, lower and upper.
         """
         import pandas as pd
 

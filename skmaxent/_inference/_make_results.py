@@ -150,7 +150,7 @@ def _penalised_ratio(estimate: Estimate, fields: dict[str, Any]) -> float | None
     if not estimate.is_bias_reduced:
         return None
     fit: FitRows = fields["_rows"]
-    return fit.against_null(fields["_constant"])
+    return fit.ratio_to_null(fields["_constant"])
 
 
 def results_from_replicates(

@@ -84,7 +84,7 @@ class TestMethods(ResultsState):
             terms = self._names.terms(features, with_intercept=False)
             if not terms:
                 raise ValueError("the model has no features to leave out: give other.")
-            tests = [(name, *fit.ratio(self._names.in_model(term))) for name, term in terms]
+            tests = [(name, *fit.ratio_without(self._names.in_model(term))) for name, term in terms]
             return chi2_table(tests)
         if features is not None:
             raise ValueError("give other, or features to leave out, not both; found both.")
@@ -175,7 +175,9 @@ class TestMethods(ResultsState):
                 terms, names, lambda at: self._wald.of_columns(at, "terms"), type, self._wald.table
             )
         fit = self._held.get("likelihood-ratio tests of terms")
-        return anova(terms, names, lambda at: fit.ratio(names.in_model(at)), type, chi2_table)
+        return anova(
+            terms, names, lambda at: fit.ratio_without(names.in_model(at)), type, chi2_table
+        )
 
     def linear_test(self, hypothesis: Any, rhs: Any = None, test: str = "wald") -> pd.DataFrame:
         """Return a joint test of linear hypotheses about the coefficients.
@@ -486,4 +488,4 @@ class TestMethods(ResultsState):
             blocks = np.zeros((len(A), r, fit.width))
             blocks[:, :, self._chosen] = A.reshape(len(A), r, width)
             A = blocks.reshape(len(A), -1)
-        return fit.ratio_of(A, values)
+        return fit.ratio_under(A, values)
