@@ -18,7 +18,7 @@ from skmaxent._inference._bootstrap import Sampling, bootstrap_coefficients
 from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._make_results import (
-    refuse_absent,
+    check_no_absent_class,
     results_for_features,
     results_from_information,
     results_from_replicates,
@@ -331,7 +331,7 @@ def by_bootstrap(
     # The log-likelihood is that of the labels, not of smoothed targets.
     plain = replace(estimate, settings=replace(settings, label_smoothing=0.0))
     with plain.problem(*data) as training:
-        refuse_absent(training)
+        check_no_absent_class(training)
     observed = _targets.observe(
         data.y, estimate.model.classes, partial_labels=settings.partial_labels
     )

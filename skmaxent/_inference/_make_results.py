@@ -1,4 +1,13 @@
-"""InferenceResults from a fit and its rows: from the information, or from bootstrap samples."""
+"""Make InferenceResults of a fit and its rows, from the Fisher information or from a bootstrap.
+
+Conventions
+-----------
+θ is a matrix of coefficients in reference coding, of shape (r, n_columns): for three or more
+classes the coefficients of each class but the last minus those of the last, and for two classes
+those of the single logit. With intercepts, the last column is the intercept. These are the free
+coefficients. The reported coefficients are those that the user sees: against the reference class,
+or against the mean of all classes. Covariances are of ravelled matrices, row by row.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +25,8 @@ from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._notes import (
     distance_to_optimum,
     notes_if_far,
-    notes_of,
-    notes_of_degenerate,
+    notes_at_optimum,
+    notes_of_degenerate_errors,
     penalised_gradient,
 )
 from skmaxent._inference._null_model import constant_combination, loss_of_offsets, null_loss
@@ -46,37 +55,49 @@ def results_from_information(
     kind: CovarianceKind,
     reference: Any,
 ) -> InferenceResults:
-    """Inference for all coefficients, from the information or from scores.
+    """Return results for all coefficients, with a covariance from the information or from scores.
 
-    The coefficients minimise the loss of the training problem, with a ridge penalty or without a
-    penalty. `reference` is that of `MaxentClassifier.infer`.
+    Parameters
+    ----------
+    estimate : Estimate
+        Coefficients that minimise the loss of `training`, with a ridge penalty or without one.
+    training : TrainingProblem
+        The rows of the fit.
+    kind : CovarianceKind
+        The covariance to compute.
+    reference : label, "symmetric" or None
+        The argument of `MaxentClassifier.infer`.
     """
-    shown = Reference.of(reference, training.classes)
-    refuse_absent(training)
+    reported = Reference.of(reference, training.classes)
+    check_no_absent_class(training)
     point, found = _covariance_at(estimate, training, kind)
+    n = _sample_size(training, kind.weights)
     # Distances to the optimum are in standard errors of independent observations, whatever the
     # covariance that is reported.
-    inverse = found.inverse * (training.total_weight / _sample_size(training, kind.weights))
+    inverse = found.inverse * (training.total_weight / n)
     V = found.matrix
     objective = point.objective
     theta = _reference_coding.against_last(point.theta, objective.fit_intercept)
-    # Tests use free coefficients. Those that are shown may be linearly dependent: with symmetric
-    # coding they sum to zero over the classes.
-    free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
-    coding = _covariance.Coding(shown.contrasts, free.columns)
-    covariance, raw = coding.covariance(V), free.coefficients(theta)
-    variances = covariance.diagonal(), coding.covariance(inverse).diagonal()
-    fields = _common_fields(estimate, training, point, shown, kind.weights)
+    # Tests use the free coefficients, because the reported ones may be linearly dependent: with
+    # symmetric coding they sum to zero over the classes.
+    to_free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
+    to_reported = _covariance.Coding(reported.contrasts, to_free.columns)
+    covariance, free_coef = to_reported.covariance(V), to_free.coefficients(theta)
+    fields = _common_fields(estimate, training, point, reported, kind.weights)
     fields["_rows"] = fields["_rows"].with_clusters(kind.codes)
     if estimate.is_bias_reduced:
         notes = _notes_of_bias_reduced(estimate, fields["_rows"])
     else:
-        terms, n = training.problem.terms, _sample_size(training, kind.weights)
-        notes = notes_of(point, terms, distance_to_optimum(point, terms, inverse, n), estimate.gap)
-    notes += notes_of_degenerate(*variances, shown.rows, fields["columns"])
+        terms = training.problem.terms
+        distance = distance_to_optimum(point, terms, inverse, n)
+        notes = notes_at_optimum(point, terms, distance, estimate.gap)
+    of_information = to_reported.covariance(inverse).diagonal()
+    notes += notes_of_degenerate_errors(
+        covariance.diagonal(), of_information, reported.rows, fields["columns"]
+    )
     return InferenceResults(
         **fields,
-        coef=coding.coefficients(theta),
+        coef=to_reported.coefficients(theta),
         covariance=covariance,
         cov_type=kind.cov_type,
         n_groups=found.n_groups,
@@ -85,19 +106,19 @@ def results_from_information(
         design_name=None if kind.units is None else kind.units.description,
         _distribution=found.distribution,
         _wald=WaldTests(
-            raw,
-            free.covariance(V),
+            free_coef,
+            to_free.covariance(V),
             kind.cov_type,
             found.n_groups,
             found.n_units,
             found.distribution,
-            None if found.distribution.by_contrast is None else free.matrix,
+            None if found.distribution.by_contrast is None else to_free.matrix,
         ),
         _delta=DeltaMethod.of(
             estimate.model,
             estimate.names,
             Standardised(objective.center, objective.scale, V),
-            raw,
+            free_coef,
             found.distribution,
         ),
         _penalised_ratio=_penalised_ratio(estimate, fields),
@@ -109,7 +130,11 @@ def _covariance_at(
     training: TrainingProblem,
     kind: CovarianceKind,
 ) -> tuple[Point, CoefficientCovariance]:
-    """Return the point of an estimate, and the covariance for its standardised columns."""
+    """Return the loss at an estimate, and the covariance of θ for the standardised columns.
+
+    The point that is returned may have other centers of the standardised columns than the training
+    problem; see `centred_information`.
+    """
     point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
     objective = point.objective
     width = objective.blocks.n_features + objective.fit_intercept
@@ -128,9 +153,10 @@ def _covariance_at(
 
 
 def _sample_size(training: TrainingProblem, weights: str) -> float:
-    """Return the number of observations in the information matrix.
+    """Return the number of independent observations that the weights of the rows stand for.
 
-    Sampling weights have no scale: their rows are as many as Kish's effective number.
+    It is the sum of frequency weights. Sampling weights have no scale of their own, so that Kish's
+    effective number of rows, (Σ w)²/Σ w², takes its place.
     """
     if weights == "frequency":
         return training.total_weight
@@ -138,7 +164,11 @@ def _sample_size(training: TrainingProblem, weights: str) -> float:
 
 
 def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
-    """Return notes on how far the coefficients are from the maximum of the penalised likelihood."""
+    """Return a note, and warn, if coefficients are far from the maximum with bias reduction.
+
+    `fit` has the rows of the fit. If the information of the penalised likelihood is singular,
+    `NoCovariance` is raised, with the names of the columns.
+    """
     try:
         return notes_if_far(fit.penalised_distance)
     except _covariance.SingularInformation as error:
@@ -146,7 +176,11 @@ def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
 
 
 def _penalised_ratio(estimate: Estimate, fields: dict[str, Any]) -> float | None:
-    """Return the ratio of penalised likelihoods against the null model, for bias reduction."""
+    """Return the penalised likelihood-ratio statistic against the null model.
+
+    `fields` is the result of `_common_fields`. Fits without bias reduction have no such statistic,
+    and the result is None.
+    """
     if not estimate.is_bias_reduced:
         return None
     fit: FitRows = fields["_rows"]
@@ -165,44 +199,47 @@ def results_from_replicates(
     is_maximal: bool,
     are_sets: bool,
 ) -> InferenceResults:
-    """Inference from coefficients of bootstrap samples.
+    """Return results whose covariance is that of the coefficients of bootstrap samples.
 
     Parameters
     ----------
     estimate : Estimate
+        The fit to all rows.
     training : TrainingProblem
+        The rows of the fit.
     replicates : ndarray of shape (n_bootstrap, n_logits, n_features + 1)
-        The intercepts are the last column, zeros in models without.
+        The coefficients of the fit to each bootstrap sample. The last column has the intercepts; it
+        is zero in models without intercepts.
     reference, weights
         As in `MaxentClassifier.infer`.
     n_groups : int or None
-        Clusters that were drawn.
+        Number of clusters, if clusters were drawn instead of rows.
     counts : dict
         See `InferenceResults.replicate_counts`.
     is_maximal : bool
-        Whether the fit looked for the maximum of the likelihood.
+        Whether the fit maximises the likelihood.
     are_sets : bool
-        Whether rows have sets of possible classes.
+        Whether the label of a row is a set of possible classes.
     """
     objective = training.problem.objective
-    shown = Reference.of(reference, training.classes)
+    reported = Reference.of(reference, training.classes)
     point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
-    whole = np.column_stack([estimate.coef, estimate.intercept]).astype(float)
-    theta = _reference_coding.against_last(whole, objective.fit_intercept)
+    fitted = np.column_stack([estimate.coef, estimate.intercept]).astype(float)
+    theta = _reference_coding.against_last(fitted, objective.fit_intercept)
     free = np.stack(
         [_reference_coding.against_last(one, objective.fit_intercept) for one in replicates]
     )
-    samples = np.einsum("ck,nkj->ncj", shown.contrasts, free)
-    fields = _common_fields(estimate, training, point, shown, weights)
+    samples = np.einsum("ck,nkj->ncj", reported.contrasts, free)
+    fields = _common_fields(estimate, training, point, reported, weights)
     if are_sets:
         fields |= _likelihoods_of_sets(training, point.theta)
     notes: tuple[str, ...] = ()
     if is_maximal:
         # A bootstrap has no information matrix, and so no distance in standard errors.
-        notes = notes_of(point, training.problem.terms.times(0.0), 0.0, estimate.gap)
+        notes = notes_at_optimum(point, training.problem.terms.times(0.0), 0.0, estimate.gap)
     return InferenceResults(
         **fields,
-        coef=shown.contrasts @ theta,
+        coef=reported.contrasts @ theta,
         covariance=_covariance_of_samples(samples),
         cov_type="bootstrap",
         n_groups=n_groups,
@@ -211,7 +248,7 @@ def results_from_replicates(
         notes=notes,
         _wald=WaldTests(theta, _covariance_of_samples(free), "bootstrap", n_groups),
         _delta=DeltaMethod.of(
-            estimate.model, estimate.names, _standardised(objective, replicates, whole), theta
+            estimate.model, estimate.names, _standardised(objective, replicates, fitted), theta
         ),
         _is_maximal=is_maximal,
     )
@@ -220,14 +257,20 @@ def results_from_replicates(
 def _standardised(
     objective: MultinomialObjective, replicates: Array, fitted: Array
 ) -> Standardised:
-    """The covariance of replicates for standardised columns, and their differences from the fit.
+    """Return the covariance of θ over bootstrap samples, for the columns that the objective has.
 
-    `replicates` are as in `results_from_replicates`, `fitted` is as one of them; the objective
-    standardises.
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        It has the centers and scales of the standardised columns.
+    replicates : ndarray of shape (n_bootstrap, n_logits, n_features + 1)
+        Coefficients of bootstrap samples for the columns of X, the intercept last.
+    fitted : ndarray of shape (n_logits, n_features + 1)
+        The coefficients of the fit to all rows, for the columns of X.
     """
 
-    def against_last(one: Array) -> Array:
-        theta = objective.from_coefficients(one[:, :-1].astype(float), one[:, -1])
+    def against_last(coef: Array) -> Array:
+        theta = objective.from_coefficients(coef[:, :-1].astype(float), coef[:, -1])
         return _reference_coding.against_last(theta, objective.fit_intercept)
 
     theta = np.stack([against_last(one) for one in replicates])
@@ -240,7 +283,7 @@ def _standardised(
 
 
 def _covariance_of_samples(samples: Array) -> Array:
-    """Covariance of ravelled arrays, from samples of shape (n_samples, ...)."""
+    """Return the covariance of the n ravelled arrays of `samples`, an array of shape (n, ...)."""
     return np.atleast_2d(np.cov(samples.reshape(len(samples), -1).T))
 
 
@@ -252,22 +295,32 @@ def results_for_features(
     cov_type: str | None,
     reference: Any,
 ) -> InferenceResults:
-    """Inference for the features at some positions, (n_chosen,), without the whole covariance.
+    """Return results for some features, without the covariance of all coefficients.
 
-    `cov_type` is None, "nonrobust" or, with a ridge penalty, "laplace". `reference` is that of
-    `MaxentClassifier.infer`.
+    Parameters
+    ----------
+    estimate : Estimate
+        The fit, to all features.
+    training : TrainingProblem
+        The rows of the fit.
+    positions : ndarray of int of shape (n_chosen,)
+        Positions of the features among the columns of X.
+    cov_type : {None, "nonrobust", "laplace"}
+        "laplace" is for fits with a ridge penalty; None chooses.
+    reference : label, "symmetric" or None
+        The argument of `MaxentClassifier.infer`.
     """
     terms, scale = training.problem.terms, training.data.scale
     cov_type = resolve_cov_type(cov_type, "frequency", bool(training.problem.asked.ridge.any()))
     if cov_type not in ("nonrobust", "laplace"):
         raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
-    shown = Reference.of(reference, training.classes)
-    refuse_absent(training)
+    reported = Reference.of(reference, training.classes)
+    check_no_absent_class(training)
     # The systems of equations of single coefficients are solved iteratively, to more digits than
     # float32 has.
     objective = training.problem.objective.in_float64()
-    # An objective has one strength for each column. `covariance_of` adds the differences of the
-    # classes' strengths from their mean.
+    # An objective has one strength of the ridge for each column. If the strengths differ between
+    # classes, the objective gets their mean, and `covariance_of` adds the differences from it.
     objective = objective.with_penalty(Ridge(terms.ridge.mean(axis=0)))
     point = objective.at(
         objective.from_coefficients(estimate.coef.astype(float), estimate.intercept)
@@ -275,31 +328,31 @@ def results_for_features(
     gradient = penalised_gradient(point, terms)
     V, distance = covariance_of(point, terms.ridge, gradient, positions)
     V /= scale
-    coding = _covariance.Coding(shown.contrasts, np.eye(len(positions)))
-    part = _reference_coding.against_last(estimate.coef[:, positions].astype(float), True)
-    fields = _common_fields(estimate, training, point, shown, "frequency")
+    to_reported = _covariance.Coding(reported.contrasts, np.eye(len(positions)))
+    theta = _reference_coding.against_last(estimate.coef[:, positions].astype(float), True)
+    fields = _common_fields(estimate, training, point, reported, "frequency")
     if estimate.is_bias_reduced:
         notes = _notes_of_bias_reduced(estimate, fields["_rows"])
     else:
-        notes = notes_of(point, terms, distance * float(np.sqrt(scale)), estimate.gap)
+        notes = notes_at_optimum(point, terms, distance * float(np.sqrt(scale)), estimate.gap)
     n_columns = len(fields["columns"]) - len(aliased_columns(objective).columns)
     fields["columns"] = [str(estimate.names[j]) for j in positions]
     return InferenceResults(
         **fields,
-        coef=coding.coefficients(part),
-        covariance=coding.covariance(V),
+        coef=to_reported.coefficients(theta),
+        covariance=to_reported.covariance(V),
         cov_type=cov_type,
         n_groups=None,
         n_columns=n_columns,
         notes=notes,
-        _wald=WaldTests(part, V, cov_type),
+        _wald=WaldTests(theta, V, cov_type),
         _chosen=positions,
         _penalised_ratio=_penalised_ratio(estimate, fields),
     )
 
 
-def refuse_absent(training: TrainingProblem) -> None:
-    """Raise ValueError where a class has no rows of positive weight."""
+def check_no_absent_class(training: TrainingProblem) -> None:
+    """Raise ValueError if a class of the fit has no rows of positive weight."""
     absent = np.delete(training.classes, training.data.active).tolist()
     if absent:
         raise ValueError(
@@ -315,15 +368,31 @@ def _common_fields(
     reference: Reference,
     weights: str,
 ) -> dict[str, Any]:
-    """The fields of InferenceResults that do not depend on the kind of covariance.
+    """Return the fields of InferenceResults that do not depend on the kind of covariance.
 
-    `point` is the loss at the coefficients of the estimate. "columns" are all columns of the model.
+    Parameters
+    ----------
+    estimate : Estimate
+    training : TrainingProblem
+        The rows of the fit.
+    point : Point
+        The loss at the coefficients of the estimate.
+    reference : Reference
+        What reported coefficients are compared with.
+    weights : {"frequency", "probability"}
+        What the weights of the rows mean.
+
+    Returns
+    -------
+    dict of str to object
+        The values by the names of the fields. "columns" has the names of all columns of the model.
     """
     total, sums = training.total_weight, training.blocks.weight_sums
     fit_intercept = training.problem.objective.fit_intercept
     constant = None if fit_intercept else constant_combination(training)
     zero_loss = loss_of_offsets(training)
-    # A combination of the columns that is constant does what an intercept does.
+    # In a model without intercepts, a combination of the columns that is constant acts as one, so
+    # that the null model has intercepts too.
     loss = null_loss(training) if fit_intercept or constant is not None else zero_loss
     names = [str(name) for name in estimate.names]
     return {
@@ -346,16 +415,17 @@ def _common_fields(
 
 
 def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, float]:
-    """Return log-likelihoods of rows with sets of classes, at θ and without features.
+    """Return the log-likelihoods of the fit and of the null model if labels are sets of classes.
 
-    θ has the shape (n_logits, n_features + 1).
+    The results are by the names of the fields of InferenceResults. `theta` has the coefficients of
+    the fit for the columns of the problem, (n_logits, n_features + 1).
     """
     problem, total = training.problem, training.total_weight
     null = problem.objective.zeros()
     if problem.objective.fit_intercept:
-        # Without features the loss of sets is not convex either, and has no closed form.
-        held = np.ones((1, training.blocks.n_features), bool)
-        null = fit_sets(problem.without_penalty(held), Options(tol=1e-6)).point.theta
+        # The null model of sets of classes has no closed form, and its loss is not convex.
+        all_features = np.ones((1, training.blocks.n_features), bool)
+        null = fit_sets(problem.without_penalty(all_features), Options(tol=1e-6)).point.theta
     return {
         "log_likelihood": -total * set_loss(problem, theta),
         "null_log_likelihood": -total * set_loss(problem, null),
@@ -363,17 +433,21 @@ def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, f
 
 
 def _signature(training: TrainingProblem) -> Signature | None:
-    """Return the checksum of the rows of a fit whose weights differ; None for equal weights."""
+    """Return the checksum of the rows of the fit, or None if all rows have equal weights."""
     blocks: Any = training.blocks
     if isinstance(blocks, ChunkedRows):
         sums = blocks.weight_sums
         is_equal = sums.total == sums.least * blocks.n_samples
+        # Sums over Dask chunks would take a pass over the data: the signature has none.
         return None if is_equal else Signature(blocks.n_samples, *np.empty((2, 0)))
     return Signature.of_weighted_rows(blocks.X, training.data.observations)
 
 
 def _column_sums(training: TrainingProblem, names: list[str], zero_loss: float) -> ColumnSums:
-    """Return the sums that show whether other results are of the same rows."""
+    """Return sums over the rows of the fit that show if other results are of the same rows.
+
+    `names` are those of the features, and `zero_loss` is the mean loss at coefficients of zero.
+    """
     moments = training.moments
     return ColumnSums(
         names=names,

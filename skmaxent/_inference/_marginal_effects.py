@@ -1,4 +1,7 @@
-"""Marginal effects and intervals of probabilities, as tables."""
+"""Tables of average marginal effects of features, and of intervals of probabilities.
+
+`K` is the number of classes and `d` the number of features.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNKNOWN_ROWS = (
+_NEEDS_WEIGHTS = (
     "the fit weighed its rows, and whether X has the same rows is not known of Dask collections: "
     "expected sample_weight, which may be 1 for equal weights."
 )
@@ -31,12 +34,15 @@ _UNKNOWN_ROWS = (
 
 @dataclass(frozen=True)
 class RowWeights:
-    """Weights of rows in a mean, where the rows of the fit keep the weights that they had there.
+    """The weights that rows of the user get in averages.
+
+    If the user gives no weights, the rows of the fit have the weights of the fit, and all other
+    rows have equal weights.
 
     Attributes
     ----------
     signature : Signature or None
-        It recognises the rows of the fit; None where these have equal weights.
+        Recognises the rows of the fit; None if these have equal weights.
     fit : HeldRows
         The rows of the fit, with their weights.
     """
@@ -45,7 +51,11 @@ class RowWeights:
     fit: HeldRows
 
     def of(self, rows: Any, sample_weight: ArrayLike | None) -> Array | None:
-        """Return the weights of rows in memory, divided by the largest, or None if equal."""
+        """Return the weights of rows, divided by the largest weight; None if they are equal.
+
+        `rows` (n_samples, d) are in memory. `sample_weight` is what the user gave, or None. The
+        result has the shape (n_samples,).
+        """
         if sample_weight is not None:
             return relative_to_largest(
                 _validation.check_sample_weight(sample_weight, rows.shape[0])
@@ -53,14 +63,18 @@ class RowWeights:
         if self.signature is None or not self.signature.matches(rows):
             return None
         if not self.signature.is_known:
-            raise ValueError(_UNKNOWN_ROWS)
+            raise ValueError(_NEEDS_WEIGHTS)
         fit = self.fit.get("weights of the effects, unless sample_weight is given,")
         return relative_to_largest(fit.observations)
 
-    def check_given(self, sample_weight: ArrayLike | None) -> None:
-        """Raise ValueError where Dask collections without weights may be the rows of the fit."""
+    def check_for_chunks(self, sample_weight: ArrayLike | None) -> None:
+        """Raise ValueError if Dask collections come without the weights that they may need.
+
+        Without `sample_weight` they might be the rows of a weighted fit, which only reading all
+        chunks would show.
+        """
         if sample_weight is None and self.signature is not None:
-            raise ValueError(_UNKNOWN_ROWS)
+            raise ValueError(_NEEDS_WEIGHTS)
 
 
 def average_effects(
@@ -72,10 +86,21 @@ def average_effects(
     discrete: str | list[str] | tuple[str, ...],
     sample_weight: ArrayLike | None,
 ) -> tuple[Array, Array, float | Array]:
-    """Return average effects on the probabilities, their errors and degrees of freedom.
+    """Return average effects on the probabilities, their standard errors and degrees of freedom.
 
-    The arguments from X on are those of `InferenceResults.marginal_effects`. The results have the
-    shape (n_classes, n_features); degrees of freedom may be one number.
+    Parameters
+    ----------
+    delta : DeltaMethod
+        The model with the covariance of its coefficients.
+    weights : RowWeights
+        The weights of the rows where `sample_weight` is None.
+    X, at, offset, discrete, sample_weight
+        The arguments of `InferenceResults.marginal_effects`.
+
+    Returns
+    -------
+    effects, errors : ndarray of shape (K, d)
+    df : float or ndarray of shape (K, d)
     """
     if isinstance(at, str) and at not in ("overall", "mean"):
         raise ValueError(f"at must be 'overall', 'mean' or a DataFrame, found {at!r}.")
@@ -90,8 +115,7 @@ def average_effects(
             f"discrete has {unknown}, no features of the model; expected {delta.names}."
         )
     if is_dask(X):
-        # Whether chunks hold the rows of the fit could only be seen by reading them all.
-        weights.check_given(sample_weight)
+        weights.check_for_chunks(sample_weight)
         with forgetting_on_failure():
             effects, J, total = _sums_over_chunks(
                 delta, X, offset, sample_weight, discrete, at_mean=at_mean
@@ -102,8 +126,7 @@ def average_effects(
         if at_mean:
             *sums, total = sums_of_rows(rows, offset, w)
             rows, offset = means_of_sums(sums, total, offset is not None)
-            # The mean is one row, and its weights are in it already.
-            w = None
+            w = None  # the one row that is left is a weighted mean already
         effects, J, total = delta.effect_sums(rows, offset, w, discrete)
     if not total > 0.0:
         raise ValueError("sample_weight must have a positive weight, found none.")
@@ -119,13 +142,16 @@ def _sums_over_chunks(
     *,
     at_mean: bool,
 ) -> tuple[Array, Array, Array]:
-    """Return the sums of `DeltaMethod.effect_sums` over the rows of a Dask collection."""
+    """Return sums over the rows of a Dask collection, as `DeltaMethod.effect_sums` does in memory.
+
+    The sums are those of the effects (K, d), of their derivatives by the coefficients and of the
+    weights. With `at_mean` the sums have one term, the effects at the mean row.
+    """
     arguments, columns = {"offset": offset, "sample_weight": sample_weight}, delta.model.columns
     if at_mean:
         *sums, total = sums_over_chunks(delta.chunk_means, columns, X, arguments)
-        # A first pass gives the means, and the effects at them need no rows.
-        rows, known = means_of_sums(sums, total, offset is not None)
-        return delta.effect_sums(rows, known, None, discrete)
+        mean, mean_offset = means_of_sums(sums, total, offset is not None)
+        return delta.effect_sums(mean, mean_offset, None, discrete)
     function = partial(delta.chunk_effects, discrete)
     effects, J, total = sums_over_chunks(function, columns, X, arguments)
     return effects, J, total
@@ -140,7 +166,21 @@ def effects_table(
     *,
     has_tests: bool,
 ) -> pd.DataFrame:
-    """Return effects, errors and intervals by class and feature, with tests if `has_tests`."""
+    """Return a table with the effect of each feature on the probability of each class.
+
+    Parameters
+    ----------
+    effects, errors : ndarray of shape (K, d)
+        Effects and their standard errors.
+    df : float or ndarray of shape (K, d)
+        Degrees of freedom, infinite for normal intervals and tests.
+    delta : DeltaMethod
+        The model, with the names of classes and features.
+    conf_level : float
+        Confidence level of the intervals.
+    has_tests : bool
+        Whether the table has z or t statistics and p-values.
+    """
     import pandas as pd
 
     effect, error = effects.ravel(), errors.ravel()
@@ -156,7 +196,11 @@ def effects_table(
 def probability_intervals(
     delta: DeltaMethod, X: Any, conf_level: float, offset: ArrayLike | None
 ) -> Any:
-    """The frame of `InferenceResults.predict_proba_interval`."""
+    """Return probabilities with their intervals, a row for each row of X.
+
+    The arguments and the result are those of `InferenceResults.predict_proba_interval`; `delta` has
+    the model and the covariance of its coefficients.
+    """
     import pandas as pd
 
     check_level(conf_level)

@@ -1,4 +1,8 @@
-"""Notes in results, and warnings, about what limits their validity."""
+"""Sentences about what limits the validity of results: notes, which are warnings too, and cautions.
+
+Functions called `notes_...` return a tuple of sentences for `InferenceResults.notes`, and warn with
+each sentence. The tuple is empty if there is nothing to say.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +18,34 @@ from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
-# Robust standard errors below this share of those from the information are not valid.
+# A robust standard error is invalid if it is less than this times the one from the information.
 DEGENERATE = 1e-3
-# Standard errors between coefficients and the optimum for X and y above which a warning says that
-# these are not the data of the fit, or that the fit has not converged.
+# Coefficients that are more standard errors than this from the optimum for X and y belong to other
+# data, or to a fit that has not converged.
 FAR_FROM_OPTIMUM = 0.5
-# Coefficients of each logit per observation above which tests of maximum-likelihood estimates are
-# said to be anticonservative.
+# Tests of maximum-likelihood estimates reject too often if the number of coefficients of a logit,
+# divided by the number of observations, is above this.
 MANY_COLUMNS = 0.1
 
 
-def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> tuple[str, ...]:
-    """Return notes, and warn, of coefficients away from the optimum and separated classes.
+def notes_at_optimum(
+    point: Point, terms: PenaltyTerms, distance: float, gap: float
+) -> tuple[str, ...]:
+    """Return a note if the classes are separated, or the coefficients are far from the optimum.
 
     Parameters
     ----------
     point : Point
         The loss at the coefficients.
     terms : PenaltyTerms
-        The ridge penalty of standardised columns.
+        The ridge penalty of the coefficients of standardised columns.
     distance : float
-        Standard errors between the coefficients and the optimum for these rows.
+        Standard errors between the coefficients and the optimum for the rows of the point.
     gap : float
-        `optimality_gap_` of the fit. Where it is bounded and the distance is small, an optimum
-        exists, and nothing is computed.
+        `optimality_gap_` of the fit.
     """
     if gap < MINIMUM_EXISTS and distance <= FAR_FROM_OPTIMUM:
-        return ()
+        return ()  # such a gap proves that an optimum exists, so that nothing is separated
     objective = point.objective.with_penalty(Ridge(terms.ridge.max(axis=0)))
     if Watch(objective).kind_at_end(point.theta, point.loss, 1.0) is None:
         return notes_if_far(distance)
@@ -53,18 +58,19 @@ def notes_of(point: Point, terms: PenaltyTerms, distance: float, gap: float) -> 
 
 
 def cautions_of_size(n_columns: int, n_obs: float) -> tuple[str, ...]:
-    """Return a sentence where maximum-likelihood estimates have few observations for each.
+    """Return a sentence, in a tuple, if there are few observations for each coefficient.
 
     The theory is that of Sur & Candès (2019, PNAS 116, 14516-14525). In simulations with 400 rows,
-    z-tests at the level of 5 % rejected 7 % of true hypotheses at a ratio of 0.1, and 10 to 11 % at
-    0.2; with Jeffreys' prior 4 to 5 %, and with HC3 1 to 5 %.
+    z-tests at the level of 5 % rejected 7 % of true hypotheses if the number of coefficients of a
+    logit was 0.1 times the number of rows, and 10 to 11 % if it was 0.2 times that number. With
+    Jeffreys' prior they rejected 4 to 5 %, and with HC3 covariances 1 to 5 %.
 
     Parameters
     ----------
     n_columns : int
-        Free coefficients of each logit, the intercept included.
+        Number of free coefficients of each logit, including the intercept.
     n_obs : float
-        Observations.
+        Number of observations.
     """
     if n_columns <= MANY_COLUMNS * n_obs:
         return ()
@@ -78,7 +84,7 @@ def cautions_of_size(n_columns: int, n_obs: float) -> tuple[str, ...]:
 
 
 def notes_if_far(distance: float) -> tuple[str, ...]:
-    """Return a note, and warn, if coefficients are many standard errors from the optimum."""
+    """Return a note if coefficients are `distance` standard errors, too many, from the optimum."""
     if distance <= FAR_FROM_OPTIMUM:
         return ()
     found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
@@ -89,20 +95,26 @@ def notes_if_far(distance: float) -> tuple[str, ...]:
     return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
 
 
-def notes_of_degenerate(
+def notes_of_degenerate_errors(
     variances: Array, of_information: Array, rows: list[Any], columns: list[str]
 ) -> tuple[str, ...]:
-    """Return a note, and warn, if robust variances are far below those of the information.
+    """Return a note if some robust variances are far below those from the information.
 
-    Both arrays of variances have the shape (n_rows * n_columns,), class by class. The coefficients
-    are those of the classes `rows` and the columns `columns`.
+    Parameters
+    ----------
+    variances, of_information : ndarray of shape (n_rows * n_columns,)
+        Robust variances of the coefficients and those from the information, class by class.
+    rows : list
+        Labels of the classes.
+    columns : list of str
+        Names of the columns.
     """
-    lost = np.flatnonzero(variances < DEGENERATE**2 * of_information)
-    if not len(lost):
+    degenerate = np.flatnonzero(variances < DEGENERATE**2 * of_information)
+    n, width = len(degenerate), len(columns)
+    if not n:
         return ()
-    width = len(columns)
-    found = ", ".join(f"{columns[i % width]!r} of class {rows[i // width]!r}" for i in lost[:5])
-    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    first = [f"{columns[i % width]!r} of class {rows[i // width]!r}" for i in degenerate[:5]]
+    found, more = ", ".join(first), f" and {n - 5} more" if n > 5 else ""
     note = (
         f"The robust standard errors of {found}{more} are below a thousandth of those from the "
         "information: the scores of the few rows or clusters that determine these coefficients "
@@ -115,19 +127,30 @@ def notes_of_degenerate(
 def distance_to_optimum(point: Point, terms: PenaltyTerms, V: Array, total: float) -> float:
     """Return the distance from a point to the optimum for its rows, in standard errors.
 
-    V is the inverse of the information of `total` observations and the ridge penalty of `terms`,
-    (n_coefficients, n_coefficients).
+    The distance is the length of the Newton step, √(gᵀ V g) with the gradient g.
+
+    Parameters
+    ----------
+    point : Point
+        The loss at the coefficients.
+    terms : PenaltyTerms
+        The ridge penalty of the coefficients of standardised columns.
+    V : ndarray of shape (n_coefficients, n_coefficients)
+        The inverse information of `total` observations and the ridge, in reference coding.
+    total : float
+        Number of observations.
     """
     gradient = penalised_gradient(point, terms)
+    # In reference coding the coefficients of the last class are fixed at zero.
     g = gradient if len(gradient) == 1 else gradient[:-1]
     g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
     return float(np.sqrt(max(float(g @ V @ g), 0.0)))
 
 
 def penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
-    """Return the gradient of the mean loss plus a ridge penalty, (n_logits, n_features + 1).
+    """Return the gradient of the mean loss plus the ridge of `terms`, (n_logits, n_features + 1).
 
-    The penalty is that of `terms`, not that of the point's objective.
+    The penalty of the objective that the point has is not in it.
     """
     gradient = point.loss_gradient()
     coef = point.theta[:, :-1]
