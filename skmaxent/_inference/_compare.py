@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skmaxent._inference._publishable import Publishable
-from skmaxent._inference._published import published_table, same_data
+from skmaxent._inference._published import published_table, difference_of_data
 from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._table_formats import PublishedTable
 from skmaxent._warnings import warn_user
@@ -119,7 +119,7 @@ def compare(*results: InferenceResults, names: Sequence[str] | None = None) -> M
         )
     labels = [f"Model {i + 1}" for i in range(len(results))] if names is None else names
     shown = tuple(map(str, labels))
-    note = same_data(results, shown)
+    note = difference_of_data(results, shown)
     if note is not None:
         warn_user(note)
     return ModelComparison(tuple(results), shown, note)

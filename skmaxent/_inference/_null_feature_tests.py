@@ -1,4 +1,4 @@
-"""Tests of null features where the number of features is proportional to the number of rows."""
+"""Tests that features are null, valid also if there are many features for the number of rows."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ def check_equal_rows(fit: FittedRows) -> None:
 def null_feature_statistics(fit: FittedRows, columns: list[int]) -> Array:
     """Return the statistics of Tan & Bellec (2023) for some features, (n_columns,).
 
-    With n rows, the coefficients b_j (r,) of feature j in reference coding, the gradients g_i =
-    p_i - t_i and V_i = Λ_i - Λ_i A_i Λ_i, where Λ_i is the curvature of the loss of row i and A_i
-    its leverage (see `Leverages`), the statistic is
+    For n rows and r free logits, the statistic of feature j is
 
-        n τ_j² b_jᵀ V (Σ_i g_i g_iᵀ/n)⁻¹ V b_j,        V = Σ_i V_i/n,
+        n τ_j² b_jᵀ V (Σ_i g_i g_iᵀ/n)⁻¹ V b_j,        V = Σ_i (Λ_i - Λ_i A_i Λ_i)/n,
 
-    where τ_j² is the residual variance of feature j given the others, by least squares. It is
-    chi-squared with r degrees of freedom if the feature is independent of the classes given the
-    other features.
+    - b_j (r,): the coefficients of the feature in reference coding,
+    - τ_j²: the residual variance of the feature in a linear regression on the other features,
+    - g_i = p_i - t_i (r,): the gradient of the loss of row i by its logits,
+    - Λ_i (r, r): the Hessian of the loss of row i by its logits,
+    - A_i (r, r): the leverage of row i, see `Leverages`.
+
+    The statistic has a chi-squared distribution with r degrees of freedom if the feature is
+    independent of the classes given the other features.
 
     Parameters
     ----------
     fit : FittedRows
-        A maximum-likelihood fit, in the columns of the problem.
+        A maximum-likelihood fit and its rows.
     columns : list of int
-        Positions of features.
+        Positions of the features to test.
 
     Raises
     ------
@@ -55,24 +58,28 @@ def null_feature_statistics(fit: FittedRows, columns: list[int]) -> Array:
     objective = leverages.point.objective
     n, fit_intercept = objective.blocks.n_samples, objective.fit_intercept
     width = objective.shape[1] - (not fit_intercept)
-    # Degrees of freedom of the residuals of a feature given the others.
+    # Degrees of freedom of the residuals of a feature in a regression on the others.
     df = n - (width - 1)
     if df <= 0:
         raise ValueError(
             f"null_feature_test needs more rows than coefficients of each class, found {n} rows "
             f"and {width} coefficients."
         )
-    inner, squares, gram = leverages.map_reduce(_sums)
-    inverse = np.linalg.inv(gram[:width, :width]).diagonal()[columns]
+    V_sum, gradient_products, gram = leverages.map_reduce(_sums)
+    # 1 over a diagonal entry of the inverse is the sum of squares of the residuals of a feature.
+    residual_squares = 1.0 / np.linalg.inv(gram[:width, :width]).diagonal()[columns]
     theta = against_last(leverages.point.theta, fit_intercept)
-    b = inner @ theta[:, columns] / n
-    return np.asarray(
-        n * np.einsum("kj,kj->j", b, np.linalg.solve(squares / n, b)) / (df * inverse)
-    )
+    Vb = V_sum @ theta[:, columns] / n
+    forms = np.einsum("kj,kj->j", Vb, np.linalg.solve(gradient_products / n, Vb))
+    return np.asarray(n * forms * residual_squares / df)
 
 
 def _sums(rows: RowLeverages) -> tuple[Array, Array, Array]:
-    """Return a block's sums of V_i, of g_i g_iᵀ and of x̃_i x̃_iᵀ."""
-    curvature, g, x = rows.curvature, rows.residual, np.asarray(rows.context.rows)
-    inner = curvature - curvature @ rows.leverage @ curvature
-    return inner.sum(axis=0), g.T @ g, x @ x.T
+    """Return the sums over a block of the terms of V, of g gᵀ and of x xᵀ.
+
+    The vectors x, (d + 1,), are the standardised rows with a one for the intercept. The sums have
+    the shapes (r, r), (r, r) and (d + 1, d + 1).
+    """
+    curvature, g, X = rows.curvature, rows.residual, np.asarray(rows.context.rows)
+    terms_of_V = curvature - curvature @ rows.leverage @ curvature
+    return terms_of_V.sum(axis=0), g.T @ g, X @ X.T

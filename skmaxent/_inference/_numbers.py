@@ -1,4 +1,4 @@
-"""Numbers of tables as text."""
+"""Numbers and names as text in printed tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LEAST_P_VALUE = 1e-3
 
 
 def fixed(value: float, decimals: int) -> str:
-    """Return a number with `decimals` decimals.
+    """Return a number as text with `decimals` decimals.
 
     Large numbers, and those that would be rounded to zero, are written with an exponent.
     """
@@ -25,14 +25,14 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def p_value(value: float) -> str:
-    """Return a p-value with three decimals, "<0.001" for smaller ones."""
+    """Return a p-value as text with three decimals; smaller values are written "<0.001"."""
     if np.isnan(value):
         return "n/a"
     return "<0.001" if value < LEAST_P_VALUE else f"{value:.3f}"
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text in one line of at most `most` characters, without its middle if needed."""
+    """Return a text in one line of at most `most` characters; "…" replaces the middle if needed."""
     text = " ".join(text.split())
     if len(text) <= most:
         return text

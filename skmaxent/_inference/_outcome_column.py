@@ -1,4 +1,7 @@
-"""One outcome of a model as a column of a table of the package maketables."""
+"""One outcome of a model as a column of a table of the package `maketables`.
+
+The names and the meaning of the attributes `__maketables_...__` are those of that package.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from skmaxent._inference._results_coefficients import CoefficientMethods
 if TYPE_CHECKING:
     import pandas as pd
 
-# Figures of models, by the names that maketables has for them.
+# Figures of a model below its table: the keys are names of maketables, the values are labels.
 FIGURES = {
     "N": "Observations",
     "ll": "Log-likelihood",
@@ -28,9 +31,9 @@ class OutcomeColumn:
     Attributes
     ----------
     results : InferenceResults
-        Of the model.
+        The results of the model.
     outcome : label
-        One of the rows of the results.
+        A class whose coefficients are reported, one of `results.rows`.
     """
 
     results: CoefficientMethods = field(repr=False)
@@ -38,7 +41,10 @@ class OutcomeColumn:
 
     @property
     def __maketables_coef_table__(self) -> pd.DataFrame:
-        """Features with b, se, t, p and 95 % intervals; t and p are NaN without tests."""
+        """A row for each feature: coefficient, standard error, t, p-value and 95 % interval.
+
+        t and p-values are NaN if the results have no tests.
+        """
         at = self.results.rows.index(self.outcome)
         n = len(self.results.columns)
         table = self.results.summary().iloc[at * n : (at + 1) * n].droplevel("class")
@@ -48,13 +54,13 @@ class OutcomeColumn:
 
     @property
     def __maketables_depvar__(self) -> str:
-        """The outcome, and what it is compared with."""
+        """The heading: the outcome, and the reference class that it is compared with."""
         reference = self.results.reference
         is_symmetric = len(self.results.rows) == len(self.results.classes)
         return str(self.outcome) if is_symmetric else f"{self.outcome} / {reference}"
 
     def __maketables_stat__(self, key: str) -> Any:
-        """Return a figure of the model; None for those that it has not."""
+        """Return the figure with a key of `FIGURES`; None if the model does not have it."""
         results = self.results
         if key in ("aic", "bic") and not results._has_criteria:
             return None
@@ -69,10 +75,10 @@ class OutcomeColumn:
 
     @property
     def __maketables_default_stat_keys__(self) -> list[str]:
-        """The figures that a table has unless others are chosen."""
+        """The keys of the figures that a table shows by default."""
         return list(FIGURES)
 
     @property
     def __maketables_stat_labels__(self) -> dict[str, str]:
-        """The names of the figures."""
+        """The labels of the figures, by their keys."""
         return FIGURES

@@ -1,9 +1,14 @@
 """Confidence intervals from the profile likelihood.
 
-An interval ends where the maximum of the likelihood over all other coefficients has fallen by half
-a quantile of chi-squared with one degree of freedom (Venzon & Moolgavkar 1988, Appl. Stat. 37,
-87-94). A profile of a log-likelihood without penalty is concave: it either falls without end or,
-along a direction in which the classes are separated, never falls at all.
+The profile of a linear function a·θ of the coefficients is the maximum of the log-likelihood over
+all θ with a given value of a·θ. An interval ends where the profile is lower than its maximum by
+half a quantile of chi-squared with one degree of freedom (Venzon & Moolgavkar 1988, Appl. Stat. 37,
+87-94). The profile of a log-likelihood without penalty is concave: to each side it either falls
+without end or, along a direction in which the classes are separated, never falls at all.
+
+The "root" of the fall of the profile, √(2 (maximum - profile)), reaches the quantile of the
+standard normal distribution at an end. If the log-likelihood is quadratic, the root is linear in
+a·θ, so that Newton's method for the root finds an end in few steps.
 """
 
 from __future__ import annotations
@@ -17,29 +22,35 @@ from skmaxent._inference._recession_directions import grows_without_end, never_f
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
 
-# Relative accuracy of the root of the fall at an end, and the most steps to it.
+# Relative accuracy of the root at an end, and the most Newton steps to reach it.
 END_ACCURACY, MAX_ROOTS = 1e-7, 100
-# Largest first step of a search for an end, in units of a coefficient of a standardised column.
+# The next distances are differences of a·θ divided by |a|, so that their unit is that of a
+# coefficient of a standardised column.
+# The longest first step of the search for an end.
 FIRST_STEP = 4.0
-# Largest distance of an end in these units: an average slope of the log-likelihood of less than
-# 1e-8 over it is none.
+# The largest distance of an end from the maximum: a log-likelihood that has not fallen enough for
+# an end up to there, with an average slope below about 1e-8, counts as constant.
 FARTHEST = 1e9
-# Distance in these units from which on linear programs find whether a log-likelihood that has
-# hardly fallen falls at all, and by how much the root of the fall then grows at most in a step.
+# If a step makes the root grow by no more than HARDLY_FALLS, the profile may never fall enough.
+# Beyond the distance SUSPICIOUS linear programs then find out whether it falls at all.
 SUSPICIOUS, HARDLY_FALLS = 20.0, 0.1
 
 
 def profile_interval(of: Likelihoods, best: Held, a: Array, quantile: float) -> tuple[float, float]:
-    """Return the ends of the interval for a·θ, infinite if the likelihood never falls enough.
+    """Return the lower and the upper end of the profile interval for a·θ.
+
+    An end is infinite if the profile never falls enough.
 
     Parameters
     ----------
     of : Likelihoods
+        The function -log L.
     best : Held
-        The maximum, nothing held.
+        Its minimum without constraints.
     a : ndarray of shape (n_coefficients,)
+        Coefficients of the linear function, for θ as in `_held_minimum`.
     quantile : float
-        Of the standard normal distribution.
+        The quantile of the standard normal distribution for the confidence level.
     """
     unit = float(np.linalg.norm(a))
     _, H, _ = of.at(best.point)
@@ -52,21 +63,19 @@ def profile_interval(of: Likelihoods, best: Held, a: Array, quantile: float) -> 
 
 @dataclass(frozen=True)
 class _Trial:
-    """The least value where a·θ is held.
+    """The profile at one value of a·θ.
 
     Attributes
     ----------
-    place : float
-        a·θ.
+    value : float
+        The value of a·θ.
     point : Point
-        Where the value is least.
+        The maximum of the likelihood for this value.
     root, slope : float
-        The root of twice the fall of the log-likelihood, and its derivative outwards. For a
-        quadratic log-likelihood the root is linear in a·θ, so that Newton's method soon finds an
-        end.
+        The root of the fall of the profile, and its derivative by a·θ towards the end.
     """
 
-    place: float
+    value: float
     point: Point
     root: float = 0.0
     slope: float = 0.0
@@ -81,9 +90,9 @@ class _Search:
     of, best, a, quantile
         As in `profile_interval`.
     side : {-1.0, 1.0}
-        For the lower and the upper end.
+        -1.0 for the lower end, 1.0 for the upper end.
     unit : float
-        The length of a.
+        |a|, by which differences of a·θ are divided.
     """
 
     of: Likelihoods
@@ -94,25 +103,32 @@ class _Search:
     unit: float
 
     def end(self, step: float) -> float:
-        """The end, from steps outwards that begin with this length."""
-        bracket = self._bracket(_Trial(self._place(self.best.point), self.best.point), step)
+        """Return the value of a·θ at the end, which may be infinite.
+
+        `step` is the length of the first step from the maximum towards the end.
+        """
+        bracket = self._bracket(_Trial(self._value(self.best.point), self.best.point), step)
         return self.side * np.inf if bracket is None else self._between(*bracket)
 
     def _bracket(self, inner: _Trial, step: float) -> tuple[_Trial, _Trial] | None:
-        """Return trials on both sides of the end, the inner first; None if it is infinite."""
-        center = inner.place
+        """Return a trial before the end and one beyond it, or None if the end is infinite.
+
+        Starting from `inner`, the trial at the maximum, the search makes longer and longer steps,
+        the first of length `step`, until a trial is beyond the end.
+        """
+        center = inner.value
         guesses: tuple[Array, ...] = ()
         is_endless: bool | None = None
         while True:
-            outer = self._trial(inner.place + self.side * step, inner.point, guesses)
+            outer = self._trial(inner.value + self.side * step, inner.point, guesses)
             if outer.root >= self.quantile:
                 return inner, outer
-            distance = abs(outer.place - center) / self.unit
+            distance = abs(outer.value - center) / self.unit
             # With Jeffreys' prior the likelihood falls in every direction.
             if not self.of.is_penalised and outer.root <= inner.root + HARDLY_FALLS:
                 if is_endless is None and distance > SUSPICIOUS:
                     is_endless = grows_without_end(self.best.point.objective, self.side * self.a)
-                is_outward = self.side * outer.place > 0.0
+                is_outward = self.side * outer.value > 0.0
                 if is_endless or never_falls(inner.point, outer.point, is_outward):
                     return None
             if distance > FARTHEST:
@@ -122,55 +138,68 @@ class _Search:
             inner = outer
 
     def _next_step(self, trial: _Trial, step: float) -> float:
-        """The length of the step from a trial to the next one, after a step of some length."""
+        """Return the length of the step from a trial that a step of length `step` led to.
+
+        Far from the end the step is doubled. Near to the end it is Newton's step, and a little more
+        so that it leads beyond the end.
+        """
         if trial.root <= 0.3 * self.quantile:
             return 2.0 * step
-        left = (self.quantile - trial.root) / trial.slope if trial.slope > 0.0 else np.inf
-        return min(1.05 * left, 4.0 * step)
+        newton = (self.quantile - trial.root) / trial.slope if trial.slope > 0.0 else np.inf
+        return min(1.05 * newton, 4.0 * step)
 
     def _guesses(self, inner: _Trial, outer: _Trial, step: float) -> tuple[Array, ...]:
-        """Return guesses of θ beyond the outer trial, on lines from the inner trial and from zero.
+        """Return guesses of θ, (n_logits, n_features + 1), a step of length `step` beyond `outer`.
 
-        Where classes are separated the way outwards is such a line.
+        They are on the lines through the outer trial from the inner trial and from zero. If classes
+        are separated, the maxima for growing values of a·θ approach such a line.
         """
         if self.of.is_penalised:
             return ()
         theta = outer.point.theta
-        ahead = step / abs(outer.place - inner.place)
+        ahead = step / abs(outer.value - inner.value)
         guesses = [theta + ahead * (theta - inner.point.theta)]
-        if self.side * outer.place > 0.0:
-            guesses.append(theta * (1.0 + step / abs(outer.place)))
+        if self.side * outer.value > 0.0:
+            guesses.append(theta * (1.0 + step / abs(outer.value)))
         return tuple(guesses)
 
     def _between(self, inner: _Trial, outer: _Trial) -> float:
-        """The end between two trials, by Newton's method and bisection."""
-        trial, far = outer, outer.place
+        """Return the value of a·θ at the end, which is between the values of two trials.
+
+        Newton's method for the root finds it; bisection replaces steps that leave the bracket.
+        """
+        trial, far = outer, outer.value
         for _ in range(MAX_ROOTS):
             if abs(trial.root - self.quantile) <= END_ACCURACY * self.quantile:
                 break
             if trial.root < self.quantile:
                 inner = trial
             else:
-                far = trial.place
-            near = inner.place
+                far = trial.value
+            near = inner.value
             if abs(far - near) <= 1e-12 * max(abs(far), abs(near)):
                 break
-            place = far
+            value = far
             if trial.slope > 0.0 and np.isfinite(trial.root):
-                place = trial.place + self.side * (self.quantile - trial.root) / trial.slope
-            if not min(near, far) < place < max(near, far):
-                place = 0.5 * (near + far)
-            trial = self._trial(place, inner.point)
-        return trial.place
+                value = trial.value + self.side * (self.quantile - trial.root) / trial.slope
+            if not min(near, far) < value < max(near, far):
+                value = 0.5 * (near + far)
+            trial = self._trial(value, inner.point)
+        return trial.value
 
-    def _trial(self, place: float, start: Point, guesses: tuple[Array, ...] = ()) -> _Trial:
-        """The trial where a·θ is held at a place, or on the way to it, beyond the end."""
+    def _trial(self, value: float, start: Point, guesses: tuple[Array, ...] = ()) -> _Trial:
+        """Return the profile at a value of a·θ.
+
+        The search for the maximum begins at `start` or at the best of the guesses. It stops before
+        it reaches the value if the profile has fallen by more than twice the fall at an end. The
+        trial is then at another value, which is beyond the end too.
+        """
         ceiling = self.best.value + self.quantile**2
-        held = least(self.of, start, self.a[None], place, guesses, ceiling)
+        held = least(self.of, start, self.a[None], value, guesses, ceiling)
         root = float(np.sqrt(max(2.0 * (held.value - self.best.value), 0.0)))
         slope = float(self.side * held.slope[0]) / root if root > 0.0 else 0.0
-        return _Trial(self._place(held.point), held.point, root, slope)
+        return _Trial(self._value(held.point), held.point, root, slope)
 
-    def _place(self, point: Point) -> float:
+    def _value(self, point: Point) -> float:
         """Return a·θ at a point."""
         return float(self.a @ flattened(point))

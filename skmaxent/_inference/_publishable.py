@@ -1,4 +1,4 @@
-"""The public methods of everything that is published as a table."""
+"""The methods `to_latex`, `to_markdown` and `to_html` of results and of comparisons of models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from skmaxent._inference._table_formats import PublishedTable
 
 
 class Publishable:
-    """The table of coefficients in LaTeX, Markdown and HTML."""
+    """Exports a table of coefficients to LaTeX, Markdown and HTML.
+
+    Subclasses define `_published`, which makes the table.
+    """
 
     def to_latex(
         self,
@@ -28,11 +31,12 @@ class Publishable:
         exponentiate : bool, default=False
             Whether the numbers are odds ratios or relative risk ratios, as in `summary`.
         conf_level : float, default=None
-            Of intervals in brackets, which take the place of standard errors in parentheses.
+            Confidence level of intervals in brackets, which take the place of standard errors in
+            parentheses. None shows standard errors.
         stars : bool, default=False
             Whether stars mark p-values below 0.05, 0.01 and 0.001.
         decimals : int, default=3
-            Of estimates, standard errors and intervals.
+            Number of decimals of estimates, standard errors and intervals.
 
         Returns
         -------
@@ -90,5 +94,5 @@ class Publishable:
     def _published(
         self, exponentiate: bool, conf_level: float | None, stars: bool, decimals: int
     ) -> PublishedTable:
-        """The table, in no format yet."""
+        """Return the table before it is formatted; the arguments are those of `to_latex`."""
         raise NotImplementedError

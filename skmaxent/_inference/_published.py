@@ -1,9 +1,12 @@
-"""Tables of one or several models for publications."""
+"""The content of tables of coefficients for publications, of one or several models side by side.
+
+A "place" is a row of such a table: a pair of a column's name and a number. The number is how many
+earlier columns of the model have the same name, or -1 for the intercept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from skmaxent._inference._numbers import fixed
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._table_formats import PublishedTable
 
-# P-values below these have so many stars.
+# Levels of p-values with their stars: a p-value gets the stars of the first level above it.
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 LEGEND = "* p < 0.05, ** p < 0.01, *** p < 0.001."
 
@@ -27,43 +30,47 @@ def published_table(
     decimals: int,
     notes: Sequence[str] = (),
 ) -> PublishedTable:
-    """The table of some models side by side.
+    """Return the table of some models side by side, with the outcomes of each as columns.
 
     Parameters
     ----------
     models : list of InferenceResults
     names : list of str
-        Of the models.
+        Names of the models.
     exponentiate, conf_level, stars, decimals
         As in `InferenceResults.to_latex`.
     notes : list of str
         Further sentences below the table.
     """
     _check(models, stars, decimals)
-    features = _in_order([(name, j) for name, j in _places(model)] for model in models)
-    cells = [_cells(model, exponentiate, conf_level, stars, decimals) for model in models]
-    blank = ("", "", "")
-    body = [
-        (place[0], [of_row.get(place, blank) for of_model in cells for of_row in of_model])
-        for place in features
+    places = _all_places(models)
+    cells = [
+        outcome
+        for model in models
+        for outcome in _cells(model, exponentiate, conf_level, stars, decimals)
     ]
+    blank = ("", "", "")
+    body = [(place[0], [outcome.get(place, blank) for outcome in cells]) for place in places]
     labels = [
         f"{name} (reference: {_reference(model)})"
         for name, model in zip(names, models, strict=True)
     ]
-    sentences = [_contents(models, exponentiate, conf_level), *_covariances(models, names)]
-    sentences += [LEGEND] if stars else []
+    sentences = [
+        _meaning_of_numbers(models, exponentiate, conf_level),
+        *_covariances(models, names),
+        *([LEGEND] if stars else []),
+    ]
     return PublishedTable(
         [(label, len(model.rows)) for label, model in zip(labels, models, strict=True)],
         [str(row) for model in models for row in model.rows],
         body,
         figures_of_models(models),
-        [*sentences, *_warnings(models, names), *notes],
+        [*sentences, *_cautions(models, names), *notes],
     )
 
 
 def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> None:
-    """Raise ValueError for stars without tests, and for impossible decimals."""
+    """Raise ValueError for stars if a model has no p-values, and for an invalid `decimals`."""
     untested = [model.cov_type for model in models if not model.has_tests]
     if stars and untested:
         raise ValueError(
@@ -75,11 +82,11 @@ def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> 
 
 
 def _places(model: CoefficientMethods) -> list[tuple[str, int]]:
-    """Return each column's name with the number of earlier columns of the same name."""
+    """Return the place of each column of a model."""
     seen: dict[str, int] = {}
     places = []
     for j, name in enumerate(model.columns):
-        # A feature may be called as the intercept is.
+        # A feature may have the name "Intercept" too.
         is_intercept = model.has_intercept and j == len(model.columns) - 1
         n = -1 if is_intercept else seen.get(name, 0)
         seen[name] = seen.get(name, 0) + 1
@@ -87,9 +94,9 @@ def _places(model: CoefficientMethods) -> list[tuple[str, int]]:
     return places
 
 
-def _in_order(lists: Any) -> list[tuple[str, int]]:
-    """Return all columns of the models in the order of first occurrence, intercepts last."""
-    found = list(dict.fromkeys(place for places in lists for place in places))
+def _all_places(models: Sequence[CoefficientMethods]) -> list[tuple[str, int]]:
+    """Return the places of all models in the order of first occurrence, the intercept last."""
+    found = dict.fromkeys(place for model in models for place in _places(model))
     return sorted(found, key=lambda place: place[1] < 0)
 
 
@@ -100,7 +107,10 @@ def _cells(
     stars: bool,
     decimals: int,
 ) -> list[dict[tuple[str, int], tuple[str, str, str]]]:
-    """Return the cells of each row of coefficients."""
+    """Return the cells of each outcome of a model, by the places of the columns.
+
+    A cell is a tuple of the estimate, its stars, and the standard error or interval, all as text.
+    """
     table = model.summary(0.95 if conf_level is None else conf_level, exponentiate=exponentiate)
     estimates = table.iloc[:, 0].to_numpy()
     below = [f"({fixed(value, decimals)})" for value in table["std_err"]]
@@ -123,13 +133,17 @@ def _stars(p: float) -> str:
 
 
 def _reference(model: CoefficientMethods) -> str:
-    """Return the reference class of a model as text."""
+    """Return what the coefficients of a model are compared with, as text."""
     is_symmetric = len(model.rows) == len(model.classes)
     return "mean of all classes" if is_symmetric else str(model.reference)
 
 
 def figures_of_models(models: Sequence[CoefficientMethods]) -> list[tuple[str, list[str]]]:
-    """Return the observations, likelihoods, criteria and McFadden's R² of each model."""
+    """Return the figures below a table: pairs of a label and a text for each model.
+
+    They are observations, log-likelihood, AIC, BIC and pseudo R². The text is empty if a model does
+    not have the figure.
+    """
     criteria = [_criteria(model) for model in models]
     return [
         ("Observations", [f"{model.n_obs:g}" for model in models]),
@@ -137,28 +151,28 @@ def figures_of_models(models: Sequence[CoefficientMethods]) -> list[tuple[str, l
         ("AIC", [aic for aic, _ in criteria]),
         ("BIC", [bic for _, bic in criteria]),
         ("McFadden R²", ["" if m.notes else f"{m.mcfadden_r2:z.4f}" for m in models]),
-        ("Nagelkerke R²", ["" if m.notes else _r2(m) for m in models]),
+        ("Nagelkerke R²", [_nagelkerke_r2(model) for model in models]),
     ]
 
 
-def _r2(model: CoefficientMethods) -> str:
-    """Return Nagelkerke's R² as text, empty for sampling weights."""
-    if model.weights == "probability":
+def _nagelkerke_r2(model: CoefficientMethods) -> str:
+    """Return Nagelkerke's R² as text, empty for sampling weights and far from the optimum."""
+    if model.notes or model.weights == "probability":
         return ""
     return f"{model.nagelkerke_r2:z.4f}"
 
 
 def _criteria(model: CoefficientMethods) -> tuple[str, str]:
-    """Return AIC and BIC; empty where they do not exist."""
+    """Return AIC and BIC as text, empty if they do not exist."""
     if not model._has_criteria:
         return "", ""
     return f"{model.aic:.2f}", f"{model.bic:.2f}"
 
 
-def _contents(
+def _meaning_of_numbers(
     models: Sequence[CoefficientMethods], exponentiate: bool, conf_level: float | None
 ) -> str:
-    """Return a sentence that says what the numbers are."""
+    """Return the sentence that says what the numbers in the cells are."""
     what = "Coefficients"
     if exponentiate:
         kinds = {model._ratio.replace("_", " ") for model in models}
@@ -172,30 +186,36 @@ def _contents(
 
 
 def _covariances(models: Sequence[CoefficientMethods], names: Sequence[str]) -> list[str]:
-    """Return a sentence on the covariance of each model, or one for all."""
+    """Return a sentence on the covariance of each model, or one if all have the same kind."""
     found = [covariance_name(model) for model in models]
     if len(set(found)) == 1:
         return [f"Covariance: {found[0]}."]
     return [f"Covariance of {name}: {kind}." for name, kind in zip(names, found, strict=True)]
 
 
-def _warnings(models: Sequence[CoefficientMethods], names: Sequence[str]) -> list[str]:
-    """The notes and cautions of the results, and the features that have no coefficients."""
-    of = [("" if len(models) == 1 else f"{name}: ") for name in names]
+def _cautions(models: Sequence[CoefficientMethods], names: Sequence[str]) -> list[str]:
+    """Return the notes and cautions of the models, and the features without coefficients.
+
+    Each sentence begins with the name of its model if there are several models.
+    """
+    prefixes = [("" if len(models) == 1 else f"{name}: ") for name in names]
     notes = [
-        f"{which}{note}"
-        for which, model in zip(of, models, strict=True)
+        f"{prefix}{note}"
+        for prefix, model in zip(prefixes, models, strict=True)
         for note in model.notes + model.cautions
     ]
-    for which, model in zip(of, models, strict=True):
+    for prefix, model in zip(prefixes, models, strict=True):
         if model.aliased:
             left_out = ", ".join(model.aliased)
-            notes.append(f"{which}Not defined because of singularities: {left_out}.")
+            notes.append(f"{prefix}Not defined because of singularities: {left_out}.")
     return notes
 
 
-def same_data(models: Sequence[CoefficientMethods], names: Sequence[str]) -> str | None:
-    """Return a sentence that says in what the data of models differ, or None."""
+def difference_of_data(models: Sequence[CoefficientMethods], names: Sequence[str]) -> str | None:
+    """Return a sentence that says how the data of the models differ, or None if nothing shows it.
+
+    `names` are those of the models.
+    """
     found = {
         "observations": [f"{model.n_obs:.10g}" for model in models],
         "classes": [", ".join(map(str, model.classes)) for model in models],
