@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skmaxent._inference._publishable import Publishable
-from skmaxent._inference._published import published_table, difference_of_data
+from skmaxent._inference._published import difference_of_data, published_table
 from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._table_formats import PublishedTable
 from skmaxent._warnings import warn_user

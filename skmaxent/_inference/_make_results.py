@@ -24,8 +24,8 @@ from skmaxent._inference._feature_subset import covariance_of
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._notes import (
     distance_to_optimum,
-    notes_if_far,
     notes_at_optimum,
+    notes_if_far,
     notes_of_degenerate_errors,
     penalised_gradient,
 )

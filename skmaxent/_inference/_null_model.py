@@ -43,7 +43,7 @@ def null_loss(training: TrainingProblem) -> float:
 
 
 def constant_combination(training: TrainingProblem) -> Array | None:
-    """Return the coefficients, (n_features,), of a combination of the columns that is 1 in all rows.
+    """Return coefficients, (n_features,), of a combination of the columns that is 1 in all rows.
 
     Rows of weight zero do not count. If there is such a combination, as with dummy variables for
     all levels of a factor, a model without intercepts is equivalent to one with intercepts. The

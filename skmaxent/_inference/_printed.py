@@ -84,7 +84,7 @@ def _rows(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
 
 
 def _texts(table: pd.DataFrame) -> list[list[str]]:
-    """Return the cells of all rows of a table as text, each row with its class and feature first."""
+    """Return the cells of all rows of a table as text; each row begins with class and feature."""
     columns = []
     for name in table.columns:
         decimals = DECIMALS.get(name, DEFAULT_DECIMALS)

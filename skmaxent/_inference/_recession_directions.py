@@ -1,12 +1,12 @@
-"""Directions of recession: the likelihood never decreases along them, as for separated classes.
+"""Directions of recession: directions of θ along which the likelihood never decreases.
 
-A row's class falls behind another class along a direction of θ if the difference of their logits
-decreases. The direction is one of recession if that happens for no row.
+They exist if classes are separated. A step along a direction changes the logits of a row. A row
+loses along a direction if the logit of some other class grows by more than that of its own class.
+Along a direction of recession no row loses. A direction is a matrix like θ, (n_logits,
+n_features + 1).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -18,44 +18,45 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array, KernelResult
 
-# A row's class may fall behind by this share of the largest difference of logits, for rounding.
-ROUNDED_BEHIND = 1e-9
-# The most linear programs that are solved.
+# Losses up to this share of the largest range of the logits of a row count as rounding.
+ROUNDED_LOSS = 1e-9
+# The most linear programs of one search.
 MAX_RECESSION_PROGRAMS = 50
-# The most rows that one linear program adds to the constraints.
+# The most rows that are added to the constraints after a linear program.
 ROWS_PER_RECESSION_PROGRAM = 300
 
 
 def never_falls(point: Point, farther: Point, is_outward: bool) -> bool:
-    """Return whether the log-likelihood never falls on the ray from a point through a farther one.
+    """Return whether the direction from a point to a farther one is one of recession.
 
-    With `is_outward`, the ray from zero through the farther point is tried too.
+    With `is_outward`, it suffices that the direction from zero to the farther point is one.
     """
     directions = [farther.theta - point.theta] + ([farther.theta] if is_outward else [])
     return any(_is_of_recession(point.objective, direction) for direction in directions)
 
 
 def _is_of_recession(objective: MultinomialObjective, direction: Array) -> bool:
-    """Return whether no row's class falls behind along a direction (R, d + 1), up to rounding."""
-    behind, largest = objective.blocks.map_reduce(
-        _behind, objective.likelihood, *objective.for_blocks(direction), combine=np.maximum
+    """Return whether no row loses along a direction, up to rounding."""
+    loss, logit_range = objective.blocks.map_reduce(
+        _largest_losses, objective.likelihood, *objective.for_blocks(direction), combine=np.maximum
     )
-    accuracy = max(ROUNDED_BEHIND, 16.0 * float(np.finfo(objective.blocks.dtype).eps))
-    return float(behind) <= accuracy * float(largest)
+    accuracy = max(ROUNDED_LOSS, 16.0 * float(np.finfo(objective.blocks.dtype).eps))
+    return float(loss) <= accuracy * float(logit_range)
 
 
 def grows_without_end(objective: MultinomialObjective, a: Array) -> bool | None:
     """Return whether a linear function a·θ grows along some direction of recession.
 
-    Linear programs maximise a·θ for |θ| <= 1 under the constraint that the classes of some rows do
-    not fall behind. Rows whose class falls behind at the solution are added to the constraints,
-    until there are none or the maximum is zero.
+    Linear programs maximise a·θ over directions with entries between -1 and 1 under the constraint
+    that some of the rows do not lose. Rows that lose at the solution are added to the constraints
+    until no row loses or the maximum is zero.
 
     Parameters
     ----------
     objective : MultinomialObjective
+        It has the rows.
     a : ndarray of shape (n_coefficients,)
-        The factors of the function.
+        Coefficients of the function, for θ in reference coding, class by class.
 
     Returns
     -------
@@ -81,16 +82,16 @@ def grows_without_end(objective: MultinomialObjective, a: Array) -> bool | None:
 
 
 def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
-    """Return constraints A θ >= 0 of rows whose class falls behind, A (n, n_coefficients).
+    """Return a matrix A, (n, n_coefficients), for which A θ >= 0 says that some rows do not lose.
 
-    A line of A is the difference of the logits of a class that a row has and of another class, as
-    a function of θ. At most `ROWS_PER_RECESSION_PROGRAM` rows are taken, of those that fall behind
-    most.
+    The rows are those that lose along the direction `theta`, by a tenth of the largest loss or
+    more, and at most `ROWS_PER_RECESSION_PROGRAM` of them. A line of A has the logit of a class of
+    a row minus that of another class, as a linear function of θ in reference coding.
     """
     blocks = objective.blocks
     arguments = objective.likelihood, *objective.for_blocks(theta)
-    worst, _ = blocks.map_reduce(_behind, *arguments, combine=np.maximum)
-    rows = blocks.where(_are_behind, *arguments, 0.1 * float(worst), at_most=blocks.n_samples)
+    worst, _ = blocks.map_reduce(_largest_losses, *arguments, combine=np.maximum)
+    rows = blocks.where(_lose_much, *arguments, 0.1 * float(worst), at_most=blocks.n_samples)
     assert rows is not None
     rows = evenly_spaced(rows, ROWS_PER_RECESSION_PROGRAM)
     taken = blocks.take(rows, objective.center, objective.scale, np.float64)
@@ -98,51 +99,57 @@ def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
     if blocks.is_sparse:
         X = taken.X.toarray() - objective.center / objective.scale
     X = np.column_stack([X, np.ones(len(X))]) if objective.fit_intercept else X
-    seen = objective.likelihood.outcomes(
+    shares = objective.likelihood.outcomes(
         objective.likelihood.dense_targets(np.asarray(on_host(taken.targets)))
     )
-    K, r = len(seen), max(1, objective.likelihood.n_logits - 1)
-    # θ of each class is that against the last, or of the second against the first.
-    classes = np.eye(K)[:, :r] if K > 2 else np.array([[0.0], [1.0]])
+    K, r = len(shares), max(1, objective.likelihood.n_logits - 1)
+    # Rows are classes: the logit of each class minus that of the last (for two classes, of the
+    # first), as a combination of the free logits.
+    logit_of = np.eye(K)[:, :r] if K > 2 else np.array([[0.0], [1.0]])
     lines = [
-        np.kron(classes[c] - classes[k], X[i])
+        np.kron(logit_of[own] - logit_of[other], X[i])
         for i in range(len(rows))
-        for c in np.flatnonzero(seen[:, i])
-        for k in range(K)
-        if k != c
+        for own in np.flatnonzero(shares[:, i])
+        for other in range(K)
+        if other != own
     ]
     return np.array(lines)
 
 
-def _are_behind(block: Block, likelihood: Likelihood, *at: Any) -> Array:
-    """Return which rows of a block fall behind by more than a limit, the last of `at`.
+def _lose_much(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array, limit: float
+) -> Array:
+    """Return whether each row of a block loses more than `limit` along a direction, (n_rows,).
 
-    The others are the coefficients and intercepts.
+    `coef` and `intercept` are the direction, as in `_losses`.
     """
-    *direction, limit = at
-    return np.asarray(_distance_behind(block, likelihood, *direction)[0] > limit)
+    return np.asarray(_losses(block, likelihood, coef, intercept)[0] > limit)
 
 
-def _behind(block: Block, likelihood: Likelihood, coef: Array, intercept: Array) -> KernelResult:
-    """Return the largest values over the rows of a block of both results of `_distance_behind`."""
-    behind, difference = _distance_behind(block, likelihood, coef, intercept)
-    return block.largest(behind), block.largest(difference)
+def _largest_losses(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
+) -> KernelResult:
+    """Return the largest loss and the largest range of logits over a block; see `_losses`."""
+    loss, logit_range = _losses(block, likelihood, coef, intercept)
+    return block.largest(loss), block.largest(logit_range)
 
 
-def _distance_behind(
+def _losses(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> tuple[Array, Array]:
-    """Return how far the class of each row is behind another, and the range of the row's logits.
+    """Return the loss of each row along a direction, and the range of the row's logits.
 
-    `coef` (n_logits, n_features) and `intercept` (n_logits,) give the logits. Both results have the
-    shape (n_rows,); the first is 0 for rows of weight zero.
+    The direction is `coef` (n_logits, n_features) and `intercept` (n_logits,), and its logits are
+    the changes along it. The loss is the largest logit minus that of the row's class, or the least
+    logit of its classes for a row of counts; it is 0 for rows of weight zero. Both results have the
+    shape (n_rows,).
     """
     Z = np.asarray(on_host(block.logits(coef, intercept)))
     Z = np.concatenate([np.zeros_like(Z), Z]) if len(Z) == 1 else Z
     targets = np.asarray(on_host(block.targets))
-    seen = likelihood.outcomes(likelihood.dense_targets(targets)) > 0.0
+    is_class_of_row = likelihood.outcomes(likelihood.dense_targets(targets)) > 0.0
     top = Z.max(axis=0)
-    behind = top - np.where(seen, Z, np.inf).min(axis=0)
+    loss = top - np.where(is_class_of_row, Z, np.inf).min(axis=0)
     if block.weights is not None:
-        behind = np.where(np.asarray(on_host(block.weights)) > 0.0, behind, 0.0)
-    return behind, top - Z.min(axis=0)
+        loss = np.where(np.asarray(on_host(block.weights)) > 0.0, loss, 0.0)
+    return loss, top - Z.min(axis=0)

@@ -12,14 +12,15 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Reference:
-    """The class whose coefficients are zero in what is reported, or the mean of all classes.
+    """The reference class, whose reported coefficients are zero, or the mean of all classes.
 
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
-        All labels.
+        The labels of all classes.
     position : int or None
-        Where the class is among these; None is the mean, "symmetric".
+        Position of the reference class in `classes`. None stands for symmetric coding, in which
+        coefficients are compared with their mean over all classes.
     """
 
     classes: Array
@@ -27,7 +28,10 @@ class Reference:
 
     @classmethod
     def of(cls, reference: Any, classes: Array) -> Reference:
-        """Return the reference for an argument of `infer`: a label, "symmetric" or None."""
+        """Return the reference that the argument `reference` of `infer` describes.
+
+        The argument is a label, "symmetric", or None for the first class.
+        """
         if isinstance(reference, str) and reference == "symmetric":
             if "symmetric" in classes.tolist():
                 raise ValueError(
@@ -45,27 +49,28 @@ class Reference:
 
     @property
     def label(self) -> Any:
-        """The label of the class, or "symmetric"."""
+        """The label of the reference class, or "symmetric"."""
         return "symmetric" if self.position is None else self.classes[self.position]
 
     @property
     def rows(self) -> list[Any]:
-        """Labels of the classes that coefficients are reported of."""
+        """Labels of the classes whose coefficients are reported: all but the reference class."""
         rows = self.classes if self.position is None else np.delete(self.classes, self.position)
         return rows.tolist()
 
     @property
     def contrasts(self) -> Array:
-        """The matrix from free to reported coefficients, (n_rows, n_classes - 1).
+        """The matrix C for which C f are the reported coefficients of a feature.
 
-        The free coefficients are those against the last class, or, of two classes, those of the
-        second against the first.
+        C has the shape (n_rows, n_classes - 1). The free coefficients f of a feature are those of
+        each class but the last minus that of the last class, or for two classes the coefficient of
+        the second class minus that of the first.
         """
         K, position = len(self.classes), self.position
         if K == 2:
             both = np.array([[-0.5], [0.5]])
             return both if position is None else np.array([[1.0 - 2.0 * position]])
-        whole = np.eye(K, K - 1)
+        against_last = np.eye(K, K - 1)
         if position is None:
-            return whole - whole.mean(axis=0)
-        return np.delete(whole - whole[position], position, axis=0)
+            return against_last - against_last.mean(axis=0)
+        return np.delete(against_last - against_last[position], position, axis=0)

@@ -1,4 +1,4 @@
-"""Fits to the rows of a fit with other weights, which start from its coefficients."""
+"""Fits to the same rows with other weights, as for replicate weights and clusters left out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
-# A coefficient of a standardised column that moves by more than this is a sign of separation.
-FAR = 5.0
+# If a coefficient of a standardised column changes by more than this from the fit to all rows, the
+# refit is tested for separated classes.
+SUSPECT_CHANGE = 5.0
 
 
 def refits(
@@ -23,25 +24,25 @@ def refits(
     is_bias_reduced: bool,
     what: str,
 ) -> Array:
-    """Return coefficients of fits to all rows with their weights times some factors.
+    """Return the coefficients of fits without a ridge to rows whose weights are multiplied.
 
     Parameters
     ----------
     training : TrainingProblem
         The rows, in memory.
     point : Point
-        The loss without a penalty at the fit to the rows with their own weights.
+        The loss at the fit to the rows with their own weights, where each refit starts.
     factors : ndarray of shape (n_samples, n_refits)
-        Of the weights of the rows.
+        By which the weights of the rows are multiplied, a column for each refit.
     is_bias_reduced : bool
         Whether the likelihood is penalised by Jeffreys' prior.
     what : str
-        What a refit is called in an error message.
+        What a refit is called in error messages, such as "replicate".
 
     Returns
     -------
     ndarray of shape (n_refits, n_coefficients)
-        Coefficients of the standardised columns of the point, in reference coding.
+        Coefficients in reference coding, for the standardised columns of the point.
 
     Raises
     ------
@@ -72,11 +73,15 @@ def refits(
             keep_bytes=0,
             copy_bytes=0,
         )
+        # Only Jeffreys' prior depends on the number of observations; without it the minimum is that
+        # of the mean loss.
         total = training.data.scale * float(own.sum()) if is_bias_reduced else rows.n_samples
         likelihoods = Likelihoods(float(total), is_bias_reduced)
         found = least(likelihoods, other.at(point.theta)).point
-        is_far = not is_bias_reduced and np.abs(found.theta - point.theta).max() > FAR
-        if is_far and Watch(other).kind_at_end(found.theta, found.loss, 1.0) is not None:
+        # With Jeffreys' prior the estimates are finite for separated classes too.
+        change = 0.0 if is_bias_reduced else np.abs(found.theta - point.theta).max()
+        is_suspect = change > SUSPECT_CHANGE
+        if is_suspect and Watch(other).kind_at_end(found.theta, found.loss, 1.0) is not None:
             raise ValueError(
                 f"{what} {number} has separated classes, and so no finite coefficients: use a "
                 "covariance without refits."
