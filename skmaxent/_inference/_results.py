@@ -1,4 +1,7 @@
-"""InferenceResults: estimates with their uncertainty, as tables with names."""
+"""InferenceResults: coefficients with standard errors, and functions that add what they know.
+
+The functions `with_...` return copies of results that know more about the user's data.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from skmaxent._inference._results_published import PublicationMethods
 from skmaxent._inference._results_rows import RowMethods
 from skmaxent._inference._results_tests import TestMethods
 from skmaxent._inference._row_sums import Signature
-from skmaxent._inference._terms import KnowsTerms, Terms, without
+from skmaxent._inference._terms import KnowsTerms, Terms, without_columns
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._validation import check_offset, is_no_offset
 from skmaxent._storage._cluster import forgetting_on_failure
@@ -40,9 +43,10 @@ from skmaxent._typing import Array
 class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethods, GoodnessMethods):
     """Coefficients with standard errors, and tests.
 
-    It is made by `MaxentClassifier.infer`. Probabilities and effects are those of the classifier as
-    it was then; with ``method="split"``, those of the fit to the second half of the rows. The rows
-    of the fit are held by reference, and a pickle does not have them: see `with_data`.
+    `MaxentClassifier.infer` makes them. Probabilities and effects are those of the classifier when
+    `infer` was called; with ``method="split"``, those of the fit to the second half of the rows.
+    Results hold references to the rows of the fit. A pickle does not have the rows: see
+    `with_data`.
 
     Attributes
     ----------
@@ -50,9 +54,9 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
         Coefficients of each class against the reference, the intercept last, before
         `prior_correction`; with symmetric coding against the mean of all classes.
     covariance : ndarray of shape (n_rows * n_columns, n_rows * n_columns)
-        Of the coefficients, class by class.
+        Covariance of the coefficients, class by class.
     rows : list
-        Labels of the classes that the rows belong to.
+        Labels of the classes of the rows of `coef`.
     columns : list of str
         Names of the features, and "Intercept".
     classes : list
@@ -66,22 +70,23 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
     n_obs : float
         Rows, or the sum of frequency weights.
     log_likelihood, null_log_likelihood : float
-        At the coefficients, and of the model with intercepts and offsets alone; of that with
-        offsets alone where there are no intercepts and no combination of the columns is constant.
+        Log-likelihoods at the coefficients and of the null model. The null model has intercepts and
+        offsets alone, or offsets alone if the model has no intercepts and no combination of its
+        columns is constant.
     n_groups : int or None
-        Clusters with rows of positive weight.
+        Number of clusters with rows of positive weight.
     fit_intercept : bool
         Whether the model has intercepts.
     optimality_gap : float
-        The fit's; see `MaxentClassifier`.
+        The attribute `optimality_gap_` of the fit; see `MaxentClassifier`.
     replicates : ndarray of shape (n_bootstrap, n_rows, n_columns) or None
         Coefficients of the bootstrap samples.
     n_columns : int or None
-        Columns of the model where these are some of them, without those that are combinations of
-        others; else None.
+        With ``features=`` in `infer`: the number of all columns of the model, without those that
+        are combinations of others. None for results of all columns.
     replicate_counts : dict or None
-        Of a bootstrap: how many samples had separated classes ("separated"), how many fits did not
-        converge ("not converged"), how many fits without penalty had a constant feature
+        After a bootstrap: how many samples had separated classes ("separated"), how many fits did
+        not converge ("not converged"), how many fits without penalty had a constant feature
         ("constant"), and how many samples were drawn again because they lacked a class ("drawn
         again").
     small_sample : {"none", "units", "coefficients"} or None
@@ -89,14 +94,14 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
     design_name : str or None
         The covariance of a survey in words.
     df_tests : float
-        Degrees of freedom of t and F tests; infinite where tests are normal and chi-squared. With
-        "CV2" estimates and joint tests have their own, and only `anova` has these.
+        Degrees of freedom of t and F tests; infinite if tests are normal and chi-squared. With
+        "CV2" each estimate and joint test has degrees of freedom of its own, except in `anova`.
     notes : tuple of str
-        What is to be known before the numbers are read, at the top of what is printed: that the
-        classes are separated, or that the coefficients are far from the optimum.
+        Sentences that say why the numbers are not valid: the classes are separated, or the
+        coefficients are far from the optimum. They are printed above the table.
     aliased : tuple of str
-        Features that are linear combinations of earlier ones and of the intercept: they have no
-        coefficients here, as in R.
+        Features that are linear combinations of earlier features and of the intercept. They have no
+        coefficients, as in R.
 
     Examples
     --------
@@ -113,11 +118,12 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
     """
 
     def relative_to(self, reference: Any) -> InferenceResults:
-        """The same results with another reference class, without another fit.
+        """Return the same results with another reference class, without another fit.
 
         Coefficients, covariance, bootstrap samples and all tables and profile intervals are those
         of ``infer(reference=reference)``. Log-likelihoods, joint tests and effects do not depend on
-        the reference. `notes` are kept, and name coefficients of the reference before.
+        the reference. `notes` do not change, so that they name coefficients against the former
+        reference.
 
         Parameters
         ----------
@@ -136,20 +142,20 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
         if reference is None:
             raise ValueError(f"reference is None; expected 'symmetric' or one of {self.classes}.")
         classes = self._estimate.model.classes
-        before, shown = (Reference.of(one, classes) for one in (self.reference, reference))
-        coding = Coding(shown.contrasts, np.eye(len(self.columns)))
+        old, new = (Reference.of(one, classes) for one in (self.reference, reference))
+        coding = Coding(new.contrasts, np.eye(len(self.columns)))
         replicates = self.replicates
         if replicates is not None:
-            change = shown.contrasts @ np.linalg.pinv(before.contrasts)
+            change = new.contrasts @ np.linalg.pinv(old.contrasts)
             replicates = np.einsum("ck,nkj->ncj", change, replicates)
         return replace(
             self,
             coef=coding.coefficients(self._wald.coef),
             covariance=coding.covariance(self._wald.covariance),
             replicates=replicates,
-            rows=shown.rows,
-            reference=shown.label,
-            _rows=None if self._rows is None else self._rows.with_reference(shown),
+            rows=new.rows,
+            reference=new.label,
+            _rows=None if self._rows is None else self._rows.with_reference(new),
         )
 
     def with_data(
@@ -159,14 +165,14 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ) -> InferenceResults:
-        """The same results with the rows of the fit, which a pickle of results does not hold.
+        """Return the same results with the rows of the fit, which a pickle does not hold.
 
         Likelihood-ratio tests of features, score tests and profile intervals need these rows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows that were given to `infer`; of a subpopulation, its rows.
+            The rows that were given to `infer`, or those of the subpopulation alone.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Their labels or counts.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -213,10 +219,11 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
         return replace(results, _variables=variables.with_rows(X, offset, rows.observations))
 
     def _key_figures(self) -> Figures:
-        """The figures at the top of what is printed."""
+        """Return the figures above the printed table, with a test of the whole model if valid."""
         if not self.has_tests:
             return key_figures(self, None, has_criteria=False)
         df, test = self.df_model, None
+        # A robust covariance means that the likelihood is not trusted, and so not its ratio.
         if df and self.cov_type == "nonrobust":
             test = likelihood_ratio_to_null(self._likelihood, df)
         elif df:
@@ -233,18 +240,20 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
 def with_all_columns(
     results: InferenceResults, columns: FittedColumns, kept: Array, X: Any
 ) -> InferenceResults:
-    """Return results of a fit to some columns that predict from rows with all columns.
+    """Return the results of a fit to some columns so that they predict from rows with all columns.
+
+    Columns outside the fit get coefficients of zero.
 
     Parameters
     ----------
     results : InferenceResults
-        Of the fit to the columns at the positions `kept`.
+        Results of the fit to the columns at the positions `kept`.
     columns : FittedColumns
-        All columns.
-    kept : ndarray of shape (n_kept,)
-        Positions of the columns of the fit.
+        All columns, as the user's rows have them.
+    kept : ndarray of int of shape (n_kept,)
+        Positions of the columns of the fit among all columns.
     X : {array, sparse matrix} of shape (n_samples, n_features)
-        The rows of the fit with all columns.
+        The rows of the fit, with all columns.
     """
     delta, rows = results._delta, results._rows
     assert delta is not None
@@ -267,32 +276,21 @@ def with_variables(
     transformer: Any = None,
     terms: Any = None,
 ) -> InferenceResults:
-    """Return results that know the variables of the user's data and their terms.
+    """Return results that know the variables of the user's data, and the terms of the model.
 
     Parameters
     ----------
     results : InferenceResults
-    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_variables)
-        What the user gave to `infer`.
-    offset : array-like
-        As X.
+    X, offset
+        What the user gave to `infer`; X has the shape (n_samples, n_variables).
     transformer : object, default=None
-        It makes the columns of the model of X; None where these are the columns.
+        Computes the columns of the model from X; None if X has the columns of the model.
     terms : dict of str to list of str, default=None
-        Terms that the user names; None finds them.
+        Names of terms and their columns, as the user gives them. With None, the terms are those of
+        a formula, or the sets of variables that the columns are computed from.
     """
-    features = results._names.features
-    delta, aliased = results._delta, results.aliased
-    groups = None
-    last = transformer[-1] if isinstance(transformer, Pipeline) else transformer
-    if terms is not None:
-        if not isinstance(terms, Mapping):
-            raise ValueError(
-                f"terms must be a dict of names of terms to their columns, found {terms!r}."
-            )
-        groups = Terms.of_groups(features, without(terms, aliased))
-    elif isinstance(last, KnowsTerms):
-        groups = Terms.of_formula(features, aliased, last.terms_, last.term_factors_)
+    groups = _named_terms(results, transformer, terms)
+    delta = results._delta
     if delta is None:
         return replace(results, _terms=groups)
     names = None if transformer is not None else delta.model.columns.all_names.tolist()
@@ -309,7 +307,8 @@ def with_variables(
         variables = variables.that_change(used)
         kept = range(columns) if delta.positions is None else delta.positions
         if groups is None:
-            groups = Terms.of_variables(features, [tuple(map(str, used[j])) for j in kept])
+            variables_of = [tuple(map(str, used[j])) for j in kept]
+            groups = Terms.of_variables(results._names.features, variables_of)
     return replace(
         results,
         _delta=replace(delta, transformer=transformer),
@@ -318,10 +317,29 @@ def with_variables(
     )
 
 
-def with_observations(results: InferenceResults, observations: Array | None) -> InferenceResults:
-    """Return results of a fit to some rows as results of all rows of the user.
+def _named_terms(results: InferenceResults, transformer: Any, terms: Any) -> Terms | None:
+    """Return the terms that the user or a formula names; None if neither does.
 
-    `observations` are the weights of all rows, (n_samples,), or None for equal weights.
+    The arguments are those of `with_variables`.
+    """
+    features, aliased = results._names.features, results.aliased
+    if terms is not None:
+        if not isinstance(terms, Mapping):
+            raise ValueError(
+                f"terms must be a dict of names of terms to their columns, found {terms!r}."
+            )
+        return Terms.of_groups(features, without_columns(terms, aliased))
+    last = transformer[-1] if isinstance(transformer, Pipeline) else transformer
+    if isinstance(last, KnowsTerms):
+        return Terms.of_formula(features, aliased, last.terms_, last.term_factors_)
+    return None
+
+
+def with_observations(results: InferenceResults, observations: Array | None) -> InferenceResults:
+    """Return the results of a fit to some rows with the weights of all rows of the user.
+
+    `observations` are these weights, (n_samples,), or None for equal weights. Averages of effects
+    over the user's rows use them.
     """
     assert results._rows is not None
     return replace(results, _rows=results._rows.with_observations(observations))

@@ -24,13 +24,14 @@ class CoefficientMethods(ResultsState):
 
     @property
     def df_model(self) -> int:
-        """Number of free coefficients less that of the null model."""
-        null = self.fit_intercept or self._constant is not None
-        return self.n_parameters - (len(self.classes) - 1) * null
+        """Number of free coefficients minus that of the null model."""
+        # A combination of the columns that is constant acts as an intercept.
+        has_constant = self.fit_intercept or self._constant is not None
+        return self.n_parameters - (len(self.classes) - 1) * has_constant
 
     @property
     def df_resid(self) -> float:
-        """Number of observations less the number of free coefficients."""
+        """Number of observations minus the number of free coefficients."""
         return self.n_obs - self.n_parameters
 
     @property
@@ -80,7 +81,7 @@ class CoefficientMethods(ResultsState):
 
     @property
     def tjur_r2(self) -> pd.Series:
-        """For each class its mean probability in its own rows, less that in all other rows.
+        """The mean probability of each class over its own rows minus that over all other rows.
 
         For two classes both values are the coefficient of discrimination of Tjur (2009), The
         American Statistician 63, 366-372. Rows count with their weights; probabilities are those of
@@ -110,7 +111,7 @@ class CoefficientMethods(ResultsState):
 
     @property
     def _has_criteria(self) -> bool:
-        """Whether AIC and BIC exist."""
+        """Whether AIC and BIC exist: there is a likelihood, and its maximum is known."""
         if self.cov_type == "laplace" or not self._validity.has_independent_rows:
             return False
         return self._is_maximal and not np.isnan(self._likelihood.largest)
@@ -151,9 +152,9 @@ class CoefficientMethods(ResultsState):
     def profile_conf_int(self, conf_level: float = 0.95, features: Any = None) -> pd.DataFrame:
         """Return confidence intervals from the profile likelihood.
 
-        With `bias_reduction` it is the penalised likelihood. Each end needs some fits in which the
-        coefficient is fixed. An end is infinite if the likelihood does not fall far enough, as for
-        separated classes.
+        With `bias_reduction` it is the profile of the penalised likelihood. The method makes
+        several fits, each with a fixed value of the coefficient, for each end. An end is infinite
+        if the likelihood does not fall far enough, as for separated classes.
 
         Parameters
         ----------
@@ -178,8 +179,8 @@ class CoefficientMethods(ResultsState):
         normal_quantile(conf_level)
         positions = sorted({j for _, term in self._names.terms(features) for j in term})
         fit = self._held.get("profile intervals")
-        both = list(zip(positions, self._names.in_model(positions), strict=True))
-        return self._tables.profile_conf_int(fit, both, conf_level)
+        pairs = list(zip(positions, self._names.in_model(positions), strict=True))
+        return self._tables.profile_conf_int(fit, pairs, conf_level)
 
     def summary(
         self, conf_level: float = 0.95, adjust: str | None = None, *, exponentiate: bool = False
@@ -204,9 +205,9 @@ class CoefficientMethods(ResultsState):
         -------
         pandas.DataFrame
             A row for each class and feature: coef, std_err, z, p_value, lower, upper and exp(coef),
-            which is called odds_ratio or relative_risk_ratio. A posterior has no z and no p_value;
-            where `df_tests` is finite the statistic is t. With `exponentiate` the ratio is the
-            first column, in the place of the coefficient.
+            which is called odds_ratio or relative_risk_ratio. Results with a posterior covariance
+            have no z and no p_value; if `df_tests` is finite, t takes the place of z. With
+            `exponentiate` the ratio is the first column, in the place of the coefficient.
 
         Raises
         ------
@@ -217,6 +218,6 @@ class CoefficientMethods(ResultsState):
 
     @property
     def _ratio(self) -> str:
-        """The name of the exponential of a coefficient."""
+        """The name of exp(coef): "odds_ratio" or "relative_risk_ratio"."""
         has_odds = len(self.classes) == 2 and len(self.rows) == 1
         return "odds_ratio" if has_odds else "relative_risk_ratio"

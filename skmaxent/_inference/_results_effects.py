@@ -1,4 +1,4 @@
-"""Methods of InferenceResults for probabilities."""
+"""Methods of InferenceResults for predictions and effects on probabilities."""
 
 from __future__ import annotations
 
@@ -111,17 +111,8 @@ class EffectMethods(ResultsState):
         >>> results.predictions(newdata=datagrid(age=[25, 45]))[["age", "class"]].values.tolist()
         [[25, 'a'], [25, 'b'], [25, 'c'], [45, 'a'], [45, 'b'], [45, 'c']]
         """
-        request = Request(
-            newdata,
-            by,
-            offset,
-            sample_weight,
-            conf_level,
-            interval,
-            hypothesis,
-            n_draws,
-            random_state,
-        )
+        options = newdata, by, offset, sample_weight, conf_level, interval, hypothesis
+        request = Request(*options, n_draws, random_state)
         return self._effects.predictions(request)
 
     def average_predictions(
@@ -158,17 +149,8 @@ class EffectMethods(ResultsState):
         ValueError
             As `predictions`.
         """
-        request = Request(
-            newdata,
-            by,
-            offset,
-            sample_weight,
-            conf_level,
-            interval,
-            hypothesis,
-            n_draws,
-            random_state,
-        )
+        options = newdata, by, offset, sample_weight, conf_level, interval, hypothesis
+        request = Request(*options, n_draws, random_state)
         return self._effects.predictions(request)
 
     def comparisons(
@@ -221,17 +203,8 @@ class EffectMethods(ResultsState):
         ValueError
             For unknown variables and values, and as `predictions`.
         """
-        request = Request(
-            newdata,
-            by,
-            offset,
-            sample_weight,
-            conf_level,
-            interval,
-            hypothesis,
-            n_draws,
-            random_state,
-        )
+        options = newdata, by, offset, sample_weight, conf_level, interval, hypothesis
+        request = Request(*options, n_draws, random_state)
         return self._effects.comparisons(variables, comparison, request)
 
     def average_comparisons(
@@ -271,17 +244,8 @@ class EffectMethods(ResultsState):
         ValueError
             As `comparisons`.
         """
-        request = Request(
-            newdata,
-            by,
-            offset,
-            sample_weight,
-            conf_level,
-            interval,
-            hypothesis,
-            n_draws,
-            random_state,
-        )
+        options = newdata, by, offset, sample_weight, conf_level, interval, hypothesis
+        request = Request(*options, n_draws, random_state)
         return self._effects.comparisons(variables, comparison, request)
 
     def slopes(
@@ -329,17 +293,8 @@ class EffectMethods(ResultsState):
             For unknown variables, elasticities of variables that are not numeric, and as
             `predictions`.
         """
-        request = Request(
-            newdata,
-            by,
-            offset,
-            sample_weight,
-            conf_level,
-            interval,
-            hypothesis,
-            n_draws,
-            random_state,
-        )
+        options = newdata, by, offset, sample_weight, conf_level, interval, hypothesis
+        request = Request(*options, n_draws, random_state)
         return self._effects.slopes(variables, slope, request)
 
     def average_slopes(
@@ -379,17 +334,8 @@ class EffectMethods(ResultsState):
         ValueError
             As `slopes`.
         """
-        request = Request(
-            newdata,
-            by,
-            offset,
-            sample_weight,
-            conf_level,
-            interval,
-            hypothesis,
-            n_draws,
-            random_state,
-        )
+        options = newdata, by, offset, sample_weight, conf_level, interval, hypothesis
+        request = Request(*options, n_draws, random_state)
         return self._effects.slopes(variables, slope, request)
 
     def marginal_effects(
@@ -444,7 +390,7 @@ class EffectMethods(ResultsState):
         return effects_table(*found, delta, conf_level, has_tests=self.has_tests)
 
     def _warn_of_dependent_columns(self) -> None:
-        """Warn if columns of the model never change alone: dummies, interactions and splines."""
+        """Warn if some columns of the model never change alone: dummies, interactions, splines."""
         if self._terms is None:
             return
         levels = () if self._variables is None else self._variables.levels

@@ -1,4 +1,4 @@
-"""Methods of InferenceResults that compare probabilities with the classes of the rows."""
+"""Methods of InferenceResults that compare probabilities with the observed classes of the rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# Most exact fits for held-out probabilities, the default of `loo`.
+# The largest number of exact fits for held-out probabilities, the default of `loo`.
 HELD_OUT_REFITS = 100
 
 
@@ -89,12 +89,15 @@ class GoodnessMethods(ResultsState):
     ) -> pd.DataFrame:
         """Decompose the Brier or the log score into reliability - resolution + uncertainty.
 
-        Small scores are good. Reliability is what perfect calibration would save. Resolution is
-        what the probabilities tell about the classes. Uncertainty is the score of a model that
-        predicts the shares of the classes in all rows (Murphy 1973 [1]_). The rows are those of the
-        fit, for which the scores are optimistic unless `held_out` is True. The probabilities are
-        those before `prior_correction`, because the correction adapts them to other class shares
-        than those of these rows.
+        Small scores are good [1]_:
+
+        - Reliability is the part of the score that perfect calibration would remove.
+        - Resolution is how much the probabilities improve on the class shares of all rows.
+        - Uncertainty is the score of a model that predicts these shares.
+
+        The rows are those of the fit, for which scores are optimistic unless `held_out` is True.
+        The probabilities are those before `prior_correction`, because the correction adapts them to
+        other class shares than those of the rows.
 
         Parameters
         ----------
@@ -178,11 +181,11 @@ class GoodnessMethods(ResultsState):
         )
 
     def _outcomes(self, what: str, held_out: bool = False) -> Outcomes:
-        """Return the probabilities and the classes of the rows of the fit.
+        """Return the probabilities and the observed classes of the rows of the fit.
 
-        `what` names the method in error messages. With `held_out` the probabilities of a row are
-        those of the fit without it. Weights other than numbers of observations have no scale of
-        their own and are scaled to the mean 1.
+        `what`, the plural name of the statistics, is for error messages. With `held_out` the
+        probabilities of a row are those of the fit without it. Sampling weights have no scale of
+        their own, so that they are scaled to the mean 1.
         """
         if held_out not in (True, False):
             raise ValueError(f"held_out must be True or False, found {held_out!r}.")
@@ -196,7 +199,8 @@ class GoodnessMethods(ResultsState):
     def _held_out_probabilities(self, outcomes: Outcomes) -> Array:
         """Return the probabilities of each row by the fit without it, (n_samples, n_classes).
 
-        They have no `prior_correction`, as those of `outcomes`.
+        Like those of `outcomes` they are probabilities before `prior_correction`. ValueError is
+        raised for rows with observations of several classes.
         """
         fit = replace(self._held.get("held-out probabilities").fitted, correction=0.0)
         fit.rows_in_memory()

@@ -1,4 +1,4 @@
-"""The table for publications of InferenceResults."""
+"""Methods of InferenceResults for tables in publications."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from skmaxent._inference._table_formats import PublishedTable
 
 
 class PublicationMethods(Publishable, CoefficientMethods):
-    """The table of coefficients of one model."""
+    """Exports the table of coefficients of one model."""
 
     def to_list(self) -> list[OutcomeColumn]:
-        """Return the outcomes of the model, each of which is a column of a table of maketables.
+        """Return the columns of the model for tables of the package maketables.
 
-        Its ``ETable`` asks for them: ``ETable(results)`` and ``ETable([results, others])`` have a
-        column for each class but the reference.
+        ``maketables.ETable(results)`` and ``maketables.ETable([results, others])`` call this
+        method; their tables have a column for each class but the reference.
 
         Returns
         -------

@@ -1,4 +1,8 @@
-"""Methods of InferenceResults for the rows of the fit: what each of them does to it."""
+"""Methods of InferenceResults for single rows of the fit: leave-one-out and influence.
+
+The rows that a method uses are those of the fit, and each method raises an error if the results do
+not hold them.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +30,11 @@ class RowMethods(ResultsState):
     def effective_df(self) -> float:
         """Effective degrees of freedom of the fit.
 
-        The sum of the leverages of the rows, Σ_i tr(A_i Λ_i), see `loo`. Without a penalty it is
-        the number of free coefficients; a ridge makes it less (Hastie & Tibshirani 1990,
-        Generalized Additive Models, section 6.8). An L1 penalty counts the coefficients that are
-        not zero. Needs the rows of the fit.
+        It is the sum of the leverages of the rows, Σ_i tr(A_i Λ_i), where A_i is the leverage of
+        row i and Λ_i the Hessian of its loss by its logits. Without a penalty it is the number of
+        free coefficients; a ridge makes it smaller (Hastie & Tibshirani 1990, Generalized Additive
+        Models, section 6.8). With an L1 penalty only coefficients that are not zero count. Needs
+        the rows of the fit.
         """
         return self._fitted("effective degrees of freedom").leverages(self.weights).effective_df
 
@@ -49,17 +54,18 @@ class RowMethods(ResultsState):
         return -2.0 * self.log_likelihood + 2.0 * self.effective_df
 
     def loo(self, max_refits: int | None = 100) -> LeaveOneOutScores:
-        """Return held-out probabilities and scores of the rows, from one Newton step for each.
+        """Return the probabilities of each row by the fit without it, and their scores.
 
-        Where that is not exact enough, an exact fit without the observation replaces it; see
-        `skmaxent.leave_one_out`, which does the same for penalties that `infer` has no standard
-        errors for. With ``weights="frequency"`` one observation is left out, of the equal rows that
-        a weight stands for and of a table of counts; with ``weights="probability"`` the whole row.
+        They come from one Newton step for each row. If the step is not exact enough, an exact fit
+        without the observation replaces it. With ``weights="frequency"`` one observation is left
+        out, also if a weight or a count stands for several; with ``weights="probability"`` the
+        whole row. `skmaxent.leave_one_out` does the same for penalties that `infer` has no standard
+        errors for.
 
         Parameters
         ----------
         max_refits : int or None, default=100
-            Most exact fits; None makes as many as the score needs.
+            The largest number of exact fits; None makes as many as the score needs.
 
         Returns
         -------
@@ -91,17 +97,18 @@ class RowMethods(ResultsState):
     def null_feature_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
         """Return tests that features are null, for fits with many features.
 
-        The classical tests of a maximum-likelihood fit reject true hypotheses too often where the
-        features are more than about a tenth of the rows, see `cautions`. The statistic of Tan &
-        Bellec [1]_ has a chi-squared distribution for normal features where their share of the rows
-        is fixed. A feature is null if it is independent of the classes given the other features.
-        In simulations with shares of 0.1 to 0.3 the tests had the right size for normal, uneven
-        binary, exponential and t distributed features too.
+        A feature is null if it is independent of the classes given the other features. The
+        classical tests of a maximum-likelihood fit reject true hypotheses too often if there are
+        more features than about a tenth of the number of rows, see `cautions`. For normal features
+        the statistic of Tan & Bellec [1]_ has a chi-squared distribution also if the number of
+        features grows in proportion to the number of rows. In simulations with 0.1 to 0.3 features
+        for each row, the tests had the right size for normal, uneven binary, exponential and t
+        distributed features.
 
         Parameters
         ----------
         features : str or list of str, default=None
-            A test for each feature; None is all features.
+            The features, with a test for each; None stands for all features.
 
         Returns
         -------
@@ -169,9 +176,9 @@ class RowMethods(ResultsState):
     ) -> ConformalSets:
         """Return sets of classes for new rows that contain the observed class with 1 - `alpha`.
 
-        The thresholds are quantiles of the held-out scores of the rows of the fit; see
-        `skmaxent.conformal_sets`, which does the same for penalties that `infer` has no standard
-        errors for, and says when the probability is reached.
+        The thresholds are quantiles of the held-out scores of the rows of the fit.
+        `skmaxent.conformal_sets` does the same for penalties that `infer` has no standard errors
+        for. Its documentation says under which conditions the sets have this probability.
 
         Parameters
         ----------
@@ -182,7 +189,7 @@ class RowMethods(ResultsState):
         score : {"probability", "cumulative"}, default="probability"
             What ranks classes, as in `skmaxent.conformal_sets`.
         max_refits : int or None, default=100
-            Most exact fits, as in `loo`.
+            The largest number of exact fits, as in `loo`.
 
         Returns
         -------
@@ -233,7 +240,7 @@ class RowMethods(ResultsState):
         Parameters
         ----------
         max_refits : int or None, default=100
-            Most exact fits for held-out probabilities, as in `loo`.
+            The largest number of exact fits for held-out probabilities, as in `loo`.
 
         Returns
         -------
@@ -241,12 +248,12 @@ class RowMethods(ResultsState):
             A row for each row of the data, with its index. Columns have two levels, "quantity" and
             "class"; ``table["leverage"]`` is a column, ``table["probability_of"]`` a table.
 
-            - "fitted", "held_out": the probability of the observed class, by the fit and by that
+            - "fitted", "held_out": the probability of the observed class, by the fit and by the fit
               without the observation, see `loo`; for rows of several observations the geometric
               mean. "held_out" is 0 for the only observation of a class.
-            - "deviance_residual", "pearson_residual": the roots of the row's terms of the deviance
-              and of Pearson's X².
-            - "leverage": tr(A_i Λ_i); the sum is `effective_df`.
+            - "deviance_residual", "pearson_residual": the square roots of the row's terms of the
+              deviance and of Pearson's X².
+            - "leverage": tr(A_i Λ_i), see `effective_df`, which is the sum of this column.
             - "cooks_distance": (θ - θ_(i))ᵀ H (θ - θ_(i))/p, with θ_(i) the coefficients without
               the row, H the Hessian of the summed loss and penalty, and p its rank. The mean of
               sampling weights is made one.
@@ -275,10 +282,10 @@ class RowMethods(ResultsState):
         )
 
     def dfbetas(self, standardised: bool = True) -> pd.DataFrame:
-        """Return what each row of the fit changes the coefficients by.
+        """Return the change of each coefficient by each row of the fit.
 
-        The differences are those between the coefficients and those of the fit without the whole
-        row, by one Newton step.
+        It is the coefficient minus the coefficient of a fit without the whole row, by one Newton
+        step.
 
         Parameters
         ----------
@@ -303,20 +310,24 @@ class RowMethods(ResultsState):
         reference = Reference.of(self.reference, self._estimate.model.classes)
         objective = fit.training.problem.objective
         width = changes.shape[2] - (not objective.fit_intercept)
+        # From standardised columns to those of X.
         to_columns = column_map(objective)
         if self._chosen is not None:
             to_columns = to_columns[self._chosen]
-        out = reference.contrasts @ changes[:, :, :width] @ to_columns.T
+        reported = reference.contrasts @ changes[:, :, :width] @ to_columns.T
         if standardised:
-            out /= self._tables.std_errors
+            reported /= self._tables.std_errors
         return pd.DataFrame(
-            out.reshape(len(out), -1),
+            reported.reshape(len(reported), -1),
             index=self._row_names(fit),
             columns=index_of(self.rows, self.columns),
         )
 
     def _fitted(self, what: str) -> FittedRows:
-        """The fit with its rows, for `what`, the plural name of statistics that need them."""
+        """Return the fit with its rows.
+
+        `what`, the plural name of the statistics that need the rows, is for error messages.
+        """
         if self._estimate.settings.label_smoothing:
             raise ValueError(
                 f"results of a fit with label_smoothing have no {what}: use "
@@ -325,7 +336,8 @@ class RowMethods(ResultsState):
         return self._held.get(what).fitted
 
     def _row_names(self, fit: FittedRows) -> Any:
-        """The index of the data frame of the fit, or None."""
+        """Return the index of the user's data frame, or None if it has other rows than the fit."""
         data = None if self._variables is None else self._variables.data
-        is_of_fit = data is not None and len(data) == fit.training.blocks.n_samples
-        return data.index if data is not None and is_of_fit else None
+        if data is None or len(data) != fit.training.blocks.n_samples:
+            return None
+        return data.index

@@ -1,4 +1,4 @@
-"""What InferenceResults are made of: their fields, and the parts that compute from these."""
+"""The fields of InferenceResults, and the private objects that compute from the fields."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class ResultsState:
-    """The fields of `InferenceResults`, whose docstring describes them.
+    """The fields of `InferenceResults`, whose docstring describes the public ones.
 
-    The public methods are in subclasses of this class, one for each family. A method passes what
-    it needs to one of the private parts below, each of which is a frozen object of its own module.
+    The public methods are in subclasses, one for each family of methods. A method calls one of the
+    objects that the private properties below make from the fields.
     """
 
     coef: Array
@@ -58,59 +58,61 @@ class ResultsState:
     replicate_counts: dict[str, int] | None = None
     notes: tuple[str, ...] = ()
     aliased: tuple[str, ...] = ()
-    # None where the results are of some columns of the model, which do not give probabilities.
+    # Computes probabilities with their standard errors. None with features= in `infer`, because
+    # probabilities need the covariance of all coefficients.
     _delta: DeltaMethod | None = field(default=None, repr=False)
-    # Recognises the rows of the fit where their weights differ.
+    # Recognises the rows of the fit; None if these have equal weights.
     _signature: Signature | None = field(default=None, repr=False)
-    # Positions of the columns among those of the model where these are some of them.
+    # With features= in `infer`: positions of the columns among all columns of the model.
     _chosen: Array | None = field(default=None, repr=False)
-    # The combination of the columns that is constant, in models without intercepts.
+    # In models without intercepts: the coefficients of a combination of the columns that is 1 in
+    # all rows; None if there is no such combination.
     _constant: Array | None = field(default=None, repr=False)
-    # With bias reduction the ratio of penalised likelihoods against the null model.
+    # With bias reduction: the penalised likelihood-ratio statistic against the null model.
     _penalised_ratio: float | None = field(default=None, repr=False)
-    # The variables of the data that `infer` got, and the terms that stand for them; None for
-    # Dask collections and large sparse matrices.
+    # The variables of the data that `infer` got, and the terms of the model. The variables are None
+    # for Dask collections and large sparse matrices.
     _variables: Variables | None = field(default=None, repr=False)
     _terms: Terms | None = field(default=None, repr=False)
-    # Whether the fit looked for the maximum of the likelihood.
+    # Whether the fit maximises the likelihood, without a penalty or other restrictions.
     _is_maximal: bool = field(default=True, repr=False)
     small_sample: str | None = None
-    # The covariance of a survey in words.
     design_name: str | None = None
-    # Of estimates divided by their standard errors.
+    # The distribution of estimates divided by their standard errors.
     _distribution: StudentT = field(default=NORMAL, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pickle has no training rows: they may be many, and private.
+        # The rows of the fit may be many and confidential, so that a pickle does not have them.
         return vars(self) | {"_rows": None}
 
     def __copy__(self) -> Self:
         return replace(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # The rows of the fit are not written to: the copy shares them.
+        # A copy shares the rows of the fit and the user's data, because nothing changes them.
         state = self.__getstate__() | {"_variables": None}
         whole = {name: copy.deepcopy(value, memo) for name, value in state.items()}
         return type(self)(**whole | {"_rows": self._rows, "_variables": self._variables})
 
     @property
     def n_parameters(self) -> int:
-        """Free coefficients: (n_classes - 1) times columns."""
+        """Number of free coefficients: (n_classes - 1) times the number of columns."""
         return (len(self.classes) - 1) * (self.n_columns or len(self.columns))
 
     @property
     def has_tests(self) -> bool:
-        """Whether there are p-values: not of a posterior or a bootstrap."""
+        """Whether there are p-values: not for a posterior covariance or after a bootstrap."""
         return self._validity.has_tests
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """When tests and intervals are not to be trusted though the estimates are optimal.
+        """Reasons not to trust tests and intervals though the estimates are optimal.
 
-        A sentence where a fit without penalty has more than a tenth as many free coefficients for
-        each logit, the intercept included, as observations [1]_. It is printed above the table. Not
-        with ``bias_reduction`` or ``cov_type="HC3"``, of which simulations show the right size or
-        less, and not where `notes` have more serious warnings.
+        A fit without penalty gets a sentence if the number of coefficients of a logit, including
+        the intercept, is more than a tenth of the number of observations [1]_. The sentence is
+        printed above the table. With ``bias_reduction`` or ``cov_type="HC3"`` there is no such
+        sentence, because in simulations their tests do not reject too often. There is none either
+        if `notes` have more serious warnings.
 
         References
         ----------
@@ -127,7 +129,7 @@ class ResultsState:
 
     @property
     def df_tests(self) -> float:
-        """Degrees of freedom of t and F tests; infinite where tests are normal and chi-squared."""
+        """Degrees of freedom of t and F tests; infinite if tests are normal and chi-squared."""
         return self._distribution.df
 
     @property
@@ -163,12 +165,17 @@ class ResultsState:
 
     @property
     def _from_standardised(self) -> Array | None:
-        """See `CoefficientTables`."""
+        """The matrix from coefficients of standardised columns to the reported coefficients.
+
+        It has the shape (size of coef, n_coefficients), and is None unless the degrees of freedom
+        depend on the coefficient.
+        """
         if self._distribution.by_contrast is None or self._delta is None:
             return None
         contrasts = Reference.of(self.reference, np.asarray(self.classes)).contrasts
-        known = self._delta.standardised
-        return Coding(contrasts, columns_of(known.center, known.scale, self.has_intercept)).matrix
+        columns = self._delta.standardised
+        map_of_columns = columns_of(columns.center, columns.scale, self.has_intercept)
+        return Coding(contrasts, map_of_columns).matrix
 
     @property
     def _likelihood(self) -> FittedLikelihood:
@@ -189,14 +196,14 @@ class ResultsState:
 
     @property
     def _probabilities(self) -> DeltaMethod:
-        """Functions of the probabilities; raises ValueError for some columns of the model."""
+        """Computes probabilities and their errors; raises ValueError with features= in `infer`."""
         if self._delta is None:
             raise ValueError("probabilities need all features: infer without features=.")
         return self._delta
 
     @property
     def _effects(self) -> Effects:
-        """Effects of variables; raises ValueError where the data are not held as variables."""
+        """Computes effects of variables; raises ValueError if the results have no variables."""
         delta = self._probabilities
         if self._variables is None:
             raise ValueError(

@@ -113,7 +113,8 @@ class TestMethods(ResultsState):
         Raises
         ------
         ValueError
-            For other rows, features that depend on those of the model, or a penalised fit.
+            For another number of rows, for features that are combinations of those of the model,
+            and for penalised fits.
         """
         self._validity.check_nonrobust_tests("score tests")
         if self._penalised_ratio is not None:
@@ -128,16 +129,17 @@ class TestMethods(ResultsState):
     def anova(self, type: int = 2, test: str = "lr") -> pd.DataFrame:
         """Return tests of all `terms`, of type II or III, as `car::Anova` of R.
 
-        Type III leaves a term out of the whole model. What that tests depends on how factors and
-        variables with interactions are coded: with dummies for all levels but the first, a main
-        effect is that at the first level, or at zero, of the variables that it interacts with.
+        A test of type III compares the whole model with the model without the term. What it tests
+        depends on the coding of the variables that the term interacts with: with dummies for all
+        levels but the first, a main effect is the effect at their first level, and for numeric
+        variables the effect at zero.
 
-        Type II respects marginality: terms that contain the term are in neither model. Wald tests
-        of type II are those of the part of a term that is not correlated with the terms that
-        contain it [1]_.
+        A test of type II respects marginality: both models lack the terms that contain the tested
+        term. A Wald test of type II is a test of the part of the term that is not correlated with
+        the terms that contain it [1]_.
 
-        A term contains another if its factors include those of the other. Formulas know the factors
-        of their terms; otherwise they are the variables that the columns are made of, or the parts
+        A term contains another term if its factors include all factors of the other. The factors
+        are those of the formula, or the variables that the columns are computed from, or the parts
         between colons of the names in ``terms=`` of `skmaxent.infer`. Results of
         `MaxentClassifier.infer` have a term for each column.
 
@@ -185,16 +187,18 @@ class TestMethods(ResultsState):
         Parameters
         ----------
         hypothesis : str, list of str or array-like
-            Equations of coefficients, which are called class:feature, such as
+            Equations of coefficients, which have the names class:feature, such as
             ``"Labour:Europe = Liberal Democrat:Europe"`` or ``"2*a:x - b:x = 0.5"``. Without an
-            equals sign the right side is zero. The coefficients of the reference class are zero and
-            have names too; of two classes the name of the class may be left out. Names that can be
-            read in two ways stand in backticks. An array of shape (n_restrictions, n_coefficients)
-            has a column for each coefficient, in the order of `cov_params`.
+            equals sign the right side is zero. The coefficients of the reference class have such
+            names too, and are zero. With two classes the name of the class may be left out. Names
+            that can be read in two ways need backticks around them. An array of shape
+            (n_restrictions, n_coefficients) has a column for each coefficient, in the order of
+            `cov_params`.
         rhs : float or array-like of shape (n_restrictions,), default=None
-            For an array: what the combinations are under the hypothesis; None is zero.
+            If `hypothesis` is an array, the values of its linear combinations under the hypothesis.
+            None stands for zeros.
         test : {"wald", "lr"}, default="wald"
-            Wald's test has the covariance of the results. The likelihood ratio maximises the
+            Wald's test uses the covariance of the results. The likelihood-ratio test maximises the
             likelihood under the hypothesis, as in `likelihood_ratio_test`.
 
         Returns
@@ -210,11 +214,9 @@ class TestMethods(ResultsState):
             each other, a penalised fit, and where `likelihood_ratio_test` raises it.
         """
         self._check_kind("linear_test", test)
-        asked = self._hypotheses(hypothesis, rhs)
-        A = asked.of_free(self._contrasts)
-        asked.check_rank(A)
-        found = self._restricted(A, asked.values, test, asked.name)
-        return self._table([(asked.name, *found)], test, [A]).rename_axis("hypothesis")
+        hypotheses, A = self._independent_restrictions(hypothesis, rhs)
+        found = self._test_of(A, hypotheses.values, test, hypotheses.name)
+        return self._table([(hypotheses.name, *found)], test, [A]).rename_axis("hypothesis")
 
     def hypotheses(
         self, hypothesis: Any, rhs: Any = None, conf_level: float = 0.95
@@ -232,17 +234,18 @@ class TestMethods(ResultsState):
         -------
         pandas.DataFrame
             A row for each hypothesis: the estimate of its left side less its right side, std_err,
-            z (t where `df_tests` is finite), p_value, lower and upper. A posterior and a bootstrap
-            have no z and no p_value; the intervals of a bootstrap are percentiles.
+            z (t where `df_tests` is finite), p_value, lower and upper. Results with a posterior
+            covariance or of a bootstrap have no z and no p_value; the intervals of a bootstrap are
+            percentiles.
 
         Raises
         ------
         ValueError
-            For unknown or ambiguous names, and combinations that are zero by the coding.
+            For unknown or ambiguous names, and for combinations that are zero whatever the data.
         """
-        asked = self._hypotheses(hypothesis, rhs)
-        asked.of_free(self._contrasts)
-        return asked.table(self._tables, conf_level)
+        hypotheses = self._hypotheses(hypothesis, rhs)
+        hypotheses.of_free(self._contrasts)  # raises ValueError for combinations that are zero
+        return hypotheses.table(self._tables, conf_level)
 
     def wild_bootstrap_test(
         self,
@@ -253,19 +256,19 @@ class TestMethods(ResultsState):
         weights: str = "rademacher",
         random_state: RandomState = None,
     ) -> pd.DataFrame:
-        """A joint test of linear hypotheses by the score wild cluster bootstrap.
+        """Return a joint test of linear hypotheses by the score wild cluster bootstrap.
 
         The model is fitted once under the hypothesis. The bootstrap then multiplies the scores of
-        each cluster by random weights, without other fits [1]_. With few clusters it keeps its
-        level better than Wald tests. Results need ``groups=`` in `infer`.
+        each cluster by random weights, without other fits [1]_. With few clusters the test keeps
+        its level better than Wald tests. It needs results of `infer` with ``groups=``.
 
         Parameters
         ----------
         hypothesis, rhs : object
             As in `linear_test`.
         n_bootstrap : int, default=999
-            Draws of the weights. Where there are no more patterns of signs than these, 2^G for G
-            clusters, all of them are used once.
+            Number of random draws of the weights. G clusters have 2^G patterns of random signs. If
+            these are no more than `n_bootstrap`, each pattern is used once instead.
         weights : {"rademacher", "webb"}, default="rademacher"
             Random signs, or the six values of Webb (2023) [2]_, for fewer than about ten clusters.
         random_state : int, RandomState instance or None, default=None
@@ -290,12 +293,10 @@ class TestMethods(ResultsState):
            Journal of Economics 56.
         """
         self._validity.check_tests("wild bootstrap tests")
-        asked = self._hypotheses(hypothesis, rhs)
-        A = asked.of_free(self._contrasts)
-        asked.check_rank(A)
+        hypotheses, A = self._independent_restrictions(hypothesis, rhs)
         fit = self._held.get("wild bootstrap tests")
-        influences = fit.cluster_influences(A, asked.values)
-        return wild_bootstrap_test(influences, asked.name, n_bootstrap, weights, random_state)
+        influences = fit.cluster_influences(A, hypotheses.values)
+        return wild_bootstrap_test(influences, hypotheses.name, n_bootstrap, weights, random_state)
 
     def equality_test(self, features: Any = None, test: str = "wald") -> pd.DataFrame:
         """Test whether the coefficients of a feature or a term are equal for all outcomes.
@@ -330,17 +331,17 @@ class TestMethods(ResultsState):
         tests, restrictions = [], []
         for name, positions in self._names.terms(features):
             A = equal_over_rows(self._contrasts, positions, len(self.columns))
-            tests.append((name, *self._restricted(A, 0.0, test, name)))
+            tests.append((name, *self._test_of(A, 0.0, test, name)))
             restrictions.append(A)
         return self._table(tests, test, restrictions)
 
     def combine_test(self, test: str = "wald") -> pd.DataFrame:
         """Test for all pairs of outcomes whether all their slopes are equal.
 
-        The features then do not tell these outcomes from each other, and they can be combined
-        (Cramer and Ridder 1991 [1]_; `mlogtest, combine` of Stata). For a pair with the reference
-        it is the test that all slopes in the equation of the other outcome are zero. Slopes are the
-        coefficients of all columns of the model but the intercept, whatever terms these belong to.
+        If all slopes of two outcomes are equal, the features do not tell the outcomes apart, and
+        the outcomes can be combined (Cramer and Ridder 1991 [1]_; `mlogtest, combine` of Stata).
+        For a pair with the reference, the test is that all slopes of the other outcome are zero.
+        Slopes are the coefficients of all columns of the model but the intercept.
 
         Parameters
         ----------
@@ -380,7 +381,7 @@ class TestMethods(ResultsState):
         tests, index, restrictions = [], [], []
         for first, second, A in pairs:
             name = f"{first} = {second}"
-            tests.append((name, *self._restricted(A, 0.0, test, name)))
+            tests.append((name, *self._test_of(A, 0.0, test, name)))
             index.append((first, second))
             restrictions.append(A)
         labels = pd.MultiIndex.from_tuples(index, names=["first", "second"])
@@ -389,9 +390,9 @@ class TestMethods(ResultsState):
     def iia_test(self, method: str = "hausman", random_state: RandomState = None) -> pd.DataFrame:
         """Test the independence of irrelevant alternatives, by leaving out each outcome in turn.
 
-        The model implies that the odds of two outcomes do not depend on the others, so that the
-        estimates without an outcome, and its rows, differ from those with it by chance only. Cheng
-        and Long [3]_ find that both tests often reject true models: they do not tell by themselves
+        The model implies that the odds of two outcomes do not depend on the other outcomes. If so,
+        the estimates change by chance only when an outcome and its rows are left out. Cheng and
+        Long [3]_ find that both tests often reject true models: a rejection alone does not show
         that a model is wrong.
 
         Parameters
@@ -448,7 +449,10 @@ class TestMethods(ResultsState):
         return small_hsiao(choices, self.classes, random_state)
 
     def _check_kind(self, what: str, test: str) -> None:
-        """Raise ValueError unless a test is "wald" or "lr", and valid for the results."""
+        """Raise ValueError unless `test` is "wald" or "lr" and valid for the results.
+
+        `what` is the name of the calling method, for error messages.
+        """
         if test == "wald":
             self._validity.check_tests("Wald tests")
         elif test == "lr":
@@ -459,33 +463,46 @@ class TestMethods(ResultsState):
     def _table(
         self, tests: list[tuple[str, float, int]], test: str, restrictions: list[Array]
     ) -> pd.DataFrame:
-        """Return the table of tests of a kind, "wald" or "lr", each with its restrictions."""
+        """Return the table of some tests of the kind `test`, "wald" or "lr".
+
+        `tests` are tuples of a name, a chi-squared statistic and its degrees of freedom.
+        `restrictions` has the matrix A of each test, see `_test_of`.
+        """
         return self._wald.table(tests, restrictions) if test == "wald" else chi2_table(tests)
 
     @property
     def _contrasts(self) -> Array:
-        """From the free coefficients of a column to the reported ones, (n_rows, n_classes - 1)."""
+        """The matrix from free to reported coefficients; see `Reference.contrasts`."""
         return Reference.of(self.reference, np.asarray(self.classes)).contrasts
 
     def _hypotheses(self, hypothesis: Any, rhs: Any) -> LinearHypotheses:
-        """Return linear hypotheses as the user gives them."""
+        """Return the linear hypotheses of the arguments `hypothesis` and `rhs` of the user."""
         is_symmetric = len(self.rows) == len(self.classes)
         reference = None if is_symmetric else self.reference
         return LinearHypotheses.read(hypothesis, rhs, self.rows, self.columns, reference)
 
-    def _restricted(
-        self, A: Array, values: Array | float, test: str, name: str
-    ) -> tuple[float, int]:
-        """The statistic and the degrees of freedom of A θ = values for the free coefficients θ.
+    def _independent_restrictions(
+        self, hypothesis: Any, rhs: Any
+    ) -> tuple[LinearHypotheses, Array]:
+        """Return hypotheses that are linearly independent, and their matrix A, see `_test_of`."""
+        hypotheses = self._hypotheses(hypothesis, rhs)
+        A = hypotheses.of_free(self._contrasts)
+        hypotheses.check_rank(A)
+        return hypotheses, A
 
-        A has the shape (n_restrictions, (n_classes - 1) * n_columns). `name` is for messages.
+    def _test_of(self, A: Array, values: Array | float, test: str, name: str) -> tuple[float, int]:
+        """Return the statistic and the degrees of freedom of the test that A f = values.
+
+        A has the shape (n_restrictions, (n_classes - 1) * n_columns), for the free coefficients f,
+        class by class. `test` is "wald" or "lr", and `name` is for error messages.
         """
         if test == "wald":
             return self._wald.of_restrictions(A, values, name=name), len(A)
         fit = self._held.get("likelihood-ratio tests")
         if self._chosen is not None:
+            # The fit has all columns of the model, and the results have some of them.
             r, width = len(self.classes) - 1, self._wald.coef.shape[1]
-            blocks = np.zeros((len(A), r, fit.width))
-            blocks[:, :, self._chosen] = A.reshape(len(A), r, width)
-            A = blocks.reshape(len(A), -1)
+            of_all_columns = np.zeros((len(A), r, fit.width))
+            of_all_columns[:, :, self._chosen] = A.reshape(len(A), r, width)
+            A = of_all_columns.reshape(len(A), -1)
         return fit.ratio_under(A, values)

@@ -9,12 +9,14 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class KnowsTerms(Protocol):
-    """A fitted transformer that knows the terms of its columns, as `FormulaTransformer`.
+    """A fitted transformer that knows the terms of its columns, such as `FormulaTransformer`.
 
     Attributes
     ----------
-    terms_, term_factors_ : dict of str to list of str
-        The columns of each term, and its factors.
+    terms_ : dict of str to list of str
+        The names of the columns of each term.
+    term_factors_ : dict of str to list of str
+        The factors of each term, see `Term`.
     """
 
     terms_: dict[str, list[str]]
@@ -29,9 +31,10 @@ class Term:
     ----------
     name : str
     columns : tuple of str
-        Their names, in the order of the model.
+        Names of the columns, in the order of the model.
     factors : frozenset of str
-        What the term is a product of. A term is marginal to those whose factors include its own.
+        The factors whose product the term is, such as {"a", "b"} for the interaction a:b. A term is
+        marginal to another term if the factors of the other term include all of its own factors.
     """
 
     name: str
@@ -52,7 +55,7 @@ class Terms:
         groups: Mapping[str, Iterable[str]],
         factors: Mapping[str, Iterable[str]] | None = None,
     ) -> Terms:
-        """Return the terms that a user names; each other column is a term of its own.
+        """Return the given terms; each column outside of them is a term of its own.
 
         Parameters
         ----------
@@ -61,12 +64,12 @@ class Terms:
         groups : mapping of str to list of str
             Names of terms, and the columns of each.
         factors : mapping of str to list of str, default=None
-            The factors of each term; None are the parts of its name between colons.
+            The factors of each term. None takes the parts of the term's name between colons.
 
         Raises
         ------
         ValueError
-            For columns that the model does not have, and those in two terms.
+            For columns that the model does not have, and for a column in two terms.
         """
         term_of: dict[str, str] = {}
         for term, columns in groups.items():
@@ -83,8 +86,8 @@ class Terms:
                         f"the column {column!r} is in two terms, {term_of[column]!r} and {term!r}."
                     )
         factors = factors or {term: term.split(":") for term in groups}
-        found = [(term_of.get(name, name), name) for name in names]
-        return cls(_grouped(found, {term: frozenset(parts) for term, parts in factors.items()}))
+        pairs = [(term_of.get(name, name), name) for name in names]
+        return cls(_grouped(pairs, {term: frozenset(parts) for term, parts in factors.items()}))
 
     @classmethod
     def of_formula(
@@ -94,15 +97,15 @@ class Terms:
         groups: Mapping[str, list[str]],
         factors: Mapping[str, list[str]] | None,
     ) -> Terms:
-        """Return the terms of a formula, of whose columns the model may have some.
+        """Return the terms of a formula for a model that may lack some of the formula's columns.
 
         Parameters
         ----------
         names : list of str
             The columns of the model.
         aliased : tuple of str
-            Columns that the model lacks because they are combinations of others. Terms keep their
-            other columns. A term that lacks columns for other reasons is left out.
+            Columns that the model lacks because they are combinations of others. Terms with such
+            columns keep their other columns. A term that lacks any other column is left out.
         groups : mapping of str to list of str
             The terms of the formula and their columns.
         factors : mapping of str to list of str or None
@@ -110,26 +113,26 @@ class Terms:
         """
         known = {*names, *aliased}
         whole = {term: columns for term, columns in groups.items() if known.issuperset(columns)}
-        return cls.of_groups(names, without(whole, aliased), factors)
+        return cls.of_groups(names, without_columns(whole, aliased), factors)
 
     @classmethod
     def of_variables(cls, names: list[str], used: list[tuple[str, ...]]) -> Terms:
-        """Return a term for each set of variables on which columns depend.
+        """Return a term for each set of variables that some columns are computed from.
 
         Parameters
         ----------
         names : list of str
             The columns of the model.
         used : list of tuple of str
-            For each column the variables that it changes with, as `terms_of_columns` finds them. A
-            column that changes with none is a term of its own.
+            For each column the variables that change it. A column that no variable changes is a
+            term of its own.
         """
-        found = [
+        pairs = [
             (":".join(variables) if variables else name, name)
             for name, variables in zip(names, used, strict=True)
         ]
         factors = {":".join(variables): frozenset(variables) for variables in used if variables}
-        return cls(_grouped(found, factors))
+        return cls(_grouped(pairs, factors))
 
     def __iter__(self) -> Iterator[Term]:
         return iter(self.terms)
@@ -149,12 +152,18 @@ class Terms:
         return [term.name for term in self.terms]
 
     def higher(self, term: Term) -> list[Term]:
-        """The terms that contain this one: products of its factors with others."""
+        """Return the terms that contain `term`: products of its factors with other factors."""
         return [other for other in self.terms if term.factors < other.factors]
 
 
-def without(groups: Mapping[str, list[str]], aliased: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the terms without aliased columns; terms of aliased columns alone are left out."""
+def without_columns(
+    groups: Mapping[str, list[str]], aliased: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Return the columns of each term without the aliased ones.
+
+    A term is left out if all its columns are aliased. A term without any columns is kept, so that
+    `Terms.of_groups` can raise an error for it.
+    """
     found = {}
     for term, columns in groups.items():
         listed = [columns] if isinstance(columns, str) else list(columns)
@@ -165,11 +174,14 @@ def without(groups: Mapping[str, list[str]], aliased: tuple[str, ...]) -> dict[s
 
 
 def _grouped(
-    found: list[tuple[str, str]], factors: Mapping[str, frozenset[str]]
+    pairs: list[tuple[str, str]], factors: Mapping[str, frozenset[str]]
 ) -> tuple[Term, ...]:
-    """Return the terms for pairs of a term and a column."""
+    """Return the terms, from pairs of the name of a term and the name of one of its columns.
+
+    A term that `factors` does not name has itself as its only factor.
+    """
     columns: dict[str, list[str]] = {}
-    for term, column in found:
+    for term, column in pairs:
         columns.setdefault(term, []).append(column)
     return tuple(
         Term(term, tuple(names), factors.get(term, frozenset([term])))
