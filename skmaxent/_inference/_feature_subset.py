@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmaxent._leverage._reference_coding import ridge_pull
+from skmaxent._leverage._reference_coding import ridge_gradient
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers import conjugate_gradients
 from skmaxent._solvers._conjugate_gradients import Step
@@ -67,7 +67,7 @@ def covariance_of(
         if len(ridge) > 1:
             # The strengths of the logits differ: their ridge replaces that of the objective.
             coef = direction[:, :-1]
-            product[:, :-1] += ridge_pull(ridge, coef) - objective.penalty.gradient(coef)
+            product[:, :-1] += ridge_gradient(ridge, coef) - objective.penalty.gradient(coef)
         return product
 
     def solved(b: Array, tolerance: float) -> Step:

@@ -155,5 +155,5 @@ def penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
     gradient = point.loss_gradient()
     coef = point.theta[:, :-1]
     coef = coef if terms.target is None else coef - terms.target
-    gradient[:, :-1] += _reference_coding.ridge_pull(terms.ridge, coef)
+    gradient[:, :-1] += _reference_coding.ridge_gradient(terms.ridge, coef)
     return gradient

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCORES = ("probability", "cumulative")
-# Relative rounding error of a sum of weights.
+# Relative rounding error of a sum of weights: without this allowance, a sum of fractions could miss
+# the number of observations that it equals exactly.
 ROUNDING = 1e-12
 
 
@@ -29,23 +30,24 @@ ROUNDING = 1e-12
 class ConformalSets:
     """Sets of classes for new rows that contain the observed class with a given probability.
 
-    It is made by `InferenceResults.conformal` and `skmaxent.conformal_sets`. A class is in the set
-    of a row if its score there is at most the threshold of the class. A pickle has no rows of the
-    fit.
+    `InferenceResults.conformal` and `skmaxent.conformal_sets` return this object. The set of a row
+    contains a class if the score of the class in that row is at most the threshold of the class.
+    The object does not keep the rows of the fit.
 
     Attributes
     ----------
     alpha : float
         The largest probability that a set does not contain the observed class.
     score : {"probability", "cumulative"}
-        What is compared with the thresholds: 1 - p of the class, or the total probability of all
-        more probable classes and of half of the class.
+        The score that is compared with the thresholds: 1 - p for the probability p of the class, or
+        the total probability of all more probable classes plus p/2.
     class_conditional : bool
         Whether each class has a threshold of its own.
     thresholds : ndarray of shape (n_classes,)
-        Infinite where the observations are too few: the class is in all sets then.
+        The largest score of each class with which it is in a set. Infinite if there are too few
+        observations; the class is then in all sets.
     classes : list
-        Labels.
+        Class labels.
     mean_size : float
         The mean number of classes in the held-out sets of the observations of the fit.
     n_refits : int
@@ -87,19 +89,19 @@ class ConformalSets:
         X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_variables)
             New rows, with the variables of the data of the fit.
         offset : array-like, default=None
-            Their offsets, as in `MaxentClassifier.predict_proba`.
+            Offsets of the new rows, as in `MaxentClassifier.predict_proba`.
 
         Returns
         -------
         pandas.DataFrame of bool
-            A row for each row of X, with its index, and a column for each class. A set can be empty
-            where no class is probable enough. For Dask collections, as by `predict_proba`, a lazy
-            Dask array of bool with the shape (n_samples, n_classes) and the order of `classes`.
+            A row for each row of X, with the index of X, and a column for each class. A set is
+            empty if no class is probable enough. For Dask collections the result is a lazy Dask
+            array of bool of shape (n_samples, n_classes), in the order of `classes`.
 
         Raises
         ------
         ValueError
-            For data that the model cannot predict.
+            If `predict_proba` raises it for the same X and offset.
         """
         import pandas as pd
 
@@ -114,7 +116,7 @@ class ConformalSets:
         )
 
     def _contains(self, probabilities: Array) -> Array:
-        """Return which classes are in the sets of rows with these probabilities, of that shape."""
+        """Return a mask of the classes in the set of each row, from probabilities of its shape."""
         return np.asarray(nonconformity(probabilities, self.score) <= self.thresholds)
 
 
@@ -129,16 +131,17 @@ def conformal_sets(
     weights: str,
     max_refits: int | None,
 ) -> ConformalSets:
-    """Return the sets of a fit.
+    """Return conformal sets whose thresholds come from the held-out scores of a fit.
 
     Parameters
     ----------
     fit : FittedRows
         A fit to rows in memory.
     model : FittedModel
-        It predicts for new rows.
+        The same fit, for predictions of new rows.
     transformer : object or None
-        It makes the columns of the model of the user's rows.
+        Makes the columns of the model from the columns that the user gives; None if these are the
+        same.
     alpha, class_conditional, score, weights, max_refits : object
         As in `skmaxent.conformal_sets`.
     """
@@ -148,23 +151,23 @@ def conformal_sets(
         raise ValueError(f"score must be 'probability' or 'cumulative', found {score!r}.")
     if class_conditional not in (True, False):
         raise ValueError(f"class_conditional must be True or False, found {class_conditional!r}.")
-    held = held_out(fit, weights=weights, max_refits=max_refits, refuse_rare=False)
-    units, is_lost = held.units, held.scores.is_lost
-    found = nonconformity(np.exp(held.scores.log_proba), score)
-    # How many observations of each class a unit stands for, (n_units, n_classes). The weights of a
-    # sample have the mean 1.
+    held = held_out(fit, weights=weights, max_refits=max_refits, refuse_single=False)
+    units, is_single = held.units, held.scores.is_single
+    scores = nonconformity(np.exp(held.scores.log_proba), score)
+    # The number of observations of each class that a unit stands for, (n_units, n_classes).
+    # Sampling weights have no scale and are divided by their mean.
     mass = units.count[:, None] * units.shares
     if weights == "probability":
         mass *= np.count_nonzero(units.count > 0.0) / units.count.sum()
-    # A fit without the only observation of a class gives it no probability.
-    found[is_lost[:, None] & (mass > 0.0)] = 1.0
+    # A fit without the only observation of a class gives this class the probability 0.
+    scores[is_single[:, None] & (mass > 0.0)] = 1.0
     if class_conditional:
         thresholds = np.array(
-            [threshold(found[:, k], mass[:, k], float(alpha)) for k in range(mass.shape[1])]
+            [threshold(scores[:, k], mass[:, k], float(alpha)) for k in range(mass.shape[1])]
         )
     else:
-        thresholds = np.full(mass.shape[1], threshold(found.ravel(), mass.ravel(), float(alpha)))
-    sizes = (found <= thresholds).sum(axis=1)
+        thresholds = np.full(mass.shape[1], threshold(scores.ravel(), mass.ravel(), float(alpha)))
+    sizes = (scores <= thresholds).sum(axis=1)
     return ConformalSets(
         float(alpha),
         score,
@@ -179,7 +182,7 @@ def conformal_sets(
 
 
 def nonconformity(probabilities: Array, score: str) -> Array:
-    """Return the score of each class of each row, larger for less probable classes.
+    """Return the nonconformity score of each class in each row: large for improbable classes.
 
     Parameters
     ----------
@@ -189,32 +192,33 @@ def nonconformity(probabilities: Array, score: str) -> Array:
     Returns
     -------
     ndarray of shape (n, n_classes)
-        1 - p, or the sum of the probabilities of all classes that are more probable and of half of
-        that of the class.
+        1 - p for the probability p of the class, or, with "cumulative", the total probability of
+        all more probable classes plus p/2.
     """
     if score == "probability":
         return np.asarray(1.0 - probabilities)
     order = np.argsort(probabilities, axis=1, kind="stable")
     rising = np.take_along_axis(probabilities, order, axis=1)
-    # One minus the less probable classes and half of the class, exact where these are few.
+    # One minus the total of the less probable classes and p/2 has a small rounding error where the
+    # score is near 1, that is for the most improbable classes.
     out = np.empty_like(rising)
     np.put_along_axis(out, order, 1.0 - (np.cumsum(rising, axis=1) - 0.5 * rising), axis=1)
     return out
 
 
 def threshold(scores: Array, mass: Array, alpha: float) -> float:
-    """Return the smallest score at or below which there are (1 - alpha)(N + 1) of N observations.
+    """Return the smallest score s such that (1 - alpha)(N + 1) of N observations score at most s.
 
     Parameters
     ----------
     scores, mass : ndarray of shape (n,)
-        Scores, and how many observations each stands for; N is the sum of `mass`.
+        Scores, and the number of observations that have each score; N is the sum of `mass`.
     alpha : float
 
     Returns
     -------
     float
-        Infinity where N observations are too few.
+        Infinity if (1 - alpha)(N + 1) exceeds N.
     """
     scores, mass = scores[mass > 0.0], mass[mass > 0.0]
     order = np.argsort(scores)

@@ -1,4 +1,4 @@
-"""Roots of the curvature of each row's loss."""
+"""Roots of the second derivative of each row's loss by its logits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from skmaxent._typing import Array
 
 
 def curvature_root(context: KernelContext) -> Array:
-    """Return F with F Fᵀ = diag p - p pᵀ in the free logits, (rows, r, r).
+    """Return for each row of a block a matrix F with F Fᵀ = diag p - p pᵀ, (rows, r, r).
 
-    With D = diag(√p) and q = √p of the free classes, F = D (I - q qᵀ/(1 + √p_K)): the bracket is
-    the symmetric root of I - q qᵀ, since ‖q‖² = 1 - p_K.
+    The r free logits are those of all classes but the last, K, of a softmax, with probabilities p.
+    With q = √p and D = diag q, F = D (I - q qᵀ/(1 + √p_K)), because the bracket is the symmetric
+    root of I - q qᵀ for ‖q‖² = 1 - p_K. All logits of independent labels are free, and F is the
+    diagonal matrix of √(p (1 - p)).
     """
     if not context.likelihood.is_coupled:
         Z = np.asarray(on_host(context.logits()), dtype=float)

@@ -1,4 +1,4 @@
-"""FittedRows: a fit with its rows, whose leverages can be asked for."""
+"""FittedRows: a fit together with its rows, for leverages and for fits without single rows."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
-# Units in the last place by which counts may miss whole numbers.
+# Multiples of the machine epsilon by which counts may differ from whole numbers.
 ROUNDING = 64.0
 
 
 @dataclass(frozen=True)
 class FittedRows:
-    """A fit, and the problem that its rows pose.
+    """Fitted coefficients together with the problem of the rows that they were fitted to.
 
     Attributes
     ----------
     training : TrainingProblem
     settings : Settings
-        Those of the fit.
+        The settings of the fit.
     coef, intercept : ndarray of shape (n_logits, n_features) and (n_logits,)
-        The fit, before `prior_correction`.
+        Coefficients for the columns of X, and intercepts before `prior_correction`.
     correction : ndarray of shape (n_logits,) or float
-        What `prior_correction` has added to the intercepts.
+        The numbers that `prior_correction` has added to the intercepts.
     """
 
     training: TrainingProblem
@@ -51,9 +51,9 @@ class FittedRows:
         Parameters
         ----------
         weights : {"frequency", "probability"}
-            Frequency weights count equal rows, of which one observation is left out, as of a table
-            of whole counts. Of probability weights, sampling weights, the whole row is left out, as
-            is that of a table of shares.
+            With "frequency", a weight and a row of counts stand for several observations, of which
+            one is left out. With "probability", weights are sampling weights, and whole rows are
+            left out. Rows of shares are left out as a whole in both cases.
         is_rough : bool, default=False
             Whether three digits of leverages are enough; see `InverseHessian.at`.
 
@@ -63,14 +63,14 @@ class FittedRows:
             For fits whose objective is not a sum of convex losses of rows and a penalty, for other
             `weights`, and for classes without rows.
         """
-        self._check(weights)
+        self._check_supported(weights)
         shares = None
         if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
             shares = shares_of(self.training.data.observations)
         return Leverages.of(self.training.problem, self.theta, shares, is_rough=is_rough)
 
-    def _check(self, weights: str) -> None:
-        """Raise ValueError for fits or kinds of weights whose rows cannot be left out."""
+    def _check_supported(self, weights: str) -> None:
+        """Raise ValueError if rows cannot be left out of this fit, or not with these weights."""
         settings, training = self.settings, self.training
         if settings.bias_reduction is not None or settings.partial_labels:
             name = "bias_reduction" if settings.bias_reduction is not None else "partial_labels"
@@ -105,7 +105,7 @@ class FittedRows:
 
     @property
     def has_whole_counts(self) -> bool:
-        """Whether y is a table, and its counts times the weights are whole numbers."""
+        """Whether y is a table whose counts, times the weights of the rows, are whole numbers."""
         blocks = self.training.blocks
         if blocks.has_codes or not isinstance(blocks, RowBlocks):
             return False
@@ -115,13 +115,13 @@ class FittedRows:
 
     @property
     def counts(self) -> Array:
-        """The number of observations of each row, times its sample weight, (n_samples,)."""
+        """The number of observations that each row stands for, times its weight, (n_samples,)."""
         observations, n = self.training.data.observations, self.training.blocks.n_samples
         return np.ones(n) if observations is None else np.asarray(observations, dtype=float)
 
     @property
     def class_shares(self) -> Array:
-        """The shares of the classes in the observations of each row, (n_samples, n_classes)."""
+        """The observed shares of the classes in each row, (n_samples, n_classes)."""
         blocks = self.rows_in_memory()
         targets = on_host(blocks.targets)
         if sp.issparse(targets):
@@ -129,6 +129,6 @@ class FittedRows:
         targets = np.asarray(targets)
         if blocks.has_codes:
             return np.eye(len(self.training.classes))[targets.astype(np.intp)]
-        if targets.ndim == 1:
+        if targets.ndim == 1:  # two classes: the shares of the second
             targets = np.column_stack([1.0 - targets, targets])
         return np.asarray(targets, dtype=float)

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Residuals:
-    """Residuals of rows, from the probabilities and the shares of the classes.
+    """Residuals of the rows of a fit.
+
+    In the methods, p are the probabilities and t the shares.
 
     Attributes
     ----------
-    probabilities, shares : ndarray of shape (n_samples, n_classes)
-        Fitted, and in the observations of a row.
+    probabilities : ndarray of shape (n_samples, n_classes)
+        Fitted probabilities of the classes.
+    shares : ndarray of shape (n_samples, n_classes)
+        Observed shares of the classes in each row.
     size : ndarray of shape (n_samples,)
-        How many observations a row stands for.
+        The number of observations that each row stands for.
     """
 
     probabilities: Array
@@ -76,30 +80,33 @@ def _relative_entropy(t: Array, p: Array) -> Array:
 def diagnostics(
     fit: FittedRows, *, weights: str, max_refits: int | None, index: Any
 ) -> pd.DataFrame:
-    """Return the table of `InferenceResults.diagnostics`.
+    """Return a table of fitted and held-out probabilities, residuals, leverages and influence.
+
+    `InferenceResults.diagnostics` documents the columns.
 
     Parameters
     ----------
     fit : FittedRows
         A fit to rows in memory.
     weights : {"frequency", "probability"}
-        What weights mean.
+        What the weights of rows mean; see `FittedRows.leverages`.
     max_refits : int or None
-        Most exact fits for held-out probabilities.
+        The largest number of exact fits for held-out probabilities; None sets no limit.
     index : pandas.Index or None
-        The names of the rows.
+        The index of the table.
     """
     import pandas as pd
 
-    held = held_out(fit, weights=weights, max_refits=max_refits, refuse_rare=False, is_rough=False)
+    held = held_out(fit, weights=weights, max_refits=max_refits, refuse_single=False, is_rough=False)
     training, n = fit.training, fit.training.blocks.n_samples
     logits = np.empty((n, fit.training.blocks.n_logits))
     leverage, cook, weight = np.empty(n), np.empty(n), np.empty(n)
     held.leverages.map_reduce(_write_influence, logits, leverage, cook, weight)
-    # Predictions have the prior correction; what was fitted, and its residuals, have not.
+    # Predictions contain the prior correction; residuals are those of the fit without it.
     probabilities = _prediction.softmax(logits + fit.correction, 1)
     size, scale = weight * training.data.scale, training.data.scale
-    if weights == "probability":  # these have no scale
+    if weights == "probability":
+        # Sampling weights have no scale: each row is one observation, and their mean is made one.
         size = (weight > 0.0).astype(float)
         scale = size.sum() / weight.sum()
     residuals = Residuals(_prediction.softmax(logits.copy(), 1), fit.class_shares, size)
@@ -126,17 +133,22 @@ def diagnostics(
 def _write_influence(
     rows: RowLeverages, logits: Array, leverage: Array, cook: Array, weight: Array
 ) -> tuple[Array]:
-    """Write logits, tr(A_i Λ_i), (θ^(-i) - θ)ᵀ H (θ^(-i) - θ) and weights of whole rows."""
+    """Write figures of the rows of a block to arrays with an entry for each row (a kernel).
+
+    In the notation of `Leverages`, for whole rows left out: `leverage` is tr(A_i Λ_i), and `cook`
+    is (θ^(-i) - θ)ᵀ H (θ^(-i) - θ). The result is not used; `map_reduce` needs one.
+    """
     logits[rows.at], leverage[rows.at], weight[rows.at] = rows.logits, rows.trace, rows.weights
-    pull = rows.weights[:, None] * rows.adjusted(-1.0, whole=True)
-    cook[rows.at] = np.einsum("mk,mkl,ml->m", pull, rows.leverage, pull)
+    residual = rows.weights[:, None] * rows.adjusted(-1.0, whole=True)
+    cook[rows.at] = np.einsum("mk,mkl,ml->m", residual, rows.leverage, residual)
     return (np.zeros(()),)
 
 
 def coefficient_changes(fit: FittedRows, weights: str) -> Array:
-    """Return θ - θ^(-i) in reference coding, for whole rows left out, (n_samples, r, d + 1).
+    """Return θ - θ^(-i), the influence of each row i on the coefficients, (n_samples, r, d + 1).
 
-    θ are the coefficients of standardised columns, the intercept last.
+    θ^(-i) is one Newton step towards the fit without the whole row. The coefficients are those of d
+    standardised columns with the intercept last, for r classes against the last class.
     """
     fit.rows_in_memory()
     leverages = fit.leverages(weights)
@@ -147,7 +159,6 @@ def coefficient_changes(fit: FittedRows, weights: str) -> Array:
 
 
 def _write_changes(rows: RowLeverages, out: Array) -> tuple[Array]:
-    """Write the changes of coefficients by leaving out whole rows."""
-    pull = rows.weights[:, None] * rows.adjusted(-1.0, whole=True)
-    out[rows.at] = -rows.change(pull)
+    """Write θ - θ^(-i) of the rows i of a block to `out` of `coefficient_changes` (a kernel)."""
+    out[rows.at] = -rows.change(rows.weights[:, None] * rows.adjusted(-1.0, whole=True))
     return (np.zeros(()),)

@@ -1,4 +1,9 @@
-"""InverseHessian: the inverse Hessian of a penalised objective over the coefficients that vary."""
+"""InverseHessian: the inverse Hessian of a penalised objective over the coefficients that vary.
+
+Conventions: θ are the coefficients of the standardised columns with the intercepts last, of shape
+(n_logits, d + 1). x̃_i is the standardised row i with a one for the intercept. A_i, F_i and Λ_i are
+the matrices of `Leverages`. Coefficients in reference coding are differences from the last class.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ from skmaxent._solvers._hessian_bounds import LEAST_PIVOT
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-# Coordinates from which on float32 products may save time.
+# The number of coordinates from which on products in float32 save time.
 LEAST_ROUGH = 100
 # Variance inflation factors, the diagonal of H⁻¹ times that of H, up to which float32 is enough.
 MOST_INFLATION = 100.0
@@ -31,9 +36,8 @@ LEAST_EIGENVALUE = 1e-11
 class FreeCoefficients:
     """The coordinates in which the Hessian is inverted: entries of θ that vary near the optimum.
 
-    With a ridge or without a penalty, these are all coefficients in reference coding, that is
-    differences from the last class. With an L1 penalty or bounds they are the nonzero coefficients
-    within their bounds, of each class itself.
+    With a ridge or without a penalty, all coefficients in reference coding vary. With an L1 penalty
+    or bounds, the coefficients of each class that are neither zero nor at a bound vary.
 
     Attributes
     ----------
@@ -43,9 +47,10 @@ class FreeCoefficients:
     union : ndarray of int
         The columns that vary for some class.
     is_reference : bool
-        Whether the coefficients are in reference coding. A single logit and independent labels are.
+        Whether the coordinates are coefficients in reference coding. This includes a single logit
+        and independent labels, which have no last class to subtract.
     shape : tuple of int
-        That of θ, (n_logits, n_features + 1).
+        The shape of θ, (n_logits, n_features + 1).
     """
 
     columns: tuple[Array, ...]
@@ -57,22 +62,27 @@ class FreeCoefficients:
     def of(
         cls, columns: Sequence[Array], shape: tuple[int, int], *, reference: bool
     ) -> FreeCoefficients:
-        """Return the coordinates for the columns of each class, or logit in reference coding."""
+        """Return the coordinates for the attribute `columns`."""
         union = np.unique(np.concatenate(columns)) if len(columns) else np.zeros(0, np.intp)
         return cls(tuple(columns), union.astype(np.intp), reference, shape)
 
     @classmethod
     def at(cls, point: Point, terms: PenaltyTerms) -> FreeCoefficients:
-        """Return the coordinates at a point, for penalty and bounds of standardised columns."""
+        """Return the coordinates that vary at a point.
+
+        `terms` are the penalty and the bounds of the coefficients of standardised columns.
+        """
         objective, likelihood = point.objective, point.objective.likelihood
-        if _are_all_free(point, terms):
+        if _is_in_reference_coding(point, terms):
             width = objective.shape[1] - (not objective.fit_intercept)
             columns = [np.arange(width)] * likelihood.n_free
             return cls.of(columns, objective.shape, reference=True)
         tangent = terms.nonsmooth_penalty().tangent(point.theta)
         free = tangent.free & objective.standardisation.is_free
         if likelihood.is_coupled:
-            # A common change of all classes' coefficients changes the penalty alone, if that.
+            # A column whose coefficients vary in all classes, with no curvature of the penalty, has
+            # a direction that changes nothing: the same change in all classes. Holding its
+            # coefficient of the last class removes this direction.
             is_flat = ~np.broadcast_to(tangent.diagonal, free.shape).any(axis=0)
             free[-1] &= ~(free.all(axis=0) & is_flat & (_group_curvature(tangent) == 0.0))
         columns = [np.flatnonzero(row) for row in free]
@@ -85,29 +95,32 @@ class FreeCoefficients:
 
     @property
     def slices(self) -> list[slice]:
-        """The coordinates of each class, or each logit in reference coding."""
+        """The slices of a vector of coordinates that belong to each entry of `columns`."""
         ends = np.cumsum([0, *map(len, self.columns)])
         return [slice(low, high) for low, high in itertools.pairwise(ends)]
 
-    def rows_of(self, context: KernelContext, dtype: DTypeLike = np.float64) -> list[Array]:
-        """Return for each class the standardised columns that vary, each (n_columns, rows)."""
+    def varying_columns(self, context: KernelContext, dtype: DTypeLike = np.float64) -> list[Array]:
+        """Return the standardised columns of a block that vary, for each entry of `columns`.
+
+        Each array has the shape (n_columns, rows).
+        """
         X = _standardised(context, self.union).astype(dtype, copy=False)
         if all(len(columns) == len(self.union) for columns in self.columns):
             return [X] * len(self.columns)
         return [X[np.searchsorted(self.union, columns)] for columns in self.columns]
 
-    def scattered(self, values: Array) -> Array:
-        """Return values of the coordinates, (..., size), as changes of θ.
+    def in_reference_coding(self, values: Array) -> Array:
+        """Return θ in reference coding, (..., r, n_features + 1), for r free logits.
 
-        The result has the shape (..., r, n_features + 1), in reference coding, for r free logits.
+        `values` (..., size) are those of the coordinates; all other entries of θ are zero.
         """
-        out = self.in_rows(values)
+        out = self.as_theta(values)
         if self.is_reference:
             return out[..., : len(self.columns), :]
         return np.asarray(out[..., :-1, :] - out[..., -1:, :])
 
-    def in_rows(self, values: Array) -> Array:
-        """Return values of the coordinates, (..., size), at their places in θ, (..., *shape)."""
+    def as_theta(self, values: Array) -> Array:
+        """Return θ, (..., *shape), from values of the coordinates, (..., size), zero elsewhere."""
         out = np.zeros((*values.shape[:-1], *self.shape))
         for k, (columns, at) in enumerate(zip(self.columns, self.slices, strict=True)):
             out[..., k, columns] = values[..., at]
@@ -115,17 +128,19 @@ class FreeCoefficients:
 
 
 def _standardised(context: KernelContext, columns: Array) -> Array:
-    """Return these columns of the standardised rows, the intercept last, (n_columns, rows)."""
+    """Return some columns of the standardised rows of a block, (n_columns, rows).
+
+    `columns` are positions in ascending order; n_features stands for the ones of the intercept.
+    """
     if len(columns) == context.block.X.shape[1] + 1:
         return np.asarray(on_host(context.rows))
-    columns_map, n_features = context.model.standardisation, context.block.X.shape[1]
-    of_X = columns[columns < n_features]
-    block = context.block
+    block, standardisation = context.block, context.model.standardisation
+    of_X = columns[columns < block.X.shape[1]]
     X = block.some_columns(of_X) if block.is_sparse else on_host(block.X)[:, of_X]
-    out = np.ones((len(columns), context.block.stop - context.block.start))
+    out = np.ones((len(columns), block.stop - block.start))
     out[: len(of_X)] = X.T
-    out[: len(of_X)] -= on_host(columns_map.center)[of_X][:, None]
-    out[: len(of_X)] /= on_host(columns_map.scale)[of_X][:, None]
+    out[: len(of_X)] -= on_host(standardisation.center)[of_X][:, None]
+    out[: len(of_X)] /= on_host(standardisation.scale)[of_X][:, None]
     return out
 
 
@@ -133,8 +148,8 @@ def _standardised(context: KernelContext, columns: Array) -> Array:
 class InverseHessian:
     """The inverse of the Hessian of the summed loss and penalty over the free coefficients.
 
-    Sums are weighted by the weights that the objective stores. Where the Hessian is singular, it
-    is the pseudo-inverse, which gives the same leverages.
+    The loss is the sum over rows with the weights that the objective stores. For a singular Hessian
+    `matrix` is the pseudo-inverse, which gives the same leverages.
 
     Attributes
     ----------
@@ -143,7 +158,7 @@ class InverseHessian:
     rank : int
         The rank of the Hessian.
     dtype : dtype
-        That of products over rows, float64 or float32.
+        The dtype of products over rows, float64 or float32.
     """
 
     free: FreeCoefficients
@@ -160,12 +175,20 @@ class InverseHessian:
         *,
         is_rough: bool = False,
     ) -> InverseHessian:
-        """Return the inverse at a point of the loss, for the penalty of standardised columns.
+        """Return the inverse Hessian at a point.
 
-        The objective of the point has no penalty of its own; `terms` have the bounds too. `free`
-        are the coordinates at the point, where they are known. With `is_rough`, products over rows
-        are in float32 where that leaves leverages three digits at least: there are so many
-        coordinates that it saves time, and no variance inflation factor exceeds `MOST_INFLATION`.
+        Parameters
+        ----------
+        point : Point
+            The loss at θ, without a penalty.
+        terms : PenaltyTerms
+            The penalty and the bounds for standardised columns.
+        free : FreeCoefficients, optional
+            The coordinates at the point, if the caller has computed them.
+        is_rough : bool, default=False
+            Whether three digits of leverages are enough. Products over rows are then in float32 if
+            there are `LEAST_ROUGH` coordinates or more, and if no variance inflation factor exceeds
+            `MOST_INFLATION`.
         """
         free = FreeCoefficients.at(point, terms) if free is None else free
         total = point.objective.total_weight
@@ -178,22 +201,36 @@ class InverseHessian:
         return cls(free, matrix, rank)
 
     def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
-        """Return A_i and s_i F_iᵀ A_i F_i of the rows of a block, (rows, r, r), and its trace.
+        """Return the leverages of the rows i of a block.
 
-        `root` is F_i, (rows, r, r), for a weight of one.
+        Parameters
+        ----------
+        context : KernelContext
+            The block with the model.
+        root : ndarray of shape (rows, r, r)
+            F_i, for a weight of one.
+
+        Returns
+        -------
+        A : ndarray of shape (rows, r, r)
+            A_i.
+        hat : ndarray of shape (rows, r, r)
+            s_i F_iᵀ A_i F_i, with the weights s_i.
+        trace : ndarray of shape (rows,)
+            The traces of `hat`.
         """
-        A = self._blocks(self.free.rows_of(context, self.dtype))
+        A = self._leverage_matrices(self.free.varying_columns(context, self.dtype))
         weights = np.asarray(on_host(context.weights), dtype=float)[:, None, None]
         hat = weights * (root.transpose(0, 2, 1) @ A @ root)
         return A, hat, np.einsum("mkk->m", hat)
 
-    def _blocks(self, rows: list[Array]) -> Array:
-        """Return A_i in the free logits, (rows, r, r), for rows of `FreeCoefficients.rows_of`."""
+    def _leverage_matrices(self, rows: list[Array]) -> Array:
+        """Return A_i, (rows, r, r), from the result of `FreeCoefficients.varying_columns`."""
         L, slices = len(rows), self.free.slices
         A = np.empty((rows[0].shape[1], L, L))
         matrix = self.matrix.astype(self.dtype, copy=False)
         for last in range(L):
-            # The products with all classes up to the last are one.
+            # One product serves all pairs of this class with an earlier one: A_i is symmetric.
             V = matrix[: slices[last].stop, slices[last]] @ rows[last]
             for k in range(last + 1):
                 A[:, k, last] = A[:, last, k] = np.einsum("jm,jm->m", rows[k], V[slices[k]])
@@ -203,36 +240,36 @@ class InverseHessian:
         return np.asarray(A[:, :, :-1] - A[:, :, -1:])
 
     def change(self, context: KernelContext, residuals: Array) -> Array:
-        """Return H⁻¹ (I ⊗ x̃ᵢ) ρᵢ for residuals ρ (rows, r) in the free logits, (rows, r, d + 1).
+        """Return H⁻¹ (I ⊗ x̃_i) ρ_i as θ in reference coding, (rows, r, d + 1).
 
-        The changes of coefficients are in reference coding.
+        `residuals` (rows, r) are the ρ_i in the free logits of the rows of a block.
         """
-        return self.free.scattered(self.solved(context, residuals))
+        return self.free.in_reference_coding(self.free_changes(context, residuals))
 
-    def solved(self, context: KernelContext, residuals: Array) -> Array:
-        """Return H⁻¹ (I ⊗ x̃ᵢ) ρᵢ in the coordinates, (rows, free.size); see `change`."""
-        rows = self.free.rows_of(context)
+    def free_changes(self, context: KernelContext, residuals: Array) -> Array:
+        """Return H⁻¹ (I ⊗ x̃_i) ρ_i in the free coordinates, (rows, free.size); see `change`."""
+        rows = self.free.varying_columns(context)
         if not self.free.is_reference:
             residuals = np.column_stack([residuals, -residuals.sum(axis=1)])
         G = np.concatenate([X * rho for X, rho in zip(rows, residuals.T, strict=True)])
         return np.asarray((self.matrix @ G).T)
 
 
-def is_free(terms: PenaltyTerms) -> bool:
+def all_coefficients_vary(terms: PenaltyTerms) -> bool:
     """Return whether all coefficients vary: there is no L1 penalty, and there are no bounds."""
     return not terms.l1.any() and terms.lower is None and terms.upper is None
 
 
-def _are_all_free(point: Point, terms: PenaltyTerms) -> bool:
-    """Return whether the coefficients are in reference coding: all vary, and logits are coupled."""
+def _is_in_reference_coding(point: Point, terms: PenaltyTerms) -> bool:
+    """Return whether all coefficients vary, and logits are coupled by a softmax, or only one."""
     likelihood = point.objective.likelihood
-    return (likelihood.is_coupled or likelihood.n_logits == 1) and is_free(terms)
+    return (likelihood.is_coupled or likelihood.n_logits == 1) and all_coefficients_vary(terms)
 
 
 def penalised_hessian(
     point: Point, terms: PenaltyTerms, free: FreeCoefficients, dtype: DTypeLike = np.float64
 ) -> Array:
-    """Return the Hessian of the mean loss and the penalty, (free.size, free.size).
+    """Return the Hessian of the mean loss and the penalty in the coordinates, (size, size).
 
     Parameters
     ----------
@@ -242,10 +279,10 @@ def penalised_hessian(
         Penalty and bounds for standardised columns.
     free : FreeCoefficients
     dtype : dtype, default=float64
-        That of products over rows.
+        The dtype of products over rows.
     """
     objective = point.objective
-    if _are_all_free(point, terms):
+    if _is_in_reference_coding(point, terms):
         H = information(point, dtype)
         if terms.ridge.any():
             n_classes = objective.likelihood.n_free + 1
@@ -255,20 +292,24 @@ def penalised_hessian(
     H = H / objective.total_weight
     tangent = terms.nonsmooth_penalty().tangent(point.theta)
     diagonal = np.broadcast_to(tangent.diagonal, point.theta.shape)
-    bend, slices = _group_curvature(tangent), free.slices
+    curvature, slices = _group_curvature(tangent), free.slices
     for k, (columns, at) in enumerate(zip(free.columns, slices, strict=True)):
-        H[at, at].flat[:: len(columns) + 1] += diagonal[k, columns] + bend[columns]
-        if not bend.any() or tangent.unit is None:
+        H[at, at].flat[:: len(columns) + 1] += diagonal[k, columns] + curvature[columns]
+        if not curvature.any() or tangent.unit is None:
             continue
         for other, (others, beside) in enumerate(zip(free.columns, slices, strict=True)):
             common, i, j = np.intersect1d(columns, others, return_indices=True)
-            curved = bend[common] * tangent.unit[k, common] * tangent.unit[other, common]
+            curved = curvature[common] * tangent.unit[k, common] * tangent.unit[other, common]
             H[at, beside][i, j] -= curved
     return np.asarray(H)
 
 
 def _group_curvature(tangent: Tangent) -> Array:
-    """Return the curvature of the norm of each column of θ, zero for groups of zeros."""
+    """Return the curvature of a group penalty for each column of θ, (d + 1,); 0 without one.
+
+    The curvature is that of the penalty on the Euclidean norm of the column. It is 0 for columns of
+    zeros, which stay zero.
+    """
     if tangent.group_curvature is None:
         return np.zeros(tangent.free.shape[1])
     return np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0)
@@ -277,8 +318,8 @@ def _group_curvature(tangent: Tangent) -> Array:
 def _free_information(
     context: KernelContext, free: FreeCoefficients, dtype: DTypeLike
 ) -> tuple[Array]:
-    """Return the sum over a block of Λ_i ⊗ x̃_i x̃_iᵀ in the coordinates of some classes."""
-    rows, slices = free.rows_of(context, dtype), free.slices
+    """Return the sum over a block of Λ_i ⊗ x̃_i x̃_iᵀ in the free coordinates (a kernel)."""
+    rows, slices = free.varying_columns(context, dtype), free.slices
     P = np.asarray(on_host(context.probabilities), dtype=dtype)
     weights = np.asarray(on_host(context.weights), dtype=dtype)
     H = np.zeros((free.size, free.size))
@@ -293,7 +334,8 @@ def _free_information(
 def _inverse(H: Array) -> tuple[Array, int]:
     """Return the inverse of a positive semidefinite matrix, or its pseudo-inverse, and its rank.
 
-    The pseudo-inverse is that of the matrix scaled to a unit diagonal.
+    The pseudo-inverse is that of the matrix scaled to a unit diagonal, so that its rank does not
+    depend on the units of the columns.
     """
     size = np.sqrt(np.maximum(H.diagonal(), 0.0))
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)

@@ -10,10 +10,10 @@ import numpy as np
 
 from skmaxent._input._frames import class_index
 from skmaxent._leverage._fitted_rows import FittedRows
-from skmaxent._leverage._inverse_hessian import InverseHessian, is_free
-from skmaxent._leverage._left_out_units import Scores, Units, rare_classes, units_of
+from skmaxent._leverage._inverse_hessian import InverseHessian, all_coefficients_vary
+from skmaxent._leverage._left_out_units import HeldOutScores, Units, single_classes, left_out_units
 from skmaxent._leverage._leverages import Leverages
-from skmaxent._leverage._refit_choice import NONSMOOTH_ERROR, SMOOTH_ERROR, replace_by_fits
+from skmaxent._leverage._refit_choice import NONSMOOTH_ERROR, SMOOTH_ERROR, replace_by_exact_fits
 from skmaxent._leverage._refits import Refits
 from skmaxent._leverage._sampled_inverse import SampledInverse
 from skmaxent._typing import Array
@@ -144,9 +144,9 @@ def leave_one_out(
     return LeaveOneOutScores(
         log_proba=log_proba,
         log_score=log_score,
-        log_score_std_err=scores.error(scores.log_scores),
+        log_score_std_err=scores.std_err(scores.log_scores),
         accuracy=scores.mean(scores.hits),
-        accuracy_std_err=scores.error(scores.hits),
+        accuracy_std_err=scores.std_err(scores.hits),
         effective_df=df,
         aic=2.0 * (total * leverages.point.loss + df) if weights == "frequency" else np.nan,
         n_refits=refits.n_fits,
@@ -169,7 +169,7 @@ class HeldOut:
 
     leverages: Leverages
     units: Units
-    scores: Scores
+    scores: HeldOutScores
     refits: Refits
     error: float
     refitted: Array
@@ -180,7 +180,7 @@ class HeldOut:
         units = self.units
         n = int(units.row[-1]) + 1
         total, sums = np.zeros(n), np.zeros(n)
-        share = units.of_row
+        share = units.share_of_row
         scores = np.where(share > 0.0, self.scores.log_scores, 0.0)
         np.add.at(total, units.row, share)
         np.add.at(sums, units.row, share * scores)
@@ -192,7 +192,7 @@ def held_out(
     *,
     weights: str,
     max_refits: int | None,
-    refuse_rare: bool = True,
+    refuse_single: bool = True,
     is_rough: bool = True,
     most_monte_carlo_error: float = np.inf,
 ) -> HeldOut:
@@ -202,7 +202,7 @@ def held_out(
     ----------
     fit, weights, max_refits : object
         As in `leave_one_out`.
-    refuse_rare : bool, default=True
+    refuse_single : bool, default=True
         Whether to raise ValueError if a class has a single observation. If not, the log score of
         that observation is minus infinity, because the fit without it does not know the class.
     is_rough : bool, default=True
@@ -215,22 +215,22 @@ def held_out(
     fit.rows_in_memory()
     problem = fit.training.problem
     leverages = fit.leverages(weights, is_rough=is_rough)
-    units = units_of(fit, leverages, weights)
-    rare = rare_classes(units, weights)
-    if rare.any() and refuse_rare:
+    units = left_out_units(fit, leverages, weights)
+    rare = single_classes(units, weights)
+    if rare.any() and refuse_single:
         raise ValueError(
             f"the classes {fit.training.classes[rare].tolist()} have a single observation: a fit "
             "without it does not know them. Leave-one-out needs two observations of every class."
         )
-    is_lost = np.asarray((units.shares[:, rare] > 0.0).any(axis=1))
-    scores = Scores(units, weights, fit.correction, is_lost)
+    is_single = np.asarray((units.shares[:, rare] > 0.0).any(axis=1))
+    scores = HeldOutScores(units, weights, fit.correction, is_single)
     more = _with_more_vectors(fit, weights, leverages, scores, most_monte_carlo_error)
     if more is not leverages:
-        leverages, units = more, units_of(fit, more, weights)
-        scores = Scores(units, weights, fit.correction, is_lost)
+        leverages, units = more, left_out_units(fit, more, weights)
+        scores = HeldOutScores(units, weights, fit.correction, is_single)
     refits = Refits(problem, fit.theta, leverages)
-    ratio = SMOOTH_ERROR if is_free(problem.terms) else NONSMOOTH_ERROR
-    error, refitted = replace_by_fits(units, scores, refits, max_refits, ratio)
+    ratio = SMOOTH_ERROR if all_coefficients_vary(problem.terms) else NONSMOOTH_ERROR
+    error, refitted = replace_by_exact_fits(units, scores, refits, max_refits, ratio)
     if refits.separated:
         warn_user(
             f"the classes are separated without one of {len(refits.separated)} rows: no finite "
@@ -241,7 +241,7 @@ def held_out(
 
 
 def _with_more_vectors(
-    fit: FittedRows, weights: str, leverages: Leverages, scores: Scores, most_error: float
+    fit: FittedRows, weights: str, leverages: Leverages, scores: HeldOutScores, most_error: float
 ) -> Leverages:
     """Return leverages that are accurate enough for the mean log score, from more random vectors.
 
@@ -254,7 +254,7 @@ def _with_more_vectors(
     if not isinstance(inverse, SampledInverse) or most_error == np.inf:
         return leverages
     _, error = _jackknife(fit, weights, leverages, scores, np.zeros(0, np.intp))
-    goal = most_error * scores.error(scores.log_scores)
+    goal = most_error * scores.std_err(scores.log_scores)
     if error <= goal:
         return leverages
     point, terms = leverages.point, fit.training.problem.terms
@@ -265,7 +265,7 @@ def _with_more_vectors(
 
 
 def _jackknife(
-    fit: FittedRows, weights: str, leverages: Leverages, scores: Scores, refitted: Array
+    fit: FittedRows, weights: str, leverages: Leverages, scores: HeldOutScores, refitted: Array
 ) -> tuple[float, float]:
     """Return the mean log score and its Monte-Carlo error, 0 where leverages are exact.
 
@@ -279,8 +279,8 @@ def _jackknife(
         return log_score, 0.0
     means = []
     for replicate in replicates:
-        units = units_of(fit, replicate, weights)
-        other = Scores(units, weights, fit.correction, scores.is_lost)
+        units = left_out_units(fit, replicate, weights)
+        other = HeldOutScores(units, weights, fit.correction, scores.is_single)
         other.log_proba[refitted] = scores.log_proba[refitted]
         means.append(other.mean(other.log_scores))
     n, mean = len(means), float(np.mean(means))

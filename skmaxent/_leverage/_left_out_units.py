@@ -24,7 +24,7 @@ class Units:
         The share of each class in what is left out.
     count : ndarray of shape (n_units,)
         How many observations, or how much weight, it stands for.
-    of_row : ndarray of shape (n_units,)
+    share_of_row : ndarray of shape (n_units,)
         Its share of the observations of its row.
     logits, change, hat : ndarray
         Held-out logits (n_units, n_logits), the range of their changes (n_units,), and the largest
@@ -39,7 +39,7 @@ class Units:
     outcome: Array
     shares: Array
     count: Array
-    of_row: Array
+    share_of_row: Array
     logits: Array
     change: Array
     hat: Array
@@ -47,7 +47,7 @@ class Units:
     effective_df: float
 
 
-def units_of(fit: FittedRows, leverages: Leverages, weights: str) -> Units:
+def left_out_units(fit: FittedRows, leverages: Leverages, weights: str) -> Units:
     """Return what is left out, with the logits by one Newton step from the fit."""
     blocks, n = fit.rows_in_memory(), fit.training.blocks.n_samples
     K, R = len(fit.training.classes), blocks.n_logits
@@ -60,16 +60,16 @@ def units_of(fit: FittedRows, leverages: Leverages, weights: str) -> Units:
     (df,) = leverages.map_reduce(_write_units, outcomes, logits, change, hat, left_out)
     row = np.repeat(np.arange(n), len(outcomes))
     if by_outcome:
-        of_row = shares.ravel()
-        counts, shares = count[row] * of_row, np.tile(np.eye(K), (n, 1))
+        share_of_row = shares.ravel()
+        counts, shares = count[row] * share_of_row, np.tile(np.eye(K), (n, 1))
     else:
-        of_row, counts = np.ones(n), count
+        share_of_row, counts = np.ones(n), count
     return Units(
         row,
         np.tile(outcomes, n),
         shares,
         counts,
-        of_row,
+        share_of_row,
         logits.reshape(-1, R),
         change.ravel(),
         hat.ravel(),
@@ -78,7 +78,7 @@ def units_of(fit: FittedRows, leverages: Leverages, weights: str) -> Units:
     )
 
 
-def rare_classes(units: Units, weights: str) -> Array:
+def single_classes(units: Units, weights: str) -> Array:
     """Return which classes a fit without one observation would not have, (n_classes,)."""
     if weights == "frequency":
         return np.asarray(units.count @ units.shares <= 1.0)
@@ -108,16 +108,16 @@ def _write_units(
     return (rows.trace.sum(),)
 
 
-class Scores:
+class HeldOutScores:
     """Log scores and hits of units, which change where exact fits replace approximations.
 
-    `is_lost` (n_units,) tells where the fit does not know the class of the observation.
+    `is_single` (n_units,) tells where the fit does not know the class of the observation.
     """
 
     def __init__(
-        self, units: Units, weights: str, correction: Array | float, is_lost: Array
+        self, units: Units, weights: str, correction: Array | float, is_single: Array
     ) -> None:
-        self._units, self._correction, self.is_lost = units, correction, is_lost
+        self._units, self._correction, self.is_single = units, correction, is_single
         self._is_frequency = weights == "frequency"
         self.log_proba = self._log_proba(units.logits)
 
@@ -134,7 +134,7 @@ class Scores:
         """The log-probabilities of what was observed, (n_units,)."""
         shares = self._units.shares
         scores = np.where(shares > 0.0, shares * self.log_proba, 0.0).sum(axis=1)
-        return np.asarray(np.where(self.is_lost, -np.inf, scores))
+        return np.asarray(np.where(self.is_single, -np.inf, scores))
 
     @property
     def hits(self) -> Array:
@@ -147,13 +147,13 @@ class Scores:
         count = self._units.count
         return float(count @ scores / count.sum())
 
-    def error(self, scores: Array) -> float:
+    def std_err(self, scores: Array) -> float:
         """Return the standard error of the mean.
 
         Observations that a frequency weight counts are independent; of sampling weights, rows are.
         """
-        count = np.where(self.is_lost, 0.0, self._units.count)
-        scores = np.where(self.is_lost, 0.0, scores)
+        count = np.where(self.is_single, 0.0, self._units.count)
+        scores = np.where(self.is_single, 0.0, scores)
         total = count.sum()
         squares = np.square(scores - count @ scores / total)
         if self._is_frequency:

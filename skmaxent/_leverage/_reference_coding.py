@@ -33,7 +33,7 @@ def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
     return H[np.ix_(kept, kept)]
 
 
-def ridge_pull(strength: Array, coef: Array) -> Array:
+def ridge_gradient(strength: Array, coef: Array) -> Array:
     """Return the gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² by w, (n_logits, d).
 
     The loss of three or more classes does not change where the coefficients of a feature change by
@@ -51,7 +51,7 @@ def ridge_pull(strength: Array, coef: Array) -> Array:
 
 
 def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
-    """Return the Hessian of the penalty in `ridge_pull`, in reference coding."""
+    """Return the Hessian of the penalty in `ridge_gradient`, in reference coding."""
     r, d = n_classes - 1, strength.shape[1]
     width = d + fit_intercept
     H = np.zeros((r, width, r, width))
@@ -59,5 +59,5 @@ def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> A
     for k in range(r):
         unit = np.zeros((1 if r == 1 else n_classes, d))
         unit[k] = 1.0
-        H[:, column, k, column] = ridge_pull(strength, unit)[:r]
+        H[:, column, k, column] = ridge_gradient(strength, unit)[:r]
     return H.reshape(r * width, r * width)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skmaxent._leverage._left_out_units import Scores, Units
+from skmaxent._leverage._left_out_units import HeldOutScores, Units
 from skmaxent._leverage._refits import Refits
 from skmaxent._typing import Array
 
@@ -27,8 +27,8 @@ SAMPLE, LEAST_SAMPLE, EQUAL_SHARE, CERTAIN = 12, 8, 0.2, 2.0
 TOO_MUCH = 0.5
 
 
-def replace_by_fits(
-    units: Units, scores: Scores, refits: Refits, max_refits: int | None, largest_ratio: float
+def replace_by_exact_fits(
+    units: Units, scores: HeldOutScores, refits: Refits, max_refits: int | None, largest_ratio: float
 ) -> tuple[float, Array]:
     """Replace approximations by exact fits, those that are least exact first.
 
@@ -48,13 +48,13 @@ def replace_by_fits(
     refitted : ndarray of int
         The positions of the units with exact fits.
     """
-    fits = _Replaced(units, scores, refits, largest_ratio)
+    fits = _RefitQueue(units, scores, refits, largest_ratio)
     limit = len(fits.order) if max_refits is None else min(max_refits, len(fits.order))
-    return fits.until_exact(limit), fits.order[fits.is_done]
+    return fits.fit_until_accurate(limit), fits.order[fits.is_done]
 
 
 @dataclass
-class _Replaced:
+class _RefitQueue:
     """Units in the order of their changes, and which of them have exact fits.
 
     Attributes
@@ -70,7 +70,7 @@ class _Replaced:
     """
 
     units: Units
-    scores: Scores
+    scores: HeldOutScores
     refits: Refits
     largest_ratio: float
     order: Array = field(init=False)
@@ -80,12 +80,12 @@ class _Replaced:
 
     def __post_init__(self) -> None:
         units = self.units
-        self.order, self._n_singular = _order_of_fits(units, self.scores.is_lost)
+        self.order, self._n_singular = _order_of_fits(units, self.scores.is_single)
         self._share = units.count[self.order] / units.count.sum()
         self.size = self._share * np.square(units.change[self.order])
         self.is_done, self.errors = np.zeros(len(self.order), bool), np.zeros(len(self.order))
 
-    def until_exact(self, limit: int) -> float:
+    def fit_until_accurate(self, limit: int) -> float:
         """Make fits until the error is small enough, at most `limit`; return the error."""
         # What is left after so many fits.
         left = np.append(np.cumsum(self.size[::-1])[::-1], 0.0)
@@ -93,7 +93,7 @@ class _Replaced:
         self.fit(np.arange(first))
         generator = np.random.default_rng(0)
         while True:
-            goal = SCORE_TOLERANCE * self.scores.error(self.scores.log_scores)
+            goal = SCORE_TOLERANCE * self.scores.std_err(self.scores.log_scores)
             error = self.largest_ratio * left[first]
             budget = limit - int(self.is_done.sum())
             if error <= goal or budget <= 0:
@@ -101,7 +101,7 @@ class _Replaced:
             if budget < LEAST_SAMPLE:
                 return float(self.largest_ratio * left[self._fit_more(first, len(left), budget)])
             sample = min(SAMPLE, budget)
-            first = self._fit_more(first, self._after_certain(first, sample), budget - sample)
+            first = self._fit_more(first, self._end_of_certain(first, sample), budget - sample)
             error = self.largest_ratio * left[first]
             if error <= goal:
                 return float(error)
@@ -109,19 +109,19 @@ class _Replaced:
             budget = limit - int(self.is_done.sum())
             # After so many fits the error is small enough, if it falls as the squares do.
             enough = int(np.argmax(left * error <= goal * left[first]))
-            last = self._within(first, enough, budget)
+            last = self._end_within_budget(first, enough, budget)
             if error <= goal or (last < enough and left[last] > TOO_MUCH * left[first]):
                 return float(error)
             first = self._fit_more(first, enough, budget)
 
-    def _within(self, first: int, last: int, budget: int) -> int:
+    def _end_within_budget(self, first: int, last: int, budget: int) -> int:
         """Return the end of the fits from `first` up to `last` that a budget allows."""
         cost = np.cumsum(~self.is_done[first:last])
         return first + int(np.searchsorted(cost, budget, side="right"))
 
     def _fit_more(self, first: int, last: int, budget: int) -> int:
         """Make the fits from `first` up to `last` that a budget allows, and return their end."""
-        end = self._within(first, last, budget)
+        end = self._end_within_budget(first, last, budget)
         self.fit(np.arange(first, end))
         return end
 
@@ -132,7 +132,7 @@ class _Replaced:
             EQUAL_SHARE * share / share.sum() + (1.0 - EQUAL_SHARE) * size / size.sum()
         )
 
-    def _after_certain(self, first: int, sample: int) -> int:
+    def _end_of_certain(self, first: int, sample: int) -> int:
         """Return the end of the units from `first` on that are fitted without in any case."""
         while first < len(self.order) - sample and sample * self._probabilities(first)[0] > CERTAIN:
             first += 1
@@ -159,12 +159,12 @@ class _Replaced:
         self.is_done[which] = True
 
 
-def _order_of_fits(units: Units, is_lost: Array) -> tuple[Array, int]:
+def _order_of_fits(units: Units, is_single: Array) -> tuple[Array, int]:
     """Return the positions of the units that exact fits may replace, the least exact first.
 
     The first are those whose I - A_i Λ_i is nearly singular; the second result is their number.
     """
-    may_be_fitted = (units.count > 0.0) & ~is_lost
-    singular = (units.hat > NEARLY_SINGULAR) & may_be_fitted
+    may_be_fitted = (units.count > 0.0) & ~is_single
+    singular = (units.largest_hat > NEARLY_SINGULAR) & may_be_fitted
     order = np.lexsort([-units.change, ~singular])
     return order[may_be_fitted[order]], int(singular.sum())

@@ -84,7 +84,7 @@ class SampledInverse:
         if objective.likelihood.is_coupled and _has_common_ridge(point, tangent, free):
             g -= g.mean(axis=1, keepdims=True)  # a common change of all classes changes no logit
         n_known = 0 if known is None else len(known.theta)
-        theta = _solved(point, tangent, free, np.where(free, g[n_known:], 0.0) / total)
+        theta = _solutions(point, tangent, free, np.where(free, g[n_known:], 0.0) / total)
         if known is not None:
             theta = np.concatenate([known.theta, theta])
         return cls(theta, np.arange(n_vectors), n_vectors, seed, size)
@@ -166,12 +166,12 @@ def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array
     if tangent.group_curvature is not None and tangent.unit is not None:
         other = np.random.default_rng([seed, 0, 2]).standard_normal(shape)
         along = np.einsum("kj,nkj->nj", tangent.unit, other)
-        bend = np.sqrt(np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0))
-        noise += bend * (other - tangent.unit * along[:, None, :])
+        group_curvature = np.sqrt(np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0))
+        noise += group_curvature * (other - tangent.unit * along[:, None, :])
     return np.asarray(noise)
 
 
-def _solved(point: Point, tangent: Tangent, free: Array, G: Array) -> Array:
+def _solutions(point: Point, tangent: Tangent, free: Array, G: Array) -> Array:
     """Return the solutions of H θ = g for several g, (n, n_logits, n_features + 1), at once.
 
     H is the Hessian of the mean loss and the penalty over the coefficients of the mask `free`.

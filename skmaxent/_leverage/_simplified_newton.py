@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian, is_free
+from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian, all_coefficients_vary
 from skmaxent._leverage._leverages import Leverages, RowLeverages
-from skmaxent._leverage._reference_coding import ridge_pull
+from skmaxent._leverage._reference_coding import ridge_gradient
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._solvers import Problem
 from skmaxent._storage._block import Block
@@ -79,13 +79,13 @@ class SimplifiedNewton:
         assert isinstance(blocks, RowBlocks)
         step = max(1, ENTRIES_AT_A_TIME // (blocks.n_logits * blocks.block_rows))
         parts = [
-            self._some(rows[at], left_out[at], outcomes[at])
+            self._iterated(rows[at], left_out[at], outcomes[at])
             for at in (slice(start, start + step) for start in range(0, len(rows), step))
         ]
         logits, converged = zip(*parts, strict=True)
         return np.concatenate(logits), np.concatenate(converged)
 
-    def _some(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
+    def _iterated(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
         """Return the same as `logits_without`; all fits are iterated together."""
         fits = _Fits.of(self, rows, left_out, outcomes)
         theta = self.leverages.point.theta + fits.first_step()
@@ -93,9 +93,9 @@ class SimplifiedNewton:
         before = np.full(len(rows), np.inf)
         for _ in range(MOST_STEPS):
             gradient, is_optimal = fits.gradient(theta[active], active)
-            step = fits.solved(gradient, active)
+            step = fits.newton_steps(gradient, active)
             squares = np.einsum("bj,bj->b", gradient, step)
-            theta[active] -= fits.free.in_rows(step)
+            theta[active] -= fits.free.as_theta(step)
             is_near = squares <= self.tolerance**2
             converged[active] = is_near & is_optimal
             goes_on = ~is_near & (squares < LEAST_DECREASE * before[active])
@@ -159,7 +159,7 @@ class _Fits:
         P = np.asarray(context.probabilities, dtype=float).T
         rows = replace(rows, left_out=left_out, residual=P[:, : free.shape[1]] - free)
         tangent = problem.terms.nonsmooth_penalty().tangent(leverages.point.theta)
-        may_vary = tangent.free & problem.objective.standardisation.is_free
+        may_vary = tangent.free & problem.objective.standardisation.all_coefficients_vary
         inverse = leverages.inverse
         assert isinstance(inverse, InverseHessian)
         objective, x = leverages.point.objective, np.asarray(context.rows).T
@@ -172,8 +172,8 @@ class _Fits:
 
     def first_step(self) -> Array:
         """Return the change of θ by one Newton step from the fit to all rows."""
-        step = self.inverse.solved(self.rows.context, self.rows.held_out_residual)
-        return self.free.in_rows(step)
+        step = self.inverse.free_changes(self.rows.context, self.rows.held_out_residual)
+        return self.free.as_theta(step)
 
     def gradient(self, theta: Array, which: Array) -> tuple[Array, Array]:
         """Return the gradients of the objectives without the observation, in free coordinates.
@@ -197,10 +197,10 @@ class _Fits:
         G -= residual[:, :, None] * x[:, None, :]
         total, terms = self.objective.total_weight, self.problem.terms
         is_optimal = np.ones(n, dtype=bool)
-        if is_free(terms) and self.free.is_reference:
+        if all_coefficients_vary(terms) and self.free.is_reference:
             target = 0.0 if terms.target is None else terms.target
             for of_fit, W in zip(G, theta[:, :, :-1], strict=True):
-                of_fit[:, :-1] += total * ridge_pull(terms.ridge, W - target)
+                of_fit[:, :-1] += total * ridge_gradient(terms.ridge, W - target)
         else:
             penalty = terms.nonsmooth_penalty()
             for b, (of_fit, W) in enumerate(zip(G, theta, strict=True)):
@@ -210,7 +210,7 @@ class _Fits:
         parts = [G[:, k, of_class] for k, of_class in enumerate(self.free.columns)]
         return np.concatenate(parts, axis=1), is_optimal
 
-    def solved(self, gradient: Array, which: Array) -> Array:
+    def newton_steps(self, gradient: Array, which: Array) -> Array:
         """Return (H - H_i)⁻¹ g for gradients g (n, size), H_i the Hessian of what is left out.
 
         With H_i = G F u Fᵀ Gᵀ for G = I ⊗ x̃_i, the weight u and F Fᵀ = diag p_i - p_i p_iᵀ, this is
@@ -218,13 +218,13 @@ class _Fits:
         """
         step = gradient @ self.inverse.matrix
         F, weights = self.rows.root[which], self.left_out[which]
-        change = np.einsum("bkj,bj->bk", self.free.scattered(step), self.x[which])
+        change = np.einsum("bkj,bj->bk", self.free.in_reference_coding(step), self.x[which])
         inner = np.einsum("bkl,bk->bl", F, change)
         hat = self.rows.hat(self.rows.left_out)[which]
         inner = np.linalg.solve(np.eye(hat.shape[1]) - hat, inner[:, :, None])[:, :, 0]
         pull = np.zeros((len(self.x), hat.shape[1]))
         pull[which] = weights[:, None] * np.einsum("bkl,bl->bk", F, inner)
-        return np.asarray(step + self.inverse.solved(self.rows.context, pull)[which])
+        return np.asarray(step + self.inverse.free_changes(self.rows.context, pull)[which])
 
     def _logits(self, theta: Array, which: Array) -> Array:
         """Return the logits of the left-out rows in the fits `which`, offsets included."""

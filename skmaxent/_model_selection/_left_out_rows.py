@@ -242,7 +242,7 @@ class LeftOutRows:
         given = to_host(self.how.routed.scorer.score.get("sample_weight"))
         return _validation.check_sample_weight(given, self.observed.n_samples)
 
-    def mean_and_error(self, log_proba: Array, units: Units, is_lost: Array) -> tuple[float, float]:
+    def mean_and_error(self, log_proba: Array, units: Units, is_single: Array) -> tuple[float, float]:
         """Return the mean score over observations and its standard error.
 
         Parameters
@@ -250,12 +250,12 @@ class LeftOutRows:
         log_proba : ndarray of shape (n_units, n_classes)
             Of what is left out.
         units : Units
-        is_lost : ndarray of bool, shape (n_units,)
+        is_single : ndarray of bool, shape (n_units,)
             What does not count.
         """
         per_row = self._observed_per_row
-        count = units.of_row if per_row is None else per_row[units.row] * units.of_row
-        known = ~is_lost
+        count = units.share_of_row if per_row is None else per_row[units.row] * units.share_of_row
+        known = ~is_single
         count = count[known]
         values = self.score(log_proba[known], units.shares[known])
         total = count.sum()

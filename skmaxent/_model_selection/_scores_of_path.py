@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._fitted_rows import FittedRows
-from skmaxent._leverage._inverse_hessian import is_free
+from skmaxent._leverage._inverse_hessian import all_coefficients_vary
 from skmaxent._leverage._leave_one_out import HeldOut, held_out
 from skmaxent._leverage._left_out_units import Units
 from skmaxent._model import _prediction
@@ -121,7 +121,7 @@ class ScoresOfPath:
         exact: set[int] = set()
         while not np.isnan(self.means[self._order]).all():
             chosen = best_and_simplest(self.means[self._order], self.std_errs[self._order])
-            steps = (0,) if is_free(self.training.problem_terms) else (-1, 0, 1)
+            steps = (0,) if all_coefficients_vary(self.training.problem_terms) else (-1, 0, 1)
             if self._score_all({rank + step for rank in chosen for step in steps}):
                 continue
             wanted = [rank for rank in chosen if rank not in exact]
@@ -200,7 +200,7 @@ class ScoresOfPath:
     def _in_sample_scores(self) -> tuple[Array, Array]:
         """Return the in-sample scores and their standard errors at all ranks."""
         assert self._left_out is not None
-        units, is_lost = self._left_out
+        units, is_single = self._left_out
         blocks, path, to_problem = self.training.blocks, self.path, self.training.columns.to_problem
         n, R = blocks.n_samples, blocks.n_logits
         step = max(1, ENTRIES_AT_A_TIME // (n * R))
@@ -214,7 +214,7 @@ class ScoresOfPath:
             blocks.map_reduce(_write_logits, coef, intercept, R, logits)
             for Z in logits.reshape(-1, R, n):
                 log_proba = _prediction.log_softmax(Z.T.copy(), 1)
-                found.append(self.score(log_proba[units.row], units, is_lost))
+                found.append(self.score(log_proba[units.row], units, is_single))
         means, std_errs = np.array(found).T
         return means, std_errs
 
@@ -229,8 +229,8 @@ class ScoresOfPath:
             path.coefs[at].astype(float),
             path.intercepts[at].astype(float),
         )
-        held: HeldOut = held_out(fit, weights="frequency", max_refits=max_refits, refuse_rare=False)
-        self._left_out = held.units, held.scores.is_lost
+        held: HeldOut = held_out(fit, weights="frequency", max_refits=max_refits, refuse_single=False)
+        self._left_out = held.units, held.scores.is_single
         self.means[at], self.std_errs[at] = self.score(held.scores.log_proba, *self._left_out)
         self.n_refits[at] = held.refits.n_fits
         self.n_leverages += not self._has_leverages[rank]
