@@ -97,7 +97,9 @@ def diagnostics(
     """
     import pandas as pd
 
-    held = held_out(fit, weights=weights, max_refits=max_refits, refuse_single=False, is_rough=False)
+    held = held_out(
+        fit, weights=weights, max_refits=max_refits, refuse_single=False, is_rough=False
+    )
     training, n = fit.training, fit.training.blocks.n_samples
     logits = np.empty((n, fit.training.blocks.n_logits))
     leverage, cook, weight = np.empty(n), np.empty(n), np.empty(n)

@@ -11,7 +11,7 @@ import numpy as np
 from skmaxent._input._frames import class_index
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import InverseHessian, all_coefficients_vary
-from skmaxent._leverage._left_out_units import HeldOutScores, Units, single_classes, left_out_units
+from skmaxent._leverage._left_out_units import HeldOutScores, Units, left_out_units, single_classes
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._refit_choice import NONSMOOTH_ERROR, SMOOTH_ERROR, replace_by_exact_fits
 from skmaxent._leverage._refits import Refits
@@ -22,11 +22,11 @@ from skmaxent._warnings import warn_user
 if TYPE_CHECKING:
     import pandas as pd
 
-# The largest Monte-Carlo error of the mean log score, in its standard errors, and a margin for the
-# number of random vectors, because the estimate of the error has one too.
+# The largest Monte-Carlo error of the mean log score, as a share of its standard error; and a
+# factor for the number of random vectors, because the Monte-Carlo error is itself an estimate.
 SMALL_ERROR, MARGIN = 0.1, 1.25
-# Coefficients up to which the Hessian is inverted where random vectors leave a larger error. Its
-# inverse takes 288 megabytes.
+# The largest number of coefficients for which the Hessian is inverted if random vectors leave a
+# larger error than that. The inverse then takes 288 megabytes.
 MOST_INVERTED = 6000
 
 
@@ -34,7 +34,7 @@ MOST_INVERTED = 6000
 class LeaveOneOutScores:
     """Held-out probabilities of each row of a fit, and the scores they give.
 
-    It is made by `InferenceResults.loo` and `skmaxent.leave_one_out`.
+    `InferenceResults.loo` and `skmaxent.leave_one_out` return this object.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class LeaveOneOutScores:
         The mean over observations of the held-out log-probability of the observed class; larger is
         better.
     log_score_std_err : float
-        Its standard error.
+        The standard error of `log_score`.
     accuracy, accuracy_std_err : float
         The share of observations whose held-out most probable class is the observed one, and its
         standard error.
@@ -57,10 +57,10 @@ class LeaveOneOutScores:
         -2 log L + 2 `effective_df`, with the likelihood L at the coefficients. NaN with
         ``weights="probability"``: sampling weights have no scale, so that there is no likelihood.
     n_refits : int
-        How many exact fits replaced approximations.
+        The number of exact fits that replaced approximations.
     approximation_error : float
-        An estimate of how far `log_score` is from that of exact fits for all rows, from the errors
-        at the rows that were fitted without; 0 where all of them were.
+        An estimate of the difference between `log_score` and its value with exact fits for all
+        rows, from the errors at the rows that have exact fits; 0 if all rows have them.
     monte_carlo_error : float
         The standard error of `log_score` from random vectors, for models with more than 3,000 free
         coefficients; 0 for others. There are 100 vectors. Where the error would be above a tenth
@@ -71,8 +71,8 @@ class LeaveOneOutScores:
     refitted : ndarray of int
         Positions of the rows with exact fits.
     separated : ndarray of int
-        Positions of those without which the classes are separated, so that the held-out
-        probabilities of a fit without penalty have no limit.
+        Positions of the rows without which the classes are separated, so that the fit without the
+        row has no finite optimum.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class LeaveOneOutScores:
     _index: Any = field(default=None, repr=False)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the held-out probabilities, a row for each row of the data and a column a class.
+        """Return the held-out probabilities: a row for each row of the data, a column for a class.
 
         The index is that of the data frame that the model was fitted to.
 
@@ -126,9 +126,9 @@ def leave_one_out(
     weights : {"frequency", "probability"}
         "frequency" leaves out one observation of a row, "probability" the whole row.
     max_refits : int or None
-        Most exact fits; None makes as many as the score needs.
+        The largest number of exact fits; None makes as many as the score needs.
     index : pandas.Index, default=None
-        The names of the rows.
+        The index of `LeaveOneOutScores.to_frame`.
     """
     held = held_out(fit, weights=weights, max_refits=max_refits, most_monte_carlo_error=SMALL_ERROR)
     units, scores, refits = held.units, held.scores, held.refits
@@ -163,8 +163,17 @@ def leave_one_out(
 class HeldOut:
     """Held-out scores of the rows of a fit, and what they were computed from.
 
-    `error` is that of the mean log score; see `LeaveOneOutScores`. `refitted` are the positions of
-    units with exact fits.
+    Attributes
+    ----------
+    leverages : Leverages
+    units : Units
+        The observations that are left out.
+    scores : HeldOutScores
+    refits : Refits
+    error : float
+        See `LeaveOneOutScores.approximation_error`.
+    refitted : ndarray of int
+        The positions of the units with exact fits.
     """
 
     leverages: Leverages
@@ -196,7 +205,7 @@ def held_out(
     is_rough: bool = True,
     most_monte_carlo_error: float = np.inf,
 ) -> HeldOut:
-    """Return held-out scores by one Newton step, or by exact fits where that is not enough.
+    """Return held-out scores by one Newton step, and by exact fits where the step is inaccurate.
 
     Parameters
     ----------
@@ -206,7 +215,7 @@ def held_out(
         Whether to raise ValueError if a class has a single observation. If not, the log score of
         that observation is minus infinity, because the fit without it does not know the class.
     is_rough : bool, default=True
-        Whether leverages are computed to three digits only, which is enough for scores.
+        Whether to compute leverages to three digits only, which are enough for scores.
     most_monte_carlo_error : float, default=infinity
         If leverages are estimated from random vectors: the Monte-Carlo error of the mean log score,
         in units of its standard error, above which leverages are computed more accurately.
@@ -216,13 +225,13 @@ def held_out(
     problem = fit.training.problem
     leverages = fit.leverages(weights, is_rough=is_rough)
     units = left_out_units(fit, leverages, weights)
-    rare = single_classes(units, weights)
-    if rare.any() and refuse_single:
+    single = single_classes(units, weights)
+    if single.any() and refuse_single:
         raise ValueError(
-            f"the classes {fit.training.classes[rare].tolist()} have a single observation: a fit "
+            f"the classes {fit.training.classes[single].tolist()} have a single observation: a fit "
             "without it does not know them. Leave-one-out needs two observations of every class."
         )
-    is_single = np.asarray((units.shares[:, rare] > 0.0).any(axis=1))
+    is_single = np.asarray((units.shares[:, single] > 0.0).any(axis=1))
     scores = HeldOutScores(units, weights, fit.correction, is_single)
     more = _with_more_vectors(fit, weights, leverages, scores, most_monte_carlo_error)
     if more is not leverages:
@@ -243,12 +252,12 @@ def held_out(
 def _with_more_vectors(
     fit: FittedRows, weights: str, leverages: Leverages, scores: HeldOutScores, most_error: float
 ) -> Leverages:
-    """Return leverages that are accurate enough for the mean log score, from more random vectors.
+    """Return leverages with more random vectors, if the given ones leave too large an error.
 
-    `most_error` is the largest Monte-Carlo error, in standard errors of the mean log score. The
-    error is inversely proportional to the root of the number of vectors. With at most
-    `MOST_INVERTED` coefficients leverages are exact instead: with 3,000 rows of 1,100 features and
-    four classes exact leverages took 3 seconds, and 100 vectors 5.
+    `most_error` is the largest Monte-Carlo error of the mean log score, in standard errors of that
+    score. The error is inversely proportional to the root of the number of vectors. With at most
+    `MOST_INVERTED` coefficients the result is exact: with 3,000 rows of 1,100 features and four
+    classes, exact leverages took 3 seconds, and 100 vectors took 5 seconds.
     """
     inverse = leverages.inverse
     if not isinstance(inverse, SampledInverse) or most_error == np.inf:
@@ -267,11 +276,11 @@ def _with_more_vectors(
 def _jackknife(
     fit: FittedRows, weights: str, leverages: Leverages, scores: HeldOutScores, refitted: Array
 ) -> tuple[float, float]:
-    """Return the mean log score and its Monte-Carlo error, 0 where leverages are exact.
+    """Return the mean log score and its Monte-Carlo error, which is 0 for exact leverages.
 
-    The jackknife over groups of random vectors removes the bias of the order of one over their
-    number (Quenouille 1956, Biometrika 43, 353-360). `refitted` are the positions of the units with
-    exact fits, whose scores do not depend on the vectors.
+    The jackknife over groups of the n random vectors removes the bias of the score of order 1/n
+    (Quenouille 1956, Biometrika 43, 353-360). `refitted` are the positions of the units with exact
+    fits, whose scores do not depend on the vectors.
     """
     log_score = scores.mean(scores.log_scores)
     replicates = leverages.replicates()

@@ -1,4 +1,8 @@
-"""The observations that are left out of a fit, and their held-out scores."""
+"""The units that are left out of a fit one at a time, and their held-out scores.
+
+A unit is a whole row, or one observation of a row that stands for several. A_i and Λ_i are the
+matrices of row i in `Leverages`.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +18,32 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Units:
-    """The observations that are left out: rows, or the outcomes of rows that stand for several.
+    """The units that are left out one at a time.
+
+    In a table of whole counts, each class of a row is a unit, because its observations are equal.
 
     Attributes
     ----------
-    row, outcome : ndarray of int, shape (n_units,)
-        The row, and the class of the observation that is left out, or -1 for that of the row.
+    row : ndarray of int, shape (n_units,)
+        The position of the row of each unit.
+    outcome : ndarray of int, shape (n_units,)
+        The class of the observation that is left out; -1 for the class or the shares of the row.
     shares : ndarray of shape (n_units, n_classes)
-        The share of each class in what is left out.
+        The observed shares of the classes in each unit.
     count : ndarray of shape (n_units,)
-        How many observations, or how much weight, it stands for.
+        The number of equal observations that a unit stands for, or its weight.
     share_of_row : ndarray of shape (n_units,)
-        Its share of the observations of its row.
-    logits, change, hat : ndarray
-        Held-out logits (n_units, n_logits), the range of their changes (n_units,), and the largest
-        eigenvalue of A_i Λ_i (n_units,).
+        The share of the observations of the row that a unit stands for.
+    logits : ndarray of shape (n_units, n_logits)
+        Held-out logits by one Newton step.
+    change : ndarray of shape (n_units,)
+        The range over the logits of held-out less fitted logits.
+    largest_hat : ndarray of shape (n_units,)
+        The largest eigenvalue of A_i Λ_i.
     left_out : ndarray of shape (n_units,)
         The weight that is left out, as the objective stores weights.
     effective_df : float
-        Σ_i tr(A_i Λ_i), of whole rows.
+        Σ_i tr(A_i Λ_i) over whole rows.
     """
 
     row: Array
@@ -42,13 +53,13 @@ class Units:
     share_of_row: Array
     logits: Array
     change: Array
-    hat: Array
+    largest_hat: Array
     left_out: Array
     effective_df: float
 
 
 def left_out_units(fit: FittedRows, leverages: Leverages, weights: str) -> Units:
-    """Return what is left out, with the logits by one Newton step from the fit."""
+    """Return the units of the rows of a fit, with held-out logits by one Newton step."""
     blocks, n = fit.rows_in_memory(), fit.training.blocks.n_samples
     K, R = len(fit.training.classes), blocks.n_logits
     count, shares = fit.counts, fit.class_shares
@@ -79,7 +90,10 @@ def left_out_units(fit: FittedRows, leverages: Leverages, weights: str) -> Units
 
 
 def single_classes(units: Units, weights: str) -> Array:
-    """Return which classes a fit without one observation would not have, (n_classes,)."""
+    """Return a mask of the classes with a single observation, or less, (n_classes,).
+
+    The fit without this observation does not know the class.
+    """
     if weights == "frequency":
         return np.asarray(units.count @ units.shares <= 1.0)
     return np.asarray((units.count > 0.0).astype(float) @ (units.shares > 0.0) <= 1.0)
@@ -93,14 +107,15 @@ def _write_units(
     hat: Array,
     left_out: Array,
 ) -> tuple[Array]:
-    """Write held-out logits, their changes, and what tells how near they are.
+    """Write figures of the rows of a block to arrays of all rows and outcomes (a kernel).
 
-    Returns the sum of tr(A_i Λ_i).
+    The arrays have the shape (n_samples, n_outcomes), `logits` a last axis of n_logits. Their
+    entries are those of `Units`. The result is the sum of tr(A_i Λ_i) over the block.
     """
     for at, outcome in enumerate(outcomes):
-        of = rows if outcome < 0 else rows.with_outcome(int(outcome))
-        held_out = of.held_out_logits
-        moved = held_out - of.logits
+        units = rows if outcome < 0 else rows.with_outcome(int(outcome))
+        held_out = units.held_out_logits
+        moved = held_out - units.logits
         logits[rows.at, at] = held_out
         change[rows.at, at] = np.ptp(moved, axis=1) if moved.shape[1] > 1 else np.abs(moved[:, 0])
     hat[rows.at] = rows.largest_hat[:, None]
@@ -109,9 +124,23 @@ def _write_units(
 
 
 class HeldOutScores:
-    """Log scores and hits of units, which change where exact fits replace approximations.
+    """Held-out log-probabilities, log scores and hits of units.
 
-    `is_single` (n_units,) tells where the fit does not know the class of the observation.
+    Parameters
+    ----------
+    units : Units
+        The units, whose logits are those of one Newton step. `replace` takes those of exact fits.
+    weights : {"frequency", "probability"}
+        What the weights of rows mean; see `FittedRows.leverages`.
+    correction : ndarray of shape (n_logits,) or float
+        The numbers that `prior_correction` adds to the logits.
+    is_single : ndarray of bool, shape (n_units,)
+        Which units are the only observation of a class. A fit without one does not know its class.
+
+    Attributes
+    ----------
+    log_proba : ndarray of shape (n_units, n_classes)
+        Held-out log-probabilities of all classes.
     """
 
     def __init__(
@@ -126,31 +155,34 @@ class HeldOutScores:
         return np.asarray(_prediction.log_softmax(logits + self._correction, 1))
 
     def replace(self, units: Array, logits: Array) -> None:
-        """Take the log-probabilities of some units from these logits, (n, n_logits)."""
+        """Replace the log-probabilities of the units at positions `units`, from their logits.
+
+        `logits` has the shape (n, n_logits).
+        """
         self.log_proba[units] = self._log_proba(logits)
 
     @property
     def log_scores(self) -> Array:
-        """The log-probabilities of what was observed, (n_units,)."""
+        """The held-out log-probability of the observed class, or mean over shares, (n_units,)."""
         shares = self._units.shares
         scores = np.where(shares > 0.0, shares * self.log_proba, 0.0).sum(axis=1)
         return np.asarray(np.where(self.is_single, -np.inf, scores))
 
     @property
     def hits(self) -> Array:
-        """The share of what was observed that is of the most probable class, (n_units,)."""
+        """The observed share of the class that is most probable when held out, (n_units,)."""
         top = self.log_proba.argmax(axis=1)
         return np.asarray(self._units.shares[np.arange(len(top)), top])
 
     def mean(self, scores: Array) -> float:
-        """Return the mean over observations."""
+        """Return the mean of scores of units, (n_units,), over observations."""
         count = self._units.count
         return float(count @ scores / count.sum())
 
     def std_err(self, scores: Array) -> float:
-        """Return the standard error of the mean.
+        """Return the standard error of the mean of scores of units, (n_units,).
 
-        Observations that a frequency weight counts are independent; of sampling weights, rows are.
+        With frequency weights, observations are independent. With sampling weights, rows are.
         """
         count = np.where(self.is_single, 0.0, self._units.count)
         scores = np.where(self.is_single, 0.0, scores)

@@ -21,14 +21,15 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-# Coefficients up to which the Hessian is inverted.
+# The largest number of free coefficients for which the Hessian is inverted.
 MOST_EXACT = 3000
 # A kernel: a function of a block's rows that returns terms of sums.
 Kernel = Callable[..., tuple[Any, ...]]
-# Eigenvalues of a row's hat matrix above this are taken for this: the row alone determines a
-# direction of its logits, and a fit without it is not near.
+# Eigenvalues of a row's hat matrix above this are replaced by it. The row alone then determines a
+# direction of its logits, and one Newton step does not lead near the fit without the row.
 LARGEST_HAT = 1.0 - 1e-9
-# Rows with a smaller trace of the hat matrix, which bounds its eigenvalues, are far from that.
+# The trace of a hat matrix bounds its eigenvalues. Where it is below this number, no eigenvalue is
+# near 1, and none is computed.
 UNREMARKABLE = 0.5
 
 
@@ -36,38 +37,38 @@ UNREMARKABLE = 0.5
 class Leverages:
     """The leverages of all rows of a fit, computed a block of rows at a time.
 
-    In the notation of its formulas, row i has the weight s_i, the standardised features x̃_i with a
-    one for the intercept, the residual r_i = p_i - t_i, and the curvature Λ_i = s_i (diag p_i -
-    p_i p_iᵀ), all in r free logits: the differences from the last class's, one logit of two
-    classes. H is the Hessian of the summed loss and penalty over the free coefficients: all of them
-    with a ridge or without a penalty, the nonzero ones within their bounds with an L1 penalty, and
-    with the curvature of its norm for a group. Its leverage is the matrix
+    Row i has the weight s_i, the standardised features x̃_i with a one for the intercept, the
+    residual r_i = p_i - t_i for probabilities p_i and targets t_i, and the curvature Λ_i = s_i
+    (diag p_i - p_i p_iᵀ). The last two are in the r free logits: the differences from the logit of
+    the last class, or the single logit of two classes. H is the Hessian of the summed loss and
+    penalty over the free coefficients, which `FreeCoefficients` defines. The leverage of row i is
+    the matrix
 
         A_i = (I ⊗ x̃_iᵀ) H⁻¹ (I ⊗ x̃_i),        r × r.
 
-    One Newton step from the optimum to that without the weight u_i ≤ s_i of row i gives, with
-    Λ_i of that weight (Rad & Maleki 2020, J. R. Stat. Soc. B 82, 965-996; Obuchi & Kabashima 2018,
-    J. Mach. Learn. Res. 19),
+    One Newton step from the optimum θ to the optimum θ^(-i) without the weight u_i ≤ s_i of row i
+    gives its logits z_i^(-i), with Λ_i for the weight u_i (Rad & Maleki 2020, J. R. Stat. Soc. B
+    82, 965-996; Obuchi & Kabashima 2018, J. Mach. Learn. Res. 19):
 
         z_i^(-i) - z_i = u_i A_i (I - Λ_i A_i)⁻¹ r_i,
         θ^(-i) - θ = H⁻¹ (I ⊗ x̃_i) (I - Λ_i A_i)⁻¹ u_i r_i.
 
-    How to use it: ``leverages = Leverages.of(problem, theta, shares)``, then
-    ``leverages.map_reduce(kernel, *args)`` sums ``kernel(rows, *args)`` over all blocks, where
-    `rows` is a `RowLeverages`. Kernels that fill arrays with an entry for each row write to
-    ``out[rows.at]``, in memory alone; sums work for Dask collections too.
+    After ``leverages = Leverages.of(problem, theta, shares)``, ``leverages.map_reduce(kernel,
+    *args)`` sums ``kernel(rows, *args)`` over all blocks, where `rows` is a `RowLeverages`. For
+    rows in memory, a kernel can also write to ``out[rows.at]`` for an array `out` with an entry for
+    each row.
 
     Attributes
     ----------
     point : Point
         The loss at θ, without the penalty, in float64.
     inverse : InverseHessian or SampledInverse
-        H⁻¹, or random vectors with that covariance where there are more than `MOST_EXACT`
-        coefficients. The latter estimate leverages with an error, and give no changes of
+        H⁻¹, or random vectors with the covariance H⁻¹ if there are more than `MOST_EXACT`
+        coefficients. Random vectors estimate leverages with an error, and do not give changes of
         coefficients.
     shares : ndarray of shape (n_samples,) or None
-        The part u_i/s_i of the weight of each row that is left out; None leaves out whole rows.
-        Where a weight counts repetitions, one observation is left out: see `shares_of`.
+        u_i/s_i, the part of the weight of each row that is left out. None leaves out whole rows.
+        `shares_of` returns the shares that leave out one observation of each row.
     """
 
     point: Point
@@ -83,10 +84,10 @@ class Leverages:
         *,
         is_rough: bool = False,
     ) -> Leverages:
-        """Return the leverages of the rows of a problem at its minimum θ, (n_logits, d + 1).
+        """Return the leverages of the rows of a problem at its minimum.
 
-        `theta` belongs to the standardised columns of the problem. Three digits are enough with
-        `is_rough`; see `InverseHessian.at`.
+        `theta` (n_logits, d + 1) is the minimum, in coefficients of the standardised columns of the
+        problem. With `is_rough`, three digits of leverages are enough; see `InverseHessian.at`.
         """
         objective = problem.objective.in_float64()
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
@@ -98,16 +99,19 @@ class Leverages:
         return cls(point, inverse, shares)
 
     def replicates(self) -> list[Leverages]:
-        """Return leverages from parts of the random vectors; none where they are exact.
+        """Return leverages for a jackknife over the random vectors; no leverages if they are exact.
 
-        Each leaves out one of as many groups, for the jackknife.
+        Each of the `N_GROUPS` results leaves out one group of the vectors.
         """
         if isinstance(self.inverse, InverseHessian):
             return []
         return [replace(self, inverse=self.inverse.without(group)) for group in range(N_GROUPS)]
 
     def map_reduce(self, kernel: Kernel, *args: Any, combine: np.ufunc = np.add) -> tuple[Any, ...]:
-        """Return the sums over all blocks of ``kernel(rows, *args)``, for the rows of a block."""
+        """Return the sums over all blocks of ``kernel(rows, *args)``, with a `RowLeverages` each.
+
+        `combine` replaces the sum of two results by another binary function.
+        """
         point = self.point
         model = point.objective.model_at(point.theta, point.probabilities)
         return point.objective.blocks.map_reduce(
@@ -115,7 +119,7 @@ class Leverages:
         )
 
     def of_rows(self, index: Array) -> RowLeverages:
-        """Return the leverages of the rows at some positions, for rows in memory."""
+        """Return the leverages of the rows at the positions `index`, for rows in memory."""
         objective, shares = self.point.objective, self.shares
         blocks: Any = objective.blocks
         given = blocks.X, blocks.targets, blocks.weights, blocks.offset
@@ -127,7 +131,7 @@ class Leverages:
 
     @property
     def effective_df(self) -> float:
-        """Effective degrees of freedom, Σ_i tr(A_i Λ_i); without a penalty the coefficients."""
+        """Effective degrees of freedom, Σ_i tr(A_i Λ_i): the rank of H if there is no penalty."""
         return float(self.map_reduce(_hat_trace)[0])
 
 
@@ -183,16 +187,19 @@ class RowLeverages:
         return np.asarray(self.weights[:, None, None] * (F @ F.transpose(0, 2, 1)))
 
     def hat(self, weights: Array) -> Array:
-        """Return FᵀAF times a weight for each row, symmetric, with the eigenvalues of A_i Λ_i."""
+        """Return F_iᵀ A_i F_i times a weight for each row, (rows, r, r), from weights (rows,).
+
+        The matrix is symmetric and has the eigenvalues of A_i Λ_i for this weight.
+        """
         share = np.divide(weights, self.weights, out=np.zeros_like(weights), where=weights > 0.0)
         return np.asarray(share[:, None, None] * self.whole_hat)
 
     @cached_property
     def largest_hat(self) -> Array:
-        """The largest eigenvalue of A_i Λ_i for the weight that is left out, (rows,), or a bound.
+        """The largest eigenvalue of A_i Λ_i for the weight that is left out, or a bound, (rows,).
 
-        Where it is near one, I - A_i Λ_i is nearly singular. Where the trace is below
-        `UNREMARKABLE`, the trace is taken for the bound.
+        I - A_i Λ_i is nearly singular if the eigenvalue is near one. A trace below `UNREMARKABLE`
+        is returned as a bound of the eigenvalue.
         """
         return _largest_eigenvalue(self._left_out_hat)
 
@@ -201,34 +208,31 @@ class RowLeverages:
         return self.hat(self.left_out)
 
     def adjusted(self, power: float, *, whole: bool = False) -> Array:
-        """Return (I - Λ_i A_i)^power r_i, (rows, r), for the weight that is left out.
+        """Return the residuals (I - Λ_i A_i)^power r_i, (rows, r), adjusted for leverage.
 
-        Powers of -1/2 and -1 are those of HC2 and HC3, of the scores x̃_i ⊗ r_i. With `whole` the
-        weight is that of the row. Eigenvalues of Λ_i A_i above `LARGEST_HAT` are taken for that.
+        HC2 covariances use the power -1/2, HC3 and Newton steps the power -1. Λ_i has the weight
+        that is left out or, with `whole`, the weight of the row. Eigenvalues of Λ_i A_i above
+        `LARGEST_HAT` are replaced by it.
         """
         F = self.root
         weights = self.weights if whole else self.left_out
-        pulled = weights[:, None] * _applied(F.transpose(0, 2, 1), self._pull)
+        change = _applied(self.leverage, self.residual)
+        vectors = weights[:, None] * _applied(F.transpose(0, 2, 1), change)
         hat = self.hat(weights) if whole else self._left_out_hat
         # f(FFᵀA) = I + F g(FᵀAF) FᵀA with g(x) = (f(x) - 1)/x, which needs no inverse of F.
         if power != -1.0:
-            return np.asarray(self.residual + _applied(F, _by_eigenvalues(hat, pulled, power)))
-        # Here g(x) = 1/(1 - x), and a linear system is solved in less time than eigenvalues.
+            return np.asarray(self.residual + _applied(F, _by_eigenvalues(hat, vectors, power)))
+        # Here g(x) = 1/(1 - x). Solving a linear system takes less time than eigenvalues do.
         plain = _largest_eigenvalue(hat) < UNREMARKABLE
-        inner = np.empty_like(pulled)
+        inner = np.empty_like(vectors)
         identity = np.eye(hat.shape[1])
-        inner[plain] = np.linalg.solve(identity - hat[plain], pulled[plain][:, :, None])[:, :, 0]
-        inner[~plain] = _by_eigenvalues(hat[~plain], pulled[~plain], power)
+        inner[plain] = np.linalg.solve(identity - hat[plain], vectors[plain][:, :, None])[:, :, 0]
+        inner[~plain] = _by_eigenvalues(hat[~plain], vectors[~plain], power)
         return np.asarray(self.residual + _applied(F, inner))
-
-    @property
-    def _pull(self) -> Array:
-        """A_i r_i, (rows, r)."""
-        return _applied(self.leverage, self.residual)
 
     @cached_property
     def held_out_residual(self) -> Array:
-        """u_i (I - Λ_i A_i)⁻¹ r_i, (rows, r): it gives the changes of logits and coefficients."""
+        """u_i (I - Λ_i A_i)⁻¹ r_i, (rows, r), which occurs in both formulas of `Leverages`."""
         return np.asarray(self.left_out[:, None] * self.adjusted(-1.0))
 
     @cached_property
@@ -245,7 +249,7 @@ class RowLeverages:
         return self.change(self.held_out_residual)
 
     def change(self, residuals: Array) -> Array:
-        """Return H⁻¹ (I ⊗ x̃_i) ρ_i in reference coding for residuals ρ, (rows, r, d + 1)."""
+        """Return H⁻¹ (I ⊗ x̃_i) ρ_i in reference coding, (rows, r, d + 1), for ρ_i (rows, r)."""
         if isinstance(self.inverse, SampledInverse):
             raise ValueError(
                 f"changes of coefficients are for models with up to {MOST_EXACT} coefficients."
@@ -253,9 +257,9 @@ class RowLeverages:
         return self.inverse.change(self.context, residuals)
 
     def with_outcome(self, code: int) -> RowLeverages:
-        """Return the same rows as if an observation of the class at `code` were left out.
+        """Return the same rows, of each of which an observation of the class `code` is left out.
 
-        It is for rows that stand for several observations, of several classes.
+        The residuals become those of that observation. Rows may have observations of all classes.
         """
         n = len(self.weights)
         if self.context.likelihood.is_coupled:
@@ -267,10 +271,11 @@ class RowLeverages:
 
 
 def shares_of(observations: Array | None) -> Array | None:
-    """Return the part of each row's weight that one of its observations has.
+    """Return the share of each row's weight that belongs to one observation, (n_samples,) or None.
 
-    `observations` (n_samples,) is how many each row stands for: its frequency weight, times the sum
-    of its counts. Rows of less than one observation are left out as a whole.
+    `observations` (n_samples,) is the number of observations of each row: its frequency weight
+    times the sum of its counts. Rows of less than one observation have the share 1. None stands for
+    shares of 1.
     """
     if observations is None or not (observations > 1.0).any():
         return None
@@ -278,7 +283,10 @@ def shares_of(observations: Array | None) -> Array | None:
 
 
 def _largest_eigenvalue(hat: Array) -> Array:
-    """Return the largest eigenvalues of matrices (rows, r, r), or their traces below a bound."""
+    """Return the largest eigenvalue of each matrix (rows, r, r), or its trace if below a bound.
+
+    The bound is `UNREMARKABLE`.
+    """
     largest = np.einsum("mkk->m", hat)
     high = largest >= UNREMARKABLE
     if hat.shape[1] > 1 and high.any():
@@ -287,9 +295,10 @@ def _largest_eigenvalue(hat: Array) -> Array:
 
 
 def _by_eigenvalues(hat: Array, vectors: Array, power: float) -> Array:
-    """Return g(hat) times vectors, (rows, r), for g(x) = ((1 - x)^power - 1)/x.
+    """Return the products g(hat) v, (rows, r), for g(x) = ((1 - x)^power - 1)/x.
 
-    Eigenvalues above `LARGEST_HAT` are taken for that.
+    `hat` (rows, r, r) are symmetric matrices, and `vectors` (rows, r) the v. Eigenvalues above
+    `LARGEST_HAT` are replaced by it.
     """
     values, basis = np.linalg.eigh(hat)
     values = np.minimum(values, LARGEST_HAT)
@@ -304,7 +313,7 @@ def _applied(matrices: Array, vectors: Array) -> Array:
 
 
 def _residual(context: KernelContext) -> Array:
-    """Return p - t in the free logits, (rows, r)."""
+    """Return the residuals p - t in the free logits of the rows of a block, (rows, r)."""
     return np.asarray(on_host(context.residuals), dtype=float)[: context.likelihood.n_free].T
 
 
@@ -316,14 +325,14 @@ def _of_rows(
     kernel: Kernel,
     *args: Any,
 ) -> tuple[Any, ...]:
-    """Return a kernel's terms for the rows of a block."""
+    """Return ``kernel(rows, *args)`` for the `RowLeverages` of a block."""
     return kernel(_leverages_of(KernelContext(block, model), inverse, shares), *args)
 
 
 def _leverages_of(
     context: KernelContext, inverse: InverseHessian | SampledInverse, shares: Array | None
 ) -> RowLeverages:
-    """Return the leverages of the rows of a block; `shares` are those of all rows."""
+    """Return the leverages of the rows of a block; `shares` (n_samples,) belong to all rows."""
     weights = np.asarray(on_host(context.weights), dtype=float)
     left_out = weights
     if shares is not None:
@@ -344,5 +353,5 @@ def _leverages_of(
 
 
 def _hat_trace(rows: RowLeverages) -> tuple[Array]:
-    """Return the sum of tr(A_i Λ_i) over a block."""
+    """Return the sum of tr(A_i Λ_i) over the rows of a block (a kernel)."""
     return (rows.trace.sum(),)

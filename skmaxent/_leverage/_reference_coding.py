@@ -1,7 +1,9 @@
 """Second derivatives of the loss and of a ridge by coefficients in reference coding.
 
-Coefficients are θ of standardised columns: those of r classes against the last, class-major, the
-intercept last in each; r = 1 for a single logit.
+θ are the coefficients of d standardised columns, (n_logits, d + 1), with the intercepts last.
+Reference coding subtracts the last of K classes from the other r = K - 1; a single logit stays as
+it is, with r = 1. Matrices have the order of the flattened array (r, width), where width is d + 1
+with an intercept, else d.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ from skmaxent._typing import Array
 
 
 def against_last(theta: Array, fit_intercept: bool) -> Array:
-    """Return θ in reference coding, for K > 2 classes or for a single logit."""
+    """Return θ in reference coding, (r, width)."""
     theta = theta if len(theta) == 1 else theta[:-1] - theta[-1]
     return np.asarray(theta if fit_intercept else theta[:, :-1])
 
 
 def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
-    """Return the Fisher information of the mean loss, (r·width, r·width).
+    """Return the Fisher information of the mean loss at a point, (r·width, r·width).
 
-    `dtype` is that of the products over rows.
+    `dtype` is the dtype of the products over rows.
     """
     objective = point.objective
     H = point.fisher_information(dtype=dtype)
@@ -36,9 +38,14 @@ def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
 def ridge_gradient(strength: Array, coef: Array) -> Array:
     """Return the gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² by w, (n_logits, d).
 
-    The loss of three or more classes does not change where the coefficients of a feature change by
-    the same c_j for all of them, and the optimum has the c_j that the penalty prefers. `strength`
-    has the shape (1 or n_logits, n_features). A single logit has the penalty on itself.
+    The minimum over c removes the direction of the ridge in which the loss is constant: adding the
+    same c_j to the coefficients of feature j of all classes. A single logit has no such c.
+
+    Parameters
+    ----------
+    strength : ndarray of shape (1 or n_logits, d)
+    coef : ndarray of shape (n_logits, d)
+        The w.
     """
     gradient = strength * coef
     if len(coef) == 1:
@@ -51,7 +58,7 @@ def ridge_gradient(strength: Array, coef: Array) -> Array:
 
 
 def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
-    """Return the Hessian of the penalty in `ridge_gradient`, in reference coding."""
+    """Return the Hessian of the penalty of `ridge_gradient`, (r·width, r·width)."""
     r, d = n_classes - 1, strength.shape[1]
     width = d + fit_intercept
     H = np.zeros((r, width, r, width))

@@ -1,4 +1,8 @@
-"""Choice of the observations that get an exact fit without them, and the error of the others."""
+"""Choice of the units that are left out by an exact fit, and the error of the others.
+
+A unit is a row or an observation that is left out; see `Units`. All other units are left out by one
+Newton step, which is an approximation.
+"""
 
 from __future__ import annotations
 
@@ -10,63 +14,80 @@ from skmaxent._leverage._left_out_units import HeldOutScores, Units
 from skmaxent._leverage._refits import Refits
 from skmaxent._typing import Array
 
-# A row whose largest eigenvalue of A_i Λ_i is above this is fitted without, not approximated.
+# Units whose largest eigenvalue of A_i Λ_i is above this number always get an exact fit.
 NEARLY_SINGULAR = 0.95
-# Share of the standard error of the mean log score that its approximation may be wrong by.
+# The largest error of the mean log score, as a share of its standard error.
 SCORE_TOLERANCE = 0.05
-# The largest error of a log score relative to the square of the change of its logits, for penalties
-# that are smooth and for others, whose nonzero coefficients change too. Fits to iris, wine and
-# simulated data had 0.0003 to 0.12, and 0.003 to 0.14.
+# The largest error of a log score relative to the square of the change of its logits, for smooth
+# and for nonsmooth penalties. The latter are larger because the set of nonzero coefficients may
+# change. Fits to iris, wine and simulated data had 0.0003 to 0.12, and 0.003 to 0.14.
 SMOOTH_ERROR, NONSMOOTH_ERROR = 0.15, 0.3
-# Observations that are drawn to estimate the error, and the least number for an estimate. A share
-# of them is drawn with equal probabilities: some errors are large where the change is small.
-# Those that a sample would have more often than `CERTAIN` are fitted without in any case.
+# The number of units that are drawn to estimate the error, and the least number for an estimate;
+# the share of the draws that have equal probabilities, because some errors are large although the
+# change is small; and the expected number of draws above which a unit gets an exact fit anyway.
 SAMPLE, LEAST_SAMPLE, EQUAL_SHARE, CERTAIN = 12, 8, 0.2, 2.0
-# No more fits are made where all that are allowed would leave more than the tolerance, and more
-# than this share of the error.
-TOO_MUCH = 0.5
+# Exact fits end early if all that are allowed would leave an error above the tolerance, and above
+# this share of the present error.
+MOST_LEFT = 0.5
 
 
 def replace_by_exact_fits(
-    units: Units, scores: HeldOutScores, refits: Refits, max_refits: int | None, largest_ratio: float
+    units: Units,
+    scores: HeldOutScores,
+    refits: Refits,
+    max_refits: int | None,
+    largest_ratio: float,
 ) -> tuple[float, Array]:
-    """Replace approximations by exact fits, those that are least exact first.
+    """Replace approximations in `scores` by exact fits, the least exact approximations first.
 
     The error of a log score by one Newton step is about proportional to the square of the change of
-    its logits. The sum of all errors is estimated from exact fits for a sample of observations,
-    which are drawn with probabilities that are proportional to these squares for the most part
-    (Hansen & Hurwitz 1943, Ann. Math. Stat. 14, 333-362). Observations that would be expected in
-    the sample more than once are fitted without in any case. Where the sum may be more than
-    `SCORE_TOLERANCE` standard errors, exact fits are made for the largest changes, as many as the
-    estimate says, and the sum of the other errors is estimated again. No sample is drawn where
-    `largest_ratio` times the squares is small enough already.
+    its logits. The sum of all errors is estimated from exact fits for a sample of units, which are
+    drawn with probabilities mostly proportional to these squares (Hansen & Hurwitz 1943, Ann. Math.
+    Stat. 14, 333-362). If the sum may exceed `SCORE_TOLERANCE` standard errors, exact fits are made
+    for the largest changes, as many as the estimate requires, and the sum of the other errors is
+    estimated again. No sample is drawn if `largest_ratio` times the sum of squares is small enough.
+
+    Parameters
+    ----------
+    units : Units
+    scores : HeldOutScores
+        Changed in place.
+    refits : Refits
+        Makes the exact fits.
+    max_refits : int or None
+        The largest number of exact fits; None sets no limit.
+    largest_ratio : float
+        `SMOOTH_ERROR` or `NONSMOOTH_ERROR`.
 
     Returns
     -------
     error : float
-        The error of the mean log score that is left, estimated on the high side.
+        The remaining error of the mean log score, estimated on the high side.
     refitted : ndarray of int
         The positions of the units with exact fits.
     """
-    fits = _RefitQueue(units, scores, refits, largest_ratio)
-    limit = len(fits.order) if max_refits is None else min(max_refits, len(fits.order))
-    return fits.fit_until_accurate(limit), fits.order[fits.is_done]
+    queue = _RefitQueue(units, scores, refits, largest_ratio)
+    limit = len(queue.order) if max_refits is None else min(max_refits, len(queue.order))
+    return queue.fit_until_accurate(limit), queue.order[queue.is_done]
 
 
 @dataclass
 class _RefitQueue:
-    """Units in the order of their changes, and which of them have exact fits.
+    """The n units that may get exact fits, in the order in which they get them.
+
+    The methods name units by their places in this order. `first` and `last` are the ends of ranges
+    of places, `last` excluded.
 
     Attributes
     ----------
     order : ndarray of int, shape (n,)
-        The positions of units that may be fitted, the least exact first.
+        The position among all units of each place; the least exact approximations come first.
     size : ndarray of shape (n,)
-        The squared changes of logits, times the share of all observations.
+        The squared change of the logits, times the share of the unit in all observations.
     is_done : ndarray of bool, shape (n,)
-        Which of them have exact fits.
+        Whether the unit has an exact fit.
     errors : ndarray of shape (n,)
-        The errors of their terms of the mean log score.
+        The error that the approximation had in its term of the mean log score, if `is_done`.
     """
 
     units: Units
@@ -87,7 +108,7 @@ class _RefitQueue:
 
     def fit_until_accurate(self, limit: int) -> float:
         """Make fits until the error is small enough, at most `limit`; return the error."""
-        # What is left after so many fits.
+        # The sum of `size` that is left after the first i fits, for each i.
         left = np.append(np.cumsum(self.size[::-1])[::-1], 0.0)
         first = min(self._n_singular, limit)
         self.fit(np.arange(first))
@@ -110,36 +131,42 @@ class _RefitQueue:
             # After so many fits the error is small enough, if it falls as the squares do.
             enough = int(np.argmax(left * error <= goal * left[first]))
             last = self._end_within_budget(first, enough, budget)
-            if error <= goal or (last < enough and left[last] > TOO_MUCH * left[first]):
+            if error <= goal or (last < enough and left[last] > MOST_LEFT * left[first]):
                 return float(error)
             first = self._fit_more(first, enough, budget)
 
     def _end_within_budget(self, first: int, last: int, budget: int) -> int:
-        """Return the end of the fits from `first` up to `last` that a budget allows."""
+        """Return how far from `first` towards `last` a budget of new fits reaches."""
         cost = np.cumsum(~self.is_done[first:last])
         return first + int(np.searchsorted(cost, budget, side="right"))
 
     def _fit_more(self, first: int, last: int, budget: int) -> int:
-        """Make the fits from `first` up to `last` that a budget allows, and return their end."""
+        """Make the fits from `first` to `last` that a budget allows, and return their end."""
         end = self._end_within_budget(first, last, budget)
         self.fit(np.arange(first, end))
         return end
 
     def _probabilities(self, first: int) -> Array:
-        """Return the probabilities with which the units from `first` on are drawn."""
+        """Return the probabilities with which a sample draws the units from `first` on."""
         size, share = self.size[first:], self._share[first:]
         return np.asarray(
             EQUAL_SHARE * share / share.sum() + (1.0 - EQUAL_SHARE) * size / size.sum()
         )
 
     def _end_of_certain(self, first: int, sample: int) -> int:
-        """Return the end of the units from `first` on that are fitted without in any case."""
+        """Return the end of the units from `first` on that a sample would draw too often.
+
+        These units get exact fits, and the sample is drawn from the units after them.
+        """
         while first < len(self.order) - sample and sample * self._probabilities(first)[0] > CERTAIN:
             first += 1
         return first
 
     def _sampled_error(self, first: int, sample: int, generator: np.random.Generator) -> float:
-        """Return the error of the units from `first` on, estimated from exact fits for a sample."""
+        """Return the error of the units from `first` on, estimated from fits for a sample.
+
+        The estimate is the sum of the errors, plus twice its standard error.
+        """
         probability = self._probabilities(first)
         drawn = generator.choice(len(probability), sample, p=probability / probability.sum())
         self.fit(first + np.unique(drawn))
@@ -147,7 +174,7 @@ class _RefitQueue:
         return float(abs(terms.mean()) + 2.0 * terms.std(ddof=1) / np.sqrt(sample))
 
     def fit(self, which: Array) -> None:
-        """Make exact fits for some positions of `order` that have none."""
+        """Make exact fits for the units at the places `which` that have none."""
         which = which[~self.is_done[which]]
         if not len(which):
             return
@@ -160,9 +187,9 @@ class _RefitQueue:
 
 
 def _order_of_fits(units: Units, is_single: Array) -> tuple[Array, int]:
-    """Return the positions of the units that exact fits may replace, the least exact first.
+    """Return the positions of the units that may get exact fits, the least exact first.
 
-    The first are those whose I - A_i Λ_i is nearly singular; the second result is their number.
+    The units with a nearly singular I - A_i Λ_i come first. The second result is their number.
     """
     may_be_fitted = (units.count > 0.0) & ~is_single
     singular = (units.largest_hat > NEARLY_SINGULAR) & may_be_fitted

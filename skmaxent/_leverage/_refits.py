@@ -1,4 +1,4 @@
-"""Exact fits without an observation, which start from the fit to all of them."""
+"""Exact fits without one row or observation, which start from the fit to all rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
-# Standard errors between a refit and its optimum, and most iterations of a solver.
+# The distance to the optimum, in standard errors, at which a solver ends, and its most iterations.
 REFIT_TOLERANCE, REFIT_ITERATIONS = 1e-4, 200
-# The same for the simplified Newton method, whose last steps cost little.
+# The distance at which the simplified Newton method ends. Its last steps cost little.
 NEWTON_TOLERANCE = 1e-5
+# A row that keeps a smaller share of its weight has only kept a rounding error.
+LEAST_KEPT = 1e-12
 
 
 class Refits:
@@ -26,7 +28,7 @@ class Refits:
     problem : Problem
         The problem of all rows.
     theta : ndarray of shape (n_logits, n_features + 1)
-        Its minimum.
+        The minimum of the problem.
     leverages : Leverages
         The leverages of the rows, which the simplified Newton method uses. If it does not converge
         for a row, a solver makes the fit.
@@ -34,7 +36,7 @@ class Refits:
     Attributes
     ----------
     n_fits : int
-        How many fits were made.
+        The number of fits that were made.
     rows : list of int
         The rows that were left out.
     separated : list of int
@@ -58,7 +60,7 @@ class Refits:
         self.separated: list[int] = []
 
     def logits_without(self, rows: Array, left_out: Array, outcomes: Array) -> Array:
-        """Return the logits of rows in the fits without a part of their weight, (n, n_logits).
+        """Fit without a part of the weight of one row at a time; return the logits of these rows.
 
         Parameters
         ----------
@@ -68,6 +70,10 @@ class Refits:
         outcomes : ndarray of int, shape (n,)
             The classes of the observations that are left out, if rows stand for observations of
             several classes. -1 reduces the weight of the row and keeps its class shares.
+
+        Returns
+        -------
+        ndarray of shape (n, n_logits)
         """
         logits = np.empty((len(rows), len(self._start[0])))
         converged = np.zeros(len(rows), dtype=bool)
@@ -83,14 +89,7 @@ class Refits:
     def _by_solver(self, row: int, left_out: float, outcome: int | None) -> Array:
         """Return the logits of a row, (n_logits,), in the fit without a part of its weight.
 
-        Parameters
-        ----------
-        row : int
-        left_out : float
-            The weight that is left out, as the objective stores weights.
-        outcome : int, optional
-            The class of the observation that is left out, if the row stands for observations of
-            several classes. The default reduces the weight of the row and keeps its class shares.
+        The arguments are single entries of those of `logits_without`, with None for the class -1.
         """
         problem = self._without(row, left_out, outcome)
         start = problem.start_at(*self._start)
@@ -107,7 +106,7 @@ class Refits:
         assert isinstance(blocks, RowBlocks)
         weights, targets = self._weights.copy(), self._targets
         kept = max(weights[row] - left_out, 0.0)
-        if kept <= 1e-12 * weights[row]:
+        if kept <= LEAST_KEPT * weights[row]:
             kept = 0.0
         if outcome is not None and kept > 0.0:
             targets = np.array(targets, dtype=float)

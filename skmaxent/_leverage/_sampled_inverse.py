@@ -16,36 +16,39 @@ from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-# Random vectors, and groups of them that are left out for the Monte-Carlo error.
+# The number of random vectors, and of the groups that the jackknife leaves out.
 N_VECTORS, N_GROUPS = 100, 10
-# Most random vectors, and most bytes of them and of arrays for them, where more are asked for.
+# The largest number of random vectors, and of bytes of them and of their working arrays, if 100
+# vectors leave too large an error.
 MOST_VECTORS, MOST_BYTES = 400, 1 << 29
-# Relative error of the systems that are solved for them, and most Hessian products for them.
+# The relative error of the linear systems whose solutions the vectors are, and the largest number
+# of iterations of conjugate gradients for them.
 ACCURACY, MOST_PRODUCTS = 1e-3, 500
 
 
 @dataclass(frozen=True)
 class SampledInverse:
-    """Random vectors with the covariance H⁻¹, and what they estimate of the leverages.
+    """Random vectors with the covariance H⁻¹, from which leverages are estimated.
 
-    With Gaussian noise ε of the rows and of the penalty, g = Σ_i (F_i ε_i) ⊗ x̃_i + ... has the
-    covariance H, and θ = H⁻¹ g has H⁻¹ (Papandreou & Yuille 2010, NIPS 23). The logits (I ⊗ x̃_iᵀ) θ
-    of row i then have the covariance A_i. With a_i = F_iᵀ (I ⊗ x̃_iᵀ) θ, the parts a_i and ε_i - a_i
-    are independent with covariances F_iᵀ A_i F_i and I - F_iᵀ A_i F_i, so that leverages near zero
-    and near one have small relative errors both. Nobel, LeJeune & Candès (2024, arXiv:2409.09781)
-    estimate leverages by random vectors too, and remove the bias of the order of one over their
-    number.
+    H, A_i, F_i, s_i and x̃_i are those of `Leverages`. With Gaussian noise ε_i for each row and
+    noise for the penalty, g = Σ_i √s_i (F_i ε_i) ⊗ x̃_i + ... has the covariance H, and θ = H⁻¹ g
+    has the covariance H⁻¹ (Papandreou & Yuille 2010, NIPS 23). The logits (I ⊗ x̃_iᵀ) θ of row i
+    then have the covariance A_i. With a_i = √s_i F_iᵀ (I ⊗ x̃_iᵀ) θ, the parts a_i and ε_i - a_i are
+    independent and have the covariances s_i F_iᵀ A_i F_i and I - s_i F_iᵀ A_i F_i. Therefore both
+    leverages near zero and leverages near one have small relative errors. Nobel, LeJeune & Candès
+    (2024, arXiv:2409.09781) also estimate leverages by n random vectors, and remove the bias of
+    order 1/n.
 
     Attributes
     ----------
     theta : ndarray of shape (n_vectors, n_logits, n_features + 1)
         The vectors θ.
     numbers : ndarray of int, shape (n_vectors,)
-        Which of the random vectors they are.
+        The positions of these vectors among all that were drawn.
     n_drawn : int
-        How many there are.
+        The number of vectors that were drawn.
     seed : int
-        Of the noise.
+        The seed of the noise.
     rank : int
         The number of free coefficients.
     """
@@ -66,10 +69,19 @@ class SampledInverse:
         seed: int = 0,
         known: SampledInverse | None = None,
     ) -> SampledInverse:
-        """Draw vectors at a point of the loss, for the penalty of standardised columns.
+        """Draw vectors at a point.
 
-        `size` is the number of free coefficients. `known` are the first of the vectors, drawn
-        before with the same seed.
+        Parameters
+        ----------
+        point : Point
+            The loss at θ, without a penalty.
+        terms : PenaltyTerms
+            The penalty and the bounds for standardised columns.
+        size : int
+            The number of free coefficients.
+        n_vectors, seed : int
+        known : SampledInverse, optional
+            The first of the vectors, which were drawn before with the same seed.
         """
         objective = point.objective
         tangent = terms.nonsmooth_penalty().tangent(point.theta)
@@ -82,7 +94,9 @@ class SampledInverse:
         total = objective.total_weight
         g += np.sqrt(total) * _penalty_noise(tangent, shape, seed)
         if objective.likelihood.is_coupled and _has_common_ridge(point, tangent, free):
-            g -= g.mean(axis=1, keepdims=True)  # a common change of all classes changes no logit
+            # The part of g in the direction that adds the same number to all classes is removed:
+            # this direction changes no probabilities, and preconditioners are made without it.
+            g -= g.mean(axis=1, keepdims=True)
         n_known = 0 if known is None else len(known.theta)
         theta = _solutions(point, tangent, free, np.where(free, g[n_known:], 0.0) / total)
         if known is not None:
@@ -90,9 +104,9 @@ class SampledInverse:
         return cls(theta, np.arange(n_vectors), n_vectors, seed, size)
 
     def with_vectors(self, n_vectors: float, point: Point, terms: PenaltyTerms) -> SampledInverse:
-        """Return the inverse with so many vectors, as far as `MOST_VECTORS` and memory allow."""
+        """Return the inverse with `n_vectors`, or as many as `MOST_VECTORS` and memory allow."""
         rows = getattr(point.objective.blocks, "block_rows", 0)
-        # A vector, and its noise, logits and their products for the rows of a block.
+        # The entries of a vector, or of its noise, logits and products for the rows of a block.
         entries = max(self.theta[0].size, 3 * rows * len(self.theta[0]))
         most = min(MOST_VECTORS, MOST_BYTES // (8 * entries))
         n_vectors = int(min(n_vectors, most)) // N_GROUPS * N_GROUPS
@@ -101,15 +115,15 @@ class SampledInverse:
         return self.at(point, terms, self.rank, n_vectors, self.seed, self)
 
     def without(self, group: int) -> SampledInverse:
-        """Return the vectors that are not in a group, of `N_GROUPS`."""
+        """Return the vectors without those of one group, 0 to `N_GROUPS` - 1."""
         kept = self.numbers % N_GROUPS != group
         return replace(self, theta=self.theta[kept], numbers=self.numbers[kept])
 
     def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
-        """Return estimates of A_i and of s_i F_iᵀ A_i F_i, (rows, r, r), and of its trace, (rows,).
+        """Return estimates of the results of `InverseHessian.leverages`, with its arguments.
 
-        `root` is F_i, (rows, r, r), for a weight of one. The second estimate is for the inverse of
-        I - Λ_i A_i; where leverages are small the third is the better one.
+        The second result, the hat matrices, is for the inverse of I - Λ_i A_i. The third result
+        estimates their traces better than the traces of the second, if leverages are small.
         """
         likelihood, columns = context.likelihood, context.model.standardisation
         m, R, width = self.theta.shape
@@ -128,16 +142,17 @@ class SampledInverse:
         A = Z.transpose(0, 2, 1) @ Z / m
         S, T = (B.transpose(0, 2, 1) @ B for B in (within, beyond))
         r = S.shape[1]
-        # The inverse of the second is an unbiased estimate of (I - FᵀAF)⁻¹, and independent of A.
+        # T is a Wishart matrix: (m - r - 1) T⁻¹ is an unbiased estimate of (I - hat)⁻¹, and it is
+        # independent of A.
         hat = np.eye(r) - T / (m - r - 1.0)
         trace = np.einsum("mkl,mlk->m", S, np.linalg.inv(S + T))
         return A, hat, trace
 
 
 def _noise(context: KernelContext, n_vectors: int, r: int, seed: int) -> Array:
-    """Return the noise of the rows of a block, always the same, (n_vectors, r, rows).
+    """Return the noise ε of the rows of a block, the same at each call, (n_vectors, r, rows).
 
-    That of the first vectors does not depend on their number.
+    The noise of the first vectors does not depend on the number of vectors.
     """
     block = context.block
     generator = np.random.default_rng([seed, block.start])
@@ -145,10 +160,10 @@ def _noise(context: KernelContext, n_vectors: int, r: int, seed: int) -> Array:
 
 
 def _noise_gradient(context: KernelContext, n_vectors: int, seed: int) -> tuple[Array, Array]:
-    """Return Σ_i √s_i (F_i ε_i) ⊗ (x_i, 1) of a block for each vector.
+    """Return the sums Σ_i √s_i (F_i ε_i) ⊗ (x_i, 1) of a block for each vector (a kernel).
 
-    The sums are those with the columns as they are, (n_vectors · n_logits, n_features), and of the
-    logits alone, (n_vectors · n_logits,).
+    The first result, (n_vectors · n_logits, n_features), belongs to the columns x_i before
+    standardisation, and the second, (n_vectors · n_logits,), to the one of the intercept.
     """
     likelihood = context.likelihood
     noise = _noise(context, n_vectors, likelihood.n_free, seed)
@@ -161,7 +176,10 @@ def _noise_gradient(context: KernelContext, n_vectors: int, seed: int) -> tuple[
 
 
 def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array:
-    """Return noise with the covariance of the penalty's second derivative, of that shape."""
+    """Return noise whose covariance is the second derivative of the penalty.
+
+    `shape` is (n_vectors, n_logits, n_features + 1).
+    """
     noise = np.sqrt(tangent.diagonal) * np.random.default_rng([seed, 0, 1]).standard_normal(shape)
     if tangent.group_curvature is not None and tangent.unit is not None:
         other = np.random.default_rng([seed, 0, 2]).standard_normal(shape)
@@ -172,10 +190,10 @@ def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array
 
 
 def _solutions(point: Point, tangent: Tangent, free: Array, G: Array) -> Array:
-    """Return the solutions of H θ = g for several g, (n, n_logits, n_features + 1), at once.
+    """Return the solutions θ of H θ = g for n vectors g, (n, n_logits, n_features + 1).
 
-    H is the Hessian of the mean loss and the penalty over the coefficients of the mask `free`.
-    Conjugate gradients for all of them share the passes over the rows.
+    H is the Hessian of the mean loss and the penalty over the coefficients in the mask `free`, and
+    `G` are the vectors g, of the shape of the result. All systems share the passes over the rows.
     """
 
     def product(V: Array) -> Array:
@@ -188,16 +206,17 @@ def _solutions(point: Point, tangent: Tangent, free: Array, G: Array) -> Array:
 
 
 def _has_common_ridge(point: Point, tangent: Tangent, free: Array) -> bool:
-    """Return whether all coefficients vary, and the penalty is the same ridge for all classes."""
+    """Return whether all coefficients vary and the penalty is a ridge, the same for all classes."""
     is_common = len(tangent.diagonal) == 1 and tangent.group_curvature is None
     return is_common and bool((free == point.objective.standardisation.is_free).all())
 
 
 def _preconditioner(point: Point, tangent: Tangent, free: Array) -> Callable[[Array], Array]:
-    """Return the product of an approximation of H⁻¹ with a gradient, (n_logits, n_features + 1).
+    """Return a function that multiplies a gradient by an approximation of H⁻¹.
 
-    Those of the solvers are for gradients that sum to zero over the classes, as they do with a
-    common ridge and without fixed coefficients. Otherwise it is the inverse of the diagonal.
+    Gradients have the shape (n_logits, n_features + 1). The preconditioners of the solvers need
+    gradients that sum to zero over the classes, which is so with a common ridge and without fixed
+    coefficients. Otherwise the approximation is the inverse of the diagonal of H.
     """
     objective = point.objective
     if _has_common_ridge(point, tangent, free):
@@ -218,7 +237,7 @@ def _preconditioner(point: Point, tangent: Tangent, free: Array) -> Callable[[Ar
 
 
 def _curvature_sums(context: KernelContext) -> tuple[Array, Array, Array]:
-    """Return Σ_i s_i p (1 - p) x_i², x_i and 1 of a block for each class."""
+    """Return Σ_i s_i p_i (1 - p_i) times x_i², x_i and 1 of a block, for each class (a kernel)."""
     P = context.probabilities
     variances = P * (1.0 - P) * context.weights
     block = context.block
@@ -232,10 +251,15 @@ def _curvature_sums(context: KernelContext) -> tuple[Array, Array, Array]:
 def _conjugate_gradients(
     product: Callable[[Array], Array], precondition: Callable[[Array], Array], G: Array
 ) -> Array:
-    """Return the solutions of several systems of the same positive semidefinite matrix.
+    """Return the solutions of n linear systems with the same positive semidefinite matrix.
 
-    `G` has the shape (n, ...). A system is solved where its residual has fallen to `ACCURACY`, in
-    the norm of the preconditioner.
+    Parameters
+    ----------
+    product, precondition : callable
+        Multiply vectors, (m, n_logits, n_features + 1), by the matrix and by the preconditioner.
+    G : ndarray of shape (n, n_logits, n_features + 1)
+        The right-hand sides. Iterations for a system end when its residual, in the norm of the
+        preconditioner, is `ACCURACY` times the first.
     """
     x, residual = np.zeros_like(G), G.copy()
     z = precondition(residual)
@@ -258,7 +282,7 @@ def _conjugate_gradients(
 
 
 def _hessian_products(point: Point, V: Array) -> Array:
-    """Return the Hessian of the mean loss times several directions, (n, n_logits, d + 1)."""
+    """Return the Hessian of the mean loss times n directions, (n, n_logits, d + 1)."""
     objective = point.objective
     columns, (n, R, width) = objective.standardisation, V.shape
     coef, intercept = columns.coefficients(V.reshape(n * R, width))
@@ -271,7 +295,10 @@ def _hessian_products(point: Point, V: Array) -> Array:
 
 
 def _products(context: KernelContext, coef: Array, intercept: Array, R: int) -> tuple[Array, Array]:
-    """Return the sums of a block's Hessian products for several directions, R rows each."""
+    """Return a block's sums of the Hessian products for several directions (a kernel).
+
+    `coef` and `intercept` have R rows for each direction, one for each logit.
+    """
     block, likelihood = context.block, context.likelihood
     U = block.logits(coef, intercept)
     for start in range(0, len(coef), R):

@@ -1,4 +1,4 @@
-"""SimplifiedNewton: exact fits without an observation, many of them in each pass over the rows."""
+"""SimplifiedNewton: exact fits without one observation, many fits in each pass over the rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian, all_coefficients_vary
+from skmaxent._leverage._inverse_hessian import (
+    FreeCoefficients,
+    InverseHessian,
+    all_coefficients_vary,
+)
 from skmaxent._leverage._leverages import Leverages, RowLeverages
 from skmaxent._leverage._reference_coding import ridge_gradient
 from skmaxent._objective._likelihood import Likelihood
@@ -17,9 +21,10 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
-# Most steps, and the least factor by which each must reduce the squared distance to the optimum.
+# The largest number of steps, and the factor by which each must reduce the squared distance to the
+# optimum. Fits that converge more slowly are left to a solver.
 MOST_STEPS, LEAST_DECREASE = 15, 0.5
-# Most entries of the logits of all fits in a block of rows.
+# The largest number of entries of the logits of all fits for a block of rows, 32 megabytes.
 ENTRIES_AT_A_TIME = 1 << 22
 
 
@@ -27,18 +32,17 @@ ENTRIES_AT_A_TIME = 1 << 22
 class SimplifiedNewton:
     """Newton's method with the Hessian of the fit to all rows, less that of the row left out.
 
-    The Hessian is not computed again at later iterates, so that all fits share its inverse, and
-    each iteration is one pass over the rows for many fits at once (Deuflhard 2004, Newton Methods
-    for Nonlinear Problems, section 2.1, calls the method simplified). It converges linearly, and
-    fast where the observation changes the fit little. A result is the optimum if its optimality
-    conditions hold; the caller has to fit the others by another method.
+    The Hessian is not computed again at later iterates. All fits therefore share its inverse, and
+    one pass over the rows makes a step of many fits (Deuflhard 2004, Newton Methods for Nonlinear
+    Problems, section 2.1, calls the method simplified). It converges linearly, and fast if the
+    observation changes the fit little. Fits that do not converge need another method.
 
     Attributes
     ----------
     problem : Problem
         The problem of all rows.
     leverages : Leverages
-        Of its rows, with an exact inverse of the Hessian.
+        The leverages of all rows, with an exact inverse of the Hessian.
     tolerance : float
         The distance to the optimum, in standard errors, at which iterations end.
     """
@@ -51,15 +55,15 @@ class SimplifiedNewton:
     def of(
         cls, problem: Problem, leverages: Leverages, tolerance: float
     ) -> SimplifiedNewton | None:
-        """Return the method, or None where there is no inverse, or rows are not in host memory."""
+        """Return the method; None if H has no exact inverse or rows are not in host memory."""
         X = getattr(leverages.point.objective.blocks, "X", None)
-        is_there = isinstance(X, np.ndarray) or sp.issparse(X)
-        if isinstance(leverages.inverse, InverseHessian) and is_there:
+        is_on_host = isinstance(X, np.ndarray) or sp.issparse(X)
+        if isinstance(leverages.inverse, InverseHessian) and is_on_host:
             return cls(problem, leverages, tolerance)
         return None
 
     def logits_without(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
-        """Return the logits of rows in the fits without them, and which of these converged.
+        """Fit without one observation at a time; return the logits of its row in that fit.
 
         Parameters
         ----------
@@ -86,7 +90,7 @@ class SimplifiedNewton:
         return np.concatenate(logits), np.concatenate(converged)
 
     def _iterated(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
-        """Return the same as `logits_without`; all fits are iterated together."""
+        """Return the results of `logits_without` for few rows, whose fits share all passes."""
         fits = _Fits.of(self, rows, left_out, outcomes)
         theta = self.leverages.point.theta + fits.first_step()
         converged, active = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
@@ -110,20 +114,20 @@ class SimplifiedNewton:
 class _Fits:
     """n fits, each without an observation of one row.
 
-    `theta` below has the shape (n, n_logits, n_features + 1): coefficients of standardised columns
-    for each fit. Free coordinates, (n, size), are those of `FreeCoefficients`. `which` are the
-    positions of some of the fits.
+    In the methods, `theta` (m, n_logits, n_features + 1) are coefficients of standardised columns
+    for each of m fits, `which` (m,) the positions of these fits, and free coordinates (m, size)
+    those of `FreeCoefficients`.
 
     Attributes
     ----------
     problem : Problem
         The problem of all rows.
     objective : MultinomialObjective
-        Its loss, without the penalty.
+        The loss of all rows, without the penalty.
     inverse : InverseHessian
         The inverse Hessian of the fit to all rows.
     rows : RowLeverages
-        Of the n rows.
+        The leverages of the n rows.
     left_out : ndarray of shape (n,)
         The weights that are left out.
     targets : ndarray of shape (n, n_logits)
@@ -159,7 +163,7 @@ class _Fits:
         P = np.asarray(context.probabilities, dtype=float).T
         rows = replace(rows, left_out=left_out, residual=P[:, : free.shape[1]] - free)
         tangent = problem.terms.nonsmooth_penalty().tangent(leverages.point.theta)
-        may_vary = tangent.free & problem.objective.standardisation.all_coefficients_vary
+        may_vary = tangent.free & problem.objective.standardisation.is_free
         inverse = leverages.inverse
         assert isinstance(inverse, InverseHessian)
         objective, x = leverages.point.objective, np.asarray(context.rows).T
@@ -176,11 +180,11 @@ class _Fits:
         return self.free.as_theta(step)
 
     def gradient(self, theta: Array, which: Array) -> tuple[Array, Array]:
-        """Return the gradients of the objectives without the observation, in free coordinates.
+        """Return the gradients of the objectives of some fits, in free coordinates.
 
-        The objective is the sum of the losses of the other observations, not their mean, and of the
-        penalty. `theta` belongs to the fits `which`. The second result, (n,), tells for which fits
-        the coefficients that are held satisfy their optimality conditions.
+        The objective is the sum of the losses of all other observations, not their mean, and of the
+        penalty. The second result, (m,), is True for the fits whose held coefficients satisfy their
+        optimality conditions.
         """
         n, R, width = theta.shape
         columns = self.objective.standardisation
@@ -211,10 +215,11 @@ class _Fits:
         return np.concatenate(parts, axis=1), is_optimal
 
     def newton_steps(self, gradient: Array, which: Array) -> Array:
-        """Return (H - H_i)⁻¹ g for gradients g (n, size), H_i the Hessian of what is left out.
+        """Return the steps (H - H_i)⁻¹ g, (m, size), for gradients g in free coordinates.
 
-        With H_i = G F u Fᵀ Gᵀ for G = I ⊗ x̃_i, the weight u and F Fᵀ = diag p_i - p_i p_iᵀ, this is
-        (Woodbury 1950) H⁻¹ g + H⁻¹ G F u (I - u FᵀAF)⁻¹ Fᵀ Gᵀ H⁻¹ g, where A = Gᵀ H⁻¹ G.
+        H_i is the Hessian of the observation that is left out. With H_i = G F u Fᵀ Gᵀ for
+        G = I ⊗ x̃_i, the weight u and F Fᵀ = diag p_i - p_i p_iᵀ, the step is (Woodbury 1950)
+        H⁻¹ g + H⁻¹ G F u (I - u FᵀAF)⁻¹ Fᵀ Gᵀ H⁻¹ g, where A = Gᵀ H⁻¹ G.
         """
         step = gradient @ self.inverse.matrix
         F, weights = self.rows.root[which], self.left_out[which]
@@ -222,9 +227,9 @@ class _Fits:
         inner = np.einsum("bkl,bk->bl", F, change)
         hat = self.rows.hat(self.rows.left_out)[which]
         inner = np.linalg.solve(np.eye(hat.shape[1]) - hat, inner[:, :, None])[:, :, 0]
-        pull = np.zeros((len(self.x), hat.shape[1]))
-        pull[which] = weights[:, None] * np.einsum("bkl,bl->bk", F, inner)
-        return np.asarray(step + self.inverse.free_changes(self.rows.context, pull)[which])
+        residuals = np.zeros((len(self.x), hat.shape[1]))
+        residuals[which] = weights[:, None] * np.einsum("bkl,bl->bk", F, inner)
+        return np.asarray(step + self.inverse.free_changes(self.rows.context, residuals)[which])
 
     def _logits(self, theta: Array, which: Array) -> Array:
         """Return the logits of the left-out rows in the fits `which`, offsets included."""
@@ -240,9 +245,9 @@ class _Fits:
 def _gradients(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> tuple[Array, Array]:
-    """Return a block's sums of the gradients of several models, with all their logits in rows.
+    """Return a block's sums of the gradients of the losses of several models (a kernel).
 
-    `coef` and `intercept` have n_logits rows for each model.
+    `coef` and `intercept` have n_logits rows for each model, and so have both results.
     """
     U = block.logits(coef, intercept)
     for start in range(0, len(U), likelihood.n_logits):

@@ -242,7 +242,9 @@ class LeftOutRows:
         given = to_host(self.how.routed.scorer.score.get("sample_weight"))
         return _validation.check_sample_weight(given, self.observed.n_samples)
 
-    def mean_and_error(self, log_proba: Array, units: Units, is_single: Array) -> tuple[float, float]:
+    def mean_and_error(
+        self, log_proba: Array, units: Units, is_single: Array
+    ) -> tuple[float, float]:
         """Return the mean score over observations and its standard error.
 
         Parameters

@@ -229,7 +229,9 @@ class ScoresOfPath:
             path.coefs[at].astype(float),
             path.intercepts[at].astype(float),
         )
-        held: HeldOut = held_out(fit, weights="frequency", max_refits=max_refits, refuse_single=False)
+        held: HeldOut = held_out(
+            fit, weights="frequency", max_refits=max_refits, refuse_single=False
+        )
         self._left_out = held.units, held.scores.is_single
         self.means[at], self.std_errs[at] = self.score(held.scores.log_proba, *self._left_out)
         self.n_refits[at] = held.refits.n_fits
