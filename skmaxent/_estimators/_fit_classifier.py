@@ -155,7 +155,7 @@ def _warm_start(estimator: Any, ready: TrainingProblem) -> Array | None:
     if not (is_same and np.array_equal(last.classes, ready.classes)):
         return None
     columns, intercept = ready.columns, uncorrected_intercept(estimator)
-    return ready.problem.start_at(*columns.to_problem(last.coef.astype(float), intercept))
+    return ready.problem.warm_start(*columns.to_problem(last.coef.astype(float), intercept))
 
 
 def _bias_reduced(

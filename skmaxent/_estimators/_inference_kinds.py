@@ -216,7 +216,7 @@ def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> Inf
             use_t=options.use_t,
             units=options.design,
             n_samples=training.blocks.n_samples,
-            is_penalised=bool(training.problem.asked.ridge.any()),
+            is_penalised=bool(training.problem.user_terms.ridge.any()),
         )
         return results_from_information(estimate, training, kind, options.reference)
 
@@ -260,7 +260,7 @@ def _check_columns(estimate: Estimate, training: TrainingProblem) -> None:
             "infer needs features whose squares neither overflow nor underflow; rescale the "
             f"columns {extreme}."
         )
-    if training.problem.asked.lower is not None:
+    if training.problem.user_terms.lower is not None:
         raise ValueError(
             "infer needs all features in the model; remove the columns whose penalty_factor is "
             "infinite."

@@ -311,7 +311,9 @@ def results_for_features(
         The argument of `MaxentClassifier.infer`.
     """
     terms, scale = training.problem.terms, training.data.scale
-    cov_type = resolve_cov_type(cov_type, "frequency", bool(training.problem.asked.ridge.any()))
+    cov_type = resolve_cov_type(
+        cov_type, "frequency", bool(training.problem.user_terms.ridge.any())
+    )
     if cov_type not in ("nonrobust", "laplace"):
         raise ValueError(f"features= has no cov_type={cov_type!r}: expected None.")
     reported = Reference.of(reference, training.classes)

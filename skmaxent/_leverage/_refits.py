@@ -92,7 +92,7 @@ class Refits:
         The arguments are single entries of those of `logits_without`, with None for the class -1.
         """
         problem = self._without(row, left_out, outcome)
-        start = problem.start_at(*self._start)
+        start = problem.warm_start(*self._start)
         solution = minimise(problem, Options(tol=REFIT_TOLERANCE, max_iter=REFIT_ITERATIONS), start)
         if solution.status in UNBOUNDED and row not in self.separated:
             self.separated.append(row)
@@ -126,7 +126,7 @@ class Refits:
         return Problem.of(
             blocks.with_weights(weights, targets),
             problem.objective.likelihood,
-            problem.asked,
+            problem.user_terms,
             strength=total / (total - left_out),
             fit_intercept=problem.objective.fit_intercept,
         )

@@ -1,6 +1,6 @@
 """Solvers: a Problem and Options go in, a Solution comes out."""
 
-from skmaxent._solvers._conjugate_gradients import steihaug as conjugate_gradients
+from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._solvers._names import NEWTON, SOLVER_NAMES, resolve_solver
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem

@@ -62,12 +62,12 @@ def minimise_by_pivots(
     flat = theta.ravel()
     begin = flat if start is theta else start.ravel()
     terms = FlatPenalty(penalty, theta.shape)
-    search = Search(matrix, gradient.ravel(), flat, terms, begin, share)
-    search.run(most_pivots(len(matrix)))
+    search = PivotSearch(matrix, gradient.ravel(), flat, terms, begin, share)
+    search.run(max_pivots(len(matrix)))
     return search.W.reshape(theta.shape)
 
 
-def most_pivots(p: int) -> int:
+def max_pivots(p: int) -> int:
     """Return how many pivots a search over p coefficients may make."""
     most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
     return int(min(max(3.0 * PIVOT_WORK / max(p, 1) ** 3, LEAST_PIVOTS), most))
@@ -94,7 +94,7 @@ class FlatPenalty:
         self.weak_l1 = np.where(self.l1 < STRONG_L1, self.l1, 0.0)
 
 
-class Search:
+class PivotSearch:
     """The search: its point, and what each pivot needs. All arrays are flat, (p,).
 
     Parameters

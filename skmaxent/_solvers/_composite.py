@@ -16,9 +16,9 @@ import numpy as np
 from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import ProximalPenalty
-from skmaxent._solvers._conjugate_gradients import steihaug
-from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
-from skmaxent._solvers._models import is_quick, model_at
+from skmaxent._solvers._conjugate_gradients import conjugate_gradients
+from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, exact_minimum, minimise_model
+from skmaxent._solvers._models import has_cheap_hessian, model_at
 from skmaxent._solvers._quadratic import DampedModel, Model, project_onto_tangent
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
@@ -126,20 +126,20 @@ class _Quadratic:
         self.used = self.model
         if self.damping > 0.0:
             self.used = DampedModel(self.model, self.damping)
-        guess = minimise(self.used, point.gradient, point.theta, penalty)
+        guess = minimise_model(self.used, point.gradient, point.theta, penalty)
         if guess.distance > target:
             return guess
-        may_renew = is_quick(point)
+        may_renew = has_cheap_hessian(point)
         is_doubtful = may_renew or not self.holds
         if not self._is_fresh and point.theta.size <= SMALL_MODEL and is_doubtful:
             self._renew(point)
             if self.model.matrix is None:
-                guess = minimise(self.model, point.gradient, point.theta, penalty)
+                guess = minimise_model(self.model, point.gradient, point.theta, penalty)
         if self.damping > 0.0:
             self.holds, self.damping, self._was_damped = False, 0.0, True
         self.used = self.model
         if (may_renew or not self.holds) and not guess.is_exact:
-            guess = finished(guess, self.model, point.gradient, point.theta, penalty)
+            guess = exact_minimum(guess, self.model, point.gradient, point.theta, penalty)
         return guess
 
     def reject(self, point: Point, decrease: float) -> bool:
@@ -175,7 +175,7 @@ class _Quadratic:
         is_stale = step.products >= STALE_PRODUCTS or step.guess.n_solves >= STALE_SOLVES
         # The step after one that ends so near is the last.
         is_stale = is_stale and not (as_promised and step.ends_near)
-        if is_wrong or is_stale or self.model.is_local or is_quick(candidate):
+        if is_wrong or is_stale or self.model.is_local or has_cheap_hessian(candidate):
             self._renew(candidate)
 
 
@@ -280,7 +280,7 @@ def _step_hidden_by_rounding(
     candidate = point.objective.at(step.theta)
     candidate_value = candidate.loss + penalty.value(step.theta)
     if candidate_value <= value + point.rounding:
-        nearer = minimise(model, candidate.gradient, step.theta, penalty)
+        nearer = minimise_model(model, candidate.gradient, step.theta, penalty)
         if nearer.distance < 0.5 * step.guess.distance:
             return candidate, candidate_value
     return None
@@ -323,7 +323,7 @@ def _refine(
     whole = float(np.sqrt(2.0 * max(decrease, 0.0)))
     tolerance = max(min(0.25, np.sqrt(whole)) * whole, 0.3 * target)
     if size > tolerance:
-        inside = steihaug(
+        inside = conjugate_gradients(
             partial(_tangent_product, loss_hessian, model, tangent),
             solve,
             residual,

@@ -15,14 +15,31 @@ from skmaxent._typing import Array
 LEAST_SQUARE = 1e-290
 # Smaller Ritz values are rounding errors of the largest one.
 LEAST_RITZ = 1e-12
+# A direction whose curvature is below this share of its squared length in M has none but rounding.
+LEAST_CURVATURE = 1e-14
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step s, the decrease of the quadratic model it promises, and its length in the norm of M.
+    """A step s for the quadratic model gᵀs + sᵀHs/2, found with a preconditioner M.
 
-    `residual` is g + H s and `residual_norm` its length in M⁻¹ (for a step inside the region),
-    `smallest_ritz` estimates the smallest eigenvalue of M⁻¹H seen on the way.
+    Attributes
+    ----------
+    direction : ndarray
+        The step s, of the shape of the gradient g.
+    residual : ndarray
+        H s + g, the gradient of the model at the end of the step. If the boundary shortened the
+        last part of the step, it is the residual before this part.
+    predicted : float
+        The decrease of the model by the step.
+    length : float
+        The length √(sᵀMs).
+    on_boundary : bool
+        Whether the step ends on the boundary of the trust region.
+    residual_norm : float
+        The norm √(rᵀM⁻¹r) of the residual r.
+    smallest_ritz : float
+        The smallest Ritz value, an estimate of the smallest eigenvalue of M⁻¹H.
     """
 
     direction: Array
@@ -34,7 +51,7 @@ class Step:
     smallest_ritz: float
 
 
-def steihaug(
+def conjugate_gradients(
     product: Callable[[Array], Array],
     solve: Callable[[Array], Array],
     gradient: Array,
@@ -43,51 +60,54 @@ def steihaug(
     tolerance: float,
     max_products: int,
 ) -> Step:
-    """Minimise gᵀs + sᵀHs/2 over ‖s‖_M <= radius, to ‖residual‖_{M⁻¹} <= tolerance.
+    """Minimise gᵀs + sᵀHs/2 within a trust region ‖s‖_M <= radius (Steihaug 1983).
 
-    Steihaug (1983), SIAM J. Numer. Anal. 20, 626-637; lengths in that norm come from recurrences
-    (Conn, Gould & Toint 2000, section 7.5.1), so that M itself is never applied.
+    The algorithm is that of SIAM J. Numer. Anal. 20, 626-637. Lengths in the norm of M come from
+    recurrences (Conn, Gould & Toint 2000, section 7.5.1), so that M itself is never applied.
+
+    Parameters
+    ----------
+    product : callable
+        Returns H V for an array V of the shape of the gradient.
+    solve : callable
+        Returns M⁻¹ G for an array G of this shape.
+    gradient : ndarray
+        g.
+    radius : float
+        May be infinite.
+    tolerance : float
+        The norm of the residual in M⁻¹ at which to stop.
+    max_products : int
+        Most products with H.
     """
     s = np.zeros_like(gradient, order="F")
     residual = gradient.copy(order="F")
     z = solve(residual)
     direction = -z
     rz = inner(residual, z)
-    # Products in the norm of M: of s with itself, of s with the direction, of the direction with
-    # itself.
-    ss, sd, dd = 0.0, 0.0, rz
+    scalars = _Recurrences(rz)
     predicted = 0.0
-    alphas: list[float] = []
-    betas: list[float] = []
     on_boundary = False
-    while rz > max(tolerance**2, LEAST_SQUARE) and len(alphas) < max_products:
+    while rz > max(tolerance**2, LEAST_SQUARE) and len(scalars.alphas) < max_products:
         Hd = product(direction)
         curvature = inner(direction, Hd)
-        if not curvature > 1e-14 * dd:  # none left but rounding: F is convex
+        if not curvature > LEAST_CURVATURE * scalars.dd:  # only rounding, because F is convex
             break
         alpha = rz / curvature
-        new_ss = ss + 2 * alpha * sd + alpha**2 * dd
-        if new_ss >= radius**2:
-            # The step along the direction that ends on the boundary of the region.
-            tau = (np.sqrt(sd**2 + dd * (radius**2 - ss)) - sd) / dd
+        if scalars.square_after(alpha) >= radius**2:
+            tau = scalars.step_to_boundary(radius)
             add_scaled(s, tau, direction)
             predicted += tau * rz - 0.5 * tau**2 * curvature
-            ss = radius**2
+            scalars.end_on_boundary(alpha, radius)
             on_boundary = True
-            alphas.append(alpha)
             break
         add_scaled(s, alpha, direction)
         predicted += 0.5 * alpha * rz
-        ss = new_ss
         add_scaled(residual, alpha, Hd)
         z = solve(residual)
         new_rz = inner(residual, z)
         beta = new_rz / rz
-        alphas.append(alpha)
-        betas.append(beta)
-        # Directions are M-conjugate to the residuals before, which gives these recurrences.
-        sd = beta * (sd + alpha * dd)
-        dd = new_rz + beta**2 * dd
+        scalars.advance(alpha, beta, new_rz)
         direction *= beta
         direction -= z
         rz = new_rz
@@ -95,15 +115,64 @@ def steihaug(
         direction=s,
         residual=residual,
         predicted=predicted,
-        length=float(np.sqrt(ss)),
+        length=float(np.sqrt(scalars.ss)),
         on_boundary=on_boundary,
         residual_norm=float(np.sqrt(max(rz, 0.0))),
-        smallest_ritz=_smallest_ritz(alphas, betas),
+        smallest_ritz=_smallest_ritz(scalars.alphas, scalars.betas),
     )
 
 
+class _Recurrences:
+    """Scalars of conjugate gradients: inner products in the norm of M, and step sizes.
+
+    Attributes
+    ----------
+    ss, sd, dd : float
+        sᵀMs, sᵀMd and dᵀMd for the step s and the search direction d.
+    alphas, betas : list of float
+        Step sizes and conjugation coefficients of the iterations.
+    """
+
+    __slots__ = ("alphas", "betas", "dd", "sd", "ss")
+
+    def __init__(self, dd: float) -> None:
+        self.ss, self.sd, self.dd = 0.0, 0.0, dd
+        self.alphas: list[float] = []
+        self.betas: list[float] = []
+
+    def square_after(self, alpha: float) -> float:
+        """Return the square of the length of s + alpha d."""
+        return self.ss + 2 * alpha * self.sd + alpha**2 * self.dd
+
+    def step_to_boundary(self, radius: float) -> float:
+        """Return the positive number τ for which s + τ d has the length `radius`."""
+        root: float = np.sqrt(self.sd**2 + self.dd * (radius**2 - self.ss))
+        return (root - self.sd) / self.dd
+
+    def end_on_boundary(self, alpha: float, radius: float) -> None:
+        """Update after a last step that ends at `radius`, where alpha would lead beyond."""
+        self.alphas.append(alpha)
+        self.ss = radius**2
+
+    def advance(self, alpha: float, beta: float, rz: float) -> None:
+        """Update after a step alpha d and the next direction, beta d - z.
+
+        `rz` is rᵀz for the new residual r and z = M⁻¹ r. The direction is M-conjugate to the
+        earlier residuals, which gives these recurrences.
+        """
+        self.ss = self.square_after(alpha)
+        self.sd = beta * (self.sd + alpha * self.dd)
+        self.dd = rz + beta**2 * self.dd
+        self.alphas.append(alpha)
+        self.betas.append(beta)
+
+
 def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
-    """Return the smallest eigenvalue of the iteration's Lanczos matrix (Saad 2003, 6.7.3)."""
+    """Return the smallest eigenvalue of the Lanczos matrix of a run of conjugate gradients.
+
+    `alphas` and `betas` are the step sizes and the conjugation coefficients of the iterations
+    (Saad 2003, Iterative Methods for Sparse Linear Systems, section 6.7.3).
+    """
     if not alphas:
         return 1.0
     a, b = np.array(alphas), np.array(betas[: len(alphas) - 1])

@@ -1,11 +1,21 @@
 """Fits to rows of which only a set of possible classes is known, by expectation maximisation.
 
-With S_i the set of row i the loss is mean [logsumexp(z_i) - logsumexp_{k in S_i}(z_ik)]. Each step
-minimises, as a function of θ', what lies above it and touches it at θ: the loss for the targets
-p_ik / Σ_{l in S_i} p_il (Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39, 1-38). Every second
-step is followed by an extrapolation, taken where the objective is lower there (Varadhan & Roland
-2008, Scand. J. Stat. 35, 335-353). These steps are short where the sets leave most of the
-information open, so that small fits end with Newton's method for the loss itself.
+With S_i the set of row i, and z_i its logits, the loss is the mean of -log P(S_i), which is
+logsumexp(z_i) - logsumexp_{k in S_i}(z_ik). It is not convex. A step from θ computes the expected
+targets, t_ik = p_ik / Σ_{l in S_i} p_il for the probabilities p at θ, and zero outside of S_i. Then
+it minimises the usual loss for these targets. But for a constant, this loss is an upper bound of
+the loss of the sets that is equal to it at θ (Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39,
+1-38). After every second step, the coefficients are extrapolated, if this lowers the objective
+(SQUAREM; Varadhan & Roland 2008, Scand. J. Stat. 35, 335-353).
+
+If the sets are large, steps of expectation maximisation are short. Small fits therefore end with
+Newton's method for the loss of the sets itself.
+
+Conventions
+-----------
+θ of shape (R, d + 1) are the coefficients of the standardised columns, with the intercepts in the
+last column, for R logits and d features. The objective is the loss of the sets plus the penalty.
+Uniform targets are 1/|S_i| for the classes of S_i; the fit to these targets is the first one.
 """
 
 from __future__ import annotations
@@ -27,72 +37,77 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array, KernelResult
 
-# Most iterations before a small fit goes on with Newton's method.
+# Most steps of expectation maximisation before a small fit goes on with Newton's method.
 FIRST_STEPS = 10
-# Distance in standard errors at which Newton's method takes over: its steps converge quadratically
-# there, to the stationary point that further steps of expectation maximisation would lead to.
+# Newton's method takes over at this distance to the optimum, in standard errors. From there it
+# converges quadratically to the stationary point that expectation maximisation would reach.
 NEAR = 0.3
-# A step is brought this much nearer to its minimum than the whole fit to its own.
+# The tolerance of the minimisation in a step is this share of the tolerance of the whole fit.
 INNER_TOL_SHARE = 0.1
-# Steps before Newton's method end at this share of the distance of the last one.
+# Before Newton's method, the tolerance in a step is at least this share of the last step's length.
 STEP_SHARE = 0.03
-# The slowest rate of convergence that distances to the end are told for.
+# The largest ratio of the lengths of successive steps from which the distance to the optimum is
+# extrapolated. Larger ratios are set to it.
 SLOWEST = 0.999
-# Most iterations of a step, which need not reach its minimum to lower the objective.
+# Most iterations of the solver in a step, which need not reach its minimum to lower the objective.
 MOST_ITERATIONS = 20
-# Share of the objective, or of a total loss in nats, that may be left to gain at the end.
+# A fit has converged if the decrease that is left is below the first share of the objective, or
+# below the second number of nats in the sum over the rows.
 NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
-# Rounding of a difference of logits, in units of the largest.
+# Rounding error of a difference of logits, in units of the machine epsilon times the largest logit.
 ROUNDED_MARGIN = 64.0
-# Factor between the lengths of steps that are tried beyond the last one.
+# Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
-# A decrease of a smaller share of the objective is none.
+# A decrease by less than this share of the objective counts as rounding.
 VALUE_ROUNDING = 4.0 * EPS
 
 
 def fit_sets(problem: Problem, options: Options) -> Solution:
-    """Return a stationary point no higher than the best for targets spread evenly.
+    """Fit to sets of possible classes, from the fit to uniform targets.
+
+    The result is a stationary point whose objective is not above that of the fit to uniform
+    targets.
 
     Parameters
     ----------
     problem : Problem
-        Its targets are those spread evenly over the sets: what is positive there is possible.
+        The problem with uniform targets. The set of a row are its classes with positive targets.
     options : Options
-        `max_iter` are steps of expectation maximisation and of Newton's method.
+        `max_iter` limits the number of steps of expectation maximisation and of Newton's method
+        together.
     """
     if options.max_iter == 0:
-        # At coefficients of zero, the distance for targets spread evenly is that of the fit.
+        # At coefficients of zero the expected targets are the uniform ones.
         return replace(minimise(problem, options), gap=float("nan"))
-    fit = _Fit(problem, options)
-    is_small = type(problem.objective.blocks) is RowBlocks and affords_newton(fit.even.point)
+    fit = _SetFit(problem, options)
+    is_small = type(problem.objective.blocks) is RowBlocks and affords_newton(fit.uniform.point)
     if not is_small:
         return fit.solution(fit.steps_to_the_end())
     status = fit.first_steps()
     if status is Status.MAX_ITER and not fit.record.is_full:
-        return fit.by_newton()
+        return fit.finish_by_newton()
     return fit.solution(status)
 
 
-class _Fit:
-    """A fit by steps of expectation maximisation, from the optimum for targets spread evenly.
-
-    A direction of recession depends on which targets are positive and not on how they are spread,
-    so that the fit for targets spread evenly tells of those of all steps.
+class _SetFit:
+    """The state of a fit to sets of possible classes.
 
     Attributes
     ----------
-    even : Solution
-        The optimum for targets spread evenly.
-    inner : Options
-        The options of a step.
+    uniform : Solution
+        The fit to uniform targets. Directions of recession depend only on which targets are
+        positive, so that the separation it finds holds for all steps.
+    step_options : Options
+        The options of the minimisation in a step.
     thetas : list of ndarray of shape (R, d + 1)
-        θ where the steps since the last extrapolation began, and where the last one ended.
+        The iterates since the last extrapolation. The last entry is the present iterate.
     value : float
-        The objective at the last θ.
+        The objective at the present iterate.
     last : Outcome or Solution or None
-        The step that ended at the last θ, None after an extrapolation.
+        The result of the step that ended at the present iterate; None if no step did.
     distances : list of float
-        How far each start of these steps was from the minimum of its step, in standard errors.
+        The lengths of the steps since the last extrapolation, in standard errors; the first entry
+        is infinite.
     """
 
     thetas: list[Array]
@@ -105,23 +120,24 @@ class _Fit:
         self.penalty = problem.terms.nonsmooth_penalty()
         self.tol = options.tol
         inner = replace(options, tol=INNER_TOL_SHARE * options.tol, callback=None)
-        self.even = minimise(problem, inner)
-        self.inner = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
+        self.uniform = minimise(problem, inner)
+        self.step_options = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
         self.record = Record(options, first=1)
         signs = () if problem.terms.is_smooth else self.penalty.unbounded_signs
         self.descend: _Minimiser = partial(descend, watch=Watch(problem.objective, *signs))
-        self._start_at(self.even.point.theta, self._value(self.even.point.theta))
+        self._start_at(self.uniform.point.theta, self._objective_at(self.uniform.point.theta))
 
     def first_steps(self) -> Status:
-        """Make steps until Newton's method does better, and return their status.
+        """Make steps of expectation maximisation until Newton's method does better.
 
-        It is MAX_ITER unless the fit ends here. No step is checked, because the end of Newton's
-        method is. If the fit for even targets did not reach its minimum, no step would.
+        The status returned is MAX_ITER unless the fit ends here. There is no certificate of the
+        steps, because the result of Newton's method is checked.
         """
-        if self.even.status in (Status.MAX_ITER, Status.PRECISION):
+        # If the fit to uniform targets has not reached its minimum, no step would reach one.
+        if self.uniform.status in (Status.MAX_ITER, Status.PRECISION):
             return Status.MAX_ITER
         while not self.record.is_full and len(self.record) < FIRST_STEPS:
-            options = self.inner
+            options = self.step_options
             if np.isfinite(self.distances[-1]):
                 options = replace(options, tol=max(options.tol, STEP_SHARE * self.distances[-1]))
             step, value = self._step(options, self.descend)
@@ -138,28 +154,28 @@ class _Fit:
         return Status.MAX_ITER
 
     def steps_to_the_end(self) -> Status:
-        """Make steps to a stationary point, and return their status.
+        """Make steps of expectation maximisation up to a stationary point, and return the status.
 
-        A step is checked (its certificate, its precision, a proof of separation) where the fit may
-        end with it.
+        Where the fit may end with a step, the step is repeated by `minimise`, which checks its
+        certificate, its precision and separation.
         """
         total = self.problem.objective.total_weight
         while not self.record.is_full:
-            step, value = self._step(self.inner, self.descend)
+            step, value = self._step(self.step_options, self.descend)
             distance, left = self._distance_after(step)
             negligible = max(NEGLIGIBLE_SHARE * abs(value), NEGLIGIBLE_NATS / total)
             is_short = distance <= self.tol and self.value - value <= left * negligible
             is_at_end = False
             if is_short or not _is_lower(value, self.value):
-                step, value = self._step(self.inner, minimise)
-                is_at_end = _is_at_minimum(step, self.tol)
+                step, value = self._step(self.step_options, minimise)
+                is_at_end = _has_reached_minimum(step, self.tol)
                 if self.last is not None and not _is_lower(value, self.value):
                     # What is left to gain is rounding, or the step did not reach its own minimum.
                     return Status.CONVERGED if is_at_end else step.status
             before = self.thetas[-1]
             self._add(step, value)
             if is_at_end and is_short:
-                further, least = self._further(before)
+                further, least = self._search_beyond(before)
                 status = Status.CONVERGED if value - least <= negligible else Status.MAX_ITER
             else:
                 further, least, status = None, value, self._unbounded_status(step)
@@ -173,9 +189,13 @@ class _Fit:
         return Status.MAX_ITER
 
     def solution(self, status: Status) -> Solution:
-        """Return the solution at the last θ, which a fit of status MAX_ITER checks by a step."""
+        """Return the solution at the present iterate.
+
+        If the status is MAX_ITER, another step is made, which may lower the objective or prove
+        separation.
+        """
         if status is Status.MAX_ITER:
-            step, value = self._step(self.inner, minimise)
+            step, value = self._step(self.step_options, minimise)
             if step.status in UNBOUNDED:
                 status = step.status
             if self.last is None or _is_lower(value, self.value):
@@ -183,64 +203,71 @@ class _Fit:
         assert self.last is not None, "a fit has one step or more"
         return self._solution_at(self.last.point, self.value, status)
 
-    def by_newton(self) -> Solution:
-        """Return the stationary point that Newton's method leads to, in float64."""
+    def finish_by_newton(self) -> Solution:
+        """Continue by Newton's method in float64, and return the stationary point it reaches."""
         problem, penalty = self.problem, self.penalty
         blocks = problem.objective.blocks
         assert isinstance(blocks, RowBlocks), "sets are in memory"
         n_features = blocks.n_features
         rows = blocks.standardised(np.zeros(n_features), np.ones(n_features), dtype=np.float64)
-        objective = _over(problem.objective, rows)
+        objective = _with_rows(problem.objective, rows)
 
         def value_at(theta: Array) -> float:
             return _set_loss(objective, theta) + penalty.value(theta)
 
-        def spread_at(theta: Array) -> Point:
-            return _over(objective, _spread_blocks(objective, theta)).at(theta)
+        def point_at(theta: Array) -> Point:
+            return _with_rows(objective, _with_expected_targets(objective, theta)).at(theta)
 
         end = descend_by_newton(
-            self.thetas[-1], spread_at, value_at, problem.terms, self.record, self.tol
+            self.thetas[-1], point_at, value_at, problem.terms, self.record, self.tol
         )
         problem.objective.counter.gradients += len(self.record)
         self._start_at(end.theta, end.value)
-        spread = _spread_blocks(problem.objective, end.theta)
+        expected = _with_expected_targets(problem.objective, end.theta)
         status = end.status
         if status is not Status.STOPPED:
-            status = self._checked(status, spread)
-        return self._solution_at(_over(problem.objective, spread).at(end.theta), end.value, status)
+            status = self._status_at_end(status, expected)
+        point = _with_rows(problem.objective, expected).at(end.theta)
+        return self._solution_at(point, end.value, status)
 
-    def _checked(self, status: Status, spread: RowBlocks) -> Status:
-        """Return the status of the end of Newton's method, or separation where it is proved.
+    def _status_at_end(self, status: Status, expected: RowBlocks) -> Status:
+        """Return the status after Newton's method, or a kind of separation that is proved.
 
-        `spread` are the rows with the targets there.
+        `status` is that of Newton's method, and `expected` are the rows with the expected targets
+        at its end.
         """
         blocks = self.problem.objective.blocks
         assert isinstance(blocks, RowBlocks), "sets are in memory"
-        is_converged = self.even.status is Status.CONVERGED
-        if not (is_converged and _same_are_possible(spread.targets, blocks.targets)):
-            step, _ = self._step(self.inner, minimise)
+        is_converged = self.uniform.status is Status.CONVERGED
+        # Probabilities that underflow leave expected targets of zero, which may separate classes.
+        if not (is_converged and _have_same_support(expected.targets, blocks.targets)):
+            step, _ = self._step(self.step_options, minimise)
             if step.status in UNBOUNDED:
                 return step.status
-        if _separates(self.problem, self.thetas[-1]):
+        if _separates_sets(self.problem, self.thetas[-1]):
             return Status.SEPARATED
         if blocks.effective_size * self.value < SMALLEST_TOTAL:
             return Status.PRECISION
         return status
 
     def _step(self, options: Options, minimiser: _Minimiser) -> tuple[Outcome | Solution, float]:
-        """Return the minimum for targets spread by the model at the last θ, and F there."""
-        step = _spread_by(self.problem, self.thetas[-1])
+        """Minimise for the expected targets at the present iterate, from there.
+
+        Returned are the result of `minimiser` and the objective of the sets at its end.
+        """
+        step = _step_problem(self.problem, self.thetas[-1])
         found = minimiser(step, options, self.thetas[-1])
         counter = self.problem.objective.counter
         counter.gradients += step.objective.counter.gradients
         counter.hessian_products += step.objective.counter.hessian_products
-        return found, self._value(found.point.theta)
+        return found, self._objective_at(found.point.theta)
 
     def _distance_after(self, step: Outcome | Solution) -> tuple[float, float]:
-        """Return the distance to the optimum before a step, in standard errors, and 1 - its rate.
+        """Return the distance to the optimum before a step, in standard errors, and 1 - rate.
 
-        Distances of consecutive steps shrink by the rate, so that they add up to a geometric
-        series. Two of them tell it; an extrapolation before them says nothing of it.
+        The rate is the ratio of the lengths of this step and of the step before. The distance is
+        the sum of a geometric series with this ratio, whose first term is the length of this step.
+        After an extrapolation there is no step before, and the rate is `SLOWEST`.
         """
         self.distances.append(step.history[0].distance)
         before, last = self.distances[-2:]
@@ -248,71 +275,76 @@ class _Fit:
         return last / left, left
 
     def _add(self, step: Outcome | Solution, value: float) -> None:
+        """Make the end of a step, where the objective is `value`, the present iterate."""
         self.thetas.append(step.point.theta)
         self.last, self.value = step, value
 
     def _start_at(self, theta: Array, value: float) -> None:
-        """Let the steps to come begin at θ, which no step led to."""
+        """Make θ the present iterate, and forget the steps before it."""
         self.thetas, self.value = [theta], value
         self.last, self.distances = None, [np.inf]
 
     def _report(self, distance: float, status: Status) -> Status:
-        """Add the last θ to the record, and return STOPPED if a callback asks for it."""
+        """Add the present iterate to the record; return `status`, or STOPPED by a callback."""
         counter = self.problem.objective.counter
         return self.record.add(counter, self.thetas[-1], self.value, distance, status)
 
     def _extrapolate(self) -> None:
-        """Go on from where every two steps point to, if the objective is lower there."""
+        """After two steps, go on from their extrapolation if the objective is lower there."""
         if len(self.thetas) < 3:
             return
-        beyond = self.penalty.project(_extrapolated(*self.thetas))
-        value = self._value(beyond)
+        beyond = self.penalty.project(_squarem_point(*self.thetas))
+        value = self._objective_at(beyond)
         if value < self.value:
             self._start_at(beyond, value)
         else:
             self.thetas = self.thetas[-1:]
 
-    def _further(self, before: Array) -> tuple[Array, float]:
-        """Return the lowest point that was found beyond the step from `before`, and its value.
+    def _search_beyond(self, before: Array) -> tuple[Array, float]:
+        """Search beyond the end of the step from `before` to the present iterate.
 
-        Steps of expectation maximisation are short where the sets leave most of the information
-        open, and then say little of the distance to the optimum.
+        Returned are the best θ found and the objective there. If the sets are large, steps are
+        short, and their length alone does not show that the optimum is near.
         """
         best, value = self.thetas[-1], self.value
         step, length = best - before, LONGER
         while np.isfinite(length):
             beyond = self.penalty.project(np.asfortranarray(self.thetas[-1] + length * step))
-            value_beyond = self._value(beyond)
+            value_beyond = self._objective_at(beyond)
             if not value_beyond < value:
                 break
             best, value, length = beyond, value_beyond, LONGER * length
         return best, value
 
     def _unbounded_status(self, step: Outcome | Solution) -> Status:
-        """Return the proof of separation that is known after a step, or MAX_ITER."""
-        for one in (step, self.even):
-            if one.status in UNBOUNDED:
-                return one.status
-        is_separated = _separates(self.problem, self.thetas[-1])
+        """Return the kind of separation that is proved after a step, or MAX_ITER without proof."""
+        for fit in (step, self.uniform):
+            if fit.status in UNBOUNDED:
+                return fit.status
+        is_separated = _separates_sets(self.problem, self.thetas[-1])
         return Status.SEPARATED if is_separated else Status.MAX_ITER
 
-    def _value(self, theta: Array) -> float:
-        """Return F at θ: the loss of the sets of classes plus the penalty."""
+    def _objective_at(self, theta: Array) -> float:
+        """Return the loss of the sets plus the penalty at θ."""
         return set_loss(self.problem, theta) + self.penalty.value(theta)
 
     def _solution_at(self, point: Point, value: float, status: Status) -> Solution:
+        """Return the solution at a point with the objective `value`; it has no certificate."""
         outcome = Outcome(point, value, status, self.record.history)
         return self.problem.solution(outcome, float("nan"))
 
 
-def _same_are_possible(targets: Array, others: Array) -> bool:
-    """Return whether the same targets, of all classes or of the second one of two, are positive."""
-    is_alike = np.array_equal(targets > 0.0, others > 0.0)
-    return is_alike and (targets.ndim > 1 or np.array_equal(targets < 1.0, others < 1.0))
+def _have_same_support(targets: Array, others: Array) -> bool:
+    """Return whether the same classes have positive targets in each row.
+
+    Targets have the shape (rows, R), or (rows,) for the second of two classes.
+    """
+    is_same = np.array_equal(targets > 0.0, others > 0.0)
+    return is_same and (targets.ndim > 1 or np.array_equal(targets < 1.0, others < 1.0))
 
 
-def _over(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
-    """The same objective over other rows, or over rows with other targets."""
+def _with_rows(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
+    """Return the objective with its rows replaced by `blocks`."""
     return MultinomialObjective(
         blocks,
         objective.likelihood,
@@ -323,30 +355,33 @@ def _over(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObje
 
 
 class _Minimiser(Protocol):
-    """`minimise`, or `descend` where the result need not be checked; see these."""
+    """The functions `minimise`, and `descend`, which does not check its result."""
 
     def __call__(self, problem: Problem, options: Options, start: Array) -> Outcome | Solution: ...
 
 
 def _is_lower(value: float, other: float) -> bool:
-    """Return whether an objective is lower than another by more than rounding."""
+    """Return whether the objective `value` is below `other` by more than rounding errors."""
     return value < other - VALUE_ROUNDING * abs(other)
 
 
 def set_loss(problem: Problem, theta: Array) -> float:
-    """The mean of -log P(S_i), without a penalty."""
+    """Return the mean of -log P(S_i) over the rows at θ, without the penalty."""
     return _set_loss(problem.objective, theta)
 
 
 def _set_loss(objective: MultinomialObjective, theta: Array) -> float:
-    (loss,) = objective.blocks.map_reduce(_loss, *objective.for_blocks(theta))
+    """Return `set_loss` for the rows of an objective."""
+    (loss,) = objective.blocks.map_reduce(_block_loss, *objective.for_blocks(theta))
     return float(loss) / objective.total_weight
 
 
-def _separates(problem: Problem, theta: Array) -> bool:
-    """Whether the part of θ without penalty or bounds gives each row's set the largest logit.
+def _separates_sets(problem: Problem, theta: Array) -> bool:
+    """Return whether θ proves complete separation of the sets.
 
-    Then the loss falls towards zero along it, and no finite coefficients are optimal.
+    It does if, with only those coefficients that have neither penalty nor bounds, each row has its
+    largest logit within its set. The loss then falls towards zero along this direction, and no
+    finite coefficients are optimal.
     """
     terms = problem.terms
     is_free = ~((terms.l1 > 0.0) | (terms.ridge > 0.0))
@@ -365,7 +400,11 @@ def _separates(problem: Problem, theta: Array) -> bool:
 
 
 def _least_margin(block: Block, coef: Array, intercept: Array) -> KernelResult:
-    """The least difference, over rows of weight, of the largest logits in the set and outside."""
+    """Return the least margin of the rows of a block, without the offsets.
+
+    The margin of a row is its largest logit within the set minus the largest one outside, less
+    rounding errors. Rows of weight zero do not count.
+    """
     every, possible = _logits(replace(block, offset=None), coef, intercept)
     outside = np.where(possible == -np.inf, every, -np.inf).max(axis=0)
     margin = np.where(outside == -np.inf, np.inf, possible.max(axis=0) - outside)
@@ -374,43 +413,46 @@ def _least_margin(block: Block, coef: Array, intercept: Array) -> KernelResult:
     return (margin.min() if margin.shape[0] else np.inf,)
 
 
-def _is_at_minimum(step: Outcome | Solution, tol: float) -> bool:
-    """Whether a step ended at its minimum, as far as can be known."""
+def _has_reached_minimum(step: Outcome | Solution, tol: float) -> bool:
+    """Return whether the minimisation of a step converged, or ended within rounding errors."""
     if step.status is Status.PRECISION:
         return isinstance(step, Solution) and not step.lacks_precision(tol)
     return step.status is Status.CONVERGED or step.history[-1].distance <= tol
 
 
-def _extrapolated(first: Array, second: Array, third: Array) -> Array:
-    """Where steps that shrink at a constant rate lead to, by their lengths."""
+def _squarem_point(first: Array, second: Array, third: Array) -> Array:
+    """Return the extrapolation of three successive iterates (R, d + 1) by SQUAREM, scheme S3."""
     r, v = second - first, third - 2.0 * second + first
     size = float(np.linalg.norm(v))
     alpha = max(float(np.linalg.norm(r)) / size, 1.0) if size > 0.0 else 1.0
     return np.asfortranarray(first + 2.0 * alpha * r + alpha**2 * v)
 
 
-def _spread_by(problem: Problem, theta: Array) -> Problem:
-    """The problem with targets spread over the sets as the model at θ spreads them."""
+def _step_problem(problem: Problem, theta: Array) -> Problem:
+    """Return the problem of a step from θ, whose targets are the expected ones."""
     objective = problem.objective
     return Problem.of(
-        _spread_blocks(objective, theta),
+        _with_expected_targets(objective, theta),
         objective.likelihood,
-        problem.asked,
+        problem.user_terms,
         fit_intercept=objective.fit_intercept,
     )
 
 
-def _spread_blocks(objective: MultinomialObjective, theta: Array) -> RowBlocks:
-    """The rows of an objective with targets spread as the model at θ spreads them."""
+def _with_expected_targets(objective: MultinomialObjective, theta: Array) -> RowBlocks:
+    """Return the rows of an objective with the expected targets at θ."""
     blocks = objective.blocks
     assert isinstance(blocks, RowBlocks), "sets are in memory"
     targets = empty(blocks.targets.shape, blocks.dtype, blocks.targets)
-    blocks.map_rows(_spread, targets, *objective.for_blocks(theta))
+    blocks.map_rows(_write_expected_targets, targets, *objective.for_blocks(theta))
     return blocks.with_targets(targets)
 
 
 def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
-    """Return the logits of all classes (K, rows), and the same with -inf for impossible ones."""
+    """Return the logits of all K classes, (K, rows), and a copy with -inf outside of the sets.
+
+    A row without positive target, which has no set, may belong to any class.
+    """
     Z = block.logits_at(coef, intercept)
     targets = block.targets.T
     if len(Z) == 1:
@@ -421,8 +463,8 @@ def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
     return Z, np.where(is_possible, Z, -np.inf)
 
 
-def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:
-    """Write the probabilities of the possible classes of each row, given its set, to `out`."""
+def _write_expected_targets(block: Block, out: Array, coef: Array, intercept: Array) -> None:
+    """Write the expected targets of the rows of a block to `out`, which has their shape."""
     _, Z = _logits(block, coef, intercept)
     Z -= Z.max(axis=0)
     np.exp(Z, out=Z)
@@ -430,8 +472,8 @@ def _spread(block: Block, out: Array, coef: Array, intercept: Array) -> None:
     out[...] = Z[1] if out.ndim == 1 else Z.T
 
 
-def _loss(block: Block, coef: Array, intercept: Array) -> KernelResult:
-    """Return the weighted sum of the losses -log P(set) of the rows of a block."""
+def _block_loss(block: Block, coef: Array, intercept: Array) -> KernelResult:
+    """Return the weighted sum of -log P(S_i) over the rows of a block."""
     every, possible = _logits(block, coef, intercept)
     outside = np.where(possible == -np.inf, every, -np.inf)
     # log(1 + e^d) for the log-odds d of the classes outside is accurate where they are unlikely.
@@ -441,7 +483,7 @@ def _loss(block: Block, coef: Array, intercept: Array) -> KernelResult:
 
 
 def _logsumexp(Z: Array) -> Array:
-    """Return the logsumexp over the classes of logits (K, rows), (rows,)."""
+    """Return the logsumexp of logits (K, rows) over the classes, shape (rows,)."""
     top = Z.max(axis=0)
     base = np.where(top == -np.inf, 0.0, top)
     with np.errstate(divide="ignore"):

@@ -111,7 +111,7 @@ class LastBound:
             return None
         objective = point.objective
         (change,) = objective.blocks.map_reduce(
-            _range_of_logits,
+            _largest_logit_range,
             objective.likelihood.is_coupled,
             *objective.for_blocks(point.theta - self.theta),
             combine=np.maximum,
@@ -127,7 +127,9 @@ class LastBound:
         return replace(self.below, root=root, largest_range=largest_range)
 
 
-def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> KernelResult:
+def _largest_logit_range(
+    block: Block, is_coupled: bool, coef: Array, intercept: Array
+) -> KernelResult:
     """Return by how much coefficients (R, d) and intercepts (R,) move logits of a row apart.
 
     Logits that are not coupled are taken one by one.
@@ -138,7 +140,7 @@ def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Arr
     return (block.largest(Z.max(axis=0) - Z.min(axis=0)),)
 
 
-def _factored(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
+def _root_and_null_space(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
     """Return `root` and `null` of a positive semidefinite matrix (p, p), or of a smaller one.
 
     This is a Cholesky factorisation with pivots (Higham 2002, Accuracy and Stability of Numerical
@@ -202,17 +204,18 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
     diagonal = np.append(ridge, 0.0)[:, None, None] * classes
     diagonal[still] = np.eye(r)
     H[:, column, :, column] += diagonal
-    root, null = _factored(H.reshape(r * width, r * width))
+    root, null = _root_and_null_space(H.reshape(r * width, r * width))
     by_class = root.reshape(len(root), r, width).transpose(1, 2, 0)
     (largest,) = blocks.map_reduce(
-        _range_in_assembled,
+        _largest_range_of_unit_step,
         objective.likelihood.is_coupled,
         by_class @ by_class.transpose(0, 2, 1),
         objective.standardisation,
         combine=np.maximum,
     )
     if len(null) and not all(
-        _vanishes(objective, part) for part in null.reshape(len(null), r, width).transpose(1, 0, 2)
+        _are_null_directions(objective, part)
+        for part in null.reshape(len(null), r, width).transpose(1, 0, 2)
     ):
         largest = np.inf
     return HessianBound(root, null, None, float(largest))
@@ -240,9 +243,9 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
     kept = objective.standardisation.is_free
     strength = np.append(ridge, 0.0) / likelihood.largest_curvature(shares)
     basis = None if is_benign else np.eye(width)
-    (G,) = point.map_reduce(_least_curvature, shares, basis)
+    (G,) = point.map_reduce(_least_curvature_gram, shares, basis)
     G = G[np.ix_(kept, kept)] / objective.total_weight + np.diag(strength[kept])
-    root, null = _factored(G)
+    root, null = _root_and_null_space(G)
     if len(null) and G.any():
         # Nearly collinear columns: in coordinates in which they are not, the rounding of G is small
         # (shifted Cholesky QR; Fukaya et al. 2020, SIAM J. Sci. Comput. 42, A477-A503).
@@ -255,38 +258,38 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
             inverse, _ = lapack.dtrtri(L, lower=1)
             first = np.zeros((len(G), width))
             first[:, kept] = inverse / size
-            (G,) = point.map_reduce(_least_curvature, shares, first)
+            (G,) = point.map_reduce(_least_curvature_gram, shares, first)
             G = G / objective.total_weight + (first * strength) @ first.T
-            root, null = (part @ first[:, kept] for part in _factored(G, scaled=False))
-    root, null = (_widened(part, kept) for part in (root, null))
+            root, null = (part @ first[:, kept] for part in _root_and_null_space(G, scaled=False))
+    root, null = (_with_zero_columns(part, kept) for part in (root, null))
     if is_benign and not len(null):
         over = objective.float32_copy()
         (leverage,) = over.blocks.map_reduce(
-            _largest_leverage, root, over.standardisation, combine=np.maximum
+            _largest_leverage_uncentred, root, over.standardisation, combine=np.maximum
         )
     else:
         (leverage,) = blocks.map_reduce(
-            _leverage_of, root, objective.standardisation, combine=np.maximum
+            _largest_leverage_centred, root, objective.standardisation, combine=np.maximum
         )
     largest = likelihood.largest_range(shares) * float(np.sqrt(leverage * FLOAT32_ROOM))
-    if len(null) and not _vanishes(objective, null):
+    if len(null) and not _are_null_directions(objective, null):
         largest = np.inf
     return HessianBound(root, null, likelihood.inverse_curvature(shares), largest)
 
 
-def _widened(part: Array, kept: Array) -> Array:
+def _with_zero_columns(part: Array, kept: Array) -> Array:
     """Return rows (n, d + 1) that have the columns of `part` where `kept`, and zeros elsewhere."""
     out = np.zeros((len(part), len(kept)))
     out[:, kept] = part
     return out
 
 
-def _vanishes(objective: MultinomialObjective, null: Array) -> bool:
+def _are_null_directions(objective: MultinomialObjective, null: Array) -> bool:
     """Return whether X̃ vᵀ is zero up to rounding for all directions v in `null`, (n, d + 1)."""
     size = 1.0 + np.append(objective.column_size / objective.scale, 1.0)
     room = ROUNDING_ROOM * EPS * np.abs(null) @ size
     (largest,) = objective.blocks.map_reduce(
-        _largest_share,
+        _largest_product,
         null / np.where(room > 0.0, room, 1.0)[:, None],
         objective.standardisation,
         combine=np.maximum,
@@ -294,7 +297,7 @@ def _vanishes(objective: MultinomialObjective, null: Array) -> bool:
     return float(largest) <= 1.0
 
 
-def _range_in_assembled(
+def _largest_range_of_unit_step(
     block: Block, is_coupled: bool, inverse: Array, columns: Standardisation
 ) -> KernelResult:
     """Return the largest range of the change of a row's logits by a step of unit length in M.
@@ -312,7 +315,9 @@ def _range_in_assembled(
     return (block.largest(change[-2:].sum(axis=0)),)
 
 
-def _least_curvature(context: KernelContext, shares: Array, basis: Array | None) -> tuple[Array]:
+def _least_curvature_gram(
+    context: KernelContext, shares: Array, basis: Array | None
+) -> tuple[Array]:
     """Return Σ_i β_i y_i y_iᵀ over the rows of a block, with β_i their least relative curvature.
 
     y_i is the standardised row with a last entry 1, of shape (d + 1,), or its products with the
@@ -333,7 +338,9 @@ def _least_curvature(context: KernelContext, shares: Array, basis: Array | None)
     return (G,)
 
 
-def _largest_leverage(block: Block, root: Array, columns: Standardisation) -> KernelResult:
+def _largest_leverage_uncentred(
+    block: Block, root: Array, columns: Standardisation
+) -> KernelResult:
     """Return the largest ‖root x̃‖² over the rows, in the type of X and without centring it."""
     A = (root[:, :-1] / columns.scale).T
     b = root[:, -1] - columns.center @ A
@@ -342,13 +349,13 @@ def _largest_leverage(block: Block, root: Array, columns: Standardisation) -> Ke
     return (block.largest(np.einsum("ij,ij->i", Y, Y)),)
 
 
-def _leverage_of(block: Block, root: Array, columns: Standardisation) -> KernelResult:
+def _largest_leverage_centred(block: Block, root: Array, columns: Standardisation) -> KernelResult:
     """Return the largest ‖root x̃‖² over the rows, for rows that are centred in float64."""
     Y = root @ columns.rows(block)
     return (block.largest(np.einsum("ij,ij->j", Y, Y)),)
 
 
-def _largest_share(block: Block, directions: Array, columns: Standardisation) -> KernelResult:
+def _largest_product(block: Block, directions: Array, columns: Standardisation) -> KernelResult:
     """Return the largest |vᵀx̃| over the rows and the directions v, (n, d + 1)."""
     Y = np.abs(directions @ columns.rows(block))
     return (block.largest(Y.max(axis=0)),)

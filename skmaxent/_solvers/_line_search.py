@@ -13,6 +13,8 @@ FLAT_SHARE, MAX_SECANTS = 0.3, 3
 
 
 class _HasValue(Protocol):
+    """A point at which an objective was evaluated."""
+
     @property
     def value(self) -> float:
         """The objective F at the point."""
@@ -22,20 +24,21 @@ P = TypeVar("P", bound=_HasValue)
 
 
 def secant_search(at: Callable[[float], tuple[P, float]], down: float) -> tuple[P, float]:
-    """Return the lowest point that was found on a step, and the share of the step before it.
+    """Return the best point found on a step, and the share of the step at which it lies.
 
-    The whole step is tried first. F is convex, so that its slopes at two points bracket its minimum
-    between them. If F rises steeply at the end, a secant, which costs a gradient, finds a point at
-    which F is nearly flat, and is cheaper than another step.
+    The whole step is tried first. If F rises steeply at its end, the minimum along the step is
+    between the start and the end, because F is convex. Secants of the slope, each of which costs a
+    gradient, then find a point at which F is nearly flat. That is cheaper than another step.
 
     Parameters
     ----------
     at : callable
-        Of a share t of the step; it returns the point there and the slope of F in t.
+        Returns, for a share t of the step, the point there and the derivative of F in t.
     down : float
-        Minus the slope at t = 0, above zero.
+        Minus the derivative at t = 0; it is positive.
     """
     (best, slope), share = at(1.0), 1.0
+    # (t, slope) to the left of the minimum along the step, and to the right of it.
     low, high = (0.0, -down), (1.0, slope)
     for _ in range(MAX_SECANTS):
         if high[1] <= FLAT_SHARE * down:

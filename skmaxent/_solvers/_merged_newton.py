@@ -3,6 +3,9 @@
 Steps are computed in the coordinates of `MergedRows`. The objective of the original rows decides
 whether the fit has converged. A few last steps use its gradient, in the dtype of X, and remove the
 error of float32.
+
+θ of shape (R, d + 1) are the coefficients of the d standardised columns for R logits, V of shape
+(R, width) those of the merged columns. Both have the intercepts in the last column.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import math
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._conjugate_gradients import Step, conjugate_gradients
 from skmaxent._solvers._line_search import secant_search
 from skmaxent._solvers._merged_objective import (
     SINGLE,
@@ -29,13 +32,14 @@ from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# Passes with fewer multiplications cost less than the copy.
+# If a pass over X has fewer multiplications, copying the rows costs more than it saves.
 LEAST_WORK = 1_000_000
-# Ratio of successive strengths of the ridge on the way from a strong one to the one asked for.
-# Where the quadratic model holds, a step for each strength is enough (measured on news texts with
-# C = 100, which take a third of the products of steps under the last strength alone).
+# A weak ridge is reached through stronger ones, with this ratio of successive strengths. Where the
+# quadratic model holds, one step for each strength is enough. On news texts with C = 100, this
+# takes a third of the products that steps with the weak ridge alone take.
 STRENGTH_RATIO = 10.0
-# Actual over predicted decrease from which on the next strength follows.
+# The next strength follows after a step whose actual decrease is above this share of the predicted
+# one.
 GOOD_AGREEMENT = 0.5
 # After a step that lowered the objective by no more than this share, the preconditioner is kept.
 SMALL_DECREASE = 1e-2
@@ -50,10 +54,10 @@ SINGLE_ROUNDING = 1e-7
 MAX_CORRECTIONS, LARGEST_CORRECTION, LEAST_CORRECTION = 8, 0.1, 1e-3
 
 
-def merges_columns(problem: Problem, options: Options) -> bool:
-    """Whether this solver applies and is worth its copy of the rows.
+def suits_merged_rows(problem: Problem, options: Options) -> bool:
+    """Return whether `newton_merged` can solve a problem and is worth its copy of the rows.
 
-    X is sparse, in memory and wide, and every coefficient has a ridge towards zero.
+    X must be sparse, in memory and wide, and every coefficient must have a ridge towards zero.
     """
     objective = problem.objective
     blocks = objective.blocks
@@ -73,7 +77,7 @@ def merges_columns(problem: Problem, options: Options) -> bool:
 def newton_merged(
     problem: Problem, theta: Array | None, options: Options, record: Record
 ) -> Outcome | Array | None:
-    """Minimise the objective of a problem for which `merges_columns` is true.
+    """Minimise the objective of a problem that `suits_merged_rows`.
 
     Parameters
     ----------
@@ -86,8 +90,8 @@ def newton_merged(
     Returns
     -------
     Outcome, ndarray of shape (R, d + 1) or None
-        θ where another solver should begin if the optimum is not within `options.tol`; None if
-        float32 cannot represent the columns.
+        The outcome, if it is within `options.tol` of the optimum or the fit must end. Otherwise θ
+        from which another solver should continue, or None if float32 cannot represent the columns.
     """
     solver = _MergedNewton(problem, options, record)
     if not solver.merged.is_finite:
@@ -96,14 +100,25 @@ def newton_merged(
 
 
 class _MergedNewton:
-    """The state of `newton_merged`."""
+    """A fit by `newton_merged`, with the merged rows and the objective over them.
+
+    Attributes
+    ----------
+    strength : float
+        The strength of the ridge, which is the same for all merged columns.
+    merged : MergedRows
+    single : MergedObjective
+        The objective over the merged rows, in float32.
+    inverse_curvature : ndarray of shape (R, R)
+        The inverse of the Hessian of the null model with respect to the intercepts.
+    """
 
     def __init__(self, problem: Problem, options: Options, record: Record) -> None:
         self.problem = problem
         self.options = options
         self.record = record
         self.objective: MultinomialObjective = problem.objective
-        ridge = problem.asked.ridge[0]
+        ridge = problem.user_terms.ridge[0]
         varying = self.objective.varying
         self.strength = float(ridge[varying].max())
         factors = np.sqrt(self.strength / ridge)
@@ -115,7 +130,7 @@ class _MergedNewton:
         self.single = MergedObjective(self.objective, self.merged)
 
     def run(self, theta: Array | None) -> Outcome | Array:
-        """See `newton_merged`."""
+        """Minimise from θ, or from the null model; the result is that of `newton_merged`."""
         if theta is None:
             V = np.zeros((self.objective.shape[0], self.merged.width), order="F")
             V[:, -1] = self.problem.null.theta[:, -1]
@@ -130,13 +145,12 @@ class _MergedNewton:
     def _descend(self, V: Array, *, is_near: bool) -> tuple[Status, Array, MergedPoint]:
         """Minimise in float32 until the distance is `tol` or rounding hides the decrease.
 
-        Unless the start `is_near` the optimum, the first steps are taken under a stronger ridge.
-        Its strength is divided by STRENGTH_RATIO after each step that the quadratic model predicted
-        well, until it is the one asked for. `point` below has the present strength, `target` the
-        one asked for.
+        Unless the start `is_near` the optimum, the first steps are taken with a stronger ridge. Its
+        strength is divided by STRENGTH_RATIO after each step that the quadratic model predicted
+        well, until it is that of the problem.
 
-        Returns the status, MAX_ITER unless a callback stopped the fit, V in float64 and the point
-        at V in float32.
+        Returned are the status (MAX_ITER unless a callback stopped the fit), V in float64, and the
+        point at V in float32.
         """
         record = self.record.part(self.options.max_iter - self.record.number, whole=self._theta)
         n = self.objective.blocks.effective_size
@@ -147,7 +161,8 @@ class _MergedNewton:
         preconditioner: MergedPreconditioner | None = None
         decrease = np.inf
         while True:
-            target = point if strength == self.strength else point.under(self.strength)
+            # `point` has the present strength of the ridge, `target` that of the problem.
+            target = point if strength == self.strength else point.with_strength(self.strength)
             distance = self._distance(target.value, target.gradient)
             if strength == self.strength and distance <= self.options.tol:
                 return Status.MAX_ITER, V, target
@@ -173,13 +188,13 @@ class _MergedNewton:
                 share == 1.0 and decrease > GOOD_AGREEMENT * predicted
             ):
                 strength = max(self.strength, strength / STRENGTH_RATIO)
-                point = point.under(strength)
+                point = point.with_strength(strength)
 
     def _correct(self, V: Array, point: MergedPoint) -> Outcome | Array:
-        """Take steps from V with the gradient of the original rows; return the outcome.
+        """Make Newton steps from V with the gradient of the original rows.
 
-        `point` is the one at V in float32, whose Hessian all of these steps use. Where they do not
-        lead to `options.tol`, the result is θ, from which another solver continues.
+        All steps use the Hessian of `point`, the point at V in float32. The result is the outcome
+        if the steps lead to `options.tol`, and otherwise θ at the last point.
         """
         V = self._centred(V)
         at = self.objective.at(self._theta(V))
@@ -194,6 +209,7 @@ class _MergedNewton:
             size = float(np.abs(gradient).max())
             residual = TARGET_SHARE * self.options.tol / distance
             residual = min(max(residual, LEAST_CORRECTION), LARGEST_CORRECTION)
+            # float32 holds a gradient of unit size, however near the optimum is.
             unit = np.asarray(gradient / size, dtype=SINGLE)
             step = _newton_step(point, unit, preconditioner, residual).direction
             V = V + size * self._centred(step.astype(np.float64))
@@ -210,15 +226,15 @@ class _MergedNewton:
         return Outcome(at, at.value, status, self.record.history)
 
     def _centred(self, V: Array) -> Array:
-        """Return V, float64, with a mean over the classes of zero, as it is at the optimum."""
+        """Return V, float64, minus its mean over the classes, which is zero at the optimum."""
         return V - V.mean(axis=0) if self.objective.likelihood.is_coupled else V
 
     def _distance(self, value: float, gradient: Array) -> float:
         """Return an estimate of the distance to the optimum, in standard errors.
 
-        For the coefficients it uses the curvature of the ridge alone, which makes it an upper
-        bound, often several times the distance. The curvature of the intercepts is that of the
-        model without features. A gradient in float32 is one with respect to V, others to θ.
+        The estimate uses the curvature of the ridge alone for the coefficients, and that of the
+        null model for the intercepts. It is an upper bound, often several times the distance. A
+        gradient in float32 is that with respect to V, and one in float64 that with respect to θ.
         """
         coef, intercept = gradient[:, :-1], gradient[:, -1].astype(np.float64)
         squares = float(intercept @ self.inverse_curvature @ intercept)
@@ -241,9 +257,9 @@ class _MergedNewton:
         return self.merged.from_coefficients(*self.objective.coefficients(theta))
 
     def _reduced_gradient(self, point: Point) -> Array:
-        """Return the gradient with respect to V, (R, width), of the objective at a point."""
+        """Return the gradient of the original objective with respect to V, (R, width)."""
         columns, gradient = self.objective.standardisation, point.gradient
-        # θ_j = σ_j w_j, and the intercept of standardised columns is b + w·μ.
+        # The chain rule: θ_j = σ_j w_j, and the intercept of standardised columns is b + w·μ.
         by_coef = gradient[:, :-1] * columns.scale
         by_coef += gradient[:, -1:] * columns.center
         return self.merged.reduce(by_coef, gradient[:, -1])
@@ -257,15 +273,15 @@ def _newton_step(
     *,
     least: float = 0.0,
 ) -> Step:
-    """Return a Newton step for a gradient in float32.
+    """Return a Newton step for a gradient (R, width) in float32, with the Hessian at a point.
 
-    `residual` is the relative residual at which conjugate gradients end. If it is None, it follows
-    from the norm of the gradient, and is at least `least`; see FORCING_SHARE.
+    `residual` is the relative residual at which conjugate gradients end. If it is None, it is
+    computed from the norm of the gradient, and is at least `least`; see FORCING_SHARE.
     """
     norm = math.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0))
     if residual is None:
         residual = min(max(FORCING_SHARE * math.sqrt(norm), least), LARGEST_FORCING)
-    return steihaug(
+    return conjugate_gradients(
         point.hessian_product,
         preconditioner.solve,
         gradient,
@@ -276,7 +292,7 @@ def _newton_step(
 
 
 def _line_search(point: MergedPoint, step: Array) -> tuple[MergedPoint, float]:
-    """Return the lowest point that was found along V + t step, 0 < t <= 1, and its t."""
+    """Return the best point found on the line V + t step, 0 < t <= 1, and its t."""
     objective, strength = point.objective, point.strength
 
     def at(t: float) -> tuple[MergedPoint, float]:

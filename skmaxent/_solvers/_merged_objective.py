@@ -1,7 +1,8 @@
 """A ridge-penalised objective of sparse rows in float32, over merged columns.
 
-Coefficients are those of `MergedRows`: one array V (R, width) whose last column holds the
-intercepts. The columns are not centred, and the ridge has the same strength for each of them.
+Coefficients are those of `MergedRows`: one array V of shape (R, width) whose last column holds the
+intercepts, for R logits. The merged columns x̃ are not centred, and the ridge has the same strength
+for each of them. Probabilities P and arrays of residuals U have the shape (R, rows).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from skmaxent._typing import Array
 
 # Curvatures of classes below this share of the largest one are set to it.
 LEAST_CURVATURE = 1e-10
-# The most frequent columns, which the preconditioner centres; the means of the others are small.
+# The preconditioner centres this number of the most frequent columns; others have small means.
 CENTRED_COLUMNS = 4096
 SINGLE = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
 class _RowsOfRange:
-    """The rows of a range with what a pass needs beside X: targets, weights and offsets."""
+    """The rows of a range of `MergedRows` with their targets, weights and offsets."""
 
     rows: RowRange
     targets: Array
@@ -36,13 +37,14 @@ class _RowsOfRange:
 
 
 class MergedObjective:
-    """The mean loss of the rows plus strength/2 ‖V‖².
+    """The mean loss of the rows plus strength/2 ‖V‖², where the norm leaves out the intercepts.
 
     Parameters
     ----------
     objective : MultinomialObjective
-        Over `RowBlocks` with the rows of which `merged` is made.
+        The objective of the original rows, which must be `RowBlocks`.
     merged : MergedRows
+        The same rows with merged columns.
     """
 
     def __init__(self, objective: MultinomialObjective, merged: MergedRows) -> None:
@@ -65,7 +67,7 @@ class MergedObjective:
         ]
 
     def at(self, V: Array, strength: float) -> MergedPoint:
-        """Return the objective at V (R, width) in float32; one pass over the rows."""
+        """Evaluate the objective at V (R, width) in float32, by one pass over the rows."""
         self.counter.gradients += 1
         self._tally.rows += self.merged.n_samples
         tasks = [partial(self._value_and_gradient, part, V) for part in self._ranges]
@@ -78,7 +80,7 @@ class MergedObjective:
         return MergedPoint(self, V, strength, loss, squares, gradient, [part[2] for part in parts])
 
     def hessian_product(self, point: MergedPoint, direction: Array) -> Array:
-        """Return the Hessian at a point times a direction (R, width); one pass over the rows."""
+        """Return the Hessian at a point times a direction (R, width), by one pass over the rows."""
         self.counter.hessian_products += 1
         self._tally.rows += self.merged.n_samples
 
@@ -91,9 +93,10 @@ class MergedObjective:
         return out
 
     def class_moments(self, point: MergedPoint) -> tuple[Array, Array, Array, Array]:
-        """Return the means of diag p - p pᵀ, of q = p (1 - p), and of q x̃ᵀ and q (x̃²)ᵀ.
+        """Return means over the rows: of diag p - p pᵀ, of q = p (1 - p), of q x̃ᵀ and of q (x̃²)ᵀ.
 
-        The shapes are (R, R), (R,), (R, width - 1) and (R, width - 1).
+        The shapes are (R, R), (R,), (R, width - 1) and (R, width - 1). If logits are not coupled,
+        the first result is the diagonal matrix of the second one.
         """
         R, is_coupled = self.likelihood.n_logits, self.likelihood.is_coupled
         A, q, sums, squares = np.zeros((R, R)), np.zeros(R), [], []
@@ -112,7 +115,11 @@ class MergedObjective:
         return A, q, _sum(sums)[:, :-1], _sum(squares)[:, :-1]
 
     def _value_and_gradient(self, part: _RowsOfRange, V: Array) -> tuple[float, Array, Array]:
-        """Return the weighted sum of the losses, the gradient's sum, and the probabilities."""
+        """Return what a range of rows contributes to the loss and to its gradient at V.
+
+        Returned are the weighted sum of the losses, the gradient (R, width), which is divided by
+        the total weight, and the probabilities (R, rows).
+        """
         Z = np.ascontiguousarray((part.rows.times(V) + V[:, -1]).T)
         if part.offset is not None:
             Z += part.offset.T
@@ -126,13 +133,16 @@ class MergedObjective:
         return value, self._gradient(part, U), Z
 
     def _product(self, part: _RowsOfRange, P: Array, direction: Array) -> Array:
-        """Return what the rows add to the Hessian product of the loss."""
+        """Return what a range of rows contributes to a Hessian product of the loss, (R, width)."""
         U = np.ascontiguousarray((part.rows.times(direction) + direction[:, -1]).T)
         self.likelihood.curvature(P, U)
         return self._gradient(part, U)
 
     def _gradient(self, part: _RowsOfRange, U: Array) -> Array:
-        """Return what the rows add to the means of u x̃ᵀ and of u, (R, width); U is changed."""
+        """Return what a range of rows contributes to the mean of u x̃ᵀ, (R, width).
+
+        The last column belongs to the intercepts, and holds the mean of u. U is overwritten.
+        """
         U *= np.float32(1.0 / self._total)
         if part.weights is not None:
             U *= part.weights
@@ -143,7 +153,7 @@ class MergedObjective:
 
     def _transposed_times(self, rows: RowRange, U: Array) -> Array:
         """Return U X̃ (R, width) for U (R, rows) and the rows of a range."""
-        # The only range writes to all columns but the last.
+        # A range of all rows writes to all columns but the last; others leave some columns zero.
         make = np.empty if len(self._ranges) == 1 else np.zeros
         out = make((len(U), self.merged.width), dtype=SINGLE, order="F")
         rows.transposed_times(U, out)
@@ -153,7 +163,7 @@ class MergedObjective:
 
 @dataclass(frozen=True)
 class MergedPoint:
-    """The objective at V, float32 (R, width), under a ridge of some strength.
+    """The objective with a given strength of the ridge, evaluated at V (R, width) in float32.
 
     Attributes
     ----------
@@ -164,9 +174,9 @@ class MergedPoint:
     squares : float
         ‖V‖² without the intercepts.
     gradient : ndarray of shape (R, width)
-        Of the objective, penalty included.
+        The gradient of loss and penalty.
     probabilities : list of ndarray of shape (R, rows)
-        For each range of rows.
+        The probabilities of each range of rows.
     """
 
     objective: MergedObjective
@@ -179,11 +189,11 @@ class MergedPoint:
 
     @property
     def value(self) -> float:
-        """The objective."""
+        """The loss plus the penalty."""
         return self.loss + 0.5 * self.strength * self.squares
 
-    def under(self, strength: float) -> MergedPoint:
-        """Return the point under a ridge of another strength."""
+    def with_strength(self, strength: float) -> MergedPoint:
+        """Return the point of the objective with another strength of the ridge."""
         gradient = self.gradient.copy(order="F")
         _add_penalty(gradient, strength - self.strength, self.V)
         return MergedPoint(
@@ -196,10 +206,10 @@ class MergedPoint:
 
 
 class MergedPreconditioner:
-    """The diagonal of the Hessian at a point, with the columns centred at their class means.
+    """The diagonal of the Hessian for the features, with the columns centred anew for each class.
 
-    It is `DiagonalPreconditioner` in the coordinates V, in float32; logits that are not coupled
-    have independent coefficients.
+    This is `DiagonalPreconditioner` for the coefficients V, in float32. If logits are not coupled,
+    the coefficients of different logits are independent.
     """
 
     def __init__(self, point: MergedPoint) -> None:
@@ -208,14 +218,14 @@ class MergedPreconditioner:
         self._is_coupled = point.objective.likelihood.is_coupled
         self._mean: Array | None = None
         if point.objective.fit_intercept:
-            # Of q x̃² about the means of x̃ under the weights q.
+            # h becomes the mean of q x̃² about the mean of x̃, and `mean` that mean, with weights q.
             root = np.sqrt(q).astype(SINGLE)[:, None]
             mean /= root
             h -= np.square(mean)
             mean /= root
             self._mean = np.asfortranarray(mean[:, :CENTRED_COLUMNS])
             if self._is_coupled:
-                # A is zero for shifts of all classes. Adding their projector makes it invertible.
+                # A is zero for shifts of all intercepts; adding their projector makes it regular.
                 A += A.trace() / len(A) ** 2
             self._inverse_A = np.linalg.inv(A).astype(SINGLE)
         np.maximum(h, 0.0, out=h)
@@ -248,14 +258,14 @@ class MergedPreconditioner:
 
 
 def _add_penalty(gradient: Array, strength: float, V: Array) -> None:
-    """Add strength · V to a gradient (R, width) in place, but for the intercepts."""
+    """Add the gradient of the ridge, strength · V without intercepts, to a gradient in place."""
     intercept = gradient[:, -1].copy()
     add_scaled(gradient, strength, V)
     gradient[:, -1] = intercept
 
 
 def _sum(parts: list[Array]) -> Array:
-    """Return the sum of arrays, in the memory of the first."""
+    """Return the sum of arrays, which overwrites the first one."""
     out, *others = parts
     for other in others:
         out += other
@@ -263,5 +273,5 @@ def _sum(parts: list[Array]) -> Array:
 
 
 def _single(array: Array | None, rows: RowRange) -> Array | None:
-    """Return the rows of weights or offsets in float32; None if there are none."""
+    """Return the entries of weights or offsets for a range of rows in float32, or None."""
     return None if array is None else array[rows.start : rows.stop].astype(SINGLE)

@@ -134,7 +134,7 @@ class _Subproblem:
             t *= 0.3
 
 
-def minimise(
+def minimise_model(
     model: Model,
     gradient: Array,
     theta: Array,
@@ -183,7 +183,9 @@ def minimise(
         best = trial
     found = Minimum(best.W, max(-best.value, 0.0), 0.5 * first**2, subproblem.n_solves)
     if model.matrix is not None and not is_solved:
-        return finished(found, model, gradient, theta, penalty, 0.0 if is_small else ROUGH_SHARE)
+        return exact_minimum(
+            found, model, gradient, theta, penalty, 0.0 if is_small else ROUGH_SHARE
+        )
     return found
 
 
@@ -211,7 +213,7 @@ def _decrease(model: Model, gradient: Array, step: Array, increase: float) -> fl
     return -increase - inner(step, gradient + 0.5 * model.loss_product(step))
 
 
-def finished(
+def exact_minimum(
     found: Minimum,
     model: Model,
     gradient: Array,
@@ -221,10 +223,10 @@ def finished(
 ) -> Minimum:
     """Return the exact minimum of a model and a penalty from an approximate one.
 
-    Subgradients say little of directions in which M is nearly flat, so that `minimise` may stop far
-    from the minimum. A model without a matrix has no exact minimum, and the result is `found`. If
-    `share` is positive, about this share of the decrease may be left. The other arguments are those
-    of `minimise`.
+    Subgradients are small along directions in which M is nearly flat, so that `minimise_model` may
+    stop far from the minimum. For a model without a matrix there is no exact method, and the result
+    is `found`. If `share` is positive, about this share of the decrease may be left. The other
+    arguments are those of `minimise_model`.
     """
     matrix = model.matrix
     if matrix is None:

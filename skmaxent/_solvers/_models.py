@@ -6,7 +6,7 @@ import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Tangent
-from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._solvers._preconditioners import curvature_moments
 from skmaxent._solvers._quadratic import (
     DenseModel,
@@ -53,7 +53,7 @@ def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     rank = objective.blocks.n_samples * objective.likelihood.n_free
     cheap = uses_hessian or not objective.blocks.is_sparse or rank <= SPARSE_SIZE
     limit = DENSE_SIZE if cheap else SPARSE_SIZE
-    is_common = point.probabilities.are_common and not is_quick(point)
+    is_common = point.probabilities.are_common and not has_cheap_hessian(point)
     if R * width <= limit and not is_common:
         return _dense(point, seed)
     full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
@@ -61,7 +61,7 @@ def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     return HessianModel(point, simple) if uses_hessian else simple
 
 
-def is_quick(point: Point) -> bool:
+def has_cheap_hessian(point: Point) -> bool:
     """Return whether a Hessian costs so little that a fit may always end with a new one."""
     return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK_HESSIAN_WORK)
 
@@ -86,7 +86,7 @@ class HessianModel(Model):
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         gradient = project_onto_tangent(tangent, -rhs)
         natural = self._simple.solve(gradient, tangent)
-        step = steihaug(
+        step = conjugate_gradients(
             lambda V: project_onto_tangent(tangent, self.apply(V) + tangent.curvature(V)),
             lambda G: self._simple.solve(G, tangent),
             gradient,
@@ -112,7 +112,7 @@ def _dense(point: Point, seed: int) -> DenseModel:
     r, is_coupled = objective.likelihood.n_free, objective.likelihood.is_coupled
     sample = _sample(objective, SAMPLED_ROWS_PER_COEFFICIENT * r * width, seed)
     H = point.fisher_information(None if sample is objective else sample)
-    H = whole_hessian(H.reshape(r, width, r, width), is_coupled)
+    H = all_logits_hessian(H.reshape(r, width, r, width), is_coupled)
     mean = float(np.einsum("kiki->", H)) / (R * width)
     column = np.arange(width - 1)
     missing = np.where(objective.varying, LEAST_MODEL_CURVATURE * max(mean, VANISHED), 1.0)
@@ -126,7 +126,7 @@ def _dense(point: Point, seed: int) -> DenseModel:
     )
 
 
-def whole_hessian(H: Array, is_coupled: bool) -> Array:
+def all_logits_hessian(H: Array, is_coupled: bool) -> Array:
     """Return the Hessian by all logits, (R, width, R, width), from that by the free logits.
 
     `H` has the shape (r, width, r, width). If logits are not coupled, R = r, and H is the result.

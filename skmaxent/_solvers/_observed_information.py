@@ -1,12 +1,16 @@
 """Newton's method for rows of which only a set of possible classes is known.
 
-The Hessian of the loss is that of the complete data less what the sets leave open (Louis 1982,
-J. R. Stat. Soc. B 44, 226-233): for a row with probabilities p, and q those within its set,
+The Hessian of the loss, the observed information, is the complete information minus the missing
+information (Louis 1982, J. R. Stat. Soc. B 44, 226-233). A row x̃ with probabilities p, and
+probabilities q given its set (zero outside of it), contributes
 
     [(diag p - p pᵀ) - (diag q - q qᵀ)] ⊗ x̃ x̃ᵀ.
 
 The loss is not convex. Steps use the absolute values of the eigenvalues (Nocedal & Wright 2006,
 Numerical Optimization, section 3.4), and are shortened by damping until the objective is lower.
+
+θ of shape (R, d + 1) are the coefficients of the standardised columns, with the intercepts in the
+last column. H, of shape (R·(d + 1), R·(d + 1)), has the coefficients of a class next to each other.
 """
 
 from __future__ import annotations
@@ -20,37 +24,38 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._objective._terms import PenaltyTerms
-from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
-from skmaxent._solvers._models import whole_hessian
+from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, exact_minimum, minimise_model
+from skmaxent._solvers._models import all_logits_hessian
 from skmaxent._solvers._quadratic import DenseModel
 from skmaxent._solvers._record import Record
 from skmaxent._solvers._solution import SMALLEST_TOTAL, Status, root_size
 from skmaxent._storage._arrays import EPS, full
 from skmaxent._typing import Array
 
-# Multiplications of a Hessian up to which it is assembled.
+# The Hessian is assembled if it takes no more multiplications than this.
 MOST_WORK = 1e8
-# Curvature that is added after a step that leads up, relative to the mean, and its factor.
+# Curvature that is added after a step that raises the objective, relative to the mean curvature:
+# the first value, the factor for each further step, and the largest value.
 FIRST_DAMPING, MORE_DAMPING, MOST_DAMPING = 1e-6, 10.0, 1e6
-# Longest multiple of a step that is tried.
+# The longest multiple of a step that is tried.
 LONGEST = 2.0**20
-# The least eigenvalue, relative to the largest one.
+# Eigenvalues are set to at least this share of the largest one.
 LEAST_EIGENVALUE = 1e-13
-# Ridges from which on coefficients are fixed.
+# Coefficients with a ridge of this strength or more are fixed.
 STRONG_RIDGE = 1e50
-# A decrease of a smaller share of the objective is rounding.
+# A decrease by less than this share of the objective counts as rounding.
 ROUNDED = 16.0 * EPS
 
 
 @dataclass(frozen=True)
 class Descent:
-    """Where the descent ended.
+    """The end of `descend_by_newton`.
 
     Attributes
     ----------
     theta : ndarray of shape (R, d + 1)
     value : float
-        The objective of the sets.
+        The loss of the sets plus the penalty at θ.
     status : Status
         CONVERGED, PRECISION if no step lowers the objective, MAX_ITER or STOPPED.
     """
@@ -68,37 +73,37 @@ def affords_newton(point: Point) -> bool:
 
 def descend_by_newton(
     theta: Array,
-    spread_at: Callable[[Array], Point],
+    point_at: Callable[[Array], Point],
     value_at: Callable[[Array], float],
     terms: PenaltyTerms,
     record: Record,
     tol: float,
 ) -> Descent:
-    """Return a stationary point that is no higher than θ.
+    """Return a stationary point where the objective is no higher than at θ.
 
     Parameters
     ----------
     theta : ndarray of shape (R, d + 1)
-    spread_at : callable
-        Returns, for θ, the point of the objective whose targets are those that the model at θ gives
-        within the sets. Its gradient of the loss is that of the loss of the sets.
+    point_at : callable
+        Returns the point at a given θ of the objective whose targets are the probabilities at θ
+        given the sets. The gradient of its loss is that of the loss of the sets.
     value_at : callable
-        The objective of the sets at θ, penalty included.
+        Returns the loss of the sets plus the penalty at a given θ.
     terms : PenaltyTerms
         Penalty and bounds of θ.
     record : Record
-        Receives the iterations, of which there are as many as it has room for.
+        Receives the iterations, and limits their number.
     tol : float
         Distance to the stationary point, in standard errors, at which to stop.
     """
     value, damping = value_at(theta), 0.0
     penalty = terms.nonsmooth_penalty()
-    least = _newton_step if terms.is_smooth else _minimum
+    minimum = _smooth_minimum if terms.is_smooth else _nonsmooth_minimum
     while True:
-        point = spread_at(theta)
+        point = point_at(theta)
         H = observed_information(point)
         root_n = root_size(point.objective.blocks.effective_size, value)
-        best = least(point, H, penalty, 0.0)
+        best = minimum(point, H, penalty, 0.0)
         distance = root_n * best.distance
         status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
         counter = point.objective.counter
@@ -108,13 +113,13 @@ def descend_by_newton(
         mean = float(np.trace(H)) / len(H)
         while True:
             if damping > 0.0:
-                best = least(point, H, penalty, damping * mean)
+                best = minimum(point, H, penalty, damping * mean)
             candidate = value_at(best.theta)
             if candidate < value - ROUNDED * abs(value):
                 break
             damping = max(FIRST_DAMPING, MORE_DAMPING * damping)
             if damping > MOST_DAMPING or best.decrease <= ROUNDED * abs(value):
-                return Descent(theta, value, _at_rounding(point, value, distance))
+                return Descent(theta, value, _status_at_rounding(point, value, distance))
         theta, value = _extended(theta, best.theta, candidate, value_at, penalty)
         damping = damping / MORE_DAMPING if damping > FIRST_DAMPING else 0.0
 
@@ -126,10 +131,10 @@ def _extended(
     value_at: Callable[[Array], float],
     penalty: Penalty,
 ) -> tuple[Array, float]:
-    """Return the lowest of points 1, 2, 4, ... steps from θ, and its value, while it falls.
+    """Double the step from θ to `end` as long as the objective falls.
 
-    Newton's steps are too short where the objective falls towards a limit. `value` is that at
-    `end`, one step from θ.
+    Returned are the last θ and the objective there. Newton steps are too short where the objective
+    falls towards a limit. `value` is the objective at `end`.
     """
     step, length = end - theta, 2.0
     while length < LONGEST:
@@ -141,18 +146,22 @@ def _extended(
     return end, value
 
 
-def _at_rounding(point: Point, value: float, distance: float) -> Status:
-    """Return how a descent ends that rounding keeps from going on.
+def _status_at_rounding(point: Point, value: float, distance: float) -> Status:
+    """Return the status of a descent in which no step lowers the objective by more than rounding.
 
-    What is left of the objective, by the distance in standard errors, must be rounding too.
+    It is CONVERGED if the decrease that the distance, in standard errors, promises is small beside
+    the total loss, and PRECISION otherwise.
     """
     total = point.objective.blocks.effective_size * value
     is_rounding = 0.5 * distance**2 <= 1e-7 * max(min(total, 1.0), SMALLEST_TOTAL) * max(total, 1.0)
     return Status.CONVERGED if is_rounding else Status.PRECISION
 
 
-def _newton_step(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
-    """Return the minimum of the quadratic model at a point, with its damping and a ridge."""
+def _smooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
+    """Return the minimum of the quadratic model at a point plus a penalty that is a ridge.
+
+    The model has the Hessian |H| of `_curvature`, with `damping` added to every eigenvalue.
+    """
     theta = point.theta
     residual = penalty.minimum_norm_subgradient(theta, _loss_gradient(point))
     some, values, axes = _curvature(H, penalty, theta.shape)
@@ -166,10 +175,11 @@ def _newton_step(point: Point, H: Array, penalty: Penalty, damping: float) -> Mi
     return Minimum(end, 0.5 * float(coordinates @ natural), 0.0, is_exact=True)
 
 
-def _minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
-    """Return the minimum of the quadratic model at a point, with its damping, and the penalty.
+def _nonsmooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
+    """Return the minimum of the quadratic model at a point plus a nonsmooth penalty.
 
-    The ridge belongs to the penalty, and is not in the matrix of the model.
+    The model is that of `_smooth_minimum`. The ridge is a part of the penalty here, and is
+    subtracted from the matrix of the model.
     """
     gradient, theta = _loss_gradient(point), point.theta
     some, values, axes = _curvature(H, penalty, theta.shape)
@@ -178,27 +188,29 @@ def _minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimu
     matrix = np.zeros_like(H)
     matrix[np.ix_(some, some)] = curved
     model = DenseModel(matrix, theta.shape, is_coupled=False)
-    found = minimise(model, gradient, theta, penalty)
-    return found if found.is_exact else finished(found, model, gradient, theta, penalty)
+    found = minimise_model(model, gradient, theta, penalty)
+    return found if found.is_exact else exact_minimum(found, model, gradient, theta, penalty)
 
 
 def _loss_gradient(point: Point) -> Array:
-    """Return the gradient of the loss, zero for intercepts if there are none."""
+    """Return the gradient of the loss, (R, d + 1), with zeros for intercepts that do not exist."""
     gradient = point.loss_gradient()
     gradient[:, -1] *= point.objective.fit_intercept
     return gradient
 
 
 def _ridge(penalty: Penalty, shape: tuple[int, ...]) -> Array:
+    """Return the ridge strengths of coefficients of a shape (R, d + 1), flat."""
     return np.broadcast_to(penalty.ridge, shape).ravel()
 
 
 def _curvature(H: Array, penalty: Penalty, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """Return absolute eigenvalues of H and the ridge together, and the eigenvectors.
+    """Return an eigendecomposition, with absolute values, of H plus the ridge.
 
-    They are those of the coefficients at some positions, which are returned first. Constant
-    columns, and the intercepts if there are none, have no curvature, and coefficients with an
-    infinite penalty do not move.
+    Returned are the n positions of the coefficients that may change, (n,), the absolute eigenvalues
+    of the block of these coefficients, (n,), and the eigenvectors, (n, n). Coefficients without
+    curvature (of constant columns, and intercepts that do not exist) and those with a ridge of
+    STRONG_RIDGE or more stay as they are. `shape` is (R, d + 1).
     """
     ridge = _ridge(penalty, shape)
     some = np.flatnonzero(H.any(axis=0) & (ridge < STRONG_RIDGE))
@@ -210,7 +222,7 @@ def _curvature(H: Array, penalty: Penalty, shape: tuple[int, ...]) -> tuple[Arra
 def observed_information(point: Point) -> Array:
     """Return the Hessian of the mean loss of the sets, (R·(d + 1), R·(d + 1)).
 
-    The targets of the point's rows are the probabilities within their sets.
+    The targets of the rows of `point` must be the probabilities given the sets.
     """
     objective = point.objective
     R, width = objective.shape
@@ -221,11 +233,14 @@ def observed_information(point: Point) -> Array:
     blocks = H.reshape(r, width, r, width)
     if not objective.fit_intercept:
         blocks[:, -1] = blocks[:, :, :, -1] = 0.0
-    return whole_hessian(blocks, likelihood.is_coupled).reshape(R * width, R * width)
+    return all_logits_hessian(blocks, likelihood.is_coupled).reshape(R * width, R * width)
 
 
 def _information_of_targets(context: KernelContext) -> tuple[Array]:
-    """Return Σ_i s_i (diag q_i - q_i q_iᵀ) ⊗ x̃_i x̃_iᵀ of a block for targets q."""
+    """Return the missing information Σ_i s_i (diag q_i - q_i q_iᵀ) ⊗ x̃_i x̃_iᵀ of a block.
+
+    s are the weights, and q the targets of the free logits.
+    """
     likelihood, X = context.likelihood, context.rows
     targets = context.block.targets.astype(np.float64)
     Q = targets[None] if targets.ndim == 1 else targets.T

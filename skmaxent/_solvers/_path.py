@@ -10,13 +10,13 @@ import numpy as np
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
-from skmaxent._solvers._strategy import minimise, minimise_nonsmooth, smooth
+from skmaxent._solvers._strategy import minimise, minimise_nonsmooth, minimise_smooth
 from skmaxent._solvers._working_set import WorkingSet, kkt_violations
 from skmaxent._storage._block import DENSE_ENOUGH, Block
 from skmaxent._typing import Array
 
 # Without an L1 penalty no coefficient becomes zero. A grid then begins where all coefficients would
-# be zero if L1 had this share of the penalty.
+# be zero if the L1 penalty had this share of the whole penalty.
 LEAST_L1_RATIO = 1e-3
 # Distance, in standard errors, to the optimum of the model with the unpenalised features alone. The
 # largest strength is computed from the gradient there.
@@ -40,8 +40,9 @@ class Path:
         multiplies this penalty.
     options : Options
     lasso : ndarray of shape (1 or R, n_features), optional
-        The L1 penalty of strength one if L1 had the whole penalty, where this is the penalty of the
-        coefficients of standardised columns. The default is for the penalty of columns as they are.
+        The L1 penalty of strength one that the user's penalty would be with `l1_ratio=1`. It must
+        be given if the user's penalty is that of standardised columns. The default is right for a
+        penalty of the columns of X.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Path:
         self._working = WorkingSet(problem.objective)
 
     def range(self) -> tuple[float, float]:
-        """Return two strengths from which a grid of penalties can be made.
+        """Return the strengths between which grids of penalties are laid.
 
         Returns
         -------
@@ -73,8 +74,8 @@ class Path:
             The same strength if every varying feature had the median scale (standard deviation),
             times the share of L1 in the penalty. It does not exceed `largest`. If the density of X
             is below `DENSE_ENOUGH`, the features keep their own scales, because a small scale then
-            means that a feature is rare. They also do where the penalty is that of standardised
-            columns.
+            means that a feature is rare. They also keep them if the penalty is that of
+            standardised columns.
 
         Both are zero if the penalised coefficients are zero at every strength.
         """
@@ -87,9 +88,9 @@ class Path:
         point = problem.null
         is_null = np.all(held | removed) and not least.any()
         if not is_null or problem.objective.blocks.has_offset:
-            asked = self._options
-            tol = min(asked.tol, NULL_MODEL_TOL)
-            options = Options(tol, solver=asked.solver, seed=asked.seed)
+            given = self._options
+            tol = min(given.tol, NULL_MODEL_TOL)
+            options = Options(tol, solver=given.solver, seed=given.seed)
             point = minimise(problem.with_penalty(terms.without_penalty(held)), options).point
         # The gradient of the loss with respect to the coefficients of the columns of X. The penalty
         # of zero sets it to zero where a bound keeps a coefficient from moving.
@@ -103,6 +104,7 @@ class Path:
         )
         l1 = np.maximum(terms.l1, LEAST_L1_RATIO * self._lasso)
         needed = np.divide(norms, l1, out=np.zeros(norms.shape), where=held & (l1 > 0.0))
+        # A little above, because rounding must not leave a coefficient that is not zero.
         largest = typical = float(needed.max()) * (1.0 + 1e-6)
         scale = problem.objective.scale
         blocks = problem.objective.blocks
@@ -114,12 +116,12 @@ class Path:
         return largest, typical * self._l1_ratio
 
     def relaxed(self, *, by_feature: bool = False) -> Solution:
-        """Return the solution without penalty for the coefficients selected by the last solution.
+        """Return the solution without penalty for the coefficients that `at` selected.
 
-        `at` must be called first. Coefficients that are zero in the last solution stay zero; with
-        `by_feature` only those of features all of whose coefficients are zero. If the others
-        separate the classes, no optimum exists, and the solution returned has a status and
-        directions that say so.
+        `at` must be called first. Coefficients that are zero in its last solution stay zero. With
+        `by_feature`, or if the penalty is grouped, only the coefficients of features stay zero all
+        of whose coefficients are zero. If the other features separate the classes, no optimum
+        exists, and the status and the directions of the solution returned say so.
         """
         assert self._solution is not None, "at() comes first"
         zero = self._solution.coef == 0.0
@@ -133,7 +135,7 @@ class Path:
 
     @property
     def _l1_ratio(self) -> float:
-        """The share of L1 in the penalty, at least `LEAST_L1_RATIO`."""
+        """The share of the L1 penalty in the whole penalty, at least `LEAST_L1_RATIO`."""
         at = np.unravel_index(self._lasso.argmax(), self._lasso.shape)
         return max(float(self._terms.l1[at] / self._lasso[at]), LEAST_L1_RATIO)
 
@@ -146,7 +148,7 @@ class Path:
         point = None if self._solution is None or start is not None else self._solution.point
         start = start if point is None else point.theta
         if problem.terms.is_smooth:
-            solution = smooth(problem, self._options, start, least_bound=LOOSE_GAP)
+            solution = minimise_smooth(problem, self._options, start, least_bound=LOOSE_GAP)
         else:
             likely = self._likely(point, strength)
             solution = minimise_nonsmooth(
@@ -161,8 +163,8 @@ class Path:
         The rule assumes that gradients change no faster than penalties, so that a feature whose
         gradient is below 2 λ - λ_before has zero coefficients (Tibshirani et al. 2012, J. R. Stat.
         Soc. B 74, 245-266). Here λ is `strength`, and λ_before is the strength of the last
-        solution, whose gradient is that of `point`. If the penalty grows, the features are those
-        whose gradient is above λ. The result is None if there is no last solution, or if
+        solution, the gradient of which `point` has. If λ is above λ_before, the features returned
+        are those whose gradient is above λ. The result is None if there is no last solution, or if
         2 λ - λ_before is not positive.
         """
         least = min(2.0 * strength - self._strength, strength)
@@ -173,5 +175,5 @@ class Path:
 
 
 def _nonzero(block: Block) -> tuple[int]:
-    """Return the number of nonzero entries of X in a block."""
+    """Return the number of nonzero entries of X in a block, as a tuple of one."""
     return (int(np.count_nonzero(block.X.data if block.is_sparse else block.X)),)

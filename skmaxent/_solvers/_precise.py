@@ -89,7 +89,7 @@ def is_cheaply_precise(outcome: Outcome) -> bool:
     return is_converged and affords_precision(objective) and is_cheap(objective)
 
 
-class State(NamedTuple):
+class PreciseEvaluation(NamedTuple):
     """F at θ with its derivatives, the Hessian of the loss in reference coding.
 
     `most` is a bound on the Hessian's diagonal, for a coefficient of each column.
@@ -103,7 +103,7 @@ class State(NamedTuple):
     most: Array
 
 
-class Precise:
+class PreciseObjective:
     """The objective over standardised rows in float64, and coordinates that may change."""
 
     def __init__(self, objective: MultinomialObjective) -> None:
@@ -127,7 +127,7 @@ class Precise:
         """The ridge strengths of the standardised columns, (d,)."""
         return np.asarray(self._strength / self.columns.scale**2)
 
-    def at(self, theta: Array) -> State:
+    def at(self, theta: Array) -> PreciseEvaluation:
         objective = self.objective
         loss, magnitude, gradient, hessian, most = self._sums(loss_derivatives, theta)
         objective.counter.gradients += 1
@@ -137,7 +137,9 @@ class Precise:
         gradient[:, :-1] += strength * coef
         loss = float(loss) / total
         value = loss + 0.5 * float(np.sum(strength * coef**2))
-        return State(loss, float(magnitude) / total, value, gradient, hessian, most / total)
+        return PreciseEvaluation(
+            loss, float(magnitude) / total, value, gradient, hessian, most / total
+        )
 
     def change(self, theta: Array, step: Array) -> tuple[float, float]:
         """Return F(θ + s) - F(θ) as a sum over rows, and the sum of the absolute terms."""
@@ -179,7 +181,7 @@ class Precise:
         self.columns = replace(before, center=center, scale=scale)
         return before.theta_for(theta, self.columns)
 
-    def newton_step(self, state: State) -> tuple[Array, float] | None:
+    def newton_step(self, state: PreciseEvaluation) -> tuple[Array, float] | None:
         """Return H⁻¹ g and √(gᵀ H⁻¹ g), or None if they are not finite."""
         r, width = self.n_free, state.gradient.shape[1]
         H = state.hessian.copy()
@@ -218,7 +220,7 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
     It makes a step at least, also where `options.max_iter` iterations have been made.
     """
     objective = outcome.point.objective
-    problem = Precise(objective)
+    problem = PreciseObjective(objective)
     home = problem.columns
     record = record.part(max(options.max_iter - record.number, 0))
     theta = problem.recentre(outcome.point.theta)
@@ -263,7 +265,7 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
 
 
 def _lower_share(
-    problem: Precise, theta: Array, direction: Array, norm: float, last: float
+    problem: PreciseObjective, theta: Array, direction: Array, norm: float, last: float
 ) -> float:
     """Return a share of the step -`direction` from θ at which F is lower, or 0 without one.
 
@@ -282,7 +284,9 @@ def _lower_share(
     return 0.0
 
 
-def point_of(problem: Precise, theta: Array, state: State, home: Standardisation) -> Point:
+def point_of(
+    problem: PreciseObjective, theta: Array, state: PreciseEvaluation, home: Standardisation
+) -> Point:
     """The point in the coordinates of the objective."""
     objective, columns = problem.objective, problem.columns
     gradient = state.gradient.copy(order="F")

@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective
-from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, finished, minimise
-from skmaxent._solvers._models import whole_hessian
+from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, exact_minimum, minimise_model
+from skmaxent._solvers._models import all_logits_hessian
 from skmaxent._solvers._precise import (
     LEAST_RATIO,
-    Precise,
+    PreciseObjective,
     affords_precision,
     is_cheap,
     point_of,
@@ -118,7 +118,7 @@ class _Search:
 
     def __init__(self, problem: Problem, theta: Array) -> None:
         self._problem = problem
-        self._loss = Precise(problem.objective)
+        self._loss = PreciseObjective(problem.objective)
         self._home = self._loss.columns
         self.is_home = False
         self._evaluate(self._loss.recentre(theta))
@@ -159,7 +159,7 @@ class _Search:
         objective = self._problem.objective
         is_coupled = objective.likelihood.is_coupled
         R, width = objective.shape
-        H = whole_hessian(self.state.hessian.copy(), is_coupled)
+        H = all_logits_hessian(self.state.hessian.copy(), is_coupled)
         diagonal = np.einsum("kjkj->kj", H)
         # Where all rows are saturated there is no curvature; its upper bound will do for a step.
         lost = (diagonal <= 0.0) & (self.state.gradient != 0.0)
@@ -175,8 +175,8 @@ class _Search:
         if damping > 0.0:
             model = DampedModel(model, damping * float(model.diagonal.mean()))
         gradient = self.state.gradient
-        guess = minimise(model, gradient, self.theta, self.penalty)
-        guess = finished(guess, model, gradient, self.theta, self.penalty)
+        guess = minimise_model(model, gradient, self.theta, self.penalty)
+        guess = exact_minimum(guess, model, gradient, self.theta, self.penalty)
         if guess.least <= guess.decrease:
             return guess
         # A short step promises more than the whole: one of them is wrong.

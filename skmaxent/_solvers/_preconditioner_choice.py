@@ -165,13 +165,15 @@ class PreconditionerChoice:
             self._costs["assembled"] = 0.0
         if not self._kind:
             self._spent = WORTH_PRODUCTS * self._product_cost
-            kind = self._best(("diagonal", "full"), self._spent)
+            kind = self._last_affordable(("diagonal", "full"), self._spent)
             worth = NEAR_PRODUCTS * self._product_cost if self._is_near else 0.0
             kind = "assembled" if self._costs["assembled"] <= worth else kind
             self._spent = 0.0
         else:
-            kind = self._best(("diagonal", "full", "assembled"), max(last, self._spent / 2))
-            if self._pays_blocks(last, is_steady):
+            kind = self._last_affordable(
+                ("diagonal", "full", "assembled"), max(last, self._spent / 2)
+            )
+            if self._blocks_pay_off(last, is_steady):
                 return self._build("blocks", point)
             if self._kind == "blocks":
                 return self._preconditioner, False
@@ -182,7 +184,7 @@ class PreconditionerChoice:
                 return self._preconditioner, False
         return self._build(kind, point)
 
-    def _pays_blocks(self, last: float, is_steady: bool) -> bool:
+    def _blocks_pay_off(self, last: float, is_steady: bool) -> bool:
         """Return whether to build blocks, or to build them again. `last` is the last step's cost.
 
         New blocks replace old ones if products have cost as much since then, and half of that in
@@ -228,7 +230,7 @@ class PreconditionerChoice:
             self._samples[n_rows] = self._objective.standardised(n_rows, seed=self._seed)
         return self._samples[n_rows]
 
-    def _best(self, kinds: tuple[str, ...], budget: float) -> str:
+    def _last_affordable(self, kinds: tuple[str, ...], budget: float) -> str:
         """Return the last of `kinds` that costs no more than `budget`, or "diagonal"."""
         return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]
 

@@ -23,34 +23,37 @@ from skmaxent._typing import Array
 # logarithm of the strength from one C of a usual grid to the next. With an L1 penalty they have
 # kinks, across which a parabola is worse than a line.
 SMOOTH_POINTS, NONSMOOTH_POINTS = 3, 2
-# Fits in a row that have the same preconditioner, or that trust the same quadratic model.
+# The number of successive fits that use one preconditioner, or trust one quadratic model.
 FITS_TOGETHER = 5
 
 
 class PredictedPath(Path):
-    """A path each of whose fits starts where the last solutions point to.
+    """A path in which each fit starts at an extrapolation of the last solutions.
 
-    Most starts are then so near to the optimum that a single Newton step, from the gradient and the
-    Hessian that measure the distance, is the whole fit.
+    Most starts are so near to the optimum that a fit takes a single Newton step. Its gradient and
+    Hessian are those from which the distance to the optimum is estimated.
     """
 
+    # The last solutions: logarithm of the strength, and θ.
     _last: tuple[tuple[float, Array], ...] = ()
+    # What fits of the same loss share: products of columns, or a preconditioner.
     _small: SmallProblem | None = None
     _preconditioner: Preconditioner | None = None
+    # The number of fits since a new preconditioner or quadratic model, modulo FITS_TOGETHER.
     _n_together = 0
 
     def near(self, strength: float, tol: float) -> Solution:
         """Return a solution for this strength that is about `tol` standard errors from the optimum.
 
-        The fit ends at a point within `tol` of the optimum. The solution is the end of the Newton
-        step from there, so that it is nearer. Its gap is NaN: there is no certificate. Where the
-        fit does not converge, the result is that of `at`.
+        The fit ends at a point within `tol` of the optimum. The solution returned is the end of the
+        Newton step from this point, which is nearer to the optimum. Its gap is NaN, because there
+        is no certificate. If the fit does not converge, the result is that of `at`.
 
         Parameters
         ----------
         strength : float
         tol : float
-            Distance in standard errors.
+            Distance to the optimum, in standard errors.
         """
         problem = self._problem.with_penalty(self._terms, strength)
         start = self._start(problem, strength)
@@ -80,7 +83,7 @@ class PredictedPath(Path):
     def _outcome(
         self, problem: Problem, options: Options, start: Array, strength: float
     ) -> Outcome:
-        """Minimise from a start; what depends on the loss alone is kept from fit to fit."""
+        """Minimise from θ `start`, with a preconditioner or quadratic model of an earlier fit."""
         objective = problem.objective
         if not problem.terms.is_smooth:
             assert self._solution is not None
@@ -106,10 +109,10 @@ class PredictedPath(Path):
         return outcome
 
     def _start(self, problem: Problem, strength: float) -> Array | None:
-        """Return θ (R, d + 1) on the polynomial through the last solutions, or None without any.
+        """Extrapolate θ (R, d + 1) from the last solutions by a polynomial; None without any.
 
-        Coefficients that an L1 penalty has set to zero stay there, and those that would change
-        their sign become zero.
+        With a nonsmooth penalty, coefficients that are zero in the last solution stay zero, and
+        coefficients whose sign the extrapolation changes become zero.
         """
         if not self._last or strength == 0.0:
             return None
@@ -131,7 +134,10 @@ class PredictedPath(Path):
 
 
 def _end_of(outcome: Outcome) -> Array:
-    """Return θ at the end of the Newton step from the last point, or the point without one."""
+    """Return θ at the end of the Newton step from an outcome's point.
+
+    If neither the step nor a preconditioner is known, the result is θ of the point itself.
+    """
     point, preconditioner = outcome.point, outcome.preconditioner
     if outcome.end is not None:
         return outcome.end

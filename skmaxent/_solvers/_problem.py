@@ -1,8 +1,8 @@
 """The optimisation problem of a fit: the loss of the rows, a penalty and bounds, standardised.
 
 Solvers work with the matrix θ of coefficients of standardised columns, of shape (R, d + 1), for R
-logits and d features, with the intercepts in the last column. F is the objective of these solvers:
-the mean loss plus the penalty.
+logits and d features, with the intercepts in the last column. F is the objective of these solvers,
+the mean loss of the rows plus the penalty, and F* its minimum.
 """
 
 from __future__ import annotations
@@ -30,27 +30,29 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Problem:
-    """An optimisation problem for θ, and what leads back to the columns of the data.
+    """An optimisation problem for θ, with conversions to coefficients of the columns of X.
 
     Attributes
     ----------
     objective : MultinomialObjective
         The mean loss of the rows, plus the penalty if this is smooth.
-    asked : PenaltyTerms
-        The penalty and bounds of the coefficients of the columns of X, as the user asked for them.
+    user_terms : PenaltyTerms
+        The penalty and bounds that the user asked for, which are those of the coefficients of the
+        columns of X.
     terms : PenaltyTerms
         The same penalty and bounds, for the coefficients of standardised columns.
     null : Point
-        The model without features: coefficients of zero and the intercepts that give the shares of
-        the classes. It ignores offsets.
+        The null model: coefficients of zero, and the intercepts whose probabilities are the shares
+        of the classes. It ignores offsets.
     means : Means
         Means over the rows that the bound on (F - F*)/F needs.
     last_bound : LastBound
-        What the last of these bounds was made of, for the same loss with another penalty.
+        The lower bound of the Hessian from which the last bound on (F - F*)/F was computed. The
+        problems of a path, which have the same loss and different penalties, share it.
     """
 
     objective: MultinomialObjective
-    asked: PenaltyTerms
+    user_terms: PenaltyTerms
     terms: PenaltyTerms
     null: Point
     means: Means
@@ -67,7 +69,7 @@ class Problem:
         strength: float = 1.0,
         fit_intercept: bool,
     ) -> Problem:
-        """Return the problem for the rows in a storage, and standardise its columns.
+        """Return the problem of the rows in a storage, with standardised columns.
 
         Parameters
         ----------
@@ -116,23 +118,23 @@ class Problem:
         return self.objective.varying
 
     def start(self) -> Point:
-        """Return the model without features, its value and gradient those of the rows with offsets.
+        """Return the point of the null model, with the value and gradient that offsets give.
 
-        If there are offsets, this takes a pass over the rows.
+        Unlike `null`, this point includes the offsets, for which it takes a pass over the rows.
         """
         if not self.objective.blocks.has_offset:
             return self.null
         return self.objective.at(self.null.theta)
 
-    def start_at(self, coef: Array, intercept: Array) -> Array | None:
-        """Return θ for given coefficients as a start, or None if F is smaller without features.
+    def warm_start(self, coef: Array, intercept: Array) -> Array | None:
+        """Return θ to start at from given coefficients, or None if the null model has a smaller F.
 
         `coef` (R, d) and `intercept` (R,) belong to the columns of X, and come for example from an
-        earlier fit. Solvers do not change some entries of θ, which therefore become zero: the
-        coefficients of constant columns, and the intercepts if the problem has none. With a smooth
-        penalty, the mean over the classes is subtracted. With a nonsmooth penalty, the constant for
-        which the penalty is least is subtracted from each column, and θ is projected onto the
-        bounds.
+        earlier fit. Solvers never change the coefficients of constant columns, nor the intercepts
+        of a problem without intercepts, so these entries of θ are zero. If logits are coupled, a
+        number is subtracted from all coefficients of a column, which does not change the loss:
+        their mean if the penalty is smooth, and otherwise the number for which the penalty is
+        least. At last θ is projected onto the bounds.
         """
         theta = self.objective.from_coefficients(coef, intercept)
         theta[:, :-1][:, ~self.varying] = 0.0
@@ -171,8 +173,8 @@ class Problem:
         if (ridge.strength != objective.penalty.strength).any():
             objective = objective.with_penalty(ridge)
         null = self.null if objective is self.objective else self.null.on(objective)
-        asked = terms.times(strength)
-        return replace(self, objective=objective, asked=asked, terms=scaled, null=null)
+        user_terms = terms.times(strength)
+        return replace(self, objective=objective, user_terms=user_terms, terms=scaled, null=null)
 
     def without_penalty(self, held: Array) -> Problem:
         """Return the problem without penalty in which some coefficients are fixed.
@@ -180,10 +182,10 @@ class Problem:
         `held` is a mask of shape (1 or R, d). These coefficients are fixed at zero, or at the value
         within their bounds that is nearest to zero. Other coefficients keep their bounds.
         """
-        return self.with_penalty(self.asked.without_penalty(held))
+        return self.with_penalty(self.user_terms.without_penalty(held))
 
     def standardised(self, terms: PenaltyTerms, strength: float) -> PenaltyTerms:
-        """Return penalty, times `strength`, and bounds for coefficients of standardised columns."""
+        """Convert `terms`, times `strength`, to terms of coefficients of standardised columns."""
         objective = self.objective
         return _standardised(terms, objective.scale, objective.likelihood).times(strength)
 
@@ -212,13 +214,13 @@ class Problem:
         )
 
     def penalty_for(self, scale: Array) -> Penalty:
-        """Return the penalty for coefficients of columns that are divided by `scale`, (d,)."""
-        return _standardised(self.asked, scale, self.objective.likelihood).nonsmooth_penalty()
+        """Return the penalty of the coefficients of columns of X divided by `scale`, (d,)."""
+        return _standardised(self.user_terms, scale, self.objective.likelihood).nonsmooth_penalty()
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients (R, d) and intercepts (R,) of the columns of X for θ."""
         coef, intercept = self.objective.coefficients(theta)
-        coef = self.asked.snap_to_bounds(coef)
+        coef = self.user_terms.snap_to_bounds(coef)
         if not self.objective.fit_intercept:
             intercept = np.zeros_like(intercept)
         return coef, intercept
@@ -231,13 +233,13 @@ class Problem:
         separated: Sequence[int] = (),
         directions: Sequence[Array] = (),
     ) -> Solution:
-        """Return the outcome of the last loop of a fit as a `Solution`, for the columns of X.
+        """Return the `Solution` for the outcome of the last loop of a fit.
 
         `gap` is an upper bound on (F - F*)/F. `separated` and `directions` describe separated
         classes; see `Solution`.
         """
         coef, intercept = outcome.coefficients or self.coefficients(outcome.point.theta)
-        coef = self.asked.snap_to_bounds(coef)
+        coef = self.user_terms.snap_to_bounds(coef)
         last = outcome.history[-1]
         return Solution(
             coef=coef,
@@ -255,7 +257,7 @@ class Problem:
 
 
 def _standardised(terms: PenaltyTerms, scale: Array, model: Likelihood) -> PenaltyTerms:
-    """Return penalty and bounds for the coefficients of columns that are divided by `scale`."""
+    """Convert terms of the columns of X to terms of columns that are divided by `scale`, (d,)."""
     scaled = terms.scaled(scale)
     # With a single logit each group is one coefficient.
     grouped, is_coupled = scaled.grouped and model.n_logits > 1, model.is_coupled

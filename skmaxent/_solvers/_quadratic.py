@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from skmaxent._objective._penalty import Tangent
-from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._storage._vectors import largest_in_columns
 from skmaxent._typing import Array
 
@@ -261,7 +261,7 @@ class KroneckerModel(Model):
         inverse = np.where(free, 1.0 / np.maximum(inverse, 1e-300), 0.0)
         gradient = np.where(free, -rhs, 0.0)
         norm = float(np.sqrt(np.sum(np.square(gradient) * inverse)))
-        step = steihaug(
+        step = conjugate_gradients(
             lambda V: np.where(free, self.apply(V) + tangent.curvature(V), 0.0),
             lambda G: G * inverse,
             gradient,

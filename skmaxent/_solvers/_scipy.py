@@ -19,7 +19,7 @@ import numpy as np
 from scipy import optimize
 
 from skmaxent._existence import Watch
-from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._conjugate_gradients import Step, conjugate_gradients
 from skmaxent._solvers._preconditioned import (
     Evaluation,
     PreconditionedProblem,
@@ -316,7 +316,7 @@ class _Run:
         self.newton_step = None
         if distance > self._options.tol and not may_be_short:
             return float(distance)
-        step = steihaug(
+        step = conjugate_gradients(
             lambda v: self.function.hessian_product(self.now, v),
             np.copy,
             self.now.gradient,

@@ -10,7 +10,7 @@ import numpy as np
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty, Ridge
-from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._conjugate_gradients import Step, conjugate_gradients
 from skmaxent._solvers._hessian_bounds import (
     CERTIFICATE_PRODUCTS,
     HessianBound,
@@ -214,7 +214,7 @@ def _bound_within(
         # The residual adds no more than the step: a better step could halve the bound at best.
         if least <= 2.0 * predicted:
             return least
-    step = steihaug(
+    step = conjugate_gradients(
         product,
         preconditioner.solve,
         gradient,

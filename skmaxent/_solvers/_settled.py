@@ -49,7 +49,7 @@ def is_tiny(objective: MultinomialObjective, step: Array) -> bool:
     return bool(2.0 * bound <= SETTLED)
 
 
-def changes(Z: Array, D: Array, is_coupled: bool) -> Array:
+def logit_changes(Z: Array, D: Array, is_coupled: bool) -> Array:
     """The largest change of a difference of logits, or of a logit where they are not coupled.
 
     Logits Z change by D, both of shape (n_logits, rows). Rows whose probabilities are 0 and 1
@@ -59,8 +59,8 @@ def changes(Z: Array, D: Array, is_coupled: bool) -> Array:
         beyond = (np.minimum(np.abs(Z), np.abs(Z + D)) > UNDERFLOW) & ((Z > 0.0) == (Z + D > 0.0))
         return np.asarray(np.where(beyond, 0.0, np.abs(D)).max(axis=0))
     change = D.max(axis=0) - D.min(axis=0)
-    top, gap = _lead(Z)
-    other, other_gap = _lead(Z + D)
+    top, gap = _top_and_margin(Z)
+    other, other_gap = _top_and_margin(Z + D)
     beyond = (np.minimum(gap, other_gap) > UNDERFLOW) & (top == other)
     return np.asarray(np.where(beyond, 0.0, change))
 
@@ -68,14 +68,14 @@ def changes(Z: Array, D: Array, is_coupled: bool) -> Array:
 def _block_change(
     block: Block, is_coupled: bool, at: tuple[Array, Array], step: tuple[Array, Array]
 ) -> KernelResult:
-    """Return the largest entry of `changes` over the rows of a block."""
+    """Return the largest entry of `logit_changes` over the rows of a block."""
     block = on_host_block(block)
     Z = block.logits_at(*map(on_host, at)).astype(np.float64)
     D = block.logits(*map(on_host, step)).astype(np.float64)
-    return (block.largest(changes(Z, D, is_coupled)),)
+    return (block.largest(logit_changes(Z, D, is_coupled)),)
 
 
-def _lead(Z: Array) -> tuple[Array, Array]:
+def _top_and_margin(Z: Array) -> tuple[Array, Array]:
     """The likeliest class of each row and how far its logit is above the next."""
     second, first = np.partition(Z, len(Z) - 2, axis=0)[-2:]
     return Z.argmax(axis=0), first - second

@@ -20,7 +20,7 @@ from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import upper_pairs
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._settled import SETTLED, changes, is_tiny
+from skmaxent._solvers._settled import SETTLED, is_tiny, logit_changes
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._trust_region import TrustRegion
 from skmaxent._storage._arrays import EPS
@@ -46,7 +46,7 @@ def is_small(objective: MultinomialObjective) -> bool:
     return products <= MAX_PAIR_PRODUCTS and work <= MAX_SMALL_WORK
 
 
-class State(NamedTuple):
+class SmallEvaluation(NamedTuple):
     value: float
     loss: float
     P: Array
@@ -103,7 +103,7 @@ class SmallProblem:
         other._set_penalty(objective)
         return other
 
-    def at(self, theta: Array) -> State:
+    def at(self, theta: Array) -> SmallEvaluation:
         self._objective.counter.gradients += 1
         Z = theta @ self._columns
         if self._offset is not None:
@@ -116,9 +116,9 @@ class SmallProblem:
         residual *= self._weights
         gradient = residual @ self._rows
         gradient += penalised
-        return State(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
+        return SmallEvaluation(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
 
-    def point(self, theta: Array, state: State) -> Point:
+    def point(self, theta: Array, state: SmallEvaluation) -> Point:
         """Return the state at θ as the objective's point, without a pass over the rows."""
         return Point(
             objective=self._objective,
@@ -135,10 +135,10 @@ class SmallProblem:
         Z = theta @ self._columns
         if self._offset is not None:
             Z += self._offset
-        change = changes(Z, step @ self._columns, self._likelihood.is_coupled)
+        change = logit_changes(Z, step @ self._columns, self._likelihood.is_coupled)
         return bool((change[self._weights > 0.0] <= SETTLED).all())
 
-    def whole_hessian(self, P: Array) -> Array:
+    def all_logits_hessian(self, P: Array) -> Array:
         """Return the Hessian of the loss with respect to all logits' coefficients.
 
         The shape is (R·width, R·width), a logit after the other. P (R, n) are probabilities.
@@ -282,11 +282,11 @@ def newton_small(
 def _next_state(
     problem: SmallProblem,
     theta: Array,
-    state: State,
+    state: SmallEvaluation,
     direction: Array,
     norm: float,
     region: TrustRegion,
-) -> tuple[Array, State] | None:
+) -> tuple[Array, SmallEvaluation] | None:
     """Return θ and the state after a step against `direction`, or None if no step is accepted.
 
     `direction` is H⁻¹ g (R, d + 1), and `norm` the length of g in the norm of H⁻¹.

@@ -15,10 +15,10 @@ from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Penalty
-from skmaxent._solvers._active_set import FlatPenalty, Search, most_pivots
+from skmaxent._solvers._active_set import FlatPenalty, PivotSearch, max_pivots
 from skmaxent._solvers._model_minimum import SMALL_MODEL
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._small import SmallProblem, State, is_small, rounding_of
+from skmaxent._solvers._small import SmallEvaluation, SmallProblem, is_small, rounding_of
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._typing import Array
 
@@ -49,7 +49,7 @@ class _Iterate(NamedTuple):
     """Flat coefficients, the loss with its derivatives there, and the value with the penalty."""
 
     W: Array
-    state: State
+    state: SmallEvaluation
     value: float
 
 
@@ -65,14 +65,14 @@ class _SmallNonsmooth:
         self._penalty = FlatPenalty(penalty, self._shape)
         # The loss does not determine the coefficients of constant columns, nor, if logits are
         # coupled, the last class's of columns without penalty, which may be shifted alike in all
-        # classes. A zero on the diagonal of H tells `Search` not to move them for the loss.
+        # classes. A zero on the diagonal of H tells `PivotSearch` not to move them for the loss.
         held = np.zeros(self._shape, dtype=bool)
         held[:, ~objective.standardisation.is_free] = True
         if objective.likelihood.is_coupled:
             costs = self._penalty.l1 + self._penalty.ridge
             held[-1] |= ~costs.reshape(self._shape).any(axis=0)
         self._held = np.flatnonzero(held)
-        self._n_pivots = most_pivots(R * width)
+        self._n_pivots = max_pivots(R * width)
 
     def penalty_at(self, W: Array) -> float:
         """Return the penalty of W."""
@@ -93,9 +93,9 @@ class _SmallNonsmooth:
 
     def step(self, here: _Iterate) -> tuple[Array, float]:
         """Return the minimum of the quadratic model with the penalty, (p,), and its decrease."""
-        H = self.loss.whole_hessian(here.state.P)
+        H = self.loss.all_logits_hessian(here.state.P)
         H[self._held, self._held] = 0.0
-        search = Search(H, here.state.gradient.ravel(), here.W, self._penalty, here.W)
+        search = PivotSearch(H, here.state.gradient.ravel(), here.W, self._penalty, here.W)
         search.run(self._n_pivots)
         return search.W, max(search.gain, 0.0)
 

@@ -1,4 +1,9 @@
-"""Trust-region Newton for smooth penalties, preconditioned."""
+"""Trust-region Newton for smooth penalties, preconditioned.
+
+θ and gradients g have the shape (R, d + 1), for R logits and d features, with the intercepts in the
+last column. F is the objective, H its Hessian and M the preconditioner. Distances to the optimum
+are in standard errors.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import numpy as np
 
 from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._objective import Point
-from skmaxent._solvers._conjugate_gradients import Step, steihaug
+from skmaxent._solvers._conjugate_gradients import Step, conjugate_gradients
 from skmaxent._solvers._line_search import secant_search
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
 from skmaxent._solvers._preconditioners import Preconditioner
@@ -20,19 +25,19 @@ from skmaxent._solvers._trust_region import TrustRegion
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# Trials of shorter steps from a point; each is a quarter of the last one or shorter, so that the
-# last one changes no float64.
+# Most trials of shorter steps from a point. Each is at most a quarter of the one before, so that
+# the last one changes no float64.
 MAX_STEP_TRIALS = 60
 # Within this distance, in standard errors, F is nearly quadratic; a step that gains more than
 # SHORT_NEWTON_STEP times the predicted decrease is then too short.
 QUADRATIC_DISTANCE, SHORT_NEWTON_STEP = 10.0, 1.3
-# The curvature of the rows hardly changes in a step that leaves this share of F.
+# The curvature of the rows hardly changes in a step after which F is above this share of its value.
 STEADY_SHARE = 0.6
 # Hessian products and relative accuracy of the Newton step that checks the distance at the end.
 CHECK_PRODUCTS, CHECK_ACCURACY = 10, 0.3
 # Relative residual at which conjugate gradients end: at most this number, and the root of the
 # gradient's norm near the optimum, for superlinear convergence (Nocedal & Wright 2006, section
-# 7.1), but not below a share of the distance that is asked for.
+# 7.1), but not below TARGET_SHARE times the distance that `options.tol` allows.
 LARGEST_FORCING, TARGET_SHARE = 0.25, 0.3
 
 
@@ -67,81 +72,38 @@ def newton(
     watch : Watch
         Looks for separation.
     is_near : bool, default=False
-        Whether the start is much nearer to the optimum than the model without features.
+        Whether the start is much nearer to the optimum than the null model.
     hands_over : bool, default=False
         Whether to end with status PRECISION where a short distance cannot be trusted, because a
         more precise solver continues from there.
     max_products : float, default=inf
-        Hessian products after which `hands_over` ends the loop in any case.
+        With `hands_over`, the loop also ends after this number of Hessian products.
     preconditioner : Preconditioner, optional
-        For the first step, from a fit with nearly this penalty.
+        The preconditioner of the first step, for example from a fit with nearly the same penalty.
 
     Returns
     -------
     Outcome
     """
-    objective, point, tol = start.objective, start, options.tol
-    n_before = objective.counter.hessian_products
-    status = Status.MAX_ITER
-    region = TrustRegion()
-    ritz, products, previous = 1.0, 0, np.inf
-    last: Step | None = None
-    exact, distance = False, np.inf
-    choice = PreconditionerChoice(
-        objective, solver=options.solver, seed=options.seed, is_near=is_near
-    )
-    is_new = False
-    if preconditioner is None:
-        preconditioner, is_new = choice.at(point, 0)
+    state = _State(start, options, is_near=is_near, preconditioner=preconditioner)
+    region, counter = state.region, start.objective.counter
+    n_before = counter.hessian_products
     while True:
-        root_n = root_size(objective.blocks.effective_size, point.value)
-        if point is not start:
-            holds = preconditioner.is_close and region.model_holds
-            is_new = False
-            if not holds or root_n * length(preconditioner, point.gradient) > 0.5 * tol:
-                is_far = distance > QUADRATIC_DISTANCE
-                is_steady = (
-                    region.is_steady and distance > tol and point.value > STEADY_SHARE * previous
-                )
-                preconditioner, is_new = choice.at(
-                    point, products, is_far=is_far, is_steady=is_steady
-                )
-        products = objective.counter.hessian_products
-        natural = preconditioner.solve(point.gradient)
-        norm = np.sqrt(max(inner(point.gradient, natural), 0.0))
-        distance = float(root_n * norm / min(1.0, np.sqrt(ritz)))
-        newton_step, last = -natural, None
-        if distance <= tol and not preconditioner.is_close:
-            last = _newton_step(point, preconditioner, norm)
-            newton_step = last.direction
-            distance = max(distance, float(root_n * _decrement(last)))
-            exact = True
-        status = _status(point, newton_step, distance, tol, record.number, watch)
+        point = state.point
+        newton_step = state.measure_distance()
+        distance = state.distance
+        status = _status(point, newton_step, distance, options.tol, record.number, watch)
         gives_up = (
-            distance <= tol
+            distance <= options.tol
             or (region.steps_are_short and distance < QUADRATIC_DISTANCE)
-            or objective.counter.hessian_products - n_before > max_products
+            or counter.hessian_products - n_before > max_products
         )
         if status is Status.MAX_ITER and hands_over and gives_up:
             status = Status.PRECISION
-        status = record.add(objective.counter, point.theta, point.value, distance, status)
+        status = record.add(counter, point.theta, point.value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
             break
-        # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
-        exact = exact or (region.agreement > SHORT_NEWTON_STEP and distance < QUADRATIC_DISTANCE)
-        step_from = partial(
-            _step,
-            point,
-            preconditioner,
-            norm,
-            target=tol / root_n,
-            exact=exact,
-            max_products=choice.max_products,
-        )
-        if is_new and preconditioner.is_exact:
-            step_from = partial(_preconditioned_step, point, natural, norm)
-        candidate, step = _accepted(point, step_from, region, preconditioner, norm)
-        ritz = step.smallest_ritz
+        candidate, step = state.find_step()
         if candidate is None:
             status = Status.PRECISION
             break
@@ -150,25 +112,132 @@ def newton(
         ):
             status = Status.QUASI_SEPARATED
             break
-        previous, point = point.value, candidate
-        products = objective.counter.hessian_products - products
+        state.move_to(candidate)
     return Outcome(
-        point,
-        point.value,
+        state.point,
+        state.point.value,
         status,
         record.history,
-        preconditioner=preconditioner,
-        newton_step=last,
+        preconditioner=state.preconditioner,
+        newton_step=state.newton_step,
     )
+
+
+class _State:
+    """The state of `newton` at an iterate: its preconditioner, trust region and distance.
+
+    Attributes
+    ----------
+    point : Point
+        The present iterate.
+    region : TrustRegion
+    preconditioner : Preconditioner
+    distance : float
+        The distance of the present iterate to the optimum, in standard errors; before
+        `measure_distance`, that of the iterate before.
+    newton_step : Step or None
+        The step by conjugate gradients from which the distance was computed, if there is one.
+    """
+
+    def __init__(
+        self,
+        start: Point,
+        options: Options,
+        *,
+        is_near: bool,
+        preconditioner: Preconditioner | None,
+    ) -> None:
+        self._counter, self._tol = start.objective.counter, options.tol
+        self._choice = PreconditionerChoice(
+            start.objective, solver=options.solver, seed=options.seed, is_near=is_near
+        )
+        self.point, self.region = start, TrustRegion()
+        self.distance = np.inf
+        self.newton_step: Step | None = None
+        # The smallest Ritz value of the last step, and whether Hessian products must be exact.
+        self._ritz, self._exact = 1.0, False
+        self._is_new = False
+        if preconditioner is None:
+            preconditioner, self._is_new = self._choice.at(start, 0)
+        self.preconditioner = preconditioner
+        self._n_products_before = 0
+        self._measure_length()
+
+    def _measure_length(self) -> None:
+        """Compute M⁻¹g, its length in the norm of M, and the factor √n to standard errors."""
+        point = self.point
+        self._root_n = root_size(point.objective.blocks.effective_size, point.value)
+        self._natural = self.preconditioner.solve(point.gradient)
+        self._norm: float = np.sqrt(max(inner(point.gradient, self._natural), 0.0))
+
+    def measure_distance(self) -> Array:
+        """Compute the distance to the optimum, and return the Newton step (R, d + 1) it is from.
+
+        The step is that of the preconditioner. If it is short and the preconditioner is not close
+        to the Hessian, conjugate gradients compute the step instead.
+        """
+        self._n_products_before = self._counter.hessian_products
+        norm, self.newton_step = self._norm, None
+        self.distance = float(self._root_n * norm / min(1.0, np.sqrt(self._ritz)))
+        if self.distance > self._tol or self.preconditioner.is_close:
+            return -self._natural
+        self.newton_step = _newton_step(self.point, self.preconditioner, norm)
+        self.distance = max(self.distance, float(self._root_n * _decrement(self.newton_step)))
+        self._exact = True
+        return self.newton_step.direction
+
+    def find_step(self) -> tuple[Point | None, Step]:
+        """Return the next point, or None if no step lowers F, and the last step that was tried."""
+        point, preconditioner, norm = self.point, self.preconditioner, self._norm
+        # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
+        is_short = self.region.agreement > SHORT_NEWTON_STEP
+        self._exact = self._exact or (is_short and self.distance < QUADRATIC_DISTANCE)
+        if self._is_new and preconditioner.is_exact:
+            step_from = partial(_preconditioned_step, point, self._natural, norm)
+        else:
+            step_from = partial(
+                _step,
+                point,
+                preconditioner,
+                norm,
+                target=self._tol / self._root_n,
+                exact=self._exact,
+                max_products=self._choice.max_products,
+            )
+        candidate, step = _accepted(point, step_from, self.region, preconditioner, norm)
+        self._ritz = step.smallest_ritz
+        return candidate, step
+
+    def move_to(self, candidate: Point) -> None:
+        """Make a point the present iterate, and replace the preconditioner if that pays off."""
+        previous, self.point, self._is_new = self.point.value, candidate, False
+        n_products = self._counter.hessian_products - self._n_products_before
+        if self.preconditioner.is_close and self.region.model_holds:
+            # The Hessian before the step suffices to show, with a margin, that the optimum is near.
+            self._measure_length()
+            if self._root_n * self._norm <= 0.5 * self._tol:
+                return
+        is_steady = (
+            self.region.is_steady
+            and self.distance > self._tol
+            and candidate.value > STEADY_SHARE * previous
+        )
+        self.preconditioner, self._is_new = self._choice.at(
+            candidate,
+            n_products,
+            is_far=self.distance > QUADRATIC_DISTANCE,
+            is_steady=is_steady,
+        )
+        self._measure_length()
 
 
 def _status(
     point: Point, newton_step: Array, distance: float, tol: float, number: int, watch: Watch
 ) -> Status:
-    """Return how a fit ends at a point, or MAX_ITER if it does not.
+    """Return how a fit ends at a point, or MAX_ITER if the fit should go on.
 
-    `newton_step` (R, d + 1) is a Newton step from the point, at least by the preconditioner, and
-    `number` that of the iteration.
+    `newton_step` (R, d + 1) is a Newton step from the point, computed with the Hessian or with a
+    preconditioner, `distance` the distance estimated from it, and `number` that of the iteration.
     """
     if watch.sees_complete_separation(point.theta, point.loss):
         return Status.SEPARATED
@@ -189,10 +258,10 @@ def _accepted(
     preconditioner: Preconditioner,
     norm: float,
 ) -> tuple[Point | None, Step]:
-    """Try steps in smaller and smaller regions; return the next point, or None, and the last step.
+    """Try steps in smaller and smaller regions until one is accepted.
 
-    `step_from` makes a step from the radius of the region. `norm` is the gradient's length in the
-    norm of the inverse preconditioner.
+    Returned are its end, or None if no step is accepted, and the last step. `step_from` returns the
+    step for a radius. `norm` is the length of the gradient in the norm of M⁻¹.
     """
     for _ in range(MAX_STEP_TRIALS):
         step = step_from(radius=region.radius)
@@ -212,15 +281,10 @@ def _accepted(
     return None, step
 
 
-def length(preconditioner: Preconditioner, gradient: Array) -> float:
-    """Return the length of a gradient (R, d + 1) in the norm of the inverse preconditioner."""
-    return float(np.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0)))
-
-
 def _preconditioned_step(point: Point, natural: Array, norm: float, radius: float) -> Step:
     """Return the step -t M⁻¹g to the minimum or the boundary of the region, without a product.
 
-    `natural` is M⁻¹g (R, d + 1), and `norm` its length in the norm of M.
+    `natural` is M⁻¹g (R, d + 1), `norm` its length in the norm of M, and M must be nearly H.
     """
     t = min(1.0, radius / norm)
     return Step(
@@ -244,13 +308,13 @@ def _step(
     exact: bool,
     max_products: int,
 ) -> Step:
-    """Return a step by conjugate gradients within the region.
+    """Return a step by conjugate gradients within a trust region.
 
-    `norm` is the gradient's length in the norm of M⁻¹, and `target` the length that is asked for.
-    Products are of float32 unless they must be `exact`.
+    `norm` is the length of the gradient in the norm of M⁻¹, and `target` that length at the
+    distance of `options.tol`. Hessian products use float32 unless they must be `exact`.
     """
     forcing = min(LARGEST_FORCING, np.sqrt(norm))
-    return steihaug(
+    return conjugate_gradients(
         partial(point.hessian_product, exact=exact),
         preconditioner.solve,
         point.gradient,
@@ -261,11 +325,11 @@ def _step(
 
 
 def _newton_step(point: Point, preconditioner: Preconditioner, norm: float) -> Step:
-    """Return a Newton step by conjugate gradients, from which the distance is estimated.
+    """Return a Newton step by a few iterations of conjugate gradients, to estimate the distance.
 
-    `norm` is the gradient's length in the norm of M⁻¹.
+    `norm` is the length of the gradient in the norm of M⁻¹.
     """
-    return steihaug(
+    return conjugate_gradients(
         point.hessian_product,
         preconditioner.solve,
         point.gradient,
@@ -276,18 +340,22 @@ def _newton_step(point: Point, preconditioner: Preconditioner, norm: float) -> S
 
 
 def _decrement(step: Step) -> float:
-    """Return the Newton decrement: its part along the step, and a bound on the residual's part."""
+    """Return an upper bound on the Newton decrement √(gᵀH⁻¹g) from an inexact Newton step.
+
+    Its square is twice the decrease that the step predicts plus the residual's length in the norm
+    of H⁻¹, which is bounded by its length in the norm of M⁻¹ and the smallest Ritz value.
+    """
     hidden = step.residual_norm**2 / min(1.0, step.smallest_ritz)
     return float(np.sqrt(2.0 * step.predicted + hidden))
 
 
 def _exhausted(point: Point, step: Step) -> bool:
-    """Return whether rounding would hide what a shorter step gains; so does a step of NaN."""
+    """Return whether rounding errors hide the decrease of any shorter step, or the step is NaN."""
     return not (step.predicted > 1e-3 * point.rounding and step.length > 0.0)
 
 
 def _along(point: Point, step: Step) -> tuple[Point, float]:
-    """Return the lowest point that was found on a step, and the share of the step before it."""
+    """Return the best point found on a step, and the share of the step at which it lies."""
     objective, s = point.objective, step.direction
 
     def at(t: float) -> tuple[Point, float]:
@@ -300,10 +368,11 @@ def _along(point: Point, step: Step) -> tuple[Point, float]:
 def _agreement(
     point: Point, candidate: Point, step: Step, preconditioner: Preconditioner, norm: float
 ) -> float:
-    """Return actual over predicted decrease of F.
+    """Return the actual decrease of F from a point to a candidate over the predicted one.
 
-    If rounding hides the decrease, the result is 1 if the gradient's length, `norm` at the point,
-    has decreased by a tenth, and 0 if it has not.
+    If rounding errors hide the decrease, the result is 1 if the length of the gradient in the norm
+    of M⁻¹, which is `norm` at the point, has decreased by a tenth, and 0 if it has not. It is -1 if
+    F is not finite or has increased.
     """
     if not np.isfinite(candidate.value):
         return -1.0

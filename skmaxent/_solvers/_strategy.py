@@ -1,4 +1,9 @@
-"""From a problem and a start to a Solution: which solver, and what it reached."""
+"""The choice of a solver for a problem, its run, and checks of its result.
+
+θ of shape (R, d + 1) are the coefficients of the d standardised columns for R logits, with the
+intercepts in the last column. F is the objective of the problem and F* its minimum. The
+certificate is an upper bound on (F - F*)/F.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT
-from skmaxent._solvers._merged_newton import merges_columns, newton_merged
+from skmaxent._solvers._merged_newton import newton_merged, suits_merged_rows
 from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._orthogonal import orthogonal_distance
 from skmaxent._solvers._precise import (
@@ -43,9 +48,9 @@ from skmaxent._solvers._solution import (
 from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
-# A weak L1 penalty is reached in stages, from stronger penalties with this ratio between them. Each
-# stage ends at STAGE_SHARE of its first distance to the optimum, because the next penalty moves the
-# minimum further than that.
+# A weak L1 penalty is reached through stronger ones, with this ratio of successive strengths. The
+# fit to each of these ends at STAGE_SHARE of its first distance to the optimum, because the next
+# penalty moves the minimum further than that.
 STAGE_RATIO = 3.0
 STAGE_SHARE = 0.5
 # A smooth fit of a path is repeated with a more precise solver if the bound on its gap is larger.
@@ -59,9 +64,9 @@ NOISY_TOTAL = 1e-7
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
-# The step of a proximal gradient that leads to the minimum of the penalty itself.
+# The size of a proximal step that leads to the minimum of the penalty alone.
 PENALTY_ALONE = 1e30
-# The end of a fit for each kind of separation.
+# The status of a fit in which a kind of separation was proved.
 STATUS_OF_SEPARATION = {"complete": Status.SEPARATED, "quasi-complete": Status.QUASI_SEPARATED}
 
 
@@ -77,11 +82,11 @@ class Solver(Protocol):
         ----------
         problem : Problem
         start : ndarray of shape (R, d + 1) or None
-            θ to begin at; None is the model without features.
+            θ to begin at; None stands for the null model, `problem.null`.
         options : Options
         record : Record
-            The solver calls its `add` at each iterate, the first one included, and ends when `add`
-            or `is_full` says so; see `Record`.
+            The solver calls `record.add` at each iterate, the first one included. It ends if `add`
+            returns another status than MAX_ITER, or if `record.is_full`.
         watch : Watch
             Looks for separation.
         """
@@ -92,9 +97,9 @@ def newton_by_size(
 ) -> Outcome:
     """Minimise by the variant of Newton's method that suits the size of the problem.
 
-    Small problems get a loop with few NumPy calls. The general loop runs for larger problems, and
-    if the small loop does not converge. Large problems start at the optimum of a sample of the
-    rows, or of merged columns. The parameters are those of `Solver`.
+    `newton_small` has few NumPy calls, for small problems. `newton` minimises larger problems, and
+    continues where `newton_small` does not converge. For large problems it starts at the optimum of
+    a sample of the rows, or at the result of `newton_merged`. The parameters are those of `Solver`.
     """
     objective = problem.objective
     hands_over = affords_precision(objective)
@@ -104,7 +109,7 @@ def newton_by_size(
         outcome = newton_small(objective, theta, options, record, watch)
         if outcome.status is not Status.MAX_ITER or record.is_full:
             return outcome
-        record.take_back()
+        record.take_back()  # `newton` adds its first iterate, which is the last one here, again
         return newton(
             outcome.point,
             options,
@@ -115,7 +120,7 @@ def newton_by_size(
         )
     theta = sampled_start(problem.null, options) if start is None else start
     is_near = theta is not problem.null.theta
-    if merges_columns(problem, options):
+    if suits_merged_rows(problem, options):
         reached = newton_merged(problem, theta if is_near else None, options, record)
         if isinstance(reached, Outcome):
             return reached
@@ -147,7 +152,7 @@ def minimise(problem: Problem, options: Options, start: Array | None = None) -> 
     problem : Problem
     options : Options
     start : ndarray of shape (R, d + 1), optional
-        θ near the minimum; the default is the model without features.
+        θ near the minimum; the default is the null model.
 
     Returns
     -------
@@ -160,7 +165,7 @@ def minimise(problem: Problem, options: Options, start: Array | None = None) -> 
         coefficients have bounds.
     """
     if problem.terms.is_smooth:
-        return smooth(problem, options, start)
+        return minimise_smooth(problem, options, start)
     working = WorkingSet(problem.objective)
     return minimise_nonsmooth(problem, options, start, working)
 
@@ -173,10 +178,10 @@ def descend(
     working: WorkingSet | None = None,
     likely: Array | None = None,
 ) -> Outcome:
-    """Minimise as far as the solver's own loop leads, which is enough for a step of a longer fit.
+    """Run the solver of a problem alone, without the checks of `minimise`.
 
     There is no certificate, no continuation by a more precise solver, and no search for separation
-    at the end.
+    at the end. This is enough for a step of a longer fit.
 
     Parameters
     ----------
@@ -185,33 +190,35 @@ def descend(
     start : ndarray of shape (R, d + 1)
         θ to begin at.
     watch : Watch
-        Looks for separation. Several steps may share a watch if the same targets are positive in
-        all of them. Fits on working sets do not use it, but make their own.
-    working, likely : WorkingSet and ndarray of int, optional
-        As in `minimise_nonsmooth`; the default is a new set.
+        Looks for separation. Several runs may share a watch if the same targets are positive in
+        all of them. Fits over working sets do not use this watch, but make their own.
+    working : WorkingSet, optional
+        See `minimise_nonsmooth`; the default is a new working set.
+    likely : ndarray of int, optional
+        See `minimise_nonsmooth`.
     """
     record = Record(options)
     if problem.terms.is_smooth or options.solver not in NEWTON:
         return SOLVERS[options.solver](problem, start, options, record, watch)
     working = WorkingSet(problem.objective) if working is None else working
-    return _by_working_set(problem, start, options, record, watch, working, likely)
+    return _proximal_newton(problem, start, options, record, watch, working, likely)
 
 
-def smooth(
+def minimise_smooth(
     problem: Problem, options: Options, start: Array | None, *, least_bound: float = TIGHT
 ) -> Solution:
     """Minimise with a smooth penalty, and check the result by the certificate.
 
-    Where the certificate does not confirm it, Newton's method with row-accurate sums continues.
+    If the certificate is too large to confirm the result, `newton_precise` continues.
 
     Parameters
     ----------
     problem : Problem
     options : Options
     start : ndarray of shape (R, d + 1) or None
-        θ to begin at; None is the model without features.
-    least_bound : float
-        The certificate stops improving its bound on the gap when the bound is below this value.
+        θ to begin at; None stands for the null model.
+    least_bound : float, default=TIGHT
+        The certificate is not improved further when it is below this value.
     """
     objective = problem.objective
     watch = Watch(objective)
@@ -222,16 +229,16 @@ def smooth(
         outcome = newton(objective.at(theta), options, record, watch)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
-        # SciPy's methods end when F changes only by rounding. That suffices if the distance is
-        # negligible.
+        # SciPy's methods end when F changes only by rounding. Their result needs no continuation by
+        # a more precise solver if the distance is negligible.
         is_near = outcome.history[-1].distance <= NEGLIGIBLE
         is_for_newton = options.solver in NEWTON or not is_near
-    # The more precise solver needs an iteration that `max_iter` still allows.
+    # `newton_precise` makes an iteration at least, which `max_iter` must still allow.
     is_for_newton = is_for_newton and not record.is_full
     is_precise = is_for_newton and needs_precision(outcome, options)
     if is_precise:
         outcome = newton_precise(outcome, options, record, watch)
-    gap = _gap(problem, outcome, least_bound)
+    gap = _certified_gap(problem, outcome, least_bound)
     doubtful = DOUBTFUL if least_bound > TIGHT else CERTIFIED
     if (
         not is_precise
@@ -240,35 +247,38 @@ def smooth(
         and (is_cheaply_precise(outcome) or needs_precision(outcome, options))
     ):
         outcome = newton_precise(outcome, options, record, watch)
-        gap = _gap(problem, outcome, least_bound)
+        gap = _certified_gap(problem, outcome, least_bound)
     if gap > doubtful and is_cheaply_precise(outcome):
-        outcome = _judged_in_orthogonal_coordinates(outcome, record, options.tol)
+        outcome = _checked_in_orthogonal_coordinates(outcome, record, options.tol)
     return _solution(problem, outcome, watch, gap)
 
 
 def _solution(problem: Problem, outcome: Outcome, watch: Watch, gap: float) -> Solution:
     """Return the solution for an outcome, after a last search for separation.
 
-    `gap` is a bound on (F - F*)/F.
+    `gap` is the certificate.
     """
     status = _status_at_end(outcome, watch, gap)
     return problem.solution(replace(outcome, status=status), gap, **watch.found)
 
 
 def _status_at_end(outcome: Outcome, watch: Watch, gap: float) -> Status:
-    """Return the status of an outcome, or a kind of separation if a last search proves it."""
+    """Return the status of an outcome, or a kind of separation that a last search proves.
+
+    `gap` is the certificate; a small one proves that there is no separation.
+    """
     if outcome.status in (*UNBOUNDED, Status.STOPPED):
         return outcome.status
     kind = watch.kind_at_end(outcome.point.theta, outcome.point.loss, gap)
     return outcome.status if kind is None else STATUS_OF_SEPARATION[kind]
 
 
-def _judged_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: float) -> Outcome:
-    """Return the outcome, with status PRECISION if its distance in orthogonal coordinates is large.
+def _checked_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: float) -> Outcome:
+    """Return the outcome, with status PRECISION if a more accurate distance is above `tol`.
 
     In the coordinates of the solvers, rounding errors can hide the curvature of nearly collinear
-    columns, and with it a part of the distance. Orthogonal coordinates show this part. The limit is
-    `tol`, in standard errors.
+    columns, and with it a part of the distance to the optimum. `orthogonal_distance` shows this
+    part. It also replaces the distance of the last iteration in the record.
     """
     objective = outcome.point.objective
     coefficients = outcome.coefficients
@@ -281,8 +291,8 @@ def _judged_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: flo
     return replace(outcome, status=Status.PRECISION, history=record.history)
 
 
-def _gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
-    """Return the certificate's bound on (F - F*)/F; 1 if there is no minimum."""
+def _certified_gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
+    """Return the certificate for an outcome; it is 1 if separation is proved."""
     if outcome.status in UNBOUNDED:
         return 1.0
     return problem.gap_at(
@@ -304,22 +314,24 @@ def minimise_nonsmooth(
 ) -> Solution:
     """Minimise with a nonsmooth penalty, with bounds, or with a penalty that differs by class.
 
-    Proximal Newton does that over a working set of features. A method of SciPy, if the user selects
-    one, is used for penalties that are smooth and differ by class; for others it raises ValueError.
+    The result is checked as in `minimise_smooth`. The solver is proximal Newton over a working set
+    of features. A method of SciPy that the user selects runs for penalties that are smooth and
+    differ by class; for others it raises ValueError.
 
     Parameters
     ----------
     problem : Problem
     options : Options
     start : ndarray of shape (R, d + 1) or None
-        θ to begin at; None is the model without features.
+        θ to begin at; None stands for the null model.
     working : WorkingSet
-        Working set for the loss of the problem. It keeps its features, so that the fit for the next
-        penalty of a path can begin with them.
+        A working set for the loss of the problem. Features are added in place, so that the fit for
+        the next penalty of a path can begin with them.
     likely : ndarray of int, optional
-        Positions of features to begin with, which probably have nonzero coefficients.
-    least_bound : float
-        As in `smooth`.
+        Positions of features that probably have nonzero coefficients; see
+        `minimise_on_working_sets`.
+    least_bound : float, default=TIGHT
+        The certificate is not improved further when it is below this value.
     """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
@@ -328,32 +340,32 @@ def minimise_nonsmooth(
     if options.solver not in NEWTON:
         check_is_smooth(problem.terms, options.solver)
     if options.solver in NEWTON or options.max_iter == 0:
-        outcome = _by_working_set(problem, start, options, record, watch, working, likely)
+        outcome = _proximal_newton(problem, start, options, record, watch, working, likely)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
-    gap = _gap(problem, outcome, least_bound)
+    gap = _certified_gap(problem, outcome, least_bound)
     status = _status_at_end(outcome, watch, gap)
     is_doubtful = _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective)
     if is_doubtful and record.is_full:
-        status = Status.MAX_ITER  # the more precise solver would need another iteration
+        status = Status.MAX_ITER  # `proximal_newton_precise` would need another iteration
     elif is_doubtful:
         precise = proximal_newton_precise(problem, outcome.point.theta, options, record)
         if precise.value < np.inf:
             gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
             status = precise.status
-            # A gap of one says that nothing is known of the optimum.
-            is_unknown = gap >= 1.0 or _can_fall(precise, penalty, gap, options.tol)
+            # A certificate of one bounds nothing.
+            is_unknown = gap >= 1.0 or _is_far_from_minimum(precise, penalty, gap, options.tol)
             if status is Status.CONVERGED and is_unknown:
                 precise = replace(precise, status=Status.PRECISION)
             watch = Watch(objective, *penalty.unbounded_signs)
             return _solution(problem, precise, watch, gap)
-    elif status is Status.CONVERGED and _can_fall(outcome, penalty, gap, options.tol):
+    elif status is Status.CONVERGED and _is_far_from_minimum(outcome, penalty, gap, options.tol):
         status = Status.PRECISION
     return problem.solution(replace(outcome, status=status), gap, **watch.found)
 
 
-def _by_working_set(
+def _proximal_newton(
     problem: Problem,
     start: Array | None,
     options: Options,
@@ -364,8 +376,8 @@ def _by_working_set(
 ) -> Outcome:
     """Minimise by proximal Newton, over a working set unless the problem is small.
 
-    The parameters are those of `minimise_nonsmooth`. `watch` looks for separation in a small
-    problem; fits on working sets make their own.
+    There are no checks of the result. The parameters are those of `minimise_nonsmooth`. `watch`
+    looks for separation in a small problem; fits over working sets make their own.
     """
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
@@ -374,17 +386,19 @@ def _by_working_set(
         start = problem.origin()
     if options.max_iter and is_small_nonsmooth(penalty, objective):
         theta = problem.null.theta if start is None else start
-        theta = _with_constant_columns(penalty.project(theta), problem.varying, penalty)
+        theta = _with_least_constant_columns(penalty.project(theta), problem.varying, penalty)
         outcome = newton_small_nonsmooth(objective, theta, penalty, options, record, watch)
         if outcome.status is not Status.MAX_ITER or record.is_full:
             return outcome
         record.take_back()
         start = outcome.point.theta
     if start is None:
-        point, status = _down_to(problem.start(), problem.terms, options, record, working)
+        point, status = _start_by_continuation(
+            problem.start(), problem.terms, options, record, working
+        )
     else:
         point = objective.at(start)
-    inside = _with_constant_columns(penalty.project(point.theta), problem.varying, penalty)
+    inside = _with_least_constant_columns(penalty.project(point.theta), problem.varying, penalty)
     if not np.array_equal(inside, point.theta):
         point = objective.at(inside)
     if status is Status.STOPPED:
@@ -401,11 +415,11 @@ def _by_working_set(
     )
 
 
-def _with_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Array:
+def _with_least_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Array:
     """Return θ (R, d + 1) with the coefficients of constant columns at the minimum of the penalty.
 
-    The loss does not depend on these coefficients, so a solver that models the loss would not know
-    how far to move them. `varying` (d,) is false for constant columns.
+    The loss does not depend on these coefficients, so that quadratic models of the loss do not
+    determine how far to move them. `varying` (d,) is False for constant columns.
     """
     if varying.all():
         return theta
@@ -416,25 +430,26 @@ def _with_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Ar
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
-    """Whether a nonsmooth fit ended as converged, or at its precision, and `gap` does not prove it.
+    """Return whether a nonsmooth fit ended near its optimum, but `gap` does not prove that.
 
-    `gap` is the bound of the certificate on (F - F*)/F.
+    The status of such a fit is CONVERGED or PRECISION. `gap` is the certificate, which was not
+    improved below `least_bound`.
     """
     if status is Status.CONVERGED:
         return gap > max(CERTIFIED, least_bound)
     return status is Status.PRECISION and gap > CERTIFIED
 
 
-def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> bool:
-    """Whether a proximal gradient step shows that F is further from its minimum than `tol` allows.
+def _is_far_from_minimum(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> bool:
+    """Return whether a proximal gradient step shows that the optimum is further away than `tol`.
 
-    The step is only tried if the certificate leaves such a distance possible; `gap` is its bound on
-    (F - F*)/F. Newton steps do not show this distance if rows have probabilities near 0 and 1,
-    because these rows have no curvature. A proximal gradient step of size t needs only an upper
-    bound 1/t of the curvature; for standardised columns, half their number is one (Böhning 1992,
-    Ann. Inst. Stat. Math. 44, 197-200). Such a step Δ lowers F by ‖Δ‖²/(2t) or more (Beck &
-    Teboulle 2009, SIAM J. Imaging Sci. 2, 183-202). If the total loss is so small that gradients
-    are mostly rounding errors, the result is True.
+    The step is tried only if `gap`, the certificate, leaves such a distance possible. Newton steps
+    do not show this distance if rows have probabilities near 0 and 1, because these rows have no
+    curvature. A proximal gradient step of size t needs only an upper bound 1/t of the curvature;
+    for standardised columns, half their number is one (Böhning 1992, Ann. Inst. Stat. Math. 44,
+    197-200). Such a step Δ lowers F by ‖Δ‖²/(2t) or more (Beck & Teboulle 2009, SIAM J. Imaging
+    Sci. 2, 183-202). The result is True if the certificate leaves the distance possible and the
+    total loss is so small that gradients are mostly rounding errors.
     """
     point, value = outcome.point, outcome.value
     root_n = root_size(point.objective.blocks.effective_size, value)
@@ -450,24 +465,31 @@ def _can_fall(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> boo
     return bool(root_n * np.sqrt(np.sum(np.square(end - point.theta)) / size) > limit)
 
 
-def _down_to(
+def _start_by_continuation(
     point: Point, terms: PenaltyTerms, options: Options, record: Record, working: WorkingSet
 ) -> tuple[Point, Status]:
-    """Approach a weak L1 penalty by a sequence of stronger ones; return a start and its status.
+    """Find a start for a weak L1 penalty by fits to a sequence of stronger ones (continuation).
 
-    Each stage starts at the result of the stage before. Strong penalties have few nonzero
-    coefficients, so the stages are cheap, and quadratic models of the loss predict short steps
-    well. The status is that of the last stage, or MAX_ITER if there is none.
+    Each fit starts at the result of the fit before. Strong penalties have few nonzero coefficients,
+    which makes the fits cheap, and quadratic models of the loss predict short steps well.
 
     Parameters
     ----------
     point : Point
-        The model without features.
+        The null model.
     terms : PenaltyTerms
         The weak penalty, for standardised columns.
     options : Options
     record : Record
+        Receives the iterations.
     working : WorkingSet
+        Features are added in place.
+
+    Returns
+    -------
+    start : Point
+    status : Status
+        The status of the last of these fits, or MAX_ITER if none is necessary.
     """
     norms = terms.dual_norm(point.gradient[:, :-1])
     ratio = float(np.divide(norms, terms.l1, out=np.zeros_like(norms), where=terms.l1 > 0.0).max())

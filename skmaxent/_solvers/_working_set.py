@@ -1,4 +1,9 @@
-"""Proximal Newton over a working set of features; all features are checked before it ends."""
+"""Proximal Newton over a working set of features; all features are checked before it ends.
+
+θ of shape (R, d + 1) are the coefficients of the d standardised columns for R logits, with the
+intercepts in the last column. The members of the working set are the features whose coefficients
+may change; the coefficients of other features are zero, or fixed by their bounds.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +24,15 @@ from skmaxent._typing import Array
 
 # A working set that would exceed this share of the features becomes the set of all features.
 LARGEST_SHARE = 0.5
-# In the first round so many features may join the working set, or so many for each row: a lasso has
-# no more nonzero coefficients than rows times logits.
+# In the first round at most LEAST_FEATURES features with a KKT violation join the working set, or
+# FEATURES_PER_ROW for each row if these are fewer: a lasso has no more nonzero coefficients than
+# rows times logits.
 LEAST_FEATURES, FEATURES_PER_ROW = 1000, 2
-# With fewer features than this, the working set is always that of all features.
+# With fewer features than this, all features are members from the start.
 FEW_FEATURES = 400
+# Most rounds of a fit, each with a larger working set.
 MAX_WORKING_SETS = 50
-# A fit that has not converged after so many iterations with cheap models uses the Hessian instead.
+# After this many iterations of a round with cheap models, the fit uses the Hessian instead.
 MODEL_PATIENCE = 15
 # Over a working set that is probably not the last one, the distance to the optimum only has to fall
 # to this share of its first value.
@@ -33,20 +40,25 @@ ROUGH_SHARE = 0.3
 
 
 class WorkingSet:
-    """Some features with a copy of their columns, and the last quadratic model of the loss.
+    """The members among the features, with a copy of their columns and the last quadratic model.
 
-    The set only grows, and serves one penalty after another.
+    Members are never removed. The fits of a path, which have the same loss, share a working set.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        The loss, over all features.
 
     Attributes
     ----------
     index : ndarray of int
-        Positions of the members among the features, in increasing order.
+        Positions of the members, in increasing order.
     is_all : bool
         Whether all features are members.
     model : Model or None
-        The last model, for the members.
+        The last quadratic model of the loss, for the coefficients of the members.
     uses_hessian : bool
-        Whether the quadratic models are the Hessian itself, not a cheap approximation.
+        Whether quadratic models have the Hessian itself, not a cheap approximation.
     """
 
     def __init__(self, objective: MultinomialObjective) -> None:
@@ -60,7 +72,10 @@ class WorkingSet:
         self.uses_hessian = False
 
     def cover(self, features: Array) -> None:
-        """Make these features (positions) members."""
+        """Add the features at these positions to the members.
+
+        If there would be too many members, or their copy too large, all features become members.
+        """
         if self.is_all or (len(self.index) and np.isin(features, self.index).all()):
             return
         index = np.union1d(self.index, features)
@@ -76,15 +91,15 @@ class WorkingSet:
         self.model = None
 
     def use_hessian(self) -> None:
-        """Use the Hessian itself as the model from now on."""
+        """Use quadratic models with the Hessian itself from now on."""
         self.model, self.uses_hessian = None, True
 
     def of_members(self, theta: Array) -> Array:
-        """Return the columns of θ (R, d + 1) of the members and of the intercepts."""
+        """Return the columns of θ (R, d + 1) that belong to the members and the intercepts."""
         return np.asfortranarray(theta[:, self._with_intercept()])
 
     def _with_intercept(self) -> Array:
-        """Return the positions of the members and of the intercepts among the columns of θ."""
+        """Return the positions in θ of the columns of the members and the intercepts."""
         return np.append(self.index, self.objective.blocks.n_features)
 
     def minimise(
@@ -94,7 +109,6 @@ class WorkingSet:
         record: Record,
         *,
         penalty: ProximalPenalty,
-        max_iter: int,
         n_left: int,
         share: float,
     ) -> tuple[Array, Outcome]:
@@ -106,19 +120,22 @@ class WorkingSet:
         options : Options
         record : Record
         penalty : ProximalPenalty
-            Of all features and the intercept.
-        max_iter, n_left : int
-            Iterations that may be made here, and that the fit has left.
+            The penalty of all features and the intercepts.
+        n_left : int
+            Iterations that the fit may still make. Without the Hessian, this minimisation makes at
+            most MODEL_PATIENCE of them.
         share : float
-            The minimisation may end when the distance to the optimum is this share of the first.
+            The minimisation may end when the distance to the optimum is this share of the first
+            distance.
 
         Returns
         -------
         theta : ndarray of shape (R, d + 1)
-            The coefficients of all features, those of the members changed.
+            The coefficients of all features at the end.
         outcome : Outcome
-            That of the members.
+            The outcome for the problem of the members alone, with fewer columns of θ.
         """
+        max_iter = n_left if self.uses_hessian else min(n_left, MODEL_PATIENCE)
         start, whole = point, None
         if not self.is_all:
             start = self._columns.at(self.of_members(point.theta))
@@ -138,7 +155,10 @@ class WorkingSet:
         return self.in_all_features(outcome.point.theta, point.theta), outcome
 
     def in_all_features(self, members: Array, others: Array) -> Array:
-        """Return `others`, a θ of all features, with the members' columns replaced by `members`."""
+        """Return a copy of θ `others` (R, d + 1) in which the members have the given columns.
+
+        `members` has the shape (R, n_members + 1); its last column are the intercepts.
+        """
         theta = others.copy(order="F")
         theta[:, self._with_intercept()] = members
         return theta
@@ -156,10 +176,10 @@ def minimise_on_working_sets(
 ) -> Outcome:
     """Minimise loss and penalty over working sets that grow until no other feature matters.
 
-    Features outside the working set are zero, or fixed by their bounds. Each round minimises over
-    the working set, then computes the KKT violations of all features; features with a violation
-    join the set. The fit ends if there is no violation, or if minimising with the violating
-    features takes a single iteration, so that they are within `options.tol` of the optimum.
+    Each round minimises over the working set, then computes the KKT violations of all features.
+    Features with a violation join the set. The fit ends if there is no violation, or if minimising
+    with all violating features takes a single iteration, because the point was then within
+    `options.tol` of the optimum.
 
     Parameters
     ----------
@@ -169,12 +189,13 @@ def minimise_on_working_sets(
     record : Record
         Receives the iterations.
     penalty : ProximalPenalty
-        Of all features and the intercepts.
+        The penalty of all features and the intercepts.
     working : WorkingSet
-        The set of the fit before, which grows further.
+        A new working set, or that of an earlier fit of the same loss. Members are added in place.
     likely : ndarray of int, optional
-        Positions of features that are members from the start, besides those that are not zero.
-        Under an L1 penalty alone they include all that violate the KKT conditions at the start.
+        Positions of features that join the set in the first round, together with those whose
+        coefficients are not zero. If the penalty is an L1 penalty alone, they must include all
+        features with a KKT violation at the start.
     share : float, default=0
         If positive, the fit ends after one round, when the distance to the optimum is this share
         of the first distance.
@@ -189,10 +210,7 @@ def minimise_on_working_sets(
     status, end = Status.MAX_ITER, None
     is_rough = likely is None
     working.uses_hessian = False
-    if likely is not None and isinstance(penalty, Elementwise) and penalty.is_l1_alone:
-        violation = np.zeros(point.theta.shape[1] - 1)  # those that violate are among the likely
-    else:
-        violation = kkt_violations(point, penalty)
+    violation = _violations_at_start(point, penalty, likely)
     for _ in range(MAX_WORKING_SETS):
         members = _next_members(point, violation, working, likely)
         likely = None
@@ -206,7 +224,6 @@ def minimise_on_working_sets(
             options,
             record,
             penalty=penalty,
-            max_iter=n_left if working.uses_hessian else min(n_left, MODEL_PATIENCE),
             n_left=n_left,
             share=max(share, ROUGH_SHARE * is_rough),
         )
@@ -238,10 +255,22 @@ def minimise_on_working_sets(
     return Outcome(point, value, status, record.history, end=end)
 
 
-def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:
-    """Return the KKT violation of each feature, (d,): the largest entry of its subgradient.
+def _violations_at_start(point: Point, penalty: ProximalPenalty, likely: Array | None) -> Array:
+    """Return the KKT violations (d,) with which the first round chooses its members.
 
-    The subgradient is the minimum-norm one, which is zero where coefficients are optimal.
+    Where all features with a violation are among `likely`, zeros do as well.
+    """
+    if likely is not None and isinstance(penalty, Elementwise) and penalty.is_l1_alone:
+        return np.zeros(point.theta.shape[1] - 1)
+    return kkt_violations(point, penalty)
+
+
+def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:
+    """Return the KKT violation of each feature, (d,).
+
+    The violation is the largest absolute entry, over the logits, of the minimum-norm subgradient of
+    loss and penalty with respect to the coefficients of the feature. It is zero where these
+    coefficients are optimal.
     """
     residual = penalty.minimum_norm_subgradient(point.theta, point.gradient)[:, :-1]
     return largest_in_columns(np.abs(residual))
@@ -250,10 +279,12 @@ def kkt_violations(point: Point, penalty: ProximalPenalty) -> Array:
 def _next_members(
     point: Point, violation: Array, working: WorkingSet, likely: Array | None
 ) -> Array:
-    """Return the positions of the next members of a working set.
+    """Return the positions of the features that should be members in the next round.
 
     They are the features with nonzero coefficients, those of `likely`, and those with the largest
-    KKT violations (d,), at most as many again or those of the first round.
+    KKT violations. `violation` (d,) holds the violations. The number of features that are taken for
+    their violation is at most the limit of the first round, or the number of the other features if
+    this is larger, so that the set at most doubles.
     """
     if working.is_all:
         return working.index

@@ -55,7 +55,7 @@ def _counting(found):
 def without_merging(monkeypatch, fit):
     """The result of a function while no fit merges columns."""
     with monkeypatch.context() as context:
-        context.setattr(_strategy, "merges_columns", lambda *_: False)
+        context.setattr(_strategy, "suits_merged_rows", lambda *_: False)
         return fit()
 
 
