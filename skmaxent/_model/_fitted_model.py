@@ -20,7 +20,7 @@ from skmaxent._model._over_chunks import array_over_chunks, frame_over_chunks
 from skmaxent._model._prediction import Function, absent_logit
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._cluster import is_dask
-from skmaxent._storage._device_array import DeviceArray, on_host, plain
+from skmaxent._storage._device_array import DeviceArray, on_host, unwrapped
 from skmaxent._storage._device_blocks import DeviceBlocks
 from skmaxent._storage._place import Place, check_same_place, to_host
 from skmaxent._storage._row_blocks import THREAD_WORK, RowBlocks
@@ -131,7 +131,7 @@ class FittedModel:
             return array_over_chunks(function, self.columns, X, self.needed_offset(offset))
         check_same_place(X, self.place, f"{self.columns.estimator}.{PREDICTING_METHODS[quantity]}")
         found = self.evaluate(quantity, *self.read(X, offset))
-        return self._labels(found) if quantity == "most_probable" else plain(found)
+        return self._labels(found) if quantity == "most_probable" else unwrapped(found)
 
     def probability_frame(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """The probabilities as a data frame in the library of X, with labels for columns."""
@@ -222,7 +222,7 @@ class FittedModel:
     def _labels(self, codes: Any) -> Any:
         """Return the labels at positions, on their device, or in host memory if no numbers."""
         if isinstance(codes, DeviceArray) and self.classes.dtype.kind in "biuf":
-            return plain(DeviceArray(codes.place.put(self.classes), codes.place)[codes])
+            return unwrapped(DeviceArray(codes.place.put(self.classes), codes.place)[codes])
         return np.asarray(self.classes[on_host(codes)])
 
 

@@ -28,7 +28,7 @@ from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path, som
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
 from skmaxent._sklearn import safe_indexing
-from skmaxent._storage._device_array import on_host, plain
+from skmaxent._storage._device_array import on_host, unwrapped
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
 from skmaxent._typing import Array
@@ -217,7 +217,7 @@ class FoldsInMemory:
         """Raises ValueError for rows that cannot be fitted."""
         X = native(X, "X")
         checked, labels = check_rows(estimator, X, y)
-        checked = plain(checked)
+        checked = unwrapped(checked)
         check_finite(checked)
         observed = observe(labels)
         weights = _validation.check_sample_weight(sample_weight, observed.n_samples)

@@ -26,7 +26,7 @@ from skmaxent._model_selection._path import MaxentPath, data_grid
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._scores_of_path import ScoresOfPath
 from skmaxent._storage._cluster import is_dask
-from skmaxent._storage._device_array import plain
+from skmaxent._storage._device_array import unwrapped
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
 from skmaxent._typing import Array
@@ -143,7 +143,7 @@ class LeftOutRows:
         score = score_of_rows(estimator.scoring)
         X = native(X, "X")
         checked, labels = check_rows(estimator, X, y)
-        checked = plain(checked)
+        checked = unwrapped(checked)
         check_finite(checked)
         observed = observe(labels)
         if observed.codes is None and estimator.class_weight is not None:

@@ -16,27 +16,26 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-# Seconds that a computation waits for a worker that accepts tasks, unless Dask's setting
-# `skmaxent.worker-timeout` says otherwise. Workers of a local cluster start within a few seconds.
+# Seconds that a computation waits for a worker that accepts tasks, if Dask's setting
+# `skmaxent.worker-timeout` is not set. Workers of a local cluster start within a few seconds.
 WORKER_TIMEOUT = 30.0
 # Seconds between two checks whether the cluster has workers.
 CHECK_INTERVAL = 1.0
-# Seconds after which a check ends without an answer of the scheduler.
+# Seconds that a check waits for the scheduler's answer.
 ANSWER_TIMEOUT = 10.0
 # Number of results that one task of a tree adds up.
 FAN_IN = 16
-
-# Data up to this share of the memory that all workers have for data are expected to stay there.
+# Data are expected to stay in memory up to this share of the memory that all workers have for data.
 IN_MEMORY_SHARE = 0.5
-# If the data are larger, a task reads at most 1/8 of what a thread has, so that Dask can move the
-# rest to disk, and at least 16 MiB, below which the cost of a task dominates.
+# A task of larger data reads at most 1/8 of the memory of a thread, so that Dask can move the rest
+# to disk, and at least 16 MiB, below which the cost of a task dominates.
 TASK_MEMORY_PARTS, LEAST_TASK_BYTES = 8, 1 << 24
 
 Graph = dict[Any, Any]
 
 # Dask's settings are global to the process. Two threads that each change one and later restore the
 # old value could restore the other's temporary value, so only one thread at a time changes them.
-_settings = threading.Lock()
+_settings_lock = threading.Lock()
 
 
 def is_dask(array: Any) -> bool:
@@ -47,14 +46,14 @@ def is_dask(array: Any) -> bool:
 def has_chunks(array: Any) -> bool:
     """Return whether an object is a Dask collection of chunks, such as an array or data frame.
 
-    A Delayed object is not such a collection, although it has every attribute that one asks for;
-    therefore the attribute is looked up in the class.
+    A Delayed object is not such a collection. It answers hasattr for every name, so the class is
+    asked.
     """
     return is_dask(array) and hasattr(type(array), "to_delayed")
 
 
 def refuse_dask(what: str, *arrays: Any) -> None:
-    """Raise TypeError if one of the arrays is a Dask collection; `what` names the caller."""
+    """Raise TypeError, with the function's name `what`, if an array is a Dask collection."""
     if any(is_dask(array) for array in arrays):
         raise TypeError(
             f"{what} does not support Dask collections, found "
@@ -66,9 +65,9 @@ def refuse_dask(what: str, *arrays: Any) -> None:
 
 
 class Scheduler(Protocol):
-    """Runs graphs and holds their results.
+    """Runs Dask graphs and holds their results.
 
-    A handle represents a result. It may stand for that result in a graph that is submitted later.
+    A handle represents a result, also in a graph that is submitted later.
     """
 
     @property
@@ -76,7 +75,7 @@ class Scheduler(Protocol):
         """Number of tasks that run at the same time."""
 
     def task_bytes(self, total: int) -> int:
-        """Return the most bytes of data that one task should read, of `total` bytes of data."""
+        """Return the most bytes that one task should read if the data have `total` bytes."""
 
     def start(self, delayed: Sequence[Any]) -> list[Any]:
         """Compute delayed objects and return handles of the results."""
@@ -136,32 +135,32 @@ class LocalScheduler:
 
 @contextmanager
 def forgetting_on_failure() -> Iterator[None]:
-    """Let a cluster free its data if the body raises, even while the error is still referenced.
+    """Let a cluster free its data if the `with` block raises, even while the error is referenced.
 
-    The traceback of an error refers to the frames that it passed, and the variables of those frames
-    refer to futures of chunks. This context manager clears the frames.
+    The traceback of an error refers to frames, and the variables of the frames to futures of
+    chunks. This context manager clears the frames.
     """
     try:
         yield
     except BaseException as error:
         if "distributed" in sys.modules:
-            left, seen = [error], set()
-            while left:
-                one = left.pop()
+            errors, seen = [error], set()
+            while errors:
+                one = errors.pop()
                 seen.add(id(one))
                 traceback.clear_frames(one.__traceback__)
                 earlier = (one.__cause__, one.__context__)
-                left += [e for e in earlier if e is not None and id(e) not in seen]
-            gc.collect()  # of cycles, some of which hold futures too
+                errors += [e for e in earlier if e is not None and id(e) not in seen]
+            gc.collect()  # reference cycles may hold futures too
         raise
 
 
 class ClusterScheduler:
     """The workers of a dask.distributed client; a handle is a future.
 
-    If a worker dies, Dask computes on other workers what it held. A computation raises RuntimeError
-    if there is no worker for `WORKER_TIMEOUT` seconds, or if the connection to the scheduler or
-    data of the fit are lost.
+    If a worker dies, Dask computes the lost results again on other workers. A computation raises
+    RuntimeError if there is no worker for `WORKER_TIMEOUT` seconds, or if the connection to the
+    scheduler or data of the fit are lost.
     """
 
     def __init__(self, client: Any) -> None:
@@ -172,7 +171,7 @@ class ClusterScheduler:
         return max(sum(self._client.nthreads().values()), 1)
 
     def task_bytes(self, total: int) -> int:
-        """Return `total` if the data fit in memory, else a part of the memory of a thread."""
+        """Return `total` if so many bytes fit in memory, else a part of the memory of a thread."""
         workers = [w for w in self._known_workers().values() if w.get("memory_limit")]
         rooms = [_room_for_data(worker) for worker in workers]
         if total <= IN_MEMORY_SHARE * sum(rooms):
@@ -190,16 +189,16 @@ class ClusterScheduler:
         # The coefficients are part of the graph, so that they survive the death of a worker. Dask
         # would warn that such a graph is large.
         quiet = {"distributed.admin.large-graph-warning-threshold": "1 GiB"}
-        with _settings, dask.config.set(quiet):
+        with _settings_lock, dask.config.set(quiet):
             futures = list(self._client.get(graph, list(keys), sync=False))
         return self._finished(futures)
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         self._wait(handles)
-        return list(_in_words(partial(self._client.gather, list(handles))))
+        return list(_with_explained_errors(partial(self._client.gather, list(handles))))
 
     def _finished(self, futures: list[Any]) -> list[Any]:
-        """Return the futures when all are done; if one failed, release all and raise its error."""
+        """Wait for futures and return them; if one failed, release all and raise its error."""
         try:
             self._wait(futures)
         except BaseException:
@@ -218,8 +217,8 @@ class ClusterScheduler:
         import dask
         from distributed import wait
 
-        patience = float(dask.config.get("skmaxent.worker-timeout", WORKER_TIMEOUT))
-        seen = time.monotonic()
+        timeout = float(dask.config.get("skmaxent.worker-timeout", WORKER_TIMEOUT))
+        last_seen = time.monotonic()  # when a worker was last known to accept tasks
         while True:
             try:
                 with self._client.as_current():  # a process may have several clients
@@ -234,22 +233,22 @@ class ClusterScheduler:
             except CancelledError as error:
                 raise _lost(error) from error
             if self._has_workers() is not False:
-                seen = time.monotonic()
-            elif time.monotonic() - seen > patience:
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > timeout:
                 raise RuntimeError(
-                    f"the Dask cluster has had no worker that takes tasks for {patience:g} s: its "
+                    f"the Dask cluster has had no worker that takes tasks for {timeout:g} s: its "
                     "workers died, or are paused because their memory is full. Start workers and "
                     "fit again, or wait longer with Dask's setting 'skmaxent.worker-timeout', in "
                     "seconds."
                 )
         for future in futures:
             if future.status not in ("finished", "pending"):
-                _in_words(future.result)
+                _with_explained_errors(future.result)
 
     def _has_workers(self) -> bool | None:
-        """Return whether a worker accepts tasks; raise RuntimeError without a scheduler.
+        """Return whether a worker accepts tasks, or None if the scheduler does not answer.
 
-        None is no answer: the scheduler may be busy. A scheduler that died ends the connection.
+        Raises RuntimeError if the connection is lost, as when the scheduler dies.
         """
         if self._client.status != "running":
             raise RuntimeError(
@@ -264,9 +263,9 @@ class ClusterScheduler:
         return any(worker.get("status") != "paused" for worker in known.values())
 
     def _known_workers(self, timeout: float | None = None) -> dict[str, Any]:
-        """Return what the scheduler knows of each worker, by the worker's address.
+        """Return the scheduler's information about each worker, by the worker's address.
 
-        Raises TimeoutError where the answer takes more than `timeout` seconds.
+        Raises TimeoutError if the answer takes more than `timeout` seconds.
         """
         identity = self._client.scheduler.identity
         # Newer versions of dask.distributed report five workers by default; -1 stands for all.
@@ -277,14 +276,17 @@ class ClusterScheduler:
 
 
 def _room_for_data(worker: dict[str, Any]) -> int:
-    """Return the bytes of memory of a worker that Python and its packages leave for data."""
+    """Return the bytes of a worker's memory that Python and its packages leave for data.
+
+    `worker` is the scheduler's information about the worker.
+    """
     metrics = worker.get("metrics", {})
     spilled = metrics.get("spilled_bytes", {}).get("memory", 0)
     data = metrics.get("managed_bytes", 0) - spilled
     return int(worker["memory_limit"] - max(metrics.get("memory", 0) - data, 0))
 
 
-def _in_words(get: Callable[[], Any]) -> Any:
+def _with_explained_errors(get: Callable[[], Any]) -> Any:
     """Return `get()`; turn Dask's errors about lost workers or data into RuntimeError."""
     from distributed import KilledWorker
 
@@ -319,13 +321,13 @@ def reduced(
     function: Callable[[Any, Any], Any],
     chunks: Sequence[Any],
     argument: Any,
-    together: Callable[[list[Any]], Any],
+    combine: Callable[[list[Any]], Any],
 ) -> Any:
-    """Return the results of `function(chunk, argument)` for all chunks, combined by a tree.
+    """Return the combined results of `function(chunk, argument)` for all chunks.
 
-    `together` combines a list of results. The tree depends on the number of chunks only, so that
-    rounding errors are repeatable. The argument is one node of the graph: workers pass it on to
-    each other, so that the calling process sends it once.
+    `combine` returns the combination of a list of results, and is applied in a tree. The tree
+    depends on the number of chunks only, so that rounding errors are repeatable. The argument is
+    one node of the graph: the calling process sends it once, and workers pass it on to each other.
     """
     name = unique_name(getattr(function, "__name__", "map").strip("_"))
     graph: Graph = {f"{name}-argument": argument}
@@ -338,7 +340,7 @@ def reduced(
             break
         groups = [keys[i : i + FAN_IN] for i in range(0, len(keys), FAN_IN)]
         keys = [(f"{name}-{level}", i) for i in range(len(groups))]
-        graph.update({key: (together, group) for key, group in zip(keys, groups, strict=True)})
+        graph.update({key: (combine, group) for key, group in zip(keys, groups, strict=True)})
     return scheduler.gather(scheduler.submit(graph, keys))[0]
 
 

@@ -1,4 +1,4 @@
-"""The choice, shift and scaling of columns of X that a storage applies to a copy of it."""
+"""The choice, shift and scaling of columns that turn X into the X of a problem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skmaxent._typing import Array, DType
 
 @dataclass(frozen=True)
 class ColumnTransform:
-    """The map from X to the columns (x - shift) 2^-exponent of a copy.
+    """The map from the columns x of X to the columns (x - shift) 2^-exponent of a copy.
 
     Powers of two scale without rounding. A sparse column with a shift gets an entry in every row.
 
@@ -50,16 +50,16 @@ class ColumnTransform:
         return np.ldexp(X, -self.exponents)
 
     def lazily(self, X: Any) -> Any:
-        """Return the transformed columns of a dense X without a copy of all its rows.
+        """Return the transformed columns of a dense X without a copy of all rows.
 
-        They are a view if the transform keeps neighbouring columns as they are; otherwise
+        The result is a view if the transform only keeps adjacent columns, otherwise a
         `TransformedRows`.
         """
         columns, rest = None if self.kept is None else column_range(self.kept), self
         if columns is not None:
             X, rest = X[:, columns], replace(self, kept=None)
-        has_work = any(part is not None for part in (rest.kept, rest.shift, rest.exponents))
-        return TransformedRows(X, rest) if has_work else X
+        is_view = rest.kept is None and rest.shift is None and rest.exponents is None
+        return X if is_view else TransformedRows(X, rest)
 
     def _on_device(self, X: DeviceArray) -> DeviceArray:
         """Return the transformed copy, computed where X is; the array API has no ldexp."""
@@ -77,9 +77,9 @@ class ColumnTransform:
 
 @dataclass(frozen=True)
 class TransformedRows:
-    """Transformed columns of a dense X, computed for the rows that are read and never for all.
+    """Transformed columns of a dense X (n_samples, n_features), computed when rows are read.
 
-    It takes the place of X (n_samples, n_features) in a storage whose rows are in a memory map.
+    It replaces X in a storage whose rows are in a memory map, so that X is not copied.
     """
 
     base: Any
@@ -106,14 +106,14 @@ class TransformedRows:
 
 
 def column_range(kept: Array) -> slice | None:
-    """Return increasing positions of columns as a slice, None if they are no neighbours."""
+    """Return increasing positions of columns as a slice, or None if they are not adjacent."""
     if not len(kept) or kept[-1] - kept[0] + 1 != len(kept):
         return None
     return slice(int(kept[0]), int(kept[-1]) + 1)
 
 
 def _sparse_shifted(X: Any, shift: Array) -> Any:
-    """Return a CSR matrix minus the row `shift`, whose nonzeros make their columns dense."""
+    """Return the CSR matrix X minus the row `shift`, whose nonzeros fill their columns."""
     full = np.flatnonzero(shift)
     if not len(full):
         return X

@@ -22,8 +22,8 @@ from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array, KernelResult
 
-# Bytes of a block. On a processor a block is larger than those of `_row_blocks`, because the
-# library's threads share one block; a GPU has more cores to keep busy and a higher cost of a call.
+# Bytes of a block. On a processor, it is larger than the blocks of `RowBlocks`, because all threads
+# of the library share one block. A GPU has more cores to keep busy, and calls take longer.
 CPU_BLOCK_BYTES = 1 << 24
 DEVICE_BLOCK_BYTES = 1 << 28
 
@@ -31,10 +31,9 @@ DEVICE_BLOCK_BYTES = 1 << 28
 class DeviceBlocks(RowBlocks):
     """Rows of X on a device, with their targets, weights and offsets on the same device.
 
-    Kernels run on the device, on `DeviceArray`s, one block after another; the array library uses
-    threads of its own. The arguments of a kernel move to the device once a pass, and its sums,
-    which have the size of the coefficients, move to the host. Samples of rows are copied to the
-    host, where `workers` are their threads.
+    Kernels run on `DeviceArray`s, one block after another; the array library uses threads of its
+    own. The arguments of a kernel are copied to the device once in each pass, and its results,
+    which have the size of the coefficients, to host memory. So are samples of rows.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ class DeviceBlocks(RowBlocks):
     targets, weights, offset : array or None
         Row arrays as in `RowBlocks`, on the device or on the host.
     workers : Workers, optional
-        Threads for samples.
+        Threads for samples, which are in host memory.
     **options
         The other parameters of `RowBlocks`.
     """
@@ -65,7 +64,7 @@ class DeviceBlocks(RowBlocks):
         super().__init__(X, *self._moved((targets, weights, offset)), **options)
 
     def _moved(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return arguments in which NumPy arrays, also within tuples, are moved to the device."""
+        """Return arguments with NumPy arrays, also within tuples, copied to the device."""
 
         def moved(arg: Any) -> Any:
             if isinstance(arg, tuple):
@@ -94,7 +93,7 @@ class DeviceBlocks(RowBlocks):
     def map_reduce(
         self, kernel: Callable[..., tuple[Any, ...]], *args: Any, combine: np.ufunc = np.add
     ) -> KernelResult:
-        # The sums of each block move to the host at once, where they are added in float64.
+        # Results of a block are copied to the host and added in float64, which a device may lack.
         def summed(block: Block, *args: Any) -> KernelResult:
             return tuple(on_host(term) for term in kernel(block, *args))
 
@@ -107,7 +106,7 @@ class DeviceBlocks(RowBlocks):
         xp = self._place.xp
         found: list[Array] = []
 
-        # Positions are fetched block by block, unless one block alone has too many.
+        # Positions are copied to the host block by block, except from blocks that have too many.
         def collect(block: Block, *args: Any) -> tuple[int]:
             wanted = kernel(block, *args).array
             number = int(xp.count_nonzero(wanted))
@@ -163,7 +162,7 @@ class DeviceBlocks(RowBlocks):
         offset: Array | None,
         block_rows: int | None = None,
     ) -> RowBlocks:
-        """Return blocks of other arrays with the settings of these."""
+        """Return a storage of other arrays with the same workers and the same tally."""
         return DeviceBlocks(
             X,
             targets,

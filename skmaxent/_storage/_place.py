@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike
 from skmaxent._sklearn import namespace_and_device, to_numpy
 from skmaxent._typing import Array
 
-# Some devices lack a dtype, such as Apple's GPUs, which have no float64. They get this one instead.
+# The dtype that replaces one that a device lacks, as Apple's GPUs lack float64.
 NARROWER = {"float64": "float32"}
 # Attributes of a fitted estimator whose arrays are placed on the device of X.
 ATTRIBUTES_ON_DEVICE = {"coef_", "intercept_", "n_iter_", "threshold_", "_correction"}
@@ -63,7 +63,7 @@ class Place:
         return np.dtype(next(name for name, own in self._dtypes.items() if own == dtype))
 
     def put(self, array: Array) -> Any:
-        """Return an array on the device with the contents of a NumPy array, shared or copied."""
+        """Return an array on the device with the contents of a NumPy array, a copy or a view."""
         if array.dtype.name not in self._dtypes and array.dtype.name in NARROWER:
             array = array.astype(NARROWER[array.dtype.name])
         if not array.flags.writeable or any(stride < 0 for stride in array.strides):
@@ -71,7 +71,7 @@ class Place:
         return self.xp.asarray(array, device=self.device)
 
     def fetch(self, array: Any) -> Array:
-        """Return a NumPy array with the contents of an array on the device, shared or copied.
+        """Return a NumPy array with the contents of an array on the device, a copy or a view.
 
         Raises ValueError for a PyTorch tensor that records gradients.
         """
@@ -97,8 +97,8 @@ def place_of(array: Any) -> Place | None:
 def to_host(array: Any) -> Any:
     """Return a NumPy view or copy of an array of another library; return other objects unchanged.
 
-    It does so also while scikit-learn's dispatch is switched off: a model that was fitted on a
-    device keeps its coefficients there.
+    Arrays are converted also while scikit-learn's dispatch is switched off, since the coefficients
+    of a model that was fitted on a device are still there.
     """
     if not _may_be_elsewhere(array):
         return array
@@ -114,7 +114,7 @@ def to_host(array: Any) -> Any:
 
 
 def moved_to(place: Place | None, array: Array) -> Any:
-    """Return a copy or view of a NumPy array on the device of `place`.
+    """Return an array on the device of `place` with the contents of a NumPy array.
 
     The NumPy array itself is returned if `place` is None or if its entries are no numbers.
     """
@@ -122,9 +122,9 @@ def moved_to(place: Place | None, array: Array) -> Any:
 
 
 def attributes_on_devices_of(attributes: Mapping[str, Any], X: Any, y: Any) -> dict[str, Any]:
-    """Return the fitted attributes that have to move to the devices of X and y, by their names.
+    """Return copies of fitted attributes, by name, on the devices where a fit of X, y puts them.
 
-    Coefficients and the like are placed on the device of X, and `classes_` on that of y.
+    Those of ATTRIBUTES_ON_DEVICE are put on the device of X, and `classes_` on that of y.
     `attributes` are all attributes of the estimator, on any device.
     """
     moved = {}
@@ -138,7 +138,7 @@ def attributes_on_devices_of(attributes: Mapping[str, Any], X: Any, y: Any) -> d
 
 
 def check_same_place(X: Any, place: Place | None, method: str) -> None:
-    """Raise ValueError if X is not on the device of the rows of the fit.
+    """Raise ValueError if X is not on the device on which the model was fitted.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def _name_of(place: Place | None) -> str:
 
 
 def _place_from_names(name: str, device: Any) -> Place:
-    """Return the place on `device` of the library with the module `name`; unpickling calls it."""
+    """Return the `Place` of a device and of the library's module name; unpickling calls this."""
     return Place(importlib.import_module(name), device)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
 # The sizes below are rules of thumb for processors with megabytes of cache.
-# Bytes of X and logits in a block: enough work to hide the cost of NumPy calls, and little enough
+# Bytes of X and logits in a block: enough work to hide the time of NumPy's calls, and little enough
 # for the cache.
 BLOCK_BYTES = 1 << 22
 # A block has at least this many rows, since each block reads all the coefficients again.
@@ -34,7 +34,7 @@ ENTRIES_AT_A_TIME = 1 << 18
 COLUMN_BYTES = 1 << 29
 # Copying an entry of a block takes about as long as this many of its products with coefficients.
 PRODUCTS_PER_COPY = 2
-# Up to this size, X is copied even to leave out less than a tenth of its columns.
+# An X of at most this size is copied even to leave out less than a tenth of its columns.
 CHEAP_COPY_BYTES = 1 << 28
 
 
@@ -44,8 +44,8 @@ class RowBlocks(Storage):
     Parameters
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
-        It is never copied: blocks are views, also of a memory map. `TransformedRows` of a memory
-        map take its place where columns are left out that are not at its ends, shifted or scaled.
+        X is never copied: blocks are views, also of a memory map. `TransformedRows` replace a
+        memory map whose columns are shifted or scaled, or inner columns of which are left out.
     targets : ndarray of shape (n_samples,) or (n_samples, n_logits), or None
         Class codes or shares, as described in `_likelihood`; None in rows to predict.
     weights : ndarray of shape (n_samples,) or None
@@ -53,7 +53,7 @@ class RowBlocks(Storage):
     offset : ndarray of shape (n_samples, n_logits) or None
         Constants added to the logits.
     n_logits : int
-        Number of rows of the coefficients, which determines the size of blocks.
+        Number of rows of the coefficients, on which the size of blocks depends.
     workers : Workers, optional
         The threads that a pass may use; the default is the calling thread alone.
     block_rows : int, optional
@@ -117,7 +117,7 @@ class RowBlocks(Storage):
 
     @property
     def has_room(self) -> bool:
-        """Whether X is in memory; a memory map is taken as a sign that memory is short."""
+        """Whether X is in memory. A memory map is taken as a sign that memory is short."""
         base = self.X
         while base is not None and not isinstance(base, mmap.mmap):
             base = getattr(base, "base", None)
@@ -169,7 +169,7 @@ class RowBlocks(Storage):
         )
 
     def _slice(self, index: int, start: int, stop: int) -> Any:
-        """Return a view of X[start:stop]; views of sparse X are made once and kept."""
+        """Return a view of X[start:stop] for block `index`; views of a sparse X are kept."""
         if not self.is_sparse:
             return self.X[start:stop]
         if stop - start == self.n_samples:
@@ -195,16 +195,18 @@ class RowBlocks(Storage):
                 if not sums:
                     sums = [np.asarray(term, dtype=np.float64) for term in terms]
                 else:
-                    for accumulated, term in zip(sums, terms, strict=True):
-                        combine(accumulated, term, out=accumulated)
+                    add(sums, terms)
             return sums
+
+        def add(sums: list[Any], terms: Sequence[Any]) -> None:
+            for accumulated, term in zip(sums, terms, strict=True):
+                combine(accumulated, term, out=accumulated)
 
         if self.n_blocks == 1:
             return tuple(total(self._ranges[0]))
         partial = self.workers.run([lambda group=group: total(group) for group in self._ranges])  # type: ignore[misc]
         for other in partial[1:]:
-            for accumulated, term in zip(partial[0], other, strict=True):
-                combine(accumulated, term, out=accumulated)
+            add(partial[0], other)
         return tuple(partial[0])
 
     def map_rows(self, kernel: Callable[..., None], out: Array, *args: Any) -> Array:
@@ -331,7 +333,7 @@ class RowBlocks(Storage):
 
 
 def _sparse_rows(X: Any, start: int, stop: int) -> Any:
-    """Return rows of a CSR matrix that share its entries; SciPy's slices and constructor copy."""
+    """Return rows of the CSR matrix X that share its entries, which SciPy's slices would copy."""
     rows = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
     entries = slice(X.indptr[start], X.indptr[stop])
     rows.data, rows.indices = X.data[entries], X.indices[entries]
@@ -340,9 +342,9 @@ def _sparse_rows(X: Any, start: int, stop: int) -> Any:
 
 
 def check_finite(X: Any) -> None:
-    """Raise ValueError if X contains NaN or infinity; the first line is scikit-learn's.
+    """Raise ValueError if X contains NaN or infinity; the first line is scikit-learn's message.
 
-    The check is a pass of its own, so callers make it only after a sum over X was not finite.
+    The check is a pass over X, so it should be made only after a sum over X was not finite.
     """
     try:
         assert_all_finite(X, input_name="X")
@@ -354,7 +356,7 @@ def check_finite(X: Any) -> None:
 
 
 def _selected(block: Block, out: Array, kernel: Callable[..., Array], *args: Any) -> None:
-    """Write the boolean result of a kernel to the rows of `out` that belong to the block."""
+    """Write the boolean results of a kernel for the rows of a block to `out` (rows,)."""
     out[...] = kernel(block, *args)
 
 
@@ -367,9 +369,9 @@ def standardise(block: Block, out: Array, center: Array, scale: Array) -> None:
 def standardise_columns(
     block: Block, out: Array, index: Array, center: Array, scale: Array
 ) -> None:
-    """Write (x - center)/scale of the columns at `index` to `out` (rows, len(index)).
+    """Write (x - center)/scale of the columns at positions `index` (k,) to `out` (rows, k).
 
-    `center` and `scale` have an entry for each of these columns.
+    `center` and `scale` have the shape (k,).
     """
     np.subtract(block.X[:, index], center, out=out)
     out /= scale

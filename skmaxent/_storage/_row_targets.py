@@ -14,7 +14,7 @@ def are_codes(targets: Array) -> bool:
 
 
 def likeliest(targets: Array) -> Array:
-    """Return the code of the class with the largest share in each row, shape (n_samples,).
+    """Return the code of the class with the largest share of each row, shape (n_samples,).
 
     `targets` are codes (n_samples,), the share of class 1 of two classes (n_samples,), or a table
     of shares (n_samples, n_classes), dense or CSR.

@@ -26,7 +26,7 @@ class Standardisation:
     center, scale : ndarray of shape (n_features,)
         Without an intercept, `center` is zero.
     fit_intercept : bool
-    varying : ndarray of bool, shape (n_features,)
+    varying : ndarray of bool of shape (n_features,)
         Which columns are not constant. A fit does not change the coefficients of constant columns.
     """
 
@@ -74,7 +74,7 @@ class Standardisation:
 
     @property
     def is_free(self) -> Array:
-        """Which columns of θ a fit may change: a mask (n_features + 1,), the intercepts' last."""
+        """Mask (n_features + 1,) of the columns of θ that a fit may change, the intercept last."""
         return np.append(self.varying, self.fit_intercept)
 
     def rows(self, block: Block) -> Array:
@@ -132,7 +132,7 @@ class Standardisation:
         return out
 
     def theta_for(self, theta: Array, other: Standardisation) -> Array:
-        """Return θ (R, d + 1) for another standardisation, with the same logits as `theta` here."""
+        """Return θ (R, d + 1) of the standardisation `other` with the logits of `theta`."""
         out = theta.copy(order="F")
         coef = theta[:, :-1] / self.scale
         out[:, :-1] = coef * other.scale
@@ -140,7 +140,7 @@ class Standardisation:
         return out
 
     def gradient_for(self, gradient: Array, other: Standardisation) -> Array:
-        """Return a gradient with respect to θ here as one with respect to θ of `other`.
+        """Return the gradient with respect to the θ of `other` for `gradient`, that for θ here.
 
         Both have shape (R, d + 1). The gradient is that of a function of the logits, such as the
         loss without penalty.

@@ -21,26 +21,27 @@ from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_targets import are_codes, likeliest
 from skmaxent._typing import Array, DType, KernelResult
 
-# A sample with fewer rows of a class gets all rows of that class: enough to estimate a share.
+# A sample with fewer rows of a class gets all rows of that class. So many rows are enough to
+# estimate the share of a class.
 RARE_CLASS_ROWS = 30
-# If the variance of a column in a sample differs from that of all rows by more than this factor,
-# the column has outliers, and the sample gets the rows that contain them.
+# If the variance of a column in a sample differs from its variance in all rows by more than this
+# factor, the column has outliers, and the sample gets the rows that contain them.
 OUTLIER_VARIANCE_RATIO = 1.5
 # Most bytes of a sample, so that the memory of a fit does not grow with the number of rows.
 SAMPLE_BYTES = 1 << 28
-# Bytes of the column index that a sparse entry carries, at most.
+# Most bytes of the column index of a sparse entry.
 INDEX_BYTES = 8
 
 
 @dataclass
 class Tally:
-    """The number of rows read so far; n_samples of them are one pass over X."""
+    """The number of rows read so far; n_samples rows are one pass over X."""
 
     rows: int = 0
 
 
 class Rows(NamedTuple):
-    """Rows of X in memory with their targets, weights (or None) and offsets (or None)."""
+    """Rows of X in memory with their targets, weights or None, and offsets or None."""
 
     X: Any
     targets: Array
@@ -146,10 +147,9 @@ class Storage(ABC):
 
     @abstractmethod
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
-        """Return the positions of the rows that a kernel selects, or None if there are too many.
+        """Return the positions of the rows that a kernel selects, or None for over `at_most` rows.
 
-        `kernel(block, *args)` returns a boolean array of shape (rows of the block,). The result is
-        None if it selects more than `at_most` rows.
+        `kernel(block, *args)` returns a boolean array with an entry for each row of the block.
         """
 
     @abstractmethod
@@ -164,8 +164,8 @@ class Storage(ABC):
     ) -> Storage:
         """Return a copy with columns (x - center)/scale, of all rows or of a sample.
 
-        Sparse columns become x/scale. With `n_rows`, the copy holds a weighted sample of about so
-        many rows, drawn with `seed` as described in `_sample`.
+        Sparse columns become x/scale. If `n_rows` is not None, the copy holds a weighted sample of
+        about `n_rows` rows, drawn with `seed` as described in `_sample`.
         """
 
     @abstractmethod
@@ -190,7 +190,7 @@ class Storage(ABC):
 
     @abstractmethod
     def whole(self) -> Block:
-        """Return all rows as a single block in host memory; only called if rows are few."""
+        """Return all rows as a single block in host memory, for which rows should be few."""
 
     @abstractmethod
     def check_finite(self) -> None:
@@ -202,9 +202,9 @@ class Storage(ABC):
 
     @abstractmethod
     def is_worth_dropping(self, constant: Array) -> bool:
-        """Return whether passes should read X without the constant columns, bool (n_features,).
+        """Return whether passes should read X without the columns of the mask (n_features,).
 
-        Their removal takes memory or time, and saves the time that they take in each pass.
+        The removal of constant columns may take memory or time, and saves time in each pass.
         """
 
     @property
@@ -237,12 +237,12 @@ class Storage(ABC):
     def _sample(
         self, n_rows: int, seed: int, center: Array, scale: Array, dtype: DTypeLike
     ) -> Rows:
-        """Return a stratified sample: one random row from each of `n_rows` runs of equal length.
+        """Return a stratified sample of standardised rows: a random row of each of `n_rows` runs.
 
-        There are fewer runs where their rows would take more than `SAMPLE_BYTES`.
-        All rows of a class with fewer than `RARE_CLASS_ROWS` sampled rows are added. If a dense
-        column has outliers in or beyond the sample, the rows with an extreme sum of squares are
-        added too. Added rows, which the sample contains with certainty, get a weight smaller by
+        A run is a sequence of consecutive rows. There are fewer runs if the sample would take more
+        than `SAMPLE_BYTES`. All rows of a class with fewer than `RARE_CLASS_ROWS` sampled rows are
+        added. If a dense column has outliers, the rows with an extreme sum of squares are added
+        too. The weights of added rows, which the sample contains with certainty, are multiplied by
         n_rows/n_samples, so that weighted sums over the sample estimate those over all rows.
         """
         n = self.n_samples
@@ -254,12 +254,14 @@ class Storage(ABC):
         rows = edges[:-1] + (position * np.diff(edges)).astype(np.intp)
         sample = self.take(rows, center, scale, dtype)
         classes = likeliest(sample.targets)
-        counts = None if sample.weights is None else sample.weights > 0
+        counts = (
+            None if sample.weights is None else sample.weights > 0
+        )  # rows without weight do not count
         rare = np.bincount(classes, counts, minlength=max(self.n_logits, 2)) < RARE_CLASS_ROWS
         heavy = np.inf if self.is_sparse else _outlier_threshold(sample.X, n)
         if not rare.any() and heavy == np.inf:
             return sample
-        limit = n_rows // 2  # if more rows are to be added, the random sample is no worse
+        limit = n_rows // 2  # with more added rows, the result is no better than the random sample
         wanted = self.where(_are_wanted, rare, heavy, center, scale, at_most=limit)
         if wanted is None or not len(wanted):
             return sample
@@ -369,7 +371,7 @@ def _outlier_threshold(X: Array, n_samples: int) -> float:
 
 
 def _are_wanted(block: Block, rare: Array, heavy: float, center: Array, scale: Array) -> Array:
-    """Return which rows are of a rare class, or have a standardised sum of squares > `heavy`.
+    """Return which rows have a rare class, or a sum of standardised squares above `heavy`, (rows,).
 
     `rare` is a mask of the classes. Rows without weight are never selected.
     """
