@@ -97,10 +97,17 @@ def expected_calibration_error(
 def probabilities_and_shares(
     y_true: Any, y_prob: Any, classes: Any
 ) -> tuple[Array, Array, Array, list[Any]]:
-    """Return checked probabilities, shares of the classes, observations of rows, and labels.
+    """Check the arguments of `expected_calibration_error`, and return arrays for its formula.
 
-    The arguments are those of `expected_calibration_error`. The first two results have the shape
-    (n_samples, n_classes), the third (n_samples,); the labels are those of the columns.
+    Returns
+    -------
+    probabilities : ndarray of shape (n_samples, n_classes)
+    shares : ndarray of shape (n_samples, n_classes)
+        Observed shares of the classes in each row.
+    n_observations : ndarray of shape (n_samples,)
+        The number of observations that each row stands for.
+    labels : list
+        The class of each column.
     """
     y_prob = native(y_prob, "y_prob")
     if classes is None and hasattr(y_prob, "columns"):
@@ -117,24 +124,16 @@ def probabilities_and_shares(
 def _shares(
     y: Any, shape: tuple[int, ...], classes: Array | None
 ) -> tuple[Array, Array, list[Any]]:
-    """Return shares of the classes in each row, numbers of observations of the rows, and labels.
+    """Return the last three results of `probabilities_and_shares`.
 
     Parameters
     ----------
     y : array-like
-        Class labels or a table, as `y_true` above.
+        Class labels, or a table of counts or shares.
     shape : tuple of int
         The shape (n_samples, n_classes) of the probabilities.
     classes : ndarray of shape (n_classes,) or None
-        The labels of the columns of the probabilities.
-
-    Returns
-    -------
-    shares : ndarray of shape (n_samples, n_classes)
-        In the order of `classes`.
-    n_observations : ndarray of shape (n_samples,)
-    labels : list
-        Of the classes.
+        The labels of the columns of the probabilities; None stands for the sorted labels in y.
     """
     observed = _targets.observe(y, None if classes is None else np.sort(classes))
     if classes is not None and observed.codes is not None and not _targets.is_table(y):
@@ -161,8 +160,8 @@ def _shares(
 def _error(p: Array, hit: Array, weights: Array, n_bins: int, strategy: str) -> float:
     """Return the calibration error of one event in each row.
 
-    `p` are its predicted probabilities, `hit` is 1 where it occurred and 0 where it did not, or a
-    share between, and `weights` weigh the rows; all have the shape (n_samples,).
+    All arrays have the shape (n_samples,). `p` are the predicted probabilities of the event, `hit`
+    the shares of the observations in which it occurred, and `weights` the weights of the rows.
     """
     if strategy == "uniform":
         edges = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]

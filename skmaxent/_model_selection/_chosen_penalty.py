@@ -1,4 +1,4 @@
-"""ChosenPenalty: a classifier whose penalty is chosen by scores, and the table of these."""
+"""ChosenPenalty: a classifier whose penalty is chosen by scores of folds, and their table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ChosenPenalty(ScoredClassifier):
-    """A classifier with the penalties that were compared, their scores, and the chosen penalty."""
+    """The attributes of `MaxentClassifierCV` that follow from the scores of the folds."""
 
     Cs_: Array
     alphas_: Array
@@ -43,9 +43,10 @@ class ChosenPenalty(ScoredClassifier):
         return {"fold_weights_": weights, "scores_std_err_": errors}
 
     def _choose(self, scores: Array, errors: Array) -> None:
-        """Set C_, l1_ratio_, gamma_ and scores_ from (n_folds, n_l1_ratios, n_cs, n_gammas).
+        """Choose the penalty; set `C_`, `alpha_`, `l1_ratio_`, `gamma_` and the scores.
 
-        `errors` are the standard errors of the means over folds.
+        `scores` have the shape (n_folds, n_l1_ratios, n_cs, n_gammas), and `errors`, the standard
+        errors of their means over folds, the shape (n_l1_ratios, n_cs, n_gammas).
         """
         mean = mean_and_error(scores, self.fold_weights_)[0]
         self._chosen = ratio, c, gamma = chosen_index(mean, errors, self.Cs_, self.selection)
@@ -57,7 +58,11 @@ class ChosenPenalty(ScoredClassifier):
             self.relaxed_scores_ = scores
 
     def _average(self, paths: list[MaxentPath], scores: Array) -> None:
-        """Set the coefficients and the penalty to means over the folds, each at its best."""
+        """Set the coefficients and the penalty to means over folds, each at its best penalty.
+
+        `paths` are those of all folds and l1_ratios; the l1_ratio changes fastest. `scores` have
+        the shape (n_folds, n_l1_ratios, n_cs, n_gammas).
+        """
         best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
         ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
         weights = self.fold_weights_
@@ -78,7 +83,7 @@ class ChosenPenalty(ScoredClassifier):
         self.coef_, self.intercept_ = mean_coefficients(coefs, intercepts, weights)
 
     def _take(self, path: MaxentPath) -> None:
-        """Set the coefficients to those of a path of all rows at the chosen C."""
+        """Set the coefficients to those at the chosen C of a path, which was fitted to all rows."""
         at = self._chosen[1]
         self.coef_, self.intercept_ = path.coefs[at].copy(), path.intercepts[at].copy()
         self.optimality_gap_ = float(path.optimality_gaps[at])

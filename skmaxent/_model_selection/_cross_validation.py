@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmaxent._callbacks import CallbackSupport, with_callbacks
-from skmaxent._callbacks import Task as FollowedTask
+from skmaxent._callbacks import CallbackSupport, Task, with_callbacks
 from skmaxent._callbacks._progress import with_progress
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import restored_on_failure
@@ -21,9 +20,10 @@ from skmaxent._input._settings import warn_of_groups_without_l1
 from skmaxent._model_selection._chosen_penalty import ChosenPenalty
 from skmaxent._model_selection._dask_folds import FoldsInChunks
 from skmaxent._model_selection._folds import (
+    Fold,
+    FoldOptions,
     Folds,
     FoldsInMemory,
-    How,
     Job,
     stacked_paths,
     warn_of_absent_classes,
@@ -32,12 +32,12 @@ from skmaxent._model_selection._left_out_rows import LOO, LeftOutRows
 from skmaxent._model_selection._metadata import routed_metadata
 from skmaxent._model_selection._path import relaxation_of
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
+from skmaxent._model_selection._repeated_fits import with_exact_fits
 from skmaxent._model_selection._selection import (
     gammas_of,
     mean_and_error,
     resolve_l1_ratios,
 )
-from skmaxent._model_selection._settled_folds import settled
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import place_of
@@ -373,88 +373,125 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
 
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]) -> None:
+        """Set the fitted attributes; `params` are the further arguments of `fit`."""
         routed = routed_metadata(self, "fit", sample_weight, params)
-        grid, l1_ratios, gammas = (
-            PenaltyGrid.of(self.Cs, self.alphas),
-            resolve_l1_ratios(self.penalty, self.l1_ratios),
-            gammas_of(self.relax),
-        )
-        warn_of_groups_without_l1(self.grouped, *l1_ratios)
+        grid = PenaltyGrid.of(self.Cs, self.alphas)
+        self.l1_ratios_ = resolve_l1_ratios(self.penalty, self.l1_ratios)
+        self.gammas_ = gammas_of(self.relax)
+        warn_of_groups_without_l1(self.grouped, *self.l1_ratios_)
         is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
         is_loo = isinstance(self.cv, str)
         kind: Any = LeftOutRows if is_loo else FoldsInChunks if is_lazy else FoldsInMemory
         scorer = None if is_loo else self._scorer
-        how = How(gammas, relaxation_of(self.relax), scorer, routed)
-        folds: Any = kind.of(self, X, y, sample_weight, offset, how)
-        models = [classifier_of(self, l1_ratio=ratio) for ratio in l1_ratios]
-        self._total_weight = total_weight = folds.total_weight(models[0])
+        options = FoldOptions(self.gammas_, relaxation_of(self.relax), scorer, routed)
+        folds: Any = kind.of(self, X, y, sample_weight, offset, options)
+        models = [classifier_of(self, l1_ratio=ratio) for ratio in self.l1_ratios_]
+        self._total_weight = folds.total_weight(models[0])
         if isinstance(grid.values, int):
-            Cs = folds.grid(models, grid.values)
+            self.Cs_ = folds.grid(models, grid.values)
         else:
-            Cs = grid.Cs(total_weight)
-        shape = folds.n_folds, len(l1_ratios), len(Cs)
-        n_paths = shape[0] * shape[1]
+            self.Cs_ = grid.Cs(self._total_weight)
+        n_paths = folds.n_folds * len(models)
         n_subtasks = n_paths + (bool(self.refit) and not is_loo)
-        root = FollowedTask.of_fit(
+        task = Task.of_fit(
             self, X, y, sample_weight, max_subtasks=n_subtasks, sequential_subtasks=False
         )
-        followed = [None] * n_paths if root is None else root.subtasks("path", n_paths, len(Cs))
-        parts = itertools.product(range(folds.n_folds), l1_ratios)
-        cv_tol = self._cv_tol(folds, how) if root is None and place_of(X) is None else 0.0
+        found = self._fit_folds(folds, grid, task, X, options)
+        scores = self._set_results(folds, found)
+        self._fitted_with_offset = offset is not None
+        if is_loo:
+            self._take(found[self._chosen[0]].path)
+        elif self.refit:
+            last = None if task is None else task.subtask("refit", n_paths)
+            self._refit(folds, last, {"_default_offset": offset})
+        else:
+            self._average([fold.path for fold in found], scores)
+        move_to_input(self, X, y)
+        if task is not None:
+            task.end({"_default_offset": offset})
+
+    def _fit_folds(
+        self,
+        folds: Folds,
+        grid: PenaltyGrid,
+        task: Task | None,
+        X: Any,
+        options: FoldOptions,
+    ) -> list[Fold]:
+        """Return the path and the scores of each fold and l1_ratio; the l1_ratio changes fastest.
+
+        `task` is the task of the whole fit, if there are callbacks.
+        """
+        n_paths = folds.n_folds * len(self.l1_ratios_)
+        tasks: list[Task | None] = [None] * n_paths
+        if task is not None:
+            tasks = task.subtasks("path", n_paths, len(self.Cs_))
+        # Callbacks may ask for each model, so that all have to be exact. Arrays on a device are
+        # not scored while a path is fitted.
+        cv_tol = self._cv_tol(folds, options) if task is None and place_of(X) is None else 0.0
+        parts = itertools.product(range(folds.n_folds), self.l1_ratios_)
         jobs = [
-            Job(classifier_of(self, l1_ratio=ratio), fold, path, cv_tol)
-            for (fold, ratio), path in zip(parts, followed, strict=True)
+            Job(classifier_of(self, l1_ratio=ratio), fold, subtask, cv_tol)
+            for (fold, ratio), subtask in zip(parts, tasks, strict=True)
         ]
-        # C is that of all rows: their weights make of it the alpha that folds have in common.
-        of_all = total_weight if grid.is_alpha else None
-        done = folds.run(jobs, PenaltyGrid(Cs, total_weight=of_all))
+        # With alphas, the sum of the weights of all rows, which converts them to Cs_, converts
+        # these back in each fold: all folds then have the same alphas.
+        total_weight = self._total_weight if grid.is_alpha else None
+        done = folds.run(jobs, PenaltyGrid(self.Cs_, total_weight=total_weight))
         found = list(with_progress(done, n_paths, "paths of folds") if self.verbose else done)
         if cv_tol > 0.0:
-            weights = self._weights_of_folds
-            found = settled(
-                folds, jobs, found, Cs, of_all, weights=weights, selection=self.selection
+            found = with_exact_fits(
+                folds,
+                jobs,
+                found,
+                self.Cs_,
+                total_weight,
+                weights_of_folds=self._weights_of_folds,
+                selection=self.selection,
             )
-        self.classes_, self.Cs_ = folds.classes, Cs
-        self.alphas_ = alphas_of(Cs, total_weight)
+        return found
+
+    def _set_results(self, folds: Folds, found: list[Fold]) -> Array:
+        """Set the attributes with the results of the folds, and choose the penalty.
+
+        The result are the scores, of shape (n_folds, n_l1_ratios, n_cs, n_gammas).
+        """
+        shape = folds.n_folds, len(self.l1_ratios_), len(self.Cs_)
+        self.classes_ = folds.classes
+        self.alphas_ = alphas_of(self.Cs_, self._total_weight)
         sizes = np.reshape([result.scored_weight for result in found], shape[:2]).max(axis=1)
         self.fold_weights_ = self._weights_of_folds(sizes)
-        self.l1_ratios_, self.gammas_ = l1_ratios, gammas
-        scores = np.reshape([result.scores for result in found], (*shape, len(gammas)))
+        scores = np.reshape([result.scores for result in found], (*shape, len(self.gammas_)))
         n_iter = np.reshape([result.path.n_iter for result in found], shape)
         self.n_iter_ = n_iter if self.max_iter else np.zeros_like(n_iter)
         self.coefs_paths_ = stacked_paths(found, shape, with_intercept=self.fit_intercept)
         if isinstance(folds, LeftOutRows):
             folds.warn_of_single_observations()
-            self.n_refits_ = np.stack([result.n_refits for result in found])
-            errors = np.stack([result.std_errs for result in found])
+            rows: Any = found
+            self.n_refits_ = np.stack([result.n_refits for result in rows])
+            errors = np.stack([result.std_errs for result in rows])
         else:
             warn_of_absent_classes(folds)
             errors = mean_and_error(scores, self.fold_weights_)[1]
         self._choose(scores, errors)
-        self._fitted_with_offset = offset is not None
-        if is_loo:
-            self._take(found[self._chosen[0]].path)
-        elif self.refit:
-            last = None if root is None else root.subtask("refit", n_paths)
-            self._refit(folds, last, {"_default_offset": offset})
-        else:
-            self._average([fold.path for fold in found], scores)
-        move_to_input(self, X, y)
-        if root is not None:
-            root.end({"_default_offset": offset})
+        return scores
 
     def _weights_of_folds(self, sizes: Array) -> Array:
-        """Return the weights of folds whose scored rows have weights of these sums, (n_folds,)."""
+        """Return the weights of folds, from the sums of the weights of their scored rows."""
         return np.ones(len(sizes)) if self.fold_weights == "uniform" else sizes
 
-    def _cv_tol(self, folds: Folds, how: How) -> float:
-        """Return the `cv_tol` of folds; 0 where something needs more than accurate scores."""
-        is_scored_alone = how.scorer is None and how.gammas.tolist() == [1.0]
-        is_for_scores = isinstance(folds, FoldsInMemory) and is_scored_alone and bool(self.refit)
-        return float(self.cv_tol) if is_for_scores else 0.0
+    def _cv_tol(self, folds: Folds, options: FoldOptions) -> float:
+        """Return `cv_tol`, or 0 if other results than log-likelihoods need exact fits."""
+        is_log_likelihood = options.scorer is None and options.gammas.tolist() == [1.0]
+        is_enough = isinstance(folds, FoldsInMemory) and is_log_likelihood and bool(self.refit)
+        return float(self.cv_tol) if is_enough else 0.0
 
-    def _refit(self, folds: Folds, task: FollowedTask | None, attributes: dict[str, Any]) -> None:
-        """Set the coefficients to those of all rows; the fit is `task`, if callbacks follow it."""
+    def _refit(self, folds: Folds, task: Task | None, attributes: dict[str, Any]) -> None:
+        """Set the coefficients to those of a fit to all rows with the chosen penalty.
+
+        `task` is the task of this fit, if there are callbacks; they receive `attributes` at its
+        end.
+        """
         model = classifier_of(self, C=self.C_, l1_ratio=self.l1_ratio_)
         with nullcontext() if task is None else task.propagated_to(model):
             if task is not None:

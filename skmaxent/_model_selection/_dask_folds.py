@@ -1,7 +1,7 @@
 """Cross-validation of Dask collections, whose chunks stay where Dask holds them.
 
-Every fold uses all chunks. Rows that do not belong to its training or test part get the weight
-zero, so X is read once and neither copied nor moved.
+Every fold uses all chunks. A fit gives weight zero to the rows that are not among its training
+rows, and a score to those that are not among its test rows. X is read once, and not copied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from skmaxent._input import _dask_labels, _validation
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._training_data import TrainingData, positions
 from skmaxent._model._fitted_model import FittedModel
-from skmaxent._model_selection._folds import Candidates, Fold, How, Job, fold_path, lacking
+from skmaxent._model_selection._folds import (
+    Candidates,
+    Fold,
+    FoldOptions,
+    Job,
+    absent_classes,
+    fold_path,
+)
 from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._splits import Side, Splits
@@ -31,20 +38,21 @@ from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
-# Most bytes of the coefficients of all candidates that one pass over the test rows scores.
+# The largest number of bytes of coefficients that are sent to the chunks for one pass of scores.
 COEFFICIENT_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
 class FoldView:
-    """Shows a chunk of rows as one side of a fold sees it: a view for `ChunkedRows`.
+    """Changes the weights and targets of a chunk to those of one side of a fold, for `ChunkedRows`.
 
     Attributes
     ----------
     side : Side or None
         The rows that keep their weight; None stands for all rows.
     active : ndarray of int
-        The classes of the fit, as positions among all classes; targets become positions among them.
+        The positions, among all classes, of the classes of the fit. Targets become positions in
+        this array.
     n_classes : int
         The number of all classes.
     factors : ndarray of shape (n_classes,), optional
@@ -57,7 +65,10 @@ class FoldView:
     factors: Array | None = None
 
     def __call__(self, rows: Rows, marks: Array) -> Rows:
-        """Return the rows with other weights and targets; `marks` are those of `Splits`."""
+        """Return the rows of a chunk with other weights and targets.
+
+        `marks` (n_marks, n_rows) are the columns of `Splits.marks` for these rows.
+        """
         weights = np.ones(len(rows.targets))
         if rows.weights is not None:
             weights = rows.weights.astype(float)
@@ -78,7 +89,7 @@ class FoldView:
 
 @dataclass(frozen=True)
 class FoldsInChunks:
-    """The folds of a cross-validation of Dask collections.
+    """The `Folds` of Dask collections.
 
     Attributes
     ----------
@@ -90,12 +101,11 @@ class FoldsInChunks:
     shape : ChunksShape
         The sizes of the chunks.
     splits : Splits
-    there : ndarray of shape (n_folds, n_classes)
+    n_test : ndarray of shape (n_folds, n_classes)
         The number of test rows of each class in each fold.
-    seen : ndarray of shape (n_folds, n_classes)
+    n_training : ndarray of shape (n_folds, n_classes)
         The number of training rows of each class in each fold.
-    how : How
-        What all folds have in common: the scorer, the gammas and the routed metadata.
+    fold_options : FoldOptions
     given : tuple
         X, y, sample_weight and offset as the user gave them.
     """
@@ -105,32 +115,40 @@ class FoldsInChunks:
     chunks: list[Any]
     shape: Any
     splits: Splits
-    there: Array
-    seen: Array
-    how: How
+    n_test: Array
+    n_training: Array
+    fold_options: FoldOptions
     given: tuple[Any, Any, Any, Any]
 
     @classmethod
     def of(
-        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, how: How
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        fold_options: FoldOptions,
     ) -> FoldsInChunks:
         """Read and split the collections.
 
         Raises TypeError for scorers and metadata, which need rows in memory, and TypeError or
         ValueError for collections that do not fit together.
         """
-        refuse_scorer(estimator.scoring, how.scorer)
-        _refuse_metadata(how.routed)
+        refuse_scorer(estimator.scoring, fold_options.scorer)
+        _refuse_metadata(fold_options.routed)
         labelled = _dask_labels.read(estimator, X, y, sample_weight, offset)
         codes, K = labelled.codes(), len(labelled.classes)
         # Splitters ask X for its number of rows only.
         no_rows = np.broadcast_to(np.int8(0), (len(codes), 1))
         pairs = check_cv(estimator.cv, codes, classifier=True).split(no_rows, codes)
         splits = Splits.of(pairs, len(codes))
-        there, seen = (splits.counts(codes, K, is_held_out=side) for side in (True, False))
+        n_test, n_training = (splits.counts(codes, K, is_held_out=side) for side in (True, False))
         chunks, shape = labelled.marked(splits.marks)
         given = X, y, sample_weight, offset
-        return cls(estimator, labelled, chunks, shape, splits, there, seen, how, given)
+        return cls(
+            estimator, labelled, chunks, shape, splits, n_test, n_training, fold_options, given
+        )
 
     @property
     def classes(self) -> Array:
@@ -165,13 +183,13 @@ class FoldsInChunks:
 
         Both arrays are boolean, of shape (n_folds, n_classes).
         """
-        return self.there > 0, self._totals > 0.0
+        return self.n_test > 0, self._totals > 0.0
 
     @cached_property
     def _totals(self) -> Array:
         """The sum of the weights of each class in the training rows, (n_folds, n_classes)."""
         if not self.labelled.has_weights:
-            return self.seen.astype(float)
+            return self.n_training.astype(float)
         K = len(self.classes)
 
         def of_fold(fold: int) -> Array:
@@ -198,29 +216,29 @@ class FoldsInChunks:
         X, y, sample_weight, offset = self.given
         data = self._rows_of(model, None)
         rows = X, y, PenaltyGrid(Cs), sample_weight, offset
-        return fit_path(model, *rows, relax=self.how.relax, data=data)
+        return fit_path(model, *rows, relax=self.fold_options.relax, data=data)
 
     def _fold(self, job: Job, grid: PenaltyGrid) -> Fold:
         """Fit the path of a job to the training rows of its fold and score it on the test rows."""
         self._names(job.model)
         X, y, _, offset = self.given
-        followed = job.followed
-        if followed is not None:
-            followed = followed.with_rows(X, y, self._training_weights(job.fold)).begin()
+        task = job.task
+        if task is not None:
+            task = task.with_rows(X, y, self._training_weights(job.fold)).begin()
         path = fold_path(
             job.model,
             X,
             y,
             grid,
-            self.how,
+            self.fold_options,
             offset=offset,
-            task=followed,
+            task=task,
             data=self._rows_of(job.model, job.fold),
         )
-        scores = np.full((len(path.Cs), len(self.how.gammas)), np.nan)
+        scores = np.full((len(path.Cs), len(self.fold_options.gammas)), np.nan)
         scored_weight = self._score(path, job.fold, scores)
-        if followed is not None:
-            followed.end()
+        if task is not None:
+            task.end()
         return Fold(path, scores, scored_weight)
 
     def _names(self, model: MaxentClassifier) -> None:
@@ -230,7 +248,7 @@ class FoldsInChunks:
                 setattr(model, name, getattr(self.estimator, name))
 
     def _stored(self, view: FoldView, n_logits: int, workers: Workers) -> ChunkedRows:
-        """Return the storage of the chunks as a view shows them."""
+        """Return the storage of the chunks with the weights and targets of a view."""
         return ChunkedRows(
             self.labelled.scheduler,
             self.chunks,
@@ -263,20 +281,23 @@ class FoldsInChunks:
         n_logits: int,
         workers: Workers,
     ) -> ChunkedRows:
-        """Return the storage of one side of a fold, or of all rows: see `Labelled.data_of`."""
+        """Return the storage of one side of a fold, or of all rows for None.
+
+        The other arguments are those that `Labelled.data_of` gives: attributes of `FoldView` and of
+        the storage.
+        """
         view = FoldView(side, active, len(self.classes), factors)
         return self._stored(view, n_logits, workers)
 
     def _score(self, path: MaxentPath, fold: int, scores: Array) -> float:
-        """Write the mean log-likelihood of the test rows to `scores` (n_Cs, n_gammas).
+        """Write the mean log-likelihoods of the test rows of a fold to `scores` (n_Cs, n_gammas).
 
-        The result is the sum of the weights of the rows that count. A pass over the test rows
-        scores as many Cs as `COEFFICIENT_BYTES` allows. Rows of classes without training rows do
-        not count.
+        Rows of classes without training rows do not count. The result is the sum of the weights of
+        the other rows. A pass over them scores as many Cs as `COEFFICIENT_BYTES` allows.
         """
-        known = ((self._totals[fold] > 0.0) & ~lacking(path)).astype(float)
+        known = ((self._totals[fold] > 0.0) & ~absent_classes(path)).astype(float)
         fitted = path.n_iter.nonzero()[0]
-        if not self.there[fold] @ known or not len(fitted):
+        if not self.n_test[fold] @ known or not len(fitted):
             return 0.0
         view = FoldView(
             self.splits.side(fold, is_held_out=True),
@@ -292,7 +313,7 @@ class FoldsInChunks:
         model = FittedModel(columns, self.classes, path.coefs[0], path.intercepts[0], n_jobs=1)
         total = 0.0
         for some in np.split(fitted, np.arange(step, len(fitted), step)):
-            candidates = Candidates.of(model, path, some, self.how.gammas)
+            candidates = Candidates.of(model, path, some, self.fold_options.gammas)
             sums, total = rows.map_reduce(_log_likelihoods, candidates)
             if total > 0.0:
                 scores[some] = (sums / total).reshape(len(some), -1)
@@ -314,7 +335,10 @@ class FoldsInChunks:
 
 
 def refuse_scorer(scoring: Any, scorer: Any) -> None:
-    """Raise TypeError for another score than the log-likelihood, whose scorer is None."""
+    """Raise TypeError unless `scorer` is None, which stands for the log-likelihood.
+
+    `scoring` is the parameter of the estimator, for the message.
+    """
     if scorer is not None:
         raise TypeError(
             "scoring must be None or 'neg_log_loss' for Dask collections, because other scorers "
@@ -323,7 +347,7 @@ def refuse_scorer(scoring: Any, scorer: Any) -> None:
 
 
 def _refuse_metadata(routed: Bunch) -> None:
-    """Raise TypeError for metadata of the splitter or scorer, which may be of any type."""
+    """Raise TypeError for metadata of the splitter or the scorer, except the weights."""
     found = set(routed.splitter.split) | set(routed.scorer.score) - {"sample_weight"}
     if found:
         raise TypeError(
@@ -333,16 +357,16 @@ def _refuse_metadata(routed: Bunch) -> None:
 
 
 def _class_totals(block: Block, n_classes: int) -> tuple[Array]:
-    """Return the sum of the weights of each class in a block, shape (n_classes,)."""
+    """Return the sum of the weights of each class in a block, (n_classes,) (a kernel)."""
     weights = block.weights_or_ones().astype(float)
     return (np.bincount(block.targets, weights, n_classes),)
 
 
 def _log_likelihoods(block: Block, candidates: Candidates) -> tuple[Array, float]:
-    """Return a block's weighted sums of the log-probabilities of the true classes.
+    """Return a block's weighted sums of the log-probabilities of the true classes (a kernel).
 
-    The first array has an entry for each candidate, a C and a gamma; the second value is the sum of
-    the weights.
+    The first array has an entry for each candidate, that is each C and gamma. The second result is
+    the sum of the weights.
     """
     weights = block.weights_or_ones().astype(float)
     kept = np.flatnonzero(weights)

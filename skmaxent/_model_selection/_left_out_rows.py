@@ -1,4 +1,4 @@
-"""LeftOutRows: leave-one-out along a path of all rows, instead of folds."""
+"""LeftOutRows: scores of ``cv="loo"``, leave-one-out along a path that is fitted to all rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmaxent import _callbacks
+from skmaxent._callbacks import Task
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input import _validation
 from skmaxent._input._interchange import native
@@ -21,7 +21,7 @@ from skmaxent._input._settings import Settings
 from skmaxent._input._targets import observe
 from skmaxent._leverage._left_out_units import Units
 from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._model_selection._folds import Fold, How, Job, fold_path
+from skmaxent._model_selection._folds import Fold, FoldOptions, Job, fold_path
 from skmaxent._model_selection._path import MaxentPath, data_grid
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._scores_of_path import ScoresOfPath
@@ -37,7 +37,16 @@ LOO = "loo"
 
 
 def refuse_for_rows(estimator: Any, arrays: tuple[Any, ...], routed: Any) -> None:
-    """Raise TypeError or ValueError for what ``cv="loo"`` cannot do."""
+    """Raise TypeError or ValueError for arguments that ``cv="loo"`` does not support.
+
+    Parameters
+    ----------
+    estimator : MaxentClassifierCV
+    arrays : tuple
+        The arguments of `fit` that must not be Dask collections.
+    routed : Bunch
+        The metadata for the splitter and the scorer.
+    """
     if any(map(is_dask, arrays)):
         raise TypeError(
             "cv='loo' needs rows in memory; found Dask collections. Use folds, or call compute() "
@@ -65,9 +74,11 @@ def refuse_for_rows(estimator: Any, arrays: tuple[Any, ...], routed: Any) -> Non
 
 
 def score_of_rows(scoring: Any) -> Callable[[Array, Array], Array]:
-    """Return the function of log-probabilities and shares, (n, n_classes), that gives scores (n,).
+    """Return a function that computes the score of each observation.
 
-    Raises ValueError for scorers that are no means over rows of a function of probabilities.
+    Its arguments are log-probabilities and observed shares of the classes, both of shape
+    (n, n_classes), and its result has the shape (n,). `scoring` is the parameter of the estimator.
+    Raises ValueError if the score is not a mean over observations of such a function.
     """
     functions = {
         "neg_log_loss": _log_scores,
@@ -95,7 +106,11 @@ def _hits(log_proba: Array, shares: Array) -> Array:
 
 
 def _neg_brier_scores(log_proba: Array, shares: Array) -> Array:
-    """Return -Σ_k (p_k - t_k)² for one observation, half of it with two classes (Brier 1950)."""
+    """Return the mean of -Σ_k (p_k - y_k)² over the observations of each row (Brier 1950).
+
+    y has a one for the observed class, else zeros. For two classes the result is half of this sum,
+    as in scikit-learn.
+    """
     P = np.exp(log_proba)
     squares = np.square(P).sum(axis=1) - 2.0 * (shares * P).sum(axis=1) + shares.sum(axis=1)
     return np.asarray(-squares * (0.5 if P.shape[1] == 2 else 1.0))
@@ -103,14 +118,14 @@ def _neg_brier_scores(log_proba: Array, shares: Array) -> Array:
 
 @dataclass(frozen=True)
 class RowsScored(Fold):
-    """A path of all rows with the scores of leave-one-out.
+    """The path of all rows with its scores of leave-one-out, as the only fold.
 
     Attributes
     ----------
     std_errs : ndarray of shape (n_cs, 1)
         The standard errors of the scores, over observations.
     n_refits : ndarray of int, shape (n_cs,)
-        How many exact fits replaced approximations.
+        The number of exact fits that replaced approximations at each C.
     """
 
     std_errs: Array
@@ -119,9 +134,25 @@ class RowsScored(Fold):
 
 @dataclass(frozen=True)
 class LeftOutRows:
-    """Arrays and data frames, all of whose rows are one fold that leave-one-out scores.
+    """The `Folds` of ``cv="loo"``: all rows are the only fold, which leave-one-out scores.
 
-    `X` is as the user gave it, `rows` are what each path reads.
+    Attributes
+    ----------
+    X : {array-like, sparse matrix, DataFrame}
+        As the user gave it.
+    rows : {array, sparse matrix, DataFrame}
+        The checked rows that paths are fitted to, or the data frame that the user gave.
+    y : array-like
+        The checked labels or table.
+    observed : Observations
+        The classes of the rows.
+    sample_weight : ndarray of shape (n_samples,) or None
+    offset : ndarray of shape (n_samples, n_logits) or None
+    fold_options : FoldOptions
+    score : callable
+        The result of `score_of_rows`.
+    n_jobs : int or None
+        The number of processes, one for each path.
     """
 
     X: Any
@@ -130,16 +161,22 @@ class LeftOutRows:
     observed: Observations
     sample_weight: Array | None
     offset: Array | None
-    how: How
+    fold_options: FoldOptions
     score: Callable[[Array, Array], Array]
     n_jobs: int | None
 
     @classmethod
     def of(
-        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, how: How
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        fold_options: FoldOptions,
     ) -> LeftOutRows:
-        """Raises ValueError or TypeError for rows and settings without leave-one-out."""
-        refuse_for_rows(estimator, (X, y, sample_weight, offset), how.routed)
+        """Check the rows; raise ValueError or TypeError if leave-one-out does not support them."""
+        refuse_for_rows(estimator, (X, y, sample_weight, offset), fold_options.routed)
         score = score_of_rows(estimator.scoring)
         X = native(X, "X")
         checked, labels = check_rows(estimator, X, y)
@@ -155,7 +192,9 @@ class LeftOutRows:
         weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
         logits = _validation.check_offset(offset, observed.n_samples, observed.classes, np.float64)
         rows = X if hasattr(X, "columns") else checked
-        return cls(X, rows, labels, observed, weights, logits, how, score, estimator.n_jobs)
+        return cls(
+            X, rows, labels, observed, weights, logits, fold_options, score, estimator.n_jobs
+        )
 
     @property
     def classes(self) -> Array:
@@ -177,12 +216,12 @@ class LeftOutRows:
 
     def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
         found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(self.scored)(job.model, grid, job.followed) for job in jobs
+            delayed(self.scored)(job.model, grid, job.task) for job in jobs
         )
         return found
 
     def warn_of_single_observations(self) -> None:
-        """Warn of classes that a fit without one of their observations does not know."""
+        """Warn of classes with a single observation, which the fit without it does not know."""
         rare = self.classes[self._single]
         if len(rare):
             warn_user(
@@ -192,7 +231,7 @@ class LeftOutRows:
 
     @property
     def _single(self) -> Array:
-        """Which classes have a single observation, or a single row of less, (n_classes,)."""
+        """A mask of the classes with a total weight of at most one observation, (n_classes,)."""
         observed, weights = self.observed, self.sample_weight
         table = (
             observed.table
@@ -203,12 +242,10 @@ class LeftOutRows:
         table = table if weights is None else table * weights[:, None]
         return np.asarray(table.sum(axis=0) <= 1.0)
 
-    def scored(
-        self, model: MaxentClassifier, grid: PenaltyGrid, followed: _callbacks.Task | None
-    ) -> RowsScored:
-        """Return the path of a model and its scores; callbacks follow it, and may end it."""
-        if followed is not None:
-            followed = followed.with_rows(self.X, self.y, self.sample_weight).begin()
+    def scored(self, model: MaxentClassifier, grid: PenaltyGrid, task: Task | None) -> RowsScored:
+        """Return the path of a model and its scores; a callback of `task` may end the path."""
+        if task is not None:
+            task = task.with_rows(self.X, self.y, self.sample_weight).begin()
         settings = Settings.of(model).for_path()
         given = self.sample_weight, self.offset
         data = read(settings, model, self.rows, self.y, *given, classes=self.classes)
@@ -222,15 +259,15 @@ class LeftOutRows:
             self.rows,
             self.y,
             grid,
-            self.how,
+            self.fold_options,
             sample_weight=self.sample_weight,
             offset=self.offset,
-            task=followed,
+            task=task,
             data=data,
             at_end=score,
         )
-        if followed is not None:
-            followed.end()
+        if task is not None:
+            task.end()
         total = self.observed.total_weight(self._score_weights)
         (found,) = scores
         columns = found.means[:, None], total, found.std_errs[:, None], found.n_refits
@@ -239,7 +276,7 @@ class LeftOutRows:
     @property
     def _score_weights(self) -> Array | None:
         """The weights of the rows in scores, or None."""
-        given = to_host(self.how.routed.scorer.score.get("sample_weight"))
+        given = to_host(self.fold_options.routed.scorer.score.get("sample_weight"))
         return _validation.check_sample_weight(given, self.observed.n_samples)
 
     def mean_and_error(
@@ -250,10 +287,10 @@ class LeftOutRows:
         Parameters
         ----------
         log_proba : ndarray of shape (n_units, n_classes)
-            Of what is left out.
+            Log-probabilities of the classes for each unit that is left out.
         units : Units
         is_single : ndarray of bool, shape (n_units,)
-            What does not count.
+            Units that do not count, because the fit without them does not know their class.
         """
         per_row = self._observed_per_row
         count = units.share_of_row if per_row is None else per_row[units.row] * units.share_of_row
@@ -269,5 +306,5 @@ class LeftOutRows:
 
     @cached_property
     def _observed_per_row(self) -> Array | None:
-        """How many observations each row counts as in scores, or None for one."""
+        """The number of observations that each row counts as in scores; None stands for ones."""
         return self.observed.per_row(self._score_weights)

@@ -1,4 +1,4 @@
-"""ModelAtOffset: a fitted model of rows with offsets, as the classifier that scorers expect."""
+"""ModelAtOffset: a fitted model as the classifier that scorers expect, with the rows' offsets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from skmaxent._typing import Array
 
 
 class ModelAtOffset(ClassifierMixin, BaseEstimator):
-    """A fitted model of rows with an offset, as the classifier that scorers expect.
+    """A fitted model as a classifier, whose predictions need no argument `offset`.
+
+    Scorers call ``predict(X)`` and the like without offsets.
 
     Parameters
     ----------
     model : FittedModel
     offset : array-like
-        Of the rows that it will be asked to predict.
+        The offsets of the rows that the scorer predicts.
     """
 
     def __init__(self, model: FittedModel, offset: ArrayLike | None) -> None:
@@ -41,16 +43,16 @@ class ModelAtOffset(ClassifierMixin, BaseEstimator):
         return self.model.intercept
 
     def fit(self, X: Any, y: Any) -> ModelAtOffset:
-        """The model is fitted already."""
+        """Do nothing, because the model is fitted already; return the classifier."""
         return self
 
     def decision_function(self, X: Any) -> Any:
-        """Return the logits of rows; a single column is a vector."""
+        """Return the logits of rows, (n_samples, n_logits), or (n_samples,) for a single logit."""
         Z = self.model.predict("logits", X, self.offset)
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict(self, X: Any) -> Any:
-        """The label of the most probable class of each row."""
+        """Return the label of the most probable class of each row."""
         return self.model.predict("most_probable", X, self.offset)
 
     def predict_proba(self, X: Any) -> Any:

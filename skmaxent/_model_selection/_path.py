@@ -236,8 +236,8 @@ def maxent_path(
         check_callbacks_supported()
         model.set_callbacks(*callbacks)
     with forgetting_on_failure():
-        path = fit_path(model, X, y, grid, sample_weight, offset, relax=kind, names_relaxed=True)
-    path = path if path.n_iter.all() else some_of(path, path.n_iter > 0)
+        path = fit_path(model, X, y, grid, sample_weight, offset, relax=kind, warns_of_relaxed=True)
+    path = path if path.n_iter.all() else path_at(path, path.n_iter > 0)
     return path if model.max_iter else replace(path, n_iter=np.zeros_like(path.n_iter))
 
 
@@ -254,14 +254,15 @@ def relaxation_of(relax: Any) -> str | None:
     return relax
 
 
-def some_of(path: MaxentPath, kept: Array) -> MaxentPath:
-    """Return the path at some of its Cs; `kept` are positions or a mask."""
+def path_at(path: MaxentPath, kept: Array) -> MaxentPath:
+    """Return a path with some of the Cs of a path; `kept` are positions or a mask."""
     names = ["Cs", "coefs", "intercepts", "n_iter", "optimality_gaps"]
     if path.relaxed_coefs is not None:
         names += ["relaxed_coefs", "relaxed_intercepts"]
     return replace(path, **{name: getattr(path, name)[kept] for name in names})
 
 
+@with_callbacks
 def fit_path(
     model: MaxentClassifier,
     X: Any,
@@ -272,7 +273,7 @@ def fit_path(
     classes: Array | None = None,
     *,
     relax: str | None = None,
-    names_relaxed: bool = False,
+    warns_of_relaxed: bool = False,
     task: Task | None = None,
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
     data: TrainingData | None = None,
@@ -285,7 +286,7 @@ def fit_path(
     Parameters
     ----------
     model : MaxentClassifier
-        Its parameters, except C.
+        The parameters of the fits, except C.
     X, y, sample_weight, offset : object
         As in `maxent_path`.
     grid : PenaltyGrid
@@ -293,24 +294,25 @@ def fit_path(
         The sorted labels, if y may lack some.
     relax : {"classes", "union"}, optional
         Which coefficients to fit again without a penalty at each C, as in `maxent_path`.
-    names_relaxed : bool, default=False
-        Whether to warn of relaxed fits without an optimum too. Folds do not, because many of
-        their relaxed fits have none and the scores show it.
+    warns_of_relaxed : bool, default=False
+        Whether to warn of relaxed fits without an optimum too. Many relaxed fits of folds have no
+        optimum, which their scores show.
     task : Task, optional
         Each C is a subtask of this task. The default is the task of the model's own callbacks.
     at_C : callable
-        Returns the fitted attributes that give callbacks the C.
+        Returns, for a C, the attributes that a fitted estimator has besides `fitted_attributes`.
+        Callbacks receive them.
     data : TrainingData, optional
-        The data, if they have been read before. Then X, y and the others are only passed to
+        The data, if they have been read before. X, y and `sample_weight` are then only passed to
         callbacks.
     at_end : callable, optional
         Called with the problem of the path, while its threads exist, and with the path.
     accuracy : ScoreAccuracy, optional
-        Says how near to the optimum each fit must be, and scores it. The default is the `tol` of
-        the model.
+        Determines the distance to the optimum at which each fit ends, and scores the fit. The
+        default is the `tol` of the model.
     starts : tuple of ndarray, optional
         Coefficients and intercepts at which the fits start, for each C, in the shapes of those of a
-        `MaxentPath`. The default is the fit before.
+        `MaxentPath`. The default is the solution at the C before.
 
     Returns
     -------
@@ -318,47 +320,6 @@ def fit_path(
         If a callback stopped the path, `n_iter` is 0 at each C without a fit. It is at least 1 at
         the other Cs, even for ``max_iter=0``.
     """
-    path, ends = _fit_path(
-        model,
-        X,
-        y,
-        grid,
-        sample_weight,
-        offset,
-        classes,
-        relax=relax,
-        task=task,
-        at_C=at_C,
-        data=data,
-        at_end=at_end,
-        accuracy=accuracy,
-        starts=starts,
-    )
-    warn_of_endings(ends[""], "", model)
-    if names_relaxed:
-        warn_of_endings(ends["relaxed "], "relaxed ", model)
-    return path
-
-
-@with_callbacks
-def _fit_path(
-    model: MaxentClassifier,
-    X: Any,
-    y: Any,
-    grid: PenaltyGrid,
-    sample_weight: Any,
-    offset: Any,
-    classes: Array | None,
-    *,
-    relax: str | None,
-    task: Task | None,
-    at_C: Callable[[float], Attributes],
-    data: TrainingData | None,
-    at_end: Callable[[TrainingProblem, MaxentPath], None] | None,
-    accuracy: ScoreAccuracy | None,
-    starts: tuple[Array, Array] | None,
-) -> tuple[MaxentPath, dict[str, list[Ending]]]:
-    """Return what `fit_path` does, without warnings, and how the fits at each C ended."""
     check_parameters(model)
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
         if getattr(model, name) not in (None, False):
@@ -366,95 +327,117 @@ def _fit_path(
     settings = Settings.of(model).for_path()
     if data is None:
         data = read(settings, model, X, y, sample_weight, offset, classes=classes)
-    with TrainingProblem.of(data, settings) as ready:
-        warn_of_inexact_columns(model, ready)
-        path = _solver_of(model, ready)
-        total_weight = ready.total_weight if grid.total_weight is None else grid.total_weight
-        if isinstance(grid.values, int):
-            Cs = ready.grid(path.range(), grid.values)
-        else:
-            Cs = grid.Cs(total_weight)
-        found = _Arrays.zeros(len(Cs), ready)
-        relaxed = _Arrays.zeros(len(Cs), ready) if relax else None
-        n_iter, gaps = np.zeros(len(Cs), np.int32), np.zeros(len(Cs))
-        ends: dict[str, list[Ending]] = {"": [], "relaxed ": []}
-        strengths = ready.strengths(Cs, grid.total_weight)
-        of_model = None
+    with TrainingProblem.of(data, settings) as training:
+        warn_of_inexact_columns(model, training)
+        solver = _solver_of(model, training)
+        path = _empty_path(model, training, solver, grid, settings.l1_ratio, relax=relax)
+        own_task = None
         if task is None:
-            of_model = task = Task.of_fit(
-                model, X, y, sample_weight, name="path", max_subtasks=len(Cs)
+            own_task = task = Task.of_fit(
+                model, X, y, sample_weight, name="path", max_subtasks=len(path.Cs)
             )
+        strengths = training.strengths(path.Cs, grid.total_weight)
         progress = Progress()
-        for i in np.argsort(Cs, kind="stable"):
+        endings: list[Ending] = []
+        relaxed_endings: list[Ending] = []
+        for i in np.argsort(path.Cs, kind="stable"):
             subtask = None if task is None else task.subtask("penalty").begin()
-            strength = float(strengths[i])
             if accuracy is not None:
-                solution = path.near(strength, accuracy.distance)
+                solution = solver.near(float(strengths[i]), accuracy.distance)
             else:
-                start = None if starts is None else ready.theta(starts[0][i], starts[1][i])
-                solution = path.at(strength, start)
-            found.put(i, *ready.coefficients(solution))
+                start = None if starts is None else training.theta(starts[0][i], starts[1][i])
+                solution = solver.at(float(strengths[i]), start)
+            _put(path.coefs[i], path.intercepts[i], training.coefficients(solution))
             if accuracy is not None:
-                accuracy.add(i, found.coefs[i], found.intercepts[i], solution)
-            if relaxed is not None:
-                free = path.relaxed(by_feature=relax == "union")
-                relaxed.put(i, *ready.coefficients(free))
-                ends["relaxed "].append(Ending.of(free, model, ready))
-            end = Ending.of(solution, model, ready)
-            ends[""].append(end)
-            n_iter[i], gaps[i] = solution.n_iter, solution.rounded(end.rounding).gap
+                accuracy.add(i, path.coefs[i], path.intercepts[i], solution)
+            if path.relaxed_coefs is not None and path.relaxed_intercepts is not None:
+                relaxed = solver.relaxed(by_feature=relax == "union")
+                found = training.coefficients(relaxed)
+                _put(path.relaxed_coefs[i], path.relaxed_intercepts[i], found)
+                relaxed_endings.append(Ending.of(relaxed, model, training))
+            ending = Ending.of(solution, model, training)
+            endings.append(ending)
+            path.n_iter[i] = solution.n_iter
+            path.optimality_gaps[i] = solution.rounded(ending.rounding).gap
             if model.verbose > 0:
-                progress.show(f"{len(ends[''])} of {len(Cs)}   {_fit_text(Cs[i], solution)}")
-            attributes = fitted_attributes(
-                ready.classes, found.coefs[i], found.intercepts[i], n_iter[i], gaps[i]
-            )
-            attributes |= {"_default_offset": offset, "_fitted_with_offset": False} | at_C(
-                float(Cs[i])
-            )
-            if subtask is not None and subtask.end(attributes):
+                progress.show(
+                    f"{len(endings)} of {len(path.Cs)}   {_fit_text(path.Cs[i], solution)}"
+                )
+            if subtask is not None and subtask.end(_attributes_at(path, i, offset, at_C)):
                 break
         progress.close()
         if accuracy is not None:
             accuracy.close()
-        path_of = MaxentPath(
-            Cs,
-            found.coefs,
-            found.intercepts,
-            n_iter,
-            gaps,
-            ready.classes,
-            FittedColumns.of(model).all_names,
-            settings.l1_ratio,
-            total_weight,
-            None if relaxed is None else relaxed.coefs,
-            None if relaxed is None else relaxed.intercepts,
-        )
         if at_end is not None:
-            at_end(ready, path_of)
-        if of_model is not None:
-            of_model.end()
-    return path_of, ends
+            at_end(training, path)
+        if own_task is not None:
+            own_task.end()
+    warn_of_endings(endings, "", model)
+    if warns_of_relaxed:
+        warn_of_endings(relaxed_endings, "relaxed ", model)
+    return path
 
 
-@dataclass(frozen=True)
-class _Arrays:
-    """Coefficients and intercepts at each C."""
+def _empty_path(
+    model: MaxentClassifier,
+    training: TrainingProblem,
+    solver: PredictedPath,
+    grid: PenaltyGrid,
+    l1_ratio: float,
+    *,
+    relax: str | None,
+) -> MaxentPath:
+    """Return a path of zeros at the Cs of a grid, for `fit_path` to fill in.
 
-    coefs: Array
-    intercepts: Array
+    The relaxed coefficients are None if `relax` is None.
+    """
+    total_weight = training.total_weight if grid.total_weight is None else grid.total_weight
+    if isinstance(grid.values, int):
+        Cs = training.grid(solver.range(), grid.values)
+    else:
+        Cs = grid.Cs(total_weight)
+    n, (n_logits, n_features), dtype = len(Cs), training.shape, training.dtype
+    # Pages of zeros that nobody writes to take no memory.
+    arrays = [
+        np.zeros(shape, dtype)
+        for _ in range(2 if relax else 1)
+        for shape in ((n, n_logits, n_features), (n, n_logits))
+    ]
+    return MaxentPath(
+        Cs,
+        arrays[0],
+        arrays[1],
+        np.zeros(n, np.int32),
+        np.zeros(n),
+        training.classes,
+        FittedColumns.of(model).all_names,
+        l1_ratio,
+        total_weight,
+        *arrays[2:],
+    )
 
-    @classmethod
-    def zeros(cls, n: int, ready: TrainingProblem) -> _Arrays:
-        """Return arrays of zeros for n values of C."""
-        rows, width = ready.shape
-        # Pages of zeros that nobody writes to take no memory.
-        return cls(np.zeros((n, rows, width), ready.dtype), np.zeros((n, rows), ready.dtype))
 
-    def put(self, index: int, coef: Array, intercept: Array) -> None:
-        """Store the coefficients at the C at a position."""
-        some = np.flatnonzero(coef.any(axis=0))
-        self.coefs[index][:, some] = coef[:, some]
-        self.intercepts[index] = intercept
+def _put(coef: Array, intercept: Array, values: tuple[Array, Array]) -> None:
+    """Write the coefficients and intercepts `values` to `coef` and `intercept`, which are zeros."""
+    some = np.flatnonzero(values[0].any(axis=0))
+    coef[:, some] = values[0][:, some]
+    intercept[:] = values[1]
+
+
+def _attributes_at(
+    path: MaxentPath, index: int, offset: Any, at_C: Callable[[float], Attributes]
+) -> Attributes:
+    """Return the fitted attributes of the classifier at ``Cs[index]``, for callbacks."""
+    fitted = fitted_attributes(
+        path.classes,
+        path.coefs[index],
+        path.intercepts[index],
+        path.n_iter[index],
+        path.optimality_gaps[index],
+    )
+    # A callback that predicts the rows of the fit gives no offsets: the default are those of `fit`.
+    default = {"_default_offset": offset, "_fitted_with_offset": False}
+    return fitted | default | at_C(float(path.Cs[index]))
 
 
 def data_grid(
@@ -466,28 +449,31 @@ def data_grid(
     offset: Any,
     data: TrainingData | None = None,
 ) -> Array:
-    """Return a geometric grid of C that covers the grids of all models."""
+    """Return a geometric grid of `n_points` Cs that covers the grids of all models.
+
+    X, y, sample_weight and offset are those of `maxent_path`; `data` are the same, if they have
+    been read before. The models differ in their l1_ratio.
+    """
     ends = []
     for model in models:
         settings = Settings.of(model).for_path()
         rows = data
         if rows is None:
             rows = read(settings, model, X, y, sample_weight, offset)
-        with TrainingProblem.of(rows, settings) as ready:
-            warn_of_inexact_columns(model, ready)
-            path = _solver_of(model, ready)
-            ends.append(ready.grid(path.range(), 2))
+        with TrainingProblem.of(rows, settings) as training:
+            warn_of_inexact_columns(model, training)
+            ends.append(training.grid(_solver_of(model, training).range(), 2))
     return np.geomspace(min(end[0] for end in ends), max(end[1] for end in ends), n_points)
 
 
-def _solver_of(model: MaxentClassifier, ready: TrainingProblem) -> PredictedPath:
-    """Return the solver of the path of a model."""
+def _solver_of(model: MaxentClassifier, training: TrainingProblem) -> PredictedPath:
+    """Return a solver that fits the problem for one strength of the penalty after another."""
     options = options_of(model, quiet=True)
-    return PredictedPath(ready.problem, ready.problem_terms, options, ready.lasso)
+    return PredictedPath(training.problem, training.problem_terms, options, training.lasso)
 
 
 def _fit_text(C: float, solution: Solution) -> str:
-    """Return what `verbose` prints of the fit at C."""
+    """Return the line that `verbose` prints for the fit at C."""
     n_features = int(solution.coef.any(axis=0).sum())
     return (
         f"C {C:10.4g}   objective {solution.value:.10g}   {n_features} features   "

@@ -14,9 +14,15 @@ from skmaxent._warnings import warn_user
 
 @dataclass(frozen=True)
 class Ending:
-    """How the fit at one C ended, from which warnings are made.
+    """How the fit at one C ended, for warnings.
 
-    `rounding` is by how much rounding of the coefficients raised the objective, relatively.
+    Attributes
+    ----------
+    status : Status
+    lacks_precision : bool
+        Whether the fit ended far from the optimum for lack of floating-point precision.
+    rounding : float
+        The relative rise of the objective by rounding of the coefficients to float32.
     """
 
     status: Status
@@ -24,19 +30,19 @@ class Ending:
     rounding: float
 
     @classmethod
-    def of(cls, solution: Solution, model: Any, ready: TrainingProblem) -> Ending:
-        """Return how a solution ended."""
+    def of(cls, solution: Solution, model: Any, training: TrainingProblem) -> Ending:
+        """Return how the fit of a solution ended; `model` has the parameters of the fit."""
         return cls(
             solution.status,
             solution.lacks_precision(model.tol),
-            ready.rounding_excess(solution),
+            training.rounding_excess(solution),
         )
 
 
 def warn_of_endings(ends: list[Ending], of: str, model: Any) -> None:
-    """Warn at how many Cs fits are not at the optimum, and why.
+    """Warn at how many Cs the fits of a path are not at the optimum, and why.
 
-    `of` is "relaxed " for the fits without penalty.
+    `of` is "relaxed " for the relaxed fits, else "". `model` has the parameters of the fits.
     """
     by = " by relaxed fits" if of else ""
     whose = "of relaxed fits " if of else ""

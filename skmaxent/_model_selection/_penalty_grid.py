@@ -10,7 +10,7 @@ import numpy as np
 
 from skmaxent._typing import Array
 
-# The number of values of C that paths have if the user does not say how many.
+# The number of values of C of a path by default.
 DEFAULT_N_CS = 100
 
 
@@ -21,10 +21,11 @@ class PenaltyGrid:
     Attributes
     ----------
     values : int or ndarray of shape (n_values,)
-        The number of values, which are to be computed from the rows, or the values.
+        The values, or the number of values that a fit computes from its rows.
     is_alpha : bool
+        Whether the values are alphas.
     total_weight : float or None
-        S; None stands for the sum of the weights of the rows that are fitted.
+        The sum S of weights. None stands for the sum over the rows of the fit.
     """
 
     values: int | Array
@@ -33,9 +34,10 @@ class PenaltyGrid:
 
     @classmethod
     def of(cls, Cs: Any, alphas: Any = None) -> PenaltyGrid:
-        """Return the grid that the arguments ask for.
+        """Return the grid for the arguments `Cs` and `alphas` of `maxent_path`.
 
-        Raises TypeError or ValueError for values of another kind, and ValueError for both.
+        Raises TypeError or ValueError for arguments that are neither an integer nor positive
+        numbers, and ValueError if both arguments are given.
         """
         if alphas is None:
             return cls(_numbers_of_grid(Cs, "Cs"))
@@ -47,7 +49,7 @@ class PenaltyGrid:
         return cls(_numbers_of_grid(alphas, "alphas"), is_alpha=True)
 
     def Cs(self, total_weight: float) -> Array:
-        """Return the values as values of C, for a sum of weights S."""
+        """Return the values as values of C, (n_values,), where `total_weight` is the sum S."""
         assert not isinstance(self.values, int)
         return alphas_of(self.values, total_weight) if self.is_alpha else self.values
 
@@ -59,7 +61,10 @@ def alphas_of(Cs: Array, total_weight: float) -> Array:
 
 
 def _numbers_of_grid(values: Any, argument: str) -> int | Array:
-    """Return a number of grid points, or an array of positive numbers."""
+    """Return the argument as the number of grid points or as an array of positive numbers.
+
+    `argument` is the name of the argument, for errors.
+    """
     if isinstance(values, Integral) and not isinstance(values, bool):
         if values < 1:
             raise ValueError(

@@ -1,9 +1,10 @@
 """How near to their optimum the fits of a fold must be for an accurate score of its held-out rows.
 
-The log-likelihood of a row changes with its logits by (t - p)·δ. By Cauchy and Schwarz, the mean
-over held-out rows changes by at most √(χ² · mean δᵀΛδ), where χ² is the mean of the Pearson
-statistics (t - p)ᵀ Λ⁺ (t - p) = Σ_k (t_k - p_k)²/p_k, and Λ = diag(p) - p pᵀ. The mean of δᵀΛδ over
-the rows of the fit is at most D²/n, where D is the distance to the optimum in standard errors.
+A row has the probabilities p and the targets t. A change δ of its logits changes its log-likelihood
+by (t - p)·δ, to first order. By Cauchy and Schwarz, the mean over held-out rows changes by at most
+√(χ² · mean δᵀΛδ), where Λ = diag(p) - p pᵀ, and χ² is the mean of the Pearson statistics
+(t - p)ᵀ Λ⁺ (t - p) = Σ_k (t_k - p_k)²/p_k. The mean of δᵀΛδ over the n rows of the fit is at most
+D²/n, where D is the distance to the optimum in standard errors.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from skmaxent._model._prediction import log_softmax
 from skmaxent._solvers import Solution
 from skmaxent._typing import Array
 
-# Cs that are scored together, in products of X with the coefficients of all of them; and the most
-# coefficients of such a product.
+# The number of Cs that one product of X with their coefficients scores, and the largest number of
+# coefficients in such a product.
 CS_TOGETHER, MOST_COEFFICIENTS = 10, 1 << 21
-# The largest distance that is asked for, in standard errors: the bound is of first order.
+# The largest distance at which a fit ends, in standard errors: the bound is of first order.
 LARGEST_DISTANCE = 0.3
-# Share of the distance that the last Newton step of a fit may leave: conjugate gradients solve for
-# it to this accuracy. Measured were shares below 0.15.
+# The share of the distance that the last Newton step of a fit leaves: conjugate gradients compute
+# the step to this accuracy. Measured shares were below 0.15.
 LEFT_BY_STEP = 0.3
-# Share of `cv_tol` that fits aim at. Standard errors over few folds may be much smaller than those
-# over rows, which are known during the fits.
+# The share of `cv_tol` at which fits end. During the fits, only the standard errors over rows are
+# known. The standard errors over few folds, which count, may be much smaller.
 AIM = 0.25
 
 
 class HeldOutRows:
-    """The held-out rows of a fold, which models of the other rows are scored on.
+    """The held-out rows of a fold, on which models of the other rows are scored.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class HeldOutRows:
     weights : ndarray of shape (n_samples,) or None
     offset : ndarray of shape (n_samples, n_logits) or None
     n_folds : int
-        Number of folds with about as many rows.
+        The number of folds, which have about as many held-out rows each.
     """
 
     def __init__(
@@ -63,14 +64,15 @@ class HeldOutRows:
         if weights is not None:
             shares = shares * weights[self._row]
         self._shares = shares / shares.sum()
-        # The number of observations of the same weight that have as much information, in all folds.
+        # The effective number of observations in all folds, for weights that are not equal.
         self._size = n_folds / float(np.square(self._shares).sum())
 
     def scores(self, coefs: Array, intercepts: Array) -> tuple[Array, Array, Array]:
-        """Return the mean log-likelihoods of models, their standard errors and χ², (n_models,) all.
+        """Return the mean log-likelihoods of models, their standard errors and χ².
 
-        The standard errors are those of the mean over the rows of all folds. Coefficients have the
-        shape (n_models, n_logits, n_features), and intercepts (n_models, n_logits).
+        All results have the shape (n_models,). The standard errors are those of the mean over the
+        rows of all folds. Coefficients have the shape (n_models, n_logits, n_features), and
+        intercepts (n_models, n_logits).
         """
         m, R, d = coefs.shape
         together = max(1, MOST_COEFFICIENTS // max(R * d, 1))
@@ -96,16 +98,16 @@ class HeldOutRows:
 
 
 class ScoreAccuracy:
-    """Chooses the distance to the optimum at which fits of a path end, and scores them.
+    """Chooses the distance to the optimum at which the fits of a path end, and scores these fits.
 
     Parameters
     ----------
     held_out : callable
-        Returns the `HeldOutRows`; it is called when the first fits have been made.
+        Returns the `HeldOutRows`; called after the first fits, when the columns of X are known.
     cv_tol : float
-        Largest change of a score that may be left, as a share of its standard error.
+        The largest error of a score, as a share of its standard error.
     tol : float
-        Distance to the optimum, in standard errors, that fits need never go below.
+        The distance to the optimum, in standard errors, at which a fit counts as exact.
 
     Attributes
     ----------
@@ -125,9 +127,9 @@ class ScoreAccuracy:
         self.errors: dict[int, float] = {}
 
     def add(self, index: int, coef: Array, intercept: Array, solution: Solution) -> None:
-        """Add the fit at the C at a position."""
+        """Add the fit at the C at position `index`; `close` scores it."""
         size = solution.point.objective.blocks.effective_size
-        # Fits with a certificate have ended where fits without `cv_tol` do.
+        # `PredictedPath.near` returns a gap, the certificate, only for fits up to `tol`.
         is_exact = not np.isnan(solution.gap) or solution.distance <= self._tol
         distance = 0.0 if is_exact else solution.distance
         self._open.append((index, coef, intercept, distance, size))
@@ -135,7 +137,7 @@ class ScoreAccuracy:
             self.close()
 
     def close(self) -> None:
-        """Score the fits that have been added since the last time."""
+        """Score the fits that have no scores yet, and choose the distance for the next fits."""
         if not self._open:
             return
         if self._held_out is None:

@@ -29,7 +29,7 @@ class ScoredClassifier(LinearClassifier):
 
     @property
     def _scorer(self) -> Callable[..., float] | None:
-        """None for the log-likelihood, which is scored without a scorer."""
+        """The scorer of `scoring`; None for the log-likelihood, which needs no scorer."""
         if self.scoring is None or self.scoring == LOG_LOSS:
             return None
         scorer: Callable[..., float] = check_scoring(self, scoring=self.scoring)
@@ -73,7 +73,7 @@ class ScoredClassifier(LinearClassifier):
         weights = {name: to_host(value) for name, value in weights.items()}
         if self._scorer is None:
             return mean_log_likelihood(model, X, y, offset=offset, **weights)
-        # Scorers are for NumPy's arrays.
+        # scikit-learn's scorers do not accept arrays on a device.
         model = ModelAtOffset(replace(model, place=None), offset)
         return float(self._scorer(model, to_host(X), to_host(y), **weights))
 

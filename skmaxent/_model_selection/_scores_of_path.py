@@ -23,23 +23,23 @@ from skmaxent._model_selection._selection import best_and_simplest
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
-# Most exact fits without an observation for a whole path: FEW_REFITS, or SHARE_OF_REFITS times the
-# number of fits of the path if that is more.
+# The largest number of exact fits without an observation for a whole path: FEW_REFITS, or
+# SHARE_OF_REFITS times the number of fits of the path if that is more.
 SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
 # Leverages are computed at every STRIDE-th C first, then halfway between neighbours. If the score
 # and its standard error there differ from the interpolated ones by more than INTERPOLATION_ERROR
 # standard errors in sum, both halves of the interval are divided again.
 STRIDE, INTERPOLATION_ERROR = 16, 0.02
-# Two neighbours get leverages if their numbers of free coefficients differ by so many, m, that
-# √m times the optimism per coefficient exceeds JUMP standard errors: so much would the score change
-# if each of the m changed it by that optimism with a random sign.
+# Two neighbours get leverages if their numbers of free coefficients differ by m, and √m times the
+# optimism per coefficient exceeds JUMP standard errors. The score would change by about that much
+# if each of the m coefficients changed it by this optimism with a random sign.
 JUMP = 0.1
-# Most entries of the logits of the rows at several Cs.
+# The largest number of entries of the logits of the rows at several Cs, 32 megabytes.
 ENTRIES_AT_A_TIME = 1 << 22
 
 # A function that returns the mean score and its standard error. Its arguments are log-probabilities
-# of the classes for each observation that is left out, (n_units, n_classes), these observations,
-# and a mask (n_units,) of those whose class no other observation has; they do not count.
+# of the classes for each unit that is left out, (n_units, n_classes), the units, and a mask
+# (n_units,) of the units that do not count, because no other unit has their class.
 MeanAndError = Callable[[Array, Units, Array], tuple[float, float]]
 
 
@@ -47,11 +47,11 @@ MeanAndError = Callable[[Array, Units, Array], tuple[float, float]]
 class ScoresOfPath:
     """The scores of leave-one-out at each C of a path.
 
-    The in-sample score, of the rows that a model was fitted to, is computed at every C. Its
-    optimism is the in-sample score less that of leave-one-out. The optimism per free coefficient
-    changes slowly with C and is interpolated by a cubic spline in the rank of C. So is the ratio of
-    the two standard errors. The rank of a C is its position among those with fits, in ascending
-    order.
+    The in-sample score, that of the rows of the fit with its own coefficients, is computed at every
+    C. Its optimism is the in-sample score less the score of leave-one-out. The optimism per free
+    coefficient changes slowly with C and is interpolated by a cubic spline in the rank of C. The
+    ratio of the two standard errors is interpolated in the same way. The rank of a C is its
+    position among the Cs with fits, in ascending order.
 
     Attributes
     ----------
@@ -59,14 +59,15 @@ class ScoresOfPath:
     training : TrainingProblem
     path : MaxentPath
     strengths : ndarray of shape (n_cs,)
-        The strength of the penalty at each C, as the objective has it.
+        The factor of the penalty of strength one at each C.
     score : callable
         See `MeanAndError`.
     means, std_errs : ndarray of shape (n_cs,)
+        The mean scores and their standard errors; NaN at each C without a fit.
     n_refits : ndarray of int, shape (n_cs,)
-        How many exact fits replaced approximations.
+        The number of exact fits that replaced approximations.
     n_leverages : int
-        At how many Cs leverages were computed.
+        The number of Cs at which leverages were computed.
     """
 
     settings: Settings
@@ -106,13 +107,12 @@ class ScoresOfPath:
         self._left_out: tuple[Units, Array] | None = None
 
     def _fill(self) -> None:
-        """Compute all scores, with exact fits at the Cs that may be chosen.
+        """Compute all scores, with exact fits at the two Cs that may be chosen.
 
         A user may choose the C with the best score, or the smallest C whose score is within one
         standard error of it. Leverages are computed at both, and with a nonsmooth penalty at their
-        neighbours. Exact fits then replace the approximation for the rows where it is inaccurate,
-        up to the number that `SHARE_OF_REFITS` allows. If the new scores change which Cs are best,
-        the same is done there.
+        neighbours. Exact fits then replace inaccurate approximations at both, up to the number that
+        `SHARE_OF_REFITS` allows. If the new scores change the two Cs, this is repeated.
         """
         if not len(self._order):
             return
@@ -132,7 +132,7 @@ class ScoresOfPath:
             exact.add(wanted[0])
 
     def _interpolate(self) -> None:
-        """Compute scores at enough Cs that those between can be interpolated."""
+        """Compute scores from leverages at some Cs, and interpolate the scores at the others."""
         last = len(self._order) - 1
         knots = sorted({*range(0, last, STRIDE), last})
         for rank in knots:
@@ -168,7 +168,10 @@ class ScoresOfPath:
         self.std_errs[self._order[others]] = std_errs[others]
 
     def _interpolated(self, means: Array, std_errs: Array) -> tuple[Array, Array]:
-        """Return interpolated scores and standard errors at all ranks, from the in-sample ones."""
+        """Return interpolated scores and their standard errors at all ranks.
+
+        `means` and `std_errs` are those of the in-sample scores at all ranks.
+        """
         at = self._has_leverages
         place, known = np.arange(len(self._order)), self._order[at]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -183,13 +186,19 @@ class ScoresOfPath:
         return np.asarray(np.count_nonzero(coefs, axis=(1, 2)) + coefs.shape[1])
 
     def _optimism(self, means: Array) -> Array:
-        """Return the optimism per free coefficient at all ranks, from in-sample scores `means`."""
+        """Return the interpolated optimism per free coefficient from in-sample scores `means`.
+
+        Both have an entry for each rank.
+        """
         at = self._has_leverages
         known = (means[at] - self.means[self._order[at]]) / self._n_free[at]
         return np.asarray(CubicSpline(np.flatnonzero(at), known)(np.arange(len(at))))
 
     def _score_all(self, ranks: set[int]) -> bool:
-        """Compute the scores at those ranks without leverages, and return whether there are any."""
+        """Compute the scores at those of `ranks` that exist and have no leverages yet.
+
+        The result tells whether there was such a rank.
+        """
         n = len(self._order)
         known = np.flatnonzero(self._has_leverages).tolist()
         missing = sorted(ranks.intersection(range(n)).difference(known))
@@ -240,9 +249,10 @@ class ScoresOfPath:
 
 
 def _write_logits(block: Block, coef: Array, intercept: Array, R: int, out: Array) -> tuple[Array]:
-    """Write the logits of several models, R rows of `coef` each, offsets included, to `out`.
+    """Write the logits of several models, offsets included, for the rows of a block (a kernel).
 
-    The result is of no use; `map_reduce` needs one.
+    `coef`, `intercept` and `out` have R rows for each model, and `out` a column for each row of
+    data. The result is not used; `map_reduce` needs one.
     """
     Z = block.logits(coef, intercept)
     if block.offset is not None:

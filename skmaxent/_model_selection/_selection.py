@@ -1,4 +1,4 @@
-"""The penalties that a cross-validation compares, and the choice among them by scores of folds."""
+"""Checks of the penalties that cross-validation compares, and the choice by scores of folds."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def check_l1_ratios(l1_ratios: Any) -> Array:
 
 
 def resolve_l1_ratios(penalty: str, l1_ratios: Any) -> Array:
-    """Return the shares of the L1 penalty to compare, for parameters in the style of any version.
+    """Return the shares of the L1 penalty to compare, (n_l1_ratios,), from the two parameters.
 
     Before version 1.8 of scikit-learn, `penalty` chose between ridge, lasso and elastic net. Issues
-    a UserWarning if it overrides `l1_ratios`, and raises ValueError for ``penalty="elasticnet"``
-    without them.
+    a UserWarning if `penalty` overrides `l1_ratios`, and raises ValueError for
+    ``penalty="elasticnet"`` without `l1_ratios`.
     """
     if penalty == "elasticnet" and l1_ratios is None:
         raise ValueError(
@@ -47,7 +47,10 @@ def resolve_l1_ratios(penalty: str, l1_ratios: Any) -> Array:
 
 
 def gammas_of(relax: Any) -> Array:
-    """Return the weights of the penalised fits for `relax`, a bool, a str or numbers in [0, 1]."""
+    """Return the weights of the penalised fits in blends with relaxed fits, (n_gammas,).
+
+    `relax` is a bool, a string, or numbers from 0 to 1. Raises ValueError for other numbers.
+    """
     if isinstance(relax, (bool, np.bool_, str)):
         return np.array(GAMMAS) if relax else np.ones(1)
     gammas = np.unique(np.asarray(relax, dtype=float))
@@ -59,10 +62,15 @@ def gammas_of(relax: Any) -> Array:
 def chosen_index(
     mean: Array, standard_error: Array, Cs: Array, selection: str
 ) -> tuple[int, int, int]:
-    """Return the position of the l1_ratio, C and gamma that a rule chooses.
+    """Return the positions of the l1_ratio, C and gamma that a rule chooses.
 
-    Mean scores and their standard errors are (n_l1_ratios, n_cs, n_gammas). `selection` is "best",
-    or "one_standard_error": the strongest penalty within one standard error of the best score.
+    Parameters
+    ----------
+    mean, standard_error : ndarray of shape (n_l1_ratios, n_cs, n_gammas)
+        Mean scores and their standard errors.
+    Cs : ndarray of shape (n_cs,)
+    selection : {"best", "one_standard_error"}
+        The largest mean score, or the smallest C with a score within one standard error of it.
     """
     if np.isnan(mean).all():
         raise ValueError("no score is a number: the folds have no rows to score.")
@@ -77,19 +85,21 @@ def chosen_index(
 
 
 def best_and_simplest(mean: Array, standard_error: Array) -> tuple[int, int]:
-    """Return the position of the best mean score, and the first within one standard error of it.
+    """Return the positions of the best mean score and of the first within one standard error of it.
 
-    Scores are in ascending order of C, so that the first has the strongest penalty.
+    The arguments (n_cs,) are in ascending order of C. The first score then belongs to the strongest
+    penalty.
     """
     best = int(np.nanargmax(mean))
     return best, int(np.argmax(mean >= mean[best] - standard_error[best]))
 
 
 def mean_coefficients(coefs: Array, intercepts: Array, fold_weights: Array) -> tuple[Array, Array]:
-    """Return weighted means over folds, the first axis, of coefficients and intercepts.
+    """Return the coefficients and intercepts of the mean model of several folds.
 
-    A class counts in the folds whose training rows have weight in it; it is absent from the model
-    where there is none.
+    The first axis of all arguments is that of the folds. The means of a class are over the folds
+    whose training rows have weight in it. Without such folds, the class is absent: its coefficients
+    are 0 and its intercept is that of `absent_logit`.
     """
     absent = absent_logit(intercepts.dtype)
     seen = intercepts > 0.5 * absent
@@ -103,9 +113,11 @@ def mean_coefficients(coefs: Array, intercepts: Array, fold_weights: Array) -> t
 
 
 def mean_and_error(scores: Array, fold_weights: Array) -> tuple[Array, Array]:
-    """Return weighted mean over folds, the first axis, and its standard error, 0 for a single fold.
+    """Return weighted means over folds, and their standard errors, which are 0 for a single fold.
 
-    The standard error of n folds is sqrt(Σ w (score - mean)²/(Σ w (n - 1))), as in cv.glmnet.
+    `scores` have the shape (n_folds, n_l1_ratios, n_cs, n_gammas); NaN do not count. The standard
+    error for n folds with the weights w is sqrt(Σ w (score - mean)²/(Σ w (n - 1))), as in
+    cv.glmnet.
     """
     weights = np.where(np.isnan(scores), 0.0, fold_weights[:, None, None, None])
     n, total = (weights > 0.0).sum(axis=0), weights.sum(axis=0)

@@ -1,6 +1,6 @@
-"""The training and test rows of the folds of a cross-validation, as small integers for each row.
+"""The training and test rows of the folds of a cross-validation, as a few small integers per row.
 
-Chunks of rows carry these integers, the marks, so that a fold needs no copy of X.
+Chunks of rows contain these integers, which are called marks, so that a fold needs no copy of X.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from skmaxent._typing import Array
 
-# Marks of rows that no fold of a mark uses, and of rows that all its folds train on.
+# Marks of rows that no fold of an array of marks uses, and of rows that all its folds train on.
 NEITHER, TRAINED = -1, 0
 # The most folds that can share one array of marks, which are int16.
 MOST_SHARED = np.iinfo(np.int16).max
@@ -54,6 +54,7 @@ class Splits:
     Attributes
     ----------
     marks : ndarray of int of shape (n_marks, n_samples)
+        The arrays of marks.
     places : tuple of pairs of int
         For each fold, `Side.mark` and `Side.number`.
     """
@@ -98,13 +99,13 @@ class Splits:
         return len(self.places)
 
     def side(self, fold: int, *, is_held_out: bool) -> Side:
-        """Return the test rows of a fold, or its training rows."""
+        """Return the test rows of a fold if `is_held_out`, else its training rows."""
         return Side(*self.places[fold], is_held_out)
 
     def counts(self, codes: Array, n_classes: int, *, is_held_out: bool) -> Array:
-        """Return how many rows of each class are on one side of each fold, (n_folds, n_classes).
+        """Return the number of rows of each class on one side of each fold, (n_folds, n_classes).
 
-        `codes` (n_samples,) are the classes of the rows.
+        `codes` (n_samples,) are the positions of the classes of the rows among all classes.
         """
         sides = [self.side(fold, is_held_out=is_held_out) for fold in range(self.n_folds)]
         rows = [codes[side.holds(self.marks)] for side in sides]
@@ -112,9 +113,10 @@ class Splits:
 
 
 def _own_mark(train: Any, test: Any, n_samples: int, fold: int) -> Array:
-    """Return the marks (n_samples,) of a single fold, 1 for its test rows.
+    """Return an array of marks (n_samples,) for a single fold, whose test rows have the mark 1.
 
-    Raises ValueError if the fold contains a row twice.
+    `train` and `test` are positions or masks of rows. Raises ValueError, which names the number
+    `fold`, if the fold contains a row twice.
     """
     out = np.full(n_samples, NEITHER, dtype=np.int16)
     named = 0

@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skmaxent import MaxentClassifierCV, maxent_path
 from skmaxent._input._targets import observe
+from skmaxent._model_selection._repeated_fits import needs_exact_fits
 from skmaxent._model_selection._score_accuracy import HeldOutRows
-from skmaxent._model_selection._settled_folds import inexact
 
 RNG = np.random.default_rng(0)
 CV_TOL = 0.05
@@ -181,15 +181,15 @@ def test_which_fits_are_repeated():
     errors = np.full(scores.shape, 1e-4)
     options = np.ones(2), 0.05, "best"
     # The two means that are best differ by nothing.
-    assert inexact(scores, errors, *options).tolist() == [[False, True, True, False]]
+    assert needs_exact_fits(scores, errors, *options).tolist() == [[False, True, True, False]]
     # A bound of 0.01 is more than 0.05 of the standard error, 0.1 for the first C.
     errors[..., 0] = 0.01
-    assert inexact(scores, errors, *options).tolist() == [[True, True, True, False]]
+    assert needs_exact_fits(scores, errors, *options).tolist() == [[True, True, True, False]]
     # What is exact is not repeated.
     errors[..., 1:] = 0.0
-    assert inexact(scores, errors, *options).tolist() == [[True, False, False, False]]
+    assert needs_exact_fits(scores, errors, *options).tolist() == [[True, False, False, False]]
     # One standard error, 0.1, below the best mean, -0.6, is between the Cs.
     rule = np.ones(2), 0.05, "one_standard_error"
     errors[...] = 1e-4
     scores[:, :, 0] = [[-0.6001], [-0.8001]]
-    assert inexact(scores, errors, *rule)[0, 0]
+    assert needs_exact_fits(scores, errors, *rule)[0, 0]

@@ -1,4 +1,4 @@
-"""Fits of folds that end before their `tol` are repeated where their scores are not accurate."""
+"""Repetition of fits of folds that ended before `tol` and left too large an error of a score."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from skmaxent._model_selection._selection import mean_and_error
 from skmaxent._typing import Array
 
 
-def settled(
+def with_exact_fits(
     folds: Folds,
     jobs: Sequence[Job],
     found: list[Fold],
     Cs: Array,
     total_weight: float | None,
     *,
-    weights: Callable[[Array], Array],
+    weights_of_folds: Callable[[Array], Array],
     selection: str,
 ) -> list[Fold]:
-    """Return the folds with fits up to `tol` at the Cs where `inexact` asks for them.
+    """Return the results of folds with fits up to `tol` at the Cs that `needs_exact_fits` returns.
 
     Parameters
     ----------
     folds : Folds
     jobs, found : sequences of Job and Fold of length n_folds * n_l1_ratios
-        The l1_ratio changes fastest.
+        The jobs and their results, in an order in which the l1_ratio changes fastest.
     Cs : ndarray of shape (n_cs,)
     total_weight : float or None
-        The sum of weights of the `PenaltyGrid`.
-    weights : callable
-        Returns the weights of the folds for the sums of the weights of their scored rows.
+        As in `PenaltyGrid`.
+    weights_of_folds : callable
+        Returns the weights of the folds, from the sums of the weights of their scored rows.
     selection : {"best", "one_standard_error"}
     """
     n_ratios = len({job.model.l1_ratio for job in jobs})
@@ -43,7 +43,7 @@ def settled(
     errors = np.reshape([none if fold.errors is None else fold.errors for fold in found], shape)
     scores = np.reshape([fold.scores[:, 0] for fold in found], shape)
     sizes = np.reshape([fold.scored_weight for fold in found], shape[:2]).max(axis=1)
-    again = inexact(scores, errors, weights(sizes), jobs[0].cv_tol, selection)
+    again = needs_exact_fits(scores, errors, weights_of_folds(sizes), jobs[0].cv_tol, selection)
     found = list(found)
     for ratio in np.flatnonzero(again.any(axis=1)).tolist():
         at = again[ratio]
@@ -60,18 +60,18 @@ def settled(
     return found
 
 
-def inexact(
+def needs_exact_fits(
     scores: Array, errors: Array, fold_weights: Array, cv_tol: float, selection: str
 ) -> Array:
-    """Return for which penalties the fits of the folds must be exact, (n_l1_ratios, n_cs).
+    """Return a mask of the penalties whose fits must be exact in all folds, (n_l1_ratios, n_cs).
 
-    They must be where the bound on the mean score is above `cv_tol` standard errors, and where the
-    bounds leave open which penalty is chosen.
+    These are the penalties for which the bound on the error of the mean score exceeds `cv_tol`
+    standard errors, and those among which the bounds leave the choice of the penalty open.
 
     Parameters
     ----------
     scores, errors : ndarray of shape (n_folds, n_l1_ratios, n_cs)
-        Scores of the folds, and bounds on their errors.
+        Scores of the folds, and bounds on the errors of these scores.
     fold_weights : ndarray of shape (n_folds,)
     cv_tol : float
     selection : {"best", "one_standard_error"}
@@ -86,7 +86,7 @@ def inexact(
     lowest, highest = mean - bound, mean + bound
     found |= highest >= lowest[best]
     if selection == "one_standard_error":
-        # The standard error changes by no more than the scores.
+        # The best mean score and its standard error change by at most bound[best] each.
         limit = mean[best] - std_err[best]
         found |= np.abs(mean - limit) <= bound + 2.0 * bound[best]
     return np.asarray(found & wanted)
