@@ -125,7 +125,7 @@ def wald_test_of_slopes(
         A = np.kron(np.eye(n_rows), slopes)
         chi2 = tests.of_restrictions(A)
     except _covariance.DeficientCovariance as error:
-        found = f"rank {error.rank}{tests.from_groups}"
+        found = f"rank {error.rank}{tests.from_clusters}"
         return name, f"not available: {df} restrictions, covariance of {found}"
     if tests.distribution.is_normal:
         return name, _chi2_text(chi2, df)

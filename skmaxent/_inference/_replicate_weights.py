@@ -56,7 +56,7 @@ def _jackknife(units: Units) -> tuple[Array, float, Array]:
     is_same = units.stratum_of[:, None] == units.stratum_of
     factors = np.where(is_same, (size / (size - 1.0))[:, None], 1.0)
     np.fill_diagonal(factors, 0.0)
-    return factors, 1.0, units.left[units.stratum_of] * (size - 1.0) / size
+    return factors, 1.0, units.unsampled[units.stratum_of] * (size - 1.0) / size
 
 
 def _half_samples(units: Units, fay_rho: float) -> tuple[Array, float, Array]:
@@ -73,7 +73,7 @@ def _half_samples(units: Units, fay_rho: float) -> tuple[Array, float, Array]:
         )
     if not 0.0 <= fay_rho < 1.0:
         raise ValueError(f"fay_rho must be at least 0 and below 1, found {fay_rho!r}.")
-    if (units.left < 1.0).any():
+    if (units.unsampled < 1.0).any():
         raise ValueError("'BRR' has no finite population correction: expected fpc=None.")
     order = 1 << len(sizes).bit_length()  # more than the strata
     signs = hadamard(order)[:, 1 : len(sizes) + 1].T  # (n_strata, n_replicates)
@@ -91,7 +91,7 @@ def _bootstrap(
     """Draw n - 1 of the n units of each stratum with replacement (Rao & Wu 1988, JASA 83)."""
     if n_replicates < 2:
         raise ValueError(f"n_replicates must be 2 or more, found {n_replicates!r}.")
-    if (units.left < 1.0).any():
+    if (units.unsampled < 1.0).any():
         raise ValueError("'bootstrap' has no finite population correction: expected fpc=None.")
     rng = check_random_state(random_state)
     factors = np.zeros((len(units.stratum_of), n_replicates))

@@ -1,4 +1,16 @@
-"""Covariances of coefficients from the information, and from scores of rows, clusters or units."""
+"""Covariances of coefficients from the information, or from scores of rows, clusters or units.
+
+Conventions
+-----------
+V : ndarray of shape (n_coefficients, n_coefficients)
+    The inverse of the Fisher information of all observations. Coefficients are those of the
+    standardised columns of a point in reference coding, class by class, the intercept last.
+W : ndarray of the same shape
+    A covariance that is not V. A sandwich covariance is V M V with the "meat" M, the sum of outer
+    products of scores.
+n : float
+    Number of observations: of rows of positive weight, or the sum of frequency weights.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +36,14 @@ from skmaxent._warnings import warn_user
 
 
 class NoCovariance(ValueError):
-    """Coefficients whose information has no inverse."""
+    """The error of coefficients whose information has no inverse."""
 
 
 def dependent_columns(error: _covariance.SingularInformation, names: Array) -> NoCovariance:
-    """Return the error that names the columns of a singular information.
+    """Return an error for users that names the columns of a singular information.
 
-    `names` are those of the features, (n_features,); later positions are those of intercepts.
+    `error` has the positions of the columns, and `names` are those of the features, (n_features,).
+    A position beyond the features is that of the intercept.
     """
     known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
     return NoCovariance(
@@ -47,16 +60,17 @@ class CoefficientCovariance:
     Attributes
     ----------
     inverse : ndarray of shape (n_coefficients, n_coefficients)
-        Of the information of all observations.
+        The inverse information V.
     matrix : ndarray of shape (n_coefficients, n_coefficients)
-        The covariance.
+        The covariance, V or W.
     distribution : StudentT
-        Of estimates divided by their standard errors.
+        The distribution of estimates divided by their standard errors.
     n_groups : int or None
-        Clusters with rows of positive weight, the fewer of two ways.
+        Number of clusters with rows of positive weight, the smaller number for clusters in two
+        ways; None without clusters.
     n_units : int or None
-        Independent units whose scores are in the covariance, one more than its largest rank; None
-        where that is not known.
+        Number of independent units whose scores are in the covariance, such as rows or clusters.
+        The rank of the covariance is at most `n_units` - 1. None if that is not known.
     """
 
     inverse: Array
@@ -76,11 +90,12 @@ def covariance_at(
     *,
     is_bias_reduced: bool,
 ) -> CoefficientCovariance:
-    """Return the covariance of the coefficients of a point.
+    """Return the covariance of a kind at a point.
 
     Parameters
     ----------
     training : TrainingProblem
+        The rows of the fit.
     point : Point
         The loss at the coefficients.
     H : ndarray of shape (n_coefficients, n_coefficients)
@@ -92,6 +107,11 @@ def covariance_at(
     kind : CovarianceKind
     is_bias_reduced : bool
         Whether the likelihood is penalised by Jeffreys' prior.
+
+    Raises
+    ------
+    NoCovariance
+        If the information is singular.
     """
     objective, total = point.objective, training.total_weight
     width = objective.blocks.n_features + objective.fit_intercept
@@ -109,6 +129,13 @@ def covariance_at(
         return _of_survey(training, point, V, kind, is_bias_reduced)
     if kind.codes is not None:
         return _of_clusters(training, point, V, kind, kind.codes, is_bias_reduced)
+    return _of_rows(training, point, V, kind)
+
+
+def _of_rows(
+    training: TrainingProblem, point: Point, V: Array, kind: CovarianceKind
+) -> CoefficientCovariance:
+    """Return the covariance from the scores of rows: HC0, HC1, HC2 or HC3."""
     n_units = training.blocks.weight_sums.n_positive
     # A row that stands for several observations has a score for each class, so that the rank of the
     # covariance may exceed the number of rows.
@@ -120,22 +147,24 @@ def covariance_at(
         return CoefficientCovariance(V, V @ meat @ V, StudentT(df), n_units=n_units)
     power = 1 if kind.weights == "frequency" else 2
     meat = _covariance.score_products(point, None, power) * training.data.scale**power
-    factor = _factor(kind, n, n, len(V))
+    factor = _small_sample_factor(kind, n, n, len(V))
     return CoefficientCovariance(V, V @ meat @ V * factor, StudentT(df), n_units=n_units)
 
 
 def _observations(training: TrainingProblem, kind: CovarianceKind) -> float:
-    """Return rows of positive weight, or the sum of frequency weights."""
+    """Return n: the number of rows of positive weight, or the sum of frequency weights."""
     if kind.weights == "frequency":
         return training.total_weight
     return float(training.blocks.weight_sums.n_positive)
 
 
-def _factor(kind: CovarianceKind, n: float, units: float, n_coefficients: int) -> float:
-    """Return the small-sample factor for n observations in so many independent units."""
+def _small_sample_factor(
+    kind: CovarianceKind, n: float, n_units: float, n_coefficients: int
+) -> float:
+    """Return the factor of a covariance for n observations in `n_units` independent units."""
     if kind.small_sample == "coefficients" and n <= n_coefficients:
-        _refuse_few(kind.cov_type, n, n_coefficients, kind.weights)
-    factor = 1.0 if kind.small_sample == "none" else units / (units - 1.0)
+        raise _too_few(kind.cov_type, n, n_coefficients, kind.weights)
+    factor = 1.0 if kind.small_sample == "none" else n_units / (n_units - 1.0)
     if kind.small_sample == "coefficients":
         factor *= (n - 1.0) / (n - n_coefficients)
     return factor
@@ -149,7 +178,10 @@ def _of_clusters(
     codes: Array,
     is_bias_reduced: bool,
 ) -> CoefficientCovariance:
-    """Return the covariance from scores that are summed by clusters, in one or two ways."""
+    """Return the covariance from sums of scores over clusters, in one or two ways.
+
+    `codes`, (n_samples, 1 or 2), has the clusters of the rows, a column for each way.
+    """
     n = _observations(training, kind)
     ways = [codes[:, k] for k in range(codes.shape[1])]
     counts = [_count_groups(training, way) for way in ways]
@@ -174,32 +206,33 @@ def _of_clusters(
         )
         return CoefficientCovariance(V, W, distribution, n_groups, n_groups + 1)
 
-    def of(way: Array, count: int) -> Array:
+    def sandwich(way: Array, count: int) -> Array:
         meat = _covariance.score_products(point, way, 2) * training.data.scale**2
-        return np.asarray(V @ meat @ V * _factor(kind, n, count, len(V)))
+        return np.asarray(V @ meat @ V * _small_sample_factor(kind, n, count, len(V)))
 
-    # Clusters in two ways: the sum over both counts pairs of rows that share both clusters twice,
-    # and the covariance of the pairs of clusters is subtracted.
-    total = sum((of(*both) for both in zip(ways, counts, strict=True)), np.zeros_like(V))
+    W = sum(map(sandwich, ways, counts), np.zeros_like(V))
     if len(ways) == 1:
-        return CoefficientCovariance(V, total, distribution, n_groups, n_groups)
+        return CoefficientCovariance(V, W, distribution, n_groups, n_groups)
+    # The sum counts pairs of rows that share both clusters twice. The covariance for clusters of
+    # rows that share both is subtracted, so that these pairs count once.
     joint = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
-    W = _semidefinite(total - of(joint, _count_groups(training, joint)))
+    W = _semidefinite(W - sandwich(joint, _count_groups(training, joint)))
     return CoefficientCovariance(V, W, distribution, n_groups)
 
 
-def _semidefinite(V: Array) -> Array:
-    """Return V with its negative eigenvalues set to zero, where it has any beyond rounding.
+def _semidefinite(W: Array) -> Array:
+    """Return a covariance with its negative eigenvalues set to zero, with a warning if it has any.
 
-    Cameron, Gelbach & Miller (2011), J. Bus. Econ. Stat. 29, of clusters in two ways. Eigenvalues
-    are those of the correlations, so that they do not depend on the units of the columns.
+    This is the proposal of Cameron, Gelbach & Miller (2011), J. Bus. Econ. Stat. 29, for clusters
+    in two ways. The eigenvalues are those of the matrix of correlations, so that they do not depend
+    on the units of the columns.
     """
-    size = np.sqrt(np.maximum(V.diagonal(), 0.0))
+    size = np.sqrt(np.maximum(W.diagonal(), 0.0))
     outer = np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
-    values, vectors = np.linalg.eigh(V / outer)
+    values, vectors = np.linalg.eigh(W / outer)
     # A negative eigenvalue of rounding size needs no change and no warning.
     if values[0] >= -1e-12 * values[-1]:
-        return V
+        return W
     warn_user(
         "the covariance of clusters in two ways has negative eigenvalues, which are set to zero: "
         "there are few clusters for so many coefficients."
@@ -210,7 +243,7 @@ def _semidefinite(V: Array) -> Array:
 def _of_survey(
     training: TrainingProblem, point: Point, V: Array, kind: CovarianceKind, is_bias_reduced: bool
 ) -> CoefficientCovariance:
-    """Return the covariance of a survey's design, by linearisation or from replicates."""
+    """Return the covariance for a survey design, by linearisation or from replicate weights."""
     units = kind.units
     assert units is not None
     if units.replicates is not None:
@@ -224,7 +257,7 @@ def _of_survey(
         W = units.replicates.covariance(fits, flattened(point))
     else:
         n_units = len(units.stratum_of)
-        # Linearisation: the change of the coefficients by a unit is V times its score.
+        # Linearisation: the influence of a unit on the coefficients is V times its score.
         scores = _covariance.group_scores(point, units.codes, n_units) * training.data.scale
         W = units.covariance(scores @ V)
     df = units.df if kind.use_t else np.inf
@@ -232,19 +265,22 @@ def _of_survey(
 
 
 def _count_groups(training: TrainingProblem, codes: Array) -> int:
-    """Return the number of clusters with rows of positive weight."""
-    (weights_of,) = training.blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
-    return int(np.count_nonzero(weights_of))
+    """Return the number of clusters with rows of positive weight.
+
+    `codes`, (n_samples,), has the cluster of each row.
+    """
+    (group_weights,) = training.blocks.map_reduce(_group_weights, codes, int(codes.max()) + 1)
+    return int(np.count_nonzero(group_weights))
 
 
 def _group_weights(block: Block, codes: Array, n_groups: int) -> tuple[Array]:
-    """Return the sums of the weights of the rows of each group of a block."""
+    """Return the sums of the weights of the rows of a block by group, (n_groups,)."""
     weights = np.asarray(on_host(block.weights_or_ones()), dtype=float)
     return (np.bincount(codes[block.start : block.stop], weights, n_groups),)
 
 
-def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> None:
-    """Raise ValueError for a small-sample factor with n observations, too few for it."""
+def _too_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> ValueError:
+    """Return the error if n observations are too few for a small-sample factor."""
     found = f"{n:.4g} rows of positive weight"
     advice = "use cov_type='HC0'"
     if weights == "frequency":
@@ -253,7 +289,7 @@ def _refuse_few(cov_type: str, n: float, n_coefficients: int, weights: str) -> N
             "with weights='frequency' a sample_weight of 2 is the row twice; for sampling weights, "
             "which have no scale, write weights='probability'"
         )
-    raise ValueError(
+    return ValueError(
         f"cov_type={cov_type!r} multiplies by n/(n - p), or (n - 1)/(n - p), and needs more "
         f"observations than the {n_coefficients} coefficients, found {found}: {advice}."
     )

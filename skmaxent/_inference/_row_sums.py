@@ -1,4 +1,4 @@
-"""Sums of columns, by which results recognise the data of their fit without keeping them."""
+"""Sums over rows, by which results recognise the data of their fit without keeping the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skmaxent._effects._rows import dense_blocks
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
-# Sums that differ relatively by no more than this are taken to be sums over the same rows.
+# Sums whose relative difference is no more than this count as sums over the same rows.
 SAME_ROWS = 1e-5
 
 
@@ -23,10 +23,11 @@ class Signature:
     ----------
     n_samples : int
     sums : ndarray of shape (n_features,), or empty
-        Sums of the columns times random factors, one for each row. They are empty if the rows of
-        the fit were Dask chunks; then only the number of rows is compared.
+        Sums of the columns, in which each row has a random factor, so that the order of the rows
+        matters. Empty if the rows of the fit were Dask chunks; then only the number of rows is
+        compared.
     sizes : ndarray of the same shape
-        The same sums of absolute values, to which rounding is relative.
+        The same sums for the absolute values. Rounding errors are relative to these.
     """
 
     n_samples: int
@@ -52,14 +53,15 @@ class Signature:
     def of_weighted_rows(cls, rows: Any, weights: Array | None) -> Signature | None:
         """Return the signature of rows with weights (n_samples,), or None if weights are equal.
 
-        With equal weights there is nothing to recognise: all rows have the weights of the fit.
+        With equal weights of the fit all averages are unweighted, so that it does not matter
+        whether rows are those of the fit.
         """
         if weights is None or (weights == weights[0]).all():
             return None
         return cls.of(on_host(rows))
 
     def matches(self, rows: Any) -> bool:
-        """Return whether rows (n_samples, n_features) are those of the fit."""
+        """Return whether rows in memory, (n_samples, n_features), are those of the fit."""
         if rows.shape[0] != self.n_samples or not self.is_known:
             return bool(rows.shape[0] == self.n_samples)
         difference = np.abs(Signature.of(rows).sums - self.sums)
@@ -68,20 +70,22 @@ class Signature:
 
 @dataclass(frozen=True)
 class ColumnSums:
-    """Figures that show whether two models were fitted to the same rows, labels, weights, offsets.
+    """Weighted means over the rows of a fit, for comparison with those of another fit.
+
+    They show whether two models were fitted to the same rows, labels, weights and offsets.
 
     Attributes
     ----------
     names : list of str
-        The features.
+        Names of the features.
     loss : float
-        The mean loss at coefficients of zero.
-    shares : ndarray of shape (n_classes,)
-        The shares of the classes.
+        Mean loss at coefficients of zero, which depends on the offsets.
+    shares : ndarray of shape (n_logits,)
+        Means of the targets: the shares of the classes.
     class_sums : ndarray of shape (n_logits, n_features)
-        Means of the columns times the targets.
+        Means of the products of targets and features.
     sizes : ndarray of shape (n_features,)
-        Root mean squares of the columns.
+        Root mean squares of the features.
     """
 
     names: list[str]
@@ -91,13 +95,17 @@ class ColumnSums:
     sizes: Array
 
     def are_of_the_data_of(self, larger: ColumnSums) -> bool:
-        """Return whether a larger model, with these features and others, is of the same data."""
+        """Return whether the fit of a larger model is to the same data.
+
+        `larger` are the means of that fit, whose features include all features of this one.
+        """
         at = [larger.names.index(name) for name in self.names]
         size = np.maximum(self.sizes, larger.sizes[at])
-        pairs = (
+        # Two values to compare, and the size that rounding errors are relative to.
+        comparisons = (
             (self.loss, larger.loss, max(abs(self.loss), abs(larger.loss))),
             (self.shares, larger.shares, 1.0),
             (self.sizes, larger.sizes[at], size),
             (self.class_sums, larger.class_sums[:, at], size),
         )
-        return all(bool(np.all(np.abs(a - b) <= SAME_ROWS * s)) for a, b, s in pairs)
+        return all(bool(np.all(np.abs(a - b) <= SAME_ROWS * s)) for a, b, s in comparisons)

@@ -1,4 +1,4 @@
-"""Selection on one half of the rows, inference on the other."""
+"""Selection of features on one half of the rows, inference on the other half."""
 
 from __future__ import annotations
 
@@ -31,12 +31,31 @@ def infer_by_split(
     seed: int,
     infer_free: Callable[..., InferenceResults],
 ) -> InferenceResults:
-    """Return results of an unpenalised fit to one half, of features that the other selects.
+    """Return results of a fit without penalty to half of the rows.
 
-    What the first half selects does not depend on the second, so that its standard errors and tests
-    are those of any fit to these features. For that rows of a cluster are in the same half;
-    `groups` has their codes. `infer_free` gives the results of the second fit, from that, its rows,
-    their labels, weights and groups, and the names of its features.
+    The penalised model, fitted to the other half, selects the features. The selection does not
+    depend on the rows of the second fit, so that its standard errors and tests are valid, as for
+    features that are chosen beforehand. All rows of a cluster are in the same half.
+
+    Parameters
+    ----------
+    model : MaxentClassifier
+        The fitted model, with an L1 penalty.
+    X : {ndarray, sparse array} of shape (n_samples, n_features)
+    y : array-like
+        Labels or counts, as the user gave them.
+    observed : Observations
+        The same labels or counts, as read.
+    sample_weight : ndarray of shape (n_samples,) or None
+    names : ndarray of shape (n_features,)
+        Names of the features.
+    groups : ndarray of int of shape (n_samples,) or None
+        The cluster of each row.
+    seed : int
+        Seed of the random halves.
+    infer_free : callable
+        ``infer_free(model, X, y, sample_weight, groups, names)`` returns the results of the second
+        fit, from the fitted model and its rows.
     """
     first, second = _halves(observed, groups, seed)
     for half in (first, second):
@@ -69,15 +88,19 @@ def infer_by_split(
     )
     rows = X[second][:, kept]
     free.fit(rows, **part(second))
-    of_half = None if groups is None else groups[second]
-    results = infer_free(free, rows, *part(second).values(), of_half, names[kept])
-    # New rows have all columns; those that were given to infer are known by all of theirs.
+    groups_of_half = None if groups is None else groups[second]
+    results = infer_free(free, rows, *part(second).values(), groups_of_half, names[kept])
+    # Averages of effects are over all rows of the user, with all columns.
     results = with_observations(results, observed.per_row(sample_weight))
     return with_all_columns(results, FittedColumns.of(model), kept, X)
 
 
 def _factors_by_position(model: Any, n_features: int, classes: Array) -> Array | None:
-    """The model's factors of the penalty for rows without names, as an array; None for none."""
+    """Return the penalty factors of a model as an array, for fits to X without names.
+
+    `penalty_factor` may be a dict by the names of features. The result has the shape (n_features,)
+    or (n_classes, n_features); it is None if the model has no penalty factors.
+    """
     if model.penalty_factor is None:
         return None
     columns = Columns(getattr(model, "feature_names_in_", None), n_features, classes)
@@ -86,7 +109,11 @@ def _factors_by_position(model: Any, n_features: int, classes: Array) -> Array |
 
 
 def _halves(observed: Observations, groups: Array | None, seed: int) -> tuple[Array, Array]:
-    """Return the rows of two halves with nearly equal shares of the classes."""
+    """Return the positions of the rows of two random halves, with nearly equal class shares.
+
+    `groups`, (n_samples,) or None, has the clusters, which are not split.
+    """
+    # A row of counts is in the stratum of its most frequent class.
     rows, strata = np.arange(observed.n_samples), observed.likeliest
     if groups is None:
         first, second = train_test_split(rows, test_size=0.5, stratify=strata, random_state=seed)

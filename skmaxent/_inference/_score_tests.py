@@ -23,15 +23,25 @@ if TYPE_CHECKING:
 def score_tests(
     fit: FitRows, columns: Array, names: list[str], terms: Terms | None
 ) -> pd.DataFrame:
-    """Return a test for each column (n_samples, n_columns) or term, and one for all of them.
+    """Return the table of score tests of features that the model of a fit does not have.
 
-    `names` are those of the columns.
+    Parameters
+    ----------
+    fit : FitRows
+        The fit and its rows.
+    columns : ndarray of shape (n_samples, n_columns)
+        The features, for the rows of the fit.
+    names : list of str
+        Names of the features.
+    terms : Terms or None
+        The table has a test for each term, or for each feature if None, and one for all features
+        if there are several tests.
     """
     if terms is None:
         groups = [(name, [j]) for j, name in enumerate(names)]
     else:
-        at = FeatureNames(names, has_intercept=False, chosen=None)
-        groups = [(term.name, [at.position(name) for name in term.columns]) for term in terms]
+        known = FeatureNames(names, has_intercept=False, chosen=None)
+        groups = [(term.name, [known.position(name) for name in term.columns]) for term in terms]
     tests = [(name, *fit.score(columns[:, positions])) for name, positions in groups]
     if len(groups) > 1:
         tests.append((" + ".join(names), *fit.score(columns)))
@@ -39,7 +49,10 @@ def score_tests(
 
 
 def read_columns(X: Any) -> tuple[Array, list[str]]:
-    """Return a user's features as a dense float array (n_samples, n_columns), and names."""
+    """Return a user's features as a dense float array (n_samples, n_columns), and their names.
+
+    Features without names get the names x0, x1 and so on.
+    """
     X = native(X, "X")
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     columns = to_host(X)

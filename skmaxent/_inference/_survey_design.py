@@ -34,26 +34,30 @@ class SurveyDesign:
         in the stratum of each row in the population, or, where all are at most 1, the sampled share
         of these. None stands for infinitely many.
     weights : array-like of shape (n_samples,), default=None
-        The sampling weights of the fit; None are those that `infer` gets as `sample_weight`.
+        The sampling weights of the fit; None stands for the `sample_weight` that `infer` gets.
     nest : bool, default=False
-        Whether labels of units are used again in other strata, where they stand for other units.
+        Whether units of different strata with the same label are different units.
     lonely_psu : {"fail", "remove", "adjust", "average"}, default="fail"
-        What happens with a stratum of one unit, as the option ``survey.lonely.psu`` of R's survey:
-        an error; no contribution to the variance ("certainty" there is the same); the unit's
-        deviation from the mean of all strata; or the mean contribution of the other strata.
+        What a stratum of a single unit contributes to the variance, as the option
+        ``survey.lonely.psu`` of R's survey. "fail" raises an error; "remove" contributes nothing,
+        as "certainty" in R; "adjust" contributes the unit's deviation from the mean of all units;
+        "average" contributes the mean of the other strata.
     replicate_weights : array-like of shape (n_samples, n_replicates), default=None
-        Weights of replicates, which take the place of the variance between units.
+        Weights of replicates. The variance is then that between fits with these weights, and not
+        that between units.
     combined_weights : bool, default=True
-        Whether replicate weights contain the sampling weights, or multiply these.
+        Whether replicate weights contain the sampling weights. If False, they are factors of the
+        sampling weights.
     scale : float, default=1.0
-        Multiplies the sum of squares over replicates.
+        Factor of the sum of squares over replicates.
     rscales : array-like of shape (n_replicates,), default=None
-        Multiply the squares of each replicate; None are ones.
+        Factors of the square of each replicate; None stands for ones.
     mse : bool, default=False
-        Whether squares are of differences from the estimate, or from the mean of the replicates.
+        Whether the squares are those of differences from the estimate. If False, they are those of
+        differences from the mean of the replicates.
     df : float, default=None
-        Degrees of freedom of t and F tests; None is the number of units less that of strata, or
-        the rank of the replicate weights less one.
+        Degrees of freedom of t and F tests. None is the number of units minus the number of strata,
+        or the rank of the replicate weights minus one.
 
     References
     ----------
@@ -96,14 +100,14 @@ class SurveyDesign:
         fay_rho: float = 0.0,
         random_state: RandomState = None,
     ) -> SurveyDesign:
-        """The design with replicate weights that are made from its strata and units.
+        """Return the design with replicate weights that are made from its strata and units.
 
         Parameters
         ----------
         kind : {"JK1", "JKn", "BRR", "bootstrap"}
-            "JK1" leaves out each unit of an unstratified design, "JKn" each unit in its stratum;
-            "BRR" keeps one of two units of each stratum in turn, in balance; "bootstrap" draws one
-            unit less than there are in each stratum, with replacement (Rao & Wu 1988 [1]_).
+            "JK1" leaves out each unit of a design without strata, "JKn" each unit of a design with
+            strata. "BRR", balanced repeated replication, keeps one of the two units of each
+            stratum. "bootstrap" draws n - 1 of the n units of each stratum with replacement [1]_.
         n_replicates : int, default=None
             For "bootstrap" alone: the number of samples; None is 200.
         fay_rho : float, default=0.0
@@ -150,7 +154,7 @@ class SurveyDesign:
         )
 
     def _units(self, n_samples: int) -> Units:
-        """Return the strata and their units."""
+        """Return the units of the rows with their strata, for a sample of `n_samples` rows."""
         if self.lonely_psu not in LONELY:
             raise ValueError(
                 f"lonely_psu must be one of {list(LONELY)}, found {self.lonely_psu!r}."
@@ -172,11 +176,15 @@ class SurveyDesign:
         stratum_of = strata[first]
         sizes = np.bincount(stratum_of)
         return Units(
-            np.ravel(joint), stratum_of, self._left(n_samples, strata, sizes), self.lonely_psu
+            np.ravel(joint), stratum_of, self._unsampled(n_samples, strata, sizes), self.lonely_psu
         )
 
-    def _left(self, n_samples: int, strata: Array, sizes: Array) -> Array:
-        """Return the share of units of each stratum that were not sampled, (n_strata,)."""
+    def _unsampled(self, n_samples: int, strata: Array, sizes: Array) -> Array:
+        """Return the share of the units of each stratum that were not sampled, (n_strata,).
+
+        `strata`, (n_samples,), has the stratum of each row, and `sizes`, (n_strata,), the number of
+        sampled units of each stratum.
+        """
         if self.fpc is None:
             return np.ones(len(sizes))
         fpc = np.asarray(to_host(self.fpc), dtype=float)
@@ -198,7 +206,10 @@ class SurveyDesign:
         return np.asarray(1.0 - sizes / least)
 
     def _replicates(self, n_samples: int, weights: Array) -> Replicates:
-        """Return the checked replicate weights, as factors of the sampling weights."""
+        """Return the checked replicate weights as factors of the sampling weights.
+
+        `weights`, (n_samples,), are the sampling weights.
+        """
         given = np.asarray(to_host(self.replicate_weights), dtype=float)
         if given.ndim != 2 or len(given) != n_samples or given.shape[1] < 2:
             raise ValueError(
@@ -225,7 +236,10 @@ class SurveyDesign:
 def sampling_weights(
     design: SurveyDesign, sample_weight: ArrayLike | None, n_samples: int
 ) -> Array:
-    """Return the weights of the rows, (n_samples,), from the design or from `sample_weight`."""
+    """Return the weights of the rows, (n_samples,), of the design or else of `sample_weight`.
+
+    Without both all weights are ones. ValueError is raised if both are given and differ.
+    """
     own = check_sample_weight(design.weights, n_samples)
     given = check_sample_weight(sample_weight, n_samples)
     if own is not None and given is not None and not np.allclose(own, given):
@@ -238,15 +252,16 @@ def sampling_weights(
 
 
 def units_of(design: SurveyDesign, weights: Array, chosen: Array) -> Units:
-    """Return the checked design as the rows of a subpopulation know it.
+    """Return the units and replicates of a design for the rows of a subpopulation.
 
     Parameters
     ----------
     design : SurveyDesign
+        The design of the whole sample, whose arrays are checked here.
     weights : ndarray of shape (n_samples,)
         Sampling weights of the whole sample.
     chosen : ndarray of bool of shape (n_samples,)
-        The rows of the subpopulation.
+        Whether each row is in the subpopulation.
     """
     units, replicates = design._units(len(weights)), None
     if design.replicate_weights is not None:

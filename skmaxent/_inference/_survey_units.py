@@ -1,4 +1,7 @@
-"""Strata, their primary units and replicates, on plain arrays: variances of estimates."""
+"""Covariances of estimates from strata and their primary units, or from replicate weights.
+
+Primary sampling units are called units here. p is the number of coefficients.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,24 @@ import numpy as np
 
 from skmaxent._typing import Array
 
+# What a stratum with a single unit contributes to the variance; see `SurveyDesign`.
 LONELY = ("fail", "remove", "adjust", "average")
-# A sampled share this near to one leaves no variance.
+# A stratum counts as sampled wholly if the share of units that were not sampled is at most this.
 ALL_SAMPLED = 1e-7
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """Replicate weights.
+    """Replicate weights, and how a covariance follows from the fits with these weights.
 
     Attributes
     ----------
     factors : ndarray of shape (n_rows, n_replicates)
-        They multiply the sampling weights.
+        Factors of the sampling weights.
     scales : ndarray of shape (n_replicates,)
-        They multiply the squares of the replicates' deviations.
+        Factors of the squares of the deviations of replicates.
     mse : bool
-        Whether deviations are from the estimate, not from the mean of the replicates.
+        Whether deviations are differences from the estimate, not from the mean of the replicates.
     """
 
     factors: Array
@@ -32,8 +36,12 @@ class Replicates:
     mse: bool
 
     def covariance(self, fits: Array, estimate: Array) -> Array:
-        """Return the covariance from coefficients of replicates, (n_replicates, p)."""
-        # As in R's survey, replicates with a scale of zero do not count for the mean.
+        """Return the covariance, (p, p), of the coefficients.
+
+        `fits`, (n_replicates, p), has the coefficients of the replicates and `estimate`, (p,),
+        those of the fit to all rows.
+        """
+        # As in R's survey, replicates with a scale of zero are not in the mean.
         center = estimate if self.mse else fits[self.scales > 0.0].mean(axis=0)
         deviations = (fits - center) * np.sqrt(self.scales)[:, None]
         return np.asarray(deviations.T @ deviations)
@@ -41,7 +49,7 @@ class Replicates:
 
 @dataclass(frozen=True)
 class Units:
-    """Primary units in strata.
+    """Units in strata, with the rows that belong to them.
 
     Attributes
     ----------
@@ -49,19 +57,19 @@ class Units:
         The unit of each row.
     stratum_of : ndarray of int of shape (n_units,)
         The stratum of each unit.
-    left : ndarray of shape (n_strata,)
-        The share of a stratum's units that were not sampled.
+    unsampled : ndarray of shape (n_strata,)
+        The share of the units of each stratum that were not sampled, 1 for infinite populations.
     lonely : str
-        What becomes of strata of one unit; see `SurveyDesign`.
+        What a stratum with a single unit contributes, one of `LONELY`.
     df : float, default=inf
-        Degrees of freedom.
+        Degrees of freedom of t tests.
     replicates : Replicates, default=None
-        They take the place of the variance between units.
+        Replicate weights, if the covariance is that between replicates and not between units.
     """
 
     codes: Array
     stratum_of: Array
-    left: Array
+    unsampled: Array
     lonely: str
     df: float = np.inf
     replicates: Replicates | None = None
@@ -69,59 +77,68 @@ class Units:
     @property
     def sizes(self) -> Array:
         """The number of units of each stratum, (n_strata,)."""
-        return np.bincount(self.stratum_of, minlength=len(self.left))
+        return np.bincount(self.stratum_of, minlength=len(self.unsampled))
 
     def of_rows(
         self, counted: Array, chosen: Array, replicates: Replicates | None, df: float | None
     ) -> Units:
-        """Return the same units, with the rows of a subpopulation alone.
+        """Return the same units with the rows of a subpopulation alone.
 
-        Degrees of freedom count units and strata with rows of the subpopulation, as R's survey.
+        As in R's survey, the degrees of freedom are the number of units minus the number of strata
+        that have rows of the subpopulation, or the rank of its replicate weights minus one.
 
         Parameters
         ----------
-        counted, chosen : ndarray of bool of shape (n_rows,)
-            Rows of the subpopulation of positive weight, and all of its rows.
+        counted : ndarray of bool of shape (n_rows,)
+            Whether each row is in the subpopulation and has a positive weight.
+        chosen : ndarray of bool of shape (n_rows,)
+            Whether each row is in the subpopulation.
         replicates : Replicates or None
-            For all rows.
+            Replicate weights of all rows.
         df : float or None
             Degrees of freedom that the user gives.
         """
-        found = np.unique(self.codes[counted])
-        own = float(len(found) - len(np.unique(self.stratum_of[found])))
+        present = np.unique(self.codes[counted])
+        df_of_design = float(len(present) - len(np.unique(self.stratum_of[present])))
         if replicates is not None:
-            few = np.unique(replicates.factors[counted], axis=0)  # equal rows add no rank
-            own = float(np.linalg.matrix_rank(few, tol=1e-7 * np.linalg.norm(few)) - 1)
+            distinct = np.unique(replicates.factors[counted], axis=0)  # equal rows add no rank
+            rank = np.linalg.matrix_rank(distinct, tol=1e-7 * np.linalg.norm(distinct))
+            df_of_design = float(rank - 1)
             replicates = replace(replicates, factors=replicates.factors[chosen])
-        if df is None and own < 1.0:
+        if df is None and df_of_design < 1.0:
             raise ValueError(
-                f"the design has {own:g} degrees of freedom (units less strata, or the rank of the "
-                "replicate weights less one): expected at least one."
+                f"the design has {df_of_design:g} degrees of freedom (units less strata, or the "
+                "rank of the replicate weights less one): expected at least one."
             )
         return replace(
             self,
             codes=self.codes[chosen],
-            df=own if df is None else float(df),
+            df=df_of_design if df is None else float(df),
             replicates=replicates,
         )
 
     def covariance(self, influence: Array) -> Array:
-        """Return the covariance of a sum, from the sums of influences of the units, (n_units, p).
+        """Return the covariance, (p, p), of the coefficients, by linearisation.
 
-        Within a stratum of n units it is n/(n - 1) times the sum of squares around their mean,
-        times the share of units that were not sampled.
+        A stratum of n units contributes n/(n - 1) times the sum of squares of their influences
+        around the mean of the stratum, times the share of units that were not sampled.
+
+        Parameters
+        ----------
+        influence : ndarray of shape (n_units, p)
+            The influence of each unit on the coefficients, the sum over its rows.
 
         Raises
         ------
         ValueError
-            For strata of one unit, unless `lonely` says what becomes of them.
+            For strata of a single unit if `lonely` is "fail".
         """
-        sizes, counts = self.sizes, len(self.left)
-        means = np.zeros((counts, influence.shape[1]))
+        sizes, n_strata = self.sizes, len(self.unsampled)
+        means = np.zeros((n_strata, influence.shape[1]))
         np.add.at(means, self.stratum_of, influence)
         means /= sizes[:, None]
         # A stratum of which all units were sampled adds no variance, even if it has a single unit.
-        lonely = (sizes == 1) & (self.left > ALL_SAMPLED)
+        lonely = (sizes == 1) & (self.unsampled > ALL_SAMPLED)
         if lonely.any() and self.lonely == "fail":
             raise ValueError(
                 f"{int(lonely.sum())} strata have a single primary unit, which has no variance: "
@@ -131,20 +148,20 @@ class Units:
             # The mean of all units stands for the stratum's own, from which its only unit does not
             # deviate.
             means[lonely] = influence.mean(axis=0)
-        factors = self.left * np.where(sizes > 1, sizes / np.maximum(sizes - 1.0, 1.0), 1.0)
+        factors = self.unsampled * np.where(sizes > 1, sizes / np.maximum(sizes - 1.0, 1.0), 1.0)
         deviations = influence - means[self.stratum_of]
         deviations *= np.sqrt(factors)[self.stratum_of, None]
         V = deviations.T @ deviations
         if self.lonely == "average" and lonely.any():
             # Strata of one unit get the mean variance of the others.
-            V *= counts / max(counts - int(lonely.sum()), 1)
+            V *= n_strata / max(n_strata - int(lonely.sum()), 1)
         return np.asarray(V)
 
     @property
     def description(self) -> str:
-        """The kind of the covariance in words."""
+        """The kind of the covariance in words, for printed results."""
         if self.replicates is not None:
             return f"survey, {self.replicates.factors.shape[1]} replicates, as R's svyglm"
-        n_strata, n_units = len(self.left), len(self.stratum_of)
+        n_strata, n_units = len(self.unsampled), len(self.stratum_of)
         strata = f"{n_strata} strata" if n_strata > 1 else "one stratum"
         return f"survey, Taylor linearisation, {n_units} primary units in {strata}, as R's svyglm"

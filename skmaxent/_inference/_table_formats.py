@@ -1,4 +1,4 @@
-"""Tables of models for publications, as text, Markdown, HTML and LaTeX."""
+"""Tables of models for publications, formatted as text, Markdown, HTML and LaTeX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 
+# How characters that LaTeX does not print as they are must be written.
 LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -52,7 +53,11 @@ class PublishedTable:
     notes: list[str]
 
     def _grid(self) -> list[list[str]]:
-        """Return all rows but the headings of models; figures stand in a model's first column."""
+        """Return the cells of the rows below the headings of the models.
+
+        The first row names the outcomes. Then follow two rows for each entry of the body, and a row
+        for each figure, which is in the first column of its model.
+        """
         rows = [["", *self.columns]]
         for name, cells in self.body:
             rows.append([name, *(estimate + stars for estimate, stars, _ in cells)])
@@ -65,14 +70,14 @@ class PublishedTable:
         return rows
 
     def _headings(self) -> list[str]:
-        """Return the headings of the columns."""
+        """Return the heading of each column: the name of a model is in its first column alone."""
         return [text for name, n in self.groups for text in (name, *[""] * (n - 1))]
 
     def to_text(self) -> str:
-        """Return aligned columns."""
+        """Return the table as text with aligned columns."""
         names, *rows = self._grid()
-        head = [["", *self._headings()], names]
         widths = [max(len(row[j]) for row in [names, *rows]) for j in range(len(names))]
+        # A model's name that is wider than its columns makes the last of them wider.
         for at, (name, n) in zip(self._starts(), self.groups, strict=True):
             span = sum(widths[at : at + n]) + 2 * (n - 1)
             widths[at + n - 1] += max(len(name) - span, 0)
@@ -89,7 +94,7 @@ class PublishedTable:
         body, figures = rows[:split], rows[split:]
         lines = [
             top.rstrip(),
-            line(head[1]),
+            line(names),
             rule,
             *map(line, body),
             rule,
@@ -99,21 +104,21 @@ class PublishedTable:
         return "\n".join([*lines, *self.notes])
 
     def _starts(self) -> list[int]:
-        """The first column of each model."""
+        """Return the position of the first column of each model."""
         starts = [1]
         for _, n in self.groups[:-1]:
             starts.append(starts[-1] + n)
         return starts
 
     def to_markdown(self) -> str:
-        """Return a table of pipes for GitHub and pandoc; its first row names the models."""
+        """Return a pipe table for GitHub and pandoc; its header has the names of the models."""
         head, *rows = [["", *self._headings()], *self._grid()]
         lines = [_joined(head, markdown), "|:---|" + "---:|" * len(self.columns)]
         lines += [_joined(row, markdown) for row in rows]
         return "\n".join([*lines, "", *(f"{markdown(note)}  " for note in self.notes)]).rstrip()
 
     def to_html(self) -> str:
-        """Return a table element with its own styles."""
+        """Return a table element of HTML with inline styles."""
         style = "text-align:center;padding-left:0.8em"
         head = "".join(
             f'<th colspan="{n}" style="{style}">{html.escape(name)}</th>' for name, n in self.groups
@@ -130,7 +135,7 @@ class PublishedTable:
         return f'<table style="border-collapse:collapse">{"".join(parts)}</table>'
 
     def _html_figures(self, figure: tuple[str, list[str]]) -> str:
-        """The row of a figure, which spans the columns of each model."""
+        """Return the row of a figure, whose values span the columns of their models."""
         name, values = figure
         cells = "".join(
             f'<td colspan="{n}" style="text-align:center">{html.escape(value)}</td>'
@@ -139,9 +144,9 @@ class PublishedTable:
         return f'<tr><th style="text-align:left">{html.escape(name)}</th>{cells}</tr>'
 
     def to_latex(self) -> str:
-        """Return a tabular environment that needs no package, and its notes below it.
+        """Return a tabular environment that needs no package, and a minipage with the notes.
 
-        In the tabular environment, notes that are wider than it would stretch its last column.
+        Inside the tabular environment, long notes would make the last column wider.
         """
         n_columns = len(self.columns)
         headings = " & ".join(
@@ -164,34 +169,35 @@ class PublishedTable:
 
 
 def latex(text: str) -> str:
-    """Return text with LaTeX's special characters escaped; stars and signs are in math mode."""
+    """Return text for LaTeX, with special characters escaped and minus signs in math mode."""
     text = " ".join(text.split())
-    number = re.fullmatch(r"(\(?\[?)-?[\d.∞].*", text)
+    is_number = re.fullmatch(r"(\(?\[?)-?[\d.∞].*", text)
     escaped = "".join(LATEX.get(sign, sign) for sign in text)
-    escaped = re.sub(r"([-?!`])(?=[-`])", r"\1{}", escaped)  # ligatures
-    if number:
+    # Empty groups prevent ligatures, such as -- for a dash.
+    escaped = re.sub(r"([-?!`])(?=[-`])", r"\1{}", escaped)
+    if is_number:
         escaped = re.sub(r"(?<![\w.])-", "$-$", escaped)
-    # A row that begins with a bracket would be an argument of the end of the row before.
+    # After the \\ that ends a row, LaTeX would read [ or * of the next row as its argument.
     return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
 
 
 def markdown(text: str) -> str:
-    """Return text with the special characters of Markdown escaped."""
+    """Return text for Markdown, with special characters escaped."""
     return re.sub(r"([\\`*_\[\]<>#|~$])", r"\\\1", " ".join(text.split()))
 
 
 def _joined(row: list[str], escape: Callable[[str], str]) -> str:
-    """Return a row of pipes."""
+    """Return a row of a pipe table; `escape` is applied to each cell."""
     return "| " + " | ".join(map(escape, row)) + " |"
 
 
 def _latex_row(row: list[str]) -> str:
-    """Return a row of LaTeX."""
+    """Return a row of a LaTeX table."""
     return " & ".join(map(latex, row)) + r" \\"
 
 
 def _html_row(row: list[str], tag: str = "td") -> str:
-    """Return a row of HTML with cells of the given tag."""
+    """Return a row of an HTML table: a header cell, then cells with the given tag."""
     first = f'<th style="text-align:left">{html.escape(row[0])}</th>'
     style = "text-align:right;padding-left:0.8em"
     cells = (f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for cell in row[1:])

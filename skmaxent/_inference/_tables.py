@@ -1,4 +1,4 @@
-"""Tables of estimates and of tests, and the names in them."""
+"""Columns of tables of estimates, and tables of tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
-    """Return the index of tables of coefficients: each label with each name, label by label."""
+    """Return the index of a table of coefficients: each label of a class with each feature's name.
+
+    All features of the first class come first.
+    """
     import pandas as pd
 
     return pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
@@ -24,25 +27,31 @@ def index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:
 def z_tests(
     estimate: Array, error: Array, name: str = "z", df: float | Array = np.inf
 ) -> dict[str, Array]:
-    """Return statistics and two-sided p-values of estimates with standard errors, (n,) each.
+    """Return z or t statistics and two-sided p-values, as columns of a table.
 
-    `name` is that of the statistic, and `df` are the degrees of freedom of its t distribution,
-    infinite for the normal one.
+    Parameters
+    ----------
+    estimate, error : ndarray of shape (n,)
+        Estimates and their standard errors.
+    name : {"z", "t"}, default="z"
+        Name of the column of statistics.
+    df : float or ndarray of shape (n,), default=inf
+        Degrees of freedom of the t distribution, infinite for the normal one.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = estimate / error
-    return {name: z, "p_value": t_p_values(z, df)}
+        statistic = estimate / error
+    return {name: statistic, "p_value": t_p_values(statistic, df)}
 
 
 def shown_bound(gap: float) -> str:
-    """Return an optimality gap in words."""
+    """Return in words by what an optimality gap is bounded; NaN stands for no bound."""
     return "not bounded" if np.isnan(gap) else f"below {max(gap, 1e-16):.1g}"
 
 
 def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
-    """Return a table with a row for each test, from tuples of a name, a statistic and its degrees.
+    """Return a table of chi-squared tests: chi2, df and p_value.
 
-    Several tests may have the same name.
+    Each test is a tuple of its name, the statistic and its degrees of freedom.
     """
     import pandas as pd
 
@@ -53,7 +62,11 @@ def chi2_table(tests: list[tuple[str, float, int]]) -> pd.DataFrame:
 
 
 def f_table(tests: list[tuple[str, float, int, float]]) -> pd.DataFrame:
-    """Return a table of F tests, from tuples of a name, a statistic and its degrees of freedom."""
+    """Return a table of F tests: F, df, df_denom and p_value.
+
+    Each test is a tuple of its name, the statistic, and the degrees of freedom of its numerator and
+    denominator.
+    """
     import pandas as pd
 
     index = pd.Index([test[0] for test in tests], name="term")

@@ -1,4 +1,4 @@
-"""Which statistics are valid for a kind of covariance and a meaning of the weights."""
+"""Checks of which statistics are valid for a kind of covariance and a meaning of the weights."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Validity:
-    """What the coefficients were estimated under, and the errors for what is not valid there.
+    """Tells which statistics are valid for results, and raises errors for the others.
 
-    `what`, the argument of the methods, is the plural name of the statistics for the error message.
+    In all methods `what` is the plural name of the statistics, for the error message.
 
     Attributes
     ----------
@@ -23,16 +23,16 @@ class Validity:
 
     @property
     def has_tests(self) -> bool:
-        """Whether there are p-values: neither for a posterior nor for a bootstrap."""
+        """Whether there are p-values: not for a posterior covariance or after a bootstrap."""
         return self.cov_type not in ("laplace", "bootstrap")
 
     @property
     def has_independent_rows(self) -> bool:
-        """Whether the likelihood is that of independent observations."""
+        """Whether rows are independent observations: no sampling weights and no clusters."""
         return self.weights == "frequency" and self.n_groups is None
 
     def check_tests(self, what: str) -> None:
-        """Raise ValueError for a posterior and for a bootstrap."""
+        """Raise ValueError unless the results have p-values, see `has_tests`."""
         if not self.has_tests:
             raise ValueError(
                 f"{what} are for fits without a penalty (C=np.inf) and without bootstrap, found "
@@ -43,7 +43,7 @@ class Validity:
     def check_nonrobust_tests(self, what: str, instead: str = "wald_test") -> None:
         """Raise ValueError unless the covariance is the inverse of the information.
 
-        `instead` is what the message advises.
+        `instead` names the method that the message recommends.
         """
         self.check_tests(what)
         if self.cov_type != "nonrobust":
@@ -55,7 +55,7 @@ class Validity:
             )
 
     def check_criterion(self, what: str) -> None:
-        """Raise ValueError where no information criterion counts coefficients and observations."""
+        """Raise ValueError if AIC and BIC have no meaning; `what` is "AIC" or "BIC"."""
         if self.cov_type == "laplace":
             raise ValueError(
                 f"{what} counts free coefficients, and a penalty restricts coefficients; expected "

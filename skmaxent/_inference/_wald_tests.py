@@ -1,4 +1,9 @@
-"""Wald tests of coefficients."""
+"""Wald tests of linear restrictions of the coefficients.
+
+The free coefficients θ of a column are those of each class but the last minus those of the last,
+or those of the single logit of two classes. Restrictions A θ = values are for the vector θ of all
+free coefficients, class by class; A has the shape (n_restrictions, n_coefficients).
+"""
 
 from __future__ import annotations
 
@@ -18,25 +23,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WaldTests:
-    """Free coefficients with their covariance, for Wald's statistic of any restrictions.
+    """Free coefficients with their covariance, and Wald tests of restrictions of them.
 
     Attributes
     ----------
-    coef : ndarray of shape (n_logits - 1 or 1, n_columns)
-        Coefficients against the last class, or of the single logit.
+    coef : ndarray of shape (n_classes - 1, n_columns)
+        The free coefficients, a row for each class.
     covariance : ndarray of shape (n_coefficients, n_coefficients)
-        Of the ravelled coefficients.
+        Covariance of the ravelled `coef`.
     cov_type : str
         Kind of the covariance, for error messages.
     n_groups : int or None
-        Clusters, for error messages.
+        Number of clusters, for error messages.
     n_units : int or None
-        Independent units that a robust covariance sums scores of; None for other kinds.
+        Number of independent units whose scores are in a robust covariance; None for other kinds.
     distribution : StudentT, default=normal
-        Of estimates; with finite degrees of freedom joint tests are F tests.
+        Distribution of estimates divided by their standard errors. If it is not normal, joint tests
+        are F tests.
     from_standardised : ndarray of shape (n_coefficients, n_coefficients) or None
-        From the coefficients of standardised columns to these, where degrees of freedom depend on
-        what is tested.
+        The matrix from coefficients of standardised columns to θ, if degrees of freedom depend on
+        the tested restrictions; else None.
     """
 
     coef: Array
@@ -48,10 +54,9 @@ class WaldTests:
     from_standardised: Array | None = None
 
     def of_terms(self, terms: list[tuple[str, list[int]]]) -> pd.DataFrame:
-        """Return tests that the coefficients of some columns are zero for all classes.
+        """Return a table of tests that the coefficients of some columns are zero for all classes.
 
-        `terms` are pairs of a label and the positions of columns. The table has a row for each:
-        chi2, df and p_value.
+        `terms` are pairs of a label and the positions of columns. Each is a row of the table.
         """
         tests = [(name, *self.of_columns(positions, name)) for name, positions in terms]
         identity = np.eye(self.coef.size)
@@ -60,23 +65,30 @@ class WaldTests:
     def table(
         self, tests: list[tuple[str, float, int]], restrictions: list[Array] | None = None
     ) -> pd.DataFrame:
-        """Return a row for each test, of a name, Wald's statistic and its degrees of freedom.
+        """Return a table of chi-squared tests, or of F tests if the distribution is not normal.
 
-        `restrictions`, an array (n_restrictions, n_coefficients) for each test, are for degrees of
-        freedom that depend on them; None gives all tests the same.
+        Parameters
+        ----------
+        tests : list of (str, float, int)
+            The name of each test, Wald's statistic and the number of restrictions.
+        restrictions : list of ndarray, default=None
+            The matrix A of each test. With None, degrees of freedom do not depend on A.
         """
         if self.distribution.is_normal:
             return chi2_table(tests)
-        given = [None] * len(tests) if restrictions is None else restrictions
+        matrices = [None] * len(tests) if restrictions is None else restrictions
         return f_table(
             [
                 (name, *self.f_test(chi2, df, A))
-                for (name, chi2, df), A in zip(tests, given, strict=True)
+                for (name, chi2, df), A in zip(tests, matrices, strict=True)
             ]
         )
 
     def f_test(self, chi2: float, df: int, A: Array | None) -> tuple[float, int, float]:
-        """Return the F statistic of Wald's statistic, and its two degrees of freedom."""
+        """Return the F statistic, and the degrees of freedom of its numerator and denominator.
+
+        `chi2` is Wald's statistic of `df` restrictions. A is their matrix; None as in `table`.
+        """
         by_contrast = self.distribution.by_contrast
         if by_contrast is None or self.from_standardised is None or A is None:
             return chi2 / df, df, self.distribution.df
@@ -84,33 +96,34 @@ class WaldTests:
         return chi2 * factor, df, df_denom
 
     def of_columns(self, positions: list[int], name: str) -> tuple[float, int]:
-        """Return the statistic that coefficients of columns are zero for all classes, and its df.
+        """Return Wald's statistic for zero coefficients of some columns, and its df.
 
-        `name` is what an error says that the columns are.
+        `positions` are those of the columns, whose coefficients are tested for all classes. `name`
+        is what an error message calls the columns.
         """
         index = self._index(positions)
         x, V = self.coef.ravel()[index], self.covariance[np.ix_(index, index)]
         return self._statistic(x, V, name), len(index)
 
     def _index(self, positions: list[int]) -> Array:
-        """Return the positions of the coefficients of columns among the ravelled ones."""
+        """Return the positions of the coefficients of some columns in the vector θ."""
         n_rows, width = self.coef.shape
         return np.asarray((np.arange(n_rows)[:, None] * width + positions).ravel())
 
     def of_restrictions(self, A: Array, values: Array | float = 0.0, *, name: str = "") -> float:
-        """Return Wald's statistic for A θ = values, A (n_restrictions, n_coefficients).
+        """Return Wald's statistic for A θ = values; `name` is what a message calls the hypothesis.
 
         Raises
         ------
         ValueError
-            Where the covariance of A θ is singular, because there are few clusters or rows. With a
-            name the message says what was tested; without one it is a `DeficientCovariance`.
+            If the covariance of A θ is singular, because there are few clusters or rows. Without a
+            name the error is a `DeficientCovariance`, for the caller to handle.
         """
         x, V = A @ self.coef.ravel() - values, A @ self.covariance @ A.T
         return self._statistic(x, V, name)
 
     def _statistic(self, x: Array, V: Array, name: str) -> float:
-        """Return Wald's statistic of estimates x with covariance V."""
+        """Return Wald's statistic of estimates x, (q,), with covariance V, (q, q)."""
         # Scores sum to zero at an optimum: those of n units span at most n - 1 dimensions.
         largest_rank = None if self.n_units is None else self.n_units - 1
         try:
@@ -120,11 +133,11 @@ class WaldTests:
                 raise
             raise ValueError(
                 f"the Wald test of {name!r} has {len(x)} restrictions, but their covariance of "
-                f"type {self.cov_type!r}{self.from_groups} has rank {error.rank}, which cannot "
+                f"type {self.cov_type!r}{self.from_clusters} has rank {error.rank}, which cannot "
                 f"test more than {error.rank}: test fewer features together."
             ) from error
 
     @property
-    def from_groups(self) -> str:
-        """The number of clusters, as a part of a message."""
+    def from_clusters(self) -> str:
+        """The words " from n clusters" for a message; empty without clusters."""
         return "" if self.n_groups is None else f" from {self.n_groups} clusters"

@@ -13,41 +13,45 @@ from skmaxent._typing import Array, RandomState
 if TYPE_CHECKING:
     import pandas as pd
 
-# Values of the weights of clusters: with mean zero and variance one.
+# The equally likely values of the random weights of clusters, with mean zero and variance one.
 WEIGHTS = {
     "rademacher": np.array([-1.0, 1.0]),
     "webb": np.array([-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]) * np.sqrt([1.5, 1.0, 0.5, 0.5, 1.0, 1.5]),
 }
-# Statistics this close, relative to their size, are equal.
+# Statistics whose relative difference is at most this count as equal.
 EQUAL = 1e-9
 
 
 def wild_bootstrap_test(
     influences: Array, name: str, n_bootstrap: int, weights: str, random_state: RandomState
 ) -> pd.DataFrame:
-    """Return the test of restrictions from the influences of clusters under the restrictions.
+    """Return a table with the test of a joint hypothesis.
 
-    With the influences a_g of G clusters, the statistic of weights v is that of Kline & Santos,
-    tᵀ V⁻¹ t with t = Σ_g v_g a_g and V the sum of squares of v_g a_g around their mean. The
-    statistic of the sample has all weights one.
+    The influence of a cluster is the effect of its scores on the restricted combinations of
+    coefficients. For influences a_g of G clusters and weights v_g, the statistic is
+    tᵀ V⁻¹ t with t = Σ_g v_g a_g and V = Σ_g v_g² a_g a_gᵀ - t tᵀ/G (Kline & Santos 2012, J.
+    Econom. Methods 1, 23-41). The observed statistic has weights of one; the p-value is the share
+    of statistics with random weights that are at least as large.
 
     Parameters
     ----------
     influences : ndarray of shape (n_groups, n_restrictions)
-        The scores of each cluster at the estimates under the restrictions, times the inverse
-        information, times the matrix of the restrictions.
+        The sum of the scores of each cluster at the estimates under the restrictions, times the
+        inverse information, times the transposed matrix of the restrictions.
     name : str
-        The name of the hypothesis, which the table has as its index.
+        Name of the hypothesis, for the index of the table.
     n_bootstrap : int
-        The number of random draws of weights. If there are at most as many patterns of signs
-        ("rademacher"), each pattern is used once instead.
+        Number of random draws of weights. With "rademacher" there are 2^G patterns of signs; if
+        these are no more than `n_bootstrap`, each pattern is used once instead.
     weights : {"rademacher", "webb"}
+        The distribution of the weights, see `WEIGHTS`.
     random_state : int, RandomState instance or None
+        Draws the weights.
 
     Returns
     -------
     DataFrame
-        One row: chi2, df, p_value and n_bootstrap, the patterns of weights that were used.
+        One row: chi2, df, p_value and n_bootstrap, the number of patterns of weights in use.
     """
     import pandas as pd
 
@@ -58,21 +62,22 @@ def wild_bootstrap_test(
     G, q = influences.shape
     if q >= G:
         raise ValueError(f"{G} clusters cannot test {q} restrictions: expected fewer of these.")
-    known, values = float(statistics(influences, np.ones((1, G)))[0]), WEIGHTS[weights]
-    is_whole = weights == "rademacher" and n_bootstrap >= 2**G
-    if is_whole:
+    observed, values = float(_statistics(influences, np.ones((1, G)))[0]), WEIGHTS[weights]
+    has_all_patterns = weights == "rademacher" and n_bootstrap >= 2**G
+    if has_all_patterns:
         draws = np.array(list(itertools.product(values, repeat=G)))
     else:
         draws = check_random_state(random_state).choice(values, (n_bootstrap, G))
-    found = statistics(influences, draws)
-    extreme = int((found >= known * (1.0 - EQUAL)).sum())
-    p_value = extreme / len(draws) if is_whole else (1.0 + extreme) / (1.0 + len(draws))
-    table = {"chi2": known, "df": q, "p_value": p_value, "n_bootstrap": len(draws)}
+    n_extreme = int((_statistics(influences, draws) >= observed * (1.0 - EQUAL)).sum())
+    # All patterns include that of the sample; random draws do not, so that it is added to them.
+    n_added = 0 if has_all_patterns else 1
+    p_value = (n_extreme + n_added) / (len(draws) + n_added)
+    table = {"chi2": observed, "df": q, "p_value": p_value, "n_bootstrap": len(draws)}
     return pd.DataFrame(table, index=pd.Index([name], name="hypothesis"))
 
 
-def statistics(influences: Array, weights: Array) -> Array:
-    """Return the statistic for each row of `weights` (n_draws, n_groups), (n_draws,)."""
+def _statistics(influences: Array, weights: Array) -> Array:
+    """Return the statistic, (n_draws,), for each row of `weights`, (n_draws, n_groups)."""
     t = weights @ influences
     products = influences[:, :, None] * influences[:, None, :]
     V = np.tensordot(weights**2, products, axes=1)
