@@ -91,7 +91,7 @@ def cluster(repeats):
     alone = {(n, d, K): _in_memory(n, d, K, repeats) for n, d, K, _ in SHAPES}
     rows = []
     one_by_one = mock.patch.object(
-        _dask_checks, "_together", lambda full, summaries, scheduler: [[i] for i in full]
+        _dask_checks, "_groups_of_chunks", lambda full, summaries, scheduler: [[i] for i in full]
     )
     for n_workers in (1, 2):
         options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}

@@ -22,7 +22,15 @@ LEVELS = ("reference", "sequential", "pairwise", "revpairwise", "minmax")
 
 @dataclass(frozen=True)
 class Contrast:
-    """A comparison of `high` with `low`, columns of values of a variable for the same rows."""
+    """Two values of a variable for each row, whose predictions are compared.
+
+    Attributes
+    ----------
+    variable : str
+    label : str
+        The name of the contrast in tables, such as "max - min".
+    high, low : Series of shape (n_rows,)
+    """
 
     variable: str
     label: str
@@ -31,13 +39,13 @@ class Contrast:
 
 
 def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> list[Contrast]:
-    """Return the contrasts that the argument `variables` of `comparisons` asks for.
+    """Return the contrasts of the variables that a user chose.
 
     Parameters
     ----------
     variables : Variables
     chosen : None, str, list of str or dict
-        See `InferenceResults.comparisons`.
+        The argument `variables` of `InferenceResults.comparisons`.
     newdata : DataFrame
         The rows to compare, with all variables.
     """
@@ -45,16 +53,17 @@ def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> li
     for name, specification in specifications(variables, chosen).items():
         column = newdata[name]
         if variables.is_numeric(name):
-            found += _numeric(variables, name, specification, column)
+            found.append(_contrast_of_numbers(variables, name, specification, column))
         else:
-            found += _between_levels(variables, name, specification, column)
+            found += _contrasts_of_levels(variables, name, specification, column)
     return found
 
 
 def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
-    """Return the argument `variables` as a dict from names to the contrasts asked for.
+    """Return the user's argument `variables` as a dict from names to contrasts.
 
-    Raises ValueError for names that are no columns of the data, or that the model does not use.
+    A contrast is None (the default), a name such as "iqr", a step or two values. Raises ValueError
+    for names that are not columns of the data, or that the model does not use.
     """
     if chosen is None:
         chosen = variables.used
@@ -79,101 +88,120 @@ def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
     return dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(names)
 
 
-def _numeric(variables: Variables, name: str, asked: Any, column: pd.Series) -> list[Contrast]:
-    """Return contrasts of a variable whose values are numbers."""
+def _contrast_of_numbers(
+    variables: Variables, name: str, specification: Any, column: pd.Series
+) -> Contrast:
+    """Return the contrast of a variable whose values are numbers, for the rows of `column`.
+
+    `specification` is a name in `NUMERIC`, a step around the values of the rows, two values, or
+    None for a step of one.
+    """
     import pandas as pd
 
-    if asked is None:
-        asked = 1
-    if isinstance(asked, str):
-        if asked not in NUMERIC:
-            raise ValueError(
-                f"variables[{name!r}] must be a number, two values or one of {list(NUMERIC)}, "
-                f"found {asked!r}."
-            )
-        data = variables.rows_of_fit(f"variables={{{name!r}: {asked!r}}}")[name]
-        data = pd.Series(numbers(data))
-        if variables.weights is not None:
-            data = data[variables.weights > 0.0]
-        if asked in ("sd", "2sd"):
-            half = float(data.std()) * (0.5 if asked == "sd" else 1.0)
-            centre = pd.Series(numbers(column), column.index)
-            label = {"sd": "(x + sd/2) - (x - sd/2)", "2sd": "(x + sd) - (x - sd)"}[asked]
-            return [Contrast(name, label, centre + half, centre - half)]
-        ends = data.quantile([0.25, 0.75]) if asked == "iqr" else data.agg(["min", "max"])
-        low, high = map(float, ends)
-        label = "Q3 - Q1" if asked == "iqr" else "max - min"
-        return [Contrast(name, label, constant(column, high), constant(column, low))]
-    if isinstance(asked, Real) and not isinstance(asked, bool):
-        step = float(asked)
+    if isinstance(specification, str):
+        return _named_contrast_of_numbers(variables, name, specification, column)
+    if specification is None:
+        specification = 1
+    if isinstance(specification, Real) and not isinstance(specification, bool):
+        step = float(specification)
         if not np.isfinite(step) or step == 0.0:
-            raise ValueError(f"variables[{name!r}] must be a finite step, found {asked!r}.")
+            raise ValueError(f"variables[{name!r}] must be a finite step, found {specification!r}.")
         half, centre = 0.5 * step, pd.Series(numbers(column), column.index)
         label = f"(x + {half:g}) - (x - {half:g})"
-        return [Contrast(name, label, centre + half, centre - half)]
-    found = asked if isinstance(asked, Iterable) else [asked]
-    if not all(isinstance(value, Real) and np.isfinite(float(value)) for value in found):
+        return Contrast(name, label, centre + half, centre - half)
+    values = specification if isinstance(specification, Iterable) else [specification]
+    if not all(isinstance(value, Real) and np.isfinite(float(value)) for value in values):
         raise ValueError(
             f"variables[{name!r}] must be a number, two finite values or one of {list(NUMERIC)}, "
-            f"found {asked!r}."
+            f"found {specification!r}."
         )
-    return [_pair(name, asked, column)]
+    return _pair(name, specification, column)
 
 
-def _between_levels(
-    variables: Variables, name: str, asked: Any, column: pd.Series
+def _named_contrast_of_numbers(
+    variables: Variables, name: str, kind: str, column: pd.Series
+) -> Contrast:
+    """Return the contrast `kind` of `NUMERIC`, computed from the rows of the fit that count."""
+    import pandas as pd
+
+    if kind not in NUMERIC:
+        raise ValueError(
+            f"variables[{name!r}] must be a number, two values or one of {list(NUMERIC)}, "
+            f"found {kind!r}."
+        )
+    data = pd.Series(numbers(variables.rows_of_fit(f"variables={{{name!r}: {kind!r}}}")[name]))
+    if variables.weights is not None:
+        data = data[variables.weights > 0.0]
+    if kind in ("sd", "2sd"):
+        half = float(data.std()) * (0.5 if kind == "sd" else 1.0)
+        centre = pd.Series(numbers(column), column.index)
+        label = {"sd": "(x + sd/2) - (x - sd/2)", "2sd": "(x + sd) - (x - sd)"}[kind]
+        return Contrast(name, label, centre + half, centre - half)
+    ends = data.quantile([0.25, 0.75]) if kind == "iqr" else data.agg(["min", "max"])
+    low, high = map(float, ends)
+    label = "Q3 - Q1" if kind == "iqr" else "max - min"
+    return Contrast(name, label, constant(column, high), constant(column, low))
+
+
+def _contrasts_of_levels(
+    variables: Variables, name: str, specification: Any, column: pd.Series
 ) -> list[Contrast]:
-    """Return contrasts of a variable whose values are levels."""
+    """Return the contrasts of a variable whose values are levels, for the rows of `column`.
+
+    `specification` is a name in `LEVELS`, two values, or None for "reference".
+    """
     levels = list(variables.levels[name])
     if is_time(column):
-        return [_between_times(name, asked, column)]
-    if asked is None:
-        asked = "reference"
-    if not isinstance(asked, Iterable):
+        return [_contrast_of_times(name, specification, column)]
+    kind = "reference" if specification is None else specification
+    if not isinstance(kind, Iterable):
         raise ValueError(
             f"variables[{name!r}] must be two of the values {levels} or one of {list(LEVELS)}, "
-            f"found {asked!r}."
+            f"found {kind!r}."
         )
-    if not isinstance(asked, str):
-        unknown = [value for value in list(asked) if value not in levels]
+    if not isinstance(kind, str):
+        unknown = [value for value in list(kind) if value not in levels]
         if unknown:
             raise ValueError(
                 f"variables[{name!r}] has {unknown}, no values of {name!r}; expected two of "
                 f"{levels}."
             )
-        return [_pair(name, asked, column)]
-    if asked not in LEVELS:
+        return [_pair(name, kind, column)]
+    if kind not in LEVELS:
         raise ValueError(
-            f"variables[{name!r}] must be two values or one of {list(LEVELS)}, found {asked!r}."
+            f"variables[{name!r}] must be two values or one of {list(LEVELS)}, found {kind!r}."
         )
-    if asked == "reference":
+    if kind == "reference":
         pairs = [(levels[0], level) for level in levels[1:]]
-    elif asked == "sequential":
+    elif kind == "sequential":
         pairs = list(pairwise(levels))
-    elif asked == "minmax":
+    elif kind == "minmax":
         pairs = [(levels[0], levels[-1])]
     else:
         pairs = [(a, b) for i, a in enumerate(levels) for b in levels[i + 1 :]]
-        if asked == "revpairwise":
+        if kind == "revpairwise":
             pairs = [(b, a) for a, b in pairs]
     return [_pair(name, pair, column) for pair in pairs]
 
 
-def _between_times(name: str, asked: Any, column: pd.Series) -> Contrast:
-    """Return the contrast of two times or durations, which may be others than those of the data."""
+def _contrast_of_times(name: str, values: Any, column: pd.Series) -> Contrast:
+    """Return the contrast of two times or durations, which need not occur in the data.
+
+    Raises ValueError if `values` is not a list of two, because there is no default contrast.
+    """
     import pandas as pd
 
-    if asked is None or isinstance(asked, str) or not isinstance(asked, Iterable):
+    if values is None or isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(
             f"{name!r} has times, which have no unit to compare or differentiate by, found "
-            f"variables[{name!r}] = {asked!r}: compare two of them, such as variables="
+            f"variables[{name!r}] = {values!r}: compare two of them, such as variables="
             f"{{{name!r}: ['{column.min()}', '{column.max()}']}}, or name the other variables."
         )
-    return _pair(name, pd.Series(list(asked), dtype=column.dtype).tolist(), column)
+    return _pair(name, pd.Series(list(values), dtype=column.dtype).tolist(), column)
 
 
 def _pair(name: str, values: Any, column: pd.Series) -> Contrast:
-    """Return the contrast from the first of two values to the second."""
+    """Return the contrast from the first of two values to the second, for the rows of `column`."""
     values = list(values) if isinstance(values, Iterable) else [values]
     if len(values) != 2 or values[0] == values[1]:
         raise ValueError(

@@ -22,7 +22,7 @@ GRID_TYPES = ("mean_or_mode", "balanced", "counterfactual", "design_means")
 
 @dataclass(frozen=True)
 class DataGrid:
-    """Values of some variables, and a rule for the others. It is made by `datagrid`.
+    """Values of some variables, and a rule for the other variables, as `datagrid` returns them.
 
     Attributes
     ----------
@@ -77,7 +77,10 @@ default="mean_or_mode"
 
 
 def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
-    """Return the values that the user gave for a variable as a list."""
+    """Return the values that the user gave for a variable as a list.
+
+    `given` is a value, several values, or a function of the variable's column of `data`.
+    """
     if callable(given):
         given = given(data[name])
     is_one = isinstance(given, str) or not isinstance(given, Iterable)
@@ -93,9 +96,10 @@ def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
 
 
 def _typical(column: pd.Series, weights: Array | None, *, is_number: bool) -> Any:
-    """Return the mean of numbers, or the most frequent of other values (the first, in a tie).
+    """Return the weighted mean of a column of numbers, or the most frequent of other values.
 
-    Missing values do not count.
+    If several values are equally frequent, the first of the sorted levels is returned. Missing
+    values do not count. `is_number` is False for numbers that the model treats as levels.
     """
     if is_number and is_numeric(column):
         values = numbers(column)
@@ -111,7 +115,10 @@ def _typical(column: pd.Series, weights: Array | None, *, is_number: bool) -> An
 
 
 def _typed(values: list[Any], like: pd.Series) -> pd.Series:
-    """Return values as a column of the type of another; numbers may become floats."""
+    """Return values as a column of the same type as the column `like`.
+
+    Numbers beside a column of integers may stay floats.
+    """
     import pandas as pd
 
     if is_numeric(like):
@@ -151,10 +158,10 @@ def grid_points(grid: DataGrid, variables: Variables, data: pd.DataFrame) -> pd.
 def grid_rows(
     grid: DataGrid, variables: Variables, data: pd.DataFrame, weights: Array | None
 ) -> pd.DataFrame:
-    """Return a grid as data with all variables, as the model needs them.
+    """Return the rows of a grid with all variables of the model.
 
-    There is a row for each point, or, in a grid of the type "counterfactual" or "design_means", a
-    copy of `data` for each point.
+    There is a row for each point of the grid. For the types "counterfactual" and "design_means"
+    there is a copy of `data`, the rows of the fit, for each point. `weights` are those of `data`.
     """
     import pandas as pd
 

@@ -1,4 +1,12 @@
-"""The delta method for probabilities: effects of features and intervals, over rows."""
+"""The delta method for probabilities: effects of features and intervals, over rows.
+
+Conventions
+-----------
+K classes, R logits with free coefficients (K - 1; for two classes one), d features, w columns of
+the design (the standardised features and, if there is an intercept, ones), n rows. P are the
+probabilities (n, K), Z the design (n, w). Coefficients have the shape (R, w), and their covariance
+(R·w, R·w), logit by logit. J are derivatives of estimates by the coefficients.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +30,11 @@ from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array, RandomState
 
 
-def columns_of(center: Array, scale: Array, has_intercept: bool) -> Array:
-    """Return the map from coefficients for columns (x - center)/scale to those of the columns.
+def unstandardising_map(center: Array, scale: Array, has_intercept: bool) -> Array:
+    """Return T, (w, w), that maps the coefficients of one logit to those of the columns of X.
 
-    It has the shape (n_features, n_features), with intercepts one row and one column more.
+    T @ b are the coefficients of the columns x if b are those of (x - center)/scale. The intercept,
+    if there is one, comes last in both.
     """
     d = len(scale)
     T = np.eye(d + has_intercept)
@@ -37,19 +46,19 @@ def columns_of(center: Array, scale: Array, has_intercept: bool) -> Array:
 
 @dataclass(frozen=True)
 class Standardised:
-    """The standardisation of the columns as (x - center)/scale, and the covariance in it.
+    """The standardised columns (x - center)/scale, and the covariance of their coefficients.
 
-    Standard errors of predictions are computed from it. Computed from the covariance of the
-    coefficients of X itself, they would be small differences of large numbers if the means of
-    columns are far above their standard deviations. Coefficients are against the last class, or
+    Standard errors of predictions are computed from this covariance. Computed from the covariance
+    of the coefficients of X itself, they would be small differences of large numbers if the means
+    of columns are far above their standard deviations. Coefficients are against the last class, or
     those of the single logit; the intercept is the last of each logit.
 
     Attributes
     ----------
-    center, scale : ndarray of shape (n_features,)
-    covariance : ndarray of shape (R * n_columns, R * n_columns)
+    center, scale : ndarray of shape (d,)
+    covariance : ndarray of shape (R * w, R * w)
         Covariance of the coefficients, logit by logit.
-    deviations : ndarray of shape (n_bootstrap, R, n_columns) or None
+    deviations : ndarray of shape (n_bootstrap, R, w) or None
         Differences between the coefficients of bootstrap samples and those of the fit.
     """
 
@@ -66,18 +75,18 @@ class DeltaMethod:
     Attributes
     ----------
     model : FittedModel
-        It computes predictions from rows with all columns.
+        Computes predictions from rows with all columns of the model.
     standardised : Standardised
-    coef : ndarray of shape (n_rows, n_columns)
-        Coefficients against the last class, or of the single logit.
+    coef : ndarray of shape (R, w)
+        Coefficients of the columns of X against the last class, or of the single logit.
     names : list of str
-        Names of the features.
-    positions : ndarray of shape (n_features,) or None
+        Names of the features, which may be some of the columns of the model.
+    positions : ndarray of shape (d,) or None
         Positions of the features among the columns of the model; None stands for all columns.
     transformer : object or None
         The transformer that computes the columns of the model from the user's rows, if any.
     distribution : StudentT
-        Of estimates divided by their standard errors.
+        The distribution of estimates divided by their standard errors.
     """
 
     model: FittedModel
@@ -95,15 +104,15 @@ class DeltaMethod:
 
     @property
     def slope_coefficients(self) -> Array:
-        """Coefficients of the standardised features, (R, w), beside unchanged intercepts."""
+        """The coefficients (R, w) of the standardised features, with the intercepts unchanged."""
         coef = self.coef.copy()
         coef[:, : len(self.names)] *= self.standardised.scale
         return coef
 
     def direction(self, rows: Array) -> Array:
-        """Return the derivatives of the design by a variable, (n, w).
+        """Return the derivatives of the design (n, w) by a variable.
 
-        `rows` are the derivatives of the columns of the model.
+        `rows` are the derivatives of the columns of the model by the variable, one row each.
         """
         rows = rows if self.positions is None else rows[:, self.positions]
         rows = rows / self.standardised.scale
@@ -133,17 +142,23 @@ class DeltaMethod:
         coef: Array,
         distribution: StudentT = NORMAL,
     ) -> DeltaMethod:
-        """Return the object of a fit to all columns, with `coef` (n_rows, n_columns) as above."""
+        """Return the delta method of a fit whose features are all columns of the model.
+
+        The arguments are the attributes of the class; `names` is an array of shape (d,).
+        """
         return cls(model, standardised, coef, [*map(str, names)], distribution=distribution)
 
     def read(self, X: Any, offset: ArrayLike | None) -> tuple[Any, Array | None]:
-        """Return the rows of a user as the classifier reads them, in host memory."""
+        """Return the user's rows and offsets as the classifier reads them, in host memory.
+
+        Rows are an ndarray or a CSR matrix with the columns of the model; offsets may be None.
+        """
         return self.model_rows(
             X if self.transformer is None else self.transformer.transform(X), offset
         )
 
     def model_rows(self, X: Any, offset: ArrayLike | None) -> tuple[Any, Array | None]:
-        """Return rows of the model's columns as the classifier reads them, in host memory."""
+        """Return what `read` returns, for X that the transformer has already transformed."""
         with warnings.catch_warnings():
             # Arrays have no names to match: their columns are those of the fit, in order.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
@@ -153,11 +168,18 @@ class DeltaMethod:
     def effect_sums(
         self, rows: Any, offset: Array | None, weights: Array | None, discrete: list[str]
     ) -> tuple[Array, Array, Array]:
-        """Return sums over rows of the effects, of their derivatives, and of the weights.
+        """Return sums over rows of the effects of features on probabilities.
 
-        Effects have the shape (n_classes, n_features), their derivatives by the coefficients of
-        each class (n_classes, n_features, n_classes, n_columns). The effect of a feature is a
-        derivative; for those named in `discrete` it is the change from 0 to 1.
+        The effect of a feature is a derivative; for those named in `discrete` it is the change from
+        0 to 1.
+
+        Returns
+        -------
+        effects : ndarray of shape (K, d)
+        slopes : ndarray of shape (K, d, K, w)
+            The derivatives of `effects` by the coefficients of each class.
+        total : ndarray of shape ()
+            The sum of the weights.
         """
         K, d, width = len(self.model.classes), len(self.names), self.coef.shape[1]
         coef = np.zeros((K, d))
@@ -184,9 +206,10 @@ class DeltaMethod:
         return effects, J, np.array(total)
 
     def errors(self, slopes: Array) -> tuple[Array, float | Array]:
-        """Return standard errors of effects with such derivatives, and degrees of freedom.
+        """Return the standard errors of effects (K, d), and their degrees of freedom.
 
-        Both have the shape (n_classes, n_features); degrees of freedom may be one number.
+        `slopes` are the derivatives of the effects that `effect_sums` returns. Degrees of freedom
+        have the shape (K, d) too, or are one number.
         """
         J = slopes[:, :, self.free].reshape(slopes.shape[0] * slopes.shape[1], -1)
         variances = np.einsum("ab,bc,ac->a", J, self.standardised.covariance, J)
@@ -195,7 +218,10 @@ class DeltaMethod:
         return errors, np.reshape(degrees, slopes.shape[:2]) if np.ndim(degrees) else degrees
 
     def intervals(self, conf_level: float, X: Any, offset: ArrayLike | None = None) -> Array:
-        """Return the probability and the ends of its interval for each row and class, (n, 3 K)."""
+        """Return the probability and the ends of its interval for each row and class, (n, 3 K).
+
+        The three numbers of a class are next to each other.
+        """
         rows, known = self.read(X, offset)
         check_level(conf_level)
         P = self.model.evaluate("probabilities", rows, known)
@@ -235,8 +261,8 @@ class DeltaMethod:
     ) -> Iterator[tuple[int, Array, Array, float | Array]]:
         """Yield each class, its log-odds at dense rows, their errors and degrees of freedom.
 
-        With q the probabilities of the other classes given that it is none of class k, the
-        log-odds of k are z_k - logsumexp(z_others), whose derivative by z is e_k - q.
+        The log-odds of class k are z_k - logsumexp(z_others). Their derivative by the logits z is
+        e_k - q, with q the probabilities of the other classes given that the class is not k.
         """
         Z, K, V = self.design(rows), len(self.model.classes), self.standardised.covariance
         logits = self.model.evaluate("logits", rows, offset)
@@ -244,8 +270,7 @@ class DeltaMethod:
             logits = np.column_stack([np.zeros(len(logits)), logits])
         for k in range(K):
             others = logits.copy()
-            # The softmax over the others comes from the logits, since 1 - p_k has few digits where
-            # p_k is nearly one.
+            # q comes from the logits and not from 1 - p_k, which loses digits if p_k is nearly 1.
             others[:, k] = -np.inf
             slopes = -softmax(others, axis=1)
             slopes[:, k] = 1.0
@@ -261,7 +286,7 @@ class DeltaMethod:
 
     @property
     def free(self) -> list[int]:
-        """Classes whose coefficients are not fixed at zero in `coef`."""
+        """The positions of the R classes whose coefficients are not fixed at zero."""
         K = len(self.model.classes)
         return [1] if K == 2 else list(range(K - 1))
 
@@ -270,7 +295,7 @@ class DeltaMethod:
         return j if self.positions is None else int(self.positions[j])
 
     def design(self, rows: Array) -> Array:
-        """Return the standardised features, with a column of ones if there is an intercept."""
+        """Return the design Z (n, w) of dense rows: standardised features, and ones at the end."""
         rows = rows if self.positions is None else rows[:, self.positions]
         rows = (rows - self.standardised.center) / self.standardised.scale
         has_intercept = self.coef.shape[1] > len(self.names)

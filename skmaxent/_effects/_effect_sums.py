@@ -10,20 +10,35 @@ from skmaxent._typing import Array
 def effect_sums(
     P: Array, X: Array, coef: Array, weights: Array | None, scale: Array
 ) -> tuple[Array, Array]:
-    """Return sums over rows of ∂p_k/∂x_j and of its derivatives by standardised coefficients.
+    """Return sums over rows of ∂p_k/∂x_j and of their derivatives by standardised coefficients.
 
     With w̄_j = Σ_q p_q w_qj, the effect is p_k (w_kj - w̄_j), and its derivative by θ_lm = σ_m w_lm
 
         δ_jm p_k (δ_kl - p_l)/σ_m + x̃_m [p_k (δ_kl - p_l)(w_kj - w̄_j) - p_k p_l (w_lj - w̄_j)].
 
-    P is (n, K), X (n, width) the standardised columns x̃ = (x - μ)/σ and one of ones where there is
-    an intercept, coef (K, d) coefficients of the columns as they are, `scale` σ.
+    Parameters
+    ----------
+    P : ndarray of shape (n, K)
+        The probabilities p of the classes.
+    X : ndarray of shape (n, width)
+        The standardised columns x̃ = (x - μ)/σ, and a column of ones if there is an intercept.
+    coef : ndarray of shape (K, d)
+        The coefficients w of the columns x.
+    weights : ndarray of shape (n,) or None
+        The weights of the rows; None stands for ones.
+    scale : ndarray of shape (d,)
+        The scales σ.
+
+    Returns
+    -------
+    effects : ndarray of shape (K, d)
+    J : ndarray of shape (K, d, K, width)
     """
     n, K = P.shape
     d, width = coef.shape[1], X.shape[1]
     weights = np.ones(n) if weights is None else weights
     mean = P @ coef  # w̄_ij
-    apart = [coef[k] - mean for k in range(K)]
+    apart = [coef[k] - mean for k in range(K)]  # w_kj - w̄_ij
     shares = (weights[:, None] * P).T
     effects = np.array([shares[k] @ apart[k] for k in range(K)])
     J = np.zeros((K, d, K, width))
@@ -39,7 +54,10 @@ def effect_sums(
 
 
 def probability_sums(P: Array, X: Array, weights: Array | None) -> tuple[Array, Array]:
-    """Return sums over rows of p_k, and of its derivatives p_k (δ_kl - p_l) x_m."""
+    """Return sums over rows of p_k, (K,), and of its derivatives p_k (δ_kl - p_l) x_m.
+
+    The derivatives have the shape (K, K, width). For the parameters see `effect_sums`.
+    """
     n, K = P.shape
     weights = np.ones(n) if weights is None else weights
     J = np.zeros((K, K, X.shape[1]))

@@ -1,4 +1,4 @@
-"""Predictions, comparisons and slopes of variables, as tables with errors."""
+"""Predictions, comparisons and slopes of variables, as tables with standard errors."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ SLOPES = ("dydx", "eyex", "eydx", "dyex")
 # central difference against its truncation (Nocedal and Wright 2006, section 8.1).
 STEP = EPS ** (1 / 3)
 SINGLE_STEP = float(np.finfo(np.float32).eps) ** (1 / 3)
-# Estimates for single rows of which a hypothesis may be a function.
+# The most estimates for single rows that a hypothesis may combine: their Jacobian is in memory.
 MOST_ESTIMATES = 2_000
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What computes the effects of variables of a model.
+    """Computes the tables of predictions, comparisons and slopes of a fitted model.
 
     Attributes
     ----------
@@ -72,7 +72,10 @@ class Effects:
         return self._table(estimates, labels, request, null=None)
 
     def comparisons(self, chosen: Any, comparison: str, request: Request) -> pd.DataFrame:
-        """Compare the probabilities at one value of a variable with those at another."""
+        """Return comparisons of probabilities; see `InferenceResults.comparisons`.
+
+        `chosen` is the argument `variables`.
+        """
         if comparison not in COMPARISONS:
             raise ValueError(
                 f"comparison must be one of {list(COMPARISONS)}, found {comparison!r}."
@@ -90,7 +93,10 @@ class Effects:
         return self._joined_table(parts, tables, request, null)
 
     def slopes(self, chosen: Any, slope: str, request: Request) -> pd.DataFrame:
-        """Return derivatives of probabilities by a variable, or elasticities."""
+        """Return derivatives of probabilities, or elasticities; see `InferenceResults.slopes`.
+
+        `chosen` is the argument `variables`.
+        """
         if slope not in SLOPES:
             raise ValueError(f"slope must be one of {list(SLOPES)}, found {slope!r}.")
         names = list(specifications(self.variables, chosen))
@@ -119,7 +125,7 @@ class Effects:
     def _contrast(
         self, rows: TableRows, request: Request, contrast: Contrast, combination: Combination
     ) -> tuple[Estimates, Array]:
-        """Compare the probabilities at high values of a variable with those at low values."""
+        """Return estimates of one contrast, with `combination` of high and low probabilities."""
         designs = tuple(
             self._design(rows, with_column(rows.frame, contrast.variable, values))
             for values in (contrast.high, contrast.low)
@@ -129,35 +135,36 @@ class Effects:
     def _slope(
         self, rows: TableRows, request: Request, name: str, slope: str
     ) -> tuple[Estimates, Array]:
-        """Return derivatives of the probabilities by a variable."""
+        """Return estimates of one of `SLOPES` of a variable, and their standard errors."""
         design = self._direction(rows, name)
         return self._estimates(rows, request, (design,), slopes(slope), None)
 
     def _labels(self, rows: TableRows, names: dict[str, str]) -> pd.DataFrame:
-        """Return the labels of estimates: those of the rows, for each class."""
+        """Return the columns that name the estimates: `names`, the labels of rows, the class."""
         return rows.named(names, self.delta.model.classes)
 
     def _design(self, rows: TableRows, frame: pd.DataFrame) -> Design:
-        """The rows of a frame as the model has them; means over the points of a grid of means."""
+        """Return the rows of a frame as rows of the columns of the model.
+
+        For a grid of the type "design_means" there is one row for each point, the mean of its rows.
+        """
         read, offset = self.delta.model_rows(self.variables.columns(frame), rows.offset)
         if rows.points is None:
             return Design(read, offset)
         mean = rows.means_over_points
         dense = mean @ read
-        # The mean over points is taken of columns, after the transformer, as of a row between the
-        # points.
         dense = dense.toarray() if hasattr(dense, "toarray") else np.asarray(dense)
         return Design(dense, None if offset is None else mean @ offset)
 
     def _direction(self, rows: TableRows, name: str) -> Design:
-        """The design with its derivative by a variable, by central differences of the columns."""
+        """Return the design with its derivative by a variable, from central differences."""
         if name in self.variables.steps:
             raise ValueError(
                 f"the columns of the model are step functions of {name!r}, which have no slopes: "
                 f"use comparisons, such as variables={{{name!r}: 'iqr'}}, or two values."
             )
         values = numbers(rows.frame[name])
-        # Values that are moved have double precision, and so may their columns.
+        # Columns may become double precision when a float64 value is put in, so one row is tried.
         first = with_column(rows.frame.iloc[:1], name, values[:1])
         is_rough = is_single(self.variables.columns(first))
         step = (SINGLE_STEP if is_rough else STEP) * self._spread(name, values)
@@ -180,7 +187,11 @@ class Effects:
         return replace(middle, direction=direction, values=values)
 
     def _spread(self, name: str, values: Array) -> float:
-        """The standard deviation of a variable in the rows of the fit, 1 where it is unknown."""
+        """Return the standard deviation of a variable in the rows of the fit.
+
+        Results from a pickle do not have these rows: the standard deviation is then that of
+        `values`. It is 1 if there is no variation.
+        """
         data = self.variables.data
         known = values if data is None else numbers(data[name])
         known = known[np.isfinite(known)]
@@ -188,7 +199,7 @@ class Effects:
         return spread if spread > 0.0 else 1.0
 
     def _draws(self, request: Request) -> Array | None:
-        """Return deviations from the coefficients, (n_draws, R, w)."""
+        """Return drawn coefficients minus those of the fit, (n_draws, R, w); None without draws."""
         if request.interval == "simulation":
             return self.delta.simulated(request.n_draws, request.random_state)
         if request.interval == "bootstrap":
@@ -207,10 +218,28 @@ class Effects:
         quantity: Quantity,
         combination: Any,
     ) -> tuple[Estimates, Array]:
-        """Return estimates and standard errors, without Jacobians of single rows if not needed."""
+        """Return estimates of a quantity for each row or group, and their standard errors.
+
+        Parameters
+        ----------
+        rows : TableRows
+        request : Request
+        designs : tuple of Design
+            One design, or those of the high and the low values of a contrast.
+        quantity : Quantity
+            What is computed for each design, such as probabilities.
+        combination : Combination or None
+            The function of the two quantities of a contrast.
+
+        Returns
+        -------
+        estimates : Estimates
+            The Jacobian has no columns if rows are not averaged and nothing needs it.
+        errors : ndarray of shape (m,)
+        """
         draws, V = self._draws(request), self.delta.covariance
 
-        def one(found: tuple[Estimates, ...]) -> Estimates:
+        def combined(found: tuple[Estimates, ...]) -> Estimates:
             if combination is None:
                 return found[0]
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -221,7 +250,7 @@ class Effects:
             found = tuple(
                 averages(self.delta, design, groups, quantity, draws) for design in designs
             )
-            estimates = one(found)
+            estimates = combined(found)
             return estimates, estimates.errors(V)
         n = designs[0].rows.shape[0] * len(self.delta.model.classes)
         is_needed = request.has_functions or self.delta.distribution.by_contrast is not None
@@ -232,7 +261,7 @@ class Effects:
             )
         parts, errors = [], []
         for found in row_by_row(self.delta, designs, quantity, draws):
-            part = one(found)
+            part = combined(found)
             errors.append(part.errors(V))
             if not is_needed:
                 part = replace(part, jacobian=np.empty((len(part.values), 0)))
@@ -246,7 +275,10 @@ class Effects:
         request: Request,
         null: float,
     ) -> pd.DataFrame:
-        """Return the table of several estimates of the same rows, such as several contrasts."""
+        """Return the table of several estimates (`parts`) with their labels (`tables`).
+
+        `null` is the value of the estimates under the null hypothesis.
+        """
         import pandas as pd
 
         estimates = joined([part for part, _ in parts])
@@ -261,7 +293,11 @@ class Effects:
         request: Request,
         null: float | None,
     ) -> pd.DataFrame:
-        """Return the table: labels with estimate, std_err, z, p_value, lower and upper."""
+        """Return the labels with columns estimate, std_err, z, p_value, lower and upper.
+
+        `found` are estimates and standard errors. There is no test if `null`, the value of the
+        estimates under the null hypothesis, is None.
+        """
         estimates, errors = found
         hypothesis = request.hypothesis
         if hypothesis is not None:

@@ -11,16 +11,17 @@ from skmaxent._typing import Array
 
 
 def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Array, list[str]]:
-    """Return A and c of the equations A x = c.
+    """Return A and c of linear equations A x = c that are written with the names of x.
 
     Parameters
     ----------
     equations : list of str
-        Such as ``"2*Labour:Europe - LibDem:Europe = 0.5"``. An expression without an equals sign is
-        zero. A name that can be read as an expression of other names stands in backticks, as names
-        may that have characters with a meaning here (``+ - * / = ( )``, spaces).
+        Such as ``"2*Labour:Europe - LibDem:Europe = 0.5"``. An expression without an equals sign
+        stands for the equation that the expression is zero. Names may stand in backticks. They must
+        if they can be read as an expression of other names, because they contain operators,
+        parentheses or spaces.
     names : list of str
-        The quantities x.
+        The names of the quantities x.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def linear_equations(equations: list[str], names: list[str]) -> tuple[Array, Arr
 
 
 def _quoted(equation: str, names: list[str]) -> str:
-    """The equation with backticks around names that have characters with a meaning here.
+    """Return the equation with backticks around names with operators, parentheses or spaces.
 
     Raises ValueError for such a name if it can be read as an expression of other names.
     """
@@ -76,7 +77,7 @@ def _quoted(equation: str, names: list[str]) -> str:
 
 
 def _is_expression(text: str, names: list[str]) -> bool:
-    """Whether a text is a linear equation of names."""
+    """Return whether a text is a linear equation of the names."""
     try:
         linear_equations([text], names)
     except ValueError:
@@ -85,14 +86,23 @@ def _is_expression(text: str, names: list[str]) -> bool:
 
 
 def _split_at_equals(equation: str) -> list[str]:
-    """The sides of an equation; equals signs in backticks are part of names."""
+    """Return the sides of an equation; equals signs in backticks are part of names."""
     parts = re.split(r"(`[^`]*`)", equation)
     masked = "".join(part.replace("=", "\0") if part.startswith("`") else part for part in parts)
     return [side.replace("\0", "=") for side in masked.split("=")]
 
 
 class _Parser:
-    """One side of an equation, as weights of the names and a constant behind them."""
+    """Parser of one side of an equation.
+
+    Parameters
+    ----------
+    text : str
+        The side.
+    equation : str
+        The whole equation, for errors.
+    names : list of str
+    """
 
     def __init__(self, text: str, equation: str, names: list[str]) -> None:
         self.equation, self.names = equation, names
@@ -104,7 +114,7 @@ class _Parser:
         self.text = re.sub(pattern, self._placeholder, text)
 
     def linear(self) -> Array:
-        """Return weights of the names, and the constant, (len(names) + 1,)."""
+        """Return the weight of each name and, as the last entry, the constant."""
         try:
             tree = ast.parse(self.text.strip(), mode="eval")
         except SyntaxError:
@@ -131,7 +141,7 @@ class _Parser:
         return f"names among {shown}"
 
     def _value(self, node: ast.expr) -> Array:
-        """The weights of an expression."""
+        """Return the weights of the names and the constant of an expression, as `linear`."""
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
             value = np.zeros(len(self.names) + 1)
             value[-1] = node.value

@@ -54,13 +54,13 @@ class Estimates:
         return Estimates(f(a, b), jacobian, draws)
 
     def mapped(self, A: Array) -> Estimates:
-        """The linear combinations A @ values."""
+        """Return the linear combinations A @ values, for A of shape (n_combinations, m)."""
         draws = None if self.draws is None else self.draws @ A.T
         return Estimates(A @ self.values, A @ self.jacobian, draws)
 
 
 def joined(parts: list[Estimates]) -> Estimates:
-    """Concatenate several estimates."""
+    """Return several estimates as one; draws are kept if all parts have them."""
     draws = [part.draws for part in parts if part.draws is not None]
     return Estimates(
         np.concatenate([part.values for part in parts]),
@@ -76,7 +76,7 @@ def check_level(conf_level: Any) -> None:
 
 
 def normal_quantile(conf_level: float) -> float:
-    """The standard normal quantile z such that an interval of z standard errors has this level."""
+    """Return the normal quantile z such that an interval of ±z standard errors has this level."""
     check_level(conf_level)
     return float(t_quantile(conf_level))
 
@@ -121,8 +121,8 @@ def _log_odds(p: Array) -> Array:
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
-# What a comparison of a probability a with a probability b is called, its function with the
-# derivatives by a and b, and its value where a = b.
+# The comparisons of a probability a with a probability b: the function of a and b with its
+# derivatives by a and b, and the value of the function if a = b.
 COMPARISONS: dict[str, tuple[Combination, float]] = {
     "difference": ((lambda a, b: a - b, _ones, lambda a, b: -_ones(a, b)), 0.0),
     "ratio": ((lambda a, b: a / b, lambda a, b: 1.0 / b, lambda a, b: -a / b**2), 1.0),

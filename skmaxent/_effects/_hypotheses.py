@@ -13,8 +13,9 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# A standard error below the first share of the sum of those of its parts, and a value below the
-# second share of the sum of its parts, are rounding errors.
+# A combination of estimates is taken for known, and its standard error for rounding, if the
+# standard error is below ERROR_ROUNDING times the sum of the standard errors of the estimates. Its
+# value is then taken for zero if it is below VALUE_ROUNDING times the sum of their sizes.
 ERROR_ROUNDING, VALUE_ROUNDING = 1e-10, 1e-12
 # The named contrasts between the estimates of a class.
 CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
@@ -23,10 +24,11 @@ CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
 def hypotheses_of(
     hypothesis: Any, estimates: Estimates, labels: pd.DataFrame, covariance: Array
 ) -> tuple[Estimates, pd.DataFrame]:
-    """Return linear functions of estimates, and a table with their names.
+    """Return linear functions of estimates that a hypothesis says are zero, and their names.
 
     Functions that do not depend on the coefficients, such as the sum of the probabilities of all
-    classes, have derivatives of zero, and values of zero where they hold.
+    classes minus one, get derivatives of exactly zero, and values of zero if they are zero but for
+    rounding.
 
     Parameters
     ----------
@@ -36,9 +38,15 @@ def hypotheses_of(
         column for each hypothesis.
     estimates : Estimates
     labels : DataFrame of shape (m, n_labels)
-        What each estimate is of; the last column is the class.
+        The columns that name each estimate; the last column is the class.
     covariance : ndarray of shape (n_coefficients, n_coefficients)
-        Of the coefficients.
+        The covariance of the coefficients.
+
+    Returns
+    -------
+    functions : Estimates
+    names : DataFrame
+        With the column "hypothesis", and for the names of `CONTRASTS` the class.
     """
     A, right, table = _linear_functions(hypothesis, labels)
     found = estimates.mapped(A)
@@ -55,7 +63,7 @@ def hypotheses_of(
 
 
 def _linear_functions(hypothesis: Any, labels: pd.DataFrame) -> tuple[Array, Array, pd.DataFrame]:
-    """Return weights of the estimates (n_hypotheses, m), what they should sum to, and names."""
+    """Return A (n_hypotheses, m) and c of the hypotheses A @ estimates = c, and their names."""
     import pandas as pd
 
     m = len(labels)
@@ -129,7 +137,7 @@ def _pairs(kind: str, names: list[str]) -> list[tuple[Array, str]]:
 
 
 def _names(labels: pd.DataFrame) -> list[str]:
-    """Return a name for each row: its values in the columns that are not constant."""
+    """Return a name for each row of a table: its values in the columns that are not constant."""
     shown = [column for column in labels if labels[column].nunique(dropna=False) > 1]
     rows = labels[shown or list(labels)].itertuples(index=False)
     names = [", ".join(map(str, row)) for row in rows]

@@ -2,11 +2,12 @@
 
 Conventions
 -----------
-K classes, R = K - 1 free logits (those whose coefficients are not fixed at zero), w columns of the
-design (standardised features, and ones for the intercept), n rows. Coefficients θ have the shape
-(R, w), their covariance (R·w, R·w), logit by logit. The derivative of a quantity of a row by θ is a
-sum of outer products of a factor (K, R) with a row (w,) of a design: factors and designs are kept
-apart until they are summed over groups of rows.
+K classes, R = K - 1 free logits z (those whose coefficients are not fixed at zero), w columns of
+the design (standardised features, and ones for the intercept), n rows. P are the probabilities
+(n, K), Z the design (n, w). Coefficients θ have the shape (R, w), and their covariance (R·w, R·w),
+logit by logit. The derivative of a quantity of a row by θ is a sum of outer products of a factor
+(K, R) with a row (w,) of a design: factors and designs are kept apart until they are summed over
+groups of rows.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ class Groups:
         return cls(codes, n_groups, weights / totals[codes])
 
     def matrix(self, at: slice) -> Any:
-        """Return the matrix (n_groups, rows of the slice) whose products are the sums."""
+        """Return the sparse matrix (n_groups, n) of the weights of the n rows of a slice.
+
+        Its product with values of these rows is the sum over the rows of each group.
+        """
         codes, weights = self.codes[at], self.weights[at]
         return sp.csr_matrix(
             (weights, (codes, np.arange(len(codes)))), shape=(self.n_groups, len(codes))
@@ -176,6 +180,7 @@ def slopes(kind: str) -> Quantity:
         by_logit = np.broadcast_to(-(P * spread)[:, None, free], by_slope.shape)
         if kind[0] == "d":
             D = _derivatives(P, free)
+            # The product rule for p_k(u_k - ū).
             by_logit = D * spread[:, :, None] + P[:, :, None] * by_logit
             by_slope = D
         scale = x[:, None, None]
@@ -245,7 +250,11 @@ def _all_logits(free_logits: Array, free: list[int], n_classes: int) -> Array:
 
 
 def _drawn_logits(P: Array, Z: Array, draws: Array, free: list[int]) -> Array:
-    """Return logits, up to a constant, at the coefficients of the fit plus each draw (R, w)."""
+    """Return logits (n_draws, n, K), up to a constant of each row, at drawn coefficients.
+
+    `draws` (n_draws, R, w) are the drawn coefficients minus those of the fit, whose probabilities
+    are P.
+    """
     with np.errstate(divide="ignore"):
         log_P = np.log(P)
     return np.stack([log_P + _all_logits(Z @ d.T, free, P.shape[1]) for d in draws])

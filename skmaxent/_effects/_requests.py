@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmaxent._effects._estimates import normal_quantile
+from skmaxent._effects._estimates import check_level
 from skmaxent._typing import RandomState
 
 INTERVALS = ("delta", "logit", "simulation", "bootstrap")
@@ -19,14 +19,16 @@ DEFAULT_DRAWS = 1000
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments that predictions, comparisons and slopes share, checked.
+    """The checked arguments that predictions, comparisons and slopes share.
+
+    `InferenceResults.predictions` describes them.
 
     Attributes
     ----------
     newdata : None, "mean", DataGrid or data
     by : False, True, str or list of str
     offset, sample_weight : array-like or None
-        Of the rows of `newdata`.
+        The offsets and the weights of the rows of `newdata`.
     conf_level : float
     interval : {"delta", "logit", "simulation", "bootstrap"}
     hypothesis : None, float, str, list of str or array
@@ -50,7 +52,7 @@ class Request:
     random_state: RandomState = None
 
     def __post_init__(self) -> None:
-        normal_quantile(self.conf_level)
+        check_level(self.conf_level)
         if self.interval not in INTERVALS:
             raise ValueError(f"interval must be one of {list(INTERVALS)}, found {self.interval!r}.")
         if self.interval != "simulation":

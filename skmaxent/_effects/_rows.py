@@ -10,12 +10,12 @@ import scipy.sparse as sp
 
 from skmaxent._typing import Array
 
-# Rows that are made dense at a time.
+# The number of sparse rows that are made dense at a time, which bounds the memory.
 DENSE_ROWS = 4096
 
 
 def dense_blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
-    """Yield blocks of rows: their slice, a dense float64 copy of them, and their offsets."""
+    """Yield blocks of rows of X: their slice, a dense float64 copy of them, and their offsets."""
     for start in range(0, rows.shape[0], DENSE_ROWS):
         at = slice(start, min(start + DENSE_ROWS, rows.shape[0]))
         part = rows[at]
@@ -31,7 +31,7 @@ def relative_to_largest(weights: Array | None) -> Array | None:
 def sums_of_rows(
     rows: Any, offset: Array | None, weights: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Return the weighted sums of rows and of their offsets, and the sum of the weights."""
+    """Return the weighted sums of the rows, (n_features,), and offsets, and the sum of weights."""
     weights = np.ones(rows.shape[0]) if weights is None else weights
     total = np.zeros(rows.shape[1])
     for at, part, _ in dense_blocks(rows, None):
@@ -41,6 +41,9 @@ def sums_of_rows(
 
 
 def means_of_sums(sums: list[Array], total: Array, has_offset: bool) -> tuple[Array, Array | None]:
-    """The mean row and the mean of the offsets, one row each."""
+    """Return the mean row (1, n_features) and the mean of the offsets or None.
+
+    `sums` are the weighted sums of rows and of offsets, and `total` is the sum of the weights.
+    """
     mean, shift = (values[None] / total for values in sums)
     return mean, shift if has_offset else None

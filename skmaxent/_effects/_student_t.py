@@ -75,7 +75,7 @@ def t_quantile(conf_level: float, df: float | Array = np.inf) -> float | Array:
     normal = float(stats.norm.ppf(level))
     if np.all(np.isinf(df)):
         return normal
-    return np.where(np.isinf(df), normal, stats.t.ppf(level, np.minimum(df, 1e100)))
+    return np.where(np.isinf(df), normal, stats.t.ppf(level, df))
 
 
 def t_p_values(statistic: Array, df: float | Array = np.inf) -> Array:
@@ -83,4 +83,4 @@ def t_p_values(statistic: Array, df: float | Array = np.inf) -> Array:
     size = np.abs(statistic)
     if np.all(np.isinf(df)):
         return np.asarray(2.0 * stats.norm.sf(size))
-    return np.asarray(2.0 * stats.t.sf(size, np.minimum(df, 1e100)))
+    return np.asarray(2.0 * stats.t.sf(size, df))

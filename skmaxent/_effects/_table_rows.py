@@ -19,6 +19,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
+# The types of grids with a copy of all rows of the fit for each point.
 REPEATS_ROWS = ("counterfactual", "design_means")
 NUMBERS = ("estimate", "std_err", "z", "p_value", "lower", "upper")
 # Columns of tables of effects; those of the data with these names are renamed.
@@ -27,19 +28,21 @@ RESERVED = ("variable", "contrast", "hypothesis", "class", *NUMBERS)
 
 @dataclass(frozen=True)
 class TableRows:
-    """The rows of a table of effects.
+    """The rows of data for which a table of effects is computed.
 
     Attributes
     ----------
     frame : DataFrame of shape (n, n_variables)
     offset : array-like or None
+        The offsets of the rows.
     weights : ndarray of shape (n,) or None
     labels : DataFrame
-        What tells apart the estimates: a row for each row of `frame`, point of a grid, or group.
+        The columns that name the estimates: a row for each row of `frame`, point of a grid of the
+        type "design_means", or group.
     points : ndarray of int of shape (n,) or None
-        For grids of means of designs: the point that each row belongs to.
+        For grids of the type "design_means", the point to which each row belongs.
     groups : Groups or None
-        Of the rows, or of the points; None where rows are not averaged.
+        The groups of rows, or of points, that are averaged; None if rows are not averaged.
     """
 
     frame: pd.DataFrame
@@ -51,13 +54,17 @@ class TableRows:
 
     @property
     def means_over_points(self) -> Any:
-        """The matrix of the means over the rows of each point, (n_points, n)."""
+        """The sparse matrix (n_points, n) whose product with rows is the mean of each point."""
         assert self.points is not None
         groups = Groups.of(self.points, int(self.points.max()) + 1, self.weights)
         return groups.matrix(slice(None))
 
     def named(self, names: dict[str, str], classes: Array) -> pd.DataFrame:
-        """The labels of the table: the given columns, those of the rows, and the class."""
+        """Return the columns that name the estimates of a table, in the order of the estimates.
+
+        They are `names`, constant columns by their names, then `labels`, then the class. The
+        classes of a row are next to each other.
+        """
         of_data = {name: f"{name}_of_data" for name in RESERVED if name in self.labels}
         labels = self.labels.rename(columns=of_data).reset_index(drop=True)
         labels = labels.loc[labels.index.repeat(len(classes))].reset_index(drop=True)
@@ -68,7 +75,7 @@ class TableRows:
 
 
 def table_rows(variables: Variables, request: Request) -> TableRows:
-    """The rows that `newdata` asks for, in the groups that `by` asks for."""
+    """Return the rows that `request.newdata` describes, in the groups of `request.by`."""
     newdata = request.newdata
     if isinstance(newdata, str):
         if newdata != "mean":
@@ -106,7 +113,10 @@ def _new_rows(variables: Variables, newdata: Any, request: Request) -> TableRows
 
 
 def _known_weights(variables: Variables, frame: pd.DataFrame) -> Array | None:
-    """The weights of the fit where these are its rows; ValueError where that is not known."""
+    """Return the weights of the fit if `frame` has the rows of the fit, else None.
+
+    Raises ValueError if that cannot be known, because the results come from a pickle.
+    """
     if not variables.is_weighted or len(frame) != variables.n_rows:
         return None
     if variables.data is None:
@@ -122,7 +132,7 @@ def _known_weights(variables: Variables, frame: pd.DataFrame) -> Array | None:
 
 
 def _rows_of_grid(variables: Variables, grid: DataGrid, request: Request) -> TableRows:
-    """The rows of a grid: one for each point, or all rows of the fit for each point."""
+    """Return the rows of a grid: one for each point, or all rows of the fit for each point."""
     data = variables.rows_of_fit("grids")
     points = grid_points(grid, variables, data)
     frame = grid_rows(grid, variables, data, variables.weights)
@@ -148,7 +158,11 @@ def _rows_of_grid(variables: Variables, grid: DataGrid, request: Request) -> Tab
 
 
 def _offset_of_grid(variables: Variables, n_points: int, *, repeats: bool) -> Any:
-    """The offsets of the rows of the fit for each point, or their means."""
+    """Return the offsets of the rows of a grid, from those of the rows of the fit.
+
+    If the grid `repeats` the rows of the fit for each point, so are the offsets; otherwise each
+    point has the mean of the offsets.
+    """
     if variables.offset is None or not np.ndim(variables.offset):
         return variables.offset
     known = np.asarray(variables.offset, float)
@@ -159,13 +173,13 @@ def _offset_of_grid(variables: Variables, n_points: int, *, repeats: bool) -> An
 
 
 def _weights(request: Request, n: int, known: Array | None) -> Array | None:
-    """Return the weights (n,) that the user gave, or else the known ones."""
+    """Return the weights (n,) that the user gave, or else `known`."""
     given = request.sample_weight
     return known if given is None else check_sample_weight(given, n)
 
 
 def _in_groups(rows: TableRows, by: Any) -> TableRows:
-    """The same rows with the groups by whose values `by` averages."""
+    """Return the same rows with groups: all rows for True, or those with equal values of `by`."""
     import pandas as pd
 
     is_grid_of_means = rows.points is not None
@@ -184,7 +198,10 @@ def _in_groups(rows: TableRows, by: Any) -> TableRows:
 
 
 def _names_of_groups(by: Any, source: pd.DataFrame) -> list[Any]:
-    """The columns that `by` names; ValueError where it names none, or one twice."""
+    """Return the columns of `source` that `by` names.
+
+    Raises ValueError for no names, unknown ones and repeated ones.
+    """
     is_one = isinstance(by, str) or not isinstance(by, Iterable)
     names = [by] if is_one else list(by)
     known = list(source)
@@ -198,7 +215,7 @@ def _names_of_groups(by: Any, source: pd.DataFrame) -> list[Any]:
 
 
 def _row_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a column with the names of the rows."""
+    """Return a frame with one column, "row", that has the names of the rows."""
     import pandas as pd
 
     return pd.DataFrame({"row": np.asarray(frame.index)})

@@ -1,4 +1,9 @@
-"""Variables: how the data that a user has become the columns of a model."""
+"""Variables: the columns of the user's data, and how they become the columns of a model.
+
+A transformer, such as a formula or a `ColumnTransformer`, computes the columns of the model from
+the variables. Nothing is assumed of the transformer: which columns depend on which variables, and
+how, is found by changing the variables.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +23,14 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# Rows at which it is looked which columns of the model change with a variable.
+# The number of evenly spread rows in which variables are changed, to see which columns change.
 EXCHANGED_ROWS = 2_000
-# Values of a variable at which it is looked whether the transformer takes others nearby.
+# The most values of a variable that are changed a little, to see whether columns are continuous.
 MOST_VALUES = 50
-# A step of a variable, relative to its range, and the change of a column, relative to its own, over
-# such a step that is taken for a jump.
+# That small step, relative to the range of the variable; and the change of a column, relative to
+# the range of the column, that is taken for a jump if it happens over the step.
 TINY, JUMP = 1e-4, 0.05
-# Numbers of a sparse matrix up to which it is made dense, to be a frame of variables: 80 MB.
+# The most entries of a sparse matrix that is made dense, to be a frame of variables: 80 MB.
 NUMBERS_OF_DENSE_COPY = 10_000_000
 
 
@@ -44,21 +49,21 @@ class Variables:
     template : DataFrame
         No rows, with the types of the columns of the data.
     levels : dict
-        For each variable that is not numeric, its values: those of the categories that occur, in
-        their order, and sorted ones otherwise. Numbers are levels too where the transformer takes
-        no others, as a one-hot encoder. Variables that no column of the model depends on have none.
+        The values in the data of each variable that is not numeric: categories in their order,
+        others sorted. Numbers are levels too if the transformer treats each number as a category,
+        as a one-hot encoder does. Variables on which no column of the model depends have no levels.
     used : list of str
-        The variables that columns of the model depend on.
+        The variables on which columns of the model depend.
     steps : list of str
-        The numeric variables that columns are step functions of.
+        The numeric variables of which columns of the model are step functions.
     is_weighted : bool
         Whether the rows of the fit have weights.
     n_rows : int
-        Of the fit.
+        The number of rows of the fit.
     data : DataFrame or None
         The rows of the fit. A pickle does not hold them.
     offset, weights : ndarray or None
-        Of these rows.
+        The offsets and weights of the rows of the fit. A pickle does not hold them.
     """
 
     names: list[str]
@@ -83,10 +88,22 @@ class Variables:
         weights: Any,
         names: list[Any] | None = None,
     ) -> Variables | None:
-        """The variables of data that a model was fitted to, which `transformer` takes.
+        """Return the variables of the data X of a fit, before a transformer; all count as used.
 
-        `names` are those of the columns where X is an array. The result is None for sparse matrices
-        that are too large to be made dense.
+        Parameters
+        ----------
+        X : data frame, array or sparse matrix of shape (n_samples, n_variables)
+        transformer : object or None
+            The fitted transformer that takes X; None if X has the columns of the model.
+        offset : array-like or None
+        weights : ndarray of shape (n_samples,) or None
+        names : list, optional
+            The names of the columns if X is an array; None stands for x0, x1, ...
+
+        Returns
+        -------
+        Variables or None
+            None for a sparse matrix that is too large to be made dense.
         """
         if sp.issparse(X) and X.shape[0] * X.shape[1] > NUMBERS_OF_DENSE_COPY:
             return None
@@ -104,7 +121,7 @@ class Variables:
             [],
             weights is not None,
             len(frame),
-            # A user may change the frame in place later.
+            # A copy, because a user may add columns to the frame later.
             frame.copy(deep=False),
             offset,
             weights,
@@ -112,7 +129,7 @@ class Variables:
         return found if transformer is None else found._with_kinds_of_numbers()
 
     def _with_kinds_of_numbers(self) -> Variables:
-        """Return the variables; numbers are levels if the transformer accepts no others."""
+        """Return the variables with `steps`, and with levels for numbers treated as categories."""
         assert self.data is not None
         found, steps = dict(self.levels), []
         for name in self.names:
@@ -127,10 +144,11 @@ class Variables:
         return replace(self, levels=levels, steps=steps)
 
     def _kind_of_numbers(self, data: pd.DataFrame, name: str) -> str:
-        """Whether the columns of the model are continuous in a variable.
+        """Return how the columns of the model depend on a numeric variable.
 
-        "isolated": they jump, or the transformer raises, on both sides of most values. "steps":
-        they are constant between jumps. "continuous": neither.
+        "isolated": on both sides of most values, some column jumps or the transformer raises an
+        error, as for categories. "steps": the columns are constant between jumps. "continuous":
+        neither.
         """
         rows = data[~data[name].duplicated() & data[name].notna()]
         rows = rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), MOST_VALUES)).astype(int)]
@@ -155,7 +173,10 @@ class Variables:
         return vars(self) | {"data": None, "offset": None, "weights": None}
 
     def rows_of_fit(self, what: str) -> pd.DataFrame:
-        """The rows of the fit; ValueError where a pickle has lost them."""
+        """Return the rows of the fit.
+
+        Raises ValueError for results from a pickle; `what` is the subject of the error message.
+        """
         if self.data is None:
             raise ValueError(
                 f"{what} need the rows of the fit, which a pickle of results does not hold: give "
@@ -164,11 +185,14 @@ class Variables:
         return self.data
 
     def with_rows(self, X: Any, offset: ArrayLike | None, weights: Array | None) -> Variables:
-        """The same with the rows of the fit, given again."""
+        """Return the variables with the rows of the fit, which the user gives again."""
         return replace(self, data=self.read(X, "X"), offset=offset, weights=weights)
 
-    def that_change(self, used: list[tuple[str, ...]]) -> Variables:
-        """The same, with the variables of each column that `terms_of_columns` found."""
+    def with_used(self, used: list[tuple[str, ...]]) -> Variables:
+        """Return the variables with `used` and `levels` of those on which some column depends.
+
+        `used` has the variables of each column of the model, as `terms_of_columns` returns them.
+        """
         some = {name for names in used for name in names}
         levels = {name: values for name, values in self.levels.items() if name in some}
         return replace(self, levels=levels, used=[name for name in self.names if name in some])
@@ -187,13 +211,13 @@ class Variables:
         return frame
 
     def columns(self, frame: pd.DataFrame) -> Any:
-        """The columns of the model for rows of data, as the classifier takes them."""
+        """Return the columns of the model for rows of data: the transformed variables."""
         frame = frame[[name for name in self.names if name in frame]]
         rows = frame if self.is_frame else frame.to_numpy()
         return rows if self.transformer is None else self.transformer.transform(rows)
 
     def is_numeric(self, name: str) -> bool:
-        """Whether the values of a variable are numbers that can grow by one."""
+        """Return whether the values of a variable are numbers, and not treated as categories."""
         return name not in self.levels
 
 
@@ -212,7 +236,7 @@ def as_frame(X: Any) -> tuple[pd.DataFrame, bool]:
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Whether a column has numbers, of which booleans are none."""
+    """Return whether a column has numbers; booleans do not count as numbers."""
     from pandas.api import types
 
     return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
@@ -226,7 +250,7 @@ def is_time(column: pd.Series) -> bool:
 
 
 def levels_of(column: pd.Series) -> list[Any]:
-    """The values that a column has, in the order of its categories, or sorted."""
+    """Return the distinct values of a column: in the order of its categories, or sorted."""
     if hasattr(column, "cat"):
         found = set(column.dropna().unique().tolist())
         return [level for level in column.cat.categories.tolist() if level in found]
@@ -241,9 +265,7 @@ def terms_of_columns(variables: Variables, n_columns: int) -> list[tuple[str, ..
     """Return for each column of the model the variables on which it depends.
 
     Each variable is changed in turn, in rows of the fit, while the others stay: the columns that
-    change belong to it. No transformer needs to be known for that. A row gets the value of another
-    row, half of the rows away when they are sorted by the variable, so that only rows with a value
-    that most rows have may keep theirs.
+    change depend on the variable.
     """
     data = variables.rows_of_fit("terms")
     data = data.iloc[_sample(variables, data)]
@@ -257,9 +279,10 @@ def terms_of_columns(variables: Variables, n_columns: int) -> list[tuple[str, ..
 
 
 def _sample(variables: Variables, data: pd.DataFrame) -> Array:
-    """Return positions of evenly spread rows, and of some in which every variable varies.
+    """Return sorted positions of rows in which every variable varies as it does in all rows.
 
-    These are the first rows with each value that is no number, and those with extreme numbers.
+    They are evenly spread rows, the first row with each level of a variable, and the rows with the
+    smallest and the largest number.
     """
     rows = set(np.linspace(0, len(data) - 1, min(len(data), EXCHANGED_ROWS)).astype(int).tolist())
     for name in variables.levels:
@@ -272,7 +295,11 @@ def _sample(variables: Variables, data: pd.DataFrame) -> Array:
 
 
 def _exchanged(variables: Variables, column: pd.Series) -> pd.Series:
-    """The column with the values of other rows, half of the sorted rows away."""
+    """Return a column in which each row has the value of another row.
+
+    The other row is half of the rows away when they are sorted by the column, so that a row keeps
+    its value only if at least half of the rows have that value.
+    """
     name: Any = column.name
     if variables.is_numeric(name):
         values = numbers(column)
@@ -308,7 +335,7 @@ def numbers(column: pd.Series) -> Array:
 
 
 def is_single(columns: Any) -> bool:
-    """Whether columns of a model, an array or a frame, have single precision."""
+    """Return whether some column of an array or a frame has single precision."""
     types = [columns.dtype] if hasattr(columns, "dtype") else list(columns.dtypes)
     return any(str(kind).lower() == "float32" for kind in types)
 

@@ -140,7 +140,7 @@ class Sampling:
         if groups is not None or weights == "probability":
             return cls(given, groups)
         counts = given if observed.multiplicity is None else given * observed.multiplicity
-        if observed.codes is None and not observed.sets:
+        if observed.codes is None and not observed.are_sets:
             counts = given[:, None] * observed.table
         total = float(counts.sum())
         n_drawn = round(total)
@@ -284,7 +284,7 @@ def _fit(
     drawn, n_redrawn = sampling.weights, 0
     if seed is not None:
         drawn, n_redrawn = _draw_all_classes(observed, sampling, np.random.default_rng(seed))
-        if sampling.counts is not None and not observed.sets:
+        if sampling.counts is not None and not observed.are_sets:
             y, drawn = _targets_of_sample(observed, drawn)
     fitted = clone(model)
     solution = fit(fitted, X, y, drawn, offset)

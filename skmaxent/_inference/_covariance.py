@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, qr
 
-from skmaxent._effects._delta_method import columns_of
+from skmaxent._effects._delta_method import unstandardising_map
 from skmaxent._leverage._reference_coding import information
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -83,7 +83,7 @@ def column_map(objective: MultinomialObjective) -> Array:
 
     It maps the coefficients of one logit, with the intercept last if there is one.
     """
-    return columns_of(objective.center, objective.scale, objective.fit_intercept)
+    return unstandardising_map(objective.center, objective.scale, objective.fit_intercept)
 
 
 def check_size(r: int, width: int) -> None:

@@ -300,11 +300,11 @@ def with_variables(
     variables = Variables.of(X, transformer, offset, observations, names)
     by_term = getattr(transformer, "term_variables_", None)  # of a FormulaTransformer
     if variables is not None and by_term is not None:
-        variables = variables.that_change([tuple(names) for names in by_term.values()])
+        variables = variables.with_used([tuple(names) for names in by_term.values()])
     elif variables is not None and transformer is not None:
         columns = delta.model.columns.n_features
         used = terms_of_columns(variables, columns)
-        variables = variables.that_change(used)
+        variables = variables.with_used(used)
         kept = range(columns) if delta.positions is None else delta.positions
         if groups is None:
             variables_of = [tuple(map(str, used[j])) for j in kept]

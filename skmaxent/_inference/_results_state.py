@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmaxent._effects._delta_method import DeltaMethod, columns_of
+from skmaxent._effects._delta_method import DeltaMethod, unstandardising_map
 from skmaxent._effects._effects import Effects
 from skmaxent._effects._student_t import NORMAL, StudentT
 from skmaxent._effects._variables import Variables
@@ -174,7 +174,7 @@ class ResultsState:
             return None
         contrasts = Reference.of(self.reference, np.asarray(self.classes)).contrasts
         columns = self._delta.standardised
-        map_of_columns = columns_of(columns.center, columns.scale, self.has_intercept)
+        map_of_columns = unstandardising_map(columns.center, columns.scale, self.has_intercept)
         return Coding(contrasts, map_of_columns).matrix
 
     @property

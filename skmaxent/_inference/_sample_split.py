@@ -114,7 +114,7 @@ def _halves(observed: Observations, groups: Array | None, seed: int) -> tuple[Ar
     `groups`, (n_samples,) or None, has the clusters, which are not split.
     """
     # A row of counts is in the stratum of its most frequent class.
-    rows, strata = np.arange(observed.n_samples), observed.likeliest
+    rows, strata = np.arange(observed.n_samples), observed.most_observed
     if groups is None:
         first, second = train_test_split(rows, test_size=0.5, stratify=strata, random_state=seed)
         return np.asarray(first), np.asarray(second)

@@ -1,4 +1,7 @@
-"""Checks of the chunks of Dask collections, where Dask holds these."""
+"""Checks of the chunks of Dask collections, on the workers of Dask that hold the chunks.
+
+A handle is what a Dask scheduler returns for a chunk that a worker keeps, such as a future.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ import scipy.sparse as sp
 from sklearn.utils import check_array
 
 from skmaxent._input import _validation
-from skmaxent._input._dask_chunks import chunks_like, chunks_of, column, in_row_chunks, nothing_like
+from skmaxent._input._dask_chunks import (
+    chunks_like,
+    chunks_of,
+    column,
+    column_metadata,
+    in_row_chunks,
+)
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import canonical
 from skmaxent._input._numeric_columns import about_columns
@@ -90,7 +99,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class CheckedChunks:
-    """Chunks of checked rows that a Dask scheduler holds.
+    """The chunks of checked rows of a fit, which the workers of Dask keep.
 
     Attributes
     ----------
@@ -98,9 +107,11 @@ class CheckedChunks:
     names : ndarray of shape (n_features,) or None
         The names of the columns of X.
     handles : list
-        The handle of each chunk, an object of the class `CheckedRows`.
+        The handle of the `CheckedRows` of each chunk.
     summaries : list of Summary
+        One for each chunk.
     has_weights, has_offset : bool
+        Whether the user gave a sample weight, and an offset other than None and 0.
     """
 
     scheduler: Scheduler
@@ -131,29 +142,41 @@ class CheckedChunks:
             )
         return top
 
-    def coded(
-        self, piece: Callable[[CheckedRows], Rows], marks: Array | None = None
+    def converted(
+        self, convert: Callable[[CheckedRows], Rows], marks: Array | None = None
     ) -> tuple[list[Any], ChunksShape]:
-        """Replace the chunks by chunks for a fit; return their handles and sizes.
+        """Convert the chunks to chunks of a fit, and forget the checked ones.
 
-        `piece` converts the rows of a chunk, and `marks` (n_marks, n_samples) are integers for each
-        row that views use. Empty chunks are dropped, and small neighbours are read by one task.
+        Parameters
+        ----------
+        convert : callable
+            Converts the checked rows of a chunk to rows with targets and weights.
+        marks : ndarray of int of shape (n_marks, n_samples), optional
+            Integers from which views of the chunks compute which rows a fold of a cross-validation
+            uses.
+
+        Returns
+        -------
+        handles : list
+            The handle of each `Chunk`: small neighbouring chunks are joined, empty ones dropped.
+        shape : ChunksShape
         """
         lengths = [summary.n_rows for summary in self.summaries]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         full = [i for i, length in enumerate(lengths) if length]
-        groups = _together(full, self.summaries, self.scheduler)
+        groups = _groups_of_chunks(full, self.summaries, self.scheduler)
 
-        def part(group: list[int]) -> ChunkCoding:
+        def conversion(group: list[int]) -> ChunkConversion:
             rows = [slice(starts[i], starts[i + 1]) for i in group]
-            own = () if marks is None else tuple(marks[:, some].copy() for some in rows)
-            return ChunkCoding(piece, [(int(starts[i]), i) for i in group], own)
+            # Copies, because a slice would send all marks to the worker.
+            own = () if marks is None else tuple(marks[:, at].copy() for at in rows)
+            return ChunkConversion(convert, [(int(starts[i]), i) for i in group], own)
 
         chunks = mapped(
             self.scheduler,
-            _coded,
+            _converted_chunk,
             [[self.handles[i] for i in group] for group in groups],
-            [part(group) for group in groups],
+            [conversion(group) for group in groups],
         )
         # Dask frees the checked rows when there are no handles of them left.
         self.handles.clear()
@@ -170,45 +193,46 @@ class CheckedChunks:
 
 
 @dataclass(frozen=True, eq=False)
-class ChunkCoding:
-    """Tells a task how to convert its chunks to rows of a fit.
+class ChunkConversion:
+    """The arguments of the task that converts a group of neighbouring chunks to rows of a fit.
 
     Attributes
     ----------
-    piece : callable
-        Converts the rows of a chunk.
+    convert : callable
+        Converts the checked rows of a chunk.
     places : list of pairs of int
         The position of the first row of each chunk among all rows, and the number of the chunk.
     marks : tuple of arrays
-        The marks of the rows of each chunk; empty without marks.
+        The marks of the rows of each chunk, see `CheckedChunks.converted`; empty without marks.
     """
 
-    piece: Callable[[CheckedRows], Rows]
+    convert: Callable[[CheckedRows], Rows]
     places: list[tuple[int, int]]
     marks: tuple[Array, ...]
 
 
 def check_chunks(
-    reader: Any,
+    estimator_or_columns: Any,
     X: Any,
     given: dict[str, Any],
     codes_of: Callable[[Any], tuple[Any, Array]],
     totals_of: Callable[[CheckedRows, Array | None], Array],
 ) -> CheckedChunks:
-    """Check the chunks of X and other arguments, and keep them at Dask's scheduler for X.
+    """Check the chunks of X and of the other arguments of a fit; workers of Dask keep them.
 
     Parameters
     ----------
-    reader : estimator or FittedColumns
-        As in `read`.
+    estimator_or_columns : estimator or FittedColumns
+        An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. If these
+        are the `FittedColumns` of an earlier fit, X must have the same columns.
     X : Dask array or data frame of shape (n_samples, n_features)
     given : dict
-        The arguments y, sample_weight and offset.
+        The arguments y, sample_weight and offset by their names, as the user gave them.
     codes_of : callable
-        Returns the codes and the labels of a chunk of y.
+        ``codes_of(y)`` returns `CheckedRows.codes` and `CheckedRows.labels` of a chunk of y.
     totals_of : callable
-        Returns sums for the labels of a chunk, for its checked rows and their weights divided by
-        the largest.
+        ``totals_of(chunk, weights)`` returns `Summary.totals` of a chunk of checked rows, for
+        weights (n_rows,) divided by the largest of the chunk, or None.
     """
     if not is_dask(X):
         raise TypeError(
@@ -218,14 +242,17 @@ def check_chunks(
     import dask
 
     X = in_row_chunks(X)
-    columns = FittedColumns.learned(reader, nothing_like(X))
+    columns = FittedColumns.learned(estimator_or_columns, column_metadata(X))
     parts = chunks_of(X)
     others = [chunks_like(array, X, len(parts), name) for name, array in given.items()]
-    check = dask.delayed(partial(_checked, columns.names, columns.n_features, codes_of), pure=False)
-    raw = [check(i, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
+    # Not pure: Dask would otherwise hash the arguments to name each task.
+    check = dask.delayed(
+        partial(_checked_chunk, columns.names, columns.n_features, codes_of), pure=False
+    )
+    delayed = [check(i, *part) for i, part in enumerate(zip(parts, *others, strict=True))]
     # The calling process sees only the summaries of the chunks, never their rows.
     scheduler = current_scheduler(X)
-    handles = scheduler.start(raw)
+    handles = scheduler.start(delayed)
     summaries = scheduler.gather(mapped(scheduler, _summary, handles, [totals_of] * len(handles)))
     if not any(summary.n_rows for summary in summaries):
         raise ValueError("X has no rows: expected at least one row.")
@@ -245,7 +272,7 @@ def _refuse_mixed_storage(summaries: list[Summary]) -> None:
         )
 
 
-def _checked(
+def _checked_chunk(
     names: Array | None,
     n_features: int,
     codes_of: Callable[[Any], tuple[Any, Array]],
@@ -255,7 +282,7 @@ def _checked(
     weights: Any,
     offset: Any,
 ) -> CheckedRows:
-    """Check a chunk as arrays in memory are checked; errors have the number of the chunk.
+    """Check the arguments of a fit in a chunk as arrays in memory are checked.
 
     Parameters
     ----------
@@ -263,9 +290,9 @@ def _checked(
         The names of the columns of X.
     n_features : int
     codes_of : callable
-        Returns codes and labels of a chunk of y.
+        As in `check_chunks`.
     number : int
-        The number of the chunk.
+        The number of the chunk, for errors.
     X, y, weights, offset : object
         The chunk of each argument.
     """
@@ -325,39 +352,44 @@ def _checked_weights(weights: Any, n_rows: int) -> Array:
         weights = column(weights, "sample_weight")
     if not len(weights):
         return np.zeros(0)
-    # A chunk may hold zero weights only, which the check of all weights would refuse.
+    # `check_sample_weight` refuses weights that are all zero, which those of one chunk may be.
     has_weight = bool(np.any(weights != 0))
     ones = np.ones(len(weights))
     checked = _validation.check_sample_weight(weights if has_weight else ones, n_rows)
     return np.zeros(n_rows) if checked is None or not has_weight else checked
 
 
-def _summary(raw: CheckedRows, totals_of: Callable[[CheckedRows, Array | None], Array]) -> Summary:
-    """Return the summary of a chunk; `totals_of` computes sums of weights for its labels."""
-    is_sparse = bool(sp.issparse(raw.X))
+def _summary(
+    chunk: CheckedRows, totals_of: Callable[[CheckedRows, Array | None], Array]
+) -> Summary:
+    """Return the summary of a chunk; for `totals_of` see `check_chunks`."""
+    is_sparse = bool(sp.issparse(chunk.X))
     top = 1.0
     relative = None
-    if raw.weights is not None:
-        top = float(raw.weights.max(initial=0.0))
-        relative = raw.weights / top if top > 0.0 else raw.weights
+    if chunk.weights is not None:
+        top = float(chunk.weights.max(initial=0.0))
+        relative = chunk.weights / top if top > 0.0 else chunk.weights
     return Summary(
-        n_rows=raw.X.shape[0],
-        n_features=raw.X.shape[1],
-        dtype=raw.X.dtype,
+        n_rows=chunk.X.shape[0],
+        n_features=chunk.X.shape[1],
+        dtype=chunk.X.dtype,
         is_sparse=is_sparse,
-        size=int(raw.X.nnz if is_sparse else raw.X.size),
-        n_bytes=raw.__sizeof__(),
-        labels=raw.labels,
-        totals=totals_of(raw, relative),
+        size=int(chunk.X.nnz if is_sparse else chunk.X.size),
+        n_bytes=chunk.__sizeof__(),
+        labels=chunk.labels,
+        totals=totals_of(chunk, relative),
         top_weight=top,
     )
 
 
-def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -> list[list[int]]:
-    """Return runs of neighbouring chunks, each of which one task reads.
+def _groups_of_chunks(
+    full: list[int], summaries: list[Summary], scheduler: Scheduler
+) -> list[list[int]]:
+    """Return the numbers of neighbouring chunks that one task reads, for each task.
 
-    `full` are the numbers of the chunks with rows. A run fits into the memory of a task, and there
-    are two or more runs for each thread unless they would be smaller than `SMALL_CHUNK_BYTES`.
+    `full` are the numbers of the chunks with rows. A group fits into the memory of a task. There
+    are at least two groups for each thread, unless a group would have less than
+    `SMALL_CHUNK_BYTES`.
     """
     total = sum(summaries[i].n_bytes for i in full)
     share = total // (2 * scheduler.n_threads)
@@ -373,8 +405,8 @@ def _together(full: list[int], summaries: list[Summary], scheduler: Scheduler) -
     return groups
 
 
-def _coded(raws: Sequence[CheckedRows], part: ChunkCoding) -> Chunk:
-    """Return several chunks as one chunk of rows of a fit."""
-    pieces = tuple(part.piece(raw) for raw in raws)
-    starts, origins = zip(*part.places, strict=True)
-    return Chunk(pieces, starts, origins, part.marks)
+def _converted_chunk(chunks: Sequence[CheckedRows], conversion: ChunkConversion) -> Chunk:
+    """Return a group of neighbouring chunks as one chunk of rows of a fit."""
+    pieces = tuple(conversion.convert(chunk) for chunk in chunks)
+    starts, origins = zip(*conversion.places, strict=True)
+    return Chunk(pieces, starts, origins, conversion.marks)

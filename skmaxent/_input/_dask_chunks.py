@@ -1,4 +1,4 @@
-"""Delayed chunks of rows of Dask collections, the same rows of X and of other arguments."""
+"""Chunks of rows of Dask collections: how X is cut, and the same cuts of y, weights and offsets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "_meta")
 
 
-def nothing_like(X: Any) -> Any:
-    """Return an object with the column names, or the shape, of X for scikit-learn's checks."""
+def column_metadata(X: Any) -> Any:
+    """Return a frame without rows that has the columns of a Dask frame, or a Dask array itself.
+
+    scikit-learn's checks of the names and the number of columns take it.
+    """
     return X._meta if is_frame(X) else X
 
 
@@ -55,11 +58,11 @@ def _refuse_without_chunks(array: Any, name: str) -> None:
 
 
 def chunks_of(X: Any) -> list[Any]:
-    """Return the chunks of rows as delayed objects, without optimisation of the graph.
+    """Return the chunks of rows of a Dask collection as delayed objects, in order.
 
-    Dask's optimisation of X alone and y alone could give them different chunks, because it reads
-    several parquet files at once if few columns are wanted; and shared parts would be computed
-    twice.
+    The graph is not optimised. If Dask optimised X and y apart, they could get different chunks,
+    because Dask reads several parquet files at once if few columns are wanted; and what X and y
+    share would be computed twice.
     """
     return list(np.asarray(X.to_delayed(optimize_graph=False), dtype=object).ravel())
 
@@ -70,9 +73,22 @@ def _lengths(X: Any) -> tuple[float, ...]:
 
 
 def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
-    """Return the parts of an argument that belong to the chunks of X.
+    """Return the part of an argument with the rows of each chunk of X, a list of `n_chunks`.
 
-    None and numbers are repeated for each chunk. `name` is that of the argument, for errors.
+    Parameters
+    ----------
+    array : Dask collection, array-like, number or None
+        Numbers and None are repeated for each chunk.
+    X : Dask array or data frame
+    n_chunks : int
+        The number of chunks of X.
+    name : str
+        The name of the argument, for errors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the rows of the argument cannot be matched with those of X.
     """
     if array is None or isinstance(array, Real):
         return [array] * n_chunks
@@ -91,7 +107,7 @@ def chunks_like(array: Any, X: Any, n_chunks: int, name: str) -> list[Any]:
             raise TypeError(f"{name} is a {type(array).__name__}; expected an array or data frame.")
         _refuse_other_length(len(whole), sum(lengths), name)
         edges = np.concatenate([[0], np.cumsum(lengths)]).astype(int)
-        by_position = getattr(whole, "iloc", whole)  # slices of pandas objects may be by index
+        by_position = getattr(whole, "iloc", whole)  # a pandas object itself slices by its index
         return [by_position[a:b] for a, b in itertools.pairwise(edges)]
     _refuse_without_chunks(array, name)
     own = _lengths(array) if hasattr(array, "npartitions") else ()

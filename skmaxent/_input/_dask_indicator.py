@@ -25,8 +25,10 @@ from skmaxent._typing import Array, DType
 
 
 @dataclass(frozen=True)
-class IndicatorCoding:
-    """Function from the checked rows of a chunk, with an indicator matrix, to the rows of a fit.
+class IndicatorConversion:
+    """Function that converts the checked rows of a chunk with an indicator matrix to rows of a fit.
+
+    It is a class and not a closure, because the workers of a cluster unpickle it.
 
     Attributes
     ----------
@@ -45,44 +47,57 @@ class IndicatorCoding:
     top_weight: float | None
     dtype: DType
 
-    def __call__(self, raw: CheckedRows) -> Rows:
+    def __call__(self, chunk: CheckedRows) -> Rows:
         weights = None
-        if self.top_weight is not None and raw.weights is not None:
-            weights = raw.weights / self.top_weight
-        weights = used_weights(raw.codes, weights, self.link)
+        if self.top_weight is not None and chunk.weights is not None:
+            weights = chunk.weights / self.top_weight
+        weights = used_weights(chunk.codes, weights, self.link)
         if weights is None and self.link == "softmax":
             # Rows of other chunks may have no labels, and then weights of zero: all chunks need
             # weights if one has them.
-            weights = np.ones(raw.X.shape[0])
+            weights = np.ones(chunk.X.shape[0])
         if weights is not None:
             weights = weights.astype(self.dtype)
-        targets = targets_of(raw.codes, self.active, self.link)
+        targets = targets_of(chunk.codes, self.active, self.link)
         if targets.dtype.kind == "f":
             targets = targets.astype(self.dtype)
-        return Rows(raw.X.astype(self.dtype, copy=False), targets, weights, None)
+        return Rows(chunk.X.astype(self.dtype, copy=False), targets, weights, None)
 
 
 @dataclass(frozen=True)
 class _Totals:
-    """Function from the checked rows of a chunk to its `LabelCounts`, stacked as (3, n_labels).
+    """Function that returns the `LabelCounts` of a chunk of checked rows, stacked as (3, n_labels).
 
-    It is a class and not a closure, because the workers of a cluster unpickle it.
+    `weights` are the sample weights (n_rows,) divided by the largest of the chunk, or None.
     """
 
     link: str
 
-    def __call__(self, raw: CheckedRows, weights: Array | None) -> Array:
-        return np.stack(LabelCounts.of(raw.codes, weights, self.link))
+    def __call__(self, chunk: CheckedRows, weights: Array | None) -> Array:
+        return np.stack(LabelCounts.of(chunk.codes, weights, self.link))
 
 
 def read_indicator(
     estimator: Any, X: Any, y: Any, sample_weight: Any, *, link: str, smoothing: float
 ) -> TrainingData:
-    """Read and check Dask collections with an indicator matrix y.
+    """Return the training data of Dask collections with an indicator matrix y.
 
-    Raises ValueError or TypeError for input that a fit to arrays in memory refuses too, and for a y
-    that is not a Dask collection with two dimensions. `link` is "sigmoid" or "softmax", and
-    `smoothing` is the label smoothing of the likelihood.
+    Parameters
+    ----------
+    estimator : estimator
+        It gets the attributes `n_features_in_` and `feature_names_in_` from X.
+    X : Dask array or data frame of shape (n_samples, n_features)
+    y : Dask array or data frame of shape (n_samples, n_labels)
+    sample_weight : Dask collection, array-like, number or None
+    link : {"sigmoid", "softmax"}
+    smoothing : float
+        The label smoothing of the likelihood.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For input that a fit to arrays in memory refuses too, and for a y that is not a Dask
+        collection with two dimensions.
     """
     if is_dask(X) and not (is_dask(y) and getattr(y, "ndim", 0) == 2):
         raise TypeError(
@@ -100,18 +115,18 @@ def read_indicator(
                 f"chunk 0, {classes.tolist()}."
             )
     scale = checked.top_weight
-    # Each chunk divided its weights by its own largest weight; from here on, the divisor is the
-    # largest weight of all chunks. Only the first of the three sums depends on it.
+    # Each chunk divided its weights by its own largest weight; here the divisor becomes the
+    # largest weight of all chunks. Only the first of the three sums, `totals`, depends on it.
     tables = np.stack([summary.totals for summary in checked.summaries])
     tables[:, 0] *= np.array([summary.top_weight / scale for summary in checked.summaries])[:, None]
     counts = LabelCounts(*tables.sum(axis=0))
     active = counts.active(link)
     model = label_likelihood(len(active), link, smoothing)
     top_weight = scale if checked.has_weights else None
-    coding = IndicatorCoding(active, link, top_weight, checked.dtype)
+    conversion = IndicatorConversion(active, link, top_weight, checked.dtype)
 
     def stored(workers: Workers) -> ChunkedRows:
-        chunks, shape = checked.coded(coding)
+        chunks, shape = checked.converted(conversion)
         has_weights = checked.has_weights or link == "softmax"
         shape = replace(shape, has_codes=False, has_weights=has_weights)
         return ChunkedRows(

@@ -1,4 +1,4 @@
-"""Dask collections with a class label for each row: targets and weights of their chunks."""
+"""Dask collections with a class label for each row, and the training data that they become."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from skmaxent._input import _validation
 from skmaxent._input._dask_checks import CheckedChunks, CheckedRows, check_chunks
 from skmaxent._input._dask_chunks import column
 from skmaxent._input._labels import encode_labels, refuse_unknown
-from skmaxent._input._training_data import TrainingData, fitted_classes, positions
+from skmaxent._input._training_data import (
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    TrainingData,
+    fitted_classes,
+    positions_among,
+)
 from skmaxent._storage._chunked_rows import ChunkedRows, ChunksShape
 from skmaxent._storage._cluster import mapped
 from skmaxent._storage._storage import Rows
@@ -24,7 +30,7 @@ from skmaxent._typing import Array, DType
 
 @dataclass(frozen=True)
 class Labelled(CheckedChunks):
-    """Chunks of checked rows with one class label each.
+    """Chunks of checked rows, each of which has one class label.
 
     Attributes
     ----------
@@ -39,32 +45,33 @@ class Labelled(CheckedChunks):
 
     def training_data(self, class_weight: Array | None, smoothing: float) -> TrainingData:
         """Return the training data with these class weights and this label smoothing."""
-        return self.data_of(self.totals, class_weight, smoothing, self._stored)
+        return self.training_data_of(self.totals, class_weight, smoothing, self._stored)
 
-    def data_of(
+    def training_data_of(
         self,
         totals: Array,
         class_weight: Array | None,
         smoothing: float,
         stored: Callable[[Array, Array | None, int, Workers], ChunkedRows],
     ) -> TrainingData:
-        """Return the training data of some or all rows.
+        """Return the training data of all rows, or of those rows that `stored` chooses.
 
         Parameters
         ----------
         totals : ndarray of shape (n_classes,)
-            The sums of the weights of these rows, divided by `top_weight`.
+            The sum of the weights of the chosen rows of each class, divided by `top_weight`.
         class_weight : ndarray of shape (n_classes,) or None
         smoothing : float
             The weight of the uniform distribution in the targets.
         stored : callable
-            Returns the storage of the rows, for the positions of the active classes, the factors
-            (n_classes,) of the weights of their rows or None, the number of logits, and `Workers`.
+            ``stored(active, factors, n_logits, workers)`` returns the storage of the chosen rows.
+            `active` are the positions of the fitted classes, and `factors` (n_classes,), or None,
+            multiply the weights of the rows of each class.
         """
         weighted = totals if class_weight is None else totals * class_weight
         present = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
         top = 1.0 if class_weight is None else float(class_weight.max())
-        scale = min(max(self.top_weight * top, 1e-300), 1e300)
+        scale = float(np.clip(self.top_weight * top, SMALLEST_SCALE, LARGEST_SCALE))
         factors = None if class_weight is None else class_weight / top
         active, model = fitted_classes(present, self.classes, smoothing)
         return TrainingData(
@@ -82,10 +89,10 @@ class Labelled(CheckedChunks):
     def _stored(
         self, active: Array, factors: Array | None, n_logits: int, workers: Workers
     ) -> ChunkedRows:
-        """Return the storage of all rows; see `data_of` for the parameters."""
+        """Return the storage of all rows; see `training_data_of` for the parameters."""
         top_weight = self.top_weight if self.has_weights else None
-        coding = LabelCoding(self.classes, active, top_weight, factors, self.dtype)
-        chunks, shape = self.coded(coding)
+        conversion = LabelConversion(self.classes, active, top_weight, factors, self.dtype)
+        chunks, shape = self.converted(conversion)
         shape = replace(shape, has_weights=self.has_weights or factors is not None)
         return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
 
@@ -94,21 +101,21 @@ class Labelled(CheckedChunks):
         parts = mapped(self.scheduler, _codes, self.handles, [self.classes] * len(self.handles))
         return np.concatenate(self.scheduler.gather(parts))
 
-    def marked(self, marks: Array) -> tuple[list[Any], ChunksShape]:
-        """Replace the chunks by chunks for views, as `coded` does.
+    def converted_with_marks(self, marks: Array) -> tuple[list[Any], ChunksShape]:
+        """Convert the chunks for cross-validation, as `converted` does for `marks`.
 
-        Targets are codes of all classes, and `marks` have the shape (n_marks, n_samples).
+        The targets are the codes of all classes, because folds differ in the classes that they fit.
         """
         top_weight = self.top_weight if self.has_weights else None
         every = np.arange(len(self.classes))
-        coding = LabelCoding(self.classes, every, top_weight, None, self.dtype)
-        chunks, shape = self.coded(coding, marks)
+        conversion = LabelConversion(self.classes, every, top_weight, None, self.dtype)
+        chunks, shape = self.converted(conversion, marks)
         return chunks, replace(shape, has_weights=True)
 
 
 @dataclass(frozen=True)
-class LabelCoding:
-    """Converts the checked rows of a chunk to rows with the targets and weights of a fit.
+class LabelConversion:
+    """Function that converts the checked rows of a chunk to rows of a fit.
 
     Attributes
     ----------
@@ -129,13 +136,13 @@ class LabelCoding:
     class_weight: Array | None
     dtype: DType
 
-    def __call__(self, raw: CheckedRows) -> Rows:
-        code_of = np.searchsorted(self.classes, raw.labels)
-        codes = code_of[raw.codes]
-        targets = positions(self.active, len(self.classes))[codes]
+    def __call__(self, chunk: CheckedRows) -> Rows:
+        code_of = np.searchsorted(self.classes, chunk.labels)
+        codes = code_of[chunk.codes]
+        targets = positions_among(self.active, len(self.classes))[codes]
         weights = None
-        if self.top_weight is not None and raw.weights is not None:
-            weights = raw.weights / self.top_weight
+        if self.top_weight is not None and chunk.weights is not None:
+            weights = chunk.weights / self.top_weight
         if self.class_weight is not None:
             factors = self.class_weight[codes]
             weights = factors if weights is None else weights * factors
@@ -143,17 +150,17 @@ class LabelCoding:
             weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
             weights = weights.astype(self.dtype)
         offset = None
-        if raw.offset is not None:
-            given: Any = raw.offset
-            if raw.offset_names is not None:
-                given = pd.DataFrame(given, columns=raw.offset_names)
-            checked = _validation.check_offset(given, len(codes), self.classes, self.dtype)
-            offset = _validation.offset_of(checked, self.active)  # type: ignore[arg-type]
-        return Rows(raw.X.astype(self.dtype, copy=False), targets, weights, offset)
+        if chunk.offset is not None:
+            given: Any = chunk.offset
+            if chunk.offset_names is not None:
+                given = pd.DataFrame(given, columns=chunk.offset_names)
+            array = _validation.check_offset(given, len(codes), self.classes, self.dtype)
+            offset = _validation.offset_of(array, self.active)  # type: ignore[arg-type]
+        return Rows(chunk.X.astype(self.dtype, copy=False), targets, weights, offset)
 
 
 def read(
-    reader: Any,
+    estimator_or_columns: Any,
     X: Any,
     y: Any,
     sample_weight: Any,
@@ -161,12 +168,13 @@ def read(
     *,
     classes: Array | None = None,
 ) -> Labelled:
-    """Read and check Dask collections with one label a row.
+    """Check Dask collections with one label for each row, and return them as `Labelled`.
 
     Parameters
     ----------
-    reader : estimator or FittedColumns
-        An estimator in its `fit` learns the columns of X. X must have given columns.
+    estimator_or_columns : estimator or FittedColumns
+        An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. If these
+        are the `FittedColumns` of an earlier fit, X must have the same columns.
     X : Dask array or data frame of shape (n_samples, n_features)
     y, sample_weight, offset : Dask collection, array-like, number or None
     classes : ndarray of shape (n_classes,), optional
@@ -178,7 +186,7 @@ def read(
         For everything that a fit of arrays in memory refuses.
     """
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    checked = check_chunks(reader, X, given, _label_codes, _label_totals)
+    checked = check_chunks(estimator_or_columns, X, given, _label_codes, _label_totals)
     labels = _joined_labels([summary.labels for summary in checked.summaries])
     if classes is None:
         classes, _ = encode_labels(labels)
@@ -203,8 +211,8 @@ def read(
 def _joined_labels(labels: list[Array]) -> Array:
     """Return the labels of all chunks in one array, with repetitions.
 
-    Numbers and strings together become objects, since NumPy would convert the numbers to strings.
-    `encode_labels` refuses them afterwards.
+    If some chunks have numbers and others strings, the result has the dtype object, because NumPy
+    would convert the numbers to strings; `encode_labels` then raises an error for such labels.
     """
     some = [array for array in labels if len(array)]
     is_text = {array.dtype.kind in "US" for array in some}
@@ -217,12 +225,12 @@ def _label_codes(y: Any) -> tuple[Array, Array]:
     return codes, np.asarray(labels)
 
 
-def _label_totals(raw: CheckedRows, weights: Array | None) -> Array:
-    """Return the sum of the weights of the rows with each label of a chunk."""
-    return np.bincount(raw.codes, weights, len(raw.labels))
+def _label_totals(chunk: CheckedRows, weights: Array | None) -> Array:
+    """Return the sum of the weights (n_rows,) of the rows that have each label, (n_labels,)."""
+    return np.bincount(chunk.codes, weights, len(chunk.labels))
 
 
-def _codes(raw: CheckedRows, classes: Array) -> Array:
-    """Return the code of each row's class in a chunk, in the smallest integer type."""
+def _codes(chunk: CheckedRows, classes: Array) -> Array:
+    """Return the position of each row's class in `classes`, (n_rows,), in the smallest dtype."""
     smallest = np.min_scalar_type(len(classes) - 1)
-    return np.searchsorted(classes, raw.labels).astype(smallest)[raw.codes]
+    return np.searchsorted(classes, chunk.labels).astype(smallest)[chunk.codes]

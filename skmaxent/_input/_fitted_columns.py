@@ -38,7 +38,7 @@ class FittedColumns:
 
     @classmethod
     def of(cls, estimator: Any) -> FittedColumns:
-        """Return the columns of a fitted estimator; given columns are returned unchanged."""
+        """Return the columns of a fitted estimator; a `FittedColumns` is returned unchanged."""
         if isinstance(estimator, FittedColumns):
             return estimator
         names = getattr(estimator, "feature_names_in_", None)
@@ -61,37 +61,39 @@ class FittedColumns:
         return cls(shape[1] if len(shape) == 2 else 0, feature_names_of(X), caller)
 
     @classmethod
-    def learned(cls, reader: Any, X: Any) -> FittedColumns:
-        """Return the columns of X, or check that X has given columns.
+    def learned(cls, estimator_or_columns: Any, X: Any) -> FittedColumns:
+        """Return the columns of X: those of an earlier fit, or new ones that an estimator stores.
 
         Parameters
         ----------
-        reader : estimator or FittedColumns
-            An estimator in its `fit` learns the columns of X. Given columns are returned if X has
-            them too.
+        estimator_or_columns : estimator or FittedColumns
+            An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. The
+            `FittedColumns` of an earlier fit are returned if X has the same columns.
         X : object
             Anything with names of columns, or with a shape.
 
         Raises
         ------
         ValueError
-            If X does not have the given columns.
+            If X does not have the columns of the earlier fit.
         """
-        if isinstance(reader, FittedColumns):
-            reader.check(X)
-            return reader
-        validate_data(reader, X, reset=True, skip_check_array=True)
-        return cls.of(reader)
+        if isinstance(estimator_or_columns, FittedColumns):
+            estimator_or_columns.check(X)
+            return estimator_or_columns
+        validate_data(estimator_or_columns, X, reset=True, skip_check_array=True)
+        return cls.of(estimator_or_columns)
 
     @property
     def all_names(self) -> Array:
-        """The names, or x0, x1, ... where there are none."""
+        """The names of the columns, or x0, x1, ... if X had none, shape (n_features,)."""
         return default_names(self.n_features) if self.names is None else np.asarray(self.names)
 
     def named(self, feature_names: Any) -> Array:
-        """Return given names, or those that a transformer gives, or `all_names` for None.
+        """Return the names of the features for a table of coefficients, shape (n_features,).
 
-        Raises ValueError if their number is not that of the columns.
+        `feature_names` is an array of names, a fitted transformer that has
+        `get_feature_names_out`, or None for `all_names`. Raises ValueError unless there is a name
+        for each column.
         """
         if feature_names is None:
             return self.all_names
@@ -105,11 +107,11 @@ class FittedColumns:
             )
         return names
 
-    def are_those_of(self, X: Any) -> bool:
-        """Return whether X is an ndarray that needs no conversion and has as many columns.
+    def needs_no_validation(self, X: Any) -> bool:
+        """Return whether `validate` would return X unchanged and without a warning.
 
-        The answer takes much less time than `validate`, which matters in predictions of single
-        rows.
+        The answer is True for float arrays with as many columns as in the fit, if the fit had no
+        names. It takes much less time than `validate`, which matters in predictions of single rows.
         """
         return (
             type(X) is np.ndarray
@@ -121,7 +123,7 @@ class FittedColumns:
         )
 
     def validate(self, X: Any, *y: Any, **options: Any) -> Any:
-        """Return X, or X and y, converted by scikit-learn, if X has the columns of the fit.
+        """Return X, or X and y, converted by scikit-learn; X must have the columns of the fit.
 
         Parameters
         ----------
@@ -167,7 +169,7 @@ class FittedColumns:
     def check_names(self, X: Any) -> None:
         """Raise ValueError if the names of the columns of X differ from those of the fit.
 
-        Warn if only one of them has names. The messages are those of scikit-learn, whose own
+        Warn if only X or only the fit has names. The messages are those of scikit-learn, whose own
         function needs an estimator.
         """
         names = feature_names_of(X)

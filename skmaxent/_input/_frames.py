@@ -50,6 +50,7 @@ def path_frame(
 
     labels = classes[-1:] if coefs.shape[1] == 1 else classes
     names = np.append(np.asarray(features, dtype=object), "Intercept")
+    # Positions in Cs, labels and names of each coefficient that is shown; intercepts come last.
     at, row, column = coefs.nonzero()
     constant = np.indices(intercepts.shape).reshape(2, -1)
     at = np.concatenate([at, constant[0]])

@@ -1,7 +1,8 @@
 """Indicator matrices of label sets, and the targets that are computed from them.
 
 An indicator matrix has a column for each label, with ones in the rows that have the label. The
-argument `link` is "sigmoid" for independent labels and "softmax" for labels that share a row.
+argument `link` is "sigmoid" for independent labels and "softmax" for labels whose probabilities sum
+to one.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class LabelCounts(NamedTuple):
 
     @classmethod
     def of(cls, Y: Any, sample_weight: Array | None, link: str) -> LabelCounts:
-        """Return the counts of an indicator matrix Y (n_samples, n_labels)."""
+        """Return the counts of an indicator matrix Y, dense or CSR, (n_samples, n_labels)."""
         weights = used_weights(Y, sample_weight, link)
         used = np.ones(Y.shape[0]) if weights is None else weights
         return cls(
@@ -80,8 +81,8 @@ class LabelCounts(NamedTuple):
     def active(self, link: str) -> Array:
         """Return the positions of the labels that can be fitted.
 
-        Some rows have them and, for sigmoids, others do not. Raises ValueError if there are none,
-        or fewer than two for softmax.
+        These are the labels that some rows of positive weight have and, for sigmoids, other rows do
+        not have. Raises ValueError for fewer than one such label, or than two for softmax.
         """
         varies = self.totals > 0.0
         if link == "sigmoid":
@@ -99,7 +100,7 @@ class LabelCounts(NamedTuple):
 
 
 def label_likelihood(n_labels: int, link: str, smoothing: float) -> Likelihood:
-    """Return the likelihood of a link for so many labels."""
+    """Return the likelihood of a link for this number of labels."""
     return (Sigmoids if link == "sigmoid" else Softmax)(n_labels, smoothing)
 
 

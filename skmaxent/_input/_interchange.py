@@ -1,7 +1,7 @@
 """Data frames of many libraries and sparse matrices: conversion of arguments and of results.
 
-Whether a value is of a library is checked without importing the library: if nobody has imported it,
-no value can be of it.
+Whether a value belongs to a library is checked without importing the library: if nobody has
+imported it, no value can belong to it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def native(value: Any, name: str) -> Any:
     """Return a narwhals object unwrapped, and tables and arrays of pyarrow as pandas objects.
 
-    Other objects are returned unchanged. A table of pyarrow may hold metadata of a pandas index;
-    they are ignored, so that its columns are those that it shows. `name` is that of the argument.
+    Other objects are returned unchanged. Metadata in a table of pyarrow about the index of a pandas
+    frame are ignored, which would make a column an index. `name` is that of the argument.
 
     Raises
     ------

@@ -24,9 +24,9 @@ def has_missing(y: Any) -> bool:
 
 
 def first_level(y: Any) -> Any:
-    """Return the first category of y with a row, R's reference; None if pandas has no categories.
+    """Return the first category of a pandas categorical y that a row has, R's reference level.
 
-    The order of categories of a pandas Categorical is the user's, that of classes is sorted.
+    None is returned for other y. The user chooses the order of categories; `classes_` is sorted.
     """
     import pandas as pd
 

@@ -9,19 +9,22 @@ import numpy as np
 
 
 def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueError:
-    """Return an error that names the columns of X without numbers, if they caused the error.
+    """Return an error that names the columns of X without numbers, if these caused `error`.
 
-    Otherwise the result is the error itself.
+    Otherwise `error` itself is returned.
     """
     columns = columns_without_numbers(X) if _is_about_types(error) else []
     if not columns:
         return error
     kind = TypeError if isinstance(error, TypeError) else ValueError
-    return kind(needs_numbers(columns, str(error).splitlines()[0][:120]))
+    return kind(not_numeric_message(columns, str(error).splitlines()[0][:120]))
 
 
-def needs_numbers(columns: list[str], reason: str) -> str:
-    """Return the message for columns of X that do not hold numbers."""
+def not_numeric_message(columns: list[str], reason: str) -> str:
+    """Return the message of the error about columns of X that do not hold numbers.
+
+    `columns` are their descriptions, such as from `columns_without_numbers`.
+    """
     return (
         f"X must be numeric, but has columns that are not: {'; '.join(columns)}. Encode "
         "categories by sklearn.preprocessing.OneHotEncoder in a ColumnTransformer, or by a "
@@ -39,10 +42,11 @@ def _is_about_types(error: Exception) -> bool:
 
 
 def columns_without_numbers(X: Any, categories: Mapping[Any, str] | None = None) -> list[str]:
-    """Return descriptions of the columns of X that do not convert to numbers, or are categories.
+    """Return a description of each column of X that does not convert to numbers.
 
-    A description has the column's name or position, and its dtype or its first such value.
-    `categories` has the names and the dtypes of columns that count whatever their values.
+    A description has the column's name or position, and its dtype or its first value that is no
+    number. `categories` maps the names of columns that are listed even if their values are numbers
+    to their dtypes.
     """
     categories = {} if categories is None else categories
     named = hasattr(X, "columns")

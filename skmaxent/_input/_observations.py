@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,15 +27,15 @@ class Observations:
         Counts or shares of the classes, if there are no codes.
     multiplicity : ndarray of shape (n_samples,), optional
         The number of observations that each row with a code stands for; None stands for ones.
-    sets : bool, default=False
-        Whether rows of `counts` are sets, with ones for the possible classes.
+    are_sets : bool, default=False
+        Whether each row of `counts` marks the possible classes of the row with ones.
     """
 
     classes: Array
     codes: Array | None = None
     counts: Array | None = None
     multiplicity: Array | None = None
-    sets: bool = False
+    are_sets: bool = False
 
     @property
     def table(self) -> Array:
@@ -43,13 +44,13 @@ class Observations:
         return self.counts
 
     @classmethod
-    def of_counts(cls, classes: Array, counts: Array, *, sets: bool = False) -> Observations:
-        """Return observations of a table (n_samples, n_classes), with codes if these suffice.
+    def of_counts(cls, classes: Array, counts: Array, *, are_sets: bool = False) -> Observations:
+        """Return observations of a table of counts (n_samples, n_classes).
 
-        They suffice if each row has a single positive count.
+        If each row has a single positive count, the result has codes instead of counts.
         """
         if (np.count_nonzero(counts, axis=1) > 1).any():
-            return cls(classes, counts=counts, sets=sets)
+            return cls(classes, counts=counts, are_sets=are_sets)
         codes = counts.argmax(axis=1)
         multiplicity = counts[np.arange(len(counts)), codes]
         if (multiplicity == 1.0).all():
@@ -62,7 +63,7 @@ class Observations:
         return len(self.table if self.codes is None else self.codes)
 
     @cached_property
-    def likeliest(self) -> Array:
+    def most_observed(self) -> Array:
         """The code of the class with the largest count in each row, shape (n_samples,)."""
         if self.codes is not None:
             return self.codes
@@ -79,8 +80,8 @@ class Observations:
             weights = np.ones(len(self.table)) if weights is None else weights
             return np.asarray(weights @ (self.table / self.table.max()))
         if self.multiplicity is not None:
-            many = self.multiplicity / self.multiplicity.max()
-            weights = many if weights is None else weights * many
+            relative = self.multiplicity / self.multiplicity.max()
+            weights = relative if weights is None else weights * relative
         return np.bincount(self.codes, weights, len(self.classes))
 
     def per_row(self, sample_weight: Array | None = None) -> Array | None:
@@ -88,17 +89,17 @@ class Observations:
 
         The result is None if every row is one observation of weight one.
         """
-        many = self.multiplicity
-        if self.codes is None and not self.sets:
-            many = self.table.sum(axis=1)
-        if many is None or sample_weight is None:
-            return sample_weight if many is None else many
-        return np.asarray(many * sample_weight)
+        numbers = self.multiplicity
+        if self.codes is None and not self.are_sets:
+            numbers = self.table.sum(axis=1)
+        if numbers is None or sample_weight is None:
+            return sample_weight if numbers is None else numbers
+        return np.asarray(numbers * sample_weight)
 
     def total_weight(
         self, sample_weight: Array | None = None, class_weight: Array | None = None
     ) -> float:
-        """Return the sum of the weights of all observations, times those of their classes."""
+        """Return the sum over observations of the sample weight times the class weight."""
         if class_weight is None:
             weights = self.per_row(sample_weight)
             return float(self.n_samples if weights is None else weights.sum())
@@ -110,22 +111,19 @@ class Observations:
         return float(factors.sum() if weights is None else factors @ weights)
 
     def rows(self, index: Array) -> Observations:
-        """Return the rows at positions `index`."""
+        """Return the observations of the rows at positions `index`."""
+        parts: dict[str, Any] = {
+            name: getattr(self, name)[index]
+            for name in ("codes", "counts", "multiplicity")
+            if getattr(self, name) is not None
+        }
+        return replace(self, **parts)
 
-        def some(array: Array | None) -> Array | None:
-            return None if array is None else array[index]
+    def without_classes(self, unseen: Array) -> tuple[Observations, Array]:
+        """Return the observations without those of some classes, and the positions of their rows.
 
-        return replace(
-            self,
-            codes=some(self.codes),
-            counts=some(self.counts),
-            multiplicity=some(self.multiplicity),
-        )
-
-    def without(self, unseen: Array) -> tuple[Observations, Array]:
-        """Return the rows with observations of other classes than the unseen, and their positions.
-
-        `unseen` is a mask of the classes. Counts of unseen classes become zero.
+        `unseen` (n_classes,) is a mask of the classes to leave out. Their counts become zero, and
+        rows without any other observation are dropped.
         """
         if self.codes is not None:
             kept = np.flatnonzero(~unseen[self.codes])
@@ -135,17 +133,17 @@ class Observations:
         return replace(self, counts=counts[kept]), kept
 
     def expanded(self) -> tuple[Array, Array]:
-        """Return the row and the class code of each pair with a positive count, as two arrays."""
+        """Return the row and the class of each positive count, as two arrays of positions."""
         if self.codes is not None:
             return np.arange(len(self.codes)), self.codes
         row, code = np.nonzero(self.table)
         return row, code
 
     def mean(self, values: Array, sample_weight: ArrayLike | None = None) -> float:
-        """Return the weighted mean over observations of the value of the observed class.
+        """Return the weighted mean of `values` at the observed classes, such as a log score.
 
         `values` has the shape (n_samples, n_classes). A set is one observation, whose value is the
-        largest among its classes. Raises ValueError unless the weights are those of these rows.
+        largest among its classes. Raises ValueError unless there is a weight for each row.
         """
         weights = check_sample_weight(sample_weight, len(values))
         if self.codes is not None:
@@ -153,7 +151,7 @@ class Observations:
                 weights = self.multiplicity * (1.0 if weights is None else weights)
             return float(np.average(values[np.arange(len(values)), self.codes], weights=weights))
         counts = self.table
-        if self.sets:
+        if self.are_sets:
             best = np.where(counts > 0.0, values, -np.inf).max(axis=1)
             return float(np.average(best, weights=weights))
         # Every count is that many observations of its class.

@@ -1,6 +1,11 @@
 """Conversion of the users' penalty factors, bounds and prior coefficients to `PenaltyTerms`.
 
 Users give them by position or by the names of features and classes.
+
+Conventions
+-----------
+R is the number of rows of `coef_`: 1 for two classes, otherwise the number of classes. Arrays of
+shape (1 or R, n_features) have one row for all rows of `coef_`, or a row for each.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Columns:
-    """The features and classes of a fit, to which arguments must correspond.
+    """The features and classes of a fit, with which the users' arguments are matched.
 
     Attributes
     ----------
@@ -41,7 +46,10 @@ class Columns:
         return 1 if len(self.classes) == 2 else len(self.classes)
 
     def positions(self, given: Any, argument: str) -> NDArray[np.intp]:
-        """Return the positions of features by their names; `argument` is named in errors."""
+        """Return the position in X of each feature that `given` names.
+
+        `argument` is the name of the user's argument, for errors.
+        """
         if self.names is None:
             raise ValueError(
                 f"{argument} names features, but X has no names: fit on a DataFrame whose columns "
@@ -76,7 +84,7 @@ class Columns:
             kept = [i for i, row in enumerate(rows) if row != "Intercept"]
             array, names, rows = array[kept].T, [rows[i] for i in kept], names
         array = array[:, self._order(names, argument)]
-        # Rows that are numbered have no names to be matched by.
+        # Rows numbered 0, 1, ... have no names of classes: they are matched by position.
         if rows == list(range(len(rows))) or self.n_rows == 1:
             return array
         if len(set(rows)) < len(rows) or set(rows) != set(labels):
@@ -86,7 +94,7 @@ class Columns:
         return array[[rows.index(label) for label in labels]]
 
     def _order(self, names: list[Any], argument: str) -> Array:
-        """Return the position of each feature among `names`, which must name each feature once."""
+        """Return the position in `names` of each feature; `names` must have each feature once."""
         numbers = list(range(self.n_features))
         if names == numbers or (self.names is None and set(names) == set(numbers)):
             positions = np.array(names, dtype=np.intp)
@@ -137,9 +145,10 @@ class Columns:
 
 
 def penalty_factors(value: Any, columns: Columns) -> Array:
-    """Return penalty factors, (1 or R, n_features), nonnegative; infinity removes a coefficient.
+    """Return the penalty factors that the user gave, (1 or R, n_features).
 
-    None stands for ones, and so do features that a dict does not name.
+    They are zero or more; infinity removes a coefficient from the model. None stands for ones, and
+    features that a dict does not name get one.
     """
     if value is None:
         return np.ones((1, columns.n_features))
@@ -243,9 +252,9 @@ def prior_of(value: Any, columns: Columns) -> Array | None:
     if value is None:
         return None
     if hasattr(value, "coef_"):
-        return _of_model(value, columns)
+        return _prior_of_model(value, columns)
     if hasattr(value, "columns") and hasattr(value, "index"):
-        return _of_table(value, columns)
+        return _prior_of_table(value, columns)
     if hasattr(value, "fit"):
         raise ValueError(
             f"prior_coef is a {type(value).__name__} without coef_: expected a fitted linear "
@@ -259,10 +268,11 @@ def prior_of(value: Any, columns: Columns) -> Array | None:
     return np.array(np.broadcast_to(target, (columns.n_rows, columns.n_features)))
 
 
-def _of_model(model: Any, columns: Columns) -> Array:
-    """Return the coefficients of a fitted linear classifier, matched by names where both have any.
+def _prior_of_model(model: Any, columns: Columns) -> Array:
+    """Return the coefficients of a fitted linear classifier as a prior, (R, n_features).
 
-    Classes and features that the classifier lacks get zeros.
+    Features are matched by their names if both the classifier and X have names. Classes and
+    features that the classifier does not have get zeros.
     """
     coef = model.coef_.toarray() if sp.issparse(model.coef_) else np.asarray(to_host(model.coef_))
     coef = np.atleast_2d(coef)
@@ -280,8 +290,11 @@ def _of_model(model: Any, columns: Columns) -> Array:
     return _placed(coef, classes, positions, columns)
 
 
-def _of_table(table: Any, columns: Columns) -> Array:
-    """Return the coefficients of a table with features in its rows and classes in its columns."""
+def _prior_of_table(table: Any, columns: Columns) -> Array:
+    """Return the coefficients of a table as `coef_frame` returns it as a prior, (R, n_features).
+
+    The table has features in its rows and classes in its columns.
+    """
     rows = list(table.index)
     intercepts = [i for i, row in enumerate(rows) if row == "Intercept"]
     if columns.names is not None and "Intercept" in columns.names:
@@ -311,7 +324,7 @@ def _of_table(table: Any, columns: Columns) -> Array:
 
 
 def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> Array:
-    """Return coefficients (R, n_features) with given rows and columns, and zeros elsewhere.
+    """Return coefficients (R, n_features) that are `coef` in some rows and columns, else zero.
 
     Parameters
     ----------
@@ -352,7 +365,7 @@ def terms_of(
 ) -> PenaltyTerms:
     """Return the penalty, of strength one, and the bounds of the rows of `coef_`.
 
-    The arguments are those of `MaxentClassifier`; `is_penalised` says whether C is finite.
+    The arguments are those of `MaxentClassifier`; `is_penalised` says whether there is a penalty.
 
     Raises
     ------

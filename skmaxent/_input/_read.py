@@ -24,7 +24,11 @@ from skmaxent._input._interchange import (
     without_fill,
 )
 from skmaxent._input._labels import MISSING_LABELS, has_missing
-from skmaxent._input._numeric_columns import about_columns, columns_without_numbers, needs_numbers
+from skmaxent._input._numeric_columns import (
+    about_columns,
+    columns_without_numbers,
+    not_numeric_message,
+)
 from skmaxent._input._settings import Settings
 from skmaxent._input._targets import begins_with_set, is_table, observe, sets_of
 from skmaxent._input._training_data import TrainingData, data_in_memory
@@ -36,7 +40,7 @@ from skmaxent._typing import Array
 
 def read(
     settings: Settings,
-    reader: Any,
+    estimator_or_columns: Any,
     X: Any,
     y: Any,
     sample_weight: ArrayLike | None = None,
@@ -50,12 +54,14 @@ def read(
     ----------
     settings : Settings
         The parameters of the classifier.
-    reader : estimator or FittedColumns
-        An estimator in its `fit` learns the columns of X. X must have given columns.
+    estimator_or_columns : estimator or FittedColumns
+        An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. If these
+        are the `FittedColumns` of an earlier fit, X must have the same columns.
     X, y, sample_weight, offset : object
         The arguments of `MaxentClassifier.fit`.
     classes : ndarray of shape (n_classes,), optional
-        All labels, some of which y may lack; None stands for those that y contains.
+        The sorted labels of the fit, some of which may be absent from y; None stands for the
+        labels that y contains.
 
     Raises
     ------
@@ -66,12 +72,14 @@ def read(
     if any(map(is_dask, (X, y, sample_weight, offset))):
         if settings.partial_labels:
             refuse_dask("partial_labels=True", X, y)
-        labelled = _dask_labels.read(reader, X, y, sample_weight, offset, classes=classes)
+        labelled = _dask_labels.read(
+            estimator_or_columns, X, y, sample_weight, offset, classes=classes
+        )
         class_weight = _validation.check_class_weight(
             settings.class_weight, labelled.classes, labelled.totals
         )
         return labelled.training_data(class_weight, smoothing)
-    X, y = check_rows(reader, X, y, partial_labels=settings.partial_labels)
+    X, y = check_rows(estimator_or_columns, X, y, partial_labels=settings.partial_labels)
     check_has_coefficients(X, fit_intercept=settings.fit_intercept)
     if not X.shape[1]:
         _refuse_what_needs_columns(settings)
@@ -85,7 +93,7 @@ def read(
     return data_in_memory(
         X,
         observed,
-        FittedColumns.of(reader).names,
+        FittedColumns.of(estimator_or_columns).names,
         sample_weight,
         class_weight,
         smoothing=smoothing,
@@ -103,7 +111,7 @@ def check_has_coefficients(X: Any, *, fit_intercept: bool) -> None:
 
 
 def _refuse_what_needs_columns(settings: Settings) -> None:
-    """Raise ValueError for parameters that the intercept-only model has no use for."""
+    """Raise ValueError for bounds and for a path, which mean nothing if X has no columns."""
     if settings.bounds is not None:
         raise ValueError(
             f"X has no columns, but bounds of their coefficients are given, {settings.bounds!r}: "
@@ -116,13 +124,15 @@ def _refuse_what_needs_columns(settings: Settings) -> None:
         )
 
 
-def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> tuple[Any, Any]:
-    """Check X and y and return them.
+def check_rows(
+    estimator_or_columns: Any, X: Any, y: Any, *, partial_labels: bool = False
+) -> tuple[Any, Any]:
+    """Check X and y, where y may be labels, a table of counts or sets, and return them converted.
 
     Parameters
     ----------
-    reader : estimator or FittedColumns
-        As in `check_data`.
+    estimator_or_columns : estimator or FittedColumns
+        As in `read`.
     X, y : array-like
     partial_labels : bool, default=False
         Whether y may hold sets of possible labels.
@@ -131,7 +141,7 @@ def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> 
     -------
     X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
     y : object
-        An ndarray of labels (n_samples,), or the unchanged table or sets.
+        An ndarray of labels (n_samples,); a table and sets are returned unchanged.
 
     Raises
     ------
@@ -140,8 +150,10 @@ def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> 
     TypeError
         If X or y is a Dask collection.
     """
-    is_fitted = isinstance(reader, FittedColumns)
-    refuse_dask(reader.estimator if is_fitted else type(reader).__name__, X, y)
+    is_fitted = isinstance(estimator_or_columns, FittedColumns)
+    refuse_dask(
+        estimator_or_columns.estimator if is_fitted else type(estimator_or_columns).__name__, X, y
+    )
     y = exact_integers(native(to_host(y), "y"))
     has_sets = begins_with_set(y)
     if has_sets and not partial_labels:
@@ -153,39 +165,42 @@ def check_rows(reader: Any, X: Any, y: Any, *, partial_labels: bool = False) -> 
         )
     has_sets = has_sets or (partial_labels and sets_of(y) is not None)
     if not (has_sets or is_table(y)):
-        X, y = check_data(reader, X, y)
+        X, y = check_data(estimator_or_columns, X, y)
         return X, y
-    X = check_data(reader, X)
+    X = check_data(estimator_or_columns, X)
     check_consistent_length(X, y)
     return X, y
 
 
-def check_data(reader: Any, *arrays: Any) -> Any:
-    """Check X, or X and y, by scikit-learn's rules and return them converted.
+def check_data(estimator_or_columns: Any, *arrays: Any) -> Any:
+    """Check X, or X and labels y, by scikit-learn's rules and return them converted.
 
     Parameters
     ----------
-    reader : estimator or FittedColumns
-        An estimator in its `fit` learns the columns of X. X must have given columns.
+    estimator_or_columns : estimator or FittedColumns
+        As in `read`.
     *arrays : array-like
-        X, or X and y.
+        X of shape (n_samples, n_features), or X and labels y of shape (n_samples,).
 
     Returns
     -------
     X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
-        A float32 or float64 array; a DeviceArray if scikit-learn dispatches on X. Its entries may
-        be NaN or infinite: callers notice this in sums over X, which saves a pass. A frame with
-        rows and without columns is the X of the intercept-only model. A fit refuses arrays without
-        columns, as all of scikit-learn's classifiers do.
+        A float32 or float64 array; a DeviceArray if scikit-learn dispatches on X. Entries of X may
+        be NaN or infinite: sums over X that a fit needs anyway find them, without a further pass.
+        A frame with rows and without columns is the X of the intercept-only model. A fit refuses
+        arrays without columns, as all of scikit-learn's classifiers do.
     y : ndarray of shape (n_samples,), optional
     """
-    is_fitted = isinstance(reader, FittedColumns)
+    is_fitted = isinstance(estimator_or_columns, FittedColumns)
     if not is_fitted and len(arrays) == 2 and _are_plain(*arrays):
-        # Nothing is left for scikit-learn to check, which takes as long as a fit of few rows.
-        vars(reader).pop("feature_names_in_", None)
-        reader.n_features_in_ = arrays[0].shape[1]
+        # Such arrays need no conversion, and scikit-learn's checks take as long as a small fit.
+        # As scikit-learn does, forget the names of an earlier fit.
+        vars(estimator_or_columns).pop("feature_names_in_", None)
+        estimator_or_columns.n_features_in_ = arrays[0].shape[1]
         return arrays
-    validate = reader.validate if is_fitted else partial(validate_data, reader)
+    validate = (
+        estimator_or_columns.validate if is_fitted else partial(validate_data, estimator_or_columns)
+    )
     place = place_of(arrays[0])
     if place is not None:
         return _check_on_device(validate, place, *arrays)
@@ -193,17 +208,11 @@ def check_data(reader: Any, *arrays: Any) -> Any:
     for array, name in zip(arrays, "Xy", strict=False):
         refuse_masked(array, name)
     has_no_columns = is_frame_without_columns(arrays[0])
-    if is_fitted and not reader.n_features:
+    if is_fitted and not estimator_or_columns.n_features:
         has_no_columns |= np.shape(arrays[0])[1:] == (0,)
     if has_no_columns:
         arrays = (np.empty(arrays[0].shape), *arrays[1:])
-    times = columns_of_time(arrays[0])
-    if times:
-        raise TypeError(needs_numbers(times, "the unit of such numbers would be arbitrary"))
-    categories = columns_of_categories(arrays[0])
-    if categories:
-        described = columns_without_numbers(arrays[0], categories)
-        raise ValueError(needs_numbers(described, "text and categories do not count as numbers"))
+    _refuse_times_and_categories(arrays[0])
     try:
         checked = validate(
             *arrays,
@@ -219,7 +228,7 @@ def check_data(reader: Any, *arrays: Any) -> Any:
         if "fill value" in str(error):  # pandas has no COO matrix of such columns
             filled = without_fill(arrays[0])
             if filled is not None:
-                return check_data(reader, filled, *arrays[1:])
+                return check_data(estimator_or_columns, filled, *arrays[1:])
         if len(arrays) > 1 and has_missing(arrays[1]):
             raise ValueError(MISSING_LABELS) from error
         explained = about_columns(error, arrays[0])
@@ -228,8 +237,30 @@ def check_data(reader: Any, *arrays: Any) -> Any:
         raise explained from error
 
 
+def _refuse_times_and_categories(X: Any) -> None:
+    """Raise TypeError for times and ValueError for text and categories in a frame.
+
+    scikit-learn would convert them to numbers where it can.
+    """
+    times = columns_of_time(X)
+    if times:
+        raise TypeError(not_numeric_message(times, "the unit of such numbers would be arbitrary"))
+    categories = columns_of_categories(X)
+    if categories:
+        raise ValueError(
+            not_numeric_message(
+                columns_without_numbers(X, categories),
+                "text and categories do not count as numbers",
+            )
+        )
+
+
 def _are_plain(X: Any, y: Any) -> bool:
-    """Return whether X is a table of floats and y as many integers or strings, all in NumPy."""
+    """Return whether X and y are ndarrays that a fit takes without any conversion.
+
+    These are X (n_samples, n_features) of floats, and y (n_samples,) of integers, booleans or
+    strings, with at least one row and column.
+    """
     return (
         type(X) is np.ndarray
         and type(y) is np.ndarray
@@ -243,7 +274,10 @@ def _are_plain(X: Any, y: Any) -> bool:
 
 
 def _check_on_device(validate: Callable[..., Any], place: Place, X: Any, *labels: Any) -> Any:
-    """Return X as a `DeviceArray`, or X and y; `validate` is scikit-learn's check."""
+    """Return X on a device as a `DeviceArray`, or X and labels y, checked and y in host memory.
+
+    `validate` is the function of scikit-learn, or of `FittedColumns`, that checks X or X and y.
+    """
     if place.xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has the dtype {X.dtype}.")
     dtypes = [place.dtype(dtype) for dtype in (np.float64, np.float32)]

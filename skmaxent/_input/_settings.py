@@ -25,9 +25,11 @@ NO_PENALTY = (None, "none")
 class Settings:
     """A copy of those parameters of a `MaxentClassifier` that define its objective.
 
-    The attributes have the names and the meaning of the parameters. `C` and `l1_ratio` are the
-    values that `resolve_penalty` returns. C is None if `alpha` is given, which is then positive,
-    and for a regularisation path, on which the strength of the penalty varies.
+    The attributes have the names and the meaning of the parameters, with these exceptions:
+
+    - `C` and `l1_ratio` are the values that `resolve_penalty` returns;
+    - `alpha` is None or positive, and C is None if `alpha` is given;
+    - both are None for a regularisation path, on which the strength of the penalty varies.
     """
 
     C: float | None = np.inf
@@ -59,19 +61,19 @@ class Settings:
                     f"partial_labels=True cannot be combined with {' or '.join(given)}, because "
                     "the class of a row is not known: leave out one of them."
                 )
-        same = {
+        others = {
             field.name: getattr(estimator, field.name)
             for field in fields(cls)
             if field.name not in ("C", "alpha", "l1_ratio")
         }
-        return cls.with_strength_of(estimator, **same)
+        return cls.with_strength_of(estimator, **others)
 
     @classmethod
     def with_strength_of(cls, estimator: Any, **others: Any) -> Settings:
-        """Return settings whose penalty is that of the estimator's C, alpha, l1_ratio and penalty.
+        """Return settings with the estimator's C, alpha, l1_ratio and penalty; `others` are fields.
 
-        Raises ValueError if `alpha` is given beside another C than the default, or beside no
-        penalty.
+        Raises ValueError if `alpha` is given together with a C that is not the default, or with a
+        `penalty` that stands for none.
         """
         alpha = estimator.alpha
         if alpha is not None and (estimator.C != DEFAULT_C or estimator.penalty in NO_PENALTY):
@@ -84,7 +86,7 @@ class Settings:
         C, l1_ratio = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
         if alpha is None:
             return cls(C, l1_ratio=l1_ratio, **others)
-        alpha = float(alpha)
+        alpha = float(alpha)  # zero means no penalty, which is C = infinity
         return cls(None if alpha else np.inf, alpha or None, l1_ratio=l1_ratio, **others)
 
     def for_path(self) -> Settings:
@@ -109,7 +111,7 @@ class Settings:
     def terms(self, data: TrainingData) -> PenaltyTerms:
         """Return the penalty and bounds as arrays, for the features and classes of the data.
 
-        The penalty has strength one; the strength that C stands for is applied later.
+        The penalty has strength one; the solver multiplies it by the strength that C stands for.
         """
         return terms_of(
             l1_ratio=self.l1_ratio,

@@ -29,6 +29,7 @@ from skmaxent._input._labels import encode_labels
 from skmaxent._input._observations import Observations
 from skmaxent._typing import Array
 
+# The end of error messages: what y may be.
 EXPECTED = (
     "expected labels of shape (n_samples,), or a table of shape (n_samples, n_classes) with a "
     "count or share, zero or more, of each class"
@@ -83,7 +84,7 @@ def begins_with_set(y: Any) -> bool:
 
 
 def sets_of(y: Any) -> list[Any] | None:
-    """Return y as a list if any of its elements is a set, else None."""
+    """Return y as a list if at least one of its elements is a set, else None."""
     if sp.issparse(y) or getattr(y, "ndim", 1) != 1 or not isinstance(y, Iterable):
         return None
     rows = list(y)
@@ -114,7 +115,7 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observations:
     counts = np.zeros((len(sets), len(classes)))
     for i, row in enumerate(sets):
         counts[i, [position[label] for label in row]] = 1.0
-    return Observations.of_counts(classes, counts, sets=True)
+    return Observations.of_counts(classes, counts, are_sets=True)
 
 
 def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observations:
@@ -140,7 +141,7 @@ def _from_table(y: Any, classes: Array | None, partial_labels: bool) -> Observat
         )
     # Columns of given classes may be all zeros: the classes come from other rows.
     classes = names if classes is None else classes
-    return Observations.of_counts(classes, counts, sets=partial_labels)
+    return Observations.of_counts(classes, counts, are_sets=partial_labels)
 
 
 def _dense_table(y: Any) -> Array:
@@ -194,10 +195,10 @@ def _refuse_several_true(counts: Array) -> None:
 
 
 def _columns_in_order(y: Any, classes: Array | None) -> tuple[Any, Array]:
-    """Return a table with its columns in the order of the classes, and the classes.
+    """Return a table with its columns in the order of the classes, and the classes of the columns.
 
-    Without given classes these are the sorted names of the columns, or their positions if there are
-    no names.
+    If `classes` is None, the classes are the sorted names of the columns, or their positions if
+    there are no names.
     """
     if not hasattr(y, "columns"):
         width = y.shape[1] if hasattr(y, "shape") else len(y[0])

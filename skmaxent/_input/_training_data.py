@@ -19,7 +19,7 @@ from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
-# Products of weights stay within this range, which neither overflows nor vanishes.
+# The product of the largest weights is kept within this range: it neither overflows nor vanishes.
 SMALLEST_SCALE, LARGEST_SCALE = 1e-300, 1e300
 
 
@@ -93,13 +93,13 @@ def data_in_memory(
         The weight of the uniform distribution in the targets.
     offset : ndarray of shape (n_samples, n_classes) or (n_samples, 1), optional
     """
-    classes, K = observed.classes, len(observed.classes)
+    classes = observed.classes
     targets, weights, scale, present = _weighted_targets(observed, sample_weight, class_weight)
-    active, model = fitted_classes(present, classes, smoothing)
+    active, of_active = fitted_classes(present, classes, smoothing)
     if observed.codes is not None:
-        targets = positions(active, K)[targets]
+        targets = positions_among(active, len(classes))[targets]
     else:
-        targets = targets[:, 1] if model.n_logits == 1 else targets[:, active]
+        targets = targets[:, 1] if of_active.n_logits == 1 else targets[:, active]
     return TrainingData(
         classes,
         names,
@@ -107,13 +107,13 @@ def data_in_memory(
         active,
         observed.totals(sample_weight),
         scale,
-        model,
+        of_active,
         storage_in_memory(
             X,
             targets,
             weights,
             None if offset is None else offset_of(offset, active),
-            n_logits=model.n_logits,
+            n_logits=of_active.n_logits,
         ),
         observed.per_row(sample_weight),
     )
@@ -155,7 +155,7 @@ def _weighted_targets(
     factors = [sample_weight, observed.multiplicity]
     if codes is None:
         targets, sums = _shares(observed, class_weight)
-        factors.append(None if observed.sets else sums)
+        factors.append(None if observed.are_sets else sums)
     else:
         targets = codes
         factors.append(None if class_weight is None else class_weight[codes])
@@ -163,7 +163,7 @@ def _weighted_targets(
     weights, scale = _product(given, observed.n_samples)
     totals = np.bincount(codes, weights, K) if codes is not None else weights @ targets
     present = np.flatnonzero(totals > 0.0)
-    if not observed.sets or codes is not None:
+    if not observed.are_sets or codes is not None:
         return targets, weights if given else None, scale, present
     # A row for which all classes are possible has no loss.
     informative = np.where(observed.table[:, present].all(axis=1), 0.0, weights)
@@ -173,13 +173,14 @@ def _weighted_targets(
 
 
 def _shares(observed: Observations, class_weight: Array | None) -> tuple[Array, Array]:
-    """Return the shares of classes in the counts of each row, and the sums of these counts.
+    """Return the share of each class in the counts of each row, and the sum of the row's counts.
 
-    Class weights multiply counts, but not the ones of possible classes in sets.
+    The shapes are (n_samples, n_classes) and (n_samples,). Class weights multiply counts, but not
+    the ones that mark the possible classes of a set.
     """
     top = float(observed.table.max())
     counts = observed.table / top
-    if class_weight is not None and not observed.sets:
+    if class_weight is not None and not observed.are_sets:
         largest = float(class_weight.max())
         counts = counts * (class_weight / max(largest, SMALLEST_SCALE))
         top *= largest
@@ -188,10 +189,10 @@ def _shares(observed: Observations, class_weight: Array | None) -> tuple[Array, 
 
 
 def _product(factors: list[Array], n_samples: int) -> tuple[Array, float]:
-    """Return the product of factors of weights, divided by a number, and that number.
+    """Return the product of several weights of each row divided by a number, and the number.
 
-    Each factor is divided by its maximum, so that no product overflows. Products that are
-    negligible beside 1 become zero.
+    The number is the product of the maxima of the `factors`, each of shape (n_samples,), so that no
+    product overflows. Products below `NEGLIGIBLE_WEIGHT` become zero.
     """
     weights, scale = np.ones(n_samples), 1.0
     for factor in factors:
@@ -236,10 +237,10 @@ def fitted_classes(present: Array, classes: Array, smoothing: float) -> tuple[Ar
     return active, Softmax(k, smoothing) if k < K else likelihood(K, smoothing)
 
 
-def positions(active: Array, n_classes: int) -> Array:
-    """Return the position of each class among the active ones, shape (n_classes,).
+def positions_among(active: Array, n_classes: int) -> Array:
+    """Return the position of each class in `active`, shape (n_classes,).
 
-    It is 0 for the other classes, which no row of positive weight has.
+    Classes that are not in `active` get 0, because no row of positive weight has them.
     """
     position = np.zeros(n_classes, dtype=np.intp)
     position[active] = np.arange(len(active))

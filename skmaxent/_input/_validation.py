@@ -161,10 +161,10 @@ def check_codes(given: Any, n_samples: int, name: str, what: str) -> tuple[Array
 
 
 def _by_class(given: dict[Any, Any], classes: Array) -> tuple[dict[int, Any], list[Any]]:
-    """Return a dict's values by the positions of their classes, and the labels of other classes.
+    """Return the values of a dict by the positions of their classes, and its unknown labels.
 
-    Labels that are not found by their hash are compared: a date equals a `numpy.datetime64` but has
-    another hash.
+    `given` has a value for each label. Labels that are not found by their hash are compared: a date
+    equals a `numpy.datetime64` but has another hash.
     """
     position = {label: code for code, label in enumerate(classes.tolist())}
     found, unknown = {}, []
@@ -214,10 +214,10 @@ def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Arra
 
 
 def class_shares(given: Any, classes: Array, totals: Array) -> Array:
-    """Return the shares of the classes in the population, positive and with the sum one.
+    """Return the shares of the classes in the population, (n_classes,), which sum to one.
 
-    `given` is the parameter `prior_correction`: "empirical" for the shares of `totals`, or a dict,
-    Series or array of shares.
+    `given` is the parameter `prior_correction`: "empirical" for the shares of `totals`, the numbers
+    of observations of the classes, or a dict, Series or array of shares.
     """
     if isinstance(given, str):  # "empirical"
         return np.asarray(totals / totals.sum())

@@ -156,7 +156,7 @@ class FittedModel:
         offset : ndarray of shape (n_samples, n_logits) or None
         """
         offset = self.needed_offset(offset)
-        if not self.columns.are_those_of(X):
+        if not self.columns.needs_no_validation(X):
             X = check_data(self.columns, X)
         if offset is not None:
             offset = check_offset(offset, X.shape[0], self.classes, X.dtype)

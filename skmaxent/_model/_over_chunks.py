@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from skmaxent._input._dask_chunks import (
     chunks_like,
     chunks_of,
+    column_metadata,
     in_row_chunks,
     is_frame,
-    nothing_like,
 )
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._validation import is_no_offset
@@ -80,7 +80,7 @@ def frame_over_chunks(
         )
     if offset is not None:
         function = partial(function, offset=0)
-    columns.check(nothing_like(X))
+    columns.check(column_metadata(X))
     few = _named(X._meta_nonempty, function, names)
     return X.map_partitions(_named, function, names, meta=few.iloc[:0])
 
@@ -129,7 +129,7 @@ def _parts(
 ) -> tuple[Any, list[Any], list[Any]]:
     """Return X in chunks of whole rows, these chunks, and the same rows of each argument."""
     X = in_row_chunks(X)
-    columns.check(nothing_like(X))
+    columns.check(column_metadata(X))
     parts = chunks_of(X)
     rows = [chunks_like(array, X, len(parts), name) for name, array in arguments.items()]
     return X, parts, rows

@@ -19,7 +19,7 @@ from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_classifier import fit_classifier
 from skmaxent._input import _dask_labels, _validation
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._training_data import TrainingData, positions
+from skmaxent._input._training_data import TrainingData, positions_among
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model_selection._folds import (
     Candidates,
@@ -80,7 +80,7 @@ class FoldView:
         rows = rows._replace(weights=weights.astype(rows.X.dtype))
         if len(self.active) == self.n_classes:
             return rows
-        targets = positions(self.active, self.n_classes)[rows.targets]
+        targets = positions_among(self.active, self.n_classes)[rows.targets]
         offset = rows.offset
         if offset is not None:
             offset = _validation.offset_of(offset, self.active)
@@ -144,7 +144,7 @@ class FoldsInChunks:
         pairs = check_cv(estimator.cv, codes, classifier=True).split(no_rows, codes)
         splits = Splits.of(pairs, len(codes))
         n_test, n_training = (splits.counts(codes, K, is_held_out=side) for side in (True, False))
-        chunks, shape = labelled.marked(splits.marks)
+        chunks, shape = labelled.converted_with_marks(splits.marks)
         given = X, y, sample_weight, offset
         return cls(
             estimator, labelled, chunks, shape, splits, n_test, n_training, fold_options, given
@@ -269,7 +269,7 @@ class FoldsInChunks:
             side = self.splits.side(fold, is_held_out=False)
             totals = self._totals[fold]
         class_weight = _validation.check_class_weight(model.class_weight, self.classes, totals)
-        return self.labelled.data_of(
+        return self.labelled.training_data_of(
             totals, class_weight, model.label_smoothing, partial(self._stored_side, side)
         )
 
@@ -283,7 +283,7 @@ class FoldsInChunks:
     ) -> ChunkedRows:
         """Return the storage of one side of a fold, or of all rows for None.
 
-        The other arguments are those that `Labelled.data_of` gives: attributes of `FoldView` and of
+        The other arguments are those that `Labelled.training_data_of` gives: attributes of `FoldView` and of
         the storage.
         """
         view = FoldView(side, active, len(self.classes), factors)

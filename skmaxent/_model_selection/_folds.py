@@ -389,7 +389,7 @@ class FoldRunner:
         options = {"task": task, "starts": job.starts}
         path = fold_path(model, X, y, grid, self.fold_options, **options, **rows)
         # Test rows of a class without training rows do not count: no penalty predicts this class.
-        known, kept = self.observed.rows(test).without(
+        known, kept = self.observed.rows(test).without_classes(
             ~self.trained_classes(train) | absent_classes(path)
         )
         test = test[kept]
