@@ -24,9 +24,9 @@ from skmaxent._model_selection._cross_validation import MaxentClassifierCV
 from skmaxent._model_selection._path import MaxentPath, maxent_path
 from skmaxent._plotting._calibration import ClassCalibrationDisplay
 from skmaxent._plotting._diagnostics import DiagnosticsDisplay
-from skmaxent._plotting._displays import CVCurveDisplay, PathDisplay
 from skmaxent._plotting._effects import EffectsDisplay
 from skmaxent._plotting._intervals import CoefficientDisplay, MarginalEffectsDisplay
+from skmaxent._plotting._penalty_strength import CVCurveDisplay, PathDisplay
 from skmaxent._plotting._predictions import PredictionsDisplay
 from skmaxent._softmax import (
     cross_entropy,

@@ -90,7 +90,7 @@ def _from_polars(series: Any) -> Any:
 
 
 def columns_for_formula(frame: Any, names: Sequence[str]) -> pd.DataFrame:
-    """Return the columns with these names as formulas evaluate them.
+    """Return the columns with these names, with the dtypes with which formulas are evaluated.
 
     The result is a pandas frame with the index 0, 1, ..., so that values are never aligned by an
     index. Numbers are float64, as in R, because powers of integers could overflow; integers that

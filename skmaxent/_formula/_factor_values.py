@@ -1,4 +1,8 @@
-"""Checks of the values that a factor of a formula has on the rows of a frame."""
+"""Checks of the values that a factor of a formula has on the rows of a frame.
+
+A factor is what a term of a formula multiplies: a column, or an expression such as ``log(x)`` or
+``bs(x, 4)``. Its values are an array, a Series, or a dict with an array or a Series of each column.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def listed(values: Sequence[Any]) -> str:
-    """Return values for an error, at most `MOST_LISTED` of them."""
+    """Return the text of a list of distinct values, at most `MOST_LISTED`, for an error."""
     values = list(dict.fromkeys(values))
     more = f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else ""
     return f"{values[:MOST_LISTED]}{more}"

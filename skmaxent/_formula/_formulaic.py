@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 def categorical(
     data: Any, contrasts: Any = None, *, levels: Any = None, spans_intercept: bool = True
 ) -> Any:
-    """Return formulaic's `C(data, ...)`, whose levels of whole numbers are integers.
+    """Return formulaic's `C(data, ...)`, with integers as levels if all values are whole numbers.
 
-    Raises ValueError if `levels` lack a value of the data, which formulaic would make missing.
+    Raises ValueError if the data have a value that is not in `levels`; formulaic would make the
+    value missing.
     """
     import pandas as pd
 
@@ -71,9 +72,10 @@ def extending_basis_spline(
     extrapolation: str = "extend",
     _state: dict[str, Any] | None = None,
 ) -> Any:
-    """Return formulaic's B-splines, whose polynomials extend beyond the range of the fit as R's do.
+    """Return formulaic's B-splines, which extend beyond the range of the fit as those of R do.
 
-    formulaic itself raises an error there, so that nearly every split for cross-validation fails.
+    By default formulaic raises an error beyond the range, so that nearly every split for
+    cross-validation would fail.
     """
     options = lower_bound, upper_bound, extrapolation
     return basis_spline(x, df, knots, degree, include_intercept, *options, _state=_state)
@@ -102,7 +104,7 @@ def parse(text: str, columns: Sequence[str]) -> SimpleFormula:
             },
         )
     except (FormulaicError, SyntaxError, TypeError, KeyError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]  # what follows has codes of colours
+        reason = str(error).partition("\n")[0]  # the next lines contain terminal colour codes
         raise ValueError(f"formula={text!r} is not a valid formula: {reason}") from error
     if not isinstance(formula, SimpleFormula):
         raise ValueError(
@@ -187,10 +189,23 @@ class Design:
         *,
         sparse: bool,
     ) -> tuple[Design, Any]:
-        """Return the design of a formula for the rows of `data`, and its matrix for these rows.
+        """Return the design of a formula for the rows of a fit, and its matrix for these rows.
 
-        `data` is made by `columns_for_formula`. The matrix has the shape (n_samples, n_columns),
-        without the intercept; it is in the CSR format if `sparse`.
+        Parameters
+        ----------
+        formula : SimpleFormula
+        data : DataFrame of shape (n_samples, n_columns)
+            The columns that the formula uses, as `columns_for_formula` returns them.
+        context : mapping
+            Further names that the formula may use.
+        sparse : bool
+            Whether the matrix is a CSR matrix.
+
+        Returns
+        -------
+        design : Design
+        matrix : ndarray or CSR matrix of shape (n_samples, n_columns_out)
+            The columns of the formula without the intercept.
         """
         spec = ModelSpec(formula, na_action="ignore", output="sparse" if sparse else "numpy")
         made = _evaluate(spec, data, context, None)
@@ -198,7 +213,7 @@ class Design:
         return design, design._without_intercept(made)
 
     def matrix(self, data: pd.DataFrame, context: Mapping[str, Any]) -> Any:
-        """Return the matrix for other rows, by what was learned from the rows of the fit.
+        """Return the matrix of other rows, with the levels, knots and moments of the fit.
 
         Raises ValueError for missing values, levels that the fit has not seen, and columns of
         another kind than in the fit.
@@ -217,7 +232,7 @@ class Design:
 
     @property
     def factors(self) -> dict[str, list[str]]:
-        """The factors that each term is a product of."""
+        """The factors of each term, whose product the term is, without the intercept."""
         return {
             str(part.term): [factor.expr for factor in part.term.factors]
             for part in self.spec.structure
@@ -239,12 +254,12 @@ class Design:
 class _Evaluation(PandasMaterializer):  # type: ignore[misc, unused-ignore]
     """formulaic's evaluation of a formula on a frame, which checks the values of each factor."""
 
-    # The record of the fit when other rows are evaluated.
+    # The `Design.spec` of the fit if other rows are evaluated; None in a fit.
     fitted: ModelSpec | None = None
 
     @override  # type: ignore[untyped-decorator, unused-ignore]
     def _build_model_matrix(self, spec: Any, drop_rows: Any) -> Any:
-        # All factors have been evaluated here, and none encoded.
+        # formulaic has evaluated all factors and not yet encoded them as columns.
         evaluated = {
             factor.expr: self.factor_cache[factor.expr]
             for factor in _factors(spec.formula)
@@ -265,7 +280,11 @@ class _Evaluation(PandasMaterializer):  # type: ignore[misc, unused-ignore]
         return super()._build_model_matrix(spec, drop_rows)
 
     def _check_kind(self, expression: str, evaluated: Any) -> None:
-        """Raise ValueError if a factor is text where it was numbers, or for other values."""
+        """Raise ValueError for a factor with other values than numbers and categories.
+
+        The error is also raised if the factor has numbers and had categories in the fit, or the
+        reverse. `evaluated` is formulaic's record of the factor.
+        """
         kind = evaluated.metadata.kind
         if kind is Factor.Kind.NUMERICAL:
             for part in parts_of(evaluated.values):
@@ -311,7 +330,10 @@ def _evaluate(
     context: Mapping[str, Any],
     fitted: ModelSpec | None,
 ) -> Any:
-    """Return formulaic's model matrix of a frame."""
+    """Return formulaic's model matrix of a frame.
+
+    `fitted` is the `Design.spec` of the fit, or None in a fit.
+    """
     evaluation = _Evaluation(data, context={**FORMULA_FUNCTIONS, **context})
     evaluation.fitted = fitted
     with _explained(data):
@@ -320,7 +342,7 @@ def _evaluate(
 
 @contextmanager
 def _explained(data: pd.DataFrame) -> Iterator[None]:
-    """Turn formulaic's errors into ValueErrors that say which columns have missing values."""
+    """Replace errors of formulaic by ValueErrors, which name columns with missing values."""
     try:
         yield
     except FormulaicError as error:
@@ -332,7 +354,7 @@ def _explained(data: pd.DataFrame) -> Iterator[None]:
 
 
 def _terms(formula: SimpleFormula) -> list[Term]:
-    """Return the terms of a formula but for the intercept."""
+    """Return the terms of a formula without the intercept."""
     return [term for term in formula if term.degree]
 
 

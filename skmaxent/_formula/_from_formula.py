@@ -21,7 +21,7 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# Parameters that have no effect where there is no penalty.
+# Parameters that have no effect if there is no penalty.
 OF_A_PENALTY = ("l1_ratio", "grouped", "standardize", "prior_coef")
 
 
@@ -143,7 +143,7 @@ def from_formula(
 
 
 def _refuse_idle_parameters(C: float, parameters: dict[str, Any]) -> None:
-    """Raise ValueError for parameters of a penalty where there is none."""
+    """Raise ValueError for parameters of a penalty if there is no penalty."""
     if parameters.get("alpha") is not None:
         return
     idle = [name for name in OF_A_PENALTY if parameters.get(name)]
@@ -155,7 +155,7 @@ def _refuse_idle_parameters(C: float, parameters: dict[str, Any]) -> None:
 
 
 def _refuse_other_intercept(formula: str, has_intercept: bool, parameters: dict[str, Any]) -> None:
-    """Raise ValueError where `fit_intercept` contradicts the formula."""
+    """Raise ValueError if the parameter `fit_intercept` contradicts the formula."""
     given = parameters.get("fit_intercept", has_intercept)
     if bool(given) != has_intercept:
         raise ValueError(
@@ -165,21 +165,24 @@ def _refuse_other_intercept(formula: str, has_intercept: bool, parameters: dict[
 
 
 def _named(given: Any) -> list[str]:
-    """Return the columns that `sample_weight` or `offset` names: none for arrays."""
+    """Return the names of columns in the argument `sample_weight` or `offset`; [] for arrays."""
     if isinstance(given, str):
         return [given]
     return list(given.values()) if isinstance(given, Mapping) else []
 
 
 def _refuse_unknown(argument: str, names: list[str], columns: list[str]) -> None:
-    """Raise ValueError if an argument names columns that the data lack."""
+    """Raise ValueError if an argument names columns that the data do not have."""
     missing = [name for name in names if name not in columns]
     if missing:
         raise ValueError(f"{argument} names {missing}, which are not among the columns {columns}.")
 
 
 def _column_or_array(given: Any, data: pd.DataFrame) -> Any:
-    """Return the values of `sample_weight` or `offset`, which may name columns of the data."""
+    """Return the values of the argument `sample_weight` or `offset`.
+
+    They are those of the columns that the argument names, or the argument itself.
+    """
     import pandas as pd
 
     if isinstance(given, str):
@@ -197,8 +200,8 @@ def _complete_rows(data: pd.DataFrame, inputs: list[str], na_action: str) -> Arr
     data : pandas.DataFrame
         All columns that the fit uses.
     inputs : list of str
-        The columns that the terms use. Without "drop" a formula may replace their missing values,
-        so that they are judged when it is evaluated.
+        The columns that the terms use. With "raise" their missing values are not errors here,
+        because the formula may replace them: the evaluation of the formula checks its factors.
     na_action : {"raise", "drop"}
 
     Raises

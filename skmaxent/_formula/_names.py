@@ -10,7 +10,11 @@ QUOTED_NAME = re.compile(r"`([^`]+)`")
 
 
 def _tree(expression: str) -> tuple[ast.AST, dict[str, str]]:
-    """Return the syntax tree of an expression, and the names in backticks by their stand-ins."""
+    """Return the syntax tree of an expression, and its names in backticks.
+
+    Names in backticks need not be Python names, so that the tree has stand-ins for them. The dict
+    maps each stand-in to the name.
+    """
     names: dict[str, str] = {}
 
     def stand_in(match: re.Match[str]) -> str:
@@ -32,11 +36,11 @@ def called_functions(expression: str) -> set[str]:
 def names_in(expression: str, modules: Container[str]) -> set[str]:
     """Return the names in an expression that may be columns.
 
-    These are all but the functions that it calls, variables that it binds itself, and `modules`,
-    such as np, whose attributes it uses.
+    These are all names except the functions that the expression calls, the variables that it binds
+    itself, as in a comprehension, and `modules`, such as np, whose attributes it uses.
     """
     tree, quoted = _tree(expression)
-    functions, bound = set(), set()
+    functions, bound = set(), set()  # nodes of the tree by their id; names
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             functions.add(id(node.func))
@@ -54,10 +58,11 @@ def names_in(expression: str, modules: Container[str]) -> set[str]:
 
 
 def refuse_ambiguous(expression: str, columns: set[str]) -> None:
-    """Raise ValueError if formulaic would take a column that the formula uses for something else.
+    """Raise ValueError if formulaic would confuse a column that the formula uses.
 
-    It looks columns up before functions. In names in backticks it replaces what Python names may
-    not have by underscores, which may make the name of another column.
+    formulaic looks up columns before functions, so that a column may hide a function. In names in
+    backticks it replaces the characters that Python names cannot have by underscores, which may
+    make the name of another column.
     """
     both = called_functions(expression) & columns
     if both:
@@ -75,7 +80,11 @@ def refuse_ambiguous(expression: str, columns: set[str]) -> None:
 
 
 def advice_on(unknown: Sequence[str], columns: Sequence[str]) -> str:
-    """Return what to write if unknown names are parts of names with dots, or methods of columns."""
+    """Return the end of the message for unknown names: what to write instead, or nothing.
+
+    A name with a dot inside of a function is read as an attribute, and a method outside of braces
+    as the name of a column.
+    """
     for name in columns:
         if "." in name and name.split(".")[0] in unknown:
             return f" Inside of functions write `{name}` in backticks."

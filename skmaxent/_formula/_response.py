@@ -8,7 +8,7 @@ from typing import Any
 
 # A response of counts: the names in cbind(...).
 COUNTS = re.compile(r"cbind\((.*)\)", re.S)
-# One of these names: in backticks, where it may contain commas, or without.
+# A name in cbind(...): in backticks, where it may contain commas, or without them.
 ITEM = re.compile(r"\s*(?:`([^`]+)`|([^,`]+?))\s*(?:,|$)")
 
 

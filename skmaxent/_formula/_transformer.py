@@ -21,8 +21,8 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# A column may differ by this much, relative to its largest entry, if a row is transformed among few
-# rows or among all. A larger difference than rounding comes from functions of the other rows.
+# The largest difference, relative to the largest entry of a column, that is taken for rounding when
+# a row is transformed among few rows and among all rows.
 SAME_COLUMNS = 1e-8
 DEPENDS_ON_ROWS = "of the formula depends on which rows are transformed together"
 
@@ -208,7 +208,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         return np.array([name for names in self.terms_.values() for name in names], dtype=object)
 
     def _learn(self, X: Any) -> tuple[Any, Any]:
-        """Fit to X; return X as a frame, and the matrix of the formula."""
+        """Set the fitted attributes; return X as a frame of pandas or polars, and its matrix."""
         check_parameters(self)
         library = import_formulaic(type(self).__name__)
         frame = eager_frame(X, "X")
@@ -228,7 +228,10 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         return frame, matrix
 
     def _used_columns(self, frame: Any) -> list[str]:
-        """Return the columns of a frame that the formula uses; raise ValueError if some lack."""
+        """Return the columns of a frame that the formula uses, in the order of the frame.
+
+        Raises ValueError if some of them are missing.
+        """
         used = {name for names in self.term_variables_.values() for name in names}
         columns = column_names(frame)
         missing = sorted(used - {*columns})
@@ -240,7 +243,10 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         return [name for name in columns if name in used]
 
     def _output(self, matrix: Any, X: Any, frame: Any) -> Any:
-        """Return a matrix as the type that `transform` returns; `frame` is X as an eager frame."""
+        """Return the matrix of the formula for X as the type that `transform` returns.
+
+        `frame` is X as a frame of pandas or polars.
+        """
         library = output_of_transform(self)
         if self.sparse_output or library == "polars":  # scikit-learn makes the polars frame
             return matrix
@@ -272,8 +278,8 @@ def _check_rows_are_independent(
     """Raise ValueError if the columns of a row depend on the rows that are transformed with it.
 
     This happens for functions of a whole column that remember nothing of the fit, such as
-    ``x - x.mean()``. `matrix` has the columns of all rows of `data`; a few rows are transformed
-    on their own and compared.
+    ``x - x.mean()``. `matrix` has the columns of all rows of `data`. Three rows, and one of them
+    alone, are transformed again and compared with it.
     """
     largest = _dense(abs(matrix).max(axis=0))
     some = np.unique([0, len(data) // 2, len(data) - 1])[::-1]

@@ -13,8 +13,7 @@ from skmaxent._inference._goodness_of_fit import Outcomes
 from skmaxent._inference._results import InferenceResults
 from skmaxent._input import _validation
 from skmaxent._model_selection._calibration import probabilities_and_shares
-from skmaxent._plotting._displays import LITERAL_TEXT, class_colours
-from skmaxent._plotting._panels import panel_axes, panels_in_row
+from skmaxent._plotting._axes import LITERAL_TEXT, class_colours, panel_axes, panels_in_row
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:

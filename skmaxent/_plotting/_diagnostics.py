@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._inference._results import InferenceResults
-from skmaxent._plotting._displays import LITERAL_TEXT, class_colours, draw_legend, extra_inches
-from skmaxent._plotting._panels import panel_axes
+from skmaxent._plotting._axes import (
+    LITERAL_TEXT,
+    class_colours,
+    draw_legend,
+    extra_inches,
+    panel_axes,
+)
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -149,6 +154,7 @@ class DiagnosticsDisplay:
             (position, cook),
             (table["leverage"].to_numpy(), table["pearson_residual"].to_numpy()),
         )
+        # The tiny number keeps distances that are all zero from being divided by zero.
         area = LEAST_AREA + (LARGEST_AREA - LEAST_AREA) * cook / max(float(cook.max()), 1e-300)
         _, loss, distance, leverage = self.axes_
         loss.axhline(0.0, color="0.6", linewidth=0.8)
@@ -200,14 +206,17 @@ class DiagnosticsDisplay:
 
 
 def _log_score_lost(table: pd.DataFrame) -> Array:
-    """Return log(fitted/held-out) of the observed class; NaN where the latter is zero."""
+    """Return log(fitted probability / held-out probability) of the observed class for each row.
+
+    It is NaN if the held-out probability is zero.
+    """
     fitted, held_out = table["fitted"].to_numpy(), table["held_out"].to_numpy()
     ratio = np.divide(fitted, held_out, out=np.full_like(fitted, np.nan), where=held_out > 0.0)
     return np.asarray(np.log(ratio))
 
 
 def _name_points(ax: Axes, x: Array, y: Array, names: list[Any]) -> None:
-    """Write names next to points, on the side towards the middle of the axes."""
+    """Write names next to the points (x, y), on the side towards the middle of the axes."""
     left, right = ax.get_xlim()
     for at_x, at_y, name in zip(x, y, names, strict=True):
         is_right = at_x > 0.5 * (left + right)

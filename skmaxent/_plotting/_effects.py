@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EFFECT_KINDS = ("comparisons", "slopes")
-# What the estimates of each comparison and slope are, and the value of no effect.
+# The label of the axis for each comparison and slope, and the value of no effect.
 MEANINGS = {
     "difference": ("change of the probability", 0.0),
     "ratio": ("ratio of the probabilities", 1.0),
@@ -26,6 +26,7 @@ MEANINGS = {
     "eydx": ("relative slope of the probability", 0.0),
     "dyex": ("slope of the probability by the logarithm of the variable", 0.0),
 }
+# The contrast of a step around the values of a variable, such as "(x + 0.5) - (x - 0.5)".
 STEP = re.compile(r"\(x \+ (?P<half>.+)\) - \(x - (?P=half)\)")
 
 
@@ -149,8 +150,8 @@ default="difference"
 def _by_class_and_row(table: pd.DataFrame, effect: str) -> pd.DataFrame:
     """Return a table of effects with the index (class, feature) that `IntervalDisplay` draws.
 
-    A feature is the name of the variable, its contrast unless that is the derivative, and the
-    values that name the group.
+    The level "feature" is the name of the variable with its contrast, as `_named` returns it, and
+    the values of the group.
     """
     import pandas as pd
 
@@ -177,9 +178,10 @@ def _by_class_and_row(table: pd.DataFrame, effect: str) -> pd.DataFrame:
 
 
 def _named(variable: Any, contrast: Any, effect: str) -> str:
-    """Return the name of a variable and its contrast, without the effect, which the axis names.
+    """Return the name of a variable and its contrast, such as "age: +1".
 
-    Steps of numbers around the observed values are named by their size, such as "+1".
+    The contrast is left out if it is a derivative, and so is the name of the `effect`, such as
+    "ratio", which the axis has. Steps around the observed values are named by their size.
     """
     if contrast in ("dY/dX", effect):
         return str(variable)

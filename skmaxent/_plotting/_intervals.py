@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._inference._results import InferenceResults
-from skmaxent._plotting._displays import (
+from skmaxent._plotting._axes import (
     LITERAL_TEXT,
     class_colours,
     draw_legend,
@@ -30,7 +30,7 @@ LARGEST_LOG = 500.0
 
 
 class IntervalDisplay:
-    """Draws a table of estimates with standard errors and intervals.
+    """Base class of displays of a table of estimates with standard errors and intervals.
 
     Parameters
     ----------
@@ -44,6 +44,7 @@ class IntervalDisplay:
     ax_: Axes
     figure_: Figure | SubFigure
     containers_: list[Any]
+    # What the estimates are, for the label of the axis.
     _what = ""
     # The value of no effect, at which a line is drawn.
     _null = 0.0
@@ -114,9 +115,10 @@ class IntervalDisplay:
         return self
 
     def _draw_class(self, ax: Axes, rows: Array, values: Array, **style: Any) -> Any:
-        """Draw the estimates of a class with intervals at heights `rows`; return what was drawn.
+        """Draw the estimates of a class with intervals; return the ErrorbarContainer.
 
-        `values` (n_features, 4) are estimates, standard errors, and lower and upper ends.
+        `rows` (n_features,) are the vertical positions, and `values` (n_features, 4) the estimates,
+        standard errors, and lower and upper ends.
         """
         value, _, lower, upper = values.T
         if self._is_exponentiated:

@@ -10,8 +10,14 @@ import numpy as np
 from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._effects._variables import Variables, is_numeric
 from skmaxent._inference._results import InferenceResults
-from skmaxent._plotting._displays import LITERAL_TEXT, class_colours, draw_legend, extra_inches
-from skmaxent._plotting._panels import panel_axes, panels_in_row
+from skmaxent._plotting._axes import (
+    LITERAL_TEXT,
+    class_colours,
+    draw_legend,
+    extra_inches,
+    panel_axes,
+    panels_in_row,
+)
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -22,13 +28,13 @@ if TYPE_CHECKING:
 PREDICTION_KINDS = ("lines", "stacked")
 # Size of a panel of a new figure in inches.
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.4
-# Inches for each class in a legend, and letters' height in rotated names below a panel.
+# Inches of height for each class in a legend, and for each letter of a rotated name of a level.
 LEGEND_HEIGHT, LETTER_HEIGHT = 0.2, 0.05
 # The most classes in a column of the legend.
 LEGEND_ROWS = 16
 # The most values of a number in `by`, each of which is a panel.
 MOST_PANELS_OF_NUMBER = 5
-# Letters of a level that fit below its tick without rotation, for all ticks of a panel together.
+# The letters that the names of all levels may have together to fit below a panel unrotated.
 LETTERS_OF_TICKS = 36
 
 
@@ -224,7 +230,10 @@ class PredictionsDisplay:
         return self
 
     def _panels(self, n_names: int) -> list[tuple[str, pd.DataFrame]]:
-        """Return the title and the rows of each panel."""
+        """Return the title and the rows of the table of each panel.
+
+        `n_names` is the number of columns that name an estimate: the variable, `by` and the class.
+        """
         if n_names == 2:
             return [("", self.table)]
         by, values = self.table.columns[1], self.table.iloc[:, 1]
@@ -252,7 +261,10 @@ class PredictionsDisplay:
 
 
 def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int) -> DataGrid:
-    """Return a grid with values of the variables that are drawn, unless `given` has values."""
+    """Return the grid `given` with values of the variables that are drawn, unless it has values.
+
+    `names` are the variable of the axis and, if there are panels, that of the panels.
+    """
     if n_points < 2:
         raise ValueError(f"n_points is {n_points!r}; expected an integer of at least 2.")
     data = variables.rows_of_fit("grids of predictions")
@@ -276,7 +288,11 @@ def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int
 def _draw_numeric(
     ax: Axes, values: pd.Series, numbers: Array, colours: list[Any], is_stacked: bool
 ) -> list[Any]:
-    """Draw lines with bands, or stacked areas; numbers have shape (n_classes, n_values, 3)."""
+    """Draw lines with bands, or stacked areas, over numbers; return an artist for each class.
+
+    `values` (n_values,) are those of the variable, and `numbers` (n_classes, n_values, 3) the
+    estimates and the lower and upper ends of their intervals.
+    """
     x = values.to_numpy(float)
     ax.margins(x=0.0)
     if is_stacked:
@@ -293,7 +309,10 @@ def _draw_numeric(
 def _draw_levels(
     ax: Axes, values: pd.Series, numbers: Array, colours: list[Any], is_stacked: bool
 ) -> list[Any]:
-    """Draw points with error bars, or stacked bars; numbers as in `_draw_numeric`."""
+    """Draw points with error bars, or stacked bars, over levels; return an artist for each class.
+
+    For the parameters see `_draw_numeric`.
+    """
     names = [str(value) for value in values]
     x = np.arange(len(names))
     artists: list[Any] = []

@@ -1,12 +1,8 @@
-"""Displays of regularisation paths and of cross-validated scores.
-
-matplotlib is imported only when a display draws, so that the package works without it.
-"""
+"""Displays over the strength of the penalty: coefficients and cross-validated scores."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +14,7 @@ from skmaxent._model_selection._cross_validation import MaxentClassifierCV, clas
 from skmaxent._model_selection._path import MaxentPath, fit_path
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._model_selection._selection import chosen_index, mean_and_error
+from skmaxent._plotting._axes import LITERAL_TEXT, USUAL_LENGTH, extra_inches, new_axes
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -26,64 +23,8 @@ if TYPE_CHECKING:
 
 # The colour of lines without a label.
 GREY = "0.8"
-# Names of up to this many letters fit into a figure of matplotlib's default size.
-USUAL_LENGTH = 20
-# Inches that a figure gets wider for each further letter, and the most that it gets wider.
-LETTER_WIDTH, MOST_EXTRA_WIDTH = 0.09, 100.0
-# Properties of texts that contain names, in which "$", "_" and "\\" stand for themselves.
-LITERAL_TEXT: dict[str, Any] = {"parse_math": False, "usetex": False}
 # The least distance between two labels, relative to the height of the axes.
 LABEL_GAP = 0.045
-
-
-def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
-    """Return `ax`, or new axes of a new figure if it is None.
-
-    `name` is the class of the display in the error that is raised if matplotlib is missing, and
-    `figure` are options of `matplotlib.pyplot.subplots`.
-    """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{name} draws with matplotlib, which is not installed: pip install matplotlib."
-        ) from error
-    if ax is not None:
-        return ax
-    axes: Axes = plt.subplots(layout="constrained", **figure)[1]
-    return axes
-
-
-def class_colours(n_classes: int) -> list[Any]:
-    """Return a colour for each class: matplotlib's cycle, or a colour map if that is too short.
-
-    They are not names such as "C0", whose colour would depend on the cycle when a figure is saved.
-    """
-    import matplotlib as mpl
-
-    n_cycle = len(mpl.rcParams["axes.prop_cycle"].by_key().get("color", []))
-    if n_classes <= n_cycle:
-        return [mpl.colors.to_hex(f"C{i}") for i in range(n_classes)]
-    return list(mpl.colormaps["turbo"](np.linspace(0.03, 0.97, n_classes)))
-
-
-def draw_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any) -> None:
-    """Draw a legend that shows the labels literally.
-
-    matplotlib leaves out labels that begin with "_" and reads mathematics between dollar signs.
-    Therefore the legend is made with other labels, which are replaced afterwards.
-    """
-    legend = ax.legend(handles, [f"label {i}" for i in range(len(labels))], **options)
-    for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.update({"text": label} | LITERAL_TEXT)
-
-
-def extra_inches(texts: list[str]) -> float:
-    """Return the inches that a figure must be wider so that the longest text fits, at least 0."""
-    # East Asian wide and full-width letters count twice.
-    lengths = [sum(1 + (east_asian_width(c) in "WF") for c in text) for text in texts]
-    excess = max(lengths, default=0) - USUAL_LENGTH
-    return float(np.clip(excess * LETTER_WIDTH, 0.0, MOST_EXTRA_WIDTH))
 
 
 class PathDisplay:
@@ -298,17 +239,7 @@ class PathDisplay:
         ax.set_ylabel(what, **LITERAL_TEXT)
         ax.axhline(0.0, color="0.5", linewidth=0.8, zorder=0.5)
         if self.C is not None and Cs.min(initial=np.inf) <= self.C <= Cs.max(initial=0.0):
-            ax.axvline(self.C, color="0.3", linestyle="--", linewidth=1.0)
-            ax.annotate(
-                f"C = {self.C:.3g}",
-                (self.C, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize="small",
-            )
+            _mark_C(ax, self.C)
         self._label_lines(ax, values[-1], named, colors)
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -332,10 +263,10 @@ class PathDisplay:
         return coefs[:, known[0]], f"coefficient, class {class_label}"
 
     def _label_lines(self, ax: Axes, ends: Array, named: list[int], colors: dict[int, str]) -> None:
-        """Write the names of features at the right ends of their lines, without overlap.
+        """Write the names of some features at the right ends of their lines, without overlap.
 
-        `ends` (n_features,) are the heights of the right ends, `named` the positions of the
-        features to name, and `colors` the colours of these.
+        `ends` (n_features,) are the heights of the right ends of all lines, `named` the positions
+        of the features to name, and `colors` the colour of each of them by its position.
         """
         low, high = ax.get_ylim()
         gap = LABEL_GAP * (high - low)
@@ -487,8 +418,26 @@ class CVCurveDisplay:
         return self
 
 
+def _mark_C(ax: Axes, C: float) -> None:
+    """Draw a vertical line at C, with its value above the axes."""
+    ax.axvline(C, color="0.3", linestyle="--", linewidth=1.0)
+    ax.annotate(
+        f"C = {C:.3g}",
+        (C, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize="small",
+    )
+
+
 def _features_on_top(ax: Axes, C: Array, n_features: Array) -> Any:
-    """Add an axis at the top with the rounded numbers of features at up to eight of the Cs."""
+    """Add an axis at the top with the rounded numbers of features at up to eight Cs; return it.
+
+    `C` and `n_features` have the shape (n_Cs,).
+    """
     ax.set_xscale("log")
     top = ax.secondary_xaxis("top")
     positions = np.unique(np.linspace(0, len(C) - 1, min(len(C), 8)).round().astype(int))
