@@ -283,8 +283,8 @@ class FoldsInChunks:
     ) -> ChunkedRows:
         """Return the storage of one side of a fold, or of all rows for None.
 
-        The other arguments are those that `Labelled.training_data_of` gives: attributes of `FoldView` and of
-        the storage.
+        The other arguments are those that `Labelled.training_data_of` gives: attributes of
+        `FoldView` and of the storage.
         """
         view = FoldView(side, active, len(self.classes), factors)
         return self._stored(view, n_logits, workers)
