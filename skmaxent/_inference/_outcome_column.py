@@ -55,9 +55,9 @@ class OutcomeColumn:
     @property
     def __maketables_depvar__(self) -> str:
         """The heading: the outcome, and the reference class that it is compared with."""
-        reference = self.results.reference
-        is_symmetric = len(self.results.rows) == len(self.results.classes)
-        return str(self.outcome) if is_symmetric else f"{self.outcome} / {reference}"
+        if self.results._is_symmetric:
+            return str(self.outcome)
+        return f"{self.outcome} / {self.results.reference}"
 
     def __maketables_stat__(self, key: str) -> Any:
         """Return the figure with a key of `FIGURES`; None if the model does not have it."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._inference import _covariance
+from skmaxent._inference._reference import free_to_classes
 from skmaxent._typing import Array
 
 
@@ -37,7 +38,7 @@ def equal_over_rows(contrasts: Array, positions: list[int], width: int) -> Array
 
 
 def equal_slopes(
-    classes: list[Any], width: int, *, has_intercept: bool, constant: Array | None
+    classes: list[Any], width: int, has_intercept: bool, constant: Array | None
 ) -> Iterator[tuple[Any, Any, Array]]:
     """Yield each pair of classes with restrictions under which the two have equal slopes.
 
@@ -49,21 +50,19 @@ def equal_slopes(
     has_intercept : bool
         Whether the last column is the intercept.
     constant : ndarray of shape (width,) or None
-        For models without an intercept whose columns span the constant, such as one-hot columns:
-        weights for which the weighted sum of the columns is constant. The restrictions then leave
-        this combination of coefficients free, as they leave an intercept.
+        For models without intercepts, coefficients of a combination of the columns that is
+        constant, such as the sum of dummies for all levels. The restrictions leave this combination
+        free, because it acts as an intercept.
 
     Yields
     ------
     first, second : labels
     A : ndarray of shape (n_slopes, (n_classes - 1) * width)
-        The free coefficients are those relative to the last class, or those of the single logit of
-        two classes.
+        The free coefficients are as in `Reference.contrasts`.
     """
-    K = len(classes)
-    against_last = np.eye(K, K - 1) if K > 2 else np.array([[0.0], [1.0]])
+    of_class = free_to_classes(len(classes))
     slopes = np.asarray(np.eye(width - has_intercept, width))
     if constant is not None:
         slopes = _covariance.complement(constant)
-    for i, j in itertools.combinations(range(K), 2):
-        yield classes[i], classes[j], np.kron(against_last[i] - against_last[j], slopes)
+    for i, j in itertools.combinations(range(len(classes)), 2):
+        yield classes[i], classes[j], np.kron(of_class[i] - of_class[j], slopes)

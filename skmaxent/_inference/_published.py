@@ -134,8 +134,7 @@ def _stars(p: float) -> str:
 
 def _reference(model: CoefficientMethods) -> str:
     """Return what the coefficients of a model are compared with, as text."""
-    is_symmetric = len(model.rows) == len(model.classes)
-    return "mean of all classes" if is_symmetric else str(model.reference)
+    return "mean of all classes" if model._is_symmetric else str(model.reference)
 
 
 def figures_of_models(models: Sequence[CoefficientMethods]) -> list[tuple[str, list[str]]]:

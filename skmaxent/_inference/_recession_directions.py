@@ -12,6 +12,7 @@ import numpy as np
 
 from skmaxent._existence._linear_programs import NO_GAIN, evenly_spaced, maximiser
 from skmaxent._inference._bias_reduction import moved
+from skmaxent._inference._reference import free_to_classes
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._block import Block
@@ -102,15 +103,12 @@ def _constraints(objective: MultinomialObjective, theta: Array) -> Array:
     shares = objective.likelihood.outcomes(
         objective.likelihood.dense_targets(np.asarray(on_host(taken.targets)))
     )
-    K, r = len(shares), max(1, objective.likelihood.n_logits - 1)
-    # Rows are classes: the logit of each class minus that of the last (for two classes, of the
-    # first), as a combination of the free logits.
-    logit_of = np.eye(K)[:, :r] if K > 2 else np.array([[0.0], [1.0]])
+    of_class = free_to_classes(len(shares))
     lines = [
-        np.kron(logit_of[own] - logit_of[other], X[i])
+        np.kron(of_class[own] - of_class[other], X[i])
         for i in range(len(rows))
         for own in np.flatnonzero(shares[:, i])
-        for other in range(K)
+        for other in range(len(shares))
         if other != own
     ]
     return np.array(lines)

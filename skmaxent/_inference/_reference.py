@@ -66,11 +66,16 @@ class Reference:
         each class but the last minus that of the last class, or for two classes the coefficient of
         the second class minus that of the first.
         """
-        K, position = len(self.classes), self.position
-        if K == 2:
-            both = np.array([[-0.5], [0.5]])
-            return both if position is None else np.array([[1.0 - 2.0 * position]])
-        against_last = np.eye(K, K - 1)
+        of_class, position = free_to_classes(len(self.classes)), self.position
         if position is None:
-            return against_last - against_last.mean(axis=0)
-        return np.delete(against_last - against_last[position], position, axis=0)
+            return np.asarray(of_class - of_class.mean(axis=0))
+        return np.delete(of_class - of_class[position], position, axis=0)
+
+
+def free_to_classes(n_classes: int) -> Array:
+    """Return the matrix from free coefficients f of a feature to those of all classes.
+
+    It has the shape (n_classes, n_classes - 1). The coefficient of the last class is zero, or of
+    two classes that of the first.
+    """
+    return np.eye(n_classes, n_classes - 1) if n_classes > 2 else np.array([[0.0], [1.0]])

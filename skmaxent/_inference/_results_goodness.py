@@ -68,10 +68,7 @@ class GoodnessMethods(ResultsState):
         if test != "fagerland-hosmer" and n_groups != 10:
             raise ValueError(f"n_groups is for 'fagerland-hosmer', found test={test!r}.")
         self._validity.check_tests(what)
-        if not self._validity.has_independent_rows:
-            raise ValueError(
-                f"{what} need independent rows, which sampling weights and clusters do not have."
-            )
+        self._validity.check_independent_rows(f"{what} need")
         outcomes = self._outcomes(what)
         if test == "fagerland-hosmer":
             reference = self.reference if self.reference in self.classes else self.classes[0]

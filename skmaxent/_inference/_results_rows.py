@@ -46,11 +46,7 @@ class RowMethods(ResultsState):
         fits. Needs the rows of the fit. Raises ValueError with sampling weights and clusters, which
         have no likelihood.
         """
-        if not self._validity.has_independent_rows:
-            raise ValueError(
-                "effective_aic needs independent rows, which sampling weights and clusters do not "
-                "have."
-            )
+        self._validity.check_independent_rows("effective_aic needs")
         return -2.0 * self.log_likelihood + 2.0 * self.effective_df
 
     def loo(self, max_refits: int | None = 100) -> LeaveOneOutScores:
@@ -147,10 +143,7 @@ class RowMethods(ResultsState):
             raise ValueError(
                 f"{what} are for maximum-likelihood fits, found bias_reduction: use wald_test."
             )
-        if not self._validity.has_independent_rows:
-            raise ValueError(
-                f"{what} need independent rows, which sampling weights and clusters do not have."
-            )
+        self._validity.check_independent_rows(f"{what} need")
         terms = self._names.terms(features, with_intercept=False)
         several = [name for name, positions in terms if len(positions) > 1]
         if several:

@@ -121,9 +121,8 @@ class ResultsState:
         """
         settings = self._estimate.settings
         is_unpenalised = settings.C is not None and np.isinf(settings.C)
-        if self.notes or not self.has_tests or not is_unpenalised or self.cov_type == "HC3":
-            return ()
-        if self._estimate.is_bias_reduced:
+        is_robust = self.cov_type == "HC3" or self._estimate.is_bias_reduced
+        if self.notes or not self.has_tests or not is_unpenalised or is_robust:
             return ()
         return cautions_of_size(self.n_columns or len(self.columns), self.n_obs)
 
@@ -136,6 +135,11 @@ class ResultsState:
     def has_intercept(self) -> bool:
         """Whether the last column is that of the intercepts."""
         return self.fit_intercept and self.n_columns is None
+
+    @property
+    def _is_symmetric(self) -> bool:
+        """Whether coefficients are compared with the mean of all classes."""
+        return len(self.rows) == len(self.classes)
 
     @property
     def _validity(self) -> Validity:

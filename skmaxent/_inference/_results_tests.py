@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -129,10 +130,9 @@ class TestMethods(ResultsState):
     def anova(self, type: int = 2, test: str = "lr") -> pd.DataFrame:
         """Return tests of all `terms`, of type II or III, as `car::Anova` of R.
 
-        A test of type III compares the whole model with the model without the term. What it tests
-        depends on the coding of the variables that the term interacts with: with dummies for all
-        levels but the first, a main effect is the effect at their first level, and for numeric
-        variables the effect at zero.
+        A test of type III compares the whole model with the model without the term. A main effect
+        is then the effect where the variables that the term interacts with are zero, such as the
+        first level of a factor with dummies for its other levels.
 
         A test of type II respects marginality: both models lack the terms that contain the tested
         term. A Wald test of type II is a test of the part of the term that is not correlated with
@@ -195,8 +195,7 @@ class TestMethods(ResultsState):
             (n_restrictions, n_coefficients) has a column for each coefficient, in the order of
             `cov_params`.
         rhs : float or array-like of shape (n_restrictions,), default=None
-            If `hypothesis` is an array, the values of its linear combinations under the hypothesis.
-            None stands for zeros.
+            The right sides, if `hypothesis` is an array; None stands for zeros.
         test : {"wald", "lr"}, default="wald"
             Wald's test uses the covariance of the results. The likelihood-ratio test maximises the
             likelihood under the hypothesis, as in `likelihood_ratio_test`.
@@ -215,8 +214,8 @@ class TestMethods(ResultsState):
         """
         self._check_kind("linear_test", test)
         hypotheses, A = self._independent_restrictions(hypothesis, rhs)
-        found = self._test_of(A, hypotheses.values, test, hypotheses.name)
-        return self._table([(hypotheses.name, *found)], test, [A]).rename_axis("hypothesis")
+        restrictions = [(hypotheses.name, A, hypotheses.values)]
+        return self._tests_of(restrictions, test).rename_axis("hypothesis")
 
     def hypotheses(
         self, hypothesis: Any, rhs: Any = None, conf_level: float = 0.95
@@ -328,12 +327,11 @@ class TestMethods(ResultsState):
                 f"equality_test compares coefficients of several classes, found those of "
                 f"{self.rows[0]!r} alone: use wald_test."
             )
-        tests, restrictions = [], []
-        for name, positions in self._names.terms(features):
-            A = equal_over_rows(self._contrasts, positions, len(self.columns))
-            tests.append((name, *self._test_of(A, 0.0, test, name)))
-            restrictions.append(A)
-        return self._table(tests, test, restrictions)
+        restrictions = [
+            (name, equal_over_rows(self._contrasts, positions, len(self.columns)), 0.0)
+            for name, positions in self._names.terms(features)
+        ]
+        return self._tests_of(restrictions, test)
 
     def combine_test(self, test: str = "wald") -> pd.DataFrame:
         """Test for all pairs of outcomes whether all their slopes are equal.
@@ -372,20 +370,11 @@ class TestMethods(ResultsState):
                 "combine_test needs the slopes of all features: expected a model with features, "
                 "and infer without features=."
             )
-        pairs = equal_slopes(
-            self.classes,
-            len(self.columns),
-            has_intercept=self.has_intercept,
-            constant=self._constant,
-        )
-        tests, index, restrictions = [], [], []
-        for first, second, A in pairs:
-            name = f"{first} = {second}"
-            tests.append((name, *self._test_of(A, 0.0, test, name)))
-            index.append((first, second))
-            restrictions.append(A)
-        labels = pd.MultiIndex.from_tuples(index, names=["first", "second"])
-        return self._table(tests, test, restrictions).set_axis(labels)
+        width = len(self.columns)
+        pairs = list(equal_slopes(self.classes, width, self.has_intercept, self._constant))
+        restrictions = [(f"{first} = {second}", A, 0.0) for first, second, A in pairs]
+        labels = pd.MultiIndex.from_tuples([pair[:2] for pair in pairs], names=["first", "second"])
+        return self._tests_of(restrictions, test).set_axis(labels)
 
     def iia_test(self, method: str = "hausman", random_state: RandomState = None) -> pd.DataFrame:
         """Test the independence of irrelevant alternatives, by leaving out each outcome in turn.
@@ -460,16 +449,6 @@ class TestMethods(ResultsState):
         else:
             raise ValueError(f"test must be 'wald' or 'lr', found {test!r}.")
 
-    def _table(
-        self, tests: list[tuple[str, float, int]], test: str, restrictions: list[Array]
-    ) -> pd.DataFrame:
-        """Return the table of some tests of the kind `test`, "wald" or "lr".
-
-        `tests` are tuples of a name, a chi-squared statistic and its degrees of freedom.
-        `restrictions` has the matrix A of each test, see `_test_of`.
-        """
-        return self._wald.table(tests, restrictions) if test == "wald" else chi2_table(tests)
-
     @property
     def _contrasts(self) -> Array:
         """The matrix from free to reported coefficients; see `Reference.contrasts`."""
@@ -477,32 +456,45 @@ class TestMethods(ResultsState):
 
     def _hypotheses(self, hypothesis: Any, rhs: Any) -> LinearHypotheses:
         """Return the linear hypotheses of the arguments `hypothesis` and `rhs` of the user."""
-        is_symmetric = len(self.rows) == len(self.classes)
-        reference = None if is_symmetric else self.reference
+        reference = None if self._is_symmetric else self.reference
         return LinearHypotheses.read(hypothesis, rhs, self.rows, self.columns, reference)
 
     def _independent_restrictions(
         self, hypothesis: Any, rhs: Any
     ) -> tuple[LinearHypotheses, Array]:
-        """Return hypotheses that are linearly independent, and their matrix A, see `_test_of`."""
+        """Return hypotheses that are linearly independent, and their matrix A, see `_tests_of`."""
         hypotheses = self._hypotheses(hypothesis, rhs)
         A = hypotheses.of_free(self._contrasts)
         hypotheses.check_rank(A)
         return hypotheses, A
 
-    def _test_of(self, A: Array, values: Array | float, test: str, name: str) -> tuple[float, int]:
-        """Return the statistic and the degrees of freedom of the test that A f = values.
+    def _tests_of(
+        self, restrictions: Sequence[tuple[str, Array, Array | float]], test: str
+    ) -> pd.DataFrame:
+        """Return a table with a test of each set of restrictions A f = values.
 
-        A has the shape (n_restrictions, (n_classes - 1) * n_columns), for the free coefficients f,
-        class by class. `test` is "wald" or "lr", and `name` is for error messages.
+        `restrictions` are tuples of a name, A (n_restrictions, (n_classes - 1) * n_columns) and
+        values, for the free coefficients f, class by class. `test` is "wald" or "lr".
         """
         if test == "wald":
-            return self._wald.of_restrictions(A, values, name=name), len(A)
+            tests = [
+                (name, self._wald.of_restrictions(A, values, name=name), len(A))
+                for name, A, values in restrictions
+            ]
+            return self._wald.table(tests, [A for _, A, _ in restrictions])
         fit = self._held.get("likelihood-ratio tests")
-        if self._chosen is not None:
-            # The fit has all columns of the model, and the results have some of them.
-            r, width = len(self.classes) - 1, self._wald.coef.shape[1]
-            of_all_columns = np.zeros((len(A), r, fit.width))
-            of_all_columns[:, :, self._chosen] = A.reshape(len(A), r, width)
-            A = of_all_columns.reshape(len(A), -1)
-        return fit.ratio_under(A, values)
+        return chi2_table(
+            [
+                (name, *fit.ratio_under(self._for_all_columns(A, fit.width), values))
+                for name, A, values in restrictions
+            ]
+        )
+
+    def _for_all_columns(self, A: Array, width: int) -> Array:
+        """Return the matrix A of `_tests_of` for all `width` columns of the model."""
+        if self._chosen is None:
+            return A
+        r = len(self.classes) - 1
+        wider = np.zeros((len(A), r, width))
+        wider[:, :, self._chosen] = A.reshape(len(A), r, -1)
+        return wider.reshape(len(A), -1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Validity:
     """Tells which statistics are valid for results, and raises errors for the others.
 
-    In all methods `what` is the plural name of the statistics, for the error message.
+    The argument `what` is the plural name of the statistics, for the error message.
 
     Attributes
     ----------
@@ -30,6 +30,16 @@ class Validity:
     def has_independent_rows(self) -> bool:
         """Whether rows are independent observations: no sampling weights and no clusters."""
         return self.weights == "frequency" and self.n_groups is None
+
+    def check_independent_rows(self, who_needs: str) -> None:
+        """Raise ValueError unless rows are independent observations.
+
+        `who_needs` begins the error message, such as "effective_aic needs".
+        """
+        if not self.has_independent_rows:
+            raise ValueError(
+                f"{who_needs} independent rows, which sampling weights and clusters do not have."
+            )
 
     def check_tests(self, what: str) -> None:
         """Raise ValueError unless the results have p-values, see `has_tests`."""
