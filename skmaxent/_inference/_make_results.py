@@ -1,12 +1,9 @@
 """Make InferenceResults of a fit and its rows, from the Fisher information or from a bootstrap.
 
-Conventions
------------
-θ is a matrix of coefficients in reference coding, of shape (r, n_columns): for three or more
-classes the coefficients of each class but the last minus those of the last, and for two classes
-those of the single logit. With intercepts, the last column is the intercept. These are the free
-coefficients. The reported coefficients are those that the user sees: against the reference class,
-or against the mean of all classes. Covariances are of ravelled matrices, row by row.
+θ, (r, n_columns), are the free coefficients: those of each class but the last minus those of the
+last, or those of the single logit of two classes. The intercept is the last column. The reported
+coefficients are against the reference class or the mean of all classes. Covariances are those of
+ravelled matrices, row by row.
 """
 
 from __future__ import annotations
@@ -32,11 +29,7 @@ from skmaxent._inference._notes import (
 from skmaxent._inference._null_model import constant_combination, loss_of_offsets, null_loss
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results import InferenceResults
-from skmaxent._inference._robust_covariance import (
-    CoefficientCovariance,
-    covariance_at,
-    dependent_columns,
-)
+from skmaxent._inference._robust_covariance import covariance_at, dependent_columns
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._leverage import _reference_coding
@@ -50,10 +43,7 @@ from skmaxent._typing import Array
 
 
 def results_from_information(
-    estimate: Estimate,
-    training: TrainingProblem,
-    kind: CovarianceKind,
-    reference: Any,
+    estimate: Estimate, training: TrainingProblem, kind: CovarianceKind, reference: Any
 ) -> InferenceResults:
     """Return results for all coefficients, with a covariance from the information or from scores.
 
@@ -70,7 +60,7 @@ def results_from_information(
     """
     reported = Reference.of(reference, training.classes)
     check_no_absent_class(training)
-    point, found = _covariance_at(estimate, training, kind)
+    point, found = covariance_at(estimate, training, kind)
     n = _sample_size(training, kind.weights)
     # Distances to the optimum are in standard errors of independent observations, whatever the
     # covariance that is reported.
@@ -125,33 +115,6 @@ def results_from_information(
     )
 
 
-def _covariance_at(
-    estimate: Estimate,
-    training: TrainingProblem,
-    kind: CovarianceKind,
-) -> tuple[Point, CoefficientCovariance]:
-    """Return the loss at an estimate, and the covariance of θ for the standardised columns.
-
-    The point that is returned may have other centers of the standardised columns than the training
-    problem; see `centred_information`.
-    """
-    point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
-    objective = point.objective
-    width = objective.blocks.n_features + objective.fit_intercept
-    _covariance.check_size(len(training.classes) - 1, width)
-    point, H = _covariance.centred_information(point)
-    ridge = training.problem.terms.ridge
-    return point, covariance_at(
-        training,
-        point,
-        H,
-        ridge,
-        estimate.names,
-        kind,
-        is_bias_reduced=estimate.is_bias_reduced,
-    )
-
-
 def _sample_size(training: TrainingProblem, weights: str) -> float:
     """Return the number of independent observations that the weights of the rows stand for.
 
@@ -166,8 +129,7 @@ def _sample_size(training: TrainingProblem, weights: str) -> float:
 def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
     """Return a note, and warn, if coefficients are far from the maximum with bias reduction.
 
-    `fit` has the rows of the fit. If the information of the penalised likelihood is singular,
-    `NoCovariance` is raised, with the names of the columns.
+    Raises `NoCovariance` if the information of the penalised likelihood is singular.
     """
     try:
         return notes_if_far(fit.penalised_distance)
@@ -178,8 +140,7 @@ def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
 def _penalised_ratio(estimate: Estimate, fields: dict[str, Any]) -> float | None:
     """Return the penalised likelihood-ratio statistic against the null model.
 
-    `fields` is the result of `_common_fields`. Fits without bias reduction have no such statistic,
-    and the result is None.
+    `fields` are those of `_common_fields`. The result is None without bias reduction.
     """
     if not estimate.is_bias_reduced:
         return None
@@ -257,16 +218,10 @@ def results_from_replicates(
 def _standardised(
     objective: MultinomialObjective, replicates: Array, fitted: Array
 ) -> Standardised:
-    """Return the covariance of θ over bootstrap samples, for the columns that the objective has.
+    """Return the covariance of θ over bootstrap samples, for the standardised columns.
 
-    Parameters
-    ----------
-    objective : MultinomialObjective
-        It has the centers and scales of the standardised columns.
-    replicates : ndarray of shape (n_bootstrap, n_logits, n_features + 1)
-        Coefficients of bootstrap samples for the columns of X, the intercept last.
-    fitted : ndarray of shape (n_logits, n_features + 1)
-        The coefficients of the fit to all rows, for the columns of X.
+    `replicates` are as in `results_from_replicates`. `fitted`, (n_logits, n_features + 1), has the
+    coefficients of the fit to all rows. Both are for the columns of X, the intercept last.
     """
 
     def against_last(coef: Array) -> Array:
@@ -372,22 +327,9 @@ def _common_fields(
 ) -> dict[str, Any]:
     """Return the fields of InferenceResults that do not depend on the kind of covariance.
 
-    Parameters
-    ----------
-    estimate : Estimate
-    training : TrainingProblem
-        The rows of the fit.
-    point : Point
-        The loss at the coefficients of the estimate.
-    reference : Reference
-        What reported coefficients are compared with.
-    weights : {"frequency", "probability"}
-        What the weights of the rows mean.
-
-    Returns
-    -------
-    dict of str to object
-        The values by the names of the fields. "columns" has the names of all columns of the model.
+    They are a dict by the names of the fields. "columns" has the names of all columns of the model.
+    `point` is the loss at the coefficients of the estimate, and `weights` says what the weights of
+    the rows mean, "frequency" or "probability".
     """
     total, sums = training.total_weight, training.blocks.weight_sums
     fit_intercept = training.problem.objective.fit_intercept

@@ -114,8 +114,8 @@ class TestMethods(ResultsState):
         Raises
         ------
         ValueError
-            For another number of rows, for features that are combinations of those of the model,
-            and for penalised fits.
+            For another number of rows, features that are combinations of those of the model, or a
+            penalised fit.
         """
         self._validity.check_nonrobust_tests("score tests")
         if self._penalised_ratio is not None:
@@ -336,10 +336,9 @@ class TestMethods(ResultsState):
     def combine_test(self, test: str = "wald") -> pd.DataFrame:
         """Test for all pairs of outcomes whether all their slopes are equal.
 
-        If all slopes of two outcomes are equal, the features do not tell the outcomes apart, and
-        the outcomes can be combined (Cramer and Ridder 1991 [1]_; `mlogtest, combine` of Stata).
-        For a pair with the reference, the test is that all slopes of the other outcome are zero.
-        Slopes are the coefficients of all columns of the model but the intercept.
+        If so, the features do not tell the two outcomes apart, and the outcomes can be combined
+        ([1]_; `mlogtest, combine` of Stata). For a pair with the reference, all slopes of the other
+        outcome are zero. Slopes are the coefficients of all columns but the intercept.
 
         Parameters
         ----------

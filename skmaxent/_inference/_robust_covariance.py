@@ -23,6 +23,7 @@ from skmaxent._inference import _covariance
 from skmaxent._inference._bell_mccaffrey import adjusted_covariance
 from skmaxent._inference._cluster_jackknife import jackknife_covariance
 from skmaxent._inference._covariance_types import CovarianceKind
+from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._held_minimum import flattened
 from skmaxent._inference._leverage_covariance import POWERS, leverage_scores
 from skmaxent._inference._refits import refits
@@ -81,55 +82,44 @@ class CoefficientCovariance:
 
 
 def covariance_at(
-    training: TrainingProblem,
-    point: Point,
-    H: Array,
-    ridge: Array,
-    names: Array,
-    kind: CovarianceKind,
-    *,
-    is_bias_reduced: bool,
-) -> CoefficientCovariance:
-    """Return the covariance of a kind at a point.
+    estimate: Estimate, training: TrainingProblem, kind: CovarianceKind
+) -> tuple[Point, CoefficientCovariance]:
+    """Return the loss at an estimate, and the covariance of the coefficients at this point.
+
+    The point may have other centers of the standardised columns than the training problem; see
+    `centred_information`.
 
     Parameters
     ----------
+    estimate : Estimate
     training : TrainingProblem
         The rows of the fit.
-    point : Point
-        The loss at the coefficients.
-    H : ndarray of shape (n_coefficients, n_coefficients)
-        The information of the mean loss at the point.
-    ridge : ndarray of shape (1 or n_logits, n_features)
-        Strengths of the ridge penalty.
-    names : ndarray of shape (n_features,)
-        Names of the features, for error messages.
     kind : CovarianceKind
-    is_bias_reduced : bool
-        Whether the likelihood is penalised by Jeffreys' prior.
 
     Raises
     ------
     NoCovariance
         If the information is singular.
     """
-    objective, total = point.objective, training.total_weight
-    width = objective.blocks.n_features + objective.fit_intercept
+    point = training.loss_at(estimate.coef.astype(float), estimate.intercept)
+    n_classes, fit_intercept = len(training.classes), point.objective.fit_intercept
+    width = point.objective.blocks.n_features + fit_intercept
+    _covariance.check_size(n_classes - 1, width)
+    point, H = _covariance.centred_information(point)
     if kind.cov_type == "laplace":
-        H = H + _reference_coding.ridge_information(
-            ridge, len(training.classes), objective.fit_intercept
-        )
+        ridge = training.problem.terms.ridge
+        H = H + _reference_coding.ridge_information(ridge, n_classes, fit_intercept)
     try:
-        V = _covariance.inverse(H, width) / total
+        V = _covariance.inverse(H, width) / training.total_weight
     except _covariance.SingularInformation as error:
-        raise dependent_columns(error, names) from error
+        raise dependent_columns(error, estimate.names) from error
     if kind.cov_type in ("nonrobust", "laplace"):
-        return CoefficientCovariance(V, V)
+        return point, CoefficientCovariance(V, V)
     if kind.units is not None:
-        return _of_survey(training, point, V, kind, is_bias_reduced)
+        return point, _of_survey(training, point, V, kind, estimate.is_bias_reduced)
     if kind.codes is not None:
-        return _of_clusters(training, point, V, kind, kind.codes, is_bias_reduced)
-    return _of_rows(training, point, V, kind)
+        return point, _of_clusters(training, point, V, kind, kind.codes, estimate.is_bias_reduced)
+    return point, _of_rows(training, point, V, kind)
 
 
 def _of_rows(
