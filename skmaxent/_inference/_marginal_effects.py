@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NEEDS_WEIGHTS = (
-    "the fit weighed its rows, and whether X has the same rows is not known of Dask collections: "
-    "expected sample_weight, which may be 1 for equal weights."
+    "the rows of the fit have weights, and with Dask collections it is not known whether X has "
+    "these rows: expected sample_weight, which may be 1 for equal weights."
 )
 
 

@@ -6,11 +6,7 @@ import numpy as np
 
 from skmaxent._inference import _covariance
 from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._solvers import (
-    Options,
-    Problem,
-    minimise,
-)
+from skmaxent._solvers import Options, Problem, minimise
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array, KernelResult
@@ -52,7 +48,7 @@ def constant_combination(training: TrainingProblem) -> Array | None:
     objective, moments = training.problem.objective, training.moments
     d = objective.blocks.n_features
     constant = np.flatnonzero(moments.is_constant & (moments.mean_square > 0.0))
-    if len(constant):
+    if len(constant):  # one constant column is such a combination
         return np.eye(1, d, constant[0])[0] / moments.mean[constant[0]]
     if 16 * d**2 > _covariance.MOST_COVARIANCE_BYTES:
         return None

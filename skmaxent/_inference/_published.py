@@ -1,7 +1,7 @@
 """The content of tables of coefficients for publications, of one or several models side by side.
 
-A "place" is a row of such a table: a pair of a column's name and a number. The number is how many
-earlier columns of the model have the same name, or -1 for the intercept.
+A row key identifies a row of such a table: a pair of a column's name and a number. The number is
+how many earlier columns of the model have the same name, or -1 for the intercept.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def published_table(
         Further sentences below the table.
     """
     _check(models, stars, decimals)
-    places = _all_places(models)
+    row_keys = _all_row_keys(models)
     cells = [
         outcome
         for model in models
         for outcome in _cells(model, exponentiate, conf_level, stars, decimals)
     ]
     blank = ("", "", "")
-    body = [(place[0], [outcome.get(place, blank) for outcome in cells]) for place in places]
+    body = [(key[0], [outcome.get(key, blank) for outcome in cells]) for key in row_keys]
     labels = [
         f"{name} (reference: {_reference(model)})"
         for name, model in zip(names, models, strict=True)
@@ -81,23 +81,23 @@ def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> 
         raise ValueError(f"decimals must be an integer from 0 to 15, found {decimals!r}.")
 
 
-def _places(model: CoefficientMethods) -> list[tuple[str, int]]:
-    """Return the place of each column of a model."""
+def _row_keys(model: CoefficientMethods) -> list[tuple[str, int]]:
+    """Return the row key of each column of a model."""
     seen: dict[str, int] = {}
-    places = []
+    row_keys = []
     for j, name in enumerate(model.columns):
         # A feature may have the name "Intercept" too.
         is_intercept = model.has_intercept and j == len(model.columns) - 1
         n = -1 if is_intercept else seen.get(name, 0)
         seen[name] = seen.get(name, 0) + 1
-        places.append((name, n))
-    return places
+        row_keys.append((name, n))
+    return row_keys
 
 
-def _all_places(models: Sequence[CoefficientMethods]) -> list[tuple[str, int]]:
-    """Return the places of all models in the order of first occurrence, the intercept last."""
-    found = dict.fromkeys(place for model in models for place in _places(model))
-    return sorted(found, key=lambda place: place[1] < 0)
+def _all_row_keys(models: Sequence[CoefficientMethods]) -> list[tuple[str, int]]:
+    """Return the row keys of all models in the order of first occurrence, the intercept last."""
+    found = dict.fromkeys(key for model in models for key in _row_keys(model))
+    return sorted(found, key=lambda key: key[1] < 0)
 
 
 def _cells(
@@ -107,7 +107,7 @@ def _cells(
     stars: bool,
     decimals: int,
 ) -> list[dict[tuple[str, int], tuple[str, str, str]]]:
-    """Return the cells of each outcome of a model, by the places of the columns.
+    """Return the cells of each outcome of a model, by the row keys of the columns.
 
     A cell is a tuple of the estimate, its stars, and the standard error or interval, all as text.
     """
@@ -120,9 +120,9 @@ def _cells(
     marks = [_stars(p) for p in table["p_value"]] if stars else [""] * len(table)
     texts = [fixed(value, decimals) for value in estimates]
     cells = list(zip(texts, marks, below, strict=True))
-    places, width = _places(model), len(model.columns)
+    row_keys, width = _row_keys(model), len(model.columns)
     return [
-        dict(zip(places, cells[k * width : (k + 1) * width], strict=True))
+        dict(zip(row_keys, cells[k * width : (k + 1) * width], strict=True))
         for k in range(len(model.rows))
     ]
 

@@ -40,7 +40,7 @@ def infer_by_split(
     Parameters
     ----------
     model : MaxentClassifier
-        The fitted model, with an L1 penalty.
+        The fitted model, whose penalty selects features.
     X : {ndarray, sparse array} of shape (n_samples, n_features)
     y : array-like
         Labels or counts, as the user gave them.
