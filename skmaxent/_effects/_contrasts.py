@@ -22,14 +22,9 @@ LEVELS = ("reference", "sequential", "pairwise", "revpairwise", "minmax")
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two values of a variable for each row, whose predictions are compared.
+    """Two values of a variable for each row, `high` and `low`, whose predictions are compared.
 
-    Attributes
-    ----------
-    variable : str
-    label : str
-        The name of the contrast in tables, such as "max - min".
-    high, low : Series of shape (n_rows,)
+    `label` is the name of the contrast in tables, such as "max - min".
     """
 
     variable: str

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GridType = Literal["mean_or_mode", "balanced", "counterfactual", "design_means"]
-GRID_TYPES = ("mean_or_mode", "balanced", "counterfactual", "design_means")
+GRID_TYPES = get_args(GridType)
 
 
 @dataclass(frozen=True)

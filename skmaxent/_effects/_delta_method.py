@@ -168,18 +168,11 @@ class DeltaMethod:
     def effect_sums(
         self, rows: Any, offset: Array | None, weights: Array | None, discrete: list[str]
     ) -> tuple[Array, Array, Array]:
-        """Return sums over rows of the effects of features on probabilities.
+        """Return sums over rows of effects on probabilities, of their derivatives, and of weights.
 
-        The effect of a feature is a derivative; for those named in `discrete` it is the change from
-        0 to 1.
-
-        Returns
-        -------
-        effects : ndarray of shape (K, d)
-        slopes : ndarray of shape (K, d, K, w)
-            The derivatives of `effects` by the coefficients of each class.
-        total : ndarray of shape ()
-            The sum of the weights.
+        Effects have the shape (K, d), their derivatives by the coefficients of each class
+        (K, d, K, w). The effect of a feature is a derivative; for features named in `discrete` it
+        is the change of the probability from 0 to 1.
         """
         K, d, width = len(self.model.classes), len(self.names), self.coef.shape[1]
         coef = np.zeros((K, d))

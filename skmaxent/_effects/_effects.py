@@ -218,24 +218,11 @@ class Effects:
         quantity: Quantity,
         combination: Any,
     ) -> tuple[Estimates, Array]:
-        """Return estimates of a quantity for each row or group, and their standard errors.
+        """Return estimates of a quantity for each row or group, and their standard errors (m,).
 
-        Parameters
-        ----------
-        rows : TableRows
-        request : Request
-        designs : tuple of Design
-            One design, or those of the high and the low values of a contrast.
-        quantity : Quantity
-            What is computed for each design, such as probabilities.
-        combination : Combination or None
-            The function of the two quantities of a contrast.
-
-        Returns
-        -------
-        estimates : Estimates
-            The Jacobian has no columns if rows are not averaged and nothing needs it.
-        errors : ndarray of shape (m,)
+        `designs` is one design, or those of the high and the low values of a contrast, whose
+        quantities `combination` combines. The Jacobian of the estimates has no columns if rows are
+        not averaged and nothing needs it.
         """
         draws, V = self._draws(request), self.delta.covariance
 

@@ -93,16 +93,7 @@ def _split_at_equals(equation: str) -> list[str]:
 
 
 class _Parser:
-    """Parser of one side of an equation.
-
-    Parameters
-    ----------
-    text : str
-        The side.
-    equation : str
-        The whole equation, for errors.
-    names : list of str
-    """
+    """Parser of one side of an equation, `text`; the whole `equation` is for errors."""
 
     def __init__(self, text: str, equation: str, names: list[str]) -> None:
         self.equation, self.names = equation, names

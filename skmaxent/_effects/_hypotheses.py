@@ -41,12 +41,6 @@ def hypotheses_of(
         The columns that name each estimate; the last column is the class.
     covariance : ndarray of shape (n_coefficients, n_coefficients)
         The covariance of the coefficients.
-
-    Returns
-    -------
-    functions : Estimates
-    names : DataFrame
-        With the column "hypothesis", and for the names of `CONTRASTS` the class.
     """
     A, right, table = _linear_functions(hypothesis, labels)
     found = estimates.mapped(A)

@@ -88,22 +88,10 @@ class Variables:
         weights: Any,
         names: list[Any] | None = None,
     ) -> Variables | None:
-        """Return the variables of the data X of a fit, before a transformer; all count as used.
+        """Return the variables of the data X of a fit, before the transformer; all count as used.
 
-        Parameters
-        ----------
-        X : data frame, array or sparse matrix of shape (n_samples, n_variables)
-        transformer : object or None
-            The fitted transformer that takes X; None if X has the columns of the model.
-        offset : array-like or None
-        weights : ndarray of shape (n_samples,) or None
-        names : list, optional
-            The names of the columns if X is an array; None stands for x0, x1, ...
-
-        Returns
-        -------
-        Variables or None
-            None for a sparse matrix that is too large to be made dense.
+        `names` are those of the columns if X is an array; None stands for x0, x1, ... The result is
+        None for a sparse matrix that is too large to be made dense.
         """
         if sp.issparse(X) and X.shape[0] * X.shape[1] > NUMBERS_OF_DENSE_COPY:
             return None

@@ -191,21 +191,8 @@ class Design:
     ) -> tuple[Design, Any]:
         """Return the design of a formula for the rows of a fit, and its matrix for these rows.
 
-        Parameters
-        ----------
-        formula : SimpleFormula
-        data : DataFrame of shape (n_samples, n_columns)
-            The columns that the formula uses, as `columns_for_formula` returns them.
-        context : mapping
-            Further names that the formula may use.
-        sparse : bool
-            Whether the matrix is a CSR matrix.
-
-        Returns
-        -------
-        design : Design
-        matrix : ndarray or CSR matrix of shape (n_samples, n_columns_out)
-            The columns of the formula without the intercept.
+        `data` has the columns that the formula uses, as `columns_for_formula` returns them. The
+        matrix has a row for each row of `data` and no intercept; it is a CSR matrix if `sparse`.
         """
         spec = ModelSpec(formula, na_action="ignore", output="sparse" if sparse else "numpy")
         made = _evaluate(spec, data, context, None)

@@ -145,21 +145,11 @@ class CheckedChunks:
     def converted(
         self, convert: Callable[[CheckedRows], Rows], marks: Array | None = None
     ) -> tuple[list[Any], ChunksShape]:
-        """Convert the chunks to chunks of a fit, and forget the checked ones.
+        """Convert the chunks to chunks of a fit, forget the checked ones, and return the handles.
 
-        Parameters
-        ----------
-        convert : callable
-            Converts the checked rows of a chunk to rows with targets and weights.
-        marks : ndarray of int of shape (n_marks, n_samples), optional
-            Integers from which views of the chunks compute which rows a fold of a cross-validation
-            uses.
-
-        Returns
-        -------
-        handles : list
-            The handle of each `Chunk`: small neighbouring chunks are joined, empty ones dropped.
-        shape : ChunksShape
+        `convert` makes rows with targets and weights of the checked rows of a chunk. From `marks`
+        (n_marks, n_samples) views of the chunks compute which rows a fold of a cross-validation
+        uses. Small neighbouring chunks are joined, and empty chunks are dropped.
         """
         lengths = [summary.n_rows for summary in self.summaries]
         starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -223,8 +213,7 @@ def check_chunks(
     Parameters
     ----------
     estimator_or_columns : estimator or FittedColumns
-        An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. If these
-        are the `FittedColumns` of an earlier fit, X must have the same columns.
+        The estimator that stores the columns of X, or the `FittedColumns` that X must have.
     X : Dask array or data frame of shape (n_samples, n_features)
     given : dict
         The arguments y, sample_weight and offset by their names, as the user gave them.

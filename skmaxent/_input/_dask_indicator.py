@@ -85,7 +85,7 @@ def read_indicator(
     Parameters
     ----------
     estimator : estimator
-        It gets the attributes `n_features_in_` and `feature_names_in_` from X.
+        It stores the number and the names of the columns of X.
     X : Dask array or data frame of shape (n_samples, n_features)
     y : Dask array or data frame of shape (n_samples, n_labels)
     sample_weight : Dask collection, array-like, number or None

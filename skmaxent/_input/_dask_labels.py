@@ -173,8 +173,7 @@ def read(
     Parameters
     ----------
     estimator_or_columns : estimator or FittedColumns
-        An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. If these
-        are the `FittedColumns` of an earlier fit, X must have the same columns.
+        The estimator that stores the columns of X, or the `FittedColumns` that X must have.
     X : Dask array or data frame of shape (n_samples, n_features)
     y, sample_weight, offset : Dask collection, array-like, number or None
     classes : ndarray of shape (n_classes,), optional

@@ -67,8 +67,7 @@ class FittedColumns:
         Parameters
         ----------
         estimator_or_columns : estimator or FittedColumns
-            An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. The
-            `FittedColumns` of an earlier fit are returned if X has the same columns.
+            The estimator that stores the columns of X, or the `FittedColumns` that X must have.
         X : object
             Anything with names of columns, or with a shape.
 

@@ -55,8 +55,7 @@ def read(
     settings : Settings
         The parameters of the classifier.
     estimator_or_columns : estimator or FittedColumns
-        An estimator gets the attributes `n_features_in_` and `feature_names_in_` from X. If these
-        are the `FittedColumns` of an earlier fit, X must have the same columns.
+        The estimator that stores the columns of X, or the `FittedColumns` that X must have.
     X, y, sample_weight, offset : object
         The arguments of `MaxentClassifier.fit`.
     classes : ndarray of shape (n_classes,), optional

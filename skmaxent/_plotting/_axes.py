@@ -21,6 +21,8 @@ USUAL_LENGTH = 20
 LETTER_WIDTH, MOST_EXTRA_WIDTH = 0.09, 100.0
 # Properties of texts that contain names, in which "$", "_" and "\\" stand for themselves.
 LITERAL_TEXT: dict[str, Any] = {"parse_math": False, "usetex": False}
+# The most classes in a column of the legend of displays with panels.
+LEGEND_ROWS = 16
 # Panels in a row of a new figure.
 PANELS_IN_ROW = 3
 
@@ -56,15 +58,25 @@ def class_colours(n_classes: int) -> list[Any]:
     return list(mpl.colormaps["turbo"](np.linspace(0.03, 0.97, n_classes)))
 
 
-def draw_legend(ax: Axes, handles: list[Any], labels: list[str], **options: Any) -> None:
-    """Draw a legend that shows the labels literally.
+def draw_class_legend(
+    ax: Axes, handles: list[Any], classes: list[str], *, most_rows: int | None = None
+) -> None:
+    """Draw a legend of the classes to the right of the axes, with their names shown literally.
 
-    `handles` are the artists, one for each label, and `options` those of `Axes.legend`. matplotlib
-    leaves out labels that begin with "_" and reads mathematics between dollar signs. Therefore the
-    legend is made with other labels, which are replaced afterwards.
+    `handles` are the artists, one for each class. The legend has further columns for more classes
+    than `most_rows`. matplotlib leaves out labels that begin with "_" and reads mathematics between
+    dollar signs. Therefore the legend is made with other labels, which are replaced afterwards.
     """
-    legend = ax.legend(handles, [f"label {i}" for i in range(len(labels))], **options)
-    for text, label in zip(legend.get_texts(), labels, strict=True):
+    legend = ax.legend(
+        handles,
+        [f"label {i}" for i in range(len(classes))],
+        title="class",
+        fontsize="small",
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        ncols=1 if most_rows is None else 1 + (len(classes) - 1) // most_rows,
+    )
+    for text, label in zip(legend.get_texts(), classes, strict=True):
         text.update({"text": label} | LITERAL_TEXT)
 
 

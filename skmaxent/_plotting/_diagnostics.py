@@ -8,9 +8,10 @@ import numpy as np
 
 from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._axes import (
+    LEGEND_ROWS,
     LITERAL_TEXT,
     class_colours,
-    draw_legend,
+    draw_class_legend,
     extra_inches,
     panel_axes,
 )
@@ -26,8 +27,6 @@ LEAST_ROWS, MOST_BINS = 5, 40
 # Areas of points in the plot of leverages, in square points: for a Cook's distance of zero, and for
 # the largest one.
 LEAST_AREA, LARGEST_AREA = 8.0, 150.0
-# The most classes in a column of the legend.
-LEGEND_ROWS = 16
 
 
 class DiagnosticsDisplay:
@@ -192,17 +191,9 @@ class DiagnosticsDisplay:
             ax.axhline(y_bound, color="0.6", linewidth=0.8, linestyle="--")
         ax.set_xlabel("fitted probability of the class")
         ax.set_ylabel("mean Pearson residual")
+        names = [str(label) for label in classes]
         # The legend is to the right of the upper right plot.
-        draw_legend(
-            self.axes_[1],
-            handles,
-            [str(label) for label in classes],
-            title="class",
-            fontsize="small",
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            ncols=1 + (len(classes) - 1) // LEGEND_ROWS,
-        )
+        draw_class_legend(self.axes_[1], handles, names, most_rows=LEGEND_ROWS)
 
 
 def _log_score_lost(table: pd.DataFrame) -> Array:

@@ -12,7 +12,7 @@ from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._axes import (
     LITERAL_TEXT,
     class_colours,
-    draw_legend,
+    draw_class_legend,
     extra_inches,
     new_axes,
 )
@@ -102,15 +102,7 @@ class IntervalDisplay:
         ax.set_ylim(len(shown) - 0.4, -0.6)
         ax.set_xlabel(f"{self._what}, {100 * self.conf_level:g} % interval", **LITERAL_TEXT)
         if len(labels) > 1:
-            draw_legend(
-                ax,
-                self.containers_,
-                classes,
-                title="class",
-                fontsize="small",
-                loc="center left",
-                bbox_to_anchor=(1.0, 0.5),
-            )
+            draw_class_legend(ax, self.containers_, classes)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

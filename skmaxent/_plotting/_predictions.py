@@ -11,9 +11,10 @@ from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._effects._variables import Variables, is_numeric
 from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._axes import (
+    LEGEND_ROWS,
     LITERAL_TEXT,
     class_colours,
-    draw_legend,
+    draw_class_legend,
     extra_inches,
     panel_axes,
     panels_in_row,
@@ -30,8 +31,7 @@ PREDICTION_KINDS = ("lines", "stacked")
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.4
 # Inches of height for each class in a legend, and for each letter of a rotated name of a level.
 LEGEND_HEIGHT, LETTER_HEIGHT = 0.2, 0.05
-# The most classes in a column of the legend.
-LEGEND_ROWS = 16
+
 # The most values of a number in `by`, each of which is a panel.
 MOST_PANELS_OF_NUMBER = 5
 # The letters that the names of all levels may have together to fit below a panel unrotated.
@@ -217,15 +217,13 @@ class PredictionsDisplay:
                 axes.set_ylabel(f"probability{interval}")
         self.figure_ = self.axes_[0].figure
         if len(labels) > 1:
-            draw_legend(
+            # The legend of stacked areas has the order of the areas, from top to bottom.
+            order = -1 if kind == "stacked" else 1
+            draw_class_legend(
                 self.axes_[panels_in_row(len(self.axes_)) - 1],
-                self.artists_[0][::-1] if kind == "stacked" else self.artists_[0],
-                classes[::-1] if kind == "stacked" else classes,
-                title="class",
-                fontsize="small",
-                loc="center left",
-                bbox_to_anchor=(1.0, 0.5),
-                ncols=1 + (len(labels) - 1) // LEGEND_ROWS,
+                self.artists_[0][::order],
+                classes[::order],
+                most_rows=LEGEND_ROWS,
             )
         return self
 

@@ -15,24 +15,25 @@ from scipy.optimize import minimize
 from .checks import CONDITION, Examination
 from .reference import WIDE, losses, probabilities
 
-# Nats, of a penalised log-likelihood of some dozens or hundreds of rows.
+# The difference of penalised log-likelihoods in nats that a converged fit may have.
 TOLERANCE = 1e-6
-# Nats, between two maxima.
+# The difference in nats above which two maxima are different ones.
 APART = 1e-4
-# Of the information in standardised columns, beyond which a float64 has too few digits left for
-# its determinant.
+# The condition number of the information in standardised columns beyond which its determinant has
+# too few digits in float64.
 SINGULAR = 1e12
-# Standard errors from a maximum at which there is one, and of the largest coefficient: beyond it
-# the penalised likelihood is flat to rounding.
+# A point is taken for a maximum if it is nearer to a stationary point than SETTLED standard errors
+# and no coefficient exceeds FARTHEST, where the penalised likelihood is flat to rounding.
 SETTLED, FARTHEST = 1e-3, 40.0
 
 
 class PenalisedLikelihood:
-    """-log L - log |I| / 2 of coefficients against the last class, (r, d + intercept).
+    """The function -log L - log |I| / 2 of coefficients θ against the last class, to be minimised.
 
-    Columns are standardised, which adds a constant. A column that is constant beside an intercept,
-    or zero, has no coefficient. `objective` has the rows, the targets and the offsets, and `unit`
-    is the weight of its heaviest row.
+    θ has the shape (r, w): r logits, and w varying columns with the intercept last. Columns are
+    standardised, which changes the function by a constant. A column that is zero, or constant
+    beside an intercept, has no coefficient. `objective` has the rows, the targets and the offsets,
+    and `unit` is the weight of its heaviest row.
     """
 
     def __init__(self, objective, unit):
@@ -52,6 +53,7 @@ class PenalisedLikelihood:
         self.shape = T.shape[1] - 1, X.shape[1]
 
     def from_coefficients(self, W, b):
+        """θ for coefficients W and intercepts b of the user's columns."""
         objective = self.objective
         W, b = np.asarray(W, WIDE), np.asarray(b, WIDE)
         theta = (W * objective.scale)[:, self.varying]
@@ -67,7 +69,7 @@ class PenalisedLikelihood:
         return Z if self.offset is None else Z + self.offset
 
     def information(self, P):
-        """By definition: the sum over rows of (diag(p) - p pᵀ) ⊗ x xᵀ."""
+        """The information (r w, r w): the sum over rows of (diag(p) - p pᵀ) ⊗ x xᵀ."""
         r, w = self.shape
         H = np.zeros((r, w, r, w), P.dtype)
         X, s = self.X.astype(P.dtype), self.s.astype(P.dtype)
@@ -79,7 +81,7 @@ class PenalisedLikelihood:
         return H.reshape(r * w, r * w)
 
     def value(self, theta):
-        """In extended precision; infinite where the information is singular."""
+        """The function in extended precision; infinite if the information is singular."""
         Z = self.logits(theta)
         loss = self.s @ losses(Z, self.T, "softmax")
         return loss - log_determinant(self.information(probabilities(Z, "softmax"))) / 2
@@ -108,7 +110,7 @@ class PenalisedLikelihood:
         return float(loss - log_det / 2), ((s[:, None] * slope).T @ X).ravel()
 
     def descended(self, theta, max_iter=400):
-        """Where L-BFGS leads to from θ."""
+        """The θ that L-BFGS reaches from θ."""
         found = minimize(
             lambda x: self.value_and_gradient(x.reshape(self.shape)),
             np.asarray(theta, float).ravel(),
@@ -119,12 +121,13 @@ class PenalisedLikelihood:
         return found.x.reshape(self.shape)
 
     def distance(self, theta):
-        """From a stationary point, in standard errors."""
+        """The distance of θ from a stationary point, in standard errors."""
         H = self.information(probabilities(self.logits(theta), "softmax")).astype(float)
         gradient = self.value_and_gradient(theta)[1]
         return float(np.sqrt(max(gradient @ inverse(H) @ gradient, 0)))
 
     def condition(self, theta):
+        """The condition number of the information with a unit diagonal."""
         H = self.information(probabilities(self.logits(theta), "softmax")).astype(float)
         size = np.sqrt(H.diagonal())
         if not (np.isfinite(size).all() and (size > 0).all()):
@@ -134,7 +137,7 @@ class PenalisedLikelihood:
 
 
 def log_determinant(H):
-    """By a Cholesky factor in extended precision; -inf where there is none."""
+    """log |H| by elimination in extended precision; -inf unless H is positive definite."""
     H = np.array(H, WIDE)
     total = WIDE(0)
     for j in range(len(H)):
@@ -147,6 +150,7 @@ def log_determinant(H):
 
 
 def inverse(H):
+    """The inverse of H in float64, or the pseudoinverse of H with a unit diagonal if singular."""
     size = np.sqrt(H.diagonal())
     return np.linalg.pinv(H / np.outer(size, size), hermitian=True) / np.outer(size, size)
 
@@ -156,7 +160,7 @@ class BiasReduction(Examination):
 
     def __init__(self, problem, outcome):
         super().__init__(problem, outcome)
-        self.reference = PenalisedLikelihood(self.objective, self.given.unit)
+        self.reference = PenalisedLikelihood(self.objective, self.expected.unit)
 
     def run(self):
         reference = self.reference
@@ -200,7 +204,7 @@ class BiasReduction(Examination):
                 self.outcome.fail("MAXIMUM", f"another is {excess:.3g} nats higher")
 
     def rounding(self, fit, value):
-        """What the coefficients' own type leaves of the likelihood."""
+        """How much the rounding of the coefficients may change the penalised likelihood `value`."""
         dtype = fit.model.coef_.dtype
         if dtype == np.float64:
             return 1e-9 * abs(float(value))
@@ -212,13 +216,13 @@ class BiasReduction(Examination):
         return 4 * (worst + self.last_bits(fit)) + 1e-6 * max(1.0, abs(float(value)))
 
     def last_bits(self, fit):
-        """How far below the maximum that of columns is whose last bits are others."""
+        """By how much the optimum for X with other last bits is worse than the optimum."""
         unit = np.finfo(self.problem.X.dtype).eps / 2
         theta, worst = self.reference.from_coefficients(fit.coef, fit.intercept), 0.0
         best = self.reference.value(self.reference.descended(theta))
         for _ in range(2):
-            # Of other columns with the same centre and scale, so that coefficients mean the same.
-            other = PenalisedLikelihood(self.objective, self.given.unit)
+            # The columns change and their centre and scale do not, so that θ means the same.
+            other = PenalisedLikelihood(self.objective, self.expected.unit)
             change = 1 + unit * self.rng.uniform(-1, 1, size=self.objective.X.shape)
             moved = (self.objective.X * (change - 1) / self.objective.scale)[:, other.varying]
             other.X = other.X.copy()
@@ -228,13 +232,17 @@ class BiasReduction(Examination):
         return worst
 
     def fitted_or_refused(self, condition):
-        """The fit, or None where dependent columns are refused, as they should be, or it failed."""
+        """The fit, or None if it failed.
+
+        An error about dependent columns is no failure if the `condition` of the information is so
+        large that they are dependent.
+        """
         if condition < CONDITION:
             return self.fitted()
         n_failures = len(self.outcome.failures)
         fit = self.fitted()
-        told = self.outcome.failures[n_failures:]
-        if fit is None and told and all("combinations" in figures for _, figures in told):
+        new = self.outcome.failures[n_failures:]
+        if fit is None and new and all("combinations" in figures for _, figures in new):
             del self.outcome.failures[n_failures:]
             self.outcome.skipped = "dependent columns are refused"
         return fit

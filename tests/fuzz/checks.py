@@ -1,37 +1,36 @@
-"""What is compared for one problem, and the named limits of floating point.
+"""The checks of one problem, and the limits of floating point that excuse a difference.
 
 The checks:
 
 ABOVE
-    `fit` said nothing of convergence, yet the objective at `coef_` and `intercept_` is above that
-    of the reference by more than `TOLERANCE` of itself, or of a total loss of `SMALLEST_TOTAL`
-    nats if that is more: this is what `tol` promises of nearly separated data, too.
+    `fit` gave no ConvergenceWarning, yet the objective at `coef_` and `intercept_` is above that of
+    the reference by more than `TOLERANCE` times the objective, or times a total loss of
+    `SMALLEST_TOTAL` nats if that is more.
 CERTIFICATE
     The reference has a point whose value is further below than `optimality_gap_` admits.
 STORAGE
-    The same numbers in another layout lead to another objective, or to none of the failures above.
+    The same numbers in another layout lead to another objective, or the failures above disappear.
 WARM
-    A fit that starts from one with other parameters ends elsewhere than from nothing.
+    A warm start from a fit with other parameters or data ends at another optimum than a cold one.
 PREDICT
     `predict_proba` is not the softmax or the sigmoids of the logits that the coefficients give.
 RESULTS
-    `infer` predicts otherwise than the classifier, or has other standard errors than the inverse
-    of the information.
+    `infer` has other predictions than the classifier, or other standard errors than the inverse of
+    the information.
 NONFINITE, INPUT CHANGED, ERROR
-    Coefficients or probabilities that are not numbers; the caller's arrays are not as they were; an
-    exception.
+    Coefficients or probabilities are not finite; `fit` changed the caller's arrays; an exception.
 WORK
     A fit of a few thousand numbers takes more calls of Python functions than `MOST_CALLS`.
 
-What floating point does not allow is no failure, and is counted under its name:
+A difference that floating point explains is no failure, and is counted under the name of its limit:
 
 "coefficients rounded"
-    The coefficients that the reference found, each rounded up or down to the type of `coef_`, are
-    as far above. For float32 a fit is excused so for `TOLERANCE` only: the package itself has to
-    warn where rounding adds more.
+    The objective at the coefficients of the reference, each rounded up or down to the type of
+    `coef_`, is as far above the optimum. For float32 only `TOLERANCE` is excused in this way,
+    because the package has to warn if rounding adds more.
 "last bits of X"
-    The reference's optimum for columns whose last bits are changed at random is as far above: an
-    algorithm that is backward stable can do no better.
+    The objective at the optimum for columns whose last bits are changed at random is as far above
+    the optimum: a backward stable algorithm can do no better.
 """
 
 import hashlib
@@ -50,19 +49,20 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier, MultilabelMaxentClassifier, maxent_path
 
-from .problems import asked, intercept_correction, penalty_factors, stored
+from .expected import expected_objective, intercept_correction, penalty_factors
 from .reference import WIDE, probabilities
+from .storages import stored
 
-# Of the objective, as the project promises.
+# The relative difference of objectives that the project promises for a converged fit.
 TOLERANCE = 1e-6
-# Rounding in a comparison of two values.
+# The relative rounding in a comparison of two values.
 ROUNDING = 1e-12
-# Total loss in nats, in units of the largest weight, below which differences are noise.
+# The total loss in nats, in units of the largest weight, below which differences are rounding.
 SMALLEST_TOTAL = 1e-8
-# Function calls of a fit; ordinary ones take some thousand.
+# The most calls of functions in a fit; ordinary fits take some thousand.
 MOST_CALLS = 1_000_000
-# Robust standard errors below this share of those from the information are noise, and `infer` says
-# so; what errors of the scores add to the others, as a share of those from the information.
+# Robust standard errors below DEGENERATE times those from the information are rounding, and `infer`
+# says so. Rounding of the scores adds up to NOISE times those from the information to the others.
 DEGENERATE, NOISE = 1e-3, 1e-5
 # Condition number of the scaled information up to which standard errors are compared.
 CONDITION = 1e8
@@ -70,7 +70,17 @@ CONDITION = 1e8
 
 @dataclass
 class Outcome:
-    """Failures as (check, figures); why nothing was compared, if so; and what else was seen."""
+    """The result of the checks of a problem.
+
+    Attributes
+    ----------
+    failures : list of (str, str)
+        The name of a check and the figures that fail.
+    skipped : str or None
+        Why the fit was not compared with the reference.
+    notes : Counter
+        How often other events occurred, such as warnings.
+    """
 
     failures: list = field(default_factory=list)
     skipped: str | None = None
@@ -81,7 +91,7 @@ class Outcome:
 
 
 class TooMuchWork(BaseException):
-    """Raised inside of a fit, and not to be caught there."""
+    """Raised inside of a fit by `limited_calls`; no Exception, so that `fit` does not catch it."""
 
 
 @contextmanager
@@ -107,7 +117,7 @@ def limited_calls(limit):
 
 @dataclass
 class Fit:
-    """A fitted estimator, and what it said."""
+    """A fitted estimator with its X, its active coefficients, and the messages of its warnings."""
 
     model: object
     X: object
@@ -122,17 +132,17 @@ class Fit:
 
 
 class Examination:
-    """What is compared for a problem; kinds of problems with other promises have subclasses."""
+    """The checks of a problem; kinds of problems that need other checks have subclasses."""
 
     # Whether `optimality_gap_` bounds the distance to the optimum.
     is_certified = True
 
     def __init__(self, problem, outcome):
         self.problem, self.outcome = problem, outcome
-        # What is drawn here has no influence on the problem.
+        # A generator of its own: draws of the checks do not change the problem of a seed.
         self.rng = np.random.default_rng([7, problem.seed])
-        self.given = asked(problem)
-        self.objective = self.given.objective
+        self.expected = expected_objective(problem)
+        self.objective = self.expected.objective
         self.limits = {}
 
     def run(self):
@@ -156,7 +166,7 @@ class Examination:
 
     @property
     def plain(self):
-        """The plainest storage: a frame where parameters name its columns."""
+        """The storage "C", an ndarray; or "frame" if parameters name columns of X."""
         names = any(
             isinstance(self.problem.parameters.get(name), dict)
             for name in ("penalty_factor", "bounds")
@@ -178,7 +188,11 @@ class Examination:
         return given
 
     def fitted(self, storage=None, model=None, what="", n_fits=1):
-        """The fit, or None where it failed, which is reported."""
+        """The fit, or None if it failed; failures are added to the outcome.
+
+        `storage` and `model` replace those of the problem. `what` describes the fit in messages,
+        and `n_fits` multiplies the calls of functions that the fit may make.
+        """
         problem, outcome = self.problem, self.outcome
         X, arguments = stored(problem, storage), self.arguments()
         model = self.estimator() if model is None else model
@@ -205,12 +219,12 @@ class Examination:
             outcome.fail("NONFINITE", f"optimality_gap_ is {model.optimality_gap_} {what}")
             return None
         uncorrected = intercept - intercept_correction(problem)
-        active = self.given.active
+        active = self.expected.active
         messages = [str(warning.message) for warning in said]
         return Fit(model, X, converged, coef[active].astype(WIDE), uncorrected[active], messages)
 
     def attempt(self, call, what, n_fits=1):
-        """Whether the call returns; what else it does is reported."""
+        """Whether `call` returns; exceptions are added to the outcome."""
         try:
             with limited_calls(n_fits * MOST_CALLS):
                 call()
@@ -228,7 +242,10 @@ class Examination:
     # Checks
 
     def compare(self, fit, check, what=""):
-        """Whether a fit is as good as it says; `check` is the name for one that is not."""
+        """Whether a fit is as near to the optimum as it says.
+
+        If it is not, a failure with the name `check` or "CERTIFICATE" is added to the outcome.
+        """
         outcome, objective = self.outcome, self.objective
         value = objective.value(fit.coef, fit.intercept)
         if not np.isfinite(value):
@@ -274,7 +291,7 @@ class Examination:
         return True
 
     def best(self, fit):
-        """The lowest point known: from the fit, and from nothing for a share of the problems."""
+        """The lowest point of the reference from the fit and, for some problems, from zero."""
         found = self.objective.polished(fit.coef, fit.intercept)
         if not hasattr(self, "_cold"):
             self._cold = self.objective.cold() if self.rng.random() < 0.1 else None
@@ -282,11 +299,11 @@ class Examination:
         known = [one for one in known if np.isfinite(one.value)]
         best = min(known, key=lambda one: one.value)
         if len(known) > 1 and found.value - best.value > 1e-9 * best.value:
-            self.outcome.notes["the reference is better from nothing"] += 1
+            self.outcome.notes["the reference is better from zero"] += 1
         return best
 
     def limit(self, fit, best):
-        """How far above the optimum the best that floating point allows may be, and its name."""
+        """By how much a fit may be above the optimum because of rounding, and the limit's name."""
         objective = self.objective
         dtype = fit.model.coef_.dtype
         limits = {"coefficients rounded": 0.0, "last bits of X": 0.0}
@@ -311,14 +328,15 @@ class Examination:
         return np.where(exact | (self.rng.random(array.shape) < 0.5), near, other)
 
     def perturbed(self, unit):
-        """The objective of columns whose last bits are others."""
+        """The objective for X with each number changed at random by up to `unit` of itself."""
         objective = self.objective
-        # A constant column stays one: beside it an intercept is all that it can say.
+        # Constant columns stay constant: a change would give them information beside an intercept.
         varies = (objective.X[0] != objective.X).any(axis=0)
         change = 1 + unit * self.rng.uniform(-1, 1, size=objective.X.shape) * varies
         return objective.with_columns(objective.X * change)
 
     def predict(self, fit):
+        """Compare `predict_proba` with the probabilities that the coefficients give."""
         problem, model = self.problem, fit.model
         offset = {k: v for k, v in self.arguments().items() if k == "offset"}
         found = []
@@ -341,7 +359,7 @@ class Examination:
             self.outcome.fail("PREDICT", f"probabilities are off by {float(worst):.3g}")
 
     def logits(self, fit):
-        """Of all rows by the coefficients as they are, and what rounding may add to each row's."""
+        """The logits of all rows by the coefficients, and the rounding of those of each row."""
         problem, model = self.problem, fit.model
         W, b = model.coef_.astype(WIDE), np.asarray(model.intercept_, WIDE)
         X = problem.X.astype(WIDE)
@@ -353,7 +371,7 @@ class Examination:
         return Z, unit * (8 + 2 * size.max(axis=1) * np.sqrt(X.shape[1] + 1))
 
     def storage(self, fit):
-        """Fit the same numbers as a plain array."""
+        """Compare with a fit to the same numbers in the plain storage."""
         if self.problem.storage == self.plain or self.rng.random() > 0.4:
             return
         plain = self.fitted(self.plain, what="as a plain array")
@@ -368,7 +386,7 @@ class Examination:
             self.outcome.notes["one storage converged, another did not"] += 1
 
     def storage_of_failure(self):
-        """Whether the same numbers as a plain array do not fail."""
+        """Add a failure if a fit to the same numbers in the plain storage does not fail."""
         if self.problem.storage == self.plain:
             return
         plain = Examination(self.problem, Outcome())
@@ -377,7 +395,7 @@ class Examination:
             self.outcome.fail("STORAGE", "as a plain array there is no such failure")
 
     def warm(self, fit):
-        """Fit after a fit with other parameters or data."""
+        """Compare a warm start from a fit with other parameters or data with the reference."""
         model = self.estimator()
         if "warm_start" not in model.get_params() or self.rng.random() > 0.3:
             return
@@ -411,7 +429,7 @@ class Examination:
             self.compare(again, "WARM", f"after another {what}")
 
     def path(self):
-        """A path's fits, each against the reference for its C."""
+        """Compare each solution of a path with the reference for its C."""
         problem, given = self.problem, dict(self.problem.parameters)
         largest = given.pop("C")
         Cs = largest * 10.0 ** np.sort(self.rng.uniform(-3, 0, size=4))
@@ -445,7 +463,7 @@ class Examination:
                 return
             one = replace(problem, parameters=problem.parameters | {"C": float(C)})
             one = Examination(one, self.outcome)
-            active = one.given.active
+            active = one.expected.active
             model = SimpleNamespace(coef_=coef, optimality_gap_=gap)
             fit = Fit(model, X, converged, coef[active].astype(WIDE), intercept[active])
             if not one.compare(fit, "ABOVE", f"at C={C:.6g}, number {i} of a path"):
@@ -454,16 +472,17 @@ class Examination:
     # Inference
 
     def results(self, fit):
+        """Compare predictions, standard errors and the log-likelihood of `infer`."""
         problem, model = self.problem, fit.model
         given = problem.parameters
         if (
             not fit.converged
             or given.get("label_smoothing")
-            or not self.given.active.all()
+            or not self.expected.active.all()
             or np.isinf(penalty_factors(problem)).any()
         ):
             return
-        H = self.objective.information(fit.coef, fit.intercept) * self.given.unit
+        H = self.objective.information(fit.coef, fit.intercept) * self.expected.unit
         expected = covariance(H, self.objective, problem.n_classes)
         kind, options = "nonrobust", {}
         if np.isinf(given["C"]) and "class_weight" not in given:
@@ -519,14 +538,14 @@ class Examination:
             )
 
     def has_few_observations(self, fit, options):
-        """Whether n - p is not positive, so that these covariances divide by nothing.
+        """Whether there are no more observations than coefficients, so that factors divide by zero.
 
-        `infer` must then say so.
+        `infer` must then raise an error.
         """
         problem = self.problem
         logits = problem.n_classes - 1
         p = logits * (problem.X.shape[1] + bool(problem.parameters["fit_intercept"]))
-        n = float(self.objective.s.sum() * self.given.unit)
+        n = float(self.objective.s.sum() * self.expected.unit)
         if n > p:
             return False
         try:
@@ -539,7 +558,7 @@ class Examination:
         return True
 
     def attempt_results(self, call, is_singular):
-        """Whether infer returns; where the information is singular it may say so."""
+        """Whether `call` returns; if the information is singular it may raise ValueError."""
         if not is_singular:
             return self.attempt(call, "infer")
         try:
@@ -550,7 +569,7 @@ class Examination:
         return True
 
     def results_predict(self, fit, results):
-        """Probabilities and effects are those of the classifier, corrections and offsets too."""
+        """Compare probabilities and effects of results with those of the classifier."""
         problem, model = self.problem, fit.model
         offset = {k: v for k, v in self.arguments().items() if k == "offset"}
         tables = []
@@ -565,10 +584,10 @@ class Examination:
         ):
             return
         tolerance = 2 * float(self.logits(fit)[1].max()) + 1e-12
-        if results.aliased:  # what is left of these columns changes no logit by more
+        if results.aliased:  # aliased columns are left out, which may change logits a little
             tolerance += 1e-6
         P = model.predict_proba(fit.X, **offset)
-        # A column may be a combination of others in the rows that weigh anything, and there alone.
+        # A column may be a combination of others in the rows of positive weight only.
         kept = self.kept_rows() if results.aliased else np.ones(len(P), bool)
         found = np.asarray(tables[0].xs("probability", axis=1, level=1), float)
         off = abs(found - P)[kept].max()
@@ -589,7 +608,10 @@ class Examination:
             self.outcome.fail("RESULTS", f"marginal effects differ by {off:.3g} of a coefficient")
 
     def sandwich(self, fit, V, kind, groups):
-        """White's covariance with the scores of single observations, or of clusters."""
+        """The sandwich covariance with the scores of single observations, or of clusters.
+
+        V is the inverse of the information, and `kind` is "HC0", "HC1" or "cluster".
+        """
         objective = self.objective
         P = probabilities(objective.logits(fit.coef, fit.intercept), objective.link)
         T = objective.T
@@ -597,7 +619,7 @@ class Examination:
             P, T = (np.column_stack([1 - array, array]) for array in (P, T))
         X = objective.X
         X = np.column_stack([X, np.ones(len(X))]) if objective.fit_intercept else X
-        s = objective.s * self.given.unit
+        s = objective.s * self.expected.unit
         K, n, q = P.shape[1], s.sum(), len(V)
         scores = [
             ((np.eye(K)[k] - P)[:, 1:, None] * X[:, None]).reshape(len(X), -1) for k in range(K)
@@ -605,7 +627,7 @@ class Examination:
         if kind == "cluster":
             kept = groups[self.kept_rows()]
             total = sum((s * T[:, k])[:, None] * scores[k] for k in range(K))
-            # A cluster whose rows weigh nothing is none.
+            # Clusters without a row of positive weight do not count.
             sums = np.array([total[kept == g].sum(axis=0) for g in np.unique(kept)])
             G = len(sums)
             factor = G / (G - 1) * (n - 1) / (n - q)
@@ -615,32 +637,38 @@ class Examination:
         return (V @ meat @ V * factor).astype(float)
 
     def rounding_of_loss(self, fit):
-        """What rounding may add to the log-likelihood: to logits z, the sum of |dL/dz| times that,
-        and to their differences from the normaliser."""
+        """How much rounding may change the log-likelihood.
+
+        It is the rounding of the logits times the derivatives, and that of the normaliser.
+        """
         objective = self.objective
         Z = objective.logits(fit.coef, fit.intercept)
         slopes = abs(probabilities(Z, objective.link) - objective.T).sum(axis=1)
         rounding = slopes * self.logits(fit)[1][self.kept_rows()]
         rounding = rounding + 4 * np.finfo(float).eps * (1 + abs(Z).max(axis=1))
-        return float(self.given.unit * (objective.s @ rounding))
+        return float(self.expected.unit * (objective.s @ rounding))
 
     def kept_rows(self):
+        """Which rows have a positive weight."""
         weights = self.problem.sample_weight
         return np.ones(len(self.problem.X), bool) if weights is None else np.asarray(weights) > 0
 
     def log_likelihood(self, fit):
-        """Of the data, in the weights of the user."""
+        """The log-likelihood of the data, without the penalty, in the weights of the user."""
         objective = self.objective
         ridge = objective.ridge * (fit.coef - objective.target) ** 2 / 2
         loss = objective.value(fit.coef, fit.intercept) - ridge.sum()
-        return -float(loss * objective.total * self.given.unit)
+        return -float(loss * objective.total * self.expected.unit)
 
 
 _ARRAYS = ("penalty_factor", "prior_coef", "bounds", "class_weight", "prior_correction")
 
 
 def covariance(H, objective, n_classes):
-    """Of the coefficients against the first class, or None where that is ill-conditioned."""
+    """The inverse of the information H for coefficients against the first class.
+
+    The result is None if H is ill-conditioned.
+    """
     w = objective.shape[1] + objective.fit_intercept
     H = H.astype(float)
     if n_classes > 2:
@@ -665,13 +693,13 @@ def covariance(H, objective, n_classes):
 
 
 def _title(warning, what="fit"):
-    """The beginning of a warning, without its numbers."""
+    """The beginning of the text of a warning, with "#" for numbers."""
     text = re.sub(r"[-+0-9.e]*[0-9]", "#", str(warning.message))
     return f"{what} warned: {text[:45]}"
 
 
 def _digest(value):
-    """A hash of everything that a value holds."""
+    """A hash of all numbers and texts in a value, for comparison before and after a call."""
     found = hashlib.blake2b()
     _feed(found, value)
     return found.hexdigest()

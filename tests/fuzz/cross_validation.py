@@ -25,17 +25,26 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from skmaxent import MaxentClassifierCV
 
 from .checks import Examination, Fit, Outcome
-from .problems import active_classes
+from .expected import active_classes
 from .reference import WIDE
 
-# Of a score, between coefficients that are within `tol` of each other.
+# The difference of the scores of two sets of coefficients that are within `tol` of each other.
 SCORES_AGREE = 1e-3
 ROUNDING = 1e-9
 
 
 @dataclass
 class Fold:
-    """The problem of the training rows, and the held-out rows."""
+    """The problem of the training rows, and the held-out rows.
+
+    Attributes
+    ----------
+    problem : Problem
+    test : ndarray of int
+        The positions of the held-out rows.
+    known : ndarray of bool of shape (K,)
+        The classes that the fit of the fold has seen.
+    """
 
     problem: object
     test: np.ndarray
@@ -43,7 +52,7 @@ class Fold:
 
     @classmethod
     def of(cls, problem, train, test):
-        def some(array):
+        def of_training(array):
             return None if array is None else array[train]
 
         own = replace(
@@ -52,12 +61,12 @@ class Fold:
             y=None,
             shares=problem.shares[train],
             counts=problem.counts[train],
-            sample_weight=some(problem.sample_weight),
-            offset=some(problem.offset),
+            sample_weight=of_training(problem.sample_weight),
+            offset=of_training(problem.offset),
         )
         if own.sample_weight is not None and not own.sample_weight.any():
             return None
-        # Classes without weight in the fit have no logits, but for those that smoothing gives them.
+        # Classes without weight in the fit have no logits, unless label smoothing gives them some.
         plain = replace(own, parameters=own.parameters | {"class_weight": None})
         fitted = active_classes(own) | (own.parameters.get("label_smoothing", 0) > 0)
         return cls(own, test, active_classes(plain) & fitted)
@@ -115,7 +124,7 @@ class CrossValidation(Examination):
         return bool((np.isfinite(factors) & (factors > 0)).any())
 
     def drawn_splits(self):
-        """Folds of all kinds: with a class that training rows lack, unequal, or drawn twice."""
+        """Folds of one of four kinds: stratified, unstratified, without a class, and resampled."""
         rng, problem = self.rng, self.problem
         n = len(problem.X)
         codes = problem.shares.argmax(axis=1)
@@ -141,8 +150,11 @@ class CrossValidation(Examination):
     # Checks
 
     def scores(self, fit):
-        """Scores of the reference's coefficients, each fit and its score compared; None where fits
-        did not converge."""
+        """Compare each fit of the folds and its score with the reference.
+
+        The result are the scores of the coefficients of the reference, or None if there are none to
+        compare with, for instance because fits did not converge.
+        """
         model, outcome = self.model, self.outcome
         expected = np.full(model.scores_.shape, np.nan)
         names = "folds", "ratios", "Cs"
@@ -177,9 +189,10 @@ class CrossValidation(Examination):
         return expected
 
     def coefficients(self, i, j, c):
+        """The coefficients and intercepts of fold i, l1_ratio j and C number c."""
         path = self.model.coefs_paths_[i, j, c]
         if not self.problem.parameters["fit_intercept"]:
-            # Of a class without training rows the intercept is at the end of the range.
+            # The package gives a class without training rows an intercept near minus infinity.
             absent = np.zeros(len(path), path.dtype)
             if len(path) > 1 and not self.problem.parameters.get("label_smoothing"):
                 absent[~self.folds[i].known] = 0.99 * np.finfo(path.dtype).min
@@ -187,10 +200,10 @@ class CrossValidation(Examination):
         return path[:, :-1], path[:, -1]
 
     def reference_fit(self, fold, fit, coef, intercept, ratio, C, here):
-        """All coefficients of the reference for a fit that is as good as it says, else None."""
+        """The coefficients of the reference for a fold; None if the fit is worse than it says."""
         parameters = fold.problem.parameters | {"C": float(C), "l1_ratio": float(ratio)}
         one = Examination(replace(fold.problem, parameters=parameters), Outcome())
-        active = one.given.active
+        active = one.expected.active
         model = SimpleNamespace(coef_=coef, optimality_gap_=1.0)
         part = Fit(model, None, True, coef[active].astype(WIDE), intercept[active])
         good = one.compare(part, "ABOVE", here)
@@ -206,7 +219,7 @@ class CrossValidation(Examination):
         return W, b
 
     def score(self, fold, coef, intercept):
-        """Of held-out rows of classes that the training rows have, and what rounding may add."""
+        """The score of the held-out rows of known classes, and how much rounding may change it."""
         problem, test = self.problem, fold.test
         single = len(intercept) == 1
         W, b, X = coef.astype(WIDE), intercept.astype(WIDE), problem.X[test].astype(WIDE)
@@ -239,6 +252,7 @@ class CrossValidation(Examination):
         return float(value), float(allowed)
 
     def choice(self, fit, expected):
+        """Compare the chosen penalty with the rule, by the scores and by those of the reference."""
         model = self.model
         if not self.options["refit"]:
             return
@@ -263,7 +277,7 @@ class CrossValidation(Examination):
                 self.outcome.fail("CHOICE", f"{chosen} by {rule}, by the reference's scores")
 
     def last_fit(self, fit):
-        """That of all rows, at the penalty that was chosen."""
+        """Compare the fit to all rows, at the chosen penalty, with the reference."""
         parameters = self.problem.parameters | {
             "C": float(self.model.C_),
             "l1_ratio": float(self.model.l1_ratio_),
@@ -272,7 +286,7 @@ class CrossValidation(Examination):
         one.compare(fit, "ABOVE", "refit")
 
     def means(self):
-        """Of the folds' coefficients, each at its own best penalty."""
+        """Compare the coefficients with the mean over folds, each at its own best penalty."""
         model = self.model
         scores = np.where(np.isnan(model.scores_), -np.inf, model.scores_)
         parts = []
@@ -301,7 +315,11 @@ class CrossValidation(Examination):
 
 
 def is_choice(scores, Cs, chosen, selection, margin):
-    """Whether a rule may take (ratio, C), where means that differ by the margin are equal."""
+    """Whether a rule of selection may choose a candidate.
+
+    `scores` are (n_folds, n_ratios, n_Cs), `chosen` is the position (ratio, C) of the candidate,
+    and means that differ by less than `margin` count as equal.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of candidates without a score
         mean = np.nanmean(scores, axis=0)

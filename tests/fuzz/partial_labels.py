@@ -3,8 +3,8 @@
 The checks beside those of other kinds:
 
 ABOVE
-    `fit` said nothing of convergence, yet Newton steps for the completed data, or L-BFGS, from its
-    coefficients lead further down by more than `TOLERANCE`: it is no minimum, not even a local one.
+    `fit` gave no ConvergenceWarning, yet Newton steps for the completed data, or L-BFGS, from its
+    coefficients lower the objective by more than `TOLERANCE`: the fit is not even a local minimum.
 START
     The objective is above that of the optimum for targets that are spread evenly over the sets,
     which is where `fit` begins.
@@ -15,16 +15,16 @@ import numpy as np
 from .checks import ROUNDING, SMALLEST_TOTAL, TOLERANCE, Examination
 from .reference import WIDE, Found, Objective
 
-# Share of the objective beyond which another minimum is another.
+# The relative difference of objectives above which two minima are different ones.
 APART = 1e-5
 
 
 class SetObjective(Objective):
     """The mean of logsumexp(z) - logsumexp of z over a set, and the penalty.
 
-    `T` are targets spread evenly over the sets: what is positive there is possible. With q the
-    softmax over the set, the loss is that of the targets q less the entropy of q, and so are its
-    derivatives, in which q counts as a constant (Fisher's identity).
+    `T` are targets spread evenly over the sets: classes with a positive target are possible. With q
+    the softmax over the set, the loss is that of the targets q less the entropy of q. Its
+    derivatives are those of the loss with q held constant (Fisher's identity).
     """
 
     def _targets(self, Z, T):
@@ -43,11 +43,11 @@ class SetObjective(Objective):
 
     @classmethod
     def of(cls, objective):
-        """Of the objective for targets that are spread evenly."""
+        """The objective of sets for an objective whose targets are spread evenly over the sets."""
         return objective._with(objective.X, objective.T, cls)
 
     def descended(self, W, b):
-        """Where L-BFGS, or proximal gradients for groups, leads to."""
+        """The point that L-BFGS, or proximal gradients for groups, reaches from (W, b)."""
         V, c = self._to_standard(W, b)
         with np.errstate(all="ignore"):
             if self.grouped:
@@ -77,7 +77,7 @@ class PartialLabels(Examination):
         self.compare(fit, "ABOVE")
 
     def best(self, fit):
-        """The lowest point that descents from the fit lead to."""
+        """The lowest point that Newton's method or a descent reaches from the fit."""
         found = [
             self.objective.polished(fit.coef, fit.intercept),
             self.objective.descended(fit.coef, fit.intercept),
@@ -86,7 +86,7 @@ class PartialLabels(Examination):
         return Found(best.coef, best.intercept, best.value, found[0].gain)
 
     def start(self, fit):
-        """Against the optimum for even targets, and where descents from there lead to."""
+        """Compare with the optimum for even targets, and with descents from there."""
         start = self.even.cold()
         if not start.gain < TOLERANCE:
             self.outcome.notes["the start of the reference did not settle"] += 1
@@ -94,9 +94,9 @@ class PartialLabels(Examination):
         value = self.objective.value(fit.coef, fit.intercept)
         first = self.objective.value(start.coef, start.intercept)
         scale = max(value, WIDE(SMALLEST_TOTAL) / self.objective.total)
-        # Of data that separate the classes each fit ends where it sees that.
-        is_told = any("separated" in text or "Rounding" in text for text in fit.messages)
-        if value - first > TOLERANCE * scale and not is_told:
+        # A fit that warns of separated classes ends early.
+        has_warned = any("separated" in text or "Rounding" in text for text in fit.messages)
+        if value - first > TOLERANCE * scale and not has_warned:
             self.outcome.fail(
                 "START",
                 f"objective {float(value):.10g}, at the start {float(first):.10g} "

@@ -6,8 +6,14 @@ Nothing here imports the package. An objective is
 
 over coefficients within bounds; a grouped penalty has l1_j ‖w_·j‖ in the place of the absolute
 values. The value is a long double, computed from the columns as the user gave them. The minimisers
-work on standardised columns in float64. Any point that they return proves by its value alone that
-the optimum is not above; whether they reached the optimum is only needed to say that they agree.
+work on standardised columns in float64. The value at any point that they return is an upper bound
+of the optimum, whether they converged or not.
+
+Conventions
+-----------
+n rows, d columns, R logits. W (R, d) and b (R,) are coefficients and intercepts in the user's
+columns, V and c in the standardised ones. G (R, d) and g (R,) are gradients by V and c, Z logits
+(n, R), T targets (n, R) and P probabilities (n, R).
 """
 
 from dataclasses import dataclass
@@ -31,6 +37,7 @@ def losses(Z, T, link):
 
 
 def probabilities(Z, link):
+    """The probabilities of logits Z (n, R), accurate where they are near zero."""
     if link == "sigmoids":
         small = np.exp(-abs(Z))
         return np.where(Z >= 0, 1, small) / (1 + small)
@@ -40,9 +47,10 @@ def probabilities(Z, link):
 
 @dataclass
 class Found:
-    """A point in the user's coordinates, its value, and what a Newton step would still gain.
+    """Coefficients in the user's columns, the objective there, and the gain of a Newton step.
 
-    `gain` is relative to the value; it is large where the minimiser has not settled.
+    `gain` is by how much a further step would lower the objective, relative to the objective. It is
+    large if the minimiser did not converge.
     """
 
     coef: np.ndarray
@@ -104,7 +112,7 @@ class Objective:
         self.center = np.where(np.isfinite(mean), mean, 0).astype(WIDE)
         self._apart = self.X - self.center
         centered = np.where(constant, 0, self._apart)
-        # Not the squares, which may leave the range of a float64 where long doubles are that.
+        # Divided by the peak, because squares may overflow where long doubles are float64.
         peak = abs(centered).max(axis=0)
         peak = np.where(peak > 0, peak, 1)
         size = peak * np.sqrt(share @ (centered / peak) ** 2)
@@ -119,7 +127,7 @@ class Objective:
                 (array * self.scale).astype(float)
                 for array in (self.target, self.lower, self.upper)
             )
-        # A constant column beside an intercept changes nothing but its own penalty.
+        # Coefficients of columns that change nothing: constant ones beside an intercept, and zeros.
         self._idle = (constant[None] | (size == 0)[None]) & (self._ridge == 0) & (self._l1 == 0)
 
     def with_columns(self, X):
@@ -127,6 +135,7 @@ class Objective:
         return self._with(X, self.T)
 
     def _with(self, X, T, kind=None, **more):
+        """The objective with other columns and targets, of the class `kind` if one is given."""
         arrays = ("l1", "ridge", "target", "lower", "upper", "offset", "grouped", "fit_intercept")
         given = {name: getattr(self, name) for name in arrays}
         return (kind or type(self))(X, T, self.s, self.link, **given, **more)
@@ -136,7 +145,7 @@ class Objective:
         return losses(Z, T, self.link)
 
     def _targets(self, Z, T):
-        """Targets whose differences from the probabilities are the derivatives of the losses."""
+        """The targets (n, R); probabilities minus these are the derivatives of the losses by Z."""
         return T
 
     @property
@@ -145,7 +154,7 @@ class Objective:
 
     def logits(self, W, b):
         W = np.asarray(W, WIDE)
-        # Large terms that cancel are rounded once, not in every row.
+        # The shift by the centres is added to the intercept, where it is rounded once.
         Z = self._apart @ W.T + (np.asarray(b, WIDE) + W @ self.center)
         return Z if self.offset is None else Z + self.offset
 
@@ -159,7 +168,7 @@ class Objective:
         return loss + (self.ridge * away**2).sum() / 2 + np.where(l1 > 0, l1 * size, 0).sum()
 
     def loss_gradient(self, W, b):
-        """Of the loss alone, in extended precision: by W and by b."""
+        """The gradients of the loss without the penalty by W and by b, in extended precision."""
         P = probabilities(self.logits(W, b), self.link)
         residual = (P - self._targets(self.logits(W, b), self.T)) * (self.s / self.total)[:, None]
         return residual.T @ self.X, residual.sum(axis=0)
@@ -177,7 +186,7 @@ class Objective:
         return Found(W, b, self.value(W, b), gain)
 
     def _loss(self, V, c):
-        """The loss, its gradients, and probabilities."""
+        """The loss, its gradients G and g by V and c, and the probabilities."""
         Z = self._X @ V.T + c
         Z = Z if self._offset is None else Z + self._offset
         P = probabilities(Z, self.link)
@@ -197,7 +206,7 @@ class Objective:
         return self._loss(V, c)[0] + self._penalty(V)
 
     def _proximal(self, A, step):
-        """argmin over V of step times the penalty, and ½‖V - A‖², within the bounds."""
+        """The minimum over V, within the bounds, of step * penalty(V) + ½‖V - A‖²."""
         ridge = step * self._ridge
         A = A + np.where(ridge > 0, ridge * self._target, 0)
         if self.grouped:
@@ -208,7 +217,7 @@ class Objective:
         return np.clip(A / (1 + ridge), self._lower, self._upper)
 
     def _accelerated(self, V, c, rounds):
-        """Accelerated proximal gradients with restarts (Beck & Teboulle 2009)."""
+        """The point after `rounds` accelerated proximal gradient steps (Beck & Teboulle 2009)."""
         V = self._proximal(V, 0.0)
         value, momentum, L = self._total(V, c), 1.0, 0.5
         Y, e = V, c
@@ -238,19 +247,23 @@ class Objective:
         return V, c
 
     def _held(self, V, G):
-        """Coefficients that rest where they are: at a corner, or at a bound that they lean on."""
+        """Which coefficients stay at zero or at a bound, because their subgradient says so."""
         if self.grouped:
             held = np.broadcast_to(~V.any(axis=0), V.shape) & (self._l1[0] > 0)
         else:
             held = (V == 0) & (abs(G) <= self._l1)
             held &= self._l1 > 0
         with np.errstate(invalid="ignore"):
-            pull = G + np.where(self.grouped, 0, self._l1 * np.sign(V))
-        held = held | ((self._lower >= V) & (pull >= 0)) | ((self._upper <= V) & (pull <= 0))
+            slope = G + np.where(self.grouped, 0, self._l1 * np.sign(V))
+        held = held | ((self._lower >= V) & (slope >= 0)) | ((self._upper <= V) & (slope <= 0))
         return held | (self._lower == self._upper) | self._idle
 
     def _newton_step(self, V, G, g, P, held):
-        """A step of the coefficients that move, with the gain that the quadratic model expects."""
+        """A Newton step over the coefficients that are not held.
+
+        G and g are gradients with the penalty. The results are the steps of V and of c, and by how
+        much the quadratic model falls.
+        """
         R, d = self.shape
         X = np.column_stack([self._X, np.ones(len(self._X))]) if self.fit_intercept else self._X
         w = X.shape[1]
@@ -281,8 +294,8 @@ class Objective:
             return step[:, :d], np.zeros(R), np.nan
         values, Q = np.linalg.eigh(H)
         q = Q.T @ (G[free] / size)
-        # Where the model is flat to rounding, so is what the loss adds to the gradient: what is
-        # left there is of the L1 penalty, which falls until a coefficient meets zero or a bound.
+        # Along eigenvectors without curvature the loss has no slope. If the L1 penalty has one, it
+        # falls until a coefficient becomes zero or meets a bound.
         solid = values > 4e-16 * len(values) * values[-1]
         slope = np.where(solid, 0, q)
         l1 = np.zeros(free.shape)
@@ -300,7 +313,7 @@ class Objective:
         return step[:, :d], step[:, d] if self.fit_intercept else np.zeros(R), gain
 
     def _reach(self, V, step):
-        """How much of a step brings the first coefficient to zero or to a bound."""
+        """The multiple of a step at which the first coefficient becomes zero or meets a bound."""
         ends = [np.where((self._l1 > 0) & (V * step < 0), -V / step, np.inf)]
         ends += [
             np.where((bound - V) * step > 0, (bound - V) / step, np.inf)
@@ -309,7 +322,7 @@ class Objective:
         return np.nanmin(ends)
 
     def _moved(self, V, G, step):
-        """V after a step, which ends where a coefficient meets a bound or changes its sign."""
+        """V after a step; coefficients stop at bounds, and at zero if they would change sign."""
         new = np.clip(V + step, self._lower, self._upper)
         if not self.grouped:
             sign = np.where(V != 0, np.sign(V), -np.sign(G))
@@ -318,7 +331,7 @@ class Objective:
         return new
 
     def _polished(self, V, c, rounds=60):
-        """Newton's method over the coefficients that move, and how much it would still gain."""
+        """The point that Newton's method reaches, and the relative gain of a further step."""
         value = self._total(V, c)
         gain = np.inf
         for _ in range(rounds):
@@ -345,7 +358,7 @@ class Objective:
                 new = self._total(V1, c1)
                 if new < value or (new <= value * (1 + 4e-16) and gain < 1e-13 * value):
                     break
-                if t * gain < 1e-17 * value:  # less than a difference of values can show
+                if t * gain < 1e-17 * value:  # smaller than the rounding of a value
                     return V, c, float(gain / value)
             else:
                 break
@@ -355,7 +368,7 @@ class Objective:
         return V, c, float(gain / value) if value > 0 else 0.0
 
     def polished(self, W, b):
-        """The lowest of the point itself and Newton's method from it."""
+        """The `Found` at (W, b) or where Newton's method leads from there, whichever is lower."""
         with np.errstate(all="ignore"):
             start = Found(
                 np.clip(np.asarray(W, WIDE), self.lower, self.upper),
@@ -368,12 +381,12 @@ class Objective:
             found = self._from_standard(*self._polished(*self._to_standard(W, b)))
         if found.value <= start.value:
             return found
-        # By rounding; or else the minimiser has lost its way.
+        # A slightly higher end is rounding; after a much higher one nothing is known of the gain.
         start.gain = found.gain if found.value - start.value < 1e-9 * start.value else np.inf
         return start
 
     def cold(self):
-        """A minimum that owes nothing to the package: from coefficients of zero."""
+        """The minimum from coefficients of zero, which does not depend on the package."""
         V, c = np.zeros(self.shape), np.zeros(self.shape[0])
         with np.errstate(all="ignore"):
             if self.grouped:
@@ -383,7 +396,11 @@ class Objective:
             return self._from_standard(*self._polished(np.clip(V, self._lower, self._upper), c))
 
     def _by_lbfgs(self, V, c, max_iter=400):
-        """L-BFGS-B, coefficients split into their positive and negative parts."""
+        """The point that L-BFGS-B reaches.
+
+        Each coefficient is the difference of two variables that are zero or more, so that the L1
+        penalty is smooth.
+        """
         R, d = self.shape
         V = np.clip(V, self._lower, self._upper)
 
@@ -413,7 +430,7 @@ class Objective:
         return up - down, c
 
     def by_first_order(self):
-        """A minimum by gradients alone, from zero: no step is shared with `polished`."""
+        """The minimum from zero by methods that use gradients only, unlike `polished`."""
         V, c = np.zeros(self.shape), np.zeros(self.shape[0])
         with np.errstate(all="ignore"):
             if self.grouped:
@@ -423,15 +440,16 @@ class Objective:
         return self._from_standard(V, c, np.inf)
 
     def information(self, W, b):
-        """The second derivative of S F by (coefficients, intercept) of each logit, (R w, R w).
+        """The second derivative of S F by the coefficients and the intercept of each logit.
 
-        S is in the units of the largest weight.
+        The shape is (R w, R w), with w = d, or d + 1 with an intercept. S is the sum of the weights
+        divided by the largest weight.
         """
         X = np.column_stack([self.X, np.ones(len(self.X))]) if self.fit_intercept else self.X
         Z = self.logits(W, b)
         P = probabilities(Z, self.link)
         R, w = self.shape[0], X.shape[1]
-        # Of 1 - p nothing is left where p rounds to one.
+        # 1 - p, computed without the cancellation for p near one.
         if self.link == "softmax":
             others = [np.delete(P, k, axis=1).sum(axis=1) for k in range(R)]
         else:

@@ -1,4 +1,4 @@
-"""Tests of arrays of another library, in a process where SciPy knows of them from the start."""
+"""Tests of arrays of another library, in a process whose SciPy supports them from its import on."""
 
 import os
 import subprocess
@@ -10,7 +10,10 @@ CASES = Path(__file__).parents[1] / "cases"
 
 
 def run_cases(library, path, tmp_path, at_least):
-    """Run a file of tests, none of which may be skipped."""
+    """Run the tests of a file in `tests/cases` with arrays of a library.
+
+    All must pass, none may be skipped, and there must be `at_least` so many.
+    """
     report = tmp_path / "report.xml"
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts="]
     run = subprocess.run(

@@ -1,17 +1,19 @@
 """Multinomial log-likelihoods by plain NumPy and SciPy, and their maxima with coefficients held.
 
-Nothing here imports the package. Coefficients are W of shape (K - 1, p) against the first class.
+Nothing here imports the package. Z is the design (n, p), with a column of ones for the intercept,
+and T are counts (n, K). Coefficients are W of shape (K - 1, p) against the first class.
 """
 
 import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import logsumexp
 
+# The 95 % quantile of chi-squared with one degree of freedom.
 LEVEL_95 = 3.841458820694124
 
 
 def minus_log_likelihood(W, Z, T, offset=0.0):
-    """-Σ t log p, its gradient, and the probabilities; T are counts, (n, K)."""
+    """-Σ t log p, its gradient by W, and the probabilities (n, K)."""
     logits = np.column_stack([np.zeros(len(Z)), Z @ W.T]) + offset
     normaliser = logsumexp(logits, axis=1)
     P = np.exp(logits - normaliser[:, None])
@@ -21,7 +23,7 @@ def minus_log_likelihood(W, Z, T, offset=0.0):
 
 
 def information(P, Z, n):
-    """Fisher information, (K - 1) p square, class by class."""
+    """The Fisher information of W, ((K - 1) p, (K - 1) p), class by class; n are row totals."""
     Q = P[:, 1:]
     spread = n[:, None, None] * (np.eye(Q.shape[1]) * Q[:, None] - Q[:, :, None] * Q[:, None])
     H = np.einsum("nkm,ni,nj->kimj", spread, Z, Z)
@@ -29,13 +31,16 @@ def information(P, Z, n):
 
 
 def jeffreys(W, Z, T, offset=0.0):
-    """-log L - log |I|/2."""
+    """The objective with Jeffreys' prior, -log L - log |I|/2."""
     value, _, P = minus_log_likelihood(W, Z, T, offset)
     return value - 0.5 * np.linalg.slogdet(information(P, Z, T.sum(axis=1)))[1]
 
 
 def least(Z, T, offset=0.0, held=None, values=0.0, *, penalised=False, start=None):
-    """The least -log L, or with Jeffreys' prior, where W[held] has the given values."""
+    """The minimum over W of -log L, with W[held] fixed at `values`.
+
+    `penalised` adds Jeffreys' prior, and `start` is a W to begin at.
+    """
     shape = (T.shape[1] - 1, Z.shape[1])
     free = np.ones(shape, bool) if held is None else ~held
     W = np.zeros(shape)
@@ -66,10 +71,11 @@ def least(Z, T, offset=0.0, held=None, values=0.0, *, penalised=False, start=Non
 
 
 def assert_ends(ends, Z, T, row, column, offset=0.0, *, best=None, far=1e3):
-    """That -log L with W[row, column] held has risen by half of LEVEL_95 at each finite end.
+    """Assert that `ends` are those of the 95 % profile interval of W[row, column].
 
-    It is convex in what is held, so that there is one such place on each side. At infinite ends it
-    has risen by less at `far`, where the logits of rows are that large.
+    The minimum of -log L with W[row, column] held at a finite end must be LEVEL_95 / 2 above the
+    minimum `best`. It is convex in the held coefficient, so that there is one such place on each
+    side. If an end is infinite, the minimum must be less far above at a coefficient of ±`far`.
     """
     held = np.zeros((T.shape[1] - 1, Z.shape[1]), bool)
     held[row, column] = True
@@ -85,7 +91,10 @@ def assert_ends(ends, Z, T, row, column, offset=0.0, *, best=None, far=1e3):
 
 
 def profile_interval(Z, T, row, column, estimate, offset=0.0, *, far=1e3):
-    """Ends of the 95 % interval for W[row, column]; infinite beyond `far` of the estimate."""
+    """The ends of the 95 % profile interval of W[row, column].
+
+    Ends that are farther than `far` from the estimate are infinite.
+    """
     held = np.zeros((T.shape[1] - 1, Z.shape[1]), bool)
     held[row, column] = True
     best = least(Z, T, offset)

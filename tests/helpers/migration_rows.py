@@ -7,7 +7,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
 
 
 class Rows:
-    """Functions that execute the rows of one section of the page, by the row's first cell."""
+    """The functions that execute the rows of a table in one section of the page.
+
+    `checks` maps the first cell of a row to its function, and `on_page` lists the first cells.
+    """
 
     def __init__(self, section):
         self.checks = {}
@@ -16,6 +19,8 @@ class Rows:
         self.on_page = cells[1:]  # without the head of the table
 
     def row(self, *firsts):
+        """Decorator of the function that executes the rows with these first cells."""
+
         def keep(check):
             for first in firsts:
                 self.checks[first] = check

@@ -13,6 +13,7 @@ from skmaxent._storage._standardisation import Standardisation
 
 
 def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
+    """The objective with a ridge of the given strength, for codes y of K classes."""
     blocks = RowBlocks(X, y, weights, n_logits=1 if K == 2 else K)
     ridge = Ridge(np.full(X.shape[1], strength))
     given = {name: options.pop(name) for name in ("center", "scale") if name in options}
@@ -21,18 +22,21 @@ def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
 
 
 def solve(blocks, K, strength, *, fit_intercept=True, start=None, **options):
+    """The Solution for stored rows; `options` are those of Options, `start` (coef, intercept)."""
     problem = Problem.of(blocks, likelihood(K), ridge_terms(strength), fit_intercept=fit_intercept)
     theta = None if start is None else problem.objective.from_coefficients(*start)
     return minimise(problem, Options(**({"tol": 1e-4} | options)), theta)
 
 
 def fit(X, y, C, **options):
+    """The Solution for rows X with codes y, as `MaxentClassifier(C=C)` fits them."""
     K = int(y.max()) + 1
     blocks = RowBlocks(X, y, n_logits=1 if K == 2 else K)
     return solve(blocks, K, np.full(X.shape[1], 1.0 / C / len(X)), **options)
 
 
 def datasets():
+    """Pairs (X, y) by name: data with scales, shapes and class sizes that are hard to fit."""
     rng = np.random.default_rng(6)
     iris, wine = load_iris(return_X_y=True), load_wine(return_X_y=True)
     units = 10.0 ** np.linspace(-3, 3, 4)

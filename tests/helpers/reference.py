@@ -1,7 +1,8 @@
 """Slow and obvious versions of what the package computes, in extended precision.
 
-Nothing here imports the package. x86 long doubles have 64 bits of mantissa; SciPy's and NumPy's
-linear algebra has no long doubles, hence the Cholesky factorisation written out.
+Nothing here imports the package. x86 long doubles have 64 bits of mantissa. The Cholesky
+factorisation is written out, because the linear algebra of SciPy and NumPy has no long doubles.
+X is (n, d), y codes (n,), coef (R, d) and intercept (R,) for R logits, weights (n,).
 """
 
 from functools import cache
@@ -12,7 +13,7 @@ WIDE = np.longdouble
 
 
 def logits(X, coef, intercept):
-    """W x + b, a single logit seen as (0, z)."""
+    """The logits (n, K) of W x + b; a single logit z becomes the two logits (0, z)."""
     Z = np.asarray(X, WIDE) @ np.asarray(coef, WIDE).T + np.asarray(intercept, WIDE)
     return np.column_stack([np.zeros_like(Z), Z]) if Z.shape[1] == 1 else Z
 
@@ -23,7 +24,7 @@ def log_softmax(Z):
 
 
 def objective(X, y, coef, intercept, strength, weights=None):
-    """Weighted mean of -log p of each row's class, and strength/2 times the squares of coef."""
+    """The weighted mean of -log p of each row's class, plus strength/2 times the sum of coef²."""
     weights = np.ones(len(y)) if weights is None else weights
     losses = -log_softmax(logits(X, coef, intercept))[np.arange(len(y)), y]
     return (losses * weights).sum() / weights.sum() + strength * (coef**2).sum() / 2
@@ -48,8 +49,8 @@ def solve_positive_definite(A, b):
 def optimum(X, y, strength, fit_intercept=True):
     """The least value of the objective, by Newton's method with step halving.
 
-    K > 2 classes keep K logits; the term 1 1ᵀ in the Hessian removes its null direction, along
-    which the gradient vanishes. A single logit is the contrast of two.
+    K > 2 classes have K logits. Adding the same number to all of them changes nothing, so the term
+    1 1ᵀ is added to the Hessian to make it invertible. Two classes have a single logit.
     """
     return _optimum(X.tobytes(), X.shape, X.dtype.str, y.tobytes(), strength, fit_intercept)
 
@@ -99,7 +100,7 @@ def _optimum(X, shape, dtype, y, strength, fit_intercept):
 
 
 def penalty(coef, l1, ridge, target=0.0, *, grouped=False):
-    """Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)², or l1_j ‖w_·j‖ where grouped."""
+    """Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)²; if grouped, l1_j ‖w_·j‖ instead."""
     K, d = coef.shape
     l1, ridge, target = (np.broadcast_to(array, (K, d)) for array in (l1, ridge, target))
     total = WIDE(0)
@@ -114,7 +115,10 @@ def penalty(coef, l1, ridge, target=0.0, *, grouped=False):
 
 
 def mean_loss(X, T, coef, intercept, weights=None, offset=None):
-    """Weighted mean of -Σ_k t_k log p_k, and its gradients; T is (n, K), one-hot for labels."""
+    """The weighted mean of -Σ_k t_k log p_k, and its gradients by coef and intercept.
+
+    The targets T are (n, K), one-hot for labels.
+    """
     Z = logits(X, coef, intercept)
     if offset is not None:
         Z = Z + (np.column_stack([np.zeros(len(Z)), offset]) if np.ndim(offset) == 1 else offset)
@@ -129,7 +133,10 @@ def mean_loss(X, T, coef, intercept, weights=None, offset=None):
 def kkt_residual(
     coef, gradient, l1, ridge, target=0.0, lower=-np.inf, upper=np.inf, *, grouped=False
 ):
-    """The shortest subgradient, (K, d): zero at an optimum, and nowhere else."""
+    """The minimum-norm subgradient of the objective, (K, d), which is zero at an optimum only.
+
+    `gradient` (K, d) is that of the loss.
+    """
     K, d = coef.shape
     arrays = (l1, ridge, target, lower, upper)
     l1, ridge, target, lower, upper = (np.broadcast_to(array, (K, d)) for array in arrays)
@@ -146,10 +153,10 @@ def kkt_residual(
             continue
         for k in range(K):
             w = coef[k, j]
-            # Subgradients fill an interval.
+            # The subgradients of one coefficient are the interval from low to high.
             low = smooth[k] + (l1[k, j] if w > 0 else -l1[k, j])
             high = smooth[k] + (-l1[k, j] if w < 0 else l1[k, j])
-            # At a bound the set goes on without end: there a force against the bound is no matter.
+            # At a bound the interval is unbounded: a slope towards the bound is allowed there.
             if w <= lower[k, j]:
                 low = -np.inf
             if w >= upper[k, j]:

@@ -1,4 +1,4 @@
-"""Objects saved and loaded again."""
+"""Functions that save an object, load it and return the copy."""
 
 import io
 import pickle
