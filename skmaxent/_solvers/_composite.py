@@ -4,6 +4,9 @@ Each iteration has two parts. The first minimises a cheap quadratic model of the
 the penalty. The minimum is on a manifold: some coefficients are zero or at a bound, and the others
 have a sign. The second part improves the step within this manifold, by conjugate gradients with the
 Hessian itself, preconditioned by the model.
+
+θ of shape (R, width) are the coefficients for R logits, with the intercepts in the last column. F
+is the loss plus the penalty.
 """
 
 from __future__ import annotations
@@ -27,11 +30,11 @@ from skmaxent._typing import Array
 
 # Most Hessian products of a step within a manifold.
 MANIFOLD_PRODUCTS = 50
-# A model is made anew after a step that needed at least this many Hessian products.
+# A new model is computed after a step that took at least this many Hessian products.
 STALE_PRODUCTS = 8
-# A model is made anew after a step whose minimum needed at least this many linear systems.
+# A new model is computed after a step for which at least this many linear systems were solved.
 STALE_SOLVES = 10
-# A step changes the Hessian much if the decrease differs from the promised one by this factor.
+# If the decrease differs from the predicted one by this factor, the step has changed the Hessian.
 OUTDATED = 1.25
 # A decrease below this share of what rounding makes of F counts as none.
 LEAST_DECREASE = 1e-3
@@ -43,8 +46,8 @@ MAX_RAY_TRIALS = 30
 # coefficient of the standardised columns. These are its least and its largest value.
 LEAST_MODEL_DAMPING, MOST_MODEL_DAMPING = 1e-6, 1e6
 SHORT_REACH = 0.05
-# The distance by the model may be too small by this factor, if model and Hessian agreed in the last
-# iteration.
+# If model and Hessian agreed in the last iteration, the distance that the model gives may still be
+# too small by this factor.
 DISTANCE_MARGIN = 2.0
 
 
@@ -56,38 +59,52 @@ class _Step(NamedTuple):
     theta : ndarray of shape (R, width)
         The end of the step.
     decrease : float
-        The decrease of loss and penalty that the Hessian promises.
-    guess : Minimum
-        The minimum of the model, from which the step was refined.
+        The decrease of F that the Hessian predicts.
+    minimum : Minimum
+        The minimum of the model plus the penalty, from which the step was refined.
     products : int
-        Hessian products that it cost.
+        The number of Hessian products of the refinement.
     ends_near : bool
-        Whether the step is so accurate that its end is within the target of the optimum, if the
-        Hessian does not change.
+        Whether the end of the step is within the tolerance of the optimum, if the Hessian does not
+        change.
     """
 
     theta: Array
     decrease: float
-    guess: Minimum
+    minimum: Minimum
     products: int
     ends_near: bool
 
 
-class _Quadratic:
-    """The quadratic model of the loss, which iterations share until it has to be made anew.
+class _CurrentModel:
+    """The quadratic model of the loss that a fit uses at present.
 
-    It is damped after steps that do not lower F enough.
+    Several iterations share a model, until it is replaced. Damping is added to the model after
+    steps that do not lower F enough.
+
+    Parameters
+    ----------
+    point : Point
+        The start of the fit.
+    model : Model or None
+        A model to begin with; None computes one.
+    seed : int
+        For the rows from which models are computed.
+    uses_hessian : bool
+        Whether models have the Hessian of all rows.
+    holds : bool, default=False
+        Whether `model` is taken to be accurate at the start.
 
     Attributes
     ----------
     model : Model
     damping : float
-        Curvature added to the model for every coefficient, after a step that could not be taken
-        or only a small share of it.
+        Curvature added for every coefficient, after a step of which no share, or only a small one,
+        lowered F.
     holds : bool
-        Whether model, Hessian and F agreed on the decrease of the last step.
+        Whether the model, the Hessian and F agreed on the decrease of the last step.
     used : Model
-        The model with its damping, at whose minimum the next step aims.
+        The model with the damping, from which the next step is computed.
     """
 
     def __init__(
@@ -108,45 +125,46 @@ class _Quadratic:
 
     @property
     def is_hessian(self) -> bool:
-        """Whether the model is the Hessian at the point that the fit has reached."""
+        """Whether the model has the Hessian of all rows at the present point."""
         return self._is_fresh and self.used.is_exact
 
     def _renew(self, point: Point) -> None:
-        """Make a new model at a point."""
+        """Replace the model by a new one at a point."""
         self.model = model_at(point, self._seed, uses_hessian=self._uses_hessian)
         self._is_fresh = True
 
     def minimum(self, point: Point, penalty: ProximalPenalty, target: float) -> Minimum:
-        """Return the minimum of model and penalty, which is where a step from the point ends.
+        """Return the minimum of the model plus the penalty for a step from a point.
 
-        `target` is the distance at which the fit ends. A damped model understates the distance to
-        the optimum, and so may a model of an earlier point. If the distance is within the target,
-        it is therefore computed again, by a new model without damping.
+        `target` is the distance at which the fit ends. A damped model, or a model of an earlier
+        point, may give too small a distance to the optimum. If the distance is within the target,
+        it is therefore computed again, with a new model without damping.
         """
         self.used = self.model
         if self.damping > 0.0:
             self.used = DampedModel(self.model, self.damping)
-        guess = minimise_model(self.used, point.gradient, point.theta, penalty)
-        if guess.distance > target:
-            return guess
+        minimum = minimise_model(self.used, point.gradient, point.theta, penalty)
+        if minimum.distance > target:
+            return minimum
         may_renew = has_cheap_hessian(point)
         is_doubtful = may_renew or not self.holds
         if not self._is_fresh and point.theta.size <= SMALL_MODEL and is_doubtful:
             self._renew(point)
             if self.model.matrix is None:
-                guess = minimise_model(self.model, point.gradient, point.theta, penalty)
+                minimum = minimise_model(self.model, point.gradient, point.theta, penalty)
         if self.damping > 0.0:
             self.holds, self.damping, self._was_damped = False, 0.0, True
         self.used = self.model
-        if (may_renew or not self.holds) and not guess.is_exact:
-            guess = exact_minimum(guess, self.model, point.gradient, point.theta, penalty)
-        return guess
+        if (may_renew or not self.holds) and not minimum.is_exact:
+            minimum = exact_minimum(minimum, self.model, point.gradient, point.theta, penalty)
+        return minimum
 
     def reject(self, point: Point, decrease: float) -> bool:
-        """Change the model after a step that did not lower F; return whether to try another one.
+        """Change the model after a step that did not lower F; return whether to try another step.
 
-        `decrease` is the decrease that the step promised. Damping is tried once at each point: if
-        all damped steps are within the target, the promised decrease is only rounding.
+        `decrease` is the predicted decrease. The result is False if the model is new and more
+        damping would not help. Once a damped step is within the target, no more damping is tried at
+        this point, because the predicted decrease then consists of rounding errors.
         """
         if not self._is_fresh:
             self._renew(point)
@@ -157,9 +175,13 @@ class _Quadratic:
         return False
 
     def accept(self, step: _Step, gain: float, reach: float, candidate: Point) -> None:
-        """Change the model after a share `reach` of a step, to `candidate`, lowered F by `gain`."""
-        # Whether model, Hessian and F agree on what the step was worth.
-        is_right = _agree(step.guess.decrease, step.decrease, 2.0)
+        """Update the model after a successful step.
+
+        `reach` is the share of the step that was made, `gain` the decrease of F, and `candidate`
+        the new point.
+        """
+        # Whether the model and the Hessian, and the Hessian and F, agree on the decrease.
+        is_right = _agree(step.minimum.decrease, step.decrease, 2.0)
         as_promised = _agree(gain, step.decrease, 1.1)
         self.holds = self.damping == 0.0 and is_right and as_promised
         if reach < SHORT_REACH:
@@ -167,13 +189,12 @@ class _Quadratic:
         elif self.damping > 0.0 and gain > HALVE_BELOW * step.decrease:
             self.damping = 0.1 * self.damping if self.damping > LEAST_MODEL_DAMPING else 0.0
         self._is_fresh, self._was_damped = False, False
-        # A simple model that was wrong gives way to the Hessian. An earlier Hessian that was wrong
-        # gives way to a new one, if the new one has changed much. A model at whose minimum many
-        # steps aim costs more than a new one.
+        # A new model replaces a wrong model without a matrix, a wrong Hessian of an earlier point
+        # if F shows that it has changed, and a model whose minimum or refinement is costly.
         is_outdated = self.model.is_exact and not _agree(gain, step.decrease, OUTDATED)
         is_wrong = (self.model.matrix is None or is_outdated) and not is_right
-        is_stale = step.products >= STALE_PRODUCTS or step.guess.n_solves >= STALE_SOLVES
-        # The step after one that ends so near is the last.
+        is_stale = step.products >= STALE_PRODUCTS or step.minimum.n_solves >= STALE_SOLVES
+        # After a step that ends within the tolerance, no new model is worth its cost.
         is_stale = is_stale and not (as_promised and step.ends_near)
         if is_wrong or is_stale or self.model.is_local or has_cheap_hessian(candidate):
             self._renew(candidate)
@@ -192,9 +213,10 @@ def proximal_newton(
 ) -> Outcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √(2 n Δ) with Δ the decrease of F that the model promises.
+    The distance, in standard errors, is √(2 n Δ) with Δ the decrease of F that the model predicts.
     If the penalty is smooth, this is the length of the Newton step. Before the fit ends, the
-    distance is computed with the Hessian too, unless model, Hessian and F agreed on the last step.
+    distance is computed with the Hessian too, unless the model, the Hessian and F agreed on the
+    last step.
 
     Parameters
     ----------
@@ -221,27 +243,27 @@ def proximal_newton(
     objective, point = start.objective, start
     value = point.loss + penalty.value(point.theta)
     n_before, tol = len(record), options.tol
-    quadratic = _Quadratic(
+    current = _CurrentModel(
         point, model, options.seed, uses_hessian=uses_hessian, holds=options.trusts_model
     )
     uses_float32, end = True, None
     while True:
         root_n = root_size(objective.blocks.effective_size, value)
-        guess = quadratic.minimum(point, penalty, tol / root_n)
-        distance = float(root_n * guess.distance)
+        minimum = current.minimum(point, penalty, tol / root_n)
+        distance = float(root_n * minimum.distance)
         if len(record) == n_before:
             tol = max(tol, share * distance)
-        if quadratic.holds and DISTANCE_MARGIN * distance <= tol:
+        if current.holds and DISTANCE_MARGIN * distance <= tol:
             distance *= DISTANCE_MARGIN
             status = record.add(objective.counter, point.theta, value, distance, Status.CONVERGED)
-            end = guess.theta
+            end = minimum.theta
             break
         is_last = distance <= tol
-        if guess.is_exact and quadratic.is_hessian:
-            step = _Step(guess.theta, guess.decrease, guess, products=0, ends_near=True)
+        if minimum.is_exact and current.is_hessian:
+            step = _Step(minimum.theta, minimum.decrease, minimum, products=0, ends_near=True)
         else:
             step = _refine(
-                point, guess, penalty, quadratic, tol / root_n, exact=is_last or not uses_float32
+                point, minimum, penalty, current, tol / root_n, exact=is_last or not uses_float32
             )
         if is_last:
             distance = max(distance, float(root_n * np.sqrt(2.0 * max(step.decrease, 0.0))))
@@ -254,34 +276,46 @@ def proximal_newton(
             end = step.theta
             break
         uses_float32 = uses_float32 and not is_last
-        candidate, candidate_value, reach = _search_on_ray(
-            point, value, step.theta, penalty, step.decrease
-        )
-        if candidate_value < value - LEAST_DECREASE * point.rounding:
-            quadratic.accept(step, value - candidate_value, reach, candidate)
-            point, value = candidate, candidate_value
-        elif not quadratic.reject(point, step.decrease):
-            found = _step_hidden_by_rounding(point, value, step, penalty, quadratic.model)
-            if found is None:
-                status = Status.PRECISION
-                break
-            point, value = found
-    return Outcome(point, value, status, record.history, model=quadratic.model, end=end)
+        found = _advance(point, value, step, penalty, current)
+        if found is None:
+            status = Status.PRECISION
+            break
+        point, value = found
+    return Outcome(point, value, status, record.history, model=current.model, end=end)
+
+
+def _advance(
+    point: Point, value: float, step: _Step, penalty: ProximalPenalty, current: _CurrentModel
+) -> tuple[Point, float] | None:
+    """Return the next point and F there, or None if rounding errors prevent further progress.
+
+    `value` is F at `point`. If the step does not lower F, `current` is changed and the result is
+    the point itself.
+    """
+    candidate, candidate_value, reach = _search_on_ray(
+        point, value, step.theta, penalty, step.decrease
+    )
+    if candidate_value < value - LEAST_DECREASE * point.rounding:
+        current.accept(step, value - candidate_value, reach, candidate)
+        return candidate, candidate_value
+    if current.reject(point, step.decrease):
+        return point, value
+    return _step_hidden_by_rounding(point, value, step, penalty, current.model)
 
 
 def _step_hidden_by_rounding(
     point: Point, value: float, step: _Step, penalty: ProximalPenalty, model: Model
 ) -> tuple[Point, float] | None:
-    """Return the end of a step whose decrease rounding hides, and F there, or None.
+    """Return the end of a step and F there, or None, where rounding errors hide the decrease.
 
-    The step is taken if F does not increase by more than its rounding, and if the model at the end
-    is at most half as far from its minimum.
+    The step is accepted if F does not increase by more than its rounding error, and if at the end
+    the distance to the minimum of the model has at least halved.
     """
     candidate = point.objective.at(step.theta)
     candidate_value = candidate.loss + penalty.value(step.theta)
     if candidate_value <= value + point.rounding:
         nearer = minimise_model(model, candidate.gradient, step.theta, penalty)
-        if nearer.distance < 0.5 * step.guess.distance:
+        if nearer.distance < 0.5 * step.minimum.distance:
             return candidate, candidate_value
     return None
 
@@ -293,25 +327,26 @@ def _agree(one: float, other: float, factor: float) -> bool:
 
 def _refine(
     point: Point,
-    guess: Minimum,
+    minimum: Minimum,
     penalty: ProximalPenalty,
-    quadratic: _Quadratic,
+    current: _CurrentModel,
     target: float,
     *,
     exact: bool,
 ) -> _Step:
-    """Minimise the Hessian's quadratic within the manifold of the model's minimum.
+    """Improve the step to the minimum of the model by conjugate gradients with the Hessian.
 
-    The quadratic has the damping of the model, which is the preconditioner. The refinement
-    may end if its length in the norm of the Hessian is `target`. Hessian products use a float32
-    copy of X unless `exact` is True.
+    The quadratic function of the Hessian, with the damping of the model, plus the penalty is
+    minimised within the manifold of that minimum. The model is the preconditioner. The refinement
+    may end if the length of its residual is `target`. Hessian products use a float32 copy of X
+    unless `exact` is True.
     """
-    counter, model = point.objective.counter, quadratic.used
+    counter, model = point.objective.counter, current.used
     before = counter.hessian_products
-    end = guess.theta
+    end = minimum.theta
     step = end - point.theta
 
-    loss_hessian = partial(_damped_product, point, quadratic.damping, exact)
+    loss_hessian = partial(_damped_product, point, current.damping, exact)
     product = loss_hessian(step)
     tangent = penalty.tangent(end)
     start = penalty.value(point.theta)
@@ -332,6 +367,7 @@ def _refine(
             max_products=MANIFOLD_PRODUCTS,
         )
         better = penalty.retract(end + inside.direction, end)
+        # If the refinement left the manifold, its predicted decrease is not that of its end.
         if np.array_equal(better, end + inside.direction):
             end, decrease = penalty.recentre(better), decrease + inside.predicted
         else:
@@ -342,11 +378,11 @@ def _refine(
             if gain > decrease:
                 end, decrease = better, gain
     products = counter.hessian_products - before
-    return _Step(end, decrease, guess, products, ends_near=tolerance <= target)
+    return _Step(end, decrease, minimum, products, ends_near=tolerance <= target)
 
 
-# The next functions are no closures, because the traceback of an error would then keep the point
-# and its rows in memory.
+# The next functions are not closures, because in the traceback of an error a closure would keep the
+# point and its rows in memory.
 
 
 def _damped_product(point: Point, damping: float, exact: bool, V: Array) -> Array:
@@ -358,15 +394,16 @@ def _damped_product(point: Point, damping: float, exact: bool, V: Array) -> Arra
 def _tangent_product(loss_hessian: Any, model: Model, tangent: Any, V: Array) -> Array:
     """Return the Hessian of loss and penalty within the manifold, times V (R, width).
 
-    It includes the model's curvature for a shift of all classes.
+    `loss_hessian` returns the product with the Hessian of the loss. The curvature of the model
+    along shifts of all classes is added.
     """
     product = loss_hessian(V) + model.shift_curvature * V.mean(axis=0)
     return project_onto_tangent(tangent, product + tangent.curvature(V))
 
 
 def _point_at(point: Point, step: Array, penalty: ProximalPenalty, t: float) -> tuple[Point, float]:
-    """Return the point a share t of a step (R, width) further on, and loss and penalty there."""
-    # Within a long step, rounding alone leads beyond the bounds.
+    """Return the point at the share t of a step (R, width) from `point`, and F there."""
+    # In a long step, rounding errors alone lead beyond the bounds.
     candidate = point.objective.at(penalty.project(point.theta + t * step))
     return candidate, candidate.loss + penalty.value(candidate.theta)
 
@@ -377,9 +414,9 @@ def _search_on_ray(
     """Return a point on the ray through the end of a step, F there, and the share of the step.
 
     The shares 1, 1/4, 1/16, ... are tried until F is lower than `value`; if it never is, the result
-    is the start and a share of zero. If F falls by more than the promised `decrease`, twice the
-    share is tried, and if it falls by much less, half the share, while that is better. `theta` is
-    the end of the step, (R, width).
+    is the start and a share of zero. If F falls by more than the predicted `decrease`, twice the
+    share is tried, and if it falls by much less, half the share, as long as F falls further.
+    `theta` is the end of the step, (R, width).
     """
     step = theta - point.theta
 

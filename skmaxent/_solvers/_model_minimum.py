@@ -1,4 +1,8 @@
-"""The minimum of a quadratic model of the loss together with a nonsmooth penalty or bounds."""
+"""The minimum of a quadratic model of the loss together with a nonsmooth penalty or bounds.
+
+The function to minimise is ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W), for the gradient g of
+the loss at θ and the Hessian M of the model. Arrays have the shape (R, width).
+"""
 
 from __future__ import annotations
 
@@ -21,45 +25,46 @@ MAX_MODEL_STEPS = 50
 # Steps of the proximal gradient with Newton's method after which a model with a matrix is minimised
 # by pivots instead, if it has no more coefficients than SMALL_MODEL: its pivots are then few.
 STEPS_BEFORE_PIVOTS, SMALL_MODEL = 10, 300
-# Manifolds that Newton's method may go through before the proximal gradient frees coefficients; and
-# the share of a Newton step below which it is not shortened further.
+# Most manifolds that Newton's method goes through before the next step of the proximal gradient,
+# which can free coefficients, and the least share of a Newton step that is tried.
 MAX_MANIFOLD_CHANGES = 20
 SHORTEST_SHARE = 0.01
-# Linear systems that a minimum may cost.
+# Most linear systems that are solved for a minimum.
 MAX_SOLVES = 100
-# The minimum of a larger model may leave about this share of its decrease to the next iteration.
+# The minimum of a model with more coefficients than SMALL_MODEL may leave about this share of the
+# decrease to the next iteration of the fit.
 ROUGH_SHARE = 0.03
-# Halvings of the step of the proximal gradient, whose length is a product of few power iterations.
+# Most halvings of the step of the proximal gradient, whose size is only estimated.
 MAX_PROXIMAL_HALVINGS = 4
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where a model and the penalty have their least value.
+    """The minimum of a model plus the penalty, or a point near it.
 
     Attributes
     ----------
     theta : ndarray of shape (R, width)
     decrease : float
-        By how much model and penalty are lower than at the point that the model belongs to.
-    least : float
-        A decrease that a step of the proximal gradient alone makes.
+        The decrease of model plus penalty from the point for which the model was made.
+    least_decrease : float
+        The decrease by a single step of the proximal gradient, a lower bound for the decrease.
     n_solves : int
-        Linear systems with the model's matrix that were solved.
+        The number of linear systems with the Hessian of the model that were solved.
     is_exact : bool
-        Whether there is no lower value but for rounding.
+        Whether the minimum is exact up to rounding errors.
     """
 
     theta: Array
     decrease: float
-    least: float
+    least_decrease: float
     n_solves: int = 0
     is_exact: bool = False
 
     @property
     def distance(self) -> float:
-        """Length of the step in the norm of the model, no less than a short step proves."""
-        return float(np.sqrt(2.0 * max(self.decrease, self.least)))
+        """The length √(2 decrease) of the step to the minimum, with the larger decrease of both."""
+        return float(np.sqrt(2.0 * max(self.decrease, self.least_decrease)))
 
 
 class _Trial(NamedTuple):
@@ -71,9 +76,20 @@ class _Trial(NamedTuple):
 
 
 class _Subproblem:
-    """⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W) - penalty(θ) as a function of W.
+    """Model plus penalty as a function of W, minus its value at θ.
 
-    `gradient` is g, and `theta` θ, both (R, width). `n_solves` counts linear systems.
+    Parameters
+    ----------
+    model : Model
+        M.
+    gradient, theta : ndarray of shape (R, width)
+        g and θ.
+    penalty : ProximalPenalty
+
+    Attributes
+    ----------
+    n_solves : int
+        The number of linear systems that were solved.
     """
 
     def __init__(
@@ -92,10 +108,10 @@ class _Subproblem:
         return _Trial(W, self._gradient + product, value)
 
     def newton_on_manifolds(self, trial: _Trial) -> _Trial:
-        """Continue by Newton's method within the manifold of W and those that it leads to.
+        """Continue from a trial by Newton's method within its manifold; return the last trial.
 
-        Each step is taken only if it lowers the value. A step that leaves the manifold, because
-        coefficients become zero or reach a bound, goes on within the smaller manifold.
+        A step is accepted only if it lowers the value. If coefficients become zero or reach a bound
+        in a step, Newton's method continues within the smaller manifold.
         """
         penalty = self._penalty
         for _ in range(MAX_MANIFOLD_CHANGES):
@@ -112,10 +128,11 @@ class _Subproblem:
         return trial
 
     def _along(self, trial: _Trial, newton: Array) -> tuple[_Trial | None, bool]:
-        """Return a lower point on a Newton step, or None, and whether it is in another manifold.
+        """Search along a Newton step (R, width) from a trial for a lower value.
 
-        Shares of the step are tried until the value is lower, and at last the largest share that
-        stays in the manifold: up to there the value falls.
+        Returned are the trial found, or None, and whether it is in another manifold. Shrinking
+        shares of the step are tried. The last one is the largest share that stays in the manifold,
+        up to which the value falls.
         """
         penalty, t = self._penalty, 1.0
         edge = penalty.largest_feasible_step(trial.W, newton)
@@ -141,11 +158,12 @@ def minimise_model(
     penalty: ProximalPenalty,
     accuracy: float = 0.1,
 ) -> Minimum:
-    """Minimise ⟨g, W - θ⟩ + ⟨W - θ, M (W - θ)⟩/2 + penalty(W) over W.
+    """Minimise a model plus a penalty, at least approximately.
 
-    A step of the proximal gradient finds the manifold, Newton's method goes on within it (the
+    A step of the proximal gradient finds the manifold, and Newton's method continues within it (the
     primal-dual active set method; Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
-    Each is taken only where it lowers the value.
+    Steps are accepted only if they lower the value. If the model is small, has a matrix and the
+    penalty is `Elementwise`, the minimum is found by pivots instead and is exact.
 
     Parameters
     ----------
@@ -174,7 +192,7 @@ def minimise_model(
         end = penalty.prox(best.W - step * best.gradient, step)
         trial = subproblem.at(penalty.recentre(end))
         if not trial.value < best.value and halvings < MAX_PROXIMAL_HALVINGS:
-            # Power iteration found too small an eigenvalue.
+            # The power iteration for the size of the step found too small an eigenvalue.
             step, halvings = 0.5 * step, halvings + 1
             continue
         trial = subproblem.newton_on_manifolds(trial)
@@ -192,10 +210,10 @@ def minimise_model(
 def _minimum_by_pivots(
     model: Model, matrix: Array, gradient: Array, theta: Array, penalty: Elementwise
 ) -> Minimum:
-    """Return the exact minimum of a model with a matrix and a penalty of single coefficients.
+    """Return the exact minimum of a model with a matrix plus a penalty of single coefficients.
 
-    A step of the diagonal of the model, a proximal gradient with a bound on the largest eigenvalue
-    from the sums of the rows, tells the least decrease.
+    The least decrease is that of a proximal gradient step whose sizes come from the sums of the
+    absolute entries of the rows of the matrix (Gershgorin).
     """
     residual = penalty.minimum_norm_subgradient(theta, gradient)
     size = np.abs(matrix).sum(axis=1).reshape(theta.shape).max(axis=0)
@@ -209,7 +227,7 @@ def _minimum_by_pivots(
 
 
 def _decrease(model: Model, gradient: Array, step: Array, increase: float) -> float:
-    """Return by how much a step lowers model and penalty; the penalty has the given `increase`."""
+    """Return the decrease of model plus penalty by a step that raises the penalty by `increase`."""
     return -increase - inner(step, gradient + 0.5 * model.loss_product(step))
 
 
@@ -221,7 +239,7 @@ def exact_minimum(
     penalty: ProximalPenalty,
     share: float = 0.0,
 ) -> Minimum:
-    """Return the exact minimum of a model and a penalty from an approximate one.
+    """Return the exact minimum of a model plus a penalty, from the approximate minimum `found`.
 
     Subgradients are small along directions in which M is nearly flat, so that `minimise_model` may
     stop far from the minimum. For a model without a matrix there is no exact method, and the result

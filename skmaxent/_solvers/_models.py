@@ -1,4 +1,8 @@
-"""Quadratic models of the loss at a point, from samples of the rows."""
+"""Quadratic models of the loss at a point, from samples of the rows.
+
+R is the number of logits, r that of the free ones, and width = d + 1 the number of columns, of
+which the last one belongs to the intercepts.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ DENSE_SIZE = 1500
 SPARSE_SIZE = 300
 # The full covariance matrix of the columns is computed for up to this many columns.
 FULL_COVARIANCE = 1500
-# A Hessian of this many multiplications takes a few milliseconds.
+# A Hessian takes a few milliseconds if it has no more multiplications than this.
 QUICK_HESSIAN_WORK = 1e7
 # Rows in a sample for each coefficient of a Hessian and for each column of a covariance; the least
 # number of rows of any sample.
@@ -33,7 +37,7 @@ SAMPLED_ROWS_PER_COLUMN = 10
 LEAST_ROWS = 2000
 # Curvature added to every coefficient, relative to the mean, so that the matrix has a factor.
 LEAST_MODEL_CURVATURE = 1e-13
-# Mean curvature of standardised columns below which all rows are saturated.
+# If the mean curvature is below this, all rows have probabilities near 0 and 1.
 VANISHED = 1e-10
 # Relative accuracy, and most products over the rows, of a linear system with the Hessian itself.
 HESSIAN_MODEL_ACCURACY = 0.1
@@ -41,14 +45,15 @@ HESSIAN_MODEL_PRODUCTS = 50
 
 
 def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
-    """Return the most accurate model that the size of the problem allows.
+    """Return the most accurate quadratic model of the loss that the size of the problem allows.
 
-    `seed` is for the sample of rows. A model with `uses_hessian` has the Hessian of all rows.
+    `seed` is the seed for the sample of rows. With `uses_hessian`, the model has the Hessian of all
+    rows.
     """
     R, width = point.objective.shape
-    # Where all rows have the same probabilities, the Kronecker product is the Hessian. A matrix is
-    # better if it is small, because its minima with a penalty are exact.
-    # Of few rows, a lasso has few nonzero coefficients, and its factors are small.
+    # If all rows have the same probabilities, the Hessian is a Kronecker product. A small matrix is
+    # better still, because minima with a penalty are then exact. With few rows, a lasso has few
+    # nonzero coefficients, and the factors of the matrix are small.
     objective = point.objective
     rank = objective.blocks.n_samples * objective.likelihood.n_free
     cheap = uses_hessian or not objective.blocks.is_sparse or rank <= SPARSE_SIZE
@@ -62,14 +67,15 @@ def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
 
 
 def has_cheap_hessian(point: Point) -> bool:
-    """Return whether a Hessian costs so little that a fit may always end with a new one."""
+    """Return whether a Hessian costs so little that each iteration can compute a new one."""
     return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK_HESSIAN_WORK)
 
 
 class HessianModel(Model):
-    """The Hessian at a point, by products over all rows; a simpler model is the preconditioner.
+    """A model with the Hessian of all rows, which is not a matrix but multiplies by passes over X.
 
-    It is for points where the simpler model predicts wrongly which coefficients are zero.
+    A simpler model is the preconditioner for linear systems. This model is used if the simpler one
+    predicts wrongly which coefficients are zero.
     """
 
     is_local = True
@@ -98,7 +104,7 @@ class HessianModel(Model):
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:
-    """Return the objective over so many sampled rows, or all if there are no more."""
+    """Return the objective over `n_rows` sampled rows, at least LEAST_ROWS, or over all rows."""
     n_rows = max(n_rows, LEAST_ROWS)
     if n_rows >= objective.blocks.n_samples:
         return objective
@@ -106,7 +112,7 @@ def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> Multinom
 
 
 def _dense(point: Point, seed: int) -> DenseModel:
-    """Return the Hessian of sampled rows as a matrix."""
+    """Return the model whose matrix is the Hessian of a sample of rows, or of all rows."""
     objective = point.objective
     R, width = objective.shape
     r, is_coupled = objective.likelihood.n_free, objective.likelihood.is_coupled
@@ -127,13 +133,14 @@ def _dense(point: Point, seed: int) -> DenseModel:
 
 
 def all_logits_hessian(H: Array, is_coupled: bool) -> Array:
-    """Return the Hessian by all logits, (R, width, R, width), from that by the free logits.
+    """Convert a Hessian from reference coding to the coefficients of all logits.
 
-    `H` has the shape (r, width, r, width). If logits are not coupled, R = r, and H is the result.
+    H has the shape (r, width, r, width), the result (R, width, R, width). If logits are not
+    coupled, R = r and the result is H itself.
     """
     if not is_coupled:
         return H
-    # Coefficients of the last class enter as minus the others'.
+    # Coefficients δ_k = w_k - w_R in reference coding depend on w by these contrasts.
     r = len(H)
     contrasts = np.vstack([np.eye(r), -np.ones((1, r))])
     H = np.einsum("ka,aibj->kibj", contrasts, H)
@@ -141,9 +148,10 @@ def all_logits_hessian(H: Array, is_coupled: bool) -> Array:
 
 
 def _kronecker(point: Point, seed: int, *, full: bool) -> Model:
-    """Return a Kronecker product of a simplex curvature and a covariance matrix of sampled rows.
+    """Return a model whose Hessian is a Kronecker product, from a sample of rows.
 
-    The covariance matrix is diagonal unless it is to be `full`.
+    The factors are the curvature of the classes and the covariance matrix of the columns, or with
+    `full=False` the variances alone.
     """
     objective = point.objective
     width = objective.shape[1]

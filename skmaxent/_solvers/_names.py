@@ -1,10 +1,11 @@
-"""The values of the parameter `solver`, and what they stand for."""
+"""The values of the estimators' parameter `solver`, and the solvers that they select."""
 
 from __future__ import annotations
 
 from skmaxent._solvers._scipy import METHODS
 
-# Solvers of this package: trust-region Newton, with its linear systems solved in either way.
+# Newton's method of this package, whose linear systems are solved by conjugate gradients, by
+# Cholesky factors, or by what costs less.
 NEWTON = {"auto", "newton-cg", "newton-cholesky"}
 # scikit-learn's names of solvers that do not exist here; they stand for "auto".
 STAND_FOR_AUTO = {"sag", "saga"}
@@ -13,7 +14,7 @@ SOLVER_NAMES = NEWTON | set(METHODS) | STAND_FOR_AUTO | {"liblinear"}
 
 
 def resolve_solver(solver: str) -> str:
-    """The solver for a name that may be scikit-learn's."""
+    """Return the solver for a value of the parameter `solver`; "liblinear" raises ValueError."""
     if solver == "liblinear":
         raise ValueError(
             "solver='liblinear' penalises the intercept, which skmaxent never does; "

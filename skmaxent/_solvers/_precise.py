@@ -1,11 +1,22 @@
 """Newton's method where rounding hides the optimum from the other solvers.
 
-Three things limit how near those come. A loss near zero is a difference of logits, and p - 1 has no
-digits where p is nearly one. A decrease of F is lost in F itself. And columns are centred and
-scaled by moments over all rows, which an outlier dominates long after it has lost its weight in
-the Hessian. Here every row's loss, residual and curvature are relatively accurate, a decrease is
-the sum of what each row changes by, and columns are centred at means weighted as in the Hessian.
-All of it is in float64, whatever X is.
+Rounding errors limit the accuracy of the other solvers in three ways, which this solver avoids:
+
+- A loss near zero is a difference of logits, and p - 1 has no digits if p is nearly one. Here the
+  loss, the residual and the curvature of each row have small relative errors.
+- A small decrease of F is hidden by the rounding error of F. Here a decrease is computed as the sum
+  of the changes of the losses of the rows.
+- Columns are centred and scaled by moments over all rows, which an outlier dominates even if its
+  curvature is zero. Here the moments are weighted by the curvature of the rows.
+
+All computations are in float64, whatever the dtype of X.
+
+Conventions
+-----------
+θ of shape (R, d + 1) are the coefficients of centred and scaled columns, with the intercepts in the
+last column. In kernels, `columns` has the shape (d + 1, rows), and logits Z, targets T,
+probabilities P and their complements C = 1 - P have the shape (R, rows). r is the number of free
+logits, without the reference class.
 """
 
 from __future__ import annotations
@@ -31,34 +42,38 @@ from skmaxent._storage._device_blocks import DeviceBlocks
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array, KernelResult
 
-# Multiplications of a Hessian up to which a fit is brought to `tol`; beyond, only near enough.
+# Up to this many multiplications of a Hessian, this solver continues any fit that may be
+# inaccurate; beyond, only those whose distance is not negligible.
 CHEAP_WORK = 20_000_000
-# Multiplications of a Hessian beyond which none is assembled.
+# If a Hessian takes more multiplications than this, it is never assembled.
 MAX_WORK = 50_000_000_000
-# Logits, or what cancels in them, from which on the other solvers' accuracy is not trusted.
+# If logits, or the terms that cancel in them, exceed this, other solvers may be inaccurate.
 LARGE_LOGITS = 1e4
-# A column's weighted mean this many times its weighted deviation needs another centre.
+# A column gets a new centre if its weighted mean is this many times its weighted deviation.
 OFF_CENTRE = 100.0
-# Logits' changes up to which the change of a loss has a formula of its own.
+# If logits change by no more than this, the change of a loss is computed by a formula that does not
+# subtract two losses.
 SMALL_CHANGE = 1.0
+# A step is accepted if the decrease of F is at least this share of the predicted one.
 LEAST_RATIO = 1e-4
-# Numbers whose squares are still numbers.
+# The squares of numbers above this do not underflow.
 SQUARABLE = 1e-150
-# Trials of shorter Newton steps, each a quarter of the last one: the last one changes no float64.
+# Most trials of shorter Newton steps. Each is a quarter of the one before, so that the last one
+# changes no float64.
 MAX_PRECISE_TRIALS = 60
-# Bytes of standardised rows at a time.
+# Bytes of the standardised rows that are processed at a time.
 SLICE_BYTES = 1 << 22
 
 
 def affords_precision(objective: MultinomialObjective) -> bool:
-    """Whether Hessians of all rows may be assembled in float64."""
+    """Return whether the Hessian of all rows can be assembled in float64 at an affordable cost."""
     p = n_free_parameters(objective)
     on_device = isinstance(objective.blocks, DeviceBlocks)
     return not on_device and p <= ASSEMBLED_SIZE and _work(objective) <= MAX_WORK
 
 
 def is_cheap(objective: MultinomialObjective) -> bool:
-    """Whether a Hessian of all rows costs next to nothing."""
+    """Return whether a Hessian of all rows costs next to nothing."""
     return _work(objective) <= CHEAP_WORK
 
 
@@ -68,7 +83,7 @@ def _work(objective: MultinomialObjective) -> int:
 
 
 def needs_precision(outcome: Outcome, options: Options) -> bool:
-    """Whether a solver ended for lack of precision, or where rounding may have misled it."""
+    """Return whether rounding errors ended a fit too early, or may have made its result wrong."""
     point, distance = outcome.point, outcome.history[-1].distance
     objective = point.objective
     if not affords_precision(objective):
@@ -83,16 +98,29 @@ def needs_precision(outcome: Outcome, options: Options) -> bool:
 
 
 def is_cheaply_precise(outcome: Outcome) -> bool:
-    """Whether a fit that has converged may be looked at again for next to nothing."""
+    """Return whether a fit has converged and `newton_precise` can check it for next to nothing."""
     objective = outcome.point.objective
     is_converged = outcome.status is Status.CONVERGED
     return is_converged and affords_precision(objective) and is_cheap(objective)
 
 
 class PreciseEvaluation(NamedTuple):
-    """F at θ with its derivatives, the Hessian of the loss in reference coding.
+    """The objective and its derivatives at some θ.
 
-    `most` is a bound on the Hessian's diagonal, for a coefficient of each column.
+    Attributes
+    ----------
+    loss : float
+        The mean loss.
+    magnitude : float
+        The mean of the absolute terms whose sum the loss is, for an estimate of rounding errors.
+    value : float
+        The loss plus the ridge of the objective.
+    gradient : ndarray of shape (R, d + 1)
+        The gradient of loss and ridge.
+    hessian : ndarray of shape (r, d + 1, r, d + 1)
+        The Hessian of the loss in reference coding.
+    most : ndarray of shape (d + 1,)
+        An upper bound of the curvature of the loss for a coefficient of each column.
     """
 
     loss: float
@@ -104,12 +132,24 @@ class PreciseEvaluation(NamedTuple):
 
 
 class PreciseObjective:
-    """The objective over standardised rows in float64, and coordinates that may change."""
+    """The objective in float64 as a function of θ, with centres and scales that may change.
+
+    Attributes
+    ----------
+    objective : MultinomialObjective
+    columns : Standardisation
+        The present centres and scales of the columns, to which θ belongs; at first those of the
+        objective.
+    n_free : int
+        r.
+    contrasts : ndarray of shape (R, r)
+        The matrix that converts coefficients in reference coding to those that sum to zero.
+    """
 
     def __init__(self, objective: MultinomialObjective) -> None:
         self.objective = objective
         self.columns = objective.standardisation
-        # Of coefficients as the rows have them.
+        # The strengths of the ridge for the coefficients of the columns of X.
         self._strength = objective.penalty.strength * objective.scale**2
         R, r = objective.shape[0], objective.likelihood.n_free
         self.n_free = r
@@ -124,10 +164,11 @@ class PreciseObjective:
 
     @property
     def strength(self) -> Array:
-        """The ridge strengths of the standardised columns, (d,)."""
+        """The strengths of the ridge for θ, (d,)."""
         return np.asarray(self._strength / self.columns.scale**2)
 
     def at(self, theta: Array) -> PreciseEvaluation:
+        """Evaluate the objective at θ."""
         objective = self.objective
         loss, magnitude, gradient, hessian, most = self._sums(loss_derivatives, theta)
         objective.counter.gradients += 1
@@ -142,7 +183,7 @@ class PreciseObjective:
         )
 
     def change(self, theta: Array, step: Array) -> tuple[float, float]:
-        """Return F(θ + s) - F(θ) as a sum over rows, and the sum of the absolute terms."""
+        """Return F(θ + step) - F(θ) as a sum over the rows, and the sum of the absolute terms."""
         change, size = self._sums(_changes, theta, step)
         self.objective.counter.gradients += 1
         coef, moved, strength = theta[:, :-1], step[:, :-1], self.strength
@@ -154,7 +195,10 @@ class PreciseObjective:
         )
 
     def is_off_centre(self, hessian: Array) -> bool:
-        """Whether the mean of a column, weighted as in the Hessian, is far from its centre."""
+        """Return whether the mean of a column, weighted by curvature, is far from its centre.
+
+        `hessian` is the attribute of a `PreciseEvaluation`, from which the moments are taken.
+        """
         if not self.objective.fit_intercept:
             return False
         weight = np.einsum("kk->", hessian[:, -1, :, -1])
@@ -166,7 +210,10 @@ class PreciseObjective:
         return bool((self.columns.varying & (mean**2 > OFF_CENTRE**2 * variance)).any())
 
     def recentre(self, theta: Array) -> Array:
-        """Change to coordinates for the curvature at θ; return θ in them."""
+        """Replace centres and scales by moments weighted by the curvature at θ.
+
+        Returned is θ for the new columns.
+        """
         before = self.columns
         coef, intercept = before.coefficients(theta)
         blocks, likelihood = self.objective.blocks, self.objective.likelihood
@@ -182,13 +229,13 @@ class PreciseObjective:
         return before.theta_for(theta, self.columns)
 
     def newton_step(self, state: PreciseEvaluation) -> tuple[Array, float] | None:
-        """Return H⁻¹ g and √(gᵀ H⁻¹ g), or None if they are not finite."""
+        """Return H⁻¹ g (R, d + 1) and √(gᵀ H⁻¹ g), or None if they are not finite."""
         r, width = self.n_free, state.gradient.shape[1]
         H = state.hessian.copy()
         j = np.arange(width - 1)
         H[:, j, :, j] += self.contrasts[:r] * self.strength[:, None, None]
         H = H.reshape(r * width, r * width)
-        # Where all rows are saturated there is no curvature; its upper bound will do for a step.
+        # If all rows are saturated, the curvature is zero; its upper bound suffices for a step.
         diagonal = H.diagonal()
         lost = (diagonal <= 0.0) & (state.gradient[:r].ravel() != 0.0)
         np.fill_diagonal(H, np.where(lost, np.tile(state.most, r), diagonal))
@@ -200,7 +247,7 @@ class PreciseObjective:
             return None
         g = state.gradient[:r].ravel() * inverse
         jitter = 4.0 * len(H) * EPS
-        while True:  # collinear columns
+        while True:  # collinear columns need a larger diagonal
             np.fill_diagonal(H, 1.0 + jitter)
             L, info = lapack.dpotrf(H, lower=True)
             if info == 0:
@@ -215,9 +262,10 @@ class PreciseObjective:
 
 
 def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Watch) -> Outcome:
-    """Continue the fit of another solver; return the nearer outcome of the two.
+    """Continue the fit of another solver, and return the new outcome.
 
-    It makes a step at least, also where `options.max_iter` iterations have been made.
+    At least one iterate is computed, also if `options.max_iter` iterations have been made. If F
+    is not finite, the result is the outcome of the other solver.
     """
     objective = outcome.point.objective
     problem = PreciseObjective(objective)
@@ -267,10 +315,10 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
 def _lower_share(
     problem: PreciseObjective, theta: Array, direction: Array, norm: float, last: float
 ) -> float:
-    """Return a share of the step -`direction` from θ at which F is lower, or 0 without one.
+    """Return a share of the step -`direction` from θ at which F is lower, or 0 if there is none.
 
-    `direction` is H⁻¹ g (R, d + 1), `norm` its length, and `last` the share of the step before,
-    from which the search begins.
+    `direction` is H⁻¹ g (R, d + 1), and `norm` its length in the norm of H. The search begins at 16
+    times `last`, the share of the step before.
     """
     share = min(1.0, 16.0 * last)
     for _ in range(MAX_PRECISE_TRIALS):
@@ -287,7 +335,10 @@ def _lower_share(
 def point_of(
     problem: PreciseObjective, theta: Array, state: PreciseEvaluation, home: Standardisation
 ) -> Point:
-    """The point in the coordinates of the objective."""
+    """Return the point of the objective for θ and its evaluation `state`.
+
+    `home` is the standardisation of the objective.
+    """
     objective, columns = problem.objective, problem.columns
     gradient = state.gradient.copy(order="F")
     gradient[:, :-1] -= problem.strength * theta[:, :-1]
@@ -306,7 +357,7 @@ def point_of(
 
 
 def _in_slices(block: Block, kernel: Any, *args: Any) -> KernelResult:
-    """Return the sums of a kernel over standardised rows in float64, one slice at a time."""
+    """Return the sums of a kernel over the standardised rows of a block, one slice at a time."""
     n, d = block.X.shape
     step = max(1, SLICE_BYTES // (8 * (d + 1)))
     sums: list[Any] = []
@@ -337,7 +388,10 @@ def _in_one_slice(
     standardisation: Standardisation,
     *thetas: Array,
 ) -> KernelResult:
-    """Return the results of a kernel for the standardised rows of a small block."""
+    """Return the results of a kernel for the standardised rows of a small block, in float64.
+
+    The kernel gets logits for each θ (R, d + 1) in `thetas`. Those of the first include offsets.
+    """
     columns = standardisation.rows(block)
     columns[:-1] *= standardisation.varying[:, None]
     targets = likelihood.dense_targets(block.targets)
@@ -349,7 +403,7 @@ def _in_one_slice(
 
 
 class _Rows(NamedTuple):
-    """Probabilities, their complements and losses of rows, all relatively accurate."""
+    """Probabilities P, complements C = 1 - P and losses of rows, with small relative errors."""
 
     P: Array
     C: Array
@@ -365,7 +419,8 @@ def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
         log = np.log1p(e)
         losses = T * (log + np.maximum(-Z, 0.0)) + (1.0 - T) * (log + np.maximum(Z, 0.0))
         return _Rows(P, C, losses.sum(axis=0))
-    # The terms below the largest are summed apart from it.
+    # The largest term of the normaliser is 1. The others are summed apart from it, because adding
+    # them to 1 would lose their digits.
     column = np.arange(Z.shape[1])
     top = Z.argmax(axis=0)
     Z = Z - Z[top, column]
@@ -384,7 +439,10 @@ def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
 def loss_derivatives(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
 ) -> KernelResult:
-    """Return sums of the loss, the size of its terms, gradient, Hessian and a bound on it."""
+    """Return the weighted sums over rows that `PreciseEvaluation` holds, without the ridge.
+
+    They are the loss, its absolute terms, the gradient, the Hessian and the bound of its diagonal.
+    """
     P, C, losses = loss_of_rows(likelihood, Z, T)
     residual = P * (1.0 - T) - T * C
     magnitude = np.abs(residual * Z).sum(axis=0)
@@ -405,11 +463,11 @@ def loss_derivatives(
 def _changes(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array, D: Array
 ) -> KernelResult:
-    """Return the change of the loss if logits Z change by D, and the sum of absolute terms."""
+    """Return the change of the loss if Z changes by D (R, rows), and the sum of absolute terms."""
     P, C, losses = loss_of_rows(likelihood, Z, T)
     direct = loss_of_rows(likelihood, Z + D, T).losses - losses
     if likelihood.is_coupled:
-        # log Σ p exp(d) - t·d, with d relative to t·d.
+        # log Σ_k p_k exp(d_k) - t·d, where t·d is subtracted from each d_k first.
         relative = D - np.einsum("km,km->m", T, D)
         small = np.abs(relative).max(axis=0) <= SMALL_CHANGE
         np.clip(relative, -SMALL_CHANGE, SMALL_CHANGE, out=relative)
@@ -426,7 +484,7 @@ def _changes(
 def _curvature_weights(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> tuple[Array, Array]:
-    """Return the dense rows of a block and their curvatures, Σ_k p_k (1 - p_k) times weights."""
+    """Return the dense rows of a block, and their curvatures Σ_k p_k (1 - p_k) times weights."""
     X = block.dense()
     Z = coef @ X.T + intercept[:, None]
     if block.offset is not None:
@@ -446,6 +504,6 @@ def _curvature_sums(
 def _curvature_deviations(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array
 ) -> KernelResult:
-    """Return the weighted sums of the absolute distances of the columns from `mean`, (d,)."""
+    """Return the sums of |x - mean|, weighted by the curvature of the rows, (d,)."""
     X, weights = _curvature_weights(block, likelihood, coef, intercept)
     return (weights @ np.abs(X - mean),)

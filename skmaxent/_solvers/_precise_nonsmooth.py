@@ -1,7 +1,12 @@
 """Proximal Newton where rounding hides the optimum, for nonsmooth penalties and for bounds.
 
-The rows' losses, residuals and curvatures, and what a step changes F by, are those of `_precise`;
-each step is the minimum of the Hessian itself with the penalty.
+Losses, residuals and curvatures of the rows, and the change of F by a step, are computed by
+`_precise`. Each step leads to the minimum of the quadratic model with the exact Hessian plus the
+penalty.
+
+θ of shape (R, d + 1) are coefficients of centred and scaled columns. The columns of the objective
+are standardised with moments over all rows; the precise columns have other centres and scales, from
+moments weighted by the curvature of the rows.
 """
 
 from __future__ import annotations
@@ -29,27 +34,28 @@ from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
-# Curvature that is added where a step goes too far, relative to the mean: the first, what it is
-# multiplied by after steps that are too long and after others, the least and the most.
+# Damping is curvature that is added after steps that do not lower F, relative to the mean
+# curvature: the first value, the factors after such steps and after others, the least and the
+# largest value.
 DAMPING, MORE, LESS = 1e-6, 100.0, 0.1
 LEAST_DAMPING, MOST_DAMPING = 1e-8, 1e12
-# Curvature of what has none, relative to the mean.
+# Curvature that is added for every coefficient, relative to the mean curvature.
 FLAT_CURVATURE = 1e-13
-# Steps that a last look may take.
+# Most steps of `proximal_newton_precise`.
 MAX_STEPS = 30
-# Newton's method has converged where the distance has fallen to this share within a step, or is
-# this share of what was asked for.
+# Newton's method has converged if the distance is at most `tol`, and either at most SUDDEN times
+# the distance before the last step or at most FAR_BELOW times `tol`.
 SUDDEN, FAR_BELOW = 0.5, 0.1
-# Steps after which the other coordinates may do better.
+# After this many steps the search changes to the other columns, in which it may converge faster.
 PATIENCE = 10
-# Trials of shorter and of longer steps along one direction.
+# Most trials of shorter steps along a direction.
 MAX_TRIALS = 3
-# Actual over predicted decrease of a step that is too short.
+# A step is too short if its actual decrease is more than this many times the predicted one.
 SHORT_STEP = 1.3
 
 
 def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
-    """Whether the precise Hessian and its minimum with a penalty cost next to nothing."""
+    """Return whether the Hessian of all rows and minima with a penalty cost next to nothing."""
     size = objective.shape[0] * objective.shape[1]
     return (
         size <= SMALL_MODEL
@@ -62,11 +68,16 @@ def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
 def proximal_newton_precise(
     problem: Problem, theta: Array, options: Options, record: Record
 ) -> Outcome:
-    """Continue from θ to `options.tol` from the optimum; `record` has the iterations so far."""
+    """Continue a fit from θ (R, d + 1) until it is `options.tol` from the optimum.
+
+    The iterations are added to `record`. At least one minimum is computed, also where `max_iter`
+    iterations have been made.
+    """
     search = _Search(problem, theta)
     n_left = min(max(options.max_iter - len(record), 0), MAX_STEPS)
-    # In the standard coordinates and in those of the curvature other directions are flat to
-    # rounding: a fit has converged where both say so. How it ended, and how far, in each of them.
+    # With the columns of the objective and with the precise columns, rounding errors hide the
+    # curvature of different directions. A fit has therefore converged only if it has with both.
+    # `ends` has the status and the distance with each of them.
     ends: dict[bool, tuple[Status, float]] = {}
     damping, before, n_steps = 0.0, 0.0, 0
     while True:
@@ -74,7 +85,7 @@ def proximal_newton_precise(
         model = search.model()
         best = search.minimum(model, damping)
         distance = search.root_n * best.distance
-        here, step = search.in_home_coordinates(best.theta)
+        here, step = search.in_objective_coordinates(best.theta)
         value, counter = search.value, replace(problem.objective.counter)
         status = Status.MAX_ITER
         if not np.isfinite(distance):
@@ -95,12 +106,12 @@ def proximal_newton_precise(
         if status is Status.MAX_ITER:
             ends.clear()
         else:
-            ends[search.is_home] = status, distance
+            ends[search.uses_objective_coordinates] = status, distance
         before = distance
         if len(ends) == 2:
             status, distance = max(ends.values(), key=lambda end: end[1])
         elif n_steps >= n_left:
-            # Newton's method that is slow has a wrong model, and no measure of the distance.
+            # If Newton's method is so slow, its model is wrong, and so is the distance.
             status = Status.PRECISION if record.number < options.max_iter else Status.MAX_ITER
             distance = np.nan if status is Status.PRECISION else distance
         elif ends or (n_steps + 1) % PATIENCE == 0:
@@ -114,25 +125,36 @@ def proximal_newton_precise(
 
 
 class _Search:
-    """Coefficients θ, the state of the loss there, and the penalty in the same coordinates."""
+    """The present θ, with the loss, the penalty and the columns to which θ belongs.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (R, d + 1)
+    state : PreciseEvaluation
+        The loss at θ.
+    penalty : Penalty
+        The penalty of θ.
+    uses_objective_coordinates : bool
+        Whether θ belongs to the columns of the objective, not to precise columns.
+    """
 
     def __init__(self, problem: Problem, theta: Array) -> None:
         self._problem = problem
         self._loss = PreciseObjective(problem.objective)
         self._home = self._loss.columns
-        self.is_home = False
+        self.uses_objective_coordinates = False
         self._evaluate(self._loss.recentre(theta))
 
     def _enter(self, theta: Array) -> None:
-        """Take θ for the point to go on from."""
+        """Move to θ, and replace the precise columns if their centres no longer suit."""
         self._evaluate(theta)
-        if not self.is_home and self._loss.is_off_centre(self.state.hessian):
+        if not self.uses_objective_coordinates and self._loss.is_off_centre(self.state.hessian):
             self._evaluate(self._loss.recentre(self.theta))
 
     def change_coordinates(self) -> None:
-        """Change between the coordinates of the curvature and those of the objective."""
-        self.is_home = not self.is_home
-        if self.is_home:
+        """Change from the precise columns to those of the objective, or back."""
+        self.uses_objective_coordinates = not self.uses_objective_coordinates
+        if self.uses_objective_coordinates:
             theta = self._loss.columns.theta_for(self.theta, self._home)
             self._loss.columns = self._home
         else:
@@ -147,21 +169,22 @@ class _Search:
 
     @property
     def value(self) -> float:
-        """F at the present point."""
+        """The objective F at θ."""
         return self.state.loss + self.penalty.value(self.theta)
 
     @property
     def root_n(self) -> float:
-        """The factor from lengths in the norm of the Hessian to standard errors."""
+        """The factor that converts lengths in the norm of the Hessian to standard errors."""
         return root_size(self._problem.objective.blocks.effective_size, self.value)
 
     def model(self) -> DenseModel:
+        """Return the quadratic model of the loss at θ, with the Hessian of all rows."""
         objective = self._problem.objective
         is_coupled = objective.likelihood.is_coupled
         R, width = objective.shape
         H = all_logits_hessian(self.state.hessian.copy(), is_coupled)
         diagonal = np.einsum("kjkj->kj", H)
-        # Where all rows are saturated there is no curvature; its upper bound will do for a step.
+        # If all rows are saturated, the curvature is zero; its upper bound suffices for a step.
         lost = (diagonal <= 0.0) & (self.state.gradient != 0.0)
         least = np.where(lost, self.state.most, FLAT_CURVATURE * float(diagonal.mean()))
         k, j = np.indices((R, width))
@@ -171,61 +194,70 @@ class _Search:
         return DenseModel(H.reshape(R * width, R * width), (R, width), is_coupled=is_coupled)
 
     def minimum(self, model: Model, damping: float) -> Minimum:
-        """Where the model, so much of its mean curvature added, has its least value."""
+        """Return the minimum of the model plus the penalty.
+
+        `damping` times the mean curvature is added to the model.
+        """
         if damping > 0.0:
             model = DampedModel(model, damping * float(model.diagonal.mean()))
         gradient = self.state.gradient
-        guess = minimise_model(model, gradient, self.theta, self.penalty)
-        guess = exact_minimum(guess, model, gradient, self.theta, self.penalty)
-        if guess.least <= guess.decrease:
-            return guess
-        # A short step promises more than the whole: one of them is wrong.
+        found = minimise_model(model, gradient, self.theta, self.penalty)
+        found = exact_minimum(found, model, gradient, self.theta, self.penalty)
+        if found.least_decrease <= found.decrease:
+            return found
+        # A proximal gradient step predicts a larger decrease than the minimum. The minimum is wrong
+        # if that step lowers F by more than the minimum predicts; otherwise the prediction is.
         end = self.penalty.prox(self.theta - model.safe_step * gradient, model.safe_step)
         end = self.penalty.recentre(end)
         change, _ = self._change(end - self.theta)
-        if -change > guess.decrease:
+        if -change > found.decrease:
             return Minimum(end, -change, -change)
-        return replace(guess, least=0.0)
+        return replace(found, least_decrease=0.0)
 
-    def step(self, model: Model, guess: Minimum, damping: float) -> float:
-        """Take a step that lowers F; return the damping for the next, infinity if there is none.
+    def step(self, model: Model, found: Minimum, damping: float) -> float:
+        """Make a step that lowers F, with as much damping as it needs.
 
-        `guess` is the minimum with so much damping; where that gained nothing, the next step is one
-        without.
+        `found` is the minimum of the model with the given damping. Returned is the damping for the
+        next step. If no step lowers F, this is zero after a damped step, so that an undamped one is
+        tried, and infinity after an undamped step.
         """
         first = damping
         while True:
-            t = self._reach(guess)
+            t = self._reach(found)
             if t > 0.0:
-                if not self._go(t * (guess.theta - self.theta)):
+                if not self._go(t * (found.theta - self.theta)):
                     return np.inf
                 return LESS * damping if LESS * damping >= LEAST_DAMPING else 0.0
             if t < 0.0 or damping > MOST_DAMPING:
                 return np.inf if first == 0.0 else 0.0
             damping = max(DAMPING, MORE * damping)
-            guess = self.minimum(model, damping)
+            found = self.minimum(model, damping)
 
     def _go(self, step: Array) -> bool:
-        """Whether F is lower at the end of a step, rounded as coefficients are."""
+        """Make a step (R, d + 1), and return whether F is lower at its rounded end."""
         before = self.value
         self._enter(self.theta + step)
         return self.value < before
 
-    def _reach(self, guess: Minimum) -> float:
-        """Return the share of a step to take: 0 if none lowers F, negative if rounding hides it."""
-        whole = guess.theta - self.theta
+    def _reach(self, found: Minimum) -> float:
+        """Return the share to make of the step to a minimum.
+
+        It is 0 if no share that was tried lowers F enough, and negative if rounding errors hide any
+        decrease.
+        """
+        whole = found.theta - self.theta
         t, lowest = 1.0, 0.0
         for _ in range(MAX_TRIALS):
             change, size = self._change(t * whole)
-            if not t * guess.decrease > EPS * size:
+            if not t * found.decrease > EPS * size:
                 return -1.0
-            if change <= -LEAST_RATIO * t * guess.decrease:
+            if change <= -LEAST_RATIO * t * found.decrease:
                 lowest = change
                 break
             t *= 0.25
         else:
             return 0.0
-        factor = 2.0 if t == 1.0 and -lowest > SHORT_STEP * guess.decrease else 1.0
+        factor = 2.0 if t == 1.0 and -lowest > SHORT_STEP * found.decrease else 1.0
         while factor > 1.0 and t < 1e6:
             change, _ = self._change(factor * t * whole)
             if not change < lowest:
@@ -234,19 +266,19 @@ class _Search:
         return t
 
     def _change(self, step: Array) -> tuple[float, float]:
-        """Return the change of F, infinite beyond bounds, and the sum of the absolute terms."""
+        """Return the change of F by a step (projected), and the sum of the absolute terms."""
         end = self.penalty.project(self.theta + step)
         change, size = self._loss.change(self.theta, end - self.theta)
         before, after = self.penalty.value(self.theta), self.penalty.value(end)
         return change + after - before, size + max(before, after)
 
-    def in_home_coordinates(self, end: Array) -> tuple[Array, Array]:
-        """Return θ and the step from there to an end, in the coordinates of the objective."""
+    def in_objective_coordinates(self, end: Array) -> tuple[Array, Array]:
+        """Return θ, and the step from θ to `end`, for the columns of the objective."""
         columns, step = self._loss.columns, end - self.theta
         return columns.theta_for(self.theta, self._home), columns.theta_for(step, self._home)
 
     def outcome(self, status: Status, record: Record) -> Outcome:
-        """Return the outcome of the fit at the present point."""
+        """Return the outcome of the fit at θ."""
         point = point_of(self._loss, self.theta, self.state, self._home)
         coefficients = self._loss.columns.coefficients(self.theta)
         return Outcome(point, self.value, status, record.history, coefficients)

@@ -1,10 +1,11 @@
 """Quadratic models of the loss.
 
-A model has `apply`, its Hessian times a direction, and `solve`, the inverse of its block for the
-free coefficients. Arrays have the shape (R, width); the last column holds the intercepts. If logits
-are coupled, the loss does not change if the same number is added to all coefficients of a feature,
-which is called a shift. Models add the curvature `shift_curvature` along shifts, so that the
-Hessian is not singular. A step along a shift is then a step of the proximal point method.
+A model is a Hessian M of the loss with two methods. `apply` multiplies by M, and `solve` solves
+linear systems with the block of M for the free coefficients. Arrays have the shape (R, width); the
+last column holds the intercepts. If logits are coupled, the loss does not change when the same
+number is added to all coefficients of a feature, which is called a shift. Models add the curvature
+`shift_curvature` along shifts, so that M is not singular. A step along a shift is then a step of
+the proximal point method.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ITERATIVE_ACCURACY, MAX_SOLVE_PRODUCTS = 1e-3, 100
 
 
 class Model:
-    """A quadratic model of the loss: the interface of all models.
+    """The interface of quadratic models of the loss.
 
     Attributes
     ----------
@@ -63,7 +64,7 @@ class Model:
         relative to D, by power iteration.
         """
         diagonal = largest_in_columns(self.diagonal)[None]
-        # Without an intercept its column has no curvature, and stays where it is.
+        # Without intercepts, their column has no curvature and does not change.
         inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
         root = np.sqrt(inverse)
         V = np.random.default_rng(0).normal(size=self.diagonal.shape)
@@ -79,13 +80,13 @@ class Model:
         raise NotImplementedError
 
     def loss_product(self, V: Array) -> Array:
-        """Return M V without the curvature `shift_curvature`, which the loss does not have."""
+        """Return M V for V (R, width), where M is without `shift_curvature`."""
         if len(V) == 1:
             return self.apply(V)
         return np.asarray(self.apply(V) - self.shift_curvature * V.mean(axis=0))
 
     def without_shift(self, matrix: Array) -> Array:
-        """Return a copy of `matrix` without the curvature `shift_curvature`.
+        """Return a copy of `matrix` (R·width, R·width), which is M, without `shift_curvature`.
 
         If columns are nearly collinear, `shift_curvature` may exceed the curvature of the loss
         along one of their combinations, and then makes steps along it short.
@@ -107,15 +108,28 @@ class Model:
 
 
 def curvature_of_shift(diagonal: Array, is_coupled: bool) -> Array:
-    """Return the curvature along shifts of all classes, (width,), which is zero if not coupled.
+    """Return the curvature to add along shifts of all classes, (width,).
 
-    `diagonal` (R, width) is the diagonal of the model.
+    `diagonal` (R, width) is the diagonal of M. If logits are not coupled, the result is zero.
     """
     return np.asarray(SHIFT_CURVATURE * diagonal.mean(axis=0) * is_coupled)
 
 
 class DenseModel(Model):
-    """A model whose Hessian is a matrix (R·width, R·width), a class after the other."""
+    """A model whose Hessian is a matrix.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (R·width, R·width)
+        The Hessian of the loss, with the coefficients of a class next to each other. The curvature
+        along shifts is added in place.
+    shape : (int, int)
+        (R, width).
+    is_coupled : bool
+        Whether logits are coupled.
+    is_exact : bool, default=False
+        See `Model`.
+    """
 
     def __init__(
         self, matrix: Array, shape: tuple[int, int], *, is_coupled: bool, is_exact: bool = False
@@ -142,9 +156,9 @@ class DenseModel(Model):
         return out
 
     def _factor(self, tangent: Tangent, free: Array) -> Array:
-        """Return the Cholesky factor of the block of the free coefficients.
+        """Return the Cholesky factor of the block of the free coefficients of M + penalty''.
 
-        `free` are their positions. The last factor is kept.
+        `free` are the positions of these coefficients. The last factor is kept.
         """
         if self._last is not None and _are_same(self._last[0], tangent):
             return self._last[1]
@@ -158,7 +172,7 @@ class DenseModel(Model):
         share = np.maximum(block.diagonal(), 1e-300)
         block.flat[:: len(free) + 1] += 1e-10 * share
         while True:
-            # LAPACK reads a symmetric matrix in either order.
+            # The transposed matrix is in Fortran order, so that LAPACK makes no copy.
             L, info = lapack.dpotrf(block.T, lower=1)
             if info == 0:
                 break
@@ -300,7 +314,7 @@ class SeparableModel(Model):
         return Z
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        """See `Model.solve`; column by column by Woodbury's formula."""
+        """Solve the systems of all columns by Woodbury's formula; see `Model.solve`."""
         if self._last is None or self._last[0] is not tangent:
             self._last = tangent, self._factors(tangent)
         inverse, U, scaled, small = self._last[1]
@@ -313,11 +327,11 @@ class SeparableModel(Model):
         return x
 
     def _factors(self, tangent: Tangent) -> tuple[Array, list[Array], list[Array], Array]:
-        """Return what a solution needs besides the right-hand side.
+        """Return the terms of Woodbury's formula for the systems of all columns.
 
-        The matrix of a column is D + U C Uᵀ with at most three columns in U. Returned are D⁻¹
-        (R, width), U and D⁻¹ U as lists of arrays (R, width), and C⁻¹ + Uᵀ D⁻¹ U of shape (width,
-        len(U), len(U)).
+        The matrix of a column is D + U C Uᵀ, with a diagonal D and at most three columns in U.
+        Returned are D⁻¹ (R, width), U and D⁻¹ U as lists of arrays (R, width), and C⁻¹ + Uᵀ D⁻¹ U
+        of shape (width, len(U), len(U)).
         """
         free = tangent.free
         D = self._alpha * self._variances + tangent.diagonal

@@ -1,4 +1,4 @@
-"""What all loops of solvers share: the record of their iterations, and the outcome they return."""
+"""The record of a fit's iterations, and the outcome that the loop of a solver returns."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from skmaxent._typing import Array
 
 
 class Record:
-    """The iterations of a fit, numbered in one sequence and reported to the callback.
+    """The iterations of a fit, which are numbered in one sequence and reported to the callback.
 
-    A loop calls `add` at each iterate, the first one included, and ends if the status that `add`
-    returns is not MAX_ITER, or if the record `is_full`. Several loops may take part in one fit:
-    they add to the same record, or to a `part` of it.
+    The loop of a solver calls `add` at each iterate, the first one included. It ends if the status
+    that `add` returns is not MAX_ITER, or if the record `is_full`. If several loops take part in a
+    fit, they add to the same record, or to a `part` of it.
 
     Parameters
     ----------
     options : Options
-        Its `callback` hears of every iteration; its `max_iter` is the number of the last one.
+        `options.callback` is called at every iteration; the last iteration has the number
+        `options.max_iter`.
     first : int, default=0
         Number of the first iteration.
     """
@@ -33,8 +34,9 @@ class Record:
         self._lines: list[Iteration] = []
         self._callback = options.callback
         self._first = first
-        # Numbers of the last iterations: of this part, and of the fit.
+        # Numbers of the last iteration of this part, and of the last iteration of the fit.
         self._last = self._last_of_fit = options.max_iter
+        # See the parameters `may_end` and `whole` of `part`.
         self._may_end = True
         self._whole: Callable[[Array], Array] | None = None
 
@@ -44,12 +46,12 @@ class Record:
 
     @property
     def history(self) -> tuple[Iteration, ...]:
-        """Every iteration of the fit so far."""
+        """The iterations of the whole fit so far."""
         return tuple(self._lines)
 
     @property
     def number(self) -> int:
-        """Number of the next iteration."""
+        """The number of the next iteration."""
         return self._lines[-1].n_iter + 1 if self._lines else self._first
 
     @property
@@ -64,7 +66,7 @@ class Record:
 
     @property
     def has_callback(self) -> bool:
-        """Whether someone sees the iterates."""
+        """Whether iterations are reported to a callback."""
         return self._callback is not None
 
     def add(
@@ -75,7 +77,7 @@ class Record:
         Parameters
         ----------
         counter : Counter
-            Passes over X so far.
+            Counts the passes over X so far.
         theta : ndarray of shape (R, d + 1)
             The iterate.
         value : float
@@ -83,7 +85,7 @@ class Record:
         distance : float
             Estimated distance to the optimum in standard errors.
         status : Status
-            How the loop ends here; MAX_ITER if it would go on.
+            How the loop ends here; MAX_ITER if it goes on.
 
         Returns
         -------
@@ -101,12 +103,12 @@ class Record:
         return Status.STOPPED if stops else status
 
     def take_back(self) -> None:
-        """Remove the last iteration, which the loop that goes on from there adds again."""
+        """Remove the last iteration, because a loop that continues from there adds it again."""
         if self._lines:
             self._lines.pop()
 
     def correct(self, distance: float) -> None:
-        """Replace the distance of the last iteration, which is known better now."""
+        """Replace the distance of the last iteration by a more accurate one."""
         self._lines[-1] = replace(self._lines[-1], distance=distance)
 
     def part(
@@ -117,19 +119,20 @@ class Record:
         may_end: bool = True,
         whole: Callable[[Array], Array] | None = None,
     ) -> Record:
-        """Return a record for a loop that is a part of the fit; it adds to the same iterations.
+        """Return a record for a loop that is a part of the fit, with the same list of iterations.
 
         Parameters
         ----------
         max_iter : int
-            Iterations of the part after its first iterate.
+            Most iterations of the part after its first iterate.
         n_left : int, optional
-            The same for the fit, if it goes on where the part runs out of iterations; the default
-            is `max_iter`.
+            Most iterations of the fit after this iterate, if the fit continues after the part. The
+            default is `max_iter`.
         may_end : bool, default=True
-            Whether the fit may end where the part does.
+            Whether the fit may end where the part ends. If False, no iteration of the part is
+            reported to the callback as the last one.
         whole : callable, optional
-            Makes θ of the fit from θ of the part, if the part has fewer features.
+            Returns θ of the fit for θ of the part, if the part has fewer features.
         """
         part = copy.copy(self)
         part._last = self.number + max_iter
@@ -141,27 +144,28 @@ class Record:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a loop ended.
+    """The end of the loop of a solver.
 
     Attributes
     ----------
     point : Point
+        The last point.
     value : float
         The objective there, penalty included. (`point.value` leaves nonsmooth penalties out.)
     status : Status
     history : tuple of Iteration
-        Every iteration of the fit so far.
+        The iterations of the whole fit so far.
     coefficients : tuple of ndarray or None
         Coefficients (R, d) and intercepts (R,) of the columns of X, if the loop knows them more
         accurately than from θ.
     preconditioner : ApproximateInverse or None
-        The last one of a loop for smooth objectives.
+        The last preconditioner of a loop for smooth objectives.
     newton_step : Step or None
         A Newton step from the point with its residual, if the loop has computed one.
     model : Model or None
         The last quadratic model of a loop for nonsmooth objectives.
     end : ndarray of shape (R, d + 1) or None
-        θ at the end of the step that told the distance of the point, if there is one.
+        θ at the end of the step from which the distance of the point was estimated.
     """
 
     point: Point

@@ -10,20 +10,23 @@ from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array, KernelResult
 
-# A Newton step that changes logits by no more has, up to a factor of exp(0.1), the Hessian of its
-# end.
+# If a Newton step changes no difference of logits by more than this, the curvatures of the rows at
+# its start and its end agree up to a factor of exp(0.1).
 SETTLED = 0.1
-# exp(-z) is zero from here on.
+# exp(-z) underflows to zero for larger z.
 UNDERFLOW = 745.0
 
 
 def is_settled(objective: MultinomialObjective, theta: Array, newton_step: Array) -> bool:
-    """Whether the length of the Newton step at θ tells how far the optimum is.
+    """Return whether the length of the Newton step at θ estimates the distance to the optimum.
 
-    It does where the step changes the logits of each row so little that its curvature stays. An
-    outlier may be all that the Hessian sees of a column: its loss falls by a factor e with each
-    step, which are short in standard errors, and what the other rows gain comes only after it has
-    lost its weight. Rows that have none, to the last bit, do not count.
+    It does if the step changes the logits of each row so little that the curvature of the row stays
+    nearly the same. Without this test, an outlier could dominate the Hessian of a column. Each
+    Newton step, which is short in standard errors, then divides the loss of the outlier by e, and
+    the other rows determine the optimum only after the outlier has lost its curvature. Rows whose
+    probabilities are 0 and 1 to the last bit do not count.
+
+    `theta` and `newton_step` have the shape (R, d + 1).
     """
     if is_tiny(objective, newton_step):
         return True
@@ -38,10 +41,10 @@ def is_settled(objective: MultinomialObjective, theta: Array, newton_step: Array
 
 
 def is_tiny(objective: MultinomialObjective, step: Array) -> bool:
-    """Whether a step changes no logit by much, whatever the rows are.
+    """Return whether a bound without a pass over the rows shows that a step is short.
 
-    A column whose mean square is one has no entry above the root of the sum of weights over the
-    row's weight.
+    An entry of a column whose mean square is one is at most √(S/s), for the sum S of the weights
+    and the weight s of the row. `step` (R, d + 1) then changes no logit by more than `bound`.
     """
     sums = objective.blocks.weight_sums
     sizes = np.abs(step).max(axis=0)
@@ -50,10 +53,10 @@ def is_tiny(objective: MultinomialObjective, step: Array) -> bool:
 
 
 def logit_changes(Z: Array, D: Array, is_coupled: bool) -> Array:
-    """The largest change of a difference of logits, or of a logit where they are not coupled.
+    """Return the largest change of a difference of two logits of each row, shape (rows,).
 
-    Logits Z change by D, both of shape (n_logits, rows). Rows whose probabilities are 0 and 1
-    before and after have none.
+    Logits Z change by D, both of shape (R, rows). If logits are not coupled, each logit counts for
+    itself. The result is zero for rows whose probabilities are 0 and 1 before and after the change.
     """
     if not is_coupled:
         beyond = (np.minimum(np.abs(Z), np.abs(Z + D)) > UNDERFLOW) & ((Z > 0.0) == (Z + D > 0.0))
@@ -76,6 +79,6 @@ def _block_change(
 
 
 def _top_and_margin(Z: Array) -> tuple[Array, Array]:
-    """The likeliest class of each row and how far its logit is above the next."""
+    """Return the class with the largest logit of each row, and the margin to the next one."""
     second, first = np.partition(Z, len(Z) - 2, axis=0)[-2:]
     return Z.argmax(axis=0), first - second

@@ -1,7 +1,10 @@
 """Newton's method for problems so small that calls cost more than arithmetic.
 
-The products of all pairs of columns are formed once; with them an exact Hessian is one matrix
-product, and an iteration some twenty calls of NumPy.
+The products of all pairs of columns are computed once. With them an exact Hessian is one matrix
+product, and an iteration takes some twenty calls of NumPy.
+
+θ has the shape (R, width), for R logits and width = d + 1 columns, the last of which belongs to the
+intercepts. In reference coding there are r rows: all classes but the last if logits are coupled.
 """
 
 from __future__ import annotations
@@ -27,18 +30,18 @@ from skmaxent._storage._arrays import EPS
 
 Array = NDArray[np.float64]
 
-# Products of columns: they stay in the cache.
+# Most products of pairs of columns over all rows, so that they stay in the cache.
 MAX_PAIR_PRODUCTS = 500_000
-# Multiplications of a Hessian: beyond, one assembled block by block costs no more.
+# Most multiplications of a Hessian. Beyond, the general solver costs no more.
 MAX_SMALL_WORK = 5_000_000
-# One more iteration, to this distance, costs less than a certificate without it: under a ridge the
-# duality gap is then small enough, without one the Newton decrement is. The last iteration that
-# `max_iter` allows is judged by the `tol` that was asked for.
+# With `options.tightens`, the fit continues to this distance. The certificate then needs no further
+# passes, because the duality gap (with a ridge) or the Newton decrement (without) is small enough.
+# The last iteration that `max_iter` allows is judged by `options.tol`.
 TOL_WITH_RIDGE, TOL_WITHOUT_RIDGE = 1e-6, 1e-4
 
 
 def is_small(objective: MultinomialObjective) -> bool:
-    """Whether this solver is the quickest."""
+    """Return whether `newton_small` is the fastest solver for an objective."""
     width = objective.shape[1]
     r = objective.likelihood.n_free
     products = objective.blocks.n_samples * width * (width + 1) // 2
@@ -47,6 +50,8 @@ def is_small(objective: MultinomialObjective) -> bool:
 
 
 class SmallEvaluation(NamedTuple):
+    """F, the mean loss, the probabilities P (R, n) and the gradient (R, width) of F at some θ."""
+
     value: float
     loss: float
     P: Array
@@ -54,7 +59,14 @@ class SmallEvaluation(NamedTuple):
 
 
 class SmallProblem:
-    """The objective with what a Newton step needs."""
+    """The objective F of a small problem, with the products of columns that Newton steps need.
+
+    Attributes
+    ----------
+    contrasts : ndarray of shape (R, r)
+        The matrix that converts coefficients in reference coding to those that sum to zero over
+        the classes. If logits are not coupled, it is the identity.
+    """
 
     def __init__(self, objective: MultinomialObjective) -> None:
         blocks, varying = objective.blocks, objective.varying
@@ -63,7 +75,7 @@ class SmallProblem:
         self._r = r = objective.likelihood.n_free
         rows = blocks.whole()
         self._columns = objective.standardisation.rows(rows)
-        # Constant columns: their coefficients are zero.
+        # The coefficients of constant columns are zero.
         self._columns[:-1] *= varying[:, None]
         # Both orders are kept: products by rows and by columns then read memory in sequence.
         self._rows = self._columns.T.copy()
@@ -79,12 +91,11 @@ class SmallProblem:
         self._target_offset = 0.0
         if self._offset is not None:
             self._target_offset = float((self._targets * self._offset).sum(axis=0) @ self._weights)
-        # Reference coding to coefficients that sum to zero over classes; one logit is neither.
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
         self._set_penalty(objective)
 
     def _set_penalty(self, objective: MultinomialObjective) -> None:
-        """Take over an objective with the same loss, and the penalty that it has."""
+        """Use the penalty of an objective, which must have the same loss."""
         self._objective = objective
         self._strength = np.append(objective.penalty.strength, 0.0)
         r, width = self._r, len(self._strength)
@@ -104,6 +115,7 @@ class SmallProblem:
         return other
 
     def at(self, theta: Array) -> SmallEvaluation:
+        """Evaluate F at θ (R, width)."""
         self._objective.counter.gradients += 1
         Z = theta @ self._columns
         if self._offset is not None:
@@ -119,7 +131,7 @@ class SmallProblem:
         return SmallEvaluation(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
 
     def point(self, theta: Array, state: SmallEvaluation) -> Point:
-        """Return the state at θ as the objective's point, without a pass over the rows."""
+        """Return the point of the objective at θ from its evaluation `state`, without a pass."""
         return Point(
             objective=self._objective,
             theta=theta,
@@ -131,7 +143,7 @@ class SmallProblem:
         )
 
     def is_settled(self, theta: Array, step: Array) -> bool:
-        """See `_settled`; without a pass over the rows as they are stored."""
+        """Return the result of `_settled.is_settled` from the columns that are kept here."""
         Z = theta @ self._columns
         if self._offset is not None:
             Z += self._offset
@@ -139,9 +151,9 @@ class SmallProblem:
         return bool((change[self._weights > 0.0] <= SETTLED).all())
 
     def all_logits_hessian(self, P: Array) -> Array:
-        """Return the Hessian of the loss with respect to all logits' coefficients.
+        """Return the Hessian of the loss with respect to θ for probabilities P (R, n).
 
-        The shape is (R·width, R·width), a logit after the other. P (R, n) are probabilities.
+        The shape is (R·width, R·width), with the coefficients of a logit next to each other.
         """
         R, width = self._objective.shape
         curvature = self._likelihood.logit_curvature(P)
@@ -149,7 +161,10 @@ class SmallProblem:
         return np.take(curvature @ self._pairs.T, _expansion(R, width))
 
     def factor(self, P: Array) -> Array | None:
-        """Return the Cholesky factor of the Hessian in reference coding, or None if it fails."""
+        """Return the Cholesky factor of the Hessian of F in reference coding, or None.
+
+        The shape is (r·width, r·width). P (R, n) are the probabilities.
+        """
         curvature = self._likelihood.reference_curvature(P)
         curvature *= self._weights
         # One product gives each different entry once, and `take` spreads them over the symmetric
@@ -161,7 +176,7 @@ class SmallProblem:
         return L if info == 0 else None
 
     def natural_gradient(self, L: Array, gradient: Array) -> tuple[Array, float]:
-        """Return H⁻¹ g in reference coding, and √(gᵀ H⁻¹ g)."""
+        """Return H⁻¹ g in reference coding, (r, width), and √(gᵀ H⁻¹ g), for a factor L of H."""
         g = gradient[: self._r]
         delta, _ = lapack.dpotrs(L, g.ravel(), lower=True)
         delta = delta.reshape(g.shape)
@@ -174,7 +189,7 @@ def rounding_of(loss: float, theta: Array) -> float:
 
 
 def _products_of_pairs(columns: Array) -> Array:
-    """Return the products of each column with itself and those after it, a row for each pair."""
+    """Return the products of all pairs of columns (width, n), with a row for each pair."""
     width, n = columns.shape
     out = np.empty((width * (width + 1) // 2, n))
     start = 0
@@ -186,7 +201,11 @@ def _products_of_pairs(columns: Array) -> Array:
 
 @functools.lru_cache(maxsize=16)
 def _expansion(r: int, width: int) -> NDArray[np.intp]:
-    """Return the positions of a Hessian's entries among pairs of classes and of columns."""
+    """Return the position of each entry of a Hessian in a matrix of pairs, raveled.
+
+    The matrix has a row for each pair of r classes and a column for each pair of `width` columns.
+    The result has the shape (r·width, r·width).
+    """
 
     def index(size: int) -> NDArray[np.intp]:
         out = np.zeros((size, size), dtype=np.intp)
@@ -200,7 +219,7 @@ def _expansion(r: int, width: int) -> NDArray[np.intp]:
 
 
 class _Factored:
-    """The Hessian as a preconditioner."""
+    """The factored Hessian as a `Preconditioner`; without a factor it is the identity."""
 
     is_exact = True
     is_close = True
@@ -246,11 +265,11 @@ def newton_small(
         root_n = root_size(effective_size, state.value)
         distance = np.inf
         if factor is not None and region.model_holds:
-            # The step did what the model said: the Hessian before it still holds.
+            # The model predicted the last step well, so that the Hessian before it still holds.
             natural, norm = problem.natural_gradient(factor, state.gradient)
             distance = root_n * norm
-        # The earlier Hessian suffices to say that the optimum is near, with a margin. Elsewhere the
-        # step needs the Hessian at θ itself.
+        # The earlier Hessian suffices to show, with a margin, that the optimum is near. Otherwise
+        # the step needs the Hessian at θ itself.
         if distance > 0.5 * tol:
             factor = problem.factor(state.P)
             if factor is None:

@@ -25,16 +25,16 @@ from skmaxent._typing import Array
 # If the distances before two successive steps are d and e, quadratic convergence makes the next one
 # e²/d. This margin times that is the estimate of the distance at the end of the second step.
 QUADRATIC_MARGIN = 10.0
-# The least share of a step that is tried, and the share of the predicted decrease that is enough.
-# Where that share is not enough either, the general solver continues, which adds damping.
+# The least share of a step that is tried, and the share of the predicted decrease that suffices.
+# If no share of the step suffices, the general solver continues, which adds damping.
 LEAST_SHARE, ENOUGH = 1.0 / 64.0, 0.1
-# Derivatives of the standardised loss are about one. Penalties stronger than this by far have
-# terms whose rounding hides what the loss can still gain.
+# Derivatives of the loss are about one. If a ridge is stronger than this, the rounding errors of
+# the penalty hide changes of the loss.
 MOST_STRENGTH = 1e6
 
 
 def is_small_nonsmooth(penalty: Penalty, objective: MultinomialObjective) -> TypeGuard[Elementwise]:
-    """Whether this solver is the quickest; it has no bounds."""
+    """Return whether `newton_small_nonsmooth` is the fastest solver; it does not support bounds."""
     R, width = objective.shape
     return (
         isinstance(penalty, Elementwise)
@@ -46,7 +46,7 @@ def is_small_nonsmooth(penalty: Penalty, objective: MultinomialObjective) -> Typ
 
 
 class _Iterate(NamedTuple):
-    """Flat coefficients, the loss with its derivatives there, and the value with the penalty."""
+    """Flat coefficients W (p,), the loss there, and its value plus the penalty."""
 
     W: Array
     state: SmallEvaluation
@@ -54,18 +54,18 @@ class _Iterate(NamedTuple):
 
 
 class _SmallNonsmooth:
-    """The objective of a small problem and a penalty, with what a Newton step needs.
+    """The loss of a small problem plus a penalty, as a function of flat coefficients W.
 
-    Coefficients are flat here, (R·width,), a class after the other.
+    W has the shape (p,), with p = R·width, and the coefficients of a class next to each other.
     """
 
     def __init__(self, objective: MultinomialObjective, penalty: Elementwise) -> None:
         self.loss = SmallProblem(objective)
         self._shape = R, width = objective.shape
         self._penalty = FlatPenalty(penalty, self._shape)
-        # The loss does not determine the coefficients of constant columns, nor, if logits are
-        # coupled, the last class's of columns without penalty, which may be shifted alike in all
-        # classes. A zero on the diagonal of H tells `PivotSearch` not to move them for the loss.
+        # The loss does not determine the coefficients of constant columns. If logits are coupled,
+        # the coefficients of a column without penalty are determined up to a shift, so that the
+        # last one may be held. `PivotSearch` holds coefficients with a zero on the diagonal.
         held = np.zeros(self._shape, dtype=bool)
         held[:, ~objective.standardisation.is_free] = True
         if objective.likelihood.is_coupled:
@@ -92,7 +92,10 @@ class _SmallNonsmooth:
         return rounding_of(here.state.loss, here.W.reshape(self._shape))
 
     def step(self, here: _Iterate) -> tuple[Array, float]:
-        """Return the minimum of the quadratic model with the penalty, (p,), and its decrease."""
+        """Return the minimum (p,) of the quadratic model at an iterate plus the penalty.
+
+        Also returned is the decrease that the model predicts.
+        """
         H = self.loss.all_logits_hessian(here.state.P)
         H[self._held, self._held] = 0.0
         search = PivotSearch(H, here.state.gradient.ravel(), here.W, self._penalty, here.W)
@@ -100,9 +103,10 @@ class _SmallNonsmooth:
         return search.W, max(search.gain, 0.0)
 
     def line_search(self, here: _Iterate, step: Array, decrease: float) -> _Iterate | None:
-        """Return the first point on a step (p,), backtracking, where the value has fallen enough.
+        """Return the first iterate on a step (p,), by backtracking, with a sufficient decrease.
 
-        `decrease` is what the quadratic model predicts for the whole step. None: there is no point.
+        `decrease` is the predicted decrease of the whole step. The result is None if no share of
+        the step has a sufficient decrease.
         """
         t = 1.0
         while t >= LEAST_SHARE:

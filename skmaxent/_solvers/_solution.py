@@ -1,4 +1,8 @@
-"""What a solver is given and what it returns."""
+"""Options, Status, Iteration and Solution: the arguments and the result of a fit by a solver.
+
+F is the objective, a mean loss over the rows plus the penalty, and F* its minimum. R is the number
+of logits and d the number of features.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,21 @@ from numpy.typing import NDArray
 
 from skmaxent._objective._objective import Point
 
-# A bound on the relative gap below which precision has not kept a fit from its optimum.
+# If the bound on (F - F*)/F is at most this, the result counts as the optimum.
 CERTIFIED = 1e-6
-# Total loss, in nats, from which on all that is left is noise.
+# A loss below this, in nats and summed over the rows, consists of rounding errors.
 SMALLEST_TOTAL = 1e-8
-# Standard errors that nobody needs to hear of.
+# A distance to the optimum, in standard errors, that needs no warning.
 NEGLIGIBLE = 0.01
 
 
 def root_size(effective_size: float, value: float) -> float:
-    """Return √n, the factor from lengths in the norm of the mean Hessian to standard errors.
+    """Return √n, which converts a length in the norm of the Hessian to standard errors.
 
-    Where n F is below 1, in nearly separated data, lengths are relative to its root: a standard
-    error says little there.
+    F is a mean over n rows, so that the length of a Newton step in the norm of the Hessian of the
+    sum is √n times its length in that of F. `effective_size` is n, and `value` is F. In nearly
+    separated data, with n F below 1, the result is √n/√(n F): standard errors are then so large
+    that a distance in them would say little.
     """
     total = min(1.0, max(effective_size * value, SMALLEST_TOTAL))
     return math.sqrt(effective_size / total)
@@ -32,24 +38,25 @@ def root_size(effective_size: float, value: float) -> float:
 
 @dataclass(frozen=True)
 class Options:
-    """How far, how long and how to look for the optimum.
+    """Options of a fit.
 
     Attributes
     ----------
     tol : float
-        Distance to the optimum, in standard errors.
+        The distance to the optimum, in standard errors, at which the fit ends.
     max_iter : int
-    solver : {"auto", "newton-cg", "newton-cholesky"} or a name of SciPy's, see `_scipy.METHODS`
+    solver : {"auto", "newton-cg", "newton-cholesky"} or a key of `_scipy.METHODS`
     seed : int
-        For the rows that preconditioners are built from.
+        Seed for the samples of rows from which preconditioners are built.
     callback : callable or None
-        Called with each `Iteration`, θ there and whether it is the last; true where it should be.
+        Is called with each `Iteration`, θ (R, d + 1) there and whether the iteration is the last
+        one. If it returns True, the fit stops.
     tightens : bool, default=True
-        Whether solvers of small problems go on beyond `tol`, where that is cheaper than what a
-        certificate would cost. Without certificate they need not.
+        Whether solvers of small problems continue to a distance below `tol`. One more iteration
+        costs less than it saves in the computation of the certificate.
     trusts_model : bool, default=False
-        Whether the quadratic model of the fit before, if there is one, is taken to be right at the
-        start of the fit.
+        Whether the quadratic model or the preconditioner of an earlier fit, if it is given, is
+        taken to be accurate at the start.
     """
 
     tol: float
@@ -61,12 +68,12 @@ class Options:
     trusts_model: bool = False
 
     def iterations_left(self, n_done: int) -> int:
-        """Return how many iterations are left, at least 1 unless `max_iter` is 0."""
+        """Return how many iterations are left after `n_done`, at least 1 unless `max_iter` is 0."""
         return max(self.max_iter - n_done, min(self.max_iter, 1))
 
 
 class Status(Enum):
-    """How a fit ended; the values are what the user reads."""
+    """How a fit ended; the values are the texts of warnings."""
 
     CONVERGED = "converged"
     PRECISION = "no further progress within the precision of the numbers"
@@ -83,13 +90,17 @@ class Status(Enum):
     )
 
 
-# Ends of fits that are proved to have no minimum.
+# The statuses of fits for which it is proved that there is no minimum.
 UNBOUNDED = (Status.SEPARATED, Status.QUASI_SEPARATED)
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """A line of a fit's history; `distance` is in standard errors."""
+    """An iteration in the history of a fit.
+
+    `value` is F, `distance` the estimated distance to the optimum in standard errors, and the last
+    two numbers count the passes over X so far.
+    """
 
     n_iter: int
     value: float
@@ -103,12 +114,31 @@ Callback = Callable[[Iteration, NDArray[Any], bool], bool]
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients and what is known of them.
+    """The result of a fit.
 
-    `distance` estimates how far they are from the optimum in standard errors, `gap` bounds
-    (F - F*)/F; `point` is what whoever goes on from here needs. `separated` are positions of the
-    classes, of those with logits, that have separated rows; of labels, for sigmoids. `directions`
-    prove that. `aliased` are positions of columns that are combinations of earlier ones.
+    Attributes
+    ----------
+    coef, intercept : ndarray of shape (R, d) and (R,)
+        Coefficients of the columns of X, and intercepts.
+    value : float
+        F.
+    distance : float
+        The estimated distance to the optimum, in standard errors.
+    gap : float
+        The certificate, an upper bound on (F - F*)/F; NaN if none was computed.
+    n_iter : int
+    status : Status
+    history : tuple of Iteration
+    point : Point
+        The point of the objective at the end, in coefficients of standardised columns.
+    separated : tuple of int
+        Positions of the logits whose classes, or labels for sigmoids, have separated rows.
+    directions : tuple of ndarray
+        Directions of recession that prove separation; see `Watch`.
+    aliased : tuple of int
+        Positions of the columns that are linear combinations of earlier columns.
+    remark : str
+        A sentence about the fit for the user.
     """
 
     coef: NDArray[Any]
@@ -126,15 +156,20 @@ class Solution:
     remark: str = ""
 
     def rounded(self, excess: float) -> Solution:
-        """The same for coefficients whose rounding adds so much to F, as a share of it."""
+        """Return the solution after its coefficients were rounded, with the gap enlarged.
+
+        `excess` is the increase of F by the rounding, as a share of F.
+        """
         return self if excess == 0.0 else replace(self, gap=min(1.0, self.gap + excess))
 
     def lacks_precision(self, tol: float) -> bool:
-        """Whether the fit ended for lack of precision and not within rounding of the optimum.
+        """Return whether rounding errors kept the fit from its optimum, which deserves a warning.
 
-        A distance below `tol` is then one that cannot be trusted: it would be convergence. The
-        certificate can: twice the total loss that is left to gain is the square of a distance. Of
-        few rows, or of a small loss, a distance that is negligible may be a large share.
+        Only a fit with status PRECISION can lack precision. It does not if the certificate shows
+        that the optimum is near: twice the decrease of the total loss is the square of the
+        distance. Otherwise the distance counts. With this status, a distance below `tol` is not
+        reliable, because a reliable one would have ended the fit as converged. And with few rows or
+        a small loss, a negligible distance may still be a large share of the loss.
         """
         if self.status is not Status.PRECISION:
             return False

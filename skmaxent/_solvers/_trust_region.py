@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 
-# Conn, Gould & Toint (2000), Trust-Region Methods, chapter 6, call these η₁, η₂ and γ. A step is
-# taken if the decrease of F is at least this share of the predicted one.
+# The constants η₁, η₂ and γ of Conn, Gould & Toint (2000), Trust-Region Methods, chapter 6. A step
+# is accepted if the decrease of F is at least LEAST_AGREEMENT times the predicted one.
 LEAST_AGREEMENT = 1e-4
-# The region shrinks to a share of the step if the agreement is below the first number. It grows
-# by a factor if the agreement is above the second one and the step ends on the boundary.
+# If the agreement is below POOR_AGREEMENT, the radius becomes SHRINKAGE times the step's length. If
+# it is above GOOD_AGREEMENT and the step ends on the boundary, the radius grows by GROWTH.
 POOR_AGREEMENT, SHRINKAGE = 0.25, 0.25
 GOOD_AGREEMENT, GROWTH = 0.75, 3.0
 LARGEST_RADIUS = 1e100
 # An agreement this close to one says that the quadratic model still holds after the step.
 MODEL_ERROR = 0.1
-# A step inside the region that gains more than this many times the predicted decrease is too
-# short. That happens where rounding adds to the curvature of the Hessian itself.
+# A step inside the region is too short if the decrease is more than this many times the predicted
+# one. That happens where rounding errors enlarge the curvature of the Hessian.
 TOO_SHORT = 1.5
-# So many steps in a row that are too short are a sign of such rounding.
+# More successive steps than this that are too short are a sign of such rounding errors.
 MAX_SHORT = 3
 
 
@@ -44,12 +44,12 @@ class TrustRegion:
 
     @property
     def model_holds(self) -> bool:
-        """Whether the last step did what the quadratic model said."""
+        """Whether the quadratic model predicted the decrease by the last step accurately."""
         return abs(self.agreement - 1.0) < MODEL_ERROR
 
     @property
     def steps_are_short(self) -> bool:
-        """Whether one step after another was too short."""
+        """Whether more than `MAX_SHORT` successive steps were too short."""
         return self._n_short > MAX_SHORT
 
     def judge(
@@ -61,7 +61,7 @@ class TrustRegion:
         share: float = 1.0,
         is_possible: bool = True,
     ) -> bool:
-        """Update the radius after a step, and return whether the step is to be taken.
+        """Update the radius after a step, and return whether the step is accepted.
 
         Parameters
         ----------
@@ -74,9 +74,10 @@ class TrustRegion:
         share : float, default=1
             The share of the step after which a line search ended.
         is_possible : bool, default=True
-            Whether the predicted decrease is at most F, which is never negative. A model that
-            predicts more knows nothing of where the step ends. Without agreement that may be among
-            rows whose probabilities are 0 and 1, which have no curvature, far from the optimum.
+            Whether the predicted decrease is at most F. F is never negative, so a model that
+            predicts a larger decrease is wrong at the end of the step. The step is then accepted
+            only if its agreement is not poor, because it may end far from the optimum, where
+            probabilities are 0 and 1 and rows have no curvature.
         """
         self.agreement = agreement
         self.is_steady = agreement > POOR_AGREEMENT and share == 1.0 and not on_boundary
