@@ -1,9 +1,12 @@
 """The minimum of a dense quadratic model with an L1 penalty and bounds, by pivoting.
 
-Newton's method within the manifold, with an exact line search through the points at which
-coefficients change their sign, reaches the minimum there in a few steps, also along directions in
-which the quadratic is flat and the penalty alone decides. Then the coefficients that the gradient
-moves most are let in (the feature-sign search of Lee et al. 2007, NeurIPS 19, with bounds).
+This is the feature-sign search of Lee et al. (2007, NeurIPS 19), extended to bounds. Free
+coefficients may change; the others are fixed at zero or at a bound. Two kinds of pivots alternate:
+
+- Newton's method over the free coefficients, with an exact line search through the points at which
+  coefficients change their sign, reaches their minimum in a few steps. It does so also along
+  directions in which the quadratic is flat, so that the penalty alone determines the minimum.
+- Then the fixed coefficients with the largest subgradients become free.
 """
 
 from __future__ import annotations
@@ -15,19 +18,20 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
-# Multiplications that the factorisations of a minimum may cost, and most and least pivots: a search
-# that needs more of them goes round in circles, because rounding hides how flat the quadratic is.
+# Multiplications that the factorisations of a minimum may cost, and limits of the number of pivots.
+# A search that needs more pivots cycles, because rounding hides how flat the quadratic is.
 PIVOT_WORK = 2e10
 PIVOTS_PER_COEFFICIENT, LEAST_PIVOTS = 2, 30
-# Coefficients with a share of the largest scaled residual are let in together.
+# All fixed coefficients whose scaled subgradient is above this share of the largest become free.
 TOGETHER = 0.5
-# The search stops at this share of the first scaled subgradient, or at this many times what
-# rounding makes of a gradient. Coefficients with an L1 penalty of STRONG_L1 or more are always
-# zero, and do not count for the latter.
+# The search stops at PIVOT_ACCURACY times the first scaled subgradient, or at PIVOT_ROUNDING times
+# the rounding error of a gradient. Coefficients with an L1 penalty of STRONG_L1 or more are always
+# zero, and do not count for this error.
 PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1 = 1e-9, 16.0, 1e50
-# Times the rounding of the terms of a gradient, and pivots after which it is computed.
+# The search also stops at TERM_ROUNDING times the rounding error of the terms of a gradient, which
+# is computed once in PIVOTS_PER_LOOK pivots.
 TERM_ROUNDING, PIVOTS_PER_LOOK = 4.0, 30
-# Curvature added to scaled systems, so that they have a factor.
+# What is added to the unit diagonal of a matrix, so that it has a Cholesky factor.
 REGULARISATION = 1e-12
 
 
@@ -51,7 +55,8 @@ def minimise_by_pivots(
     start : ndarray of shape (R, width)
         Where the search begins.
     share : float, default=0
-        The search may end when what is left to gain is about this share of what it has gained.
+        The search may end when the decrease that is left is about this share of the decrease that
+        was reached.
 
     Returns
     -------
@@ -74,13 +79,22 @@ def max_pivots(p: int) -> int:
 
 
 class FlatPenalty:
-    """A penalty and bounds of coefficients in one row, a class after the other.
+    """The penalty and bounds of flat coefficients, with those of a class next to each other.
+
+    Parameters
+    ----------
+    penalty : Elementwise
+        The penalty of coefficients of the shape `shape`.
+    shape : (int, int)
+        (R, width); p below is R·width.
 
     Attributes
     ----------
     l1, ridge, target, lower, upper : ndarray of shape (p,)
     has_ridge, has_bounds : bool
         Whether some coefficient has a ridge, and whether some has a finite bound.
+    weak_l1 : ndarray of shape (p,)
+        `l1`, with zeros for strengths of STRONG_L1 or more.
     """
 
     def __init__(self, penalty: Elementwise, shape: tuple[int, int]) -> None:
@@ -90,12 +104,11 @@ class FlatPenalty:
             whole[k] = array
         self.l1, self.ridge, self.target, self.lower, self.upper = whole.reshape(len(arrays), -1)
         self.has_ridge, self.has_bounds = penalty.has_ridge, penalty.has_bounds
-        # Coefficients with so strong a penalty are always zero.
         self.weak_l1 = np.where(self.l1 < STRONG_L1, self.l1, 0.0)
 
 
 class PivotSearch:
-    """The search: its point, and what each pivot needs. All arrays are flat, (p,).
+    """The search of `minimise_by_pivots` for flat coefficients of shape (p,).
 
     Parameters
     ----------
@@ -105,16 +118,16 @@ class PivotSearch:
         g and θ.
     penalty : FlatPenalty
     start : ndarray of shape (p,)
-        Where the search begins; θ itself saves a product.
+        Where the search begins. If it is the array `theta` itself, a matrix product is saved.
     share : float, default=0
         See `minimise_by_pivots`.
 
     Attributes
     ----------
     W : ndarray of shape (p,)
-        The point.
+        The present point.
     gain : float
-        By how much the value is lower than at the start.
+        The decrease of the value, quadratic plus penalty, from the start to W.
     """
 
     def __init__(
@@ -142,16 +155,19 @@ class PivotSearch:
         if self._has_bounds:
             self._free &= (self._lower < start) & (self._upper > start)
         scale = np.divide(1.0, size, out=np.zeros_like(size), where=movable)
-        # The quadratic has a unit diagonal, a gradient q and an L1 penalty in coordinates W/scale.
+        # H, q and `_scaled_l1` are the matrix, which has a unit diagonal, the gradient at W and the
+        # L1 penalty of the quadratic in the coordinates W/scale. The ridge is a part of H and q.
         self._scale, self._H = scale, scale[:, None] * matrix * scale
         self._q, self._scaled_l1 = q * scale, self._l1 * scale
         self._sign = np.sign(start)
         self._share, self.gain = share, 0.0
 
     def run(self, n_pivots: int) -> None:
-        """Minimise over the free coefficients, free others, and so on until no other moves."""
+        """Alternate both kinds of pivots, at most `n_pivots`, until the minimum is reached."""
         rounding = np.abs(self._q) + self._penalty.weak_l1 * self._scale
         tolerance = PIVOT_ROUNDING * EPS * float(rounding.max(initial=0.0))
+        # Whether W has changed since coefficients became free, and whether W is the minimum over
+        # the free coefficients.
         has_moved, is_best = True, False
         for n_pivot in range(n_pivots):
             size = np.abs(self._residual())
@@ -168,10 +184,10 @@ class PivotSearch:
                 continue
             size[free] = 0.0
             largest = float(size.max(initial=0.0))
-            # Alone, each of them gains about half the square of its residual.
+            # Each of them alone would lower the value by about half the square of its subgradient.
             if largest <= tolerance or 0.5 * float(size @ size) < self._share * self.gain:
                 break
-            # Several at a time may block each other; one never does.
+            # Several coefficients may block each other; one alone is never blocked.
             new = (size >= TOGETHER * largest).nonzero()[0]
             if not has_moved:
                 new = np.array([size.argmax()])
@@ -181,10 +197,10 @@ class PivotSearch:
             has_moved, is_best = False, False
 
     def _rounding_of_terms(self) -> float:
-        """Return what the rounding of W makes of the gradient.
+        """Return the error in the gradient that the rounding of W causes.
 
-        Where columns are nearly collinear, coefficients are large and their terms in the gradient
-        cancel, so that this rounding is all that is left of it.
+        If columns are nearly collinear, coefficients are large and their terms in the gradient
+        cancel, so that the gradient may consist of this error alone.
         """
         W = np.divide(self.W, self._scale, out=np.zeros_like(self.W), where=self._scale > 0.0)
         return TERM_ROUNDING * EPS * float((np.abs(self._H) @ np.abs(W)).max(initial=0.0))
@@ -192,7 +208,7 @@ class PivotSearch:
     def _residual(self) -> Array:
         """Return the minimum-norm subgradient (p,), each entry over the root of its curvature."""
         q, l1 = self._q, self._scaled_l1
-        # A coefficient that is free, but zero yet, has the sign that it was let in with.
+        # A free coefficient that is still zero has the sign that was chosen when it became free.
         signed = q + l1 * self._sign
         if not self._has_bounds:
             return np.asarray(np.where(self._free, signed, q - np.minimum(np.maximum(q, -l1), l1)))
@@ -204,17 +220,16 @@ class PivotSearch:
         return np.where(self._free & (self.W == 0.0), signed, out)
 
     def _step(self, free: Array) -> tuple[float, bool]:
-        """Go to the least value along the Newton direction of the free coefficients.
+        """Move W to the least value along the Newton step of the free coefficients.
 
-        Returned are the share of the direction, and whether its end is the minimum over the free
-        coefficients. `free` are their positions.
+        `free` are the positions of these coefficients. Returned are the share of the step that was
+        made, and whether W is now the minimum over the free coefficients.
         """
         rows, q, scale, sign = self._H[free], self._q[free], self._scale[free], self._sign[free]
         slope = q + self._scaled_l1[free] * sign
         step = solve_semidefinite(rows[:, free], -slope)
         first = float(slope @ step)
-        # With signs that do not change, the decrease would be at least that of the quadratic with
-        # the penalty and the signs that coefficients have now.
+        # This is the predicted decrease if no coefficient changes its sign.
         if -0.5 * first < self._share * self.gain:
             return 0.0, True
         change = step @ rows
@@ -237,9 +252,9 @@ class PivotSearch:
     def _share_of_step(
         self, free: Array, W: Array, step: Array, slope: float, curvature: float
     ) -> tuple[float, int | None, int, Array]:
-        """Return the share of a step at which the value is least, where the slope jumps.
+        """Return the share of a step at which the value is least, if its slope has jumps.
 
-        Coefficients that stop at zero or at a bound are free no more.
+        Coefficients that stop at zero or at a bound become fixed.
 
         Parameters
         ----------
@@ -248,21 +263,22 @@ class PivotSearch:
         W, step : ndarray of shape (n_free,)
             The free coefficients and their step.
         slope, curvature : float
-            Of the value along the step, at its start.
+            The slope of the value along the step at its start, and its derivative.
 
         Returns
         -------
         t : float
             The share, or a negative number if the value does not fall.
         stop : int or None
-            The jump of the slope at which the value is least.
+            The position, in the sequence of jumps, of the jump at which the value is least.
         n_crossed : int
             The number of coefficients that changed sign.
         end : ndarray of shape (n_free,)
             The free coefficients at the end.
         """
         l1 = self._l1[free]
-        # Where the slope along the step jumps: by 2 l1 at zero, for good at bounds.
+        # The slope along the step jumps by 2 l1 |step| where a coefficient is zero, and to infinity
+        # at bounds.
         at = ((l1 > 0.0) & (self._sign[free] * step < 0.0)).nonzero()[0]
         times, jumps, n_zero = -W[at] / step[at], 2.0 * l1[at] * np.abs(step[at]), len(at)
         if self._has_bounds:
@@ -280,7 +296,7 @@ class PivotSearch:
         crossed = at[:n_zero][times[:n_zero] < t]
         self._sign[free[crossed]] *= -1.0
         if stop is not None:
-            # All that stop at the same point are held there.
+            # All coefficients that reach zero or a bound at this point stay there.
             held = times == t
             end[at[:n_zero][held[:n_zero]]] = 0.0
             if self._has_bounds:
@@ -295,12 +311,13 @@ class PivotSearch:
 def _least_along(
     slope: float, curvature: float, times: list[float], jumps: list[float]
 ) -> tuple[float, int | None]:
-    """Return the t at which a convex function is least, and the jump at which that is, if any.
+    """Minimise a convex function of t >= 0 whose slope is linear but for jumps.
 
-    The slope of the function is `slope` + `curvature` t, with jumps at ascending times. Along a
-    direction in which the quadratic is flat to rounding, a Newton step is as short as the added
-    curvature makes it, and only a jump far beyond t = 1 ends the decrease. After the last jump t is
-    at most 1.
+    The slope is `slope` + `curvature` t, plus the `jumps` at the ascending `times` before t.
+    Returned are t, or -1 if the slope is not negative at 0, and the position of the jump at t, if
+    the minimum is at one. If the quadratic is flat up to rounding errors, REGULARISATION makes a
+    Newton step too short, and only a jump far beyond t = 1 ends the decrease. After the last jump,
+    t is at most 1.
     """
     if not slope < 0.0:
         return -1.0, None
@@ -318,15 +335,16 @@ def _least_along(
 
 
 def solve_semidefinite(A: Array, b: Array) -> Array:
-    """Return A⁻¹ b for a positive semidefinite matrix with a unit diagonal.
+    """Return A⁻¹ b for a positive semidefinite matrix A with a unit diagonal.
 
-    A little is added to the diagonal, and more if A has no Cholesky factor.
+    REGULARISATION is added to the diagonal, and more if A has no Cholesky factor. The result is b
+    if it never has one.
     """
     added = REGULARISATION
     while added < 1.0:
         L = A.copy()
         L.ravel()[:: len(b) + 1] += added
-        # LAPACK reads a symmetric matrix in either order.
+        # The transposed matrix is in Fortran order, so that LAPACK makes no copy.
         _, x, info = lapack.dposv(L.T, b, lower=1, overwrite_a=1)
         if info == 0:
             return np.asarray(x)

@@ -1,7 +1,8 @@
-"""An upper bound on (F - F*)/F at given coefficients, for the data and the penalty as asked.
+"""The certificate: an upper bound on (F - F*)/F at given coefficients, from data and penalty.
 
-`optimality_gap` judges coefficients by the data and the penalty alone: it evaluates the objective
-itself, and takes from the solver nothing that could make the bound too small.
+`optimality_gap` evaluates the objective itself. What it takes from a solver, such as a
+preconditioner, cannot make the bound too small. F is the mean loss plus the penalty, and F* its
+minimum.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def optimality_gap(
 ) -> float:
     """Return an upper bound on (F - F*)/F at θ, in [0, 1].
 
-    It is the smaller one of the duality gap and the self-concordance bound, divided by F; and 1,
-    because F* >= 0, where neither is finite.
+    It is the smaller one of the duality gap and the self-concordance bound, divided by F. If
+    neither is finite, the bound is 1, because F* >= 0.
 
     Parameters
     ----------
     objective : MultinomialObjective
-        The loss is that of this objective.
+        The objective whose loss is a part of F.
     penalty : Ridge or Penalty
         The penalty of θ, for standardised columns.
     means : Means
@@ -50,16 +51,16 @@ def optimality_gap(
     theta : ndarray of shape (R, d + 1)
         Coefficients for standardised columns; the last column holds the intercepts.
     preconditioner : ApproximateInverse, optional
-        For conjugate gradients, which sharpen the bound. A bad one makes them slower, and does not
-        make the bound wrong.
+        The preconditioner of conjugate gradients, which make the bound smaller. A bad one makes the
+        bound larger, but not wrong.
     step : Step, optional
         A Newton step from θ. Its residual is computed anew, so a wrong step does not make the bound
         wrong.
     least_bound : float, default=TIGHT
-        Where the duality gap is below this share of F, the other bound is not computed.
+        If the duality gap is below this share of F, the self-concordance bound is not computed.
     last : LastBound, optional
-        Of the same loss at another θ. It saves most of the passes of the other bound, which is then
-        up to twice as large.
+        A lower bound of the Hessian of the same loss at another θ. It saves most of the passes of
+        the self-concordance bound, which may then be twice as large. It is updated in place.
 
     Notes
     -----
@@ -78,23 +79,24 @@ def optimality_gap(
     if not isinstance(penalty, Ridge):
         value = point.loss + penalty.value(theta)
     if not (np.isfinite(value) and value > 0.0):
-        return 1.0  # a loss is positive: where rounding makes it zero, nothing is known of it
+        return 1.0  # the loss is positive; if it is zero, it consists of rounding errors
     error = _gradient_error(point)
     bound = min(value, duality_gap(point, value, penalty, means, error))
     if bound > least_bound * value:
         newton = NewtonStep(point, preconditioner, step)
         other = self_concordance_bound(point, value, penalty, means.shares, error, newton, last)
         bound = min(bound, other)
-    # No bound is better than what rounding makes of F itself.
+    # No bound is smaller than the rounding error of F.
     rounding = point.rounding + _penalty_rounding(point, penalty)
     return float(min(1.0, (bound + rounding) / value))
 
 
 def _penalty_rounding(point: Point, penalty: Ridge | Penalty) -> float:
-    """Return by how much F changes if the coefficients are rounded to the type of X.
+    """Return an upper bound on the change of F if coefficients are rounded to the dtype of X.
 
-    At the optimum the slope of F is zero, and the change is small. It is not small where a strong
-    ridge draws coefficients towards a prior, or where a coefficient is at its bound.
+    At the optimum the derivatives of F are zero, so that the change is negligible. There are two
+    exceptions, which are estimated here: a strong ridge that shrinks coefficients towards a target,
+    and coefficients at a bound.
     """
     if isinstance(penalty, Ridge):
         return 0.0
@@ -110,7 +112,7 @@ def _penalty_rounding(point: Point, penalty: Ridge | Penalty) -> float:
 
 
 def _gradient_error(point: Point) -> Array:
-    """Return the size of the errors that rounding makes in the gradient, (R, d + 1).
+    """Return the size of the rounding errors of the gradient, (R, d + 1).
 
     The gradient is a mean over rows of (p - t) x̃. The products have the size of x before it is
     centred, their errors are independent, and |p - t| is below the root of the loss.

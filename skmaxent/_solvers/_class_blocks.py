@@ -1,4 +1,7 @@
-"""A preconditioner with a block of the Hessian for each class, from a sample of rows for each."""
+"""A preconditioner with a block of the Hessian for each class, from a sample of rows for each.
+
+R is the number of logits and d that of features. p_k is the probability of class k in a row.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._typing import Array
 
-# Rows that a block is built from, for each of its columns, and at least. With half as many rows,
-# conjugate gradients took a third more products on MNIST.
+# A block is built from ROWS_PER_COLUMN rows for each of its columns, and from at least LEAST_ROWS.
+# With half as many rows, conjugate gradients took a third more products on MNIST.
 ROWS_PER_COLUMN = 1.25
 LEAST_ROWS = 256
-# Share of the pooled covariance in each block: the few rows that matter to a class may leave out
-# directions.
+# The share of the second moments over all classes in each block, because the few rows with
+# curvature for a class may not span all directions.
 POOLED_SHARE = 1e-4
-# What is added to the unit diagonal of a scaled block, so that rounding to float32 leaves it
-# positive definite.
+# What is added to the unit diagonal of a scaled block, so that it stays positive definite when it
+# is rounded to float32.
 JITTER = 1e-6
-# Curvature of a class is at least this share of the largest one.
+# The mean curvature of a class is set to at least this share of the largest one.
 LEAST_CURVATURE = 1e-10
 # Rows that are standardised at a time.
 ROWS_AT_A_TIME = 1024
@@ -45,9 +48,10 @@ class ClassBlockPreconditioner:
         The rows to sample from: the objective of the point, or of a sample of its rows. They must
         be few, because all of them are held as a single block.
     seed : int, default=0
+        Seed for the samples.
     """
 
-    # See `ApproximateInverse`.
+    # See `Preconditioner`.
     is_exact = False
     is_close = False
 
@@ -59,9 +63,9 @@ class ClassBlockPreconditioner:
         self.build(point, sample, seed=seed)
 
     def build(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
-        """Replace the blocks by those of another point of the same objective.
+        """Compute the blocks at a point of the objective, in place of earlier ones.
 
-        One block after another is replaced, because the memory of all may be large.
+        Blocks are replaced one after the other, because two sets of blocks may exceed the memory.
         """
         objective = point.objective
         rows = _SampledRows(point, sample, seed)
@@ -97,7 +101,7 @@ class ClassBlockPreconditioner:
 
 
 class _SampledRows:
-    """Rows with their probabilities at a point, from which samples of important ones are drawn.
+    """Rows with their probabilities at a point, from which samples are drawn by importance.
 
     A row is in a sample with a probability proportional to its share in the curvature, at most one,
     and is then weighted by the inverse of that probability. The share is s_i q_i ‖x̃_i‖², with the
@@ -108,41 +112,43 @@ class _SampledRows:
     ----------
     point : Point
     sample : MultinomialObjective
+        The objective of the point, or of a sample of its rows.
     seed : int
 
     Attributes
     ----------
     probabilities : ndarray of shape (R, rows)
     weights : ndarray of shape (rows,)
-        Their sum is one.
+        The weights of the rows, divided by their sum.
     """
 
     def __init__(self, point: Point, sample: MultinomialObjective, seed: int) -> None:
-        over = sample.float32_copy()
-        self._block, self._columns = over.blocks.whole(), over.standardisation
-        model = over.model_at(point.theta, point.probabilities.for_other_rows())
+        single = sample.float32_copy()
+        self._block, self._columns = single.blocks.whole(), single.standardisation
+        model = single.model_at(point.theta, point.probabilities.for_other_rows())
         context = KernelContext(self._block, model)
         self.probabilities = context.probabilities
-        self.weights = context.weights / over.total_weight
+        self.weights = context.weights / single.total_weight
         rows, d = self._block.X.shape
         self._n_rows = max(LEAST_ROWS, int(ROWS_PER_COLUMN * (d + 1)))
-        spread = float(over.likelihood.curvature_trace(self.probabilities) @ self.weights)
-        inverse = 1.0 / (np.append(over.penalty.strength, 0.0) + max(spread, 1e-30))
+        spread = float(single.likelihood.curvature_trace(self.probabilities) @ self.weights)
+        inverse = 1.0 / (np.append(single.penalty.strength, 0.0) + max(spread, 1e-30))
         # ‖x̃_i‖² of all rows.
         self._sizes = np.empty(rows)
         for start in range(0, rows, ROWS_AT_A_TIME):
             part = slice(start, start + ROWS_AT_A_TIME)
             squares = np.square(self._standardised(part), dtype=np.float64)
             self._sizes[part] = squares @ inverse
-        # Rows beyond float32, which only a tiny weight or none allows, are never drawn.
+        # Rows that overflow in float32 are never drawn. Only rows of negligible weight can.
         self._sizes[~np.isfinite(self._sizes)] = 0.0
         self._rng = np.random.default_rng(seed)
 
     def second_moments(self, curvature: Array, pooled: Array | None = None) -> Array:
         """Return an estimate of Σ_i s_i q_i x̃_i x̃_iᵀ/Σ_i s_i q_i, float32 (d + 1, d + 1).
 
-        Only its lower triangle is set. `curvature` has the q_i, (rows,), and s_i are the weights.
-        `pooled` is another such matrix, of which POOLED_SHARE is added.
+        Only its lower triangle is set. `curvature` (rows,) holds the q_i, and s_i are the weights.
+        The estimate is the sum over a sample, plus POOLED_SHARE times the matrix `pooled` of second
+        moments for the curvature of all classes.
         """
         weights = (curvature * self.weights).astype(np.float64)
         chances = weights * self._sizes
@@ -174,10 +180,11 @@ class _SampledRows:
 
 
 def _scaled_inverse(B: Array, ridge: Array, is_fixed: Array) -> tuple[Array, Array]:
-    """Return s and M with diag(s) M diag(s) the inverse of B + diag(ridge), except fixed columns.
+    """Return s and M for which diag(s) M diag(s) is the inverse of B + diag(ridge).
 
-    Of B and M, float32 (d + 1, d + 1), only the lower triangles count; B is overwritten. s is
-    float64 (d + 1,), and zero for the columns in the mask `is_fixed`.
+    B and M are float32 (d + 1, d + 1), with values in the lower triangles only; B is overwritten.
+    s is float64 (d + 1,), and zero for fixed columns, those in the mask `is_fixed` and those
+    without curvature.
     """
     diagonal = B.diagonal() + ridge
     is_fixed = is_fixed | ~(diagonal > 0.0)

@@ -1,4 +1,8 @@
-"""The duality gap: an upper bound on F - F* from entropy maximisation."""
+"""The duality gap: an upper bound on F - F* from entropy maximisation.
+
+F is the mean loss plus the penalty, and F* its minimum. R is the number of logits and d that of
+features.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,18 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Means:
-    """Weighted means over the rows that the dual needs.
+    """Weighted means over the rows, from which the dual objective is computed.
 
     Attributes
     ----------
     shares : ndarray of shape (R,)
-        Mean of the targets t.
+        The mean of the targets t.
     target_columns : ndarray of shape (R, d)
-        Mean of t (x - μ)ᵀ, for standardised columns.
+        The mean of t (x - μ)ᵀ, for standardised columns.
     offset : ndarray of shape (R,) or None
-        Mean of the offsets.
+        The mean of the offsets.
     target_offset : float
-        Mean of the inner products of t and the offset.
+        The mean of the inner products of t and the offset.
     """
 
     shares: Array
@@ -37,17 +41,18 @@ class Means:
 def duality_gap(
     point: Point, value: float, penalty: Ridge | Penalty, means: Means, error: Array
 ) -> float:
-    """Return F(θ) - D(q) >= F(θ) - F* for a dual-feasible q near p(θ), or infinity without one.
+    """Return the duality gap F(θ) - D(q) >= F(θ) - F* for a dual point q near the probabilities p.
 
     The dual is entropy maximisation: with o_i the offsets, r the penalty and r* its conjugate,
 
         D(q) = mean [H(q_i) + (q_i - t_i)·o_i] - r*(-R),   R = mean (q_i - t_i) x_iᵀ,
 
-    for any q_i with mean q = mean t, which an intercept asks for. Without intercept, or where its
-    gradient vanishes, q = p will do; a ridge then has the gap Σ_j ‖∂F/∂w_j‖²/(2λ_j). Otherwise
-    q = (1 - ε) p + ε u with the constant distribution u that makes the means agree, and concavity
-    of the entropy, H(q) >= (1 - ε) H(p) + ε H(u). Where r* is infinite, as beyond an L1 penalty,
-    q goes a share of the way from t, whose entropy is zero.
+    for any distributions q_i. If there is an intercept, the mean of q must be the mean of t. If
+    there is none, or its gradient is zero, q is p; the gap of a ridge is then
+    Σ_j ‖∂F/∂w_j‖²/(2λ_j). Otherwise q = (1 - ε) p + ε u, where u is the constant distribution for
+    which the means agree; the entropy is concave, so that H(q) >= (1 - ε) H(p) + ε H(u). If r* is
+    infinite, as beyond an L1 penalty, q is t plus a share of the difference from t to this point;
+    the entropy of t is at least zero. If no dual point is found, the result is infinity.
 
     Parameters
     ----------
@@ -58,15 +63,15 @@ def duality_gap(
     penalty : Ridge or Penalty
     means : Means
     error : ndarray of shape (R, d + 1)
-        The size of the rounding errors of the gradient. |R| is enlarged by as much.
+        The size of the rounding errors of the gradient, by which |R| is enlarged.
     """
     if isinstance(penalty, Ridge) and point.gradient[:, :-1][:, penalty.strength == 0.0].any():
-        return np.inf  # the conjugate is
+        return np.inf  # because the conjugate is infinite
     objective = point.objective
     c = point.theta[:, -1]
     gradient = point.loss_gradient()
     residual, shift = gradient[:, :-1], gradient[:, -1]
-    # mean [H(p) + (p - t)·o], for the log-normaliser is H(p) + p·z.
+    # The mean of H(p) + (p - t)·o, because the log-normaliser is H(p) + p·z.
     dual = point.loss - inner(residual, point.theta[:, :-1]) - float(shift @ c)
     if objective.fit_intercept:
         both = objective.likelihood.outcomes(shift, change=True)

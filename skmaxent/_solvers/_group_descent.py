@@ -1,8 +1,11 @@
 """The minimum of a dense quadratic model with a penalty of groups.
 
 Block coordinate descent with the exact minimum of each block finds which groups are zero (Qin,
-Scheinberg & Goldfarb 2013, Math. Program. Comput. 5, 143-169). Newton's method over the groups that
-are not, with an exact line search, gets to the minimum also where columns are nearly collinear.
+Scheinberg & Goldfarb 2013, Math. Program. Comput. 5, 143-169). Newton's method over the other
+groups, with an exact line search, reaches the minimum even if columns are nearly collinear.
+
+A group is the coefficients of one column for the R logits. Coefficients have the shape (width, R),
+with a row for each group, and n_groups is the number of the groups of a step.
 """
 
 from __future__ import annotations
@@ -20,19 +23,19 @@ from skmaxent._typing import Array
 # Most and least rounds of block descent and Newton's method, and Newton steps in one round.
 MOST_ROUNDS, LEAST_ROUNDS = 20, 3
 NEWTON_STEPS = 8
-# The descent stops at this share of the first scaled subgradient, or at this many times what
-# rounding makes of a gradient.
+# The descent stops at GROUP_ACCURACY times the first scaled subgradient, or at GROUP_ROUNDING times
+# the rounding error of a gradient.
 GROUP_ACCURACY, GROUP_ROUNDING = 1e-9, 4.0
-# Newton steps for the length of a group: from below they converge quadratically.
+# Most Newton steps for the length of a group. They converge quadratically from below.
 NORM_STEPS = 50
-# A line search evaluates the slope at these points of an interval at once, and goes on in one of
-# its 16 parts. So many rounds reach the rounding of t, because 16^-15 is below it.
+# A line search evaluates the slope at these points of an interval at once, and continues in one of
+# the 16 parts. After LINE_ROUNDS rounds, an interval of 16^-15 is below the rounding error of t.
 SECTIONS = np.arange(1.0, 16.0) / 16.0
 LINE_ROUNDS = 15
-# If the length of a group falls to this share, the group is tried at zero.
+# If a step reduces the length of a group to this share, the group is also tried at zero.
 SHRUNK = 0.1
-# A search that ends before the first share of Newton's direction is made again without the groups
-# that are next to zero before this many times the share; so many times at most for a step.
+# If a search ends before the share BLOCKED of a Newton step, it is repeated without the groups that
+# come close to zero before BLOCKED_UP_TO times that share, at most MAX_RESTARTS times.
 BLOCKED, BLOCKED_UP_TO, MAX_RESTARTS = 0.1, 10.0, 8
 
 
@@ -65,10 +68,10 @@ def minimise_groups(
 
 
 class _Step(NamedTuple):
-    """A step of some groups, (n_groups, R).
+    """A step of some groups, (n_groups, R), and its effect.
 
-    `change` (width, R) is what the step adds to the gradient of the quadratic, and `value` what it
-    adds to the value.
+    `change` (width, R) is the change of the gradient of the quadratic by the step, and `value` the
+    change of the value, quadratic plus penalty.
     """
 
     step: Array
@@ -77,18 +80,18 @@ class _Step(NamedTuple):
 
 
 class _Descent:
-    """The descent: its point, and what each step needs.
+    """The descent of `minimise_groups`, whose parameters it has.
 
     Attributes
     ----------
     W : ndarray of shape (width, R)
-        The point, with a row for each group.
+        The present point.
     q : ndarray of shape (width, R)
-        The gradient of the quadratic at W; the ridge belongs to the quadratic.
+        The gradient of the quadratic at W. The ridge is a part of the quadratic.
     H : ndarray of shape (width·R, width·R)
         The matrix of the quadratic, with the coefficients of a group next to each other.
     l1 : ndarray of shape (width,)
-        The penalty of each group's length.
+        The strength of the penalty of the length of each group.
     """
 
     def __init__(
@@ -113,7 +116,10 @@ class _Descent:
         self._scale = np.divide(1.0, np.sqrt(top), out=np.zeros(width), where=self._moves)
 
     def run(self, n_rounds: int) -> None:
-        """Alternate block descent and Newton's method until the subgradient vanishes."""
+        """Alternate block descent and Newton's method until the subgradient is zero.
+
+        There are at most `n_rounds` rounds of both.
+        """
         sizes = self._violations()
         accurate = GROUP_ACCURACY * float(sizes.max(initial=0.0))
         tolerance = max(accurate, self._rounding())
@@ -134,10 +140,10 @@ class _Descent:
             sizes = self._violations()
 
     def _rounding(self) -> float:
-        """Return what rounding makes of the scaled subgradients.
+        """Return the largest rounding error of a scaled subgradient.
 
-        Where columns are nearly collinear, coefficients are large and their terms in the gradient
-        cancel, so that the rounding of the coefficients themselves is all that is left of it.
+        If columns are nearly collinear, coefficients are large and their terms in the gradient
+        cancel, so that the gradient may consist of rounding errors alone.
         """
         terms = (self._sizes @ np.abs(self.W).ravel()).reshape(self.W.shape)
         terms = np.maximum(terms, np.abs(self.q)).max(axis=1, initial=0.0)
@@ -145,9 +151,9 @@ class _Descent:
         return GROUP_ROUNDING * EPS * float(size.max(initial=0.0))
 
     def _violations(self) -> Array:
-        """Return the length of each group's shortest subgradient over the root of its curvature.
+        """Return the scaled subgradient of each group, (width,).
 
-        The result has the shape (width,).
+        It is the length of the minimum-norm subgradient over the root of the largest curvature.
         """
         norms = np.sqrt(np.square(self.W).sum(axis=1))
         slope = self.q + (self.l1 / np.where(norms > 0.0, norms, np.inf))[:, None] * self.W
@@ -175,13 +181,13 @@ class _Descent:
             self._move(j, -self.W[j])
             self.W[j] = 0.0
             return
-        # Where A is flat up to rounding, it gets a little curvature.
+        # Directions in which A has no curvature but rounding errors get a little.
         values = np.maximum(values, EPS * values[-1])
         if l1 == 0.0:
             self._move(j, axes @ (-b / values) - self.W[j])
             return
-        # With λ the eigenvalues of A, 1/|b/(λρ + l1)| is concave in ρ and equals 1 at the length
-        # of w, so that Newton's method converges from below.
+        # ρ solves ‖b/(λρ + l1)‖ = 1, where λ are the eigenvalues of A. The reciprocal of the left
+        # side is concave in ρ, so that Newton's method for it converges from below.
         rho = 0.0
         for _ in range(NORM_STEPS):
             level = values * rho + l1
@@ -195,10 +201,11 @@ class _Descent:
         self._move(j, axes @ (-b * rho / (values * rho + l1)) - self.W[j])
 
     def _newton_step(self) -> bool:
-        """Make a Newton step over the free groups, and return whether the value fell.
+        """Make a Newton step over the groups that are not zero; return whether the value fell.
 
-        Groups that pass close to zero stop the search along a step, because the slope of the
-        penalty jumps there. They are set to zero then, and the others go on from there.
+        A group that comes close to zero stops the search along a step, because the slope of the
+        penalty changes fast there. Such groups are set to zero, and the search is repeated without
+        them.
         """
         W, q, value = self.W, self.q, 0.0
         best, least = None, 0.0
@@ -225,11 +232,11 @@ class _Descent:
         return True
 
     def _search(self, W: Array, q: Array, groups: Array) -> tuple[_Step, NDArray[np.bool_]]:
-        """Return a step of some groups along Newton's direction, to where the value is least.
+        """Return a step of some groups along the Newton step, to the least value.
 
-        W and q (width, R) are the point and the gradient of the quadratic there. Returned is also
-        which of the groups, (n_groups,), block the search if it ends early: they are next to zero
-        not far from its end.
+        W and q (width, R) are the point and the gradient of the quadratic there. Also returned is a
+        mask (n_groups,) of the groups that block the search if it ends early, because they come
+        close to zero not far from its end.
         """
         part, l1 = W[groups], self.l1[groups]
         norms = np.sqrt(np.square(part).sum(axis=1))
@@ -253,10 +260,10 @@ class _Descent:
         return best, shrinks & (-_inner(part, step) <= BLOCKED_UP_TO * _inner(step, step))
 
     def _newton_direction(self, q: Array, groups: Array, unit: Array, curvature: Array) -> Array:
-        """Return Newton's direction for some groups, (n_groups, R).
+        """Return the Newton step of some groups, (n_groups, R), for a gradient q (width, R).
 
-        `unit` (n_groups, R) are their coefficients over their lengths, and `curvature` (n_groups,)
-        the second derivative of the penalty across them.
+        `unit` (n_groups, R) are the coefficients of the groups divided by their lengths, and
+        `curvature` (n_groups,) the second derivatives of the penalty perpendicular to them.
         """
         width, R = q.shape
         H = self.H.reshape(width, R, width, R)[groups][:, :, groups].copy()
@@ -270,20 +277,20 @@ class _Descent:
         return np.asarray(-scale * solved).reshape(unit.shape)
 
     def _evaluated(self, W: Array, q: Array, groups: Array, step: Array) -> _Step:
-        """Return a step (n_groups, R) of some groups from W with what it changes."""
+        """Return a step (n_groups, R) of some groups from W (width, R) with its effect."""
         change = self._times(groups, step)
         return _Step(step, change, self._change(W, q, groups, step, change))
 
     def _times(self, groups: Array, step: Array) -> Array:
-        """Return H times a step (n_groups, R) of some groups, for all groups (width, R)."""
+        """Return H times a step (n_groups, R) of some groups, (width, R)."""
         width, R = self.W.shape
         columns = (groups[:, None] * R + np.arange(R)).ravel()
         return np.asarray((self.H[:, columns] @ step.ravel()).reshape(width, R))
 
     def _change(self, W: Array, q: Array, groups: Array, step: Array, change: Array) -> float:
-        """Return what a step of some groups adds to the value at W (width, R).
+        """Return the change of the value by a step (n_groups, R) of some groups from W (width, R).
 
-        q is the gradient of the quadratic at W, and `change` what the step adds to it.
+        q is the gradient of the quadratic at W, and `change` its change by the step.
         """
         W = W[groups]
         before, after = (np.sqrt(np.square(V).sum(axis=1)) for V in (W, W + step))
@@ -297,9 +304,10 @@ def _inner(A: Array, B: Array) -> Array:
 
 
 def _least_along(q: Array, W: Array, l1: Array, step: Array, change: Array) -> float:
-    """Return the t >= 0 at which the value is least along a step, by sections of its slope.
+    """Return the t >= 0 at which the value along a step is least, by sections of an interval.
 
-    q, W and `step` have the shape (n_groups, R), and so has `change`, what the step adds to q.
+    All arrays but l1 (n_groups,) have the shape (n_groups, R). q is the gradient of the quadratic
+    at W, and `change` its change by the step.
     """
     linear, curvature = float(np.vdot(q, step)), float(np.vdot(step, change))
     penalised = l1 > 0.0

@@ -1,4 +1,9 @@
-"""Lower bounds M of the Hessian H (H - M is positive semidefinite), to bound Newton decrements."""
+"""Lower bounds M of the Hessian H (H - M is positive semidefinite), to bound Newton decrements.
+
+θ and gradients have the shape (R, width), for R logits and width = d + 1 columns, the last of which
+belongs to the intercepts. r is the number of free logits, without the reference class, and x̃ a
+standardised row with a last entry of one.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +22,21 @@ from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array, KernelResult
 
-# Passes over the rows that a certificate may cost: Hessian products, or as many multiplications.
+# A certificate may take this number of Hessian products, or as many multiplications.
 CERTIFICATE_PRODUCTS = 10
-# Factor that makes room for the rounding of float32 in the largest leverage.
+# The largest leverage is multiplied by this, because it is rounded to float32.
 FLOAT32_ROOM = 1.001
-# A bound is used again while at least this share of its curvature is certain to be left.
+# An earlier bound is used again if at least this share of its curvature is certain to remain.
 LEAST_SHARE = 0.5
-# Pivots of a matrix of unit diagonal below this are lost in its rounding, so that it is singular.
+# Pivots of a matrix with a unit diagonal below this consist of rounding errors: it is singular.
 LEAST_PIVOT = 1e-11
-# Curvatures below this are zero: they are next to the least float, and have no digits left.
+# Curvatures below this count as zero, because they have no correct digits so close to underflow.
 VANISHED_CURVATURE = 1e-290
-# What is added to the diagonal before a matrix is factored that will be factored again.
+# What is added to the diagonal in the first of two factorisations of a matrix.
 SHIFT = 1e-13
-# Times the rounding of its terms, a sum that vanishes but for rounding is no larger.
+# A sum counts as zero if it is at most this many times the rounding errors of its terms.
 ROUNDING_ROOM = 1e3
-# Means of columns this many times their spread lose digits in uncentred products.
+# If the root mean square of a column is this many times its scale, uncentred products lose digits.
 UNCENTRED = 1e3
 
 
@@ -61,10 +66,10 @@ class HessianBound:
     largest_range: float
 
     def length(self, gradient: Array, error: Array) -> float:
-        """Return √(gᵀM⁻¹g) for a gradient (R, width) whose entries have errors of that size.
+        """Return √(gᵀM⁻¹g) for a gradient g (R, width).
 
-        The result is infinite if the part of the gradient in the null space of M is too large to be
-        an error.
+        `error` is the size of the rounding errors of the entries of g. The result is infinite if
+        the part of g in the null space of M is too large to be such an error.
         """
         r = self.root.shape[1] // gradient.shape[1]
         if self.between is None:
@@ -80,18 +85,19 @@ class HessianBound:
 
 @dataclass
 class LastBound:
-    """The last `HessianBound` of a loss, which a path uses again while logits change little.
+    """The last `HessianBound` of a loss, which the fits of a path use again.
 
-    Where the logits of each row have moved apart by no more than t since, its curvature is at least
-    exp(-t) times what it was: see `self_concordance_bound`.
+    If no difference of two logits of a row has changed by more than t, the curvature of the row is
+    at least exp(-t) times the earlier one; see `self_concordance_bound`.
 
     Attributes
     ----------
     theta : ndarray of shape (R, d + 1) or None
-        Where the bound was made; None stands for no bound yet.
+        The θ for which the bound was computed; None if there is no bound.
     ridge : ndarray of shape (d,)
-        The ridge that it contains.
+        The ridge that the bound contains.
     below : HessianBound or None
+        The bound.
     """
 
     theta: Array | None = None
@@ -99,13 +105,13 @@ class LastBound:
     below: HessianBound | None = None
 
     def keep(self, theta: Array, ridge: Array, below: HessianBound) -> None:
-        """Remember a bound that was made at θ, with this ridge."""
+        """Keep a bound that was computed at θ with the given ridge."""
         self.theta, self.ridge, self.below = theta, ridge, below
 
     def at(self, point: Point, ridge: Array) -> HessianBound | None:
-        """Return a share of the bound that is below the Hessian at a point, with another ridge.
+        """Return a multiple of the bound that is below the Hessian at a point, for another ridge.
 
-        The result is None if there is no bound, or if the share is less than `LEAST_SHARE`.
+        The result is None if there is no bound, or if the factor is less than `LEAST_SHARE`.
         """
         if self.theta is None or self.ridge is None or self.below is None:
             return None
@@ -130,9 +136,10 @@ class LastBound:
 def _largest_logit_range(
     block: Block, is_coupled: bool, coef: Array, intercept: Array
 ) -> KernelResult:
-    """Return by how much coefficients (R, d) and intercepts (R,) move logits of a row apart.
+    """Return the largest range, over the logits of a row, of W x + b in a block.
 
-    Logits that are not coupled are taken one by one.
+    `coef` (R, d) is W and `intercept` (R,) is b. If logits are not coupled, the result is the
+    largest absolute value instead.
     """
     Z = block.logits(coef, intercept)
     if not is_coupled:
@@ -141,12 +148,12 @@ def _largest_logit_range(
 
 
 def _root_and_null_space(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
-    """Return `root` and `null` of a positive semidefinite matrix (p, p), or of a smaller one.
+    """Return `root` and `null` of `HessianBound` for a positive semidefinite matrix M (p, p).
 
-    This is a Cholesky factorisation with pivots (Higham 2002, Accuracy and Stability of Numerical
-    Algorithms, section 10.3). It stops where the pivots are lost in rounding. What is left then is
-    semidefinite, so leaving it out makes the matrix smaller. With `scaled`, the matrix is first
-    divided by its diagonal; without, its diagonal must be about one.
+    A Cholesky factorisation with pivots (Higham 2002, Accuracy and Stability of Numerical
+    Algorithms, section 10.3) stops when pivots consist of rounding errors. The rest of the matrix,
+    which is left out, is semidefinite, so that the matrix of the result is below M. With `scaled`,
+    M is first scaled to a unit diagonal; without, its diagonal must be about one.
     """
     diagonal = M.diagonal()
     size = np.ones(len(M))
@@ -162,7 +169,7 @@ def _root_and_null_space(M: Array, *, scaled: bool = True) -> tuple[Array, Array
     order = order - 1
     if not np.isfinite(L.diagonal()[:rank]).all():
         rank = 0
-    # Of rows and columns that are zero, an eigenvector is known whatever their scale.
+    # For rows and columns that are zero, unit vectors are in the null space.
     inverse_size[size == 0.0] = 1.0
     inverse, _ = lapack.dtrtri(L[:rank, :rank], lower=1) if rank else (np.empty((0, 0)), 0)
     root = np.zeros((rank, len(M)))
@@ -174,35 +181,35 @@ def _root_and_null_space(M: Array, *, scaled: bool = True) -> tuple[Array, Array
 
 
 def affordable_rows(objective: MultinomialObjective) -> int:
-    """Return the number of rows whose Hessian costs what a certificate may cost."""
+    """Return the number of rows whose Hessian takes as long as CERTIFICATE_PRODUCTS products."""
     return CERTIFICATE_PRODUCTS * 4 * objective.blocks.work // n_free_parameters(objective) ** 2
 
 
 def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
-    """Return the Hessian of all rows or of a sample, or None if it costs too much.
+    """Return the Hessian of all rows or of a sample as a bound, or None if it costs too much.
 
     Each row adds a positive semidefinite term to the Hessian, so that the sum over a sample is
-    below it. `ridge` are the strengths of the columns, (d,).
+    below the Hessian. `ridge` (d,) are the strengths of the ridge for the columns.
     """
     objective = point.objective
     blocks = objective.blocks
     p, n_rows = n_free_parameters(objective), affordable_rows(objective)
     if p > ASSEMBLED_SIZE or n_rows < 2 * p:
         return None
-    # A sample is copied, and what it leaves out makes the bound smaller, so that more than half of
-    # the rows are worth the cost of all.
+    # If more than half of the rows are affordable, all are used: a sample would be copied, and the
+    # rows that it leaves out would make the bound worse.
     sample = objective if 2 * n_rows >= blocks.n_samples else objective.standardised(n_rows)
     R, width = objective.shape
     r = objective.likelihood.n_free
     H = point.fisher_information(sample) * (sample.total_weight / objective.total_weight)
     H = H.reshape(r, width, r, width)
     column = np.arange(width)
-    still = ~objective.standardisation.is_free
-    H[:, still] = 0.0
-    H[:, :, :, still] = 0.0
+    is_fixed = ~objective.standardisation.is_free
+    H[:, is_fixed] = 0.0
+    H[:, :, :, is_fixed] = 0.0
     classes = np.eye(r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
     diagonal = np.append(ridge, 0.0)[:, None, None] * classes
-    diagonal[still] = np.eye(r)
+    diagonal[is_fixed] = np.eye(r)
     H[:, column, :, column] += diagonal
     root, null = _root_and_null_space(H.reshape(r * width, r * width))
     by_class = root.reshape(len(root), r, width).transpose(1, 2, 0)
@@ -222,14 +229,16 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
 
 
 def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound | None:
-    """Return a Kronecker product below the Hessian, or None if it costs too much.
+    """Return the bound that is a Kronecker product, or None if it costs too much.
 
-    It is A ⊗ (G + Λ/a) with A = diag π - π πᵀ <= a, G = mean β_i x̃_i x̃_iᵀ and
-    β_i = min_k p_ik/π_k. `shares` are π, (R,), and `ridge` the diagonal of Λ, (d,).
+    The bound is A ⊗ (G + Λ/a), where A = diag π - π πᵀ, a is the largest eigenvalue of A or more,
+    G is the mean of β_i x̃_i x̃_iᵀ, and β_i = min_k p_ik/π_k. `shares` (R,) are π, and `ridge` (d,)
+    the diagonal of Λ.
 
-    For uᵀ(diag p - p pᵀ)u = min_c Σ_k p_k (u_k - c)² >= β min_c Σ_k π_k (u_k - c)². A row's
-    logits k, l then differ by at most sqrt(1/π_k + 1/π_l) sqrt(x̃ᵀG⁻¹x̃). For sigmoids A = diag π
-    (1 - π), β_i the least ratio of p (1 - p) to it, and a logit counts for itself.
+    It is below the Hessian because uᵀ(diag p - p pᵀ)u = min_c Σ_k p_k (u_k - c)² is at least
+    β min_c Σ_k π_k (u_k - c)². By a step of unit length, the logits k and l of a row move apart by
+    at most sqrt(1/π_k + 1/π_l) sqrt(x̃ᵀG⁻¹x̃). For sigmoids, A = diag π (1 - π), β_i is the least
+    ratio of p (1 - p) to π (1 - π), and each logit counts for itself.
     """
     objective = point.objective
     blocks = objective.blocks
@@ -247,8 +256,9 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
     G = G[np.ix_(kept, kept)] / objective.total_weight + np.diag(strength[kept])
     root, null = _root_and_null_space(G)
     if len(null) and G.any():
-        # Nearly collinear columns: in coordinates in which they are not, the rounding of G is small
-        # (shifted Cholesky QR; Fukaya et al. 2020, SIAM J. Sci. Comput. 42, A477-A503).
+        # Columns are nearly collinear. G is computed again for combinations of the columns that are
+        # not, so that rounding errors are small (shifted Cholesky QR; Fukaya et al. 2020, SIAM J.
+        # Sci. Comput. 42, A477-A503).
         size = np.sqrt(G.diagonal())
         size[size == 0.0] = 1.0
         scaled = G / np.multiply.outer(size, size)
@@ -263,9 +273,9 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
             root, null = (part @ first[:, kept] for part in _root_and_null_space(G, scaled=False))
     root, null = (_with_zero_columns(part, kept) for part in (root, null))
     if is_benign and not len(null):
-        over = objective.float32_copy()
-        (leverage,) = over.blocks.map_reduce(
-            _largest_leverage_uncentred, root, over.standardisation, combine=np.maximum
+        single = objective.float32_copy()
+        (leverage,) = single.blocks.map_reduce(
+            _largest_leverage_uncentred, root, single.standardisation, combine=np.maximum
         )
     else:
         (leverage,) = blocks.map_reduce(
@@ -278,14 +288,17 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
 
 
 def _with_zero_columns(part: Array, kept: Array) -> Array:
-    """Return rows (n, d + 1) that have the columns of `part` where `kept`, and zeros elsewhere."""
+    """Return `part` with columns of zeros inserted, (n, d + 1).
+
+    `kept` (d + 1,) is a mask of the columns of the result that are the columns of `part`.
+    """
     out = np.zeros((len(part), len(kept)))
     out[:, kept] = part
     return out
 
 
 def _are_null_directions(objective: MultinomialObjective, null: Array) -> bool:
-    """Return whether X̃ vᵀ is zero up to rounding for all directions v in `null`, (n, d + 1)."""
+    """Return whether vᵀx̃ is zero up to rounding for all rows and all v in `null`, (n, d + 1)."""
     size = 1.0 + np.append(objective.column_size / objective.scale, 1.0)
     room = ROUNDING_ROOM * EPS * np.abs(null) @ size
     (largest,) = objective.blocks.map_reduce(
@@ -300,11 +313,11 @@ def _are_null_directions(objective: MultinomialObjective, null: Array) -> bool:
 def _largest_range_of_unit_step(
     block: Block, is_coupled: bool, inverse: Array, columns: Standardisation
 ) -> KernelResult:
-    """Return the largest range of the change of a row's logits by a step of unit length in M.
+    """Return the attribute `largest_range` of a `HessianBound` for the rows of a block.
 
-    `inverse` holds the blocks [M⁻¹]_kk, (r, d + 1, d + 1). Logit k changes by at most
-    sqrt(x̃ᵀ [M⁻¹]_kk x̃), and a difference of two logits by the sum of two of these numbers. Logits
-    that are not coupled are taken one by one.
+    `inverse` holds the blocks [M⁻¹]_kk, (r, d + 1, d + 1). By a step of unit length in M, logit k
+    changes by at most sqrt(x̃ᵀ [M⁻¹]_kk x̃), and a difference of two logits by the sum of two of
+    these numbers. If logits are not coupled, each counts for itself.
     """
     X = columns.rows(block)
     change = np.stack([np.einsum("ij,ij->j", B @ X, X).clip(0.0) for B in inverse])
@@ -318,11 +331,11 @@ def _largest_range_of_unit_step(
 def _least_curvature_gram(
     context: KernelContext, shares: Array, basis: Array | None
 ) -> tuple[Array]:
-    """Return Σ_i β_i y_i y_iᵀ over the rows of a block, with β_i their least relative curvature.
+    """Return Σ_i β_i y_i y_iᵀ over the rows of a block, with β_i as in `kronecker_bound`.
 
-    y_i is the standardised row with a last entry 1, of shape (d + 1,), or its products with the
-    rows of `basis`, (k, d + 1). Without a basis the rows are not centred before they are squared,
-    which is quicker and loses digits where means are far above spreads.
+    y_i is the row x̃ (d + 1,), or `basis` (k, d + 1) times x̃. Without a basis the rows are not
+    centred before they are squared. This is faster, but loses digits if the mean of a column is far
+    larger than its standard deviation.
     """
     block, columns = context.block, context.model.standardisation
     weights = context.likelihood.least_curvature(context.probabilities, shares) * context.weights
@@ -341,7 +354,7 @@ def _least_curvature_gram(
 def _largest_leverage_uncentred(
     block: Block, root: Array, columns: Standardisation
 ) -> KernelResult:
-    """Return the largest ‖root x̃‖² over the rows, in the type of X and without centring it."""
+    """Return the largest ‖root x̃‖² over the rows, in the dtype of X and without centring X."""
     A = (root[:, :-1] / columns.scale).T
     b = root[:, -1] - columns.center @ A
     dtype = block.X.dtype
@@ -350,7 +363,7 @@ def _largest_leverage_uncentred(
 
 
 def _largest_leverage_centred(block: Block, root: Array, columns: Standardisation) -> KernelResult:
-    """Return the largest ‖root x̃‖² over the rows, for rows that are centred in float64."""
+    """Return the largest ‖root x̃‖² over the rows, which are centred in float64."""
     Y = root @ columns.rows(block)
     return (block.largest(np.einsum("ij,ij->j", Y, Y)),)
 

@@ -1,9 +1,9 @@
 """The distance to the optimum in coordinates in which the columns are orthogonal.
 
-The Hessian of nearly collinear columns has eigenvalues below its own rounding errors. Along their
-eigenvectors, a Newton step from the Cholesky factor is arbitrary. The condition number of the
-columns is only the square root of that of the Hessian, so that a QR decomposition of the rows
-resolves columns that are collinear to twice as many digits.
+If columns are nearly collinear, eigenvalues of the Hessian are below its rounding errors. Along
+their eigenvectors, a Newton step from the Cholesky factor is arbitrary. The condition number of the
+weighted columns is only the square root of that of the Hessian. A QR decomposition of these columns
+is therefore accurate for columns that are collinear to twice as many digits.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ LEAST_DISTANCE = 1e-13
 
 
 def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept: Array) -> float:
-    """Return the length of the Newton step in standard errors, or NaN if it cannot be computed.
+    """Return the length of the Newton step, in standard errors, or NaN if it cannot be computed.
 
     Parameters
     ----------
     objective : MultinomialObjective
-        All rows are standardised in memory at once, so the problem must be small.
+        The problem must be small, because all rows are standardised in memory at once.
     coef : ndarray of shape (R, d)
     intercept : ndarray of shape (R,)
-        Coefficients and intercepts for the columns as they are stored.
+        Coefficients and intercepts of the columns of X, for R logits and d features.
     """
     likelihood = objective.likelihood
     rows = objective.blocks.whole()
@@ -43,7 +43,8 @@ def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept:
 
     kept = objective.standardisation.is_free
     X = objective.standardisation.rows(rows)[kept].T
-    # Rows are weighted by the root of the trace of their curvature; rows of the ridge are below.
+    # Rows are weighted by the root of the trace of their curvature; the rows that stand for the
+    # ridge are below them.
     root_ridge = np.append(np.sqrt(objective.penalty.strength), 0.0)
     curvature = np.sqrt(np.einsum("km,km->m", P, C) * weights)
     stacked = np.vstack([curvature[:, None] * X, np.diag(root_ridge)[kept][:, kept]])

@@ -1,4 +1,8 @@
-"""A problem with a smooth penalty as a function of preconditioned coordinates."""
+"""A problem with a smooth penalty as a function of preconditioned coordinates.
+
+Coordinates u and v are vectors of shape (R·(d + 1),). θ, and gradients G with respect to θ, have
+the shape (R, d + 1), for R logits and d features. F is the objective, loss plus penalty.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,9 @@ from skmaxent._typing import Array
 
 @dataclass(frozen=True)
 class Evaluation:
-    """F and its gradient at u, and the point θ of the problem that belongs to u.
+    """F (`value`) and its gradient at u, and the point of the problem at θ(u).
 
-    `rounding` is the size of the errors that rounding makes in `value`.
+    `rounding` is the size of the rounding errors of F.
     """
 
     u: Array
@@ -33,10 +37,10 @@ class Evaluation:
 class PreconditionedProblem:
     """F as a function of u, where θ = P(θ₀ + L u) and L Lᵀ is the inverse of a preconditioner.
 
-    The preconditioner is the Hessian of the model without features, or its diagonal where the
-    whole is too large. P sets to zero the coefficients that an infinite penalty factor removes.
-    Where logits are coupled, the loss does not change if all coefficients of a feature change by
-    the same number; P then adds the number for which the penalty is least.
+    The preconditioner is the Hessian of the null model, or the diagonal of this Hessian if it is
+    large. P sets to zero the coefficients that an infinite penalty factor removes. If logits are
+    coupled, the loss does not change when all coefficients of a feature change by the same number;
+    P then adds the number for which the penalty is least.
 
     Parameters
     ----------
@@ -46,7 +50,7 @@ class PreconditionedProblem:
     start : ndarray of shape (R, d + 1)
         θ₀.
     seed : int
-        For the rows that the preconditioner is built from.
+        Seed for the sample of rows from which the preconditioner is built.
     """
 
     def __init__(self, problem: Problem, start: Array, seed: int = 0) -> None:
@@ -69,19 +73,20 @@ class PreconditionedProblem:
         self._root = _preconditioner(problem, seed).root()
         self._start = start.copy(order="F")
         if self._penalty is not None:
-            # Constant columns have no part in the loss: their coefficients are at the target.
+            # The loss does not depend on constant columns, so that their coefficients are at the
+            # target of the ridge.
             constant = np.flatnonzero(~problem.varying)
             target = np.broadcast_to(self._target, objective.shape)
             self._start[:, constant] = target[:, constant]
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of u and of θ: (R, d + 1)."""
+        """The shape (R, d + 1) of θ."""
         return self.problem.objective.shape
 
     @property
     def size(self) -> int:
-        """Number of entries of u."""
+        """The number of entries of u."""
         R, width = self.shape
         return R * width
 
@@ -93,14 +98,14 @@ class PreconditionedProblem:
         return theta if self._free is None else np.asarray(theta * self._free)
 
     def change(self, v: Array) -> Array:
-        """The change of θ where u changes by v."""
+        """Return the change of θ if u changes by v."""
         V = self._root.apply(self._unflattened(v))
         if self._shares is not None:
             V -= np.einsum("kj,kj->j", self._shares, V)
         return V if self._free is None else np.asarray(V * self._free)
 
     def gradient(self, G: Array) -> Array:
-        """The gradient with respect to u of a gradient with respect to θ."""
+        """Convert a gradient G with respect to θ to that with respect to u."""
         if self._free is not None:
             G = G * self._free
         if self._shares is not None:
@@ -108,7 +113,7 @@ class PreconditionedProblem:
         return self._root.apply_transposed(G).ravel(order="F")
 
     def solve(self, G: Array) -> Array:
-        """Return M⁻¹ G for a gradient G (R, d + 1) with respect to θ."""
+        """Return M⁻¹ G for a gradient G with respect to θ; see `ApproximateInverse`."""
         return self.change(self.gradient(G))
 
     def _unflattened(self, u: Array) -> Array:
@@ -126,7 +131,7 @@ class PreconditionedProblem:
         return Evaluation(u, value, self.gradient(gradient), rounding, point)
 
     def hessian_product(self, at: Evaluation, v: Array) -> Array:
-        """The Hessian times v: one pass over X."""
+        """Return the Hessian with respect to u times v, by one pass over X."""
         V = self.change(v)
         product = at.point.hessian_product(V)
         if self._penalty is not None:
@@ -135,7 +140,7 @@ class PreconditionedProblem:
 
 
 def nonsmooth_part(terms: PenaltyTerms) -> str:
-    """Return in words what makes an objective nonsmooth; empty for smooth ones."""
+    """Return which terms make an objective nonsmooth, in words; empty if it is smooth."""
     if terms.l1.any():
         return "an L1 penalty"
     if terms.lower is None or terms.upper is None:
@@ -158,7 +163,8 @@ def check_is_smooth(terms: PenaltyTerms, solver: str) -> None:
 def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
     """Return ω (R, d + 1), for which w - Σ_k ω_k (w_k - target_k) has the least penalty.
 
-    Columns with a coefficient that is removed have no such shift.
+    `ridge` (R, d + 1) are the strengths of the ridge. `free` (R, d + 1) is zero for coefficients
+    that are removed; in columns with such a coefficient, ω is zero.
     """
     total = ridge.sum(axis=0)
     has_ridge = total > 0.0
@@ -169,7 +175,7 @@ def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
 
 
 def _preconditioner(problem: Problem, seed: int) -> KroneckerPreconditioner:
-    """The Kronecker form of the Hessian at the model without features, or its diagonal."""
+    """Return the preconditioner from the Hessian of the null model, or from its diagonal."""
     null = problem.null
     if not problem.terms.is_smooth:
         strength = problem.terms.ridge.mean(axis=0)

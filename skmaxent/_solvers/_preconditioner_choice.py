@@ -1,4 +1,8 @@
-"""Which preconditioner to use when: what it costs against the Hessian products that it saves."""
+"""The choice of a preconditioner by its cost and the Hessian products that it saves.
+
+Costs are numbers of multiplications at the speed of a large matrix product. "Worth n products"
+means that a preconditioner is built if it costs no more than n Hessian products.
+"""
 
 from __future__ import annotations
 
@@ -18,55 +22,54 @@ from skmaxent._solvers._preconditioners import (
     n_free_parameters,
 )
 
-# Cost of a Hessian product, for each multiplication in it.
+# The cost of a Hessian product, relative to the number of its multiplications.
 DENSE_COST = 5.0
 SPARSE_COST = 40.0
-# A d × d factorisation beyond this costs more than it saves.
+# With more features d, a factorisation of a d × d matrix costs more than it saves.
 FULL_COVARIANCE_FEATURES = 2000
-# An assembled Hessian beyond this costs more than conjugate gradients.
+# With more parameters, an assembled Hessian costs more than conjugate gradients.
 ASSEMBLED_SIZE = 1200
-# Up to this size the Hessian costs less than anything else.
+# Up to this number of parameters, an assembled Hessian costs less than any alternative.
 ALWAYS_ASSEMBLED = 120
-# The Hessian of all rows is worth this many Hessian products: about what a sampled one asks for.
+# The Hessian of all rows is worth this many products, about as many as one of a sample needs.
 EXACT_PRODUCTS = 6
-# Multiplications of a row and a parameter that a Hessian costs besides those of products.
+# The overhead of assembling a Hessian, in multiplications for each row and parameter.
 CALLS = 80
-# Sampled rows are as many as this many Hessian products pay for, or more.
+# A sample has at least as many rows as are worth this many Hessian products.
 SAMPLE_PRODUCTS = 2
 # Near the optimum, an assembled Hessian is worth this many products.
 NEAR_PRODUCTS = 8
-# If the optimum is still far after this many steps with a preconditioner, it is replaced.
+# If the optimum is still far after this many steps with a preconditioner, the latter is replaced.
 OLD = 4
 # Far from the optimum the Hessian of all rows is worth this many products at every step.
 FAR_PRODUCTS = 100
-# Most bytes of the blocks of all classes: of 1,000 classes with 256 features.
+# Most bytes of the blocks of all classes. 1,000 classes with 256 features need as many.
 BLOCKS_BYTES = 1 << 28
-# Multiplications that a block of a class costs besides those of matrices. The products of many
-# classes run at the speed of a large matrix product: the cost of one is then a multiple of
-# MANY_CLASSES_COST, from about FEW_CLASSES on.
+# The overhead of the block of a class, in multiplications. With many classes, Hessian products run
+# at nearly the speed of a large matrix product: from about FEW_CLASSES classes on, the cost relative
+# to the multiplications falls from DENSE_COST to MANY_CLASSES_COST.
 BLOCK_CALLS = 3e7
 MANY_CLASSES_COST, FEW_CLASSES = 2.0, 30.0
-# Until the products of a step have cost as much as new blocks, they increase from step to step:
-# blocks are built if the next step is expected to reach that, at this many times the last step.
+# Blocks are built if the products will have cost as much after the next step. The next step is
+# expected to take this many times the products of the last one.
 NEXT_STEP = 2.0
-# Hessian products of a step. Preconditioned systems need far fewer; this bounds the cost of a step
-# where the preconditioner fails.
+# Most Hessian products of a step. Preconditioned systems need far fewer; this limits the cost of a
+# step if the preconditioner is bad.
 MAX_STEP_PRODUCTS = 200
-# Before there are blocks, a step takes no more products than so many times what the blocks cost,
-# and not less than the second number.
+# Before blocks are built, the products of a step cost at most BLOCKS_IN_STEP times as much as the
+# blocks, but LEAST_STEP_PRODUCTS are always allowed.
 BLOCKS_IN_STEP, LEAST_STEP_PRODUCTS = 2.0, 10
-# Products that a full covariance is trusted to save.
+# A full covariance at the start of a fit is worth this many products.
 WORTH_PRODUCTS = 200
 
 
 class PreconditionerChoice:
-    """The choice of a preconditioner, from what it costs to build and what a product costs.
+    """The choice of a preconditioner for the points of a fit, and the preconditioner in use.
 
-    A diagonal costs next to nothing. The full Kronecker product is exact at the model without
-    features. Elsewhere, an assembled Hessian is closest, and for many parameters the blocks of its
-    classes are. A preconditioner is built as soon as the
-    Hessian products of the fit have cost as much as it costs. Costs are in multiplications at the
-    speed of a large matrix product.
+    There are four kinds. "diagonal" costs next to nothing. "full", a Kronecker product with the
+    full covariance, is exact at the null model. Elsewhere, "assembled", the Hessian as a matrix, is
+    the closest one, or for many parameters "blocks", the blocks of the Hessian for each class. A
+    preconditioner is built as soon as the Hessian products of the fit have cost as much as it.
 
     Parameters
     ----------
@@ -74,9 +77,9 @@ class PreconditionerChoice:
     solver : {"auto", "newton-cg", "newton-cholesky"}
         "newton-cg" never assembles a Hessian, "newton-cholesky" always does.
     seed : int
-        For the samples of rows that preconditioners are built from.
+        Seed for the samples of rows from which preconditioners are built.
     is_near : bool
-        Whether the start is much nearer to the optimum than the model without features.
+        Whether the start is much nearer to the optimum than the null model.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class PreconditionerChoice:
         blocks = objective.blocks
         p = float(n_free_parameters(objective))
         d = float(blocks.n_features)
-        # X without entries has no work, and is divided by.
+        # At least 1, because X without entries has no multiplications, and costs are divided by it.
         product = (SPARSE_COST if blocks.is_sparse else DENSE_COST) * max(blocks.work, 1)
         self._product_cost = product
         self._rows = {
@@ -126,6 +129,8 @@ class PreconditionerChoice:
         self._exact_cost = blocks.n_samples * p * (p + CALLS) + self._costs["assembled"]
         if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
             self._costs["assembled"] = 0.0
+        # `_spent` is the cost of all Hessian products so far. `_age` is the number of steps since
+        # the last preconditioner was built, and `_since` the cost of their products and gradients.
         self._spent = 0.0
         self._age, self._since = 0, 0.0
         self._kind = ""
@@ -133,7 +138,7 @@ class PreconditionerChoice:
 
     @property
     def max_products(self) -> int:
-        """Most Hessian products of the next step."""
+        """The most Hessian products that the next step may take."""
         cost = self._costs["blocks"]
         if self._kind not in ("diagonal", "full") or not cost < np.inf:
             return MAX_STEP_PRODUCTS
@@ -150,20 +155,28 @@ class PreconditionerChoice:
     ) -> tuple[Preconditioner, bool]:
         """Return the preconditioner to use at a point, and whether it is new.
 
-        `last_products` is the number of Hessian products of the last step. If the optimum is still
-        far after OLD steps, the sample of rows is too small for long steps. From then on the
-        Hessian of all rows is assembled at every step, if it is affordable. `is_steady` tells
-        that the last step ended inside the trust region and left most of F, and that the optimum is
-        not reached: only then the blocks of this point serve for the next ones too.
+        Parameters
+        ----------
+        point : Point
+        last_products : int
+            The number of Hessian products of the last step.
+        is_far : bool, default=False
+            Whether the optimum is far. If it still is after OLD steps, the sample of rows is too
+            small for long steps; from then on the Hessian of all rows is assembled at every step,
+            if it is affordable.
+        is_steady : bool, default=False
+            Whether the last step ended inside the trust region and left most of F, and the optimum
+            is not reached. Only then blocks are built, because they will serve for the next points
+            too.
         """
         last = last_products * self._product_cost
         self._spent += last
-        # A step costs a gradient too, which is about a product.
+        # A step also takes a gradient, which costs about as much as a product.
         self._age, self._since = self._age + 1, self._since + last + self._product_cost
         if is_far and self._age > OLD and self._exact_cost <= FAR_PRODUCTS * self._product_cost:
             self._rows["assembled"] = self._objective.blocks.n_samples
             self._costs["assembled"] = 0.0
-        if not self._kind:
+        if not self._kind:  # the first preconditioner of the fit
             self._spent = WORTH_PRODUCTS * self._product_cost
             kind = self._last_affordable(("diagonal", "full"), self._spent)
             worth = NEAR_PRODUCTS * self._product_cost if self._is_near else 0.0
@@ -185,10 +198,10 @@ class PreconditionerChoice:
         return self._build(kind, point)
 
     def _blocks_pay_off(self, last: float, is_steady: bool) -> bool:
-        """Return whether to build blocks, or to build them again. `last` is the last step's cost.
+        """Return whether to build blocks, for the first time or again.
 
-        New blocks replace old ones if products have cost as much since then, and half of that in
-        the last step.
+        `last` is the cost of the products of the last step. Blocks are built again if the steps
+        since then have cost as much as blocks, and the products of the last step half as much.
         """
         cost = self._costs["blocks"]
         if not is_steady:
@@ -198,11 +211,11 @@ class PreconditionerChoice:
         return self._spent + NEXT_STEP * last >= cost
 
     def _is_old(self) -> bool:
-        """Return whether the steps with a preconditioner have cost what a new one costs."""
+        """Return whether the steps since the last one was built cost more than a new one."""
         return self._age > OLD and self._since >= self._costs[self._kind]
 
     def _build(self, kind: str, point: Point) -> tuple[Preconditioner, bool]:
-        """Return a new preconditioner of a kind at a point, and True."""
+        """Build a preconditioner of a kind at a point, and return it and True."""
         self._age, self._since = 0, 0.0
         sample = self._sample(self._rows["full" if kind == "blocks" else kind])
         is_null = point.probabilities.are_common
@@ -223,7 +236,7 @@ class PreconditionerChoice:
         return self._preconditioner, True
 
     def _sample(self, n_rows: int) -> MultinomialObjective:
-        """Return the objective over so many sampled rows, or over all if there are no more."""
+        """Return the objective over `n_rows` sampled rows, or over all if there are no more."""
         if n_rows >= self._objective.blocks.n_samples:
             return self._objective
         if n_rows not in self._samples:
@@ -231,15 +244,15 @@ class PreconditionerChoice:
         return self._samples[n_rows]
 
     def _last_affordable(self, kinds: tuple[str, ...], budget: float) -> str:
-        """Return the last of `kinds` that costs no more than `budget`, or "diagonal"."""
+        """Return the last of `kinds` whose cost is within `budget`; "diagonal" without any."""
         return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]
 
 
 def _cost_of_blocks(objective: MultinomialObjective) -> float:
-    """Return the multiplications that a `ClassBlockPreconditioner` costs, infinite if too large.
+    """Return the cost of a `ClassBlockPreconditioner`; infinite if its blocks are too large.
 
-    Half of the second moments is computed, in float32. The result is relative to DENSE_COST for a
-    Hessian product.
+    Only half of the second moments is computed, because they are symmetric. The result is scaled
+    for comparison with a Hessian product whose cost is DENSE_COST times its multiplications.
     """
     R, width = objective.shape
     if 4 * R * width**2 > BLOCKS_BYTES:

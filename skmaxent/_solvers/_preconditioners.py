@@ -1,7 +1,9 @@
 """Preconditioners: approximations M of the Hessian whose inverses are cheap.
 
 They make conjugate gradients insensitive to the scale and the correlation of the features and to
-rare classes. Each has `solve(G)`, the product of M⁻¹ with a gradient of shape (R, d + 1).
+rare classes. Each has `solve(G)`, the product of M⁻¹ with a gradient of shape (R, d + 1), for R
+logits and d features. r is the number of free logits, without the reference class. p are the
+probabilities of a row.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array, KernelResult
 
-# The Hessian of a sample of rows with at most this relative error is used for Newton steps, because
-# steps by conjugate gradients have an error of this size too.
+# If the relative error of the Hessian of a sample of rows is at most this, it is used for Newton
+# steps, because steps by conjugate gradients have an error of this size too.
 EXACT_ERROR = 0.2
 # The variance of a standardised column within a class is set to at least this value.
 LEAST_VARIANCE = 0.01
@@ -41,7 +43,7 @@ class Preconditioner(ApproximateInverse, Protocol):
     Attributes
     ----------
     is_exact : bool
-        Whether -M⁻¹g serves as the Newton step, because M is H or nearly so.
+        Whether -M⁻¹g serves as the Newton step, because M is nearly equal to H.
     is_close : bool
         Whether the eigenvalues of M⁻¹H are near 1, so that conjugate gradients need few products.
     """
@@ -58,9 +60,10 @@ def n_free_parameters(objective: MultinomialObjective) -> int:
 class AssembledPreconditioner:
     """The Hessian at θ, assembled over all rows (then exact) or a sample, and factored.
 
-    The matrix is in reference coding, δ_k = w_k - w_K, in which the ridge Λ has the Hessian
-    Λ ⊗ (I - 11ᵀ/K). `solve` converts its result to coefficients that sum to zero over the classes.
-    A single logit needs no coding. The result is zero for constant columns.
+    The matrix is in reference coding, δ_k = w_k - w_K for K classes, in which the ridge Λ has the
+    Hessian Λ ⊗ (I - 11ᵀ/K). `solve` converts its result to coefficients that sum to zero over the
+    classes. If logits are not coupled, coefficients are not converted. The result is zero for
+    constant columns.
 
     Parameters
     ----------
@@ -77,7 +80,8 @@ class AssembledPreconditioner:
         R, width = objective.shape
         r = objective.likelihood.n_free
         self._is_coupled = objective.likelihood.is_coupled
-        # Of m rows, the relative error of the Hessian is about 2 √(p/m) (random matrices).
+        # With p parameters, the relative error of the Hessian of m rows is about 2 √(p/m), as for
+        # random matrices.
         self.is_exact = sample is objective or (
             sample.blocks.n_samples * EXACT_ERROR**2 >= 4 * r * width
         )
@@ -89,7 +93,7 @@ class AssembledPreconditioner:
         diagonal = blocks[:, column, :, column]  # (width, r, r), a copy
         diagonal += classes * ridge[:, None, None]
         if sample is not objective:
-            # Columns with too little variance in the sample get more of it.
+            # Columns with too little variance in the sample get more curvature.
             missing = np.append(_missing_variance(sample), 0.0)
             curvature = diagonal[-1] if objective.fit_intercept else np.eye(r) / R
             diagonal += missing[:, None, None] * np.diag(np.diag(curvature))
@@ -222,7 +226,7 @@ class KroneckerPreconditioner:
             spread = np.multiply.outer(alpha, diagonal * column**2)
             inverse = 1.0 / np.maximum(spread + ridge, 1e-12 * mean)
         h = inverse * alpha[:, None]
-        # If all classes change by the same number, the curvature is λ_j alone. `root` needs the
+        # Along shifts of all classes by one number, the curvature is λ_j alone. `root` needs the
         # ratio λ_j Σ_k h_k / Σ_k α_k.
         shift = mean * (1.0 - gamma) if full else ridge
         sums = h.sum(axis=0)
@@ -250,7 +254,7 @@ class KroneckerPreconditioner:
         return out
 
     def root(self) -> Root:
-        """Return L with L Lᵀ = M⁻¹, up to shifts of all classes by one number."""
+        """Return L for which L Lᵀ and M⁻¹ are equal but for shifts of all classes by one number."""
         columns = np.sqrt(self._inverse)
         direction = stretch = None
         if self._is_coupled:
@@ -272,17 +276,18 @@ class KroneckerPreconditioner:
 class Root:
     """The matrix L with L Lᵀ = M⁻¹ for a `KroneckerPreconditioner` M.
 
-    It applies to arrays of shape (R, d + 1). Directions are the coordinates in which Σ and Λ are
-    diagonal.
+    L is a linear map of arrays of shape (R, d + 1). Directions j are the coordinates in which Σ and
+    Λ are diagonal.
 
     Attributes
     ----------
     columns : ndarray of shape (R, d)
-        D^(-1/2) for each direction, with D = diag(γ_j α + λ_j).
+        D^(-1/2) for each direction, where D = diag(γ_j α + λ_j).
     direction, stretch : ndarray of shape (R, d) and (d,), or None
-        Unit vectors v_j over the classes and numbers t_j of the factors I + t_j v_j v_jᵀ.
+        The unit vectors v_j over the classes, and the numbers t_j, of the factors I + t_j v_j v_jᵀ.
     mixing : ndarray of shape (d, d) or None
-        Column j is the sum of the directions times the entries of row j; None if Σ is diagonal.
+        The matrix whose row i holds the coefficients of column i of X as a combination of the
+        directions; None if Σ is diagonal.
     intercept : ndarray of shape (R,)
         The factors of the intercepts.
     """
@@ -344,7 +349,7 @@ class DiagonalPreconditioner:
         q = np.maximum(q, 1e-10 * max(q.max(), 1e-290))[:, None]
         mean = sums / q
         variance = np.maximum(squares / q - mean**2, 0.0) / sample.scale**2
-        # A column may hardly vary in a class.
+        # The variance of a column may be nearly zero within a class.
         h = (q / total) * np.maximum(variance, LEAST_VARIANCE * varying)
         h += point.objective.penalty.strength
         inverse = np.where(varying, 1.0 / np.maximum(h, 1e-300), 0.0)
@@ -409,18 +414,18 @@ def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
 def curvature_moments(
     point: Point, sample: MultinomialObjective, *, full: bool
 ) -> tuple[Array, Array, Array, float]:
-    """Return the moments of which `KroneckerPreconditioner` is made, from the rows of `sample`.
+    """Return moments over the rows of `sample`, from which a Kronecker product is computed.
 
-    They are the means of p (1 - p) and of p, (R,) each; then, for row weights Σ_k p_k (1 - p_k),
-    the sums of squares of the centred columns, (d,), or of their products, (d, d), if `full`, and
-    the sum of these weights.
+    Returned are the means of p (1 - p) and of p, (R,) each. The next two results are for row
+    weights Σ_k p_k (1 - p_k): the sums of squares of the centred columns, (d,), or with `full` the
+    sums of their products, (d, d), and the sum of these weights.
     """
     curvature, shares, squares, total = point.map_reduce(_curvature_moments, full, over=sample)
     return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)
 
 
 def _curvature_moments(context: KernelContext, full: bool) -> KernelResult:
-    """Return a block's sums for `curvature_moments`, which are not divided by weights yet."""
+    """Return the sums of `curvature_moments` over the rows of a block."""
     P, weights, columns = context.probabilities, context.weights, context.model.standardisation
     curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
     spread = context.likelihood.curvature_trace(P) * weights

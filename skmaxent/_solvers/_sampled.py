@@ -1,8 +1,8 @@
-"""A start from samples of the rows, each a multiple of the one before.
+"""A start from fits to samples of the rows, each of which is several times as large as the last.
 
-The optimum of m rows is about √(n p/m) standard errors from that of all n, p the number of
-parameters. A start from m rows saves more time than it takes if m is a few times p and n many times
-m.
+With p parameters, the optimum for a sample of m rows is about √(n p/m) standard errors from the
+optimum for all n rows. Such a start saves more time than it takes if m is a few times p, and n many
+times m.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from skmaxent._typing import Array
 SAMPLE_GROWTH = 8
 # Rows for each parameter in the smallest sample: fewer may be separated.
 ROWS_PER_PARAMETER = 5
-# Below this many multiplications a pass costs its calls, not its rows.
+# If a pass over a sample has fewer multiplications, it takes the time of its calls.
 LEAST_SAMPLE_WORK = 1_000_000
 # The fit to a sample ends at this distance to its optimum, in units of √p standard errors. The
 # optimum of the next sample is further away than that, so a smaller distance would not help.
 SAMPLE_ACCURACY = 0.3
 SAMPLE_ITERATIONS = 15
-# Samples that would take more memory are left out.
+# Samples that would take more bytes are left out.
 MOST_SAMPLE_BYTES = 1 << 26
 
 
 def sampled_start(null: Point, options: Options) -> Array:
-    """Return θ (R, d + 1) near the optimum, or that of `null` if samples would not save time.
+    """Return θ (R, d + 1) near the optimum, or θ of `null` if samples would not save time.
 
-    `null` is the point of the model without features, for all rows.
+    `null` is the point of the null model, for all rows.
     """
     objective = null.objective
     blocks = objective.blocks
@@ -78,14 +78,14 @@ def sampled_start(null: Point, options: Options) -> Array:
 
 
 def _class_shares(sample: MultinomialObjective) -> Array:
-    """Return the share of each class in the weighted targets.
+    """Return the share of each class in the weighted targets of a sample.
 
-    A sample in which some share is zero has no optimum without a penalty.
+    If a share is zero, there is no optimum without a penalty.
     """
     (sums,) = sample.blocks.map_reduce(_target_sums, sample.likelihood)
     return sample.likelihood.outcomes(sums / sample.total_weight)
 
 
 def _target_sums(block: Block, likelihood: Likelihood) -> tuple[Array]:
-    """Return the weighted sums of the targets of a block, (n_logits,)."""
+    """Return the weighted sums of the targets of a block, (R,)."""
     return (likelihood.dense_targets(block.targets) @ block.weights_or_ones().astype(float),)

@@ -35,9 +35,9 @@ from skmaxent._typing import Array
 # DISTANCE_PRODUCTS Hessian products, to a residual of DISTANCE_ACCURACY times the gradient.
 DISTANCE_PRODUCTS = 50
 DISTANCE_ACCURACY = 0.1
-# A change of F of no more than this, in units of its rounding error, is computed from gradients.
+# A change of F below this many times its rounding error is computed from gradients.
 HIDDEN = 100.0
-# A gradient whose norm is below this share of the smallest norm before it counts as progress.
+# An iteration makes progress if the norm of the gradient is below this share of the smallest one.
 PROGRESS = 0.9
 # SciPy is started again if its last run reduced the distance to less than this share.
 NEARER = 0.5
@@ -92,7 +92,7 @@ def minimise_with_scipy(
     problem : Problem
         Its penalty must be smooth; see `check_is_smooth`.
     start : ndarray of shape (R, d + 1) or None
-        The first θ; None stands for the model without features.
+        The first θ; None stands for the null model.
     options : Options
     record : Record
         The iterations are added to this record.
@@ -152,7 +152,7 @@ class _Run:
         optimum.
         """
         self._base = self.now.value
-        # The latest point that SciPy asked for, and F minus `_base` there and at the iterate.
+        # The latest point that SciPy evaluated, and F minus `_base` there and at the iterate.
         self._latest = self.now
         self._difference = self._difference_now = 0.0
         self._least_norm, self._n_stalled = np.inf, 0
@@ -194,8 +194,8 @@ class _Run:
         """Run SciPy once from the present iterate; the callback updates the state."""
         options = dict(self._method.options, maxiter=self._options.max_iter)
         if self._method.uses_products:
-            # At the model without features the Hessian of F with respect to u is nearly the
-            # identity, so that the length of the gradient is that of a Newton step.
+            # At the null model the Hessian of F with respect to u is nearly the identity, so that
+            # the length of the gradient is that of a Newton step.
             radius = max(float(np.linalg.norm(self.now.gradient)), 1.0)
             options |= {"initial_trust_radius": radius, "max_trust_radius": LARGEST * radius}
         # SciPy's objects refer to each other and to the functions passed to SciPy, so they exist
@@ -224,7 +224,7 @@ class _Run:
     def _evaluated(self, u: Array) -> Evaluation:
         """Return F and its gradient at u, of shape (R·(d + 1),).
 
-        There is no new evaluation if u is the iterate or the latest point that SciPy asked for.
+        There is no new evaluation if u is the iterate or the latest point that SciPy evaluated.
         """
         if np.array_equal(self._latest.u, u):
             return self._latest

@@ -22,24 +22,24 @@ from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# Relative gap below which a better bound is not worth a pass.
+# If the bound on (F - F*)/F is below this, a better one is not worth a pass over X.
 TIGHT = 1e-7
-# Relative accuracy of the Newton step that a bound is made of. The bound accounts for the step's
-# residual; its square is then a thousandth of the decrement's, which more accuracy cannot improve.
+# Relative residual of the Newton step from which a bound is computed. The bound includes the
+# residual, whose square is then about a thousandth of that of the decrement.
 CERTIFICATE_ACCURACY = 0.03
 
 
 @dataclass(frozen=True)
 class NewtonStep:
-    """A point, and a preconditioner and a first step from which its Newton step is computed.
+    """What is needed to compute the Newton step from a point by conjugate gradients.
 
     Attributes
     ----------
     point : Point
     preconditioner : ApproximateInverse or None
-        If it is None, no conjugate gradients are run and the bound is the weaker for it.
+        If it is None, there are no conjugate gradients, and the bound is larger.
     found : Step or None
-        A step from the point that a solver has found.
+        A Newton step from the point that a solver has computed.
     """
 
     point: Point
@@ -56,23 +56,25 @@ def self_concordance_bound(
     newton: NewtonStep,
     last: LastBound | None = None,
 ) -> float:
-    """Return a bound on F(θ) - F* from the Newton decrement, wherever the optimum is.
+    """Return an upper bound on F(θ) - F* from the Newton decrement.
 
-    Along a step Δ the curvature changes by at most a factor exp(t), t the largest range over
-    classes of the logits' change (a third cumulant is at most range times variance; Bach 2010,
-    Electron. J. Stat. 4, 384-414; Marteau-Ferey, Bach & Rudi 2019, NeurIPS 32). With r the
-    largest such range of a step of unit length in M, any matrix below H, δ the Newton decrement
-    and ρ = r δ < 1,
+    The bound holds wherever the optimum is. Along a step Δ, the curvature changes by at most a
+    factor of exp(t), where t is the largest range over the classes, for any row, of the change of
+    the logits. For a third cumulant is at most the range times the variance (Bach 2010, Electron.
+    J. Stat. 4, 384-414; Marteau-Ferey, Bach & Rudi 2019, NeurIPS 32). Let M be a matrix below the
+    Hessian H, r the largest such range for a step of unit length in M, δ the Newton decrement and
+    ρ = r δ < 1. Then
 
-        F(θ) - F* <= [ρ + (1 - ρ) log(1 - ρ)] / r²   (δ²/2 for small ρ).
+        F(θ) - F* <= [ρ + (1 - ρ) log(1 - ρ)] / r²,   which is δ²/2 for small ρ.
 
-    Conjugate gradients bound δ from above whatever their accuracy: a step s with the residual
-    q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. Where F is nonsmooth, any
-    subgradient may be g, because the penalty is nowhere below the line that it defines.
+    Conjugate gradients give an upper bound of δ, whatever their accuracy: a step s with the
+    residual q = g + H s has δ² = -2 gᵀs - sᵀHs + qᵀH⁻¹q, and qᵀH⁻¹q <= qᵀM⁻¹q. If F is nonsmooth, g
+    may be any subgradient, because the penalty is nowhere below the linear function it defines.
 
-    The bound is infinite if F may decrease in a direction in which M is zero. Directions of two
-    kinds are bounded separately, because the loss is constant along them: shifts of a feature's
-    coefficients by one number for all classes, and the coefficients of constant columns.
+    The bound is infinite if F may decrease in a direction in which M is zero. The loss is constant
+    in two kinds of directions, for which the decrease is bounded separately: shifts of the
+    coefficients of a feature by one number for all classes, and the coefficients of constant
+    columns.
 
     Parameters
     ----------
@@ -82,13 +84,13 @@ def self_concordance_bound(
         F(θ).
     penalty : Ridge or Penalty
     shares : ndarray of shape (R,)
-        The shares of the classes, of which the Kronecker bound M is made.
-    error : ndarray of shape (n_features + 1,)
-        Rounding errors of the gradient, for each column.
+        The shares of the classes, from which `kronecker_bound` computes M.
+    error : ndarray of shape (R, d + 1)
+        The size of the rounding errors of the gradient.
     newton : NewtonStep
     last : LastBound, optional
-        Remembers a matrix below the Hessian at an earlier θ. M is made from that matrix if θ is
-        near; otherwise M is computed anew, and `last` remembers it.
+        A matrix below the Hessian at an earlier θ. M is computed from this matrix if θ is near;
+        otherwise M is computed anew and kept in `last`.
     """
     varying = point.objective.varying
     gradient, shifts = _without_shifts(point, value, penalty)
@@ -115,14 +117,14 @@ def self_concordance_bound(
 def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tuple[Array, float]:
     """Return a subgradient of F that sums to zero over the classes, and a bound for shifts.
 
-    The subgradient has the shape (R, d + 1). A shift changes all coefficients of a feature by one
-    number; the bound is on the decrease of F by shifts.
+    The subgradient has the shape (R, d + 1). The bound is on the decrease of F by shifts, which
+    change all coefficients of a feature by one number. If logits are not coupled, it is zero.
 
-    Where the logits are coupled, the loss does not change when all coefficients of a feature change
-    alike. With s the sum of a subgradient g over the K classes, such a shift gains at most
+    If logits are coupled, shifts do not change the loss. With s the sum of a subgradient g over the
+    K classes, a shift lowers the penalty by at most
 
-        s²/(2 Σ_k λ_k)                under a ridge λ_k, with g_k - s λ_k/Σλ for what is left,
-        |s|/K Σ_k (|w_k| + |w*_k|)    under an L1 penalty, with Σ l1 |w*| <= F(θ),
+        s²/(2 Σ_k λ_k)                under a ridge λ_k, which leaves g_k - s λ_k/Σλ of g_k,
+        |s|/K Σ_k (|w_k| + |w*_k|)    under an L1 penalty, where Σ l1 |w*| <= F(θ),
         |s|/K Σ_k (upper - lower)     within bounds.
 
     The gradient of the loss sums to zero, so s is computed from the penalty alone: under a weak
@@ -161,9 +163,9 @@ def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tup
 
 
 def _gap_of_constant_columns(theta: Array, penalty: Ridge | Penalty, constant: Array) -> float:
-    """Return how far the penalty of the constant columns is above its least value.
+    """Return the penalty of the constant columns at θ (R, d + 1) minus its least value.
 
-    `constant` are the positions of the constant columns.
+    `constant` are the positions of these columns.
     """
     if not len(constant):
         return 0.0
@@ -184,11 +186,11 @@ def _least_ridge(penalty: Ridge | Penalty) -> Array:
 def _bound_within(
     below: HessianBound, gradient: Array, error: Array, value: float, newton: NewtonStep
 ) -> float:
-    """Return the bound on F - F* that a matrix M below the Hessian gives, or infinity.
+    """Return the bound on F - F* from a matrix M below the Hessian; it may be infinite.
 
-    The length of the gradient (R, d + 1) in the norm of M⁻¹ bounds the Newton decrement. If the
-    bound is not tight, conjugate gradients with the Hessian itself make it smaller. `below` is M,
-    `error` (d + 1,) the size of the gradient's rounding errors, and `value` is F.
+    The length of the gradient (R, d + 1) in the norm of M⁻¹ is an upper bound of the Newton
+    decrement. If it is not tight, conjugate gradients with the Hessian itself improve it. `below`
+    is M, `error` (R, d + 1) the size of the rounding errors of the gradient, and `value` is F.
     """
     noise = 2.0 * below.length(error * _random_signs(gradient.shape), error)
 
@@ -227,9 +229,9 @@ def _bound_within(
 
 @functools.lru_cache(maxsize=16)
 def _random_signs(shape: tuple[int, int]) -> Array:
-    """Return random signs, to estimate what rounding errors add to a decrement.
+    """Return random signs, to estimate by how much rounding errors enlarge a decrement.
 
-    Errors with random signs have a part along the eigenvectors of M's smallest eigenvalues.
+    Errors with random signs have a part along the eigenvectors of the smallest eigenvalues of M.
     """
     return np.random.default_rng(0).choice([-1.0, 1.0], size=shape)
 
