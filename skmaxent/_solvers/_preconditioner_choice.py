@@ -46,8 +46,8 @@ FAR_PRODUCTS = 100
 # Most bytes of the blocks of all classes. 1,000 classes with 256 features need as many.
 BLOCKS_BYTES = 1 << 28
 # The overhead of the block of a class, in multiplications. With many classes, Hessian products run
-# at nearly the speed of a large matrix product: from about FEW_CLASSES classes on, the cost relative
-# to the multiplications falls from DENSE_COST to MANY_CLASSES_COST.
+# at nearly the speed of a large matrix product: from about FEW_CLASSES on, the cost relative to the
+# number of multiplications falls from DENSE_COST to MANY_CLASSES_COST.
 BLOCK_CALLS = 3e7
 MANY_CLASSES_COST, FEW_CLASSES = 2.0, 30.0
 # Blocks are built if the products will have cost as much after the next step. The next step is
