@@ -29,13 +29,18 @@ from skmaxent._inference._notes import (
 from skmaxent._inference._null_model import constant_combination, loss_of_offsets, null_loss
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results import InferenceResults
-from skmaxent._inference._robust_covariance import covariance_at, dependent_columns
+from skmaxent._inference._robust_covariance import (
+    CoefficientCovariance,
+    covariance_at,
+    dependent_columns,
+)
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._leverage import _reference_coding
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import Options
 from skmaxent._solvers._expectation_maximisation import fit_sets, set_loss
 from skmaxent._storage._chunked_rows import ChunkedRows
@@ -72,15 +77,12 @@ def results_from_information(
     # symmetric coding they sum to zero over the classes.
     to_free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
     to_reported = _covariance.Coding(reported.contrasts, to_free.columns)
-    covariance, free_coef = to_reported.covariance(V), to_free.coefficients(theta)
+    covariance = to_reported.covariance(V)
     fields = _common_fields(estimate, training, point, reported, kind.weights)
     fields["_rows"] = fields["_rows"].with_clusters(kind.codes)
-    if estimate.is_bias_reduced:
-        notes = _notes_of_bias_reduced(estimate, fields["_rows"])
-    else:
-        terms = training.problem.terms
-        distance = distance_to_optimum(point, terms, inverse, n)
-        notes = notes_at_optimum(point, terms, distance, estimate.gap)
+    terms = training.problem.terms
+    distance = distance_to_optimum(point, terms, inverse, n)
+    notes = _notes_of_fit(estimate, fields["_rows"], point, terms, distance)
     of_information = to_reported.covariance(inverse).diagonal()
     notes += notes_of_degenerate_errors(
         covariance.diagonal(), of_information, reported.rows, fields["columns"]
@@ -95,20 +97,12 @@ def results_from_information(
         small_sample=kind.small_sample,
         design_name=None if kind.units is None else kind.units.description,
         _distribution=found.distribution,
-        _wald=WaldTests(
-            free_coef,
-            to_free.covariance(V),
-            kind.cov_type,
-            found.n_groups,
-            found.n_units,
-            found.distribution,
-            None if found.distribution.by_contrast is None else to_free.matrix,
-        ),
+        _wald=_wald_tests(found, kind, to_free, theta),
         _delta=DeltaMethod.of(
             estimate.model,
             estimate.names,
             Standardised(objective.center, objective.scale, V),
-            free_coef,
+            to_free.coefficients(theta),
             found.distribution,
         ),
         _penalised_ratio=_penalised_ratio(estimate, fields),
@@ -126,11 +120,36 @@ def _sample_size(training: TrainingProblem, weights: str) -> float:
     return training.blocks.effective_size
 
 
-def _notes_of_bias_reduced(estimate: Estimate, fit: FitRows) -> tuple[str, ...]:
-    """Return a note, and warn, if coefficients are far from the maximum with bias reduction.
+def _wald_tests(
+    found: CoefficientCovariance, kind: CovarianceKind, to_free: _covariance.Coding, theta: Array
+) -> WaldTests:
+    """Return the Wald tests of the free coefficients of the columns of X.
 
-    Raises `NoCovariance` if the information of the penalised likelihood is singular.
+    `theta` and `found` have the free coefficients of standardised columns and their covariance, and
+    `to_free` maps them to those of the columns of X.
     """
+    return WaldTests(
+        to_free.coefficients(theta),
+        to_free.covariance(found.matrix),
+        kind.cov_type,
+        found.n_groups,
+        found.n_units,
+        found.distribution,
+        None if found.distribution.by_contrast is None else to_free.matrix,
+    )
+
+
+def _notes_of_fit(
+    estimate: Estimate, fit: FitRows, point: Point, terms: PenaltyTerms, distance: float
+) -> tuple[str, ...]:
+    """Return a note, and warn, if the classes are separated or the fit is far from its optimum.
+
+    The arguments after the rows of the fit are those of `notes_at_optimum`. With bias reduction the
+    optimum is that of the penalised likelihood, and `NoCovariance` is raised if the information
+    there is singular.
+    """
+    if not estimate.is_bias_reduced:
+        return notes_at_optimum(point, terms, distance, estimate.gap)
     try:
         return notes_if_far(fit.penalised_distance)
     except _covariance.SingularInformation as error:
@@ -284,14 +303,13 @@ def results_for_features(
     )
     gradient = penalised_gradient(point, terms)
     V, distance = covariance_of(point, terms.ridge, gradient, positions)
+    # The weights in the problem are those of the user divided by `scale`.
     V /= scale
     to_reported = _covariance.Coding(reported.contrasts, np.eye(len(positions)))
     theta = _reference_coding.against_last(estimate.coef[:, positions].astype(float), True)
     fields = _common_fields(estimate, training, point, reported, "frequency")
-    if estimate.is_bias_reduced:
-        notes = _notes_of_bias_reduced(estimate, fields["_rows"])
-    else:
-        notes = notes_at_optimum(point, terms, distance * float(np.sqrt(scale)), estimate.gap)
+    distance *= float(np.sqrt(scale))
+    notes = _notes_of_fit(estimate, fields["_rows"], point, terms, distance)
     n_columns = len(fields["columns"]) - len(aliased_columns(objective).columns)
     fields["columns"] = [str(estimate.names[j]) for j in positions]
     return InferenceResults(

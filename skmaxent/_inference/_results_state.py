@@ -143,18 +143,22 @@ class ResultsState:
 
     @property
     def _validity(self) -> Validity:
+        """Checks which statistics are valid."""
         return Validity(self.cov_type, self.weights, self.n_groups)
 
     @property
     def _names(self) -> FeatureNames:
+        """Finds the columns that users name."""
         return FeatureNames(self.columns, self.has_intercept, self._chosen, self._terms)
 
     @property
     def _held(self) -> HeldRows:
+        """The rows of the fit, if the results have them."""
         return HeldRows(self._rows, self.log_likelihood)
 
     @property
     def _tables(self) -> CoefficientTables:
+        """Makes the tables of coefficients."""
         return CoefficientTables(
             self.coef,
             self.covariance,
@@ -183,6 +187,7 @@ class ResultsState:
 
     @property
     def _likelihood(self) -> FittedLikelihood:
+        """Computes information criteria and likelihood ratios."""
         return FittedLikelihood(
             self.log_likelihood,
             self.null_log_likelihood,
