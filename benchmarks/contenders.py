@@ -73,11 +73,13 @@ def statsmodels(X, y, penalty, tol):
 
 def torch(X, y, penalty, tol):
     import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits as binary_cross_entropy
+    from torch.nn.functional import cross_entropy
 
-    K = int(y.max()) + 1
+    n_logits = int(y.max()) + 1 if y.max() > 1 else 1
     features, targets = torch.from_numpy(X), torch.from_numpy(y.astype(np.int64))
-    coef = torch.zeros((K, X.shape[1]), dtype=features.dtype, requires_grad=True)
-    intercept = torch.zeros(K, dtype=features.dtype, requires_grad=True)
+    coef = torch.zeros((n_logits, X.shape[1]), dtype=features.dtype, requires_grad=True)
+    intercept = torch.zeros(n_logits, dtype=features.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [coef, intercept],
         max_iter=10_000,
@@ -90,7 +92,10 @@ def torch(X, y, penalty, tol):
     def closure():
         optimizer.zero_grad()
         logits = features @ coef.T + intercept
-        loss = torch.nn.functional.cross_entropy(logits, targets)
+        if n_logits == 1:
+            loss = binary_cross_entropy(logits[:, 0], targets.to(features.dtype))
+        else:
+            loss = cross_entropy(logits, targets)
         loss = loss + (coef**2).sum() / (2 * penalty.C * len(y))
         loss.backward()
         return loss

@@ -3,19 +3,37 @@
 import json
 import os
 import platform
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from cases import REAL
 from cluster import CLASSES, COLUMNS, MEMORY, ROWS, THREADS, predicted
-from contenders import CONTENDERS, OURS
+from contenders import OURS
+from pictures import draw, draw_ratios, draw_scaling
 from real_data import COMMAND
 
 DOCS = Path(__file__).parents[1] / "docs"
 README = DOCS.parent / "README.md"
-# The sentence with the geometric mean stands between these in the README.
-HEADLINE = "<!-- geometric mean -->", "<!-- end of the geometric mean -->"
+# The table and the geometric mean of the cases with real data stand between these in the README.
+HEADLINE = "<!-- real data -->", "<!-- end of real data -->"
+# The cases of the README's table, and what it calls them.
+README_ROWS = {
+    "mnist": "MNIST, 5,000 x 784, 10 classes",
+    "mnist_weak_penalty": "the same with a tenth of the penalty",
+    "mnist_polynomial": "averaged pixels and their products, 5,000 x 1,274",
+    "newsgroups": "20 newsgroups, 11,293 x 73,686 sparse",
+    "reviews": "product reviews, 35,123 x 100,462 sparse, 2 classes",
+    "reuters_r8": "Reuters R8, 5,485 x 19,956 sparse, 8 classes",
+    "diamonds": "diamonds, 53,940 x 22, raw units, 5 classes",
+    "yeast": "yeast, 2,417 x 103, 198 classes",
+    "digits": "digits, 1,797 x 64, 10 classes",
+    "wine": "wine, 178 x 13, raw units",
+    "lasso_digits": "lasso on digits",
+    "lasso_cancer": "lasso on breast cancer, 569 x 30",
+    "lasso_penguins": "lasso on penguins, 333 x 9",
+}
 REAL_NAMES = [case.__name__ for case in REAL]
 PACKAGES = (
     "numpy",
@@ -163,7 +181,22 @@ def headline(real):
         )
     if missed:
         text += f" It does not include {', '.join(missed)}, where skmaxent does not reach the gap."
-    return text
+    return "\n".join(textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False))
+
+
+def readme_table(real):
+    """The rows of README_ROWS, with the times at a gap of 1e-6."""
+    by_name = {result["case"]: result for result in real}
+    lines = ["| data | MaxentClassifier | fastest other solver | ratio |", "|---|---|---|---|"]
+    for name, words in README_ROWS.items():
+        result = by_name[name]
+        ours, peer = result["times"]["1e-06"].get(OURS), best_peer(result, "1e-06")
+        lines.append(
+            f"| {words} | {'not reached' if ours is None else _seconds(ours['seconds'])} | "
+            f"{'none' if peer is None else f'{_seconds(peer[1])} ({peer[0]})'} | "
+            f"{_ratio_cell(result, '1e-06')} |"
+        )
+    return "\n".join(lines)
 
 
 def with_headline(readme, sentence):
@@ -199,46 +232,6 @@ def details(result):
     return "\n".join(lines)
 
 
-def _pyplot():
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot
-
-    return matplotlib.pyplot
-
-
-def draw(result, path):
-    plt = _pyplot()
-    figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-    colours = dict(zip(CONTENDERS, plt.get_cmap("tab10").colors, strict=False))
-    for name, points in result["points"].items():
-        if not points:
-            continue
-        seconds = [point["seconds"] for point in points]
-        gaps = [min(max(point["gap"], 1e-14), 1e2) for point in points]
-        ours = name == OURS
-        axes.loglog(
-            seconds,
-            gaps,
-            "o-",
-            color="black" if ours else colours[name],
-            linewidth=2.5 if ours else 1.2,
-            markersize=5 if ours else 3.5,
-            label=name,
-        )
-    axes.set_ylim(5e-15, 1e2)
-    for gap in GAPS:
-        axes.axhline(float(gap), color="0.85", linewidth=0.8, zorder=0)
-    axes.set_xlabel("seconds, one fit at each tolerance")
-    axes.set_ylabel("relative objective gap")
-    axes.set_title(result["description"], fontsize=9)
-    axes.legend(fontsize=7, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
 def _ratios(times):
     lines = ["| data | skmaxent | scikit-learn | ratio |", "|---|---|---|---|"]
     for data, by_name in times.items():
@@ -271,38 +264,6 @@ def _memory(m):
         f"{m['n_iter']:.0f} iterations, and its `optimality_gap_` is {m['gap']:.1e}. At the peak "
         f"it used {m['extra']:.0f} MB of memory besides the file.",
     ]
-
-
-def exponent(sizes, seconds):
-    """Slope of log seconds against log size over the larger half of the sizes."""
-    half = len(sizes) // 2
-    return float(np.polyfit(np.log(sizes[half:]), np.log(seconds[half:]), 1)[0])
-
-
-def draw_scaling(sweeps, path):
-    """Time against n, d and K; the slopes for the caption."""
-    plt = _pyplot()
-    figure, panels = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained", sharey=True)
-    slopes = {}
-    for axes, (letter, rows) in zip(panels, sweeps.items(), strict=True):
-        sizes = [row["size"] for row in rows]
-        for name in [name for name in rows[0] if name != "size"]:
-            seconds = [row[name] for row in rows]
-            slopes[letter, name] = exponent(sizes, seconds)
-            axes.loglog(
-                sizes,
-                seconds,
-                "o-",
-                color="black" if name == OURS else "tab:orange",
-                label=f"{name}: slope {slopes[letter, name]:.2f}",
-            )
-        axes.set_xlabel(letter)
-        axes.legend(fontsize=8, frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("seconds to a gap of 1e-6")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return slopes
 
 
 def _scaling(sweeps):
@@ -411,9 +372,26 @@ def _cluster(rows, model, passes):
     return lines
 
 
+def _limits(found):
+    kinds = list(next(iter(found.values()))["shares"])
+    lines = [
+        f"| case | MB of X | GFLOP a pair | GFLOP/s | pairs | limit | fit | {' | '.join(kinds)} |",
+        "|" + "---|" * (7 + len(kinds)),
+    ]
+    for name, row in found.items():
+        shares = " | ".join(f"{row['shares'][kind]:.0%}" for kind in kinds)
+        lines.append(
+            f"| {name} | {row['bytes'] / 1e6:.3g} | {row['flop'] / 1e9:.2g} | "
+            f"{row['flop'] / 1e9 / row['pair']:.2g} | {row['pairs']} | "
+            f"{_seconds(row['pairs'] * row['pair'])} | {_seconds(row['seconds'])} | {shares} |"
+        )
+    return lines
+
+
 SECTIONS = {
     "cluster": _cluster,
     "labels": _labels,
+    "limits": _limits,
     "paths": _paths,
     "whole": _ratios,
     "threads": _threads,
@@ -442,7 +420,7 @@ def write(folder, order):
     fits = [result for result in found if "times" in result]
     DOCS.joinpath("figures").mkdir(exist_ok=True)
     for result in fits:
-        draw(result, DOCS / "figures" / f"{result['case']}.png")
+        draw(result, GAPS, DOCS / "figures" / f"{result['case']}.png")
     real = [result for result in fits if result["case"] in REAL_NAMES]
     synthetic = [result for result in fits if result["case"] not in REAL_NAMES]
     kinds = {
@@ -453,7 +431,10 @@ def write(folder, order):
         ],
     }
     if len(real) == len(REAL):
-        README.write_text(with_headline(README.read_text(), headline(real)))
+        ratios = {result["case"]: ratio(result, "1e-06") for result in real}
+        draw_ratios(ratios, DOCS / "figures" / "real_data.png")
+        between = f"{readme_table(real)}\n\n{headline(real)}"
+        README.write_text(with_headline(README.read_text(), between))
     sections = "".join(
         f"## {kind}\n\nThe geometric mean of the ratios at 1e-6 is **{geometric_mean(some):.1f}**. "
         'A cell "no other" means that no other solver reached the gap; its number is a lower bound '
@@ -471,7 +452,7 @@ objective that any solver found.
 
 - Each solver runs in its own process, with the same data and the same number of threads. The
   solvers take turns.
-- Each solver is timed at the loosest of its tolerances that reaches the gap.
+- Each solver is timed at that of its tolerances which reaches the gap in the shortest time.
 - The ratio is the time of the fastest other solver, divided by the time of skmaxent.
 - `passes` is the time of skmaxent at a gap of 1e-6, divided by the time of one `X @ W` and one
   `X.T @ G`. These two products are the least that an evaluation of the gradient can cost.

@@ -3,7 +3,7 @@
     python benchmarks/run.py [case ...] [--repeats 3]
 
 Every contender has a process of its own with the same data and the same number of threads; they
-take turns. For each gap a contender gets the loosest of its own tolerances that reaches it, and
+take turns. For each gap a contender gets the quickest of its own tolerances that reach it, and
 that fit is timed again; times are medians. A contender is stopped where it takes more than
 `--patience` times as long as skmaxent at its tightest tolerance (and at least 10 s). Figures are
 kept in benchmarks/results/, one file a case; docs/benchmark.md and its pictures are written from
@@ -76,15 +76,15 @@ def explore(contenders, X, y, penalty, patience):
 
 
 def chosen(points, least):
-    """For each gap and contender the loosest tolerance that reaches it."""
-    return {
-        gap: {
-            name: next(tol for tol, *_, value in rows if (value - least) <= gap * abs(least))
+    """For each gap and contender the tolerance that reaches it in the shortest time."""
+    found = {}
+    for gap in GAPS:
+        reached = {
+            name: [(s, tol) for tol, s, _, value in rows if value - least <= gap * abs(least)]
             for name, rows in points.items()
-            if any((value - least) <= gap * abs(least) for *_, value in rows)
         }
-        for gap in GAPS
-    }
+        found[gap] = {name: min(times)[1] for name, times in reached.items() if times}
+    return found
 
 
 def repeated(contenders, choice, repeats):

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from cases import CASES, correlated, labels
 from cluster import cluster
 from contenders import OURS
+from limits import limits
 from measure import Process, alternate, fitting, objective, save
 from multilabel import multilabel
 from paths import paths
@@ -220,6 +221,7 @@ TASKS = {
     "scaling": scaling,
     "out_of_core": out_of_core,
     "paths": paths,
+    "limits": limits,
     "multilabel": multilabel,
     "cluster": cluster,
 }
