@@ -181,7 +181,7 @@ def headline(real):
         )
     if missed:
         text += f" It does not include {', '.join(missed)}, where skmaxent does not reach the gap."
-    return "\n".join(textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False))
+    return text
 
 
 def readme_table(real):
@@ -433,7 +433,10 @@ def write(folder, order):
     if len(real) == len(REAL):
         ratios = {result["case"]: ratio(result, "1e-06") for result in real}
         draw_ratios(ratios, DOCS / "figures" / "real_data.png")
-        between = f"{readme_table(real)}\n\n{headline(real)}"
+        sentences = textwrap.fill(
+            headline(real), 100, break_long_words=False, break_on_hyphens=False
+        )
+        between = f"{readme_table(real)}\n\n{sentences}"
         README.write_text(with_headline(README.read_text(), between))
     sections = "".join(
         f"## {kind}\n\nThe geometric mean of the ratios at 1e-6 is **{geometric_mean(some):.1f}**. "

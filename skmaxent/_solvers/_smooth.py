@@ -31,6 +31,9 @@ MAX_STEP_TRIALS = 60
 # Within this distance, in standard errors, F is nearly quadratic; a step that gains more than
 # SHORT_NEWTON_STEP times the predicted decrease is then too short.
 QUADRATIC_DISTANCE, SHORT_NEWTON_STEP = 10.0, 1.3
+# A distance below the tolerance that cannot be trusted ends the loop only if it is this short, in
+# standard errors: further away, another step costs less than the more precise solver.
+SHORT_DISTANCE = 0.01
 # The curvature of the rows hardly changes in a step after which F is above this share of its value.
 STEADY_SHARE = 0.6
 # Hessian products and relative accuracy of the Newton step that checks the distance at the end.
@@ -94,7 +97,7 @@ def newton(
         distance = state.distance
         status = _status(point, newton_step, distance, options.tol, record.number, watch)
         gives_up = (
-            distance <= options.tol
+            distance <= min(options.tol, SHORT_DISTANCE)
             or (region.steps_are_short and distance < QUADRATIC_DISTANCE)
             or counter.hessian_products - n_before > max_products
         )

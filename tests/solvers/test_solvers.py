@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from helpers import reference
 from helpers.problems import datasets, fit
-from sklearn.datasets import load_breast_cancer, load_iris
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.preprocessing import PolynomialFeatures
 
+from skmaxent import MaxentClassifier
 from skmaxent._solvers import Status, _hessian_bounds, _self_concordance
 
 
@@ -147,3 +149,15 @@ def test_outliers_and_their_squares_do_not_keep_the_optimum_away(C):
     found = fit(PolynomialFeatures(include_bias=False).fit_transform(X + 5.0), y, C)
     assert found.status is Status.CONVERGED
     assert found.gap < 1e-6
+
+
+def test_loose_tolerances_do_not_go_to_the_precise_solver(monkeypatch):
+    X, y = load_digits(return_X_y=True)
+
+    def refuse(*arguments):
+        raise AssertionError("the precise solver was called")
+
+    monkeypatch.setattr("skmaxent._solvers._strategy.newton_precise", refuse)
+    loose = MaxentClassifier(tol=1.0).fit(X, y)
+    tight = MaxentClassifier(tol=1e-4).fit(X, y)
+    assert_allclose(loose.predict_proba(X), tight.predict_proba(X), atol=0.02)
