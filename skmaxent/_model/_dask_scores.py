@@ -18,54 +18,55 @@ from skmaxent._typing import Array
 
 
 def accuracy(model: FittedModel, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
-    """Return the share of the total weight that rows with the predicted class have."""
-    return _mean(_is_right, model, X, y, sample_weight, offset)
+    """Return the weighted share of the rows whose class `model` predicts correctly."""
+    return _weighted_mean(_is_right, model, X, y, sample_weight, offset)
 
 
 def log_likelihood(model: FittedModel, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
-    """Return the weighted mean of the log-probability of the class of each row."""
-    return _mean(_log_probability, model, X, y, sample_weight, offset)
+    """Return the weighted mean over rows of the log-probability of the row's class."""
+    return _weighted_mean(_log_probability, model, X, y, sample_weight, offset)
 
 
-def _mean(
-    value: Callable[..., Array],
+def _weighted_mean(
+    score: Callable[..., Array],
     model: FittedModel,
     X: Any,
     y: Any,
     sample_weight: Any,
     offset: Any,
 ) -> float:
-    """Return the weighted mean over rows of `value(model, X, y, offset)`, (n_rows,) for a chunk."""
-    offset = model.needed_offset(offset)
+    """Return the weighted mean over rows of `score(model, X, y, offset)`, (n_rows,) for a chunk."""
+    offset = model.offset_or_default(offset)
     arguments = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    total, weight = sums_over_chunks(partial(_total, value, model), model.columns, X, arguments)
+    function = partial(_weighted_sum, score, model)
+    total, weight = sums_over_chunks(function, model.columns, X, arguments)
     if not weight > 0.0:
         raise ValueError("X has no rows of positive weight to score.")
     return float(total / weight)
 
 
-def _total(
-    value: Callable[..., Array], model: FittedModel, X: Any, y: Any, weights: Any, offset: Any
+def _weighted_sum(
+    score: Callable[..., Array], model: FittedModel, X: Any, y: Any, weights: Any, offset: Any
 ) -> tuple[Array, Array]:
-    """Return the weighted sum of the values of a chunk of rows, and the sum of their weights."""
+    """Return the weighted sum of the scores of a chunk of rows, and the sum of the weights."""
     if not X.shape[0]:
         return np.zeros(()), np.zeros(())
-    values = value(model, X, column(y, "y"), offset)
+    scores = score(model, X, column(y, "y"), offset)
     if weights is None or isinstance(weights, Real):
-        weights = np.full(len(values), 1.0 if weights is None else weights)
+        weights = np.full(len(scores), 1.0 if weights is None else weights)
     weights = column(weights, "sample_weight")
-    return np.asarray(weights @ values, dtype=float), np.asarray(weights.sum(), dtype=float)
+    return np.asarray(weights @ scores, dtype=float), np.asarray(weights.sum(), dtype=float)
 
 
 def _is_right(model: FittedModel, X: Any, y: Array, offset: Any) -> Array:
-    """Return whether the class of each row is predicted."""
+    """Return whether the predicted class of each row of X is its label in y, bool (n_rows,)."""
     predicted = model.predict("most_probable", X, offset)
-    accuracy_score(y, predicted)  # refuses labels of another kind
+    accuracy_score(y, predicted)  # raises ValueError for labels of another type
     return np.asarray(predicted == y)
 
 
 def _log_probability(model: FittedModel, X: Any, y: Array, offset: Any) -> Array:
-    """Return the log-probability of the class of each row."""
+    """Return the log-probability of the label in y of each row of X, (n_rows,)."""
     refuse_unknown(y, model.classes, "y")
     log_p = model.predict("log_probabilities", X, offset).astype(float)
     return np.asarray(log_p[np.arange(len(y)), np.searchsorted(model.classes, y)])

@@ -1,4 +1,4 @@
-"""FittedModel: coefficients with all that predictions need, and the predictions."""
+"""FittedModel: the coefficients of a fit with all that predictions need, and the predictions."""
 
 from __future__ import annotations
 
@@ -28,26 +28,25 @@ from skmaxent._storage._threads import Workers, effective_threads
 from skmaxent._typing import Array
 
 Quantity = Literal["logits", "probabilities", "log_probabilities", "most_probable"]
-# What users know these by.
+# The public method that returns each quantity, for error messages.
 PREDICTING_METHODS: dict[Quantity, str] = {
     "logits": "decision_function",
     "probabilities": "predict_proba",
     "log_probabilities": "predict_log_proba",
     "most_probable": "predict",
 }
-# From this number of logits on, a row of them is long enough to work along.
+# With at least this many logits, NumPy's inner loops run along the logits of a row.
 MANY_LOGITS = 32
-# Intercepts that cancel products of coefficients with columns far from zero: in float32 the
-# difference has lost the digits that count.
+# Larger intercepts are a sign of columns far from zero, whose products with coefficients the
+# intercepts cancel. In float32 the difference would have few correct digits.
 LARGE_INTERCEPT = 1024.0
 
 
 @dataclass(frozen=True)
 class Link:
-    """From the logits of a row to probabilities, and to their logarithms.
+    """The functions from logits to probabilities and to log-probabilities.
 
-    Both are functions of an array of logits, which they may write to, and of their axis.
-    `n_columns` of n_logits is the number of probabilities of a row.
+    `n_columns` returns the number of probabilities of a row from the number of its logits.
     """
 
     probabilities: Function
@@ -55,7 +54,7 @@ class Link:
     n_columns: Callable[[int], int]
 
 
-# A softmax gives the probabilities of two classes for a single logit; sigmoids one for each logit.
+# A softmax makes two probabilities of a single logit. Sigmoids make one of each logit.
 LINKS = {
     "softmax": Link(_prediction.softmax, _prediction.log_softmax, lambda n: max(n, 2)),
     "sigmoids": Link(_prediction.sigmoids, _prediction.log_sigmoids, lambda n: n),
@@ -67,26 +66,27 @@ LINKS = {
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A linear model for the classes of rows, as it is after a fit; it never changes.
+    """A fitted linear model of classes or labels, which never changes.
 
     Attributes
     ----------
     columns : FittedColumns
-        The columns that rows must have.
+        Names and number of the columns that X must have.
     classes : ndarray of shape (n_classes,)
-        Labels.
+        The labels of the classes.
     coef : ndarray of shape (n_logits, n_features)
     intercept : ndarray of shape (n_logits,)
     link : {"softmax", "sigmoids", "normalised sigmoids"}, default="softmax"
         A key of `LINKS`.
     expects_offset : bool, default=False
-        Whether rows must come with an offset, as those of the fit did.
+        Whether predictions need an offset, because the rows of the fit had one.
     default_offset : array-like, default=None
-        The offset of rows that come without. During a fit, callbacks predict its rows so.
+        The offset if none is passed: during a fit, that of its rows, which callbacks may predict.
     n_jobs : int, default=None
         Threads, as in `MaxentClassifier`.
     place : Place, default=None
-        Where rows must be if scikit-learn dispatches on array namespaces; None is on the host.
+        The device that X must be on if scikit-learn dispatches on array namespaces; None stands for
+        host memory.
     """
 
     columns: FittedColumns
@@ -100,7 +100,7 @@ class FittedModel:
     place: Place | None = None
 
     def detached(self) -> FittedModel:
-        """The same with arrays of its own, for rows that all come with an offset, if with any."""
+        """Return a copy with its own arrays and without a default offset."""
         return replace(
             self,
             classes=self.classes.copy(),
@@ -110,7 +110,7 @@ class FittedModel:
         )
 
     def predict(self, quantity: Quantity, X: Any, offset: ArrayLike | None = None) -> Any:
-        """Return a quantity, such as probabilities, for the rows of a user.
+        """Return a quantity, such as probabilities, for the rows X that a user passed.
 
         Parameters
         ----------
@@ -122,48 +122,48 @@ class FittedModel:
         Returns
         -------
         array of shape (n_samples, n_logits), (n_samples, n_classes) or (n_samples,)
-            The last for labels of the most probable classes. An array of the library of X where
-            scikit-learn dispatches on that, a lazy Dask array for a Dask collection, an ndarray
-            for all others.
+            For "most_probable", the labels (n_samples,). The result is a lazy Dask array if X is a
+            Dask collection, an array of the library of X if scikit-learn dispatches on array
+            namespaces, and an ndarray otherwise.
         """
         if is_dask(X):
             function = partial(self.predict, quantity)
-            return array_over_chunks(function, self.columns, X, self.needed_offset(offset))
+            return array_over_chunks(function, self.columns, X, self.offset_or_default(offset))
         check_same_place(X, self.place, f"{self.columns.estimator}.{PREDICTING_METHODS[quantity]}")
         found = self.evaluate(quantity, *self.read(X, offset))
         return self._labels(found) if quantity == "most_probable" else unwrapped(found)
 
     def probability_frame(self, X: Any, offset: ArrayLike | None = None) -> Any:
-        """The probabilities as a data frame in the library of X, with labels for columns."""
+        """Return the probabilities as a data frame of the library of X, with a column per class."""
         if is_dask(X):
             return frame_over_chunks(
                 partial(self.predict, "probabilities"),
                 self.columns,
                 _frames.class_index(self.classes),
                 X,
-                self.needed_offset(offset),
+                self.offset_or_default(offset),
                 "predict_proba_frame",
             )
         P = to_host(self.predict("probabilities", X, offset))
         return _frames.probability_frame(P, X, self.classes)
 
     def read(self, X: Any, offset: ArrayLike | None = None) -> tuple[Any, Array | None]:
-        """Return rows and their offsets, checked against those of the fit.
+        """Check X and its offset against the fit and return them as arrays.
 
         Returns
         -------
         X : ndarray, CSR matrix or DeviceArray of shape (n_samples, n_features)
         offset : ndarray of shape (n_samples, n_logits) or None
         """
-        offset = self.needed_offset(offset)
+        offset = self.offset_or_default(offset)
         if not self.columns.needs_no_validation(X):
             X = check_data(self.columns, X)
         if offset is not None:
             offset = check_offset(offset, X.shape[0], self.classes, X.dtype)
         return X, offset
 
-    def needed_offset(self, offset: ArrayLike | None) -> Any:
-        """The offset that was given, or the default; ValueError where there must be one."""
+    def offset_or_default(self, offset: ArrayLike | None) -> Any:
+        """Return `offset`, or `default_offset` if it is None; ValueError if a needed one is None."""
         offset = self.default_offset if offset is None else offset
         if offset is None and self.expects_offset:
             raise ValueError(
@@ -173,28 +173,28 @@ class FittedModel:
         return offset
 
     def evaluate(self, quantity: Quantity, X: Any, offset: Array | None = None) -> Any:
-        """Return a quantity of rows that `read` has checked, on the device of X.
+        """Return a quantity for rows X and offsets that `read` returned, on the device of X.
 
-        For "most_probable" these are positions of classes.
+        For "most_probable", the result has the positions of the classes, (n_samples,).
         """
         coef, intercept = self._coefficients_for(X)
-        finish, n_columns = self._function(quantity)
+        function, n_columns = self._function(quantity)
         n, dtype = X.shape[0], coef.dtype
         out = empty((n,), np.intp, X) if n_columns is None else empty((n, n_columns), dtype, X)
-        stored = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
+        storage = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
         is_small = n * coef.size < THREAD_WORK
         threads = nullcontext(Workers()) if is_small else Workers(effective_threads(self.n_jobs))
         with threads as workers:
-            blocks = stored(X, None, None, offset, n_logits=len(coef), workers=workers)
+            blocks = storage(X, None, None, offset, n_logits=len(coef), workers=workers)
             by_row = blocks.is_sparse or len(coef) >= MANY_LOGITS
-            kernel = _prediction.along_rows if by_row else _prediction.along_columns
+            kernel = _prediction.evaluate_by_row if by_row else _prediction.evaluate_by_logit
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                out = blocks.map_rows(kernel, out, coef, intercept, finish)
+                out = blocks.map_rows(kernel, out, coef, intercept, function)
         narrow = np.result_type(X.dtype, self.coef.dtype)
         return out if dtype == narrow or n_columns is None else _narrowed(out, narrow)
 
     def _coefficients_for(self, X: Any) -> tuple[Array, Array]:
-        """Return coefficients and intercepts in the dtype of the logits of these rows."""
+        """Return coefficients and intercepts in the dtype in which logits of X are computed."""
         dtype = np.result_type(X.dtype, self.coef.dtype)
         intercept = self.intercept
         absent = intercept < 0.5 * absent_logit(intercept.dtype)
@@ -210,7 +210,10 @@ class FittedModel:
         return np.asfortranarray(self.coef, dtype=dtype), intercept
 
     def _function(self, quantity: Quantity) -> tuple[Function, int | None]:
-        """The function of a row's logits that a quantity is, and the number of its values."""
+        """Return the function from logits to a quantity, and the number of its values for a row.
+
+        The number is None for the positions of the most probable classes, an array of one axis.
+        """
         if quantity == "logits":
             return _prediction.unchanged, len(self.coef)
         if quantity == "most_probable":
@@ -220,14 +223,14 @@ class FittedModel:
         return function, link.n_columns(len(self.coef))
 
     def _labels(self, codes: Any) -> Any:
-        """Return the labels at positions, on their device, or in host memory if no numbers."""
+        """Return the labels at positions `codes`, on the device of `codes` if they are numbers."""
         if isinstance(codes, DeviceArray) and self.classes.dtype.kind in "biuf":
             return unwrapped(DeviceArray(codes.place.put(self.classes), codes.place)[codes])
         return np.asarray(self.classes[on_host(codes)])
 
 
 def _narrowed(out: Array, dtype: DTypeLike) -> Array:
-    """Return results in a narrower type, clipped to its range."""
+    """Return results in a narrower dtype, clipped to its range; absent logits stay below all."""
     limit = float(np.finfo(dtype).max) / 4
     least = np.where(out < 0.5 * absent_logit(out.dtype), absent_logit(dtype), -limit)
     return np.clip(out, least, limit).astype(dtype)

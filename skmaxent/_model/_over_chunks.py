@@ -25,12 +25,13 @@ from skmaxent._typing import Array
 def array_over_chunks(
     function: Callable[..., Array], columns: FittedColumns, X: Any, offset: ArrayLike | None = None
 ) -> Any:
-    """Return a lazy Dask array of the results of a function of each chunk of rows of X.
+    """Return the lazy Dask array of the results of a function of each chunk of rows of X.
 
     Parameters
     ----------
     function : callable
-        From rows, and their `offset` if there is one, to an array with a row for each of them.
+        `function(X)` or `function(X, offset=offset)` of a chunk returns an array with an entry or a
+        row for each row of X.
     columns : FittedColumns
         The columns that X must have.
     X : Dask collection of shape (n_samples, n_features)
@@ -40,16 +41,16 @@ def array_over_chunks(
     import dask
     import dask.array as da
 
-    X, parts, rows = _parts(columns, X, {} if offset is None else {"offset": offset})
-    one = _row_like(function, columns, X, has_offset=offset is not None)
+    X, parts, rows = _row_chunks(columns, X, {} if offset is None else {"offset": offset})
+    example = _result_of_one_row(function, columns, X, has_offset=offset is not None)
     shared = dask.delayed(function, pure=False)
-    call = dask.delayed(_of_rows, pure=False)
+    call = dask.delayed(_apply_to_chunk, pure=False)
     lengths = (np.nan,) * len(parts) if is_frame(X) else X.chunks[0]
     chunks = [
         da.from_delayed(
-            call(shared, one, part, *more),
-            shape=(length, *one.shape[1:]),
-            meta=one[:0],
+            call(shared, example, part, *more),
+            shape=(length, *example.shape[1:]),
+            meta=example[:0],
         )
         for length, part, *more in zip(lengths, parts, *rows, strict=True)
     ]
@@ -64,10 +65,10 @@ def frame_over_chunks(
     offset: ArrayLike | None,
     method: str,
 ) -> Any:
-    """Return a lazy Dask data frame of the results of a function of each chunk of rows of X.
+    """Return the lazy Dask data frame of the results of a function of each chunk of rows of X.
 
-    If X is a data frame, the result has its index, and the offset must be None or 0. `names` are
-    the names of the columns, `method` is the name of the method in the error. See
+    `names` are the names of its columns. If X is a data frame, the result has the index of X, and
+    the offset must be None or 0; the TypeError for another offset contains `method`. See
     `array_over_chunks` for the other parameters.
     """
     import dask.dataframe as dd
@@ -81,17 +82,17 @@ def frame_over_chunks(
     if offset is not None:
         function = partial(function, offset=0)
     columns.check(column_metadata(X))
-    few = _named(X._meta_nonempty, function, names)
-    return X.map_partitions(_named, function, names, meta=few.iloc[:0])
+    few = _as_frame(X._meta_nonempty, function, names)
+    return X.map_partitions(_as_frame, function, names, meta=few.iloc[:0])
 
 
-def _named(X: Any, function: Callable[..., Array], names: Any) -> Any:
-    """Return the results of a function of a pandas data frame as a data frame."""
+def _as_frame(X: Any, function: Callable[..., Array], names: Any) -> Any:
+    """Return `function(X)` of a pandas data frame X as a data frame with the index of X."""
     import pandas as pd
 
     if not len(X):  # the function needs a row
-        one = pd.DataFrame(np.ones((1, X.shape[1])), columns=X.columns)
-        return _named(one, function, names).iloc[:0]
+        one_row = pd.DataFrame(np.ones((1, X.shape[1])), columns=X.columns)
+        return _as_frame(one_row, function, names).iloc[:0]
     return pd.DataFrame(function(X), index=X.index, columns=names)
 
 
@@ -101,15 +102,15 @@ def sums_over_chunks(
     X: Any,
     arguments: dict[str, Any],
 ) -> tuple[Array, ...]:
-    """Compute the sums over chunks of rows of X of the arrays that a function returns.
+    """Compute the sums, over chunks of rows of X, of the arrays that a function returns.
 
-    The arguments of the function are a chunk of rows, and the same rows of each entry of
-    `arguments`.
+    The arguments of the function are a chunk of rows of X, and the same rows of each value of
+    `arguments`, whose keys are names for errors. `columns` are the columns that X must have.
     """
     import dask
 
-    X, parts, rows = _parts(columns, X, arguments)
-    call = dask.delayed(_of_chunk, pure=False)
+    X, parts, rows = _row_chunks(columns, X, arguments)
+    call = dask.delayed(_call_with_chunk, pure=False)
     shared = dask.delayed(function, pure=False)
     scheduler = current_scheduler(X)
     found = [call(shared, part, *more) for part, *more in zip(parts, *rows, strict=True)]
@@ -117,17 +118,17 @@ def sums_over_chunks(
     return tuple(np.sum(arrays, axis=0) for arrays in zip(*totals, strict=True))
 
 
-def _of_chunk(
+def _call_with_chunk(
     function: Callable[..., tuple[Array, ...]], X: Any, *arguments: Any
 ) -> tuple[Array, ...]:
-    """Call a function with a chunk of rows, and the same rows of other arguments."""
-    return function(_rows(X), *arguments)
+    """Return `function(X, *arguments)` for a chunk of rows, which may be sparse of any package."""
+    return function(_as_scipy_sparse(X), *arguments)
 
 
-def _parts(
+def _row_chunks(
     columns: FittedColumns, X: Any, arguments: dict[str, Any]
 ) -> tuple[Any, list[Any], list[Any]]:
-    """Return X in chunks of whole rows, these chunks, and the same rows of each argument."""
+    """Return X in chunks of whole rows, the list of chunks, and for each argument its chunks."""
     X = in_row_chunks(X)
     columns.check(column_metadata(X))
     parts = chunks_of(X)
@@ -135,10 +136,10 @@ def _parts(
     return X, parts, rows
 
 
-def _row_like(
+def _result_of_one_row(
     function: Callable[..., Array], columns: FittedColumns, X: Any, *, has_offset: bool
 ) -> Array:
-    """Return the result for a row of zeros of the dtype of X, for its shape and dtype."""
+    """Return the result of a function for one row of zeros, which shows its shape and dtype."""
     dtypes = set(X.dtypes) if is_frame(X) else {X.dtype}
     dtype = np.float32 if dtypes == {np.dtype("f4")} else np.float64
     row: Any = np.zeros((1, columns.n_features), dtype=dtype)
@@ -150,16 +151,16 @@ def _row_like(
     return np.asarray(function(row, **zero))
 
 
-def _of_rows(
-    function: Callable[..., Array], one: Array, X: Any, offset: ArrayLike | None = None
+def _apply_to_chunk(
+    function: Callable[..., Array], example: Array, X: Any, offset: ArrayLike | None = None
 ) -> Array:
-    """Return the result for a chunk, which may be empty; `one` is the result for a row."""
+    """Return the result of a function for a chunk X; `example`, that of one row, if X is empty."""
     if not X.shape[0]:
-        return one[:0]
-    given = {} if offset is None else {"offset": offset}
-    return np.asarray(function(_rows(X), **given))
+        return example[:0]
+    keywords = {} if offset is None else {"offset": offset}
+    return np.asarray(function(_as_scipy_sparse(X), **keywords))
 
 
-def _rows(X: Any) -> Any:
-    """Return sparse rows of other packages as SciPy's, and other rows as they are."""
+def _as_scipy_sparse(X: Any) -> Any:
+    """Return sparse rows of other packages as a SciPy CSR matrix, and other rows unchanged."""
     return X.tocsr() if hasattr(X, "tocsr") else X

@@ -1,4 +1,7 @@
-"""Logits of a block of rows, and the functions of them that are predicted."""
+"""Logits of a block of rows, and the functions of logits that are predicted.
+
+Z is an array of logits with the logits of a row along `axis`. Two classes have a single logit.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,15 @@ from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
 from skmaxent._typing import Array
 
+# A function of logits, which it may overwrite, and of the axis of the logits of a row.
 Function = Callable[[Array, int], Array]
 
 
 def absent_logit(dtype: DTypeLike) -> float:
-    """The logit of a class without weight in the fit, whose probability is zero for every row.
+    """Return the logit of a class without weight in the fit, whose probability is zero in all rows.
 
-    It is next to the most negative number, below every other logit; those that overflow are cut off
-    at a quarter of it. The rest is for rounding where fits are blended.
+    It is close to the most negative number of the dtype, with some room for rounding errors. Other
+    logits are larger, since those that overflow are clipped to a quarter of the range.
     """
     return 0.99 * float(np.finfo(dtype).min)
 
@@ -74,67 +78,69 @@ def log_softmax(Z: Array, axis: int) -> Array:
 
 
 def sigmoids(Z: Array, axis: int) -> Array:
-    """The logistic function of each logit."""
+    """Return the logistic function of each logit, which it overwrites."""
     return _expit(Z)
 
 
 def log_sigmoids(Z: Array, axis: int) -> Array:
-    """Return logarithms of the logistic function of each logit."""
+    """Return the logarithm of the logistic function of each logit, which it overwrites."""
     return _log_expit(Z)
 
 
 def normalised_sigmoids(Z: Array, axis: int) -> Array:
-    """The logistic functions of the logits over their sum; all alike where that is zero."""
+    """Return the logistic functions of a row's logits over their sum; equal shares if it is 0."""
     P = _expit(Z)
     total = P.sum(axis=axis, keepdims=True)
     return np.where(total > 0.0, P / np.where(total > 0.0, total, 1.0), 1.0 / P.shape[axis])
 
 
 def log_normalised_sigmoids(Z: Array, axis: int) -> Array:
-    """Return the logarithms of normalised sigmoids, kept finite."""
+    """Return the logarithms of normalised sigmoids; that of zero is replaced by a finite number."""
     P = normalised_sigmoids(Z, axis)
     return np.log(np.maximum(P, float(np.finfo(P.dtype).tiny)))
 
 
 def most_probable(Z: Array, axis: int) -> Array:
-    """The position of the largest logit; for a single one 1 where it is positive."""
+    """Return the position of the largest logit; for a single logit, whether it is positive."""
     return Z.ravel() > 0 if Z.shape[axis] == 1 else Z.argmax(axis=axis)
 
 
-def along_columns(
-    block: Block, out: Array, coef: Array, intercept: Array, finish: Function
+def evaluate_by_logit(
+    block: Block, out: Array, coef: Array, intercept: Array, function: Function
 ) -> None:
-    """Write a function of the logits of a block to `out`, a row of it for each row of the block.
-
-    `finish` is that function: of logits, which it may write to, and of their axis. Logits are
-    finite where X is.
-    """
+    """Write `function` of the logits (n_logits, rows) of a block to `out`, with an entry per row."""
     Z = block.logits_at(coef, intercept)
-    _recompute_if_needed(Z.T, block, coef, intercept)
-    out[...] = finish(Z, 0).T
+    _replace_overflowed(Z.T, block, coef, intercept)
+    out[...] = function(Z, 0).T
 
 
-def along_rows(block: Block, out: Array, coef: Array, intercept: Array, finish: Function) -> None:
-    """The same for logits stored row by row, as is better for sparse rows and many logits."""
+def evaluate_by_row(
+    block: Block, out: Array, coef: Array, intercept: Array, function: Function
+) -> None:
+    """Do the same as `evaluate_by_logit` with logits (rows, n_logits).
+
+    This is faster for sparse rows and for many logits.
+    """
     shape = block.stop - block.start, len(coef)
     Z = out if out.shape == shape else empty(shape, coef.dtype, coef)
     block.logits_by_row(coef, intercept, Z)
-    _recompute_if_needed(Z, block, coef, intercept)
-    result = finish(Z, 1)
+    _replace_overflowed(Z, block, coef, intercept)
+    result = function(Z, 1)
     if result is not out:
         out[...] = result
 
 
-def _recompute_if_needed(Z: Array, block: Block, coef: Array, intercept: Array) -> None:
-    """Return finite logits: those that overflowed are computed again in a wider type.
+def _replace_overflowed(Z: Array, block: Block, coef: Array, intercept: Array) -> None:
+    """Replace rows of the logits Z (rows, n_logits) that overflowed, computed in a wider dtype.
 
-    A product with NaN or infinity is never finite: so that X need not be looked at before.
+    Raises ValueError if X contains NaN or infinity, whose products are never finite, so that X need
+    not be checked before.
     """
-    if np.isfinite(Z.sum()):  # a sum may overflow where no logit does: then look at them
+    if np.isfinite(Z.sum()):  # the sum may overflow although no logit does; rows are checked below
         return
-    if isinstance(Z, DeviceArray):  # rare: this block alone, on the host
+    if isinstance(Z, DeviceArray):  # rare, so the block is copied to the host
         exact = Z.host().copy()
-        _recompute_if_needed(exact, on_host_block(block), coef.host(), intercept.host())
+        _replace_overflowed(exact, on_host_block(block), coef.host(), intercept.host())
         Z[...] = exact
         return
     rows = np.flatnonzero(~np.isfinite(Z).all(axis=1))
