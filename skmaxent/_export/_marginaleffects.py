@@ -1,4 +1,4 @@
-"""Results as a model of Python's package marginaleffects."""
+"""Results of `infer` as a model for Python's package marginaleffects."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from skmaxent._warnings import warn_user
 if TYPE_CHECKING:
     import pandas as pd
 
+# Names of the columns of data that have the weights and the offsets of the fit.
 WEIGHTS, OFFSET = "sample_weight", "offset"
-# Means of columns relative to their spread at which standard errors are wrong by about 0.1 %.
+# If the mean of a column is so many times its spread, standard errors are wrong by about 0.1 %.
 FAR_FROM_ZERO = 300
 
 
@@ -28,37 +29,37 @@ def to_marginaleffects(results: InferenceResults) -> Any:
 
     The model has the variables of the data that `infer` got, so that dummies, interactions and
     splines of a pipeline or a formula follow their variables. Estimates and standard errors are
-    those of the methods `predictions`, `comparisons` and `slopes` of the results, but that
-    marginaleffects differentiates numerically and gives all rows equal weights unless told
-    otherwise.
+    those of the methods `predictions`, `comparisons` and `slopes` of the results. However,
+    marginaleffects differentiates numerically and gives all rows equal weights by default.
 
     Parameters
     ----------
     results : InferenceResults
-        Of `infer`, with the rows of the fit.
+        Results of `infer` that still hold the rows of the fit.
 
     Returns
     -------
     marginaleffects.classes.ModelAbstract
-        A model for ``marginaleffects.avg_slopes(model)`` and the like. Groups are the classes. Its
-        coefficients are those of the results, named "class:feature". Where the fit had weights its
-        data have a column "sample_weight", for ``wts="sample_weight"``; where it had offsets, they
-        have a column "offset" for two classes and "offset:class" for each of more, which new data
-        must have as well.
+        A model for functions such as ``marginaleffects.avg_slopes(model)``. Groups are the classes.
+        The coefficients are those of the results, named "class:feature". If the fit had weights,
+        the data of the model have a column "sample_weight", for ``wts="sample_weight"``. If the fit
+        had offsets, the data have a column "offset" for two classes, or a column "offset:class" for
+        each of more classes; new data must have these columns too.
 
     Raises
     ------
     ImportError
         If marginaleffects 0.6 is not installed, which needs polars 1.
     ValueError
-        For results of some features, without the rows of the fit, or of data that are not held as
-        variables; for variables whose names or values are the same as text.
+        For results of some features only, for results without the rows of the fit, and for results
+        of data that are not held as variables. Also if two variables, or two values of a variable,
+        are the same when they are converted to text.
 
     Warns
     -----
     UserWarning
-        Where columns of the model have means far above their spread, in which the finite
-        differences of marginaleffects lose the digits of standard errors.
+        If columns of the model have means far above their spread. The finite differences of
+        marginaleffects then give standard errors with few correct digits.
 
     Examples
     --------
@@ -73,12 +74,12 @@ def to_marginaleffects(results: InferenceResults) -> Any:
         raise TypeError(f"results must be of infer, found a {type(results).__name__}.")
     model_class, vault_class, polars = _marginaleffects()
     effects = results._effects
-    rows = _Rows(effects.variables, effects.delta)
+    rows = _RowConverter(effects.variables, effects.delta)
     _warn_of_columns_far_from_zero(effects.delta)
     vault = vault_class(
         coef=results.coef.ravel(),
         coefnames=np.array([f"{row}:{name}" for row in results.rows for name in results.columns]),
-        # A function that gives a response and a matrix, where there is no formula.
+        # In place of a formula, a function that returns a response and a matrix.
         formula=lambda newdata: (None, rows.design(newdata)),
         modeldata=polars.DataFrame(rows.columns_of_fit(polars)),
         package="skmaxent",
@@ -87,15 +88,15 @@ def to_marginaleffects(results: InferenceResults) -> Any:
     return model_class(results, vault, rows)
 
 
-class _Rows:
-    """From rows of marginaleffects, with values that polars has, to those of the model.
+class _RowConverter:
+    """Converts rows between the data frames of polars in marginaleffects and those of the model.
 
     Parameters
     ----------
     variables : Variables
         The variables of the model, with the rows of the fit.
     delta : DeltaMethod
-        The model.
+        The fitted model with the covariance of its coefficients.
     """
 
     def __init__(self, variables: Variables, delta: DeltaMethod) -> None:
@@ -123,14 +124,14 @@ class _Rows:
 
     @property
     def numeric_levels(self) -> list[str]:
-        """The names of variables whose values are numbers, and levels to the model."""
+        """The names of variables whose values are numbers that the model treats as categories."""
         template, levels = self._variables.template, self._variables.levels
         return [str(name) for name in levels if is_numeric(template[name])]
 
     def columns_of_fit(self, polars: Any) -> dict[str, Any]:
-        """Return the data of the fit, then columns of its weights and offsets.
+        """Return the columns of the data of the fit by name, with its weights and offsets last.
 
-        Variables that the model does not use and that marginaleffects cannot hold are left out.
+        Variables that the model does not use are left out if marginaleffects cannot hold them.
         """
         variables = self._variables
         data = variables.rows_of_fit("models of marginaleffects")
@@ -141,18 +142,19 @@ class _Rows:
         if variables.weights is not None:
             found[WEIGHTS] = variables.weights
         if self._offsets:
-            known = np.asarray(variables.offset, float)
-            known = np.broadcast_to(known, (len(data),)) if not known.ndim else known
-            known = known.reshape(len(data), -1)
-            if known.shape[1] > len(self._offsets):
-                known = known[:, 1:] - known[:, :1]
-            found |= {name: known[:, j] for j, name in enumerate(self._offsets)}
+            offset = np.asarray(variables.offset, float)
+            offset = np.broadcast_to(offset, (len(data),)) if not offset.ndim else offset
+            offset = offset.reshape(len(data), -1)
+            if offset.shape[1] > len(self._offsets):  # two classes: the offset of the one logit
+                offset = offset[:, 1:] - offset[:, :1]
+            found |= {name: offset[:, j] for j, name in enumerate(self._offsets)}
         return found
 
     def design(self, newdata: Any) -> Array:
-        """Return the columns of the model and ones, and the logarithms of the probabilities.
+        """Return the columns of the model, ones for an intercept, and the log-probabilities.
 
-        `newdata` is a frame of polars; the result has the shape (n, n_columns + n_classes).
+        `newdata` is a data frame of polars with n rows. The result has the shape
+        (n, n_columns + n_classes), where n_columns counts the ones too.
         """
         delta = self._delta
         frame = self._to_pandas(newdata)
@@ -170,17 +172,18 @@ class _Rows:
         return np.column_stack([rows, ones, log_P])
 
     def _to_polars(self, polars: Any, column: pd.Series) -> Any:
-        """Return a column of polars, with categories for text."""
+        """Return a column of pandas as a series of polars, text as categories."""
         if column.name not in self._levels:
             is_number = is_numeric(column) and column.isna().any()
             values = column.to_numpy(dtype=float, na_value=np.nan) if is_number else column
             return polars.Series(values=np.asarray(values))
         levels = self._levels[column.name]
-        texts = [None if is_missing else str(value) for value, is_missing in _pairs(column)]
+        pairs = zip(column, column.isna(), strict=True)
+        texts = [None if is_missing else str(value) for value, is_missing in pairs]
         return polars.Series(values=texts, dtype=polars.Enum(list(levels)))
 
     def _to_pandas(self, newdata: Any) -> pd.DataFrame:
-        """Return rows as the transformer of the model takes them."""
+        """Return a data frame of polars as a data frame of pandas with the dtypes of the fit."""
         import pandas as pd
 
         columns = {}
@@ -203,10 +206,10 @@ class _Rows:
 
 
 def _warn_of_columns_far_from_zero(delta: DeltaMethod) -> None:
-    """Warn where standard errors are small differences of large numbers.
+    """Warn of columns for which standard errors are small differences of large numbers.
 
-    Finite differences have about eight digits, and coefficients of a column whose mean is m times
-    its spread have variances that are up to m² times those of probabilities.
+    Finite differences have about eight digits. If the mean of a column is m times its spread, the
+    variance of its coefficients is up to m² times that of probabilities.
     """
     ratio = np.abs(delta.standardised.center / delta.standardised.scale)
     far = [name for name, one in zip(delta.names, ratio, strict=True) if one > FAR_FROM_ZERO]
@@ -219,7 +222,7 @@ def _warn_of_columns_far_from_zero(delta: DeltaMethod) -> None:
 
 
 def _by_text(values: list[Any], what: str) -> dict[str, Any]:
-    """Return values by their texts; raise ValueError where two have the same."""
+    """Return a dict of the values by their text; raise ValueError if two have the same text."""
     found = {str(value): value for value in values}
     if len(found) < len(values):
         raise ValueError(f"{what} must differ as text, found {values}.")
@@ -227,7 +230,7 @@ def _by_text(values: list[Any], what: str) -> dict[str, Any]:
 
 
 def _has_text(column: pd.Series) -> bool:
-    """Return whether polars gets the values of a column as categories."""
+    """Return whether a column has neither numbers nor times, so that polars gets categories."""
     from pandas.api import types
 
     return not (types.is_numeric_dtype(column) or types.is_datetime64_any_dtype(column))
@@ -238,13 +241,9 @@ def _is_plain(column: pd.Series) -> bool:
     return not column.isna().any() and column.nunique() == column.astype(str).nunique()
 
 
-def _pairs(column: pd.Series) -> Any:
-    return zip(column, column.isna(), strict=True)
-
-
 @cache
 def _marginaleffects() -> tuple[Any, Any, Any]:
-    """Return the class of our models, the class of what they hold, and polars."""
+    """Return the class of models, marginaleffects' class for a model's arrays, and polars."""
     try:
         import polars
         from marginaleffects.classes import ModelAbstract, ModelVault
@@ -255,15 +254,16 @@ def _marginaleffects() -> tuple[Any, Any, Any]:
         ) from error
 
     class SkmaxentModel(ModelAbstract):
-        """Results of this package, as marginaleffects asks for them."""
+        """Results of `infer` with the methods of ModelAbstract that marginaleffects calls."""
 
-        # Estimates are compared with normal quantiles, as those of the results are.
+        # Infinite, so that intervals have normal quantiles as those of the results.
         df_resid = np.inf
 
-        def __init__(self, results: InferenceResults, vault: Any, rows: _Rows) -> None:
+        def __init__(self, results: InferenceResults, vault: Any, rows: _RowConverter) -> None:
             self._rows = rows
             super().__init__(results, vault)
             reference = Reference.of(results.reference, np.array(results.classes, object))
+            # Positions of the classes with a row of coefficients, all but the reference.
             self._logits = np.arange(len(results.classes))
             if reference.position is not None:
                 self._logits = np.delete(self._logits, reference.position)
@@ -291,6 +291,7 @@ def _marginaleffects() -> tuple[Any, Any, Any]:
             return self._rows.design(newdata)
 
         def get_predict(self, params: Array, newdata: Any) -> Any:
+            # Logits are those of the fit, plus their change, which is linear in the parameters.
             exog = newdata if isinstance(newdata, np.ndarray) else self.get_exog(newdata)
             results: InferenceResults = self.model
             change = np.reshape(np.ravel(params) - results.coef.ravel(), results.coef.shape)

@@ -101,7 +101,7 @@ class Graph:
         self._scope, self._container, self.dtype = scope, container, dtype
 
     def constant(self, array: Array) -> str:
-        """Add an array as a constant."""
+        """Add an array as a constant and return its name."""
         name: str = self._scope.get_unique_variable_name("constant")
         entries = array.ravel().tolist()
         if array.dtype == object:
@@ -111,7 +111,7 @@ class Graph:
         return name
 
     def number(self, value: Any) -> str:
-        """Add a number or an array as a constant of the type that the graph computes in."""
+        """Add a number or an array as a constant of the dtype of the graph and return its name."""
         return self.constant(np.asarray(value, self.dtype))
 
     def add(self, operator: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
@@ -122,21 +122,21 @@ class Graph:
         return output
 
     def cast(self, value: str, dtype: DTypeLike, out: str | None = None) -> str:
-        """Append a conversion to `dtype`."""
+        """Append a conversion of `value` to `dtype` and return the name of its output."""
         return self.add("Cast", value, out=out, to=_tensor_type(np.dtype(dtype)))
 
 
 def _tensor_type(dtype: DTypeLike) -> int:
-    """Return ONNX's number for a dtype of NumPy."""
+    """Return the number of the ONNX type of a NumPy dtype."""
     from onnx.helper import np_dtype_to_tensor_dtype
 
     return int(np_dtype_to_tensor_dtype(dtype))
 
 
 def _set_output_types(operator: Any) -> None:
-    """Set the types and shapes of the outputs of a classifier; skl2onnx's shape calculator.
+    """Set the types and shapes of the outputs of a classifier (a shape calculator of skl2onnx).
 
-    Raises ValueError for input of another width than the model's, and for models with an offset.
+    Raises ValueError for another number of features than in the fit, and for models with an offset.
     """
     from skl2onnx.common import data_types
 
@@ -184,7 +184,7 @@ def _check_input(operator: Any, n_features: int) -> None:
 
 
 def _become_dictionaries(operator: Any) -> bool:
-    """Return whether the scores go to the operator ZipMap, whose dictionaries hold float32 only."""
+    """Return whether operator ZipMap makes dictionaries of the scores, which hold float32 only."""
     scores = operator.outputs[1]
     others = operator.scope_inst.operators.values()
     zipmaps = (other for other in others if other.type == "SklearnZipMap")
@@ -210,16 +210,16 @@ def _labels(classes: Array, as_positions: bool) -> Array:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    """Append the operators of a classifier to the graph; skl2onnx's converter."""
+    """Append the operators of a classifier to the graph (a converter of skl2onnx)."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     model, (X,), (label, scores) = operator.raw_operator, operator.inputs, operator.outputs
     options = container.get_options(model, {"raw_scores": False, "nocl": False})
-    given = np.float32 if isinstance(X.type, FloatTensorType) else np.float64
+    of_input = np.float32 if isinstance(X.type, FloatTensorType) else np.float64
     result = np.float64 if isinstance(scores.type, DoubleTensorType) else np.float32
     fitted, is_multilabel = fitted_model(model), getattr(model, "multilabel_", False)
 
-    graph = Graph(scope, container, np.result_type(given, fitted.coef.dtype))
+    graph = Graph(scope, container, np.result_type(of_input, fitted.coef.dtype))
     Z = _logits(graph, graph.cast(X.full_name, graph.dtype), fitted)
     if is_multilabel or not options["raw_scores"]:
         P = _probabilities(graph, Z, fitted)
@@ -236,7 +236,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _logits(graph: Graph, X: str, model: FittedModel) -> str:
-    """Append the logits (n, K); they are -z and z for two classes with a single logit z."""
+    """Append the logits (n, K), which are -z and z for two classes with a single logit z."""
     coef, intercept = model.coef, model.intercept
     if len(coef) < len(model.classes):
         coef, intercept = (np.concatenate([-array, array]) for array in (coef, intercept))
@@ -244,7 +244,7 @@ def _logits(graph: Graph, X: str, model: FittedModel) -> str:
 
 
 def _probabilities(graph: Graph, Z: str, model: FittedModel) -> str:
-    """Append the class probabilities (n, K), or those of labels, from the logits of `_logits`."""
+    """Append the probabilities (n, K) of classes or labels for the logits Z of `_logits`."""
     n_classes = len(model.classes)
     if model.link == "softmax":
         # The logistic function of z is the second entry of the softmax of (-z, z)/2.
@@ -263,9 +263,9 @@ def _probabilities(graph: Graph, Z: str, model: FittedModel) -> str:
 
 
 def _sigmoids(graph: Graph, Z: str) -> str:
-    """Append the logistic function as exp(min(z, 0))/(1 + exp(-|z|)).
+    """Append the logistic function of Z as exp(min(z, 0))/(1 + exp(-|z|)).
 
-    Small results are accurate, which runtimes do not guarantee for ONNX's operator Sigmoid.
+    Small results are then accurate, which runtimes do not guarantee for ONNX's operator Sigmoid.
     """
     one = graph.number(1.0)
     small = graph.add("Exp", graph.add("Neg", graph.add("Abs", Z)))

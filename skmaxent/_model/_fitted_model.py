@@ -163,7 +163,7 @@ class FittedModel:
         return X, offset
 
     def offset_or_default(self, offset: ArrayLike | None) -> Any:
-        """Return `offset`, or `default_offset` if it is None; ValueError if a needed one is None."""
+        """Return `offset`, or `default_offset` for None; ValueError if a needed one is None."""
         offset = self.default_offset if offset is None else offset
         if offset is None and self.expects_offset:
             raise ValueError(

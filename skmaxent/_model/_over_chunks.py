@@ -154,7 +154,7 @@ def _result_of_one_row(
 def _apply_to_chunk(
     function: Callable[..., Array], example: Array, X: Any, offset: ArrayLike | None = None
 ) -> Array:
-    """Return the result of a function for a chunk X; `example`, that of one row, if X is empty."""
+    """Return the result of a function for a chunk X; an empty one like `example` if X is empty."""
     if not X.shape[0]:
         return example[:0]
     keywords = {} if offset is None else {"offset": offset}
