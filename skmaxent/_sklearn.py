@@ -7,47 +7,35 @@ read when a new version breaks something.
 from __future__ import annotations
 
 import functools
+
 import inspect
 from typing import Any
 
 import numpy as np
 import sklearn
 from sklearn.linear_model._base import SparseCoefMixin as SparseCoefMixin
-from sklearn.utils import _array_api
-from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils import _array_api, _safe_indexing
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils._set_output import _get_output_config
-from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
-from sklearn.utils.validation import _get_feature_names as feature_names_of
+from sklearn.utils.validation import _check_feature_names_in, _get_feature_names
 
 try:
-    from sklearn import callback as callback_protocol
+    from sklearn import callback
 except ImportError:  # before 1.9
-    callback_protocol = None
+    callback = None
 
+callback_protocol = callback
 HAS_CALLBACKS = callback_protocol is not None
 # Whether scikit-learn dispatches on array namespaces completely, as since 1.9, which is the first
 # version with `check_same_namespace`.
 HAS_DISPATCH = hasattr(_array_api, "check_same_namespace")
 
-__all__ = [
-    "HAS_CALLBACKS",
-    "HasMethods",
-    "Interval",
-    "SparseCoefMixin",
-    "StrOptions",
-    "callback_protocol",
-    "check_feature_names_in",
-    "check_parameters",
-    "feature_names_of",
-    "namespace_and_device",
-    "output_of_transform",
-    "safe_indexing",
-    "to_numpy",
-]
+check_feature_names_in = _check_feature_names_in
+feature_names_of = _get_feature_names
+safe_indexing = _safe_indexing
 
 
 def check_parameters(estimator: Any) -> None:

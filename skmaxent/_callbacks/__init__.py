@@ -40,13 +40,8 @@ def with_callbacks(method: Method) -> Method:
 class Task:
     """A task of a fit. The callbacks of the estimator are called when it begins and when it ends.
 
-    Attributes
-    ----------
-    estimator : estimator
-    context : object
-        scikit-learn's callback context of the task.
-    fit_arguments : dict
-        The X, y and metadata that the callbacks receive.
+    `context` is scikit-learn's callback context of the task, and `fit_arguments` are the X, y and
+    metadata that the callbacks receive.
     """
 
     estimator: Any
@@ -65,11 +60,7 @@ class Task:
         max_subtasks: int | None,
         sequential_subtasks: bool = True,
     ) -> Task | None:
-        """Begin the task that is the whole fit and return it; None if there are no callbacks.
-
-        `max_subtasks` is the number of its parts, None if unknown; `sequential_subtasks` tells
-        whether they run one after the other.
-        """
+        """Begin the task that is the whole fit and return it; None if there are no callbacks."""
         # Without callbacks no context is made, which takes as long as iterations on few rows.
         if not hasattr(estimator, "_skl_callbacks"):
             return None
@@ -133,8 +124,8 @@ class Task:
             found = attributes() if callable(attributes) else attributes
             if found is None:
                 return None
-            X, y = self.fit_arguments["X"], self.fit_arguments["y"]
-            return found | attributes_on_devices_of(found, X, y)
+            given = self.fit_arguments
+            return found | attributes_on_devices_of(found, given["X"], given["y"])
 
         return reconstruction
 
@@ -198,10 +189,7 @@ def check_callbacks_supported() -> None:
 
 
 def without_callbacks(estimator: Any) -> Any:
-    """Remove the callbacks of an estimator in place and return it.
-
-    Estimators that are cloned for internal fits get no callbacks, which are for the user's fits.
-    """
+    """Remove the callbacks of an estimator, a clone for internal fits, in place and return it."""
     if HAS_CALLBACKS:
         estimator.set_callbacks()
     return estimator

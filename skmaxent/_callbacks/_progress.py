@@ -17,17 +17,10 @@ class Progress:
 
     In a terminal, each text overwrites the last one in the same line, which `close` ends. Elsewhere
     each text has a line of its own.
-
-    Attributes
-    ----------
-    began : float
-        The time of `time.perf_counter` when the computation began.
-    width : int
-        The length of the text in the line that may be overwritten.
     """
 
     began: float = field(default_factory=perf_counter)
-    width: int = 0
+    width: int = 0  # of the text that is overwritten next
 
     def show(self, text: str) -> None:
         """Print a text and the seconds since the computation began."""

@@ -108,7 +108,7 @@ def most_probable(Z: Array, axis: int) -> Array:
 def evaluate_by_logit(
     block: Block, out: Array, coef: Array, intercept: Array, function: Function
 ) -> None:
-    """Write `function` of the logits (n_logits, rows) of a block to `out`, whose first axis is rows."""
+    """Write `function` of the logits (n_logits, rows) of a block to `out` (rows, ...)."""
     Z = block.logits_at(coef, intercept)
     _replace_overflowed(Z.T, block, coef, intercept)
     out[...] = function(Z, 0).T

@@ -27,8 +27,8 @@ class Elementwise:
     """The penalty Σ_kj l1_kj |w_kj| + ridge_kj/2 (w_kj - target_kj)² for lower <= w <= upper.
 
     The bounds may be infinite, and need not contain zero. The methods are those of the interface
-    `Penalty`. Coefficients W and gradients have the shape (R, width), where R is the number of
-    logits, and `width` the number of columns; in a fit, the last column has the intercepts.
+    `Penalty`. Coefficients W and gradients have the shape (R, width), with one row per logit; in a
+    fit, the last column has the intercepts.
 
     Attributes
     ----------
@@ -50,10 +50,7 @@ class Elementwise:
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:
-        """Two arrays (1 or R, width), of -1 and of 1 where coefficients may go to -∞ and to ∞.
-
-        Only unpenalised coefficients without a bound on that side may; the other entries are 0.
-        """
+        """Two arrays, (1 or R, width): -1 where w may go to -∞ at no cost, 1 where to ∞, else 0."""
         free = (self.l1 == 0.0) & (self.ridge == 0.0)
         low, high = free & np.isinf(self.lower), free & np.isinf(self.upper)
         return -low.astype(float), high.astype(float)
@@ -92,10 +89,7 @@ class Elementwise:
         return float(change.sum())
 
     def prox(self, V: Array, step: Array) -> Array:
-        """Return argmin_W Σ (w - v)²/(2 step) + penalty(W) for V (R, width).
-
-        The positive `step` broadcasts to V.
-        """
+        """Return the proximal point argmin_W Σ (w - v)²/(2 step) + penalty(W) of V (R, width)."""
         if self.has_ridge:
             V = V + step * self.ridge * self.target
         W = soft_threshold(V, step * self.l1)
@@ -165,11 +159,7 @@ class Elementwise:
         return Tangent(free, gradient, self.ridge, is_coupled=self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
-        """Return W projected onto the bounds, with zeros for coefficients that changed their sign.
-
-        The sign of a coefficient with an L1 penalty is compared with its sign in `onto`. Both
-        arrays have the shape (R, width).
-        """
+        """Return W within the bounds; L1 coefficients of another sign than in `onto` become 0."""
         crossed = (np.sign(W) != np.sign(onto)) & (self.l1 > 0.0)
         return self.project(np.where(crossed, 0.0, W))
 
@@ -194,11 +184,8 @@ class Elementwise:
         return np.clip(W, self.lower, self.upper) if self.has_bounds else W
 
     def recentre(self, W: Array) -> Array:
-        """Return W minus, in each column, the number c that minimises the penalty of W - c.
-
-        If the loss is not coupled, c would change the loss, and W is returned as it is.
-        """
-        if not self.is_coupled:
+        """Return W minus, in each column, the number c that minimises the penalty of W - c."""
+        if not self.is_coupled:  # c would change the loss
             return W
         if self.is_l1_alone:
             # c = 0 is the only minimum if the slope changes its sign there: the l1 of the zeros of

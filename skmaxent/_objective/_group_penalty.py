@@ -20,10 +20,9 @@ from skmaxent._typing import Array
 class Grouped:
     """The penalty Σ_j l1_j ‖w_·j‖ + ridge_j/2 ‖w_·j - target_·j‖².
 
-    The coefficients w_·j of a feature form a group, whose coefficients become zero together. The
-    methods are those of the interface `Penalty`. Coefficients W and gradients have the shape
-    (R, width), where R is the number of logits, and `width` the number of columns; in a fit, the
-    last column has the intercepts.
+    The coefficients w_·j of a feature form a group, which becomes zero as a whole. The methods are
+    those of the interface `Penalty`. Coefficients W and gradients have the shape (R, width), with
+    one row per logit; in a fit, the last column has the intercepts.
 
     Attributes
     ----------
@@ -42,10 +41,7 @@ class Grouped:
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:
-        """Two arrays (1, width), of -1 and of 1 in the columns that may go to -∞ and to ∞.
-
-        Entries of penalised columns are 0.
-        """
+        """Two arrays (1, width): -1 and 1 for columns without a penalty, 0 for the others."""
         free = ((self.l1 == 0.0) & (self.ridge == 0.0)).astype(float)
         return -free, free
 
@@ -55,10 +51,7 @@ class Grouped:
         return float(column_norms(W) @ self.l1[0] + ridge)
 
     def prox(self, V: Array, step: Array) -> Array:
-        """Return argmin_W Σ (w - v)²/(2 step) + penalty(W) for V (R, width).
-
-        The positive `step` broadcasts to V and has equal rows.
-        """
+        """Return the proximal point argmin_W Σ (w - v)²/(2 step) + penalty(W) of V (R, width)."""
         V = V + step * self.ridge * self.target
         return soft_threshold_columns(V, step * self.l1) / (1.0 + step * self.ridge)
 
@@ -110,11 +103,8 @@ class Grouped:
         return Tangent(free, gradient, self.ridge, group_curvature, unit, self.is_coupled)
 
     def retract(self, W: Array, onto: Array) -> Array:
-        """Return W with zeros for groups that passed through zero on the way from `onto`.
-
-        A group has passed through zero if it turned by a right angle or more. Both arrays have the
-        shape (R, width).
-        """
+        """Return W with zeros for groups that passed through zero on the way from `onto`."""
+        # A group that turned by a right angle or more is taken to have passed through zero.
         turned = (np.einsum("kj,kj->j", W, onto) <= 0.0) & (self.l1[0] > 0.0)
         return np.where(turned, 0.0, W)
 
@@ -128,11 +118,8 @@ class Grouped:
         return W
 
     def recentre(self, W: Array) -> Array:
-        """Return W minus, in each column, the number c that minimises the penalty of W - c.
-
-        If the loss is not coupled, c would change the loss; with a target, c has no closed form. W
-        is then returned as it is.
-        """
+        """Return W minus, in each column, the number c that minimises the penalty of W - c."""
+        # If the loss is not coupled, c would change it. With a target, c has no closed form.
         if not self.is_coupled or self.target.any():
             return W
         return np.asarray(W - W.mean(axis=0))

@@ -108,10 +108,7 @@ class PenaltyTerms:
         return column_norms(gradient)[None] if self.grouped else np.abs(gradient)
 
     def scaled(self, scale: Array) -> PenaltyTerms:
-        """Return the terms of the coefficients w_kj scale_j, those of columns divided by `scale`.
-
-        `scale` has the shape (n_features,).
-        """
+        """Return the terms of the coefficients of columns divided by `scale` (n_features,)."""
 
         def times(bound: Array | None) -> Array | None:
             return None if bound is None else bound * scale
@@ -156,11 +153,10 @@ class PenaltyTerms:
         """Whether the least penalty within the bounds may be at coefficients other than zero."""
         return self.target is not None or self.lower is not None or self.upper is not None
 
-    def at_least_penalty(self, n_rows: int) -> Array:
-        """Return the coefficients (n_rows, n_features) within the bounds with the least penalty.
+    def at_least_penalty(self, n_logits: int) -> Array:
+        """Return the coefficients within the bounds with the least penalty, (n_logits, n_features).
 
-        These are the optimal coefficients of columns on which the loss does not depend. `n_rows` is
-        the number of logits.
+        These are the optimal coefficients of columns on which the loss does not depend.
         """
         slope = self.ridge * (0.0 if self.target is None else self.target)
         slope = (
@@ -172,7 +168,7 @@ class PenaltyTerms:
         coef = np.divide(slope, ridge, out=np.zeros(slope.shape), where=ridge > 0.0)
         lower = -np.inf if self.lower is None else self.lower
         upper = np.inf if self.upper is None else self.upper
-        return np.broadcast_to(np.clip(coef, lower, upper), (n_rows, coef.shape[1]))
+        return np.broadcast_to(np.clip(coef, lower, upper), (n_logits, coef.shape[1]))
 
     def snap_to_bounds(self, coef: Array) -> Array:
         """Return coefficients (R, n_features), with those almost at a bound moved to the bound.
@@ -193,16 +189,11 @@ class PenaltyTerms:
         return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
 
     def nonsmooth_penalty(self) -> Penalty:
-        """Return the nonsmooth penalty of arrays (R, n_features + 1) with the intercepts last.
-
-        The intercepts have no penalty and no bounds.
-        """
+        """Return the nonsmooth penalty of arrays (R, n_features + 1), zero in the last column."""
         return self._nonsmooth_penalty
 
     @cached_property
     def _nonsmooth_penalty(self) -> Penalty:
-        """The penalty that `nonsmooth_penalty` returns, made once."""
-
         def widened(array: Array | None, default: float) -> Array:
             """Return the array with a column of `default` for the intercepts."""
             n_rows, width = self.l1[:1].shape if array is None else array.shape

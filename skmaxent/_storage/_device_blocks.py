@@ -59,9 +59,10 @@ class DeviceBlocks(RowBlocks):
         **options: Any,
     ) -> None:
         self._place = X.place
-        self._host_workers = workers
         targets = targets.toarray() if sp.issparse(targets) else targets
         super().__init__(X, *self._moved((targets, weights, offset)), **options)
+        if workers is not None:
+            self._host_workers = workers
 
     def _moved(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return arguments with NumPy arrays, also within tuples, copied to the device."""
@@ -153,26 +154,6 @@ class DeviceBlocks(RowBlocks):
     def check_finite(self) -> None:
         if not bool(self._place.xp.all(self._place.xp.isfinite(self.X.array))):
             check_finite(self.X.host())  # raises with scikit-learn's message
-
-    def _with(
-        self,
-        X: Any,
-        targets: Any,
-        weights: Array | None,
-        offset: Array | None,
-        block_rows: int | None = None,
-    ) -> RowBlocks:
-        """Return a storage of other arrays with the same workers and the same tally."""
-        return DeviceBlocks(
-            X,
-            targets,
-            weights,
-            offset,
-            n_logits=self.n_logits,
-            workers=self._host_workers,
-            block_rows=block_rows,
-            tally=self.tally,
-        )
 
 
 def on_host_block(block: Block) -> Block:

@@ -79,7 +79,7 @@ class RowBlocks(Storage):
         self.weights = weights
         self.offset = offset
         self.n_logits = n_logits
-        self.workers = Workers() if workers is None else workers
+        self.workers = self._host_workers = Workers() if workers is None else workers
         self.n_samples, self.n_features = X.shape
         self.dtype = X.dtype
         self.is_sparse = bool(sp.issparse(X))
@@ -292,19 +292,19 @@ class RowBlocks(Storage):
     def _with(
         self,
         X: Any,
-        targets: Array,
+        targets: Any,
         weights: Array | None,
         offset: Array | None,
         block_rows: int | None = None,
     ) -> RowBlocks:
-        """Return a storage of other rows with the same workers and the same tally."""
-        return RowBlocks(
+        """Return a storage of other rows, of the same class with the same workers and tally."""
+        return type(self)(
             X,
             targets,
             weights,
             offset,
             n_logits=self.n_logits,
-            workers=self.workers,
+            workers=self._host_workers,
             block_rows=block_rows,
             tally=self.tally,
         )

@@ -295,16 +295,8 @@ class Float64Rows(Storage):
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
         return self._rows.where(_apply_in_float64, kernel, *args, at_most=at_most)
 
-    def standardised(
-        self,
-        center: Array,
-        scale: Array,
-        n_rows: int | None = None,
-        *,
-        dtype: DTypeLike,
-        seed: int = 0,
-    ) -> Storage:
-        return self._rows.standardised(center, scale, n_rows, dtype=dtype, seed=seed)
+    def standardised(self, *args: Any, **options: Any) -> Storage:
+        return self._rows.standardised(*args, **options)
 
     def columns(self, index: Array, center: Array, scale: Array) -> Storage:
         return self._rows.columns(index, center, scale)

@@ -27,13 +27,7 @@ class _LimitRequest:
     """A request to limit BLAS to one thread, from `Workers.__enter__` to `Workers.__exit__`.
 
     If a signal keeps `__exit__` from finishing, the request ends when the object is deleted.
-
-    Attributes
-    ----------
-    thread : int
-        The identifier of the thread that made the request.
-    is_over : bool
-        Whether the request was released.
+    `thread` is the identifier of the thread that made the request.
     """
 
     is_over = False
