@@ -7,7 +7,6 @@ read when a new version breaks something.
 from __future__ import annotations
 
 import functools
-
 import inspect
 from typing import Any
 
