@@ -138,6 +138,8 @@ class ChunksShape:
 class ChunkedRows(Storage):
     """Rows in chunks at a Dask scheduler. This process has only handles of the chunks.
 
+    Methods without a docstring are documented in `Storage`.
+
     Parameters
     ----------
     scheduler : Scheduler

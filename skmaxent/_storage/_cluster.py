@@ -107,7 +107,7 @@ def current_scheduler(collection: Any) -> Scheduler:
 
 
 class LocalScheduler:
-    """Dask's schedulers in this process or on this machine; a handle is the result itself."""
+    """Dask's schedulers on this machine, as a `Scheduler` whose handles are the results."""
 
     def __init__(self, get: Callable[..., Any]) -> None:
         self._get = get
@@ -156,7 +156,7 @@ def forgetting_on_failure() -> Iterator[None]:
 
 
 class ClusterScheduler:
-    """The workers of a dask.distributed client; a handle is a future.
+    """The workers of a dask.distributed client, as a `Scheduler` whose handles are futures.
 
     If a worker dies, Dask computes the lost results again on other workers. A computation raises
     RuntimeError if there is no worker for `WORKER_TIMEOUT` seconds, or if the connection to the

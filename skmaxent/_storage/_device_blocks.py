@@ -33,7 +33,8 @@ class DeviceBlocks(RowBlocks):
 
     Kernels run on `DeviceArray`s, one block after another; the array library uses threads of its
     own. The arguments of a kernel are copied to the device once in each pass, and its results,
-    which have the size of the coefficients, to host memory. So are samples of rows.
+    which have the size of the coefficients, to host memory. So are samples of rows. Methods without
+    a docstring are documented in `Storage`.
 
     Parameters
     ----------

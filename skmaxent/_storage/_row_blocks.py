@@ -129,9 +129,11 @@ class RowBlocks(Storage):
         return self.work < THREAD_WORK
 
     def affords_columns(self, n_columns: int) -> bool:
+        """Return whether there is memory for a float64 copy of `n_columns` columns."""
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
     def is_worth_dropping(self, constant: Array) -> bool:
+        """Return whether passes should read X without the columns of the mask (n_features,)."""
         n_columns = int(np.count_nonzero(constant))
         if not (self.is_sparse or self.has_room):
             kept = np.flatnonzero(~constant)
@@ -225,10 +227,12 @@ class RowBlocks(Storage):
         return out
 
     def where(self, kernel: Callable[..., Array], *args: Any, at_most: int) -> Array | None:
+        """Return the positions of the rows that a boolean kernel selects: see `Storage.where`."""
         wanted = self.map_rows(_selected, np.empty(self.n_samples, dtype=bool), kernel, *args)
         return np.flatnonzero(wanted) if np.count_nonzero(wanted) <= at_most else None
 
     def take(self, rows: Array, center: Array, scale: Array, dtype: DTypeLike) -> Rows:
+        """Return standardised copies of the rows at positions `rows`: see `Storage.take`."""
         return Rows(
             self._scaled_rows(rows, center, scale, dtype),
             self.targets[rows],
@@ -273,6 +277,7 @@ class RowBlocks(Storage):
         )
 
     def columns(self, index: Array, center: Array, scale: Array) -> RowBlocks:
+        """Return a standardised copy of the columns at `index`: see `Storage.columns`."""
         if self.is_sparse:
             X = self.X[:, index]
             X.data = X.data / scale[index][X.indices]

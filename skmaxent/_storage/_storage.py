@@ -274,7 +274,8 @@ class Storage(ABC):
 class Float64Rows(Storage):
     """The rows of a float32 storage as float64, converted a block at a time during each pass.
 
-    `take`, `standardised` and `columns` return what the float32 storage returns.
+    `take`, `standardised` and `columns` return what the float32 storage returns. Methods are
+    documented in `Storage`.
     """
 
     def __init__(self, rows: Storage) -> None:
