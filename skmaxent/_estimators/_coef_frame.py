@@ -25,7 +25,8 @@ def coef_frame(model: LinearModel | Pipeline) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Features, then "Intercept", by classes, as from the method `coef_frame`.
+        A row for each feature, and one for "Intercept"; a column for each class, as in the method
+        `coef_frame`.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._estimators._leave_one_out import fitted_rows
 from skmaxent._leverage._conformal import ConformalSets
-from skmaxent._leverage._conformal import conformal_sets as of_fit
+from skmaxent._leverage._conformal import conformal_sets as sets_of_fit
 from skmaxent._typing import ConformalScore, WeightsKind
 
 
@@ -27,15 +27,16 @@ def conformal_sets(
 ) -> ConformalSets:
     r"""Return sets of classes for new rows that contain the observed class with 1 - `alpha`.
 
-    Every observation of the fit gets the score of its class in the fit without it, by one Newton
-    step as in `leave_one_out`. The threshold is the :math:`\lceil(1-\alpha)(n+1)\rceil`-th
-    smallest of these :math:`n` scores, and the set of a new row has the classes whose scores in the
-    fit to all rows are not above the threshold [1]_ [2]_. No rows are held back for calibration,
-    and nothing is fitted again.
+    Each observation of the fit has the score of its class in the fit without this observation, by
+    one Newton step as in `leave_one_out`. The threshold is the
+    :math:`\lceil(1-\alpha)(n+1)\rceil`-th smallest of these :math:`n` scores. The set of a new row
+    contains the classes whose scores in the fit to all rows are at most the threshold [1]_ [2]_.
+    No rows are needed for calibration alone.
 
-    The probability is that over new rows from the population of the rows of the fit. It is 1 -
-    `alpha` as the number of rows grows, also if the model is wrong, where taking one row out hardly
-    changes the predictions [3]_. With few rows for each coefficient and no penalty it can be lower.
+    The probability is that over new rows from the population of the rows of the fit. It converges
+    to 1 - `alpha` as the number of rows grows, also for a wrong model, if leaving out one row
+    hardly changes predictions [3]_. It can be lower with few rows for each coefficient and no
+    penalty.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def conformal_sets(
     X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_variables)
         The data of the fit, in memory.
     y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-        Their labels, or counts or shares of the classes.
+        The labels of the rows, or counts or shares of the classes.
     sample_weight : array-like of shape (n_samples,), default=None
         The weights of the fit.
     offset : array-like, default=None
@@ -60,10 +61,10 @@ def conformal_sets(
         adaptive prediction sets [5]_ with its random number at the mean. Rows that are hard to
         predict get larger sets, and coverage differs less between rows.
     weights : {"frequency", "probability"}, default="frequency"
-        What `sample_weight` means, as in `leave_one_out`. A new row has the mean of sampling
-        weights.
+        What `sample_weight` means, as in `leave_one_out`. With sampling weights, a new row has
+        their mean.
     max_refits : int or None, default=100
-        Most exact fits, as in `leave_one_out`.
+        The largest number of exact fits, as in `leave_one_out`.
 
     Returns
     -------
@@ -74,10 +75,10 @@ def conformal_sets(
     TypeError
         For other models and for Dask collections.
     sklearn.exceptions.NotFittedError
-        Where the model is not fitted.
+        If the model is not fitted.
     ValueError
-        For `alpha` that is not between 0 and 1, for other scores, and as `leave_one_out`; the only
-        observation of a class is no error, and has the score 1.
+        If `alpha` is not between 0 and 1, for other scores, and as `leave_one_out`. A class with a
+        single observation is no error here: this observation has the score 1.
 
     See Also
     --------
@@ -108,7 +109,7 @@ def conformal_sets(
     """
     with fitted_rows(model, X, y, sample_weight, offset, "conformal_sets") as found:
         fit, fitted_model, transformer = found
-        return of_fit(
+        return sets_of_fit(
             fit,
             fitted_model,
             transformer,

@@ -1,4 +1,4 @@
-"""The fit of a `MaxentClassifier`: its problem, the solution, and the correction of intercepts."""
+"""The fit of a `MaxentClassifier`: the problem, its solution, and the correction of intercepts."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def solve_and_store(
     settings = Settings.of(model)
     if data is None:
         data = read(settings, model, X, y, sample_weight, offset)
-    with TrainingProblem.of(data, settings) as problem:
-        correction = _intercept_correction(model, problem)
+    with TrainingProblem.of(data, settings) as training:
+        correction = _intercept_correction(model, training)
         kept = {"_correction": correction, "_fitted_with": parameters_of_fit(model)}
         # Attributes of the intermediate models that callbacks see. A callback that predicts the
         # rows of the fit gives no offsets; these models then use the offsets of the fit.
@@ -84,16 +84,16 @@ def solve_and_store(
 
         def corrected(coef: Array, intercept: Array) -> tuple[Array, Array]:
             """Return `coef_` and `intercept_` for coefficients of the problem."""
-            coef, intercept = problem.user_coefficients(coef, intercept)
+            coef, intercept = training.user_coefficients(coef, intercept)
             return coef, intercept + correction
 
         # A partial instead of a closure: the traceback of an error keeps its frames, and with a
         # closure these would keep the data alive.
         solution, task = fit_coefficients(
             model,
-            problem,
+            training,
             (X, y, sample_weight),
-            partial(_solve, model, settings, problem),
+            partial(_solve, model, settings, training),
             corrected,
             during_fit,
         )
@@ -106,7 +106,7 @@ def solve_and_store(
 
 
 def _solve(
-    estimator: Any, settings: Settings, ready: TrainingProblem, options: Options
+    estimator: Any, settings: Settings, training: TrainingProblem, options: Options
 ) -> Solution:
     """Return the solution by expectation maximisation, bias reduction, or the solver of `options`.
 
@@ -115,7 +115,7 @@ def _solve(
     estimator : MaxentClassifier
         With `warm_start` the solver starts at the coefficients of its last fit.
     settings : Settings
-    ready : TrainingProblem
+    training : TrainingProblem
     options : Options
 
     Returns
@@ -129,40 +129,43 @@ def _solve(
     ValueError
         If `bias_reduction` is combined with a penalty, bounds or another solver than "auto".
     """
-    problem = ready.problem
-    if settings.partial_labels and not ready.blocks.has_codes:
+    problem = training.problem
+    if settings.partial_labels and not training.blocks.has_codes:
         solution = fit_sets(problem, options)
     elif settings.bias_reduction is None:
-        solution = minimise(problem, options, _warm_start(estimator, ready))
+        solution = minimise(problem, options, _warm_start(estimator, training))
     else:
-        return _bias_reduced(estimator, settings, ready, options)
+        return _bias_reduced(estimator, settings, training, options)
     is_free = problem.terms.is_smooth and not problem.terms.ridge.any()
     if settings.bias_reduction is None and not settings.is_penalised and is_free:
-        return replace(solution, aliased=tuple(ready.aliased()))
+        return replace(solution, aliased=tuple(training.aliased()))
     return solution
 
 
-def _warm_start(estimator: Any, ready: TrainingProblem) -> Array | None:
+def _warm_start(estimator: Any, training: TrainingProblem) -> Array | None:
     """Return the coefficients of the last fit as θ of the problem, (n_logits, n_kept + 1).
 
     The result is None without `warm_start` or a last fit, if the last fit had other classes or
     features, and if its coefficients are a worse start than zeros.
     """
-    if not (estimator.warm_start and hasattr(estimator, "coef_")) or ready.has_absent_classes:
+    if not (estimator.warm_start and hasattr(estimator, "coef_")) or training.has_absent_classes:
         return None
     last = fitted_model(estimator)
     is_same = last.coef.shape[1] == estimator.n_features_in_
-    if not (is_same and np.array_equal(last.classes, ready.classes)):
+    if not (is_same and np.array_equal(last.classes, training.classes)):
         return None
-    columns, intercept = ready.columns, uncorrected_intercept(estimator)
-    return ready.problem.warm_start(*columns.to_problem(last.coef.astype(float), intercept))
+    columns, intercept = training.columns, uncorrected_intercept(estimator)
+    return training.problem.warm_start(*columns.to_problem(last.coef.astype(float), intercept))
 
 
 def _bias_reduced(
-    estimator: Any, settings: Settings, ready: TrainingProblem, options: Options
+    estimator: Any, settings: Settings, training: TrainingProblem, options: Options
 ) -> Solution:
-    """Return the maximum of the likelihood penalised by Jeffreys' prior."""
-    if settings.is_penalised or not ready.problem.terms.is_smooth:
+    """Return the maximum of the likelihood penalised by Jeffreys' prior.
+
+    Raises ValueError if there is another penalty, or if columns are linearly dependent.
+    """
+    if settings.is_penalised or not training.problem.terms.is_smooth:
         raise ValueError(
             "bias_reduction cannot be combined with another penalty or with bounds; expected "
             f"C=np.inf, bounds=None and finite penalty_factor, found {settings.strength}."
@@ -173,24 +176,24 @@ def _bias_reduced(
             f"solver={estimator.solver!r}."
         )
     try:
-        return bias_reduced(ready.problem, options, ready.data.scale)
+        return bias_reduced(training.problem, options, training.data.scale)
     except SingularInformation as error:
         raise dependent_columns(error, FittedColumns.of(estimator).all_names) from error
 
 
-def _intercept_correction(estimator: Any, ready: TrainingProblem) -> Array:
-    """Return what `prior_correction` adds to the intercepts, shape (n_logits,).
+def _intercept_correction(estimator: Any, training: TrainingProblem) -> Array:
+    """Return the numbers that `prior_correction` adds to the intercepts, (n_logits,).
 
-    Raises ValueError without intercepts, and if a class has no rows of positive weight.
+    Raises ValueError if the model has no intercepts, or a class has no rows of positive weight.
     """
     if estimator.prior_correction is None:
-        return np.zeros(ready.shape[0], ready.dtype)
-    if not estimator.fit_intercept or ready.has_absent_classes:
+        return np.zeros(training.shape[0], training.dtype)
+    if not estimator.fit_intercept or training.has_absent_classes:
         raise ValueError(
             "prior_correction changes the intercepts; expected fit_intercept=True and rows of "
             "positive weight in every class."
         )
-    shares = class_shares(estimator.prior_correction, ready.classes, ready.data.totals)
-    change = np.log(shares) - np.log(ready.class_shares)
+    shares = class_shares(estimator.prior_correction, training.classes, training.data.totals)
+    change = np.log(shares) - np.log(training.class_shares)
     change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
-    return np.asarray(change, dtype=ready.dtype)
+    return np.asarray(change, dtype=training.dtype)

@@ -44,7 +44,7 @@ def set_attributes(estimator: Any, attributes: Attributes) -> None:
 
 @contextmanager
 def restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
-    """Restore the attributes of the estimator if the body raises."""
+    """Restore all attributes of the estimator if the body of the `with` statement raises."""
     before = dict(vars(estimator))
     try:
         with forgetting_on_failure():
@@ -57,11 +57,11 @@ def restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
 
 def fit_coefficients(
     estimator: Any,
-    ready: TrainingProblem,
+    training: TrainingProblem,
     given: tuple[Any, Any, Any],
     minimise: Callable[[Options], Solution],
     user_coefficients: Callable[[Array, Array], tuple[Array, Array]],
-    during: Attributes,
+    during_fit: Attributes,
     *,
     is_bounded: bool = True,
 ) -> tuple[Solution, Task | None]:
@@ -70,18 +70,18 @@ def fit_coefficients(
     Parameters
     ----------
     estimator : MaxentClassifier or MultilabelMaxentClassifier
-    ready : TrainingProblem
-        The problem.
+    training : TrainingProblem
     given : tuple
-        X, y and sample_weight as the user gave them, which callbacks are shown.
+        X, y and sample_weight as the user gave them. Callbacks receive them.
     minimise : callable
-        Finds the solution of the problem, with the given options.
+        Returns the solution of the problem for the options of a solver.
     user_coefficients : callable
-        From coefficients and intercepts of the problem to those of the user.
-    during : dict
-        The further attributes of the fitted estimators that callbacks ask for.
+        Converts coefficients and intercepts of the problem to `coef_` and `intercept_`.
+    during_fit : dict
+        Further attributes of the estimators that callbacks receive during the fit.
     is_bounded : bool, default=True
-        Whether the task of the fit has at most `max_iter` subtasks if the penalty is smooth.
+        Whether the task of the fit has at most `max_iter` subtasks if the penalty is smooth. It has
+        more if thresholds are learned after the iterations.
 
     Returns
     -------
@@ -89,34 +89,34 @@ def fit_coefficients(
     task : Task or None
         The task of the fit, which the caller ends; None without callbacks.
     """
-    problem = ready.problem
-    warn_of_inexact_columns(estimator, ready)
+    problem = training.problem
+    warn_of_inexact_columns(estimator, training)
 
     def fitted(coef: Array, intercept: Array, n_iter: int, gap: float = np.nan) -> Attributes:
-        return fitted_attributes(ready.classes, *user_coefficients(coef, intercept), n_iter, gap)
+        return fitted_attributes(training.classes, *user_coefficients(coef, intercept), n_iter, gap)
 
     def attributes(line: Iteration, theta: Array) -> Attributes:
-        return fitted(*problem.coefficients(theta), line.n_iter) | during
+        return fitted(*problem.coefficients(theta), line.n_iter) | during_fit
 
     is_bounded = is_bounded and problem.terms.is_smooth
     max_subtasks = max(estimator.max_iter, 1) if is_bounded else None
     task = Task.of_fit(estimator, *given, max_subtasks=max_subtasks)
     iterations = None if task is None else Iterations(task, attributes)
     solution = minimise(options_of(estimator, iterations))
-    excess = ready.rounding_excess(solution)
+    excess = training.rounding_excess(solution)
     solution = solution.rounded(excess)
     n_iter = solution.n_iter if estimator.max_iter else 0
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
     set_attributes(estimator, found)
-    warn_of_blurred_columns(estimator, ready)
+    warn_of_blurred_columns(estimator, training)
     warn_of_rounded_coefficients(excess)
     if iterations is not None:
-        iterations.close(found | during)
+        iterations.close(found | during_fit)
     return solution, task
 
 
 def seed_of(random_state: RandomState) -> int:
-    """Return a seed, which is fixed for None."""
+    """Return an integer seed for a `random_state`; 0 for None, so that fits are reproducible."""
     if random_state is None:
         return 0
     return int(check_random_state(random_state).randint(2**31 - 1))
@@ -151,7 +151,7 @@ def _printing(callback: Callback | None) -> Callback:
 
 
 def _iteration_text(iteration: Iteration) -> str:
-    """Return what `verbose` prints of an iteration."""
+    """Return the line that `verbose` prints for an iteration."""
     return (
         f"iteration {iteration.n_iter:3d}   objective {iteration.value:.10g}   "
         f"distance {iteration.distance:.2e} standard errors   "

@@ -1,4 +1,4 @@
-"""What a fit warns of: how it ended, and what rounding does to its coefficients."""
+"""Warnings of a fit: that it did not converge, or that rounding makes its results inaccurate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LARGE_OFFSET = 700.0
 
 
 def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) -> None:
-    """Warn if a fit ended before its optimum, or if it has no optimum or many.
+    """Warn if a fit ended before its optimum, or if it has no optimum or more than one.
 
-    `labels` are the labels whose rows are separated from the others, for rows of several labels.
+    `labels` are the labels whose rows are separated from the others, if rows can have several.
     """
     if solution.aliased:
         names = FittedColumns.of(estimator).all_names[list(solution.aliased)]
@@ -81,7 +81,10 @@ def _precision_message(solution: Solution, estimator: Any) -> str:
 
 
 def _advice(solution: Solution, estimator: Any) -> str:
-    """Return what to do about large offsets, or about the column with the largest terms."""
+    """Return advice about large offsets or, if there are none, about the column of X to rescale.
+
+    This is the column with the largest terms, coefficient times feature, in the logits.
+    """
     offset = _largest_offset(solution)
     if offset > LARGE_OFFSET:
         return (
@@ -100,7 +103,10 @@ def _advice(solution: Solution, estimator: Any) -> str:
 
 
 def _largest_offset(solution: Solution) -> float:
-    """Return the largest difference that offsets make between logits of a row, 0 if unknown."""
+    """Return the largest difference between the offsets of a row, 0 if there are none in memory.
+
+    For independent labels, return the largest absolute offset.
+    """
     blocks = solution.point.objective.blocks
     offset = getattr(blocks, "offset", None)
     if offset is None:
@@ -121,30 +127,30 @@ def warn_of_rounded_coefficients(excess: float) -> None:
         )
 
 
-def warn_of_inexact_columns(estimator: Any, ready: TrainingProblem) -> None:
+def warn_of_inexact_columns(estimator: Any, training: TrainingProblem) -> None:
     """Warn of columns of X whose values hardly differ by more than the rounding of their dtype."""
-    _warn_of_columns(estimator, ready, ready.inexact)
+    _warn_of_columns(estimator, training, training.inexact)
 
 
-def warn_of_blurred_columns(estimator: Any, ready: TrainingProblem) -> None:
+def warn_of_blurred_columns(estimator: Any, training: TrainingProblem) -> None:
     """Warn of columns of X whose differences the fitted coefficients round away in the logits."""
-    _warn_of_columns(estimator, ready, ready.columns_with_inexact_logits(estimator.coef_))
+    _warn_of_columns(estimator, training, training.columns_with_inexact_logits(estimator.coef_))
 
 
-def _warn_of_columns(estimator: Any, ready: TrainingProblem, positions: Array) -> None:
-    """Warn of columns of X, at these positions, whose differences are little but rounding."""
+def _warn_of_columns(estimator: Any, training: TrainingProblem, positions: Array) -> None:
+    """Warn of the columns of X at `positions` that have few correct digits in their differences."""
     if not len(positions):
         return
     warn_user(
         f"The columns {_listed(FittedColumns.of(estimator).all_names[positions])} of X are so far "
-        f"from zero that {np.dtype(ready.dtype).name} keeps two digits, or fewer, of the "
+        f"from zero that {np.dtype(training.dtype).name} keeps two digits, or fewer, of the "
         "differences between rows: coefficients and predictions are no more accurate. Subtract a "
         "constant, such as the mean, from each of these columns before the fit"
-        f"{', or use float64' if ready.dtype == np.float32 else ''}."
+        f"{', or use float64' if training.dtype == np.float32 else ''}."
     )
 
 
 def _listed(names: Array) -> str:
-    """Return the first names as a list, and the number of the others."""
+    """Return the first `MOST_LISTED` names, and the number of the others, as text."""
     more = f" and {len(names) - MOST_LISTED} others" if len(names) > MOST_LISTED else ""
     return f"{[str(name) for name in names[:MOST_LISTED]]}{more}"

@@ -1,4 +1,4 @@
-"""`infer`: inference for a classifier, or for a pipeline that ends in one, over its own data."""
+"""`infer`: inference for a fitted classifier, or for a pipeline that ends in one."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def infer(
 ) -> InferenceResults:
     """Compute standard errors, tests and effects for a fitted classifier or pipeline.
 
-    A pipeline's transformers are applied to X, and the results remember them: their effects are of
-    the variables of X, and their methods take new data as X is.
+    The transformers of a pipeline are applied to X, and the results keep them. Effects are those of
+    the variables of X, and methods of the results take new data with the columns of X.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ def infer(
     X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_variables)
         The data of the fit, as they were given to ``model.fit``.
     y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-        Their labels, or counts or shares of the classes.
+        The labels of the rows, or counts or shares of the classes.
     sample_weight : array-like of shape (n_samples,), default=None
         The weights of the fit.
     offset : array-like, default=None
         The offsets of the fit.
     terms : dict of str to list of str, default=None
-        Columns of the model that belong to one term; others are terms of their own. None finds
-        them: the columns of a term change with the same variables of X, and a
-        `FormulaTransformer` knows its own.
+        Names of terms, with the columns of the model that belong to each. Other columns are terms
+        of their own. With None, columns that change with the same variables of X form a term, and a
+        `FormulaTransformer` gives the terms of its formula.
     cov_type, groups, weights, reference, features, method, n_bootstrap : object
         As in `MaxentClassifier.infer`. Names of features are those that the transformers give.
     small_sample, use_t : object
@@ -74,19 +74,19 @@ def infer(
     Raises
     ------
     TypeError
-        Where the model is no classifier of this package, and no pipeline that ends in one.
+        If the model is neither a MaxentClassifier nor a pipeline that ends in one.
     sklearn.exceptions.NotFittedError
-        Where the model is not fitted.
+        If the model is not fitted.
     ValueError
         As `MaxentClassifier.infer`, and for terms with unknown columns.
 
     Warns
     -----
     UserWarning
-        Where the coefficients are not those of the best fit to the columns that the transformers
-        make of X. That is so for transformers whose ``fit_transform`` gives other columns than
-        ``transform``, such as scikit-learn's ``TargetEncoder``, which encodes folds by one another:
-        encode X before the pipeline then.
+        If the coefficients are not optimal for the columns that the transformers make of X. This
+        happens if ``fit_transform`` of a transformer returns other values than ``transform``, as
+        that of scikit-learn's ``TargetEncoder`` does, which encodes each fold by means of the other
+        folds. Encode X before the pipeline in this case.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def infer(
     >>> infer(model, X, y).terms
     {'region': ['onehotencoder__region_S'], 'age': ['remainder__age']}
     """
-    transformer, classifier = parts(model, "infer")
+    transformer, classifier = transformer_and_classifier(model, "infer")
     check_is_fitted(classifier)
     options = InferenceOptions(
         cov_type,
@@ -139,8 +139,11 @@ def infer(
     return with_variables(results, X, offset, transformer, terms)
 
 
-def parts(model: Any, function: str) -> tuple[Any, MaxentClassifier]:
-    """The transformer of a pipeline, None for none, and the classifier."""
+def transformer_and_classifier(model: Any, function: str) -> tuple[Any, MaxentClassifier]:
+    """Return the transformer of a pipeline, None without one, and its fitted classifier.
+
+    Raises TypeError, which names the public function `function`, if there is no MaxentClassifier.
+    """
     transformer, classifier = None, model
     if isinstance(model, Pipeline):
         check_is_fitted(model[-1])

@@ -45,7 +45,7 @@ DEFAULT_BOOTSTRAP = 200
 
 @dataclass(frozen=True)
 class UserData:
-    """The rows of the fit as the user gave them to `infer`: its first four data arguments."""
+    """The rows of a fit as the user gave them to `infer`; iteration yields the four arguments."""
 
     X: Any
     y: Any
@@ -55,12 +55,11 @@ class UserData:
     @property
     def is_lazy(self) -> bool:
         """Whether any of them is a Dask collection."""
-        return any(map(is_dask, (self.X, self.y, self.sample_weight, self.offset)))
+        return any(map(is_dask, self))
 
     def on_host(self) -> UserData:
-        """The same in memory."""
-        given = self.X, self.y, self.sample_weight, self.offset
-        return UserData(*map(to_host, given))
+        """Return the same data in the memory of the host."""
+        return UserData(*map(to_host, self))
 
     def __iter__(self) -> Any:
         return iter((self.X, self.y, self.sample_weight, self.offset))
@@ -68,7 +67,7 @@ class UserData:
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """Arguments of `MaxentClassifier.infer` for the covariance and for what is reported."""
+    """The arguments of `MaxentClassifier.infer` besides the data."""
 
     cov_type: str | None
     groups: Any
@@ -86,7 +85,7 @@ class InferenceOptions:
 def inference(
     classifier: Any, data: UserData, options: InferenceOptions, names: Array | None = None
 ) -> InferenceResults:
-    """Inference of the kind that the options ask for.
+    """Return the results of the kind of inference that the options ask for.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def inference(
     data : UserData
     options : InferenceOptions
     names : ndarray of shape (n_features,), default=None
-        Names of the features in tables; None are those of the classifier.
+        Names of the features in tables; None stands for those that the classifier knows.
     """
     check_is_fitted(classifier)
     refuse_other_parameters(classifier, getattr(classifier, "_fitted_with", {}))
@@ -103,7 +102,7 @@ def inference(
     estimate = estimate_of(classifier)
     if names is not None:
         estimate = replace(estimate, names=names)
-    check_method(estimate.settings, options)
+    check_options(estimate.settings, options)
     if options.reference is None:
         options = replace(options, reference=first_level(data.y))
     if options.groups is not None or options.method is not None:
@@ -117,7 +116,10 @@ def inference(
 
 
 def check_offset_given(classifier: Any, offset: ArrayLike | None, function: str) -> None:
-    """Raise ValueError where a classifier was fitted with an offset, and a function got none."""
+    """Raise ValueError if a classifier was fitted with an offset, and `offset` is None.
+
+    `function` is the name of the public function, for the message.
+    """
     if offset is None and classifier._fitted_with_offset:
         raise ValueError(
             f"this {type(classifier).__name__} was fitted with an offset: {function} needs the "
@@ -126,7 +128,7 @@ def check_offset_given(classifier: Any, offset: ArrayLike | None, function: str)
 
 
 def estimate_of(classifier: Any) -> Estimate:
-    """Return a copy of what inference needs of a fitted classifier."""
+    """Return a copy of what inference needs of a classifier, which later fits do not change."""
     model = fitted_model(classifier).detached()
     return Estimate(
         model,
@@ -137,11 +139,8 @@ def estimate_of(classifier: Any) -> Estimate:
     )
 
 
-def check_method(
-    settings: Settings,
-    options: InferenceOptions,
-) -> None:
-    """Raise ValueError for arguments that do not go together, and warn of class weights."""
+def check_options(settings: Settings, options: InferenceOptions) -> None:
+    """Raise ValueError for arguments that cannot be combined, and warn of class weights."""
     method, features, n_bootstrap = options.method, options.features, options.n_bootstrap
     if method not in (None, "split", "bootstrap"):
         raise ValueError(f"method must be None, 'split' or 'bootstrap', found {method!r}.")
@@ -178,7 +177,7 @@ def check_method(
 def by_information(
     estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults:
-    """Inference from the information, for all features or some of them."""
+    """Return results from the Fisher information, for all features or for `options.features`."""
     settings = estimate.settings
     if settings.l1_ratio > 0.0 and settings.is_penalised:
         raise ValueError(
@@ -192,9 +191,9 @@ def by_information(
         )
     with forgetting_on_failure():
         if options.features is not None:
-            return _of_features(estimate, data, options, options.features)
+            return _for_some_features(estimate, data, options, options.features)
         try:
-            return of_all(estimate, data, options)
+            return for_all_features(estimate, data, options)
         except NoCovariance:
             if settings.is_penalised or estimate.is_bias_reduced or data.is_lazy:
                 raise
@@ -204,8 +203,10 @@ def by_information(
             return results
 
 
-def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> InferenceResults:
-    """Inference for all features; raises NoCovariance where these are linearly dependent."""
+def for_all_features(
+    estimate: Estimate, data: UserData, options: InferenceOptions
+) -> InferenceResults:
+    """Return results for all features; raise NoCovariance if these are linearly dependent."""
     with estimate.problem(*data) as training:
         _check_columns(estimate, training)
         kind = CovarianceKind.resolve(
@@ -221,10 +222,10 @@ def of_all(estimate: Estimate, data: UserData, options: InferenceOptions) -> Inf
         return results_from_information(estimate, training, kind, options.reference)
 
 
-def _of_features(
+def _for_some_features(
     estimate: Estimate, data: UserData, options: InferenceOptions, features: Any
 ) -> InferenceResults:
-    """Inference for the features of these names."""
+    """Return results for the features whose names are `features`, a name or several."""
     with estimate.problem(*data) as training:
         _check_columns(estimate, training)
         known = estimate.names.tolist()
@@ -251,7 +252,7 @@ def _of_features(
 
 
 def _check_columns(estimate: Estimate, training: TrainingProblem) -> None:
-    """Raise ValueError for columns whose information would overflow or underflow, or is removed."""
+    """Raise ValueError if squares of a column are not finite, or if the fit removed a column."""
     exponents = training.columns.exponents
     if exponents is not None:
         sizes = np.abs(exponents)
@@ -270,7 +271,10 @@ def _check_columns(estimate: Estimate, training: TrainingProblem) -> None:
 def _without_aliased(
     estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults | None:
-    """Inference without the features that are combinations of earlier ones; None for no such."""
+    """Return results without the features that are linear combinations of earlier features.
+
+    The result is None if there are no such features.
+    """
     model, names = estimate.model, estimate.names
     with estimate.problem(*data) as training:
         kept, coef, intercept, change = training.without_aliased(
@@ -287,7 +291,7 @@ def _without_aliased(
         )
     X = check_data(model.columns, data.X)
     few = estimate.of_columns(kept, coef, intercept)
-    results = of_all(few, replace(data, X=X[:, kept]), options)
+    results = for_all_features(few, replace(data, X=X[:, kept]), options)
     aliased = tuple(str(name) for name in np.delete(names, kept))
     return replace(with_all_columns(results, model.columns, kept, X), aliased=aliased)
 
@@ -295,7 +299,7 @@ def _without_aliased(
 def by_split(
     classifier: Any, estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults:
-    """Inference on one half of the rows, for the features that are selected on the other half."""
+    """Return results for one half of the rows, with the features selected on the other half."""
     settings, columns = estimate.settings, estimate.model.columns
     if data.offset is not None or settings.bounds is not None or settings.prior_coef is not None:
         raise ValueError("method='split' does not support offset, bounds or prior_coef.")
@@ -307,7 +311,9 @@ def by_split(
         free: Any, rows: Any, y: Any, weights: ArrayLike | None, groups: Any, names: Array
     ) -> InferenceResults:
         of_half = replace(estimate_of(free), names=names)
-        return of_all(of_half, UserData(rows, y, weights, None), replace(options, groups=groups))
+        return for_all_features(
+            of_half, UserData(rows, y, weights, None), replace(options, groups=groups)
+        )
 
     return infer_by_split(
         classifier,
@@ -325,7 +331,7 @@ def by_split(
 def by_bootstrap(
     classifier: Any, estimate: Estimate, data: UserData, options: InferenceOptions
 ) -> InferenceResults:
-    """Inference from fits to samples of the rows."""
+    """Return results from the coefficients of fits to bootstrap samples of the rows."""
     _check_bootstrap(options)
     weights, groups, settings = options.weights, options.groups, estimate.settings
     # The log-likelihood is that of the labels, not of smoothed targets.

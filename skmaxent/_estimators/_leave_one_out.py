@@ -9,14 +9,14 @@ from typing import Any
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skmaxent._estimators._infer_pipeline import parts
+from skmaxent._estimators._infer_pipeline import transformer_and_classifier
 from skmaxent._estimators._inference_kinds import check_offset_given, estimate_of
 from skmaxent._estimators._parameters_of_fit import refuse_other_parameters
 from skmaxent._input._frames import row_index
 from skmaxent._input._interchange import native
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores
-from skmaxent._leverage._leave_one_out import leave_one_out as of_fit
+from skmaxent._leverage._leave_one_out import leave_one_out as scores_of_fit
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._typing import WeightsKind
 
@@ -33,16 +33,16 @@ def leave_one_out(
 ) -> LeaveOneOutScores:
     """Return held-out probabilities and scores of the rows of a fit, mostly without refits.
 
-    From the fit to all rows, one Newton step leads to the fit without an observation [1]_ [2]_, for
-    all of them at the cost of about one evaluation of the Hessian. Penalties are those of the fit:
-    none, ridge, L1, elastic net and groups, and bounds; coefficients that are zero or at a bound
-    stay there in that step. Where the step is not exact enough an exact fit without the observation
-    replaces it, which starts from the fit to all rows; see `max_refits`. C, the weights of the
-    classes and the constants of `prior_correction` stay those of all rows: `cross_val_score` with
-    ``class_weight="balanced"`` or a `prior_correction` makes them anew in each fold, which changes
-    scores by a share of the order of one over the number of rows of a class.
+    One Newton step leads from the fit to all rows to the fit without an observation [1]_ [2]_. The
+    steps for all observations cost about as much as one evaluation of the Hessian. Any penalty of
+    the fit is possible, and so are bounds; coefficients that are zero or at a bound stay there in
+    the step. If the step is not accurate enough, an exact fit without the observation replaces it;
+    see `max_refits`. C, the weights of the classes and the constants of `prior_correction` are
+    those of all rows. `cross_val_score` computes them again in each fold if there is
+    ``class_weight="balanced"`` or a `prior_correction`. This changes scores by a share of about one
+    over the number of rows of a class.
 
-    Transformers of a pipeline are not refitted: what they learned, they learned from all rows.
+    The transformers of a pipeline are not fitted again: they remain those of all rows.
 
     Parameters
     ----------
@@ -51,20 +51,20 @@ def leave_one_out(
     X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_variables)
         The data of the fit, in memory.
     y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-        Their labels, or counts or shares of the classes.
+        The labels of the rows, or counts or shares of the classes.
     sample_weight : array-like of shape (n_samples,), default=None
         The weights of the fit.
     offset : array-like, default=None
         The offsets of the fit.
     weights : {"frequency", "probability"}, default="frequency"
-        Whether a weight counts equal rows, of which one observation is left out, as of a table of
-        whole counts; or is a sampling weight, whose row is left out as a whole. Rows of tables of
-        shares are left out as a whole.
+        With "frequency", a weight counts equal rows, of which one observation is left out; the same
+        holds for a table of whole counts. With "probability", weights are sampling weights, and
+        whole rows are left out. Rows of a table of shares are always left out as a whole.
     max_refits : int or None, default=100
-        Most exact fits. They replace approximations in the order of the change of the logits, until
-        an estimate of the error of `log_score`, on the high side, is below a twentieth of its
-        standard error; or until, after at least twenty, it is clear that so many do not suffice.
-        None makes as many as that needs; 0 makes none.
+        The largest number of exact fits. They replace approximations in the order of the change of
+        the logits, until a cautious estimate of the error of `log_score` is below a twentieth of
+        its standard error. They end earlier, after some twenty fits, if `max_refits` fits would
+        clearly not be enough. None makes as many as necessary, and 0 makes none.
 
     Returns
     -------
@@ -75,10 +75,10 @@ def leave_one_out(
     TypeError
         For other models and for Dask collections.
     sklearn.exceptions.NotFittedError
-        Where the model is not fitted.
+        If the model is not fitted.
     ValueError
-        For `bias_reduction` and `partial_labels`, whose Hessians are others; where a class has a
-        single observation; for tables of counts with `class_weight` and ``weights="frequency"``.
+        For models with `bias_reduction` or `partial_labels`; if a class has a single observation;
+        for tables of counts with `class_weight` and ``weights="frequency"``.
 
     References
     ----------
@@ -100,18 +100,20 @@ def leave_one_out(
     0
     """
     with fitted_rows(model, X, y, sample_weight, offset, "leave_one_out") as (fit, _, _):
-        return of_fit(fit, weights=weights, max_refits=max_refits, index=row_index(native(X, "X")))
+        index = row_index(native(X, "X"))
+        return scores_of_fit(fit, weights=weights, max_refits=max_refits, index=index)
 
 
 @contextmanager
 def fitted_rows(
     model: Any, X: Any, y: Any, sample_weight: Any, offset: Any, function: str
 ) -> Iterator[tuple[FittedRows, FittedModel, Any]]:
-    """Return a fit with its rows, its model, and the transformer of a pipeline, None for none.
+    """Yield a fit with its rows, its model, and the transformer of a pipeline, None without one.
 
-    `function` is the name of the caller, for errors. Leaving the context ends the threads.
+    The data are those of the fit, as the user gives them. `function` is the name of the public
+    function, for errors. The threads that read the rows end with the context.
     """
-    transformer, classifier = parts(model, function)
+    transformer, classifier = transformer_and_classifier(model, function)
     check_is_fitted(classifier)
     refuse_other_parameters(classifier, getattr(classifier, "_fitted_with", {}))
     check_offset_given(classifier, offset, function)

@@ -1,4 +1,4 @@
-"""What all our linear classifiers can do once they have coefficients."""
+"""LinearModel and LinearClassifier: methods of fitted classifiers that need coefficients only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, BaseEstimator):
-    """Rows by `coef_`, `intercept_` and `classes_`, and tables of these."""
+    """Base class of all classifiers: parameters, clones, pickles and the table of coefficients."""
 
     coef_: Any
     intercept_: Array
@@ -45,18 +45,18 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
     fit_intercept: bool
     n_jobs: int | None
 
-    # Whether predictions need an offset, as the rows of the fit had one.
+    # Whether the rows of the fit had an offset. Predictions then need one too.
     _fitted_with_offset: bool = False
-    # The offset of predictions that are asked for without one. Callbacks predict the rows of a fit
-    # that is under way; after the fit there is none.
+    # The offset of predictions without the argument `offset`. Only the estimators that callbacks
+    # receive during a fit have one, because callbacks predict the rows of the fit.
     _default_offset: Any = None
-    # What `prior_correction` has added to the intercepts.
+    # The numbers that `prior_correction` has added to the intercepts.
     _correction: Any = 0.0
 
     @classmethod
     @functools.cache
     def _get_param_names(cls) -> list[str]:
-        # A class's signature does not change; reading it takes longer than an iteration of a fit.
+        # Reading the signature takes longer than an iteration of a small fit, so it is read once.
         return super()._get_param_names()
 
     def __sklearn_tags__(self) -> Any:
@@ -65,7 +65,7 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        """Return a clone; parameters that are fitted models, as `prior_coef`, stay fitted."""
+        """Return a clone; parameters that are fitted models, such as `prior_coef`, stay fitted."""
         new: Self = super().__sklearn_clone__()
         for name, value in self.get_params(deep=False).items():
             if hasattr(value, "coef_"):
@@ -84,7 +84,7 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
 
     @staticmethod
     def _added_since(state: dict[str, Any]) -> dict[str, Any]:
-        """Return fitted attributes for a state of an older version, which may lack them."""
+        """Return the fitted attributes that the pickled state of an older version may lack."""
         return {}
 
     @property
@@ -98,16 +98,16 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
         Parameters
         ----------
         feature_names : array-like of str of shape (n_features,), or transformer, default=None
-            Names of the features, or what made them: a fitted transformer or pipeline, such as the
-            vectorizer of texts or ``pipe[:-1]``, whose ``get_feature_names_out`` gives them. None
-            takes the names that X had in `fit`.
+            Names of the features, or a fitted transformer or pipeline that gives them by its method
+            ``get_feature_names_out``, such as a vectorizer of texts or ``pipe[:-1]``. None takes
+            the names that X had in `fit`.
 
         Returns
         -------
         pandas.DataFrame
-            Features, then "Intercept", by classes; one column, of ``classes_[1]``, for two
-            classes. Features without names are x0, x1, ...
-            ``polars.from_pandas(table, include_index=True)`` is that in polars.
+            A row for each feature, and one for "Intercept"; a column for each class, or for
+            ``classes_[1]`` if there are two. Features without names are x0, x1, ...
+            ``polars.from_pandas(table, include_index=True)`` converts the table to polars.
 
         Raises
         ------
@@ -132,7 +132,7 @@ def labels_of(estimator: LinearModel) -> Array:
 
 
 def fitted_model(estimator: LinearModel) -> FittedModel:
-    """Return the model of the present attributes, which the user may have changed.
+    """Return a model for predictions from the present attributes, which the user may have changed.
 
     Raises NotFittedError before a fit.
     """
@@ -163,7 +163,7 @@ def move_to_input(estimator: LinearModel, X: Any, y: Any) -> None:
 
 
 class LinearClassifier(LinearModel):
-    """One class a row: predictions from logits, which rows may have offsets of."""
+    """A classifier for rows of one class each, with predictions and scores."""
 
     def decision_function(self, X: Any, offset: ArrayLike | None = None) -> Any:
         """Return the logits of the rows.
@@ -183,7 +183,7 @@ class LinearClassifier(LinearModel):
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict(self, X: Any, offset: ArrayLike | None = None) -> Any:
-        """The most probable class of each row.
+        """Return the most probable class of each row.
 
         Parameters
         ----------
@@ -236,15 +236,15 @@ class LinearClassifier(LinearModel):
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ) -> float:
-        """Share of the observations whose class is predicted.
+        """Return the share of the observations whose class is predicted.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-            Class labels; or counts or shares of the classes, of which a row is so many
-            observations; or, with `partial_labels`, sets: then the share of the rows whose
-            predicted class is possible.
+            Class labels, or counts or shares of the classes; a row of counts is that many
+            observations. With `partial_labels`, sets of classes; the score is then the share of the
+            rows whose predicted class is in the set.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         offset : array-like, default=None
@@ -278,8 +278,8 @@ class LinearClassifier(LinearModel):
         Returns
         -------
         DataFrame
-            A row for each of X by class labels, in the library of X: of pandas, with the index of
-            X, polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
-            pandas, their strings elsewhere.
+            A row for each row of X and a column for each class, in the library of X: pandas, with
+            the index of X, polars, narwhals, or pyarrow; pandas for arrays. Columns are labels in
+            pandas, and strings of the labels in other libraries.
         """
         return fitted_model(self).probability_frame(X, offset)

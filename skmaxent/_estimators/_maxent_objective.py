@@ -25,12 +25,12 @@ from skmaxent._typing import Array
 
 
 class FlatObjective(ABC):
-    """A function of flat vectors with its derivatives, which remembers where it was evaluated last.
+    """A function of vectors with its derivatives, which keeps the results at the last vector.
 
     Attributes
     ----------
     x0 : ndarray of shape (n_parameters,)
-        The model without features.
+        A start: the vector of the model without features.
     n_parameters : int
         Length of the vectors.
     """
@@ -43,11 +43,11 @@ class FlatObjective(ABC):
 
     @abstractmethod
     def _evaluate(self, x: Array) -> Evaluation:
-        """Return F and its gradient at a vector."""
+        """Return the value and the gradient at x, (n_parameters,)."""
 
     @abstractmethod
     def _product(self, at: Evaluation, v: Array) -> Array:
-        """Return the Hessian at the evaluated vector times v; all of shape (n_parameters,)."""
+        """Return the Hessian at the evaluated vector times v, (n_parameters,)."""
 
     @abstractmethod
     def _hessian(self, at: Evaluation) -> Array:
@@ -68,7 +68,7 @@ class FlatObjective(ABC):
         return vector
 
     def _at(self, x: ArrayLike) -> Evaluation:
-        """Return F and its gradient at x; the last evaluation is kept."""
+        """Return the value and the gradient at x; they are computed once for the same x."""
         vector = self._checked(x, "x")
         if self._last is None or not np.array_equal(self._last.u, vector):
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -76,7 +76,7 @@ class FlatObjective(ABC):
         return self._last
 
     def fun(self, x: ArrayLike) -> float:
-        """Value of the objective.
+        """Return the value of the objective.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class FlatObjective(ABC):
         return self._at(x).gradient.copy()
 
     def fun_and_grad(self, x: ArrayLike) -> tuple[float, Array]:
-        """Value and gradient, for ``scipy.optimize.minimize(..., jac=True)``.
+        """Return the value and the gradient, for ``scipy.optimize.minimize(..., jac=True)``.
 
         Parameters
         ----------
@@ -330,7 +330,7 @@ class MaxentObjective(FlatObjective):
         self.n_parameters = len(self.x0)
 
     def preconditioned(self) -> PreconditionedObjective:
-        """The same objective in coordinates in which its Hessian is the identity at the start.
+        """Return the objective in coordinates in which its Hessian is the identity at the start.
 
         The coefficients of centred and scaled columns are θ = θ₀ + L u, and the methods take the
         vector u. θ₀ is the model without features, and L Lᵀ is the inverse of the Hessian of this
@@ -352,7 +352,7 @@ class MaxentObjective(FlatObjective):
         return PreconditionedObjective(self)
 
     def flatten(self, coef: ArrayLike, intercept: ArrayLike = 0.0) -> Array:
-        """The vector of coefficients and intercepts.
+        """Return the vector x of coefficients and intercepts.
 
         Parameters
         ----------

@@ -49,10 +49,10 @@ CERTAIN_LOGIT = 100.0
 class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     """Linear classifier for rows with several labels, by a softmax or by independent sigmoids.
 
-    All labels are fitted together, with the same passes over X. With ``link="sigmoid"`` each has a
-    logistic regression of its own, and the penalty of `MaxentClassifier`, with the sum over labels
-    of their losses. With ``link="softmax"`` the labels of a row share its target alike and compete
-    for its probability [1]_. A label is assigned where its probability is above a threshold.
+    All labels are fitted together, with the same passes over X. With ``link="sigmoid"`` each label
+    has a logistic regression of its own. The loss is the sum over labels, and the penalty is that
+    of `MaxentClassifier`. With ``link="softmax"`` each label of a row has the same share of the
+    target, and labels compete for probability [1]_. A row gets the labels above a threshold.
 
     Parameters
     ----------
@@ -61,14 +61,14 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         rows without labels do not count.
     threshold : "auto", "f1_micro", "f1_macro", float or array-like of shape (n_labels,), \
             default="auto"
-        Probability above which a label is assigned. "f1_micro" is a common one that makes micro F1
-        largest on the rows left out in cross-validation, "f1_macro" one for each label that makes
-        its own F1, and so macro F1, largest. "auto" is 0.5 for sigmoids and "f1_micro" for softmax,
-        whose probabilities depend on how many labels a row has.
+        Probability above which a row gets a label. "f1_micro" is one threshold for all labels, with
+        the largest micro F1 on the rows left out in cross-validation. "f1_macro" is a threshold for
+        each label, with the largest F1 of the label. "auto" is 0.5 for sigmoids, and "f1_micro" for
+        softmax, whose probabilities depend on the number of labels of a row.
     allow_empty : bool, default=False
-        Whether a row may have no label; otherwise the one nearest to its threshold is assigned.
+        Whether a row may have no label. If not, it gets the label nearest to its threshold.
     cv : int, cross-validation generator or iterable, default=None
-        Folds for learned thresholds; None is 5, shuffled.
+        Folds for learned thresholds. None makes five shuffled folds.
     penalty : {"l1", "l2", "elasticnet", None}, default="deprecated"
         As in `MaxentClassifier`; prefer `C` and `l1_ratio`.
     C : float, default=1.0
@@ -108,14 +108,14 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     Attributes
     ----------
     classes_ : ndarray of shape (n_labels,)
-        Labels: the columns of a DataFrame y, their positions in an array, or, for y of one label a
-        row, these.
+        Labels: the names of the columns of a DataFrame y, the positions of the columns of an array,
+        or the sorted labels if y has one label a row.
     coef_ : ndarray of shape (n_labels, n_features)
-        Coefficients; for y of one label a row and two classes (1, n_features).
+        Coefficients. (1, n_features) if y has one label a row and two classes.
     intercept_ : ndarray of shape (n_labels,)
-        Intercepts. Labels that all rows have, or none, have no coefficients and ±100.
+        Intercepts. A label of all rows has 100, a label of no row -100, and both zero coefficients.
     threshold_ : ndarray of shape (n_labels,)
-        Thresholds. Only where y was an indicator matrix.
+        Thresholds. Only if y was an indicator matrix.
     multilabel_ : bool
         Whether y was an indicator matrix.
     n_iter_, n_features_in_, feature_names_in_, optimality_gap_
@@ -124,8 +124,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     Notes
     -----
     With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks as to `MaxentClassifier`.
-    Where thresholds are learned they are 0.5 during the iterations, and each fold is a subtask of
-    the fit after these; after a stop the folds' models have no more iterations than the classifier.
+    Thresholds that are learned are 0.5 during the iterations. Each fold for them is a subtask after
+    the iterations. After a stop, the fits of the folds have no more iterations than the classifier.
 
     References
     ----------
@@ -268,7 +268,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def _fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[Solution, TrainingData]:
-        """Set the fitted attributes; return the solution, of labels that vary, and the rows."""
+        """Set the fitted attributes; return the solution for the labels that vary, and the data."""
         is_lazy = any(map(is_dask, (X, y, sample_weight)))
         read: Any = self._read_chunks if is_lazy else self._read_arrays
         data, Y, weights = read(X, y, sample_weight)
@@ -287,9 +287,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def _read_arrays(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[TrainingData, Any, Array | None]:
-        """Check the data; return them, the indicator matrix and the weights for thresholds.
+        """Return the checked data, the indicator matrix and the weights for learned thresholds.
 
-        Sets what y was.
+        Sets the attributes that describe y: `multilabel_`, `_sparse_output` and `_has_sigmoids`.
         """
         X, y = check_rows(self, native(X, "X"), y)
         check_has_coefficients(X, fit_intercept=self.fit_intercept)
@@ -303,7 +303,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             observed = _targets.observe(y)
             classes, self._sparse_output = observed.classes, False
         self._has_sigmoids = self.link == "sigmoid" and (self.multilabel_ or len(classes) > 2)
-        # Sigmoids of one label a row: each class is a label of its own, against all others.
+        # With one label a row and sigmoids, each class is a label of its own against the others.
         if not self.multilabel_ and self._has_sigmoids:
             Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
         names, smoothing = FittedColumns.of(self).names, self.label_smoothing
@@ -318,6 +318,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def _read_chunks(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[TrainingData, None, None]:
+        """Return the results of `_read_arrays` for Dask collections, whose thresholds are given."""
         kind = self._threshold_kind
         if isinstance(kind, str):
             raise TypeError(
@@ -334,9 +335,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     def _solve(
         self, data: TrainingData, X: Any, y: Any, sample_weight: ArrayLike | None
     ) -> tuple[Solution, Task | None]:
-        """Set the coefficients, and thresholds, which are 0.5 where they are still to be learned.
+        """Set the coefficients and the thresholds; thresholds that `fit` learns later are 0.5.
 
-        Callbacks see X, y and `sample_weight` instead of `data`.
+        The result is that of `fit_coefficients`. Callbacks receive X, y and `sample_weight`.
         """
         settings = Settings.with_strength_of(
             self,
@@ -347,13 +348,12 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             n_jobs=self.n_jobs,
         )
         warn_of_groups_without_l1(self.grouped, settings.l1_ratio)
-        # Labels that all rows have, or none, are left out of the problem, and get their
-        # coefficients afterwards.
-        with TrainingProblem.of(data, settings) as ready:
+        # The problem has no labels that all rows have, or none. They get their coefficients later.
+        with TrainingProblem.of(data, settings) as training:
             has_label = np.delete(data.totals > 0.0, data.active)
 
             def with_constant_labels(coef: Array, intercept: Array) -> tuple[Array, Array]:
-                coef, intercept = ready.user_coefficients(coef, intercept)
+                coef, intercept = training.user_coefficients(coef, intercept)
                 if self._link == "sigmoids":
                     constant = np.delete(np.arange(len(data.classes)), data.active)
                     intercept[constant] = np.where(has_label, CERTAIN_LOGIT, -CERTAIN_LOGIT)
@@ -366,9 +366,9 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
                 thresholds["threshold_"] = check_threshold(first, data.classes)
             solution, task = fit_coefficients(
                 self,
-                ready,
+                training,
                 (X, y, sample_weight),
-                partial(minimise, ready.problem),
+                partial(minimise, training.problem),
                 with_constant_labels,
                 thresholds,
                 is_bounded=not is_learned,
@@ -384,7 +384,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
 
     @property
     def _threshold_kind(self) -> Any:
-        """How thresholds are learned, or these themselves."""
+        """The parameter `threshold`, with the value that "auto" stands for."""
         if isinstance(self.threshold, str) and self.threshold == "auto":
             return "f1_micro" if self.link == "softmax" else 0.5
         return self.threshold
@@ -432,7 +432,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return fitted_model(self).predict("log_probabilities", X)
 
     def predict(self, X: Any) -> Any:
-        """The labels of each row.
+        """Return the labels of each row.
 
         Parameters
         ----------
@@ -441,8 +441,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         Returns
         -------
         {ndarray, CSR matrix} of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
-            Indicator matrix of integers, sparse if that of the fit was; for y of one label a row
-            the most probable one.
+            Indicator matrix of integers, sparse if y of the fit was sparse. The most probable label
+            of each row if y of the fit had one label a row.
         """
         model = fitted_model(self)
         if not self.multilabel_:
@@ -459,7 +459,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         return moved_to(place_of(P), sets)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Share of the rows all of whose labels are predicted, and no others.
+        """Return the share of the rows whose predicted labels are exactly the labels in y.
 
         Parameters
         ----------
@@ -490,8 +490,8 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         Returns
         -------
         DataFrame
-            A row for each of X by labels, in the library of X: of pandas, with the index of X,
-            polars, narwhals, or a Table of pyarrow; of pandas for arrays. Columns are labels in
-            pandas, their strings elsewhere.
+            A row for each row of X and a column for each label, in the library of X: pandas, with
+            the index of X, polars, narwhals, or pyarrow; pandas for arrays. Columns are labels in
+            pandas, and strings of the labels in other libraries.
         """
         return fitted_model(self).probability_frame(X)

@@ -1,4 +1,4 @@
-"""The parameters that a classifier was fitted with, which inference must find unchanged."""
+"""The parameters of a fit: inference raises an error if they have been changed since."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-# Parameters that define the objective; the others say how to minimise it.
-DEFINING = (
+# Parameters that define the objective. The others determine how it is minimised.
+OBJECTIVE_PARAMETERS = (
     "penalty",
     "C",
     "alpha",
@@ -31,11 +31,11 @@ DEFINING = (
 
 def parameters_of_fit(estimator: Any) -> dict[str, Any]:
     """Return the present values of the parameters that define the objective, by name."""
-    return {name: _kept(getattr(estimator, name)) for name in DEFINING}
+    return {name: _copied(getattr(estimator, name)) for name in OBJECTIVE_PARAMETERS}
 
 
 def refuse_other_parameters(estimator: Any, then: dict[str, Any]) -> None:
-    """Raise ValueError if a parameter differs from its value in `then`, at the time of the fit."""
+    """Raise ValueError if a parameter differs from its value in `then`, those of the fit."""
     for name, value in then.items():
         now = getattr(estimator, name)
         if not _is_same(value, now):
@@ -45,10 +45,10 @@ def refuse_other_parameters(estimator: Any, then: dict[str, Any]) -> None:
             )
 
 
-def _kept(value: Any) -> Any:
-    """Return a copy of a parameter, so that later changes of its entries do not change the copy.
+def _copied(value: Any) -> Any:
+    """Return a copy of a parameter, which later changes of its entries do not change.
 
-    Of a fitted model only `coef_` is copied.
+    Only `coef_` of a fitted model is copied.
     """
     if value is None or isinstance(value, (Real, str)):
         return value

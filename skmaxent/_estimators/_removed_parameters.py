@@ -1,4 +1,4 @@
-"""Parameters that scikit-learn's logistic regression has or had, and ours does not."""
+"""Parameters of scikit-learn's LogisticRegression that the estimators here do not have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Removed(NamedTuple):
     advice : str
         What to write instead, as the end of an error message.
     accepted : tuple
-        Values that ask for what the estimators do always. They may be given, and change nothing.
+        Values with which scikit-learn does what the estimators here always do. They are accepted.
     """
 
     advice: str
@@ -40,9 +40,9 @@ REMOVED_PARAMETERS = {
 def without_removed(
     estimator: Any, removed: Mapping[str, Removed], parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the parameters without removed ones, which must have accepted values.
+    """Return `parameters` without the removed ones.
 
-    Raises TypeError with the advice for a removed parameter that has another value.
+    Raises TypeError, with the advice, for a removed parameter whose value is not accepted.
     """
     for name in parameters.keys() & removed:
         value, (advice, accepted) = parameters[name], removed[name]
@@ -55,10 +55,10 @@ def without_removed(
 
 
 def accepts_removed(init: Init) -> Init:
-    """Decorate ``__init__`` so that removed parameters may have the values that change nothing.
+    """Decorate the ``__init__`` of an `AcceptsRemoved`: it accepts removed parameters.
 
-    The class is an `AcceptsRemoved`. The signature stays without these parameters, so that
-    `get_params` does not name them.
+    Their values must be accepted ones. The signature does not contain these parameters, so that
+    `get_params` does not return them.
     """
 
     @functools.wraps(init)
@@ -69,7 +69,7 @@ def accepts_removed(init: Init) -> Init:
 
 
 class AcceptsRemoved:
-    """An estimator whose grids may name the parameters in `_removed`, with accepted values."""
+    """An estimator whose `set_params` accepts the parameters in `_removed`, for parameter grids."""
 
     _removed: ClassVar[Mapping[str, Removed]] = REMOVED_PARAMETERS
 
@@ -89,9 +89,8 @@ class AcceptsRemoved:
         Raises
         ------
         TypeError
-            For a parameter that scikit-learn's logistic regression has and this estimator has not,
-            with what to write instead; values that ask for what the estimator always does are
-            accepted.
+            For a parameter of scikit-learn's LogisticRegression that this estimator does not have,
+            unless its value stands for what the estimator always does.
         ValueError
             For a name that is no parameter.
         """

@@ -19,14 +19,14 @@ from skmaxent._typing import Array
 def rows_of_survey(
     data: UserData, options: InferenceOptions, classes: Array
 ) -> tuple[UserData, InferenceOptions]:
-    """Return the rows that are estimated from, and options whose design knows these rows.
+    """Return the rows of the subpopulation with sampling weights, and options for these rows.
 
     Parameters
     ----------
     data : UserData
         The whole sample.
     options : InferenceOptions
-        Their design is a `SurveyDesign`, or None, where nothing changes.
+        The arguments of `infer`. If there is no design, both results are the arguments.
     classes : ndarray of shape (n_classes,)
         The labels of the fit.
 
@@ -34,7 +34,7 @@ def rows_of_survey(
     -------
     data : UserData
     options : InferenceOptions
-        The design is a `Units`, and `subpopulation` is None.
+        With the design as `Units`, and without `subpopulation`.
     """
     design = options.design
     if design is None:
@@ -70,7 +70,7 @@ def rows_of_survey(
 
 
 def _refuse_others(options: InferenceOptions) -> None:
-    """Raise ValueError for arguments that do not go with a design."""
+    """Raise ValueError for arguments that cannot be combined with a design."""
     for name in ("cov_type", "groups", "features", "method", "small_sample"):
         found = getattr(options, name)
         if found is not None:
@@ -81,7 +81,7 @@ def _refuse_others(options: InferenceOptions) -> None:
 
 
 def _mask(subpopulation: Any, n_samples: int) -> Array:
-    """Return a mask of the rows of the subpopulation, bool (n_samples,)."""
+    """Return a mask of the rows of the subpopulation, (n_samples,); all rows for None."""
     if subpopulation is None:
         return np.ones(n_samples, bool)
     mask = np.asarray(to_host(subpopulation))

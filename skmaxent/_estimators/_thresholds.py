@@ -109,7 +109,11 @@ def learned_thresholds(
 def _out_of_fold(
     model: Any, folds: Any, X: Any, Y: Array, weights: Array | None, task: Task | None
 ) -> Array:
-    """Return the probabilities of rows by fits without them, NaN for rows of no test part."""
+    """Return the probabilities of rows by fits without them, (n_samples, n_labels).
+
+    Rows that are in no test part have NaN. The arguments are those of `learned_thresholds`, with a
+    classifier `model` that is fitted for each of the `folds`.
+    """
     P = np.full(Y.shape, np.nan)
     for train, test in folds.split(np.zeros(len(Y)), Y):
         part = None if weights is None else weights[train]
@@ -126,16 +130,17 @@ def _out_of_fold(
 
 
 def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
-    """The threshold above which probabilities stand for a label that makes F1 largest.
+    """Return the threshold with the largest F1, if rows get a label above it.
 
-    F1 is 2 TP/(predicted + actual), TP the true positives; the threshold lies in the middle between
-    two probabilities, and is the highest one where several are best.
+    F1 is 2 TP/(predicted + actual), with TP the number of true positives. The threshold lies in the
+    middle between two probabilities. It is the highest of several thresholds with the largest F1.
 
     Parameters
     ----------
     P : ndarray of shape (n,)
+        Probabilities of the label.
     has : ndarray of shape (n,)
-        Whether the label is there.
+        Whether the row has the label.
     weights : ndarray of shape (n,), optional
     """
     weights = np.ones(len(P)) if weights is None else weights
@@ -143,14 +148,14 @@ def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
     p, w = P[order], weights[order]
     hits = np.cumsum(w * has[order])
     f1 = 2.0 * hits / (np.cumsum(w) + hits[-1])
-    last = np.append(p[1:] < p[:-1], True)  # equal probabilities are on the same side
+    last = np.append(p[1:] < p[:-1], True)  # no threshold separates equal probabilities
     best = int(np.argmax(np.where(last, f1, -1.0)))
     below = p[best + 1] if best + 1 < len(p) else 0.0
     return float(0.5 * (p[best] + below))
 
 
 def label_sets(P: Array, thresholds: Array, *, allow_empty: bool) -> Array:
-    """Return the labels above their thresholds, or the nearest one unless sets may be empty.
+    """Return the labels of each row with probabilities above their thresholds.
 
     Parameters
     ----------
@@ -158,6 +163,8 @@ def label_sets(P: Array, thresholds: Array, *, allow_empty: bool) -> Array:
         Probabilities.
     thresholds : ndarray of shape (n_labels,)
     allow_empty : bool
+        If False, a row without such a label gets the one with the largest ratio of probability to
+        threshold.
 
     Returns
     -------

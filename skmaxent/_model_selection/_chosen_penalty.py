@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._input import _frames
+from skmaxent._model_selection._folds import Fold, Folds, stacked_paths, warn_of_absent_classes
+from skmaxent._model_selection._left_out_rows import LeftOutRows
 from skmaxent._model_selection._path import MaxentPath
 from skmaxent._model_selection._penalty_grid import alphas_of
 from skmaxent._model_selection._scored_classifier import ScoredClassifier
@@ -31,6 +33,9 @@ class ChosenPenalty(ScoredClassifier):
     alphas: Any
     relax: Any
     selection: str
+    fold_weights: str
+    fit_intercept: bool
+    max_iter: int
     _total_weight: float
 
     @staticmethod
@@ -41,6 +46,35 @@ class ChosenPenalty(ScoredClassifier):
         weights = state.get("fold_weights_", np.ones(len(state["scores_"])))
         errors = mean_and_error(state["scores_"][..., None], weights)[1][..., 0]
         return {"fold_weights_": weights, "scores_std_err_": errors}
+
+    def _set_results(self, folds: Folds, found: list[Fold]) -> Array:
+        """Set the attributes with the results of the folds, and choose the penalty.
+
+        The result are the scores, of shape (n_folds, n_l1_ratios, n_cs, n_gammas).
+        """
+        shape = folds.n_folds, len(self.l1_ratios_), len(self.Cs_)
+        self.classes_ = folds.classes
+        self.alphas_ = alphas_of(self.Cs_, self._total_weight)
+        sizes = np.reshape([result.scored_weight for result in found], shape[:2]).max(axis=1)
+        self.fold_weights_ = self._weights_of_folds(sizes)
+        scores = np.reshape([result.scores for result in found], (*shape, len(self.gammas_)))
+        n_iter = np.reshape([result.path.n_iter for result in found], shape)
+        self.n_iter_ = n_iter if self.max_iter else np.zeros_like(n_iter)
+        self.coefs_paths_ = stacked_paths(found, shape, with_intercept=self.fit_intercept)
+        if isinstance(folds, LeftOutRows):
+            folds.warn_of_single_observations()
+            rows: Any = found
+            self.n_refits_ = np.stack([result.n_refits for result in rows])
+            errors = np.stack([result.std_errs for result in rows])
+        else:
+            warn_of_absent_classes(folds)
+            errors = mean_and_error(scores, self.fold_weights_)[1]
+        self._choose(scores, errors)
+        return scores
+
+    def _weights_of_folds(self, sizes: Array) -> Array:
+        """Return the weights of folds, from the sums of the weights of their scored rows."""
+        return np.ones(len(sizes)) if self.fold_weights == "uniform" else sizes
 
     def _choose(self, scores: Array, errors: Array) -> None:
         """Choose the penalty; set `C_`, `alpha_`, `l1_ratio_`, `gamma_` and the scores.

@@ -23,25 +23,22 @@ from skmaxent._model_selection._folds import (
     Fold,
     FoldOptions,
     Folds,
-    FoldsInMemory,
     Job,
-    stacked_paths,
-    warn_of_absent_classes,
 )
+from skmaxent._model_selection._folds_in_memory import FoldsInMemory
 from skmaxent._model_selection._left_out_rows import LOO, LeftOutRows
 from skmaxent._model_selection._metadata import routed_metadata
 from skmaxent._model_selection._path import relaxation_of
-from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
+from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid
 from skmaxent._model_selection._repeated_fits import with_exact_fits
 from skmaxent._model_selection._selection import (
     gammas_of,
-    mean_and_error,
     resolve_l1_ratios,
 )
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import place_of
-from skmaxent._typing import Array, FoldWeights, SearchedPenaltyName, Selection, SolverName
+from skmaxent._typing import FoldWeights, SearchedPenaltyName, Selection, SolverName
 
 REMOVED = REMOVED_PARAMETERS | {
     "use_legacy_attributes": Removed("attributes have the new shapes: leave it out", (False,)),
@@ -450,35 +447,6 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
                 selection=self.selection,
             )
         return found
-
-    def _set_results(self, folds: Folds, found: list[Fold]) -> Array:
-        """Set the attributes with the results of the folds, and choose the penalty.
-
-        The result are the scores, of shape (n_folds, n_l1_ratios, n_cs, n_gammas).
-        """
-        shape = folds.n_folds, len(self.l1_ratios_), len(self.Cs_)
-        self.classes_ = folds.classes
-        self.alphas_ = alphas_of(self.Cs_, self._total_weight)
-        sizes = np.reshape([result.scored_weight for result in found], shape[:2]).max(axis=1)
-        self.fold_weights_ = self._weights_of_folds(sizes)
-        scores = np.reshape([result.scores for result in found], (*shape, len(self.gammas_)))
-        n_iter = np.reshape([result.path.n_iter for result in found], shape)
-        self.n_iter_ = n_iter if self.max_iter else np.zeros_like(n_iter)
-        self.coefs_paths_ = stacked_paths(found, shape, with_intercept=self.fit_intercept)
-        if isinstance(folds, LeftOutRows):
-            folds.warn_of_single_observations()
-            rows: Any = found
-            self.n_refits_ = np.stack([result.n_refits for result in rows])
-            errors = np.stack([result.std_errs for result in rows])
-        else:
-            warn_of_absent_classes(folds)
-            errors = mean_and_error(scores, self.fold_weights_)[1]
-        self._choose(scores, errors)
-        return scores
-
-    def _weights_of_folds(self, sizes: Array) -> Array:
-        """Return the weights of folds, from the sums of the weights of their scored rows."""
-        return np.ones(len(sizes)) if self.fold_weights == "uniform" else sizes
 
     def _cv_tol(self, folds: Folds, options: FoldOptions) -> float:
         """Return `cv_tol`, or 0 if other results than log-likelihoods need exact fits."""

@@ -13,22 +13,17 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmaxent._callbacks import Task
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._input import _validation
 from skmaxent._input._interchange import native
-from skmaxent._input._observations import Observations
-from skmaxent._input._read import check_rows, read
+from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
-from skmaxent._input._targets import observe
 from skmaxent._leverage._left_out_units import Units
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._folds import Fold, FoldOptions, Job, fold_path
 from skmaxent._model_selection._path import MaxentPath, data_grid
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
+from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._model_selection._scores_of_path import ScoresOfPath
 from skmaxent._storage._cluster import is_dask
-from skmaxent._storage._device_array import unwrapped
-from skmaxent._storage._place import to_host
-from skmaxent._storage._row_blocks import check_finite
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
@@ -140,14 +135,8 @@ class LeftOutRows:
     ----------
     X : {array-like, sparse matrix, DataFrame}
         As the user gave it.
-    rows : {array, sparse matrix, DataFrame}
-        The checked rows that paths are fitted to, or the data frame that the user gave.
-    y : array-like
-        The checked labels or table.
-    observed : Observations
-        The classes of the rows.
-    sample_weight : ndarray of shape (n_samples,) or None
-    offset : ndarray of shape (n_samples, n_logits) or None
+    rows : RowsInMemory
+        The checked rows, to which paths are fitted.
     fold_options : FoldOptions
     score : callable
         The result of `score_of_rows`.
@@ -156,11 +145,7 @@ class LeftOutRows:
     """
 
     X: Any
-    rows: Any
-    y: Any
-    observed: Observations
-    sample_weight: Array | None
-    offset: Array | None
+    rows: RowsInMemory
     fold_options: FoldOptions
     score: Callable[[Array, Array], Array]
     n_jobs: int | None
@@ -179,40 +164,30 @@ class LeftOutRows:
         refuse_for_rows(estimator, (X, y, sample_weight, offset), fold_options.routed)
         score = score_of_rows(estimator.scoring)
         X = native(X, "X")
-        checked, labels = check_rows(estimator, X, y)
-        checked = unwrapped(checked)
-        check_finite(checked)
-        observed = observe(labels)
-        if observed.codes is None and estimator.class_weight is not None:
+        rows, _ = RowsInMemory.of(estimator, X, y, sample_weight, offset)
+        if rows.observed.codes is None and estimator.class_weight is not None:
             raise ValueError(
                 "cv='loo' has no single observations to leave out of a table of counts with "
                 f"class_weight; found class_weight={estimator.class_weight!r}. Use folds, or a row "
                 "for each observation."
             )
-        weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
-        logits = _validation.check_offset(offset, observed.n_samples, observed.classes, np.float64)
-        rows = X if hasattr(X, "columns") else checked
-        return cls(
-            X, rows, labels, observed, weights, logits, fold_options, score, estimator.n_jobs
-        )
+        return cls(X, rows, fold_options, score, estimator.n_jobs)
 
     @property
     def classes(self) -> Array:
-        return self.observed.classes
+        return self.rows.observed.classes
 
     @property
     def n_folds(self) -> int:
         return 1
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
-        return data_grid(models, self.X, self.y, n_points, self.sample_weight, self.offset)
+        return data_grid(
+            models, self.X, self.rows.y, n_points, self.rows.sample_weight, self.rows.offset
+        )
 
     def total_weight(self, model: MaxentClassifier) -> float:
-        observed, weights = self.observed, self.sample_weight
-        class_weight = _validation.check_class_weight(
-            model.class_weight, observed.classes, observed.totals(weights)
-        )
-        return observed.total_weight(weights, class_weight)
+        return self.rows.total_weight(model)
 
     def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
         found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
@@ -232,7 +207,7 @@ class LeftOutRows:
     @property
     def _single(self) -> Array:
         """A mask of the classes with a total weight of at most one observation, (n_classes,)."""
-        observed, weights = self.observed, self.sample_weight
+        observed, weights = self.rows.observed, self.rows.sample_weight
         table = (
             observed.table
             if observed.codes is None
@@ -245,10 +220,10 @@ class LeftOutRows:
     def scored(self, model: MaxentClassifier, grid: PenaltyGrid, task: Task | None) -> RowsScored:
         """Return the path of a model and its scores; a callback of `task` may end the path."""
         if task is not None:
-            task = task.with_rows(self.X, self.y, self.sample_weight).begin()
+            task = task.with_rows(self.X, self.rows.y, self.rows.sample_weight).begin()
         settings = Settings.of(model).for_path()
-        given = self.sample_weight, self.offset
-        data = read(settings, model, self.rows, self.y, *given, classes=self.classes)
+        given = self.rows.sample_weight, self.rows.offset
+        data = read(settings, model, self.rows.X, self.rows.y, *given, classes=self.classes)
         scores: list[ScoresOfPath] = []
 
         def score(training: TrainingProblem, path: MaxentPath) -> None:
@@ -256,28 +231,22 @@ class LeftOutRows:
 
         path = fold_path(
             model,
-            self.rows,
-            self.y,
+            self.rows.X,
+            self.rows.y,
             grid,
             self.fold_options,
-            sample_weight=self.sample_weight,
-            offset=self.offset,
+            sample_weight=self.rows.sample_weight,
+            offset=self.rows.offset,
             task=task,
             data=data,
             at_end=score,
         )
         if task is not None:
             task.end()
-        total = self.observed.total_weight(self._score_weights)
+        total = self.rows.observed.total_weight(self.rows.score_weights(self.fold_options))
         (found,) = scores
         columns = found.means[:, None], total, found.std_errs[:, None], found.n_refits
         return RowsScored(path, *columns)
-
-    @property
-    def _score_weights(self) -> Array | None:
-        """The weights of the rows in scores, or None."""
-        given = to_host(self.fold_options.routed.scorer.score.get("sample_weight"))
-        return _validation.check_sample_weight(given, self.observed.n_samples)
 
     def mean_and_error(
         self, log_proba: Array, units: Units, is_single: Array
@@ -307,4 +276,4 @@ class LeftOutRows:
     @cached_property
     def _observed_per_row(self) -> Array | None:
         """The number of observations that each row counts as in scores; None stands for ones."""
-        return self.observed.per_row(self._score_weights)
+        return self.rows.observed.per_row(self.rows.score_weights(self.fold_options))
