@@ -40,9 +40,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}]
             + 1/(C S) Σ_kj f_kj [l1_ratio |w_kj| + (1 - l1_ratio)/2 (w_kj - m_kj)²],
 
-    which is scikit-learn's `LogisticRegression` objective where the factors f are 1 and the prior m
-    is 0; two classes have a single logit.
-    The solver is indifferent to the units, the correlation and the balance of the data.
+    With factors f of 1 and a prior m of 0 this is the objective of scikit-learn's
+    `LogisticRegression`. Two classes have a single logit. Units and correlation of the features and
+    unequal shares of the classes hardly change the number of iterations.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     alpha : float, default=None
         Instead of `C`, the strength of the penalty of an observation, 0 or more: the factor 1/(C S)
         of the penalty above, glmnet's `lambda`. Unlike `C`, alpha does not depend on the number of
-        rows. S is the sum of the s_i: of `sample_weight` times `class_weight` times, for tables
-        with counts of the classes, the sum of the row. With `partial_labels`, rows for which all
-        classes are possible do not count, unless a class occurs in such rows only.
+        rows. S is the sum of the s_i, which are `sample_weight` times `class_weight`, and times the
+        sum of the row for tables with counts of the classes. With `partial_labels`, rows for which
+        all classes are possible do not count, unless a class occurs in such rows only.
     l1_ratio : float, default=0.0
-        Share of the L1 penalty: 0 is ridge, 1 the lasso, between them the elastic net. L1 sets
-        coefficients to exactly zero.
+        Share of the L1 penalty: 0 is ridge, 1 the lasso, between them the elastic net. The L1
+        penalty sets coefficients to exactly zero.
     grouped : bool, default=False
-        Whether the L1 penalty is on the Euclidean length of the coefficients that a feature has
-        for all classes, the group lasso, so that they are zero together or not at all.
+        Whether the L1 penalty is a group lasso: on the Euclidean length of the coefficients of a
+        feature for all classes, which are then zero together or not at all.
     standardize : bool, default=False
         Whether the penalty is that of the coefficients of standardised columns, as in R's glmnet.
         The L1 penalty of a coefficient is then multiplied by the standard deviation of its column,
@@ -73,70 +73,69 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         no effect.
     penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
             default=None
-        Factors of the penalty of each feature, or of each class and feature; a dict maps names of
-        features to factors, 1 for the others. 0 leaves a coefficient unpenalised. ``np.inf``
-        removes it: the coefficient is 0, whatever C; `bounds` that exclude 0 for it are an error.
-        Factors are not rescaled. A Series or DataFrame with names of features, here and in
-        `bounds`, is matched by these names.
+        Factors of the penalty of each feature, or of each class and feature. A dict maps names of
+        features to factors; other features have the factor 1. 0 leaves a coefficient unpenalised.
+        ``np.inf`` removes it: the coefficient is 0 at every C, and `bounds` must include 0. Factors
+        are not rescaled. The names of features in a Series or DataFrame, here and in `bounds`, are
+        matched.
     prior_coef : array-like, DataFrame or fitted model, default=None
         Coefficients that the ridge part of the penalty shrinks towards instead of zero: an array
         in the shape of `coef_`, a table as `coef_frame` gives, or a fitted linear classifier. Names
-        of features and classes are matched, what is missing is zero; intercepts do not count. A
-        fitted classifier stays fitted in clones of this one. Where it is itself one of the values
-        that a search tries, wrap it in `sklearn.frozen.FrozenEstimator`.
+        of features and classes are matched; missing ones have zeros, and intercepts do not count. A
+        fitted classifier stays fitted in clones of this one. If a search tries fitted classifiers
+        as values of `prior_coef`, wrap them in `sklearn.frozen.FrozenEstimator`.
     bounds : (lower, upper) or dict, default=None
         Bounds of the coefficients, each a number, an array of shape (n_features,) or (n_classes,
         n_features), or None; a dict maps names of features to pairs of numbers. They cannot be
         combined with ``grouped=True``.
     bias_reduction : {"jeffreys", "mean"}, default=None
-        Penalise the likelihood by Jeffreys' prior, which gives finite estimates for separated
-        classes too; for this model it is mean bias reduction under another name [3]_ [4]_. Only
-        with ``C=np.inf``, and weights count rows.
+        Penalise the likelihood by Jeffreys' prior, which gives finite estimates also for separated
+        classes. For this model both values are the same: mean bias reduction [3]_ [4]_. Needs
+        ``C=np.inf``. Weights count rows.
     fit_intercept : bool, default=True
         Whether each logit has an intercept; it is never penalised.
     class_weight : dict or "balanced", default=None
         Weights of the classes, multiplied with `sample_weight`. "balanced" gives every class the
         same total weight.
     prior_correction : "empirical", dict or array-like of shape (n_classes,), default=None
-        Shares of the classes in the population, where the rows or `class_weight` have others:
-        intercepts are moved by the logarithm of the ratio, which makes the probabilities right if
-        rows were sampled, or weighted, by class alone [5]_. "empirical" takes the shares in y,
-        before `class_weight`; a dict or a Series maps labels to shares.
+        Shares of the classes in the population, if the rows or `class_weight` have other shares.
+        The logarithm of the ratio is added to the intercepts, which makes the probabilities right
+        if rows were sampled, or weighted, by class alone [5]_. "empirical" takes the shares in y,
+        before `class_weight`. A dict or a Series maps labels to shares.
     label_smoothing : float, default=0.0
-        Share ε of each observation that is spread evenly over all classes [6]_: targets are (1 - ε)
-        times those of y, plus ε/K. From 0 to below 1.
+        Share ε of each observation that is spread evenly over all K classes [6]_: targets are
+        (1 - ε) times those of y, plus ε/K. From 0 to below 1.
     partial_labels : bool, default=False
-        Whether a row of y is the set of the classes that are possible for it, of which one is true:
-        sets, or a table with True for these. Minimised is then the mean of
-        logsumexp(W x_i + b) - logsumexp over the set, which is not convex: the fit begins at that
-        with targets spread evenly over the sets, which is, and goes down from there by expectation
-        maximisation to a stationary point [7]_.
+        Whether a row of y is the set of the classes that are possible for it, one of which is true.
+        y then contains sets, or is a table with True for possible classes. The loss is the mean of
+        -log P(set), which is not convex. The fit starts at the minimum for targets that are spread
+        evenly over the sets, and converges by expectation maximisation to a stationary point [7]_.
     solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "trust-krylov", "trust-ncg", "sag", \
             "saga"}, default="auto"
-        "newton-cg" is trust-region Newton with preconditioned conjugate gradients,
-        "newton-cholesky" assembles and factors the Hessian, "auto" takes what is cheaper; with an
-        L1 penalty, bounds, a prior or factors per class these three are proximal Newton. "lbfgs",
-        "trust-krylov" and "trust-ncg" are those methods of `scipy.optimize.minimize`, in
-        preconditioned coordinates; they have no L1 penalty, bounds or `bias_reduction`. "sag" and
-        "saga" stand for "auto". All solvers lead to the same optimum.
+        "newton-cg" is trust-region Newton with preconditioned conjugate gradients.
+        "newton-cholesky" assembles and factors the Hessian. "auto" chooses the cheaper of the two.
+        With an L1 penalty, bounds, a prior or factors per class, these three are proximal Newton.
+        "lbfgs", "trust-krylov" and "trust-ncg" are methods of `scipy.optimize.minimize`, in
+        preconditioned coordinates, without L1 penalty, bounds and `bias_reduction`. "sag" and
+        "saga" stand for "auto". All solvers converge to the same optimum.
     tol : float, default=1e-4
         Distance to the optimum, in standard errors of the coefficients, at which to stop. It does
-        not depend on units; here alone a shared parameter differs from scikit-learn's.
+        not depend on units. No other shared parameter differs in meaning from scikit-learn's.
     max_iter : int, default=100
-        Most iterations of the solver; "lbfgs" needs many more of them than the others. 0 leaves
-        all coefficients zero, or, with `warm_start`, those of the last fit.
+        Maximum number of iterations; "lbfgs" needs many more than the other solvers. 0 leaves all
+        coefficients zero, or, with `warm_start`, those of the last fit.
     warm_start : bool, default=False
-        Start from the coefficients of the last fit, if it had the same classes and features and
-        these coefficients have a lower objective than zeros. With `bias_reduction` or
-        `partial_labels` every fit starts anew.
+        Whether to start from the coefficients of the last fit, if it had the same classes and
+        features and these coefficients have a lower objective than zeros. No effect with
+        `bias_reduction` or `partial_labels`.
     n_jobs : int, default=None
-        Threads; None is as many as BLAS may use, -1 all processors.
+        Number of threads. None is as many as BLAS may use, and -1 all processors.
     verbose : int, default=0
-        Print each iteration where positive: in a line that is written over in a terminal, and in
-        one of its own elsewhere.
+        Print each iteration if positive. A terminal shows the last iteration only, other outputs
+        have a line for each.
     random_state : int, RandomState instance or None, default=None
-        Seeds the choice of rows for preconditioners, which affects the result within `tol` only.
-        None is a fixed seed.
+        Seed for the choice of the rows from which preconditioners are computed. It changes the
+        result by less than `tol`. None is a fixed seed.
 
     Attributes
     ----------
@@ -148,26 +147,26 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Intercepts. A class that has no weight in the fit has coefficients of zero, and an intercept
         next to the most negative number, so that its probability is 0 for every row.
     n_iter_ : ndarray of shape (1,)
-        Iterations of the solver, at least 1 unless ``max_iter=0``.
+        Number of iterations of the solver, at least 1 unless ``max_iter=0``.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, where X had names that are strings.
+        Names of features, if X had names that are strings.
     optimality_gap_ : float
-        Upper bound on (F - F*)/F, in [0, 1]: at most this share of the objective can still be
-        gained. From the duality gap where there is a penalty, and from the Newton decrement by
-        generalised self-concordance [1]_ [2]_ otherwise, or where that is better. NaN with
+        Upper bound in [0, 1] on (F - F*)/F, the share of the objective F that lies above its
+        minimum F*. The smaller of two bounds: the duality gap, if there is a penalty, and a bound
+        from the Newton decrement by generalised self-concordance [1]_ [2]_. NaN with
         `bias_reduction` or `partial_labels`.
 
     Notes
     -----
     With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
     Newton iteration, or step of expectation maximisation, is a subtask of the fit. At its end, and
-    at its begin but for the first, they may have the classifier as it is then, its
-    `optimality_gap_` not known (NaN); where a fit with an L1 penalty, bounds, a prior or factors
-    per class looks through many features, that may be one more. A callback that asks to stop ends
-    the fit after the iteration. X, y and `sample_weight` are those given to `fit`, whose `offset`,
-    too, counts in predictions.
+    at its begin except for the first, callbacks may ask for the classifier with the coefficients at
+    that time, whose `optimality_gap_` is NaN. Proximal Newton methods may have one subtask more,
+    for a pass that checks all features. A callback that asks to stop ends the fit after the
+    iteration. Callbacks receive X, y and `sample_weight` as given to `fit`. Predictions of the
+    classifier use the `offset` of the fit.
 
     References
     ----------
@@ -285,22 +284,23 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are used as they are, without a copy where dense or CSR, unless
-            columns are constant or their mean is large against their spread. X is never written to.
+            Features. Dense and CSR matrices of float32 and float64 are not copied, unless columns
+            are constant or their mean is much larger than their spread. X is never written to.
             DataFrames of pandas, polars and narwhals, and tables of pyarrow, name the features.
-            Or a Dask array or data frame, whose chunks stay where Dask keeps them; then y, of
-            labels alone, `sample_weight` and `offset` are Dask collections too, or in memory where
-            the lengths of the chunks are known. A pandas DataFrame with rows and without columns
-            fits the intercepts alone.
+            The chunks of a Dask array or data frame stay where Dask keeps them. y, which then has
+            labels only, `sample_weight` and `offset` are Dask collections too, or in memory if the
+            lengths of the chunks are known. A pandas DataFrame with rows and without columns fits
+            the intercepts alone.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-            Class labels; or how many observations of each class a row stands for, or their shares:
-            an array, a sparse matrix, or a DataFrame whose columns name the classes (they are
-            sorted). A row of counts is that many rows with a label each; one that sums to one is a
-            single observation. With `partial_labels`, sets of labels, or a boolean table.
+            Class labels; or a table with the number of observations of each class in a row, or with
+            their shares: an array, a sparse matrix, or a DataFrame whose columns name the classes
+            (they are sorted). A row of counts is that many rows with one label each, and a row that
+            sums to one is a single observation. With `partial_labels`, sets of labels, or a boolean
+            table.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, times the sums of the rows of a table; 2 is the row twice.
+            Weights of the rows. A row with weight 2 counts as the same row twice.
         offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
-            Known part of the logits, added to what the features give; for two classes that of
+            Known part of the logits, which is added to W x_i + b; for two classes the part of
             ``classes_[1]``. The columns of a DataFrame are matched to `classes_` by name.
 
         Returns
@@ -316,15 +316,15 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Warns
         -----
         ConvergenceWarning
-            Where `max_iter` is reached, where floating-point precision ends the fit more than
-            0.01 standard errors (or `tol`) from the optimum, where rounding of the coefficients
-            to float32 raises the objective by more than 1e-6 of itself, where `bias_reduction`
-            finds several maxima, or where there is no penalty and the classes are separated,
-            perfectly or in part (quasi-completely), so that no optimum exists.
+            If `max_iter` is reached, if floating-point precision ends the fit more than 0.01
+            standard errors (or `tol`) from the optimum, if rounding of the coefficients to float32
+            raises the objective by more than 1e-6 of itself, if `bias_reduction` finds several
+            maxima, or if there is no penalty and the classes are separated, completely or
+            quasi-completely, so that no optimum exists.
         UserWarning
-            Without a penalty, for features that are linear combinations of earlier ones or of the
-            intercept: one minimal set of them. Many coefficients are optimal then, of which the fit
-            keeps those that it found. More than 500 features are not looked at.
+            Without a penalty, if features are linear combinations of earlier features and the
+            intercept. Infinitely many coefficients are optimal then, and `coef_` is one choice. X
+            with more than 500 features is not checked.
         """
         fit_classifier(self, X, y, sample_weight, offset)
         warn_of_groups_without_l1(self.grouped, self.l1_ratio, self.penalty == "l1")
@@ -351,82 +351,81 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     ) -> InferenceResults:
         """Compute standard errors, intervals and tests of the coefficients.
 
-        The covariance takes memory for the square of (n_classes - 1)(n_features + 1) numbers, four
-        times over, and time for that many multiplied by the rows.
+        For m = (n_classes - 1)(n_features + 1) coefficients, the covariance needs memory for about
+        four matrices of m² numbers, and time in proportion to m² times the number of rows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of the fit.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-            Class labels, or counts or shares of the classes. A table's observations count one by
-            one where weights are frequencies; with ``weights="probability"`` each row is one unit,
-            as for fractional responses.
+            Class labels, or counts or shares of the classes. With ``weights="frequency"`` each
+            observation of a table counts. With ``weights="probability"`` each row is one unit, as
+            for fractional responses.
         sample_weight : array-like of shape (n_samples,), default=None
             The weights of the fit.
         offset : array-like, default=None
             The offsets of the fit.
         cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CV2", "CV3", "CV3L", \
                 "laplace"}, default=None
-            "nonrobust" is the inverse Fisher information; "HC0" the sandwich with the outer product
-            of the scores [1]_, "HC1" that times n/(n - p); "HC2" and "HC3"
-            divide the residuals of rows by roots of one less their leverage, and by one less it, as
-            matrices for several classes; "cluster" sums scores by `groups`, times
-            G/(G - 1) (n - 1)/(n - p), which is called CV1. "CV3" is the jackknife over clusters
-            [2]_, by a fit without each of them, and "CV3L" the same by one Newton step in place of
-            each fit; "CV2" has the correction and the degrees of freedom of Bell & McCaffrey [4]_.
-            All three are more reliable with few or unequal clusters. "laplace" is the inverse of
-            the information and the ridge's second derivative: the covariance of the posterior with
-            a normal prior, for which there are no p-values. None is "laplace" with a
-            ridge penalty, else "nonrobust", or "HC0" for probability weights.
+            "nonrobust" is the inverse Fisher information. "HC0" is the sandwich with the outer
+            product of the scores [1]_, and "HC1" is "HC0" times n/(n - p). "HC2" divides the
+            residual of a row with the leverage h by √(1 - h), and "HC3" by 1 - h; h is a matrix for
+            several classes. "cluster" sums scores by `groups`, with the factor
+            G/(G - 1) (n - 1)/(n - p), and is also called CV1. "CV3" is the jackknife over clusters
+            [2]_, by a fit without each cluster; "CV3L" replaces each fit by one Newton step. "CV2"
+            has the correction and the degrees of freedom of Bell & McCaffrey [4]_. "CV2", "CV3" and
+            "CV3L" are more reliable with few or unequal clusters. "laplace" is the inverse Hessian
+            of loss and ridge: the covariance of the posterior with a normal prior, without
+            p-values. None is "laplace" with a ridge penalty, else "nonrobust", or "HC0" for
+            probability weights.
         groups : array-like of shape (n_samples,), default=None
-            Clusters, for ``cov_type="cluster"``, "CV2", "CV3" and "CV3L", and
-            ``method="bootstrap"``,
-            which draws whole clusters; ``method="split"`` puts each into one half. For "cluster"
-            two columns are two ways of clustering [3]_.
+            Clusters, for ``cov_type="cluster"``, "CV2", "CV3" and "CV3L". ``method="bootstrap"``
+            draws whole clusters, and ``method="split"`` keeps each in one half. Two columns, only
+            for "cluster", are two ways of clustering [3]_.
         weights : {"frequency", "probability"}, default="frequency"
-            Whether a weight counts equal rows, or is the inverse of a row's probability to have
-            been sampled; such weights have no scale.
+            With "frequency", a weight is a number of equal rows. With "probability", it is the
+            inverse of the probability with which the row was sampled, and has no scale.
         reference : label or "symmetric", default=None
-            The class that coefficients are against; None is the first: of a pandas Categorical y
-            the first category that occurs, as in R, else the first of `classes_`. "symmetric" is
-            the mean of all classes, as in `coef_`.
+            The class from which coefficients are differences. None is the first of `classes_`, or
+            the first category that occurs if y is a pandas Categorical, as in R. "symmetric" is the
+            mean of all classes, as in `coef_`.
         features : list of str, default=None
-            Names of some features (x0, x1, ... where X has none), for models whose covariance is
-            too large: theirs alone is found, by solving a system over the rows for each of them and
-            each class.
+            Names of features (x0, x1, ... if X has none), for models whose covariance is too large.
+            Only the covariance of these features is computed, by solving a linear system over the
+            rows for each feature and class.
         method : {"bootstrap", "split"}, default=None
-            "split" selects features with this estimator on a random half of the rows and fits them
-            without penalty to the other half, whose standard errors and tests are valid for them;
-            columns are the selected features, and new rows to predict have all columns of X.
-            "bootstrap" refits to samples drawn with replacement, for any penalty, in `n_jobs`
-            processes, with progress where `verbose`: standard errors and percentile intervals of
-            the estimator as it is, shrinkage and selection included; no p-values. What is drawn are
-            clusters where there are `groups`, rows where weights are probabilities, and else single
-            observations: of rows that frequency weights or a table of counts stand for, as many as
-            their sum, rounded. A sample without a row of some class is drawn again. Both methods
-            are seeded by `random_state`.
+            "split" selects features with this estimator on a random half of the rows, and fits the
+            selected features without penalty to the other half, for which standard errors and tests
+            are valid. New rows for predictions have all columns of X.
+            "bootstrap" fits this estimator, with any penalty, to samples drawn with replacement.
+            Standard errors and percentile intervals include the effects of shrinkage and selection;
+            there are no p-values. It uses `n_jobs` processes, and prints progress if `verbose`. It
+            draws clusters if there are `groups`, rows if weights are probabilities, else single
+            observations, whose number is the sum of frequency weights or counts, rounded. A sample
+            without a row of some class is drawn again. `random_state` is the seed of both methods.
         n_bootstrap : int, default=200
-            Number of bootstrap samples, with ``method="bootstrap"`` alone.
+            Number of bootstrap samples, for ``method="bootstrap"`` only.
         small_sample : {"none", "units", "coefficients"}, default=None
-            Factor of a robust covariance, where G is the number of clusters. "units" is G/(G - 1)
-            for clusters, n/(n - 1) for "HC0": both as Stata's mlogit and logit, the former also as
-            ``vcovCL(type="HC0")`` of R's sandwich. "coefficients" is the factor above, as
-            statsmodels and ``vcovCL(type="HC1")``. "none" is ``vcovCL(type="HC0", cadjust=FALSE)``.
+            Factor of a robust covariance, with G the number of clusters. "units" is G/(G - 1) for
+            clusters and n/(n - 1) for "HC0", as in Stata's mlogit and logit; the former is also
+            ``vcovCL(type="HC0")`` of R's sandwich. "coefficients" is the factor of `cov_type`, as
+            in statsmodels and ``vcovCL(type="HC1")``. "none" is the factor 1, as in
+            ``vcovCL(type="HC0", cadjust=FALSE)``.
             None is "coefficients" for "cluster" and "HC1", "none" for "HC0".
         use_t : bool, default=None
-            Whether intervals and tests of robust covariances are those of Student's t and F
-            distributions: with G - 1 degrees of freedom for clusters (of the way with fewer of
-            them), those of Bell & McCaffrey for each estimate with "CV2", n - p for rows, and those
-            of the design for surveys. None is True for "CV2", "CV3", "CV3L" and surveys, else
-            False: normal and chi-squared distributions.
+            Whether intervals and tests of robust covariances use Student's t and F distributions.
+            Degrees of freedom are G - 1 for clusters (the smaller G of two ways of clustering),
+            those of Bell & McCaffrey for "CV2", n - p for rows, and those of the design for
+            surveys. False means normal and chi-squared distributions. None is True for "CV2",
+            "CV3", "CV3L" and surveys, else False.
         design : SurveyDesign, default=None
-            How the rows were sampled. It takes the place of the arguments from `cov_type` to
-            `small_sample`, except `reference`, and `weights` are probabilities; `sample_weight`
-            may be left out where the design has the weights.
+            How the rows were sampled. It replaces the arguments from `cov_type` to `small_sample`
+            except `reference`. Weights are then probabilities, and `sample_weight` may be left out
+            if the design has weights.
         subpopulation : array-like of bool of shape (n_samples,), default=None
-            With `design`: which rows the fit was made of. X, y and the design have all rows, so
-            that the design is not changed by leaving rows out.
+            With `design`: the rows that the model was fitted to. X, y and the design have all rows
+            of the survey.
 
         Returns
         -------
@@ -435,18 +434,17 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Raises
         ------
         ValueError
-            For L1 penalties and bounds, whose estimates have no such distributions; for linearly
-            dependent features; for arguments that do not go together, none of which is ignored; for
-            labels that the fit has not seen; where parameters that define the objective were
-            changed after `fit`.
+            For L1 penalties and bounds without `method`, for linearly dependent features, for
+            arguments that cannot be combined, for labels that the fit does not know, and if
+            parameters that define the objective were changed after `fit`.
         MemoryError
-            Where the covariance would not fit; the message has the number of bytes.
+            If the covariance exceeds the memory; the message has the number of bytes.
 
         Warns
         -----
         UserWarning
-            Where the coefficients are not optimal for X and y, and where bootstrap samples have
-            separated classes or fits to them do not converge.
+            If the coefficients are not optimal for X and y, and if bootstrap samples have separated
+            classes or fits to them do not converge.
 
         References
         ----------
