@@ -255,22 +255,14 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
     (G,) = point.map_reduce(_least_curvature_gram, shares, basis)
     G = G[np.ix_(kept, kept)] / objective.total_weight + np.diag(strength[kept])
     root, null = _root_and_null_space(G)
-    if len(null) and G.any():
+    if len(null) and G.any() and (first := _shifted_inverse_root(G)) is not None:
         # Columns are nearly collinear. G is computed again for combinations of the columns that are
         # not, so that rounding errors are small (shifted Cholesky QR; Fukaya et al. 2020, SIAM J.
         # Sci. Comput. 42, A477-A503).
-        size = np.sqrt(G.diagonal())
-        size[size == 0.0] = 1.0
-        scaled = G / np.multiply.outer(size, size)
-        scaled.flat[:: len(scaled) + 1] += SHIFT * len(scaled)
-        L, info = lapack.dpotrf(scaled, lower=1, clean=1)
-        if info == 0:
-            inverse, _ = lapack.dtrtri(L, lower=1)
-            first = np.zeros((len(G), width))
-            first[:, kept] = inverse / size
-            (G,) = point.map_reduce(_least_curvature_gram, shares, first)
-            G = G / objective.total_weight + (first * strength) @ first.T
-            root, null = (part @ first[:, kept] for part in _root_and_null_space(G, scaled=False))
+        basis = _with_zero_columns(first, kept)
+        (G,) = point.map_reduce(_least_curvature_gram, shares, basis)
+        G = G / objective.total_weight + (basis * strength) @ basis.T
+        root, null = (part @ first for part in _root_and_null_space(G, scaled=False))
     root, null = (_with_zero_columns(part, kept) for part in (root, null))
     if is_benign and not len(null):
         single = objective.float32_copy()
@@ -285,6 +277,22 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
     if len(null) and not _are_null_directions(objective, null):
         largest = np.inf
     return HessianBound(root, null, likelihood.inverse_curvature(shares), largest)
+
+
+def _shifted_inverse_root(G: Array) -> Array | None:
+    """Return B (n, n) for which B G Bᵀ is nearly the identity, or None without a Cholesky factor.
+
+    G is positive semidefinite. It is scaled to a unit diagonal, to which SHIFT is added.
+    """
+    size = np.sqrt(G.diagonal())
+    size[size == 0.0] = 1.0
+    scaled = G / np.multiply.outer(size, size)
+    scaled.flat[:: len(scaled) + 1] += SHIFT * len(scaled)
+    L, info = lapack.dpotrf(scaled, lower=1, clean=1)
+    if info != 0:
+        return None
+    inverse, _ = lapack.dtrtri(L, lower=1)
+    return np.asarray(inverse / size)
 
 
 def _with_zero_columns(part: Array, kept: Array) -> Array:

@@ -100,6 +100,7 @@ class PreconditionerChoice:
         # At least 1, because X without entries has no multiplications, and costs are divided by it.
         product = (SPARSE_COST if blocks.is_sparse else DENSE_COST) * max(blocks.work, 1)
         self._product_cost = product
+        # The number of rows from which each kind is built, and the cost of building it.
         self._rows = {
             "diagonal": 20_000,
             "full": max(int(10 * d), 4000),
@@ -110,18 +111,7 @@ class PreconditionerChoice:
             or blocks.n_samples * p * (p + CALLS) <= EXACT_PRODUCTS * product
         ):
             self._rows["assembled"] = blocks.n_samples
-        rows = {kind: min(number, blocks.n_samples) for kind, number in self._rows.items()}
-        self._costs = {
-            "diagonal": 0.0,
-            "full": rows["full"] * d**2 + 2.0 * d**3,
-            "blocks": _cost_of_blocks(objective),
-            "assembled": rows["assembled"] * p * (p + CALLS) + p**3 / 3.0,
-        }
-        if blocks.is_sparse:
-            per_row = blocks.size / max(blocks.n_samples, 1)
-            self._costs["full"] = rows["full"] * min(d**2, 100.0 * per_row**2) + 2.0 * d**3
-        if d > FULL_COVARIANCE_FEATURES:
-            self._costs["full"] = self._costs["blocks"] = np.inf
+        self._costs = _costs(objective, self._rows)
         if solver == "newton-cg" or p > ASSEMBLED_SIZE:
             self._costs["assembled"] = np.inf
         else:
@@ -246,6 +236,24 @@ class PreconditionerChoice:
     def _last_affordable(self, kinds: tuple[str, ...], budget: float) -> str:
         """Return the last of `kinds` whose cost is within `budget`; "diagonal" without any."""
         return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]
+
+
+def _costs(objective: MultinomialObjective, n_rows: dict[str, int]) -> dict[str, float]:
+    """Return the cost of each kind of preconditioner, built from `n_rows` rows or from all."""
+    blocks = objective.blocks
+    p, d = float(n_free_parameters(objective)), float(blocks.n_features)
+    rows = {kind: min(number, blocks.n_samples) for kind, number in n_rows.items()}
+    products = d**2
+    if blocks.is_sparse:
+        # Pairs of nonzero entries of a row, each of which costs as much as 100 multiplications.
+        products = min(products, 100.0 * (blocks.size / max(blocks.n_samples, 1)) ** 2)
+    affords_full = d <= FULL_COVARIANCE_FEATURES
+    return {
+        "diagonal": 0.0,
+        "full": rows["full"] * products + 2.0 * d**3 if affords_full else np.inf,
+        "blocks": _cost_of_blocks(objective) if affords_full else np.inf,
+        "assembled": rows["assembled"] * p * (p + CALLS) + p**3 / 3.0,
+    }
 
 
 def _cost_of_blocks(objective: MultinomialObjective) -> float:

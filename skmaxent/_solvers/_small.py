@@ -144,6 +144,8 @@ class SmallProblem:
 
     def is_settled(self, theta: Array, step: Array) -> bool:
         """Return the result of `_settled.is_settled` from the columns that are kept here."""
+        if is_tiny(self._objective, step):
+            return True
         Z = theta @ self._columns
         if self._offset is not None:
             Z += self._offset
@@ -277,14 +279,9 @@ def newton_small(
             natural, norm = problem.natural_gradient(factor, state.gradient)
             distance = root_n * norm
         direction = problem.contrasts @ natural
-        if watch.sees_complete_separation(theta, state.loss):
-            status = Status.SEPARATED
-        elif distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(theta, -direction, distance):
-            status = Status.QUASI_SEPARATED
-        elif distance <= (options.tol if record.is_last else tol):
-            is_converged = is_tiny(objective, direction) or problem.is_settled(theta, -direction)
-            status = Status.CONVERGED if is_converged else Status.PRECISION
-        elif region.steps_are_short:
+        limit = options.tol if record.is_last else tol
+        status = _status(problem, theta, state, direction, distance, limit, watch)
+        if status is Status.MAX_ITER and region.steps_are_short:
             status = Status.PRECISION
         status = record.add(objective.counter, theta, state.value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
@@ -296,6 +293,29 @@ def newton_small(
     point = problem.point(theta, state)
     preconditioner = _Factored(problem, factor)
     return Outcome(point, state.value, status, record.history, preconditioner=preconditioner)
+
+
+def _status(
+    problem: SmallProblem,
+    theta: Array,
+    state: SmallEvaluation,
+    direction: Array,
+    distance: float,
+    tol: float,
+    watch: Watch,
+) -> Status:
+    """Return how a fit ends at θ, or MAX_ITER if it should go on.
+
+    `direction` is minus the Newton step (R, width), and `distance` its length in standard errors.
+    """
+    if watch.sees_complete_separation(theta, state.loss):
+        return Status.SEPARATED
+    if distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(theta, -direction, distance):
+        return Status.QUASI_SEPARATED
+    if not distance <= tol:
+        return Status.MAX_ITER
+    is_converged = problem.is_settled(theta, -direction)
+    return Status.CONVERGED if is_converged else Status.PRECISION
 
 
 def _next_state(

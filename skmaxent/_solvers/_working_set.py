@@ -219,13 +219,9 @@ def minimise_on_working_sets(
         is_rough = is_rough and not working.is_all
         n_left = options.iterations_left(len(record) - n_before)
         n_first = len(record)
+        least_share = max(share, ROUGH_SHARE * is_rough)
         theta, outcome = working.minimise(
-            point,
-            options,
-            record,
-            penalty=penalty,
-            n_left=n_left,
-            share=max(share, ROUGH_SHARE * is_rough),
+            point, options, record, penalty=penalty, n_left=n_left, share=least_share
         )
         status = outcome.status
         is_slow = status is Status.MAX_ITER and len(record) - n_before < options.max_iter
@@ -245,10 +241,9 @@ def minimise_on_working_sets(
         violation[working.index] = 0.0
         if share > 0.0 or status in (Status.MAX_ITER, Status.STOPPED):
             break
-        if not violation.any():
-            if not is_rough:
-                break
-            is_rough = False
+        if not (violation.any() or is_rough):
+            break
+        is_rough = is_rough and bool(violation.any())
         if record.is_full:
             status = Status.MAX_ITER
             break
