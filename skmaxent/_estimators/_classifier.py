@@ -109,7 +109,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Whether a row of y is the set of the classes that are possible for it, one of which is true.
         y then contains sets, or is a table with True for possible classes. The loss is the mean of
         -log P(set), which is not convex. The fit starts at the minimum for targets that are spread
-        evenly over the sets, and converges by expectation maximisation to a stationary point [7]_.
+        evenly over the sets, and converges by expectation maximisation to a stationary point [7]_,
+        which need not be the lowest.
     solver : {"auto", "newton-cg", "newton-cholesky", "lbfgs", "trust-krylov", "trust-ncg", "sag", \
             "saga"}, default="auto"
         "newton-cg" is trust-region Newton with preconditioned conjugate gradients.

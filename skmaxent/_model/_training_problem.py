@@ -300,12 +300,13 @@ class TrainingProblem:
         """Return the `coef_` and `intercept_` of a solution, for all columns and classes."""
         return self.user_coefficients(solution.coef, solution.intercept)
 
-    def rounding_excess(self, solution: Solution) -> float:
+    def rounding_excess(self, solution: Solution, strength: float | None = None) -> float:
         """Return the relative increase of the objective by rounding its coefficients to float32.
 
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
         objective if that is larger. The result is 0 if it is at most `ROUNDED_SHARE`, and if the
-        coefficients are returned in float64.
+        coefficients are returned in float64. `strength` is that of the penalty of a solution of a
+        path; None stands for the penalty of the problem.
         """
         if self.dtype != np.float32:
             return 0.0
@@ -318,7 +319,10 @@ class TrainingProblem:
         size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
         logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
         value = max(abs(solution.value), 1e-300)
-        penalty = self.problem.terms.nonsmooth_penalty()
+        terms = self.problem.terms
+        if strength is not None:
+            terms = self.problem.standardised(self.problem_terms, strength)
+        penalty = terms.nonsmooth_penalty()
         curvature = float((penalty.ridge * change**2).sum())
         if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED_SHARE * value:
             return 0.0

@@ -354,8 +354,8 @@ def fit_path(
                 relaxed = solver.relaxed(by_feature=relax == "union")
                 found = training.coefficients(relaxed)
                 _put(path.relaxed_coefs[i], path.relaxed_intercepts[i], found)
-                relaxed_endings.append(Ending.of(relaxed, model, training))
-            ending = Ending.of(solution, model, training)
+                relaxed_endings.append(Ending.of(relaxed, model, training, 0.0))
+            ending = Ending.of(solution, model, training, float(strengths[i]))
             endings.append(ending)
             path.n_iter[i] = solution.n_iter
             path.optimality_gaps[i] = solution.rounded(ending.rounding).gap

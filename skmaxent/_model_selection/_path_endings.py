@@ -30,12 +30,17 @@ class Ending:
     rounding: float
 
     @classmethod
-    def of(cls, solution: Solution, model: Any, training: TrainingProblem) -> Ending:
-        """Return how the fit of a solution ended; `model` has the parameters of the fit."""
+    def of(
+        cls, solution: Solution, model: Any, training: TrainingProblem, strength: float
+    ) -> Ending:
+        """Return how the fit of a solution ended.
+
+        `model` has the parameters of the fit, and `strength` multiplies its penalty.
+        """
         return cls(
             solution.status,
             solution.lacks_precision(model.tol),
-            training.rounding_excess(solution),
+            training.rounding_excess(solution, strength),
         )
 
 

@@ -7,7 +7,8 @@ probabilities q given its set (zero outside of it), contributes
     [(diag p - p pᵀ) - (diag q - q qᵀ)] ⊗ x̃ x̃ᵀ.
 
 The loss is not convex. Steps use the absolute values of the eigenvalues (Nocedal & Wright 2006,
-Numerical Optimization, section 3.4), and are shortened by damping until the objective is lower.
+Numerical Optimization, section 3.4), and are shortened by damping until the objective is lower. A
+stationary point at which some curvature is negative is left along that direction.
 
 θ of shape (R, d + 1) are the coefficients of the standardised columns, with the intercepts in the
 last column. H, of shape (R·(d + 1), R·(d + 1)), has the coefficients of a class next to each other.
@@ -39,6 +40,8 @@ MOST_WORK = 1e8
 FIRST_DAMPING, MORE_DAMPING, MOST_DAMPING = 1e-6, 10.0, 1e6
 # The longest multiple of a step that is tried.
 LONGEST = 2.0**20
+# Shares of a step along a direction of negative curvature that are tried.
+SADDLE_SHARES = tuple(8.0**-k for k in range(5))
 # Eigenvalues are set to at least this share of the largest one.
 LEAST_EIGENVALUE = 1e-13
 # Coefficients with a ridge of this strength or more are fixed.
@@ -96,8 +99,9 @@ def descend_by_newton(
     tol : float
         Distance to the stationary point, in standard errors, at which to stop.
     """
-    value, damping = value_at(theta), 0.0
     penalty = terms.nonsmooth_penalty()
+    theta = penalty.recentre(theta)
+    value, damping = value_at(theta), 0.0
     minimum = _smooth_minimum if terms.is_smooth else _nonsmooth_minimum
     while True:
         point = point_at(theta)
@@ -106,10 +110,17 @@ def descend_by_newton(
         best = minimum(point, H, penalty, 0.0)
         distance = root_n * best.distance
         status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
+        lower = None
+        if status is Status.CONVERGED:
+            lower = _beyond_saddle(point, H, penalty, value, value_at)
+            status = status if lower is None else Status.MAX_ITER
         counter = point.objective.counter
         status = record.add(counter, theta, value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
             return Descent(theta, value, status)
+        if lower is not None:
+            theta, value = lower
+            continue
         mean = float(np.trace(H)) / len(H)
         while True:
             if damping > 0.0:
@@ -122,6 +133,59 @@ def descend_by_newton(
                 return Descent(theta, value, _status_at_rounding(point, value, distance))
         theta, value = _extended(theta, best.theta, candidate, value_at, penalty)
         damping = damping / MORE_DAMPING if damping > FIRST_DAMPING else 0.0
+
+
+def _beyond_saddle(
+    point: Point,
+    H: Array,
+    penalty: Penalty,
+    value: float,
+    value_at: Callable[[Array], float],
+) -> tuple[Array, float] | None:
+    """Return a lower point along the direction of the least curvature, and its value, or None.
+
+    At a stationary point, the objective falls along a direction of negative curvature both ways.
+    The directions change only coefficients that the penalty lets move both ways. `H` is the Hessian
+    of the loss, and `value` the objective.
+    """
+    theta = point.theta
+    some = np.flatnonzero(H.any(axis=0) & penalty.tangent(theta).free.ravel())
+    if not len(some):
+        return None
+    ridge = _ridge(penalty, theta.shape)[some]
+    H = _with_curvature_of_shifts(H, point, penalty)
+    values, axes = np.linalg.eigh(H[np.ix_(some, some)] + np.diag(ridge))
+    if not values[0] < 0.0:
+        return None
+    direction = np.zeros(theta.size)
+    # By the quadratic model, the objective would be zero at the end of this step.
+    direction[some] = np.sqrt(2.0 * value / -values[0]) * axes[:, 0]
+    step = direction.reshape(theta.shape)
+    for share in SADDLE_SHARES:
+        for signed in (share, -share):
+            end = penalty.project(np.asfortranarray(theta + signed * step))
+            end_value = value_at(end)
+            if end_value < value - ROUNDED * abs(value):
+                return _extended(theta, end, end_value, value_at, penalty)
+    return None
+
+
+def _with_curvature_of_shifts(H: Array, point: Point, penalty: Penalty) -> Array:
+    """Return the Hessian of the loss with the mean curvature of each column for its shifts.
+
+    Neither the loss nor the penalty changes if all coefficients of some columns change alike. A
+    direction without curvature would make steps so long that rounding hides their decrease.
+    """
+    R, width = point.theta.shape
+    if not point.objective.likelihood.is_coupled:
+        return H
+    low, high = penalty.unbounded_signs
+    is_free = np.broadcast_to((low < 0.0) & (high > 0.0), (R, width)).all(axis=0)
+    mean = np.abs(H.diagonal().reshape(R, width)).mean(axis=0)
+    blocks = H.reshape(R, width, R, width).copy()
+    for j in np.flatnonzero(is_free):
+        blocks[:, j, :, j] += mean[j] / R
+    return blocks.reshape(H.shape)
 
 
 def _extended(
@@ -182,7 +246,9 @@ def _nonsmooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float)
     subtracted from the matrix of the model.
     """
     gradient, theta = _loss_gradient(point), point.theta
-    some, values, axes = _curvature(H, penalty, theta.shape)
+    some, values, axes = _curvature(
+        _with_curvature_of_shifts(H, point, penalty), penalty, theta.shape
+    )
     curved = (axes * values) @ axes.T
     curved.flat[:: len(some) + 1] += damping - _ridge(penalty, theta.shape)[some]
     matrix = np.zeros_like(H)

@@ -13,12 +13,15 @@ from typing import Protocol
 import numpy as np
 
 from skmaxent._existence import Watch
-from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
-from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._merged_newton import newton_merged, suits_merged_rows
 from skmaxent._solvers._names import NEWTON
+from skmaxent._solvers._nonsmooth_starts import (
+    start_by_continuation,
+    start_within_bounds,
+    with_least_constant_columns,
+)
 from skmaxent._solvers._orthogonal import orthogonal_distance
 from skmaxent._solvers._precise import (
     affords_precision,
@@ -48,11 +51,6 @@ from skmaxent._solvers._solution import (
 from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
-# A weak L1 penalty is reached through stronger ones, with this ratio of successive strengths. The
-# fit to each of these ends at STAGE_SHARE of its first distance to the optimum, because the next
-# penalty moves the minimum further than that.
-STAGE_RATIO = 3.0
-STAGE_SHARE = 0.5
 # A smooth fit of a path is repeated with a more precise solver if the bound on its gap is larger.
 DOUBTFUL = 1e-3
 # For nonsmooth penalties: if the certificate allows a distance to the optimum of more than this
@@ -64,8 +62,6 @@ NOISY_TOTAL = 1e-7
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
-# The size of a proximal step that leads to the minimum of the penalty alone.
-PENALTY_ALONE = 1e30
 # The status of a fit in which a kind of separation was proved.
 STATUS_OF_SEPARATION = {"complete": Status.SEPARATED, "quasi-complete": Status.QUASI_SEPARATED}
 
@@ -386,21 +382,21 @@ def _proximal_newton(
         start = problem.origin()
     if options.max_iter and is_small_nonsmooth(penalty, objective):
         theta = problem.null.theta if start is None else start
-        theta = _with_least_constant_columns(penalty.project(theta), problem.varying, penalty)
+        theta = with_least_constant_columns(penalty.project(theta), problem.varying, penalty)
         outcome = newton_small_nonsmooth(objective, theta, penalty, options, record, watch)
         if outcome.status is not Status.MAX_ITER or record.is_full:
             return outcome
         record.take_back()
         start = outcome.point.theta
     if start is None:
-        point, status = _start_by_continuation(
+        point, status = start_by_continuation(
             problem.start(), problem.terms, options, record, working
         )
     else:
         point = objective.at(start)
-    inside = _with_least_constant_columns(penalty.project(point.theta), problem.varying, penalty)
+    inside = with_least_constant_columns(penalty.project(point.theta), problem.varying, penalty)
     if not np.array_equal(inside, point.theta):
-        point = objective.at(inside)
+        point = start_within_bounds(point, inside, penalty, options.seed)
     if status is Status.STOPPED:
         value = point.loss + penalty.value(point.theta)
         return Outcome(point, value, status, record.history)
@@ -413,20 +409,6 @@ def _proximal_newton(
         working=working,
         likely=likely,
     )
-
-
-def _with_least_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Array:
-    """Return θ (R, d + 1) with the coefficients of constant columns at the minimum of the penalty.
-
-    The loss does not depend on these coefficients, so that quadratic models of the loss do not
-    determine how far to move them. `varying` (d,) is False for constant columns.
-    """
-    if varying.all():
-        return theta
-    with np.errstate(over="ignore", invalid="ignore"):
-        alone = penalty.prox(np.zeros_like(theta), np.full((1, theta.shape[1]), PENALTY_ALONE))
-    is_moved = np.append(~varying, False) & np.isfinite(alone)
-    return np.asfortranarray(np.where(is_moved, alone, theta))
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
@@ -463,53 +445,3 @@ def _is_far_from_minimum(outcome: Outcome, penalty: Penalty, gap: float, tol: fl
         point.theta - size * point.gradient, np.full((1, point.theta.shape[1]), size)
     )
     return bool(root_n * np.sqrt(np.sum(np.square(end - point.theta)) / size) > limit)
-
-
-def _start_by_continuation(
-    point: Point, terms: PenaltyTerms, options: Options, record: Record, working: WorkingSet
-) -> tuple[Point, Status]:
-    """Find a start for a weak L1 penalty by fits to a sequence of stronger ones (continuation).
-
-    Each fit starts at the result of the fit before. Strong penalties have few nonzero coefficients,
-    which makes the fits cheap, and quadratic models of the loss predict short steps well.
-
-    Parameters
-    ----------
-    point : Point
-        The null model.
-    terms : PenaltyTerms
-        The weak penalty, for standardised columns.
-    options : Options
-    record : Record
-        Receives the iterations.
-    working : WorkingSet
-        Features are added in place.
-
-    Returns
-    -------
-    start : Point
-    status : Status
-        The status of the last of these fits, or MAX_ITER if none is necessary.
-    """
-    norms = terms.dual_norm(point.gradient[:, :-1])
-    ratio = float(np.divide(norms, terms.l1, out=np.zeros_like(norms), where=terms.l1 > 0.0).max())
-    status = Status.MAX_ITER
-    if working.is_all or not np.isfinite(ratio):
-        return point, status
-    n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE_RATIO))
-    for stage in range(n_stages - 1, 0, -1):
-        penalty = terms.times(STAGE_RATIO**stage).nonsmooth_penalty()
-        theta = penalty.project(point.theta)
-        point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
-        outcome = minimise_on_working_sets(
-            point,
-            options,
-            record.part(options.max_iter, may_end=False),
-            penalty=penalty,
-            working=working,
-            share=STAGE_SHARE,
-        )
-        point, status = outcome.point, outcome.status
-        if status is Status.STOPPED:
-            break
-    return point, status

@@ -1,0 +1,113 @@
+"""Where a fit with a nonsmooth penalty or with bounds begins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Penalty
+from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._solvers._active_set import minimise_by_pivots
+from skmaxent._solvers._model_minimum import SMALL_MODEL
+from skmaxent._solvers._models import model_at
+from skmaxent._solvers._record import Record
+from skmaxent._solvers._solution import Options, Status
+from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
+from skmaxent._typing import Array
+
+# A weak L1 penalty is reached through stronger ones, with this ratio of successive strengths. The
+# fit to each of these ends at STAGE_SHARE of its first distance to the optimum, because the next
+# penalty moves the minimum further than that.
+STAGE_RATIO = 3.0
+STAGE_SHARE = 0.5
+# A start within the bounds with this many times the loss of a point outside is a bad one.
+SATURATED_LOSS = 10.0
+# The size of a proximal step that leads to the minimum of the penalty alone.
+PENALTY_ALONE = 1e30
+
+
+def start_within_bounds(point: Point, inside: Array, penalty: Penalty, seed: int) -> Point:
+    """Return a start within the bounds, for a point that may be outside of them.
+
+    This is `inside`, the projection of the point's θ, unless the loss is much larger there: bounds
+    that exclude small coefficients may give all rows probabilities of zero and one, where no
+    quadratic model tells how to go on. Then the minimum within the bounds of the model at the point
+    itself is tried, and taken if F is lower there.
+    """
+    start = point.objective.at(inside)
+    is_saturated = start.loss > SATURATED_LOSS * point.loss
+    if not (is_saturated and isinstance(penalty, Elementwise) and inside.size <= SMALL_MODEL):
+        return start
+    model = model_at(point, seed)
+    if model.matrix is None:
+        return start
+    matrix = model.without_shift(model.matrix)
+    theta = minimise_by_pivots(matrix, point.gradient, point.theta, penalty, inside)
+    other = point.objective.at(penalty.project(theta))
+    value = start.loss + penalty.value(inside)
+    return other if other.loss + penalty.value(other.theta) < value else start
+
+
+def with_least_constant_columns(theta: Array, varying: Array, penalty: Penalty) -> Array:
+    """Return θ (R, d + 1) with the coefficients of constant columns at the minimum of the penalty.
+
+    The loss does not depend on these coefficients, so that quadratic models of the loss do not
+    determine how far to move them. `varying` (d,) is False for constant columns.
+    """
+    if varying.all():
+        return theta
+    with np.errstate(over="ignore", invalid="ignore"):
+        alone = penalty.prox(np.zeros_like(theta), np.full((1, theta.shape[1]), PENALTY_ALONE))
+    is_moved = np.append(~varying, False) & np.isfinite(alone)
+    return np.asfortranarray(np.where(is_moved, alone, theta))
+
+
+def start_by_continuation(
+    point: Point, terms: PenaltyTerms, options: Options, record: Record, working: WorkingSet
+) -> tuple[Point, Status]:
+    """Find a start for a weak L1 penalty by fits to a sequence of stronger ones (continuation).
+
+    Each fit starts at the result of the fit before. Strong penalties have few nonzero coefficients,
+    which makes the fits cheap, and quadratic models of the loss predict short steps well.
+
+    Parameters
+    ----------
+    point : Point
+        The null model.
+    terms : PenaltyTerms
+        The weak penalty, for standardised columns.
+    options : Options
+    record : Record
+        Receives the iterations.
+    working : WorkingSet
+        Features are added in place.
+
+    Returns
+    -------
+    start : Point
+    status : Status
+        The status of the last of these fits, or MAX_ITER if none is necessary.
+    """
+    norms = terms.dual_norm(point.gradient[:, :-1])
+    ratio = float(np.divide(norms, terms.l1, out=np.zeros_like(norms), where=terms.l1 > 0.0).max())
+    status = Status.MAX_ITER
+    if working.is_all or not np.isfinite(ratio):
+        return point, status
+    n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE_RATIO))
+    for stage in range(n_stages - 1, 0, -1):
+        penalty = terms.times(STAGE_RATIO**stage).nonsmooth_penalty()
+        theta = penalty.project(point.theta)
+        point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
+        outcome = minimise_on_working_sets(
+            point,
+            options,
+            record.part(options.max_iter, may_end=False),
+            penalty=penalty,
+            working=working,
+            share=STAGE_SHARE,
+        )
+        point, status = outcome.point, outcome.status
+        if status is Status.STOPPED:
+            break
+    return point, status
