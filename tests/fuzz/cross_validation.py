@@ -31,6 +31,9 @@ from .reference import WIDE
 # The difference of the scores of two sets of coefficients that are within `tol` of each other.
 SCORES_AGREE = 1e-3
 ROUNDING = 1e-9
+# Total loss that rounding of an objective in float64 hides, where a large penalty of fixed
+# coefficients is part of it, beyond which intercepts and thus scores may differ.
+HIDDEN_NATS = 1e-6
 
 
 @dataclass
@@ -91,6 +94,8 @@ class CrossValidation(Examination):
             "cv": self.splits,
             "selection": ("best", "one_standard_error")[rng.integers(2)],
             "refit": rng.random() < 0.8,
+            # Zero fits each fold up to `tol`.
+            "cv_tol": 0.0 if problem.seed % 2 == 0 else 0.05,
         }
         # A ratio of one leaves nothing of a prior, and L-BFGS is for smooth problems.
         if "prior_coef" in given or given["solver"] == "lbfgs":
@@ -100,6 +105,8 @@ class CrossValidation(Examination):
         self.has_accuracy = self.has_labels and rng.random() < 0.15
         if self.has_accuracy:
             options["scoring"] = "accuracy"
+        # Elsewhere `fit` takes fits up to `tol` for any `cv_tol`.
+        self.is_exact = not (options["cv_tol"] and options["refit"] and "scoring" not in options)
         self.options = options
         self.model = MaxentClassifierCV(**given, **options)
         self.is_certified = options["refit"]
@@ -157,6 +164,7 @@ class CrossValidation(Examination):
         """
         model, outcome = self.model, self.outcome
         expected = np.full(model.scores_.shape, np.nan)
+        self.has_hidden_loss = False
         names = "folds", "ratios", "Cs"
         shape = len(self.folds), len(np.atleast_1d(self.options["l1_ratios"])), len(model.Cs_)
         if model.scores_.shape != shape:
@@ -183,10 +191,25 @@ class CrossValidation(Examination):
         if not fit.converged or self.has_accuracy:
             return None
         off = abs(expected - model.scores_) / np.maximum(1, abs(expected))
+        if self.has_hidden_loss:
+            outcome.notes["the penalty hides the loss of some fold"] += 1
+            return None
+        if not self.is_exact and self.is_within_cv_tol(expected):
+            return expected
         if np.nanmax(off, initial=0) > SCORES_AGREE:
             outcome.fail("SCORE", f"differs by {np.nanmax(off):.3g} from the reference's")
             return None
         return expected
+
+    def is_within_cv_tol(self, expected):
+        """Whether no mean score is off by more than `cv_tol` of its standard error."""
+        if len(expected) < 2:
+            return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of candidates without a score
+            off = np.nanmean(abs(expected - self.model.scores_), axis=0)
+            error = np.nanstd(expected, axis=0, ddof=1) / np.sqrt(len(expected))
+        return bool((np.isnan(off) | (off <= self.options["cv_tol"] * error)).all())
 
     def coefficients(self, i, j, c):
         """The coefficients and intercepts of fold i, l1_ratio j and C number c."""
@@ -206,7 +229,10 @@ class CrossValidation(Examination):
         active = one.expected.active
         model = SimpleNamespace(coef_=coef, optimality_gap_=1.0)
         part = Fit(model, None, True, coef[active].astype(WIDE), intercept[active])
-        good = one.compare(part, "ABOVE", here)
+        value = float(one.objective.value(part.coef, part.intercept))
+        nats = np.finfo(float).eps * value * float(one.objective.total * one.given.unit)
+        self.has_hidden_loss |= nats > HIDDEN_NATS
+        good = not self.is_exact or one.compare(part, "ABOVE", here)
         self.outcome.notes.update(one.outcome.notes)
         for failure in one.outcome.failures:
             self.outcome.fail(*failure)

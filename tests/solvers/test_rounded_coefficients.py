@@ -115,3 +115,20 @@ def test_rounding_of_what_a_strong_penalty_holds_at_a_prior_is_told():
     bounded = MaxentClassifier(C=1e-12, prior_coef=prior, bounds=(-10.0, 10.0))
     with pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"):
         bounded.fit(X, y)
+
+
+def test_paths_tell_of_rounding_of_what_a_strong_penalty_holds_at_a_prior():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 3)).astype(np.float32)
+    y = np.tile([0, 1], 15)
+    prior, C = rng.normal(size=(1, 3)), 1e-12
+    with pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"):
+        path = maxent_path(X, y, Cs=[C], l1_ratio=0.0, prior_coef=prior)
+
+    def objective(coef):
+        z = X.astype(float) @ coef[0] + path.intercepts[0, 0]
+        penalty = ((coef - prior) ** 2).sum() / (2.0 * C)
+        return np.logaddexp(0.0, -(2 * y - 1) * z).sum() + penalty
+
+    value = objective(path.coefs[0].astype(float))
+    assert (value - objective(prior)) / value <= path.optimality_gaps[0]
