@@ -42,11 +42,6 @@ def anova(
     table : callable
         Makes the table from a list of tests: the name of a term, the statistic and its degrees of
         freedom.
-
-    Returns
-    -------
-    DataFrame
-        The result of `table`, with a row for each term.
     """
     if kind not in (2, 3) or isinstance(kind, bool):
         raise ValueError(f"type must be 2 or 3, found {kind!r}.")

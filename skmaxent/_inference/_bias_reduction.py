@@ -55,24 +55,10 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     about as large as the data allow, and, with fewer than `FEW_ROWS` rows, zero, and half of the
     best coefficients so far. The penalised likelihood may have maxima that no search finds.
 
-    Parameters
-    ----------
-    problem : Problem
-        Without penalty or bounds.
-    options : Options
-    scale : float
-        The weights of the rows divided by the weights in the objective.
-
-    Returns
-    -------
-    Solution
-        Its `value` is minus the penalised log-likelihood, divided by the number of rows. Its
-        `remark` tells the user if there is more than one maximum.
-
-    Raises
-    ------
-    SingularInformation
-        If columns are linearly dependent.
+    `problem` has no penalty or bounds. `scale` is the weights of the rows divided by the weights in
+    the objective. The `value` of the result is minus the penalised log-likelihood, divided by the
+    number of rows, and its `remark` tells the user if there is more than one maximum.
+    SingularInformation is raised if columns are linearly dependent.
     """
     ascents = _Ascents(problem, options.tol, scale)
     if options.max_iter == 0:
@@ -124,13 +110,8 @@ def _largest_gain(end: Solution, tol: float) -> float:
 class _Ascents:
     """Searches for maxima of the penalised likelihood, which remember the maxima found before.
 
-    Parameters
-    ----------
-    problem : Problem
-    tol : float
-        Distance to a maximum, in standard errors, at which a search ends.
-    scale : float
-        The weights of the rows divided by the weights in the objective.
+    A search ends at the distance `tol` from a maximum, in standard errors. `problem` and `scale`
+    are those of `bias_reduced`.
     """
 
     def __init__(self, problem: Problem, tol: float, scale: float) -> None:
@@ -227,18 +208,7 @@ class _Ascents:
 
 
 class _State(NamedTuple):
-    """A point, and the penalised likelihood at this point.
-
-    Attributes
-    ----------
-    point : Point
-    value : float
-        Minus the penalised log-likelihood.
-    V : ndarray of shape (r * width, r * width)
-        The inverse of the Fisher information.
-    score : ndarray of shape (r * width,)
-        Gradient of the penalised log-likelihood.
-    """
+    """A point, with the results of `penalised` at this point."""
 
     point: Point
     value: float
@@ -255,18 +225,10 @@ def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
     """Return the approximation of the inverse Hessian after a step, by the formula of BFGS.
 
     Fisher scoring converges slowly if the prior makes the penalised likelihood flatter than the
-    likelihood, so that later steps use this approximation.
-
-    Parameters
-    ----------
-    inverse : ndarray of shape (n, n)
-        The approximation before the step.
-    step : ndarray of shape (n,)
-    change : ndarray of shape (n,)
-        Change, by the step, of the gradient of minus the penalised log-likelihood.
-    V : ndarray of shape (n, n)
-        The inverse information after the step. It is the result if the function that is minimised
-        is not convex along the step.
+    likelihood, so that later steps use this approximation. `inverse`, (n, n), is the approximation
+    before the step, and `change`, (n,), the change of the gradient of minus the penalised
+    log-likelihood. If this function is not convex along the step, the result is the inverse
+    information V.
     """
     curvature = float(change @ step)
     # A product that rounding dominates would turn the inverse indefinite.
@@ -295,26 +257,17 @@ def moved(theta: Array, step: Array, width: int) -> Array:
 def penalised(
     point: Point, total: float, width: int, free: Array | None = None
 ) -> tuple[float, Array, Array]:
-    """Return -log L - log |I|/2, the inverse information I⁻¹ and the penalised score.
+    """Return -log L - log |I|/2, the inverse information I⁻¹, and the score of log L + log |I|/2.
 
     Parameters
     ----------
     point : Point
-        The coefficients.
     total : float
         Sum of the weights of the rows.
     width : int
     free : ndarray of bool of shape (width,), optional
         Which coefficients of each logit are parameters. The others are constants, for which I⁻¹ has
         rows and columns of zeros. None stands for all.
-
-    Returns
-    -------
-    value : float
-    V : ndarray of shape (r * width, r * width)
-        I⁻¹.
-    score : ndarray of shape (r * width,)
-        Gradient of log L + log |I|/2.
 
     Raises
     ------

@@ -211,7 +211,6 @@ def bootstrap_coefficients(
         Each sample has a random generator of its own, spawned from this seed, so that the samples
         do not depend on `n_jobs`.
     n_jobs : int or None
-        Number of processes of joblib.
     verbose : int
         If positive, the number of the fits that are done is printed.
 
@@ -248,17 +247,9 @@ def bootstrap_coefficients(
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The result of one fit.
+    """The result of one fit; `coef` has the shape (n_logits, n_features + 1), intercepts last.
 
-    Attributes
-    ----------
-    coef : ndarray of shape (n_logits, n_features + 1)
-        The intercepts are in the last column.
-    is_separated : bool
-        Whether the classes of the sample are separated.
-    has_not_converged : bool
-    n_redrawn : int
-        Number of samples that were rejected before, because they lacked a class.
+    `n_redrawn` is the number of samples that were rejected before, because they lacked a class.
     """
 
     coef: Array

@@ -2,7 +2,7 @@
 
 Conventions: P, (n_samples, n_classes), are probabilities, p, (n_samples,), those of one class. T
 are the shares of the observations of each row that are of each class. w or `counts`, (n_samples,),
-is the number of observations of each row.
+is the number of observations of each row, `bins`, (n_samples,), the code of its bin.
 """
 
 from __future__ import annotations
@@ -34,20 +34,9 @@ def calibration_table(
 ) -> pd.DataFrame:
     """Return the observed share of each class in bins of its probability, with intervals.
 
-    Parameters
-    ----------
-    outcomes : Outcomes
-        The probabilities and the observed classes of the rows.
-    classes : list
-        The labels.
-    n_bins : int
-    strategy : {"quantile", "uniform"}
-        Bins with about equal numbers of observations, or of equal width.
-    conf_level : float
-        Level of the intervals, which are those of Wilson (1927, JASA 22).
-    are_counts : bool
-        Whether the counts of `outcomes` count observations. If they are sampling weights, the
-        number of observations in a bin is Kish's effective number of rows.
+    Bins have about equal numbers of observations ("quantile") or equal width ("uniform"). Intervals
+    are those of Wilson (1927, JASA 22). If the counts of `outcomes` are sampling weights, and
+    `are_counts` is False, a bin has Kish's effective number of observations.
 
     Returns
     -------
@@ -87,23 +76,10 @@ def score_decomposition(
     probabilities in a bin are equal, these are the parts of Murphy (1973, J. Appl. Meteorol. 12).
     The identity holds for other probabilities too (Siegert 2017, Q. J. R. Meteorol. Soc. 143).
 
-    Parameters
-    ----------
-    outcomes : Outcomes
-    classes : list
-        The labels.
-    score : {"brier", "log"}
-    n_bins : int
-    strategy : {"quantile", "uniform"}
-        As in `calibration_table`.
-
-    Returns
-    -------
-    DataFrame
-        Columns score, reliability, resolution and uncertainty. The row of a class is about the
-        event that this class occurs, with bins of its probability. The row "all" is about all
-        classes: the sum of their rows for the Brier score; for the log score, bins are those of the
-        probability of the most probable class.
+    The table has the columns score, reliability, resolution and uncertainty. The row of a class is
+    about the event that this class occurs, with bins of its probability. The row "all" is about all
+    classes: the sum of their rows for the Brier score; for the log score, bins are those of the
+    probability of the most probable class.
     """
     import pandas as pd
 
@@ -134,7 +110,6 @@ def bins_of(p: Array, counts: Array, n_bins: int, strategy: str) -> Array:
     """Return the code of the bin of each probability, (n_samples,).
 
     Bins without observations are joined with others, so that the codes 0, 1, ... are all in use.
-    `counts` and `strategy` are as in the module's docstring and in `calibration_table`.
     """
     levels = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
     edges = levels if strategy == "uniform" else np.unique(weighted_quantiles(p, counts, levels))
@@ -162,10 +137,9 @@ def _check_bins(n_bins: int, strategy: str) -> None:
 
 
 def _top_bins(P: Array, counts: Array, n_bins: int, strategy: str) -> Array:
-    """Return the code of a bin for each row, (n_samples,), by its most probable class.
+    """Return the code of a bin for each row, (n_samples,).
 
-    The rows with the same most probable class have bins of their own, of the probability of this
-    class.
+    Rows in a bin have the same most probable class, and similar probabilities of this class.
     """
     top, codes, n_used = P.argmax(axis=1), np.zeros(len(P), np.intp), 0
     for k in np.unique(top):
@@ -179,10 +153,7 @@ def _top_bins(P: Array, counts: Array, n_bins: int, strategy: str) -> Array:
 
 
 def _parts(P: Array, T: Array, w: Array, bins: Array, score: str) -> Array:
-    """Return the mean score and its reliability, resolution and uncertainty, (4,).
-
-    `bins`, (n_samples,), has the code of the bin of each row. See `score_decomposition`.
-    """
+    """Return the mean score and its reliability, resolution and uncertainty, (4,)."""
     sums, sizes = np.zeros((int(bins.max()) + 1, P.shape[1])), np.bincount(bins, w)
     np.add.at(sums, bins, T * w[:, None])
     in_bin = (sums / np.where(sizes > 0.0, sizes, 1.0)[:, None])[bins]

@@ -106,19 +106,8 @@ class CoefficientTables:
     ) -> pd.DataFrame:
         """Return profile likelihood intervals of the coefficients in some columns, of all rows.
 
-        Parameters
-        ----------
-        fit : FitRows
-            The rows of the fit.
-        positions : list of (int, int)
-            For each column, its position in `columns` and among all columns of the model.
-        conf_level : float
-            Confidence level of the intervals.
-
-        Returns
-        -------
-        DataFrame
-            A row for each coefficient, with the columns lower and upper.
+        `positions` has a pair for each column: its position in `columns` and among all columns of
+        the model. The table has a row for each coefficient, with the columns lower and upper.
         """
         import pandas as pd
 
@@ -133,22 +122,10 @@ class CoefficientTables:
     ) -> pd.DataFrame:
         """Return a table with a row for each coefficient, as `InferenceResults.summary` shows it.
 
-        Parameters
-        ----------
-        conf_level : float
-            Level of the intervals.
-        adjust : str or None
-            Method that adjusts the p-values of the features for multiple tests; None adjusts none.
-        ratio : str
-            Name of the column of exp(coefficient), which is the last column.
-        exponentiate : bool
-            Whether this column replaces that of the coefficients, with standard errors and
-            intervals of exp(coefficient).
-
-        Raises
-        ------
-        ValueError
-            If p-values are to be adjusted, and the results have none.
+        `adjust` is the method that adjusts the p-values of features for multiple tests, or None.
+        `ratio` is the name of the last column, exp(coefficient). With `exponentiate` this column
+        replaces that of the coefficients, and standard errors and intervals are those of
+        exp(coefficient).
         """
         import pandas as pd
 

@@ -33,12 +33,9 @@ SINGULAR_COVARIANCE = 1e-14
 
 
 class SingularInformation(ValueError):
-    """Error of an information matrix without an inverse.
+    """Error of an information matrix whose `columns` are linear combinations of others.
 
-    Attributes
-    ----------
-    columns : ndarray of int
-        Positions of the columns, of X or of the intercept, that are linear combinations of others.
+    These are positions among the columns of X and, last, the intercept.
     """
 
     def __init__(self, columns: Array) -> None:
@@ -48,16 +45,10 @@ class SingularInformation(ValueError):
 
 @dataclass(frozen=True)
 class Coding:
-    """The linear map from θ to the coefficients that are reported.
+    """The linear map from θ to reported coefficients, `classes @ θ @ columns.T`, (n_rows, width).
 
-    The reported coefficients are `classes @ θ @ columns.T`, of shape (n_rows, width).
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_rows, r)
-        From the free logits to the classes that are reported, as `Reference.contrasts`.
-    columns : ndarray of shape (width, width)
-        From the coefficients of standardised columns to those of X, as `column_map` returns it.
+    `classes`, (n_rows, r), maps free logits to the reported classes, as `Reference.contrasts` does.
+    `columns`, (width, width), maps standardised columns to those of X, as `column_map` does.
     """
 
     classes: Array
@@ -79,10 +70,7 @@ class Coding:
 
 
 def column_map(objective: MultinomialObjective) -> Array:
-    """Return the matrix, (width, width), from coefficients of standardised columns to those of X.
-
-    It maps the coefficients of one logit, with the intercept last if there is one.
-    """
+    """Return the matrix, (width, width), from coefficients of standardised columns to X's."""
     return unstandardising_map(objective.center, objective.scale, objective.fit_intercept)
 
 
@@ -167,23 +155,11 @@ class DeficientCovariance(ValueError):
 
 
 def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
-    """Return Wald's statistic xᵀ V⁻¹ x.
+    """Return Wald's statistic xᵀ V⁻¹ x of estimates x, (n,), with the covariance V, (n, n).
 
-    Parameters
-    ----------
-    x : ndarray of shape (n_restrictions,)
-        Estimates of the quantities that the hypothesis sets to zero.
-    V : ndarray of shape (n_restrictions, n_restrictions)
-        The covariance of x.
-    largest_rank : int, default=None
-        The largest rank that V can have, which rounding may hide. A robust covariance from the
-        scores of n clusters has a rank of n - 1 at most, because the scores sum to zero at the
-        optimum. None stands for no bound.
-
-    Raises
-    ------
-    DeficientCovariance
-        If V is singular.
+    Raises DeficientCovariance if V is singular. `largest_rank` is a bound on the rank of V, which
+    rounding may hide: a covariance from the scores of m clusters has a rank of m - 1 at most,
+    because the scores sum to zero at the optimum.
     """
     size = np.sqrt(np.maximum(V.diagonal(), 0.0))
     scaled = V / np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
@@ -196,18 +172,11 @@ def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
 
 
 def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:
-    """Return Σ_g u_g u_gᵀ, (n_coefficients, n_coefficients), for the scores u_g of groups or rows.
+    """Return Σ_g u_g u_gᵀ, (n_coefficients, n_coefficients).
 
-    Parameters
-    ----------
-    point : Point
-        The loss at the coefficients.
-    groups : ndarray of int of shape (n_samples,) or None
-        The group of each row; u_g is the sum of the weighted scores of its rows. None stands for
-        each row by itself.
-    weight_power : {1, 2}
-        The power of the weight that multiplies u_g u_gᵀ of a row: 2 if the weight multiplies the
-        score, 1 if it is the number of equal rows.
+    u_g is the sum of the weighted scores of a group, and `groups`, (n_samples,), has the group of
+    each row. If it is None, each row is a group, and `weight_power` is the power of its weight in
+    the sum: 2 if the weight multiplies the score, 1 if it is the number of equal rows.
     """
     if groups is None:
         (total,) = point.map_reduce(_score_products, weight_power)

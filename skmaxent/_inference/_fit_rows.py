@@ -155,9 +155,14 @@ class FitRows:
         """The minimum of `_likelihoods` without constraints, found to all digits of float64."""
         objective = self._training.problem.without_penalty(np.zeros(1, bool)).objective
         theta = objective.from_coefficients(self._coef, self._intercept)
+        # Statistics are differences of two minima, for which float32 has too few digits.
         if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
             objective = objective.standardised(dtype=np.float64)
         return least(self._likelihoods, objective.at(theta))
+
+    def _constrained(self, A: Array, values: Array | float = 0.0) -> Held:
+        """Return the minimum of `_likelihoods` under A θ = values, for standardised columns."""
+        return least(self._likelihoods, self._best.point, A, values)
 
     @property
     def penalised_distance(self) -> float:
@@ -212,7 +217,7 @@ class FitRows:
         few = self._is_bias_reduced or self._has_few
         A = np.kron(np.eye(r), np.eye(self.width)[:d][held]) if few else np.empty(0)
         if self._is_bias_reduced:
-            return self._ratio(least(self._likelihoods, self._best.point, A).value), df
+            return self._ratio(self._constrained(A).value), df
         problem = self._training.problem.without_penalty(held[None])
         solution = minimise(problem, Options(tol=1e-6))
         value = self._total * solution.point.loss
@@ -226,32 +231,19 @@ class FitRows:
     def ratio_under(self, A: Array, values: Array | float = 0.0) -> tuple[float, int]:
         """Return the likelihood-ratio statistic against the model in which A b = values.
 
-        Parameters
-        ----------
-        A : ndarray of shape (n_restrictions, n_coefficients)
-            Weights of the free coefficients b.
-        values : float or ndarray of shape (n_restrictions,), default=0.0
-
-        Returns
-        -------
-        statistic : float
-            With bias reduction both likelihoods are penalised by the prior of the larger model.
-        df : int
-            Degrees of freedom.
+        A, (n_restrictions, n_coefficients), has the weights of the free coefficients b. The second
+        result is the degrees of freedom. With bias reduction both likelihoods are penalised by the
+        prior of the larger model.
         """
         if not self._has_few:
             raise ValueError(
                 f"likelihood-ratio tests of linear hypotheses are for models with up to "
                 f"{FEW_COEFFICIENTS} coefficients: use test='wald'."
             )
-        held = least(self._likelihoods, self._best.point, self._for_standardised(A), values)
-        return self._ratio(held.value), len(A)
+        return self._ratio(self._constrained(self._for_standardised(A), values).value), len(A)
 
     def _for_standardised(self, A: Array) -> Array:
-        """Return A for coefficients of standardised columns instead of those of X.
-
-        A has the shape (n_restrictions, n_coefficients).
-        """
+        """Return the restrictions A, (n_restrictions, n_coefficients), for standardised columns."""
         return np.asarray(A @ np.kron(np.eye(self._n_free), self._column_map))
 
     def cluster_influences(self, A: Array, values: Array | float = 0.0) -> Array:
@@ -271,7 +263,7 @@ class FitRows:
                 f"the wild bootstrap is for models with up to {FEW_COEFFICIENTS} coefficients."
             )
         A = self._for_standardised(A)
-        point = least(self._likelihoods, self._best.point, A, values).point
+        point = self._constrained(A, values).point
         n_groups = int(self.clusters.max()) + 1
         scores = _covariance.group_scores(point, self.clusters, n_groups)
         scores = scores[scores.any(axis=1)] / self._total
@@ -292,7 +284,7 @@ class FitRows:
             # The restrictions leave the constant combination free, as an intercept would be.
             of_logit = _covariance.complement(constant * objective.scale)
         A = np.kron(np.eye(self._n_free), of_logit)
-        return self._ratio(least(self._likelihoods, self._best.point, A).value)
+        return self._ratio(self._constrained(A).value)
 
     def _ratio(self, value: float) -> float:
         """Return the likelihood-ratio statistic of a smaller model from its least -log L."""

@@ -41,8 +41,7 @@ class Outcomes:
     def with_mean_one(self) -> Outcomes:
         """Return a copy whose counts have mean one over the rows with positive counts.
 
-        The scale of sampling weights has no meaning, but it would change the quantiles that
-        `weighted_quantiles` computes.
+        The scale of sampling weights has no meaning, but `weighted_quantiles` depends on it.
         """
         n = np.count_nonzero(self.counts)
         return replace(self, counts=self.counts * (n / self.counts.sum()))
@@ -64,22 +63,10 @@ class Outcomes:
 def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.DataFrame:
     """Return the test of Fagerland, Hosmer & Bofin (2008), a chi-squared test of groups of rows.
 
-    For two classes it is the test of Hosmer and Lemeshow.
-
-    Parameters
-    ----------
-    outcomes : Outcomes
-    reference : int
-        Position of the reference class. Rows are grouped by quantiles of the probability that the
-        class is another one.
-    n_groups : int
-        Number of groups; there are fewer if quantiles are equal.
-
-    Returns
-    -------
-    DataFrame
-        One row: chi2, df, p_value, n_groups and small_expected, the share of the expected counts
-        that are below `SMALL_COUNT`.
+    For two classes it is the test of Hosmer and Lemeshow. Rows are grouped by quantiles of the
+    probability that the class is not the one at the position `reference`. There are fewer than
+    `n_groups` groups if quantiles are equal. The table has one row: chi2, df, p_value, n_groups and
+    small_expected, the share of the expected counts that are below `SMALL_COUNT`.
     """
     if n_groups < 3:
         raise ValueError(f"n_groups must be 3 or more, found {n_groups!r}.")
@@ -100,19 +87,9 @@ def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.Da
 def of_patterns(outcomes: Outcomes, patterns: Array, n_parameters: int, test: str) -> pd.DataFrame:
     """Return Pearson's test or the deviance test of the counts of covariate patterns.
 
-    Parameters
-    ----------
-    outcomes : Outcomes
-    patterns : ndarray of int of shape (n_samples,)
-        Code of the covariate pattern of each row: rows with equal features share one.
-    n_parameters : int
-        Number of free coefficients.
-    test : {"pearson", "deviance"}
-
-    Returns
-    -------
-    DataFrame
-        One row, with the columns of `fagerland_hosmer`.
+    `patterns`, (n_samples,), has the code of the pattern of each row: rows with equal features
+    share one. `n_parameters` is the number of free coefficients, and `test` is "pearson" or
+    "deviance". The table has one row, with the columns of `fagerland_hosmer`.
     """
     observed, expected = outcomes.summed(patterns)
     df = len(observed) * (observed.shape[1] - 1) - n_parameters
@@ -163,11 +140,7 @@ def weighted_quantiles(values: Array, counts: Array, levels: Array) -> Array:
 
 
 def patterns_of(X: Any, offset: Array | None) -> Array:
-    """Return a code for each row, (n_samples,): rows with equal features and offsets share one.
-
-    X is an array or sparse matrix of shape (n_samples, n_features). `offset` has a row for each
-    row of X, or is None.
-    """
+    """Return a code for each row, (n_samples,): rows with equal features and offsets share one."""
     import pandas as pd
 
     if sp.issparse(X):

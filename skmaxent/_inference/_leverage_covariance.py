@@ -23,17 +23,9 @@ POWERS = {"HC2": -0.5, "HC3": -1.0}
 def leverage_scores(training: TrainingProblem, point: Point, cov_type: str, weights: str) -> Array:
     """Return Σ u uᵀ over the corrected scores u, (n_coefficients, n_coefficients).
 
-    With frequency weights each observation has a score and a leverage; with probability weights
-    each row has, weight included.
-
-    Parameters
-    ----------
-    training : TrainingProblem
-    point : Point
-        The loss at the fitted coefficients.
-    cov_type : {"HC2", "HC3"}
-    weights : {"frequency", "probability"}
-        The meaning of the weights.
+    `point` is the loss at the fitted coefficients, and `cov_type` is "HC2" or "HC3". If `weights`
+    is "frequency", each observation has a score and a leverage; if it is "probability", each row
+    has, weight included.
     """
     observations = training.data.observations if weights == "frequency" else None
     terms = ridge_terms(np.zeros(point.objective.blocks.n_features))
