@@ -122,7 +122,7 @@ class _Ascents:
         # Constant columns have no coefficients, because intercepts stand for them.
         self._free = np.append(problem.varying, [True] * objective.fit_intercept)
         if not self._free.any():
-            # `penalised` then raises the error that names the columns.
+            # `penalised_likelihood` then raises the error that names the columns.
             self._free[:] = True
         # Each maximum found, and the points of its search, (n_points, n_logits, n_features + 1).
         self._known: list[tuple[Solution, Array]] = []
@@ -177,7 +177,7 @@ class _Ascents:
     def _at(self, theta: Array) -> _State:
         """Return the penalised likelihood with its derivatives at θ, (n_logits, n_features + 1)."""
         point = self._problem.objective.at(theta)
-        return _State(point, *penalised(point, self._total, self._width, self._free))
+        return _State(point, *penalised_likelihood(point, self._total, self._width, self._free))
 
     def _line_search(self, state: _State, step: Array) -> tuple[_State | None, float]:
         """Return the state after a share of the step, and this share: 1, 1/2, 1/4, ...
@@ -188,7 +188,7 @@ class _Ascents:
         t = 1.0
         for _ in range(MAX_STEP_HALVINGS):
             try:
-                found = self._at(moved(state.point.theta, t * step, self._width))
+                found = self._at(after_step(state.point.theta, t * step, self._width))
             except _covariance.SingularInformation:
                 pass  # so far out that probabilities are 0 or 1
             else:
@@ -199,7 +199,7 @@ class _Ascents:
 
     def _joined_maximum(self, theta: Array, step: Array) -> Solution | None:
         """Return the maximum of an earlier search if a step from θ leads to one of its points."""
-        end = moved(theta, step, self._width)
+        end = after_step(theta, step, self._width)
         limit = JOINED * float(np.linalg.norm(end - theta))
         for maximum, points in self._known:
             if np.linalg.norm(points - end, axis=(1, 2)).min() <= limit:
@@ -208,7 +208,7 @@ class _Ascents:
 
 
 class _State(NamedTuple):
-    """A point, with the results of `penalised` at this point."""
+    """A point, with the results of `penalised_likelihood` at this point."""
 
     point: Point
     value: float
@@ -240,7 +240,7 @@ def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
     return np.asarray(inverse + factor * np.multiply.outer(step, step) - cross - cross.T)
 
 
-def moved(theta: Array, step: Array, width: int) -> Array:
+def after_step(theta: Array, step: Array, width: int) -> Array:
     """Return θ, (n_logits, n_features + 1), after a step of shape (r * width,).
 
     With three or more classes the result is centred, so that it sums to zero over the classes.
@@ -254,7 +254,7 @@ def moved(theta: Array, step: Array, width: int) -> Array:
     return theta
 
 
-def penalised(
+def penalised_likelihood(
     point: Point, total: float, width: int, free: Array | None = None
 ) -> tuple[float, Array, Array]:
     """Return -log L - log |I|/2, the inverse information I⁻¹, and the score of log L + log |I|/2.

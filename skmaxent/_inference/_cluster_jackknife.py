@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._inference import _covariance
-from skmaxent._inference._held_minimum import flattened
+from skmaxent._inference._constrained_minimum import flattened
 from skmaxent._inference._refits import refits
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._kernel_context import KernelContext

@@ -18,10 +18,14 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from skmaxent._inference import _covariance
-from skmaxent._inference._bias_reduction import penalised
+from skmaxent._inference._bias_reduction import penalised_likelihood
+from skmaxent._inference._constrained_minimum import (
+    ConstrainedMinimum,
+    NegativeLogLikelihood,
+    constrained_minimum,
+)
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._goodness_of_fit import Outcomes, patterns_of
-from skmaxent._inference._held_minimum import Held, Likelihoods, least
 from skmaxent._inference._profile import profile_interval
 from skmaxent._inference._pseudo_r2 import discrimination
 from skmaxent._inference._reference import Reference
@@ -138,7 +142,7 @@ class FitRows:
         column among those of the model. `quantile` is that of the standard normal distribution.
         """
         a = np.kron(self._reference.contrasts[row], self._column_map[column])
-        return profile_interval(self._likelihoods, self._best, a, quantile)
+        return profile_interval(self._likelihood, self._best, a, quantile)
 
     @property
     def _column_map(self) -> Array:
@@ -146,23 +150,23 @@ class FitRows:
         return _covariance.column_map(self._training.problem.objective)
 
     @property
-    def _likelihoods(self) -> Likelihoods:
+    def _likelihood(self) -> NegativeLogLikelihood:
         """The function that the fit minimises: -log L, with Jeffreys' prior if it has one."""
-        return Likelihoods(self._total, self._is_bias_reduced)
+        return NegativeLogLikelihood(self._total, self._is_bias_reduced)
 
     @cached_property
-    def _best(self) -> Held:
-        """The minimum of `_likelihoods` without constraints, found to all digits of float64."""
+    def _best(self) -> ConstrainedMinimum:
+        """The minimum of `_likelihood` without constraints, found to all digits of float64."""
         objective = self._training.problem.without_penalty(np.zeros(1, bool)).objective
         theta = objective.from_coefficients(self._coef, self._intercept)
         # Statistics are differences of two minima, for which float32 has too few digits.
         if objective.blocks.dtype == np.float32 and type(objective.blocks) is RowBlocks:
             objective = objective.standardised(dtype=np.float64)
-        return least(self._likelihoods, objective.at(theta))
+        return constrained_minimum(self._likelihood, objective.at(theta))
 
-    def _constrained(self, A: Array, values: Array | float = 0.0) -> Held:
-        """Return the minimum of `_likelihoods` under A θ = values, for standardised columns."""
-        return least(self._likelihoods, self._best.point, A, values)
+    def _constrained(self, A: Array, values: Array | float = 0.0) -> ConstrainedMinimum:
+        """Return the minimum of `_likelihood` under A θ = values, for standardised columns."""
+        return constrained_minimum(self._likelihood, self._best.point, A, values)
 
     @property
     def penalised_distance(self) -> float:
@@ -171,7 +175,7 @@ class FitRows:
         It is the length of a step of Fisher scoring.
         """
         point = self._training.loss_at(self._coef, self._intercept)
-        _, V, score = penalised(point, self._total, self.width)
+        _, V, score = penalised_likelihood(point, self._total, self.width)
         return float(np.sqrt(max(float(score @ V @ score), 0.0)))
 
     @property
@@ -225,7 +229,7 @@ class FitRows:
             return 2.0 * (value + self.log_likelihood), df
         if solution.status is not Status.CONVERGED:
             # If the classes are separated, a general solver ends above the infimum.
-            value = min(value, least(self._likelihoods, solution.point, A).value)
+            value = min(value, constrained_minimum(self._likelihood, solution.point, A).value)
         return self._ratio(value), df
 
     def ratio_under(self, A: Array, values: Array | float = 0.0) -> tuple[float, int]:
@@ -346,7 +350,7 @@ class FitRows:
         rows = self._in_memory(what)
         return patterns_of(*map(on_host, (rows.X, rows.offset)))
 
-    def score(self, columns: Array) -> tuple[float, int]:
+    def score_statistic(self, columns: Array) -> tuple[float, int]:
         """Return Rao's score statistic for features outside the model, and its degrees of freedom.
 
         `columns`, (n_samples, n_columns), has the values of the features. The statistic is gᵀ V g,

@@ -17,8 +17,8 @@ from scipy import stats
 from sklearn.utils import check_random_state
 
 from skmaxent._inference import _covariance
+from skmaxent._inference._constrained_minimum import NegativeLogLikelihood, constrained_minimum
 from skmaxent._inference._fit_rows import FitRows
-from skmaxent._inference._held_minimum import Likelihoods, least
 from skmaxent._leverage import _reference_coding
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._solvers import Options, Problem, Status, minimise
@@ -92,7 +92,7 @@ class Choices:
         if solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
             raise NoEstimates("the outcomes are separated")
         # The search goes on from the solution to all digits of float64.
-        point = least(Likelihoods(float(total)), solution.point).point
+        point = constrained_minimum(NegativeLogLikelihood(float(total)), solution.point).point
         point, H = _covariance.centred_information(point)
         try:
             V = _covariance.inverse(H, self.width) / total

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmaxent._inference._held_minimum import Held, Likelihoods, damped_solve, flattened, least
+from skmaxent._inference._constrained_minimum import (
+    ConstrainedMinimum,
+    NegativeLogLikelihood,
+    constrained_minimum,
+    damped_solve,
+    flattened,
+)
 from skmaxent._inference._recession_directions import grows_without_end, never_falls
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
@@ -36,28 +42,32 @@ FARTHEST = 1e9
 SUSPICIOUS, HARDLY_FALLS = 20.0, 0.1
 
 
-def profile_interval(of: Likelihoods, best: Held, a: Array, quantile: float) -> tuple[float, float]:
+def profile_interval(
+    likelihood: NegativeLogLikelihood, best: ConstrainedMinimum, a: Array, quantile: float
+) -> tuple[float, float]:
     """Return the lower and the upper end of the profile interval for a·θ.
 
     An end is infinite if the profile never falls enough.
 
     Parameters
     ----------
-    of : Likelihoods
+    likelihood : NegativeLogLikelihood
         The function -log L.
-    best : Held
+    best : ConstrainedMinimum
         Its minimum without constraints.
     a : ndarray of shape (n_coefficients,)
-        Coefficients of the linear function, for θ as in `_held_minimum`.
+        Coefficients of the linear function, for θ as in `_constrained_minimum`.
     quantile : float
         The quantile of the standard normal distribution for the confidence level.
     """
     unit = float(np.linalg.norm(a))
-    _, H, _ = of.at(best.point)
-    V_a, _ = damped_solve(H, a, 1e-14 * of.total)
+    _, H, _ = likelihood.at(best.point)
+    V_a, _ = damped_solve(H, a, 1e-14 * likelihood.total)
     step = min(quantile * float(np.sqrt(max(float(a @ V_a), 0.0))), FIRST_STEP * unit)
     step = max(step, 1e-9 * unit)
-    low, high = (_Search(of, best, a, side, quantile, unit).end(step) for side in (-1.0, 1.0))
+    low, high = (
+        _Search(likelihood, best, a, side, quantile, unit).end(step) for side in (-1.0, 1.0)
+    )
     return low, high
 
 
@@ -87,7 +97,7 @@ class _Search:
 
     Attributes
     ----------
-    of, best, a, quantile
+    likelihood, best, a, quantile
         As in `profile_interval`.
     side : {-1.0, 1.0}
         -1.0 for the lower end, 1.0 for the upper end.
@@ -95,8 +105,8 @@ class _Search:
         |a|, by which differences of a·θ are divided.
     """
 
-    of: Likelihoods
-    best: Held
+    likelihood: NegativeLogLikelihood
+    best: ConstrainedMinimum
     a: Array
     side: float
     quantile: float
@@ -125,7 +135,7 @@ class _Search:
                 return inner, outer
             distance = abs(outer.value - center) / self.unit
             # With Jeffreys' prior the likelihood falls in every direction.
-            if not self.of.is_penalised and outer.root <= inner.root + HARDLY_FALLS:
+            if not self.likelihood.is_penalised and outer.root <= inner.root + HARDLY_FALLS:
                 if is_endless is None and distance > SUSPICIOUS:
                     is_endless = grows_without_end(self.best.point.objective, self.side * self.a)
                 is_outward = self.side * outer.value > 0.0
@@ -154,7 +164,7 @@ class _Search:
         They are on the lines through the outer trial from the inner trial and from zero. If classes
         are separated, the maxima for growing values of a·θ approach such a line.
         """
-        if self.of.is_penalised:
+        if self.likelihood.is_penalised:
             return ()
         theta = outer.point.theta
         ahead = step / abs(outer.value - inner.value)
@@ -195,7 +205,7 @@ class _Search:
         trial is then at another value, which is beyond the end too.
         """
         ceiling = self.best.value + self.quantile**2
-        held = least(self.of, start, self.a[None], value, guesses, ceiling)
+        held = constrained_minimum(self.likelihood, start, self.a[None], value, guesses, ceiling)
         root = float(np.sqrt(max(2.0 * (held.value - self.best.value), 0.0)))
         slope = float(self.side * held.slope[0]) / root if root > 0.0 else 0.0
         return _Trial(self._value(held.point), held.point, root, slope)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._existence._linear_programs import NO_GAIN, evenly_spaced, maximiser
-from skmaxent._inference._bias_reduction import moved
+from skmaxent._inference._bias_reduction import after_step
 from skmaxent._inference._reference import free_to_classes
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -68,7 +68,7 @@ def grows_without_end(objective: MultinomialObjective, a: Array) -> bool | None:
     x, A = a, np.empty((0, len(a)))
     for _ in range(MAX_RECESSION_PROGRAMS):
         zero = objective.zeros()
-        theta = moved(zero, x, zero.shape[1] - (not objective.fit_intercept))
+        theta = after_step(zero, x, zero.shape[1] - (not objective.fit_intercept))
         if _is_of_recession(objective, theta):
             return True
         more = _constraints(objective, theta)

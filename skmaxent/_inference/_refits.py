@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._existence import Watch
-from skmaxent._inference._held_minimum import Likelihoods, flattened, least
+from skmaxent._inference._constrained_minimum import (
+    NegativeLogLikelihood,
+    constrained_minimum,
+    flattened,
+)
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._row_blocks import RowBlocks
@@ -76,8 +80,8 @@ def refits(
         # Only Jeffreys' prior depends on the number of observations; without it the minimum is that
         # of the mean loss.
         total = training.data.scale * float(own.sum()) if is_bias_reduced else rows.n_samples
-        likelihoods = Likelihoods(float(total), is_bias_reduced)
-        found = least(likelihoods, other.at(point.theta)).point
+        likelihoods = NegativeLogLikelihood(float(total), is_bias_reduced)
+        found = constrained_minimum(likelihoods, other.at(point.theta)).point
         # With Jeffreys' prior the estimates are finite for separated classes too.
         change = 0.0 if is_bias_reduced else np.abs(found.theta - point.theta).max()
         is_suspect = change > SUSPECT_CHANGE

@@ -22,9 +22,9 @@ from skmaxent._effects._student_t import NORMAL, StudentT
 from skmaxent._inference import _covariance
 from skmaxent._inference._bell_mccaffrey import adjusted_covariance
 from skmaxent._inference._cluster_jackknife import jackknife_covariance
+from skmaxent._inference._constrained_minimum import flattened
 from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._estimate import Estimate
-from skmaxent._inference._held_minimum import flattened
 from skmaxent._inference._leverage_covariance import POWERS, leverage_scores
 from skmaxent._inference._refits import refits
 from skmaxent._leverage import _reference_coding

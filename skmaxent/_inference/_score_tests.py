@@ -42,9 +42,9 @@ def score_tests(
     else:
         known = FeatureNames(names, has_intercept=False, chosen=None)
         groups = [(term.name, [known.position(name) for name in term.columns]) for term in terms]
-    tests = [(name, *fit.score(columns[:, positions])) for name, positions in groups]
+    tests = [(name, *fit.score_statistic(columns[:, positions])) for name, positions in groups]
     if len(groups) > 1:
-        tests.append((" + ".join(names), *fit.score(columns)))
+        tests.append((" + ".join(names), *fit.score_statistic(columns)))
     return chi2_table(tests)
 
 

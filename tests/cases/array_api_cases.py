@@ -330,7 +330,7 @@ class Moved:
 
 @pytest.mark.parametrize("K", [2, 4])
 def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
-    from skmaxent._inference._bias_reduction import penalised
+    from skmaxent._inference._bias_reduction import penalised_likelihood
     from skmaxent._input._read import read
     from skmaxent._input._settings import Settings
     from skmaxent._model._training_problem import TrainingProblem
@@ -357,7 +357,7 @@ def test_passes_over_the_rows_move_coefficients_alone(monkeypatch, K):
         for _ in range(3):
             point.hessian_product(np.ones_like(theta), exact=False)
         assert max(moved.there[before:]) <= size
-        penalised(point, 1.0, theta.shape[1])
+        penalised_likelihood(point, 1.0, theta.shape[1])
         assert max(moved.there + moved.back) <= H.nbytes
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, qr, solve_triangular
 
 from skmaxent._inference import _covariance
-from skmaxent._inference._bias_reduction import moved, penalised
+from skmaxent._inference._bias_reduction import after_step, penalised_likelihood
 from skmaxent._leverage import _reference_coding
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
@@ -36,7 +36,7 @@ NO_DAMPING = 1e-12
 
 
 @dataclass(frozen=True)
-class Held:
+class ConstrainedMinimum:
     """The minimum of -log L under the constraints A θ = b.
 
     Attributes
@@ -56,7 +56,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Likelihoods:
+class NegativeLogLikelihood:
     """The function -log L, with or without the penalty of Jeffreys' prior.
 
     Attributes
@@ -85,20 +85,20 @@ class Likelihoods:
             score = -self.total * point.loss_gradient()[:r, :width].ravel()
             return self.total * point.loss, H, score
         try:
-            value, V, score = penalised(point, self.total, width)
+            value, V, score = penalised_likelihood(point, self.total, width)
         except _covariance.SingularInformation:
             return np.inf, np.eye(r * width), np.zeros(r * width)
         return value, np.linalg.inv(V), score
 
 
-def least(
-    of: Likelihoods,
+def constrained_minimum(
+    likelihood: NegativeLogLikelihood,
     start: Point,
     A: Array | None = None,
     values: Array | float = 0.0,
     guesses: tuple[Array, ...] = (),
     ceiling: float = np.inf,
-) -> Held:
+) -> ConstrainedMinimum:
     """Return the minimum of -log L under the constraints A θ = values.
 
     The search first steps from `start` to a θ with A θ = values. The step is the best one for the
@@ -109,7 +109,7 @@ def least(
 
     Parameters
     ----------
-    of : Likelihoods
+    likelihood : NegativeLogLikelihood
     start : Point
         The first point of the search.
     A : ndarray of shape (n_held, n_coefficients), default=None
@@ -125,7 +125,7 @@ def least(
 
     Returns
     -------
-    Held
+    ConstrainedMinimum
         Its `value` is infinite if no point with A θ = values and finite -log L is found.
 
     Raises
@@ -135,24 +135,24 @@ def least(
     """
     theta = flattened(start)
     if A is None:
-        return _minimum(of, start, of.at(start), np.zeros((0, len(theta))))
-    point, found = start, of.at(start)
+        return _minimum(likelihood, start, likelihood.at(start), np.zeros((0, len(theta))))
+    point, found = start, likelihood.at(start)
     share = 1.0
     while share > 1e-9:
         distance = values - A @ flattened(point)
-        step = _toward(found, A, share * distance, of.total)
-        thetas = [_moved(point, step), *(guesses if share == 1.0 else ())]
+        step = _toward(found, A, share * distance, likelihood.total)
+        thetas = [_after_step(point, step), *(guesses if share == 1.0 else ())]
         # Guesses satisfy the constraints for the whole step only, so that shorter steps have none.
         candidate = min(map(point.objective.at, thetas), key=lambda candidate: candidate.loss)
-        there = of.at(candidate)
+        there = likelihood.at(candidate)
         if not np.isfinite(there[0]) or (there[0] > found[0] + FALLS_MUCH and share > LEAST_SHARE):
             share *= 0.25
             continue
-        held = _minimum(of, candidate, there, A)
+        held = _minimum(likelihood, candidate, there, A)
         if share == 1.0 or held.value > ceiling:
             return held
-        point, found, share, guesses = held.point, of.at(held.point), 1.0, ()
-    return Held(point, np.inf, np.zeros(len(A)))
+        point, found, share, guesses = held.point, likelihood.at(held.point), 1.0, ()
+    return ConstrainedMinimum(point, np.inf, np.zeros(len(A)))
 
 
 def _width(point: Point) -> int:
@@ -166,9 +166,9 @@ def flattened(point: Point) -> Array:
     return _reference_coding.against_last(point.theta, fit_intercept).ravel()
 
 
-def _moved(point: Point, step: Array) -> Array:
+def _after_step(point: Point, step: Array) -> Array:
     """Return θ, shape (n_logits, n_features + 1), after a step of shape (n_coefficients,)."""
-    return moved(point.theta, step, _width(point))
+    return after_step(point.theta, step, _width(point))
 
 
 def _bases(A: Array) -> tuple[Array, Array, Array]:
@@ -188,7 +188,7 @@ def _toward(found: tuple[float, Array, Array], A: Array, distance: Array, total:
     Parameters
     ----------
     found : tuple
-        Value, information and score at the present point, as `Likelihoods.at` returns them.
+        Value, information and score at the present point, the result of `NegativeLogLikelihood.at`.
     A : ndarray of shape (n_held, n_coefficients)
     distance : ndarray of shape (n_held,)
     total : float
@@ -216,7 +216,7 @@ def damped_solve(H: Array, b: Array, damping: float) -> tuple[Array, float]:
     """
     if not (np.isfinite(H).all() and np.isfinite(b).all()):
         raise ArithmeticError("the information or the score of the likelihood is not finite.")
-    least = max(1e-15 * float(np.trace(H)) / len(H), 1e-300)
+    smallest = max(1e-15 * float(np.trace(H)) / len(H), 1e-300)
     while True:
         try:
             factor = cho_factor(H + damping * np.eye(len(H)), check_finite=False)
@@ -225,10 +225,12 @@ def damped_solve(H: Array, b: Array, damping: float) -> tuple[Array, float]:
                 return np.asarray(x), damping
         except LinAlgError:
             pass
-        damping = max(10.0 * damping, least)
+        damping = max(10.0 * damping, smallest)
 
 
-def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A: Array) -> Held:
+def _minimum(
+    likelihood: NegativeLogLikelihood, point: Point, found: tuple[float, Array, Array], A: Array
+) -> ConstrainedMinimum:
     """Return the minimum of -log L over all θ with the same A θ as the point.
 
     The steps are Newton steps with the damping of Levenberg and Marquardt, in the null space of A,
@@ -238,11 +240,11 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
 
     Parameters
     ----------
-    of : Likelihoods
+    likelihood : NegativeLogLikelihood
     point : Point
         The first point.
     found : tuple
-        Value, information and score at this point, as `Likelihoods.at` returns them.
+        Value, information and score at this point, the result of `likelihood.at`.
     A : ndarray of shape (n_held, n_coefficients)
         `n_held` may be 0.
 
@@ -256,11 +258,11 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
     damping, n_rejected = 0.0, 0
     for _ in range(MAX_NEWTON_STEPS if free.shape[1] else 0):
         down = free.T @ score
-        u, used = damped_solve(free.T @ H @ free, down, damping * of.total)
+        u, used = damped_solve(free.T @ H @ free, down, damping * likelihood.total)
         step = free @ u
         predicted = float(score @ step - 0.5 * step @ H @ step)
-        candidate = point.objective.at(_moved(point, step))
-        there = of.at(candidate)
+        candidate = point.objective.at(_after_step(point, step))
+        there = likelihood.at(candidate)
         is_last = predicted <= max(MINIMUM_GAIN, 1e-14 * abs(value))
         gain = value - there[0] if np.isfinite(there[0]) else -np.inf
         # Armijo's condition; the last step promises so little that rounding hides it.
@@ -271,7 +273,7 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
             n_rejected += 1
         if predicted <= ROUNDED_GAIN and n_rejected > MOST_REJECTED:
             break  # rounding hides the decrease that is left
-        if is_last and used <= NO_DAMPING * of.total:
+        if is_last and used <= NO_DAMPING * likelihood.total:
             break
         if is_last or gain > 0.5 * predicted:
             damping = 0.1 * damping if damping > NO_DAMPING else 0.0
@@ -284,4 +286,4 @@ def _minimum(of: Likelihoods, point: Point, found: tuple[float, Array, Array], A
                 f"{MAX_NEWTON_STEPS} Newton steps."
             )
     slope = solve_triangular(R, own.T @ -score) if len(A) else np.zeros(0)
-    return Held(point, value, slope)
+    return ConstrainedMinimum(point, value, slope)
