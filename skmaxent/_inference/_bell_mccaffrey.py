@@ -105,20 +105,9 @@ def adjusted_covariance(
     rows of the cluster. If the model is true, the covariance is then unbiased to first order (Bell
     & McCaffrey 2002; for generalised linear models as CR2 of R's clubSandwich).
 
-    Parameters
-    ----------
-    training : TrainingProblem
-    point : Point
-        The loss at the fitted coefficients.
-    V : ndarray of shape (p, p)
-        The inverse of the information of all observations.
-    codes : ndarray of int of shape (n_samples,)
-        The cluster of each row, as numbers from 0 to n_groups - 1.
-
-    Raises
-    ------
-    MemoryError
-        If the matrices of all clusters exceed `MOST_BYTES`.
+    `point` is the loss at the fitted coefficients, V, (p, p), the inverse of the information of all
+    observations. `codes`, (n_samples,), has the cluster of each row. MemoryError is raised if the
+    matrices of all clusters exceed `MOST_BYTES`.
     """
     scale, n_groups, p = training.data.scale, int(codes.max()) + 1, len(V)
     if 2 * 8 * n_groups * p**2 > MOST_BYTES:

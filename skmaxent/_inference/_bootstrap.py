@@ -191,7 +191,8 @@ def bootstrap_coefficients(
 ) -> Replicates:
     """Fit the model to all rows and to bootstrap samples; return the coefficients of these fits.
 
-    Every sample contains an observation of every class.
+    Every sample contains an observation of every class. ValueError is raised if `MOST_DRAWS`
+    samples in sequence lack a class.
 
     Parameters
     ----------
@@ -213,11 +214,6 @@ def bootstrap_coefficients(
     n_jobs : int or None
     verbose : int
         If positive, the number of the fits that are done is printed.
-
-    Raises
-    ------
-    ValueError
-        If `MOST_DRAWS` samples in sequence lack a class.
     """
     model = without_callbacks(clone(model))
     model.set_params(verbose=0, warm_start=False, prior_correction=None)

@@ -37,24 +37,13 @@ def jackknife_covariance(
 
     The covariance is (G - 1)/G Σ_g d_g d_gᵀ over G clusters, where d_g is the change of the
     coefficients if cluster g is left out (MacKinnon, Nielsen & Webb 2023, J. Appl. Econom. 38; for
-    logits their paper of 2024).
+    logits their paper of 2024). The changes come from fits without each cluster ("CV3", if
+    `is_exact`), or from one Newton step towards each of these fits ("CV3L").
 
-    Parameters
-    ----------
-    training : TrainingProblem
-    point : Point
-        The loss at the fitted coefficients.
-    V : ndarray of shape (p, p)
-        The inverse of the information of all observations.
-    codes : ndarray of int of shape (n_samples,)
-        The cluster of each row.
-    is_exact : bool
-        Whether the changes come from fits without each cluster ("CV3"), or from one Newton step
-        towards each of these fits ("CV3L").
-    n_groups : int
-        G, the number of clusters with rows of positive weight.
-    is_bias_reduced : bool
-        Whether the likelihood is penalised by Jeffreys' prior.
+    `point` is the loss at the fitted coefficients, V, (p, p), the inverse of the information of all
+    observations. `codes`, (n_samples,), has the cluster of each row, and `n_groups` is G, the
+    number of clusters with rows of positive weight. `is_bias_reduced` tells whether the likelihood
+    is penalised by Jeffreys' prior.
     """
     if is_exact:
         n_codes = int(codes.max()) + 1
@@ -77,12 +66,8 @@ def one_step_changes(training: TrainingProblem, point: Point, V: Array, codes: A
 
     The change for a cluster g is (H - H_g)⁻¹ s_g. H and H_g are the information of all rows and of
     the rows of the cluster, and s_g is the sum of the gradients of the loss over its rows. The
-    parameters are those of `jackknife_covariance`.
-
-    Raises
-    ------
-    ValueError
-        If the rows without some cluster do not determine the coefficients.
+    parameters are those of `jackknife_covariance`. ValueError is raised if the rows without some
+    cluster do not determine the coefficients.
     """
     scale, n_groups = training.data.scale, int(codes.max()) + 1
     scores = _covariance.group_scores(point, codes, n_groups) * scale
@@ -112,23 +97,19 @@ def group_informations(point: Point, codes: Array, groups: Array) -> Array:
     of each row, and `groups` are consecutive codes.
     """
     (H,) = point.map_reduce(_group_informations, codes, int(groups[0]), len(groups))
-    if point.objective.fit_intercept:
-        return np.asarray(H)
-    width = point.objective.blocks.n_features + 1
-    kept = np.flatnonzero(np.arange(H.shape[1]) % width < width - 1)
-    return np.asarray(H[:, kept[:, None], kept])
+    return np.asarray(H)
 
 
 def _group_informations(
     context: KernelContext, codes: Array, first: int, count: int
 ) -> tuple[Array]:
-    """Return the information of each group from the rows of a block, with intercepts.
+    """Return the information of each group from the rows of a block, (count, p, p).
 
-    The groups are those with the codes `first` to `first + count - 1`. The shape of the result is
-    (count, r * width, r * width), where `width` is n_features + 1.
+    The groups are those with the codes `first` to `first + count - 1`.
     """
     block, likelihood = context.block, context.likelihood
-    P, X, weights = context.probabilities, context.rows, context.weights
+    P, weights = context.probabilities, context.weights
+    X = context.rows if context.model.standardisation.fit_intercept else context.rows[:-1]
     r, width = likelihood.n_free, len(X)
     H = np.zeros((count, r, width, r, width))
     own = codes[block.start : block.stop] - first

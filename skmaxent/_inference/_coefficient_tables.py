@@ -69,7 +69,7 @@ class CoefficientTables:
         variances = np.maximum(self.covariance.diagonal(), 0.0)  # rounding may be below zero
         return np.asarray(np.sqrt(variances).reshape(self.coef.shape))
 
-    def degrees_of(self, R: Array | None = None) -> float | Array:
+    def degrees_of_freedom(self, R: Array | None = None) -> float | Array:
         """Return the degrees of freedom of t tests of m linear combinations of coefficients.
 
         R, (m, n_rows * n_columns), has the weights of the ravelled coefficients. None stands for
@@ -95,7 +95,7 @@ class CoefficientTables:
         import pandas as pd
 
         values, errors = self.coef.ravel(), self.std_errors.ravel()
-        lower, upper = normal_interval(values, errors, conf_level, self.degrees_of())
+        lower, upper = normal_interval(values, errors, conf_level, self.degrees_of_freedom())
         if self.replicates is not None:
             samples = self.replicates.reshape(len(self.replicates), -1)
             lower, upper = percentile_interval(samples, conf_level)
@@ -138,7 +138,9 @@ class CoefficientTables:
                 # The delta method: the derivative of exp(b) is exp(b).
                 table, ends = {ratio: ratios, "std_err": ratios * error}, np.exp(ends)
         if self.has_tests:
-            table |= z_tests(estimate, error, self.distribution.statistic, self.degrees_of())
+            table |= z_tests(
+                estimate, error, self.distribution.statistic, self.degrees_of_freedom()
+            )
         frame = pd.DataFrame(table, index=self.index)
         # An array is assigned by position, because two features may have the same name.
         frame[["lower", "upper"]] = ends

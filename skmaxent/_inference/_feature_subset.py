@@ -23,14 +23,15 @@ UNSOLVED = 1e-4
 MAX_VARIANCE_PRODUCTS = 2000
 
 
-def covariance_of(
+def covariance_of_features(
     point: Point, ridge: Array, gradient: Array, positions: Array
 ) -> tuple[Array, float]:
     """Return the covariance of the coefficients of some features, and the distance to the optimum.
 
     With the Hessian H of the mean loss, and S the sum of the weights, the covariance of a·θ and b·θ
     is b·H⁻¹ a/S. For each feature and free logit, preconditioned conjugate gradients solve a system
-    H x = a; each product with H is a pass over the rows.
+    H x = a; each product with H is a pass over the rows. ValueError is raised if a system is not
+    solved, because features are nearly linearly dependent or the classes are separated.
 
     Parameters
     ----------
@@ -47,16 +48,9 @@ def covariance_of(
     Returns
     -------
     V : ndarray of shape (r * n_chosen, r * n_chosen)
-        The covariance of the coefficients for the columns of X, logit by logit, against those of
-        the last class.
+        Covariance of coefficients for the columns of X, logit by logit, against the last class.
     distance : float
-        The distance of the point from the optimum, in standard errors.
-
-    Raises
-    ------
-    ValueError
-        If a system is not solved, because features are nearly linearly dependent or the classes are
-        separated.
+        Distance of the point from the optimum, in standard errors.
     """
     objective = point.objective
     preconditioner, _ = PreconditionerChoice(objective, is_near=True).at(point, 0)

@@ -108,10 +108,7 @@ class FittedLikelihood:
     def ratio_to(self, other: FittedLikelihood) -> tuple[float, int]:
         """Return the likelihood-ratio statistic against a nested model, and its degrees of freedom.
 
-        Raises
-        ------
-        ValueError
-            If `other` is not nested in this model, or has other rows.
+        Raises ValueError if `other` is not nested in this model, or has other rows.
         """
         missing = self._missing_from(other)
         if self.penalised_ratio is None:

@@ -84,7 +84,9 @@ def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.Da
     return _table("fagerland-hosmer", chi2, df, expected)
 
 
-def of_patterns(outcomes: Outcomes, patterns: Array, n_parameters: int, test: str) -> pd.DataFrame:
+def covariate_pattern_test(
+    outcomes: Outcomes, patterns: Array, n_parameters: int, test: str
+) -> pd.DataFrame:
     """Return Pearson's test or the deviance test of the counts of covariate patterns.
 
     `patterns`, (n_samples,), has the code of the pattern of each row: rows with equal features

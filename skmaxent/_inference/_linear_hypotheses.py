@@ -127,7 +127,7 @@ class LinearHypotheses:
         """The equations, joined by commas."""
         return ", ".join(self.texts)
 
-    def of_free(self, contrasts: Array) -> Array:
+    def for_free_coefficients(self, contrasts: Array) -> Array:
         """Return the matrix A for which A f = values restricts the free coefficients f as R b does.
 
         The reported coefficients b of a column are `contrasts` times its free coefficients. They
@@ -161,7 +161,7 @@ class LinearHypotheses:
     def check_rank(self, free: Array) -> None:
         """Raise ValueError if the restrictions are linearly dependent.
 
-        `free` is the result of `of_free`, of shape (n_restrictions, n_free).
+        `free` is the result of `for_free_coefficients`, of shape (n_restrictions, n_free).
         """
         size = np.linalg.norm(free, axis=1, keepdims=True)
         A, values = free / size, self.values[:, None] / size
@@ -188,7 +188,7 @@ class LinearHypotheses:
         estimate = self.R @ tables.coef.ravel() - self.values
         error = np.sqrt(np.einsum("ij,ij->i", self.R @ tables.covariance, self.R).clip(0.0))
         columns = {"estimate": estimate, "std_err": error}
-        df = tables.degrees_of(self.R)
+        df = tables.degrees_of_freedom(self.R)
         if tables.has_tests:
             columns |= z_tests(estimate, error, tables.distribution.statistic, df)
         lower, upper = normal_interval(estimate, error, conf_level, df)

@@ -17,7 +17,7 @@ from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_types import CovarianceKind, resolve_cov_type
 from skmaxent._inference._estimate import Estimate
-from skmaxent._inference._feature_subset import covariance_of
+from skmaxent._inference._feature_subset import covariance_of_features
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._notes import (
     distance_to_optimum,
@@ -296,13 +296,13 @@ def results_for_features(
     # float32 has.
     objective = training.problem.objective.in_float64()
     # An objective has one strength of the ridge for each column. If the strengths differ between
-    # classes, the objective gets their mean, and `covariance_of` adds the differences from it.
+    # classes, the objective gets their mean, and `covariance_of_features` adds the differences.
     objective = objective.with_penalty(Ridge(terms.ridge.mean(axis=0)))
     point = objective.at(
         objective.from_coefficients(estimate.coef.astype(float), estimate.intercept)
     )
     gradient = penalised_gradient(point, terms)
-    V, distance = covariance_of(point, terms.ridge, gradient, positions)
+    V, distance = covariance_of_features(point, terms.ridge, gradient, positions)
     # The weights in the problem are those of the user divided by `scale`.
     V /= scale
     to_reported = _covariance.Coding(reported.contrasts, np.eye(len(positions)))

@@ -9,7 +9,12 @@ import numpy as np
 
 from skmaxent._effects._estimates import check_level
 from skmaxent._inference._calibration_table import calibration_table, score_decomposition
-from skmaxent._inference._goodness_of_fit import TESTS, Outcomes, fagerland_hosmer, of_patterns
+from skmaxent._inference._goodness_of_fit import (
+    TESTS,
+    Outcomes,
+    covariate_pattern_test,
+    fagerland_hosmer,
+)
 from skmaxent._inference._results_state import ResultsState
 from skmaxent._leverage._leave_one_out import leave_one_out
 from skmaxent._typing import Array
@@ -74,7 +79,7 @@ class GoodnessMethods(ResultsState):
             reference = self.reference if self.reference in self.classes else self.classes[0]
             return fagerland_hosmer(outcomes, self.classes.index(reference), n_groups)
         patterns = self._held.get(what).patterns(what)
-        return of_patterns(outcomes, patterns, self.n_parameters, test)
+        return covariate_pattern_test(outcomes, patterns, self.n_parameters, test)
 
     def score_decomposition(
         self,

@@ -243,7 +243,8 @@ class TestMethods(ResultsState):
             For unknown or ambiguous names, and for combinations that are zero whatever the data.
         """
         hypotheses = self._hypotheses(hypothesis, rhs)
-        hypotheses.of_free(self._contrasts)  # raises ValueError for combinations that are zero
+        # This raises ValueError for combinations that are zero whatever the data.
+        hypotheses.for_free_coefficients(self._contrasts)
         return hypotheses.table(self._tables, conf_level)
 
     def wild_bootstrap_test(
@@ -463,7 +464,7 @@ class TestMethods(ResultsState):
     ) -> tuple[LinearHypotheses, Array]:
         """Return hypotheses that are linearly independent, and their matrix A, see `_tests_of`."""
         hypotheses = self._hypotheses(hypothesis, rhs)
-        A = hypotheses.of_free(self._contrasts)
+        A = hypotheses.for_free_coefficients(self._contrasts)
         hypotheses.check_rank(A)
         return hypotheses, A
 
