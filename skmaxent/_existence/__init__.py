@@ -2,7 +2,12 @@
 
 from skmaxent._existence._aliased_columns import MOST_COLUMNS, Aliased, aliased_columns
 from skmaxent._existence._separation import Separated, separation
-from skmaxent._existence._watch import CLOSE_TO_OPTIMUM, MINIMUM_EXISTS, Watch
+from skmaxent._existence._watch import (
+    CLOSE_TO_OPTIMUM,
+    MINIMUM_EXISTS,
+    Watch,
+    largest_range_of_logits,
+)
 
 __all__ = [
     "CLOSE_TO_OPTIMUM",
@@ -12,5 +17,6 @@ __all__ = [
     "Separated",
     "Watch",
     "aliased_columns",
+    "largest_range_of_logits",
     "separation",
 ]

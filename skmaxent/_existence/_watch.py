@@ -157,7 +157,7 @@ class Watch:
         if self.is_settled:
             return False
         (change,) = self._objective.blocks.map_reduce(
-            _range_of_logits,
+            largest_range_of_logits,
             self._objective.likelihood.is_coupled,
             *self._objective.for_blocks(self._full_cone.project(step)),
             combine=np.maximum,
@@ -233,7 +233,9 @@ class Watch:
         return bool(self.separated)
 
 
-def _range_of_logits(block: Block, is_coupled: bool, coef: Array, intercept: Array) -> KernelResult:
+def largest_range_of_logits(
+    block: Block, is_coupled: bool, coef: Array, intercept: Array
+) -> KernelResult:
     """Return the largest difference of two logits of a row in a block (a kernel).
 
     `coef` (R, d) and `intercept` (R,) are the coefficients of X. If the logits are not coupled, as

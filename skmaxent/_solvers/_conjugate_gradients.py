@@ -16,7 +16,7 @@ LEAST_SQUARE = 1e-290
 # Smaller Ritz values are rounding errors of the largest one.
 LEAST_RITZ = 1e-12
 # A direction whose curvature is below this share of its squared length in M has none but rounding.
-LEAST_CURVATURE = 1e-14
+ROUNDED_CURVATURE = 1e-14
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def conjugate_gradients(
     while rz > max(tolerance**2, LEAST_SQUARE) and len(scalars.alphas) < max_products:
         Hd = product(direction)
         curvature = inner(direction, Hd)
-        if not curvature > LEAST_CURVATURE * scalars.dd:  # only rounding, because F is convex
+        if not curvature > ROUNDED_CURVATURE * scalars.dd:  # only rounding, because F is convex
             break
         alpha = rz / curvature
         if scalars.square_after(alpha) >= radius**2:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import lapack
 
+from skmaxent._existence import largest_range_of_logits
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
@@ -27,7 +28,7 @@ CERTIFICATE_PRODUCTS = 10
 # The largest leverage is multiplied by this, because it is rounded to float32.
 FLOAT32_ROOM = 1.001
 # An earlier bound is used again if at least this share of its curvature is certain to remain.
-LEAST_SHARE = 0.5
+LEAST_KEPT_SHARE = 0.5
 # Pivots of a matrix with a unit diagonal below this consist of rounding errors: it is singular.
 LEAST_PIVOT = 1e-11
 # Curvatures below this count as zero, because they have no correct digits so close to underflow.
@@ -111,13 +112,13 @@ class LastBound:
     def at(self, point: Point, ridge: Array) -> HessianBound | None:
         """Return a multiple of the bound that is below the Hessian at a point, for another ridge.
 
-        The result is None if there is no bound, or if the factor is less than `LEAST_SHARE`.
+        The result is None if there is no bound, or if the factor is less than `LEAST_KEPT_SHARE`.
         """
         if self.theta is None or self.ridge is None or self.below is None:
             return None
         objective = point.objective
         (change,) = objective.blocks.map_reduce(
-            _largest_logit_range,
+            largest_range_of_logits,
             objective.likelihood.is_coupled,
             *objective.for_blocks(point.theta - self.theta),
             combine=np.maximum,
@@ -126,25 +127,11 @@ class LastBound:
         if (self.ridge > 0.0).any():
             kept = self.ridge > 0.0
             share = min(share, float((ridge[kept] / self.ridge[kept]).min()))
-        if not share >= LEAST_SHARE:
+        if not share >= LEAST_KEPT_SHARE:
             return None
         size = 1.0 / np.sqrt(share)
         root, largest_range = size * self.below.root, size * self.below.largest_range
         return replace(self.below, root=root, largest_range=largest_range)
-
-
-def _largest_logit_range(
-    block: Block, is_coupled: bool, coef: Array, intercept: Array
-) -> KernelResult:
-    """Return the largest range, over the logits of a row, of W x + b in a block.
-
-    `coef` (R, d) is W and `intercept` (R,) is b. If logits are not coupled, the result is the
-    largest absolute value instead.
-    """
-    Z = block.logits(coef, intercept)
-    if not is_coupled:
-        return (block.largest(np.abs(Z).max(axis=0)),)
-    return (block.largest(Z.max(axis=0) - Z.min(axis=0)),)
 
 
 def _root_and_null_space(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:

@@ -40,13 +40,13 @@ LEAST_WORK = 1_000_000
 STRENGTH_RATIO = 10.0
 # The next strength follows after a step whose actual decrease is above this share of the predicted
 # one.
-GOOD_AGREEMENT = 0.5
+NEXT_STRENGTH_AGREEMENT = 0.5
 # After a step that lowered the objective by no more than this share, the preconditioner is kept.
 SMALL_DECREASE = 1e-2
 # Conjugate gradients end at a relative residual of FORCING_SHARE times the root of the gradient's
-# norm. It is at most LARGEST_FORCING, and at least TARGET_SHARE times the relative residual that
+# norm. It is at most LARGEST_FORCING, and at least MERGED_TARGET_SHARE times the relative residual that
 # would reduce the distance to `options.tol` in one step.
-LARGEST_FORCING, FORCING_SHARE, TARGET_SHARE = 0.25, 0.4, 0.2
+LARGEST_FORCING, FORCING_SHARE, MERGED_TARGET_SHARE = 0.25, 0.4, 0.2
 MAX_STEP_PRODUCTS = 200
 # Share of the objective below which float32 hides a decrease.
 SINGLE_ROUNDING = 1e-7
@@ -169,7 +169,7 @@ class _MergedNewton:
             status = record.add(self.single.counter, V, target.value, distance, Status.MAX_ITER)
             if status is Status.STOPPED or record.is_full:
                 return status, V, target
-            least = TARGET_SHARE * self.options.tol / distance
+            least = MERGED_TARGET_SHARE * self.options.tol / distance
             if preconditioner is None or decrease > SMALL_DECREASE * point.value:
                 preconditioner = MergedPreconditioner(point)
             newton = _newton_step(point, point.gradient, preconditioner, least=least)
@@ -185,7 +185,7 @@ class _MergedNewton:
             if is_done:
                 return status, V, point
             if strength > self.strength and (
-                share == 1.0 and decrease > GOOD_AGREEMENT * predicted
+                share == 1.0 and decrease > NEXT_STRENGTH_AGREEMENT * predicted
             ):
                 strength = max(self.strength, strength / STRENGTH_RATIO)
                 point = point.with_strength(strength)
@@ -207,7 +207,7 @@ class _MergedNewton:
                 preconditioner = MergedPreconditioner(point)
             gradient = self._reduced_gradient(at)
             size = float(np.abs(gradient).max())
-            residual = TARGET_SHARE * self.options.tol / distance
+            residual = MERGED_TARGET_SHARE * self.options.tol / distance
             residual = min(max(residual, LEAST_CORRECTION), LARGEST_CORRECTION)
             # float32 holds a gradient of unit size, however near the optimum is.
             unit = np.asarray(gradient / size, dtype=SINGLE)

@@ -33,7 +33,7 @@ SHORTEST_SHARE = 0.01
 MAX_SOLVES = 100
 # The minimum of a model with more coefficients than SMALL_MODEL may leave about this share of the
 # decrease to the next iteration of the fit.
-ROUGH_SHARE = 0.03
+ROUGH_MINIMUM_SHARE = 0.03
 # Most halvings of the step of the proximal gradient, whose size is only estimated.
 MAX_PROXIMAL_HALVINGS = 4
 
@@ -202,7 +202,7 @@ def minimise_model(
     found = Minimum(best.W, max(-best.value, 0.0), 0.5 * first**2, subproblem.n_solves)
     if model.matrix is not None and not is_solved:
         return exact_minimum(
-            found, model, gradient, theta, penalty, 0.0 if is_small else ROUGH_SHARE
+            found, model, gradient, theta, penalty, 0.0 if is_small else ROUGH_MINIMUM_SHARE
         )
     return found
 

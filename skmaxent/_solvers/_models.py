@@ -34,7 +34,7 @@ QUICK_HESSIAN_WORK = 1e7
 # number of rows of any sample.
 SAMPLED_ROWS_PER_COEFFICIENT = 5
 SAMPLED_ROWS_PER_COLUMN = 10
-LEAST_ROWS = 2000
+LEAST_SAMPLED_ROWS = 2000
 # Curvature added to every coefficient, relative to the mean, so that the matrix has a factor.
 LEAST_MODEL_CURVATURE = 1e-13
 # If the mean curvature is below this, all rows have probabilities near 0 and 1.
@@ -104,8 +104,8 @@ class HessianModel(Model):
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:
-    """Return the objective over `n_rows` sampled rows, at least LEAST_ROWS, or over all rows."""
-    n_rows = max(n_rows, LEAST_ROWS)
+    """Return the objective over `n_rows` sampled rows, at least LEAST_SAMPLED_ROWS, or over all rows."""
+    n_rows = max(n_rows, LEAST_SAMPLED_ROWS)
     if n_rows >= objective.blocks.n_samples:
         return objective
     return objective.standardised(n_rows, seed=seed)

@@ -37,7 +37,7 @@ from skmaxent._typing import Array
 MOST_WORK = 1e8
 # Curvature that is added after a step that raises the objective, relative to the mean curvature:
 # the first value, the factor for each further step, and the largest value.
-FIRST_DAMPING, MORE_DAMPING, MOST_DAMPING = 1e-6, 10.0, 1e6
+FIRST_DAMPING, MORE_DAMPING, MOST_SET_DAMPING = 1e-6, 10.0, 1e6
 # The longest multiple of a step that is tried.
 LONGEST = 2.0**20
 # Shares of a step along a direction of negative curvature that are tried.
@@ -129,7 +129,7 @@ def descend_by_newton(
             if candidate < value - ROUNDED * abs(value):
                 break
             damping = max(FIRST_DAMPING, MORE_DAMPING * damping)
-            if damping > MOST_DAMPING or best.decrease <= ROUNDED * abs(value):
+            if damping > MOST_SET_DAMPING or best.decrease <= ROUNDED * abs(value):
                 return Descent(theta, value, _status_at_rounding(point, value, distance))
         theta, value = _extended(theta, best.theta, candidate, value_at, penalty)
         damping = damping / MORE_DAMPING if damping > FIRST_DAMPING else 0.0
