@@ -44,8 +44,8 @@ NEXT_STRENGTH_AGREEMENT = 0.5
 # After a step that lowered the objective by no more than this share, the preconditioner is kept.
 SMALL_DECREASE = 1e-2
 # Conjugate gradients end at a relative residual of FORCING_SHARE times the root of the gradient's
-# norm. It is at most LARGEST_FORCING, and at least MERGED_TARGET_SHARE times the relative residual that
-# would reduce the distance to `options.tol` in one step.
+# norm. It is at most LARGEST_FORCING, and at least MERGED_TARGET_SHARE times the relative residual
+# that would reduce the distance to `options.tol` in one step.
 LARGEST_FORCING, FORCING_SHARE, MERGED_TARGET_SHARE = 0.25, 0.4, 0.2
 MAX_STEP_PRODUCTS = 200
 # Share of the objective below which float32 hides a decrease.

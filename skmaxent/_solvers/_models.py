@@ -104,7 +104,7 @@ class HessianModel(Model):
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:
-    """Return the objective over `n_rows` sampled rows, at least LEAST_SAMPLED_ROWS, or over all rows."""
+    """Return the objective over `n_rows` sampled rows, LEAST_SAMPLED_ROWS or more, or over all."""
     n_rows = max(n_rows, LEAST_SAMPLED_ROWS)
     if n_rows >= objective.blocks.n_samples:
         return objective

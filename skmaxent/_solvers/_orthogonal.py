@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
 from skmaxent._objective._objective import MultinomialObjective
-from skmaxent._solvers._precise import loss_derivatives, loss_of_rows
+from skmaxent._solvers._precise_rows import loss_derivatives, loss_of_rows
 from skmaxent._solvers._solution import root_size
 from skmaxent._typing import Array
 

@@ -14,9 +14,7 @@ All computations are in float64, whatever the dtype of X.
 Conventions
 -----------
 θ of shape (R, d + 1) are the coefficients of centred and scaled columns, with the intercepts in the
-last column. In kernels, `columns` has the shape (d + 1, rows), and logits Z, targets T,
-probabilities P and their complements C = 1 - P have the shape (R, rows). r is the number of free
-logits, without the reference class.
+last column. r is the number of free logits, without the reference class.
 """
 
 from __future__ import annotations
@@ -29,15 +27,20 @@ from scipy.linalg import lapack
 
 from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._kernel_context import Probabilities
-from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._precise_rows import (
+    curvature_deviations,
+    curvature_sums,
+    in_slices,
+    loss_changes,
+    loss_derivatives,
+)
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE
 from skmaxent._solvers._preconditioners import n_free_parameters
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import NEGLIGIBLE, Options, Status, root_size
 from skmaxent._storage._arrays import EPS
-from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import DeviceBlocks
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array, KernelResult
@@ -51,9 +54,6 @@ MAX_WORK = 50_000_000_000
 LARGE_LOGITS = 1e4
 # A column gets a new centre if its weighted mean is this many times its weighted deviation.
 OFF_CENTRE = 100.0
-# If logits change by no more than this, the change of a loss is computed by a formula that does not
-# subtract two losses.
-SMALL_CHANGE = 1.0
 # A step is accepted if the decrease of F is at least this share of the predicted one.
 LEAST_RATIO = 1e-4
 # The squares of numbers above this do not underflow.
@@ -61,8 +61,6 @@ SQUARABLE = 1e-150
 # Most trials of shorter Newton steps. Each is a quarter of the one before, so that the last one
 # changes no float64.
 MAX_PRECISE_TRIALS = 60
-# Bytes of the standardised rows that are processed at a time.
-SLICE_BYTES = 1 << 22
 
 
 def affords_precision(objective: MultinomialObjective) -> bool:
@@ -159,7 +157,7 @@ class PreciseObjective:
         """Return the sums of a kernel over the standardised rows, in float64."""
         objective = self.objective
         return objective.blocks.map_reduce(
-            _in_slices, kernel, objective.likelihood, self.columns, *args
+            in_slices, kernel, objective.likelihood, self.columns, *args
         )
 
     @property
@@ -184,7 +182,7 @@ class PreciseObjective:
 
     def change(self, theta: Array, step: Array) -> tuple[float, float]:
         """Return F(θ + step) - F(θ) as a sum over the rows, and the sum of the absolute terms."""
-        change, size = self._sums(_changes, theta, step)
+        change, size = self._sums(loss_changes, theta, step)
         self.objective.counter.gradients += 1
         coef, moved, strength = theta[:, :-1], step[:, :-1], self.strength
         penalty = strength * moved * (coef + 0.5 * moved)
@@ -217,11 +215,11 @@ class PreciseObjective:
         before = self.columns
         coef, intercept = before.coefficients(theta)
         blocks, likelihood = self.objective.blocks, self.objective.likelihood
-        sums, total = blocks.map_reduce(_curvature_sums, likelihood, coef, intercept)
+        sums, total = blocks.map_reduce(curvature_sums, likelihood, coef, intercept)
         if not (total > SQUARABLE and np.isfinite(sums).all()):
             return theta
         mean = sums / total if self.objective.fit_intercept else np.zeros_like(sums)
-        (sizes,) = blocks.map_reduce(_curvature_deviations, likelihood, coef, intercept, mean)
+        (sizes,) = blocks.map_reduce(curvature_deviations, likelihood, coef, intercept, mean)
         sizes = sizes / total
         good = self.columns.varying & (sizes > SQUARABLE) & np.isfinite(sizes) & np.isfinite(mean)
         center, scale = np.where(good, mean, before.center), np.where(good, sizes, before.scale)
@@ -354,156 +352,3 @@ def point_of(
         rounding=8.0 * EPS * (state.loss + state.magnitude),
         probabilities=Probabilities(objective.likelihood),
     )
-
-
-def _in_slices(block: Block, kernel: Any, *args: Any) -> KernelResult:
-    """Return the sums of a kernel over the standardised rows of a block, one slice at a time."""
-    n, d = block.X.shape
-    step = max(1, SLICE_BYTES // (8 * (d + 1)))
-    sums: list[Any] = []
-    for start in range(0, n, step):
-        terms = _in_one_slice(_part(block, start, min(start + step, n)), kernel, *args)
-        sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else list(terms)
-    return tuple(sums)
-
-
-def _part(block: Block, start: int, stop: int) -> Block:
-    """Return the rows from `start` to `stop` of a block."""
-    rows = slice(start, stop)
-    return replace(
-        block,
-        start=block.start + start,
-        stop=block.start + stop,
-        X=block.X[rows],
-        targets=block.targets[rows],
-        weights=None if block.weights is None else block.weights[rows],
-        offset=None if block.offset is None else block.offset[rows],
-    )
-
-
-def _in_one_slice(
-    block: Block,
-    kernel: Any,
-    likelihood: Likelihood,
-    standardisation: Standardisation,
-    *thetas: Array,
-) -> KernelResult:
-    """Return the results of a kernel for the standardised rows of a small block, in float64.
-
-    The kernel gets logits for each θ (R, d + 1) in `thetas`. Those of the first include offsets.
-    """
-    columns = standardisation.rows(block)
-    columns[:-1] *= standardisation.varying[:, None]
-    targets = likelihood.dense_targets(block.targets)
-    weights = block.weights_or_ones().astype(np.float64)
-    offset = 0.0 if block.offset is None else block.offset.T.astype(np.float64)
-    first = thetas[0] @ columns + offset
-    others = [theta @ columns for theta in thetas[1:]]
-    return tuple(kernel(likelihood, columns, targets, weights, first, *others))
-
-
-class _Rows(NamedTuple):
-    """Probabilities P, complements C = 1 - P and losses of rows, with small relative errors."""
-
-    P: Array
-    C: Array
-    losses: Array
-
-
-def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
-    """Return probabilities and losses for logits Z and targets T, both (R, rows)."""
-    if not likelihood.is_coupled:
-        e = np.exp(-np.abs(Z))
-        up = Z >= 0.0
-        P, C = np.where(up, 1.0, e) / (1.0 + e), np.where(up, e, 1.0) / (1.0 + e)
-        log = np.log1p(e)
-        losses = T * (log + np.maximum(-Z, 0.0)) + (1.0 - T) * (log + np.maximum(Z, 0.0))
-        return _Rows(P, C, losses.sum(axis=0))
-    # The largest term of the normaliser is 1. The others are summed apart from it, because adding
-    # them to 1 would lose their digits.
-    column = np.arange(Z.shape[1])
-    top = Z.argmax(axis=0)
-    Z = Z - Z[top, column]
-    P = np.exp(Z)
-    P[top, column] = 0.0
-    rest = P.sum(axis=0)
-    losses = np.log1p(rest) - np.einsum("km,km->m", T, Z)
-    total = 1.0 + rest
-    P[top, column] = 1.0
-    P /= total
-    C = 1.0 - P
-    C[top, column] = rest / total
-    return _Rows(P, C, losses)
-
-
-def loss_derivatives(
-    likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
-) -> KernelResult:
-    """Return the weighted sums over rows that `PreciseEvaluation` holds, without the ridge.
-
-    They are the loss, its absolute terms, the gradient, the Hessian and the bound of its diagonal.
-    """
-    P, C, losses = loss_of_rows(likelihood, Z, T)
-    residual = P * (1.0 - T) - T * C
-    magnitude = np.abs(residual * Z).sum(axis=0)
-    r, width = likelihood.n_free, len(columns)
-    H = np.zeros((r, width, r, width))
-    for k in range(r):
-        for m in range(k, r if likelihood.is_coupled else k + 1):
-            curvature = P[k] * (C[k] if m == k else -P[m]) * weights
-            H[k, :, m, :] = (columns * curvature) @ columns.T
-            H[m, :, k, :] = H[k, :, m, :].T
-    if not columns[-1].any():  # no intercept
-        H[np.arange(r), -1, np.arange(r), -1] = 1.0
-    residual *= weights
-    most = 0.5 * (np.square(columns) @ weights)
-    return losses @ weights, magnitude @ weights, residual @ columns.T, H, most
-
-
-def _changes(
-    likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array, D: Array
-) -> KernelResult:
-    """Return the change of the loss if Z changes by D (R, rows), and the sum of absolute terms."""
-    P, C, losses = loss_of_rows(likelihood, Z, T)
-    direct = loss_of_rows(likelihood, Z + D, T).losses - losses
-    if likelihood.is_coupled:
-        # log Σ_k p_k exp(d_k) - t·d, where t·d is subtracted from each d_k first.
-        relative = D - np.einsum("km,km->m", T, D)
-        small = np.abs(relative).max(axis=0) <= SMALL_CHANGE
-        np.clip(relative, -SMALL_CHANGE, SMALL_CHANGE, out=relative)
-        change = np.log1p(np.einsum("km,km->m", P, np.expm1(relative)))
-    else:
-        small = np.abs(D).max(axis=0) <= SMALL_CHANGE
-        d = np.clip(D, -SMALL_CHANGE, SMALL_CHANGE)
-        change = T * np.log1p(C * np.expm1(-d)) + (1.0 - T) * np.log1p(P * np.expm1(d))
-        change = change.sum(axis=0)
-    change = np.where(small, change, direct)
-    return change @ weights, np.abs(change) @ weights
-
-
-def _curvature_weights(
-    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
-) -> tuple[Array, Array]:
-    """Return the dense rows of a block, and their curvatures Σ_k p_k (1 - p_k) times weights."""
-    X = block.dense()
-    Z = coef @ X.T + intercept[:, None]
-    if block.offset is not None:
-        Z += block.offset.T
-    P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
-    return X, np.einsum("km,km->m", P, C) * block.weights_or_ones()
-
-
-def _curvature_sums(
-    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
-) -> KernelResult:
-    """Return the sum of the rows weighted by their curvature, and of these weights."""
-    X, weights = _curvature_weights(block, likelihood, coef, intercept)
-    return weights @ X, weights.sum()
-
-
-def _curvature_deviations(
-    block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array
-) -> KernelResult:
-    """Return the sums of |x - mean|, weighted by the curvature of the rows, (d,)."""
-    X, weights = _curvature_weights(block, likelihood, coef, intercept)
-    return (weights @ np.abs(X - mean),)

@@ -1,0 +1,181 @@
+"""Losses of rows, their derivatives and their changes, with small relative errors, in float64.
+
+`columns` has the shape (d + 1, rows) and holds the centred and scaled columns and a row of ones,
+for d features. Logits Z, targets T, probabilities P and their complements C = 1 - P have the shape
+(R, rows), for R logits. Sums are over rows, and weighted. `in_slices` standardises the rows of a
+block and passes them to `loss_derivatives` or `loss_changes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._storage._block import Block
+from skmaxent._storage._standardisation import Standardisation
+from skmaxent._typing import Array, KernelResult
+
+# If logits change by no more than this, the change of a loss is computed by a formula that does not
+# subtract two losses.
+SMALL_CHANGE = 1.0
+# Bytes of the standardised rows that are processed at a time.
+SLICE_BYTES = 1 << 22
+
+
+def in_slices(block: Block, kernel: Any, *args: Any) -> KernelResult:
+    """Return the sums of a kernel over the standardised rows of a block, one slice at a time.
+
+    `args` are the likelihood, the standardisation and θ; see `_in_one_slice`.
+    """
+    n, d = block.X.shape
+    step = max(1, SLICE_BYTES // (8 * (d + 1)))
+    sums: list[Any] = []
+    for start in range(0, n, step):
+        terms = _in_one_slice(_part(block, start, min(start + step, n)), kernel, *args)
+        sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else list(terms)
+    return tuple(sums)
+
+
+def _part(block: Block, start: int, stop: int) -> Block:
+    """Return the rows from `start` to `stop` of a block."""
+    rows = slice(start, stop)
+    return replace(
+        block,
+        start=block.start + start,
+        stop=block.start + stop,
+        X=block.X[rows],
+        targets=block.targets[rows],
+        weights=None if block.weights is None else block.weights[rows],
+        offset=None if block.offset is None else block.offset[rows],
+    )
+
+
+def _in_one_slice(
+    block: Block,
+    kernel: Any,
+    likelihood: Likelihood,
+    standardisation: Standardisation,
+    *thetas: Array,
+) -> KernelResult:
+    """Return the results of a kernel for the standardised rows of a small block, in float64.
+
+    The kernel gets logits for each θ (R, d + 1) in `thetas`. Those of the first include offsets.
+    """
+    columns = standardisation.rows(block)
+    columns[:-1] *= standardisation.varying[:, None]
+    targets = likelihood.dense_targets(block.targets)
+    weights = block.weights_or_ones().astype(np.float64)
+    offset = 0.0 if block.offset is None else block.offset.T.astype(np.float64)
+    first = thetas[0] @ columns + offset
+    others = [theta @ columns for theta in thetas[1:]]
+    return tuple(kernel(likelihood, columns, targets, weights, first, *others))
+
+
+class _Rows(NamedTuple):
+    """Probabilities P, complements C = 1 - P and losses of rows, with small relative errors."""
+
+    P: Array
+    C: Array
+    losses: Array
+
+
+def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
+    """Return probabilities and losses for logits Z and targets T, both (R, rows)."""
+    if not likelihood.is_coupled:
+        e = np.exp(-np.abs(Z))
+        up = Z >= 0.0
+        P, C = np.where(up, 1.0, e) / (1.0 + e), np.where(up, e, 1.0) / (1.0 + e)
+        log = np.log1p(e)
+        losses = T * (log + np.maximum(-Z, 0.0)) + (1.0 - T) * (log + np.maximum(Z, 0.0))
+        return _Rows(P, C, losses.sum(axis=0))
+    # The largest term of the normaliser is 1. The others are summed apart from it, because adding
+    # them to 1 would lose their digits.
+    column = np.arange(Z.shape[1])
+    top = Z.argmax(axis=0)
+    Z = Z - Z[top, column]
+    P = np.exp(Z)
+    P[top, column] = 0.0
+    rest = P.sum(axis=0)
+    losses = np.log1p(rest) - np.einsum("km,km->m", T, Z)
+    total = 1.0 + rest
+    P[top, column] = 1.0
+    P /= total
+    C = 1.0 - P
+    C[top, column] = rest / total
+    return _Rows(P, C, losses)
+
+
+def loss_derivatives(
+    likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
+) -> KernelResult:
+    """Return the weighted sums over rows that `PreciseEvaluation` holds, without the ridge.
+
+    They are the loss, its absolute terms, the gradient, the Hessian and the bound of its diagonal.
+    """
+    P, C, losses = loss_of_rows(likelihood, Z, T)
+    residual = P * (1.0 - T) - T * C
+    magnitude = np.abs(residual * Z).sum(axis=0)
+    r, width = likelihood.n_free, len(columns)
+    H = np.zeros((r, width, r, width))
+    for k in range(r):
+        for m in range(k, r if likelihood.is_coupled else k + 1):
+            curvature = P[k] * (C[k] if m == k else -P[m]) * weights
+            H[k, :, m, :] = (columns * curvature) @ columns.T
+            H[m, :, k, :] = H[k, :, m, :].T
+    if not columns[-1].any():  # no intercept
+        H[np.arange(r), -1, np.arange(r), -1] = 1.0
+    residual *= weights
+    most = 0.5 * (np.square(columns) @ weights)
+    return losses @ weights, magnitude @ weights, residual @ columns.T, H, most
+
+
+def loss_changes(
+    likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array, D: Array
+) -> KernelResult:
+    """Return the change of the loss if Z changes by D (R, rows), and the sum of absolute terms."""
+    P, C, losses = loss_of_rows(likelihood, Z, T)
+    direct = loss_of_rows(likelihood, Z + D, T).losses - losses
+    if likelihood.is_coupled:
+        # log Σ_k p_k exp(d_k) - t·d, where t·d is subtracted from each d_k first.
+        relative = D - np.einsum("km,km->m", T, D)
+        small = np.abs(relative).max(axis=0) <= SMALL_CHANGE
+        np.clip(relative, -SMALL_CHANGE, SMALL_CHANGE, out=relative)
+        change = np.log1p(np.einsum("km,km->m", P, np.expm1(relative)))
+    else:
+        small = np.abs(D).max(axis=0) <= SMALL_CHANGE
+        d = np.clip(D, -SMALL_CHANGE, SMALL_CHANGE)
+        change = T * np.log1p(C * np.expm1(-d)) + (1.0 - T) * np.log1p(P * np.expm1(d))
+        change = change.sum(axis=0)
+    change = np.where(small, change, direct)
+    return change @ weights, np.abs(change) @ weights
+
+
+def _curvature_weights(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
+) -> tuple[Array, Array]:
+    """Return the dense rows of a block, and their curvatures Σ_k p_k (1 - p_k) times weights."""
+    X = block.dense()
+    Z = coef @ X.T + intercept[:, None]
+    if block.offset is not None:
+        Z += block.offset.T
+    P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
+    return X, np.einsum("km,km->m", P, C) * block.weights_or_ones()
+
+
+def curvature_sums(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array
+) -> KernelResult:
+    """Return the sum of the rows weighted by their curvature, and of these weights."""
+    X, weights = _curvature_weights(block, likelihood, coef, intercept)
+    return weights @ X, weights.sum()
+
+
+def curvature_deviations(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array
+) -> KernelResult:
+    """Return the sums of |x - mean|, weighted by the curvature of the rows, (d,)."""
+    X, weights = _curvature_weights(block, likelihood, coef, intercept)
+    return (weights @ np.abs(X - mean),)
