@@ -21,7 +21,8 @@ from skmaxent._leverage._conformal import ConformalSets
 from skmaxent._leverage._leave_one_out import LeaveOneOutScores
 from skmaxent._model_selection._calibration import expected_calibration_error
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV
-from skmaxent._model_selection._path import MaxentPath, maxent_path
+from skmaxent._model_selection._maxent_path import MaxentPath
+from skmaxent._model_selection._path import maxent_path
 from skmaxent._plotting._calibration import ClassCalibrationDisplay
 from skmaxent._plotting._diagnostics import DiagnosticsDisplay
 from skmaxent._plotting._effects import EffectsDisplay

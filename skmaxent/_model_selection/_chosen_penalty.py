@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent._input import _frames
 from skmaxent._model_selection._folds import Fold, Folds, stacked_paths, warn_of_absent_classes
 from skmaxent._model_selection._left_out_rows import LeftOutRows
-from skmaxent._model_selection._path import MaxentPath
+from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._penalty_grid import alphas_of
 from skmaxent._model_selection._scored_classifier import ScoredClassifier
 from skmaxent._model_selection._selection import chosen_index, mean_and_error, mean_coefficients

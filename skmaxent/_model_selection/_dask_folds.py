@@ -29,7 +29,8 @@ from skmaxent._model_selection._folds import (
     absent_classes,
     fold_path,
 )
-from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
+from skmaxent._model_selection._maxent_path import MaxentPath
+from skmaxent._model_selection._path import data_grid, fit_path
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._splits import Side, Splits
 from skmaxent._storage._block import Block

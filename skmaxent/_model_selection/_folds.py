@@ -16,7 +16,8 @@ from skmaxent._input._labels import refuse_unknown
 from skmaxent._input._targets import is_table, observe
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._prediction import absent_logit, log_softmax
-from skmaxent._model_selection._path import MaxentPath, fit_path, path_at
+from skmaxent._model_selection._maxent_path import MaxentPath, path_at
+from skmaxent._model_selection._path import fit_path
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import to_host

@@ -25,8 +25,9 @@ from skmaxent._model_selection._folds import (
     absent_classes,
     fold_path,
 )
+from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._model_at_offset import ModelAtOffset
-from skmaxent._model_selection._path import MaxentPath, data_grid, fit_path
+from skmaxent._model_selection._path import data_grid, fit_path
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy

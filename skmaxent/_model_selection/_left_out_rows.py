@@ -19,7 +19,8 @@ from skmaxent._input._settings import Settings
 from skmaxent._leverage._left_out_units import Units
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._folds import Fold, FoldOptions, Job, fold_path
-from skmaxent._model_selection._path import MaxentPath, data_grid
+from skmaxent._model_selection._maxent_path import MaxentPath
+from skmaxent._model_selection._path import data_grid
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._model_selection._scores_of_path import ScoresOfPath

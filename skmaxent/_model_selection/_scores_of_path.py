@@ -17,7 +17,7 @@ from skmaxent._leverage._leave_one_out import HeldOut, held_out
 from skmaxent._leverage._left_out_units import Units
 from skmaxent._model import _prediction
 from skmaxent._model._training_problem import TrainingProblem
-from skmaxent._model_selection._path import MaxentPath
+from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._selection import best_and_simplest
 from skmaxent._storage._block import Block

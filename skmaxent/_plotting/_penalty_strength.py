@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
-from skmaxent._model_selection._path import MaxentPath, fit_path
+from skmaxent._model_selection._maxent_path import MaxentPath
+from skmaxent._model_selection._path import fit_path
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._model_selection._selection import chosen_index, mean_and_error
 from skmaxent._plotting._axes import LITERAL_TEXT, USUAL_LENGTH, extra_inches, new_axes
