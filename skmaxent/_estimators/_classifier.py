@@ -91,7 +91,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     bias_reduction : {"jeffreys", "mean"}, default=None
         Penalise the likelihood by Jeffreys' prior, which gives finite estimates also for separated
         classes. For this model both values are the same: mean bias reduction [3]_ [4]_. Needs
-        ``C=np.inf``. Weights count rows.
+        ``C=np.inf``. Weights count rows. With few rows, the penalised likelihood may have several
+        maxima. `fit` tries several starts and takes the best result, but a maximum that none of
+        them leads to may be higher.
     fit_intercept : bool, default=True
         Whether each logit has an intercept; it is never penalised.
     class_weight : dict or "balanced", default=None

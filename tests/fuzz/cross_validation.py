@@ -230,7 +230,7 @@ class CrossValidation(Examination):
         model = SimpleNamespace(coef_=coef, optimality_gap_=1.0)
         part = Fit(model, None, True, coef[active].astype(WIDE), intercept[active])
         value = float(one.objective.value(part.coef, part.intercept))
-        nats = np.finfo(float).eps * value * float(one.objective.total * one.given.unit)
+        nats = np.finfo(float).eps * value * float(one.objective.total * one.expected.unit)
         self.has_hidden_loss |= nats > HIDDEN_NATS
         good = not self.is_exact or one.compare(part, "ABOVE", here)
         self.outcome.notes.update(one.outcome.notes)
