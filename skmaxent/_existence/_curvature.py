@@ -57,14 +57,15 @@ def tied_squares(
     limit: float,
     other: RawDirection,
     scales: ColumnScales,
-    with_matrix: bool,
+    columns: Array | None,
 ) -> tuple[Array, Array]:
     """Return the sum of squared changes of the pairs that a direction ties, as a quadratic form.
 
     A direction ties a pair of a row and a class if it changes the logits of the class and of the
     row's own class nearly alike: the absolute value of the pair's scaled margin along `direction`
-    is at most `limit`. The first array is the matrix (R width, R width) of the form, 0 unless
-    `with_matrix`. The second is the product (R, width) of the matrix with the direction `other`.
+    is at most `limit`. The first array is the matrix of the form for the coefficients of `columns`,
+    (R n_columns, R n_columns), or 0 if that is None. The second is the product (R, width) of the
+    matrix for all coefficients with the direction `other`.
     """
     H: Any = 0.0
     product: Any = 0.0
@@ -84,8 +85,8 @@ def tied_squares(
         else:
             P, G = T, T * U
         product = product + (G * (weights > 0.0)) @ X
-        if with_matrix:
-            H = H + _curvature_sums(P, X, weights, pairs.is_coupled)
+        if columns is not None:
+            H = H + _curvature_sums(P, X[:, columns], weights, pairs.is_coupled)
     return np.asarray(H), np.asarray(product)
 
 
@@ -109,12 +110,12 @@ def _probabilities(block: Block, pairs: Pairs, at: RawDirection) -> tuple[Array,
 
 @host_kernel
 def information(
-    block: Block, pairs: Pairs, at: RawDirection, scales: ColumnScales
+    block: Block, pairs: Pairs, at: RawDirection, scales: ColumnScales, columns: Array
 ) -> tuple[Array, Array, Any]:
     """Return the information matrix and the gradient of the loss, and the number of pairs.
 
-    Matrix (R width, R width) and gradient (R, width) are taken at the coefficients `at`, with
-    respect to the coefficients of scaled columns. The number of pairs that count leaves out the
+    The matrix for the coefficients of `columns`, (R n_columns, R n_columns), and the gradient
+    (R, width) are taken at the coefficients `at`, with respect to those of scaled columns. The number of pairs that count leaves out the
     pair of a row and its own class.
     """
     H: Any = 0.0
@@ -125,7 +126,7 @@ def information(
         weights = np.asarray(some.weights_or_ones(), dtype=float)
         P, T, counts = _probabilities(some, pairs, at)
         curvature = P if pairs.is_coupled else P * (1.0 - P)
-        H = H + _curvature_sums(curvature, X, weights * size**2, pairs.is_coupled)
+        H = H + _curvature_sums(curvature, X[:, columns], weights * size**2, pairs.is_coupled)
         g = g + ((P - T) * (weights * size)) @ X
         n_pairs += float(((counts.sum(axis=0) - pairs.is_coupled) * has_weight(some)).sum())
     return np.asarray(H), np.asarray(g), n_pairs

@@ -67,6 +67,8 @@ class Directions:
         Positions of the coefficients that may change, in a flattened direction. If a column may
         change with either sign for all classes of a softmax, its coefficient of the last class is
         fixed, because only differences of logits matter.
+    columns : ndarray of int of shape (n_columns,)
+        The columns of a direction, the intercept's included, that have a coefficient in `index`.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Directions:
         if self.is_coupled:
             may[-1, self._all_free] = False
         self.index = np.flatnonzero(may)
+        self.columns = np.flatnonzero(may.any(axis=0))
 
     @property
     def can_recede(self) -> bool:
@@ -200,8 +203,10 @@ class Directions:
         return D.reshape(self.cone.low.shape)
 
     def submatrix(self, H: Array) -> Array:
-        """Return the rows and columns at `index` of a matrix with a row for each coefficient."""
-        return H[np.ix_(self.index, self.index)]
+        """Return the part at `index` of a matrix (R n_columns, R n_columns) for `columns`."""
+        k, j = np.divmod(self.index, self.cone.low.shape[1])
+        at = k * len(self.columns) + np.searchsorted(self.columns, j)
+        return H[np.ix_(at, at)]
 
     def from_scaled(self, x: Array) -> Array:
         """Return a direction in the coordinates of θ from all scaled coefficients x, flattened."""

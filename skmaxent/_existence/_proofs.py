@@ -81,7 +81,7 @@ def _with_exact_ties(directions: Directions, D: Array, share: float) -> Array | 
             limit,
             directions.raw(D),
             scales,
-            inverse is None,
+            directions.columns if inverse is None else None,
         )
         if inverse is None:
             inverse = Pseudoinverse(directions.submatrix(A))
@@ -100,23 +100,23 @@ def proves_overlap(directions: Directions, theta: Array) -> bool:
     """
     at = directions.raw(theta)
     H, g, n_pairs = directions.objective.blocks.map_reduce(
-        information, directions.pairs(), at, directions.scales()
+        information, directions.pairs(), at, directions.scales(), directions.columns
     )
     if n_pairs == 0.0:
         return True
     if not (np.isfinite(H).all() and np.isfinite(g).all()):
         return False
-    index, g = directions.index, g.ravel()
+    H, index, g = directions.submatrix(H), directions.index, g.ravel()
     low, high = (bound.ravel()[index] for bound in (directions.cone.low, directions.cone.high))
     # A coefficient that may change to one side only is held fixed if the loss decreases to the
     # other side. The step moves the other coefficients. After the step, the loss must still
     # decrease to the side that is forbidden.
     held = ((low == 0.0) & (g[index] >= 0.0)) | ((high == 0.0) & (g[index] <= 0.0))
     moved = index[~held]
-    inverse = Pseudoinverse(H[np.ix_(moved, moved)])
+    inverse = Pseudoinverse(H[np.ix_(~held, ~held)])
     step = np.zeros(len(g))
     step[moved] = inverse.solve(g[moved])
-    left = (g - H @ step)[index[held]]
+    left = g[index[held]] - H[np.ix_(held, ~held)] @ step[moved]
     if ((low[held] == 0.0) & (left < 0.0)).any() or ((high[held] == 0.0) & (left > 0.0)).any():
         return False
     (change,) = directions.objective.blocks.map_reduce(

@@ -77,7 +77,13 @@ def remaining_directions(directions: Directions) -> tuple[Array, Array]:
     """
     nothing = directions.raw(np.zeros_like(directions.face))
     H, _ = directions.objective.blocks.map_reduce(
-        tied_squares, directions.pairs(), nothing, 0.0, nothing, directions.scales(), True
+        tied_squares,
+        directions.pairs(),
+        nothing,
+        0.0,
+        nothing,
+        directions.scales(),
+        directions.columns,
     )
     null = Pseudoinverse(directions.submatrix(H)).null
     basis: list[Array] = []
