@@ -115,8 +115,8 @@ def information(
     """Return the information matrix and the gradient of the loss, and the number of pairs.
 
     The matrix for the coefficients of `columns`, (R n_columns, R n_columns), and the gradient
-    (R, width) are taken at the coefficients `at`, with respect to those of scaled columns. The number of pairs that count leaves out the
-    pair of a row and its own class.
+    (R, width) are taken at the coefficients `at`, with respect to those of scaled columns. The
+    number of pairs that count leaves out the pair of a row and its own class.
     """
     H: Any = 0.0
     g: Any = 0.0

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from skmaxent._typing import Array
 
 # The Hessian is assembled if it takes no more multiplications than this.
 MOST_WORK = 1e8
-# Curvature that is added after a step that raises the objective, relative to the mean curvature:
+# Curvature that is added after a step that raises the objective, relative to the largest curvature:
 # the first value, the factor for each further step, and the largest value.
 FIRST_DAMPING, MORE_DAMPING, MOST_SET_DAMPING = 1e-6, 10.0, 1e6
 # The longest multiple of a step that is tried.
@@ -121,10 +122,9 @@ def descend_by_newton(
         if lower is not None:
             theta, value = lower
             continue
-        mean = float(np.trace(H)) / len(H)
         while True:
             if damping > 0.0:
-                best = minimum(point, H, penalty, damping * mean)
+                best = minimum(point, H, penalty, damping)
             candidate = value_at(best.theta)
             if candidate < value - ROUNDED * abs(value):
                 break
@@ -224,15 +224,15 @@ def _status_at_rounding(point: Point, value: float, distance: float) -> Status:
 def _smooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
     """Return the minimum of the quadratic model at a point plus a penalty that is a ridge.
 
-    The model has the Hessian |H| of `_curvature`, with `damping` added to every eigenvalue.
+    The model has the Hessian of `_curvature`, with `damping` added to every eigenvalue.
     """
     theta = point.theta
     residual = penalty.minimum_norm_subgradient(theta, _loss_gradient(point))
-    some, values, axes = _curvature(H, penalty, theta.shape)
-    coordinates = axes.T @ residual.ravel()[some]
+    some, size, values, axes = _curvature(H, penalty, theta.shape)
+    coordinates = axes.T @ (residual.ravel()[some] / size)
     natural = coordinates / (values + damping)
     step = np.zeros(theta.size)
-    step[some] = axes @ -natural
+    step[some] = (axes @ -natural) / size
     end = theta + step.reshape(theta.shape)
     if point.objective.likelihood.is_coupled:
         end -= end.mean(axis=0)
@@ -246,11 +246,11 @@ def _nonsmooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float)
     subtracted from the matrix of the model.
     """
     gradient, theta = _loss_gradient(point), point.theta
-    some, values, axes = _curvature(
+    some, size, values, axes = _curvature(
         _with_curvature_of_shifts(H, point, penalty), penalty, theta.shape
     )
-    curved = (axes * values) @ axes.T
-    curved.flat[:: len(some) + 1] += damping - _ridge(penalty, theta.shape)[some]
+    curved = (axes * (values + damping)) @ axes.T * np.multiply.outer(size, size)
+    curved.flat[:: len(some) + 1] -= _ridge(penalty, theta.shape)[some]
     matrix = np.zeros_like(H)
     matrix[np.ix_(some, some)] = curved
     model = DenseModel(matrix, theta.shape, is_coupled=False)
@@ -270,19 +270,44 @@ def _ridge(penalty: Penalty, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(penalty.ridge, shape).ravel()
 
 
-def _curvature(H: Array, penalty: Penalty, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """Return an eigendecomposition, with absolute values, of H plus the ridge.
+class _Curvature(NamedTuple):
+    """An eigendecomposition, with absolute values, of a scaled block of H plus the ridge.
 
-    Returned are the n positions of the coefficients that may change, (n,), the absolute eigenvalues
-    of the block of these coefficients, (n,), and the eigenvectors, (n, n). Coefficients without
-    curvature (of constant columns, and intercepts that do not exist) and those with a ridge of
-    STRONG_RIDGE or more stay as they are. `shape` is (R, d + 1).
+    With S the diagonal matrix of `size`, the block is S Q diag(v) Qᵀ S. Ridges that differ by many
+    orders of magnitude would otherwise hide the small eigenvalues in rounding errors.
+
+    Attributes
+    ----------
+    some : ndarray of int of shape (n,)
+        Positions of the coefficients that may change.
+    size : ndarray of shape (n,)
+    values : ndarray of shape (n,)
+        v.
+    axes : ndarray of shape (n, n)
+        Q.
+    """
+
+    some: Array
+    size: Array
+    values: Array
+    axes: Array
+
+
+def _curvature(H: Array, penalty: Penalty, shape: tuple[int, ...]) -> _Curvature:
+    """Return the curvature of the coefficients that may change; `shape` is (R, d + 1).
+
+    Coefficients without curvature (of constant columns, and intercepts that do not exist) and those
+    with a ridge of STRONG_RIDGE or more stay as they are.
     """
     ridge = _ridge(penalty, shape)
     some = np.flatnonzero(H.any(axis=0) & (ridge < STRONG_RIDGE))
-    values, axes = np.linalg.eigh(H[np.ix_(some, some)] + np.diag(ridge[some]))
+    block = H[np.ix_(some, some)]
+    size = np.sqrt(ridge[some] + np.abs(block).max(axis=0, initial=0.0))
+    block = block / np.multiply.outer(size, size)
+    block.flat[:: len(some) + 1] += ridge[some] / size**2
+    values, axes = np.linalg.eigh(block)
     least = max(LEAST_EIGENVALUE * float(np.abs(values).max(initial=0.0)), 1e-300)
-    return some, np.maximum(np.abs(values), least), axes
+    return _Curvature(some, size, np.maximum(np.abs(values), least), axes)
 
 
 def observed_information(point: Point) -> Array:
