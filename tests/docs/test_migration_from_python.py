@@ -281,7 +281,7 @@ def combinations():
     assert found["std_err"].item() == pytest.approx(expected.sd.item(), rel=1e-5)
 
 
-@statsmodels.row("`summary_col([fit1, fit2])`, which has no `MNLogit`")
+@statsmodels.row("`summary_col([fit1, fit2])`, which does not support `MNLogit`")
 def side_by_side():
     with pytest.raises(ValueError, match="same number of dimensions"):
         summary_col([fitted(), fitted()])
