@@ -130,7 +130,7 @@ def proves_overlap(directions: Directions, theta: Array) -> bool:
         return False
     if held.any():
         # No direction without curvature, also of the held coefficients, may change a logit.
-        inverse = Pseudoinverse(H[np.ix_(index, index)])
+        inverse = Pseudoinverse(H)
         moved = index
     if inverse.null.shape[1]:
         # If some direction of the null space changes a logit, a random one does almost surely.
