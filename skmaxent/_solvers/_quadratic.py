@@ -30,6 +30,8 @@ SHIFT_CURVATURE = 1e-6
 # Models without a matrix solve linear systems by conjugate gradients: the relative accuracy, and
 # the most products with the Hessian.
 ITERATIVE_ACCURACY, MAX_SOLVE_PRODUCTS = 1e-3, 100
+# A factor of the free coefficients replaces them if it costs no more than so many products.
+FACTOR_PRODUCTS = 60.0
 
 
 class Model:
@@ -168,18 +170,9 @@ class DenseModel(Model):
         block.flat[:: len(free) + 1] += diagonal
         if tangent.group_curvature is not None and tangent.unit is not None:
             self._add_group_curvature(block, free, tangent.group_curvature, tangent.unit)
-        # Directions without curvature get a little, so that the Cholesky factor exists.
-        share = np.maximum(block.diagonal(), 1e-300)
-        block.flat[:: len(free) + 1] += 1e-10 * share
-        while True:
-            # The transposed matrix is in Fortran order, so that LAPACK makes no copy.
-            L, info = lapack.dpotrf(block.T, lower=1)
-            if info == 0:
-                break
-            share = 100.0 * share
-            block.flat[:: len(free) + 1] += 1e-10 * share
+        L = _cholesky(block)
         self._last = tangent, L
-        return np.asarray(L)
+        return L
 
     def _add_group_curvature(
         self, block: Array, free: Array, group_curvature: Array, unit: Array
@@ -199,6 +192,22 @@ class DenseModel(Model):
         are_free = (rows >= 0) & (columns >= 0)
         across = group_curvature * (np.eye(R)[:, :, None] - unit[:, None] * unit)
         block[rows[are_free], columns[are_free]] += across[are_free]
+
+
+def _cholesky(block: Array) -> Array:
+    """Return the lower Cholesky factor of a positive semidefinite matrix, which is changed.
+
+    Directions without curvature get a little, so that the factor exists.
+    """
+    share = np.maximum(block.diagonal(), 1e-300)
+    block.flat[:: len(block) + 1] += 1e-10 * share
+    while True:
+        # The transposed matrix is in Fortran order, so that LAPACK makes no copy.
+        L, info = lapack.dpotrf(block.T, lower=1)
+        if info == 0:
+            return np.asarray(L)
+        share = 100.0 * share
+        block.flat[:: len(block) + 1] += 1e-10 * share
 
 
 def _are_same(one: Tangent, other: Tangent) -> bool:
@@ -258,6 +267,7 @@ class KroneckerModel(Model):
             alpha, share, covariance.diagonal()
         )
         self._covariance = covariance
+        self._last: tuple[Tangent, Array] | None = None
         self.shift_curvature = curvature_of_shift(self.diagonal, bool(share.any()))
         self.diagonal += self.shift_curvature / len(alpha)
 
@@ -269,6 +279,10 @@ class KroneckerModel(Model):
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         free = tangent.free
+        n_free, width = int(free.sum()), len(self._covariance)
+        work = n_free**3 / 3.0 + 10.0 * n_free**2
+        if tangent.group_curvature is None and work <= FACTOR_PRODUCTS * len(free) * width**2:
+            return self._solved_by_factor(rhs, tangent)
         inverse = self.diagonal + tangent.diagonal
         if tangent.group_curvature is not None and tangent.unit is not None:
             inverse = inverse + tangent.group_curvature * (1.0 - np.square(tangent.unit))
@@ -284,6 +298,27 @@ class KroneckerModel(Model):
             max_products=MAX_SOLVE_PRODUCTS,
         )
         return step.direction
+
+    def _solved_by_factor(self, rhs: Array, tangent: Tangent) -> Array:
+        """Return the result of `solve` from the Cholesky factor of the block of free coefficients.
+
+        The last factor is kept.
+        """
+        k, j = np.nonzero(tangent.free)
+        out = np.zeros(tangent.free.shape)
+        if not len(k):
+            return out
+        if self._last is None or not _are_same(self._last[0], tangent):
+            R = len(self._alpha)
+            between = np.diag(self._alpha.ravel()) - self._share * self._alpha.T
+            block = self._covariance[np.ix_(j, j)]
+            block *= between[np.ix_(k, k)]
+            block += np.equal.outer(j, j) * (self.shift_curvature[j] / R)
+            diagonal = np.broadcast_to(tangent.diagonal, out.shape)
+            block.flat[:: len(k) + 1] += diagonal[k, j]
+            self._last = tangent, _cholesky(block)
+        out[k, j], _ = lapack.dpotrs(self._last[1], rhs[k, j], lower=1)
+        return out
 
 
 class SeparableModel(Model):

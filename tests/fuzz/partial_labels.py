@@ -87,6 +87,9 @@ class PartialLabels(Examination):
 
     def start(self, fit):
         """Compare with the optimum for even targets, and with descents from there."""
+        if not fit.converged and (self.problem.shares.max(axis=1) == 1).all():
+            self.outcome.notes["an ordinary fit did not converge"] += 1
+            return
         start = self.even.cold()
         other = self.even.polished(fit.coef, fit.intercept)
         # A convex objective has one optimum, whatever the descents to it start from.
