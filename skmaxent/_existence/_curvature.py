@@ -63,9 +63,17 @@ def tied_squares(
 
     A direction ties a pair of a row and a class if it changes the logits of the class and of the
     row's own class nearly alike: the absolute value of the pair's scaled margin along `direction`
-    is at most `limit`. The first array is the matrix of the form for the coefficients of `columns`,
-    (R n_columns, R n_columns), or 0 if that is None. The second is the product (R, width) of the
-    matrix for all coefficients with the direction `other`.
+    is at most `limit`. For a direction D of scaled columns with changes u of the logits, the form
+    is the sum over rows of Σ_k (u_k - ū)², in which k are the tied classes of the row and ū is the
+    mean of their u_k. If logits are not coupled, it is the sum of u² over tied pairs. The form is
+    zero if and only if D changes no difference of logits of tied pairs.
+
+    Returns
+    -------
+    ndarray of shape (R n_columns, R n_columns), or 0
+        The matrix of the form for the coefficients of `columns`; 0 if `columns` is None.
+    ndarray of shape (R, width)
+        The product of the matrix for all coefficients with the direction `other`.
     """
     H: Any = 0.0
     product: Any = 0.0
@@ -136,11 +144,12 @@ def information(
 def largest_change(
     block: Block, pairs: Pairs, at: RawDirection, step: RawDirection
 ) -> KernelResult:
-    """Return the largest u_k - p·u of pairs that count.
+    """Return the largest u_k - p·u over all rows and the classes k that count, an array of one.
 
-    p are the probabilities at the coefficients `at`, and u the changes of logits by the direction
-    `step`. The result is below 1 if and only if q = p - (diag p - p pᵀ) u is positive. To first
-    order, q are the probabilities after a change of the logits by -u.
+    p are the probabilities of a row at the coefficients `at`, and u the changes of its logits by
+    the direction `step`. To first order, q = p - (diag p - p pᵀ) u are the probabilities after a
+    change of the logits by -u, and q_k = p_k (1 - (u_k - p·u)). Therefore all q_k are positive if
+    and only if the result is below 1. For sigmoids, the condition is that q and 1 - q are positive.
     """
     P, _, counts = _probabilities(block, pairs, at)
     U = logit_changes(block, step)

@@ -1,7 +1,15 @@
 """The search for directions of recession: for one, and for those that separate as much as possible.
 
 The cheap proofs of `_proofs` come first. If they fail, linear programs find a direction or show
-that there is none. Directions and coefficients have the shape (R, n_features + 1), where R is the
+that there is none.
+
+A pair is a row and another class than the row's own. A direction separates the pair if it raises
+the logit of the row's own class above that of the other class. The face of a problem is a direction
+of recession, or zero at first. The search ignores the pairs that the face separates already. A face
+is maximal if no direction of recession separates a further pair. See `_directions` for directions
+of recession.
+
+Directions and coefficients have the shape (R, n_features + 1), where R is the
 number of logits, or 1 for one label.
 """
 
@@ -33,6 +41,14 @@ def verdict(
         proved.
     candidates : tuple of ndarray
         Directions of all labels that are tried first.
+
+    Returns
+    -------
+    Verdict
+        SEPARATED if there is a direction of recession, OVERLAP if it is proved that there is none,
+        and UNKNOWN if the problem is too large for the search or a linear program failed.
+    ndarray of shape (R, n_features + 1) or None
+        The direction, if there is one.
     """
     if not directions.can_recede:
         return Verdict.OVERLAP, None
@@ -50,11 +66,11 @@ def verdict(
 def maximal_face(directions: Directions, theta: Array, D: Array) -> tuple[Array, bool]:
     """Return a direction that separates all pairs that can be separated, and whether this is sure.
 
-    The result is D plus further directions, which are added until no further pair can be separated.
-    Pairs that are separated already do not restrict the next direction, because a large enough
-    multiple of the sum makes up for what they lose. The second value is False if a linear program
-    failed or was not tried. `theta` are coefficients as in `verdict`. `directions.face` is set to
-    the result.
+    `D` is a direction of recession. The result is D plus further directions, which are added until
+    no further pair can be separated. Pairs that are separated already do not restrict the next
+    direction, because a large enough multiple of the sum makes up for what they lose. The second
+    value is False if a linear program failed or was not tried. `theta` are coefficients as in
+    `verdict`. `directions.face` is set to the result.
     """
     directions.face = D
     for _ in range(MAX_FACES if directions.is_small and not directions.is_complete(D) else 0):
@@ -70,8 +86,9 @@ def maximal_face(directions: Directions, theta: Array, D: Array) -> tuple[Array,
 def remaining_directions(directions: Directions) -> tuple[Array, Array]:
     """Return directions (n, R, n_features + 1) that may be added to a maximal `directions.face`.
 
-    Along these directions, the logits do not change for pairs that the face does not separate.
-    Therefore the face plus a small multiple of a direction is a direction of recession too. The
+    They are a basis of the directions that leave the differences of logits unchanged for all pairs
+    that the face does not separate. The face plus a small multiple of such a direction is therefore
+    a direction of recession too, and the data do not determine the coefficients along it. The
     second array is a mask (n_features + 1,) of the columns, the intercept last, that some of the
     directions change.
     """

@@ -80,10 +80,15 @@ def refuse_ambiguous(expression: str, columns: set[str]) -> None:
 
 
 def advice_on(unknown: Sequence[str], columns: Sequence[str]) -> str:
-    """Return the end of the message for unknown names: what to write instead, or nothing.
+    """Return advice for the error about unknown names of a formula, or an empty string.
 
-    A name with a dot inside of a function is read as an attribute, and a method outside of braces
-    as the name of a column.
+    The advice is a sentence that begins with a space. `unknown` are the names that are not
+    columns, and `columns` are the names of the columns. There is advice in two cases:
+
+    - A column has a dot in its name, such as "a.b", and is used within a function, as in
+      ``log(a.b)``. Python reads it as the attribute b of a, so that "a" is unknown.
+    - A method of a column, such as ``a.fillna(0)``, is used outside of braces. It is read as the
+      name of a column, so that "a.fillna" is unknown.
     """
     for name in columns:
         if "." in name and name.split(".")[0] in unknown:

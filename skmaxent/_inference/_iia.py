@@ -146,7 +146,11 @@ class Fitted:
 
 
 def choices_of(fit: FitRows) -> Choices:
-    """Return the rows of positive weight of a fit to three or more classes, as weighted counts."""
+    """Return the data of a fit to three or more classes, in memory, for the tests.
+
+    A count is the weight of a row times the share of a class in the row. Rows of weight zero are
+    left out.
+    """
     X, shares, weights, offset = fit.choices("tests of independence of irrelevant alternatives")
     X = sp.csr_array(X, dtype=float) if sp.issparse(X) else np.asarray(X, float)
     rows = Choices(X, shares * weights[:, None], offset, fit.fit_intercept)
@@ -176,10 +180,31 @@ def hausman_mcfadden(choices: Choices, classes: list[Any]) -> pd.DataFrame:
 def small_hsiao(choices: Choices, classes: list[Any], random_state: RandomState) -> pd.DataFrame:
     """Return the test of Small & Hsiao (1985), a row for each outcome that is left out.
 
-    The rows are divided at random into two halves. The full model is fitted to each half, and the
-    restricted model to the second half. The statistic is twice the difference of two
-    log-likelihoods of the outcomes kept in the second half: at the restricted estimates, less at a
-    weighted mean of the full models' estimates.
+    1. The rows are divided at random into two halves, and the full model is fitted to each half. b
+       is the mean of both estimates with the weights √½ and 1 - √½.
+    2. For each outcome, the restricted model is fitted to the rows of the second half with the
+       other outcomes. Its estimates are b₀.
+    3. The statistic is 2 (ℓ(b₀) - ℓ(b)), where ℓ is the log-likelihood of these rows for the
+       outcomes that are kept. Its distribution is chi-squared, with as many degrees of freedom as
+       b₀ has coefficients.
+
+    Parameters
+    ----------
+    choices : Choices
+    classes : list
+        The names of the outcomes.
+    random_state : int, RandomState or None
+        Divides the rows.
+
+    Returns
+    -------
+    DataFrame
+        The columns are those of `_table`.
+
+    Raises
+    ------
+    ValueError
+        If the full model has no estimates in a half.
     """
     n = len(choices.counts)
     order = check_random_state(random_state).permutation(n)

@@ -77,16 +77,20 @@ class LinearHypotheses:
     ) -> LinearHypotheses:
         """Return the hypotheses of equations such as ``"Labour:Europe = 0.5"``.
 
-        The parameters are those of `read`.
+        The coefficient of a row and a column has the name "row:column". If there is only one row,
+        which is so for two classes, "column" suffices. Coefficients of the reference class may be
+        named too and count as zero. `equations` are the texts, and the other parameters are those
+        of `read`.
         """
         names = [f"{row}:{column}" for row in rows for column in columns]
         n = len(names)
-        if len(rows) == 1:  # of two classes, the name of the class may be left out
+        if len(rows) == 1:
             names += columns
         if reference is not None:
             names += [f"{reference}:{column}" for column in columns]
         A, values, texts = linear_equations(equations, names)
-        # The columns of A for the reference class, last, have no coefficients: these are zero.
+        # The columns of A are those of the coefficients, then those of the short names if there is
+        # one row, then those of the reference class, which are left out.
         R = A[:, :n]
         if len(rows) == 1:
             R = R + A[:, n : n + len(columns)]
@@ -128,15 +132,17 @@ class LinearHypotheses:
         return ", ".join(self.texts)
 
     def for_free_coefficients(self, contrasts: Array) -> Array:
-        """Return the matrix A for which A f = values restricts the free coefficients f as R b does.
+        """Return the matrix A with A f = R b, for the free coefficients f.
 
-        The reported coefficients b of a column are `contrasts` times its free coefficients. They
-        depend on each other: those of the reference class are zero, or they sum to zero over
-        classes.
+        The reported coefficients b depend on each other if they sum to zero over the classes. The
+        free coefficients f, n_classes - 1 for each column, do not. For each column, the reported
+        coefficients are `contrasts` times the free ones. The hypothesis R b = values is then
+        A f = values.
 
         Parameters
         ----------
         contrasts : ndarray of shape (n_rows, n_classes - 1)
+            The rows are those of the reported coefficients.
 
         Returns
         -------

@@ -46,7 +46,9 @@ class FittedRows:
         return np.asarray(self.training.problem.objective.from_coefficients(*known))
 
     def leverages(self, weights: str, *, is_rough: bool = False) -> Leverages:
-        """Return the leverages of the rows.
+        """Return the leverages of the rows: how much a row determines its own fitted logits.
+
+        With shares of weights below one, they are the leverages of one observation of each row.
 
         Parameters
         ----------
@@ -115,7 +117,11 @@ class FittedRows:
 
     @property
     def counts(self) -> Array:
-        """The number of observations that each row stands for, times its weight, (n_samples,)."""
+        """The number of observations that each row stands for, weights included, (n_samples,).
+
+        It is the weight of a row with one class, and the weight times the sum of the row for a
+        table of counts. If y has neither weights nor counts, the numbers are ones.
+        """
         observations, n = self.training.data.observations, self.training.blocks.n_samples
         return np.ones(n) if observations is None else np.asarray(observations, dtype=float)
 

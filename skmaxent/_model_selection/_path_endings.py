@@ -22,7 +22,9 @@ class Ending:
     lacks_precision : bool
         Whether the fit ended far from the optimum for lack of floating-point precision.
     rounding : float
-        The relative rise of the objective by rounding of the coefficients to float32.
+        The relative increase of the objective that rounding the coefficients to float32, the dtype
+        of X, causes. It is 0 for X in float64, and if it is at most `ROUNDED_SHARE` (1e-6) of
+        `TrainingProblem`: values above 0 need a warning.
     """
 
     status: Status
@@ -45,9 +47,19 @@ class Ending:
 
 
 def warn_of_endings(ends: list[Ending], of: str, model: Any) -> None:
-    """Warn at how many Cs the fits of a path are not at the optimum, and why.
+    """Issue a ConvergenceWarning for each reason why fits of a path are not at the optimum.
 
-    `of` is "relaxed " for the relaxed fits, else "". `model` has the parameters of the fits.
+    Each warning says at how many of the values of C its reason holds. There is none if all fits are
+    at the optimum.
+
+    Parameters
+    ----------
+    ends : list of Ending
+        The endings of the fits at all values of C.
+    of : {"", "relaxed "}
+        Words for the messages: "relaxed " for the relaxed fits.
+    model : MaxentClassifier
+        Has the parameters `tol` and `max_iter` of the fits.
     """
     by = " by relaxed fits" if of else ""
     whose = "of relaxed fits " if of else ""

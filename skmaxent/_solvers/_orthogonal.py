@@ -1,9 +1,14 @@
 """The distance to the optimum in coordinates in which the columns are orthogonal.
 
-If columns are nearly collinear, eigenvalues of the Hessian are below its rounding errors. Along
-their eigenvectors, a Newton step from the Cholesky factor is arbitrary. The condition number of the
-weighted columns is only the square root of that of the Hessian. A QR decomposition of these columns
-is therefore accurate for columns that are collinear to twice as many digits.
+The distance to the optimum is the length of a Newton step. If columns of X are nearly collinear,
+the smallest eigenvalues of the Hessian are below its rounding errors. A Newton step that is
+computed from the Cholesky factor of the Hessian is then arbitrary along their eigenvectors.
+
+Let B have the rows of X multiplied by the roots of their curvatures. The Hessian is similar to BᵀB,
+whose condition number is the square of that of B. This module therefore never computes BᵀB. It
+computes a QR decomposition of B, changes to coordinates in which the columns of B are orthonormal,
+and computes the Newton step there. This step is accurate for columns that agree in up to about
+twice as many digits.
 """
 
 from __future__ import annotations

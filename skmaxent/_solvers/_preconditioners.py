@@ -1,9 +1,18 @@
 """Preconditioners: approximations M of the Hessian whose inverses are cheap.
 
 They make conjugate gradients insensitive to the scale and the correlation of the features and to
-rare classes. Each has `solve(G)`, the product of M⁻¹ with a gradient of shape (R, d + 1), for R
-logits and d features. r is the number of free logits, without the reference class. p are the
-probabilities of a row.
+rare classes. Each has `solve(G)`, the product of M⁻¹ with a gradient G (R, d + 1) with respect to
+θ, the coefficients of standardised columns and, in the last column, the intercepts.
+
+- R is the number of logits, and d that of features. p are the probabilities of a row, (R,).
+- Logits are coupled for softmax with K classes, which depends on differences of logits only. Then
+  R = K, and a change of θ by the same row for all classes does not change the loss. Logits of
+  sigmoids, one for each label or a single one for two classes, are not coupled.
+- r is the number of free logits: K - 1 if logits are coupled, since the last class is the reference
+  class, else R.
+- s_i are the weights of the rows, and g a column of G.
+- In Kronecker products the matrix of the classes is first, that of the columns second: the
+  coefficients of a logit are next to each other.
 """
 
 from __future__ import annotations
@@ -60,17 +69,20 @@ def n_free_parameters(objective: MultinomialObjective) -> int:
 class AssembledPreconditioner:
     """The Hessian at θ, assembled over all rows (then exact) or a sample, and factored.
 
-    The matrix is in reference coding, δ_k = w_k - w_K for K classes, in which the ridge Λ has the
-    Hessian Λ ⊗ (I - 11ᵀ/K). `solve` converts its result to coefficients that sum to zero over the
-    classes. If logits are not coupled, coefficients are not converted. The result is zero for
-    constant columns.
+    If logits are coupled, the Hessian is singular. The matrix is therefore that for differences to
+    the reference class, δ_k = w_k - w_K for k < K, where w_k is row k of θ. For coefficients that
+    sum to zero over the classes, a ridge with strengths Λ (diagonal, one for each column) has the
+    Hessian (I - 11ᵀ/K) ⊗ Λ in these coordinates. `solve` converts its result to coefficients that
+    sum to zero over the classes. If logits are not coupled, the matrix is the Hessian for θ, the
+    ridge has the Hessian I ⊗ Λ, and nothing is converted. The result is zero for constant columns.
 
     Parameters
     ----------
     point : Point
         The point θ.
     sample : MultinomialObjective
-        The rows that are summed over: the objective of the point, or of a sample of its rows.
+        The rows that are summed over: the objective of the point, or a standardised copy of a
+        sample of its rows, as from `MultinomialObjective.standardised`.
     """
 
     is_close = True
@@ -131,7 +143,8 @@ def _missing_variance(sample: MultinomialObjective) -> Array:
     """Return the variance to add to standardised columns of a sample to make it at least ½, (d,).
 
     Over all rows each column has the variance 1. A sample may lack the nonzero entries of a sparse
-    column, and its variance in the sample would then be too small.
+    column, and its variance in the sample would then be too small. The columns of a sample are
+    standardised already (see `Standardisation.of_copy`), so that they are not divided by a scale.
     """
     (squares,) = sample.blocks.map_reduce(_squares, sample.center)
     return np.asarray(np.maximum(0.5 * sample.varying - squares / sample.total_weight, 0.0))
@@ -168,23 +181,27 @@ def _cholesky(H: Array) -> Array:
 
 
 class KroneckerPreconditioner:
-    """The matrix A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/s, s = Σ_k α_k, and Σ full or diagonal.
+    """The matrix A ⊗ Σ + I ⊗ Λ with A = diag α - α αᵀ/a, a = Σ_k α_k, and Σ full or diagonal.
 
     A stands for the curvature diag p - p pᵀ of the classes. If all rows have the same p, then
     α = p and A is equal to it; otherwise α is the mean of p (1 - p) divided by 1 minus the mean of
-    p. Logits that are not coupled have A = diag α. Σ is the covariance of X with the row weights
-    1 - ‖p‖², and Λ is the ridge.
+    p. Logits that are not coupled have A = diag α with the mean α of p (1 - p). Σ is the covariance
+    of the standardised columns, in which a row has the weight s_i Σ_k p_k (1 - p_k). For softmax,
+    the sum is 1 - ‖p‖². Λ is the diagonal matrix of the strengths of the ridge.
 
-    `solve` needs no K × K matrix. In coordinates that diagonalise Σ and Λ, each direction j has
-    the matrix diag(γ_j α + λ_j) - γ_j α αᵀ/s. With h = α/(γ_j α + λ_j) and y = g/(γ_j α + λ_j), the
-    solution that sums to zero over the classes is y - h Σ_k y_k/Σ_k h_k. The result is zero for
-    constant columns.
+    `solve` needs no K × K matrix. It uses coordinates in which Σ and Λ are diagonal, with entries
+    γ_j and λ_j: the columns T of `_joint_diagonal`, or the columns of X if Σ is diagonal. Then each
+    direction j has the matrix diag(γ_j α + λ_j) - γ_j α αᵀ/a over the logits. With
+    h = α/(γ_j α + λ_j) and y = g/(γ_j α + λ_j), the solution that sums to zero over the classes is
+    y - h Σ_k y_k/Σ_k h_k. If logits are not coupled, the solution is y. The intercepts are solved
+    for separately, with A alone. The result is zero for constant columns.
 
     Parameters
     ----------
     point : Point
     sample : MultinomialObjective
-        The rows that are summed over: the objective of the point, or of a sample of its rows.
+        The rows that are summed over: the objective of the point, or a copy of a sample of its
+        rows.
     full : bool, default=True
         Whether Σ has its covariances, not only the variances.
     """
@@ -254,12 +271,17 @@ class KroneckerPreconditioner:
         return out
 
     def root(self) -> Root:
-        """Return L for which L Lᵀ and M⁻¹ are equal but for shifts of all classes by one number."""
+        """Return L for which L Lᵀ and M⁻¹ are equal but for shifts of all classes by one number.
+
+        Along such shifts of a column without ridge, and of the intercepts, M is zero and has no
+        inverse. L is then finite and arbitrary along them.
+        """
         columns = np.sqrt(self._inverse)
         direction = stretch = None
         if self._is_coupled:
-            # D⁻¹ + c h hᵀ, the inverse of D - γ α αᵀ/s, has the root D^(-1/2) (I + t v vᵀ), with v
-            # of unit length along D^(-1/2) α.
+            # With D = diag(γ α + λ), the inverse of D - γ α αᵀ/a is D⁻¹ + c h hᵀ with h = D⁻¹ α
+            # and c = γ/(a - γ α·h) (Sherman & Morrison). Its root is D^(-1/2) (I + t v vᵀ), where v
+            # has unit length along D^(-1/2) α, and (1 + t)² = 1 + c ‖D^(-1/2) α‖² = a/(λ Σ_k h_k).
             direction = columns * self._alpha[:, None]
             size = np.sqrt(np.einsum("kj,kj->j", direction, direction))
             direction /= np.where(size > 0.0, size, 1.0)
@@ -274,10 +296,11 @@ class KroneckerPreconditioner:
 
 @dataclass(frozen=True)
 class Root:
-    """The matrix L with L Lᵀ = M⁻¹ for a `KroneckerPreconditioner` M.
+    """The matrix L with L Lᵀ = M⁻¹ for a `KroneckerPreconditioner` M, except for shifts.
 
-    L is a linear map of arrays of shape (R, d + 1). Directions j are the coordinates in which Σ and
-    Λ are diagonal.
+    A shift changes the coefficients of a column by the same number for all classes. If logits are
+    coupled, L Lᵀ and M⁻¹ agree only up to shifts. L is a linear map of arrays of shape (R, d + 1).
+    Directions j are the coordinates in which Σ and Λ are diagonal.
 
     Attributes
     ----------
@@ -285,11 +308,13 @@ class Root:
         D^(-1/2) for each direction, where D = diag(γ_j α + λ_j).
     direction, stretch : ndarray of shape (R, d) and (d,), or None
         The unit vectors v_j over the classes, and the numbers t_j, of the factors I + t_j v_j v_jᵀ.
+        None if logits are not coupled.
     mixing : ndarray of shape (d, d) or None
-        The matrix whose row i holds the coefficients of column i of X as a combination of the
-        directions; None if Σ is diagonal.
+        The matrix T that converts from directions to columns: coefficients V (R, d) of the
+        directions are the coefficients V Tᵀ of the standardised columns. None if Σ is diagonal,
+        because the directions are then the columns.
     intercept : ndarray of shape (R,)
-        The factors of the intercepts.
+        The factors α_k^(-1/2) of the intercepts; zeros for models without intercepts.
     """
 
     columns: Array
@@ -325,18 +350,27 @@ class Root:
 class DiagonalPreconditioner:
     """The diagonal of the Hessian for the features, with the columns centred anew for each class.
 
-    For class k, rows have the weights q_k = p_k (1 - p_k), and each column is centred at its mean
-    under these weights. δ_kj is this mean of the standardised column j. h_kj is the mean of q_k
-    over the rows, times the variance of that column under these weights, plus λ_j. The result for
-    feature j is w_kj = (g_kj - ν_j)/h_kj, where g is the gradient for columns that are centred in
-    this way, and ν_j makes the sum over the classes zero. The intercepts for these columns are the
-    logits at the weighted means; their matrix is the mean over the rows of diag p - p pᵀ.
+    Logits must be coupled. For class k, rows have the weights q_k = s_i p_k (1 - p_k), and each
+    column is centred at its mean under these weights. δ_kj is this mean of the standardised column
+    j. h_kj is the mean of p_k (1 - p_k) over the rows, times the variance of column j under the
+    weights q_k, plus λ_j, the strength of the ridge.
+
+    In these columns a logit is c_k + Σ_j w_kj (x̃_j - δ_kj): its intercept c_k is the logit of class
+    k at the means δ_k, and the intercept of θ is c_k - Σ_j δ_kj w_kj. M is block diagonal in
+    (w, c):
+
+    - The block of feature j is diag(h_kj), with the condition that Σ_k w_kj = 0. The result is
+      w_kj = (g_kj - δ_kj g_k - ν_j)/h_kj, where g_kj and g_k are the gradients with respect to θ,
+      those of the intercepts being g_k, and ν_j makes the sum over the classes zero.
+    - The block of the intercepts c is the mean over the rows of diag p - p pᵀ, (K, K). Its
+      pseudo-inverse is used.
 
     Parameters
     ----------
     point : Point
     sample : MultinomialObjective
-        The rows that are summed over: the objective of the point, or of a sample of its rows.
+        The rows that are summed over: the objective of the point, or a copy of a sample of its
+        rows.
     """
 
     is_exact = False
@@ -391,8 +425,9 @@ def _class_moments(context: KernelContext) -> KernelResult:
 def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Array, Array]:
     """Return T (d, d) and γ (d,) with Tᵀ(Σ + Λ)T = I and TᵀΣT = diag γ.
 
-    If the classes have nearly equal curvatures α, the penalty matters equally to all of them, and
-    γ = 1 is an approximation that needs no eigenvalues.
+    `covariance` is Σ (d, d), `ridge` the diagonal of Λ (d,), and `alpha` the curvatures of the
+    classes, (R,). If the classes have nearly equal curvatures α, the penalty matters equally to all
+    of them, and γ = 1 is an approximation that needs no eigenvalues.
     """
     root = inverse_root(covariance, ridge + 1e-10)
     if alpha.max() <= EQUAL_CURVATURES * alpha.min():
@@ -402,7 +437,11 @@ def _joint_diagonal(covariance: Array, ridge: Array, alpha: Array) -> tuple[Arra
 
 
 def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
-    """Return L⁻¹ with L Lᵀ = matrix + diag(diagonal), so that L⁻ᵀ L⁻¹ is positive definite."""
+    """Return L⁻¹ for the lower Cholesky factor L of matrix + diag(diagonal); all are (d, d).
+
+    `diagonal` has the shape (d,) or is a number. L⁻ᵀ L⁻¹ is the inverse of the sum. If the sum is
+    not positive definite, its diagonal is raised first.
+    """
     if not len(matrix):  # LAPACK has no matrices of this size
         return matrix
     total = matrix.copy()
@@ -416,9 +455,23 @@ def curvature_moments(
 ) -> tuple[Array, Array, Array, float]:
     """Return moments over the rows of `sample`, from which a Kronecker product is computed.
 
-    Returned are the means of p (1 - p) and of p, (R,) each. The next two results are for row
-    weights Σ_k p_k (1 - p_k): the sums of squares of the centred columns, (d,), or with `full` the
-    sums of their products, (d, d), and the sum of these weights.
+    Parameters
+    ----------
+    point : Point
+        Where the probabilities p are taken.
+    sample : MultinomialObjective
+    full : bool
+        Whether to return products of columns, not only squares.
+
+    Returns
+    -------
+    curvature, shares : ndarray of shape (R,)
+        The means of p (1 - p) and of p.
+    squares : ndarray of shape (d,), or (d, d) with `full`
+        The sums of the squares of the standardised columns, or of their products, with the row
+        weights s_i Σ_k p_k (1 - p_k).
+    total : float
+        The sum of these weights.
     """
     curvature, shares, squares, total = point.map_reduce(_curvature_moments, full, over=sample)
     return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)
