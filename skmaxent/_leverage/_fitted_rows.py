@@ -48,7 +48,8 @@ class FittedRows:
     def leverages(self, weights: str, *, is_rough: bool = False) -> Leverages:
         """Return the leverages of the rows: how much a row determines its own fitted logits.
 
-        With shares of weights below one, they are the leverages of one observation of each row.
+        If a row stands for several observations, of which one is left out, it is the leverage of
+        one observation.
 
         Parameters
         ----------

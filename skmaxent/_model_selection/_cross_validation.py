@@ -178,11 +178,12 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     without an observation, as in `leave_one_out`. At the best C and at the strongest penalty within
     one standard error of it, exact fits replace the step for observations that determine a logit
     nearly alone, and until an estimate of the error of the mean log score is below a twentieth of
-    its standard error. Of each path there are at most half as many exact fits as Cs, or 50. At
-    other Cs the scores are those of the step, or are interpolated between such scores. Fits without
-    an observation have the C of all rows, also with `alphas`. A weight above one, or a table of
-    counts, stands for several observations, of which one is left out. The final fit is that of the
-    path. There is no `relax`, no ``refit=False`` and no Dask collection.
+    its standard error. A path has at most 50 exact fits, or half as many as Cs if this is larger.
+    At other Cs the scores are those of the step, or are interpolated between such scores. With
+    `alphas`, each alpha is converted to C with the weights of all rows, and the fits without an
+    observation have this C. A weight above one, or a table of counts, stands for several
+    observations, of which one is left out. The final fit is that of the path. There is no `relax`,
+    no ``refit=False`` and no Dask collection.
 
     **Accuracy of scores.** For the choice of the penalty, fits of the folds need no more accuracy
     than their scores. Each fit starts where the last fits of the path point to. If it is at a
@@ -193,7 +194,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     well below `cv_tol` standard errors of the score. Fits are repeated up to `tol` where the bound
     turns out to be too large for the standard error over the folds, and where the bounds leave open
     which penalty is chosen.
-    Coefficients in `coefs_paths_` are as accurate as the scores.
+    Coefficients in `coefs_paths_` are only as accurate as the choice of the penalty needs.
 
     **Dask collections.** Folds and results are those of the same rows in memory. Chunks are read
     once and stay where Dask keeps them. Each fold uses all rows, with weight zero for its held-out
