@@ -113,7 +113,7 @@ def descend_by_newton(
         status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
         lower = None
         if status is Status.CONVERGED:
-            lower = _beyond_saddle(point, H, penalty, value, value_at)
+            lower = _lower_on_manifold(point, H, penalty, value, value_at, tol / root_n)
             status = status if lower is None else Status.MAX_ITER
         counter = point.objective.counter
         status = record.add(counter, theta, value, distance, status)
@@ -135,38 +135,46 @@ def descend_by_newton(
         damping = damping / MORE_DAMPING if damping > FIRST_DAMPING else 0.0
 
 
-def _beyond_saddle(
+def _lower_on_manifold(
     point: Point,
     H: Array,
     penalty: Penalty,
     value: float,
     value_at: Callable[[Array], float],
+    nearest: float,
 ) -> tuple[Array, float] | None:
-    """Return a lower point along the direction of the least curvature, and its value, or None.
+    """Return a point that is lower than a stationary point seems to be, and its value, or None.
 
-    At a stationary point, the objective falls along a direction of negative curvature both ways.
-    The directions change only coefficients that the penalty lets move both ways. `H` is the Hessian
-    of the loss, and `value` the objective.
+    Only coefficients that the penalty lets move both ways change. The absolute values of the
+    eigenvalues of all coefficients may be larger than the curvature of these, which makes steps
+    short. A Newton step for them is therefore tried if it is longer than `nearest`. At a stationary
+    point, the objective also falls along a direction of negative curvature, both ways. `H` is the
+    Hessian of the loss, and `value` the objective.
     """
-    theta = point.theta
-    some = np.flatnonzero(H.any(axis=0) & penalty.tangent(theta).free.ravel())
+    theta, tangent = point.theta, penalty.tangent(point.theta)
+    some = np.flatnonzero(H.any(axis=0) & tangent.free.ravel())
     if not len(some):
         return None
     ridge = _ridge(penalty, theta.shape)[some]
     H = _with_curvature_of_shifts(H, point, penalty)
     values, axes = np.linalg.eigh(H[np.ix_(some, some)] + np.diag(ridge))
-    if not values[0] < 0.0:
-        return None
-    direction = np.zeros(theta.size)
-    # By the quadratic model, the objective would be zero at the end of this step.
-    direction[some] = np.sqrt(2.0 * value / -values[0]) * axes[:, 0]
-    step = direction.reshape(theta.shape)
-    for share in SADDLE_SHARES:
-        for signed in (share, -share):
-            end = penalty.project(np.asfortranarray(theta + signed * step))
-            end_value = value_at(end)
-            if end_value < value - ROUNDED * abs(value):
-                return _extended(theta, end, end_value, value_at, penalty)
+    slope = axes.T @ (_loss_gradient(point) + tangent.gradient).ravel()[some]
+    least = max(LEAST_EIGENVALUE * float(np.abs(values).max()), 1e-300)
+    newton = -slope / np.maximum(np.abs(values), least)
+    steps = []
+    if float(np.sqrt(-slope @ newton)) > nearest:
+        steps.append(axes @ newton)
+    if values[0] < 0.0:
+        # By the quadratic model, the objective would be zero at the end of the first step.
+        longest = np.sqrt(2.0 * value / -values[0]) * axes[:, 0]
+        steps += [sign * share * longest for share in SADDLE_SHARES for sign in (1.0, -1.0)]
+    for step in steps:
+        end = theta.copy(order="F")
+        end.flat[some] += step
+        end = penalty.project(end)
+        end_value = value_at(end)
+        if end_value < value - ROUNDED * abs(value):
+            return _extended(theta, end, end_value, value_at, penalty)
     return None
 
 

@@ -64,6 +64,8 @@ MOST_CALLS = 1_000_000
 # Robust standard errors below DEGENERATE times those from the information are rounding, and `infer`
 # says so. Rounding of the scores adds up to NOISE times those from the information to the others.
 DEGENERATE, NOISE = 1e-3, 1e-5
+# Columns of a smaller range, in units of the last place, are constant but for rounding.
+FEW_UNITS = 4.0
 # Gradients below which the values of C at which coefficients are not negligible overflow.
 SMALLEST_GRADIENT = 1e-100
 # Condition number of the scaled information up to which standard errors are compared.
@@ -308,6 +310,11 @@ class Examination:
         """By how much a fit may be above the optimum because of rounding, and the limit's name."""
         objective = self.objective
         dtype = fit.model.coef_.dtype
+        X = self.problem.X
+        span, unit = np.ptp(X, axis=0), np.spacing(abs(X).max(axis=0))
+        is_narrow = (span > 0) & (span <= FEW_UNITS * unit)
+        if is_narrow.any() and any("so far from zero" in text for text in fit.messages):
+            return np.inf, "digits of X"
         limits = {"coefficients rounded": 0.0, "last bits of X": 0.0}
         for _ in range(8):
             rounded = (self.rounded(array, dtype) for array in (best.coef, best.intercept))
