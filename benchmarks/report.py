@@ -167,21 +167,27 @@ def geometric_mean(results, gap="1e-06"):
 
 def headline(real):
     """Sentences with the geometric mean of the cases with real data, and what it leaves out."""
-    missed = [result["case"] for result in real if ratio(result, "1e-06")[0] is None]
-    bounds = [result["case"] for result in real if ratio(result, "1e-06")[1] is False]
-    bounds = [name for name in bounds if name not in missed]
+    ratios = {result["case"]: ratio(result, "1e-06") for result in real}
+    missed = [name for name, (value, _) in ratios.items() if value is None]
+    bounds = [name for name, (value, is_reached) in ratios.items() if value and not is_reached]
     text = (
-        f"The geometric mean of this ratio over the {len(real) - len(missed)} cases with real data "
-        f"is **{geometric_mean(real):.1f}**."
+        f"The geometric mean of the ratios at a gap of 1e-6 over the {len(real) - len(missed)} "
+        f"cases with real data is **{geometric_mean(real):.1f}**."
     )
     if bounds:
         text += (
-            f" In {', '.join(bounds)} no other solver reached the gap in the time that it had, and "
-            "the ratio is a lower bound."
+            f" It includes {len(bounds)} lower bounds, because no other solver reached the gap "
+            f"within its time limit in {_named(bounds)}."
         )
     if missed:
-        text += f" It does not include {', '.join(missed)}, where skmaxent does not reach the gap."
+        text += f" It does not include {_named(missed)}, where skmaxent does not reach the gap."
     return text
+
+
+def _named(cases):
+    """The names of some cases as code, with "and" before the last."""
+    *others, last = (f"`{name}`" for name in cases)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def readme_table(real):
