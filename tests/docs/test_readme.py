@@ -86,7 +86,15 @@ def test_commands_install_from_the_checkout_into_an_environment(path):
 
 
 @pytest.mark.parametrize(
-    "words", ["odds", "ConvergenceWarning", "feature importance", "class weights"]
+    "words",
+    [
+        "odds",
+        "ConvergenceWarning",
+        "feature importance",
+        "class weights",
+        "robust standard errors",
+        "overfitting",
+    ],
 )
 def test_headings_have_the_words_that_people_search_for(words):
     headings = [
