@@ -103,7 +103,8 @@ def self_concordance_bound(
     ridge = _least_ridge(penalty)
     known = None if last is None else last.at(point, ridge)
     if known is not None:
-        return separate + _bound_within(known, gradient, error, value, newton)
+        flat = _gap_of_null_directions(known, gradient, ridge, point.theta, penalty)
+        return separate + flat + _bound_within(known, gradient, error, value, newton)
     below = kronecker_bound(point, shares, ridge)
     bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
     if bound == np.inf:
@@ -111,7 +112,33 @@ def self_concordance_bound(
         bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
     if last is not None and below is not None:
         last.keep(point.theta, ridge, below)
+    if below is not None and np.isfinite(bound):
+        bound += _gap_of_null_directions(below, gradient, ridge, point.theta, penalty)
     return separate + bound
+
+
+def _gap_of_null_directions(
+    below: HessianBound, gradient: Array, ridge: Array, theta: Array, penalty: Ridge | Penalty
+) -> float:
+    """Return a bound on the decrease of F along the null space of M, where only a ridge curves F.
+
+    A ridge that is weak beside the loss is lost in the rounding of M. The loss is constant along
+    these directions, so that the decrease is at most the ridge penalty at θ (R, d + 1).
+    """
+    if not (len(below.null) and ridge.any()):
+        return 0.0
+    null, strength = below.null, np.append(ridge, 0.0)
+    if below.between is None:
+        r = null.shape[1] // len(strength)
+        gradient, strength = gradient[:r].reshape(1, -1), np.tile(strength, r)
+    along = gradient @ null.T
+    curvature = (null * strength) @ null.T
+    gain = inner(along, along @ np.linalg.pinv(curvature, hermitian=True))
+    if isinstance(penalty, Ridge):
+        most = penalty.value(theta[:, :-1])
+    else:
+        most = 0.5 * float(np.sum(penalty.ridge * np.square(theta - penalty.target)))
+    return min(gain, most)
 
 
 def _without_shifts(point: Point, value: float, penalty: Ridge | Penalty) -> tuple[Array, float]:

@@ -31,6 +31,9 @@ A difference that floating point explains is no failure, and is counted under th
 "last bits of X"
     The objective at the optimum for columns whose last bits are changed at random is as far above
     the optimum: a backward stable algorithm can do no better.
+"digits of X"
+    The values of a column differ by so few units in the last place that `fit` takes the column for
+    constant, and a warning names it.
 """
 
 import hashlib
