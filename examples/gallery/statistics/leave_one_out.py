@@ -107,7 +107,7 @@ plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(colors.values()))
 display = DiagnosticsDisplay.from_results(results)
 display.figure_.set_size_inches(9, 7)
 display.figure_.suptitle("Diagnostics of each voter")
-print(data.loc[display.labelled_].to_string())
+print(data.loc[display.labelled_].T.to_string())
 
 # %%
 # Possible parties

@@ -10,6 +10,7 @@ separated from the other two.
 
 # %%
 # The lengths of sepals and petals separate setosa from the other two species.
+import textwrap
 import warnings
 
 import matplotlib.pyplot as plt
@@ -25,7 +26,7 @@ X = iris.data[["sepal length (cm)", "petal length (cm)"]]
 X.columns = ["sepal length", "petal length"]
 y = iris.target.map(dict(enumerate(iris.target_names)))
 separation = detect_separation(X, y)
-print(separation)
+print(textwrap.fill(str(separation), 95))
 
 # %%
 # The proof of separation is a direction of the coefficients. Along this direction the logit of
@@ -41,7 +42,7 @@ reduced = MaxentClassifier(C=np.inf, bias_reduction="jeffreys").fit(X, y)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", ConvergenceWarning)
     MaxentClassifier(C=np.inf).fit(X, y)
-print(caught[0].message)
+print(textwrap.fill(str(caught[0].message), 95))
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for k, (species, color) in enumerate(colors.items()):

@@ -50,7 +50,7 @@ vectorizer = TfidfVectorizer(analyzer=list, min_df=3, binary=True)
 X_train, X_test = vectorizer.fit_transform(train), vectorizer.transform(test)
 print(f"{X_train.shape[0]} training films, {X_train.shape[1]} tags, {Y.shape[1]} genres,")
 print(f"{Y.to_numpy().sum(axis=1).mean():.1f} genres a film")
-print("a film:", ", ".join(train[0][:5]), "...")
+print("a film:", ", ".join(train[0][:4]), "...")
 
 # %%
 # Links and thresholds
