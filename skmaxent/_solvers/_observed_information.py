@@ -17,7 +17,7 @@ last column. H, of shape (R·(d + 1), R·(d + 1)), has the coefficients of a cla
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -130,7 +130,11 @@ def descend_by_newton(
                 break
             damping = max(FIRST_DAMPING, MORE_DAMPING * damping)
             if damping > MOST_SET_DAMPING or best.decrease <= ROUNDED * abs(value):
-                return Descent(theta, value, _status_at_rounding(point, value, distance))
+                lower = _lower_on_manifold(point, H, penalty, value, value_at, 0.0)
+                if lower is None:
+                    return Descent(theta, value, _status_at_rounding(point, value, distance))
+                best, candidate = replace(best, theta=lower[0]), lower[1]
+                break
         theta, value = _extended(theta, best.theta, candidate, value_at, penalty)
         damping = damping / MORE_DAMPING if damping > FIRST_DAMPING else 0.0
 
