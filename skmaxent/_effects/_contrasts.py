@@ -55,10 +55,25 @@ def contrasts_of(variables: Variables, chosen: Any, newdata: pd.DataFrame) -> li
 
 
 def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
-    """Return the user's argument `variables` as a dict from names to contrasts.
+    """Return the user's argument `variables` as a dict from variables to contrasts.
 
-    A contrast is None (the default), a name such as "iqr", a step or two values. Raises ValueError
-    for names that are not columns of the data, or that the model does not use.
+    Parameters
+    ----------
+    variables : Variables
+    chosen : None, str, list of str or dict
+        The argument. None stands for all variables that the model uses.
+
+    Returns
+    -------
+    dict
+        For each variable None (the default contrast), or what the user gave: the name of a
+        contrast such as "iqr", a step or two values, which are not checked here.
+
+    Raises
+    ------
+    ValueError
+        For names that are not columns of the data, that the model does not use, or that occur
+        twice, and if the model has intercepts alone.
     """
     if chosen is None:
         chosen = variables.used
@@ -116,7 +131,13 @@ def _contrast_of_numbers(
 def _named_contrast_of_numbers(
     variables: Variables, name: str, kind: str, column: pd.Series
 ) -> Contrast:
-    """Return the contrast `kind` of `NUMERIC`, computed from the rows of the fit that count."""
+    """Return a contrast of a numeric variable by its name, for the rows of `column`.
+
+    `kind` is "sd" or "2sd", a step of one or two standard deviations around the value of each row,
+    or "iqr" or "minmax", which have the same two values in all rows. Standard deviations, quartiles
+    and extremes are those of the rows of the fit with positive weight, without weights. Raises
+    ValueError for other names.
+    """
     import pandas as pd
 
     if kind not in NUMERIC:
@@ -143,7 +164,9 @@ def _contrasts_of_levels(
 ) -> list[Contrast]:
     """Return the contrasts of a variable whose values are levels, for the rows of `column`.
 
-    `specification` is a name in `LEVELS`, two values, or None for "reference".
+    `specification` is a name in `LEVELS`, two values (low, high), or None for "reference", which
+    compares each level with the first. Times and durations have a single contrast, between two
+    values. Raises ValueError for other names and for values that are not levels.
     """
     levels = list(variables.levels[name])
     if is_time(column):

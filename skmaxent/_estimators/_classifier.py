@@ -38,11 +38,13 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     Minimises, over coefficients W and intercepts b, with S the sum of the row weights s_i,
 
         1/S Σ_i s_i [logsumexp(W x_i + b) - (W x_i + b)_{y_i}]
-            + 1/(C S) Σ_kj f_kj [l1_ratio |w_kj| + (1 - l1_ratio)/2 (w_kj - m_kj)²],
+            + 1/(C S) Σ_kj f_kj [l1_ratio |w_kj| + (1 - l1_ratio)/2 (w_kj - m_kj)²].
 
     With factors f of 1 and a prior m of 0 this is the objective of scikit-learn's
-    `LogisticRegression`. Two classes have a single logit. Units and correlation of the features and
-    unequal shares of the classes hardly change the number of iterations.
+    `LogisticRegression`. Two classes have a single logit z_i = w·x_i + b, that of ``classes_[1]``.
+    The loss of row i is then log(1 + exp(z_i)), minus z_i if its class is ``classes_[1]``. Units
+    and correlation of the features and unequal shares of the classes hardly change the number of
+    iterations.
 
     Parameters
     ----------
@@ -53,11 +55,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     C : float, default=1.0
         Inverse strength of the penalty, positive; ``np.inf`` is no penalty.
     alpha : float, default=None
-        Instead of `C`, the strength of the penalty of an observation, 0 or more: the factor 1/(C S)
-        of the penalty above, glmnet's `lambda`. Unlike `C`, alpha does not depend on the number of
-        rows. S is the sum of the s_i, which are `sample_weight` times `class_weight`, and times the
-        sum of the row for tables with counts of the classes. With `partial_labels`, rows for which
-        all classes are possible do not count, unless a class occurs in such rows only.
+        Instead of `C`, the strength of the penalty relative to the mean loss, 0 or more: the factor
+        1/(C S) of the penalty above, which R's glmnet calls `lambda`. Unlike C, it does not change
+        with the number of rows. S is the sum of the s_i, which are `sample_weight` times
+        `class_weight`, and times the sum of the row for tables with counts of the classes. With
+        `partial_labels`, rows for which all classes are possible do not count, unless a class
+        occurs in such rows only.
     l1_ratio : float, default=0.0
         Share of the L1 penalty: 0 is ridge, 1 the lasso, between them the elastic net. The L1
         penalty sets coefficients to exactly zero.
@@ -117,7 +120,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             "saga"}, default="auto"
         "newton-cg" is trust-region Newton with preconditioned conjugate gradients.
         "newton-cholesky" assembles and factors the Hessian. "auto" chooses the cheaper of the two.
-        With an L1 penalty, bounds, a prior or factors per class, these three are proximal Newton.
+        With an L1 penalty, bounds, a prior or factors per class, "auto", "newton-cg" and
+        "newton-cholesky" are all proximal Newton methods.
         "lbfgs", "trust-krylov" and "trust-ncg" are methods of `scipy.optimize.minimize`, in
         preconditioned coordinates, without L1 penalty, bounds and `bias_reduction`. "sag" and
         "saga" stand for "auto". All solvers converge to the same optimum.
@@ -145,7 +149,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted.
     coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
-        Coefficients. With a ridge penalty they sum to zero over three or more classes.
+        Coefficients. For two classes they are those of ``classes_[1]``. With three or more
+        classes and a ridge penalty or a group lasso, the coefficients of each feature sum to zero
+        over the classes, unless `prior_coef`, `bounds` or factors per class make them differ.
     intercept_ : ndarray of shape (n_classes,) or (1,)
         Intercepts. A class that has no weight in the fit has coefficients of zero, and an intercept
         next to the most negative number, so that its probability is 0 for every row.
@@ -164,12 +170,12 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     Notes
     -----
     With scikit-learn 1.9 or later, ``set_callbacks`` attaches callbacks (`sklearn.callback`). Each
-    Newton iteration, or step of expectation maximisation, is a subtask of the fit. At its end, and
-    at its begin except for the first, callbacks may ask for the classifier with the coefficients at
-    that time, whose `optimality_gap_` is NaN. Proximal Newton methods may have one subtask more,
-    for a pass that checks all features. A callback that asks to stop ends the fit after the
-    iteration. Callbacks receive X, y and `sample_weight` as given to `fit`. Predictions of the
-    classifier use the `offset` of the fit.
+    Newton iteration, or step of expectation maximisation, is a subtask of the fit. At the end of
+    each subtask, and at the beginning of all but the first, callbacks may ask for the classifier
+    with the coefficients at that time, whose `optimality_gap_` is NaN. Proximal Newton methods may
+    have one subtask more, for a pass that checks all features. A callback that asks to stop ends
+    the fit after the iteration. Callbacks receive X, y and `sample_weight` as given to `fit`.
+    Predictions of the classifier use the `offset` of the fit.
 
     References
     ----------
@@ -327,7 +333,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         UserWarning
             Without a penalty, if features are linear combinations of earlier features and the
             intercept. Infinitely many coefficients are optimal then, and `coef_` is one choice. X
-            with more than 500 features is not checked.
+            with more than 500 features is not checked. Also if ``grouped=True`` has no effect,
+            because there is no L1 penalty.
         """
         fit_classifier(self, X, y, sample_weight, offset)
         warn_of_groups_without_l1(self.grouped, self.l1_ratio, self.penalty == "l1")
@@ -354,8 +361,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     ) -> InferenceResults:
         """Compute standard errors, intervals and tests of the coefficients.
 
-        For m = (n_classes - 1)(n_features + 1) coefficients, the covariance needs memory for about
-        four matrices of m² numbers, and time in proportion to m² times the number of rows.
+        For p = (n_classes - 1)(n_features + 1) coefficients, the covariance needs memory for about
+        four matrices of p² numbers, and time in proportion to p² times the number of rows. Below, n
+        is the sum of frequency weights, or the number of rows with probability weights.
 
         Parameters
         ----------
@@ -411,11 +419,11 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             Number of bootstrap samples, for ``method="bootstrap"`` only.
         small_sample : {"none", "units", "coefficients"}, default=None
             Factor of a robust covariance, with G the number of clusters. "units" is G/(G - 1) for
-            clusters and n/(n - 1) for "HC0", as in Stata's mlogit and logit; the former is also
-            ``vcovCL(type="HC0")`` of R's sandwich. "coefficients" is the factor of `cov_type`, as
-            in statsmodels and ``vcovCL(type="HC1")``. "none" is the factor 1, as in
-            ``vcovCL(type="HC0", cadjust=FALSE)``.
-            None is "coefficients" for "cluster" and "HC1", "none" for "HC0".
+            clusters and n/(n - 1) for "HC0", as in Stata's mlogit and logit; G/(G - 1) is also the
+            factor of ``vcovCL(type="HC0")`` in R's sandwich. "coefficients" is the factor of
+            `cov_type`, as in statsmodels and ``vcovCL(type="HC1")``. "none" is the factor 1, as in
+            ``vcovCL(type="HC0", cadjust=FALSE)``. None is "coefficients" for "cluster" and "HC1",
+            "none" for "HC0".
         use_t : bool, default=None
             Whether intervals and tests of robust covariances use Student's t and F distributions.
             Degrees of freedom are G - 1 for clusters (the smaller G of two ways of clustering),
@@ -423,9 +431,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             surveys. False means normal and chi-squared distributions. None is True for "CV2",
             "CV3", "CV3L" and surveys, else False.
         design : SurveyDesign, default=None
-            How the rows were sampled. It replaces the arguments from `cov_type` to `small_sample`
-            except `reference`. Weights are then probabilities, and `sample_weight` may be left out
-            if the design has weights.
+            How the rows were sampled, which determines the covariance: `cov_type`, `groups`,
+            `features`, `method` and `small_sample` must then be None, and "probability" replaces
+            `weights`. `sample_weight` may be left out if the design has weights.
         subpopulation : array-like of bool of shape (n_samples,), default=None
             With `design`: the rows that the model was fitted to. X, y and the design have all rows
             of the survey.
@@ -433,6 +441,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Returns
         -------
         InferenceResults
+            The coefficients with their covariance, and methods for tables, tests and effects.
 
         Raises
         ------

@@ -62,8 +62,8 @@ class FlatObjective(ABC):
         vector = np.array(x, dtype=np.float64)
         if vector.shape != (self.n_parameters,):
             raise ValueError(
-                f"{name} has the shape {vector.shape}; expected ({self.n_parameters},), a vector "
-                "in the order of flatten()."
+                f"{name} has the shape {vector.shape}; expected ({self.n_parameters},), the shape "
+                "of x0."
             )
         return vector
 
@@ -166,7 +166,9 @@ class FlatObjective(ABC):
         Parameters
         ----------
         x : array-like of shape (n_parameters,)
-            The vector.
+            The vector. For a `MaxentObjective` it holds the coefficients, class after class, and
+            then the intercepts if there are any. The entries of a preconditioned vector have no
+            meaning of their own.
 
         Returns
         -------
@@ -330,7 +332,7 @@ class MaxentObjective(FlatObjective):
         self.n_parameters = len(self.x0)
 
     def preconditioned(self) -> PreconditionedObjective:
-        """Return the objective in coordinates in which its Hessian is the identity at the start.
+        """Return the objective as a function of preconditioned vectors u, which start at zero.
 
         The coefficients of centred and scaled columns are θ = θ₀ + L u, and the methods take the
         vector u. θ₀ is the model without features, and L Lᵀ is the inverse of the Hessian of this
@@ -364,6 +366,12 @@ class MaxentObjective(FlatObjective):
         Returns
         -------
         ndarray of shape (n_parameters,)
+
+        Raises
+        ------
+        ValueError
+            If `coef` or `intercept` has another shape, or an intercept is not zero with
+            ``fit_intercept=False``.
         """
         theta = self._loss.zeros()
         coef = np.asarray(coef, dtype=np.float64)
@@ -425,7 +433,16 @@ class MaxentObjective(FlatObjective):
 
 
 class PreconditionedObjective(FlatObjective):
-    """A `MaxentObjective` in preconditioned coordinates; see `MaxentObjective.preconditioned`."""
+    """A `MaxentObjective` as a function of preconditioned vectors u, with the start u = 0.
+
+    `MaxentObjective.preconditioned` returns it and defines u. `unflatten` converts u to the
+    coefficients of the columns of X as they are.
+
+    Parameters
+    ----------
+    objective : MaxentObjective
+        ValueError is raised if the squares of a column of its X are not finite.
+    """
 
     def __init__(self, objective: MaxentObjective) -> None:
         super().__init__()

@@ -43,15 +43,16 @@ def eager_frame(X: Any, name: str) -> Any:
 
 
 def column_names(frame: Any) -> list[str]:
-    """Return the names of the columns of a frame that are strings."""
+    """Return the column names of a data frame, without the names that are not strings."""
     return [name for name in frame.columns if isinstance(name, str)]
 
 
 def pandas_frame(frame: Any, names: Sequence[str]) -> pd.DataFrame:
-    """Return the columns with these names as a pandas frame, with the index of a pandas frame.
+    """Return the columns with these names as a pandas frame.
 
-    Columns of polars with the dtype Enum become categories in their order; other text becomes
-    strings.
+    A pandas frame keeps its index, and the rows of a polars frame get the index 0, 1, .... Columns
+    of polars with the dtype Enum become a pandas Categorical whose categories have the order of the
+    Enum. Text of polars, also that of its dtype Categorical, becomes Python strings.
 
     Raises
     ------
@@ -94,8 +95,8 @@ def columns_for_formula(frame: Any, names: Sequence[str]) -> pd.DataFrame:
 
     The result is a pandas frame with the index 0, 1, ..., so that values are never aligned by an
     index. Numbers are float64, as in R, because powers of integers could overflow; integers that
-    float64 cannot hold stay integers. Booleans, times and categories stay what they are, and text
-    becomes a column of the dtype object.
+    float64 cannot hold stay integers. Booleans have the dtype bool, or pandas' nullable "boolean"
+    if some are missing. Times and categories keep their dtype, and text has the dtype object.
 
     Raises
     ------
@@ -123,8 +124,8 @@ def _for_formula(values: pd.Series, name: str) -> pd.Series:
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype) or dtype == np.dtype(bool):
         return values
-    if types.is_bool_dtype(dtype) and not values.isna().any():
-        return values.astype(bool)
+    if types.is_bool_dtype(dtype):
+        return _as_booleans(values)
     if types.is_complex_dtype(dtype):
         raise ValueError(f"Column {name!r} holds complex numbers; formulas need real numbers.")
     if types.is_numeric_dtype(dtype):
@@ -148,13 +149,22 @@ def _as_numbers(values: pd.Series) -> pd.Series:
     return pd.Series(values.to_numpy(dtype=float, na_value=np.nan))
 
 
-def _as_objects(values: pd.Series, name: str) -> pd.Series:
-    """Return text, or other values of one type, as objects; numbers of any type as float64.
+def _as_booleans(values: pd.Series) -> pd.Series:
+    """Return booleans with the dtype bool, or with pandas' "boolean" if some are missing."""
+    return values.astype("boolean" if values.isna().any() else bool)
 
-    Raises ValueError for several types, whose levels would have no order.
+
+def _as_objects(values: pd.Series, name: str) -> pd.Series:
+    """Return a column of text, or of objects of one other type, with the dtype object.
+
+    Objects that are numbers, such as Decimal, become float64, and booleans become "boolean".
+    Missing values do not count as a type. ValueError is raised if the values have several types,
+    because levels of several types cannot be sorted; `name` is the column's name for the message.
     """
     values = values.astype(object)
     present = values[values.notna()]
+    if len(present) and all(isinstance(v, bool | np.bool_) for v in present):
+        return _as_booleans(values)
     if len(present) and all(isinstance(v, Number) and not isinstance(v, bool) for v in present):
         return values.where(values.notna(), np.nan).astype(float)
     kinds = sorted({type(value).__name__ for value in present})

@@ -275,7 +275,11 @@ class _Evaluation(PandasMaterializer):  # type: ignore[misc, unused-ignore]
         kind = evaluated.metadata.kind
         if kind is Factor.Kind.NUMERICAL:
             for part in parts_of(evaluated.values):
-                if not sp.issparse(part) and np.asarray(part).dtype.kind not in "fiub":
+                # Older pandas makes an array of objects of a complete column of "boolean".
+                is_boolean = getattr(getattr(part, "dtype", None), "kind", "") == "b"
+                if sp.issparse(part) or is_boolean:
+                    continue
+                if np.asarray(part).dtype.kind not in "fiub":
                     raise ValueError(
                         f"{expression} is of the dtype {np.asarray(part).dtype}; expected numbers. "
                         "Write C(...) for categories, and convert times, for instance by "

@@ -105,7 +105,8 @@ class GoodnessMethods(ResultsState):
         ----------
         score : {"brier", "log"}, default="brier"
             The mean squared difference of probabilities and outcomes, or the mean of -log p of the
-            observed class.
+            observed class, of which small values are good. The `log_score` of `loo` is the mean of
+            +log p, of which large values are good.
         n_bins : int, default=10
             Number of bins. In each bin of the probability of a class, the mean probability is
             compared with the share of the class.

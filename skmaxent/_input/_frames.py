@@ -104,11 +104,17 @@ def results_frame(
     mean, error : ndarray of shape (n_l1_ratios, n_Cs, n_gammas)
         The mean score over folds and its standard error.
     n_features : ndarray of shape (n_l1_ratios, n_Cs)
-        The mean number of features with nonzero coefficients.
+        The mean over folds of the number of features with nonzero coefficients.
     grid : tuple of ndarrays
         The l1_ratios, Cs and gammas.
     chosen : tuple of int
         Positions of the chosen values in the arrays of `grid`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns are l1_ratio, C, gamma, mean_score, standard_error, n_features, chosen (bool)
+        and the score of each fold: split0_score, split1_score, ...
     """
     import pandas as pd
 

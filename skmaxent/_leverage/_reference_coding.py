@@ -36,16 +36,22 @@ def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
 
 
 def ridge_gradient(strength: Array, coef: Array) -> Array:
-    """Return the gradient of min_c Σ_kj strength_kj/2 (w_kj + c_j)² by w, (n_logits, d).
+    """Return the gradient by w of the ridge R(w) = min_c Σ_kj strength_kj/2 (w_kj + c_j)².
 
-    The minimum over c removes the direction of the ridge in which the loss is constant: adding the
-    same c_j to the coefficients of feature j of all classes. A single logit has no such c.
+    The loss does not change if the same c_j is added to the coefficients of feature j of all
+    classes. Coefficients in reference coding therefore leave c_j open, and their penalty is the
+    smallest over c. A single logit has no such c, and R is Σ_j strength_j/2 w_j².
 
     Parameters
     ----------
     strength : ndarray of shape (1 or n_logits, d)
+        The factors of the ridge; a single row is that of all classes.
     coef : ndarray of shape (n_logits, d)
-        The w.
+        The coefficients w.
+
+    Returns
+    -------
+    ndarray of shape (n_logits, d)
     """
     gradient = strength * coef
     if len(coef) == 1:
@@ -58,7 +64,20 @@ def ridge_gradient(strength: Array, coef: Array) -> Array:
 
 
 def ridge_information(strength: Array, n_classes: int, fit_intercept: bool) -> Array:
-    """Return the Hessian of the penalty of `ridge_gradient`, (r·width, r·width)."""
+    """Return the Hessian of the ridge of `ridge_gradient` by coefficients in reference coding.
+
+    Parameters
+    ----------
+    strength : ndarray of shape (1 or n_logits, d)
+        As in `ridge_gradient`.
+    n_classes : int
+    fit_intercept : bool
+        Whether the matrix has rows and columns for intercepts, which are zero.
+
+    Returns
+    -------
+    ndarray of shape (r·width, r·width)
+    """
     r, d = n_classes - 1, strength.shape[1]
     width = d + fit_intercept
     H = np.zeros((r, width, r, width))

@@ -63,7 +63,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class FoldOptions:
-    """FoldOptions the paths of all folds are fitted and scored.
+    """How the paths of all folds are fitted and scored.
 
     Attributes
     ----------

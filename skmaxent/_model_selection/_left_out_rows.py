@@ -94,10 +94,12 @@ def score_of_rows(scoring: Any) -> Callable[[Array, Array], Array]:
 
 
 def _log_scores(log_proba: Array, shares: Array) -> Array:
+    """Return Σ_k y_k log p_k of each row, (n,), for the observed shares y; larger is better."""
     return np.asarray(np.where(shares > 0.0, shares * log_proba, 0.0).sum(axis=1))
 
 
 def _hits(log_proba: Array, shares: Array) -> Array:
+    """Return the observed share of the most probable class of each row, (n,)."""
     return np.asarray(shares[np.arange(len(shares)), log_proba.argmax(axis=1)])
 
 
@@ -116,10 +118,12 @@ def _neg_brier_scores(log_proba: Array, shares: Array) -> Array:
 class RowsScored(Fold):
     """The path of all rows with its scores of leave-one-out, as the only fold.
 
+    `scores` has a single column, because ``cv="loo"`` does not compare relaxed fits.
+
     Attributes
     ----------
     std_errs : ndarray of shape (n_cs, 1)
-        The standard errors of the scores, over observations.
+        The standard error of each score, which is a mean over observations.
     n_refits : ndarray of int, shape (n_cs,)
         The number of exact fits that replaced approximations at each C.
     """
@@ -130,15 +134,16 @@ class RowsScored(Fold):
 
 @dataclass(frozen=True)
 class LeftOutRows:
-    """The `Folds` of ``cv="loo"``: all rows are the only fold, which leave-one-out scores.
+    """The `Folds` of ``cv="loo"``: one fold with all rows, scored by leave-one-out.
 
     Attributes
     ----------
     X : {array-like, sparse matrix, DataFrame}
-        As the user gave it.
+        As the user gave it, for callbacks and for the grid of C.
     rows : RowsInMemory
         The checked rows, to which paths are fitted.
     fold_options : FoldOptions
+        The options of paths, and the metadata for the scorer.
     score : callable
         The result of `score_of_rows`.
     n_jobs : int or None
@@ -183,14 +188,17 @@ class LeftOutRows:
         return 1
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
+        """Return a grid of `n_points` Cs for all rows and the l1_ratios of the models."""
         return data_grid(
             models, self.X, self.rows.y, n_points, self.rows.sample_weight, self.rows.offset
         )
 
     def total_weight(self, model: MaxentClassifier) -> float:
+        """Return the sum of the weights of all rows, with the class weights of a model."""
         return self.rows.total_weight(model)
 
     def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
+        """Yield the scored path of each job; the paths run in `n_jobs` processes."""
         found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(self.scored)(job.model, grid, job.task) for job in jobs
         )
@@ -219,7 +227,18 @@ class LeftOutRows:
         return np.asarray(table.sum(axis=0) <= 1.0)
 
     def scored(self, model: MaxentClassifier, grid: PenaltyGrid, task: Task | None) -> RowsScored:
-        """Return the path of a model and its scores; a callback of `task` may end the path."""
+        """Return the path of a model with its leave-one-out scores.
+
+        Parameters
+        ----------
+        model : MaxentClassifier
+            The parameters of the fits, apart from C.
+        grid : PenaltyGrid
+            The values of C.
+        task : Task or None
+            The task of the path. A callback of it may end the path early; the scores at the other
+            values of C are then NaN.
+        """
         if task is not None:
             task = task.with_rows(self.X, self.rows.y, self.rows.sample_weight).begin()
         settings = Settings.of(model).for_path()
@@ -228,6 +247,7 @@ class LeftOutRows:
         scores: list[ScoresOfPath] = []
 
         def score(training: TrainingProblem, path: MaxentPath) -> None:
+            """Score the finished path while the threads that read its rows still run."""
             scores.append(ScoresOfPath.of(settings, training, path, grid, self.mean_and_error))
 
         path = fold_path(
@@ -246,19 +266,20 @@ class LeftOutRows:
             task.end()
         total = self.rows.observed.total_weight(self.rows.score_weights(self.fold_options))
         (found,) = scores
-        columns = found.means[:, None], total, found.std_errs[:, None], found.n_refits
-        return RowsScored(path, *columns)
+        means, errors, n = found.means[:, None], found.std_errs[:, None], found.n_refits
+        return RowsScored(path, scores=means, scored_weight=total, std_errs=errors, n_refits=n)
 
     def mean_and_error(
         self, log_proba: Array, units: Units, is_single: Array
     ) -> tuple[float, float]:
-        """Return the mean score over observations and its standard error.
+        """Return the mean score over observations and its standard error; NaN without any.
 
         Parameters
         ----------
         log_proba : ndarray of shape (n_units, n_classes)
             Log-probabilities of the classes for each unit that is left out.
         units : Units
+            The observations or whole rows that are left out.
         is_single : ndarray of bool, shape (n_units,)
             Units that do not count, because the fit without them does not know their class.
         """

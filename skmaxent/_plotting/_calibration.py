@@ -118,12 +118,13 @@ class ClassCalibrationDisplay:
         Parameters
         ----------
         y_true, y_prob : object
-            As in `expected_calibration_error`.
+            The observed classes and the predicted probabilities, as in
+            `expected_calibration_error`.
         n_bins, strategy, conf_level : object
             As in `InferenceResults.calibration`.
         sample_weight, classes : object
-            As in `expected_calibration_error`. With weights intervals have Kish's effective number
-            of rows.
+            As in `expected_calibration_error`. With weights, the intervals use Kish's effective
+            number of rows, (Σ w)²/Σ w².
         ax : matplotlib.axes.Axes or sequence of Axes, default=None
             The axes to draw on, one for each class; None creates a new figure.
 

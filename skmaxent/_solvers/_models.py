@@ -35,10 +35,20 @@ QUICK_HESSIAN_WORK = 1e7
 SAMPLED_ROWS_PER_COEFFICIENT = 5
 SAMPLED_ROWS_PER_COLUMN = 10
 LEAST_SAMPLED_ROWS = 2000
-# Curvature added to every coefficient, relative to the mean, so that the matrix has a factor.
+# Rows in a sample from which only the variances of the columns are computed.
+SAMPLED_ROWS_FOR_VARIANCES = 20_000
+# Curvature added to every coefficient, relative to the mean, so that the matrix has a Cholesky
+# factor.
 LEAST_MODEL_CURVATURE = 1e-13
 # If the mean curvature is below this, all rows have probabilities near 0 and 1.
 VANISHED = 1e-10
+# The least curvature of a class, relative to the largest, and the least variance of a standardised
+# column, in a Kronecker product. A sample may have too few rows of a class, or nonzero entries of a
+# column, to estimate smaller ones.
+LEAST_CLASS_CURVATURE = 1e-10
+LEAST_COLUMN_VARIANCE = 0.5
+# Curvatures are at least this number, so that divisions by them do not overflow.
+TINY = 1e-300
 # Relative accuracy, and most products over the rows, of a linear system with the Hessian itself.
 HESSIAN_MODEL_ACCURACY = 0.1
 HESSIAN_MODEL_PRODUCTS = 50
@@ -47,13 +57,25 @@ HESSIAN_MODEL_PRODUCTS = 50
 def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     """Return the most accurate quadratic model of the loss that the size of the problem allows.
 
-    `seed` is the seed for the sample of rows. With `uses_hessian`, the model has the Hessian of all
-    rows.
+    For small problems it is a `DenseModel`: the Hessian of all rows, or of a sample if there are
+    many rows. For others it is a Kronecker product, or with `uses_hessian` a `HessianModel`, which
+    has the Hessian of all rows.
+
+    Parameters
+    ----------
+    point : Point
+        The loss at the coefficients θ.
+    seed : int
+        The seed for the sample of rows.
+    uses_hessian : bool, default=False
+        Whether products with the Hessian of all rows may replace a Kronecker product. With sparse X
+        it also raises the largest size for which the Hessian is assembled.
     """
     R, width = point.objective.shape
-    # If all rows have the same probabilities, the Hessian is a Kronecker product. A small matrix is
-    # better still, because minima with a penalty are then exact. With few rows, a lasso has few
-    # nonzero coefficients, and the factors of the matrix are small.
+    # If all rows have the same probabilities, the Hessian is a Kronecker product. An assembled
+    # matrix is better nevertheless if it costs little, because minima with a penalty are then
+    # exact. With few rows, a lasso has few nonzero coefficients, and the Cholesky factors of their
+    # blocks are small.
     objective = point.objective
     rank = objective.blocks.n_samples * objective.likelihood.n_free
     cheap = uses_hessian or not objective.blocks.is_sparse or rank <= SPARSE_SIZE
@@ -72,10 +94,18 @@ def has_cheap_hessian(point: Point) -> bool:
 
 
 class HessianModel(Model):
-    """A model with the Hessian of all rows, which is not a matrix but multiplies by passes over X.
+    """A model with the Hessian of all rows, whose products are computed by passes over X.
 
-    A simpler model is the preconditioner for linear systems. This model is used if the simpler one
-    predicts wrongly which coefficients are zero.
+    The Hessian is never assembled. Conjugate gradients solve the linear systems, with a simpler
+    model as the preconditioner. This model is used if the simpler one predicts wrongly which
+    coefficients are zero.
+
+    Parameters
+    ----------
+    point : Point
+        The loss at the coefficients where the Hessian is taken.
+    simple : Model
+        The preconditioner. This model has the same `diagonal` and `shift_curvature`.
     """
 
     is_local = True
@@ -85,11 +115,20 @@ class HessianModel(Model):
         self.diagonal, self.shift_curvature = simple.diagonal, simple.shift_curvature
 
     def apply(self, V: Array) -> Array:
+        """Return M V by one pass over X, which may use a float32 copy of X.
+
+        M is the Hessian of the loss with `shift_curvature` added along shifts, see `Model`.
+        """
         product = self._point.hessian_product(V, exact=False)
         product += self.shift_curvature * V.mean(axis=0)
         return product
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
+        """Return an approximate solution x of (M + penalty'') x = rhs, see `Model.solve`.
+
+        The relative accuracy is `HESSIAN_MODEL_ACCURACY`, unless `HESSIAN_MODEL_PRODUCTS` passes
+        over X do not reach it.
+        """
         gradient = project_onto_tangent(tangent, -rhs)
         natural = self._simple.solve(gradient, tangent)
         step = conjugate_gradients(
@@ -104,7 +143,11 @@ class HessianModel(Model):
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:
-    """Return the objective over `n_rows` sampled rows, LEAST_SAMPLED_ROWS or more, or over all."""
+    """Return the objective over a random sample of rows, or the objective itself.
+
+    The sample has `n_rows` rows, but at least `LEAST_SAMPLED_ROWS`. If there are no more rows than
+    that, the result is `objective`.
+    """
     n_rows = max(n_rows, LEAST_SAMPLED_ROWS)
     if n_rows >= objective.blocks.n_samples:
         return objective
@@ -121,9 +164,10 @@ def _dense(point: Point, seed: int) -> DenseModel:
     H = all_logits_hessian(H.reshape(r, width, r, width), is_coupled)
     mean = float(np.einsum("kiki->", H)) / (R * width)
     column = np.arange(width - 1)
-    missing = np.where(objective.varying, LEAST_MODEL_CURVATURE * max(mean, VANISHED), 1.0)
+    # Constant columns have no curvature. With a curvature of 1, their coefficients stay zero.
+    added = np.where(objective.varying, LEAST_MODEL_CURVATURE * max(mean, VANISHED), 1.0)
     for k in range(R):
-        H[k, column, k, column] += missing
+        H[k, column, k, column] += added
     return DenseModel(
         H.reshape(R * width, R * width),
         (R, width),
@@ -135,8 +179,10 @@ def _dense(point: Point, seed: int) -> DenseModel:
 def all_logits_hessian(H: Array, is_coupled: bool) -> Array:
     """Convert a Hessian from reference coding to the coefficients of all logits.
 
-    H has the shape (r, width, r, width), the result (R, width, R, width). If logits are not
-    coupled, R = r and the result is H itself.
+    Logits are coupled if a softmax of all R of them gives the probabilities; reference coding then
+    has the differences of r = R - 1 logits from the last one. H has the shape (r, width, r, width),
+    and the result (R, width, R, width). If logits are not coupled (a single logit, or independent
+    labels), R = r, and the result is H itself.
     """
     if not is_coupled:
         return H
@@ -150,18 +196,20 @@ def all_logits_hessian(H: Array, is_coupled: bool) -> Array:
 def _kronecker(point: Point, seed: int, *, full: bool) -> Model:
     """Return a model whose Hessian is a Kronecker product, from a sample of rows.
 
-    The factors are the curvature of the classes and the covariance matrix of the columns, or with
-    `full=False` the variances alone.
+    The factors are the curvature of the classes and, for the columns, a matrix: with `full` their
+    covariance matrix (the result is a `KroneckerModel`), else the diagonal matrix of their
+    variances (a `SeparableModel`). `seed` is the seed for the sample.
     """
     objective = point.objective
     width = objective.shape[1]
-    sample = _sample(objective, SAMPLED_ROWS_PER_COLUMN * width if full else 20_000, seed)
+    n_rows = SAMPLED_ROWS_PER_COLUMN * width if full else SAMPLED_ROWS_FOR_VARIANCES
+    sample = _sample(objective, n_rows, seed)
     curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
-    alpha = np.maximum(curvature, 1e-10 * max(float(curvature.max()), 1e-290))
+    alpha = np.maximum(curvature, max(LEAST_CLASS_CURVATURE * float(curvature.max()), TINY))
     alpha, share = objective.likelihood.simplex_curvature(alpha, shares)
-    covariance = covariance / max(total, 1e-300)
+    covariance = covariance / max(total, TINY)
     diagonal = covariance.diagonal() if full else covariance
-    diagonal = np.where(objective.varying, np.maximum(diagonal, 0.5), 1.0)
+    diagonal = np.where(objective.varying, np.maximum(diagonal, LEAST_COLUMN_VARIANCE), 1.0)
     constant = 1.0 if objective.fit_intercept else 0.0
     if not full:
         return SeparableModel(alpha, share, np.append(diagonal, constant))

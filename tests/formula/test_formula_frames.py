@@ -75,6 +75,32 @@ def test_missing_values_of_polars():
         FormulaTransformer("a").fit(frame.lazy())
 
 
+INCOMPLETE_BOOLEANS = {
+    "object": pd.DataFrame({"b": [True, None, False, True]}),
+    "boolean": pd.DataFrame({"b": pd.array([True, None, False, True], dtype="boolean")}),
+    "polars": pl.DataFrame({"b": [True, None, False, True]}),
+}
+
+
+@pytest.mark.parametrize("kind", INCOMPLETE_BOOLEANS)
+@pytest.mark.parametrize(
+    ("formula", "name"),
+    [
+        ("b.fillna(False)", "b.fillna(False)"),
+        ("C(b.fillna(False))", "C(b.fillna(False))[T.True]"),
+    ],
+)
+def test_missing_booleans_that_a_formula_replaces(kind, formula, name):
+    """The columns are those of complete booleans, whichever rows and library the fit had."""
+    incomplete = INCOMPLETE_BOOLEANS[kind]
+    complete = pd.DataFrame({"b": [True, False, False, True]})
+    for fitted in (incomplete, complete):
+        columns = FormulaTransformer(formula).fit(fitted)
+        assert columns.get_feature_names_out().tolist() == [name]
+        for rows in (incomplete, complete):
+            assert_array_equal(np.ravel(columns.transform(rows)), [1.0, 0.0, 0.0, 1.0])
+
+
 @pytest.mark.parametrize(
     "dtypes",
     [
