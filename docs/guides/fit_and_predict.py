@@ -66,7 +66,8 @@ print(classification_report(y_test, clf.predict(X_test)))
 
 # %%
 # The figure shows how probabilities depend on two of the measurements. A linear classifier has
-# straight boundaries between classes. Near a boundary, the largest probability is about one half.
+# straight boundaries between classes. At a boundary, two classes have the same probability: about
+# one half, and down to one third near the point where all three classes meet.
 
 two = ["alcohol", "flavanoids"]
 flat = MaxentClassifier().fit(X_train[two], y_train)
@@ -110,7 +111,8 @@ print(search.fit(X_train, y_train).best_params_)
 #
 # scikit-learn's ``LogisticRegression`` often issues a ``ConvergenceWarning`` on data in raw units:
 # its solver stops after ``max_iter`` iterations, before the optimum. ``MaxentClassifier`` minimises
-# the same objective, and preconditions it so that units do not matter.
+# the same objective, and preconditions it so that different units do not slow it down. The ridge
+# penalty still depends on the units.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -157,7 +159,8 @@ print(f"largest difference: {abs(weighted.coef_ - repeated.coef_).max():.0e}")
 # If one class is rare, its probability seldom exceeds one half, and ``predict`` seldom names it.
 # ``class_weight="balanced"`` gives all classes the same total weight, so that more rows of the rare
 # class are found. Its probabilities are then too high. ``prior_correction="empirical"`` changes the
-# intercepts, so that the mean of the probabilities agrees with the shares of the classes again.
+# intercepts, so that the mean of the probabilities agrees with the shares of the classes again. The
+# table is computed from the rows of the fit.
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(20_000, 2))
@@ -181,8 +184,8 @@ table = pd.DataFrame(
 table.round(3)
 
 # %%
-# Use no class weights if you need probabilities. If errors cost different amounts, compare the
-# probability with a threshold of your own. The example
+# If you need probabilities, use no class weights, or use ``prior_correction``. If errors
+# cost different amounts, compare the probability with a threshold of your own. The example
 # :doc:`/gallery/tables/class_weights_prior` does this with real data.
 #
 # What to read next

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from skmaxent._effects._variables import Variables, is_numeric, is_time, levels_of, numbers
+from skmaxent._effects._variables import Variables, has_numbers, is_time, levels_of, numbers
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
             f"datagrid has {given!r} for {name!r}: expected a value, a list of values or a "
             "function of the column."
         )
-    if is_numeric(data[name]) and not all(isinstance(value, Real) for value in values):
+    if has_numbers(data[name]) and not all(isinstance(value, Real) for value in values):
         raise ValueError(f"datagrid has {values} for {name!r}: expected numbers.")
     return values
 
@@ -101,7 +101,7 @@ def _typical(column: pd.Series, weights: Array | None, *, is_number: bool) -> An
     If several values are equally frequent, the first of the sorted levels is returned. Missing
     values do not count. `is_number` is False for numbers that the model treats as levels.
     """
-    if is_number and is_numeric(column):
+    if is_number and has_numbers(column):
         values = numbers(column)
         known = ~np.isnan(values)
         return float(np.average(values[known], weights=None if weights is None else weights[known]))
@@ -121,9 +121,9 @@ def _typed(values: list[Any], like: pd.Series) -> pd.Series:
     """
     import pandas as pd
 
-    if is_numeric(like):
+    if has_numbers(like):
         found = pd.Series(values)
-        return found if is_numeric(found) else pd.Series(values, dtype=like.dtype)
+        return found if has_numbers(found) else pd.Series(values, dtype=like.dtype)
     if hasattr(like, "cat"):
         known = like.cat.categories.tolist()
         unknown = [value for value in values if value not in known]

@@ -98,7 +98,7 @@ class Variables:
         frame, is_frame = as_frame(X)
         if names is not None and not is_frame:
             frame = frame.set_axis(names, axis=1)
-        levels = {name: levels_of(frame[name]) for name in frame if not is_numeric(frame[name])}
+        levels = {name: levels_of(frame[name]) for name in frame if not has_numbers(frame[name])}
         found = cls(
             list(frame),
             transformer,
@@ -134,9 +134,21 @@ class Variables:
     def _kind_of_numbers(self, data: pd.DataFrame, name: str) -> str:
         """Return how the columns of the model depend on a numeric variable.
 
-        "isolated": on both sides of most values, some column jumps or the transformer raises an
-        error, as for categories. "steps": the columns are constant between jumps. "continuous":
-        neither.
+        Up to `MOST_VALUES` values of the variable are moved down and up by a small step (`TINY`).
+
+        Parameters
+        ----------
+        data : DataFrame
+            Rows of the fit.
+        name : str
+            The variable.
+
+        Returns
+        -------
+        {"isolated", "steps", "continuous"}
+            "isolated", if for each direction some column jumps at most values, or the transformer
+            raises ValueError: it treats numbers as categories. "steps", if the columns change only
+            by jumps, as those of bins do. "continuous" otherwise.
         """
         rows = data[~data[name].duplicated() & data[name].notna()]
         rows = rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), MOST_VALUES)).astype(int)]
@@ -177,9 +189,10 @@ class Variables:
         return replace(self, data=self.read(X, "X"), offset=offset, weights=weights)
 
     def with_used(self, used: list[tuple[str, ...]]) -> Variables:
-        """Return the variables with `used` and `levels` of those on which some column depends.
+        """Return a copy in which only variables on which some column depends are used.
 
-        `used` has the variables of each column of the model, as `terms_of_columns` returns them.
+        `levels` of the copy has no other variables either. The argument `used` has for each column
+        of the model the variables on which it depends, as `terms_of_columns` returns them.
         """
         some = {name for names in used for name in names}
         levels = {name: values for name, values in self.levels.items() if name in some}
@@ -205,7 +218,10 @@ class Variables:
         return rows if self.transformer is None else self.transformer.transform(rows)
 
     def is_numeric(self, name: str) -> bool:
-        """Return whether the values of a variable are numbers, and not treated as categories."""
+        """Return whether a variable has numbers that the transformer does not treat as categories.
+
+        `has_numbers` says of a column whether it has numbers.
+        """
         return name not in self.levels
 
 
@@ -223,7 +239,7 @@ def as_frame(X: Any) -> tuple[pd.DataFrame, bool]:
     return _named(np.asarray(X)), False
 
 
-def is_numeric(column: pd.Series) -> bool:
+def has_numbers(column: pd.Series) -> bool:
     """Return whether a column has numbers; booleans do not count as numbers."""
     from pandas.api import types
 
@@ -305,7 +321,7 @@ def constant(column: pd.Series, value: Any) -> pd.Series:
     import pandas as pd
 
     dtype: Any = column.dtype
-    if is_numeric(column):
+    if has_numbers(column):
         dtype = None
     return pd.Series(value, index=column.index, name=column.name, dtype=dtype)
 

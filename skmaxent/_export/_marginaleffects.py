@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from skmaxent._effects._delta_method import DeltaMethod
-from skmaxent._effects._variables import Variables, is_numeric, levels_of
+from skmaxent._effects._variables import Variables, has_numbers, levels_of
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results import InferenceResults
 from skmaxent._typing import Array
@@ -126,7 +126,7 @@ class _RowConverter:
     def numeric_levels(self) -> list[str]:
         """The names of variables whose values are numbers that the model treats as categories."""
         template, levels = self._variables.template, self._variables.levels
-        return [str(name) for name in levels if is_numeric(template[name])]
+        return [str(name) for name in levels if has_numbers(template[name])]
 
     def columns_of_fit(self, polars: Any) -> dict[str, Any]:
         """Return the columns of the data of the fit by name, with its weights and offsets last.
@@ -174,7 +174,7 @@ class _RowConverter:
     def _to_polars(self, polars: Any, column: pd.Series) -> Any:
         """Return a column of pandas as a series of polars, text as categories."""
         if column.name not in self._levels:
-            is_number = is_numeric(column) and column.isna().any()
+            is_number = has_numbers(column) and column.isna().any()
             values = column.to_numpy(dtype=float, na_value=np.nan) if is_number else column
             return polars.Series(values=np.asarray(values))
         levels = self._levels[column.name]
@@ -193,14 +193,14 @@ class _RowConverter:
                 if name in self._variables.used:
                     raise ValueError(f"newdata has no column {text!r}, a variable of the model.")
                 columns[name] = pd.Series([self._first[name].iloc[0]] * len(newdata))
-                if not is_numeric(like):
+                if not has_numbers(like):
                     columns[name] = columns[name].astype(like.dtype)
                 continue
             values = newdata[text].to_list()
             if name in self._levels:
                 levels = self._levels[name]
                 values = [None if value is None else levels[str(value)] for value in values]
-            is_number = is_numeric(like)
+            is_number = has_numbers(like)
             columns[name] = pd.Series(values, dtype=float if is_number else like.dtype)
         return pd.DataFrame(columns, index=range(len(newdata)))
 

@@ -105,11 +105,23 @@ def _missing_rows(values: Any, n_rows: int) -> Array:
 
 
 def refuse_infinite(expression: str, values: Any) -> None:
-    """Raise ValueError for infinite values of a factor, such as the logarithm of zero."""
+    """Raise ValueError for infinite values of a factor, such as the logarithm of zero.
+
+    Checked are the dense parts of floating-point numbers of any precision.
+    """
     for part in parts_of(values):
-        if getattr(part, "dtype", None) == np.float64 and np.isinf(np.asarray(part)).any():
-            rows = np.isinf(np.asarray(part)).reshape(len(part), -1).any(axis=1)
+        rows = _infinite_rows(part)
+        if rows.any():
             raise ValueError(
                 f"{expression} is infinite in {rows.sum()} rows, the first of which are "
                 f"{np.flatnonzero(rows)[:MOST_LISTED].tolist()}; expected finite numbers."
             )
+
+
+def _infinite_rows(part: Any) -> Array:
+    """Return which rows of a part of a factor are infinite, (n_rows,); none if it has no floats."""
+    n_rows = np.shape(part)[0]
+    if sp.issparse(part) or getattr(getattr(part, "dtype", None), "kind", "") != "f":
+        return np.zeros(n_rows, bool)
+    values = np.asarray(part, dtype=float).reshape(n_rows, -1)
+    return np.asarray(np.isinf(values).any(axis=1))

@@ -275,9 +275,13 @@ class _Evaluation(PandasMaterializer):  # type: ignore[misc, unused-ignore]
         kind = evaluated.metadata.kind
         if kind is Factor.Kind.NUMERICAL:
             for part in parts_of(evaluated.values):
+                if sp.issparse(part):
+                    raise ValueError(
+                        f"{expression} is a SciPy sparse matrix; expected an array or a column. "
+                        "Call its method toarray()."
+                    )
                 # Older pandas makes an array of objects of a complete column of "boolean".
-                is_boolean = getattr(getattr(part, "dtype", None), "kind", "") == "b"
-                if sp.issparse(part) or is_boolean:
+                if getattr(getattr(part, "dtype", None), "kind", "") == "b":
                     continue
                 if np.asarray(part).dtype.kind not in "fiub":
                     raise ValueError(

@@ -53,10 +53,16 @@ class Replicates:
     counts: dict[str, int]
 
     def warn(self, fitted: Array) -> None:
-        """Warn about samples without proper estimates, and about a changed or unconverged fit.
+        """Warn about samples without unique finite estimates, and about other coefficients.
 
-        The second warning is given if `fitted`, the coefficients of the user's estimator in the
-        shape of `whole`, differ from `whole` by more than half a standard error.
+        The first warning counts the samples that `counts` describes, except those drawn again. The
+        second one says that the fit of the user had other data or did not converge. It is issued if
+        a coefficient differs between `fitted` and `whole` by more than half a standard error.
+
+        Parameters
+        ----------
+        fitted : ndarray of shape (n_logits, n_features + 1)
+            Coefficients of the user's estimator, the intercepts in the last column.
         """
         n = len(self.coef)
         texts = {
@@ -309,10 +315,21 @@ def _draw_all_classes(
 def _targets_of_sample(observed: Observations, drawn: Array) -> tuple[Any, Array]:
     """Return y and sample weights for a sample whose observations were drawn one by one.
 
-    `drawn` are the weights of `Sampling.draw`. If rows have one class each, y are their labels, and
-    `drawn` (n_samples,) are the weights. Otherwise y is the table `drawn` (n_samples, n_classes)
-    of counts as a data frame, and the weights are 1. Rows without draws keep their original counts,
-    because a row of zeros is no valid y, and have weight 0.
+    Parameters
+    ----------
+    observed : Observations
+        The checked y of the user; its rows are not sets.
+    drawn : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        The weights that `Sampling.draw` returned.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,), or DataFrame of shape (n_samples, n_classes)
+        If rows have one class each, their labels. Otherwise a table of counts: `drawn` for the rows
+        that were drawn. The other rows keep their original counts, because a row of zeros is no
+        valid y.
+    weights : ndarray of shape (n_samples,)
+        `drawn` for labels. For a table, 1 for rows that were drawn and 0 for the others.
     """
     if observed.codes is not None:
         return observed.classes[observed.codes], drawn

@@ -279,7 +279,7 @@ def _choose_transform(
 ) -> ColumnTransform | None:
     """Return the transform from `blocks` to the columns of the problem, or None for no change."""
     low, high, constant = found.low, found.high, found.constant
-    drops = constant.any() and not keep_columns and blocks.is_worth_dropping(constant)
+    drops = constant.any() and not keep_columns and blocks.pays_to_drop(constant)
     some = np.flatnonzero(~constant) if drops else np.arange(len(constant))
     shift = exponents = None
     low, high = low[some], high[some]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._effects._datagrid import DataGrid, datagrid
-from skmaxent._effects._variables import Variables, is_numeric
+from skmaxent._effects._variables import Variables, has_numbers
 from skmaxent._inference._results import InferenceResults
 from skmaxent._plotting._axes import (
     LEGEND_ROWS,
@@ -203,7 +203,7 @@ class PredictionsDisplay:
             numbers = np.stack(
                 [rows[["estimate", "lower", "upper"]].to_numpy(float) for rows in of_classes]
             )
-            draw = _draw_numeric if is_numeric(values) else _draw_levels
+            draw = _draw_numeric if has_numbers(values) else _draw_levels
             self.artists_.append(draw(axes, values, numbers, colours, kind == "stacked"))
             axes.set_xlabel(variable, **LITERAL_TEXT)
             axes.set_title(title, fontsize="medium", **LITERAL_TEXT)
@@ -236,7 +236,7 @@ class PredictionsDisplay:
             return [("", self.table)]
         by, values = self.table.columns[1], self.table.iloc[:, 1]
         return [
-            (f"{by} = {value:.4g}" if is_numeric(values) else f"{by} = {value}", part)
+            (f"{by} = {value:.4g}" if has_numbers(values) else f"{by} = {value}", part)
             for value in values.drop_duplicates().sort_values()
             for part in [self.table[values == value]]
         ]
@@ -244,7 +244,7 @@ class PredictionsDisplay:
     def _height_of_names(self) -> float:
         """Return the inches that rotated names of levels need below a panel."""
         values = self.table.iloc[:, 0]
-        names = [] if is_numeric(values) else values.astype(str).unique().tolist()
+        names = [] if has_numbers(values) else values.astype(str).unique().tolist()
         is_long = sum(map(len, names)) > LETTERS_OF_TICKS
         return min(LETTER_HEIGHT * max(map(len, names)), 6.0) if is_long else 0.0
 

@@ -94,11 +94,21 @@ class _SetFit:
 
     Attributes
     ----------
+    problem : Problem
+        The problem with uniform targets.
+    penalty : Penalty
+        The penalty and bounds of the problem.
+    tol : float
+        The distance to the optimum, in standard errors, at which the fit ends.
     uniform : Solution
-        The fit to uniform targets. Directions of recession depend only on which targets are
-        positive, so that the separation it finds holds for all steps.
+        The fit to uniform targets. If classes are separated for these targets, they are separated
+        for the targets of every step, because only which targets are positive matters.
     step_options : Options
         The options of the minimisation in a step.
+    record : Record
+        The history of the fit, with an iteration for each step.
+    descend : callable
+        The minimiser that does not check its result; see `_Minimiser`.
     thetas : list of ndarray of shape (R, d + 1)
         The iterates since the last extrapolation. The last entry is the present iterate.
     value : float
@@ -128,10 +138,16 @@ class _SetFit:
         self._start_at(self.uniform.point.theta, self._objective_at(self.uniform.point.theta))
 
     def first_steps(self) -> Status:
-        """Make steps of expectation maximisation until Newton's method does better.
+        """Make steps of expectation maximisation until Newton's method should take over.
 
-        The status returned is MAX_ITER unless the fit ends here. There is no certificate of the
-        steps, because the result of Newton's method is checked.
+        It should after `FIRST_STEPS` steps, at a distance of `NEAR`, or if a step does not lower
+        the objective. The steps have no certificate, because Newton's method checks its result.
+
+        Returns
+        -------
+        Status
+            MAX_ITER if Newton's method should take over, or if `max_iter` is reached. A kind of
+            separation, or STOPPED, if the fit ends here.
         """
         # If the fit to uniform targets has not reached its minimum, no step would reach one.
         if self.uniform.status in (Status.MAX_ITER, Status.PRECISION):
@@ -156,8 +172,9 @@ class _SetFit:
     def steps_to_the_end(self) -> Status:
         """Make steps of expectation maximisation up to a stationary point, and return the status.
 
-        Where the fit may end with a step, the step is repeated by `minimise`, which checks its
-        certificate, its precision and separation.
+        Most steps use `descend`, which does not check its result. A step that is short, or that
+        does not lower the objective, may be the last one. It is repeated by `minimise`, which
+        checks the optimum, the precision and separation.
         """
         total = self.problem.objective.total_weight
         while not self.record.is_full:
@@ -216,6 +233,7 @@ class _SetFit:
             return _set_loss(objective, theta) + penalty.value(theta)
 
         def point_at(theta: Array) -> Point:
+            # At θ, the gradient for the expected targets is that of the loss of the sets.
             return _with_rows(objective, _with_expected_targets(objective, theta)).at(theta)
 
         end = descend_by_newton(
@@ -231,10 +249,20 @@ class _SetFit:
         return self._solution_at(point, end.value, status)
 
     def _status_at_end(self, status: Status, expected: RowBlocks) -> Status:
-        """Return the status after Newton's method, or a kind of separation that is proved.
+        """Return the status of the fit after Newton's method.
 
-        `status` is that of Newton's method, and `expected` are the rows with the expected targets
-        at its end.
+        Parameters
+        ----------
+        status : Status
+            That of Newton's method.
+        expected : RowBlocks
+            The rows with the expected targets at the end of Newton's method.
+
+        Returns
+        -------
+        Status
+            A kind of separation if it is proved; PRECISION if the total loss is so small that
+            rounding errors hide its changes; otherwise `status`.
         """
         blocks = self.problem.objective.blocks
         assert isinstance(blocks, RowBlocks), "sets are in memory"
@@ -263,11 +291,17 @@ class _SetFit:
         return found, self._objective_at(found.point.theta)
 
     def _distance_after(self, step: Outcome | Solution) -> tuple[float, float]:
-        """Return the distance to the optimum before a step, in standard errors, and 1 - rate.
+        """Add the length of a step to `distances`; return an estimate of what was left before it.
 
-        The rate is the ratio of the lengths of this step and of the step before. The distance is
-        the sum of a geometric series with this ratio, whose first term is the length of this step.
-        After an extrapolation there is no step before, and the rate is `SLOWEST`.
+        Returns
+        -------
+        distance : float
+            The estimated distance to the optimum from the start of the step, in standard errors.
+            It is the sum of a geometric series. The first term is the length of this step, and the
+            rate is its ratio to the length of the step before.
+        left : float
+            1 - rate. The rate is at most `SLOWEST`, which it also is for the first step after an
+            extrapolation, and if the step is longer than the one before.
         """
         self.distances.append(step.history[0].distance)
         before, last = self.distances[-2:]

@@ -6,9 +6,10 @@ probabilities q given its set (zero outside of it), contributes
 
     [(diag p - p pᵀ) - (diag q - q qᵀ)] ⊗ x̃ x̃ᵀ.
 
-The loss is not convex. Steps use the absolute values of the eigenvalues (Nocedal & Wright 2006,
-Numerical Optimization, section 3.4), and are shortened by damping until the objective is lower. A
-stationary point at which some curvature is negative is left along that direction.
+The loss is not convex. Steps use the absolute values of the eigenvalues of H plus the ridge, after
+its rows and columns have been scaled (Nocedal & Wright 2006, Numerical Optimization, section 3.4;
+see `_Curvature`). They are shortened by damping until the objective is lower. A stationary point at
+which some curvature is negative is left along that direction.
 
 θ of shape (R, d + 1) are the coefficients of the standardised columns, with the intercepts in the
 last column. H, of shape (R·(d + 1), R·(d + 1)), has the coefficients of a class next to each other.
@@ -89,8 +90,9 @@ def descend_by_newton(
     ----------
     theta : ndarray of shape (R, d + 1)
     point_at : callable
-        Returns the point at a given θ of the objective whose targets are the probabilities at θ
-        given the sets. The gradient of its loss is that of the loss of the sets.
+        `point_at(theta)` returns the point at θ of an objective for targets that are shares of the
+        classes: the probabilities at θ given the set of each row. At θ, the gradient of its loss is
+        that of the loss of the sets.
     value_at : callable
         Returns the loss of the sets plus the penalty at a given θ.
     terms : PenaltyTerms
@@ -183,10 +185,12 @@ def _lower_on_manifold(
 
 
 def _with_curvature_of_shifts(H: Array, point: Point, penalty: Penalty) -> Array:
-    """Return the Hessian of the loss with the mean curvature of each column for its shifts.
+    """Return the Hessian of the loss with curvature for equal changes in all classes.
 
-    Neither the loss nor the penalty changes if all coefficients of some columns change alike. A
-    direction without curvature would make steps so long that rounding hides their decrease.
+    If logits are coupled, the loss does not change if a constant is added to the coefficients of a
+    column for all classes. Nor does the penalty for the columns without one. Such a direction
+    has no curvature, and rounding errors would make steps along it very long. For these columns,
+    the result has the mean absolute curvature of the column in this direction.
     """
     R, width = point.theta.shape
     if not point.objective.likelihood.is_coupled:
@@ -236,7 +240,8 @@ def _status_at_rounding(point: Point, value: float, distance: float) -> Status:
 def _smooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
     """Return the minimum of the quadratic model at a point plus a penalty that is a ridge.
 
-    The model has the Hessian of `_curvature`, with `damping` added to every eigenvalue.
+    The model of the loss plus the ridge has the matrix of `_curvature`, with `damping` added to
+    every eigenvalue.
     """
     theta = point.theta
     residual = penalty.minimum_norm_subgradient(theta, _loss_gradient(point))
@@ -254,8 +259,8 @@ def _smooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float) ->
 def _nonsmooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
     """Return the minimum of the quadratic model at a point plus a nonsmooth penalty.
 
-    The model is that of `_smooth_minimum`. The ridge is a part of the penalty here, and is
-    subtracted from the matrix of the model.
+    The model of the loss has the matrix of `_smooth_minimum` less the ridge, which is a part of the
+    penalty here.
     """
     gradient, theta = _loss_gradient(point), point.theta
     some, size, values, axes = _curvature(

@@ -66,10 +66,23 @@ WORTH_PRODUCTS = 200
 class PreconditionerChoice:
     """The choice of a preconditioner for the points of a fit, and the preconditioner in use.
 
-    There are four kinds. "diagonal" costs next to nothing. "full", a Kronecker product with the
-    full covariance, is exact at the null model. Elsewhere, "assembled", the Hessian as a matrix, is
-    the closest one, or for many parameters "blocks", the blocks of the Hessian for each class. A
-    preconditioner is built as soon as the Hessian products of the fit have cost as much as it.
+    There are four kinds, for d features, R logits and p free parameters:
+
+    - "diagonal": the diagonal of the Hessian, or at the null model a Kronecker product with the
+      variances of the columns. It costs little, and is used if all other kinds cost too much.
+    - "full": a Kronecker product with the covariance of the columns, for up to
+      `FULL_COVARIANCE_FEATURES` features. It costs n·d² + 2·d³ for n sampled rows, and is exact at
+      the null model.
+    - "assembled": the Hessian as a matrix, for up to `ASSEMBLED_SIZE` parameters. It costs
+      n·p² + p³/3, and is the closest approximation away from the null model.
+    - "blocks": the d × d block of the Hessian for each class, for more parameters. It costs about
+      R·d²·(n + d)/2.
+
+    The first preconditioner of a fit is "full" if it costs no more than `WORTH_PRODUCTS` Hessian
+    products, "assembled" if that is free or cheap near the optimum, and "diagonal" otherwise. A
+    later one is built when the last step's products, or half of the products so far, have cost as
+    much as it. "blocks" are built when the products so far and the expected ones of the next step
+    cost as much.
 
     Parameters
     ----------
@@ -151,13 +164,14 @@ class PreconditionerChoice:
         last_products : int
             The number of Hessian products of the last step.
         is_far : bool, default=False
-            Whether the optimum is far. If it still is after OLD steps, the sample of rows is too
-            small for long steps; from then on the Hessian of all rows is assembled at every step,
-            if it is affordable.
+            Whether the point is so far from the optimum that F is not nearly quadratic between
+            them. If it still is after OLD steps with one preconditioner, the Hessian of all rows is
+            assembled at every step from then on, if this costs at most `FAR_PRODUCTS` products.
+            Otherwise a preconditioner of the same kind is built again when it is old.
         is_steady : bool, default=False
-            Whether the last step ended inside the trust region and left most of F, and the optimum
-            is not reached. Only then blocks are built, because they will serve for the next points
-            too.
+            Whether the Hessian changes little from step to step: the last step agreed with its
+            quadratic model, was not limited by the trust region, and lowered F by a small share.
+            Blocks are built only then, because they are used for several steps.
         """
         last = last_products * self._product_cost
         self._spent += last
@@ -188,10 +202,12 @@ class PreconditionerChoice:
         return self._build(kind, point)
 
     def _blocks_pay_off(self, last: float, is_steady: bool) -> bool:
-        """Return whether to build blocks, for the first time or again.
+        """Return whether to build blocks, for the first time or again; only if `is_steady`.
 
-        `last` is the cost of the products of the last step. Blocks are built again if the steps
-        since then have cost as much as blocks, and the products of the last step half as much.
+        `last` is the cost of the products of the last step. Blocks are built for the first time if
+        the products so far and those expected of the next step cost as much as the blocks. They are
+        built again if the steps since then have cost as much as blocks, and the products of the
+        last step half as much.
         """
         cost = self._costs["blocks"]
         if not is_steady:
@@ -201,7 +217,7 @@ class PreconditionerChoice:
         return self._spent + NEXT_STEP * last >= cost
 
     def _is_old(self) -> bool:
-        """Return whether the steps since the last one was built cost more than a new one."""
+        """Return whether more than OLD steps have used the preconditioner, and cost as much."""
         return self._age > OLD and self._since >= self._costs[self._kind]
 
     def _build(self, kind: str, point: Point) -> tuple[Preconditioner, bool]:

@@ -46,7 +46,17 @@ def is_small_nonsmooth(penalty: Penalty, objective: MultinomialObjective) -> Typ
 
 
 class _Iterate(NamedTuple):
-    """Flat coefficients W (p,), the loss there, and its value plus the penalty."""
+    """A point of the descent.
+
+    Attributes
+    ----------
+    W : ndarray of shape (p,)
+        Flat coefficients.
+    state : SmallEvaluation
+        The loss at W, with its probabilities and its gradient.
+    value : float
+        The loss plus the penalty at W.
+    """
 
     W: Array
     state: SmallEvaluation
@@ -57,15 +67,23 @@ class _SmallNonsmooth:
     """The loss of a small problem plus a penalty, as a function of flat coefficients W.
 
     W has the shape (p,), with p = R·width, and the coefficients of a class next to each other.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        A small one, whose loss is used without its own penalty.
+    penalty : Elementwise
+        A penalty without bounds.
     """
 
     def __init__(self, objective: MultinomialObjective, penalty: Elementwise) -> None:
         self.loss = SmallProblem(objective)
         self._shape = R, width = objective.shape
         self._penalty = FlatPenalty(penalty, self._shape)
-        # The loss does not determine the coefficients of constant columns. If logits are coupled,
-        # the coefficients of a column without penalty are determined up to a shift, so that the
-        # last one may be held. `PivotSearch` holds coefficients with a zero on the diagonal.
+        # Some coefficients keep their values, because the minimum does not determine them: those of
+        # constant columns, and, if logits are coupled, one coefficient of each column without
+        # penalty, whose coefficients are determined only up to a common constant. `step` sets their
+        # diagonal entries of the Hessian to zero: `PivotSearch` moves them only for a ridge.
         held = np.zeros(self._shape, dtype=bool)
         held[:, ~objective.standardisation.is_free] = True
         if objective.likelihood.is_coupled:
@@ -92,9 +110,14 @@ class _SmallNonsmooth:
         return rounding_of(here.state.loss, here.W.reshape(self._shape))
 
     def step(self, here: _Iterate) -> tuple[Array, float]:
-        """Return the minimum (p,) of the quadratic model at an iterate plus the penalty.
+        """Minimise the quadratic model of the loss at an iterate plus the penalty, by pivoting.
 
-        Also returned is the decrease that the model predicts.
+        Returns
+        -------
+        end : ndarray of shape (p,)
+            The minimum, or the point after the largest number of pivots.
+        decrease : float
+            The decrease of the model plus penalty from the iterate to `end`, at least 0.
         """
         H = self.loss.all_logits_hessian(here.state.P)
         H[self._held, self._held] = 0.0

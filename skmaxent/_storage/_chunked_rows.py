@@ -187,7 +187,7 @@ class ChunkedRows(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return True  # the copy stays with the chunks, which Dask may move to disk
 
-    def is_worth_dropping(self, constant: Array) -> bool:
+    def pays_to_drop(self, constant: Array) -> bool:
         return bool(2 * np.count_nonzero(constant) > self.n_features)
 
     def map_reduce(

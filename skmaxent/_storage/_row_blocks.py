@@ -132,7 +132,7 @@ class RowBlocks(Storage):
         """Return whether there is memory for a float64 copy of `n_columns` columns."""
         return self.is_sparse or 8 * n_columns * self.n_samples <= COLUMN_BYTES
 
-    def is_worth_dropping(self, constant: Array) -> bool:
+    def pays_to_drop(self, constant: Array) -> bool:
         """Return whether passes should read X without the columns of the mask (n_features,)."""
         n_columns = int(np.count_nonzero(constant))
         if not (self.is_sparse or self.has_room):

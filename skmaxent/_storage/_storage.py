@@ -181,7 +181,17 @@ class Storage(ABC):
         shift: Array | None = None,
         exponents: Array | None = None,
     ) -> Storage:
-        """Return a copy with the transformed columns that `ColumnTransform` describes."""
+        """Return a copy whose columns are (x - shift) 2^-exponent of the columns that are kept.
+
+        Parameters
+        ----------
+        kept : ndarray of int of shape (n_kept,), optional
+            Positions of the columns to keep; None keeps all.
+        shift : ndarray of shape (n_kept,), optional
+            Numbers that the dtype of X represents exactly; None subtracts nothing.
+        exponents : ndarray of int of shape (n_kept,), optional
+            None scales nothing.
+        """
         return self._with_columns(ColumnTransform(kept, shift, exponents))
 
     @abstractmethod
@@ -201,10 +211,11 @@ class Storage(ABC):
         """Return whether there is memory for a float64 copy of `n_columns` columns."""
 
     @abstractmethod
-    def is_worth_dropping(self, constant: Array) -> bool:
-        """Return whether passes should read X without the columns of the mask (n_features,).
+    def pays_to_drop(self, constant: Array) -> bool:
+        """Return whether it saves time to leave out the columns of the mask `constant`.
 
-        The removal of constant columns may take memory or time, and saves time in each pass.
+        The mask has the shape (n_features,). To leave out constant columns saves products in each
+        pass over the rows, and may need a copy of the other columns.
         """
 
     @property
@@ -240,10 +251,13 @@ class Storage(ABC):
         """Return a stratified sample of standardised rows: a random row of each of `n_rows` runs.
 
         A run is a sequence of consecutive rows. There are fewer runs if the sample would take more
-        than `SAMPLE_BYTES`. All rows of a class with fewer than `RARE_CLASS_ROWS` sampled rows are
-        added. If a dense column has outliers, the rows with an extreme sum of squares are added
-        too. The weights of added rows, which the sample contains with certainty, are multiplied by
-        n_rows/n_samples, so that weighted sums over the sample estimate those over all rows.
+        than `SAMPLE_BYTES`. These rows are added unless they are more than half of `n_rows`:
+
+        - all rows of the classes with fewer than `RARE_CLASS_ROWS` sampled rows;
+        - the outliers that `_outlier_threshold` finds, if X is dense.
+
+        Weighted sums over the sample estimate n_rows/n_samples times the sums over all rows. Added
+        rows are in the sample with certainty, so that their weights are multiplied by this ratio.
         """
         n = self.n_samples
         entry = np.dtype(dtype).itemsize + (INDEX_BYTES if self.is_sparse else 0)
@@ -314,8 +328,8 @@ class Float64Rows(Storage):
     def affords_columns(self, n_columns: int) -> bool:
         return self._rows.affords_columns(n_columns)
 
-    def is_worth_dropping(self, constant: Array) -> bool:
-        return self._rows.is_worth_dropping(constant)
+    def pays_to_drop(self, constant: Array) -> bool:
+        return self._rows.pays_to_drop(constant)
 
     @property
     def has_room(self) -> bool:
@@ -348,11 +362,14 @@ def _in_float64(block: Block) -> Block:
 
 
 def _outlier_threshold(X: Array, n_samples: int) -> float:
-    """Return the sum of squares beyond which a row is an outlier; infinity if there are none.
+    """Return the sum of squares above which a row is an outlier, or infinity without outliers.
 
-    `X` (n_rows, n_features) is a sample of standardised rows. A column with outliers has a variance
-    in the sample that is far from one: the sample misses them or has too many. A row is then an
-    outlier if it holds more than 1/n_rows of the sum of squares over all rows and columns.
+    `X` (n_rows, n_features) is a sample of the `n_samples` standardised rows. A standardised column
+    has the variance one in all rows. If its variance in the sample differs from one by more than
+    the factor `OUTLIER_VARIANCE_RATIO`, a few rows with large entries account for much of the
+    variance, and the sample has too few or too many of them. A row is then an outlier if its sum of
+    squares is more than 1/n_rows of the sum over all rows and columns. Columns that are constant in
+    the sample do not count.
     """
     variance = np.einsum("ij,ij->j", X, X, dtype=np.float64) / len(X)
     varies = variance > 0.0

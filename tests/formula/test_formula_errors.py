@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from skmaxent import FormulaTransformer
 
@@ -120,6 +121,27 @@ def test_a_formula_may_replace_missing_values():
 def test_infinite_values_are_refused():
     with pytest.raises(ValueError, match=r"log\(income\) is infinite in 1 rows.*\[5\]"):
         FormulaTransformer("log(income)").fit(DATA)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize("kind", [np.float32, np.float16, pd.arrays.SparseArray])
+def test_infinite_values_are_refused_in_any_kind_of_column(kind):
+    columns = FormulaTransformer("kind(log(income))", context={"kind": kind})
+    with pytest.raises(ValueError, match=r"kind\(log\(income\)\) is infinite in 1 rows.*\[5\]"):
+        columns.fit(DATA)
+    np.testing.assert_allclose(
+        columns.fit_transform(DATA[:5]).to_numpy().ravel(), np.log(DATA["income"][:5]), rtol=2e-3
+    )
+
+
+@pytest.mark.parametrize("sparse_output", [False, True])
+def test_sparse_matrices_are_refused(sparse_output):
+    def kind(x):
+        return sparse.csc_matrix(np.asarray(x)[:, None])
+
+    columns = FormulaTransformer("kind(age)", context={"kind": kind}, sparse_output=sparse_output)
+    with pytest.raises(ValueError, match=r"kind\(age\) is a SciPy sparse matrix.*toarray"):
+        columns.fit(DATA)
 
 
 @pytest.mark.parametrize("X", [np.ones((3, 2)), [[1, 2]], {"age": [1, 2]}, DATA["age"]], ids=type)

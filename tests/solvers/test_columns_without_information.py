@@ -301,7 +301,7 @@ def test_where_there_is_no_room_to_leave_them_out(rows, stored, parameters, monk
     X = STORED[stored](with_others(X, values=(0.0, 0.1, -3.0, 50.0)))
     expected = MaxentClassifier(tol=1e-8, **parameters).fit(X, y)
     monkeypatch.setattr(
-        "skmaxent._storage._row_blocks.RowBlocks.is_worth_dropping", lambda self, n_columns: False
+        "skmaxent._storage._row_blocks.RowBlocks.pays_to_drop", lambda self, n_columns: False
     )
     clf = MaxentClassifier(tol=1e-8, **parameters).fit(X, y)
     atol = 1e-3 if stored == "float32" else 1e-7

@@ -103,7 +103,7 @@ def test_constant_columns_of_a_map_are_left_out_where_that_saves_time(
     blocks = RowBlocks(mapped, np.zeros(10, int), n_logits=n_logits)
     is_constant = np.zeros(COLUMNS, dtype=bool)
     is_constant[constant] = True
-    assert blocks.is_worth_dropping(is_constant) is leaves
+    assert blocks.pays_to_drop(is_constant) is leaves
 
 
 @pytest.mark.parametrize("shift", [None, np.array([1.0, 0.0, 2.0])])
