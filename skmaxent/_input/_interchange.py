@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse import _sparsetools
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,11 +230,24 @@ def _is(value: Any, library: str, *kinds: str) -> bool:
     return module is not None and isinstance(value, tuple(getattr(module, kind) for kind in kinds))
 
 
+def _has_duplicates(X: Any) -> bool:
+    """Return whether some row of a CSR matrix may have several entries in the same column."""
+    # SciPy counts the entries of a product before it computes it; those of X times the identity
+    # are those of X without duplicates.
+    count = getattr(_sparsetools, "csr_matmat_maxnnz", None)
+    if count is None:
+        return True
+    n, d = X.shape
+    identity = (np.arange(size, dtype=X.indices.dtype) for size in (d + 1, d))
+    return bool(count(n, d, X.indptr, X.indices, *identity) != X.nnz)
+
+
 def canonical(X: Any) -> Any:
-    """Return a CSR matrix with sorted column indices and without duplicates, of a float dtype.
+    """Return a CSR matrix without duplicate entries, of a float dtype.
 
     Dense X is returned unchanged. The result shares the arrays of X that need no change; X itself
-    is never written to.
+    is never written to. Entries of a row may be in any order: sorting them takes as long as many
+    products. They are copied then, because some functions of SciPy sort them in place.
     """
     if not sp.issparse(X):
         return X
@@ -243,5 +257,6 @@ def canonical(X: Any) -> Any:
         X = X.astype(np.float64)
     if not X.has_canonical_format:
         X = X.copy()
-        X.sum_duplicates()
+        if _has_duplicates(X):
+            X.sum_duplicates()
     return X

@@ -43,8 +43,9 @@ class RowRange:
         The dense columns, which come first.
     sparse : CSR matrix of shape (rows, n_sparse)
         The columns after them.
-    transposed : CSR matrix of shape (n_sparse, rows)
-        A copy of the transposed `sparse`; products with it write to one row after the other.
+    transposed : CSR or CSC matrix of shape (n_sparse, rows)
+        A copy of the transposed `sparse`; products with it write to one row after the other. For a
+        single logit it shares the arrays of `sparse`, and products take hardly longer.
     merged : slice
         Positions of the n merged columns whose only entry is in one of these rows.
     merged_rows : ndarray of int of shape (n,), or slice
@@ -97,7 +98,7 @@ class RowRange:
         return replace(
             self,
             dense=np.square(self.dense),
-            transposed=_csr(np.square(X.data), X.indices, X.indptr, X.shape),
+            transposed=_compressed(type(X), np.square(X.data), X.indices, X.indptr, X.shape),
             merged_entries=np.square(self.merged_entries),
         )
 
@@ -129,7 +130,8 @@ class MergedRows:
     is_finite : bool
         Whether no entry is so large that sums of squares overflow.
     n_columns, n_merged : int
-        Numbers of columns with several entries and of merged columns.
+        Numbers of columns with several entries and of merged columns. For a single logit no
+        column is merged.
     """
 
     def __init__(self, blocks: RowBlocks, factors: Array) -> None:
@@ -140,11 +142,6 @@ class MergedRows:
         counts = np.bincount(X.indices, minlength=d)
         counts[factors == 0.0] = 0
         order = np.argsort(-counts, kind="stable")
-        n_dense, self.n_columns = (
-            int(np.count_nonzero(counts >= least)) for least in (max(DENSE_SHARE * n, 2.0), 2.0)
-        )
-        self._columns = order[: self.n_columns]
-        merged_rows, merged_entries = self._merge_single(X, counts)
         # The position of each column of X in the new order.
         position = np.empty(d, dtype=X.indices.dtype)
         position[order] = np.arange(d, dtype=position.dtype)
@@ -153,30 +150,58 @@ class MergedRows:
             data *= factors.astype(np.float32)[X.indices]
         self.mean_square = float(np.dot(data, data)) / max(n, 1)
         self.is_finite = max(data.max(initial=0.0), -data.min(initial=0.0)) < LARGEST_ENTRY
-        by_column = _csr(data, position[X.indices], X.indptr, (n, d)).tocsc()
-        dense = _columns_of(by_column, 0, n_dense)
-        transposed = _columns_of(by_column, n_dense, self.n_columns)
-        sparse = transposed.T.tocsr()
         self.workers: Workers = blocks.workers
         n_ranges = 1 if blocks.is_small else self.workers.n_threads
         edges = [n * k // n_ranges for k in range(n_ranges + 1)]
-        self.ranges = []
-        for start, stop in itertools.pairwise(edges):
+        pairs = list(itertools.pairwise(edges))
+        whole = _csr(data, position[X.indices], X.indptr, (n, d))
+        if blocks.n_logits == 1:
+            self._columns, self.n_merged = order, 0
+            self.ranges = [_range_by_row(whole, start, stop) for start, stop in pairs]
+            return
+        n_dense, n_columns = (
+            int(np.count_nonzero(counts >= least)) for least in (max(DENSE_SHARE * n, 2.0), 2.0)
+        )
+        self._columns = order[:n_columns]
+        merged = self._merge_single(X, counts)
+        self.ranges = self._ranges_by_column(pairs, whole.tocsc(), n_dense, *merged)
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns that are not merged."""
+        return len(self._columns)
+
+    def _ranges_by_column(
+        self,
+        edges: list[tuple[int, int]],
+        by_column: Any,
+        n_dense: int,
+        merged_rows: Array,
+        merged_entries: Array,
+    ) -> list[RowRange]:
+        """Return the ranges from a CSC matrix with the most frequent columns first."""
+        dense = _columns_of(by_column, 0, n_dense)
+        transposed = _columns_of(by_column, n_dense, self.n_columns)
+        sparse = transposed.T.tocsr()
+        is_alone = len(edges) == 1
+        ranges = []
+        for start, stop in edges:
             low, high = np.searchsorted(merged_rows, (start, stop))
-            rows = sparse[start:stop] if n_ranges > 1 else sparse
+            rows = sparse if is_alone else sparse[start:stop]
             has_all = high - low == stop - start
-            self.ranges.append(
+            ranges.append(
                 RowRange(
                     start=start,
                     stop=stop,
                     dense=np.ascontiguousarray(dense[:, start:stop].toarray().T),
                     sparse=rows,
-                    transposed=rows.T.tocsr() if n_ranges > 1 else transposed,
+                    transposed=transposed if is_alone else rows.T.tocsr(),
                     merged=slice(self.n_columns + low, self.n_columns + high),
                     merged_rows=slice(None) if has_all else merged_rows[low:high] - start,
                     merged_entries=merged_entries[low:high, None].astype(np.float32),
                 )
             )
+        return ranges
 
     def _merge_single(self, X: Any, counts: Array) -> tuple[Array, Array]:
         """Merge the columns with one entry; return row and entry of each merged column.
@@ -267,9 +292,39 @@ _LAST: WeakKeyDictionary[RowBlocks, MergedRows] = WeakKeyDictionary()
 
 def _csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Any:
     """Return a CSR matrix of these arrays, which SciPy's constructor would check and copy."""
-    out = sp.csr_matrix(shape, dtype=data.dtype)
+    return _compressed(sp.csr_matrix, data, indices, indptr, shape)
+
+
+def _compressed(
+    kind: Any, data: Array, indices: Array, indptr: Array, shape: tuple[int, int]
+) -> Any:
+    """Return a matrix of these arrays of a kind, `csr_matrix` or `csc_matrix`."""
+    out = kind(shape, dtype=data.dtype)
     out.data, out.indices, out.indptr = data, indices, indptr
     return out
+
+
+def _range_by_row(X: Any, start: int, stop: int) -> RowRange:
+    """Return the rows from `start` to `stop` of a CSR matrix for products with a single logit.
+
+    They are views, without a copy by column, which costs as much as some ten products. SciPy adds
+    single numbers to the result of a transposed product in about the time that reading them by
+    column takes.
+    """
+    n, d = stop - start, X.shape[1]
+    entries = slice(X.indptr[start], X.indptr[stop])
+    indptr = X.indptr[start : stop + 1] - X.indptr[start]
+    arrays = X.data[entries], X.indices[entries], indptr
+    return RowRange(
+        start=start,
+        stop=stop,
+        dense=np.zeros((n, 0), dtype=np.float32),
+        sparse=_csr(*arrays, (n, d)),
+        transposed=_compressed(sp.csc_matrix, *arrays, (d, n)),
+        merged=slice(d, d),
+        merged_rows=np.zeros(0, dtype=np.intp),
+        merged_entries=np.zeros((0, 1), dtype=np.float32),
+    )
 
 
 def _columns_of(by_column: Any, low: int, high: int) -> Any:

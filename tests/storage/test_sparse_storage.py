@@ -102,6 +102,35 @@ def test_duplicates_are_summed_as_scikit_learn_sums_them(rng):
     np.testing.assert_allclose(clf.predict_proba(X), expected.predict_proba(k[:, None]), rtol=1e-6)
 
 
+def _in_any_order(X, rng):
+    """A CSR matrix with the entries of each row in random order."""
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    order = np.lexsort((rng.random(X.nnz), rows))
+    return sp.csr_matrix((X.data[order], X.indices[order], X.indptr), shape=X.shape)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_entries_of_a_row_may_be_in_any_order(rng, n_classes):
+    X = sp.random(200, 30, 0.3, format="csr", random_state=0)
+    y = rng.integers(0, n_classes, 200)
+    other = _in_any_order(X, rng)
+    before = other.indices.copy()
+    expected = answers(MaxentClassifier(tol=1e-8), X, y)
+    assert_same(answers(MaxentClassifier(tol=1e-8), other, y), expected)
+    np.testing.assert_array_equal(other.indices, before)
+
+
+def test_duplicates_in_any_order_are_summed(rng):
+    X = sp.random(200, 30, 0.3, format="csr", random_state=0)
+    y = rng.integers(0, 3, 200)
+    parts = sp.hstack([0.25 * X, 0.75 * X]).tocsr()
+    twice = sp.csr_matrix((parts.data, parts.indices % 30, parts.indptr), shape=X.shape)
+    twice = _in_any_order(twice, rng)
+    expected = answers(MaxentClassifier(tol=1e-8), X, y)
+    assert_same(answers(MaxentClassifier(tol=1e-8), twice, y), expected)
+    assert twice.nnz == 2 * X.nnz
+
+
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize(
     "model",
