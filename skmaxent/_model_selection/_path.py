@@ -26,6 +26,7 @@ from skmaxent._model_selection._score_accuracy import ScoreAccuracy
 from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import PredictedPath, Solution
 from skmaxent._storage._cluster import forgetting_on_failure
+from skmaxent._storage._vectors import nonzero_columns
 from skmaxent._typing import Array
 
 
@@ -340,7 +341,7 @@ def _fit_relaxed_at(
 
 def _put(coef: Array, intercept: Array, values: tuple[Array, Array]) -> None:
     """Write the coefficients and intercepts `values` to `coef` and `intercept`, which are zeros."""
-    some = np.flatnonzero(values[0].any(axis=0))
+    some = nonzero_columns(values[0])
     coef[:, some] = values[0][:, some]
     intercept[:] = values[1]
 

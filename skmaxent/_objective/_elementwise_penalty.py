@@ -14,12 +14,15 @@ from skmaxent._objective._penalty import (
     largest_scaling,
     soft_threshold,
 )
+from skmaxent._storage._vectors import nonzero_columns
 from skmaxent._typing import Array
 
 # Number of bisections of an interval; 60 reduce it to less than the last digit of float64.
 BISECTIONS = 60
 # A slope this small relative to the strengths is rounding error.
 FLAT_SLOPE = 1e-12
+# For arrays of this size, sums skip columns of zeros.
+LARGE = 20_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,11 @@ class Elementwise:
 
     def value(self, W: Array) -> float:
         """Return the penalty of W (R, width) within the bounds."""
-        value = float(np.einsum("kj,kj->", np.broadcast_to(self.l1, W.shape), np.abs(W)))
+        l1, V = np.broadcast_to(self.l1, W.shape), W
+        if W.size >= LARGE:
+            some = nonzero_columns(W)
+            l1, V = l1[:, some], W[:, some]
+        value = float(np.einsum("kj,kj->", l1, np.abs(V)))
         if self.has_ridge:
             value += 0.5 * float(np.sum(self.ridge * np.square(W - self.target)))
         return value
@@ -104,7 +111,7 @@ class Elementwise:
             # At zero the subgradients of |w| are [-1, 1]; elsewhere there is one, the sign of w.
             out = soft_threshold(smooth, self.l1)
             # Often most columns are zero, so only the others are looked at.
-            used = np.flatnonzero(W.any(axis=0))
+            used = nonzero_columns(W)
             w, slope, l1 = W[:, used], smooth[:, used], self.l1[:, used]
             out[:, used] = np.where(w != 0.0, slope + np.copysign(l1, w), out[:, used])
             return out

@@ -78,7 +78,9 @@ class _LastPoint:
     def at(self, theta: Array) -> Point | None:
         """Return the point if it still exists and is at the coefficients `theta`, else None."""
         point = None if self._reference is None else self._reference()
-        return point if point is not None and np.array_equal(point.theta, theta) else None
+        if point is None or not (point.theta is theta or np.array_equal(point.theta, theta)):
+            return None
+        return point
 
 
 class MultinomialObjective:

@@ -121,7 +121,7 @@ def _gradient_error(point: Point) -> Array:
     eps = float(np.finfo(objective.blocks.dtype).eps)
     root = math.sqrt(max(objective.blocks.effective_size, 1.0))
     size = 8.0 * eps * min(1.0, math.sqrt(max(point.loss, 0.0))) / root
-    error = np.empty(point.theta.shape)
+    error = np.empty(point.theta.shape, order="F")
     error[:, :-1] = size * (objective.column_size / objective.scale)
     error[:, -1] = size * objective.fit_intercept
     return error

@@ -88,10 +88,13 @@ def duality_gap(
                 entropy += float(u[-len(c) :] @ means.offset) - means.target_offset
             dual = (1.0 - epsilon) * dual + epsilon * entropy
             # μ is the mean of X, so that mean u (x - μ)ᵀ vanishes for every constant u.
-            residual = (1.0 - epsilon) * residual - epsilon * means.target_columns
+            residual *= 1.0 - epsilon
+            residual -= epsilon * means.target_columns
     V = np.zeros(point.theta.shape, order="F")
-    np.multiply(np.sign(residual), -error[:, :-1], out=V[:, :-1])
-    V[:, :-1] -= residual
+    np.sign(residual, out=V[:, :-1])
+    V[:, :-1] *= error[:, :-1]
+    V[:, :-1] += residual
+    np.negative(V, out=V)
     V = V[:, :-1] if isinstance(penalty, Ridge) else V
     share = penalty.dual_scaling(V)
     return max(value - share * dual + penalty.conjugate(share * V), 0.0)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._solution import Options, Solution
 from skmaxent._solvers._strategy import minimise, minimise_nonsmooth, minimise_smooth
-from skmaxent._solvers._working_set import WorkingSet, kkt_violations
+from skmaxent._solvers._working_set import Screening, WorkingSet
 from skmaxent._storage._block import DENSE_ENOUGH, Block
 from skmaxent._typing import Array
 
@@ -150,15 +150,19 @@ class Path:
         if problem.terms.is_smooth:
             solution = minimise_smooth(problem, self._options, start, least_bound=LOOSE_GAP)
         else:
-            likely = self._likely(point, strength)
             solution = minimise_nonsmooth(
-                problem, self._options, start, self._working, likely=likely, least_bound=LOOSE_GAP
+                problem,
+                self._options,
+                start,
+                self._working,
+                screening=self._screening(point, strength),
+                least_bound=LOOSE_GAP,
             )
         self._problem, self._solution, self._strength = problem, solution, strength
         return solution
 
-    def _likely(self, point: Any, strength: float) -> Array | None:
-        """Return the positions of features that the sequential strong rule does not discard.
+    def _screening(self, point: Point | None, strength: float) -> Screening | None:
+        """Return the sequential strong rule for the fit that follows the solution at `point`.
 
         The rule assumes that gradients change no faster than penalties, so that a feature whose
         gradient is below 2 λ - λ_before has zero coefficients (Tibshirani et al. 2012, J. R. Stat.
@@ -170,8 +174,8 @@ class Path:
         least = min(2.0 * strength - self._strength, strength)
         if point is None or not 0.0 < least < np.inf:
             return None
-        penalty = self._problem.standardised(self._terms, least).nonsmooth_penalty()
-        return np.flatnonzero(kkt_violations(point, penalty))
+        terms = self._problem.standardised(self._terms, least)
+        return Screening(point, terms.nonsmooth_penalty())
 
 
 def _nonzero(block: Block) -> tuple[int]:

@@ -88,8 +88,8 @@ class PredictedPath(Path):
         if not problem.terms.is_smooth:
             assert self._solution is not None
             watch = Watch(objective, *problem.terms.nonsmooth_penalty().unbounded_signs)
-            likely = self._likely(self._solution.point, strength)
-            return descend(problem, options, start, watch, self._working, likely)
+            screening = self._screening(self._solution.point, strength)
+            return descend(problem, options, start, watch, self._working, screening)
         watch, record = Watch(objective), Record(options)
         if options.solver not in NEWTON:
             return descend(problem, options, start, watch)

@@ -23,6 +23,7 @@ from skmaxent._solvers._nonsmooth_starts import (
     with_least_constant_columns,
 )
 from skmaxent._solvers._orthogonal import orthogonal_distance
+from skmaxent._solvers._pair_newton import fits_pairs
 from skmaxent._solvers._precise import (
     affords_precision,
     is_cheap,
@@ -48,7 +49,7 @@ from skmaxent._solvers._solution import (
     Status,
     root_size,
 )
-from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
+from skmaxent._solvers._working_set import Screening, WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
 # A smooth fit of a path is repeated with a more precise solver if the bound on its gap is larger.
@@ -172,7 +173,7 @@ def descend(
     start: Array,
     watch: Watch,
     working: WorkingSet | None = None,
-    likely: Array | None = None,
+    screening: Screening | None = None,
 ) -> Outcome:
     """Run the solver of a problem alone, without the checks of `minimise`.
 
@@ -190,14 +191,13 @@ def descend(
         all of them. Fits over working sets do not use this watch, but make their own.
     working : WorkingSet, optional
         See `minimise_nonsmooth`; the default is a new working set.
-    likely : ndarray of int, optional
-        See `minimise_nonsmooth`.
+    screening : Screening, optional
     """
     record = Record(options)
     if problem.terms.is_smooth or options.solver not in NEWTON:
         return SOLVERS[options.solver](problem, start, options, record, watch)
     working = WorkingSet(problem.objective) if working is None else working
-    return _proximal_newton(problem, start, options, record, watch, working, likely)
+    return _proximal_newton(problem, start, options, record, watch, working, screening)
 
 
 def minimise_smooth(
@@ -307,7 +307,7 @@ def minimise_nonsmooth(
     start: Array | None,
     working: WorkingSet,
     *,
-    likely: Array | None = None,
+    screening: Screening | None = None,
     least_bound: float = TIGHT,
 ) -> Solution:
     """Minimise with a nonsmooth penalty, with bounds, or with a penalty that differs by class.
@@ -325,9 +325,8 @@ def minimise_nonsmooth(
     working : WorkingSet
         A working set for the loss of the problem. Features are added in place, so that the fit for
         the next penalty of a path can begin with them.
-    likely : ndarray of int, optional
-        Positions of features that probably have nonzero coefficients; see
-        `minimise_on_working_sets`.
+    screening : Screening, optional
+        Tells which coefficients are probably not zero.
     least_bound : float, default=TIGHT
         The certificate is not improved further when it is below this value.
     """
@@ -338,7 +337,7 @@ def minimise_nonsmooth(
     if options.solver not in NEWTON:
         check_is_smooth(problem.terms, options.solver)
     if options.solver in NEWTON or options.max_iter == 0:
-        outcome = _proximal_newton(problem, start, options, record, watch, working, likely)
+        outcome = _proximal_newton(problem, start, options, record, watch, working, screening)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
@@ -370,7 +369,7 @@ def _proximal_newton(
     record: Record,
     watch: Watch,
     working: WorkingSet,
-    likely: Array | None,
+    screening: Screening | None,
 ) -> Outcome:
     """Minimise by proximal Newton, over a working set unless the problem is small.
 
@@ -380,8 +379,7 @@ def _proximal_newton(
     objective = problem.objective
     penalty = problem.terms.nonsmooth_penalty()
     status = Status.MAX_ITER
-    if start is None and options.max_iter == 0:
-        start = problem.origin()
+    start = problem.origin() if start is None and options.max_iter == 0 else start
     if options.max_iter and is_small_nonsmooth(penalty, objective):
         theta = problem.null.theta if start is None else start
         theta = with_least_constant_columns(penalty.project(theta), problem.varying, penalty)
@@ -390,18 +388,23 @@ def _proximal_newton(
             return outcome
         record.take_back()
         start = outcome.point.theta
+    if start is None and fits_pairs(penalty, objective, options):
+        screening = Screening(problem.start(), penalty).if_few_pairs()
+        start = None if screening is None else problem.null.theta
+    point = problem.start() if start is None else objective.at(start)
     if start is None:
-        point, status = start_by_continuation(
-            problem.start(), problem.terms, options, record, working
-        )
-    else:
-        point = objective.at(start)
+        point, status = start_by_continuation(point, problem.terms, options, record, working)
     inside = with_least_constant_columns(penalty.project(point.theta), problem.varying, penalty)
     if not np.array_equal(inside, point.theta):
         point = start_within_bounds(point, inside, penalty, options.seed)
     if status is Status.STOPPED:
         value = point.loss + penalty.value(point.theta)
         return Outcome(point, value, status, record.history)
+    if screening is not None and fits_pairs(penalty, objective, options):
+        found = working.minimise_pairs(point, options, record, penalty, screening)
+        if isinstance(found, Outcome):
+            return found
+        point = found
     n_left = options.iterations_left(len(record))
     return minimise_on_working_sets(
         point,
@@ -409,7 +412,7 @@ def _proximal_newton(
         record.part(n_left),
         penalty=penalty,
         working=working,
-        likely=likely,
+        likely=None if screening is None else screening.features,
     )
 
 

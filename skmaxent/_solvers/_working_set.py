@@ -7,6 +7,7 @@ may change; the coefficients of other features are zero, or fixed by their bound
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,9 @@ import numpy as np
 from skmaxent._existence import Watch
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._objective._penalty import ProximalPenalty
+from skmaxent._objective._penalty import Penalty, ProximalPenalty
 from skmaxent._solvers._composite import proximal_newton
+from skmaxent._solvers._pair_newton import PairNewton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status
@@ -32,11 +34,41 @@ LEAST_FEATURES, FEATURES_PER_ROW = 1000, 2
 FEW_FEATURES = 400
 # Most rounds of a fit, each with a larger working set.
 MAX_WORKING_SETS = 50
+# A fit in which the gradient of the model without features exceeds the L1 penalty for at most so
+# many pairs of a feature and a logit needs no stages.
+FEW_PAIRS = 300
 # After this many iterations of a round with cheap models, the fit uses the Hessian instead.
 MODEL_PATIENCE = 15
 # Over a working set that is probably not the last one, the distance to the optimum only has to fall
 # to this share of its first value.
 ROUGH_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Screening:
+    """What the sequential strong rule keeps for a fit, from the solution for the last penalty.
+
+    Attributes
+    ----------
+    point : Point
+        The last solution.
+    penalty : Penalty
+        Coefficients are probably zero unless the gradient at `point` violates the KKT conditions of
+        this penalty.
+    """
+
+    point: Point
+    penalty: Penalty
+
+    @property
+    def features(self) -> Array:
+        """The positions of features that probably have nonzero coefficients."""
+        return np.flatnonzero(kkt_violations(self.point, self.penalty))
+
+    def if_few_pairs(self) -> Screening | None:
+        """Return this rule if it keeps at most FEW_PAIRS pairs of a feature and a logit."""
+        kept = np.abs(self.point.gradient[:, :-1]) > self.penalty.l1[:, :-1]
+        return self if np.count_nonzero(kept) <= FEW_PAIRS else None
 
 
 class WorkingSet:
@@ -70,6 +102,21 @@ class WorkingSet:
             self.index = np.arange(objective.blocks.n_features)
         self._columns: MultinomialObjective = objective
         self.uses_hessian = False
+        self._pair_newton: PairNewton | None = None
+
+    def minimise_pairs(
+        self,
+        point: Point,
+        options: Options,
+        record: Record,
+        penalty: Elementwise,
+        screening: Screening,
+    ) -> Outcome | Point:
+        """Minimise over pairs of a feature and a logit; see `PairNewton.minimise`."""
+        if self._pair_newton is None:
+            self._pair_newton = PairNewton(self.objective)
+        known = screening.point.gradient, screening.penalty.l1
+        return self._pair_newton.minimise(point, options, record, penalty, known)
 
     def cover(self, features: Array) -> None:
         """Add the features at these positions to the members.

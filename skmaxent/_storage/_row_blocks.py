@@ -93,6 +93,7 @@ class RowBlocks(Storage):
         edges = [self.n_blocks * group // groups for group in range(groups + 1)]
         self._ranges = [range(low, high) for low, high in itertools.pairwise(edges)]
         self._slices: dict[int, Any] = {}
+        self._by_column: dict[int, Any] | None = None
 
     @cached_property
     def weight_sums(self) -> WeightSums:
@@ -168,7 +169,28 @@ class RowBlocks(Storage):
             targets=None if self.targets is None else self.targets[start:stop],
             weights=None if self.weights is None else self.weights[start:stop],
             offset=None if self.offset is None else self.offset[start:stop],
+            by_column=self._columns_of(index, start, stop),
         )
+
+    def by_column(self) -> Any:
+        """Return a copy of a sparse X by column, CSC, and keep such copies of blocks from now on.
+
+        Products with coefficients that are zero in most columns then read the other columns alone.
+        """
+        whole = self.X.tocsc()
+        if self._by_column is None:
+            self._by_column = {}
+            if self.n_blocks == 1:
+                self._by_column[0] = whole.T
+        return whole
+
+    def _columns_of(self, index: int, start: int, stop: int) -> Any:
+        """Return the transposed copy of the rows of a block, or None before `by_column`."""
+        if self._by_column is None or index < 0:
+            return None
+        if index not in self._by_column:
+            self._by_column[index] = self._slice(index, start, stop).T.tocsr()
+        return self._by_column[index]
 
     def _slice(self, index: int, start: int, stop: int) -> Any:
         """Return a view of X[start:stop] for block `index`; views of a sparse X are kept."""

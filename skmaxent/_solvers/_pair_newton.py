@@ -1,0 +1,423 @@
+"""Newton's method for lasso paths of sparse rows, over pairs of a feature and a logit.
+
+The pairs are those with nonzero coefficients and those that the strong rule does not discard. Each
+step minimises the quadratic model of the loss, with the Hessian itself, plus the penalty over these
+pairs. All other pairs are checked by a pass over all columns before the fit ends.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple, TypeGuard
+
+import numpy as np
+
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Penalty
+from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._pair_columns import PairColumns, ScaledColumns
+from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._solution import Options, Status, root_size
+from skmaxent._storage._arrays import EPS
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._vectors import nonzero_columns
+from skmaxent._typing import Array
+
+# Passes with fewer multiplications cost less than the calls.
+LEAST_WORK = 200_000
+# Most entries that are copied, twice, by column.
+MOST_ENTRIES = 1 << 25
+# If more than this share of all pairs is to be fitted, whole features cost no more.
+MOST_PAIRS = 0.15
+# Rounds of a minimum of the model: each lets pairs in, and takes those out that change their sign.
+MAX_MODEL_ROUNDS = 8
+# Length of the subgradient of the model, relative to the first and to the one that the requested
+# distance allows, at which its minimum ends.
+MODEL_SHARE, TARGET_SHARE = 0.02, 0.3
+# Conjugate gradients of a round reduce the subgradient to this share.
+ROUND_SHARE, MAX_PRODUCTS = 0.1, 50
+# A step is taken if it lowers F by this share of what the model promises.
+ENOUGH = 0.1
+# Shares of a step that are tried.
+SHARES = (1.0, 0.3, 0.1)
+# Most rounds in which pairs from the rest are added.
+MAX_CHECKS = 10
+# Curvatures below this share of the mean are set to it.
+LEAST_CURVATURE = 1e-3
+
+
+def fits_pairs(
+    penalty: Penalty, objective: MultinomialObjective, options: Options
+) -> TypeGuard[Elementwise]:
+    """Whether this solver applies: sparse rows in memory, and an L1 penalty of every coefficient.
+
+    Products with pairs are faster than those with features only if there are several logits.
+    """
+    blocks = objective.blocks
+    return (
+        type(blocks) is RowBlocks
+        and blocks.is_sparse
+        and blocks.dtype == np.float64
+        and blocks.has_room
+        and blocks.work >= LEAST_WORK
+        and blocks.size <= MOST_ENTRIES
+        and objective.keeps
+        and options.max_iter > 0
+        and isinstance(penalty, Elementwise)
+        and penalty.is_l1_alone
+        and bool((penalty.l1[:, :-1] > 0.0).all())
+    )
+
+
+class _Iterate(NamedTuple):
+    """Coefficients x (m + R,) of pairs and intercepts, and the loss there.
+
+    Attributes
+    ----------
+    x : ndarray of shape (m + R,)
+    value : float
+        The loss and the penalty.
+    rounding : float
+        What rounding errors of the loss are about.
+    gradient : ndarray of shape (m + R,)
+        Of the loss.
+    P : ndarray of shape (R, n_samples)
+        Probabilities.
+    """
+
+    x: Array
+    value: float
+    rounding: float
+    gradient: Array
+    P: Array
+
+
+class _Minimum(NamedTuple):
+    """Where a quadratic model is least.
+
+    Attributes
+    ----------
+    x : ndarray of shape (m + R,)
+    decrease : float
+        By how much the model is lower there.
+    left : float
+        An estimate of twice the decrease that is left.
+    smallest_ritz : float
+        Of the Hessian in the norm of its diagonal.
+    """
+
+    x: Array
+    decrease: float
+    left: float
+    smallest_ritz: float
+
+
+class PairNewton:
+    """The solver of a path, and the columns of X, which it keeps from penalty to penalty.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        One for which `fits_pairs` is true; its penalty does not count.
+    """
+
+    def __init__(self, objective: MultinomialObjective) -> None:
+        blocks = objective.blocks
+        assert isinstance(blocks, RowBlocks), "pairs are copied from rows in memory"
+        self.columns = ScaledColumns(blocks.by_column(), objective.standardisation)
+        self.rows = blocks.whole()
+        self.total_weight = objective.total_weight
+
+    def minimise(
+        self,
+        point: Point,
+        options: Options,
+        record: Record,
+        penalty: Elementwise,
+        screening: tuple[Array, Array],
+    ) -> Outcome | Point:
+        """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
+
+        Parameters
+        ----------
+        point : Point
+        options : Options
+        record : Record
+        penalty : Elementwise
+        screening : tuple of ndarray of shape (R, d + 1) and (1 or R, d + 1)
+            Pairs whose entries in the first are larger than in the second are fitted from the
+            start: a gradient and strengths.
+
+        Returns
+        -------
+        Outcome or Point
+            A point, from which another solver should continue, if the fit did not converge.
+        """
+        gradient, strengths = screening
+        is_likely = np.abs(gradient[:, :-1]) > strengths[:, :-1]
+        is_likely |= point.theta[:, :-1] != 0.0
+        positions = np.flatnonzero(is_likely.ravel(order="F"))
+        return _Fit(self, point, options, record, penalty).run(positions)
+
+
+class _Fit:
+    """The fit for one penalty: see `PairNewton.minimise`."""
+
+    def __init__(
+        self,
+        solver: PairNewton,
+        point: Point,
+        options: Options,
+        record: Record,
+        penalty: Elementwise,
+    ) -> None:
+        self._solver, self._options, self._record = solver, options, record
+        self._penalty, self._objective = penalty, point.objective
+        self._shape = R, width = point.theta.shape
+        self._R = R
+        self._most_pairs = int(MOST_PAIRS * R * width)
+        self._flat = point.theta.ravel(order="F").copy()
+        weights = solver.rows.weights
+        scale = 1.0 / solver.total_weight
+        self._weights = scale if weights is None else scale * weights
+
+    def run(self, positions: Array) -> Outcome | Point:
+        """Minimise over the pairs at these positions, and over others that have to join them."""
+        objective, penalty, record = self._objective, self._penalty, self._record
+        point = None
+        for _ in range(MAX_CHECKS):
+            if len(positions) > self._most_pairs:
+                break
+            status, squares = self._descend(positions)
+            point = objective.at(self._recentred())
+            value = point.loss + penalty.value(point.theta)
+            if status is Status.MAX_ITER and not record.is_full:
+                return point
+            if status is not Status.CONVERGED:
+                return Outcome(point, value, status, record.history)
+            others, lengths = self._violating(point, positions)
+            distance = self._root_n(value) * math.sqrt(squares + lengths)
+            if distance <= self._options.tol:
+                status = record.add(
+                    objective.counter, point.theta, value, distance, Status.CONVERGED
+                )
+                return Outcome(point, value, status, record.history)
+            self._flat = point.theta.ravel(order="F").copy()
+            positions = np.union1d(positions, others)
+        return objective.at(self._recentred()) if point is None else point
+
+    def _theta(self) -> Array:
+        """Return θ (R, d + 1)."""
+        return self._flat.reshape(self._shape, order="F")
+
+    def _recentred(self) -> Array:
+        """Return a copy of θ with the shifts for which the penalty is least."""
+        theta = self._theta().copy(order="F")
+        some = np.append(nonzero_columns(theta[:, :-1]), theta.shape[1] - 1)
+        theta[:, some] = self._penalty.columns(some).recentre(theta[:, some])
+        return theta
+
+    def _root_n(self, value: float) -> float:
+        return root_size(self._objective.blocks.effective_size, value)
+
+    def _violating(self, point: Point, positions: Array) -> tuple[Array, float]:
+        """Return the positions of other pairs whose gradient exceeds the penalty, and a length.
+
+        The length estimates the square of the distance that these pairs add.
+        """
+        gradient = np.abs(point.gradient)
+        is_over = (gradient > self._penalty.l1).ravel(order="F")
+        is_over[positions] = is_over[-self._R :] = False
+        found = np.flatnonzero(is_over)
+        if not len(found):
+            return found, 0.0
+        features, logits = np.divmod(found, self._R)
+        excess = gradient[logits, features] - self._l1_of(found)
+        # Standardised columns have about the curvature of the intercepts.
+        inverse = self._inverse[-self._R :][logits]
+        return found, float(np.square(excess) @ inverse) / self._ritz
+
+    def _descend(self, positions: Array) -> tuple[Status, float]:
+        """Minimise over the pairs until the distance is `tol`; return how it ended.
+
+        MAX_ITER also stands for a fit that another solver should continue. The second number is the
+        square of the distance at the end, not times the number of rows. The coefficients at the
+        end are in `_flat`.
+        """
+        self._select(positions)
+        tol, record = self._options.tol, self._record
+        at = self._evaluate(np.append(self._flat[positions], self._flat[-self._R :]))
+        self._inverse = self._inverse_curvature(at.P)
+        while True:
+            root_n = self._root_n(at.value)
+            model = self._model_minimum(at, TARGET_SHARE * tol / root_n)
+            squares = 2.0 * model.decrease + model.left
+            self._ritz = min(1.0, model.smallest_ritz)
+            distance = root_n * math.sqrt(squares)
+            self._put(at.x)
+            theta = self._theta()
+            theta = theta.copy(order="F") if record.has_callback else theta
+            counter = self._objective.counter
+            status = record.add(counter, theta, at.value, distance, Status.MAX_ITER)
+            if status is Status.STOPPED or record.is_full:
+                return status, squares
+            is_near = distance <= tol
+            if not model.decrease > at.rounding:
+                return Status.CONVERGED if is_near else Status.MAX_ITER, squares
+            found = self._on_segment(at, model)
+            if found is None:
+                return Status.CONVERGED if is_near else Status.MAX_ITER, squares
+            at = found
+            left = self._square_length(at)
+            if is_near or self._root_n(at.value) * math.sqrt(left) <= tol:
+                self._put(at.x)
+                return Status.CONVERGED, min(left, squares) if is_near else left
+
+    def _select(self, positions: Array) -> None:
+        """Make the columns of the pairs at these positions."""
+        R = self._R
+        self._pairs = PairColumns(self._solver.columns, positions, R)
+        self._l1 = np.append(self._l1_of(positions), np.zeros(R))
+
+    def _l1_of(self, positions: Array) -> Array:
+        """Return the strengths of the L1 penalty of pairs."""
+        features, logits = np.divmod(positions, self._R)
+        return np.asarray(np.broadcast_to(self._penalty.l1, self._shape)[logits, features])
+
+    def _put(self, x: Array) -> None:
+        """Write the coefficients x (m + R,) to those of all pairs."""
+        self._flat[self._pairs.positions] = x[: -self._R]
+        self._flat[-self._R :] = x[-self._R :]
+
+    def _count_pass(self) -> None:
+        self._objective.blocks.tally.rows += self._objective.blocks.n_samples
+
+    def _evaluate(self, x: Array) -> _Iterate:
+        """Return the loss and its gradient at x; a pass over the pairs."""
+        likelihood, rows = self._objective.likelihood, self._solver.rows
+        self._objective.counter.gradients += 1
+        self._count_pass()
+        Z = self._pairs.times(x)
+        if rows.offset is not None:
+            Z += rows.offset.T
+        target = likelihood.target_sum(Z, rows.targets)
+        normaliser = likelihood.probabilities(Z)
+        losses = (normaliser - target) * self._weights
+        U = Z.copy()
+        likelihood.subtract_targets(U, rows.targets)
+        U *= self._weights
+        gradient = self._pairs.transposed_times(U)
+        loss = float(losses.sum())
+        terms = np.bincount(self._pairs.logits, np.abs(x[: -self._R]), self._R)
+        size = float((np.abs(normaliser) * self._weights).sum()) + float(terms.max())
+        value = loss + float(self._l1 @ np.abs(x))
+        return _Iterate(x, value, 4.0 * EPS * (loss + size), gradient, Z)
+
+    def _product(self, P: Array, V: Array) -> Array:
+        """Return the Hessian at probabilities P times a direction (m + R,)."""
+        self._objective.counter.hessian_products += 1
+        self._count_pass()
+        U = self._objective.likelihood.curvature(P, self._pairs.times(V))
+        U *= self._weights
+        out = self._pairs.transposed_times(U)
+        if not self._objective.fit_intercept:
+            out[-self._R :] = 0.0
+        return out
+
+    def _inverse_curvature(self, P: Array) -> Array:
+        """Return the reciprocals of the diagonal of the Hessian at P, (m + R,)."""
+        diagonal = self._pairs.squares_times(P * (1.0 - P) * self._weights)
+        return np.asarray(1.0 / np.maximum(diagonal, LEAST_CURVATURE * diagonal.mean()))
+
+    def _free(self, x: Array, gradient: Array) -> tuple[Array, Array]:
+        """Return which coefficients vary near x, and the signs of the pairs among them.
+
+        Pairs at zero vary if the gradient exceeds the penalty; their sign is that of the descent.
+        """
+        R = self._R
+        sign = np.sign(x)
+        sign[-R:] = 0.0
+        enters = (x == 0.0) & (np.abs(gradient) > self._l1)
+        enters[-R:] = False
+        sign[enters] = -np.sign(gradient[enters])
+        is_free = sign != 0.0
+        is_free[-R:] = self._objective.fit_intercept
+        return is_free, sign
+
+    def _square_length(self, at: _Iterate) -> float:
+        """Return the square of the length of the subgradient, by the diagonal of the Hessian.
+
+        It is divided by the smallest Ritz value of the last step, so that it is not too small.
+        """
+        is_free, sign = self._free(at.x, at.gradient)
+        slope = np.where(is_free, at.gradient + self._l1 * sign, 0.0)
+        return float(np.square(slope) @ self._inverse) / self._ritz
+
+    def _model_minimum(self, at: _Iterate, target: float) -> _Minimum:
+        """Minimise the quadratic model at an iterate together with the penalty.
+
+        Each round minimises over the coefficients that vary, by conjugate gradients, and sets those
+        that would change their sign to zero. The minimum ends where the length of the subgradient
+        is `target`, or a small share of the first.
+        """
+        x, q, ritz, tolerance = at.x, at.gradient, 1.0, 0.0
+        blocked = np.zeros(len(x), dtype=bool)
+        for n_round in range(MAX_MODEL_ROUNDS + 1):
+            is_free, sign = self._free(x, q)
+            is_free[blocked] = False
+            slope = np.where(is_free, q + self._l1 * sign, q)
+            inverse = np.where(is_free, self._inverse, 0.0)
+            norm = math.sqrt(float(np.square(slope) @ inverse))
+            if n_round == 0:
+                tolerance = max(target, MODEL_SHARE * norm)
+            if n_round == MAX_MODEL_ROUNDS or (norm <= tolerance and not blocked.any()):
+                break
+            step = steihaug(
+                partial(self._product, at.P),
+                partial(np.multiply, inverse),
+                slope,
+                radius=np.inf,
+                tolerance=max(0.5 * tolerance, ROUND_SHARE * norm),
+                max_products=MAX_PRODUCTS,
+            )
+            ritz = min(ritz, step.smallest_ritz)
+            move, change, share = step.direction, step.residual - slope, 1.0
+            crossed = is_free & ((x + move) * sign < 0.0)
+            if crossed.any():
+                # Those that cross zero end there; the value is least at a share of the way.
+                ended = np.where(crossed, -x, move)
+                down = -float(slope @ np.where(is_free, ended, 0.0))
+                if down > 0.0:
+                    move, change = ended, self._product(at.P, ended)
+                    share = min(1.0, down / max(float(move @ change), 1e-300))
+                elif (crossed & (x == 0.0)).any():
+                    blocked |= crossed & (x == 0.0)
+                    continue
+                else:
+                    share = float((-x[crossed] / move[crossed]).min())
+            end = x + share * move
+            x = np.where(is_free & (end * sign <= 0.0) & (self._l1 > 0.0), 0.0, end)
+            q = q + share * change
+            blocked[:] = False
+        move = x - at.x
+        decrease = -self._rise(at.x, at.gradient, move, q - at.gradient)
+        return _Minimum(x, max(decrease, 0.0), norm**2 / min(1.0, ritz), ritz)
+
+    def _rise(self, x: Array, gradient: Array, move: Array, change: Array) -> float:
+        """Return by how much model and penalty rise with a move from x that changes the gradient.
+
+        All arrays have the shape (m + R,).
+        """
+        penalty = float(self._l1 @ (np.abs(x + move) - np.abs(x)))
+        return float(move @ (gradient + 0.5 * change)) + penalty
+
+    def _on_segment(self, at: _Iterate, model: _Minimum) -> _Iterate | None:
+        """Return an iterate on the way to the minimum of the model that is low enough, or None."""
+        move = model.x - at.x
+        for share in SHARES:
+            trial = self._evaluate(model.x if share == 1.0 else at.x + share * move)
+            if trial.value <= at.value - ENOUGH * share * model.decrease:
+                return trial
+        return None
