@@ -16,7 +16,7 @@ import numpy as np
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
-from skmaxent._solvers._conjugate_gradients import steihaug
+from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._solvers._pair_columns import PairColumns, ScaledColumns
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status, root_size
@@ -29,8 +29,12 @@ from skmaxent._typing import Array
 LEAST_WORK = 200_000
 # Most entries that are copied, twice, by column.
 MOST_ENTRIES = 1 << 25
-# If more than this share of all pairs is to be fitted, whole features cost no more.
-MOST_PAIRS = 0.15
+# If the pairs have more than this share of the entries that their features have for all logits,
+# products with whole features take less time: SciPy adds up neighbouring numbers faster.
+MOST_PAIRS = 0.2
+# Pairs whose gradient is below this share of the penalty are left for the check at the end, even if
+# the strong rule would keep them: after a long step from the last penalty it would keep most.
+LEAST_SHARE = 0.85
 # Rounds of a minimum of the model: each lets pairs in, and takes those out that change their sign.
 MAX_MODEL_ROUNDS = 8
 # Length of the subgradient of the model, relative to the first and to the one that the requested
@@ -156,6 +160,7 @@ class PairNewton:
             A point, from which another solver should continue, if the fit did not converge.
         """
         gradient, strengths = screening
+        strengths = np.maximum(strengths, LEAST_SHARE * penalty.l1)
         is_likely = np.abs(gradient[:, :-1]) > strengths[:, :-1]
         is_likely |= point.theta[:, :-1] != 0.0
         positions = np.flatnonzero(is_likely.ravel(order="F"))
@@ -175,9 +180,8 @@ class _Fit:
     ) -> None:
         self._solver, self._options, self._record = solver, options, record
         self._penalty, self._objective = penalty, point.objective
-        self._shape = R, width = point.theta.shape
-        self._R = R
-        self._most_pairs = int(MOST_PAIRS * R * width)
+        self._shape = point.theta.shape
+        self._R = len(point.theta)
         self._flat = point.theta.ravel(order="F").copy()
         weights = solver.rows.weights
         scale = 1.0 / solver.total_weight
@@ -188,7 +192,7 @@ class _Fit:
         objective, penalty, record = self._objective, self._penalty, self._record
         point = None
         for _ in range(MAX_CHECKS):
-            if len(positions) > self._most_pairs:
+            if not self._affords(positions):
                 break
             status, squares = self._descend(positions)
             point = objective.at(self._recentred())
@@ -207,6 +211,13 @@ class _Fit:
             self._flat = point.theta.ravel(order="F").copy()
             positions = np.union1d(positions, others)
         return objective.at(self._recentred()) if point is None else point
+
+    def _affords(self, positions: Array) -> bool:
+        """Return whether products with these pairs take less time than with their features."""
+        counts = np.diff(self._solver.columns.indptr)
+        features = positions // self._R
+        all_logits = self._R * int(counts[np.unique(features)].sum())
+        return int(counts[features].sum()) <= MOST_PAIRS * all_logits or self._R == 1
 
     def _theta(self) -> Array:
         """Return θ (R, d + 1)."""
@@ -374,7 +385,7 @@ class _Fit:
                 tolerance = max(target, MODEL_SHARE * norm)
             if n_round == MAX_MODEL_ROUNDS or (norm <= tolerance and not blocked.any()):
                 break
-            step = steihaug(
+            step = conjugate_gradients(
                 partial(self._product, at.P),
                 partial(np.multiply, inverse),
                 slope,

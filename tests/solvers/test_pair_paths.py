@@ -40,7 +40,7 @@ def pairs(monkeypatch):
         return found[-1]
 
     monkeypatch.setattr(_pair_newton, "LEAST_WORK", 0)
-    monkeypatch.setattr(_pair_newton, "MOST_PAIRS", 0.5)
+    monkeypatch.setattr(_pair_newton, "MOST_PAIRS", 1.0)
     monkeypatch.setattr(_pair_newton.PairNewton, "minimise", minimise)
     return found
 
