@@ -42,7 +42,8 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import Options
-from skmaxent._solvers._expectation_maximisation import fit_sets, set_loss
+from skmaxent._solvers._expectation_maximisation import fit_sets
+from skmaxent._solvers._set_loss import set_loss
 from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._typing import Array
 
@@ -389,8 +390,8 @@ def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, f
         all_features = np.ones((1, training.blocks.n_features), bool)
         null = fit_sets(problem.without_penalty(all_features), Options(tol=1e-6)).point.theta
     return {
-        "log_likelihood": -total * set_loss(problem, theta),
-        "null_log_likelihood": -total * set_loss(problem, null),
+        "log_likelihood": -total * set_loss(problem.objective, theta),
+        "null_log_likelihood": -total * set_loss(problem.objective, null),
     }
 
 

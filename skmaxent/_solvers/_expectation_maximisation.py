@@ -31,11 +31,11 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
 from skmaxent._solvers._observed_information import affords_newton, descend_by_newton
 from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._set_loss import separates_sets, set_loss, with_expected_targets
 from skmaxent._solvers._solution import SMALLEST_TOTAL
-from skmaxent._storage._arrays import EPS, empty
-from skmaxent._storage._block import Block
+from skmaxent._storage._arrays import EPS
 from skmaxent._storage._row_blocks import RowBlocks
-from skmaxent._typing import Array, KernelResult
+from skmaxent._typing import Array
 
 # Most steps of expectation maximisation before a small fit goes on with Newton's method.
 FIRST_STEPS = 10
@@ -54,8 +54,6 @@ MOST_ITERATIONS = 20
 # A fit has converged if the decrease that is left is below the first share of the objective, or
 # below the second number of nats in the sum over the rows.
 NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
-# Rounding error of a difference of logits, in units of the machine epsilon times the largest logit.
-ROUNDED_MARGIN = 64.0
 # Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
 # A decrease by less than this share of the objective counts as rounding.
@@ -230,18 +228,18 @@ class _SetFit:
         objective = _with_rows(problem.objective, rows)
 
         def value_at(theta: Array) -> float:
-            return _set_loss(objective, theta) + penalty.value(theta)
+            return set_loss(objective, theta) + penalty.value(theta)
 
         def point_at(theta: Array) -> Point:
             # At θ, the gradient for the expected targets is that of the loss of the sets.
-            return _with_rows(objective, _with_expected_targets(objective, theta)).at(theta)
+            return _with_rows(objective, with_expected_targets(objective, theta)).at(theta)
 
         end = descend_by_newton(
             self.thetas[-1], point_at, value_at, problem.terms, self.record, self.tol
         )
         problem.objective.counter.gradients += len(self.record)
         self._start_at(end.theta, end.value)
-        expected = _with_expected_targets(problem.objective, end.theta)
+        expected = with_expected_targets(problem.objective, end.theta)
         status = end.status
         if status is not Status.STOPPED:
             status = self._status_at_end(status, expected)
@@ -272,7 +270,7 @@ class _SetFit:
             step, _ = self._step(self.step_options, minimise)
             if step.status in UNBOUNDED:
                 return step.status
-        if _separates_sets(self.problem, self.thetas[-1]):
+        if separates_sets(self.problem, self.thetas[-1]):
             return Status.SEPARATED
         if blocks.effective_size * self.value < SMALLEST_TOTAL:
             return Status.PRECISION
@@ -355,12 +353,12 @@ class _SetFit:
         for fit in (step, self.uniform):
             if fit.status in UNBOUNDED:
                 return fit.status
-        is_separated = _separates_sets(self.problem, self.thetas[-1])
+        is_separated = separates_sets(self.problem, self.thetas[-1])
         return Status.SEPARATED if is_separated else Status.MAX_ITER
 
     def _objective_at(self, theta: Array) -> float:
         """Return the loss of the sets plus the penalty at θ."""
-        return set_loss(self.problem, theta) + self.penalty.value(theta)
+        return set_loss(self.problem.objective, theta) + self.penalty.value(theta)
 
     def _solution_at(self, point: Point, value: float, status: Status) -> Solution:
         """Return the solution at a point with the objective `value`; it has no certificate."""
@@ -399,54 +397,6 @@ def _is_lower(value: float, other: float) -> bool:
     return value < other - VALUE_ROUNDING * abs(other)
 
 
-def set_loss(problem: Problem, theta: Array) -> float:
-    """Return the mean of -log P(S_i) over the rows at θ, without the penalty."""
-    return _set_loss(problem.objective, theta)
-
-
-def _set_loss(objective: MultinomialObjective, theta: Array) -> float:
-    """Return `set_loss` for the rows of an objective."""
-    (loss,) = objective.blocks.map_reduce(_block_loss, *objective.for_blocks(theta))
-    return float(loss) / objective.total_weight
-
-
-def _separates_sets(problem: Problem, theta: Array) -> bool:
-    """Return whether θ proves complete separation of the sets.
-
-    It does if, with only those coefficients that have neither penalty nor bounds, each row has its
-    largest logit within its set. The loss then falls towards zero along this direction, and no
-    finite coefficients are optimal.
-    """
-    terms = problem.terms
-    is_free = ~((terms.l1 > 0.0) | (terms.ridge > 0.0))
-    for bound in (terms.lower, terms.upper):
-        if bound is not None:
-            is_free = is_free & np.isinf(bound)
-    if not (is_free.any() or problem.objective.fit_intercept):
-        return False
-    free = theta.copy(order="F")
-    free[:, :-1] = np.where(is_free, theta[:, :-1], 0.0)
-    objective = problem.objective
-    (least,) = objective.blocks.map_reduce(
-        _least_margin, *objective.for_blocks(free), combine=np.minimum
-    )
-    return bool(least > 0.0)
-
-
-def _least_margin(block: Block, coef: Array, intercept: Array) -> KernelResult:
-    """Return the least margin of the rows of a block, without the offsets.
-
-    The margin of a row is its largest logit within the set minus the largest one outside, less
-    rounding errors. Rows of weight zero do not count.
-    """
-    every, possible = _logits(replace(block, offset=None), coef, intercept)
-    outside = np.where(possible == -np.inf, every, -np.inf).max(axis=0)
-    margin = np.where(outside == -np.inf, np.inf, possible.max(axis=0) - outside)
-    rounding = ROUNDED_MARGIN * float(np.finfo(every.dtype).eps) * np.abs(every).max(axis=0)
-    margin = np.where(block.weights_or_ones() > 0.0, margin - rounding, np.inf)
-    return (margin.min() if margin.shape[0] else np.inf,)
-
-
 def _has_reached_minimum(step: Outcome | Solution, tol: float) -> bool:
     """Return whether the minimisation of a step converged, or ended within rounding errors."""
     if step.status is Status.PRECISION:
@@ -466,60 +416,8 @@ def _step_problem(problem: Problem, theta: Array) -> Problem:
     """Return the problem of a step from θ, whose targets are the expected ones."""
     objective = problem.objective
     return Problem.of(
-        _with_expected_targets(objective, theta),
+        with_expected_targets(objective, theta),
         objective.likelihood,
         problem.user_terms,
         fit_intercept=objective.fit_intercept,
     )
-
-
-def _with_expected_targets(objective: MultinomialObjective, theta: Array) -> RowBlocks:
-    """Return the rows of an objective with the expected targets at θ."""
-    blocks = objective.blocks
-    assert isinstance(blocks, RowBlocks), "sets are in memory"
-    targets = empty(blocks.targets.shape, blocks.dtype, blocks.targets)
-    blocks.map_rows(_write_expected_targets, targets, *objective.for_blocks(theta))
-    return blocks.with_targets(targets)
-
-
-def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
-    """Return the logits of all K classes, (K, rows), and a copy with -inf outside of the sets.
-
-    A row without positive target, which has no set, may belong to any class.
-    """
-    Z = block.logits_at(coef, intercept)
-    targets = block.targets.T
-    if len(Z) == 1:
-        Z = np.concatenate([np.zeros_like(Z), Z])
-        targets = np.stack([1.0 - targets, targets])
-    is_possible = targets > 0.0
-    is_possible |= ~is_possible.any(axis=0)
-    return Z, np.where(is_possible, Z, -np.inf)
-
-
-def _write_expected_targets(block: Block, out: Array, coef: Array, intercept: Array) -> None:
-    """Write the expected targets of the rows of a block to `out`, which has their shape."""
-    _, Z = _logits(block, coef, intercept)
-    Z -= Z.max(axis=0)
-    np.exp(Z, out=Z)
-    Z /= Z.sum(axis=0)
-    out[...] = Z[1] if out.ndim == 1 else Z.T
-
-
-def _block_loss(block: Block, coef: Array, intercept: Array) -> KernelResult:
-    """Return the weighted sum of -log P(S_i) over the rows of a block."""
-    every, possible = _logits(block, coef, intercept)
-    outside = np.where(possible == -np.inf, every, -np.inf)
-    # log(1 + e^d) for the log-odds d of the classes outside is accurate where they are unlikely.
-    odds = _logsumexp(outside) - _logsumexp(possible)
-    losses = np.logaddexp(0.0, odds.astype(np.float64))
-    return (losses @ block.weights_or_ones(),)
-
-
-def _logsumexp(Z: Array) -> Array:
-    """Return the logsumexp of logits (K, rows) over the classes, shape (rows,)."""
-    top = Z.max(axis=0)
-    base = np.where(top == -np.inf, 0.0, top)
-    with np.errstate(divide="ignore"):
-        sums: Array = np.log(np.exp(Z - base).sum(axis=0)) + base
-    return sums
