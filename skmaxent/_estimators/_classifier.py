@@ -391,9 +391,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             p-values. None is "laplace" with a ridge penalty, else "nonrobust", or "HC0" for
             probability weights.
         groups : array-like of shape (n_samples,), default=None
-            Clusters, for ``cov_type="cluster"``, "CV2", "CV3" and "CV3L". ``method="bootstrap"``
-            draws whole clusters, and ``method="split"`` keeps each in one half. Two columns, only
-            for "cluster", are two ways of clustering [3]_.
+            Clusters, for ``cov_type="cluster"``, "CV2", "CV3" and "CV3L". With one of these,
+            ``method="split"`` keeps each cluster in one half. ``method="bootstrap"`` takes groups
+            without `cov_type`, and draws whole clusters. Two columns, only for "cluster", are two
+            ways of clustering [3]_.
         weights : {"frequency", "probability"}, default="frequency"
             With "frequency", a weight is a number of equal rows. With "probability", it is the
             inverse of the probability with which the row was sampled, and has no scale.

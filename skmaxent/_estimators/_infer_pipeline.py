@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -149,13 +150,26 @@ def transformer_and_classifier(model: Any, function: str) -> tuple[Any, MaxentCl
         check_is_fitted(model[-1])
         transformer, classifier = model[:-1] if len(model) > 1 else None, model[-1]
     if not isinstance(classifier, MaxentClassifier):
-        found = type(classifier).__name__
-        hint = " pass its best_estimator_." if hasattr(classifier, "best_estimator_") else ""
         raise TypeError(
             f"{function} expects a MaxentClassifier or a Pipeline that ends in one, found "
-            f"{found}.{hint}"
+            f"{type(classifier).__name__}.{_what_to_pass(classifier)}"
         )
     return transformer, classifier
+
+
+def _what_to_pass(search: Any) -> str:
+    """Return a sentence with the model to pass in place of a fitted search, or ""."""
+    if hasattr(search, "best_estimator_"):
+        return " Pass its best_estimator_."
+    C, l1_ratio = getattr(search, "C_", None), getattr(search, "l1_ratio_", None)
+    is_mean_of_fits = getattr(search, "gamma_", 1.0) != 1.0
+    if is_mean_of_fits or not (np.isscalar(C) and np.isscalar(l1_ratio)):
+        return ""
+    return (
+        f" Fit MaxentClassifier(C={float(C)!r}, l1_ratio={float(l1_ratio)!r}), which are the "
+        "chosen C_ and l1_ratio_, to the same data with the other parameters of the search, and "
+        "pass that model."
+    )
 
 
 def _names(transformer: Any) -> Array | None:

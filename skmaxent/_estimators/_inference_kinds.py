@@ -128,14 +128,17 @@ def check_offset_given(classifier: Any, offset: ArrayLike | None, function: str)
 
 
 def estimate_of(classifier: Any) -> Estimate:
-    """Return a copy of what inference needs of a classifier, which later fits do not change."""
+    """Return a copy of what inference needs of a classifier, which later fits do not change.
+
+    The optimality gap is NaN if the user has set the coefficients and classes without `fit`.
+    """
     model = fitted_model(classifier).detached()
     return Estimate(
         model,
         Settings.of(classifier),
         model.columns.all_names,
         uncorrected_intercept(classifier),
-        classifier.optimality_gap_,
+        getattr(classifier, "optimality_gap_", np.nan),
     )
 
 

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 SANDWICH = {
     ("HC0", "none"): "HC0 (sandwich), as statsmodels' HC0 and R's sandwich()",
     ("HC0", "units"): "HC0 (sandwich) times n/(n−1), as Stata's vce(robust) for mlogit and logit",
-    ("HC1", "coefficients"): "HC1 (sandwich), n/(n−p), as statsmodels' HC1 and R's "
-    "sandwich(adjust=TRUE)",
+    ("HC1", "coefficients"): "HC1 (sandwich), n/(n−p), as R's sandwich(adjust=TRUE)",
     ("cluster", "none"): "cluster (CV0) without small-sample factor, as R's vcovCL type='HC0', "
     "cadjust=FALSE",
     ("cluster", "units"): "cluster, G/(G−1), as Stata's vce(cluster) for mlogit and logit and R's "

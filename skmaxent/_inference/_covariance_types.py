@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +106,9 @@ def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> 
         robust = "HC0" if weights == "probability" else "nonrobust"
         cov_type = "laplace" if is_penalised else robust
     if cov_type not in COV_TYPES:
-        raise ValueError(f"cov_type must be one of {COV_TYPES}, found {cov_type!r}.")
+        raise ValueError(
+            f"cov_type must be one of {COV_TYPES}, found {cov_type!r}.{_guess(cov_type)}"
+        )
     if is_penalised != (cov_type == "laplace"):
         raise ValueError(
             f"cov_type={cov_type!r} does not go with this fit, which has "
@@ -118,6 +121,16 @@ def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> 
             "'HC1' or 'cluster'."
         )
     return cov_type
+
+
+def _guess(cov_type: Any) -> str:
+    """Return a sentence with the covariance that an unknown `cov_type` may mean, or ""."""
+    name = str(cov_type).casefold()
+    if name in ("robust", "sandwich", "white"):
+        return " Robust (sandwich) covariances are 'HC0' and, with the factor n/(n - p), 'HC1'."
+    known = {known.casefold(): known for known in COV_TYPES}
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return f" Did you mean {known[near[0]]!r}?" if near else ""
 
 
 def resolve_small_sample(small_sample: str | None, cov_type: str) -> str | None:
@@ -144,8 +157,9 @@ def resolve_groups(groups: Any, cov_type: str, n_samples: int) -> Array | None:
     """
     if (groups is None) != (cov_type not in CLUSTER_TYPES):
         raise ValueError(
-            "groups and cov_type='cluster' go together; give both or neither. The other types for "
-            f"clusters are {list(CLUSTER_TYPES[1:])}."
+            f"groups and cov_type='cluster' go together, found cov_type={cov_type!r} "
+            f"{'without' if groups is None else 'with'} groups. The other types for clusters are "
+            f"{list(CLUSTER_TYPES[1:])}. method='bootstrap' takes groups without cov_type."
         )
     if groups is None:
         return None

@@ -32,7 +32,7 @@ class Estimate:
     intercept : ndarray of shape (n_logits,)
         Intercepts before `prior_correction`, in float64.
     gap : float
-        The attribute `optimality_gap_` of the classifier.
+        The attribute `optimality_gap_` of the classifier, or NaN if it has none.
     """
 
     model: FittedModel

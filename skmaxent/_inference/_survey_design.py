@@ -92,6 +92,28 @@ class SurveyDesign:
     mse: bool = False
     df: float | None = None
 
+    def __repr__(self) -> str:
+        """Return one line: the numbers of units, strata and rows, and what else the design has."""
+        strata, psu, fpc, weights = map(_as_list, (self.strata, self.psu, self.fpc, self.weights))
+        sizes = []
+        if psu:
+            units = set(zip(strata, psu, strict=False)) if strata else set(psu)
+            sizes.append(f"{len(units)} unit{'s' * (len(units) != 1)}")
+        if strata:
+            n_strata = len(set(strata))
+            sizes.append(f"{n_strata} strat{'um' if n_strata == 1 else 'a'}")
+        parts = [" in ".join(sizes)] if sizes else []
+        n_rows = max(map(len, (strata, psu, fpc, weights)))
+        parts += [f"{n_rows} rows"] if n_rows else []
+        parts += ["weights"] if weights else []
+        parts += ["fpc"] if fpc else []
+        if self.replicate_weights is not None:
+            parts.append(f"{np.shape(to_host(self.replicate_weights))[-1]} replicates")
+        for name in ("nest", "lonely_psu", "combined_weights", "scale", "mse", "df"):
+            value = getattr(self, name)
+            parts += [] if value == getattr(SurveyDesign, name) else [f"{name}={value}"]
+        return f"SurveyDesign({', '.join(parts)})"
+
     def with_replicates(
         self,
         kind: str,
@@ -231,6 +253,11 @@ class SurveyDesign:
                 raise ValueError("rows of weight zero have positive replicate weights.")
             given = given / np.where(weights > 0.0, weights, 1.0)[:, None]
         return Replicates(given, self.scale * rscales, self.mse)
+
+
+def _as_list(given: Any) -> list[Any]:
+    """Return the entries of an array-like as a list, which is empty for None."""
+    return [] if given is None else np.ravel(np.asarray(to_host(given), dtype=object)).tolist()
 
 
 def sampling_weights(

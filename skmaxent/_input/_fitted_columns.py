@@ -38,11 +38,18 @@ class FittedColumns:
 
     @classmethod
     def of(cls, estimator: Any) -> FittedColumns:
-        """Return the columns of a fitted estimator; a `FittedColumns` is returned unchanged."""
+        """Return the columns of a fitted estimator; a `FittedColumns` is returned unchanged.
+
+        The number of columns is `n_features_in_`, or that of `coef_` if the user has set `coef_`,
+        `intercept_` and `classes_` of an estimator without `fit`.
+        """
         if isinstance(estimator, FittedColumns):
             return estimator
         names = getattr(estimator, "feature_names_in_", None)
-        return cls(estimator.n_features_in_, names, type(estimator).__name__)
+        n_features = getattr(estimator, "n_features_in_", None)
+        if n_features is None:
+            n_features = estimator.coef_.shape[1]
+        return cls(n_features, names, type(estimator).__name__)
 
     @classmethod
     def of_data(cls, X: Any, caller: str) -> FittedColumns:

@@ -155,7 +155,9 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         Weights of the penalised fit that were compared.
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
         Scores of the held-out rows, at `gamma_`. With ``cv="loo"``, n_folds is 1, and the scores
-        are means over all observations.
+        are means over all observations. Far from the chosen C, these are the scores of the Newton
+        step of the Notes, without exact fits. With a weak penalty they can be too low: for
+        scikit-learn's wines, standardised, at C = 144, the step gives -0.123 and exact fits -0.071.
     scores_std_err_ : ndarray of shape (n_l1_ratios, n_cs)
         Standard errors of the mean scores: over folds, or over observations with ``cv="loo"``.
     n_refits_ : ndarray of shape (n_l1_ratios, n_cs)

@@ -6,11 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.utils import check_random_state
 from statsmodels.datasets import anes96
 
-from skmaxent import MaxentClassifier
+from skmaxent import (
+    MaxentClassifier,
+    MaxentClassifierCV,
+    conformal_sets,
+    infer,
+    leave_one_out,
+)
 from skmaxent._inference import _sample_split
 
 DATA = anes96.load_pandas()
@@ -105,6 +111,49 @@ def test_what_does_not_go_together_is_refused(options, message):
     clf = ML.fit(X, Y)
     with pytest.raises((TypeError, ValueError), match=message):
         clf.infer(X, Y, **options)
+
+
+@pytest.mark.parametrize(
+    ("cov_type", "ending"),
+    [
+        ("hc1", "found 'hc1'. Did you mean 'HC1'?"),
+        ("cv3l", "Did you mean 'CV3L'?"),
+        ("clustered", "Did you mean 'cluster'?"),
+        ("Robust", "covariances are 'HC0' and, with the factor n/(n - p), 'HC1'."),
+        ("HC4", "found 'HC4'."),
+    ],
+)
+def test_a_near_name_of_a_covariance_is_guessed(cov_type, ending):
+    with pytest.raises(ValueError, match="cov_type must be one of") as raised:
+        ML.fit(X, Y).infer(X, Y, cov_type=cov_type)
+    assert str(raised.value).endswith(ending)
+
+
+def test_only_the_bootstrap_takes_groups_without_cov_type():
+    clf = ML.fit(X, Y)
+    for method in (None, "split"):
+        with pytest.raises(ValueError, match="found cov_type='nonrobust' with groups") as raised:
+            clf.infer(X, Y, groups=GROUPS, method=method)
+        assert "method='bootstrap' takes groups without cov_type" in str(raised.value)
+        with pytest.raises(ValueError, match="found cov_type='CV3' without groups"):
+            clf.infer(X, Y, cov_type="CV3", method=method)
+    assert np.isfinite(clf.infer(X, Y, groups=GROUPS, **FEW).std_errors).all(axis=None)
+
+
+@pytest.mark.parametrize("function", [infer, leave_one_out, conformal_sets])
+def test_a_search_is_refused_with_the_model_to_pass(function):
+    search = MaxentClassifierCV(Cs=[0.01, 0.1], cv=2).fit(X, Y)
+    with pytest.raises(TypeError, match="found MaxentClassifierCV") as raised:
+        function(search, X, Y)
+    model = f"MaxentClassifier(C={float(search.C_)!r}, l1_ratio=0.0)"
+    assert f". Fit {model}, which are the chosen C_ and l1_ratio_" in str(raised.value)
+    grid = GridSearchCV(MaxentClassifier(), {"C": [0.1]}, cv=2).fit(X, Y)
+    with pytest.raises(TypeError, match=r"found GridSearchCV\. Pass its best_estimator_\."):
+        function(grid, X, Y)
+    relaxed = MaxentClassifierCV(Cs=[0.01], l1_ratios=[1.0], cv=2, relax=[0.5]).fit(X, Y)
+    assert relaxed.gamma_ == 0.5
+    with pytest.raises(TypeError, match=r"found MaxentClassifierCV\.$"):  # no such classifier
+        function(relaxed, X, Y)
 
 
 @pytest.mark.parametrize("method", [{}, {"method": "split"}, FEW])

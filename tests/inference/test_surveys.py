@@ -279,3 +279,19 @@ def test_a_variable_may_have_the_name_of_the_statistic():
     assert set(table["t_of_data"]) == set(X["t"][:5])
     ratio = table["estimate"] / table["std_err"]
     np.testing.assert_allclose(table["t"], ratio)
+
+
+def test_a_design_is_shown_in_a_line():
+    psu, strata = np.arange(944) // 8, np.arange(944) // 8 % 4
+    design = SurveyDesign(strata, psu, fpc=np.full(944, 500.0), weights=np.ones(944))
+    assert repr(design) == "SurveyDesign(118 units in 4 strata, 944 rows, weights, fpc)"
+    assert repr(SurveyDesign()) == "SurveyDesign()"
+    labels = pd.Series([*"aab"], dtype="category")
+    assert repr(SurveyDesign(psu=labels)) == "SurveyDesign(2 units, 3 rows)"
+    # The same label of psu stands for units of both strata.
+    nested = SurveyDesign(["n", "n", "s"], [1, 2, 1], nest=True, lonely_psu="adjust")
+    shown = "SurveyDesign(3 units in 2 strata, 3 rows, nest=True, lonely_psu=adjust)"
+    assert repr(nested) == shown
+    replicated = SurveyDesign(replicate_weights=np.ones((3, 12)), mse=True, df=5.0)
+    assert repr(replicated) == "SurveyDesign(12 replicates, mse=True, df=5.0)"
+    assert repr(SurveyDesign(strata=np.zeros(3))) == "SurveyDesign(1 stratum, 3 rows)"
