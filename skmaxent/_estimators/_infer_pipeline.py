@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -163,7 +162,7 @@ def _what_to_pass(search: Any) -> str:
         return " Pass its best_estimator_."
     C, l1_ratio = getattr(search, "C_", None), getattr(search, "l1_ratio_", None)
     is_mean_of_fits = getattr(search, "gamma_", 1.0) != 1.0
-    if is_mean_of_fits or not (np.isscalar(C) and np.isscalar(l1_ratio)):
+    if is_mean_of_fits or not (isinstance(C, float) and isinstance(l1_ratio, float)):
         return ""
     return (
         f" Fit MaxentClassifier(C={float(C)!r}, l1_ratio={float(l1_ratio)!r}), which are the "
