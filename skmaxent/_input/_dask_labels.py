@@ -20,6 +20,7 @@ from skmaxent._input._training_data import (
     TrainingData,
     fitted_classes,
     positions_among,
+    power_of_two_above,
 )
 from skmaxent._storage._chunked_rows import ChunkedRows, ChunksShape
 from skmaxent._storage._cluster import mapped
@@ -73,6 +74,10 @@ class Labelled(CheckedChunks):
         top = 1.0 if class_weight is None else float(class_weight.max())
         scale = float(np.clip(self.top_weight * top, SMALLEST_SCALE, LARGEST_SCALE))
         factors = None if class_weight is None else class_weight / top
+        if factors is not None:
+            # The class with the most weight may have small sample weights.
+            lowered = power_of_two_above(float((totals * factors).max()))
+            factors, scale = factors / lowered, max(scale * lowered, SMALLEST_SCALE)
         active, model = fitted_classes(present, self.classes, smoothing)
         return TrainingData(
             self.classes,

@@ -192,17 +192,30 @@ def _product(factors: list[Array], n_samples: int) -> tuple[Array, float]:
     """Return the product of several weights of each row divided by a number, and the number.
 
     The number is the product of the maxima of the `factors`, each of shape (n_samples,), so that no
-    product overflows. Products below `NEGLIGIBLE_WEIGHT` become zero.
+    product overflows, times a power of two. The largest of the weights is then between 1/2 and 1,
+    also if large entries of one factor meet small entries of another. Weights below
+    `NEGLIGIBLE_WEIGHT` become zero.
     """
     weights, scale = np.ones(n_samples), 1.0
     for factor in factors:
         top = float(factor.max())
         if top > 0.0:
             weights = weights * (factor / top)
-            scale = min(max(scale * top, SMALLEST_SCALE), LARGEST_SCALE)
+            lowered = power_of_two_above(float(weights.max()))
+            weights /= lowered
+            scale = min(max(scale * top * lowered, SMALLEST_SCALE), LARGEST_SCALE)
         else:
             weights = np.zeros(n_samples)
     return np.where(weights < NEGLIGIBLE_WEIGHT, 0.0, weights), scale
+
+
+def power_of_two_above(largest: float) -> float:
+    """Return the least power of two that is not below a number, at most 1, or 1 for zero.
+
+    Weights divided by it have the same digits.
+    """
+    mantissa, exponent = np.frexp(largest)
+    return float(np.ldexp(1.0, min(int(exponent) - int(mantissa == 0.5), 0)))
 
 
 def fitted_classes(present: Array, classes: Array, smoothing: float) -> tuple[Array, Likelihood]:

@@ -82,6 +82,15 @@ def test_the_fit_is_that_of_the_rows_in_memory(scheduler, name):
         assert_same(model.fit(*chunked(X, y, weights)), one)
 
 
+def test_class_weights_may_undo_sample_weights():
+    X, y, weights = rows()
+    rare = np.where(np.arange(len(y)) % 2, 5e-4, 1.0)
+    weights = weights * np.where(y == "east", rare, 1e-27)
+    model = MaxentClassifier(tol=1e-9, class_weight="balanced")
+    one = MaxentClassifier(tol=1e-9, class_weight="balanced").fit(X, y, weights)
+    assert_same(model.fit(*chunked(X, y, weights)), one)
+
+
 def test_the_objective_is_that_of_the_rows_in_memory(scheduler):
     X, y, weights = rows()
     lazy = chunked(X, y, weights)

@@ -222,6 +222,23 @@ def test_cross_validation_scores_a_table_as_its_observations():
     assert path.n_nonzero[0] == 0
 
 
+def test_class_weights_may_undo_sample_weights():
+    # The largest sample weights meet the smallest class weights.
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 3))
+    y = (X[:, 0] + rng.normal(size=60) > 0).astype(int) + (X[:, 1] > 0.7)
+    weights = np.where(y == 0, rng.choice([1.0, 5e-4], size=60), 1e-27)
+    totals = np.bincount(y, weights)
+    balanced = totals.sum() / (3 * totals)
+    expected = MaxentClassifier(tol=1e-8).fit(X, y, weights * balanced[y])
+    found = MaxentClassifier(tol=1e-8, class_weight="balanced").fit(X, y, weights)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-7)
+    given = MaxentClassifier(tol=1e-8, class_weight=dict(enumerate(balanced))).fit(
+        X, np.eye(3)[y], weights
+    )
+    np.testing.assert_allclose(given.coef_, expected.coef_, atol=1e-7)
+
+
 def test_label_smoothing_is_a_mixture_of_targets():
     one_hot = (Y[:, None] == np.arange(3)).astype(float)
     smoothed = 0.9 * one_hot + 0.1 / 3
