@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from skmaxent._inference._terms import Terms
 from skmaxent._typing import Array
 
@@ -55,7 +57,9 @@ class FeatureNames:
         if features is None:
             names = self.columns if with_intercept else self.features
             return [(name, [j]) for j, name in enumerate(names)]
-        features = [features] if isinstance(features, str) else list(features)
+        if isinstance(features, str) or not np.iterable(features):
+            features = [features]
+        features = list(features)
         unnamed = [term for term in features if not isinstance(term, (str, list, tuple))]
         if unnamed:
             raise ValueError(

@@ -16,6 +16,7 @@ from skmaxent._inference._goodness_of_fit import (
     fagerland_hosmer,
 )
 from skmaxent._inference._results_state import ResultsState
+from skmaxent._input._validation import check_flag
 from skmaxent._leverage._leave_one_out import leave_one_out
 from skmaxent._typing import Array
 
@@ -190,8 +191,7 @@ class GoodnessMethods(ResultsState):
         probabilities of a row are those of the fit without it. Sampling weights have no scale of
         their own, so that they are scaled to the mean 1.
         """
-        if held_out not in (True, False):
-            raise ValueError(f"held_out must be True or False, found {held_out!r}.")
+        check_flag("held_out", held_out)
         if self._estimate.settings.partial_labels:
             raise ValueError(f"{what} need the class of each row, found partial_labels.")
         outcomes = self._held.get(what).outcomes(what)

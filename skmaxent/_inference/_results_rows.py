@@ -13,6 +13,7 @@ from skmaxent._inference._null_feature_tests import check_equal_rows, null_featu
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
 from skmaxent._inference._tables import chi2_table, index_of
+from skmaxent._input._validation import check_flag
 from skmaxent._leverage._conformal import ConformalSets, conformal_sets
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._influence import coefficient_changes, diagnostics
@@ -294,10 +295,11 @@ class RowMethods(ResultsState):
         Raises
         ------
         TypeError, ValueError
-            As `loo`.
+            As `loo`, and for other values of `standardised`.
         """
         import pandas as pd
 
+        check_flag("standardised", standardised)
         fit = self._fitted("dfbetas")
         changes = coefficient_changes(fit, self.weights)
         reference = Reference.of(self.reference, self._estimate.model.classes)

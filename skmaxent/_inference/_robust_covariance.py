@@ -251,7 +251,12 @@ def _of_survey(
         scores = _covariance.group_scores(point, units.codes, n_units) * training.data.scale
         W = units.covariance(scores @ V)
     df = units.df if kind.use_t else np.inf
-    return CoefficientCovariance(V, W, StudentT(df), n_units=int(units.df) + 1)
+    return CoefficientCovariance(V, W, StudentT(df), n_units=_rank_bound(units.df))
+
+
+def _rank_bound(df: float) -> int | None:
+    """Return one more than the largest rank of a covariance with these degrees of freedom."""
+    return None if np.isinf(df) else int(df) + 1
 
 
 def _count_groups(training: TrainingProblem, codes: Array) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._inference._replicate_weights import REPLICATE_TYPES, replicates_of
 from skmaxent._inference._survey_units import LONELY, Replicates, Units
-from skmaxent._input._validation import check_codes, check_sample_weight
+from skmaxent._input._validation import check_codes, check_flag, check_sample_weight
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array, RandomState
 
@@ -158,6 +159,11 @@ class SurveyDesign:
             raise ValueError(f"n_replicates is for 'bootstrap', found kind={kind!r}.")
         if fay_rho != 0.0 and kind != "BRR":
             raise ValueError(f"fay_rho is for 'BRR', found kind={kind!r}.")
+        self._check()
+        if n_replicates is not None and not isinstance(n_replicates, Integral):
+            raise ValueError(f"n_replicates must be None or an integer, found {n_replicates!r}.")
+        if not isinstance(fay_rho, Real):
+            raise ValueError(f"fay_rho must be a number, found {fay_rho!r}.")
         lengths = [
             np.shape(to_host(x))[0] for x in (self.psu, self.strata, self.weights) if x is not None
         ]
@@ -174,6 +180,29 @@ class SurveyDesign:
             scale=scale,
             rscales=rscales,
         )
+
+    def _check(self) -> None:
+        """Raise ValueError for parameters out of range, and for those without an effect."""
+        for name in ("nest", "combined_weights", "mse"):
+            check_flag(name, getattr(self, name))
+        if not isinstance(self.scale, Real) or not 0.0 < float(self.scale) < np.inf:
+            raise ValueError(f"scale must be a positive finite number, found {self.scale!r}.")
+        if self.df is not None and (
+            not isinstance(self.df, Real) or isinstance(self.df, bool) or not float(self.df) > 0.0
+        ):
+            raise ValueError(f"df must be positive, or None, found {self.df!r}.")
+        if self.replicate_weights is None:
+            unused = {
+                "scale": self.scale != 1.0,
+                "rscales": self.rscales is not None,
+                "combined_weights": not self.combined_weights,
+            }
+            if any(unused.values()):
+                found = [name for name, is_given in unused.items() if is_given]
+                raise ValueError(
+                    f"{found} are for designs with replicate_weights: leave them out, or pass "
+                    "replicate_weights too."
+                )
 
     def _units(self, n_samples: int) -> Units:
         """Return the units of the rows with their strata, for a sample of `n_samples` rows."""
@@ -209,7 +238,7 @@ class SurveyDesign:
         """
         if self.fpc is None:
             return np.ones(len(sizes))
-        fpc = np.asarray(to_host(self.fpc), dtype=float)
+        fpc = _numbers("fpc", self.fpc)
         if fpc.shape != (n_samples,):
             raise ValueError(f"fpc has the shape {fpc.shape}; expected ({n_samples},).")
         least, most = np.full(len(sizes), np.inf), np.full(len(sizes), -np.inf)
@@ -232,7 +261,7 @@ class SurveyDesign:
 
         `weights`, (n_samples,), are the sampling weights.
         """
-        given = np.asarray(to_host(self.replicate_weights), dtype=float)
+        given = _numbers("replicate_weights", self.replicate_weights)
         if given.ndim != 2 or len(given) != n_samples or given.shape[1] < 2:
             raise ValueError(
                 f"replicate_weights has the shape {given.shape}; expected ({n_samples}, "
@@ -242,11 +271,12 @@ class SurveyDesign:
             raise ValueError("replicate_weights must be finite and not negative.")
         rscales = np.ones(given.shape[1])
         if self.rscales is not None:
-            rscales = np.asarray(self.rscales, dtype=float)
-        if rscales.shape != given.shape[1:] or not (rscales >= 0.0).all() or not self.scale > 0.0:
+            rscales = _numbers("rscales", self.rscales)
+        is_valid = np.isfinite(rscales).all() and (rscales >= 0.0).all()
+        if rscales.shape != given.shape[1:] or not is_valid:
             raise ValueError(
-                f"scale must be positive and rscales {given.shape[1]} numbers that are not "
-                "negative, one for each replicate."
+                f"expected as rscales {given.shape[1]} numbers that are finite and not negative, "
+                f"one for each replicate; found {self.rscales!r}."
             )
         if self.combined_weights:
             if (given[weights == 0.0] > 0.0).any():
@@ -258,6 +288,14 @@ class SurveyDesign:
 def _as_list(given: Any) -> list[Any]:
     """Return the entries of an array-like as a list, which is empty for None."""
     return [] if given is None else np.ravel(np.asarray(to_host(given), dtype=object)).tolist()
+
+
+def _numbers(name: str, given: Any) -> Array:
+    """Return the parameter `name` as an array of floats; raise ValueError if it is none."""
+    try:
+        return np.asarray(to_host(given), dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
 
 
 def sampling_weights(
@@ -290,10 +328,10 @@ def units_of(design: SurveyDesign, weights: Array, chosen: Array) -> Units:
     chosen : ndarray of bool of shape (n_samples,)
         Whether each row is in the subpopulation.
     """
+    design._check()
+    if design.mse and design.replicate_weights is None:
+        raise ValueError("mse=True is for designs with replicate_weights, found none.")
     units, replicates = design._units(len(weights)), None
     if design.replicate_weights is not None:
         replicates = design._replicates(len(weights), weights)
-    df = design.df
-    if df is not None and not df > 0.0:
-        raise ValueError(f"df must be positive, found {df!r}.")
-    return units.of_rows(chosen & (weights > 0.0), chosen, replicates, df)
+    return units.of_rows(chosen & (weights > 0.0), chosen, replicates, design.df)

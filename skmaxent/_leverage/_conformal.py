@@ -10,6 +10,7 @@ import numpy as np
 
 from skmaxent._input._frames import class_index, row_index
 from skmaxent._input._interchange import native
+from skmaxent._input._validation import check_flag
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leave_one_out import held_out
 from skmaxent._model._fitted_model import FittedModel
@@ -149,8 +150,7 @@ def conformal_sets(
         raise ValueError(f"alpha must be a number between 0 and 1, found {alpha!r}.")
     if score not in SCORES:
         raise ValueError(f"score must be 'probability' or 'cumulative', found {score!r}.")
-    if class_conditional not in (True, False):
-        raise ValueError(f"class_conditional must be True or False, found {class_conditional!r}.")
+    check_flag("class_conditional", class_conditional)
     held = held_out(fit, weights=weights, max_refits=max_refits, refuse_single=False)
     units, is_single = held.units, held.scores.is_single
     scores = nonconformity(np.exp(held.scores.log_proba), score)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._input._settings import Settings
+from skmaxent._leverage._inverse_hessian import InverseHessian
 from skmaxent._leverage._leverages import Leverages, shares_of
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._storage._device_array import on_host
@@ -71,6 +72,23 @@ class FittedRows:
         if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
             shares = shares_of(self.training.data.observations)
         return Leverages.of(self.training.problem, self.theta, shares, is_rough=is_rough)
+
+    def distance(self, leverages: Leverages) -> float:
+        """Return the distance of the coefficients to the optimum for the rows, in standard errors.
+
+        It is √(gᵀ H⁻¹ g), with the shortest subgradient g of the summed loss and penalty and the
+        Hessian H, both of the coordinates that vary. NaN if `leverages` have no inverse matrix.
+        """
+        inverse, point = leverages.inverse, leverages.point
+        if not isinstance(inverse, InverseHessian):
+            return np.nan
+        penalty = self.training.problem.terms.nonsmooth_penalty()
+        slope = penalty.minimum_norm_subgradient(point.theta, point.loss_gradient())
+        columns = inverse.free.columns
+        g = np.concatenate([np.asarray(slope[k, at], float) for k, at in enumerate(columns)])
+        g *= point.objective.total_weight
+        # Weights in the problem are those of the user divided by `scale`.
+        return float(np.sqrt(max(g @ inverse.matrix @ g * self.training.data.scale, 0.0)))
 
     def _check_supported(self, weights: str) -> None:
         """Raise ValueError if rows cannot be left out of this fit, or not with these weights."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # The largest Monte-Carlo error of the mean log score, as a share of its standard error; and a
 # factor for the number of random vectors, because the Monte-Carlo error is itself an estimate.
 SMALL_ERROR, MARGIN = 0.1, 1.25
+# The largest distance to the optimum, in standard errors, at which one Newton step is trusted.
+FAR_FROM_OPTIMUM = 0.5
 # The largest number of coefficients for which the Hessian is inverted if random vectors leave a
 # larger error than that. The inverse then takes 288 megabytes.
 MOST_INVERTED = 6000
@@ -224,6 +226,7 @@ def held_out(
     fit.rows_in_memory()
     problem = fit.training.problem
     leverages = fit.leverages(weights, is_rough=is_rough)
+    _warn_if_far(fit.distance(leverages))
     units = left_out_units(fit, leverages, weights)
     single = single_classes(units, weights)
     if single.any() and refuse_single:
@@ -247,6 +250,16 @@ def held_out(
             "that was stopped. Use a finite C."
         )
     return HeldOut(leverages, units, scores, refits, error, refitted)
+
+
+def _warn_if_far(distance: float) -> None:
+    """Warn if coefficients are `distance` standard errors, too many, from the optimum."""
+    if distance > FAR_FROM_OPTIMUM:
+        warn_user(
+            f"the coefficients are {distance:.2g} standard errors from the optimum for X and y: "
+            "held-out probabilities need the data of the fit with its sample_weight and offset, "
+            "and a fit that has converged."
+        )
 
 
 def _with_more_vectors(

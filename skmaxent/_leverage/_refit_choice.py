@@ -25,7 +25,7 @@ SMOOTH_ERROR, NONSMOOTH_ERROR = 0.15, 0.3
 # The number of units that are drawn to estimate the error, and the least number for an estimate;
 # the share of the draws that have equal probabilities, because some errors are large although the
 # change is small; and the expected number of draws above which a unit gets an exact fit anyway.
-SAMPLE, LEAST_SAMPLE, EQUAL_SHARE, CERTAIN = 12, 8, 0.2, 2.0
+SAMPLE, LEAST_SAMPLE, EQUAL_SHARE, CERTAIN = 12, 8, 0.2, 1.0
 # Exact fits end early if all that are allowed would leave an error above the tolerance, and above
 # this share of the present error.
 MOST_LEFT = 0.5

@@ -78,6 +78,8 @@ class FoldsInMemory:
             (_positions(train), _positions(test))
             for train, test in splitter.split(checked, rows.y, **fold_options.routed.splitter.split)
         ]
+        if not splits:
+            raise ValueError(f"cv must have at least one fold, found {estimator.cv!r}.")
         return cls(X, FoldRunner(rows, fold_options), splits, estimator.n_jobs)
 
     @property

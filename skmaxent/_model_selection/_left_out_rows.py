@@ -177,7 +177,14 @@ class LeftOutRows:
                 f"class_weight; found class_weight={estimator.class_weight!r}. Use folds, or a row "
                 "for each observation."
             )
-        return cls(X, rows, fold_options, score, estimator.n_jobs)
+        folds = cls(X, rows, fold_options, score, estimator.n_jobs)
+        if folds._single.all():
+            raise ValueError(
+                "cv='loo' needs a class with more than one observation, of which one is left out: "
+                "a weight or a count is a number of observations, and those of each class have a "
+                "sum of at most one. Expected larger sample_weight or counts."
+            )
+        return folds
 
     @property
     def classes(self) -> Array:

@@ -178,6 +178,8 @@ def test_the_display_shows_the_table():
         (lambda results: results.score_decomposition("crps"), "score must be one of"),
         (lambda results: results.score_decomposition(n_bins=0), "n_bins must be a positive"),
         (lambda results: results.calibration(strategy="equal"), "strategy must be one of"),
+        (lambda results: results.calibration(held_out="yes"), "held_out must be True or False"),
+        (lambda results: results.calibration(held_out=np.ones(2)), "held_out must be True or"),
     ],
 )
 def test_arguments_out_of_range_are_refused(call, message):

@@ -129,3 +129,12 @@ def test_fits_that_the_theory_does_not_cover_are_refused():
     results = clf.fit(X, y).infer(X, y, cov_type="cluster", groups=np.arange(80) // 4)
     with pytest.raises(ValueError, match="independent rows"):
         results.null_feature_test()
+
+
+@pytest.mark.parametrize("features", [0, 2.5, [0]])
+def test_numbers_are_no_names_of_features(features):
+    X, y = simulated(np.random.default_rng(2), 80, 2)
+    results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    for test in (results.null_feature_test, results.wald_test):
+        with pytest.raises(ValueError, match="features must be names, or lists of names"):
+            test(features)

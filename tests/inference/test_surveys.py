@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -204,6 +205,20 @@ def test_likelihood_tests_are_refused():
         (replace(STRAT.design, fpc=np.full(200, 3.0)), {}, "at least the number of sampled units"),
         (replace(STRAT.design, fpc=np.arange(200.0)), {}, "equal for all rows of a stratum"),
         (replace(STRAT.design, df=-1.0), {}, "df must be positive"),
+        (replace(STRAT.design, df="3"), {}, "df must be positive, or None, found '3'"),
+        (replace(STRAT.design, nest="no"), {}, "nest must be True or False, found 'no'"),
+        (replace(STRAT.design, fpc=["a"] * 200), {}, "fpc must be an array of numbers"),
+        (replace(STRAT.design, scale=2.0), {}, r"\['scale'\] are for designs with replicate"),
+        (replace(STRAT.design, rscales=[1.0]), {}, r"\['rscales'\] are for designs with replicate"),
+        (replace(STRAT.design, combined_weights=False), {}, "are for designs with replicate"),
+        (replace(STRAT.design, mse=True), {}, "mse=True is for designs with replicate_weights"),
+        (replace(recorded("brr"), scale="1"), {}, "scale must be a positive finite number"),
+        (replace(recorded("brr"), mse="no"), {}, "mse must be True or False, found 'no'"),
+        (
+            replace(recorded("brr"), rscales="1"),
+            {},
+            "expected as rscales 12",
+        ),
         (replace(STRAT.design, strata=[1, 2]), {}, r"strata has the shape \(2,\)"),
         (STRAT.design, {"sample_weight": np.ones(200)}, "differs from the weights of the design"),
         (STRAT.design, {"cov_type": "HC0"}, "expected cov_type=None, found 'HC0'"),
@@ -234,6 +249,13 @@ def test_what_a_design_cannot_be_is_refused(design, options, message):
         (STRAT.design, {"kind": "JKn", "fay_rho": 0.1}, "fay_rho is for 'BRR'"),
         (STRAT.design, {"kind": "bootstrap"}, "no finite population correction"),
         (PAIRS, {"kind": "BRR", "fay_rho": 1.0}, "fay_rho must be at least 0 and below 1"),
+        (PAIRS, {"kind": "BRR", "fay_rho": "0"}, "fay_rho must be a number, found '0'"),
+        (
+            PAIRS,
+            {"kind": "bootstrap", "n_replicates": 2.5},
+            "None or an integer, found 2.5",
+        ),
+        (replace(PAIRS, scale=2.0), {"kind": "JKn"}, r"\['scale'\] are for designs"),
         (recorded("brr"), {"kind": "JKn"}, "the design has replicate weights"),
         (SurveyDesign(), {"kind": "JK1"}, "no known length"),
         (lonely("fail"), {"kind": "JKn"}, "two units or more in each stratum"),
@@ -242,6 +264,14 @@ def test_what_a_design_cannot_be_is_refused(design, options, message):
 def test_replicates_that_a_design_does_not_have_are_refused(design, options, message):
     with pytest.raises(ValueError, match=message):
         design.with_replicates(**options)
+
+
+def test_infinite_degrees_of_freedom_are_those_of_the_normal_distribution():
+    clf = EXACT.fit(STRAT.X, STRAT.y, STRAT.weights)
+    results = clf.infer(STRAT.X, STRAT.y, design=replace(STRAT.design, df=np.inf))
+    table = results.wald_test("ell")
+    z = np.asarray(results.coef / results.std_errors)[0, list(results.columns).index("ell")]
+    np.testing.assert_allclose(table["p_value"], 2.0 * norm.sf(abs(z)), rtol=1e-9)
 
 
 def test_penalised_fits_have_no_design_and_designs_have_a_type():

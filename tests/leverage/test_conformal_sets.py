@@ -230,6 +230,8 @@ def test_what_has_no_sets_is_refused():
         conformal_sets(clf, X_FLOWERS, Y_FLOWERS, score="lac")
     with pytest.raises(ValueError, match="class_conditional must be True or False, found 'yes'"):
         conformal_sets(clf, X_FLOWERS, Y_FLOWERS, class_conditional="yes")
+    with pytest.raises(ValueError, match="class_conditional must be True or False, found array"):
+        conformal_sets(clf, X_FLOWERS, Y_FLOWERS, class_conditional=np.array([True, False]))
     with pytest.raises(ValueError, match="max_refits must be"):
         conformal_sets(clf, X_FLOWERS, Y_FLOWERS, max_refits=-1)
     with pytest.raises(NotFittedError):

@@ -91,3 +91,18 @@ def test_fits_end_where_more_of_them_would_not_help():
     assert all_of_them.approximation_error <= goal
     error = abs(few.log_score - all_of_them.log_score)
     assert error <= few.approximation_error + all_of_them.approximation_error
+
+
+def test_few_rows_that_have_most_of_the_error_get_exact_fits(monkeypatch):
+    rng = np.random.default_rng(3)
+    X, coef = rng.normal(size=(60, 3)), rng.normal(size=(3, 3))
+    P = np.exp(X @ coef.T)
+    y = np.array([rng.choice(3, p=p / p.sum()) for p in P])
+    clf = MaxentClassifier(C=np.inf, tol=1e-8).fit(X, y)
+    scores = leave_one_out(clf, X, y, max_refits=None)
+    monkeypatch.setattr(_refit_choice, "SCORE_TOLERANCE", 0.0)  # all fits are made
+    exact = leave_one_out(clf, X, y, max_refits=None)
+    assert scores.n_refits < exact.n_refits
+    error = abs(scores.log_score - exact.log_score)
+    assert error < 0.05 * exact.log_score_std_err
+    assert error < scores.approximation_error

@@ -169,3 +169,10 @@ def test_results_without_rows_say_so():
             method()
     again = loaded.with_data(X, y)
     pd.testing.assert_frame_equal(again.diagnostics(), results.diagnostics())
+
+
+@pytest.mark.parametrize("standardised", ["yes", None, 2, [True]])
+def test_standardised_is_true_or_false(standardised):
+    _, results = fitted(*simulated(40, 2, 2, 0))
+    with pytest.raises(ValueError, match="standardised must be True or False, found"):
+        results.dfbetas(standardised=standardised)

@@ -341,3 +341,27 @@ def test_sampling_weights_have_no_information_criterion():
     assert np.isnan(results.loo(max_refits=0).aic)
     with pytest.raises(ValueError, match="effective_aic needs independent rows"):
         _ = results.effective_aic
+
+
+@pytest.mark.parametrize("parameters", [{"C": 1.0}, {"C": np.inf}, {"C": 1.0, "l1_ratio": 0.5}])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_of_another_fit_are_warned_of(n_classes, parameters):
+    X, y = simulated(80, 3, n_classes, 4)
+    weights = np.full(80, 4.0)
+    clf = MaxentClassifier(tol=1e-8, **parameters).fit(X, y, weights)
+    leave_one_out(clf, X, y, weights)  # no warning
+    with pytest.warns(UserWarning, match="standard errors from the optimum for X and y: held-out"):
+        leave_one_out(clf, X, np.roll(y, 1), weights)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_distance_to_the_optimum_is_that_of_infer(n_classes):
+    X, y = simulated(80, 3, n_classes, 4)
+    clf = MaxentClassifier(C=1.0, tol=1e-8).fit(X, y)
+    other = np.roll(y, 1)
+    distances = []
+    for function in (clf.infer, lambda X, y: leave_one_out(clf, X, y)):
+        with pytest.warns(UserWarning, match="standard errors from the optimum") as caught:
+            function(X, other)
+        distances.append(str(caught[0].message).split(" standard errors")[0].split()[-1])
+    assert distances[0] == distances[1]

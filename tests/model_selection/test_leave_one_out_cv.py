@@ -275,3 +275,18 @@ def test_metadata_routing_has_no_splitter():
     with sklearn.config_context(enable_metadata_routing=True):
         cv.fit(X, y)
         assert "splitter" not in str(cv.get_metadata_routing())
+
+
+def test_weights_of_less_than_an_observation_are_refused():
+    X, y = SMALL
+    with pytest.raises(ValueError, match="needs a class with more than one observation"):
+        MaxentClassifierCV(Cs=GRID[:3], cv="loo").fit(X, y, np.full(len(y), 1e-3))
+
+
+def test_an_iterable_without_folds_is_refused_and_the_fit_kept():
+    X, y = SMALL
+    cv = MaxentClassifierCV(Cs=GRID[:3], cv="loo").fit(X, y)
+    coef = cv.coef_.copy()
+    with pytest.raises(ValueError, match=r"cv must have at least one fold, found \[\]"):
+        cv.set_params(cv=[]).fit(X, y)
+    np.testing.assert_array_equal(cv.coef_, coef)
