@@ -26,8 +26,9 @@ PIVOTS_PER_COEFFICIENT, LEAST_PIVOTS = 2, 30
 TOGETHER = 0.5
 # The search stops at PIVOT_ACCURACY times the first scaled subgradient, or at PIVOT_ROUNDING times
 # the rounding error of a gradient. Coefficients with an L1 penalty of STRONG_L1 or more are always
-# zero, and do not count for this error.
-PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1 = 1e-9, 16.0, 1e50
+# zero, and do not count for this error; nor do coefficients of zero whose scaled L1 penalty is more
+# than STRONG_SHARE times the largest scaled gradient, because they are all but certain to stay so.
+PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1, STRONG_SHARE = 1e-9, 16.0, 1e50, 1e3
 # The search also stops at TERM_ROUNDING times the rounding error of the terms of a gradient, which
 # is computed once in PIVOTS_PER_LOOK pivots.
 TERM_ROUNDING, PIVOTS_PER_LOOK = 4.0, 30
@@ -164,8 +165,7 @@ class PivotSearch:
 
     def run(self, n_pivots: int) -> None:
         """Alternate both kinds of pivots, at most `n_pivots`, until the minimum is reached."""
-        rounding = np.abs(self._q) + self._penalty.weak_l1 * self._scale
-        tolerance = PIVOT_ROUNDING * EPS * float(rounding.max(initial=0.0))
+        tolerance = PIVOT_ROUNDING * EPS * self._largest_term()
         # Whether W has changed since coefficients became free, and whether W is the minimum over
         # the free coefficients.
         has_moved, is_best = True, False
@@ -195,6 +195,18 @@ class PivotSearch:
             at_zero = new[self.W[new] == 0.0]
             self._sign[at_zero] = -np.sign(self._q[at_zero])
             has_moved, is_best = False, False
+
+    def _largest_term(self) -> float:
+        """Return the largest sum of a gradient and an L1 penalty that may cancel, both scaled."""
+        q = np.abs(self._q)
+        terms = q + self._penalty.weak_l1 * self._scale
+        if not len(terms):
+            return 0.0
+        at = terms.argmax()
+        if not terms[at] <= STRONG_SHARE * q[at]:
+            is_strong = (self.W == 0.0) & (terms > STRONG_SHARE * q.max())
+            return float(np.where(is_strong, q, terms).max())
+        return float(terms[at])
 
     def _rounding_of_terms(self) -> float:
         """Return the error in the gradient that the rounding of W causes.
