@@ -57,6 +57,8 @@ DOUBTFUL = 1e-3
 # For nonsmooth penalties: if the certificate allows a distance to the optimum of more than this
 # multiple of the requested one, a step along the gradient tests whether F still falls.
 DOUBTFUL_DISTANCE = 10.0
+# A step that gains less than this share of the decrease that its length promises was cut.
+SHORT_GAIN = 0.05
 # Total loss, in nats, below which gradients are mostly noise, so that they prove nothing. It is
 # larger than SMALLEST_TOTAL, at which all is noise.
 NOISY_TOTAL = 1e-7
@@ -343,6 +345,7 @@ def minimise_nonsmooth(
         outcome = replace(outcome, preconditioner=None, newton_step=None)
     gap = _certified_gap(problem, outcome, least_bound)
     status = _status_at_end(outcome, watch, gap)
+    least_bound = TIGHT if _ended_in_a_short_step(outcome) else least_bound
     is_doubtful = _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective)
     if is_doubtful and record.is_full:
         status = Status.MAX_ITER  # `proximal_newton_precise` would need another iteration
@@ -425,6 +428,19 @@ def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
     if status is Status.CONVERGED:
         return gap > max(CERTIFIED, least_bound)
     return status is Status.PRECISION and gap > CERTIFIED
+
+
+def _ended_in_a_short_step(outcome: Outcome) -> bool:
+    """Return whether the last step gained far less than its distance to the optimum had promised.
+
+    The curvature along the step was then wrong, and the distance at its end may be wrong as well.
+    """
+    if len(outcome.history) < 2:
+        return False
+    before, last = outcome.history[-2:]
+    root_n = root_size(outcome.point.objective.blocks.effective_size, before.value)
+    promised = 0.5 * (before.distance / root_n) ** 2
+    return before.distance > NEGLIGIBLE and before.value - last.value < SHORT_GAIN * promised
 
 
 def _is_far_from_minimum(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> bool:
