@@ -139,6 +139,7 @@ def estimate_of(classifier: Any) -> Estimate:
         model.columns.all_names,
         uncorrected_intercept(classifier),
         getattr(classifier, "optimality_gap_", np.nan),
+        classifier.tol,
     )
 
 

@@ -126,5 +126,7 @@ def fitted_rows(
             estimate.coef.astype(float),
             estimate.intercept,
             estimate.model.intercept - estimate.intercept,
+            estimate.gap,
+            function,
         )
         yield fit, estimate.model, transformer

@@ -33,6 +33,8 @@ class Estimate:
         Intercepts before `prior_correction`, in float64.
     gap : float
         The attribute `optimality_gap_` of the classifier, or NaN if it has none.
+    tol : float
+        The parameter `tol` of the classifier.
     """
 
     model: FittedModel
@@ -40,6 +42,7 @@ class Estimate:
     names: Array
     intercept: Array
     gap: float
+    tol: float
 
     @property
     def coef(self) -> Array:

@@ -127,7 +127,12 @@ class FitRows:
         estimate = self._estimate
         correction = estimate.model.intercept - estimate.intercept
         return FittedRows(
-            self._training, estimate.settings, self._coef, self._intercept, correction
+            self._training,
+            estimate.settings,
+            self._coef,
+            self._intercept,
+            correction,
+            estimate.gap,
         )
 
     @property

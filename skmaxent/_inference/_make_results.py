@@ -22,9 +22,7 @@ from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._notes import (
     distance_to_optimum,
     notes_at_optimum,
-    notes_if_far,
     notes_of_degenerate_errors,
-    penalised_gradient,
 )
 from skmaxent._inference._null_model import constant_combination, loss_of_offsets, null_loss
 from skmaxent._inference._reference import Reference
@@ -37,6 +35,14 @@ from skmaxent._inference._robust_covariance import (
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._wald_tests import WaldTests
 from skmaxent._leverage import _reference_coding
+from skmaxent._leverage._distance_to_optimum import (
+    FAR_FROM_OPTIMUM,
+    MARGIN,
+    NEGLIGIBLE,
+    notes_if_far,
+    penalised_gradient,
+)
+from skmaxent._leverage._fitted_rows import ROUNDING
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
@@ -45,6 +51,7 @@ from skmaxent._solvers import Options
 from skmaxent._solvers._expectation_maximisation import fit_sets
 from skmaxent._solvers._set_loss import set_loss
 from skmaxent._storage._chunked_rows import ChunkedRows
+from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
 
@@ -83,7 +90,7 @@ def results_from_information(
     fields["_rows"] = fields["_rows"].with_clusters(kind.codes)
     terms = training.problem.terms
     distance = distance_to_optimum(point, terms, inverse, n)
-    notes = _notes_of_fit(estimate, fields["_rows"], point, terms, distance)
+    notes = _notes_of_fit(estimate, fields["_rows"], point, terms, distance, n)
     of_information = to_reported.covariance(inverse).diagonal()
     notes += notes_of_degenerate_errors(
         covariance.diagonal(), of_information, reported.rows, fields["columns"]
@@ -141,7 +148,12 @@ def _wald_tests(
 
 
 def _notes_of_fit(
-    estimate: Estimate, fit: FitRows, point: Point, terms: PenaltyTerms, distance: float
+    estimate: Estimate,
+    fit: FitRows,
+    point: Point,
+    terms: PenaltyTerms,
+    distance: float,
+    total: float,
 ) -> tuple[str, ...]:
     """Return a note, and warn, if the classes are separated or the fit is far from its optimum.
 
@@ -150,9 +162,11 @@ def _notes_of_fit(
     there is singular.
     """
     if not estimate.is_bias_reduced:
-        return notes_at_optimum(point, terms, distance, estimate.gap)
+        return notes_at_optimum(point, terms, distance, estimate.gap, total)
     try:
-        return notes_if_far(fit.penalised_distance)
+        # These fits have no bound on their gap.
+        largest = float(np.clip(MARGIN * estimate.tol, NEGLIGIBLE, FAR_FROM_OPTIMUM))
+        return notes_if_far(fit.penalised_distance, largest)
     except _covariance.SingularInformation as error:
         raise dependent_columns(error, estimate.names) from error
 
@@ -217,7 +231,7 @@ def results_from_replicates(
     notes: tuple[str, ...] = ()
     if is_maximal:
         # A bootstrap has no information matrix, and so no distance in standard errors.
-        notes = notes_at_optimum(point, training.problem.terms.times(0.0), 0.0, estimate.gap)
+        notes = notes_at_optimum(point, training.problem.terms.times(0.0), 0.0, estimate.gap, 0.0)
     return InferenceResults(
         **fields,
         coef=reported.contrasts @ theta,
@@ -310,8 +324,11 @@ def results_for_features(
     theta = _reference_coding.against_last(estimate.coef[:, positions].astype(float), True)
     fields = _common_fields(estimate, training, point, reported, "frequency")
     distance *= float(np.sqrt(scale))
-    notes = _notes_of_fit(estimate, fields["_rows"], point, terms, distance)
-    n_columns = len(fields["columns"]) - len(aliased_columns(objective).columns)
+    total, n_aliased = training.total_weight, len(aliased_columns(objective).columns)
+    if n_aliased and distance <= FAR_FROM_OPTIMUM:
+        distance = 0.0  # rounding errors have components that the singular Hessian does not bound
+    notes = _notes_of_fit(estimate, fields["_rows"], point, terms, distance, total)
+    n_columns = len(fields["columns"]) - n_aliased
     fields["columns"] = [str(estimate.names[j]) for j in positions]
     return InferenceResults(
         **fields,
@@ -374,6 +391,7 @@ def _common_fields(
         "_estimate": estimate,
         "_rows": FitRows(training, estimate, reference),
         "_signature": _signature(training),
+        "_has_whole_counts": _has_whole_counts(estimate, training),
     }
 
 
@@ -393,6 +411,22 @@ def _likelihoods_of_sets(training: TrainingProblem, theta: Array) -> dict[str, f
         "log_likelihood": -total * set_loss(problem.objective, theta),
         "null_log_likelihood": -total * set_loss(problem.objective, null),
     }
+
+
+def _has_whole_counts(estimate: Estimate, training: TrainingProblem) -> bool:
+    """Return whether each row stands for a whole number of observations, up to rounding.
+
+    For Dask collections it is whether the sum of these numbers is whole. With class weights that
+    sum is not known, and the result is True.
+    """
+    counts: Any = training.data.observations
+    if isinstance(training.blocks, ChunkedRows) and estimate.settings.class_weight is None:
+        counts = training.total_weight
+    if counts is None:
+        return True
+    counts = np.asarray(on_host(counts), dtype=float)
+    tolerance = ROUNDING * float(np.finfo(training.dtype).eps) * np.maximum(counts, 1.0)
+    return bool((np.abs(counts - np.rint(counts)) <= tolerance).all())
 
 
 def _signature(training: TrainingProblem) -> Signature | None:

@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 
 from skmaxent._existence import MINIMUM_EXISTS, Watch
-from skmaxent._leverage import _reference_coding
+from skmaxent._leverage._distance_to_optimum import (
+    largest_distance,
+    notes_if_far,
+    penalised_gradient,
+)
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
@@ -20,16 +24,13 @@ from skmaxent._warnings import warn_user
 
 # A robust standard error is invalid if it is less than this times the one from the information.
 DEGENERATE = 1e-3
-# Coefficients that are more standard errors than this from the optimum for X and y belong to other
-# data, or to a fit that has not converged.
-FAR_FROM_OPTIMUM = 0.5
 # Tests of maximum-likelihood estimates reject too often if the number of coefficients of a logit,
 # divided by the number of observations, is above this.
 MANY_COLUMNS = 0.1
 
 
 def notes_at_optimum(
-    point: Point, terms: PenaltyTerms, distance: float, gap: float
+    point: Point, terms: PenaltyTerms, distance: float, gap: float, total: float
 ) -> tuple[str, ...]:
     """Return a note if the classes are separated, or the coefficients are far from the optimum.
 
@@ -43,12 +44,15 @@ def notes_at_optimum(
         Standard errors between the coefficients and the optimum for the rows of the point.
     gap : float
         `optimality_gap_` of the fit.
+    total : float
+        Number of observations.
     """
-    if gap < MINIMUM_EXISTS and distance <= FAR_FROM_OPTIMUM:
+    largest = largest_distance(point, terms, gap, total)
+    if gap < MINIMUM_EXISTS and distance <= largest:
         return ()  # such a gap proves that an optimum exists, so that nothing is separated
     objective = point.objective.with_penalty(Ridge(terms.ridge.max(axis=0)))
     if Watch(objective).kind_at_end(point.theta, point.loss, 1.0) is None:
-        return notes_if_far(distance)
+        return notes_if_far(distance, largest)
     note = (
         "The classes are separated: some coefficients have no finite estimates, and their standard "
         "errors and tests mean nothing (see detect_separation)."
@@ -83,16 +87,22 @@ def cautions_of_size(n_columns: int, n_obs: float) -> tuple[str, ...]:
     )
 
 
-def notes_if_far(distance: float) -> tuple[str, ...]:
-    """Return a note if coefficients are `distance` standard errors, too many, from the optimum."""
-    if distance <= FAR_FROM_OPTIMUM:
+def cautions_of_weights(has_whole_counts: bool, weights: str) -> tuple[str, ...]:
+    """Return a sentence, in a tuple, if frequency weights are not whole numbers.
+
+    Parameters
+    ----------
+    has_whole_counts : bool
+        Whether each row stands for a whole number of observations.
+    weights : {"frequency", "probability"}
+        What the weights of the rows mean.
+    """
+    if has_whole_counts or weights != "frequency":
         return ()
-    found = f"the coefficients are {distance:.2g} standard errors from the optimum for X and y"
-    warn_user(
-        f"{found}: infer needs the data of the fit with its sample_weight and offset, and a "
-        "fit that has converged."
+    return (
+        "The weights are not whole numbers, but are taken as numbers of observations: for sampling "
+        "weights use weights='probability'.",
     )
-    return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
 
 
 def notes_of_degenerate_errors(
@@ -145,15 +155,3 @@ def distance_to_optimum(point: Point, terms: PenaltyTerms, V: Array, total: floa
     g = gradient if len(gradient) == 1 else gradient[:-1]
     g = (g if point.objective.fit_intercept else g[:, :-1]).ravel() * total
     return float(np.sqrt(max(float(g @ V @ g), 0.0)))
-
-
-def penalised_gradient(point: Point, terms: PenaltyTerms) -> Array:
-    """Return the gradient of the mean loss plus the ridge of `terms`, (n_logits, n_features + 1).
-
-    The penalty of the objective that the point has is not in it.
-    """
-    gradient = point.loss_gradient()
-    coef = point.theta[:, :-1]
-    coef = coef if terms.target is None else coef - terms.target
-    gradient[:, :-1] += _reference_coding.ridge_gradient(terms.ridge, coef)
-    return gradient

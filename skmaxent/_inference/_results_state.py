@@ -18,7 +18,7 @@ from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_names import FeatureNames
 from skmaxent._inference._fit_rows import FitRows, HeldRows
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
-from skmaxent._inference._notes import cautions_of_size
+from skmaxent._inference._notes import cautions_of_size, cautions_of_weights
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._terms import Terms
@@ -76,6 +76,8 @@ class ResultsState:
     _terms: Terms | None = field(default=None, repr=False)
     # Whether the fit maximises the likelihood, without a penalty or other restrictions.
     _is_maximal: bool = field(default=True, repr=False)
+    # Whether each row stands for a whole number of observations, up to rounding.
+    _has_whole_counts: bool = field(default=True, repr=False)
     small_sample: str | None = None
     design_name: str | None = None
     # The distribution of estimates divided by their standard errors.
@@ -108,23 +110,25 @@ class ResultsState:
     def cautions(self) -> tuple[str, ...]:
         """Reasons not to trust tests and intervals though the estimates are optimal.
 
-        A fit without penalty gets a sentence if the number of coefficients of a logit, including
-        the intercept, is more than a tenth of the number of observations [1]_. The sentence is
-        printed above the table. With ``bias_reduction`` or ``cov_type="HC3"`` there is no such
-        sentence, because in simulations their tests do not reject too often. There is none either
-        if `notes` have more serious warnings.
+        With ``weights="frequency"`` there is a sentence if the weights are not whole numbers, as
+        sampling weights are not. A fit without penalty gets a sentence if the number of
+        coefficients of a logit, including the intercept, is more than a tenth of the number of
+        observations [1]_. There is no such sentence with ``bias_reduction`` or ``cov_type="HC3"``,
+        because in simulations their tests do not reject too often, and none if `notes` have more
+        serious warnings. The sentences are printed above the table.
 
         References
         ----------
         .. [1] Sur & Candès (2019), A modern maximum-likelihood theory for high-dimensional
            logistic regression, PNAS 116, 14516-14525.
         """
+        of_weights = cautions_of_weights(self._has_whole_counts, self.weights)
         settings = self._estimate.settings
         is_unpenalised = settings.C is not None and np.isinf(settings.C)
         is_robust = self.cov_type == "HC3" or self._estimate.is_bias_reduced
         if self.notes or not self.has_tests or not is_unpenalised or is_robust:
-            return ()
-        return cautions_of_size(self.n_columns or len(self.columns), self.n_obs)
+            return of_weights
+        return of_weights + cautions_of_size(self.n_columns or len(self.columns), self.n_obs)
 
     @property
     def df_tests(self) -> float:

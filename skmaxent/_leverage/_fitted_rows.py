@@ -8,7 +8,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._input._settings import Settings
-from skmaxent._leverage._inverse_hessian import InverseHessian
 from skmaxent._leverage._leverages import Leverages, shares_of
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._storage._device_array import on_host
@@ -32,6 +31,11 @@ class FittedRows:
         Coefficients for the columns of X, and intercepts before `prior_correction`.
     correction : ndarray of shape (n_logits,) or float
         The numbers that `prior_correction` has added to the intercepts.
+    gap : float or None
+        `optimality_gap_` of a fit whose rows the user gives again: other rows then cause a warning.
+        None for the rows that a fit has just read.
+    function : str
+        The name of the public function that got the rows, for the warning.
     """
 
     training: TrainingProblem
@@ -39,6 +43,8 @@ class FittedRows:
     coef: Array
     intercept: Array
     correction: Array | float = 0.0
+    gap: float | None = None
+    function: str = "infer"
 
     @property
     def theta(self) -> Array:
@@ -72,23 +78,6 @@ class FittedRows:
         if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
             shares = shares_of(self.training.data.observations)
         return Leverages.of(self.training.problem, self.theta, shares, is_rough=is_rough)
-
-    def distance(self, leverages: Leverages) -> float:
-        """Return the distance of the coefficients to the optimum for the rows, in standard errors.
-
-        It is √(gᵀ H⁻¹ g), with the shortest subgradient g of the summed loss and penalty and the
-        Hessian H, both of the coordinates that vary. NaN if `leverages` have no inverse matrix.
-        """
-        inverse, point = leverages.inverse, leverages.point
-        if not isinstance(inverse, InverseHessian):
-            return np.nan
-        penalty = self.training.problem.terms.nonsmooth_penalty()
-        slope = penalty.minimum_norm_subgradient(point.theta, point.loss_gradient())
-        columns = inverse.free.columns
-        g = np.concatenate([np.asarray(slope[k, at], float) for k, at in enumerate(columns)])
-        g *= point.objective.total_weight
-        # Weights in the problem are those of the user divided by `scale`.
-        return float(np.sqrt(max(g @ inverse.matrix @ g * self.training.data.scale, 0.0)))
 
     def _check_supported(self, weights: str) -> None:
         """Raise ValueError if rows cannot be left out of this fit, or not with these weights."""

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._input._frames import class_index
+from skmaxent._leverage._distance_to_optimum import (
+    distance_of_rows,
+    largest_distance,
+    notes_if_far,
+)
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import InverseHessian, all_coefficients_vary
 from skmaxent._leverage._left_out_units import HeldOutScores, Units, left_out_units, single_classes
@@ -25,8 +30,6 @@ if TYPE_CHECKING:
 # The largest Monte-Carlo error of the mean log score, as a share of its standard error; and a
 # factor for the number of random vectors, because the Monte-Carlo error is itself an estimate.
 SMALL_ERROR, MARGIN = 0.1, 1.25
-# The largest distance to the optimum, in standard errors, at which one Newton step is trusted.
-FAR_FROM_OPTIMUM = 0.5
 # The largest number of coefficients for which the Hessian is inverted if random vectors leave a
 # larger error than that. The inverse then takes 288 megabytes.
 MOST_INVERTED = 6000
@@ -226,7 +229,7 @@ def held_out(
     fit.rows_in_memory()
     problem = fit.training.problem
     leverages = fit.leverages(weights, is_rough=is_rough)
-    _warn_if_far(fit.distance(leverages))
+    _warn_of_other_rows(fit, leverages, weights)
     units = left_out_units(fit, leverages, weights)
     single = single_classes(units, weights)
     if single.any() and refuse_single:
@@ -252,14 +255,16 @@ def held_out(
     return HeldOut(leverages, units, scores, refits, error, refitted)
 
 
-def _warn_if_far(distance: float) -> None:
-    """Warn if coefficients are `distance` standard errors, too many, from the optimum."""
-    if distance > FAR_FROM_OPTIMUM:
-        warn_user(
-            f"the coefficients are {distance:.2g} standard errors from the optimum for X and y: "
-            "held-out probabilities need the data of the fit with its sample_weight and offset, "
-            "and a fit that has converged."
-        )
+def _warn_of_other_rows(fit: FittedRows, leverages: Leverages, weights: str) -> None:
+    """Warn if the coefficients are not optimal for the rows, as those of another fit are not."""
+    if fit.gap is None:
+        return
+    training = fit.training
+    terms = training.problem.terms
+    is_frequency = weights == "frequency"
+    total = training.total_weight if is_frequency else training.blocks.effective_size
+    largest = largest_distance(leverages.point, terms, fit.gap, total)
+    notes_if_far(distance_of_rows(leverages, terms, total), largest, fit.function)
 
 
 def _with_more_vectors(

@@ -350,7 +350,7 @@ def test_rows_of_another_fit_are_warned_of(n_classes, parameters):
     weights = np.full(80, 4.0)
     clf = MaxentClassifier(tol=1e-8, **parameters).fit(X, y, weights)
     leave_one_out(clf, X, y, weights)  # no warning
-    with pytest.warns(UserWarning, match="standard errors from the optimum for X and y: held-out"):
+    with pytest.warns(UserWarning, match="standard errors from the optimum for X and y: leave_one"):
         leave_one_out(clf, X, np.roll(y, 1), weights)
 
 
