@@ -72,7 +72,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         The L1 penalty of a coefficient is then multiplied by the standard deviation of its column,
         and the ridge penalty by its square. `coef_`, `bounds` and `prior_coef` stay those of the
         columns as they are. The weights of the standard deviations are the row weights s_i, their
-        divisor is S; constant columns have the standard deviation 1. No penalty, no effect.
+        divisor is S; constant columns have standard deviation 1. It has no effect without penalty.
     penalty_factor : array-like of shape (n_features,) or (n_classes, n_features), or dict, \
             default=None
         Factors of the penalty of each feature, or of each class and feature. A dict maps names of
