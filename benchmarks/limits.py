@@ -4,25 +4,21 @@ Each fit runs in one thread under the profiler, which makes fits of few rows up 
 The time of a function of another library counts for the package of skmaxent that called it.
 """
 
-import contextlib
 import cProfile
-import io
 import pstats
-import re
-import time
 import warnings
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import scipy.sparse as sp
 from cases import REAL, problem
+from measure import counted_passes, median_seconds, pair_seconds
 from threadpoolctl import threadpool_limits
 
 import skmaxent
 from skmaxent import MaxentClassifier
 
 PACKAGE = Path(skmaxent.__file__).parent
-COUNTS = re.compile(r"(\d+) gradients?, (\d+) Hessian products?")
 # Packages of skmaxent by the kind of work that they do; the others are "other".
 KINDS = {
     "_storage": "products",
@@ -30,26 +26,6 @@ KINDS = {
     "_objective": "probabilities",
     "_solvers": "solver",
 }
-
-
-def _fit(X, y, penalty):
-    """Return the fitted model and its counts of gradients and Hessian products."""
-    out = io.StringIO()
-    model = MaxentClassifier(
-        C=penalty.C, l1_ratio=penalty.l1_ratio, grouped=penalty.grouped, verbose=1
-    )
-    with contextlib.redirect_stdout(out):
-        model.fit(X, y)
-    return model, sum(map(int, COUNTS.findall(out.getvalue())[-1]))
-
-
-def _best_seconds(task, repeats):
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def _shares(profile):
@@ -87,19 +63,16 @@ def _shares(profile):
 def _limit(name, repeats):
     X, y, penalty = problem(name)
     n_logits = int(y.max()) + 1 if y.max() > 1 else 1
-    rng = np.random.default_rng(0)
-    W = rng.normal(size=(X.shape[1], n_logits)).astype(X.dtype)
-    G = rng.normal(size=(X.shape[0], n_logits)).astype(X.dtype)
-    entries = X.nnz if sp.issparse(X) else X.size
-    _, n_pairs = _fit(X, y, penalty)
+    options = {"C": penalty.C, "l1_ratio": penalty.l1_ratio, "grouped": penalty.grouped}
+    fit = partial(MaxentClassifier(**options).fit, X, y)
     profile = cProfile.Profile()
-    profile.runcall(_fit, X, y, penalty)
+    profile.runcall(fit)
     return {
-        "flop": 4.0 * entries * n_logits,
+        "flop": 4.0 * (X.nnz if sp.issparse(X) else X.size) * n_logits,
         "bytes": float(X.data.nbytes + X.indices.nbytes if sp.issparse(X) else X.nbytes),
-        "pair": _best_seconds(lambda: (X @ W, X.T @ G), 7),
-        "pairs": n_pairs,
-        "seconds": _best_seconds(lambda: _fit(X, y, penalty), repeats),
+        "pair": pair_seconds(X, n_logits),
+        "pairs": sum(counted_passes(MaxentClassifier(**options, verbose=1), X, y)),
+        "seconds": median_seconds(fit, repeats),
         "shares": _shares(profile),
     }
 

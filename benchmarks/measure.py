@@ -1,7 +1,9 @@
 """Time and peak memory of tasks, each in a process of its own, taking turns."""
 
 import contextlib
+import io
 import multiprocessing
+import re
 import time
 import warnings
 from dataclasses import replace
@@ -15,6 +17,7 @@ from scipy.special import logsumexp
 ROWS = 5000
 # Fits shorter than this are repeated on the spot.
 SHORT = 0.05
+COUNTS = re.compile(r"(\d+) gradients?, (\d+) Hessian products?")
 
 
 def objective(coef, intercept, X, y, penalty):
@@ -85,17 +88,34 @@ def _serve(connection, make, arguments):
         megabytes = resident("VmHWM") - before
         if seconds < SHORT:  # as inside a grid search: one after the other
             repeats = int(2 * SHORT / seconds)
-            seconds = _median_seconds(lambda argument=argument: task(argument), repeats)
+            seconds = median_seconds(lambda argument=argument: task(argument), repeats)
         connection.send((None, seconds, megabytes, result))
 
 
-def _median_seconds(task, repeats):
+def median_seconds(task, repeats):
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         task()
         times.append(time.perf_counter() - start)
     return float(np.median(times))
+
+
+def pair_seconds(X, n_logits):
+    """Seconds for one X @ W and one Xᵀ @ G, the least that an evaluation can cost."""
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(X.shape[1], n_logits)).astype(X.dtype)
+    G = rng.normal(size=(X.shape[0], n_logits)).astype(X.dtype)
+    return median_seconds(lambda: (X @ W, X.T @ G), 7)
+
+
+def counted_passes(model, X, y):
+    """Gradients and Hessian products of a fit, which a model with `verbose=1` prints."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        model.fit(X, y)
+    gradients, products = COUNTS.findall(out.getvalue())[-1]
+    return int(gradients), int(products)
 
 
 class Process:

@@ -15,7 +15,6 @@ import importlib.util
 import json
 import os
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import report
 import scipy.sparse as sp
 from cases import CASES, problem
 from contenders import CONTENDERS, MODULES, OURS, applies
-from measure import Process, fitting, objective, save
+from measure import Process, fitting, objective, pair_seconds, save
 from whole import TASKS
 
 GAPS = (1e-3, 1e-6, 1e-9)
@@ -31,20 +30,6 @@ GAPS = (1e-3, 1e-6, 1e-9)
 LONGEST = 900.0
 LONG = 20.0
 RESULTS = Path(__file__).parent / "results"
-
-
-def pair_seconds(X, n_classes):
-    """Seconds for one X @ W and one Xᵀ @ G, the least that an evaluation can cost."""
-    rng = np.random.default_rng(0)
-    W = rng.normal(size=(X.shape[1], n_classes)).astype(X.dtype)
-    G = rng.normal(size=(X.shape[0], n_classes)).astype(X.dtype)
-    times = []
-    for _ in range(7):
-        start = time.perf_counter()
-        X @ W
-        X.T @ G
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
 
 
 def explore(contenders, X, y, penalty, patience):

@@ -4,12 +4,10 @@ Prints the table of docs/solvers.md: iterations, passes over X, and time relativ
 the median of repetitions in which the solvers take turns.
 """
 
-import contextlib
-import io
-import re
 import statistics
 import time
 
+from measure import counted_passes
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from skmaxent import MaxentClassifier
@@ -21,16 +19,12 @@ DATA = {
 }
 SOLVERS = ("auto", "newton-cg", "newton-cholesky", "lbfgs", "trust-krylov", "trust-ncg")
 REPETITIONS = 15
-COUNTS = re.compile(r"(\d+) gradients, (\d+) Hessian products")
 
 
 def passes_and_iterations(solver, X, y):
     """Gradients and Hessian products of a fit to the default `tol`, and its iterations."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        clf = MaxentClassifier(solver=solver, max_iter=10_000, verbose=1).fit(X, y)
-    gradients, products = map(int, COUNTS.findall(out.getvalue())[-1])
-    return gradients, products, int(clf.n_iter_[0])
+    clf = MaxentClassifier(solver=solver, max_iter=10_000, verbose=1)
+    return *counted_passes(clf, X, y), int(clf.n_iter_[0])
 
 
 def seconds(X, y):

@@ -21,7 +21,7 @@ from skmaxent._solvers._pair_newton import PairNewton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._solution import Options, Status
-from skmaxent._storage._vectors import largest_in_columns
+from skmaxent._storage._vectors import largest_in_columns, nonzero_columns
 from skmaxent._typing import Array
 
 # A working set that would exceed this share of the features becomes the set of all features.
@@ -330,7 +330,7 @@ def _next_members(
     """
     if working.is_all:
         return working.index
-    active = np.flatnonzero(point.theta[:, :-1].any(axis=0))
+    active = nonzero_columns(point.theta[:, :-1])
     if likely is not None:
         active = np.union1d(active, likely)
     room = min(LEAST_FEATURES, FEATURES_PER_ROW * working.objective.blocks.n_samples)
