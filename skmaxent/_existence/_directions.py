@@ -222,6 +222,17 @@ class Directions:
         """Return a direction in the coordinates of θ from the scaled coefficients x at `index`."""
         return self.from_scaled(self.embed(x).ravel())
 
+    def scaled_weights(self, weights: Array) -> Array:
+        """Return the weights at `index` of the scaled coefficients in a linear function.
+
+        `weights`, (R, n_features + 1), are the weights of the coefficients θ in the function.
+        """
+        center, scale = self.scales()
+        out = np.array(weights, dtype=float)
+        out[:, :-1] *= self.objective.scale
+        out[:, :-1] += weights[:, -1:] * (self.objective.center - center)
+        return (out / scale).ravel()[self.index]
+
     def scaled(self, D: Array) -> Array:
         """Return the scaled coefficients at `index` of a direction D; the inverse of `unscaled`."""
         center, scale = self.scales()

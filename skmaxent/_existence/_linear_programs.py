@@ -46,19 +46,30 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
-def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Verdict, Array | None]:
+def by_linear_programs(
+    directions: Directions, start: Array | None, cost: Array | None = None
+) -> tuple[Verdict, Array | None]:
     """Decide by linear programs whether a direction of recession exists, and return it or None.
 
     A linear program maximises the sum of the gains of all pairs, for coefficients between -1 and 1,
     under the constraints that the pairs of some rows do not lose. Rows that lose at the solution
     are added to the constraints until no row loses, which proves separation, or until the maximum
-    is zero, which proves overlap. Rows and columns are scaled as `_scaled_rows` describes. The
-    first constraints are the rows that lose along `start`, a direction (R, n_features + 1). If that
-    is None, the gradient of the sum of gains takes its place.
+    is zero, which proves overlap. Rows and columns are scaled as `_scaled_rows` describes.
+
+    Parameters
+    ----------
+    directions : Directions
+    start : ndarray of shape (R, n_features + 1) or None
+        The first constraints are the rows that lose along this direction. If it is None, the
+        gradient of the maximised function takes its place.
+    cost : ndarray of shape (len(directions.index),), optional
+        The weights of the scaled coefficients in another linear function to maximise. A maximum of
+        zero then proves that the function grows along no direction of recession.
     """
     blocks = directions.objective.blocks
-    (total,) = blocks.map_reduce(gain_sums, directions.pairs(), directions.scales())
-    cost = total.ravel()[directions.index]
+    if cost is None:
+        (total,) = blocks.map_reduce(gain_sums, directions.pairs(), directions.scales())
+        cost = total.ravel()[directions.index]
     norm = float(np.abs(cost).max(initial=0.0))
     if norm == 0.0:
         return Verdict.UNKNOWN, None
@@ -83,7 +94,7 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
         A = np.vstack([A, more[fresh]])
         if A.nbytes > CONSTRAINT_BYTES:
             return Verdict.UNKNOWN, None
-        x = maximiser(cost / norm, A, bounds)
+        x = _maximiser(cost / norm, A, bounds)
         if x is None:
             return Verdict.UNKNOWN, None
         if float(cost @ x) <= NO_GAIN:
@@ -92,7 +103,7 @@ def by_linear_programs(directions: Directions, start: Array | None) -> tuple[Ver
     return Verdict.UNKNOWN, None
 
 
-def maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
+def _maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
     """Return the x within `bounds` that maximises cost·x subject to A x >= 0.
 
     The result is None if the solver finds no maximum.
@@ -113,7 +124,7 @@ def maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
     return None if found.x is None else np.asarray(found.x)
 
 
-def evenly_spaced(rows: Array, at_most: int) -> Array:
+def _evenly_spaced(rows: Array, at_most: int) -> Array:
     """Return at most `at_most` entries of the array `rows`, evenly spaced in it."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), at_most)).astype(np.intp)]
 
@@ -132,7 +143,7 @@ def _violated(directions: Directions, D: Array, at_most: int) -> Array:
     limit = max(0.1 * float(worst), LP_TOLERANCE)
     rows = blocks.where(are_violated, *arguments, limit, at_most=blocks.n_samples)
     assert rows is not None
-    return evenly_spaced(rows, at_most)
+    return _evenly_spaced(rows, at_most)
 
 
 def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, Array]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack, qr
+from scipy.linalg import qr
 
 from skmaxent._effects._delta_method import unstandardising_map
+from skmaxent._leverage._inverse_hessian import cholesky_inverse
 from skmaxent._leverage._reference_coding import information
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
@@ -27,6 +28,8 @@ MOST_COVARIANCE_BYTES = 1 << 32
 # If the variance of a column is below this share of its mean square, the information is computed
 # for the centred column.
 LEAST_VARIANCE_SHARE = 1e-2
+# An information matrix with unit diagonal and a pivot of no more than this is singular.
+SINGULAR_PIVOT = 1e-11
 # A matrix of n rows with unit diagonal has eigenvalues of zero where they are below this times n
 # times the largest eigenvalue.
 SINGULAR_COVARIANCE = 1e-14
@@ -125,18 +128,13 @@ def inverse(H: Array, width: int) -> Array:
     if not (size > 0.0).all():
         raise SingularInformation(np.unique(np.flatnonzero(size == 0.0) % width))
     A = H / np.multiply.outer(size, size)
-    L, info = lapack.dpotrf(A, lower=1)
-    # A pivot is the share of a column that the columns before it do not explain.
-    pivots = np.square(L.diagonal())
-    if info != 0 or pivots.min() < 1e-11:
+    V = cholesky_inverse(A, SINGULAR_PIVOT)
+    if V is None:
         # Pivoting moves the columns that depend on others to the end.
         _, R, order = qr(A, mode="economic", pivoting=True)
         small = np.abs(R.diagonal()) < 1e-9 * np.abs(R[0, 0])
         columns = order[small] if small.any() else order[-1:]
         raise SingularInformation(np.unique(columns % width))
-    V, _ = lapack.dpotri(L, lower=1)
-    V += V.T  # dpotri fills the lower triangle only
-    V.flat[:: len(V) + 1] *= 0.5
     return np.asarray(V / np.multiply.outer(size, size))
 
 

@@ -13,10 +13,12 @@ a·θ, so that Newton's method for the root finds an end in few steps.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from skmaxent._existence._unbounded_functions import LinearFunction
 from skmaxent._inference._constrained_minimum import (
     ConstrainedMinimum,
     NegativeLogLikelihood,
@@ -24,7 +26,6 @@ from skmaxent._inference._constrained_minimum import (
     damped_solve,
     flattened,
 )
-from skmaxent._inference._recession_directions import grows_without_end, never_falls
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
 
@@ -112,6 +113,13 @@ class _Search:
     quantile: float
     unit: float
 
+    @functools.cached_property
+    def _function(self) -> LinearFunction:
+        """The function that grows towards the end: side * a·θ."""
+        objective = self.best.point.objective
+        n_free = objective.likelihood.n_free
+        return LinearFunction(objective, (self.side * self.a).reshape(n_free, -1))
+
     def end(self, step: float) -> float:
         """Return the value of a·θ at the end, which may be infinite.
 
@@ -128,7 +136,6 @@ class _Search:
         """
         center = inner.value
         guesses: tuple[Array, ...] = ()
-        is_endless: bool | None = None
         while True:
             outer = self._trial(inner.value + self.side * step, inner.point, guesses)
             if outer.root >= self.quantile:
@@ -136,10 +143,12 @@ class _Search:
             distance = abs(outer.value - center) / self.unit
             # With Jeffreys' prior the likelihood falls in every direction.
             if not self.likelihood.is_penalised and outer.root <= inner.root + HARDLY_FALLS:
-                if is_endless is None and distance > SUSPICIOUS:
-                    is_endless = grows_without_end(self.best.point.objective, self.side * self.a)
-                is_outward = self.side * outer.value > 0.0
-                if is_endless or never_falls(inner.point, outer.point, is_outward):
+                directions = [outer.point.theta - inner.point.theta]
+                if self.side * outer.value > 0.0:
+                    directions.append(outer.point.theta)
+                if any(map(self._function.grows_along, directions)) or (
+                    distance > SUSPICIOUS and self._function.is_unbounded
+                ):
                     return None
             if distance > FARTHEST:
                 return None

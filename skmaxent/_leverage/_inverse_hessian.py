@@ -331,6 +331,19 @@ def _free_information(
     return (H,)
 
 
+def cholesky_inverse(A: Array, least_pivot: float) -> Array | None:
+    """Return the inverse of a symmetric matrix A with unit diagonal, or None if it is singular.
+
+    A counts as singular if a pivot, the share of a column that the columns before it do not
+    explain, is `least_pivot` or less.
+    """
+    L, info = lapack.dpotrf(A, lower=1)
+    if info != 0 or np.square(L.diagonal()).min(initial=1.0) <= least_pivot:
+        return None
+    V, _ = lapack.dpotri(L, lower=1)
+    return np.asarray(np.tril(V) + np.tril(V, -1).T)  # dpotri fills the lower triangle only
+
+
 def _inverse(H: Array) -> tuple[Array, int]:
     """Return the inverse of a positive semidefinite matrix, or its pseudo-inverse, and its rank.
 
@@ -340,11 +353,8 @@ def _inverse(H: Array) -> tuple[Array, int]:
     size = np.sqrt(np.maximum(H.diagonal(), 0.0))
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
     scaled = H * np.multiply.outer(scale, scale)
-    L, info = lapack.dpotrf(scaled, lower=1)
-    if info == 0 and (not len(L) or np.square(L.diagonal()).min() > LEAST_PIVOT):
-        V, _ = lapack.dpotri(L, lower=1)
-        V, rank = np.tril(V) + np.tril(V, -1).T, len(H)
-    else:
+    V, rank = cholesky_inverse(scaled, LEAST_PIVOT), len(H)
+    if V is None:
         values, vectors = np.linalg.eigh(scaled)
         kept = values > LEAST_EIGENVALUE * max(float(values[-1]), 0.0)
         V = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
