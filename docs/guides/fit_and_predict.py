@@ -4,11 +4,11 @@ Fit and predict
 
 This page is for people who know scikit-learn's ``fit`` and ``predict``, and want class
 probabilities from their own data. It shows which data :class:`skmaxent.MaxentClassifier` takes,
-what it returns, what its warnings mean, and how to treat unbalanced classes. For a first tour with
-a DataFrame of categories and missing values, read :doc:`Getting started <getting_started>`.
+what it returns, what its warnings mean, and how to treat unbalanced classes. For a DataFrame with
+categories and missing values, read :doc:`Getting started <getting_started>`.
 
-The data are 178 wines from three cultivars. Their 13 measurements are in different units: the
-content of proline goes up to 1680, and the hue is near 1.
+The data are 178 wines made from three cultivars of grapes. Their 13 measurements are in different
+units: the largest value is 1680 for proline and 1.71 for hue.
 """
 
 import warnings
@@ -36,38 +36,43 @@ X_train.describe().T[["mean", "std", "max"]].round(2)
 # Fit
 # ---
 #
-# X is an array, a sparse matrix, or a DataFrame of pandas or polars without missing values. Its
-# columns are numbers. y holds one label for each row: numbers, strings or booleans. The features
-# need no scaling for the solver to converge.
+# X is an array, a sparse matrix, or a DataFrame of pandas or polars. Its columns are numbers
+# without missing values. y holds one label for each row: numbers, strings or booleans. The solver
+# converges without scaling of the features. ``optimality_gap_`` is an upper bound on the relative
+# distance of the objective from its minimum.
 
 clf = MaxentClassifier().fit(X_train, y_train)
 print("classes:", list(clf.classes_))
 print("iterations:", clf.n_iter_[0])
-print(f"certificate: at most {clf.optimality_gap_:.0e} of the objective can still be gained")
+print(f"relative distance of the objective from its minimum: at most {clf.optimality_gap_:.0e}")
 
 # %%
 # Predictions
 # -----------
 #
-# ``predict`` returns the most likely class. ``predict_proba`` returns an array with a probability
-# for each row and class, in the order of ``classes_``. ``predict_proba_frame`` returns the same
-# probabilities as a table with the names of the rows and classes.
+# ``predict`` returns the most likely class of each row. ``predict_proba`` returns an array with a
+# probability for each row and class. Its columns are in the order of ``classes_``.
+# ``predict_proba_frame`` returns the same probabilities as a DataFrame with the names of the rows
+# and classes.
 
 print(clf.predict(X_test.head(3)))
 clf.predict_proba_frame(X_test.head(3)).round(4)
 
 # %%
-# ``predict_log_proba`` returns logarithms, which do not underflow. ``decision_function`` returns
-# the logits. ``score`` is the accuracy. The log loss judges the probabilities themselves.
+# ``predict_log_proba`` returns logarithms of the probabilities, which do not underflow.
+# ``decision_function`` returns the logits: weighted sums of the features, from which the
+# probabilities are computed. ``score`` returns the accuracy. The log loss measures how good the
+# probabilities are.
 
 print(f"accuracy: {clf.score(X_test, y_test):.3f}")
 print(f"log loss: {log_loss(y_test, clf.predict_proba(X_test)):.3f}")
 print(classification_report(y_test, clf.predict(X_test)))
 
 # %%
-# The figure shows how probabilities depend on two of the measurements. A linear classifier has
-# straight boundaries between classes. At a boundary, two classes have the same probability: about
-# one half, and down to one third near the point where all three classes meet.
+# The figure shows the probabilities of a model with two of the measurements. Darker areas have a
+# higher probability of their class, and in white areas no class has a probability above 0.5. On the
+# boundary between two classes their probabilities are equal. They are near one half far from the
+# third class, and one third where all three classes meet. The boundaries are straight lines.
 
 two = ["alcohol", "flavanoids"]
 flat = MaxentClassifier().fit(X_train[two], y_train)
@@ -97,8 +102,8 @@ ax.legend(frameon=False, loc="upper left")
 # Searches and cross-validation
 # -----------------------------
 #
-# The classifier works in pipelines, cross-validation and searches of scikit-learn.
-# :doc:`Penalties, paths and cross-validation </penalties>` has a faster way to choose ``C``.
+# The classifier works in pipelines, cross-validation and searches of scikit-learn. A faster way to
+# choose ``C`` is ``MaxentClassifierCV``; see :doc:`Choose the penalty </penalties>`.
 
 scores = cross_val_score(clf, X_train, y_train, scoring="neg_log_loss")
 print(f"log loss in cross-validation: {-scores.mean():.3f}")
@@ -109,10 +114,11 @@ print(search.fit(X_train, y_train).best_params_)
 # ConvergenceWarning
 # ------------------
 #
-# scikit-learn's ``LogisticRegression`` often issues a ``ConvergenceWarning`` on data in raw units:
-# its solver stops after ``max_iter`` iterations, before the optimum. ``MaxentClassifier`` minimises
-# the same objective, and preconditions it so that different units do not slow it down. The ridge
-# penalty still depends on the units.
+# scikit-learn's ``LogisticRegression`` often issues a ``ConvergenceWarning`` on data in raw units,
+# because its default solver, lbfgs, stops after ``max_iter`` iterations, before the optimum.
+# ``MaxentClassifier`` minimises the same objective. Different units do not slow it down, because
+# its solver uses a preconditioner. The code compares the coefficients of both with those of
+# ``LogisticRegression`` at a very small ``tol``.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -124,7 +130,7 @@ print(f"largest error of a coefficient, lbfgs:    {abs(theirs.coef_ - exact.coef
 print(f"largest error of a coefficient, skmaxent: {abs(clf.coef_ - exact.coef_).max():.0e}")
 
 # %%
-# A warning of ``MaxentClassifier`` means one of these things:
+# ``MaxentClassifier`` issues these warnings:
 #
 # .. list-table::
 #    :header-rows: 1
@@ -133,33 +139,39 @@ print(f"largest error of a coefficient, skmaxent: {abs(clf.coef_ - exact.coef_).
 #    * - warning
 #      - what to do
 #    * - ``ConvergenceWarning``: max_iter was reached
-#      - Raise ``max_iter``. The message says how far the optimum is, in standard errors.
+#      - Raise ``max_iter``. The message says how far the optimum is, in standard errors of the
+#        coefficients.
 #    * - ``ConvergenceWarning``: the classes are separated
-#      - Set a finite ``C`` or ``bias_reduction="mean"``: without a penalty there is no optimum. See
-#        :doc:`Inference </inference>`.
+#      - Set a finite ``C`` or ``bias_reduction="mean"``. Without them no finite coefficients are
+#        optimal. See *Separation* in :doc:`Inference </inference>`.
 #    * - ``ConvergenceWarning``: floating-point precision
-#      - Rescale or remove the column that the message names, or use float64 data.
+#      - Rescale or centre the column that the message names, look for outliers in it, and pass
+#        float64 data.
+#    * - ``UserWarning``: columns are far from zero
+#      - Subtract the mean from the columns that the message names. Their values are so large that
+#        rounding removes the differences between rows.
 #    * - ``UserWarning``: columns are linear combinations of other columns
 #      - Remove the columns that the message names, or set a finite ``C``.
 #
 # Sample weights
 # --------------
 #
-# ``sample_weight`` of ``fit`` gives each row a weight. A row with weight 2 counts as two equal
-# rows.
+# The argument ``sample_weight`` of ``fit`` has a weight for each row. A row with weight 2 counts as
+# two equal rows: the two fits below have the same coefficients, up to rounding.
 
 weighted = MaxentClassifier().fit(X_train, y_train, sample_weight=np.full(len(y_train), 2.0))
 repeated = MaxentClassifier().fit(pd.concat([X_train] * 2), pd.concat([y_train] * 2))
-print(f"largest difference: {abs(weighted.coef_ - repeated.coef_).max():.0e}")
+print(f"largest difference of a coefficient: {abs(weighted.coef_ - repeated.coef_).max():.0e}")
 
 # %%
 # Class weights for unbalanced classes
 # ------------------------------------
 #
-# If one class is rare, its probability seldom exceeds one half, and ``predict`` seldom names it.
-# ``class_weight="balanced"`` gives all classes the same total weight, so that more rows of the rare
-# class are found. Its probabilities are then too high. ``prior_correction="empirical"`` changes the
-# intercepts, so that the mean of the probabilities agrees with the shares of the classes again. The
+# If one class is rare, its probability seldom exceeds one half, and ``predict`` seldom returns it.
+# ``class_weight="balanced"`` gives all classes the same total weight. More rows of the rare class
+# are then found, but its probabilities are too high. With ``prior_correction="empirical"``, the fit
+# shifts the intercepts afterwards, so that the mean probabilities are again close to the shares of
+# the classes in y. The data are simulated: 2.6 % of the rows belong to the class ``"rare"``. The
 # table is computed from the rows of the fit.
 
 rng = np.random.default_rng(0)
@@ -184,9 +196,11 @@ table = pd.DataFrame(
 table.round(3)
 
 # %%
-# If you need probabilities, use no class weights, or use ``prior_correction``. If errors
-# cost different amounts, compare the probability with a threshold of your own. The example
-# :doc:`/gallery/tables/class_weights_prior` does this with real data.
+# With the correction, ``predict`` again finds few rare rows. If you need probabilities, use no
+# class weights, or use ``prior_correction``. If missing a rare row costs more than a false alarm,
+# compare the probability with a threshold below one half, for example by scikit-learn's
+# ``FixedThresholdClassifier``. The example :doc:`/gallery/tables/class_weights_prior` measures the
+# calibration of the probabilities with real data.
 #
 # What to read next
 # -----------------

@@ -2,20 +2,20 @@
 Getting started
 ===============
 
-This page is for people who know pandas and scikit-learn a little, and meet this package for the
-first time. It takes about 20 minutes. You fit a classifier to a DataFrame with categories and
-missing values, read its probabilities and coefficients, choose the strength of the penalty, and
-save the model. Three sections show what scikit-learn does not have: standard errors, tests and
-effects.
+This page is for people who know pandas and scikit-learn a little, and are new to this package. It
+takes about 20 minutes. You fit a classifier to a DataFrame with categories and missing values, read
+its probabilities and coefficients, choose the strength of the penalty, compute standard errors and
+effects, and save the model.
 
-All code on this page runs when the page is built. To follow it, install the package as on the
-:doc:`first page </index>`, and the data with ``.venv/bin/pip install plotnine``.
+Install the package as on the :doc:`first page </index>`. The data come with the package plotnine,
+which ``.venv/bin/pip install plotnine`` installs.
 
 The data
 --------
 
-The rows are 344 penguins that were measured on three islands of Antarctica. We want to know the
-species from the measurements. Two columns hold categories, and some values are missing.
+The rows are 344 penguins of three species, from three islands near Antarctica. The task is to
+predict the species from the other columns. Two of these columns hold categories, the island and the
+sex, and some values are missing.
 """
 
 import matplotlib.pyplot as plt
@@ -42,8 +42,8 @@ plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.rig
 penguins.sample(5, random_state=0)
 
 # %%
-# As with any classifier, a quarter of the rows is held out. They will show how well the model
-# predicts penguins that it has not seen.
+# A quarter of the rows is held out. These rows will show how well the model predicts penguins that
+# it has not seen. The output is the number of missing values in each column of ``X_train``.
 
 y = penguins["species"].astype(str)
 X = penguins.drop(columns=["species", "year"])
@@ -56,10 +56,11 @@ print(X_train.isna().sum().to_string())
 # Fit
 # ---
 #
-# The classifier needs numbers without gaps. A column transformer replaces missing measurements by
-# the median, and missing categories by the most frequent one, and turns each category into a column
-# of zeros and ones. The measurements are divided by their standard deviation. The solver does not
-# need that; the penalty does, because it treats all coefficients alike.
+# The classifier needs numbers without missing values. A column transformer replaces missing
+# measurements by the median, and missing categories by the most frequent category. It turns each
+# category into a column of zeros and ones, and standardises the measurements to mean 0 and standard
+# deviation 1. The solver would converge without this. The penalty needs it: the same length would
+# be shrunk more in metres, where its coefficient is a larger number, than in millimetres.
 
 measurements = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
 categories = ["island", "sex"]
@@ -79,37 +80,38 @@ model = make_pipeline(columns, MaxentClassifier())
 model.fit(X_train, y_train)
 
 # %%
-# The fit comes with a certificate. ``optimality_gap_`` bounds the share of the objective that a
-# better solution could still gain. A fit that is not at its optimum would have warned.
+# No ``ConvergenceWarning`` was issued, so the solver converged. In addition, ``optimality_gap_`` is
+# an upper bound on the relative distance of the objective from its minimum.
 
 classifier = model[-1]
-print(f"at most {classifier.optimality_gap_:.1e} of the objective can still be gained")
+print(f"bound on the relative distance from the minimum: {classifier.optimality_gap_:.0e}")
 print(f"accuracy on the held-out penguins: {model.score(X_test, y_test):.3f}")
 
 # %%
 # Probabilities
 # -------------
 #
-# A maximum-entropy classifier does more than name the most likely class: it gives a probability to
-# each. ``predict_proba`` of the pipeline returns an array, and ``predict_proba_frame`` of the
-# classifier a table with the names of the rows and of the classes.
+# The model gives a probability to each class. ``predict_proba`` of the pipeline returns an array.
+# ``predict_proba_frame`` of the classifier returns a table with the names of the rows and of the
+# classes.
 
 probabilities = classifier.predict_proba_frame(model[:-1].transform(X_test))
 probabilities.head().round(3)
 
 # %%
-# The log loss measures how good probabilities are: it is the mean, over penguins, of minus the
-# logarithm of the probability that the true species got. It is zero for a perfect model. The fit
-# minimises the log loss of the training rows plus the penalty. For comparison, the second number is
-# that of a model without features: its probabilities are the shares of the species in the training
-# rows, the same for every penguin.
+# The log loss measures how good probabilities are. It is the mean of :math:`-\log p`, where
+# :math:`p` is the probability that the model gave to the true species of a penguin. A perfect model
+# has a log loss of zero. The fit minimises the log loss of the training rows plus the penalty. The
+# second number below is for comparison: it is the log loss of a model without features, which gives
+# every penguin the shares of the species in the training rows as probabilities.
 
 shares = y_train.value_counts(normalize=True).sort_index()
-print(f"log loss of the model:  {log_loss(y_test, model.predict_proba(X_test)):.3f}")
-print(f"log loss of the shares: {log_loss(y_test, np.tile(shares, (len(y_test), 1))):.3f}")
+without_features = np.tile(shares, (len(y_test), 1))
+print(f"log loss of the model:     {log_loss(y_test, model.predict_proba(X_test)):.3f}")
+print(f"log loss without features: {log_loss(y_test, without_features):.3f}")
 
 # %%
-# The confusion matrix shows which species are mistaken for which.
+# The confusion matrix counts the held-out penguins by true and predicted species.
 
 fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
 ConfusionMatrixDisplay.from_estimator(model, X_test, y_test, ax=ax, colorbar=False, cmap="Blues")
@@ -119,34 +121,36 @@ ax.set_title("Held-out penguins")
 # Coefficients
 # ------------
 #
-# The *logit* of a class is a weighted sum of the columns plus an intercept, and the probabilities
-# are the softmax of the logits. ``coef_frame`` has the weights.
+# Each class has a *logit*: a weighted sum of the columns plus an intercept. The :doc:`softmax
+# </guides_built/softmax>` turns the logits of a penguin into probabilities. The weights are the
+# coefficients, and ``coef_frame`` returns them as a table.
 
 coefficients = classifier.coef_frame()
 coefficients.round(2)
 
 # %%
-# A single weight has no meaning on its own: if the same number is added to the weights of a column
-# for all classes, no probability changes. (The ridge penalty chooses the weights that sum to zero
-# over the classes.) What has a meaning is the difference between the weights of two classes. The
-# odds of two classes are the ratio of their probabilities, and the difference is the change of the
-# logarithm of the odds when the column rises by one. For a measurement, one is here one standard
-# deviation. Its exponential is the factor by which the odds change, the *relative risk ratio*.
+# A single coefficient has no meaning on its own, because adding the same number to the coefficients
+# of a column for all classes changes no probability. (The ridge penalty selects coefficients that
+# sum to zero over the classes.) Only differences between classes have a meaning. The *odds* of two
+# classes are the ratio of their probabilities. If a column rises by one and the others stay the
+# same, the logarithm of the odds changes by the difference of the two coefficients. The exponential
+# of this difference is the factor by which the odds change, the *relative risk ratio*. A
+# standardised measurement rises by one if the measurement rises by one standard deviation.
 
 difference = coefficients["Gentoo"] - coefficients["Adelie"]
 table = pd.DataFrame({"change of log odds": difference, "ratio": np.exp(difference)})
 table.round(2)
 
 # %%
-# For example, a bill that is one standard deviation deeper multiplies the odds of being a Gentoo
-# rather than an Adelie by 0.10, if the other columns stay the same.
+# For example, if a bill is one standard deviation deeper, the odds of Gentoo against Adelie are
+# multiplied by 0.10.
 #
 # Choose the strength of the penalty
 # ----------------------------------
 #
-# ``C`` is the inverse strength of the penalty: a small C pulls the coefficients towards zero.
-# ``MaxentClassifierCV`` tries many values, and keeps the one with the best log loss in a
-# cross-validation of the training rows. The held-out rows play no part in the choice.
+# ``C`` is the inverse strength of the penalty: a smaller C shrinks the coefficients more.
+# ``MaxentClassifierCV`` tries many values of C, and chooses the one with the smallest log loss in a
+# cross-validation of the training rows. The held-out rows are not used for the choice.
 
 search = make_pipeline(columns, MaxentClassifierCV(Cs=30, cv=5))
 search.fit(X_train, y_train)
@@ -156,18 +160,23 @@ print(f"held-out log loss: {log_loss(y_test, search.predict_proba(X_test)):.3f}"
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 CVCurveDisplay.from_estimator(chosen, ax=ax)
-ax.set_title("Log loss in cross-validation over C")
+ax.set_title("Cross-validation of the training rows")
 
 # %%
-# ``l1_ratios=[1.0]`` would compare lasso penalties instead, which set coefficients to exactly zero.
-# scikit-learn's ``GridSearchCV`` works too, and can choose parameters of the whole pipeline.
+# The curve is minus the log loss, so that larger values are better. The dashed line marks a
+# stronger penalty, whose score is within one standard error of the best. The axis at the top counts
+# the features with nonzero coefficients: with a ridge penalty all of them. ``l1_ratios=[1.0]``
+# would compare lasso penalties, which set coefficients to exactly zero. To choose parameters of the
+# whole pipeline, use scikit-learn's ``GridSearchCV``.
 #
 # Two classes
 # -----------
 #
-# With two classes there is a single logit, that of the second class in the order of ``classes_``. A
-# positive coefficient makes the second class more likely. Adélie and Chinstrap penguins differ most
-# in their bills. Without that measurement, the question is harder.
+# With two classes there is a single logit, that of ``classes_[1]``, the second class in sorted
+# order. A positive coefficient makes this class more likely. The example compares Adélie and
+# Chinstrap penguins, without a penalty (``C=np.inf``). The length of the bill is left out. With it,
+# the model would separate the two species without error, and a fit without a penalty would not
+# exist (see *Separation* in :doc:`Inference </inference>`).
 
 two = penguins[penguins["species"].isin(["Adelie", "Chinstrap"])].dropna()
 X2 = two[["bill_depth_mm", "flipper_length_mm", "body_mass_g", "sex"]].astype({"sex": str})
@@ -185,17 +194,18 @@ logit[-1].coef_frame().round(4)
 # Standard errors and tests
 # -------------------------
 #
-# Without a penalty, ``C=np.inf``, the fit is maximum likelihood, and ``infer`` gives what a
-# statistician asks for. It takes the fitted pipeline and the rows of the fit.
+# A fit without a penalty is a maximum-likelihood estimate. For such a fit, ``infer`` computes
+# standard errors, tests and confidence intervals. Its arguments are the fitted pipeline and the
+# rows of the fit.
 
 results = infer(logit, X2, y2)
 print(results)
 
 # %%
-# Among animals of the same sex, mass and bill depth, longer flippers speak for the Chinstrap: the
-# interval of that coefficient is above zero. The data do not tell whether the other three variables
-# matter, since their intervals include zero. ``summary(exponentiate=True)`` gives odds ratios with
-# their intervals.
+# Among penguins of the same sex, mass and bill depth, those with longer flippers are more likely to
+# be Chinstrap: the interval of this coefficient is above zero. The intervals of the other three
+# variables include zero, so the data do not show whether these variables matter.
+# ``summary(exponentiate=True)`` returns odds ratios with their intervals.
 
 results.summary(exponentiate=True).round(3)
 
@@ -203,16 +213,18 @@ results.summary(exponentiate=True).round(3)
 # Effects
 # -------
 #
-# Odds ratios do not say by how much probabilities change. ``average_comparisons`` does, in the
-# units of the variables as they are in the DataFrame, before any encoding: for one millimetre of
-# flipper length, and for males compared with females, on average over the penguins.
+# ``average_comparisons`` says by how much probabilities change, on average over the penguins. The
+# variables are those of the DataFrame, before any encoding. The flipper length rises by one
+# millimetre, from half a millimetre below to half a millimetre above its value. The sex changes
+# from female to male.
 
 effects = results.average_comparisons(variables=["flipper_length_mm", "sex"])
 effects[effects["class"] == "Chinstrap"][["contrast", "estimate", "std_err", "lower", "upper"]]
 
 # %%
-# ``PredictionsDisplay`` draws the probability of each class over a variable. The other variables
-# have their means, or their most frequent values.
+# For example, one millimetre more raises the probability of Chinstrap by 0.03.
+# ``PredictionsDisplay`` draws the probability of each class over a variable. Other numbers are set
+# to their means, and other categories to the most frequent one.
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 PredictionsDisplay.from_results(results, "flipper_length_mm", ax=ax)
@@ -222,8 +234,9 @@ ax.set_title("Probability of each species over flipper length")
 # Save and load
 # -------------
 #
-# A fitted pipeline is saved like any scikit-learn object. ``joblib`` is the usual choice. The model
-# records the versions of the packages that wrote it and warns if they differ where it is loaded.
+# A fitted pipeline is saved like any scikit-learn object, for example with ``joblib``. The file
+# contains the versions of skmaxent and scikit-learn. Loading it with other versions gives a
+# warning.
 
 from pathlib import Path  # noqa: E402
 from tempfile import TemporaryDirectory  # noqa: E402
@@ -243,5 +256,5 @@ print((loaded.predict(X_test) == search.predict(X_test)).all())
 # - :doc:`Penalties </penalties>`: the lasso, groups, bounds and prior coefficients.
 # - :doc:`Inference </inference>`: robust and clustered standard errors, tests, intervals.
 # - :doc:`Effects </effects>`: predictions, comparisons and slopes of variables.
-# - :doc:`Migration </migrating>`: what changes if you come from scikit-learn, statsmodels or R.
+# - :doc:`Migration </migrating>`: changes from scikit-learn, statsmodels, R and Stata.
 # - :doc:`The softmax function </guides_built/softmax>`: what the model computes, step by step.
