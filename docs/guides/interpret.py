@@ -7,9 +7,10 @@ explains odds and relative risk ratios, the sign with two classes, how coefficie
 changes of probabilities, and three measures of feature importance.
 
 The data are 944 voters of the American National Election Study of 1996, which come with
-statsmodels. The classes are the party with which a voter identifies. The features are age,
-education (1 to 7), income (1 to 24), hours of television news in a week, and the position of the
-voter between liberal (1) and conservative (7).
+statsmodels. The classes are the parties with which voters identify. The features are the age in
+years, education (levels 1 to 7), household income (levels 1 to 24), how many times per week the
+voter watches television news (``TVnews``), and how the voters see themselves, from liberal (1) to
+conservative (7).
 """
 
 import matplotlib.pyplot as plt
@@ -34,9 +35,9 @@ y.value_counts()
 # Coefficients and odds
 # ---------------------
 #
-# Each class has a logit, which is a weighted sum of the features plus an intercept. The
-# coefficients are the weights. The odds of two classes are the ratio of their probabilities. With
-# the softmax they depend on the difference of two logits only:
+# Each class :math:`k` has a logit :math:`z_k = b_k + \sum_j w_{kj} x_j`, where the intercept
+# :math:`b_k` and the weights :math:`w_{kj}` are the coefficients. The odds of two classes are the
+# ratio of their probabilities. They depend on the difference of the two logits only:
 #
 # .. math::
 #
@@ -44,30 +45,32 @@ y.value_counts()
 #    = \exp\Bigl(b_k - b_l + \sum_j (w_{kj} - w_{lj})\,x_j\Bigr) .
 #
 # If feature :math:`j` rises by one unit and the other features stay the same, the odds of class
-# :math:`k` rather than :math:`l` are multiplied by :math:`e^{w_{kj} - w_{lj}}`.
+# :math:`k` against class :math:`l` are multiplied by :math:`e^{w_{kj} - w_{lj}}`. The model is
+# fitted without a penalty (``C=np.inf``):
 
 clf = MaxentClassifier(C=np.inf).fit(X, y)
 clf.coef_frame().round(3)
 
 # %%
-# A single coefficient has no meaning, because only differences matter. Here the coefficients of a
-# feature sum to zero over the classes: each is relative to the mean of all classes.
+# A single coefficient has no meaning on its own, because only differences between classes change
+# the odds. The coefficients of each feature sum to zero over the classes, so that each coefficient
+# is relative to the mean of all classes.
 #
 # Relative risk ratios
 # --------------------
 #
-# Statisticians report coefficients relative to a reference class. Their exponentials are called
-# *relative risk ratios*. ``infer`` gives them with standard errors and intervals. ``ratio`` is
-# :math:`e^{w_{kj} - w_{lj}}`, where class :math:`l` is the reference.
+# In statistics, coefficients are reported relative to a reference class :math:`l`. The exponentials
+# of these differences, :math:`e^{w_{kj} - w_{lj}}`, are called *relative risk ratios*. The method
+# ``infer`` computes them with standard errors and 95 % confidence intervals.
 
 results = clf.infer(X, y, reference="Democrat")
 results.summary(exponentiate=True).round(3)
 
 # %%
-# For example, one more point towards "conservative" multiplies the odds of being a Republican
-# rather than a Democrat by 4.1, and the odds of being an Independent rather than a Democrat by
-# 1.75. A ratio of 1 means no relation. The reference is a choice of presentation:
-# ``results.relative_to("Republican")`` has the same model and the same probabilities.
+# For example, one more point towards "conservative" multiplies the odds of Republican against
+# Democrat by 4.1, and the odds of Independent against Democrat by 1.75. A ratio of 1 means that the
+# feature does not change the odds. Another reference class does not change the model:
+# ``results.relative_to("Republican")`` has the same probabilities.
 
 colours = [COLOURS["Independent"], COLOURS["Republican"]]
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=colours)
@@ -79,22 +82,23 @@ ax.set_title("Relative risk ratios, Democrat as reference")
 # Odds ratios of two classes
 # --------------------------
 #
-# With two classes there is one logit, that of ``classes_[1]``, the second in sorted order. A
+# With two classes there is one logit, that of ``classes_[1]``, the second class in sorted order. A
 # positive coefficient makes the second class more likely. The exponential of the coefficient is the
-# *odds ratio*.
+# *odds ratio*. This example leaves out the Independents.
 
 two = y != "Independent"
 logit = MaxentClassifier(C=np.inf).fit(X[two], y[two])
-print("positive coefficients speak for", logit.classes_[1])
+print("positive coefficients make this class more likely:", logit.classes_[1])
 logit.infer(X[two], y[two]).summary(exponentiate=True).round(3)
 
 # %%
 # Units of the features
 # ---------------------
 #
-# A coefficient is per unit of its feature. To have the ratio for ten years instead of one, multiply
-# the coefficient by ten before you exponentiate it. To compare features with each other, multiply
-# each coefficient by the standard deviation of its feature.
+# A coefficient is per unit of its feature. For the ratio of ten years instead of one, multiply the
+# coefficient of the age by ten before you exponentiate it. To compare features with each other,
+# multiply each coefficient by the standard deviation of its feature. The output is the relative
+# risk ratio of Republican against Democrat for one standard deviation of each feature.
 
 coefficients = clf.coef_frame().drop("Intercept")
 per_deviation = coefficients.mul(X.std(), axis=0)
@@ -105,10 +109,12 @@ print(np.exp(difference).round(2).to_string())
 # From odds to probabilities
 # --------------------------
 #
-# A ratio of odds is not a ratio of probabilities, and a positive coefficient does not even imply
-# that the probability of the class rises: the probability of the middle class may rise and then
-# fall. ``average_slopes`` and ``average_comparisons`` give changes of probabilities, in percentage
-# points after multiplication with 100. See :doc:`/effects`.
+# A ratio of odds is not a ratio of probabilities. If the odds of a class against the reference
+# class rise with a feature, the probability of the class may still fall. An example is the class
+# Independent: its ratio for ``conservative`` is above 1, but its probability rises and then falls,
+# as the figure below shows. ``average_slopes`` returns the mean derivative of each probability by a
+# feature: an estimate of 0.165 means 16.5 percentage points for one unit. :doc:`/effects` has more
+# such methods.
 
 slopes = results.average_slopes("conservative")
 slopes[["class", "estimate", "std_err", "lower", "upper"]].round(3)
@@ -118,6 +124,7 @@ slopes[["class", "estimate", "std_err", "lower", "upper"]].round(3)
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(COLOURS.values()))
 fig, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 PredictionsDisplay.from_results(results, "conservative", ax=ax)
+ax.set(xlabel="conservative: from 1 (liberal) to 7 (conservative)")
 ax.set_title("Probability of each party over the position of the voter")
 
 # %%
@@ -126,10 +133,12 @@ ax.set_title("Probability of each party over the position of the voter")
 #
 # Three measures answer three questions:
 #
-# - *How strongly does the model use the feature?* The spread of its coefficients over the classes,
-#   per standard deviation of the feature. It needs no further data.
-# - *How much worse are predictions without it?* ``permutation_importance`` of scikit-learn shuffles
-#   one column and measures the loss of the score. Use rows that were not used for the fit.
+# - *How strongly does the model use the feature?* The spread of coefficients is the largest minus
+#   the smallest coefficient over the classes, times the standard deviation of the feature.
+# - *How much worse are predictions without its information?* ``permutation_importance`` of
+#   scikit-learn shuffles one column and measures by how much the score falls. Use rows that were
+#   not used for the fit. Here the score is minus the log loss. Values near or below zero mean that
+#   the feature does not help.
 # - *Is it related to the classes at all?* ``likelihood_ratio_test`` fits again without the feature.
 #   A small p-value is evidence of a relation, and does not mean that the relation is strong.
 
@@ -146,7 +155,7 @@ tests = results.likelihood_ratio_test()
 importance = pd.DataFrame(
     {
         "spread of coefficients": per_deviation.max(axis=1) - per_deviation.min(axis=1),
-        "permutation, log loss": permuted.importances_mean,
+        "permutation importance": permuted.importances_mean,
         "p-value": tests.loc[X.columns, "p_value"],
     },
     index=X.columns,
@@ -156,32 +165,34 @@ importance.iloc[::-1].round(4)
 # %%
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
-for ax, column in zip(axes, importance.columns[:2], strict=True):
+units = ["log odds per standard deviation", "increase of the log loss"]
+for ax, column, unit in zip(axes, importance.columns[:2], units, strict=True):
     ax.barh(importance.index, importance[column], color="#595959")
-    ax.set_title(column)
+    ax.set(title=column, xlabel=unit)
 
 # %%
-# Two correlated features share their importance: each looks unimportant as long as the other is in
-# the model. Shapley values of single rows come from the package shap, whose ``LinearExplainer``
-# takes these models (:doc:`frequent questions </faq>`).
+# Two correlated features share their importance: permutation and test find each unimportant as long
+# as the other is in the model. For Shapley values of single rows, use ``LinearExplainer`` of the
+# package shap (see the :doc:`frequently asked questions </faq>`).
 #
 # Penalties and class weights
 # ---------------------------
 #
-# - A penalty makes coefficients smaller, and ratios closer to 1. With ``C=1``, the default, this is
-#   hardly visible for many rows and strong for few. Use ``C=np.inf`` where the coefficients
-#   themselves are the result. A lasso has no standard errors of the usual kind.
-# - Class weights change mainly the intercepts, and hence all probabilities. The coefficients keep
-#   their meaning. ``infer`` gives the standard errors for weighted fits. See
-#   :doc:`fit_and_predict` for class weights.
-# - A dummy variable of a category has coefficients relative to the category that was left out. With
-#   all categories and a ridge penalty, they are relative to the mean.
+# - A penalty makes coefficients smaller, and ratios closer to 1. With ``C=1``, the default, the
+#   effect is small if there are many rows, and large if there are few. Use ``C=np.inf`` if you
+#   report coefficients. The usual standard errors are not valid for a lasso.
+# - Class weights change mainly the intercepts, and hence all probabilities. The other coefficients
+#   keep their meaning. For standard errors, pass ``weights="probability"`` to ``infer``. The guide
+#   :doc:`fit_and_predict` explains class weights.
+# - If a category is coded by dummy variables without one level, their coefficients are relative to
+#   the level that was left out. With dummy variables for all levels and a ridge penalty, they are
+#   relative to the mean of the levels.
 #
 # What to read next
 # -----------------
 #
 # - :doc:`/inference`: robust and clustered standard errors, tests, tables for publications.
 # - :doc:`/effects`: predictions, comparisons and slopes.
-# - :doc:`/gallery/statistics/election_inference` and :doc:`/gallery/statistics/beps_effects`: two
-#   elections in full.
+# - :doc:`/gallery/statistics/election_inference` and :doc:`/gallery/statistics/beps_effects`:
+#   analyses of two elections.
 # - :class:`skmaxent.InferenceResults`: all methods of ``results``.
