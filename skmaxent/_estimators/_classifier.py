@@ -126,7 +126,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         "saga" stand for "auto". All solvers converge to the same optimum.
     tol : float, default=1e-4
         Distance to the optimum, in standard errors of the coefficients, at which to stop. It does
-        not depend on units. No other shared parameter differs in meaning from scikit-learn's.
+        not depend on the units of the features.
     max_iter : int, default=100
         Maximum number of iterations; "lbfgs" needs many more than the other solvers. 0 leaves all
         coefficients zero, or, with `warm_start`, those of the last fit.
