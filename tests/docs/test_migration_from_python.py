@@ -44,8 +44,9 @@ def ours(**parameters):
 
 
 @sklearn.row(
-    "`C`, `l1_ratio`, `fit_intercept`, `class_weight`, `max_iter`, `warm_start`, `n_jobs`, "
-    "`verbose`, `random_state`"
+    "`C`, `l1_ratio`, `fit_intercept`, `class_weight`, `max_iter`, `warm_start`, `verbose`",
+    "`n_jobs`, without effect",
+    '`random_state`, seed of `"sag"` and `"saga"`',
 )
 def same_parameters():
     for both in (
