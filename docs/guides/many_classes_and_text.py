@@ -3,11 +3,12 @@ Many classes and text
 =====================
 
 This page is for people whose features are words or characters, or who have tens to thousands of
-classes. It fits a sparse matrix with thousands of columns, shows which features speak for which
-class, lists the most likely classes of a row, and makes a model small.
+classes. The example recognises the language of a sentence. It fits a sparse matrix with thousands
+of columns, shows which features speak for which class, lists the most likely classes of a row, and
+makes the model smaller.
 
-The data are sentences in 28 languages, at most 200 of each, which come with the package
-chatterbot-corpus. The class is the language.
+The sentences come with the package chatterbot-corpus. They are in 28 languages, with at most 200
+sentences for each language. The class of a sentence is its language.
 """
 
 from pathlib import Path
@@ -43,11 +44,12 @@ print(f"{sentences['language'].value_counts().max()} sentences for each")
 # Text features
 # -------------
 #
-# ``TfidfVectorizer`` of scikit-learn turns each sentence into a sparse row of
-# weighted counts (TF-IDF). Here the features are
-# strings of one or two characters (character n-grams); ``analyzer="word"``, its default, makes
-# words. The classifier never makes the sparse matrix dense. ``optimality_gap_`` is an upper bound
-# on how far the objective is above its minimum, relative to the objective.
+# ``TfidfVectorizer`` of scikit-learn turns each sentence into a sparse row of weighted counts
+# (TF-IDF). Here the features are strings of one or two characters (character n-grams). With
+# ``analyzer="word"``, the default of ``TfidfVectorizer``, the features are words. The classifier
+# never makes the sparse matrix dense. The printed ``optimality_gap_`` is an upper bound on how far
+# the objective is above its minimum, relative to the objective
+# (:doc:`certificate </solvers>`).
 
 model = make_pipeline(
     TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 2), min_df=3), MaxentClassifier(C=30)
@@ -61,8 +63,9 @@ print(f"{model[-1].coef_.size} coefficients, optimality gap {model[-1].optimalit
 # Accuracy and the most likely classes
 # ------------------------------------
 #
-# With many classes, the accuracy alone says little. The top-3 accuracy is the share of rows whose
-# class is among the three most likely ones. The log loss judges the probabilities.
+# The accuracy counts only the most likely class of each row. The top-3 accuracy is the share of
+# rows whose class is among the three most likely classes. The log loss is the mean of −log p, where
+# p is the predicted probability of the class of the row.
 
 P = model.predict_proba(test["text"])
 labels = model.classes_
@@ -71,7 +74,7 @@ print(f"top-3 accuracy {top_k_accuracy_score(test['language'], P, k=3, labels=la
 print(f"log loss       {log_loss(test['language'], P, labels=labels):.3f}")
 
 # %%
-# This table has the three most likely languages of some sentences.
+# This table has the three most likely languages of three sentences, with their probabilities.
 
 some = ["Where is the station?", "Waar is het station?", "¿Dónde está la estación?"]
 probabilities = model.predict_proba(some)
@@ -86,8 +89,10 @@ pd.DataFrame(
 # Features that speak for a class
 # -------------------------------
 #
-# ``coef_frame`` of a pipeline has a row for each n-gram, with its name, and a column for each
-# class. The largest coefficients of a class are the features that raise its probability most.
+# ``coef_frame`` of a pipeline returns a table with a row for each n-gram and a column for each
+# class. A unit of a feature raises the logit of a class by the coefficient, so that features with
+# large coefficients speak for the class. The bars are the ten largest coefficients of four
+# languages. A blank in a name is the beginning or the end of a word.
 
 table = coef_frame(model).drop("Intercept")
 fig, axes = plt.subplots(1, 4, figsize=(8.6, 3.2), layout="constrained")
@@ -97,8 +102,11 @@ for ax, language in zip(axes, ["english", "dutch", "german", "swedish"], strict=
     ax.set_title(language)
 
 # %%
-# Classes that are mistaken for each other
-# ----------------------------------------
+# Confused classes
+# ----------------
+#
+# The table has the five pairs of a class and a wrong prediction that occur most often in the test
+# sentences.
 
 predicted = model.predict(test["text"])
 mistakes = pd.crosstab(test["language"], predicted).rename_axis(index="class", columns="predicted")
@@ -110,16 +118,19 @@ pairs.reset_index(drop=True)
 # A smaller model
 # ---------------
 #
-# The model has a coefficient for each feature and class. Fewer features make it smaller:
-# ``max_features`` keeps the most frequent ones. The table shows what that costs here.
+# The model has a coefficient for each feature and class, so that fewer features make it smaller.
+# ``max_features`` keeps only the most frequent n-grams. The table compares the accuracy and the log
+# loss on the test sentences. Its last row is the model above.
 
 sizes = {}
-for number in (250, 1000, features.shape[1]):
+for max_features in (250, 1000, None):
     small = make_pipeline(
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 2), max_features=number),
+        TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(1, 2), min_df=3, max_features=max_features
+        ),
         MaxentClassifier(C=30),
     ).fit(train["text"], train["language"])
-    sizes[number] = {
+    sizes[small[-1].n_features_in_] = {
         "coefficients": small[-1].coef_.size,
         "accuracy": small.score(test["text"], test["language"]),
         "log loss": log_loss(
@@ -129,26 +140,28 @@ for number in (250, 1000, features.shape[1]):
 pd.DataFrame(sizes).T.rename_axis("features").astype({"coefficients": int}).round(3)
 
 # %%
-# A lasso, ``l1_ratio=1``, keeps the features that help most instead of the most frequent ones, and
-# sets the other coefficients to exactly zero; ``sparsify`` then stores only the others. If all
-# classes should use the same features, ``grouped=True`` selects whole columns. The example
+# A lasso (``l1_ratio=1``) sets many coefficients to exactly zero, and keeps the features that help
+# most instead of the most frequent features. ``sparsify`` then stores only the nonzero
+# coefficients. With ``grouped=True`` all classes use the same features. The example
 # :doc:`/gallery/text/text_topics` compares a lasso with a ridge.
 #
 # Rare classes, time and memory
 # -----------------------------
 #
-# - A class needs at least one row in the training data. A class with few rows gets small
-#   probabilities, as it should. ``class_weight="balanced"`` raises them
+# - **Rare classes.** A class needs at least one row in the training data. A class with few rows
+#   gets small probabilities, because it is rare. ``class_weight="balanced"`` raises them
 #   (:doc:`class weights <fit_and_predict>`).
-# - The model has one coefficient for each class and feature, and a fit needs several arrays of
-#   this size. With 1,000 classes and 100,000 features, one such array takes 800 MB in float64 and
-#   half of that in float32. Fewer features (``max_features``, ``min_df``) or hashing help.
-# - The time of a step grows with rows × features in a row × classes. The preconditioner needs no
-#   matrix with a row and a column for each pair of classes and features. The
-#   :doc:`benchmark </benchmark>` has cases with text and with 300 classes.
-# - For rows with several labels at once, such as tags, use
-#   :class:`skmaxent.MultilabelMaxentClassifier`. With ``link="softmax"`` it suits very many labels.
-# - Neural embeddings of texts or images are dense features: fit the classifier to their array.
+# - **Memory.** The coefficients are an array with a number for each class and feature. A fit to
+#   sparse features needs up to 15 arrays of this size in float64, also if X is float32. With 1,000
+#   classes and 100,000 features, one of these arrays takes 800 MB. ``max_features``, ``min_df`` or
+#   hashing reduce the number of features.
+# - **Time.** The time of an iteration grows with the number of rows, times the mean number of
+#   nonzero features in a row, times the number of classes. The :doc:`benchmark </benchmark>` has
+#   cases with text and with 300 classes.
+# - **Several labels for each row.** For tags, for example, use
+#   :class:`skmaxent.MultilabelMaxentClassifier`, with ``link="softmax"`` if there are very many.
+# - **Embeddings.** Vectors from a neural network, for texts or images, are dense features. Pass
+#   their array to the classifier.
 #
 # What to read next
 # -----------------
