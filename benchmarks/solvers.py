@@ -1,7 +1,7 @@
 """What each value of `solver` costs, on data of scikit-learn in the units that they come in.
 
-Prints the table of docs/solvers.md: iterations, passes over X, and time relative to "auto", each
-the median of repetitions in which the solvers take turns.
+Prints the table of docs/solvers.md: iterations, passes over X, and CPU time relative to "auto",
+which is the median of repetitions in which the solvers take turns. Run it with OMP_NUM_THREADS=1.
 """
 
 import statistics
@@ -28,14 +28,14 @@ def passes_and_iterations(solver, X, y):
 
 
 def seconds(X, y):
-    """Median seconds of a fit by each solver."""
+    """Median seconds of CPU time of a fit by each solver."""
     found = {solver: [] for solver in SOLVERS}
     for repetition in range(REPETITIONS + 1):
         for solver in SOLVERS:
-            start = time.perf_counter()
+            start = time.process_time()
             MaxentClassifier(solver=solver, max_iter=10_000).fit(X, y)
             if repetition:  # the first is for warming up
-                found[solver].append(time.perf_counter() - start)
+                found[solver].append(time.process_time() - start)
     return {solver: statistics.median(times) for solver, times in found.items()}
 
 
