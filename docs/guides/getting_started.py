@@ -15,7 +15,7 @@ The data
 
 The rows are 344 penguins of three species, from three islands near Antarctica. The task is to
 predict the species from the other columns. Two of these columns hold categories, the island and the
-sex, and some values are missing.
+sex, and some values are missing. Five of the rows:
 """
 
 import matplotlib.pyplot as plt
@@ -222,7 +222,7 @@ effects = results.average_comparisons(variables=["flipper_length_mm", "sex"])
 effects[effects["class"] == "Chinstrap"][["contrast", "estimate", "std_err", "lower", "upper"]]
 
 # %%
-# For example, one millimetre more raises the probability of Chinstrap by 0.03.
+# On average, one millimetre more raises the probability of Chinstrap by 0.03.
 # ``PredictionsDisplay`` draws the probability of each class over a variable. Other numbers are set
 # to their means, and other categories to the most frequent one.
 
