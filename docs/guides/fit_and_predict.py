@@ -70,9 +70,8 @@ print(classification_report(y_test, clf.predict(X_test)))
 
 # %%
 # The figure shows the probabilities of a model with two of the measurements. Darker areas have a
-# higher probability of their class, and in white areas no class has a probability above 0.5. On the
-# boundary between two classes their probabilities are equal. They are near one half far from the
-# third class, and one third where all three classes meet. The boundaries are straight lines.
+# higher probability of their class. In white areas no class has a probability above 0.5. On the
+# boundary between two classes, which is a straight line, their probabilities are equal.
 
 two = ["alcohol", "flavanoids"]
 flat = MaxentClassifier().fit(X_train[two], y_train)
@@ -116,9 +115,8 @@ print(search.fit(X_train, y_train).best_params_)
 #
 # scikit-learn's ``LogisticRegression`` often issues a ``ConvergenceWarning`` on data in raw units,
 # because its default solver, lbfgs, stops after ``max_iter`` iterations, before the optimum.
-# ``MaxentClassifier`` minimises the same objective. Different units do not slow it down, because
-# its solver uses a preconditioner. The code compares the coefficients of both with those of
-# ``LogisticRegression`` at a very small ``tol``.
+# ``MaxentClassifier`` minimises the same objective, with a preconditioner that adapts to the units.
+# The errors are differences from ``LogisticRegression`` with a very small ``tol``.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")

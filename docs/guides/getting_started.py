@@ -101,9 +101,9 @@ probabilities.head().round(3)
 # %%
 # The log loss measures how good probabilities are. It is the mean of :math:`-\log p`, where
 # :math:`p` is the probability that the model gave to the true species of a penguin. A perfect model
-# has a log loss of zero. The fit minimises the log loss of the training rows plus the penalty. The
-# second number below is for comparison: it is the log loss of a model without features, which gives
-# every penguin the shares of the species in the training rows as probabilities.
+# has a log loss of zero. The fit minimises the log loss of the training rows plus the penalty. For
+# comparison, a model without features gives every penguin the shares of the species in the training
+# rows as probabilities.
 
 shares = y_train.value_counts(normalize=True).sort_index()
 without_features = np.tile(shares, (len(y_test), 1))
@@ -134,8 +134,8 @@ coefficients.round(2)
 # sum to zero over the classes.) Only differences between classes have a meaning. The *odds* of two
 # classes are the ratio of their probabilities. If a column rises by one and the others stay the
 # same, the logarithm of the odds changes by the difference of the two coefficients. The exponential
-# of this difference is the factor by which the odds change, the *relative risk ratio*. A
-# standardised measurement rises by one if the measurement rises by one standard deviation.
+# of this difference is the factor by which the odds change, the *relative risk ratio*. For a
+# standardised measurement, one is one standard deviation.
 
 difference = coefficients["Gentoo"] - coefficients["Adelie"]
 table = pd.DataFrame({"change of log odds": difference, "ratio": np.exp(difference)})
@@ -215,8 +215,7 @@ results.summary(exponentiate=True).round(3)
 #
 # ``average_comparisons`` says by how much probabilities change, on average over the penguins. The
 # variables are those of the DataFrame, before any encoding. The flipper length rises by one
-# millimetre, from half a millimetre below to half a millimetre above its value. The sex changes
-# from female to male.
+# millimetre, centred at its value, and the sex changes from female to male.
 
 effects = results.average_comparisons(variables=["flipper_length_mm", "sex"])
 effects[effects["class"] == "Chinstrap"][["contrast", "estimate", "std_err", "lower", "upper"]]
