@@ -10,6 +10,8 @@ import pytest
 from helpers.pages import differences
 from sklearn.exceptions import ConvergenceWarning
 
+from skmaxent._sklearn import HAS_CALLBACKS
+
 README = Path(__file__).parents[2] / "README.md"
 DOCS = README.parent / "docs"
 FENCE = re.compile(r"```sh\n(.*?)```", re.S)
@@ -37,6 +39,7 @@ def test_the_readme_prints_what_it_shows():
         "inference",
         "targets",
         "formulas",
+        *(["callbacks"] if HAS_CALLBACKS else []),
     ],
 )
 def test_the_pages_print_what_they_show(page, tmp_path, monkeypatch):
