@@ -2,8 +2,8 @@
 
 Clusters have sizes from 4 to 60. Their rows share a covariate, another differs between rows, and
 the outcomes of a cluster depend on each other by a Gaussian copula, so that each outcome has
-exactly the probabilities of a multinomial logit and the coefficients are known. Prints the table of
-docs/inference.md.
+exactly the probabilities of a multinomial logit and the coefficients are known. Prints the numbers
+of the table of coverage in docs/inference.md.
 
 Usage: python benchmarks/few_clusters.py [n_samples]
 """
