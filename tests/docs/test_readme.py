@@ -47,6 +47,11 @@ def test_the_pages_print_what_they_show(page, tmp_path, monkeypatch):
     assert differences(DOCS / f"{page}.md", {}) == []
 
 
+def test_the_page_on_leverages_prints_what_it_shows(monkeypatch):
+    monkeypatch.chdir(README.parent)  # the page reads a file of the repository
+    assert differences(DOCS / "leverages.md", {}) == []
+
+
 def test_an_output_that_is_not_printed_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
