@@ -167,7 +167,8 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
     ) -> InferenceResults:
         """Return the same results with the rows of the fit, which a pickle does not hold.
 
-        Likelihood-ratio tests of features, score tests and profile intervals need these rows.
+        Likelihood-ratio and score tests, profile intervals, leave-one-out and all other methods
+        that need the rows of the fit can then be called. The clusters of `infer` are not restored.
 
         Parameters
         ----------
