@@ -92,6 +92,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skmaxent"
 html_static_path = ["_static"]
 html_css_files = ["skmaxent.css"]
+html_js_files = ["skmaxent.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {

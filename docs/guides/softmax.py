@@ -2,9 +2,10 @@ r"""
 Softmax, explained
 ==================
 
-This page is for people who want to understand the softmax function, or look up one of its
-formulas: definition, properties, numerical stability, derivative, cross-entropy, gradient methods,
-temperature, and a comparison with sigmoid, tanh and ReLU. It needs a little calculus.
+This page is for people who want to understand the softmax function or to look up one of its
+formulas. Its topics are the definition, numerical stability, properties, the derivative,
+cross-entropy, gradient methods, temperature, and a comparison with sigmoid, tanh and ReLU. You need
+a little calculus and linear algebra.
 
 This page is also available in Japanese: :doc:`softmax_ja`.
 
@@ -14,8 +15,11 @@ The softmax turns a vector of real numbers, the *logits*, into probabilities:
 
    p_i = \operatorname{softmax}(z)_i = \frac{e^{z_i}}{\sum_{j=1}^K e^{z_j}} .
 
-This page derives the gradient that trains a classifier from this definition, and computes each step
-with the functions of the package. They take arrays, with the classes along the last axis:
+From this definition the page derives the gradient that is used to train a classifier. The
+functions below compute each step. They take arrays, with the classes along the last axis. In the
+formulas :math:`t` is the target distribution of a row, which is 1 for the true class and 0 for the
+others if the class is known, :math:`x` contains the features of the row, and :math:`\delta_{ik}` is
+1 for :math:`i = k` and 0 otherwise.
 
 .. list-table::
    :header-rows: 1
@@ -105,9 +109,9 @@ with np.errstate(all="ignore"):
 #    = \frac{e^{z_i}}{\sum_j e^{z_j}} ,
 #
 # so that every :math:`c` gives the same result. For :math:`c = -\max_j z_j` the largest exponent is
-# 0. Then no term exceeds 1, and the denominator is at least 1, so that neither overflow nor 0
-# divided by 0 occurs. In a matrix the maximum of each row is subtracted from that row. The maximum
-# of the whole matrix would not be enough: a row far below it would still be 0 divided by 0.
+# 0. Then no term exceeds 1, and the denominator is at least 1. Neither overflow nor 0 divided by 0
+# can occur. In a matrix, subtract from each row its own maximum. If the maximum of the whole matrix
+# is subtracted, a row whose logits are far below this maximum still becomes 0 divided by 0.
 
 print("large logits    ", softmax([1000.0, 1001.0, 1002.0]))
 print("negative logits ", softmax([-1000.0, -999.0, -998.0]))
@@ -120,8 +124,8 @@ print("one for each row\n", softmax(Z))
 # %%
 # The logarithm of a probability has a similar problem. The smallest positive double is about
 # :math:`5 \times 10^{-324}`. A probability below half of it is rounded to 0, and its logarithm is
-# then :math:`-\infty`. :func:`skmaxent.log_softmax` computes the logarithm from the logits and does
-# not lose it.
+# then :math:`-\infty`. :func:`skmaxent.log_softmax` computes the logarithm from the logits, without
+# the probability, and its result is finite.
 
 with np.errstate(divide="ignore"):
     print("log(softmax)", np.log(softmax([0.0, 1000.0])))
@@ -139,11 +143,11 @@ print("log_softmax ", log_softmax([0.0, 1000.0]))
 # 3. *Additivity.* Classes exclude each other, so that the probability of a set of classes is
 #    defined as the sum of their probabilities.
 #
-# Every probability distribution has these properties. A fourth one is special to the softmax: the
-# odds of two classes, :math:`p_i / p_j = e^{z_i - z_j}`, do not depend on the logits of the other
-# classes. It follows from the form of the softmax, because the denominator cancels. In the
-# choice of a voter or a buyer it is called the *independence of irrelevant alternatives*; see
-# :doc:`/inference` for its tests.
+# Every probability distribution has these properties. The softmax has another one: the odds of two
+# classes, :math:`p_i / p_j = e^{z_i - z_j}`, do not depend on the logits of the other classes,
+# because the denominator cancels. In models of the choices of voters and buyers this property is
+# called the *independence of irrelevant alternatives*. The page :doc:`/inference` describes tests
+# of it.
 
 rng = np.random.default_rng(0)
 P = softmax(rng.normal(scale=5.0, size=(100_000, 4)))
@@ -158,8 +162,8 @@ print(three[0] / three[1], two[0] / two[1], np.exp(2.0 - 1.0))
 # Sigmoid: the softmax of two classes
 # -----------------------------------
 #
-# With two classes the probabilities depend only on the difference of the logits. Subtract the first
-# logit from both:
+# With two classes the probabilities depend only on the difference of the logits. Divide numerator
+# and denominator by :math:`e^{z_2}`:
 #
 # .. math::
 #
@@ -207,14 +211,16 @@ plt.show()
 #
 #    \frac{\partial p_i}{\partial z_k} = \frac{0 \cdot s - e^{z_i} e^{z_k}}{s^2} = -p_i\, p_k .
 #
-# Both cases together are, with :math:`\delta_{ik} = 1` for :math:`i = k` and 0 otherwise:
+# With :math:`\delta_{ik}` one formula covers both cases:
 #
 # .. math::
 #
 #    \frac{\partial p_i}{\partial z_k} = p_i(\delta_{ik} - p_k),
 #    \qquad J = \operatorname{diag}(p) - p\,p^\top .
 #
-# The matrix is symmetric. Its rows sum to zero, because the sum of the probabilities is constant.
+# The matrix is symmetric. Each column sums to zero, because the sum of the probabilities is
+# constant. Each row sums to zero too, because the same constant added to all logits changes
+# nothing.
 
 z = np.array([2.0, 1.0, 0.1, -1.0])
 J = softmax_jacobian(z)
@@ -226,9 +232,10 @@ print("central differences ", abs(J - differences).max())
 print("row sums            ", J.sum(axis=1))
 
 # %%
-# The picture shows this matrix. A larger logit of a class raises the probability of this class (the
-# diagonal), and lowers that of every other class. The effect is largest for probabilities near 1/2,
-# and small for probabilities near 0 or 1.
+# The figure shows this matrix. If the logit of a class rises, the probability of this class rises
+# too (the diagonal), and the probability of every other class falls. The slope on the diagonal,
+# :math:`p_k(1 - p_k)`, is largest for a probability of 1/2, and small for probabilities near 0 or
+# 1.
 
 limit = abs(J).max()
 fig, ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")
@@ -253,22 +260,25 @@ plt.show()
 # Gradient of the cross-entropy
 # -----------------------------
 #
-# If a model gives the true class :math:`y` the probability :math:`p_y`, its loss is
-# :math:`-\log p_y`. For a target distribution :math:`t`, which is one-hot for a label, the loss is
+# A model gives the true class :math:`y` of a row the probability :math:`p_y`. The loss of the row
+# is :math:`-\log p_y`. For a target distribution :math:`t` the loss is the cross-entropy,
 #
 # .. math::
 #
 #    \ell(z) = -\sum_i t_i \log p_i .
 #
-# The derivative of the logarithm cancels a factor :math:`p_i` of the Jacobian:
+# which is equal to :math:`-\log p_y` if :math:`t` is 1 for the class :math:`y` and 0 for the others
+# (*one-hot*). The derivative of :math:`\log p_i` is :math:`1/p_i` times the derivative of
+# :math:`p_i`, so that the factor :math:`p_i` of the Jacobian cancels:
 #
 # .. math::
 #
 #    \frac{\partial \ell}{\partial z_k} = -\sum_i \frac{t_i}{p_i}\, p_i(\delta_{ik} - p_k)
 #    = -t_k + p_k \sum_i t_i = p_k - t_k ,
 #
-# because the targets sum to one. The gradient is the difference of probabilities and targets. If a
-# model is confident and wrong, this difference is near 1, however small :math:`p_y` is.
+# because the targets sum to one. The gradient is the vector of probabilities minus the vector of
+# targets. If a model is confident and wrong, the derivative with respect to the logit of the true
+# class, :math:`p_y - 1`, is near −1, however small :math:`p_y` is.
 
 z = np.array([2.0, 1.0, 0.1, -1.0])
 label = 2
@@ -278,10 +288,11 @@ print("gradient  ", cross_entropy_gradient(z, label))
 print("p − t     ", softmax(z) - t)
 
 # %%
-# The left picture shows probabilities, targets and their difference. The right picture compares,
-# for two classes, the gradients of the cross-entropy and of the squared error
-# :math:`\tfrac12(p - 1)^2`. The latter has the factor :math:`p(1 - p)`, so that it is nearly zero
-# if the model is confident and wrong.
+# The left figure shows probabilities, targets and their difference. The right figure is for two
+# classes, of which the second is true and has the probability :math:`p`. It compares the gradient
+# of the cross-entropy with the gradient of the squared error :math:`\tfrac12(p - 1)^2`. The
+# gradient of the squared error has the factor :math:`p(1 - p)`. If the model is confident and
+# wrong, this gradient is nearly zero, and training hardly changes the model.
 
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
 place = np.arange(4)
@@ -320,23 +331,26 @@ plt.show()
 # %%
 # For a linear model :math:`z = Wx + b` the chain rule gives the gradient :math:`(p - t)\,x^\top`
 # for :math:`W` and :math:`p - t` for :math:`b`. :func:`skmaxent.cross_entropy_coef_gradient`
-# computes their means over the rows. At the coefficients that :class:`skmaxent.MaxentClassifier`
-# fits, the sum of these means and the gradient of the penalty is zero.
+# computes the means of both over the rows. :class:`skmaxent.MaxentClassifier` with a ridge penalty
+# finds the coefficients at which the gradient of the penalised objective is zero: for :math:`n`
+# rows the first mean plus :math:`W/(Cn)` is zero. The second mean is zero, because intercepts are
+# not penalised.
 #
 # Gradient methods
 # ----------------
 #
-# Gradient descent repeatedly subtracts a multiple of this gradient from the coefficients. The loss
-# of a linear model is convex, so that gradient descent with small enough steps converges to the
-# minimum, if there is one. The step must be below two divided by the largest eigenvalue of the
-# Hessian. If the features have different units, such a step is far too small for most coefficients,
-# and the descent takes very long. The picture shows this for two features with the standard
-# deviations 1 and 10, and for the same features divided by their standard deviations.
+# Gradient descent repeatedly multiplies this gradient by a step size and subtracts the result from
+# the coefficients. The loss of a linear model is convex. If it has a minimum, gradient descent
+# converges to a minimum with every step size below :math:`2/L`, where no eigenvalue of the Hessian
+# exceeds :math:`L` at any coefficients. If one feature has much larger values than the others, this
+# step size is far too small for the coefficients of the others, and the descent takes very long.
+# The figure shows the descent for two features with the standard deviations 1 and 10, and for the
+# same features divided by their standard deviations.
 #
-# The solver of :class:`skmaxent.MaxentClassifier` does more than standardise: it preconditions with
-# the Hessian of the intercept-only model, so that units and correlation of the features do not
-# matter. :doc:`/objective` explains it, and the example
-# :doc:`/gallery/large_data/gradient_methods` compares four methods on digits.
+# The solver of :class:`skmaxent.MaxentClassifier` is Newton's method. It uses the Hessian of the
+# model without features as a preconditioner, so that the units and the correlation of the features
+# do not slow it down; see :doc:`/objective`. The example
+# :doc:`/gallery/large_data/gradient_methods` compares four methods on handwritten digits.
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(300, 2)) * [1.0, 10.0]
@@ -344,7 +358,7 @@ labels = (X @ [1.0, 0.1] + rng.logistic(size=300) > 0).astype(int)
 
 
 def descend(X, n_steps=200):
-    """Return the loss at each step. The step is one over a bound of the Hessian's eigenvalues."""
+    """Return the loss before each step. No eigenvalue of the Hessian exceeds one over the step."""
     coef, losses = np.zeros((2, 2)), []
     step = 2 / np.linalg.eigvalsh(X.T @ X / len(X)).max()
     for _ in range(n_steps):
@@ -368,11 +382,12 @@ plt.show()
 #
 # Logits can be divided by a temperature :math:`T` before the softmax. :math:`T < 1` makes the
 # distribution more concentrated, and :math:`T > 1` makes it more uniform. The order of the classes
-# does not change. For :math:`T \to 0` the class with the largest logit gets probability 1, and for
-# :math:`T \to \infty` the distribution becomes uniform.
+# does not change. For :math:`T \to 0` the probability of the class with the largest logit goes to
+# 1, and for :math:`T \to \infty` the distribution becomes uniform.
 #
-# In temperature scaling, a temperature that is fitted on held-out rows corrects over-confident
-# probabilities. In distillation, a high temperature makes the targets smoother.
+# Temperature scaling fits :math:`T` to rows that were not used for training, and so corrects
+# overconfident probabilities. In distillation, a small model is fitted to the probabilities of a
+# large one, which a high temperature makes more uniform.
 
 z = np.array([2.0, 1.0, 0.1, -1.0])
 temperatures = (0.25, 1.0, 4.0)
@@ -396,8 +411,9 @@ plt.show()
 # Comparison with sigmoid, tanh and ReLU
 # --------------------------------------
 #
-# The softmax maps a vector to a vector. The other functions map each number separately. The picture
-# shows the softmax as a function of one of three logits, with the other two equal to 0.
+# The softmax maps a vector to a vector. The other functions map each number separately. For the
+# softmax the figure shows the probability of the first of three classes as a function of its logit;
+# the other two logits are 0.
 
 
 def relu(z):
@@ -455,13 +471,17 @@ plt.show()
 #      - 0 for :math:`z < 0`, 1 for :math:`z > 0`
 #      - hidden layers; the slope does not vanish for large :math:`z`
 #
-# The first three functions saturate: their slope vanishes far from zero. At the output this is no
-# problem with the cross-entropy, because its gradient is :math:`p - t`. In hidden layers saturation
-# slows learning down. ReLU has slope 1 for all positive numbers and does not saturate there. Its
-# weakness is the *dying unit*: if the input of a unit is negative for all rows, its output and its
-# slope are zero for all rows, so that its weights get no gradient and never change again. Large
-# steps of the training can cause this. Leaky ReLU, with a small slope for negative numbers, avoids
-# it. The next lines count the units of a hidden layer whose slope is zero for all of 300 rows.
+# The first three functions saturate: their slope vanishes far from zero. In hidden layers
+# saturation slows learning down. At the output it does not if the loss is the cross-entropy,
+# because the slope cancels and the gradient is :math:`p - t`. ReLU has slope 1 for all positive
+# numbers and does not saturate there. Its weakness is the *dying unit*: if the input of a unit is
+# negative for all rows, the output and the slope of the unit are zero for all rows. The weights of
+# the unit then get no gradient and stop changing. Steps of the training that are too large can
+# cause this. Leaky ReLU, which has a small slope for negative numbers, avoids it.
+#
+# The next code draws the weights of a hidden layer of 50 units at random, and counts the units
+# whose slope is zero for all of the 300 rows above. A negative bias, as too large a step may lead
+# to, makes most units die.
 
 hidden = X @ rng.normal(size=(2, 50))
 for bias in (0.0, -50.0, -100.0):
@@ -472,7 +492,8 @@ for bias in (0.0, -50.0, -100.0):
 # Labels that do not exclude each other, such as the tags of a photograph, need a sigmoid for each
 # label; see :class:`skmaxent.MultilabelMaxentClassifier`.
 #
-# The last lines print the ranges of the four functions, and their largest slopes:
+# The last code prints the smallest and the largest value of the four functions in the figure above
+# and their largest slopes, and checks the formula of tanh:
 
 for name, (value, slope, _, _) in functions.items():
     print(
@@ -484,8 +505,8 @@ print("tanh(z) = 2 sigmoid(2 z) - 1, up to", abs(np.tanh(z) - (2 * sigmoid(2 * z
 # What to read next
 # -----------------
 #
-# - :doc:`fit_and_predict`: the classifier that is made of these functions.
-# - :doc:`interpret`: what its coefficients mean.
+# - :doc:`fit_and_predict`: how to use the classifier that is made of these functions.
+# - :doc:`interpret`: what the coefficients of the classifier mean.
 # - :doc:`/objective`: the function that a fit minimises, and the algorithms.
 # - :doc:`/gallery/labels/temperature` and :doc:`/gallery/labels/distillation`: temperature
 #   with real data.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ Figures = list[tuple[str, str]]
 MOST_CLASSES = 20
 # The level of the intervals that are printed.
 CONF_LEVEL = 0.95
+# Longer lines above the table, such as the names of many classes, are wrapped.
+MOST_LINE_CHARACTERS = 100
 
 
 def key_figures(
@@ -142,7 +145,13 @@ def _chi2_text(chi2: float, df: int) -> str:
 def as_text(figures: Figures, table: pd.DataFrame) -> str:
     """Return the text of printed results: the figures, then the table of coefficients."""
     width = max(len(name) for name, _ in figures) + 2
-    head = "\n".join(f"{name:<{width}}{value}" for name, value in figures)
+    wrapper = textwrap.TextWrapper(
+        MOST_LINE_CHARACTERS,
+        subsequent_indent=" " * width,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    head = "\n".join(wrapper.fill(f"{name:<{width}}{value}") for name, value in figures)
     return f"{head}\n\n{text_table(table, CONF_LEVEL)}"
 
 

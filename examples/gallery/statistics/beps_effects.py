@@ -4,19 +4,19 @@ Multinomial logit of votes: table, predictions and slopes
 
 This example fits a multinomial logit with an interaction, prints a table for a publication, and
 plots predicted probabilities and average slopes. The question is whether the attitude towards
-European integration matters more for voters who know the positions of the parties. The model
-follows Fox and Andersen (2006). The data are 1,525 voters of the British Election Panel Study of
-1997 to 2001. They are ``BEPS`` of R's package carData, of which this repository holds a copy in
-``tests/oracles/beps.csv``.
+European integration matters more for voters who know the positions of the parties on it. The model
+is that of Fox and Andersen (2006, *Sociol. Methodol.* 36, 225-255). The data are 1,525 voters of
+the British Election Panel Study of 1997 to 2001. They are ``BEPS`` of R's package carData. This
+repository has a copy in ``tests/oracles/beps.csv``.
 """
 
 # %%
 # Fit
 # ---
-# ``vote`` is one of three parties. A high value of ``Europe`` is a sceptical attitude towards
-# European integration. ``political.knowledge``, from 0 to 3, counts which positions of the
-# parties on Europe a voter knows. Their interaction lets the effect of the attitude depend on the
-# knowledge.
+# ``vote`` is one of three parties. ``Europe``, from 1 to 11, is the attitude towards European
+# integration; a high value is a sceptical attitude. ``political.knowledge``, from 0 to 3, is the
+# knowledge of the parties' positions on European integration. With the interaction of both, the
+# effect of the attitude depends on the knowledge.
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -58,7 +58,8 @@ results = infer(model, X, y)
 # Table
 # -----
 # The table has a column for each party except the reference, which is the Conservative party. A
-# cell contains a relative risk ratio and its 95 % confidence interval.
+# cell contains a relative risk ratio and its 95 % confidence interval. For example, one step more
+# of the opinion on Blair multiplies the odds of Labour against the Conservatives by 2.28.
 summary = results.summary()
 ratios = np.exp(summary[["coef", "lower", "upper"]])
 cells = ratios.apply(lambda row: "{:.2f} [{:.2f}, {:.2f}]".format(*row), axis=1)
@@ -76,9 +77,9 @@ display.ax_.set_title("Relative risk ratios and 95 % intervals")
 # %%
 # Predictions
 # -----------
-# The ratio of an interaction is hard to interpret. Predicted probabilities are easier to read.
-# Among voters without knowledge the probabilities hardly depend on the attitude towards Europe.
-# Among voters with the most knowledge they depend on it strongly.
+# The ratio of an interaction is hard to interpret. Predicted probabilities are easier to read. The
+# figure is for a voter with the mean of all other variables. Without knowledge, the probabilities
+# depend little on the attitude towards Europe. With the most knowledge, they depend strongly on it.
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(colors.values()))
 display = PredictionsDisplay.from_results(results, "Europe", by="political.knowledge")
 display.figure_.suptitle("Predicted probabilities by attitude and knowledge")
@@ -99,10 +100,12 @@ display.figure_.suptitle("Predicted shares of the parties without and with full 
 # %%
 # Slopes by knowledge
 # -------------------
-# The figure shows the average slope of the probabilities by ``Europe`` at each level of
-# knowledge. The table tests whether the slope differs between each level and the level before.
+# The figure shows the average slope of the probabilities in ``Europe`` among the voters of each
+# level of knowledge. A slope of 0.04 means that the probability rises by about 4 percentage points
+# for one step of ``Europe``. The table tests whether the slope at each level of knowledge differs
+# from the slope at the level before.
 display = EffectsDisplay.from_results(results, "Europe", kind="slopes", by="political.knowledge")
-display.ax_.set_title("Change of the probabilities by one step of scepticism")
+display.ax_.set_title("Average slopes of the probabilities in the attitude")
 print(
     results.average_slopes("Europe", by="political.knowledge", hypothesis="sequential")
     .round(4)

@@ -2,20 +2,22 @@
 Held-out scores, influence and sets of classes from one fit
 ===========================================================
 
-From one fit, a Newton step for each row gives the fit without this row. This example uses the steps
-for four questions about the votes of 1,525 British voters: how well the model predicts, how strong
-a penalty should be, which voters influence it, and which parties are possible for a voter. The
-steps are compared with fits that really leave voters out. The guide on leverages has the formulas.
+What would a model predict for a row if it had been fitted without this row? One Newton step from
+the fit to all rows gives a good approximation, so that no row needs a fit of its own. This example
+uses these steps for four questions about a model of votes: how well it predicts, how strong the
+penalty should be, which voters influence the model most, and which parties are possible for a
+voter. The guide on :doc:`leverages </leverages>` has the formulas.
 
-The data are those of the British Election Panel Study of 1997 to 2001. They are ``BEPS`` of R's
-package carData, of which this repository holds a copy in ``tests/oracles/beps.csv``.
+The data are 1,525 voters of the British Election Panel Study of 1997 to 2001. They are ``BEPS`` of
+R's package carData. This repository has a copy in ``tests/oracles/beps.csv``.
 """
 
 # %%
 # Fit
 # ---
-# ``vote`` is one of three parties. The variables are the age, the opinion on the economy and on
-# the leaders of the parties, the attitude towards Europe, and the political knowledge.
+# ``vote`` is one of three parties. The features are the age, the opinions on the economy and on the
+# leaders of the parties (Blair, Hague and Kennedy), the attitude towards Europe, and the political
+# knowledge.
 from pathlib import Path
 from time import perf_counter
 
@@ -36,17 +38,19 @@ results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
 # %%
 # Held-out scores
 # ---------------
-# ``loo`` returns the probabilities of each voter's party in the fit without the voter. The mean
-# log-probability and the accuracy have standard errors.
+# ``loo`` computes the probabilities that each voter has in the fit without this voter. The output
+# is the mean log-probability of the voters' parties, in the fit and held out, and the held-out
+# accuracy, with standard errors.
 scores = results.loo()
 print(f"in the fit  {results.log_likelihood / results.n_obs:.4f}")
 print(f"held out    {scores.log_score:.4f} ± {scores.log_score_std_err:.4f}")
 print(f"accuracy    {scores.accuracy:.3f} ± {scores.accuracy_std_err:.3f}")
 
 # %%
-# A small sample shows more of a difference. The next figure has 60 voters. The probability of a
-# voter's party in the fit to all of them is too large. One Newton step leads to nearly the
-# probability in the fit without the voter.
+# The difference is larger in a small sample. The next figure shows the probability of the voter's
+# party for 60 voters. The horizontal axis has the probability in a new fit to the other 59 voters.
+# The probability in the fit to all 60 voters is larger (left figure). One Newton step leads to
+# nearly the probability of the new fit (right figure).
 few = data.sample(60, random_state=1).index
 X_few, y_few = X.loc[few], y.loc[few]
 model = MaxentClassifier(C=1.0).fit(X_few, y_few)
@@ -75,9 +79,10 @@ axes[0].legend(frameon=False)
 # %%
 # The strength of the penalty
 # ---------------------------
-# For each ``C`` one fit gives a held-out score, where cross-validation with five folds needs five
-# more fits. The bars are one standard error. They are long beside the differences of neighbouring
-# values of ``C``, whose scores vary together because the voters are the same.
+# One fit for each ``C`` gives its held-out score. Cross-validation with five folds needs five fits
+# for each ``C``. The bars are one standard error. The scores of neighbouring values of ``C`` come
+# from the same voters, so that their difference is more certain than the bars suggest. The vertical
+# line is at the best held-out score.
 Cs = np.geomspace(1e-3, 100, 11)
 start = perf_counter()
 found = [leave_one_out(MaxentClassifier(C=C).fit(X_few, y_few), X_few, y_few) for C in Cs]
@@ -101,8 +106,11 @@ ax.legend(frameon=False, loc="lower left", title="numbers: effective degrees of 
 # %%
 # Influence
 # ---------
-# The display shows whether the probabilities fit, which voters are surprising when they are held
-# out, and which change the coefficients most. The labels are rows of the data.
+# The display has four figures for the model of all voters: residuals of groups of voters with
+# similar probabilities, the loss of log-probability of each voter when the voter is held out,
+# Cook's distance (how much a voter changes the coefficients), and residuals against leverages. The
+# labels are the row numbers of the three voters with the largest Cook's distances, whose data are
+# printed.
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(colors.values()))
 display = DiagnosticsDisplay.from_results(results)
 display.figure_.set_size_inches(9, 7)
@@ -112,10 +120,12 @@ print(data.loc[display.labelled_].T.to_string())
 # %%
 # Possible parties
 # ----------------
-# A conformal set contains the party that a new voter chooses with a given probability. The sets
-# are calibrated by the held-out probabilities, and no voters are kept apart for it. The model is
-# fitted to a half of the voters, and the figure has the shares of the other half whose party is in
-# the set. With a threshold for each class they are near the aim within each party.
+# A conformal set is a set of parties that contains the party of a new voter with a given
+# probability, here 0.9. A party is in the set if its predicted probability is above a threshold.
+# The held-out probabilities give the threshold, so that no voters have to be set aside for it. In
+# the figure the model is fitted to half of the voters. The bars are the shares of the other half
+# whose party is in the set. With one threshold the share differs between the parties. With a
+# threshold for each party it is near 0.9 for all parties.
 half = np.random.default_rng(0).permutation(len(data))[: len(data) // 2]
 train = np.isin(np.arange(len(data)), half)
 results = MaxentClassifier(C=np.inf).fit(X[train], y[train]).infer(X[train], y[train])

@@ -2,14 +2,15 @@
 Separated classes and bias reduction (Firth)
 ============================================
 
-If a linear function of the features separates the classes, the likelihood has no maximum and the
-coefficients diverge. :func:`skmaxent.detect_separation` detects this, and ``bias_reduction`` gives
-finite estimates with intervals. The data are Fisher's irises, of which the species setosa is
-separated from the other two.
+If a linear function of the features separates the classes, the likelihood has no maximum, and the
+coefficients of a fit without a penalty grow without limit. :func:`skmaxent.detect_separation`
+detects separation, and ``bias_reduction`` gives finite estimates with intervals. The data are
+Fisher's irises. The species setosa is separated from the other two species.
 """
 
 # %%
-# The lengths of sepals and petals separate setosa from the other two species.
+# The features are the lengths of the sepals and petals. They separate setosa from the other two
+# species, but do not separate versicolor from virginica (quasi-complete separation).
 import textwrap
 import warnings
 
@@ -29,13 +30,15 @@ separation = detect_separation(X, y)
 print(textwrap.fill(str(separation), 95))
 
 # %%
-# The proof of separation is a direction of the coefficients. Along this direction the logit of
-# the own species of a row never decreases relative to another species.
+# ``direction`` contains coefficients that prove the separation. If a multiple of the direction is
+# added to any coefficients, the logit of the true species of a row never decreases relative to the
+# logit of another species, and for some rows it increases.
 print(separation.direction.round(3))
 
 # %%
-# The weaker the ridge penalty, the larger the coefficients. With bias reduction they are finite
-# without a penalty. A fit with neither issues a ConvergenceWarning, which is printed here.
+# With a ridge penalty the coefficients are finite, but they grow as the penalty becomes weaker.
+# With bias reduction they are finite without a ridge penalty. A fit with neither issues a
+# ConvergenceWarning, which is printed here.
 Cs = np.logspace(-1, 7, 17)
 grown = [MaxentClassifier(C=C, max_iter=1000).fit(X, y).coef_ for C in Cs]
 reduced = MaxentClassifier(C=np.inf, bias_reduction="jeffreys").fit(X, y)
@@ -62,9 +65,9 @@ ax.set(xlabel="C (weaker penalty to the right)", ylabel="coefficient of the peta
 ax.set_title("Coefficients with a ridge penalty (solid) and bias reduction (dashed)")
 
 # %%
-# The intervals are computed from the profile of the penalised likelihood, with versicolor as the
-# reference. The intervals of setosa are not symmetric: the data show that setosa has shorter
-# petals, but contain little information on how large the coefficient is.
+# Bias reduction maximises a penalised likelihood (Firth 1993), whose profile gives the intervals.
+# The reference is versicolor. The interval of setosa and the petal length is not symmetric: the
+# data show that the coefficient is negative, but contain little information on how large it is.
 results = reduced.infer(X, y, reference="versicolor")
 intervals = results.profile_conf_int()
 table = results.summary()[["coef", "std_err"]].join(intervals)

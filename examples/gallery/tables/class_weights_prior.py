@@ -2,15 +2,16 @@
 Imbalanced classes: class weights and calibrated probabilities
 ==============================================================
 
-Balanced class weights and balanced samples help to find a rare class, but they make its predicted
-probabilities much too high. ``prior_correction`` changes the intercepts so that the probabilities
-agree with the shares of the classes again. The data are the diamonds that come with plotnine, of
-which 3 % have a fair cut.
+A model of a rare class is often fitted with balanced class weights, or to a sample with equally
+many rows of each class. Both make the predicted probabilities of the rare class much too high.
+``prior_correction`` changes the intercepts so that the probabilities agree with the shares of the
+classes again. The data are the diamonds that come with plotnine. 3 % of them have a fair cut, which
+is the lowest quality.
 """
 
 # %%
-# Half of the diamonds are the training set. A cut is only fair if its depth is unusually small or
-# large, which splines of the numbers can describe.
+# Half of the diamonds are the training set. Most fair diamonds have a smaller or a larger depth
+# than nearly all others. Splines of the numbers can describe this.
 import matplotlib.pyplot as plt
 import numpy as np
 from plotnine.data import diamonds
@@ -26,8 +27,17 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratif
 share = np.mean(y_train == "fair")
 
 # %%
-# The balanced sample contains all fair diamonds and equally many others, which are 6 % of the
-# rows. Each model is fitted with and without the correction.
+# The balanced sample contains all fair diamonds of the training set and equally many others,
+# together 6 % of the training rows. The models with balanced weights and with the balanced sample
+# are fitted with and without the correction. ``prior_correction="empirical"`` takes the shares of
+# the classes from the training rows. The balanced sample has lost these shares, so that they are
+# given as numbers.
+#
+# The table is for the test diamonds. It shows the mean predicted probability of a fair cut, the
+# calibration error, and the log loss. For the calibration error the diamonds are grouped by their
+# probability; the error is the mean difference between the probability and the share of fair
+# diamonds in a group. Without the correction the mean probability is three times too large or more.
+# The correction brings it near the share, and reduces the other two numbers.
 fair = np.flatnonzero(y_train == "fair")
 others = np.flatnonzero(y_train == "other")
 some = np.random.default_rng(0).choice(others, len(fair), replace=False)
@@ -47,7 +57,7 @@ models = {
         X_train[sample], y_train[sample]
     ),
 }
-print(f"fair among the new diamonds: {np.mean(y_test == 'fair'):.3f}")
+print(f"share of fair cuts among the test diamonds: {np.mean(y_test == 'fair'):.3f}")
 print(f"{'':30s}{'mean p':>8s}{'calibration error':>20s}{'log loss':>10s}")
 probabilities = {}
 for name, model in models.items():
@@ -59,8 +69,9 @@ for name, model in models.items():
 
 
 # %%
-# A reliability curve: the diamonds are divided into groups by their predicted probability. If the
-# probabilities are calibrated, the points are on the diagonal.
+# The figure is a reliability curve. The test diamonds are divided into 25 groups of equal size by
+# their predicted probability, and each group is a point. Calibrated probabilities lead to points on
+# the diagonal. Groups without a fair diamond are not shown, because the axes are logarithmic.
 def reliability(p: np.ndarray, n_groups: int = 25) -> tuple[list[float], list[float]]:
     groups = np.array_split(np.argsort(p), n_groups)
     return [p[g].mean() for g in groups], [np.mean(y_test[g] == "fair") for g in groups]

@@ -2,14 +2,15 @@
 Pipeline with numeric and categorical columns
 =============================================
 
-This example fits a data frame with numbers and categories by a ``ColumnTransformer``, a pipeline
-and a grid search. The numbers are in carats, millimetres and dollars, and no scaler is needed. The
-data are the 53,940 diamonds that come with plotnine. The class is the quality of the cut.
+This example fits a data frame with numbers and categories. A ``ColumnTransformer`` encodes the
+columns, a pipeline joins it to the classifier, and a grid search chooses their parameters. The
+numbers are in carats, percent and dollars, and the pipeline has no scaler. The data are the 53,940
+diamonds that come with plotnine. The class is the quality of the cut.
 """
 
 # %%
-# The columns have very different scales: the price goes up to 18,823, and the depth varies by a few
-# percent.
+# The columns have very different scales: the weight is between 0.2 and 5 carats, and the price is
+# between 326 and 18,823 dollars.
 import matplotlib.pyplot as plt
 import numpy as np
 from plotnine.data import diamonds
@@ -26,10 +27,15 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_sta
 print(X.describe().loc[["min", "mean", "max"]].round(1))
 
 # %%
-# A good cut has a depth and a table that are neither small nor large. A linear model can describe
-# this if it has the squares and products of the numbers. They go up to 3.5e8, which the solver
-# handles without scaling. The lengths x, y and z are left out, because depth already describes
-# the form. The grid search chooses the degree of the polynomials and ``C``.
+# A well-cut diamond has a ``depth`` (its height) and a ``table`` (the width of its top), both in
+# percent of its width, that are neither small nor large. A linear model can describe this if its
+# features include the squares and products of the numbers. The largest square is 3.5e8, and the
+# solver needs no scaling. The lengths x, y and z are left out, because depth already describes the
+# form.
+#
+# The grid search chooses the degree of the polynomials and ``C`` by the log loss in
+# cross-validation. The last line of the output is the certificate of the fit: at most this share of
+# the objective can still be gained.
 numbers = ["carat", "depth", "table", "price"]
 prepare = ColumnTransformer(
     [
@@ -42,7 +48,7 @@ search = GridSearchCV(
     make_pipeline(prepare, MaxentClassifier()),
     {
         "columntransformer__numbers__degree": [1, 2],
-        "maxentclassifier__C": [0.01, 1, 100],
+        "maxentclassifier__C": [1, 100, 10_000],
     },
     scoring="neg_log_loss",
     cv=3,
@@ -55,10 +61,12 @@ for params, score in zip(
     print(f"degree {degree}, C = {C:<6g} mean log loss {-score:.4f}")
 best = search.best_estimator_
 print(f"accuracy on test diamonds {best.score(X_test, y_test):.3f}")
-print(f"upper bound on the relative gap of the objective {best[-1].optimality_gap_:.1e}")
+print(f"optimality gap at most {best[-1].optimality_gap_:.1e}")
 
 # %%
-# Most errors are between neighbouring qualities, although the model does not know their order.
+# The next figure shows, for the diamonds of each quality in the test set, the shares of the
+# predicted qualities. 70 % of the errors are between neighbouring qualities, although the model
+# does not know the order of the qualities.
 cuts = ["Fair", "Good", "Very Good", "Premium", "Ideal"]
 figure, ax = plt.subplots(figsize=(6, 4.8), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
@@ -73,8 +81,8 @@ ConfusionMatrixDisplay.from_predictions(
 ax.set_title("Share of each true cut by predicted cut")
 
 # %%
-# The next figure shows the probabilities over the depth, for a diamond with the median of all other
-# numbers, colour G and clarity VS2.
+# The last figure shows how the probabilities depend on the depth, for a diamond of colour G and
+# clarity VS2 whose other numbers are the medians of the test set.
 middle = X_test.select_dtypes("number").median().drop("depth")
 depth = np.linspace(54, 70, 200)
 frame = X_test.iloc[[0] * len(depth)].assign(**middle, depth=depth, color="G", clarity="VS2")

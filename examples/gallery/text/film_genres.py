@@ -3,14 +3,15 @@ Multilabel text classification: genres of films
 ===============================================
 
 A film can have several genres, such as comedy and drama. `MultilabelMaxentClassifier` fits all
-labels together, with independent sigmoids or with one softmax. Thresholds turn the probabilities
-into sets of labels, and this example learns the thresholds that maximise F1. The features are the
-words of the title and the names of the people, the country and the decade. The data are from
+labels together, with a sigmoid for each label or with one softmax. It predicts a label if its
+probability is above a threshold. This example learns the thresholds that maximise F1. The features
+are the words of the title, the people, languages and countries, and the decade. The data are from
 Wikidata and come with the package bokeh-sampledata.
 """
 
 # %%
-# A film is represented by a list of tags, and a sparse column tells whether it has a tag.
+# A film is represented by a list of tags, such as a word of the title or the name of the director.
+# The vectorizer makes a sparse matrix with a column for each tag of at least three training films.
 
 import sqlite3
 from importlib.util import find_spec
@@ -55,11 +56,14 @@ print("a film:", ", ".join(train[0][:4]), "...")
 # %%
 # Links and thresholds
 # --------------------
-# Cross-validation on the training films chooses ``C``, by a score that needs no thresholds. Models
-# with a threshold of 0.5 are then compared with models whose thresholds are learned for micro or
-# macro F1. "No genre" counts the test films for which no genre is predicted. There are none with
-# `MultilabelMaxentClassifier`, which predicts the genre nearest to its threshold if no probability
-# is above its threshold. With ``allow_empty=True`` it would predict none.
+# Cross-validation on the training films chooses ``C`` by the average precision, which needs no
+# thresholds. Models with a threshold of 0.5 are then compared with models whose thresholds are
+# learned for micro F1 or macro F1. Macro F1 is the mean of the genres' F1, so that rare genres
+# count as much as frequent ones. Micro F1 counts all pairs of a film and a genre together.
+#
+# "No genre" counts the test films for which no genre is predicted. `MultilabelMaxentClassifier`
+# always predicts a genre: if no probability is above its threshold, it predicts the genre that is
+# nearest to its threshold. With ``allow_empty=True`` it predicts none in this case.
 
 search = GridSearchCV(
     MultilabelMaxentClassifier(threshold=0.5),
@@ -91,9 +95,10 @@ for name, model in models.items():
 # %%
 # Thresholds of the labels
 # ------------------------
-# The left figure has a line for each genre: F1 on the test films against the threshold, with a dot
-# at the threshold that was learned on the training films. Rare genres are dark and frequent ones
-# light. A rare genre needs a low threshold. The right figure compares the models.
+# The left figure has a line for each genre, which shows F1 on the test films for each threshold.
+# The dot is at the threshold that was learned on the training films. The lines of rare genres are
+# dark, and the lines of frequent genres are light. Rare genres need low thresholds. The right
+# figure compares the models.
 
 clf = models["sigmoid, macro F1"]
 P = clf.predict_proba(X_test)
@@ -118,7 +123,7 @@ right.legend(frameon=False, loc="lower right")
 # %%
 # Tags that speak for a genre
 # ---------------------------
-# The five tags with the largest coefficients of some genres.
+# The table shows the five tags with the largest coefficients for some genres.
 
 coef = pd.DataFrame(clf.coef_, Y.columns, vectorizer.get_feature_names_out())
 genres = ["Animation", "Documentary", "Horror", "War", "Western"]

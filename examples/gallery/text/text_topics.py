@@ -2,15 +2,16 @@
 Text classification with a lasso
 ================================
 
-Text data are sparse and often have more features than rows. A lasso selects the few features that
-matter most. This example classifies short sentences by topic, with words as features, and by
-language, with strings of letters as features. The sentences are dialogues that come with the
-package chatterbot-corpus.
+A text has few of all the words that are features, so that the features are a sparse matrix, and
+there are often more features than texts. A lasso keeps a part of the features and sets the
+coefficients of all others to zero. This example classifies short sentences by topic, with words as
+features, and by language, with strings of letters as features. The sentences are from dialogues
+that come with the package chatterbot-corpus.
 """
 
 # %%
-# Sentences of one dialogue are similar. The split therefore puts each dialogue as a whole into the
-# training or the test set.
+# Sentences of one dialogue are similar. The split therefore puts all sentences of a dialogue into
+# the training set or all into the test set.
 from pathlib import Path
 
 import chatterbot_corpus
@@ -54,9 +55,10 @@ def draw(model: MaxentClassifier, names: np.ndarray, n_rows: int, title: str) ->
 
 
 # %%
-# The topics are the eight with the most English sentences. Cross-validation on the training
-# dialogues chooses ``C``. A lasso keeps a part of the words. A ridge keeps all words and predicts
-# better, because most sentences contain few or none of the words that a lasso keeps.
+# The eight topics with the most English sentences are the classes. Cross-validation on the training
+# dialogues chooses ``C``. The lasso keeps a third of the words. The ridge keeps all words and
+# predicts slightly better here. The figure shows the words with the largest coefficients for each
+# topic.
 english = sentences[sentences["language"] == "english"]
 train, test = split(english[english["topic"].isin(english["topic"].value_counts().index[:8])])
 largest = test["topic"].value_counts(normalize=True).max()
@@ -79,7 +81,8 @@ vectorizer, lasso = fitted["lasso"]
 draw(lasso, vectorizer.get_feature_names_out(), 2, "Words with the largest coefficients, lasso")
 
 # %%
-# For languages the features are strings of one to three letters. A space is written as _.
+# For languages the features are strings of one to three letters. The figure has an underscore for a
+# space.
 languages = ["dutch", "english", "french", "german", "indonesian", "italian"]
 languages += ["portuguese", "spanish", "turkish"]
 train, test = split(sentences[sentences["language"].isin(languages)])
