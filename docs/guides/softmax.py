@@ -480,8 +480,8 @@ plt.show()
 # cause this. Leaky ReLU, which has a small slope for negative numbers, avoids it.
 #
 # The next code draws the weights of a hidden layer of 50 units at random, and counts the units
-# whose slope is zero for all of the 300 rows above. A negative bias, as too large a step may lead
-# to, makes most units die.
+# whose slope is zero for all of the 300 rows above. Too large a step can make the bias strongly
+# negative. Most units then die.
 
 hidden = X @ rng.normal(size=(2, 50))
 for bias in (0.0, -50.0, -100.0):
@@ -492,8 +492,8 @@ for bias in (0.0, -50.0, -100.0):
 # Labels that do not exclude each other, such as the tags of a photograph, need a sigmoid for each
 # label; see :class:`skmaxent.MultilabelMaxentClassifier`.
 #
-# The last code prints the smallest and the largest value of the four functions in the figure above
-# and their largest slopes, and checks the formula of tanh:
+# The last code block prints the smallest and the largest value of the four functions in the figure
+# above and their largest slopes, and checks the formula of tanh:
 
 for name, (value, slope, _, _) in functions.items():
     print(
