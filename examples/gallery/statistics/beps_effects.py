@@ -78,8 +78,9 @@ display.ax_.set_title("Relative risk ratios and 95 % intervals")
 # Predictions
 # -----------
 # The ratio of an interaction is hard to interpret. Predicted probabilities are easier to read. The
-# figure is for a voter with the mean of all other variables. Without knowledge, the probabilities
-# depend little on the attitude towards Europe. With the most knowledge, they depend strongly on it.
+# figure is for a voter with the mean of all other numbers and the more frequent gender. Without
+# knowledge, the probabilities depend little on the attitude towards Europe. With the most
+# knowledge, they depend strongly on it.
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(colors.values()))
 display = PredictionsDisplay.from_results(results, "Europe", by="political.knowledge")
 display.figure_.suptitle("Predicted probabilities by attitude and knowledge")

@@ -27,8 +27,8 @@ y = data.target.map({0: "malignant", 1: "benign"})
 
 # %%
 # A larger ``C`` is a weaker penalty. As ``C`` grows, more coefficients become nonzero, and a few
-# become zero again. The values of ``C`` are given here; ``Cs=40`` would choose 40 values by the
-# data.
+# become zero again. The values of ``C`` are given here; ``Cs=40`` would choose 40 values from
+# the data.
 Cs = np.geomspace(0.005, 3, 40)
 path = maxent_path(X, y, Cs=Cs)
 for C, n in list(zip(path.Cs, path.n_nonzero, strict=True))[::6]:
