@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 from sphinx_gallery.sorting import ExplicitOrder
@@ -162,7 +163,16 @@ def hide_constructor(
     return ("", None) if what == "class" and name in RETURNED else None
 
 
+def close_up_japanese(app: Sphinx, doctree: nodes.document) -> None:
+    """Remove line breaks and spaces, which the markup needs, beside Japanese punctuation."""
+    for text in list(doctree.findall(nodes.Text)):
+        closed = re.sub("(?<=[、。])[ \n]+|[ \n]+(?=[、。])", "", text)
+        if closed != text:
+            text.parent.replace(text, nodes.Text(closed))
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", close_up_japanese)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", set_formulas, priority=900)
     app.connect("autodoc-process-signature", hide_constructor)
