@@ -20,7 +20,7 @@ from skmaxent._effects._estimates import (
 )
 from skmaxent._effects._hypotheses import hypotheses_of
 from skmaxent._effects._quantities import (
-    Design,
+    ModelRows,
     Quantity,
     averages,
     predicted,
@@ -66,9 +66,9 @@ class Effects:
     def predictions(self, request: Request) -> pd.DataFrame:
         """Return probabilities of the classes; see `InferenceResults.predictions`."""
         rows = table_rows(self.variables, request)
-        design = self._design(rows, rows.frame)
+        model_rows = self._model_rows(rows, rows.frame)
         labels = self._labels(rows, {})
-        estimates = self._estimates(rows, request, (design,), predicted, None)
+        estimates = self._estimates(rows, request, (model_rows,), predicted, None)
         return self._table(estimates, labels, request, null=None)
 
     def comparisons(self, chosen: Any, comparison: str, request: Request) -> pd.DataFrame:
@@ -126,38 +126,41 @@ class Effects:
         self, rows: TableRows, request: Request, contrast: Contrast, combination: Combination
     ) -> tuple[Estimates, Array]:
         """Return estimates of one contrast, with `combination` of high and low probabilities."""
-        designs = tuple(
-            self._design(rows, with_column(rows.frame, contrast.variable, values))
+        versions = tuple(
+            self._model_rows(rows, with_column(rows.frame, contrast.variable, values))
             for values in (contrast.high, contrast.low)
         )
-        return self._estimates(rows, request, designs, predicted, combination)
+        return self._estimates(rows, request, versions, predicted, combination)
 
     def _slope(
         self, rows: TableRows, request: Request, name: str, slope: str
     ) -> tuple[Estimates, Array]:
         """Return estimates of one of `SLOPES` of a variable, and their standard errors."""
-        design = self._direction(rows, name)
-        return self._estimates(rows, request, (design,), slopes(slope), None)
+        model_rows = self._with_derivatives(rows, name)
+        return self._estimates(rows, request, (model_rows,), slopes(slope), None)
 
     def _labels(self, rows: TableRows, names: dict[str, str]) -> pd.DataFrame:
         """Return the columns that name the estimates: `names`, the labels of rows, the class."""
         return rows.named(names, self.delta.model.classes)
 
-    def _design(self, rows: TableRows, frame: pd.DataFrame) -> Design:
-        """Return the rows of a frame as rows of the columns of the model.
+    def _model_rows(self, rows: TableRows, frame: pd.DataFrame) -> ModelRows:
+        """Return the rows of `frame`, which has the variables of `rows`, for the model.
 
         For a grid of the type "design_means" there is one row for each point, the mean of its rows.
         """
         read, offset = self.delta.model_rows(self.variables.columns(frame), rows.offset)
         if rows.points is None:
-            return Design(read, offset)
+            return ModelRows(read, offset)
         mean = rows.means_over_points
         dense = mean @ read
         dense = dense.toarray() if hasattr(dense, "toarray") else np.asarray(dense)
-        return Design(dense, None if offset is None else mean @ offset)
+        return ModelRows(dense, None if offset is None else mean @ offset)
 
-    def _direction(self, rows: TableRows, name: str) -> Design:
-        """Return the design with its derivative by a variable, from central differences."""
+    def _with_derivatives(self, rows: TableRows, name: str) -> ModelRows:
+        """Return rows for the model with their derivatives by a variable.
+
+        The derivatives are central differences.
+        """
         if name in self.variables.steps:
             raise ValueError(
                 f"the columns of the model are step functions of {name!r}, which have no slopes: "
@@ -170,7 +173,7 @@ class Effects:
         step = (SINGLE_STEP if is_rough else STEP) * self._spread(name, values)
         ends = values + step, values - step
         high, middle, low = (
-            self._design(rows, with_column(rows.frame, name, end))
+            self._model_rows(rows, with_column(rows.frame, name, end))
             for end in (ends[0], rows.frame[name], ends[1])
         )
         # Where a value is missing no column changes: the derivative is zero.
@@ -179,7 +182,7 @@ class Effects:
         if rows.points is not None:
             mean = rows.means_over_points
             width, values = mean @ width, mean @ values
-        difference = (high.rows - low.rows).astype(float)
+        difference = (high.X - low.X).astype(float)
         if hasattr(difference, "tocsr"):
             direction: Any = difference.multiply(1.0 / width[:, None]).tocsr()
         else:
@@ -214,15 +217,15 @@ class Effects:
         self,
         rows: TableRows,
         request: Request,
-        designs: tuple[Design, ...],
+        versions: tuple[ModelRows, ...],
         quantity: Quantity,
         combination: Any,
     ) -> tuple[Estimates, Array]:
         """Return estimates of a quantity for each row or group, and their standard errors (m,).
 
-        `designs` is one design, or those of the high and the low values of a contrast, whose
-        quantities `combination` combines. The Jacobian of the estimates has no columns if rows are
-        not averaged and nothing needs it.
+        `versions` has the rows for the model: one element, or one with the high and one with the
+        low values of a contrast, whose quantities `combination` combines. The Jacobian of the
+        estimates has no columns if rows are not averaged and nothing needs it.
         """
         draws, V = self._draws(request), self.delta.covariance
 
@@ -235,11 +238,11 @@ class Effects:
         groups = rows.groups
         if groups is not None:
             found = tuple(
-                averages(self.delta, design, groups, quantity, draws) for design in designs
+                averages(self.delta, model_rows, groups, quantity, draws) for model_rows in versions
             )
             estimates = combined(found)
             return estimates, estimates.errors(V)
-        n = designs[0].rows.shape[0] * len(self.delta.model.classes)
+        n = versions[0].X.shape[0] * len(self.delta.model.classes)
         is_needed = request.has_functions or self.delta.distribution.by_contrast is not None
         if request.has_functions and n > MOST_ESTIMATES:
             raise ValueError(
@@ -247,7 +250,7 @@ class Effects:
                 "groups (by=...), or give fewer rows as newdata."
             )
         parts, errors = [], []
-        for found in row_by_row(self.delta, designs, quantity, draws):
+        for found in row_by_row(self.delta, versions, quantity, draws):
             part = combined(found)
             errors.append(part.errors(V))
             if not is_needed:

@@ -29,12 +29,12 @@ JACOBIAN_NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True)
-class Design:
-    """Rows of X as the model reads them, with what slopes and elasticities need besides.
+class ModelRows:
+    """Rows with the columns of the model, not standardised, and their derivatives for slopes.
 
     Attributes
     ----------
-    rows : {ndarray, sparse matrix} of shape (n_rows, n_features)
+    X : {ndarray, sparse matrix} of shape (n_rows, n_features)
     offset : ndarray of shape (n_rows, n_logits) or None
     direction : {ndarray, sparse matrix} of shape (n_rows, n_features), default=None
         Derivatives of the rows by a variable, for slopes.
@@ -42,15 +42,15 @@ class Design:
         The values of that variable, for elasticities.
     """
 
-    rows: Any
+    X: Any
     offset: Array | None
     direction: Any = None
     values: Array | None = None
 
-    def part(self, at: slice) -> Design:
-        """Return the rows of a slice as a design of dense arrays."""
-        return Design(
-            _dense(self.rows[at]),
+    def part(self, at: slice) -> ModelRows:
+        """Return the rows of a slice, with dense arrays."""
+        return ModelRows(
+            _dense(self.X[at]),
             None if self.offset is None else self.offset[at],
             None if self.direction is None else _dense(self.direction[at]),
             None if self.values is None else self.values[at],
@@ -76,7 +76,11 @@ class Groups:
 
     @classmethod
     def of(cls, codes: Array, n_groups: int, weights: Array | None) -> Groups:
-        """Return groups whose means have these weights; raise ValueError if a group has none."""
+        """Return groups of rows, with weights divided by their sum in each group.
+
+        `weights` (n_rows,) are ones if None. ValueError is raised if their sum in some group is not
+        positive.
+        """
         weights = np.ones(len(codes)) if weights is None else np.asarray(weights, float)
         totals = np.bincount(codes, weights, n_groups)
         if not np.all(totals > 0.0):
@@ -102,8 +106,8 @@ class RowValues:
     ----------
     values : ndarray of shape (n, K)
     terms : list of pairs of ndarray
-        A factor (n, K, R) and a design (n, w) each. The derivative of row i by θ (R, w) is the sum
-        over the pairs of the outer products factor[i, k] designᵀ[i].
+        A factor (n, K, R) and a design (n, w) each. The derivative of values[i, k] by θ, (R, w), is
+        the sum over the pairs of np.outer(factor[i, k], design[i]).
     draws : ndarray of shape (n_draws, n, K) or None
         The quantity at drawn coefficients.
     """
@@ -137,15 +141,15 @@ class RowValues:
         )
 
 
-# A function of a model, a dense design, and deviations (n_draws, R, w) of drawn coefficients.
-Quantity = Callable[[DeltaMethod, Design, "Array | None"], RowValues]
+# A function of a model, dense rows, and deviations (n_draws, R, w) of drawn coefficients.
+Quantity = Callable[[DeltaMethod, ModelRows, "Array | None"], RowValues]
 
 
-def predicted(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
+def predicted(delta: DeltaMethod, rows: ModelRows, draws: Array | None) -> RowValues:
     """Return the probabilities p_k; their derivatives by the logits are p_k(δ_kr - p_r)."""
     P, Z, free = (
-        delta.probabilities(design.rows, design.offset),
-        delta.design(design.rows),
+        delta.probabilities(rows.X, rows.offset),
+        delta.design(rows.X),
         delta.free,
     )
     drawn = None
@@ -162,16 +166,16 @@ def slopes(kind: str) -> Quantity:
     and "eyex" has both factors.
     """
 
-    def quantity(delta: DeltaMethod, design: Design, draws: Array | None) -> RowValues:
+    def quantity(delta: DeltaMethod, rows: ModelRows, draws: Array | None) -> RowValues:
         P, Z, free = (
-            delta.probabilities(design.rows, design.offset),
-            delta.design(design.rows),
+            delta.probabilities(rows.X, rows.offset),
+            delta.design(rows.X),
             delta.free,
         )
-        dZ = delta.direction(design.direction)
+        dZ = delta.direction(rows.direction)
         U = _all_logits(dZ @ delta.slope_coefficients.T, free, P.shape[1])
-        is_elasticity = kind[2] == "e" and design.values is not None
-        x = design.values if is_elasticity else np.ones(len(P))
+        is_elasticity = kind[2] == "e" and rows.values is not None
+        x = rows.values if is_elasticity else np.ones(len(P))
         assert x is not None
         spread = U - np.sum(P * U, axis=1, keepdims=True)
         identity = np.eye(P.shape[1])[:, free]
@@ -197,12 +201,15 @@ def slopes(kind: str) -> Quantity:
 
 
 def averages(
-    delta: DeltaMethod, design: Design, groups: Groups, quantity: Quantity, draws: Array | None
+    delta: DeltaMethod, rows: ModelRows, groups: Groups, quantity: Quantity, draws: Array | None
 ) -> Estimates:
-    """Return means over groups of rows; the K classes of a group are next to each other."""
+    """Return the means of a quantity over groups of rows.
+
+    The K classes of a group are next to each other.
+    """
     total: Estimates | None = None
-    for at in _slices(delta, design, draws):
-        part = quantity(delta, design.part(at), draws).summed(groups.matrix(at))
+    for at in _slices(delta, rows, draws):
+        part = quantity(delta, rows.part(at), draws).summed(groups.matrix(at))
         if total is None:
             total = part
         else:
@@ -215,16 +222,20 @@ def averages(
 
 
 def row_by_row(
-    delta: DeltaMethod, designs: tuple[Design, ...], quantity: Quantity, draws: Array | None
+    delta: DeltaMethod, versions: tuple[ModelRows, ...], quantity: Quantity, draws: Array | None
 ) -> Iterator[tuple[Estimates, ...]]:
-    """Yield estimates for each row, block by block, for several designs of the same rows."""
-    for at in _slices(delta, designs[0], draws):
-        yield tuple(quantity(delta, design.part(at), draws).summed(None) for design in designs)
+    """Yield, for each block of rows, a tuple with one `Estimates` for each version of the rows.
+
+    `versions` are the same rows with different values of variables. An `Estimates` has the K values
+    of a row next to each other.
+    """
+    for at in _slices(delta, versions[0], draws):
+        yield tuple(quantity(delta, rows.part(at), draws).summed(None) for rows in versions)
 
 
-def _slices(delta: DeltaMethod, design: Design, draws: Array | None) -> Iterator[slice]:
+def _slices(delta: DeltaMethod, rows: ModelRows, draws: Array | None) -> Iterator[slice]:
     """Yield slices of rows whose dense Jacobians and draws fit into `JACOBIAN_NUMBERS` numbers."""
-    n, K = design.rows.shape[0], len(delta.model.classes)
+    n, K = rows.X.shape[0], len(delta.model.classes)
     of_row = max(K * delta.covariance.shape[0], 0 if draws is None else len(draws) * K)
     size = max(1, JACOBIAN_NUMBERS // max(of_row, 1))
     for start in range(0, n, size):

@@ -136,7 +136,7 @@ def _solve(
         solution = minimise(problem, options, _warm_start(estimator, training))
     else:
         return _bias_reduced(estimator, settings, training, options)
-    is_free = problem.terms.is_smooth and not problem.terms.ridge.any()
+    is_free = problem.terms.is_plain_ridge and not problem.terms.ridge.any()
     if settings.bias_reduction is None and not settings.is_penalised and is_free:
         return replace(solution, aliased=tuple(training.aliased()))
     return solution
@@ -165,7 +165,7 @@ def _bias_reduced(
 
     Raises ValueError if there is another penalty, or if columns are linearly dependent.
     """
-    if settings.is_penalised or not training.problem.terms.is_smooth:
+    if settings.is_penalised or not training.problem.terms.is_plain_ridge:
         raise ValueError(
             "bias_reduction cannot be combined with another penalty or with bounds; expected "
             f"C=np.inf, bounds=None and finite penalty_factor, found {settings.strength}."

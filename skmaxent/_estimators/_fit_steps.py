@@ -98,7 +98,7 @@ def fit_coefficients(
     def attributes(line: Iteration, theta: Array) -> Attributes:
         return fitted(*problem.coefficients(theta), line.n_iter) | during_fit
 
-    is_bounded = is_bounded and problem.terms.is_smooth
+    is_bounded = is_bounded and problem.terms.is_plain_ridge
     max_subtasks = max(estimator.max_iter, 1) if is_bounded else None
     task = Task.of_fit(estimator, *given, max_subtasks=max_subtasks)
     iterations = None if task is None else Iterations(task, attributes)

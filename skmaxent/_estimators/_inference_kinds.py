@@ -367,7 +367,7 @@ def by_bootstrap(
     replicates.warn(np.column_stack([estimate.coef, estimate.intercept]))
     with plain.problem(*data) as training:
         terms = training.problem.terms
-        maximises = terms.is_smooth and not terms.ridge.any() and not estimate.is_bias_reduced
+        maximises = terms.is_plain_ridge and not terms.ridge.any() and not estimate.is_bias_reduced
         return results_from_replicates(
             estimate,
             training,

@@ -319,7 +319,7 @@ class MaxentObjective(FlatObjective):
             strength = min(1.0 / settings.C, STRONGEST) / data.scale / blocks.weight_sums.total
         assert strength is not None
         self._terms = terms.times(strength)
-        self._penalty = self._terms.nonsmooth_penalty()
+        self._penalty = self._terms.whole_penalty()
         self._loss = MultinomialObjective(
             blocks,
             data.likelihood,

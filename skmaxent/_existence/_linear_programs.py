@@ -3,7 +3,9 @@
 A direction of the coefficients changes the logits of a row. The gain of a pair of a row and a class
 is the change of the logit of the row's own class minus that of the other class. A pair with a
 negative gain loses, and the direction violates its row. A direction of recession is one along which
-some pair gains and none loses. R is the number of logits.
+some pair gains and none loses. For sigmoids, each label is a problem of its own: a row that has the
+label gains if its logit increases, another row if its logit decreases. R is the number of logits,
+or 1 for one label.
 
 Konis (2007), Linear programming algorithms for detecting separated data in binary logistic
 regression models, thesis, University of Oxford.
@@ -65,6 +67,15 @@ def by_linear_programs(
     cost : ndarray of shape (len(directions.index),), optional
         The weights of the scaled coefficients in another linear function to maximise. A maximum of
         zero then proves that the function grows along no direction of recession.
+
+    Returns
+    -------
+    Verdict
+        SEPARATED if a direction of recession is found. OVERLAP if the maximum is zero: without
+        `cost`, there is then no such direction. UNKNOWN if the function to maximise is zero,
+        or if the search fails or becomes too large.
+    ndarray of shape (R, n_features + 1) or None
+        The direction if the verdict is SEPARATED, in the coordinates of θ.
     """
     blocks = directions.objective.blocks
     if cost is None:
@@ -149,9 +160,10 @@ def _violated(directions: Directions, D: Array, at_most: int) -> Array:
 def _constraints(directions: Directions, rows: Array, D: Array) -> tuple[Array, Array]:
     """Return the constraints that the pairs of some rows do not lose, and a key of each constraint.
 
-    Constraints (n, len(directions.index)) have the gain of a pair as a linear function of the
-    scaled coefficients at `directions.index`. Keys (n,) are integers that identify a row with two
-    classes, or with a label and a sign.
+    Constraints (n_constraints, len(directions.index)) have the gain of a pair as a linear function
+    of the scaled coefficients at `directions.index`. Keys (n_constraints,) are integers that
+    identify a row with its own and another class. For sigmoids, which have one logit for each
+    label, a key identifies a row with a label and the sign in which its logit may change.
 
     Parameters
     ----------

@@ -4,13 +4,14 @@ The cheap proofs of `_proofs` come first. If they fail, linear programs find a d
 that there is none.
 
 A pair is a row and another class than the row's own. A direction separates the pair if it raises
-the logit of the row's own class above that of the other class. The face of a problem is a direction
-of recession, or zero at first. The search ignores the pairs that the face separates already. A face
-is maximal if no direction of recession separates a further pair. See `_directions` for directions
-of recession.
+the logit of the row's own class more than that of the other class. The face of a problem is a
+direction of recession, or zero at first. The search ignores the pairs that the face separates
+already. A face is maximal if no direction of recession separates a further pair. See `_directions`
+for directions of recession.
 
-Directions and coefficients have the shape (R, n_features + 1), where R is the
-number of logits, or 1 for one label.
+Directions have the shape (R, n_features + 1), where R is the number of logits. For sigmoids, which
+have one logit for each label, `Directions` belongs to one label, and R is 1. `theta` and candidates
+have a row for each logit, n_logits, in both cases.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ def verdict(
     Parameters
     ----------
     directions : Directions
-    theta : ndarray
-        Coefficients of all labels. The closer they are to the optimum, the sooner overlap is
-        proved.
-    candidates : tuple of ndarray
-        Directions of all labels that are tried first.
+    theta : ndarray of shape (n_logits, n_features + 1)
+        Coefficients of the standardised columns. The closer they are to the optimum, the sooner
+        overlap is proved.
+    candidates : tuple of ndarray of shape (n_logits, n_features + 1)
+        Directions that are tried first.
 
     Returns
     -------

@@ -63,7 +63,10 @@ def interval_name(cov_type: str, conf_level: float, distribution: StudentT | Non
 
 
 def degrees_name(distribution: StudentT) -> str:
-    """Return the end of a sentence about a t distribution, with its degrees of freedom."""
+    """Return the end of a phrase: " with … degrees of freedom".
+
+    If each coefficient has its own number (`distribution.by_contrast`), the phrase says so.
+    """
     if distribution.by_contrast is not None:
         return " with degrees of freedom of their own"
     return f" with {distribution.df:g} degrees of freedom"

@@ -141,10 +141,16 @@ class FitRows:
         return -self._total * self._training.loss_at(self._coef, self._intercept).loss
 
     def profile(self, row: int, column: int, quantile: float) -> tuple[float, float]:
-        """Return the profile likelihood interval of a reported coefficient.
+        """Return the two limits of the profile likelihood interval of a reported coefficient.
 
-        `row` is the position of its class among the reported classes, and `column` that of its
-        column among those of the model. `quantile` is that of the standard normal distribution.
+        Parameters
+        ----------
+        row : int
+            The position of the coefficient's class among the reported classes.
+        column : int
+            The position of the coefficient's column among the columns of the model.
+        quantile : float
+            A quantile of the standard normal distribution, such as 1.96.
         """
         a = np.kron(self._reference.contrasts[row], self._column_map[column])
         return profile_interval(self._likelihood, self._best, a, quantile)
@@ -256,11 +262,12 @@ class FitRows:
         return np.asarray(A @ np.kron(np.eye(self._n_free), self._column_map))
 
     def cluster_influences(self, A: Array, values: Array | float = 0.0) -> Array:
-        """Return first-order effects of each cluster on A b, where b maximises L with A b = values.
+        """Return how much each cluster moves the estimate of A b, to first order.
 
-        The arguments are those of `ratio_under`. The result, (n_groups, n_restrictions), is A times
-        the inverse information times the sum of the scores of a cluster, all of the mean loss.
-        Clusters whose rows have weight zero are left out.
+        The arguments are those of `ratio_under`. The result, (n_clusters, n_restrictions), is A
+        times the inverse information times the sum of the scores of a cluster. Scores and
+        information are those of the mean loss where the likelihood is largest under A b = values.
+        Clusters with scores of zero, such as those without weight, are left out.
         """
         if self.clusters is None:
             raise ValueError(
@@ -316,10 +323,11 @@ class FitRows:
             )
         return rows
 
-    def choices(self, what: str) -> tuple[Any, Array, Array, Array | None]:
-        """Return the data of a fit to three or more classes, in memory.
+    def training_arrays(self, what: str) -> tuple[Any, Array, Array, Array | None]:
+        """Return the rows, the observed shares of classes, weights and offsets of the fit.
 
-        `what` is as in `_in_memory`.
+        Only for three or more classes: two classes have one logit, for which shares would have one
+        column. `what` is as in `_in_memory`.
 
         Returns
         -------

@@ -151,7 +151,9 @@ def choices_of(fit: FitRows) -> Choices:
     A count is the weight of a row times the share of a class in the row. Rows of weight zero are
     left out.
     """
-    X, shares, weights, offset = fit.choices("tests of independence of irrelevant alternatives")
+    X, shares, weights, offset = fit.training_arrays(
+        "tests of independence of irrelevant alternatives"
+    )
     X = sp.csr_array(X, dtype=float) if sp.issparse(X) else np.asarray(X, float)
     rows = Choices(X, shares * weights[:, None], offset, fit.fit_intercept)
     return rows.among(list(range(shares.shape[1])))

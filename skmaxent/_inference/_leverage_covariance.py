@@ -20,12 +20,23 @@ from skmaxent._typing import Array
 POWERS = {"HC2": -0.5, "HC3": -1.0}
 
 
-def leverage_scores(training: TrainingProblem, point: Point, cov_type: str, weights: str) -> Array:
-    """Return Σ u uᵀ over the corrected scores u, (n_coefficients, n_coefficients).
+def corrected_score_products(
+    training: TrainingProblem, point: Point, cov_type: str, weights: str
+) -> Array:
+    """Return the middle matrix of the HC2 or HC3 sandwich: Σ u uᵀ over the corrected scores u.
 
-    `point` is the loss at the fitted coefficients, and `cov_type` is "HC2" or "HC3". If `weights`
-    is "frequency", each observation has a score and a leverage; if it is "probability", each row
-    has, weight included.
+    The shape is (n_coefficients, n_coefficients), for the free logits, the coefficients of a logit
+    next to each other. Scores are in the units of the user's weights.
+
+    Parameters
+    ----------
+    training : TrainingProblem
+    point : Point
+        The loss at the fitted coefficients.
+    cov_type : {"HC2", "HC3"}
+    weights : {"frequency", "probability"}
+        With "frequency", each observation has a score and a leverage of its own. With
+        "probability", each row has, and its weight is a factor of its score.
     """
     observations = training.data.observations if weights == "frequency" else None
     terms = ridge_terms(np.zeros(point.objective.blocks.n_features))
@@ -39,8 +50,8 @@ def leverage_scores(training: TrainingProblem, point: Point, cov_type: str, weig
 def _corrected_products(rows: RowLeverages, power: float, n_outcomes: int) -> tuple[Array]:
     """Return Σ u uᵀ over the corrected scores u of the rows of a block.
 
-    If rows are counts of observations by class, `n_outcomes` is the number of classes, and each
-    observation has a score. It is 0 if each row has one class.
+    `power` is that of `RowLeverages.adjusted`. `n_outcomes` is the number of classes if each
+    observation of a table of counts has its own score; it is 0 if each row has one score.
     """
     if not n_outcomes:
         return (_products(rows, power, np.ones(len(rows.weights))),)
@@ -51,10 +62,11 @@ def _corrected_products(rows: RowLeverages, power: float, n_outcomes: int) -> tu
 
 
 def _products(rows: RowLeverages, power: float, shares: Array) -> Array:
-    """Return Σ_i n_i v_i² (r_i ⊗ x̃_i)(r_i ⊗ x̃_i)ᵀ with corrected residuals r_i.
+    """Return Σ_i n_i v_i² (ρ_i ⊗ x̃_i)(ρ_i ⊗ x̃_i)ᵀ, with ρ = rows.adjusted(power).
 
-    v_i is the weight of one observation of row i. n_i is the number of observations of the row
-    times its element of `shares`, (n_rows,), the share of them whose scores are summed.
+    ρ_i are the corrected residuals of row i, and v_i = rows.left_out[i] is the weight of one
+    observation. n_i = shares[i] · rows.weights[i] / v_i is the number of observations whose scores
+    are summed; `shares` has the shape (n_rows,).
     """
     n_observations = np.divide(
         rows.weights, rows.left_out, out=np.zeros_like(rows.weights), where=rows.left_out > 0.0

@@ -25,7 +25,7 @@ from skmaxent._inference._cluster_jackknife import jackknife_covariance
 from skmaxent._inference._constrained_minimum import flattened
 from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._estimate import Estimate
-from skmaxent._inference._leverage_covariance import POWERS, leverage_scores
+from skmaxent._inference._leverage_covariance import POWERS, corrected_score_products
 from skmaxent._inference._refits import refits
 from skmaxent._leverage import _reference_coding
 from skmaxent._model._training_problem import TrainingProblem
@@ -133,7 +133,7 @@ def _of_rows(
     n = _observations(training, kind)
     df = n - len(V) if kind.use_t else np.inf
     if kind.cov_type in POWERS:
-        meat = leverage_scores(training, point, kind.cov_type, kind.weights)
+        meat = corrected_score_products(training, point, kind.cov_type, kind.weights)
         return CoefficientCovariance(V, V @ meat @ V, StudentT(df), n_units=n_units)
     power = 1 if kind.weights == "frequency" else 2
     meat = _covariance.score_products(point, None, power) * training.data.scale**power

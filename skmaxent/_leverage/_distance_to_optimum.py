@@ -48,7 +48,7 @@ def largest_distance(point: Point, terms: PenaltyTerms, gap: float, total: float
     """
     if np.isnan(gap):
         return FAR_FROM_OPTIMUM
-    value = point.loss + float(terms.nonsmooth_penalty().value(point.theta))
+    value = point.loss + float(terms.whole_penalty().value(point.theta))
     bound = MARGIN * float(np.sqrt(2.0 * total * gap * max(value, 0.0)))
     return min(max(bound, NEGLIGIBLE), FAR_FROM_OPTIMUM)
 
@@ -95,14 +95,14 @@ def distance_of_rows(leverages: Leverages, terms: PenaltyTerms, total: float) ->
     scale = total * point.objective.total_weight
     gradient = point.loss_gradient()
     if not isinstance(inverse, InverseHessian):
-        gradient += terms.nonsmooth_penalty().tangent(point.theta).gradient
+        gradient += terms.whole_penalty().tangent(point.theta).gradient
         products = np.einsum("kj,mkj->m", gradient, inverse.theta)
         return float(np.sqrt(scale * np.mean(products**2)))
     free = inverse.free
     if free.is_reference and len(free.columns) < len(gradient):
         gradient = penalised_gradient(point, terms)
     else:
-        gradient += terms.nonsmooth_penalty().tangent(point.theta).gradient
+        gradient += terms.whole_penalty().tangent(point.theta).gradient
     g = np.concatenate([gradient[k, columns] for k, columns in enumerate(free.columns)])
     return float(np.sqrt(max(scale * float(g @ inverse.matrix @ g), 0.0)))
 

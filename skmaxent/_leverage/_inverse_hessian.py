@@ -77,7 +77,7 @@ class FreeCoefficients:
             width = objective.shape[1] - (not objective.fit_intercept)
             columns = [np.arange(width)] * likelihood.n_free
             return cls.of(columns, objective.shape, reference=True)
-        tangent = terms.nonsmooth_penalty().tangent(point.theta)
+        tangent = terms.whole_penalty().tangent(point.theta)
         free = tangent.free & objective.standardisation.is_free
         if likelihood.is_coupled:
             # A column whose coefficients vary in all classes, with no curvature of the penalty, has
@@ -290,7 +290,7 @@ def penalised_hessian(
         return H
     (H,) = point.map_reduce(_free_information, free, dtype)
     H = H / objective.total_weight
-    tangent = terms.nonsmooth_penalty().tangent(point.theta)
+    tangent = terms.whole_penalty().tangent(point.theta)
     diagonal = np.broadcast_to(tangent.diagonal, point.theta.shape)
     curvature, slices = _group_curvature(tangent), free.slices
     for k, (columns, at) in enumerate(zip(free.columns, slices, strict=True)):

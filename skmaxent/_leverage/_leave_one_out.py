@@ -56,8 +56,8 @@ class LeaveOneOutScores:
         The share of observations whose held-out most probable class is the observed one, and its
         standard error.
     effective_df : float
-        Effective degrees of freedom, Σ_i tr(A_i Λ_i); without a penalty, the number of free
-        coefficients.
+        Effective degrees of freedom: the sum over rows of the trace of the row's leverage times
+        the curvature of its loss. Without a penalty, it is the number of free coefficients.
     aic : float
         -2 log L + 2 `effective_df`, with the likelihood L at the coefficients. NaN with
         ``weights="probability"``: sampling weights have no scale, so that there is no likelihood.
@@ -172,13 +172,15 @@ class HeldOut:
     ----------
     leverages : Leverages
     units : Units
-        The observations that are left out.
+        What is left out, one at a time: an observation of a row, or the whole row.
     scores : HeldOutScores
+        The held-out log-probabilities and scores of the units.
     refits : Refits
+        The exact fits.
     error : float
         See `LeaveOneOutScores.approximation_error`.
     refitted : ndarray of int
-        The positions of the units with exact fits.
+        The positions of the units with exact fits; `LeaveOneOutScores.refitted` has rows instead.
     """
 
     leverages: Leverages
@@ -256,7 +258,11 @@ def held_out(
 
 
 def _warn_of_other_rows(fit: FittedRows, leverages: Leverages, weights: str) -> None:
-    """Warn if the coefficients are not optimal for the rows, as those of another fit are not."""
+    """Warn if the coefficients are far from the optimum for these rows.
+
+    The rows are then probably not those of the fit. Rows that the fit itself has just read are not
+    checked; their `fit.gap` is None.
+    """
     if fit.gap is None:
         return
     training = fit.training

@@ -84,7 +84,7 @@ class SampledInverse:
             The first of the vectors, which were drawn before with the same seed.
         """
         objective = point.objective
-        tangent = terms.nonsmooth_penalty().tangent(point.theta)
+        tangent = terms.whole_penalty().tangent(point.theta)
         free = tangent.free & objective.standardisation.is_free
         coef_sums, logit_sums = point.map_reduce(_noise_gradient, n_vectors, seed)
         shape = n_vectors, *objective.shape

@@ -162,7 +162,7 @@ class _Fits:
         free = targets[:, : context.likelihood.n_free]
         P = np.asarray(context.probabilities, dtype=float).T
         rows = replace(rows, left_out=left_out, residual=P[:, : free.shape[1]] - free)
-        tangent = problem.terms.nonsmooth_penalty().tangent(leverages.point.theta)
+        tangent = problem.terms.whole_penalty().tangent(leverages.point.theta)
         may_vary = tangent.free & problem.objective.standardisation.is_free
         inverse = leverages.inverse
         assert isinstance(inverse, InverseHessian)
@@ -206,7 +206,7 @@ class _Fits:
             for of_fit, W in zip(G, theta[:, :, :-1], strict=True):
                 of_fit[:, :-1] += total * ridge_gradient(terms.ridge, W - target)
         else:
-            penalty = terms.nonsmooth_penalty()
+            penalty = terms.whole_penalty()
             for b, (of_fit, W) in enumerate(zip(G, theta, strict=True)):
                 of_fit[:] = total * penalty.minimum_norm_subgradient(W, of_fit / total)
                 others = of_fit[~self.may_vary]

@@ -322,7 +322,7 @@ class TrainingProblem:
         terms = self.problem.terms
         if strength is not None:
             terms = self.problem.standardised(self.problem_terms, strength)
-        penalty = terms.nonsmooth_penalty()
+        penalty = terms.whole_penalty()
         curvature = float((penalty.ridge * change**2).sum())
         if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED_SHARE * value:
             return 0.0

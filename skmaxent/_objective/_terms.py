@@ -123,8 +123,11 @@ class PenaltyTerms:
         )
 
     @property
-    def is_smooth(self) -> bool:
-        """Whether the terms are only a ridge towards zero with one strength for each column."""
+    def is_plain_ridge(self) -> bool:
+        """Whether the terms are only a ridge towards zero, with one strength for each column.
+
+        `MultinomialObjective` contains such a penalty. Other terms are added by the solvers.
+        """
         return (
             not self.l1.any()
             and len(self.ridge) == 1
@@ -181,19 +184,23 @@ class PenaltyTerms:
                 coef = np.where(near, bound, coef)
         return coef
 
-    def smooth_penalty(self) -> Ridge:
-        """Return the ridge if the terms are smooth, else a penalty of zero.
+    def objective_penalty(self) -> Ridge:
+        """Return the penalty that `MultinomialObjective` contains.
 
-        The objective of a nonsmooth fit contains the loss alone; its solver adds the penalty.
+        It is the ridge if the terms are a plain ridge. Otherwise it is zero: the objective is the
+        loss alone, and the solver adds `whole_penalty`.
         """
-        return Ridge(self.ridge[0] if self.is_smooth else np.zeros(self.ridge.shape[1]))
+        return Ridge(self.ridge[0] if self.is_plain_ridge else np.zeros(self.ridge.shape[1]))
 
-    def nonsmooth_penalty(self) -> Penalty:
-        """Return the nonsmooth penalty of arrays (R, n_features + 1), zero in the last column."""
-        return self._nonsmooth_penalty
+    def whole_penalty(self) -> Penalty:
+        """Return all terms and bounds as the penalty of arrays (R, n_features + 1).
+
+        The penalty of the last column, the intercepts, is zero.
+        """
+        return self._whole_penalty
 
     @cached_property
-    def _nonsmooth_penalty(self) -> Penalty:
+    def _whole_penalty(self) -> Penalty:
         def widened(array: Array | None, default: float) -> Array:
             """Return the array with a column of `default` for the intercepts."""
             n_rows, width = self.l1[:1].shape if array is None else array.shape

@@ -125,13 +125,13 @@ class _SetFit:
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
-        self.penalty = problem.terms.nonsmooth_penalty()
+        self.penalty = problem.terms.whole_penalty()
         self.tol = options.tol
         inner = replace(options, tol=INNER_TOL_SHARE * options.tol, callback=None)
         self.uniform = minimise(problem, inner)
         self.step_options = replace(inner, max_iter=min(options.max_iter, MOST_ITERATIONS))
         self.record = Record(options, first=1)
-        signs = () if problem.terms.is_smooth else self.penalty.unbounded_signs
+        signs = () if problem.terms.is_plain_ridge else self.penalty.unbounded_signs
         self.descend: _Minimiser = partial(descend, watch=Watch(problem.objective, *signs))
         self._start_at(self.uniform.point.theta, self._objective_at(self.uniform.point.theta))
 

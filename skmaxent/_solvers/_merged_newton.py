@@ -65,7 +65,7 @@ def suits_merged_rows(problem: Problem, options: Options) -> bool:
         type(blocks) is RowBlocks
         and blocks.is_sparse
         and options.solver in ("auto", "newton-cg")
-        and problem.terms.is_smooth
+        and problem.terms.is_plain_ridge
         and blocks.n_features > FULL_COVARIANCE_FEATURES
         and blocks.work >= LEAST_WORK
         and blocks.size <= MOST_ENTRIES

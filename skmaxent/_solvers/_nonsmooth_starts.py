@@ -96,7 +96,7 @@ def start_by_continuation(
         return point, status
     n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE_RATIO))
     for stage in range(n_stages - 1, 0, -1):
-        penalty = terms.times(STAGE_RATIO**stage).nonsmooth_penalty()
+        penalty = terms.times(STAGE_RATIO**stage).whole_penalty()
         theta = penalty.project(point.theta)
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
         outcome = minimise_on_working_sets(

@@ -102,10 +102,10 @@ def descend_by_newton(
     tol : float
         Distance to the stationary point, in standard errors, at which to stop.
     """
-    penalty = terms.nonsmooth_penalty()
+    penalty = terms.whole_penalty()
     theta = penalty.recentre(theta)
     value, damping = value_at(theta), 0.0
-    minimum = _smooth_minimum if terms.is_smooth else _nonsmooth_minimum
+    minimum = _smooth_minimum if terms.is_plain_ridge else _nonsmooth_minimum
     while True:
         point = point_at(theta)
         H = observed_information(point)

@@ -3,6 +3,14 @@
 The pairs are those with nonzero coefficients and those that the strong rule does not discard. Each
 step minimises the quadratic model of the loss, with the Hessian itself, plus the penalty over these
 pairs. All other pairs are checked by a pass over all columns before the fit ends.
+
+Conventions
+-----------
+R logits, d features. θ (R, d + 1) are the coefficients of the standardised columns, with the
+intercepts last. The pair of feature j and logit k has the position j·R + k, its index in θ.ravel()
+of order "F". m is the number of selected pairs; x (m + R,) are their coefficients, then the
+intercepts. F is the mean loss plus the penalty. A squared distance is measured in the Hessian of F.
+`_root_n` times its root is the distance to the optimum in standard errors.
 """
 
 from __future__ import annotations
@@ -27,7 +35,7 @@ from skmaxent._typing import Array
 
 # Passes with fewer multiplications cost less than the calls.
 LEAST_WORK = 200_000
-# Most entries that are copied, twice, by column.
+# Most nonzero entries of X, of which two copies are made.
 MOST_ENTRIES = 1 << 25
 # If the pairs have more than this share of the entries that their features have for all logits,
 # products with whole features take less time: SciPy adds up neighbouring numbers faster.
@@ -35,29 +43,32 @@ MOST_PAIRS = 0.2
 # Pairs whose gradient is below this share of the penalty are left for the check at the end, even if
 # the strong rule would keep them: after a long step from the last penalty it would keep most.
 LEAST_SHARE = 0.85
-# Rounds of a minimum of the model: each lets pairs in, and takes those out that change their sign.
+# Most rounds of a minimum of the model. In each of them pairs at zero may begin to vary, and pairs
+# that would change their sign become zero.
 MAX_MODEL_ROUNDS = 8
-# Length of the subgradient of the model, relative to the first and to the one that the requested
-# distance allows, at which its minimum ends.
+# The minimum of the model ends when the length of its subgradient is at most MODEL_SHARE times the
+# first length, or TARGET_SHARE times the length that the requested distance allows.
 MODEL_SHARE, TARGET_SHARE = 0.02, 0.3
-# Conjugate gradients of a round reduce the subgradient to this share.
+# In a round, conjugate gradients reduce the length of the subgradient to ROUND_SHARE times its
+# value, by at most MAX_PRODUCTS Hessian products.
 ROUND_SHARE, MAX_PRODUCTS = 0.1, 50
-# A step is taken if it lowers F by this share of what the model promises.
+# A step is taken if it lowers F by this share of the decrease that the model predicts.
 ENOUGH = 0.1
 # Shares of a step that are tried.
 SHARES = (1.0, 0.3, 0.1)
 # Most rounds in which pairs from the rest are added.
 MAX_CHECKS = 10
-# Curvatures below this share of the mean are set to it.
+# Curvatures below this share of their mean are replaced by that share of the mean.
 LEAST_CURVATURE = 1e-3
 
 
 def fits_pairs(
     penalty: Penalty, objective: MultinomialObjective, options: Options
 ) -> TypeGuard[Elementwise]:
-    """Whether this solver applies: sparse rows in memory, and an L1 penalty of every coefficient.
+    """Return whether this solver applies.
 
-    Products with pairs are faster than those with features only if there are several logits.
+    It applies to sparse float64 rows in memory, neither too few nor too many, whose probabilities
+    are kept, with a penalty that is L1 alone and positive for every coefficient but intercepts.
     """
     blocks = objective.blocks
     return (
@@ -76,19 +87,20 @@ def fits_pairs(
 
 
 class _Iterate(NamedTuple):
-    """Coefficients x (m + R,) of pairs and intercepts, and the loss there.
+    """Coefficients, with F and the gradient of the loss there.
 
     Attributes
     ----------
     x : ndarray of shape (m + R,)
+        The coefficients of the selected pairs, and the intercepts.
     value : float
-        The loss and the penalty.
+        F, the loss plus the penalty.
     rounding : float
-        What rounding errors of the loss are about.
+        The size of the rounding errors of `value`.
     gradient : ndarray of shape (m + R,)
-        Of the loss.
+        The gradient of the loss, without the penalty.
     P : ndarray of shape (R, n_samples)
-        Probabilities.
+        The probabilities of the rows.
     """
 
     x: Array
@@ -99,17 +111,19 @@ class _Iterate(NamedTuple):
 
 
 class _Minimum(NamedTuple):
-    """Where a quadratic model is least.
+    """An approximate minimum of the quadratic model of the loss, plus the penalty.
 
     Attributes
     ----------
     x : ndarray of shape (m + R,)
+        The coefficients of the selected pairs, and the intercepts.
     decrease : float
-        By how much the model is lower there.
+        The decrease of model plus penalty from the iterate to `x`.
     left : float
-        An estimate of twice the decrease that is left.
+        Twice the estimated decrease from `x` to the exact minimum.
     smallest_ritz : float
-        Of the Hessian in the norm of its diagonal.
+        The smallest Ritz value that conjugate gradients found for D^-½ H D^-½, where H is the
+        Hessian and 1/D is `_Fit._inverse`; at most 1.
     """
 
     x: Array
@@ -151,13 +165,15 @@ class PairNewton:
         record : Record
         penalty : Elementwise
         screening : tuple of ndarray of shape (R, d + 1) and (1 or R, d + 1)
-            Pairs whose entries in the first are larger than in the second are fitted from the
-            start: a gradient and strengths.
+            A gradient and strengths. Pairs with abs(gradient) > strength are selected from the
+            start, and so are those with nonzero coefficients at `point`. Strengths below
+            `LEAST_SHARE` times the penalty are replaced by that.
 
         Returns
         -------
         Outcome or Point
-            A point, from which another solver should continue, if the fit did not converge.
+            An outcome if the fit converged, was stopped by the callback or used up `max_iter`;
+            otherwise the point from which another solver should continue.
         """
         gradient, strengths = screening
         strengths = np.maximum(strengths, LEAST_SHARE * penalty.l1)
@@ -168,7 +184,11 @@ class PairNewton:
 
 
 class _Fit:
-    """The fit for one penalty: see `PairNewton.minimise`."""
+    """The fit for one penalty: see `PairNewton.minimise`.
+
+    `_flat` is the present θ.ravel(order="F"); `_pairs` and `_l1` are the columns and the penalties
+    of the selected pairs. `_inverse` (m + R,) and `_ritz` describe the Hessian, see `_descend`.
+    """
 
     def __init__(
         self,
@@ -188,7 +208,11 @@ class _Fit:
         self._weights = scale if weights is None else scale * weights
 
     def run(self, positions: Array) -> Outcome | Point:
-        """Minimise over the pairs at these positions, and over others that have to join them."""
+        """Minimise over the pairs at `positions`, and over others that violate optimality.
+
+        The result is a point, from which another solver should continue, if products with pairs
+        take too long, if steps no longer lower F, or after `MAX_CHECKS` rounds.
+        """
         objective, penalty, record = self._objective, self._penalty, self._record
         point = None
         for _ in range(MAX_CHECKS):
@@ -224,19 +248,28 @@ class _Fit:
         return self._flat.reshape(self._shape, order="F")
 
     def _recentred(self) -> Array:
-        """Return a copy of θ with the shifts for which the penalty is least."""
+        """Return a copy of θ; a number is subtracted from each column so that the penalty is least.
+
+        The loss does not change, because the numbers are zero unless logits are coupled.
+        """
         theta = self._theta().copy(order="F")
         some = np.append(nonzero_columns(theta[:, :-1]), theta.shape[1] - 1)
         theta[:, some] = self._penalty.columns(some).recentre(theta[:, some])
         return theta
 
     def _root_n(self, value: float) -> float:
+        """Return the factor √n from roots of squared distances to standard errors.
+
+        It depends on F, `value`, only where the classes are nearly separated; see `root_size`.
+        """
         return root_size(self._objective.blocks.effective_size, value)
 
     def _violating(self, point: Point, positions: Array) -> tuple[Array, float]:
-        """Return the positions of other pairs whose gradient exceeds the penalty, and a length.
+        """Return the positions of other pairs that violate optimality, and a squared distance.
 
-        The length estimates the square of the distance that these pairs add.
+        `positions` are the selected pairs. Another pair, whose coefficient is zero, violates
+        optimality if abs(gradient) exceeds its penalty. The number is an estimate of what these
+        pairs add to the squared distance.
         """
         gradient = np.abs(point.gradient)
         is_over = (gradient > self._penalty.l1).ravel(order="F")
@@ -251,11 +284,17 @@ class _Fit:
         return found, float(np.square(excess) @ inverse) / self._ritz
 
     def _descend(self, positions: Array) -> tuple[Status, float]:
-        """Minimise over the pairs until the distance is `tol`; return how it ended.
+        """Minimise over the pairs at `positions` until the distance is `options.tol`.
 
-        MAX_ITER also stands for a fit that another solver should continue. The second number is the
-        square of the distance at the end, not times the number of rows. The coefficients at the
-        end are in `_flat`.
+        It changes `_flat` to the coefficients at the end, `_inverse` to the reciprocal diagonal of
+        the Hessian at the start, and `_ritz` to `smallest_ritz` of the last model.
+
+        Returns
+        -------
+        status : Status
+            MAX_ITER, with a record that is not full, if another solver should continue.
+        square : float
+            The squared distance at the end.
         """
         self._select(positions)
         tol, record = self._options.tol, self._record
@@ -287,26 +326,27 @@ class _Fit:
                 return Status.CONVERGED, min(left, squares) if is_near else left
 
     def _select(self, positions: Array) -> None:
-        """Make the columns of the pairs at these positions."""
+        """Set `_pairs` and `_l1` for the pairs at these positions."""
         R = self._R
         self._pairs = PairColumns(self._solver.columns, positions, R)
         self._l1 = np.append(self._l1_of(positions), np.zeros(R))
 
     def _l1_of(self, positions: Array) -> Array:
-        """Return the strengths of the L1 penalty of pairs."""
+        """Return the strengths of the L1 penalty of the pairs at these positions, (m,)."""
         features, logits = np.divmod(positions, self._R)
         return np.asarray(np.broadcast_to(self._penalty.l1, self._shape)[logits, features])
 
     def _put(self, x: Array) -> None:
-        """Write the coefficients x (m + R,) to those of all pairs."""
+        """Copy x (m + R,) into `_flat`, the coefficients of all pairs and the intercepts."""
         self._flat[self._pairs.positions] = x[: -self._R]
         self._flat[-self._R :] = x[-self._R :]
 
     def _count_pass(self) -> None:
+        """Add a pass over all rows to the tally of the rows."""
         self._objective.blocks.tally.rows += self._objective.blocks.n_samples
 
     def _evaluate(self, x: Array) -> _Iterate:
-        """Return the loss and its gradient at x; a pass over the pairs."""
+        """Return F and the gradient of the loss at x (m + R,), by one pass over the pairs."""
         likelihood, rows = self._objective.likelihood, self._solver.rows
         self._objective.counter.gradients += 1
         self._count_pass()
@@ -327,7 +367,7 @@ class _Fit:
         return _Iterate(x, value, 4.0 * EPS * (loss + size), gradient, Z)
 
     def _product(self, P: Array, V: Array) -> Array:
-        """Return the Hessian at probabilities P times a direction (m + R,)."""
+        """Return the Hessian at probabilities P times a direction V; both (m + R,)."""
         self._objective.counter.hessian_products += 1
         self._count_pass()
         U = self._objective.likelihood.curvature(P, self._pairs.times(V))
@@ -343,9 +383,11 @@ class _Fit:
         return np.asarray(1.0 / np.maximum(diagonal, LEAST_CURVATURE * diagonal.mean()))
 
     def _free(self, x: Array, gradient: Array) -> tuple[Array, Array]:
-        """Return which coefficients vary near x, and the signs of the pairs among them.
+        """Return a mask of the coefficients that vary near x, and the signs of the varying pairs.
 
-        Pairs at zero vary if the gradient exceeds the penalty; their sign is that of the descent.
+        All arrays have the shape (m + R,). Nonzero pairs vary, and intercepts if there are any. A
+        pair at zero varies if abs(gradient) exceeds its penalty; its sign is that of its descent.
+        The signs of intercepts and of fixed pairs are 0.
         """
         R = self._R
         sign = np.sign(x)
@@ -358,9 +400,10 @@ class _Fit:
         return is_free, sign
 
     def _square_length(self, at: _Iterate) -> float:
-        """Return the square of the length of the subgradient, by the diagonal of the Hessian.
+        """Return an upper estimate of the squared distance from an iterate to the optimum.
 
-        It is divided by the smallest Ritz value of the last step, so that it is not too small.
+        It is gᵀ D⁻¹ g / `_ritz`, for the subgradient g of F over the coefficients that vary and the
+        diagonal D of the Hessian: `_ritz` is nearly the smallest eigenvalue of D⁻¹ H.
         """
         is_free, sign = self._free(at.x, at.gradient)
         slope = np.where(is_free, at.gradient + self._l1 * sign, 0.0)
@@ -370,8 +413,8 @@ class _Fit:
         """Minimise the quadratic model at an iterate together with the penalty.
 
         Each round minimises over the coefficients that vary, by conjugate gradients, and sets those
-        that would change their sign to zero. The minimum ends where the length of the subgradient
-        is `target`, or a small share of the first.
+        that would change their sign to zero. The rounds end where the length √(gᵀ D⁻¹ g) of the
+        subgradient g is at most `target`, or `MODEL_SHARE` times its length at the iterate.
         """
         x, q, ritz, tolerance = at.x, at.gradient, 1.0, 0.0
         blocked = np.zeros(len(x), dtype=bool)
@@ -417,15 +460,19 @@ class _Fit:
         return _Minimum(x, max(decrease, 0.0), norm**2 / min(1.0, ritz), ritz)
 
     def _rise(self, x: Array, gradient: Array, move: Array, change: Array) -> float:
-        """Return by how much model and penalty rise with a move from x that changes the gradient.
+        """Return the model plus the penalty at x + move, minus their value at x.
 
-        All arrays have the shape (m + R,).
+        `gradient` is that of the model at x, and `change` the Hessian times `move`. All arrays have
+        the shape (m + R,).
         """
         penalty = float(self._l1 @ (np.abs(x + move) - np.abs(x)))
         return float(move @ (gradient + 0.5 * change)) + penalty
 
     def _on_segment(self, at: _Iterate, model: _Minimum) -> _Iterate | None:
-        """Return an iterate on the way to the minimum of the model that is low enough, or None."""
+        """Return an iterate with a sufficient decrease of F on the way to the model's minimum.
+
+        The result is None if none of `SHARES` of the way has one.
+        """
         move = model.x - at.x
         for share in SHARES:
             trial = self._evaluate(model.x if share == 1.0 else at.x + share * move)

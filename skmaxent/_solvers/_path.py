@@ -100,7 +100,7 @@ class Path:
         theta = np.zeros(gradient.shape)
         theta[:, :-1] = least
         norms = terms.dual_norm(
-            free.nonsmooth_penalty().minimum_norm_subgradient(theta, gradient)[:, :-1]
+            free.whole_penalty().minimum_norm_subgradient(theta, gradient)[:, :-1]
         )
         l1 = np.maximum(terms.l1, LEAST_L1_RATIO * self._lasso)
         needed = np.divide(norms, l1, out=np.zeros(norms.shape), where=held & (l1 > 0.0))
@@ -147,7 +147,7 @@ class Path:
         problem = self._problem.with_penalty(self._terms, strength)
         point = None if self._solution is None or start is not None else self._solution.point
         start = start if point is None else point.theta
-        if problem.terms.is_smooth:
+        if problem.terms.is_plain_ridge:
             solution = minimise_smooth(problem, self._options, start, least_bound=LOOSE_GAP)
         else:
             solution = minimise_nonsmooth(
@@ -175,7 +175,7 @@ class Path:
         if point is None or not 0.0 < least < np.inf:
             return None
         terms = self._problem.standardised(self._terms, least)
-        return Screening(point, terms.nonsmooth_penalty())
+        return Screening(point, terms.whole_penalty())
 
 
 def _nonzero(block: Block) -> tuple[int]:

@@ -37,16 +37,17 @@ class Evaluation:
 class PreconditionedProblem:
     """F as a function of u, where θ = P(θ₀ + L u) and L Lᵀ is the inverse of a preconditioner.
 
-    The preconditioner is the Hessian of the null model, or the diagonal of this Hessian if it is
-    large. P sets to zero the coefficients that an infinite penalty factor removes. If logits are
-    coupled, the loss does not change when all coefficients of a feature change by the same number;
-    P then adds the number for which the penalty is least.
+    The preconditioner is the Hessian of the null model or, if columns are too many for their
+    covariance matrix, that Hessian without the covariances of columns. P is a projection: it sets
+    to zero the coefficients that an infinite penalty factor removes. If logits are coupled, the
+    loss does not change when all coefficients of a feature change by the same number; P then adds
+    the number for which the penalty is least.
 
     Parameters
     ----------
     problem : Problem
-        Its penalty is a ridge, whose strength and target may differ between classes; see
-        `nonsmooth_part`.
+        Its penalty is smooth, that is, `nonsmooth_part` returns "": a ridge, whose strength and
+        target may differ between classes.
     start : ndarray of shape (R, d + 1)
         θ₀.
     seed : int
@@ -56,7 +57,9 @@ class PreconditionedProblem:
     def __init__(self, problem: Problem, start: Array, seed: int = 0) -> None:
         objective, terms = problem.objective, problem.terms
         self.problem = problem
-        self._penalty = None if terms.is_smooth else terms.nonsmooth_penalty()
+        # A plain ridge is part of the objective. A ridge that differs between classes, or that has
+        # targets or removed coefficients, is not: its terms are added here.
+        self._penalty = None if terms.is_plain_ridge else terms.whole_penalty()
         self._free: Array | None = None
         self._target: Array | float = 0.0
         self._shares: Array | None = None
@@ -113,7 +116,10 @@ class PreconditionedProblem:
         return self._root.apply_transposed(G).ravel(order="F")
 
     def solve(self, G: Array) -> Array:
-        """Return M⁻¹ G for a gradient G with respect to θ; see `ApproximateInverse`."""
+        """Return P L Lᵀ Pᵀ G, (R, d + 1), for a gradient G with respect to θ.
+
+        It is the inverse of the preconditioner times G, as `ApproximateInverse` requires.
+        """
         return self.change(self.gradient(G))
 
     def _unflattened(self, u: Array) -> Array:
@@ -161,10 +167,18 @@ def check_is_smooth(terms: PenaltyTerms, solver: str) -> None:
 
 
 def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
-    """Return ω (R, d + 1), for which w - Σ_k ω_k (w_k - target_k) has the least penalty.
+    """Return weights ω, (R, d + 1), whose columns sum to 1.
 
-    `ridge` (R, d + 1) are the strengths of the ridge. `free` (R, d + 1) is zero for coefficients
-    that are removed; in columns with such a coefficient, ω is zero.
+    The number Σ_k ω_k (w_k - target_k), subtracted from all coefficients w (R,) of a column, makes
+    the ridge of the column least. Columns without a ridge have equal weights, 1/R.
+
+    Parameters
+    ----------
+    ridge : ndarray of shape (R, d + 1)
+        The strengths of the ridge.
+    free : ndarray of shape (R, d + 1) or None
+        Zero for coefficients that are removed, one for others. Columns with removed coefficients
+        have weights of zero, because they cannot be shifted. None removes no coefficients.
     """
     total = ridge.sum(axis=0)
     has_ridge = total > 0.0
@@ -175,9 +189,12 @@ def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
 
 
 def _preconditioner(problem: Problem, seed: int) -> KroneckerPreconditioner:
-    """Return the preconditioner from the Hessian of the null model, or from its diagonal."""
+    """Return the preconditioner that `PreconditionedProblem` describes.
+
+    A ridge that differs between classes enters by its mean over the classes.
+    """
     null = problem.null
-    if not problem.terms.is_smooth:
+    if not problem.terms.is_plain_ridge:
         strength = problem.terms.ridge.mean(axis=0)
         null = null.on(problem.objective.with_penalty(Ridge(strength)))
     choice = PreconditionerChoice(null.objective, solver="newton-cg", seed=seed)

@@ -75,7 +75,7 @@ class PredictedPath(Path):
             solution = self.at(strength)
             theta = solution.point.theta
         self._problem, self._solution, self._strength = problem, solution, strength
-        n_points = SMOOTH_POINTS if problem.terms.is_smooth else NONSMOOTH_POINTS
+        n_points = SMOOTH_POINTS if problem.terms.is_plain_ridge else NONSMOOTH_POINTS
         if strength > 0.0:
             self._last = (*self._last, (np.log(strength), theta))[-n_points:]
         return solution
@@ -85,9 +85,9 @@ class PredictedPath(Path):
     ) -> Outcome:
         """Minimise from θ `start`, with a preconditioner or quadratic model of an earlier fit."""
         objective = problem.objective
-        if not problem.terms.is_smooth:
+        if not problem.terms.is_plain_ridge:
             assert self._solution is not None
-            watch = Watch(objective, *problem.terms.nonsmooth_penalty().unbounded_signs)
+            watch = Watch(objective, *problem.terms.whole_penalty().unbounded_signs)
             screening = self._screening(self._solution.point, strength)
             return descend(problem, options, start, watch, self._working, screening)
         watch, record = Watch(objective), Record(options)
@@ -126,10 +126,10 @@ class PredictedPath(Path):
                         return np.asarray(thetas[-1])
                     share *= (at - other) / (x - other)
             theta += share * known
-        if not problem.terms.is_smooth:
+        if not problem.terms.is_plain_ridge:
             last = thetas[-1]
             kept = (last * theta > 0.0) | (np.arange(last.shape[1]) == last.shape[1] - 1)
-            theta = problem.terms.nonsmooth_penalty().project(np.where(kept, theta, 0.0))
+            theta = problem.terms.whole_penalty().project(np.where(kept, theta, 0.0))
         return np.asfortranarray(theta)
 
 

@@ -98,7 +98,7 @@ class Problem:
         objective = MultinomialObjective(
             blocks,
             model,
-            scaled.smooth_penalty(),
+            scaled.objective_penalty(),
             Standardisation.of(
                 blocks.n_features,
                 fit_intercept=fit_intercept,
@@ -140,15 +140,15 @@ class Problem:
         theta[:, :-1][:, ~self.varying] = 0.0
         if not self.objective.fit_intercept:
             theta[:, -1] = 0.0
-        if self.terms.is_smooth:
+        if self.terms.is_plain_ridge:
             if self.terms.is_coupled:
                 theta -= theta.mean(axis=0)
         else:
-            penalty = self.terms.nonsmooth_penalty()
+            penalty = self.terms.whole_penalty()
             theta = penalty.project(penalty.recentre(theta))
         if not np.isfinite(theta).all():
             return None
-        penalty = self.terms.nonsmooth_penalty()
+        penalty = self.terms.whole_penalty()
         start = self.start()
         least = start.loss + penalty.value(penalty.project(start.theta))
         value = self.objective.at(theta).loss + penalty.value(theta)
@@ -169,7 +169,7 @@ class Problem:
             A factor that multiplies the penalty.
         """
         scaled = self.standardised(terms, strength)
-        objective, ridge = self.objective, scaled.smooth_penalty()
+        objective, ridge = self.objective, scaled.objective_penalty()
         if (ridge.strength != objective.penalty.strength).any():
             objective = objective.with_penalty(ridge)
         null = self.null if objective is self.objective else self.null.on(objective)
@@ -204,7 +204,7 @@ class Problem:
         """
         return optimality_gap(
             self.objective,
-            self.objective.penalty if self.terms.is_smooth else self.terms.nonsmooth_penalty(),
+            self.objective.penalty if self.terms.is_plain_ridge else self.terms.whole_penalty(),
             self.means,
             theta,
             preconditioner=preconditioner,
@@ -215,7 +215,7 @@ class Problem:
 
     def penalty_for(self, scale: Array) -> Penalty:
         """Return the penalty of the coefficients of columns of X divided by `scale`, (d,)."""
-        return _standardised(self.user_terms, scale, self.objective.likelihood).nonsmooth_penalty()
+        return _standardised(self.user_terms, scale, self.objective.likelihood).whole_penalty()
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients (R, d) and intercepts (R,) of the columns of X for θ."""

@@ -163,7 +163,7 @@ def minimise(problem: Problem, options: Options, start: Array | None = None) -> 
         If `options.solver` is for smooth objectives only, and the penalty is not smooth or
         coefficients have bounds.
     """
-    if problem.terms.is_smooth:
+    if problem.terms.is_plain_ridge:
         return minimise_smooth(problem, options, start)
     working = WorkingSet(problem.objective)
     return minimise_nonsmooth(problem, options, start, working)
@@ -196,7 +196,7 @@ def descend(
     screening : Screening, optional
     """
     record = Record(options)
-    if problem.terms.is_smooth or options.solver not in NEWTON:
+    if problem.terms.is_plain_ridge or options.solver not in NEWTON:
         return SOLVERS[options.solver](problem, start, options, record, watch)
     working = WorkingSet(problem.objective) if working is None else working
     return _proximal_newton(problem, start, options, record, watch, working, screening)
@@ -333,7 +333,7 @@ def minimise_nonsmooth(
         The certificate is not improved further when it is below this value.
     """
     objective = problem.objective
-    penalty = problem.terms.nonsmooth_penalty()
+    penalty = problem.terms.whole_penalty()
     watch = Watch(objective, *penalty.unbounded_signs)
     record = Record(options)
     if options.solver not in NEWTON:
@@ -380,7 +380,7 @@ def _proximal_newton(
     looks for separation in a small problem; fits over working sets make their own.
     """
     objective = problem.objective
-    penalty = problem.terms.nonsmooth_penalty()
+    penalty = problem.terms.whole_penalty()
     status = Status.MAX_ITER
     start = problem.origin() if start is None and options.max_iter == 0 else start
     if options.max_iter and is_small_nonsmooth(penalty, objective):

@@ -48,7 +48,7 @@ def posed(X, y, sample_weight=None, offset=None, **parameters):
 
 
 def value(problem, theta):
-    penalty = problem.terms.nonsmooth_penalty()
+    penalty = problem.terms.whole_penalty()
     return problem.objective.at(theta).loss + penalty.value(theta)
 
 
@@ -57,7 +57,7 @@ def assert_honest(problem, theta, best):
     here = value(problem, theta)
     gap = problem.gap_at(theta)
     assert 0.0 <= gap <= 1.0
-    inside = problem.terms.nonsmooth_penalty().project(theta)
+    inside = problem.terms.whole_penalty().project(theta)
     if np.allclose(inside, theta, rtol=1e-12, atol=1e-15):
         assert here - best <= gap * here + 1e-13 * here, (here - best, gap * here)
     else:
@@ -95,7 +95,7 @@ def test_coefficients_of_other_problems_get_their_true_gap_or_more(penalty, rows
         rng = np.random.default_rng(5)
         for size in 10.0 ** np.arange(-8.0, 4.0, 2.0):
             theta = solution.point.theta + size * rng.normal(size=solution.point.theta.shape)
-            theta = problem.terms.nonsmooth_penalty().project(theta)
+            theta = problem.terms.whole_penalty().project(theta)
             assert_honest(problem, np.asfortranarray(theta), best)
 
 
@@ -169,7 +169,7 @@ def test_a_supremum_that_overflows_is_infinite():
         best = value(problem, minimise(problem, Options(tol=1e-10)).point.theta)
         for size in (1e-3, 1e-2, 1.0):
             theta = np.asfortranarray(problem.null.theta + size)
-            assert_honest(problem, problem.terms.nonsmooth_penalty().project(theta), best)
+            assert_honest(problem, problem.terms.whole_penalty().project(theta), best)
 
 
 def test_a_loss_that_rounds_to_zero_has_no_relative_gap():
@@ -224,5 +224,5 @@ def test_a_penalty_too_weak_to_matter_leaves_the_gap_small(penalty, C):
         # The loss does not change by these shifts, so the penalty alone makes a gap.
         for size in (1e-3, 1.0, 0.01 * np.sqrt(C)):
             shift = size * np.array([1.0, -2.0, 0.0, 0.5, 0.0])
-            shifted = problem.terms.nonsmooth_penalty().project(theta + shift)
+            shifted = problem.terms.whole_penalty().project(theta + shift)
             assert_honest(problem, np.asfortranarray(shifted), best)
