@@ -1,8 +1,9 @@
-"""Aliased columns: linear combinations of earlier columns, so that data determine no coefficient.
+"""Aliased columns: linear combinations of earlier columns, whose coefficients are not determined.
 
 As in R's `lm` and `glm`, the intercept comes first, then the columns in their order. A column that
-is a linear combination of those before it is aliased. No smaller set of columns can be left out so
-that the others are independent. d is the number of columns of X.
+is a linear combination of those before it is aliased. Without the aliased columns the others are
+linearly independent, and no smaller set of columns can be left out for that. d is the number of
+columns of X.
 """
 
 from __future__ import annotations

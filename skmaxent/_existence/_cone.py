@@ -52,7 +52,10 @@ class Cone:
         return not (self.low[:, :-1].any() or self.high[:, :-1].any())
 
     def project(self, D: Array) -> Array:
-        """Return the nearest direction in the cone, with zeros for entries of a forbidden sign."""
+        """Return the direction in the cone that is nearest to D, (R, n_features + 1).
+
+        Entries of a forbidden sign become zero.
+        """
         return np.where(D < 0.0, D * (self.low < 0.0), D * (self.high > 0.0))
 
     def of_label(self, k: int) -> Cone:

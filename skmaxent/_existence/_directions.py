@@ -179,10 +179,10 @@ class Directions:
         return out
 
     def sum_keeping_gains(self, D: Array, more: Array) -> Array:
-        """Return a multiple of D plus the direction `more`, along which pairs that gain on D gain.
+        """Return a multiple of D plus the direction `more`, (R, n_features + 1).
 
-        The multiple is large enough to outweigh what these pairs lose along `more`. The sum is
-        divided by its largest absolute entry.
+        Pairs that gain along D also gain along the result: the multiple is large enough to outweigh
+        what they lose along `more`. The sum is divided by its largest absolute entry.
         """
         (ratio,) = self.objective.blocks.map_reduce(
             largest_loss_to_gain,
@@ -203,13 +203,19 @@ class Directions:
         return D.reshape(self.cone.low.shape)
 
     def submatrix(self, H: Array) -> Array:
-        """Return the part at `index` of a matrix (R n_columns, R n_columns) for `columns`."""
+        """Return the rows and columns at `index` of a matrix H for all coefficients of `columns`.
+
+        H has the shape (R n_columns, R n_columns), the result (len(index), len(index)).
+        """
         k, j = np.divmod(self.index, self.cone.low.shape[1])
         at = k * len(self.columns) + np.searchsorted(self.columns, j)
         return H[np.ix_(at, at)]
 
     def from_scaled(self, x: Array) -> Array:
-        """Return a direction in the coordinates of θ from all scaled coefficients x, flattened."""
+        """Return a direction in the coordinates of θ, (R, n_features + 1).
+
+        x are all scaled coefficients of the direction, flattened.
+        """
         center, scale = self.scales()
         objective = self.objective
         d = x.reshape(self.cone.low.shape) / scale

@@ -136,7 +136,7 @@ def _maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
 
 
 def _evenly_spaced(rows: Array, at_most: int) -> Array:
-    """Return at most `at_most` entries of the array `rows`, evenly spaced in it."""
+    """Return at most `at_most` entries, evenly spaced, of the array `rows` (n_rows,)."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), at_most)).astype(np.intp)]
 
 

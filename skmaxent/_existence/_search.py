@@ -67,11 +67,11 @@ def verdict(
 def maximal_face(directions: Directions, theta: Array, D: Array) -> tuple[Array, bool]:
     """Return a direction that separates all pairs that can be separated, and whether this is sure.
 
-    `D` is a direction of recession. The result is D plus further directions, which are added until
-    no further pair can be separated. Pairs that are separated already do not restrict the next
-    direction, because a large enough multiple of the sum makes up for what they lose. The second
-    value is False if a linear program failed or was not tried. `theta` are coefficients as in
-    `verdict`. `directions.face` is set to the result.
+    `D` is a direction of recession, (R, n_features + 1). The result, of this shape, is D plus
+    further directions, which are added until no further pair can be separated. Pairs that are
+    separated already do not restrict the next direction, because a large enough multiple of the sum
+    makes up for what they lose. The second value is False if a linear program failed or was not
+    tried. `theta` are coefficients as in `verdict`. `directions.face` is set to the result.
     """
     directions.face = D
     for _ in range(MAX_FACES if directions.is_small and not directions.is_complete(D) else 0):

@@ -40,7 +40,10 @@ class LinearFunction:
         self._weights /= np.abs(self._weights).max()
 
     def grows_along(self, D: Array) -> bool:
-        """Return whether D, (R, n_features + 1), is of recession on all rows, and of growth."""
+        """Return whether D is a direction of recession along which the function grows.
+
+        D has the shape (R, n_features + 1), and is checked on all rows.
+        """
         return self._grows(D) and self._directions.is_proof(D)
 
     @functools.cached_property

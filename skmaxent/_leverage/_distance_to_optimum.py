@@ -1,7 +1,8 @@
-"""The distance of fitted coefficients to the optimum for given rows, which tells other rows.
+"""The distance of fitted coefficients to the optimum for given rows, to detect rows of another fit.
 
-Functions for models of other rows than those of their fit compare the distance with the bound that
-the fit itself has proved, so that the mistake shows long before it is as large as a standard error.
+Functions to which users give the rows of a fit again compare this distance with the bound that the
+fit has proved. If the rows are not those of the fit, the distance exceeds the bound long before it
+is as large as a standard error.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def largest_distance(point: Point, terms: PenaltyTerms, gap: float, total: float
 def notes_if_far(
     distance: float, largest: float = FAR_FROM_OPTIMUM, function: str = "infer"
 ) -> tuple[str, ...]:
-    """Return a note, and warn, if coefficients are too far from the optimum.
+    """Warn and return a tuple of one note if coefficients are too far from the optimum, else ().
 
     Parameters
     ----------

@@ -135,10 +135,12 @@ def diagnostics(
 def _write_influence(
     rows: RowLeverages, logits: Array, leverage: Array, cook: Array, weight: Array
 ) -> tuple[Array]:
-    """Write figures of the rows of a block to arrays with an entry for each row (a kernel).
+    """Write figures of the rows i of a block to arrays of all rows (a kernel).
 
-    In the notation of `Leverages`, for whole rows left out: `leverage` is tr(A_i Λ_i), and `cook`
-    is (θ^(-i) - θ)ᵀ H (θ^(-i) - θ). The result is not used; `map_reduce` needs one.
+    In the notation of `Leverages`, with whole rows left out: `logits` (n_samples, n_logits) are
+    z_i, `leverage` (n_samples,) is tr(A_i Λ_i), `cook` (n_samples,) is
+    (θ^(-i) - θ)ᵀ H (θ^(-i) - θ), and `weight` (n_samples,) is s_i. The result is not used;
+    `map_reduce` needs one.
     """
     logits[rows.at], leverage[rows.at], weight[rows.at] = rows.logits, rows.trace, rows.weights
     residual = rows.weights[:, None] * rows.adjusted(-1.0, whole=True)

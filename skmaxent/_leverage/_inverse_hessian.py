@@ -332,7 +332,7 @@ def _free_information(
 
 
 def cholesky_inverse(A: Array, least_pivot: float) -> Array | None:
-    """Return the inverse of a symmetric matrix A with unit diagonal, or None if it is singular.
+    """Return the inverse of a symmetric matrix A (n, n) with unit diagonal; None if A is singular.
 
     A counts as singular if a pivot, the share of a column that the columns before it do not
     explain, is `least_pivot` or less.
@@ -345,7 +345,7 @@ def cholesky_inverse(A: Array, least_pivot: float) -> Array | None:
 
 
 def _inverse(H: Array) -> tuple[Array, int]:
-    """Return the inverse of a positive semidefinite matrix, or its pseudo-inverse, and its rank.
+    """Return the inverse or pseudo-inverse of a semidefinite matrix H (n, n), and the rank of H.
 
     The pseudo-inverse is that of the matrix scaled to a unit diagonal, so that its rank does not
     depend on the units of the columns.

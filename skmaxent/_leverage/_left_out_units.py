@@ -109,8 +109,10 @@ def _write_units(
 ) -> tuple[Array]:
     """Write figures of the rows of a block to arrays of all rows and outcomes (a kernel).
 
-    The arrays have the shape (n_samples, n_outcomes), `logits` a last axis of n_logits. Their
-    entries are those of `Units`. The result is the sum of tr(A_i Λ_i) over the block.
+    For each of `outcomes`, see `Units.outcome`, the entries are those of the attributes of `Units`
+    with the same name; `hat` has those of `largest_hat`. The arrays have the shape
+    (n_samples, n_outcomes), and `logits` a last axis of n_logits. The result is the sum of
+    tr(A_i Λ_i) over the block.
     """
     for at, outcome in enumerate(outcomes):
         units = rows if outcome < 0 else rows.with_outcome(int(outcome))

@@ -205,6 +205,7 @@ class RowLeverages:
 
     @cached_property
     def _left_out_hat(self) -> Array:
+        """The result of `hat` for the weights that are left out, (rows, r, r)."""
         return self.hat(self.left_out)
 
     def adjusted(self, power: float, *, whole: bool = False) -> Array:
@@ -283,9 +284,9 @@ def shares_of(observations: Array | None) -> Array | None:
 
 
 def _largest_eigenvalue(hat: Array) -> Array:
-    """Return the largest eigenvalue of each matrix (rows, r, r), or its trace if below a bound.
+    """Return the largest eigenvalue of each matrix of `hat` (rows, r, r), shape (rows,).
 
-    The bound is `UNREMARKABLE`.
+    For a matrix with a trace below `UNREMARKABLE`, the result is the trace, an upper bound.
     """
     largest = np.einsum("mkk->m", hat)
     high = largest >= UNREMARKABLE
@@ -325,7 +326,10 @@ def _of_rows(
     kernel: Kernel,
     *args: Any,
 ) -> tuple[Any, ...]:
-    """Return ``kernel(rows, *args)`` for the `RowLeverages` of a block."""
+    """Return ``kernel(rows, *args)`` for the `RowLeverages` of a block.
+
+    `model` is the `ModelAtPoint`, and `shares` (n_samples,) or None is that of `Leverages`.
+    """
     return kernel(_leverages_of(KernelContext(block, model), inverse, shares), *args)
 
 

@@ -147,7 +147,10 @@ class _RefitQueue:
         return end
 
     def _probabilities(self, first: int) -> Array:
-        """Return the probabilities with which a sample draws the units from `first` on."""
+        """Return the probabilities with which a sample draws the units from `first` on.
+
+        The shape is (n - first,).
+        """
         size, share = self.size[first:], self._share[first:]
         return np.asarray(
             EQUAL_SHARE * share / share.sum() + (1.0 - EQUAL_SHARE) * size / size.sum()
@@ -174,7 +177,10 @@ class _RefitQueue:
         return float(abs(terms.mean()) + 2.0 * terms.std(ddof=1) / np.sqrt(sample))
 
     def fit(self, which: Array) -> None:
-        """Make exact fits for the units at the places `which` that have none."""
+        """Make exact fits for the units at the places `which` that have none.
+
+        It changes `scores`, `errors` and `is_done`.
+        """
         which = which[~self.is_done[which]]
         if not len(which):
             return
@@ -187,9 +193,10 @@ class _RefitQueue:
 
 
 def _order_of_fits(units: Units, is_single: Array) -> tuple[Array, int]:
-    """Return the positions of the units that may get exact fits, the least exact first.
+    """Return the positions of the units that may get exact fits, the least exact first, (n,).
 
     The units with a nearly singular I - A_i Λ_i come first. The second result is their number.
+    Units without observations get no fits, nor do those of `is_single`, see `HeldOutScores`.
     """
     may_be_fitted = (units.count > 0.0) & ~is_single
     singular = (units.largest_hat > NEARLY_SINGULAR) & may_be_fitted

@@ -206,7 +206,10 @@ def _solutions(point: Point, tangent: Tangent, free: Array, G: Array) -> Array:
 
 
 def _has_common_ridge(point: Point, tangent: Tangent, free: Array) -> bool:
-    """Return whether all coefficients vary and the penalty is a ridge, the same for all classes."""
+    """Return whether all coefficients vary and the penalty is a ridge, the same for all classes.
+
+    `free` (n_logits, n_features + 1) is a mask of the coefficients that vary.
+    """
     is_common = len(tangent.diagonal) == 1 and tangent.group_curvature is None
     return is_common and bool((free == point.objective.standardisation.is_free).all())
 
@@ -216,7 +219,8 @@ def _preconditioner(point: Point, tangent: Tangent, free: Array) -> Callable[[Ar
 
     Gradients have the shape (n_logits, n_features + 1). The preconditioners of the solvers need
     gradients that sum to zero over the classes, which is so with a common ridge and without fixed
-    coefficients. Otherwise the approximation is the inverse of the diagonal of H.
+    coefficients. Otherwise the approximation is the inverse of the diagonal of H. Coefficients that
+    are not in the mask `free` get zeros.
     """
     objective = point.objective
     if _has_common_ridge(point, tangent, free):
@@ -282,7 +286,7 @@ def _conjugate_gradients(
 
 
 def _hessian_products(point: Point, V: Array) -> Array:
-    """Return the Hessian of the mean loss times n directions, (n, n_logits, d + 1)."""
+    """Return the Hessian of the mean loss times n directions V; both (n, n_logits, d + 1)."""
     objective = point.objective
     columns, (n, R, width) = objective.standardisation, V.shape
     coef, intercept = columns.coefficients(V.reshape(n * R, width))

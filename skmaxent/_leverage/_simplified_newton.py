@@ -55,7 +55,10 @@ class SimplifiedNewton:
     def of(
         cls, problem: Problem, leverages: Leverages, tolerance: float
     ) -> SimplifiedNewton | None:
-        """Return the method; None if H has no exact inverse or rows are not in host memory."""
+        """Return the method, or None if it cannot be used.
+
+        It needs rows in host memory, and leverages with an exact inverse of the Hessian.
+        """
         X = getattr(leverages.point.objective.blocks, "X", None)
         is_on_host = isinstance(X, np.ndarray) or sp.issparse(X)
         if isinstance(leverages.inverse, InverseHessian) and is_on_host:
@@ -175,7 +178,10 @@ class _Fits:
         return self.inverse.free
 
     def first_step(self) -> Array:
-        """Return the change of θ by one Newton step from the fit to all rows."""
+        """Return the change of θ by one Newton step from the fit to all rows.
+
+        The shape is (n, n_logits, n_features + 1).
+        """
         step = self.inverse.free_changes(self.rows.context, self.rows.held_out_residual)
         return self.free.as_theta(step)
 
@@ -232,7 +238,10 @@ class _Fits:
         return np.asarray(step + self.inverse.free_changes(self.rows.context, residuals)[which])
 
     def _logits(self, theta: Array, which: Array) -> Array:
-        """Return the logits of the left-out rows in the fits `which`, offsets included."""
+        """Return the logits of the left-out rows in the fits `which`, (m, n_logits).
+
+        Offsets are included.
+        """
         Z = np.einsum("bkj,bj->bk", theta, self.x[which])
         offset = self.rows.context.block.offset
         return np.asarray(Z if offset is None else Z + offset[which])

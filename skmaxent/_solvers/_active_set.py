@@ -326,10 +326,10 @@ def _least_along(
     """Minimise a convex function of t >= 0 whose slope is linear but for jumps.
 
     The slope is `slope` + `curvature` t, plus the `jumps` at the ascending `times` before t.
-    Returned are t, or -1 if the slope is not negative at 0, and the position of the jump at t, if
-    the minimum is at one. If the quadratic is flat up to rounding errors, REGULARISATION makes a
-    Newton step too short, and only a jump far beyond t = 1 ends the decrease. After the last jump,
-    t is at most 1.
+    Returned are t, or -1 if the slope is not negative at 0, and the position of the jump at which
+    the minimum is, or None if it is at none. If the quadratic is flat up to rounding errors,
+    REGULARISATION makes a Newton step too short, and only a jump far beyond t = 1 ends the
+    decrease. After the last jump, t is at most 1.
     """
     if not slope < 0.0:
         return -1.0, None

@@ -1,7 +1,8 @@
 """The duality gap: an upper bound on F - F* from entropy maximisation.
 
-F is the mean loss plus the penalty, and F* its minimum. R is the number of logits and d that of
-features.
+F is the mean loss plus the penalty, and F* its minimum. θ (R, d + 1) are the coefficients of the d
+standardised columns for R logits, with the intercepts last. x̃_i is the standardised row i, p_i
+are its probabilities at θ, t_i its targets, o_i its offsets, and H is the entropy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Means:
     shares : ndarray of shape (R,)
         The mean of the targets t.
     target_columns : ndarray of shape (R, d)
-        The mean of t (x - μ)ᵀ, for standardised columns.
+        The mean of t x̃ᵀ.
     offset : ndarray of shape (R,) or None
         The mean of the offsets.
     target_offset : float
@@ -43,16 +44,21 @@ def duality_gap(
 ) -> float:
     """Return the duality gap F(θ) - D(q) >= F(θ) - F* for a dual point q near the probabilities p.
 
-    The dual is entropy maximisation: with o_i the offsets, r the penalty and r* its conjugate,
+    The dual is entropy maximisation. With r the penalty and r* its conjugate,
 
-        D(q) = mean [H(q_i) + (q_i - t_i)·o_i] - r*(-R),   R = mean (q_i - t_i) x_iᵀ,
+        D(q) = mean [H(q_i) + (q_i - t_i)·o_i] - r*(-M),   M = mean (q_i - t_i) x̃_iᵀ,
 
-    for any distributions q_i. If there is an intercept, the mean of q must be the mean of t. If
-    there is none, or its gradient is zero, q is p; the gap of a ridge is then
-    Σ_j ‖∂F/∂w_j‖²/(2λ_j). Otherwise q = (1 - ε) p + ε u, where u is the constant distribution for
-    which the means agree; the entropy is concave, so that H(q) >= (1 - ε) H(p) + ε H(u). If r* is
-    infinite, as beyond an L1 penalty, q is t plus a share of the difference from t to this point;
-    the entropy of t is at least zero. If no dual point is found, the result is infinity.
+    for any distributions q_i. The dual point is found in three cases:
+
+    - If there is no intercept, or if its gradient is zero, q is p. The gap of a ridge is then
+      Σ_j ‖∂F/∂w_j‖²/(2λ_j).
+    - With an intercept, the mean of q must be the mean of t. Otherwise q is therefore
+      (1 - ε) p + ε u, where u is the distribution, equal for all rows, for which the means agree.
+      The entropy is concave, so that H(q) >= (1 - ε) H(p) + ε H(u).
+    - If r*(-M) is infinite for that q, as where a gradient exceeds an L1 penalty, the dual point is
+      t + s (q - t) with the largest s <= 1 for which it is finite. H(t) >= 0.
+
+    If no dual point is found, the result is infinity.
 
     Parameters
     ----------
@@ -63,7 +69,7 @@ def duality_gap(
     penalty : Ridge or Penalty
     means : Means
     error : ndarray of shape (R, d + 1)
-        The size of the rounding errors of the gradient, by which |R| is enlarged.
+        The size of the rounding errors of the gradient, by which the entries of |M| are enlarged.
     """
     if isinstance(penalty, Ridge) and point.gradient[:, :-1][:, penalty.strength == 0.0].any():
         return np.inf  # because the conjugate is infinite

@@ -228,10 +228,14 @@ class _SetFit:
         objective = _with_rows(problem.objective, rows)
 
         def value_at(theta: Array) -> float:
+            """Return the objective at θ."""
             return set_loss(objective, theta) + penalty.value(theta)
 
         def point_at(theta: Array) -> Point:
-            # At θ, the gradient for the expected targets is that of the loss of the sets.
+            """Return the point at θ of the loss for the expected targets at θ.
+
+            Its gradient there is that of the loss of the sets.
+            """
             return _with_rows(objective, with_expected_targets(objective, theta)).at(theta)
 
         end = descend_by_newton(

@@ -1,8 +1,8 @@
 """Lower bounds M of the Hessian H (H - M is positive semidefinite), to bound Newton decrements.
 
 θ and gradients have the shape (R, width), for R logits and width = d + 1 columns, the last of which
-belongs to the intercepts. r is the number of free logits, without the reference class, and x̃ a
-standardised row with a last entry of one.
+belongs to the intercepts. r is the number of free logits, without the reference class. x̃ is a
+standardised row with a last entry of one, and p its probabilities; those of row i are x̃_i and p_ik.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def affordable_rows(objective: MultinomialObjective) -> int:
 
 
 def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
-    """Return the Hessian of all rows or of a sample as a bound, or None if it costs too much.
+    """Return the Hessian at a point, of all rows or of a sample, or None if it costs too much.
 
     Each row adds a positive semidefinite term to the Hessian, so that the sum over a sample is
     below the Hessian. `ridge` (d,) are the strengths of the ridge for the columns.
@@ -216,7 +216,7 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
 
 
 def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound | None:
-    """Return the bound that is a Kronecker product, or None if it costs too much.
+    """Return the bound at a point that is a Kronecker product, or None if it costs too much.
 
     The bound is A ⊗ (G + Λ/a), where A = diag π - π πᵀ, a is the largest eigenvalue of A or more,
     G is the mean of β_i x̃_i x̃_iᵀ, and β_i = min_k p_ik/π_k. `shares` (R,) are π, and `ridge` (d,)
@@ -328,9 +328,9 @@ def _least_curvature_gram(
 ) -> tuple[Array]:
     """Return Σ_i β_i y_i y_iᵀ over the rows of a block, with β_i as in `kronecker_bound`.
 
-    y_i is the row x̃ (d + 1,), or `basis` (k, d + 1) times x̃. Without a basis the rows are not
-    centred before they are squared. This is faster, but loses digits if the mean of a column is far
-    larger than its standard deviation.
+    y_i is the row x̃_i (d + 1,), or `basis` (n, d + 1) times x̃_i. `shares` (R,) are π. Without a
+    basis the rows are not centred before they are squared. This is faster, but loses digits if the
+    mean of a column is far larger than its standard deviation.
     """
     block, columns = context.block, context.model.standardisation
     weights = context.likelihood.least_curvature(context.probabilities, shares) * context.weights
@@ -349,7 +349,10 @@ def _least_curvature_gram(
 def _largest_leverage_uncentred(
     block: Block, root: Array, columns: Standardisation
 ) -> KernelResult:
-    """Return the largest ‖root x̃‖² over the rows, in the dtype of X and without centring X."""
+    """Return the largest ‖root x̃‖² over the rows, in the dtype of X and without centring X.
+
+    `root` is that of a `HessianBound`.
+    """
     A = (root[:, :-1] / columns.scale).T
     b = root[:, -1] - columns.center @ A
     dtype = block.X.dtype
@@ -358,7 +361,7 @@ def _largest_leverage_uncentred(
 
 
 def _largest_leverage_centred(block: Block, root: Array, columns: Standardisation) -> KernelResult:
-    """Return the largest ‖root x̃‖² over the rows, which are centred in float64."""
+    """Return the result of `_largest_leverage_uncentred` from rows centred in float64."""
     Y = root @ columns.rows(block)
     return (block.largest(np.einsum("ij,ij->j", Y, Y)),)
 

@@ -226,7 +226,10 @@ class _MergedNewton:
         return Outcome(at, at.value, status, self.record.history)
 
     def _centred(self, V: Array) -> Array:
-        """Return V, float64, minus its mean over the classes, which is zero at the optimum."""
+        """Return V (R, width) minus its mean over the classes, which is zero at the optimum.
+
+        If logits are not coupled, V is returned unchanged.
+        """
         return V - V.mean(axis=0) if self.objective.likelihood.is_coupled else V
 
     def _distance(self, value: float, gradient: Array) -> float:

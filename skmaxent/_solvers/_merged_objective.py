@@ -265,7 +265,7 @@ def _add_penalty(gradient: Array, strength: float, V: Array) -> None:
 
 
 def _sum(parts: list[Array]) -> Array:
-    """Return the sum of arrays, which overwrites the first one."""
+    """Return the sum of arrays of equal shape; it overwrites `parts[0]`."""
     out, *others = parts
     for other in others:
         out += other
@@ -273,5 +273,5 @@ def _sum(parts: list[Array]) -> Array:
 
 
 def _single(array: Array | None, rows: RowRange) -> Array | None:
-    """Return the entries of weights or offsets for a range of rows in float32, or None."""
+    """Return the entries of weights or offsets for a range of rows in float32; None for None."""
     return None if array is None else array[rows.start : rows.stop].astype(SINGLE)

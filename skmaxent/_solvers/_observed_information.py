@@ -149,13 +149,14 @@ def _lower_on_manifold(
     value_at: Callable[[Array], float],
     nearest: float,
 ) -> tuple[Array, float] | None:
-    """Return a point that is lower than a stationary point seems to be, and its value, or None.
+    """Return θ where the objective is lower than at a seemingly stationary point, and its value.
 
-    Only coefficients that the penalty lets move both ways change. The absolute values of the
-    eigenvalues of all coefficients may be larger than the curvature of these, which makes steps
-    short. A Newton step for them is therefore tried if it is longer than `nearest`. At a stationary
-    point, the objective also falls along a direction of negative curvature, both ways. `H` is the
-    Hessian of the loss, and `value` the objective.
+    The result is None if no such θ is found. Only coefficients that the penalty lets move both ways
+    change. The absolute values of the eigenvalues of all coefficients may be larger than the
+    curvature of these, which makes steps short. A Newton step for them is therefore tried if it is
+    longer than `nearest`. At a stationary point, the objective also falls along a direction of
+    negative curvature, both ways. `H` is the Hessian of the loss, `value` the objective, and
+    `value_at` that of `descend_by_newton`.
     """
     theta, tangent = point.theta, penalty.tangent(point.theta)
     some = np.flatnonzero(H.any(axis=0) & tangent.free.ravel())
@@ -185,7 +186,7 @@ def _lower_on_manifold(
 
 
 def _with_curvature_of_shifts(H: Array, point: Point, penalty: Penalty) -> Array:
-    """Return the Hessian of the loss with curvature for equal changes in all classes.
+    """Return H, the Hessian of the loss, with curvature for equal changes in all classes.
 
     If logits are coupled, the loss does not change if a constant is added to the coefficients of a
     column for all classes. Nor does the penalty for the columns without one. Such a direction

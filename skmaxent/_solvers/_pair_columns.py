@@ -2,6 +2,11 @@
 
 Along a lasso path with many logits most features have nonzero coefficients for few of the logits.
 Products with these pairs alone take a fraction of the time of products with whole features.
+
+Conventions
+-----------
+R logits, m selected pairs of a feature j and a logit k. x̃_ij is the standardised feature j of row
+i. Coefficients are one array x (m + R,): those of the pairs, then the intercepts of the logits.
 """
 
 from __future__ import annotations
@@ -29,10 +34,11 @@ class ScaledColumns:
 
     Attributes
     ----------
+    n_samples : int
     indptr, rows, data : ndarray
-        The arrays of a CSC matrix (n_samples, n_features).
+        The arrays of a CSC matrix (n_samples, n_features); `rows` are the row indices.
     center : ndarray of shape (n_features,)
-        The means of the scaled columns; zeros without an intercept.
+        The means of the scaled columns, which are not subtracted; zeros without an intercept.
     """
 
     def __init__(self, X: Any, standardisation: Standardisation) -> None:
@@ -44,17 +50,22 @@ class ScaledColumns:
 
 
 class PairColumns:
-    """The standardised columns of some pairs, and intercepts, in products with all rows.
-
-    Coefficients are one array x (m + R,): those of the m pairs, then the intercepts of R logits.
+    """The standardised columns of selected pairs, for products with all rows.
 
     Parameters
     ----------
     columns : ScaledColumns
     positions : ndarray of int, shape (m,)
-        The pair of feature j and logit k is the number j R + k.
+        The pair of feature j and logit k has the position j·R + k.
     n_logits : int
         R.
+
+    Attributes
+    ----------
+    positions : ndarray of int, shape (m,)
+        As given.
+    logits : ndarray of int, shape (m,)
+        The logit k of each pair.
     """
 
     def __init__(self, columns: ScaledColumns, positions: Array, n_logits: int) -> None:
@@ -79,14 +90,17 @@ class PairColumns:
         self._transposed = _matrix(sp.csr_matrix, arrays, shape[::-1])
 
     def times(self, x: Array) -> Array:
-        """Return the logits of the rows for coefficients x, (R, n_samples), without offsets."""
+        """Return the logits of the rows, (R, n_samples), for coefficients x; without offsets."""
         v, intercept = x[: -self._R], x[-self._R :]
         Z = np.asarray(self._columns @ v).reshape(self._R, self._n)
         Z += (intercept - np.bincount(self.logits, v * self._shift, self._R))[:, None]
         return Z
 
     def transposed_times(self, U: Array) -> Array:
-        """Return the sums over rows i of U[k, i] x̃_ij for each pair, then Σ_i U[k, i], (m + R,)."""
+        """Return the sums over rows i of U[k, i] x̃_ij for each pair, then Σ_i U[k, i], (m + R,).
+
+        U has the shape (R, n_samples).
+        """
         sums = U.sum(axis=1)
         out = np.empty(len(self.positions) + self._R)
         np.subtract(
@@ -98,17 +112,24 @@ class PairColumns:
         return out
 
     def squares_times(self, Q: Array) -> Array:
-        """Return the sums over rows i of Q[k, i] x̃_ij² without centring, and Σ_i Q[k, i]."""
+        """Return the sums over rows i of Q[k, i] y_ij² for each pair, then Σ_i Q[k, i], (m + R,).
+
+        y_ij is x̃_ij before the mean of the column is subtracted. Q has the shape (R, n_samples).
+        """
         return np.concatenate([self._squared @ Q.ravel(), Q.sum(axis=1)])
 
     @cached_property
     def _squared(self) -> Any:
+        """The matrix `_transposed` with squared entries, (m, R·n_samples)."""
         A = self._transposed
         return _matrix(sp.csr_matrix, (np.square(A.data), A.indices, A.indptr), A.shape)
 
 
 def _matrix(kind: Any, arrays: tuple[Array, Array, Array], shape: tuple[int, int]) -> Any:
-    """Return a CSR or CSC matrix of arrays that SciPy's constructor would check and copy."""
+    """Return a sparse matrix of the class `kind` that shares the arrays (data, indices, indptr).
+
+    SciPy's constructor would check and copy them.
+    """
     out = kind(shape, dtype=np.float64)
     out.data, out.indices, out.indptr = arrays
     return out

@@ -208,9 +208,10 @@ class PreciseObjective:
         return bool((self.columns.varying & (mean**2 > OFF_CENTRE**2 * variance)).any())
 
     def recentre(self, theta: Array) -> Array:
-        """Replace centres and scales by moments weighted by the curvature at θ.
+        """Replace the centres and scales in `columns` by moments weighted by the curvature at θ.
 
-        Returned is θ for the new columns.
+        Returned is θ for the new columns. If the moments are not finite, or no row has curvature,
+        nothing changes.
         """
         before = self.columns
         coef, intercept = before.coefficients(theta)

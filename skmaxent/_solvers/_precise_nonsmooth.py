@@ -1,12 +1,12 @@
 """Proximal Newton where rounding hides the optimum, for nonsmooth penalties and for bounds.
 
-Losses, residuals and curvatures of the rows, and the change of F by a step, are computed by
-`_precise`. Each step leads to the minimum of the quadratic model with the exact Hessian plus the
-penalty.
+Losses, residuals and curvatures of the rows, and the change of the objective F by a step, are
+computed by `_precise`. Each step leads to the minimum of the quadratic model of the loss, with its
+exact Hessian, plus the penalty.
 
 θ of shape (R, d + 1) are coefficients of centred and scaled columns. The columns of the objective
-are standardised with moments over all rows; the precise columns have other centres and scales, from
-moments weighted by the curvature of the rows.
+are standardised with moments over all rows. The precise columns have other centres and scales, from
+moments weighted by the curvature of the rows. Both are called coordinates of θ.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ def proximal_newton_precise(
 class _Search:
     """The present θ, with the loss, the penalty and the columns to which θ belongs.
 
+    The methods `_enter`, `change_coordinates`, `_evaluate`, `step` and `_go` change θ.
+
     Attributes
     ----------
     theta : ndarray of shape (R, d + 1)
@@ -215,11 +217,11 @@ class _Search:
         return replace(found, least_decrease=0.0)
 
     def step(self, model: Model, found: Minimum, damping: float) -> float:
-        """Make a step that lowers F, with as much damping as it needs.
+        """Make a step that lowers F, with as much damping as it needs; return the next damping.
 
-        `found` is the minimum of the model with the given damping. Returned is the damping for the
-        next step. If no step lowers F, this is zero after a damped step, so that an undamped one is
-        tried, and infinity after an undamped step.
+        `found` is the minimum of the model with the given damping. If no step lowers F, θ stays,
+        and the result is infinity if `damping` is zero, else zero, so that the next step is tried
+        without damping. The result is infinity also if F is not lower at the rounded end of a step.
         """
         first = damping
         while True:

@@ -114,6 +114,7 @@ def loss_derivatives(
     """Return the weighted sums over rows that `PreciseEvaluation` holds, without the ridge.
 
     They are the loss, its absolute terms, the gradient, the Hessian and the bound of its diagonal.
+    `weights` (rows,) are those of the rows.
     """
     P, C, losses = loss_of_rows(likelihood, Z, T)
     residual = P * (1.0 - T) - T * C
@@ -156,7 +157,10 @@ def loss_changes(
 def _curvature_weights(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> tuple[Array, Array]:
-    """Return the dense rows of a block, and their curvatures Σ_k p_k (1 - p_k) times weights."""
+    """Return the dense rows of a block, and their curvatures Σ_k p_k (1 - p_k) times weights.
+
+    The curvatures are those at coefficients `coef` (R, d) and intercepts (R,) of the columns of X.
+    """
     X = block.dense()
     Z = coef @ X.T + intercept[:, None]
     if block.offset is not None:
@@ -168,7 +172,7 @@ def _curvature_weights(
 def curvature_sums(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> KernelResult:
-    """Return the sum of the rows weighted by their curvature, and of these weights."""
+    """Return the sum of rows weighted by their curvature, (d,), and the sum of these weights."""
     X, weights = _curvature_weights(block, likelihood, coef, intercept)
     return weights @ X, weights.sum()
 

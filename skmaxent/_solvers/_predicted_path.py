@@ -83,7 +83,10 @@ class PredictedPath(Path):
     def _outcome(
         self, problem: Problem, options: Options, start: Array, strength: float
     ) -> Outcome:
-        """Minimise from θ `start`, with a preconditioner or quadratic model of an earlier fit."""
+        """Minimise from θ `start`, with a preconditioner or quadratic model of an earlier fit.
+
+        The products of columns or the preconditioner of this fit are kept for the next one.
+        """
         objective = problem.objective
         if not problem.terms.is_plain_ridge:
             assert self._solution is not None
@@ -109,7 +112,9 @@ class PredictedPath(Path):
         return outcome
 
     def _start(self, problem: Problem, strength: float) -> Array | None:
-        """Extrapolate θ (R, d + 1) from the last solutions by a polynomial; None without any.
+        """Return θ (R, d + 1), extrapolated from the last solutions by a polynomial, or None.
+
+        The result is None if there is no last solution, or if `strength` is 0.
 
         With a nonsmooth penalty, coefficients that are zero in the last solution stay zero, and
         coefficients whose sign the extrapolation changes become zero.
@@ -134,7 +139,7 @@ class PredictedPath(Path):
 
 
 def _end_of(outcome: Outcome) -> Array:
-    """Return θ at the end of the Newton step from an outcome's point.
+    """Return θ (R, d + 1) at the end of the Newton step from an outcome's point.
 
     If neither the step nor a preconditioner is known, the result is θ of the point itself.
     """

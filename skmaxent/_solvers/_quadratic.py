@@ -195,9 +195,9 @@ class DenseModel(Model):
 
 
 def _cholesky(block: Array) -> Array:
-    """Return the lower Cholesky factor of a positive semidefinite matrix, which is changed.
+    """Return the lower Cholesky factor of a positive semidefinite matrix, which is overwritten.
 
-    Directions without curvature get a little, so that the factor exists.
+    Curvature is added to the diagonal until the factor exists.
     """
     share = np.maximum(block.diagonal(), 1e-300)
     block.flat[:: len(block) + 1] += 1e-10 * share
@@ -228,7 +228,7 @@ def _are_same(one: Tangent, other: Tangent) -> bool:
 
 
 class DampedModel(Model):
-    """The Hessian of another model plus `damping` times the identity matrix.
+    """A model with the Hessian of another one, `model`, plus `damping` times the identity matrix.
 
     Its steps are shorter where the other model has little curvature, for instance because of rows
     whose probabilities are near 0 and 1 (Levenberg 1944, Q. Appl. Math. 2, 164-168).

@@ -78,7 +78,7 @@ def sampled_start(null: Point, options: Options) -> Array:
 
 
 def _class_shares(sample: MultinomialObjective) -> Array:
-    """Return the share of each class in the weighted targets of a sample.
+    """Return the share of each class in the weighted targets of a sample, (n_classes,).
 
     If a share is zero, there is no optimum without a penalty.
     """

@@ -1,4 +1,10 @@
-"""An upper bound on F - F* from the Newton decrement, because the loss is self-concordant."""
+"""An upper bound on F - F* from the Newton decrement, because the loss is self-concordant.
+
+F is the mean loss plus the penalty, and F* its minimum. θ of shape (R, d + 1) are the coefficients
+of the d standardised columns for R logits, with the intercepts in the last column; gradients and
+steps have the shape of θ. g is a gradient of F, or a subgradient, and w_k is a coefficient of the
+logit k.
+"""
 
 from __future__ import annotations
 
@@ -256,7 +262,7 @@ def _bound_within(
 
 @functools.lru_cache(maxsize=16)
 def _random_signs(shape: tuple[int, int]) -> Array:
-    """Return random signs, to estimate by how much rounding errors enlarge a decrement.
+    """Return an array of random signs, to estimate by how much rounding enlarges a decrement.
 
     Errors with random signs have a part along the eigenvectors of the smallest eigenvalues of M.
     """

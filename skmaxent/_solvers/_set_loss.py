@@ -2,7 +2,8 @@
 
 With S_i the set of row i, and z_i its logits, the loss is the mean of -log P(S_i). A row's classes
 with positive targets are its set. θ of shape (R, d + 1) are the coefficients of the standardised
-columns, with the intercepts in the last column, for R logits and d features.
+columns, with the intercepts in the last column, for R logits and d features. `coef` (R, d) and
+`intercept` (R,) are those of the columns of X.
 """
 
 from __future__ import annotations

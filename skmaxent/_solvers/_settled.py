@@ -71,7 +71,10 @@ def logit_changes(Z: Array, D: Array, is_coupled: bool) -> Array:
 def _block_change(
     block: Block, is_coupled: bool, at: tuple[Array, Array], step: tuple[Array, Array]
 ) -> KernelResult:
-    """Return the largest entry of `logit_changes` over the rows of a block."""
+    """Return the largest entry of `logit_changes` over the rows of a block.
+
+    `at` and `step` are coefficients (R, d) and intercepts (R,) of the columns of X.
+    """
     block = on_host_block(block)
     Z = block.logits_at(*map(on_host, at)).astype(np.float64)
     D = block.logits(*map(on_host, step)).astype(np.float64)
@@ -79,6 +82,9 @@ def _block_change(
 
 
 def _top_and_margin(Z: Array) -> tuple[Array, Array]:
-    """Return the class with the largest logit of each row, and the margin to the next one."""
+    """Return the class with the largest logit of each row, and the margin to the next one.
+
+    Z are the logits (R, rows), and both results have the shape (rows,).
+    """
     second, first = np.partition(Z, len(Z) - 2, axis=0)[-2:]
     return Z.argmax(axis=0), first - second

@@ -3,8 +3,9 @@
 The products of all pairs of columns are computed once. With them an exact Hessian is one matrix
 product, and an iteration takes some twenty calls of NumPy.
 
-θ has the shape (R, width), for R logits and width = d + 1 columns, the last of which belongs to the
-intercepts. In reference coding there are r rows: all classes but the last if logits are coupled.
+θ, gradients and steps have the shape (R, width), for R logits and width = d + 1 columns, the last
+of which belongs to the intercepts. In reference coding there are r rows: all classes but the last
+if logits are coupled. n is the number of rows, F the objective, and H its Hessian.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class SmallEvaluation(NamedTuple):
 
 class SmallProblem:
     """The objective F of a small problem, with the products of columns that Newton steps need.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        F, for which `is_small` is true.
 
     Attributes
     ----------
@@ -143,7 +149,10 @@ class SmallProblem:
         )
 
     def is_settled(self, theta: Array, step: Array) -> bool:
-        """Return the result of `_settled.is_settled` from the columns that are kept here."""
+        """Return what `_settled.is_settled` returns for a Newton step at θ.
+
+        It uses the columns that are kept here.
+        """
         if is_tiny(self._objective, step):
             return True
         Z = theta @ self._columns
@@ -191,7 +200,7 @@ def rounding_of(loss: float, theta: Array) -> float:
 
 
 def _products_of_pairs(columns: Array) -> Array:
-    """Return the products of all pairs of columns (width, n), with a row for each pair."""
+    """Return the products of all pairs of columns (width, n), (width (width + 1)/2, n)."""
     width, n = columns.shape
     out = np.empty((width * (width + 1) // 2, n))
     start = 0
@@ -221,7 +230,10 @@ def _expansion(r: int, width: int) -> NDArray[np.intp]:
 
 
 class _Factored:
-    """The factored Hessian as a `Preconditioner`; without a factor it is the identity."""
+    """The Cholesky factor of the Hessian as a `Preconditioner`.
+
+    If `factor` is None, the preconditioner is the identity.
+    """
 
     is_exact = True
     is_close = True
@@ -246,8 +258,8 @@ def newton_small(
 ) -> Outcome:
     """Minimise a smooth objective of a small problem from θ of shape (R, d + 1).
 
-    `record` receives the iterations, and `watch` looks for separation. `problem` is that of the
-    objective, if it is known.
+    `record` receives the iterations, and `watch` looks for separation. `problem` is the
+    `SmallProblem` of the objective; None computes it.
 
     Returns
     -------
@@ -328,7 +340,7 @@ def _next_state(
 ) -> tuple[Array, SmallEvaluation] | None:
     """Return θ and the state after a step against `direction`, or None if no step is accepted.
 
-    `direction` is H⁻¹ g (R, d + 1), and `norm` the length of g in the norm of H⁻¹.
+    `direction` is H⁻¹ g for the gradient g at θ, and `norm` is √(gᵀ H⁻¹ g). `region` is updated.
     """
     while True:
         t = 1.0 if norm <= region.radius else region.radius / norm

@@ -1,7 +1,7 @@
-"""Proximal Newton's method for lassos and elastic nets so small that calls cost more than sums.
+"""Proximal Newton's method for lassos and elastic nets of small problems.
 
-Each step leads to the minimum of a quadratic model of the loss plus the penalty. This minimum is
-found by pivoting, see `_active_set`.
+In such problems calls of NumPy cost more than arithmetic. Each step leads to the minimum of a
+quadratic model of the loss plus the penalty. This minimum is found by pivoting, see `_active_set`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class _SmallNonsmooth:
         return _Iterate(W, state, state.loss + self.penalty_at(W))
 
     def rounding(self, here: _Iterate) -> float:
-        """Return the size of the rounding errors of the value."""
+        """Return the size of the rounding errors of `here.value`."""
         return rounding_of(here.state.loss, here.W.reshape(self._shape))
 
     def step(self, here: _Iterate) -> tuple[Array, float]:

@@ -205,7 +205,7 @@ def descend(
 def minimise_smooth(
     problem: Problem, options: Options, start: Array | None, *, least_bound: float = TIGHT
 ) -> Solution:
-    """Minimise with a smooth penalty, and check the result by the certificate.
+    """Minimise with a plain ridge or without a penalty, and check the result by the certificate.
 
     If the certificate is too large to confirm the result, `newton_precise` continues.
 
@@ -312,7 +312,7 @@ def minimise_nonsmooth(
     screening: Screening | None = None,
     least_bound: float = TIGHT,
 ) -> Solution:
-    """Minimise with a nonsmooth penalty, with bounds, or with a penalty that differs by class.
+    """Minimise with any penalty that is not a plain ridge: L1, bounds, targets, a ridge by class.
 
     The result is checked as in `minimise_smooth`. The solver is proximal Newton over a working set
     of features. A method of SciPy that the user selects runs for penalties that are smooth and

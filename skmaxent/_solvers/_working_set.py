@@ -62,11 +62,11 @@ class Screening:
 
     @property
     def features(self) -> Array:
-        """The positions of features that probably have nonzero coefficients."""
+        """The positions of features that probably have nonzero coefficients, (n,)."""
         return np.flatnonzero(kkt_violations(self.point, self.penalty))
 
     def if_few_pairs(self) -> Screening | None:
-        """Return this rule if it keeps at most FEW_PAIRS pairs of a feature and a logit."""
+        """Return this rule, or None if it keeps more than FEW_PAIRS pairs of feature and logit."""
         kept = np.abs(self.point.gradient[:, :-1]) > self.penalty.l1[:, :-1]
         return self if np.count_nonzero(kept) <= FEW_PAIRS else None
 
@@ -146,7 +146,7 @@ class WorkingSet:
         return np.asfortranarray(theta[:, self._with_intercept()])
 
     def _with_intercept(self) -> Array:
-        """Return the positions in θ of the columns of the members and the intercepts."""
+        """Return the positions in θ of the columns of the members and the intercepts, (n,)."""
         return np.append(self.index, self.objective.blocks.n_features)
 
     def minimise(
