@@ -52,9 +52,9 @@ def duality_gap(
 
     - If there is no intercept, or if its gradient is zero, q is p. The gap of a ridge is then
       Σ_j ‖∂F/∂w_j‖²/(2λ_j).
-    - With an intercept, the mean of q must be the mean of t. Otherwise q is therefore
-      (1 - ε) p + ε u, where u is the distribution, equal for all rows, for which the means agree.
-      The entropy is concave, so that H(q) >= (1 - ε) H(p) + ε H(u).
+    - Otherwise q is (1 - ε) p + ε u, because with an intercept the mean of q must be the mean of t.
+      u is the distribution, equal for all rows, for which the means agree. The entropy is concave,
+      so that H(q) >= (1 - ε) H(p) + ε H(u).
     - If r*(-M) is infinite for that q, as where a gradient exceeds an L1 penalty, the dual point is
       t + s (q - t) with the largest s <= 1 for which it is finite. H(t) >= 0.
 
