@@ -330,10 +330,9 @@ class TrainingProblem:
         product[:, :-1] -= objective.penalty.hessian_product(change[:, :-1])
         there = objective.at(theta)
         rise = there.loss - point.loss + penalty.value(theta) - penalty.value(point.theta)
-        excess = max(
-            0.5 * (float((change * product).sum()) + curvature),
-            rise - there.rounding - point.rounding,
-        )
+        # A rise above the whole objective is none of its rounding errors, whatever their bound.
+        known = rise if rise > value else rise - there.rounding - point.rounding
+        excess = max(0.5 * (float((change * product).sum()) + curvature), known)
         return excess / value if excess > ROUNDED_SHARE * value else 0.0
 
     def columns_with_inexact_logits(self, coef: Array) -> Array:

@@ -24,6 +24,7 @@ from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, exact_minimum
 from skmaxent._solvers._models import has_cheap_hessian, model_at
 from skmaxent._solvers._quadratic import DampedModel, Model, project_onto_tangent
 from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
@@ -267,8 +268,12 @@ def proximal_newton(
             )
         if is_last:
             distance = max(distance, float(root_n * np.sqrt(2.0 * max(step.decrease, 0.0))))
-        status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
         change = step.theta - point.theta
+        # A fit that ends early may end where the distance is not yet reliable.
+        is_near = distance <= tol and (
+            tol > options.tol or is_settled(objective, point.theta, change)
+        )
+        status = Status.CONVERGED if is_near else Status.MAX_ITER
         if distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(point.theta, change, distance):
             status = Status.QUASI_SEPARATED
         status = record.add(objective.counter, point.theta, value, distance, status)

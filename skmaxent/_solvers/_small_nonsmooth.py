@@ -159,7 +159,7 @@ def newton_small_nonsmooth(
         solver continues from there.
     """
     problem = _SmallNonsmooth(objective, penalty)
-    effective_size = objective.blocks.effective_size
+    effective_size, shape = objective.blocks.effective_size, theta.shape
     here, before = problem.at(theta.ravel()), 0.0
     while True:
         root_n = root_size(effective_size, here.value)
@@ -169,17 +169,18 @@ def newton_small_nonsmooth(
         status = Status.MAX_ITER
         # See QUADRATIC_MARGIN. Where distances do not fall, there is no such estimate.
         squared = QUADRATIC_MARGIN * distance**2 / before if distance < before else distance
-        if min(distance, squared) <= options.tol:
+        is_near = min(distance, squared) <= options.tol
+        if is_near and problem.loss.is_settled(here.W.reshape(shape), step.reshape(shape)):
             # The end of the step is nearer still, and costs less than a certificate without it.
             distance = min(distance, squared)
             there = problem.at(end) if step.any() else here
             if there.value <= here.value + problem.rounding(there):
                 here, status = there, Status.CONVERGED
         elif distance <= CLOSE_TO_OPTIMUM and watch.sees_direction(
-            here.W.reshape(theta.shape), step.reshape(theta.shape), distance
+            here.W.reshape(shape), step.reshape(shape), distance
         ):
             status = Status.QUASI_SEPARATED
-        theta = here.W.reshape(theta.shape)
+        theta = here.W.reshape(shape)
         if record.has_callback:
             theta = penalty.recentre(theta)
         status = record.add(objective.counter, theta, here.value, distance, status)
@@ -189,5 +190,5 @@ def newton_small_nonsmooth(
         if found is None:
             break
         here, before = found, distance
-    theta = np.asfortranarray(penalty.recentre(here.W.reshape(theta.shape)))
+    theta = np.asfortranarray(penalty.recentre(here.W.reshape(shape)))
     return Outcome(problem.loss.point(theta, here.state), here.value, status, record.history)
