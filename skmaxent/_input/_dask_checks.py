@@ -80,8 +80,9 @@ class Summary:
     n_bytes : int
     labels : ndarray of shape (n_labels,)
         The labels in this chunk.
-    totals : ndarray of shape (n_labels,), or (3, n_labels) for an indicator matrix
-        Sums for each label of the weights divided by `top_weight`.
+    totals : ndarray of shape (2, n_labels), or (3, n_labels) for an indicator matrix
+        The sum and the largest of the weights of each label, divided by `top_weight`; for an
+        indicator matrix see `LabelCounts`.
     top_weight : float
         The largest weight in this chunk; 1 without weights.
     """

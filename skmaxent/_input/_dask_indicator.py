@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._input import _validation
 from skmaxent._input._dask_checks import CheckedRows, check_chunks
 from skmaxent._input._indicator import (
     LabelCounts,
@@ -50,7 +51,7 @@ class IndicatorConversion:
     def __call__(self, chunk: CheckedRows) -> Rows:
         weights = None
         if self.top_weight is not None and chunk.weights is not None:
-            weights = chunk.weights / self.top_weight
+            weights = _validation.without_negligible(chunk.weights / self.top_weight)
         weights = used_weights(chunk.codes, weights, self.link)
         if weights is None and self.link == "softmax":
             # Rows of other chunks may have no labels, and then weights of zero: all chunks need

@@ -18,9 +18,9 @@ from skmaxent._input._training_data import (
     LARGEST_SCALE,
     SMALLEST_SCALE,
     TrainingData,
+    divided,
     fitted_classes,
     positions_among,
-    power_of_two_above,
 )
 from skmaxent._storage._chunked_rows import ChunkedRows, ChunksShape
 from skmaxent._storage._cluster import mapped
@@ -39,18 +39,24 @@ class Labelled(CheckedChunks):
         The sorted labels of all chunks.
     totals : ndarray of shape (n_classes,)
         The sum of the weights of each class, divided by `top_weight`.
+    largest : ndarray of shape (n_classes,)
+        The largest weight of each class, divided by `top_weight`.
     """
 
     classes: Array
     totals: Array
+    largest: Array
 
     def training_data(self, class_weight: Array | None, smoothing: float) -> TrainingData:
         """Return the training data with these class weights and this label smoothing."""
-        return self.training_data_of(self.totals, class_weight, smoothing, self._stored)
+        return self.training_data_of(
+            self.totals, self.largest, class_weight, smoothing, self._stored
+        )
 
     def training_data_of(
         self,
         totals: Array,
+        largest: Array,
         class_weight: Array | None,
         smoothing: float,
         stored: Callable[[Array, Array | None, int, Workers], ChunkedRows],
@@ -61,6 +67,8 @@ class Labelled(CheckedChunks):
         ----------
         totals : ndarray of shape (n_classes,)
             The sum of the weights of the chosen rows of each class, divided by `top_weight`.
+        largest : ndarray of shape (n_classes,)
+            The largest weight of the chosen rows of each class, divided by `top_weight`.
         class_weight : ndarray of shape (n_classes,) or None
         smoothing : float
             The weight of the uniform distribution in the targets.
@@ -69,15 +77,11 @@ class Labelled(CheckedChunks):
             `active` are the positions of the fitted classes, and `factors` (n_classes,), or None,
             multiply the weights of the rows of each class.
         """
-        weighted = totals if class_weight is None else totals * class_weight
-        present = np.flatnonzero(weighted > _validation.NEGLIGIBLE_WEIGHT * weighted.max())
-        top = 1.0 if class_weight is None else float(class_weight.max())
-        scale = float(np.clip(self.top_weight * top, SMALLEST_SCALE, LARGEST_SCALE))
-        factors = None if class_weight is None else class_weight / top
-        if factors is not None:
-            # The class with the most weight may have small sample weights.
-            lowered = power_of_two_above(float((totals * factors).max()))
-            factors, scale = factors / lowered, max(scale * lowered, SMALLEST_SCALE)
+        ones = np.ones(len(self.classes))
+        factors, unit = divided(ones if class_weight is None else class_weight, largest)
+        present = np.flatnonzero(_validation.without_negligible(largest * factors))
+        scale = float(np.clip(self.top_weight * unit, SMALLEST_SCALE, LARGEST_SCALE))
+        is_unchanged = class_weight is None and unit == 1.0
         active, model = fitted_classes(present, self.classes, smoothing)
         return TrainingData(
             self.classes,
@@ -88,7 +92,7 @@ class Labelled(CheckedChunks):
             scale,
             model,
             # A nested function would keep variables of this frame alive in the traceback of errors.
-            partial(stored, active, factors, model.n_logits),
+            partial(stored, active, None if is_unchanged else factors, model.n_logits),
         )
 
     def _stored(
@@ -147,13 +151,12 @@ class LabelConversion:
         targets = positions_among(self.active, len(self.classes))[codes]
         weights = None
         if self.top_weight is not None and chunk.weights is not None:
-            weights = chunk.weights / self.top_weight
+            weights = _validation.without_negligible(chunk.weights / self.top_weight)
         if self.class_weight is not None:
             factors = self.class_weight[codes]
             weights = factors if weights is None else weights * factors
         if weights is not None:
-            weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
-            weights = weights.astype(self.dtype)
+            weights = _validation.without_negligible(weights).astype(self.dtype)
         offset = None
         if chunk.offset is not None:
             given: Any = chunk.offset
@@ -196,10 +199,13 @@ def read(
         classes, _ = encode_labels(labels)
     else:
         refuse_unknown(labels, classes, "y")
-    totals = np.zeros(len(classes))
+    totals, largest = np.zeros((2, len(classes)))
     for summary in checked.summaries:
         position = np.searchsorted(classes, summary.labels)
-        np.add.at(totals, position, summary.totals * (summary.top_weight / checked.top_weight))
+        sums, tops = summary.totals * (summary.top_weight / checked.top_weight)
+        np.add.at(totals, position, sums)
+        np.maximum.at(largest, position, tops)
+    largest = _validation.without_negligible(largest)
     return Labelled(
         checked.scheduler,
         checked.names,
@@ -208,7 +214,8 @@ def read(
         checked.has_weights,
         checked.has_offset,
         classes,
-        totals,
+        np.where(largest > 0.0, totals, 0.0),
+        largest,
     )
 
 
@@ -230,8 +237,18 @@ def _label_codes(y: Any) -> tuple[Array, Array]:
 
 
 def _label_totals(chunk: CheckedRows, weights: Array | None) -> Array:
-    """Return the sum of the weights (n_rows,) of the rows that have each label, (n_labels,)."""
-    return np.bincount(chunk.codes, weights, len(chunk.labels))
+    """Return the sum and the largest of the weights of the rows with each label, (2, n_labels)."""
+    return class_weights(chunk.codes, weights, len(chunk.labels))
+
+
+def class_weights(codes: Array, weights: Array | None, n_classes: int) -> Array:
+    """Return the sum and the largest of the weights of the rows of each class, (2, n_classes).
+
+    `codes` and `weights` have the shape (n_rows,); None stands for weights of one.
+    """
+    sums, largest = np.bincount(codes, weights, n_classes), np.zeros(n_classes)
+    np.maximum.at(largest, codes, 1.0 if weights is None else weights)
+    return np.stack([sums, largest])
 
 
 def _codes(chunk: CheckedRows, classes: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skmaxent._input._observations import Observations
-from skmaxent._input._validation import NEGLIGIBLE_WEIGHT, offset_of
+from skmaxent._input._validation import offset_of, without_negligible
 from skmaxent._objective._likelihood import Likelihood, Softmax, likelihood
 from skmaxent._storage._arrays import check_coefficients_fit
 from skmaxent._storage._device_array import DeviceArray
@@ -191,31 +191,32 @@ def _shares(observed: Observations, class_weight: Array | None) -> tuple[Array, 
 def _product(factors: list[Array], n_samples: int) -> tuple[Array, float]:
     """Return the product of several weights of each row divided by a number, and the number.
 
-    The number is the product of the maxima of the `factors`, each of shape (n_samples,), so that no
-    product overflows, times a power of two. The largest of the weights is then between 1/2 and 1,
-    also if large entries of one factor meet small entries of another. Weights below
-    `NEGLIGIBLE_WEIGHT` become zero.
+    The number is the product of those of `divided` for the `factors`, each of shape (n_samples,).
+    Negligible weights become zero.
     """
     weights, scale = np.ones(n_samples), 1.0
     for factor in factors:
-        top = float(factor.max())
-        if top > 0.0:
-            weights = weights * (factor / top)
-            lowered = power_of_two_above(float(weights.max()))
-            weights /= lowered
-            scale = min(max(scale * top * lowered, SMALLEST_SCALE), LARGEST_SCALE)
-        else:
-            weights = np.zeros(n_samples)
-    return np.where(weights < NEGLIGIBLE_WEIGHT, 0.0, weights), scale
+        relative, unit = divided(factor, weights)
+        weights = weights * relative
+        scale = min(max(scale * unit, SMALLEST_SCALE), LARGEST_SCALE)
+    return without_negligible(weights), scale
 
 
-def power_of_two_above(largest: float) -> float:
-    """Return the least power of two that is not below a number, at most 1, or 1 for zero.
+def divided(factor: Array, weights: Array) -> tuple[Array, float]:
+    """Return a factor of weights divided by a number, and the number.
 
-    Weights divided by it have the same digits.
+    The number is the largest entry of the factor, so that no product overflows, times a power of
+    two. The largest product of weights and result is then between 1/2 and 1, also if large entries
+    of the factor meet small weights. Both arrays have the same shape, and weights are at most 1. A
+    factor of zeros stays as it is.
     """
-    mantissa, exponent = np.frexp(largest)
-    return float(np.ldexp(1.0, min(int(exponent) - int(mantissa == 0.5), 0)))
+    top = float(factor.max())
+    if not top > 0.0:
+        return factor, 1.0
+    factor = factor / top
+    mantissa, exponent = np.frexp(float((weights * factor).max()))
+    lowered = float(np.ldexp(1.0, min(int(exponent) - int(mantissa == 0.5), 0)))
+    return factor / lowered, top * lowered
 
 
 def fitted_classes(present: Array, classes: Array, smoothing: float) -> tuple[Array, Likelihood]:

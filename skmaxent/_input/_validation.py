@@ -117,8 +117,15 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Arra
         raise ValueError(
             "Sample weights must contain at least one non-zero number: every sample_weight is 0."
         )
-    # See NEGLIGIBLE_WEIGHT.
-    return np.where(weights < NEGLIGIBLE_WEIGHT * weights.max(), 0.0, weights)
+    return without_negligible(weights, float(weights.max()))
+
+
+def without_negligible(weights: Array, largest: float = 1.0) -> Array:
+    """Return weights with zeros for those below `NEGLIGIBLE_WEIGHT` times the largest one.
+
+    `largest` is the largest weight of all rows, of which `weights` may be those of some.
+    """
+    return np.where(weights < NEGLIGIBLE_WEIGHT * largest, 0.0, weights)
 
 
 def check_groups(groups: Any, n_samples: int) -> Array:

@@ -6,7 +6,7 @@ rows, and a score to those that are not among its test rows. X is read once, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -77,8 +77,8 @@ class FoldView:
             weights = np.where(self.side.holds(marks), weights, 0.0)
         if self.factors is not None:
             weights = weights * self.factors[rows.targets]
-        weights = np.where(weights < _validation.NEGLIGIBLE_WEIGHT, 0.0, weights)
-        rows = rows._replace(weights=weights.astype(rows.X.dtype))
+        weights = _validation.without_negligible(weights).astype(rows.X.dtype)
+        rows = rows._replace(weights=weights)
         if len(self.active) == self.n_classes:
             return rows
         targets = positions_among(self.active, self.n_classes)[rows.targets]
@@ -191,13 +191,27 @@ class FoldsInChunks:
         """The sum of the weights of each class in the training rows, (n_folds, n_classes)."""
         if not self.labelled.has_weights:
             return self.n_training.astype(float)
+        return self._of_training_rows(_class_totals, np.add)
+
+    @cached_property
+    def _largest(self) -> Array:
+        """The largest weight of each class in the training rows, (n_folds, n_classes)."""
+        if not self.labelled.has_weights:
+            return (self.n_training > 0).astype(float)
+        return self._of_training_rows(_class_maxima, np.maximum)
+
+    def _of_training_rows(self, kernel: Callable[..., tuple[Array]], combine: np.ufunc) -> Array:
+        """Return the results (n_classes,) of a kernel for the training rows of each fold, stacked.
+
+        `combine` combines the results of blocks.
+        """
         K = len(self.classes)
 
         def of_fold(fold: int) -> Array:
             side = self.splits.side(fold, is_held_out=False)
             rows = self._stored(FoldView(side, np.arange(K), K), 1, Workers())
-            (totals,) = rows.map_reduce(_class_totals, K)
-            return np.asarray(totals)
+            (found,) = rows.map_reduce(kernel, K, combine=combine)
+            return np.asarray(found)
 
         return np.array([of_fold(fold) for fold in range(self.n_folds)])
 
@@ -265,13 +279,13 @@ class FoldsInChunks:
         Balanced class weights are computed from the training rows of the fold, as for arrays in
         memory.
         """
-        side, totals = None, self.labelled.totals
+        side, totals, largest = None, self.labelled.totals, self.labelled.largest
         if fold is not None:
             side = self.splits.side(fold, is_held_out=False)
-            totals = self._totals[fold]
+            totals, largest = self._totals[fold], self._largest[fold]
         class_weight = _validation.check_class_weight(model.class_weight, self.classes, totals)
         return self.labelled.training_data_of(
-            totals, class_weight, model.label_smoothing, partial(self._stored_side, side)
+            totals, largest, class_weight, model.label_smoothing, partial(self._stored_side, side)
         )
 
     def _stored_side(
@@ -359,8 +373,17 @@ def _refuse_metadata(routed: Bunch) -> None:
 
 def _class_totals(block: Block, n_classes: int) -> tuple[Array]:
     """Return the sum of the weights of each class in a block, (n_classes,) (a kernel)."""
+    return (_weights_of_classes(block, n_classes)[0],)
+
+
+def _class_maxima(block: Block, n_classes: int) -> tuple[Array]:
+    """Return the largest weight of each class in a block, (n_classes,) (a kernel)."""
+    return (_weights_of_classes(block, n_classes)[1],)
+
+
+def _weights_of_classes(block: Block, n_classes: int) -> Array:
     weights = block.weights_or_ones().astype(float)
-    return (np.bincount(block.targets, weights, n_classes),)
+    return _dask_labels.class_weights(block.targets, weights, n_classes)
 
 
 def _log_likelihoods(block: Block, candidates: Candidates) -> tuple[Array, float]:

@@ -86,6 +86,38 @@ def test_the_result_is_that_of_the_rows_in_memory(name):
     assert_same(model(**PARAMETERS[name]).fit(*chunked(X, y, weights)), theirs)
 
 
+NEGLIGIBLE = {
+    # Rows of "east" weigh nothing beside one of "south", though their sum does.
+    "in sums": ("east", 1e-20, {"class_weight": {"north": 0.1, "east": 5e-11, "south": 1.0}}),
+    # The training rows of the first fold have small weights, and so has a class.
+    "in a fold": ("fold", 1e-27, {"class_weight": {"north": 1e-3, "east": 1.0, "south": 1e-5}}),
+    "undone": ("south", 1e-27, {"class_weight": "balanced"}),
+    "lost before": ("last", 1e-33, {"class_weight": "balanced"}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The training part")
+@pytest.mark.parametrize("name", NEGLIGIBLE)
+def test_weights_may_differ_by_thirty_decades(name):
+    X, y, weights = rows(300)
+    which, size, options = NEGLIGIBLE[name]
+    folds = np.arange(300) % 2
+    if which == "fold":
+        weights[folds == 1] *= size
+    elif which == "last":  # a chunk has the class alone
+        y[:] = np.where(y == "south", "north", y)
+        y[250:] = "south"
+        weights[250:] *= size
+    else:
+        weights[y == which] *= size
+    if name == "in sums":
+        y[(y == "south") & (np.arange(300) > 60)] = "north"
+    cv = PredefinedSplit(folds)
+    theirs = model(cv=cv, **options).fit(X, y, weights)
+    assert np.isfinite(theirs.scores_).all()
+    assert_same(model(cv=cv, **options).fit(*chunked(X, y, weights)), theirs)
+
+
 @pytest.mark.parametrize(
     "options", [{"Cs": 3}, {"l1_ratios": [0.0, 1.0], "relax": [0.0, 1.0], "Cs": [0.05, 0.5]}]
 )
