@@ -26,14 +26,100 @@ from skmaxent import MaxentClassifierCV
 
 from .checks import Examination, Fit, Outcome
 from .expected import active_classes
-from .reference import WIDE
+from .reference import WIDE, probabilities
 
-# The difference of the scores of two sets of coefficients that are within `tol` of each other.
+# The difference of the scores of two sets of coefficients that are within `tol` of each other, for
+# held-out rows that are not far outside of the training rows; for others see `score_change`.
 SCORES_AGREE = 1e-3
 ROUNDING = 1e-9
 # Total loss that rounding of an objective in float64 hides, where a large penalty of fixed
 # coefficients is part of it, beyond which intercepts and thus scores may differ.
 HIDDEN_NATS = 1e-6
+
+
+def score_change(objective, best, X, slopes, tol):
+    """How much a score may change between the optimum and coefficients within `tol` of it.
+
+    A step δ from the optimum has the length √(n / min(1, n F)) √(δᵀ H δ) in standard errors, with
+    the Hessian H of the objective F and the effective number n of rows. A score with the gradient g
+    changes by g·δ to first order, and thus by up to √(gᵀ H⁻¹ g) √(min(1, n F) / n) `tol`. Held-out
+    rows far outside of the training rows make this large, and training rows with probabilities near
+    0 and 1.
+
+    Parameters
+    ----------
+    objective : Objective
+        That of the training rows, without groups.
+    best : Found
+        Its optimum.
+    X : ndarray of shape (rows, d)
+        Held-out rows.
+    slopes : ndarray of shape (rows, R)
+        The derivatives of the score by the logits of these rows.
+    tol : float
+    """
+    W, R = best.coef, objective.shape[0]
+    bare = (objective.ridge == 0) & (objective.l1 == 0)
+    free = ((W != 0) | (objective.l1 == 0)) & (objective.lower < W) & (objective.upper > W)
+    free &= ~objective._idle
+    ridge = objective.ridge / objective.scale**2
+    rows = objective._apart / objective.scale
+    columns = (np.asarray(X, WIDE) - objective.center) / objective.scale
+    if objective.fit_intercept:
+        rows, columns = (np.column_stack([A, np.ones(len(A), WIDE)]) for A in (rows, columns))
+        bare, free = (np.column_stack([A, np.ones(R, bool)]) for A in (bare, free))
+        ridge = np.column_stack([ridge, np.zeros(R, WIDE)])
+    P = probabilities(objective.logits(W, best.intercept), objective.link)
+    if objective.link == "softmax":
+        others = np.array([np.delete(P, k, axis=1).sum(axis=1) for k in range(R)]).T
+    else:
+        others = 1 - P
+    H = np.zeros((R, rows.shape[1], R, rows.shape[1]), WIDE)
+    share = objective.s / objective.total
+    for k in range(R):
+        for m in range(R):
+            if k == m or objective.link == "softmax":
+                curvature = share * P[:, k] * (others[:, k] if k == m else -P[:, m])
+                H[k, :, m] = (rows * curvature[:, None]).T @ rows
+        at = range(rows.shape[1])
+        H[k, at, k, at] += ridge[k]
+    if objective.link == "softmax":  # equal steps of all classes change neither loss nor score
+        for j in np.flatnonzero(bare.all(axis=0)):
+            H[:, j, :, j] += abs(H[:, j, :, j]).max()
+    at = np.flatnonzero(free)
+    g = (slopes.T @ columns).ravel()[at]
+    square = g @ solved(H.reshape(free.size, free.size)[np.ix_(at, at)], g)
+    n = objective.total**2 / (objective.s**2).sum()
+    length = tol * np.sqrt(min(WIDE(1), n * objective.value(W, best.intercept)) / n)
+    return float(length * np.sqrt(max(square, 0)))
+
+
+def solved(H, g):
+    """The solution x of H x = g for a positive definite H, by elimination in extended precision.
+
+    Pivots that vanish, of coefficients without curvature, count as infinite.
+    """
+    size = np.sqrt(np.where(H.diagonal() > 0, H.diagonal(), 1))
+    H, x = H / np.outer(size, size), np.array(g / size, WIDE)
+    order = np.arange(len(g))
+    for i in range(len(g)):
+        k = i + H.diagonal()[i:].argmax()
+        swap = order[[i, k]]
+        order[[k, i]] = swap
+        H[[i, k]], x[[i, k]] = H[[k, i]], x[[k, i]]
+        H[:, [i, k]] = H[:, [k, i]]
+        if not H[i, i] > 0:
+            H[i:, :], H[:, i:], x[i:] = 0, 0, 0
+            H[range(i, len(g)), range(i, len(g))] = 1
+            break
+        column = H[i + 1 :, i] / H[i, i]
+        x[i + 1 :] -= column * x[i]
+        H[i + 1 :, i:] -= np.multiply.outer(column, H[i, i:])
+    for i in reversed(range(len(g))):
+        x[i] = (x[i] - H[i, i + 1 :] @ x[i + 1 :]) / H[i, i]
+    out = np.empty_like(x)
+    out[order] = x
+    return out / size
 
 
 @dataclass
@@ -185,10 +271,15 @@ class CrossValidation(Examination):
                         outcome.fail("SCORE", f"{found:.10g}, expected {truth:.10g}, {here}")
                         return None
                     if fit.converged:
-                        best = self.reference_fit(fold, fit, coef, intercept, ratio, C, here)
-                        if best is None:
+                        found = self.reference_fit(fold, fit, coef, intercept, ratio, C, here)
+                        if found is None:
                             return None
-                        expected[i, j, c] = self.score(fold, *best)[0]
+                        one, best = found
+                        optimum = self.of_all_classes(one, best, coef, intercept)
+                        expected[i, j, c] = self.score(fold, *optimum)[0]
+                        off = abs(expected[i, j, c] - model.scores_[i, j, c])
+                        if off > SCORES_AGREE * max(1, abs(expected[i, j, c])):
+                            rounding[i, j, c] += self.change_within_tol(fold, one, best, optimum)
         if not fit.converged or self.has_accuracy:
             return None
         off = (abs(expected - model.scores_) - rounding) / np.maximum(1, abs(expected))
@@ -224,7 +315,10 @@ class CrossValidation(Examination):
         return path[:, :-1], path[:, -1]
 
     def reference_fit(self, fold, fit, coef, intercept, ratio, C, here):
-        """The coefficients of the reference for a fold; None if the fit is worse than it says."""
+        """The examination of a fold and the `Found` of its reference.
+
+        The result is None if the fit is worse than it says.
+        """
         parameters = fold.problem.parameters | {"C": float(C), "l1_ratio": float(ratio)}
         one = Examination(replace(fold.problem, parameters=parameters), Outcome())
         active = one.expected.active
@@ -240,15 +334,32 @@ class CrossValidation(Examination):
         if not good:
             self.outcome.skipped = self.outcome.skipped or one.outcome.skipped
             return None
-        best = one.best(part)
-        W, b = coef.astype(WIDE), intercept.astype(WIDE)
+        return one, one.best(part)
+
+    def of_all_classes(self, one, best, coef, intercept):
+        """The coefficients of `best`, and those of `coef` for classes that the fit has not seen."""
+        W, b, active = coef.astype(WIDE), intercept.astype(WIDE), one.expected.active
         W[active], b[active] = best.coef, best.intercept
         return W, b
 
-    def score(self, fold, coef, intercept):
-        """The score of the held-out rows of known classes, and how much rounding may change it."""
+    def change_within_tol(self, fold, one, best, optimum):
+        """How much the score of a fold may change within `tol` of the optimum."""
+        if one.objective.grouped:
+            return 0.0
+        active = one.expected.active
+        Z, _ = self.held_out_logits(fold, *optimum)
+        table = self.held_out_weights(fold)
+        P = np.where(np.isfinite(Z), probabilities(Z, "softmax"), 0)
+        slopes = (table - table.sum(axis=1, keepdims=True) * P) / table.sum()
+        slopes = slopes[:, 1:] if len(best.intercept) == 1 else slopes[:, active]
+        X = self.problem.X[fold.test]
+        change = score_change(one.objective, best, X, slopes, self.model.tol)
+        self.outcome.notes["a score depends on `tol` by much"] += change > SCORES_AGREE
+        return change
+
+    def held_out_logits(self, fold, coef, intercept):
+        """The logits (n, K) of the held-out rows, and the sizes of the terms of their sums."""
         problem, test = self.problem, fold.test
-        single = len(intercept) == 1
         W, b, X = coef.astype(WIDE), intercept.astype(WIDE), problem.X[test].astype(WIDE)
         absent = b < -1e30
         b = np.where(absent, 0, b)
@@ -256,11 +367,24 @@ class CrossValidation(Examination):
         size = abs(X) @ abs(W).T + abs(b)
         if problem.offset is not None:
             Z, size = Z + problem.offset[test], size + abs(problem.offset[test])
-        Z = np.column_stack([np.zeros(len(Z)), Z]) if single else np.where(absent, -np.inf, Z)
+        single = len(intercept) == 1
+        return (
+            np.column_stack([np.zeros(len(Z)), Z]) if single else np.where(absent, -np.inf, Z)
+        ), size
+
+    def held_out_weights(self, fold):
+        """The weights (n, K) of the classes of the held-out rows; those not known count nothing."""
+        problem, test = self.problem, fold.test
         weights = np.asarray(problem.counts[test], WIDE)
         if problem.sample_weight is not None:
             weights = weights * problem.sample_weight[test]
-        table = weights[:, None] * problem.shares[test] * fold.known
+        return weights[:, None] * problem.shares[test] * fold.known
+
+    def score(self, fold, coef, intercept):
+        """The score of the held-out rows of known classes, and how much rounding may change it."""
+        problem, X = self.problem, self.problem.X
+        Z, size = self.held_out_logits(fold, coef, intercept)
+        table = self.held_out_weights(fold)
         rounding = np.finfo(problem.X.dtype).eps * (8 + 2 * size.max(axis=1, initial=0))
         rounding = rounding * np.sqrt(X.shape[1] + 1)
         total = table.sum()

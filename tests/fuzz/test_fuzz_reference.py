@@ -12,11 +12,12 @@ from sklearn.linear_model import LogisticRegression
 
 from fuzz.bias_reduction import PenalisedLikelihood
 from fuzz.checks import TooMuchWork, limited_calls
+from fuzz.cross_validation import score_change, solved
 from fuzz.examine import examine
 from fuzz.expected import expected_objective
 from fuzz.partial_labels import SetObjective
 from fuzz.problems import KINDS, random_problem
-from fuzz.reference import Objective
+from fuzz.reference import WIDE, Objective, probabilities
 from skmaxent import MaxentClassifier
 
 
@@ -302,3 +303,45 @@ def test_planted_faults_are_found(fault, monkeypatch):
     for seed in plain_seeds():
         found.update(check for check, _ in examine("inference", seed)[0].failures)
     assert FAULTS[fault] in found if fault else not found
+
+
+@pytest.mark.parametrize("name", ["none", "ridge", "lasso"])
+@pytest.mark.parametrize("link", ["softmax", "sigmoids"])
+def test_the_change_of_a_score_within_tol(link, name):
+    objective = ordinary(link, **PENALTIES[name])
+    best = objective.cold()
+    X = objective.X[:5] * 1.5
+    tol, size = 1e-3, float(objective.total**2 / (objective.s**2).sum())
+
+    def score(W, b):
+        Z = X @ W.T + b
+        shift = np.log(np.exp(Z).sum(axis=1)) if link == "softmax" else np.log1p(np.exp(Z[:, 0]))
+        return (Z[:, 0] - shift).mean()
+
+    Z = X @ best.coef.T + best.intercept
+    slopes = -probabilities(Z, link) / len(X)
+    if link == "sigmoids":
+        slopes[:, 1:] = 0
+    slopes[:, 0] += 1 / len(X)
+    change = score_change(objective, best, X, slopes, tol)
+    # No step of the length `tol` along random directions changes the score by more, and one does so
+    # by nearly as much.
+    rng, most = np.random.default_rng(0), 0.0
+    free = (best.coef != 0) | (objective.l1 == 0)
+    start = score(best.coef, best.intercept)
+    steps = rng.normal(size=(4000, 3, 5))
+    for step in steps:
+        W = best.coef + 1e-4 * step[:, :4] * free / objective.scale
+        b = best.intercept + 1e-4 * step[:, 4] - (W - best.coef) @ objective.center
+        rise = objective.value(W, b) - best.value
+        length = np.sqrt(2 * size * float(rise))
+        most = max(most, abs(float(score(W, b) - start)) * tol / length)
+    assert 0.3 * change < most < 1.02 * change
+
+
+def test_a_system_is_solved_in_extended_precision():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(6, 9)) * 10.0 ** rng.integers(-6, 6, size=(6, 1))
+    A, x = A.astype(WIDE), rng.normal(size=6)
+    H = A @ A.T
+    np.testing.assert_allclose(solved(H, H @ x).astype(float), x, rtol=1e-8)
