@@ -53,6 +53,12 @@ MANY_CLASSES_COST, FEW_CLASSES = 2.0, 30.0
 # Blocks are built if the products will have cost as much after the next step. The next step is
 # expected to take this many times the products of the last one.
 NEXT_STEP = 2.0
+# Blocks are built if the mean loss is at most this share of that of equal probabilities. Otherwise
+# the curvature of most rows is similar for all classes, and blocks save hardly any products.
+SEPARABLE = 0.15
+# Blocks are given up if a product does not reduce the residual LEAST_SPEEDUP times as much, on the
+# scale of logarithms, as with the preconditioner before.
+LEAST_SPEEDUP = 1.25
 # Most Hessian products of a step. Preconditioned systems need far fewer; this limits the cost of a
 # step if the preconditioner is bad.
 MAX_STEP_PRODUCTS = 200
@@ -75,8 +81,8 @@ class PreconditionerChoice:
       the null model.
     - "assembled": the Hessian as a matrix, for up to `ASSEMBLED_SIZE` parameters. It costs
       n·p² + p³/3, and is the closest approximation away from the null model.
-    - "blocks": the d × d block of the Hessian for each class, for more parameters. It costs about
-      R·d²·(n + d)/2.
+    - "blocks": the d × d block of the Hessian for each class, if they cost less than "assembled".
+      They cost about R·d²·(n + d)/2.
 
     The first preconditioner of a fit is "full" if it costs no more than `WORTH_PRODUCTS` Hessian
     products, "assembled" if that is free or cheap near the optimum, and "diagonal" otherwise. A
@@ -127,15 +133,18 @@ class PreconditionerChoice:
         self._costs = _costs(objective, self._rows)
         if solver == "newton-cg" or p > ASSEMBLED_SIZE:
             self._costs["assembled"] = np.inf
-        else:
-            self._costs["blocks"] = np.inf
         self._exact_cost = blocks.n_samples * p * (p + CALLS) + self._costs["assembled"]
         if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
             self._costs["assembled"] = 0.0
+        if self._costs["assembled"] <= self._costs["blocks"]:
+            self._costs["blocks"] = np.inf
         # `_spent` is the cost of all Hessian products so far. `_age` is the number of steps since
         # the last preconditioner was built, and `_since` the cost of their products and gradients.
         self._spent = 0.0
         self._age, self._since = 0, 0.0
+        # Whether the loss is small enough for blocks, and the logarithmic reduction of the residual
+        # for each product before blocks were built.
+        self._is_separable, self._rate_without_blocks = False, 0.0
         self._kind = ""
         self._preconditioner: Preconditioner
 
@@ -143,7 +152,7 @@ class PreconditionerChoice:
     def max_products(self) -> int:
         """The most Hessian products that the next step may take."""
         cost = self._costs["blocks"]
-        if self._kind not in ("diagonal", "full") or not cost < np.inf:
+        if self._kind not in ("diagonal", "full") or not (cost < np.inf and self._is_separable):
             return MAX_STEP_PRODUCTS
         most = max(BLOCKS_IN_STEP * cost / self._product_cost, LEAST_STEP_PRODUCTS)
         return int(min(most, MAX_STEP_PRODUCTS))
@@ -153,6 +162,8 @@ class PreconditionerChoice:
         point: Point,
         last_products: int,
         *,
+        reduction: float = 0.0,
+        reduction_left: float = np.inf,
         is_far: bool = False,
         is_steady: bool = False,
     ) -> tuple[Preconditioner, bool]:
@@ -163,6 +174,11 @@ class PreconditionerChoice:
         point : Point
         last_products : int
             The number of Hessian products of the last step.
+        reduction : float, default=0.0
+            The logarithm of the factor by which these products reduced the residual of the Newton
+            equation.
+        reduction_left : float, default=inf
+            The logarithm of the distance to the optimum divided by the tolerance.
         is_far : bool, default=False
             Whether the point is so far from the optimum that F is not nearly quadratic between
             them. If it still is after OLD steps with one preconditioner, the Hessian of all rows is
@@ -177,6 +193,11 @@ class PreconditionerChoice:
         self._spent += last
         # A step also takes a gradient, which costs about as much as a product.
         self._age, self._since = self._age + 1, self._since + last + self._product_cost
+        self._is_separable = point.loss <= SEPARABLE * _largest_loss(point)
+        rate = reduction / max(last_products, 1)
+        left = reduction_left / rate * self._product_cost if rate > 0.0 else np.inf
+        if self._kind == "blocks" and self._age == 1:
+            self._judge_blocks(rate)
         if is_far and self._age > OLD and self._exact_cost <= FAR_PRODUCTS * self._product_cost:
             self._rows["assembled"] = self._objective.blocks.n_samples
             self._costs["assembled"] = 0.0
@@ -190,10 +211,14 @@ class PreconditionerChoice:
             kind = self._last_affordable(
                 ("diagonal", "full", "assembled"), max(last, self._spent / 2)
             )
-            if self._blocks_pay_off(last, is_steady):
+            if is_steady and self._blocks_pay_off(last, left):
+                if self._kind != "blocks":
+                    self._rate_without_blocks = rate
                 return self._build("blocks", point)
             if self._kind == "blocks":
-                return self._preconditioner, False
+                if self._costs["blocks"] < np.inf:
+                    return self._preconditioner, False
+                return self._build(kind, point)
             if is_far and kind == self._kind and self._is_old():
                 return self._build(kind, point)
             dear = last <= self._costs[kind] and self._costs[kind] > 0.0
@@ -201,20 +226,29 @@ class PreconditionerChoice:
                 return self._preconditioner, False
         return self._build(kind, point)
 
-    def _blocks_pay_off(self, last: float, is_steady: bool) -> bool:
-        """Return whether to build blocks, for the first time or again; only if `is_steady`.
+    def _blocks_pay_off(self, last: float, left: float) -> bool:
+        """Return whether to build blocks, for the first time or again.
 
-        `last` is the cost of the products of the last step. Blocks are built for the first time if
-        the products so far and those expected of the next step cost as much as the blocks. They are
-        built again if the steps since then have cost as much as blocks, and the products of the
-        last step half as much.
+        `last` is the cost of the products of the last step, and `left` that of the products until
+        the end, at the rate of the last step. Blocks are never built if they cost more than those,
+        or if the loss is too large. They are built for the first time if the products so far and
+        those expected of the next step cost as much as the blocks, and again if the steps since
+        then have cost as much as blocks, and the products of the last step half as much.
         """
         cost = self._costs["blocks"]
-        if not is_steady:
+        if left < cost or self._kind == "assembled" or not self._is_separable:
             return False
         if self._kind == "blocks":
             return self._since >= cost and last >= cost / 2
         return self._spent + NEXT_STEP * last >= cost
+
+    def _judge_blocks(self, rate: float) -> None:
+        """Give up blocks if the first step with them was not faster than the one before.
+
+        `rate` is the logarithmic reduction of the residual for each Hessian product.
+        """
+        if rate < LEAST_SPEEDUP * self._rate_without_blocks:
+            self._costs["blocks"] = np.inf
 
     def _is_old(self) -> bool:
         """Return whether more than OLD steps have used the preconditioner, and cost as much."""
@@ -252,6 +286,14 @@ class PreconditionerChoice:
     def _last_affordable(self, kinds: tuple[str, ...], budget: float) -> str:
         """Return the last of `kinds` whose cost is within `budget`; "diagonal" without any."""
         return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]
+
+
+def _largest_loss(point: Point) -> float:
+    """Return the loss of a row for equal probabilities of its classes, or of its labels."""
+    likelihood = point.objective.likelihood
+    if likelihood.is_coupled:
+        return float(np.log(likelihood.n_logits))
+    return float(likelihood.n_logits * np.log(2.0))
 
 
 def _costs(objective: MultinomialObjective, n_rows: dict[str, int]) -> dict[str, float]:

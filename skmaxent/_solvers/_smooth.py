@@ -22,6 +22,7 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._settled import is_settled
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._solvers._trust_region import TrustRegion
+from skmaxent._storage._arrays import EPS
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -157,8 +158,9 @@ class _State:
         self.point, self.region = start, TrustRegion()
         self.distance = np.inf
         self.newton_step: Step | None = None
-        # The smallest Ritz value of the last step, and whether Hessian products must be exact.
-        self._ritz, self._exact = 1.0, False
+        # The smallest Ritz value of the last step, the logarithm of the factor by which that step
+        # reduced the residual, and whether Hessian products must be exact.
+        self._ritz, self._reduction, self._exact = 1.0, 0.0, False
         self._is_new = False
         if preconditioner is None:
             preconditioner, self._is_new = self._choice.at(start, 0)
@@ -209,17 +211,18 @@ class _State:
             )
         candidate, step = _accepted(point, step_from, self.region, preconditioner, norm)
         self._ritz = step.smallest_ritz
+        self._reduction = float(np.log(norm / max(step.residual_norm, EPS * norm)))
         return candidate, step
 
     def move_to(self, candidate: Point) -> None:
         """Make a point the present iterate, and replace the preconditioner if that pays off."""
         previous, self.point, self._is_new = self.point.value, candidate, False
         n_products = self._counter.hessian_products - self._n_products_before
-        if self.preconditioner.is_close and self.region.model_holds:
+        self._measure_length()
+        length = self._root_n * self._norm
+        if self.preconditioner.is_close and self.region.model_holds and length <= 0.5 * self._tol:
             # The Hessian before the step suffices to show, with a margin, that the optimum is near.
-            self._measure_length()
-            if self._root_n * self._norm <= 0.5 * self._tol:
-                return
+            return
         is_steady = (
             self.region.is_steady
             and self.distance > self._tol
@@ -228,10 +231,13 @@ class _State:
         self.preconditioner, self._is_new = self._choice.at(
             candidate,
             n_products,
+            reduction=self._reduction,
+            reduction_left=float(np.log(max(length / self._tol, 1.0))),
             is_far=self.distance > QUADRATIC_DISTANCE,
             is_steady=is_steady,
         )
-        self._measure_length()
+        if self._is_new:
+            self._measure_length()
 
 
 def _status(
