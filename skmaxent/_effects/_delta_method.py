@@ -151,7 +151,8 @@ class DeltaMethod:
     def read(self, X: Any, offset: ArrayLike | None) -> tuple[Any, Array | None]:
         """Return the user's rows and offsets as the classifier reads them, in host memory.
 
-        Rows are an ndarray or a CSR matrix with the columns of the model; offsets may be None.
+        Rows are an ndarray or a CSR matrix with the columns of the model. Offsets are an array
+        (n, n_logits) or None.
         """
         return self.model_rows(
             X if self.transformer is None else self.transformer.transform(X), offset
@@ -296,7 +297,10 @@ class DeltaMethod:
 
 
 def _chunk_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
-    """Return the weights of the rows of a chunk, which may all be zero."""
+    """Return the weights of the rows of a chunk, (n_samples,), or None if `sample_weight` is None.
+
+    Unlike the weights of all rows, those of a chunk may all be zero.
+    """
     if sample_weight is not None and not np.any(sample_weight):
         return np.zeros(n_samples)
     return _validation.check_sample_weight(sample_weight, n_samples)

@@ -125,7 +125,10 @@ class Effects:
     def _contrast(
         self, rows: TableRows, request: Request, contrast: Contrast, combination: Combination
     ) -> tuple[Estimates, Array]:
-        """Return estimates of one contrast, with `combination` of high and low probabilities."""
+        """Return estimates of one contrast, and their standard errors (m,).
+
+        `combination` is the function of the probabilities at the high and the low values.
+        """
         versions = tuple(
             self._model_rows(rows, with_column(rows.frame, contrast.variable, values))
             for values in (contrast.high, contrast.low)
@@ -135,7 +138,7 @@ class Effects:
     def _slope(
         self, rows: TableRows, request: Request, name: str, slope: str
     ) -> tuple[Estimates, Array]:
-        """Return estimates of one of `SLOPES` of a variable, and their standard errors."""
+        """Return estimates of one of `SLOPES` of a variable, and their standard errors (m,)."""
         model_rows = self._with_derivatives(rows, name)
         return self._estimates(rows, request, (model_rows,), slopes(slope), None)
 
@@ -230,6 +233,7 @@ class Effects:
         draws, V = self._draws(request), self.delta.covariance
 
         def combined(found: tuple[Estimates, ...]) -> Estimates:
+            """Return the estimates of the versions as one, combined by `combination`."""
             if combination is None:
                 return found[0]
             with np.errstate(divide="ignore", invalid="ignore"):

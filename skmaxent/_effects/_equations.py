@@ -105,7 +105,7 @@ class _Parser:
         self.text = re.sub(pattern, self._placeholder, text)
 
     def linear(self) -> Array:
-        """Return the weight of each name and, as the last entry, the constant."""
+        """Return the weight of each name and, as the last entry, the constant, (n_names + 1,)."""
         try:
             tree = ast.parse(self.text.strip(), mode="eval")
         except SyntaxError:
@@ -132,7 +132,7 @@ class _Parser:
         return f"names among {shown}"
 
     def _value(self, node: ast.expr) -> Array:
-        """Return the weights of the names and the constant of an expression, as `linear`."""
+        """Return the weights of the names and the constant of a part of the text, as `linear`."""
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
             value = np.zeros(len(self.names) + 1)
             value[-1] = node.value

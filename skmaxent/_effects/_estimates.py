@@ -39,7 +39,7 @@ class Estimates:
     draws: Array | None = None
 
     def errors(self, covariance: Array) -> Array:
-        """Return standard errors by the delta method, for the covariance of the coefficients."""
+        """Return standard errors (m,) by the delta method, for the covariance of coefficients."""
         variances = np.einsum("ij,ij->i", self.jacobian @ covariance, self.jacobian)
         return np.asarray(np.sqrt(variances.clip(0.0)))
 
@@ -84,7 +84,10 @@ def normal_quantile(conf_level: float) -> float:
 def normal_interval(
     values: Array, errors: Array, conf_level: float, df: float | Array = np.inf
 ) -> tuple[Array, Array]:
-    """Return values - t · errors and values + t · errors, with the quantile t of `df` degrees."""
+    """Return values - t · errors and values + t · errors, both (m,).
+
+    t is a quantile of Student's t distribution with `df` degrees of freedom, a number or (m,).
+    """
     check_level(conf_level)
     half = t_quantile(conf_level, df) * errors
     return values - half, values + half
@@ -93,7 +96,10 @@ def normal_interval(
 def logit_interval(
     values: Array, errors: Array, conf_level: float, df: float | Array = np.inf
 ) -> tuple[Array, Array]:
-    """Return the interval of `normal_interval` of log-odds, mapped to probabilities."""
+    """Return the interval of `normal_interval` for log-odds, mapped back to probabilities.
+
+    `values` (m,) are probabilities, and `errors` (m,) their standard errors.
+    """
     check_level(conf_level)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_odds = np.log(values) - np.log1p(-values)
@@ -112,7 +118,7 @@ def percentile_interval(draws: Array, conf_level: float) -> tuple[Array, Array]:
 
 
 def _ones(a: Array, b: Array) -> Array:
-    """Return ones in the shape of a."""
+    """Return ones in the shape of a, a derivative by a that does not depend on a and b."""
     return np.ones_like(a)
 
 

@@ -89,7 +89,10 @@ def _linear_functions(hypothesis: Any, labels: pd.DataFrame) -> tuple[Array, Arr
 
 
 def _contrasts(kind: str, labels: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
-    """Return the weights and the names of contrasts between the estimates of each class."""
+    """Return the weights and the names of contrasts between the estimates of each class.
+
+    `kind` is a name of `CONTRASTS`. The weights have the shape (n_contrasts, m).
+    """
     import pandas as pd
 
     classes, names = labels.iloc[:, -1], _names(labels.iloc[:, :-1])
@@ -114,7 +117,7 @@ def _contrasts(kind: str, labels: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
 def _pairs(kind: str, names: list[str]) -> list[tuple[Array, str]]:
     """Return the contrasts of one class: for each, the weights of the estimates and its name.
 
-    `names` are those of the estimates.
+    `names` are those of the m estimates of the class, and weights have the shape (m,).
     """
     m = len(names)
     if kind == "meandev":

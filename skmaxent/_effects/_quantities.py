@@ -7,7 +7,7 @@ the design (standardised features, and ones for the intercept), n rows. P are th
 (n, K), Z the design (n, w). Coefficients θ have the shape (R, w), and their covariance (R·w, R·w),
 logit by logit. The derivative of a quantity of a row by θ is a sum of outer products of a factor
 (K, R) with a row (w,) of a design: factors and designs are kept apart until they are summed over
-groups of rows.
+groups of rows. Draws (n_draws, R, w) are drawn coefficients minus those of the fit, or None.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class RowValues:
         )
 
 
-# A function of a model, dense rows, and deviations (n_draws, R, w) of drawn coefficients.
+# A function of a model, dense rows, and draws of coefficients.
 Quantity = Callable[[DeltaMethod, ModelRows, "Array | None"], RowValues]
 
 
@@ -167,6 +167,7 @@ def slopes(kind: str) -> Quantity:
     """
 
     def quantity(delta: DeltaMethod, rows: ModelRows, draws: Array | None) -> RowValues:
+        """Return the derivatives of the probabilities at some rows."""
         P, Z, free = (
             delta.probabilities(rows.X, rows.offset),
             delta.design(rows.X),
@@ -254,7 +255,7 @@ def _slope(P: Array, spread: Array, kind: str) -> Array:
 
 
 def _all_logits(free_logits: Array, free: list[int], n_classes: int) -> Array:
-    """Return the logits of all classes, (n, K); those that are fixed are zero."""
+    """Return the logits of all classes, (n, K), from the free ones (n, R); the others are zero."""
     logits = np.zeros((len(free_logits), n_classes))
     logits[:, free] = free_logits
     return logits

@@ -15,7 +15,10 @@ DENSE_ROWS = 4096
 
 
 def dense_blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array, Array | None]]:
-    """Yield blocks of rows of X: their slice, a dense float64 copy of them, and their offsets."""
+    """Yield blocks of rows: their slice, a dense float64 copy of them, and their offsets or None.
+
+    `rows` (n, n_features) may be sparse.
+    """
     for start in range(0, rows.shape[0], DENSE_ROWS):
         at = slice(start, min(start + DENSE_ROWS, rows.shape[0]))
         part = rows[at]
@@ -24,7 +27,10 @@ def dense_blocks(rows: Any, offset: Array | None) -> Iterator[tuple[slice, Array
 
 
 def relative_to_largest(weights: Array | None) -> Array | None:
-    """Return weights divided by the largest, so that their sums neither overflow nor underflow."""
+    """Return weights (n,) divided by the largest, or None for None.
+
+    Sums of the result neither overflow nor underflow.
+    """
     return None if weights is None else weights / weights.max()
 
 

@@ -173,7 +173,7 @@ def _offset_of_grid(variables: Variables, n_points: int, *, repeats: bool) -> An
 
 
 def _weights(request: Request, n: int, known: Array | None) -> Array | None:
-    """Return the weights (n,) that the user gave, or else `known`."""
+    """Return the weights (n,) that the user gave, or else `known`; None stands for ones."""
     given = request.sample_weight
     return known if given is None else check_sample_weight(given, n)
 

@@ -51,12 +51,14 @@ def anova(
     cache: dict[tuple[int, ...], tuple[float, int]] = {(): (0.0, 0)}
 
     def cached_statistic(columns: set[int]) -> tuple[float, int]:
+        """Return the statistic for some columns, and its degrees of freedom."""
         key = tuple(sorted(columns))
         if key not in cache:
             cache[key] = statistic(list(key))
         return cache[key]
 
     def positions(term: Term) -> set[int]:
+        """Return the positions of the columns of a term."""
         return {names.position(column) for column in term.columns}
 
     tests: list[tuple[str, float, int]] = []

@@ -198,7 +198,10 @@ class _Ascents:
         return None, t
 
     def _joined_maximum(self, theta: Array, step: Array) -> Solution | None:
-        """Return the maximum of an earlier search if a step from θ leads to one of its points."""
+        """Return the maximum of an earlier search if a step from θ leads to one of its points.
+
+        Otherwise the result is None. θ has the shape (n_logits, n_features + 1).
+        """
         end = after_step(theta, step, self._width)
         limit = JOINED * float(np.linalg.norm(end - theta))
         for maximum, points in self._known:

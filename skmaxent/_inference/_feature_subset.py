@@ -57,6 +57,7 @@ def covariance_of_features(
     r = max(1, len(point.theta) - 1)
 
     def hessian_product(direction: Array) -> Array:
+        """Return H times a direction of the shape of θ."""
         product = point.hessian_product(direction)
         if len(ridge) > 1:
             # The strengths of the logits differ: their ridge replaces that of the objective.

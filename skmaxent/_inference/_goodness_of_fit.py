@@ -134,6 +134,7 @@ def weighted_quantiles(values: Array, counts: Array, levels: Array) -> Array:
     below = np.floor(at)
 
     def value(position: Array) -> Array:
+        """Return the values at positions among the repeated values in order."""
         # Without the factor, a rounded sum of counts could give the value before.
         found = np.searchsorted(ends, position * (1.0 + 1e-12), side="right")
         return np.asarray(values[order][np.minimum(found, len(order) - 1)])

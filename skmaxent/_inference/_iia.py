@@ -171,6 +171,7 @@ def hausman_mcfadden(choices: Choices, classes: list[Any]) -> pd.DataFrame:
         raise ValueError(f"the model of all outcomes has no estimates: {error}.") from error
 
     def test(kept: list[int]) -> TestResult:
+        """Return Hausman's test for the outcomes that are kept."""
         few = choices.among(kept).fitted()
         A = _to_free_coefficients_of(kept, len(classes), choices.width)
         change = few.coef - A @ whole.coef
@@ -224,6 +225,7 @@ def small_hsiao(choices: Choices, classes: list[Any], random_state: RandomState)
     coef = share * halves[0].coef + (1.0 - share) * halves[1].coef
 
     def test(kept: list[int]) -> TestResult:
+        """Return the likelihood-ratio test for the outcomes that are kept."""
         few = second.among(kept)
         restricted = few.fitted()
         A = _to_free_coefficients_of(kept, len(classes), choices.width)

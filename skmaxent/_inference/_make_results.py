@@ -259,6 +259,7 @@ def _standardised(
     """
 
     def against_last(coef: Array) -> Array:
+        """Return θ (r, width) in reference coding for coefficients of the columns of X."""
         theta = objective.from_coefficients(coef[:, :-1].astype(float), coef[:, -1])
         return _reference_coding.against_last(theta, objective.fit_intercept)
 

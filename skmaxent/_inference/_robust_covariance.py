@@ -197,6 +197,7 @@ def _of_clusters(
         return CoefficientCovariance(V, W, distribution, n_groups, n_groups + 1)
 
     def sandwich(way: Array, count: int) -> Array:
+        """Return the sandwich covariance for `count` clusters with the codes `way`."""
         meat = _covariance.score_products(point, way, 2) * training.data.scale**2
         return np.asarray(V @ meat @ V * _small_sample_factor(kind, n, count, len(V)))
 
@@ -255,7 +256,10 @@ def _of_survey(
 
 
 def _rank_bound(df: float) -> int | None:
-    """Return one more than the largest rank of a covariance with these degrees of freedom."""
+    """Return one more than the largest rank of a covariance with these degrees of freedom.
+
+    The result is None for infinite degrees of freedom.
+    """
     return None if np.isinf(df) else int(df) + 1
 
 

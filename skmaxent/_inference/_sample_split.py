@@ -68,6 +68,7 @@ def infer_by_split(
             )
 
     def part(rows: Array) -> dict[str, Any]:
+        """Return the labels and weights of the rows at these positions, as arguments of `fit`."""
         weights = None if sample_weight is None else sample_weight[rows]
         return {"y": safe_indexing(y, rows), "sample_weight": weights}
 

@@ -40,6 +40,7 @@ class ChosenPenalty(ScoredClassifier):
 
     @staticmethod
     def _added_since(state: dict[str, Any]) -> dict[str, Any]:
+        """Return the attributes that an old pickle with this state lacks, with their values."""
         if "scores_" not in state:
             return {}
         # Folds always had equal weights before `fold_weights_` was added.
@@ -73,7 +74,10 @@ class ChosenPenalty(ScoredClassifier):
         return scores
 
     def _weights_of_folds(self, sizes: Array) -> Array:
-        """Return the weights of folds, from the sums of the weights of their scored rows."""
+        """Return the weights of folds, (n_folds,).
+
+        `sizes` (n_folds,) are the sums of the weights of their scored rows.
+        """
         return np.ones(len(sizes)) if self.fold_weights == "uniform" else sizes
 
     def _choose(self, scores: Array, errors: Array) -> None:

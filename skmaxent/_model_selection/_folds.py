@@ -176,6 +176,7 @@ class Candidates:
         """
 
         def logits(i: int, gamma: float) -> Array:
+            """Return the logits (n, n_logits) at the C at position i, for one gamma."""
             coef, intercept = self.path.blended(gamma, i)
             model = replace(self.model, coef=coef, intercept=intercept)
             return np.asarray(on_host(model.evaluate("logits", X, offset)), dtype=float)

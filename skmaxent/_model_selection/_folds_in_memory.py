@@ -136,15 +136,18 @@ class FoldRunner:
     fold_options: FoldOptions
 
     def trained_classes(self, train: Array) -> Array:
-        """Return in which classes the training rows at positions `train` have weight."""
+        """Return in which classes the training rows at `train` have weight, (n_classes,)."""
         return self._has(train, self.rows.sample_weight)
 
     def scored_classes(self, test: Array) -> Array:
-        """Return in which classes the test rows at positions `test` have weight in scores."""
+        """Return in which classes the test rows at `test` have weight in scores, (n_classes,)."""
         return self._has(test, self._score_weights)
 
     def _has(self, index: Array, weights: Array | None) -> Array:
-        """Return in which classes the rows at `index` have weight, (n_classes,)."""
+        """Return in which classes the rows at positions `index` have weight, (n_classes,).
+
+        `weights` (n_samples,) are those of all rows; None stands for ones.
+        """
         weights = None if weights is None else weights[index]
         if weights is not None and not weights.any():
             return np.zeros(len(self.rows.observed.classes), bool)
@@ -152,7 +155,7 @@ class FoldRunner:
 
     @property
     def _score_weights(self) -> Array | None:
-        """The weights of all rows in scores, or None."""
+        """The weights of all rows in scores, (n_samples,), or None for ones."""
         return self.rows.score_weights(self.fold_options)
 
     def run(self, job: Job, grid: PenaltyGrid, train: Array, test: Array, *, n_folds: int) -> Fold:
@@ -213,6 +216,7 @@ class FoldRunner:
             return None
 
         def held_out() -> HeldOutRows:
+            """Return the test rows."""
             X = check_data(FittedColumns.of(job.model), safe_indexing(self.rows.X, test))
             offset = None if self.rows.offset is None else self.rows.offset[test]
             return HeldOutRows(X, observed, weights, offset, n_folds)
@@ -288,6 +292,6 @@ class FoldRunner:
 
 
 def _positions(index: Any) -> Array:
-    """Return the positions of rows from positions, or from a mask of all rows."""
+    """Return the positions (n,) of rows from positions, or from a mask of all rows."""
     index = np.asarray(index)
     return np.flatnonzero(index) if index.dtype == bool else index

@@ -168,9 +168,9 @@ class ScoresOfPath:
         self.std_errs[self._order[others]] = std_errs[others]
 
     def _interpolated(self, means: Array, std_errs: Array) -> tuple[Array, Array]:
-        """Return interpolated scores and their standard errors at all ranks.
+        """Return interpolated scores and their standard errors, each (n_ranks,).
 
-        `means` and `std_errs` are those of the in-sample scores at all ranks.
+        `means` and `std_errs` (n_ranks,) are those of the in-sample scores.
         """
         at = self._has_leverages
         place, known = np.arange(len(self._order)), self._order[at]

@@ -97,9 +97,10 @@ def best_and_simplest(mean: Array, standard_error: Array) -> tuple[int, int]:
 def mean_coefficients(coefs: Array, intercepts: Array, fold_weights: Array) -> tuple[Array, Array]:
     """Return the coefficients and intercepts of the mean model of several folds.
 
-    The first axis of all arguments is that of the folds. The means of a class are over the folds
-    whose training rows have weight in it. Without such folds, the class is absent: its coefficients
-    are 0 and its intercept is that of `absent_logit`.
+    The arguments have the shapes (n_folds, n_logits, n_features), (n_folds, n_logits) and
+    (n_folds,). The means of a class are over the folds whose training rows have weight in it.
+    Without such folds, the class is absent: its coefficients are 0 and its intercept is that of
+    `absent_logit`.
     """
     absent = absent_logit(intercepts.dtype)
     seen = intercepts > 0.5 * absent

@@ -121,7 +121,10 @@ class Tangent:
 
 
 class ProximalPenalty(Protocol):
-    """What proximal Newton needs of a nonsmooth penalty, which is infinite outside its bounds."""
+    """What proximal Newton needs of a nonsmooth penalty, which is infinite outside its bounds.
+
+    W, V, G, steps and results without a given shape have the shape (R, width), for R logits.
+    """
 
     @property
     def unbounded_signs(self) -> tuple[Array, Array]:

@@ -84,7 +84,7 @@ class ClassBlockPreconditioner:
             self._inverses[k] = inverse
 
     def solve(self, G: Array) -> Array:
-        """Return M⁻¹ G for a gradient G (R, d + 1), in float64."""
+        """Return Π diag(B_1⁻¹, …, B_R⁻¹) Π G for a gradient G; both float64 (R, d + 1)."""
         if self._is_coupled:
             G = G - G.mean(axis=0)
         rhs = self._scales * G
@@ -168,7 +168,10 @@ class _SampledRows:
         return np.asarray(blas.ssyrk(1.0, X.T, beta=POOLED_SHARE, c=pooled, lower=1))
 
     def _standardised(self, rows: Array | slice) -> Array:
-        """Return rows of the block, standardised and with a last entry of one, as float32."""
+        """Return rows of the block, standardised and with a last entry of one.
+
+        The result is float32 of shape (n_rows, d + 1). Without intercepts the last entry is zero.
+        """
         X, columns = self._block.X[rows], self._columns
         X = X.toarray() if self._block.is_sparse else X
         out = np.empty((X.shape[0], X.shape[1] + 1), dtype=np.float32)

@@ -37,7 +37,7 @@ STALE_PRODUCTS = 8
 STALE_SOLVES = 10
 # If the decrease differs from the predicted one by this factor, the step has changed the Hessian.
 OUTDATED = 1.25
-# A decrease below this share of what rounding makes of F counts as none.
+# A decrease below this share of the rounding error of F counts as none.
 LEAST_DECREASE = 1e-3
 # If actual over predicted decrease is above the first number, a step twice as long is tried; below
 # the second one, a step half as long.
@@ -214,7 +214,8 @@ def proximal_newton(
 ) -> Outcome:
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √(2 n Δ) with Δ the decrease of F that the model predicts.
+    The distance, in standard errors, is √(2 n Δ), with Δ the decrease of F that the model predicts
+    and √n the factor of `root_size`.
     If the penalty is smooth, this is the length of the Newton step. Before the fit ends, the
     distance is computed with the Hessian too, unless the model, the Hessian and F agreed on the
     last step.

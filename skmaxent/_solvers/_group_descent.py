@@ -168,7 +168,7 @@ class _Descent:
         self.q += (self.H[:, j * R : (j + 1) * R] @ change).reshape(self.W.shape)
 
     def _minimise_block(self, j: int) -> None:
-        """Minimise over the coefficients w of group j, with the other groups fixed.
+        """Set the coefficients w of group j to their minimum, with the other groups fixed.
 
         With A the block of H and b the gradient at w = 0, the minimiser is w = -(A + l1/ρ)⁻¹ b,
         where ρ is the length of w; it is zero if the length of b is at most l1.
@@ -299,7 +299,7 @@ class _Descent:
 
 
 def _inner(A: Array, B: Array) -> Array:
-    """Return the inner products of the rows of two matrices."""
+    """Return the inner products of the rows of A and B, both (n, R), shape (n,)."""
     return np.asarray(np.einsum("jk,jk->j", A, B))
 
 
@@ -318,6 +318,7 @@ def _least_along(q: Array, W: Array, l1: Array, step: Array, change: Array) -> f
     least = np.square(W + t0[:, None] * step).sum(axis=1)
 
     def slopes(t: Array) -> Array:
+        """Return the slope of the value at several t, (n,)."""
         past = t[:, None] - t0
         squares = c * past**2 + least
         rate = np.divide(

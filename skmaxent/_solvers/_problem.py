@@ -35,7 +35,7 @@ class Problem:
     Attributes
     ----------
     objective : MultinomialObjective
-        The mean loss of the rows, plus the penalty if this is smooth.
+        The mean loss of the rows, plus the penalty if `terms.is_plain_ridge`.
     user_terms : PenaltyTerms
         The penalty and bounds that the user asked for, which are those of the coefficients of the
         columns of X.
@@ -133,8 +133,8 @@ class Problem:
         earlier fit. Solvers never change the coefficients of constant columns, nor the intercepts
         of a problem without intercepts, so these entries of θ are zero. If logits are coupled, a
         number is subtracted from all coefficients of a column, which does not change the loss:
-        their mean if the penalty is smooth, and otherwise the number for which the penalty is
-        least. At last θ is projected onto the bounds.
+        their mean if `terms.is_plain_ridge`, else the number for which the penalty is least. At
+        last θ is projected onto the bounds.
         """
         theta = self.objective.from_coefficients(coef, intercept)
         theta[:, :-1][:, ~self.varying] = 0.0

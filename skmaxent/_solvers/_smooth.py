@@ -58,7 +58,7 @@ def newton(
 ) -> Outcome:
     """Minimise a smooth objective from a point until it is `options.tol` from the optimum.
 
-    The distance, in standard errors, is √n · ‖∇F‖ in the norm of the inverse preconditioner M⁻¹,
+    The distance, in standard errors, is √n (see `root_size`) times ‖∇F‖ in the norm of M⁻¹,
     divided by the root of the smallest Ritz value of M⁻¹H, so that an M that overstates the
     curvature does not make the distance too small. At the end, if M is not close to the Hessian, a
     Newton step by conjugate gradients measures the distance. If M is close, and the last step did
@@ -368,6 +368,7 @@ def _along(point: Point, step: Step) -> tuple[Point, float]:
     objective, s = point.objective, step.direction
 
     def at(t: float) -> tuple[Point, float]:
+        """Return the point at the share t of the step, and the derivative of F in t."""
         there = objective.at(point.theta + t * s)
         return there, inner(there.gradient, s)
 
